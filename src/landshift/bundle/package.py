@@ -1,0 +1,200 @@
+"""Our package: a folder, and a .dlpk (a zip of it) with weights, description and Esri's .emd."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+
+from landshift import __version__, archive, ledger
+from landshift.bundle.emd import definition
+from landshift.classes import ClassScheme
+from landshift.errors import ClassError, ModelError
+from landshift.models import ChangeModel
+from landshift.spec import InputSpec
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "landshift.json"
+FORMAT = 1
+"""Version of the manifest's layout."""
+
+_MAX_JSON = 16 << 20  # bytes; a real manifest has a few thousand
+_MAX_PACKAGE = 8 << 30
+
+
+@dataclass(frozen=True)
+class Package:
+    """A trained model and what is known of its training.
+
+    Attributes:
+        name: Name of the model; its files are called so.
+        model: The network with its input and classes.
+        training: How it was trained: learning rate, batch size, split, ...
+        history: The training table, a mapping per epoch.
+        scores: Scores on the validation tiles (`landshift.confusion.Scores.as_dict`), if known.
+    """
+
+    name: str
+    model: ChangeModel
+    training: Mapping[str, Any] = field(default_factory=dict)
+    history: tuple[Mapping[str, Any], ...] = ()
+    scores: Mapping[str, Any] | None = None
+
+
+def save(package: Package, folder: Path) -> Path:
+    """Write a package as a folder that also holds a .dlpk of it.
+
+    The folder holds ``<name>.safetensors`` (weights), ``landshift.json`` (what the model is),
+    ``log.json`` (how long each epoch took), ``<name>.emd`` (the same for Esri's tools) and
+    ``<name>.dlpk``. A folder of an earlier model of that name is replaced.
+
+    Args:
+        package: The model.
+        folder: Where it goes; its parent is made if need be.
+
+    Returns:
+        The path of the .emd.
+
+    Raises:
+        ModelError: A name that can't be a file's; a folder there that isn't a model's.
+        OutputError: The folder can't be written.
+    """
+    name = package.name
+    if not re.fullmatch(r"[\w][\w .-]{0,99}", name):
+        raise ModelError(
+            f"A model's name must be letters, digits, space, '.', '-' or '_', got {name!r}."
+        )
+    folder = Path(folder)
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+        raise ModelError(
+            f"A model's folder must be new or hold a model, got {folder} with other files in it; "
+            "give another name."
+        )
+    weights = f"{name}.safetensors"
+    manifest, timing = _describe(package, weights)
+    with ledger.whole_folder(folder, replace=True) as part:
+        state = {k: v.detach().cpu().contiguous() for k, v in package.model.state_dict().items()}
+        (part / weights).write_bytes(safetensors.torch.save(state))
+        _write_json(part / MANIFEST, manifest)
+        _write_json(part / "log.json", timing)
+        _write_json(part / f"{name}.emd", definition(package, weights, MANIFEST))
+        archive.pack(part / f"{name}.dlpk", part, [p for p in part.iterdir() if p.is_file()])
+    return folder / f"{name}.emd"
+
+
+def load(path: Path | str) -> Package:
+    """Read a package; nothing in it is run, nothing is written outside a temporary folder.
+
+    Args:
+        path: The .dlpk, the .emd, or the folder.
+
+    Raises:
+        ModelError: It is missing, damaged, hostile, or not one of ours.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ModelError(f"The model must exist, got {path}; give its .emd, .dlpk or folder.")
+    if path.is_dir():
+        return _read(path)
+    if path.suffix.lower() == ".emd":
+        return _read(path.parent)
+    temporary = Path(tempfile.mkdtemp(prefix="landshift-"))
+    try:
+        archive.unpack(path, temporary, error=ModelError, max_bytes=_MAX_PACKAGE)
+        return _read(temporary, shown=path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _describe(package: Package, weights: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The manifest, which the same training gives again, and the times, which it doesn't."""
+    model = package.model
+    history = [{k: v for k, v in row.items() if k != "seconds"} for row in package.history]
+    manifest = {
+        "format": FORMAT,
+        "software": f"landshift {__version__}",
+        "name": package.name,
+        "architecture": model.architecture,
+        "backbone": model.backbone,
+        "weights": weights,
+        "input": model.spec.as_dict(),
+        "classes": model.scheme.as_list(),
+        "training": dict(package.training),
+        "history": history,
+        "scores": package.scores,
+    }
+    return manifest, {"seconds": [row.get("seconds") for row in package.history]}
+
+
+def _read(folder: Path, shown: Path | None = None) -> Package:
+    shown = shown or folder
+    manifest = _read_json(folder / MANIFEST, shown)
+    if manifest.get("format") != FORMAT:
+        raise ModelError(
+            f"The package's format must be {FORMAT}, got {manifest.get('format')!r} in {shown}; "
+            "read it with the version of landshift that wrote it."
+        )
+    try:
+        name, architecture = str(manifest["name"]), str(manifest["architecture"])
+        backbone, weights = str(manifest["backbone"]), str(manifest["weights"])
+        spec = InputSpec.from_dict(manifest["input"])
+        scheme = ClassScheme.from_list(manifest["classes"])
+        training = dict(manifest["training"])
+        history = tuple(dict(row) for row in manifest["history"])
+        scores = manifest["scores"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, (ModelError, ClassError)):
+            raise ModelError(f"{error} [{shown}]") from error
+        raise ModelError(
+            f"The package must describe its model in full, got {error!r} in {shown}."
+        ) from error
+    if Path(weights).name != weights:
+        raise ModelError(f"The weights must lie in the package, got {weights!r} in {shown}.")
+    model = ChangeModel(architecture, spec, scheme, backbone=backbone, pretrained=False)
+    _load_weights(model, folder / weights, shown)
+    return Package(name, model.eval(), training, history, scores)
+
+
+def _load_weights(model: ChangeModel, path: Path, shown: Path) -> None:
+    if not path.is_file() or path.is_symlink():
+        raise ModelError(f"The package must hold its weights, got no file {path.name} in {shown}.")
+    try:
+        state = safetensors.torch.load_file(path)
+        model.load_state_dict(state)
+    except (safetensors.SafetensorError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(
+            f"The weights must fit {model.architecture} over {model.backbone}, got "
+            f"'{reason}' in {shown}; the package is damaged."
+        ) from error
+
+
+def _read_json(path: Path, shown: Path) -> dict[str, Any]:
+    if not path.is_file() or path.is_symlink():
+        raise ModelError(
+            f"A model package must hold {path.name}, got none in {shown}; "
+            "landshift reads the packages that it saved."
+        )
+    if path.stat().st_size > _MAX_JSON:
+        raise ModelError(f"{path.name} must be at most {_MAX_JSON} bytes, got more in {shown}.")
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path.name} must be JSON, got '{error}' in {shown}.") from error
+    if not isinstance(found, dict):
+        raise ModelError(f"{path.name} must hold a JSON object, got another value in {shown}.")
+    return found
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,254 @@
+"""Class schemes: which value of a raster means which class, in which colour."""
+
+from __future__ import annotations
+
+import colorsys
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift.errors import ClassError
+
+UNLABELLED = 0
+"""The label value that never counts, unless a class mapping names it."""
+
+IGNORE_INDEX = 255
+"""Index that stands for 'not labelled' where values have become indices of outputs."""
+
+NO_CHANGE = "No change"
+
+Colour = tuple[int, int, int]
+
+# Okabe & Ito (2008) and Paul Tol's 'muted' scheme (2021): they stay apart for the colour-blind.
+_PALETTE: tuple[Colour, ...] = (
+    (0, 158, 115), (230, 159, 0), (86, 180, 233), (213, 94, 0), (240, 228, 66),
+    (204, 121, 167), (0, 114, 178), (136, 34, 85), (153, 153, 51), (51, 34, 136),
+    (17, 119, 51), (204, 102, 119), (136, 204, 238), (221, 204, 119), (68, 170, 153),
+)  # fmt: skip
+_NO_CHANGE_GREY: Colour = (221, 221, 221)
+
+
+@dataclass(frozen=True)
+class LandClass:
+    """One class of a raster.
+
+    Attributes:
+        value: Pixel value, 0 to 254.
+        name: Name as shown to people.
+        colour: Red, green, blue, 0 to 255.
+    """
+
+    value: int
+    name: str
+    colour: Colour
+
+
+class ClassScheme:
+    """The classes of a raster, in the order of their values; output k of a network is class k.
+
+    Args:
+        classes: One entry per class; values must differ and lie in 0 to 254.
+
+    Raises:
+        ClassError: No class at all, a value twice, a value outside 0 to 254, an empty name.
+    """
+
+    def __init__(self, classes: Iterable[LandClass]) -> None:
+        self._classes = tuple(sorted(classes, key=lambda c: c.value))
+        if not self._classes:
+            raise ClassError("A class mapping must name at least one class, got none.")
+        values = [c.value for c in self._classes]
+        if len(set(values)) != len(values):
+            raise ClassError(f"Class values must differ, got {values}.")
+        if values[0] < 0 or values[-1] > 254:
+            raise ClassError(f"Class values must lie in 0 to 254, got {values}; recode the others.")
+        for c in self._classes:
+            if not c.name.strip():
+                raise ClassError(f"Every class needs a name, got an empty one for value {c.value}.")
+
+    @classmethod
+    def from_mapping(
+        cls, mapping: Mapping[int, str], colours: Mapping[int, Colour] | None = None
+    ) -> ClassScheme:
+        """The scheme of a class mapping such as ``{1: 'to forest', 2: 'No change'}``.
+
+        Args:
+            mapping: Name of each value.
+            colours: Colour of some values; the rest get colour-blind-safe ones.
+
+        Raises:
+            ClassError: See the class; also a value that is no integer.
+        """
+        colours = colours or {}
+        names: dict[int, str] = {}
+        for value, name in mapping.items():
+            try:
+                names[int(value)] = str(name)
+            except (TypeError, ValueError):
+                raise ClassError(f"Class values must be integers, got {value!r}.") from None
+        spare = _spare_colours({c for v, c in colours.items() if v in names})
+        classes = []
+        for value in sorted(names):
+            colour = colours.get(value)
+            if colour is None:
+                no_change = is_no_change(names[value])
+                colour = _NO_CHANGE_GREY if no_change else next(spare)
+            classes.append(LandClass(value, names[value], colour))
+        return cls(classes)
+
+    @classmethod
+    def from_list(cls, entries: Iterable[Mapping[str, Any]]) -> ClassScheme:
+        """The scheme of a list as `as_list` gives it, or as Esri's 'Classes' hold it.
+
+        A missing colour, or Esri's [-1, -1, -1], becomes a colour-blind-safe one.
+
+        Raises:
+            ClassError: An entry without value or name.
+        """
+        mapping: dict[int, str] = {}
+        colours: dict[int, Colour] = {}
+        for entry in entries:
+            value = entry.get("Value", entry.get("ClassValue"))
+            name = entry.get("Name", entry.get("ClassName"))
+            if not isinstance(value, int) or name is None:
+                raise ClassError(f"A class needs an integer Value and a Name, got {dict(entry)}.")
+            mapping[value] = str(name)
+            colour = entry.get("Color")
+            if isinstance(colour, list) and len(colour) >= 3 and all(0 <= c < 256 for c in colour):
+                colours[value] = (int(colour[0]), int(colour[1]), int(colour[2]))
+        return cls.from_mapping(mapping, colours)
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """The classes as Esri's 'Classes' hold them: Value, Name, Color."""
+        return [{"Value": c.value, "Name": c.name, "Color": list(c.colour)} for c in self]
+
+    def __iter__(self) -> Iterator[LandClass]:
+        return iter(self._classes)
+
+    def __len__(self) -> int:
+        return len(self._classes)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ClassScheme) and self._classes == other._classes
+
+    def __hash__(self) -> int:
+        return hash(self._classes)
+
+    def __repr__(self) -> str:
+        return f"ClassScheme({self.mapping})"
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """Pixel value of each class, ascending."""
+        return tuple(c.value for c in self)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each class, in the order of the values."""
+        return tuple(c.name for c in self)
+
+    @property
+    def colours(self) -> dict[int, Colour]:
+        """Colour of each value."""
+        return {c.value: c.colour for c in self}
+
+    @property
+    def mapping(self) -> dict[int, str]:
+        """Name of each value."""
+        return {c.value: c.name for c in self}
+
+    @property
+    def background(self) -> int | None:
+        """Index of the background: the class of value 0, if the scheme has one."""
+        return 0 if self._classes[0].value == UNLABELLED else None
+
+    @property
+    def no_change(self) -> int | None:
+        """Index of the class named 'No change', if there is one."""
+        found = [k for k, c in enumerate(self) if is_no_change(c.name)]
+        return found[0] if found else None
+
+    def to_indices(self, values: NDArray[Any], *, where: str = "the labels") -> NDArray[np.uint8]:
+        """Pixel values as indices of outputs; what is not labelled becomes `IGNORE_INDEX`.
+
+        Args:
+            values: Integer array of any shape.
+            where: Named in the error.
+
+        Raises:
+            ClassError: A value is neither 0 nor in the scheme.
+        """
+        unknown = self.unknown(values)
+        if unknown:
+            raise ClassError(
+                f"Label values must be in the class mapping {list(self.values)} (or 0, "
+                f"unlabelled), got {unknown[:8]} in {where}; add them or recode them."
+            )
+        table = np.full(256, IGNORE_INDEX, np.uint8)
+        table[list(self.values)] = np.arange(len(self), dtype=np.uint8)
+        indices: NDArray[np.uint8] = table[np.asarray(values).astype(np.uint8)]
+        return indices
+
+    def to_values(self, indices: NDArray[Any]) -> NDArray[np.uint8]:
+        """Indices of outputs as pixel values; `IGNORE_INDEX` becomes 0."""
+        table = np.full(256, UNLABELLED, np.uint8)
+        table[: len(self)] = self.values
+        values: NDArray[np.uint8] = table[indices]
+        return values
+
+    def unknown(self, values: NDArray[Any]) -> list[int]:
+        """Values of an array that are neither 0 nor in the scheme, ascending."""
+        present = np.unique(values)
+        return [int(v) for v in present if v != UNLABELLED and v not in self.values]
+
+
+class ChangeScheme(ClassScheme):
+    """Classes of a change map coded by 'to class': the class a pixel became, or no change.
+
+    A pixel whose class differs between the dates gets the value of its later class; one whose
+    class is the same gets `no_change_value`, the largest class value plus one.
+
+    Args:
+        classes: The classes of the two class maps.
+    """
+
+    def __init__(self, classes: ClassScheme) -> None:
+        if classes.values[-1] >= 254:
+            raise ClassError(
+                "A change map needs a free value above the largest class value, got "
+                f"{classes.values[-1]} as the largest; recode the class maps to 1-253."
+            )
+        if classes.background is not None:
+            raise ClassError(
+                "A class map's value 0 must mean 'no data', got a class named "
+                f"{classes.names[0]!r} there; recode it to a value from 1 to 253."
+            )
+        self.no_change_value = classes.values[-1] + 1
+        to_classes = [LandClass(c.value, f"to {c.name}", c.colour) for c in classes]
+        super().__init__([*to_classes, LandClass(self.no_change_value, NO_CHANGE, _NO_CHANGE_GREY)])
+
+    def code(self, before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.uint8]:
+        """Change codes of two arrays of class values; 0 where either is 0."""
+        codes = np.where(before == after, self.no_change_value, after).astype(np.uint8)
+        codes[(before == UNLABELLED) | (after == UNLABELLED)] = UNLABELLED
+        return codes
+
+
+def is_no_change(name: str) -> bool:
+    """Whether a class name means 'no change', whatever its case and separators."""
+    return re.sub(r"[^a-z]", "", name.lower()) in {"nochange", "unchanged"}
+
+
+def _spare_colours(taken: set[Colour]) -> Iterator[Colour]:
+    yield from (c for c in _PALETTE if c not in taken)
+    k = 0
+    while True:  # golden-angle hues in alternating lightness, once the palette is used up
+        red, green, blue = colorsys.hls_to_rgb(
+            (k * 0.381966) % 1.0, (0.35, 0.55, 0.75)[k % 3], 0.65
+        )
+        yield round(red * 255), round(green * 255), round(blue * 255)
+        k += 1

@@ -1,0 +1,53 @@
+"""The command line: one file per command; each parses, calls one function and prints a path."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import typer
+
+from landshift.cli import (
+    classify,
+    composite,
+    demo,
+    evaluate,
+    label,
+    simulate,
+    tiles,
+    train,
+    view,
+)
+from landshift.errors import LandshiftError
+
+app = typer.Typer(
+    name="landshift",
+    help="Land-cover change maps from images of two dates, end to end.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for module in (composite, label, tiles, train, evaluate, classify, view, simulate, demo):
+    app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
+
+
+@app.callback()
+def _version(
+    version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
+) -> None:
+    if version:
+        from landshift import __version__
+
+        typer.echo(f"landshift {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run a command; an error of ours becomes one line and exit code 2."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    try:
+        app()
+    except LandshiftError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,25 @@
+"""`landshift view`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def view(
+    before: Annotated[Path, typer.Argument(help="Image of the first date.")],
+    after: Annotated[Path, typer.Argument(help="Image of the second date.")],
+    mapped: Annotated[Path, typer.Argument(metavar="MAP", help="The class map.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The picture to write (PNG).")],
+    reference: Annotated[Path | None, typer.Option(help="Reference of the map.")] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="Classes of the map: CSV value,name or JSON.")
+    ] = None,
+) -> None:
+    """Show before, after, the map and its reference side by side, with a legend."""
+    from landshift import figures, legend
+
+    scheme = None if classes is None else legend.read_classes(classes)
+    typer.echo(figures.view(before, after, mapped, out, reference=reference, scheme=scheme))

@@ -1,0 +1,72 @@
+"""Every error that landshift raises on purpose.
+
+    LandshiftError
+    ├── ParameterError (ValueError)      an option out of its range, or two that contradict
+    ├── GridError (ValueError)           grids, CRS or extents that don't fit together
+    ├── BandError (ValueError)           bands that are missing, or another number than needed
+    ├── ClassError (ValueError)          values outside the class mapping, or a bad mapping
+    ├── DateError (ValueError)           before and after in the wrong order
+    ├── RasterError (OSError)            a raster that is missing or can't be read
+    ├── TileSetError (ValueError)        a training set that is empty, incomplete or damaged
+    │   └── SplitError                   no split into training and validation tiles exists
+    ├── ModelError (ValueError)          a model package that is damaged or doesn't fit the data
+    ├── WeightsError (OSError)           encoder weights that can't be had
+    ├── TrainingError (RuntimeError)     training that can't go on
+    └── OutputError (OSError)            an output that can't be written
+
+A message says what must hold, what was found and where, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class LandshiftError(Exception):
+    """Base of every error that landshift raises on purpose."""
+
+
+class ParameterError(LandshiftError, ValueError):
+    """An option is out of its range, or two options contradict each other."""
+
+
+class GridError(LandshiftError, ValueError):
+    """Grids, CRS or extents don't fit together."""
+
+
+class BandError(LandshiftError, ValueError):
+    """Bands are missing, or there is another number of them than needed."""
+
+
+class ClassError(LandshiftError, ValueError):
+    """A value lies outside the class mapping, or the mapping itself is wrong."""
+
+
+class DateError(LandshiftError, ValueError):
+    """Before and after are in the wrong order."""
+
+
+class RasterError(LandshiftError, OSError):
+    """A raster is missing or can't be read."""
+
+
+class TileSetError(LandshiftError, ValueError):
+    """A training set is empty, incomplete or damaged."""
+
+
+class SplitError(TileSetError):
+    """No split into training and validation tiles exists."""
+
+
+class ModelError(LandshiftError, ValueError):
+    """A model package is damaged or doesn't fit the data."""
+
+
+class WeightsError(LandshiftError, OSError):
+    """Encoder weights can't be had."""
+
+
+class TrainingError(LandshiftError, RuntimeError):
+    """Training can't go on."""
+
+
+class OutputError(LandshiftError, OSError):
+    """An output can't be written."""

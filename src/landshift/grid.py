@@ -1,0 +1,183 @@
+"""Where pixels lie: integer windows, grids, and how large a pixel is on the ground."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift.errors import GridError
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+SQUARE_METRES_PER_HECTARE = 10_000.0
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of whole pixels, half open: rows ``row`` to ``row + height - 1``.
+
+    Attributes:
+        row: First row; may be negative where a window reaches over the raster's edge.
+        column: First column.
+        height: Rows, at least 1.
+        width: Columns, at least 1.
+    """
+
+    row: int
+    column: int
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise GridError(f"A window must hold a pixel, got {self.height} x {self.width}.")
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Row and column slices, for an array that starts at row 0, column 0."""
+        return (
+            slice(self.row, self.row + self.height),
+            slice(self.column, self.column + self.width),
+        )
+
+    def grown(self, by: int) -> Window:
+        """The window with ``by`` more pixels on each side (fewer where negative)."""
+        return Window(self.row - by, self.column - by, self.height + 2 * by, self.width + 2 * by)
+
+    def shifted(self, rows: int, columns: int) -> Window:
+        """The window moved down by ``rows`` and right by ``columns``."""
+        return Window(self.row + rows, self.column + columns, self.height, self.width)
+
+    def clipped(self, height: int, width: int) -> Window:
+        """The part of the window inside a raster of this size.
+
+        Raises:
+            GridError: Nothing of it lies inside.
+        """
+        top, left = max(self.row, 0), max(self.column, 0)
+        bottom = min(self.row + self.height, height)
+        right = min(self.column + self.width, width)
+        if bottom <= top or right <= left:
+            raise GridError(f"A window must overlap the raster of {height} x {width}, got {self}.")
+        return Window(top, left, bottom - top, right - left)
+
+
+def geobox(height: int, width: int, transform: Any, crs: Any) -> GeoBox:
+    """The grid of a raster: its size, affine transform and CRS (None: unknown)."""
+    from odc.geo.geobox import GeoBox
+
+    return GeoBox((height, width), transform, crs)
+
+
+def window_geobox(box: GeoBox, window: Window) -> GeoBox:
+    """The grid of a window of a raster; the window may reach over the raster's edge."""
+    from affine import Affine
+    from odc.geo.geobox import GeoBox
+
+    shift = Affine.translation(window.column, window.row)
+    return GeoBox((window.height, window.width), box.affine @ shift, box.crs)
+
+
+def describe(box: GeoBox) -> str:
+    """A grid in a few words: size, pixel size, origin, CRS."""
+    a = box.affine
+    crs = "no CRS" if box.crs is None else (f"EPSG:{box.crs.epsg}" if box.crs.epsg else "own CRS")
+    return (
+        f"{box.width} x {box.height} pixels of {abs(a.a):g} x {abs(a.e):g} "
+        f"at {a.c:.10g}, {a.f:.10g} ({crs})"
+    )
+
+
+def check_same(first: GeoBox, second: GeoBox, *, what: str, names: tuple[str, str]) -> None:
+    """Check that two rasters lie on one grid, to a thousandth of a pixel.
+
+    Args:
+        first: Grid of the first raster.
+        second: Grid of the second.
+        what: What must share a grid, for the error: "Class maps", "Images".
+        names: How the error names the two.
+
+    Raises:
+        GridError: Size, CRS, pixel size or origin differ.
+    """
+    if not same(first, second):
+        raise GridError(
+            f"{what} must share a grid, got {describe(first)} {names[0]} and "
+            f"{describe(second)} {names[1]}; align one to the other first."
+        )
+
+
+def same(first: GeoBox, second: GeoBox) -> bool:
+    """Whether two grids are one, to a thousandth of a pixel at every corner."""
+    if first.shape != second.shape or first.crs != second.crs:
+        return False
+    inverse = ~first.affine
+    corners = [(0, 0), (first.width, 0), (0, first.height), (first.width, first.height)]
+    for corner in corners:
+        column, row = inverse @ (second.affine @ corner)
+        if abs(column - corner[0]) > 1e-3 or abs(row - corner[1]) > 1e-3:
+            return False
+    return True
+
+
+def window_of_bounds(box: GeoBox, bounds: tuple[float, float, float, float]) -> Window:
+    """The window of whole pixels nearest to bounds (left, bottom, right, top) in the grid's CRS.
+
+    Raises:
+        GridError: The bounds are empty, or miss the raster.
+    """
+    left, bottom, right, top = bounds
+    if not (left < right and bottom < top):
+        raise GridError(f"Bounds must be left < right and bottom < top, got {bounds}.")
+    inverse = ~box.affine
+    columns, rows = zip(
+        *(inverse @ (x, y) for x in (left, right) for y in (bottom, top)), strict=True
+    )
+    first_row, last_row = round(min(rows)), round(max(rows))
+    first_column, last_column = round(min(columns)), round(max(columns))
+    if first_row == last_row or first_column == last_column:
+        raise GridError(f"Bounds must hold a pixel, got {bounds} on {describe(box)}.")
+    window = Window(first_row, first_column, last_row - first_row, last_column - first_column)
+    return window.clipped(box.height, box.width)
+
+
+def row_hectares(box: GeoBox) -> NDArray[np.float64]:
+    """Area of one pixel of each row, in hectares.
+
+    On a projected CRS the pixel's area in CRS units; on a geographic one the exact area between
+    two parallels and two meridians of the CRS's ellipsoid (Snyder 1987, USGS PP 1395, eq. 3-12).
+
+    Raises:
+        GridError: No CRS, or a geographic grid that isn't north up.
+    """
+    if box.crs is None:
+        raise GridError(
+            "Areas need a CRS, got a raster without one; assign it first (gdal_edit.py -a_srs)."
+        )
+    a = box.affine
+    crs = box.crs.proj
+    if not crs.is_geographic:
+        metres = crs.axis_info[0].unit_conversion_factor
+        area = abs(a.a * a.e - a.b * a.d) * metres**2
+        return np.full(box.height, area / SQUARE_METRES_PER_HECTARE)
+    if a.b or a.d:
+        raise GridError("A geographic grid must be north up for areas, got a rotated one; warp it.")
+    ellipsoid = crs.ellipsoid
+    if ellipsoid is None:
+        raise GridError(f"Areas need an ellipsoid, got a CRS without one: {crs.name}.")
+    major, minor = ellipsoid.semi_major_metre, ellipsoid.semi_minor_metre
+    degrees = crs.axis_info[0].unit_conversion_factor  # radians per unit
+    latitudes = np.clip((a.f + a.e * np.arange(box.height + 1)) * degrees, -np.pi / 2, np.pi / 2)
+    sine = np.sin(latitudes)
+    eccentricity = np.sqrt(1 - (minor / major) ** 2)
+    if eccentricity > 0:
+        q = sine / (1 - (eccentricity * sine) ** 2) + np.arctanh(eccentricity * sine) / eccentricity
+    else:
+        q = 2 * sine
+    zone = np.abs(np.diff(q)) * minor**2 / 2  # per radian of longitude
+    hectares: NDArray[np.float64] = zone * abs(a.a) * degrees / SQUARE_METRES_PER_HECTARE
+    return hectares

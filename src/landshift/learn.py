@@ -1,0 +1,503 @@
+"""Train and look at models as users of arcgis.learn know it: thin over the rooms below.
+
+data = prepare_data(path, batch_size=2, class_mapping={...})
+model = UnetClassifier(data)
+model.fit(epochs=10, lr=model.lr_find())
+model.save("unet_10")
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from rich.console import Console
+from rich.jupyter import JupyterMixin
+from rich.live import Live
+from rich.table import Table
+
+from landshift import bundle, dataset, figures, tables, train
+from landshift.confusion import ClassScores, Scores
+from landshift.engine import TorchEngine
+from landshift.errors import ModelError, ParameterError
+from landshift.evaluate import Evaluation, evaluate_model
+from landshift.models import ChangeModel
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+log = logging.getLogger(__name__)
+
+__all__ = [
+    "ClassMetrics", "Data", "DeepLab", "PSPNetClassifier", "UnetClassifier", "prepare_data",
+]  # fmt: skip
+
+
+class Data:
+    """A tile set ready for training, as `prepare_data` returns it.
+
+    Args:
+        training: The tiles, split and described.
+    """
+
+    def __init__(self, training: dataset.TrainingData) -> None:
+        self.training = training
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, one per output of a network."""
+        return list(self.training.scheme.names)
+
+    @property
+    def c(self) -> int:
+        """Number of classes."""
+        return len(self.training.scheme)
+
+    @property
+    def class_mapping(self) -> dict[int, str]:
+        """Name of each label value."""
+        return self.training.scheme.mapping
+
+    @property
+    def chip_size(self) -> int:
+        """Rows and columns of a sample."""
+        return self.training.chip_size
+
+    @property
+    def batch_size(self) -> int:
+        """Samples a batch."""
+        return self.training.batch_size
+
+    @property
+    def path(self) -> Path:
+        """Folder of the tile set."""
+        return self.training.tiles.folder
+
+    @property
+    def train_ds(self) -> dataset.TileDataset:
+        """Training samples."""
+        return self.training.train_ds
+
+    @property
+    def valid_ds(self) -> dataset.TileDataset:
+        """Validation samples."""
+        return self.training.valid_ds
+
+    def __repr__(self) -> str:
+        split = self.training.split
+        return (
+            f"{len(split.train)} training and {len(split.valid)} validation tiles"
+            f"{f' ({len(split.dropped)} between them dropped)' if split.dropped else ''} of "
+            f"{self.chip_size} px, {len(self.training.spec.bands)} bands, {self.c} classes, "
+            f"in {self.path}"
+        )
+
+    def show_batch(self, rows: int = 3, alpha: float = 0.6) -> None:
+        """Show training tiles, one a row: each date, and the labels over the last date.
+
+        Args:
+            rows: Tiles to show.
+            alpha: Opacity of the labels, 0 to 1.
+        """
+        _display(self.batch_figure(rows, alpha))
+
+    def batch_figure(self, rows: int = 3, alpha: float = 0.6) -> Figure:
+        """The picture that `show_batch` shows."""
+        chosen = _spread(self.training.split.train, rows)
+        images, targets = _stack(self.training.plain(chosen))
+        return figures.show_samples(
+            images, targets, self.training.spec.bands, self.training.scheme, alpha=alpha
+        )
+
+
+def prepare_data(
+    path: str | Path,
+    class_mapping: Mapping[int, str] | None = None,
+    chip_size: int | None = None,
+    val_split_pct: float = 0.1,
+    batch_size: int = 8,
+    transforms: bool | None = None,
+    seed: int = 42,
+    split: str = "ground",
+    num_workers: int = 0,
+) -> Data:
+    """Read a training set in Esri's 'Classified Tiles' layout, and split it.
+
+    Args:
+        path: The folder, or a zip of it.
+        class_mapping: Name of each label value. Label 0 is 'unlabelled' and never counts, unless
+            the mapping names it. None: as the tile set says.
+        chip_size: Rows and columns of a sample; None: the whole tile.
+        val_split_pct: Share of tiles for validation.
+        batch_size: Samples a batch.
+        transforms: False for no augmentation; else samples are mirrored and turned.
+        seed: Seed of split, shuffle, augmentation and of a network's random start.
+        split: ``ground`` (default): by blocks of ground, so that no validation pixel was seen in
+            training; ``random``: tile by tile, with a warning where tiles overlap.
+        num_workers: Processes that load tiles; 0 loads in the training process.
+
+    Raises:
+        TileSetError: The set is empty, incomplete or damaged.
+        SplitError: No split by ground exists.
+        ClassError: A label value outside the mapping.
+        ParameterError: An option out of its range.
+    """
+    return Data(
+        dataset.prepare(
+            Path(path), class_mapping=class_mapping, chip_size=chip_size,
+            val_split_pct=val_split_pct, batch_size=batch_size, split=split,
+            augment=transforms is not False, seed=seed, num_workers=num_workers,
+        )
+    )  # fmt: skip
+
+
+class ClassMetrics(JupyterMixin):
+    """Scores of each class, shown as a table; ``metrics['to forest'].recall`` gives one number.
+
+    Args:
+        scores: The scores.
+    """
+
+    def __init__(self, scores: Scores) -> None:
+        self.scores = scores
+
+    def __getitem__(self, name: str) -> ClassScores:
+        for c in self.scores.classes:
+            if c.name == name:
+                return c
+        raise KeyError(name)
+
+    def __rich__(self) -> Table:
+        return tables.per_class(self.scores)
+
+    def __repr__(self) -> str:
+        console = Console(width=100, file=io.StringIO())
+        with console.capture() as capture:
+            console.print(self)
+        return capture.get().rstrip()
+
+
+class _Classifier:
+    """A network over a tile set: what the three classifiers share.
+
+    Args:
+        data: Tiles to train on, from `prepare_data`.
+        backbone: Encoder, by its name in timm; None: the usual one.
+        pretrained_backbone: True: ImageNet weights; False: random start; or a weights file.
+        class_balancing: Let rare classes count more: weights 1 / sqrt(share of pixels).
+
+    Raises:
+        ModelError: An unknown backbone.
+        WeightsError: The encoder's weights can't be had.
+    """
+
+    architecture: ClassVar[str]
+
+    def __init__(
+        self,
+        data: Data,
+        backbone: str | None = None,
+        pretrained_backbone: bool | str | Path = True,
+        class_balancing: bool = False,
+    ) -> None:
+        training = data.training
+        self._setup(
+            data,
+            ChangeModel(
+                self.architecture, training.spec, training.scheme, backbone=backbone,
+                pretrained=pretrained_backbone, seed=training.options.seed,
+            ),
+        )  # fmt: skip
+        self.class_balancing = class_balancing
+
+    def _setup(self, data: Data | None, model: ChangeModel) -> None:
+        self._data = data
+        self._model = model
+        self.class_balancing = False
+        self.history: list[train.Epoch] = []
+        self._training: dict[str, Any] = {}
+
+    @classmethod
+    def from_model(cls, emd_path: str | Path, data: Data | None = None) -> Self:
+        """A saved model: its .emd, its .dlpk or its folder.
+
+        Args:
+            emd_path: Where it lies.
+            data: Tiles to go on training or to show results with.
+
+        Raises:
+            ModelError: It can't be read, is of another architecture, or doesn't fit the tiles.
+        """
+        package = bundle.load(emd_path)
+        if package.model.architecture != cls.architecture:
+            raise ModelError(
+                f"{cls.__name__} reads models of architecture {cls.architecture}, got "
+                f"{package.model.architecture} in {emd_path}; use the classifier of that one."
+            )
+        if data is not None:
+            _check_fits(package.model, data)
+        made = cls.__new__(cls)
+        made._setup(data, package.model)
+        made._training = dict(package.training)
+        made.history = [_epoch(row, emd_path) for row in package.history]
+        return made
+
+    @property
+    def model(self) -> ChangeModel:
+        """The network."""
+        return self._model
+
+    @property
+    def data(self) -> Data:
+        """The tiles.
+
+        Raises:
+            ParameterError: It was read from a file without any.
+        """
+        if self._data is None:
+            raise ParameterError("This needs tiles, got a model without; pass data= to from_model.")
+        return self._data
+
+    def __repr__(self) -> str:
+        bands, classes = len(self.model.spec.bands), len(self.model.scheme)
+        return f"{type(self).__name__}({self.model.backbone}, {bands} bands, {classes} classes)"
+
+    def lr_find(self, allow_plot: bool = True) -> float:
+        """Find a learning rate by a range test; weights and random state stay as they were.
+
+        Args:
+            allow_plot: Show the loss at each learning rate.
+
+        Returns:
+            The suggested learning rate.
+        """
+        found = train.lr_find(self.model, self.data.training, class_balancing=self.class_balancing)
+        if allow_plot:
+            _display(figures.show_learning_rates(found.rates, found.losses, found.suggestion))
+        return found.suggestion
+
+    def fit(
+        self,
+        epochs: int = 10,
+        lr: float | None = None,
+        one_cycle: bool = True,
+        early_stopping: bool = False,
+        checkpoint: bool = True,
+        monitor: str = "valid_loss",
+        max_steps: int | None = None,
+        accelerator: str = "auto",
+        precision: str = "auto",
+    ) -> None:
+        """Train, with a table that grows by a row an epoch.
+
+        Args:
+            epochs: Passes over the training tiles.
+            lr: Learning rate; None: that of `lr_find`.
+            one_cycle: Learning rate rises to ``lr`` and falls again; else it is constant.
+            early_stopping: End when the monitored value has stopped getting better.
+            checkpoint: End with the weights of the best epoch.
+            monitor: What is best by: valid_loss, accuracy, dice, miou, change_f1.
+            max_steps: At most this many batches in all; epochs become fewer, then shorter.
+            accelerator: Lightning's: auto, cpu, gpu.
+            precision: Lightning's, or auto: bf16 where the processor computes in it.
+        """
+        lr = self.lr_find(allow_plot=False) if lr is None else lr
+        with _live_table() as add_row:
+            rows = train.fit(
+                self.model, self.data.training, epochs=epochs, lr=lr, max_steps=max_steps,
+                one_cycle=one_cycle, class_balancing=self.class_balancing,
+                early_stopping=early_stopping, checkpoint=checkpoint, monitor=monitor,
+                accelerator=accelerator, precision=precision, on_epoch=add_row,
+            )  # fmt: skip
+        self.history += rows
+        training = self.data.training
+        self._training = {
+            "lr": float(f"{lr:.6g}"),
+            "epochs": len(self.history),
+            "batch_size": training.batch_size,
+            "max_steps": max_steps,
+            "one_cycle": one_cycle,
+            "class_balancing": self.class_balancing,
+            "checkpoint": checkpoint,
+            "monitor": monitor,
+            "data": asdict(training.options),
+        }
+
+    def plot_losses(self) -> None:
+        """Show training and validation loss of each epoch."""
+        rows = self.history
+        _display(figures.show_losses([r.train_loss for r in rows], [r.valid_loss for r in rows]))
+
+    def show_results(self, rows: int = 4, alpha: float = 1.0) -> None:
+        """Show validation tiles, one a row: each date, the labels, and what the model says.
+
+        Args:
+            rows: Tiles to show.
+            alpha: Opacity of the classes over the last date, 0 to 1.
+        """
+        _display(self.results_figure(rows, alpha))
+
+    def results_figure(self, rows: int = 4, alpha: float = 1.0) -> Figure:
+        """The picture that `show_results` shows."""
+        training = self.data.training
+        images, targets = _stack(training.plain(_spread(training.split.valid, rows)))
+        engine = TorchEngine(self.model)
+        predicted = np.concatenate(
+            [engine.predict(image[np.newaxis]).argmax(1) for image in images]
+        ).astype(np.uint8)
+        return figures.show_samples(
+            images, targets, training.spec.bands, training.scheme, alpha=alpha, predicted=predicted
+        )
+
+    def evaluate(self) -> Evaluation:
+        """Scores on the validation tiles."""
+        return evaluate_model(TorchEngine(self.model), self.data.training)
+
+    def per_class_metrics(self) -> ClassMetrics:
+        """Precision, recall, F1, IoU and support of each class on the validation tiles."""
+        return ClassMetrics(self.evaluate().scores)
+
+    def accuracy(self) -> float:
+        """Right share of the labelled validation pixels."""
+        return self.evaluate().scores.accuracy
+
+    def mIOU(self, mean: bool = False) -> dict[str, float] | float:
+        """Intersection over union of each class on the validation tiles, or the mean of them.
+
+        Args:
+            mean: Whether the mean is returned.
+        """
+        scores = self.evaluate().scores
+        return scores.miou if mean else {c.name: c.iou for c in scores.classes}
+
+    def save(self, name_or_path: str | Path) -> Path:
+        """Save the model as a folder with an .emd, weights and a .dlpk.
+
+        Args:
+            name_or_path: A name: the folder is ``<tiles>/models/<name>``; or the folder's path.
+
+        Returns:
+            The path of the .emd.
+        """
+        path = Path(name_or_path)
+        named = path.name == str(name_or_path)
+        folder = self.data.path / "models" / path if named else path
+        package = bundle.Package(
+            name=folder.name,
+            model=self.model,
+            training=self._training,
+            history=tuple(asdict(row) for row in self.history),
+            scores=None if self._data is None else self.evaluate().scores.as_dict(),
+        )
+        return bundle.save(package, folder)
+
+
+class UnetClassifier(_Classifier):
+    """A U-Net (Ronneberger 2015, doi 10.1007/978-3-319-24574-4_28), resnet34 if not said."""
+
+    architecture = "unet"
+
+
+class PSPNetClassifier(_Classifier):
+    """A pyramid scene parsing network (Zhao 2017, arXiv:1612.01105), resnet50 if not said."""
+
+    architecture = "pspnet"
+
+
+class DeepLab(_Classifier):
+    """DeepLabV3+ (Chen 2018, arXiv:1802.02611), resnet101 if not said."""
+
+    architecture = "deeplab"
+
+
+def _check_fits(model: ChangeModel, data: Data) -> None:
+    bands, scheme = data.training.spec.bands, data.training.scheme
+    if model.spec.bands != bands:
+        raise ModelError(
+            f"The model's bands must be those of the tiles, got {', '.join(model.spec.bands)} and "
+            f"{', '.join(bands)}."
+        )
+    if model.scheme.mapping != scheme.mapping:
+        raise ModelError(
+            f"The model's classes must be those of the tiles, got {model.scheme.mapping} and "
+            f"{scheme.mapping}; pass the model's mapping to prepare_data."
+        )
+
+
+def _epoch(row: Mapping[str, Any], path: str | Path) -> train.Epoch:
+    """A row of a saved training table, which doesn't hold times."""
+    try:
+        return train.Epoch(seconds=0.0, **row)
+    except TypeError as error:
+        raise ModelError(f"The training table must be whole, got {error} in {path}.") from error
+
+
+def _spread(indices: tuple[int, ...], count: int) -> list[int]:
+    """Some of the tiles, evenly from first to last."""
+    places = np.linspace(0, len(indices) - 1, min(count, len(indices)))
+    return [indices[round(p)] for p in places]
+
+
+def _stack(samples: dataset.TileDataset) -> tuple[Any, Any]:
+    images, targets = zip(*samples.arrays(), strict=True)
+    return np.stack(images), np.stack(targets)
+
+
+def _in_notebook() -> bool:
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    shell = get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def _display(figure: Figure) -> None:
+    """Show a figure in a notebook."""
+    if _in_notebook():
+        from IPython.display import display
+
+        display(figure)  # type: ignore[no-untyped-call]
+        return
+    log.info("Pictures show in notebooks; elsewhere save those of batch_figure, results_figure.")
+
+
+def _row(epoch: train.Epoch) -> tuple[str, ...]:
+    minutes, seconds = divmod(round(epoch.seconds), 60)
+    return (
+        str(epoch.epoch), f"{epoch.train_loss:.4f}", f"{epoch.valid_loss:.4f}",
+        f"{epoch.accuracy:.4f}", f"{epoch.dice:.4f}", f"{epoch.miou:.4f}",
+        "-" if epoch.change_f1 is None else f"{epoch.change_f1:.4f}",
+        f"{minutes:02d}:{seconds:02d}",
+    )  # fmt: skip
+
+
+@contextmanager
+def _live_table() -> Iterator[Any]:
+    """A function that adds an epoch to a table, which is shown anew each time."""
+    rows: list[tuple[str, ...]] = []
+    if _in_notebook():
+        from IPython.display import display
+
+        shown = display(tables.epochs(), display_id=True)  # type: ignore[no-untyped-call]
+
+        def add(epoch: train.Epoch) -> None:
+            rows.append(_row(epoch))
+            shown.update(tables.epochs(rows))
+
+        yield add
+        return
+    console = Console()
+    with Live(tables.epochs(), console=console, auto_refresh=False) as live:
+
+        def add(epoch: train.Epoch) -> None:
+            rows.append(_row(epoch))
+            live.update(tables.epochs(rows), refresh=console.is_terminal)
+
+        yield add

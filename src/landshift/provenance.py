@@ -1,0 +1,53 @@
+"""Who made a file, from what: a small record that every output carries."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from landshift import __version__
+
+TAG = "LANDSHIFT_PROVENANCE"
+"""Name of the raster tag that holds the record."""
+
+_SAMPLE = 1 << 20
+
+
+def fingerprint(path: Path) -> str:
+    """A digest that tells files apart in constant time, however large they are.
+
+    SHA-256 over the file's size, its first and its last 1 MiB.
+    """
+    digest = hashlib.sha256()
+    size = path.stat().st_size
+    digest.update(str(size).encode())
+    with path.open("rb") as file:
+        digest.update(file.read(_SAMPLE))
+        file.seek(max(0, size - _SAMPLE))
+        digest.update(file.read(_SAMPLE))
+    return digest.hexdigest()
+
+
+def record(stage: str, inputs: Iterable[Path], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """What made an output: the stage, its inputs by name and fingerprint, its parameters.
+
+    It holds no time of day, so that the same job gives the same bytes.
+    """
+    return {
+        "software": f"landshift {__version__}",
+        "stage": stage,
+        "inputs": [
+            {"name": Path(p).name, "fingerprint": fingerprint(Path(p))}
+            for p in inputs
+            if Path(p).is_file()
+        ],
+        "parameters": dict(parameters),
+    }
+
+
+def as_tag(entry: Mapping[str, Any]) -> dict[str, str]:
+    """The record as a raster tag."""
+    return {TAG: json.dumps(entry, sort_keys=True, default=str)}

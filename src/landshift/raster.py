@@ -1,0 +1,391 @@
+"""Rasters as files: what they are, windows of them with a mask, and new ones written whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import grid, ledger, legend
+from landshift.classes import ClassScheme
+from landshift.errors import (
+    BandError,
+    DateError,
+    GridError,
+    LandshiftError,
+    OutputError,
+    ParameterError,
+    RasterError,
+)
+from landshift.grid import Window
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+    from rasterio.io import DatasetReader, DatasetWriter
+
+BLOCK = 256
+"""Rows and columns of the blocks that our rasters are stored in."""
+
+GDAL_CACHE = 256 << 20
+"""Bytes for GDAL's blocks, so that a row of them is read once and not for each window."""
+
+
+@dataclass(frozen=True)
+class RasterInfo:
+    """What a raster is, without its pixels.
+
+    Attributes:
+        path: Where it lies.
+        grid: Size, affine transform and CRS.
+        dtype: Pixel type of its bands, as numpy names it.
+        nodata: Value that means 'no data', or None.
+        bands: Name of each band; '' where the file has none.
+        block: Rows and columns of the blocks it is stored in.
+        masked: Whether a mask or alpha band says which pixels are valid.
+        taken: Date of the image or map, if tags or the file's name tell it.
+    """
+
+    path: Path
+    grid: GeoBox
+    dtype: str
+    nodata: float | None
+    bands: tuple[str, ...]
+    block: tuple[int, int]
+    masked: bool
+    taken: date | None
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return int(self.grid.height)
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return int(self.grid.width)
+
+
+@contextmanager
+def open_raster(path: Path | str) -> Iterator[DatasetReader]:
+    """Open a raster to read; what GDAL says when it can't becomes one clear line.
+
+    Raises:
+        RasterError: The file is missing, no raster, or damaged.
+    """
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    name = str(path)
+    if "://" not in name and not name.startswith("/vsi") and not Path(path).exists():
+        raise RasterError(f"The raster must exist, got {path}; check the path.")
+    try:
+        with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE), rasterio.open(path) as source:
+            yield source
+    except LandshiftError:
+        raise
+    except RasterioError as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise RasterError(
+            f"The raster must be readable, got {path} ({reason}); "
+            "check that it is a whole raster file (gdalinfo -checksum shows where it breaks)."
+        ) from error
+
+
+def info(path: Path | str) -> RasterInfo:
+    """What a raster is, without its pixels.
+
+    Raises:
+        RasterError: See `open_raster`; also bands of different pixel types.
+    """
+    with open_raster(path) as source:
+        return info_of(source)
+
+
+def info_of(source: DatasetReader) -> RasterInfo:
+    """What an open raster is."""
+    from rasterio.enums import MaskFlags
+
+    if len(set(source.dtypes)) != 1:
+        raise RasterError(
+            f"Bands must share a pixel type, got {source.dtypes} in {source.name}; "
+            "convert it first (gdal_translate -ot)."
+        )
+    path = Path(source.name)
+    return RasterInfo(
+        path=path,
+        grid=grid.geobox(source.height, source.width, source.transform, source.crs),
+        dtype=str(source.dtypes[0]),
+        nodata=source.nodata,
+        bands=tuple(d or "" for d in source.descriptions),
+        block=source.block_shapes[0],
+        masked=any(MaskFlags.per_dataset in flags for flags in source.mask_flag_enums),
+        taken=_date_of(path, source.tags()),
+    )
+
+
+def read(
+    source: DatasetReader, window: Window, bands: Sequence[int] | None = None
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Read a window, which may reach over the raster's edge.
+
+    Args:
+        source: An open raster.
+        window: Pixels to read; those outside the raster come as 0 and not valid.
+        bands: Numbers of the bands, from 1; None for all.
+
+    Returns:
+        The values, ``(band, row, column)`` in the file's pixel type, and a mask
+        ``(row, column)``, True where every band read is valid: not nodata, not masked, finite.
+    """
+    numbers = list(bands) if bands is not None else list(source.indexes)
+    values = np.zeros((len(numbers), window.height, window.width), source.dtypes[0])
+    mask = np.zeros((window.height, window.width), np.bool_)
+    inside = window.clipped(source.height, source.width)
+    rows, columns = inside.shifted(-window.row, -window.column).slices
+    at = _rasterio_window(inside)
+    values[:, rows, columns] = source.read(numbers, window=at)
+    mask[rows, columns] = (source.read_masks(numbers, window=at) > 0).all(axis=0)
+    if np.issubdtype(values.dtype, np.floating):
+        mask &= np.isfinite(values).all(axis=0)
+    return values, mask
+
+
+@contextmanager
+def at_cell_size(source: DatasetReader, cell_size: float) -> Iterator[Any]:
+    """The raster resampled bilinearly to square pixels of another size, read on the fly.
+
+    Args:
+        source: An open raster.
+        cell_size: Size of a pixel in CRS units.
+
+    Raises:
+        ParameterError: A size that isn't above 0, or larger than the raster.
+    """
+    from affine import Affine
+    from rasterio.enums import Resampling
+    from rasterio.vrt import WarpedVRT
+
+    a = source.transform
+    height, width = (
+        round(source.height * abs(a.e) / cell_size) if cell_size > 0 else 0,
+        round(source.width * abs(a.a) / cell_size) if cell_size > 0 else 0,
+    )
+    if height < 1 or width < 1:
+        raise ParameterError(
+            f"cell_size must be above 0 and smaller than the raster, got {cell_size:g} for pixels "
+            f"of {abs(a.a):g} x {abs(a.e):g}."
+        )
+    if source.crs is None:
+        raise GridError(f"Another cell size needs a CRS, got a raster without one: {source.name}.")
+    transform = Affine(cell_size * np.sign(a.a), 0.0, a.c, 0.0, cell_size * np.sign(a.e), a.f)
+    with WarpedVRT(
+        source, crs=source.crs, transform=transform, height=height, width=width,
+        resampling=Resampling.bilinear,
+    ) as resampled:  # fmt: skip
+        yield resampled
+
+
+def preview(
+    path: Path | str, size: int, bands: Sequence[int] | None = None, *, classes: bool = False
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """A raster made small enough to look at, read from its overviews where it has some.
+
+    Args:
+        path: The raster.
+        size: Rows and columns at most.
+        bands: Numbers of the bands, from 1; None for all.
+        classes: Whether values are classes: the nearest is taken then, else the average.
+
+    Returns:
+        As `read`.
+    """
+    from rasterio.enums import Resampling
+
+    with open_raster(path) as source:
+        numbers = list(bands) if bands is not None else list(source.indexes)
+        scale = min(1.0, size / max(source.height, source.width))
+        shape = (max(1, round(source.height * scale)), max(1, round(source.width * scale)))
+        how = Resampling.nearest if classes else Resampling.average
+        values = source.read(numbers, out_shape=(len(numbers), *shape), resampling=how)
+        mask = (source.read_masks(numbers, out_shape=(len(numbers), *shape)) > 0).all(axis=0)
+        if np.issubdtype(values.dtype, np.floating):
+            mask &= np.isfinite(values).all(axis=0)
+        return values, mask
+
+
+@contextmanager
+def create(
+    path: Path,
+    box: GeoBox,
+    *,
+    count: int,
+    dtype: str,
+    nodata: float | None,
+    bands: Sequence[str] = (),
+    tags: Mapping[str, str] | None = None,
+    scheme: ClassScheme | None = None,
+) -> Iterator[DatasetWriter]:
+    """A new GeoTIFF, tiled and compressed, that appears under its name when it is whole.
+
+    Args:
+        path: Where it will lie.
+        box: Its grid.
+        count: Number of bands.
+        dtype: Pixel type.
+        nodata: Value that means 'no data', or None.
+        bands: A name for each band.
+        tags: Tags of the file.
+        scheme: Classes of a class raster: written as colour table, category names and tag.
+
+    Raises:
+        OutputError: The file can't be written.
+    """
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    with ledger.whole_file(Path(path)) as part:
+        try:
+            with (
+                rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE),
+                rasterio.open(
+                    part,
+                    "w",
+                    driver="GTiff",
+                    height=box.height,
+                    width=box.width,
+                    count=count,
+                    dtype=dtype,
+                    nodata=nodata,
+                    crs=None if box.crs is None else str(box.crs),
+                    transform=box.affine,
+                    tiled=True,
+                    blockxsize=BLOCK,
+                    blockysize=BLOCK,
+                    compress="deflate",
+                    zlevel=1,
+                    predictor=_predictor(dtype, scheme),
+                    num_threads="all_cpus",
+                    bigtiff="if_safer",
+                    interleave="pixel" if count > 1 else "band",
+                    photometric="minisblack",  # else the fourth of four bytes is taken for alpha
+                ) as target,
+            ):
+                for number, name in enumerate(bands, start=1):
+                    target.set_band_description(number, name)
+                target.update_tags(**(tags or {}))
+                if scheme is not None:
+                    target.write_colormap(1, legend.colour_table(scheme))
+                    target.update_tags(**legend.as_tag(scheme))
+                yield target
+        except RasterioError as error:
+            reason = str(error.__cause__ or error).splitlines()[0]
+            raise OutputError(
+                f"The output must be writable, got '{reason}' at {path}; "
+                "make room or choose another folder."
+            ) from error
+    if scheme is not None:
+        legend.write_category_names(Path(path), scheme)
+
+
+def write(target: DatasetWriter, values: NDArray[Any], window: Window) -> None:
+    """Write ``(band, row, column)`` values into a window of a new raster."""
+    target.write(values, window=_rasterio_window(window))
+
+
+def scheme_of(path: Path | str) -> ClassScheme | None:
+    """Names and colours of a class raster as the file carries them, or None.
+
+    Taken from our own tag, else from the colour table (classes are then named by value).
+    """
+    with open_raster(path) as source:
+        found = legend.from_tags(source.tags())
+        if found is not None:
+            return found
+        try:
+            table = source.colormap(1)
+        except ValueError:
+            return None
+        present: set[int] = set()
+        for _, window in source.block_windows(1):
+            present.update(int(v) for v in np.unique(source.read(1, window=window)))
+        if source.nodata is not None:
+            present.discard(int(source.nodata))
+        return legend.from_colour_table(table, present)
+
+
+def pick_bands(info: RasterInfo, wanted: Sequence[str]) -> tuple[int, ...]:
+    """Numbers of the bands to read, from 1: by name where the file has names, else in order.
+
+    Raises:
+        BandError: A named band is missing, or an unnamed file has another number of bands.
+    """
+    if all(info.bands) and all(wanted) and set(wanted) <= set(info.bands):
+        return tuple(info.bands.index(name) + 1 for name in wanted)
+    if len(info.bands) != len(wanted):
+        have = f" ({', '.join(info.bands)})" if any(info.bands) else ""
+        raise BandError(
+            f"The raster must have {len(wanted)} bands ({', '.join(wanted)}), got "
+            f"{len(info.bands)}{have} in {info.path}; stack the dates as for training first."
+        )
+    missing = [name for name in wanted if name not in info.bands]
+    if all(info.bands) and missing and all(wanted):
+        raise BandError(
+            f"The raster must have the bands {', '.join(wanted)}, got {', '.join(info.bands)} "
+            f"in {info.path}; name its bands as those of the training images."
+        )
+    return tuple(range(1, len(wanted) + 1))
+
+
+def check_order(before: RasterInfo, after: RasterInfo) -> None:
+    """Check that before is not later than after, where both files tell their dates.
+
+    Raises:
+        DateError: They are in the wrong order.
+    """
+    if before.taken and after.taken and before.taken > after.taken:
+        raise DateError(
+            f"Before must be earlier than after, got {before.taken} ({before.path.name}) before "
+            f"and {after.taken} ({after.path.name}) after; swap the two."
+        )
+
+
+def blocks(height: int, width: int, size: int = 1024) -> Iterator[Window]:
+    """Windows of at most size x size pixels that cover a raster once, row by row."""
+    for row in range(0, height, size):
+        for column in range(0, width, size):
+            yield Window(row, column, min(size, height - row), min(size, width - column))
+
+
+def _rasterio_window(window: Window) -> Any:
+    from rasterio.windows import Window as RasterioWindow
+
+    return RasterioWindow(window.column, window.row, window.width, window.height)
+
+
+def _predictor(dtype: str, scheme: ClassScheme | None) -> int:
+    if scheme is not None:
+        return 1  # differences of class codes compress worse than the codes
+    return 3 if np.issubdtype(np.dtype(dtype), np.floating) else 2
+
+
+_DATE_TAGS = ("ACQUISITION_DATE", "DATE_ACQUIRED")
+_DATE = re.compile(r"(?<!\d)((?:19[5-9]|20\d)\d)(?:[-_.:]?(0[1-9]|1[0-2])[-_.:]?([0-3]\d))?(?!\d)")
+
+
+def _date_of(path: Path, tags: Mapping[str, str]) -> date | None:
+    """The date in the tags, else in the file's name (YYYYMMDD, YYYY-MM-DD or a lone YYYY)."""
+    for text in [*(tags[t] for t in _DATE_TAGS if t in tags), path.stem]:
+        for match in _DATE.finditer(text):
+            year, month, day = match.groups()
+            try:
+                return date(int(year), int(month or 1), int(day or 1))
+            except ValueError:
+                continue
+    return None

@@ -1,0 +1,88 @@
+"""What a model eats: bands, scaling, tile size. The one statement of it, for training and maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift.errors import ModelError
+
+LIMIT = 8.0
+"""Scaled values are clipped to this many standard deviations, so that outliers stay harmless."""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """Bands, scaling and tile size of a model's input.
+
+    A value x of a band enters the network as (x - mean) / std, clipped to ± `LIMIT`; mean and
+    std are those of the training tiles, never of the tile at hand. Pixels that aren't valid
+    enter as the mean.
+
+    Attributes:
+        bands: Name of each band, as in ``before:red``.
+        mean: Mean of each band over valid training pixels, in the raster's own units.
+        std: Standard deviation of each band, above 0.
+        minimum: Smallest value of each band.
+        maximum: Largest value of each band.
+        tile_size: Rows and columns of the tiles it was trained on.
+        dtype: Pixel type of the training tiles.
+        cell_size: Ground size of a training pixel in CRS units, if known.
+    """
+
+    bands: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    minimum: tuple[float, ...]
+    maximum: tuple[float, ...]
+    tile_size: int
+    dtype: str
+    cell_size: float | None
+
+    def fill(self, values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Values ready for the network: float32 in the raster's units, the mean where not valid.
+
+        Args:
+            values: ``(band, row, column)`` as read.
+            mask: ``(row, column)``, True where valid.
+        """
+        mean = np.array(self.mean, np.float32)[:, None, None]
+        return np.where(mask, values, mean).astype(np.float32, copy=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The spec as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> InputSpec:
+        """The spec of `as_dict`.
+
+        Raises:
+            ModelError: A key is missing, of another type, or of another length than the bands.
+        """
+        try:
+            bands = tuple(str(b) for b in entry["bands"])
+            numbers = {
+                key: tuple(float(v) for v in entry[key])
+                for key in ("mean", "std", "minimum", "maximum")
+            }
+            cell_size = entry["cell_size"]
+            spec = cls(
+                bands=bands, tile_size=int(entry["tile_size"]), dtype=str(entry["dtype"]),
+                cell_size=None if cell_size is None else float(cell_size), **numbers,
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"The model's input must be described in full, got {error!r}."
+            ) from error
+        sizes = {len(v) for v in numbers.values()} | {len(bands)}
+        if len(sizes) != 1 or not bands or min(spec.std) <= 0 or spec.tile_size < 1:
+            raise ModelError(
+                f"The model's input must give mean, std above 0 and range of all {len(bands)} "
+                "bands; the package is damaged."
+            )
+        return spec

@@ -1,0 +1,70 @@
+"""Numbers as tables for terminals and notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.table import Table
+
+from landshift.confusion import Scores
+from landshift.labels import TransitionTable
+
+EPOCH_COLUMNS = (
+    "epoch", "train_loss", "valid_loss", "accuracy", "dice", "mIoU", "change F1", "time",
+)  # fmt: skip
+
+
+def epochs(rows: Sequence[Sequence[str]] = ()) -> Table:
+    """The training table."""
+    table = Table(*EPOCH_COLUMNS, box=None, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def per_class(scores: Scores) -> Table:
+    """Scores of each class."""
+    table = _table("class", "precision", "recall", "F1", "IoU", "support")
+    for c in scores.classes:
+        table.add_row(
+            c.name, f"{c.precision:.3f}", f"{c.recall:.3f}", f"{c.f1:.3f}", f"{c.iou:.3f}",
+            f"{c.support:,}",
+        )  # fmt: skip
+    return table
+
+
+def compare(methods: Mapping[str, Scores]) -> Table:
+    """Scores of several methods over the same pixels, one a row."""
+    table = _table("method", "accuracy", "macro F1", "mIoU", "change F1")
+    for name, scores in methods.items():
+        change = "-" if scores.change_f1 is None else f"{scores.change_f1:.3f}"
+        table.add_row(
+            name, f"{scores.accuracy:.3f}", f"{scores.macro_f1:.3f}", f"{scores.miou:.3f}", change
+        )
+    return table
+
+
+def transitions(found: TransitionTable, most: int = 15) -> Table:
+    """The largest changes, and how much stayed."""
+    table = _table("from", "to", "pixels", "hectares", "%")
+    rows = [r for r in found.rows() if r["from"] != r["to"]]
+    rows.sort(key=lambda r: -r["pixels"])
+    for r in rows[:most]:
+        hectares = "-" if r["hectares"] == "" else f"{r['hectares']:,.1f}"
+        table.add_row(r["from"], r["to"], f"{r['pixels']:,}", hectares, f"{r['percent']:.2f}")
+    if len(rows) > most:
+        rest = rows[most:]
+        table.add_row(
+            f"{len(rest)} more", "", f"{sum(r['pixels'] for r in rest):,}",
+            "" if found.hectares is None else f"{sum(r['hectares'] for r in rest):,.1f}",
+            f"{sum(r['percent'] for r in rest):.2f}",
+        )  # fmt: skip
+    return table
+
+
+def _table(first: str, *numbers: str) -> Table:
+    table = Table(box=None, header_style="bold")
+    table.add_column(first)
+    for name in numbers:
+        table.add_column(name, justify="left" if name == "to" else "right")
+    return table

@@ -1,0 +1,330 @@
+"""The side files of a 'Classified Tiles' set, to the byte as ArcGIS Pro writes them.
+
+Facts read off real files (see docs): ``map.txt`` and ``stats.txt`` have CRLF line ends, the two
+JSON files LF, ``"key" : value`` and 17 significant digits; world files give the centre of the
+first pixel with 10 decimals.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift.errors import TileSetError
+from landshift.tileset.tiles import TileSet
+
+MAP = "map.txt"
+STATS = "stats.txt"
+ACCUMULATED = "esri_accumulated_stats.json"
+DEFINITION = "esri_model_definition.emd"
+
+CellSize = dict[str, Any]
+"""Esri's cell size: x, y, spatialReference."""
+
+_NAME_WIDTH = 20  # of the class names in stats.txt
+_STATS_COLUMNS = "  cls value     images   pixels      min size   mean size    max size"
+
+_PLACEHOLDERS = {
+    "Framework": "e.g. TensorFlow or PyTorch",
+    "ModelConfiguration": "e.g. UNet or FasterRCNN",
+    "ModelType": "e.g. ObjectDetection or ImageClassification",
+    "ModelFile": "e.g. ./trained.model",
+    "Description": "e.g. which data model was trained on, when, by whom, mAP, etc",
+}
+_OPTIONAL_PLACEHOLDERS = {
+    "ExtractBands": "e.g. [0, 1, 2]",
+    "DataRange": "e.g. [0.1, 1.0] (optional)",
+    "ModelPadding": "e.g. 64 (optional)",
+    "BatchSize": "e.g. 8 (optional)",
+    "PerProcessGPUMemoryFraction": "e.g. 0.8 (optional)",
+}
+_WELL_KNOWN_BANDS = [
+    "Red", "Green", "Blue", "Infrared", "CoastalBlue", "Yellow", "RedEdge", "ShortWaveInfrared",
+    "NearInfrared", "NearInfrared_1", "NearInfrared_2", "MidInfrared", "MidInfrared_1",
+    "MidInfrared_2", "Thermal", "Thermal_1", "Thermal_2", "Panchromatic", "PseudoRed",
+    "PseudoGreen", "PseudoBlue", "QA",
+]  # fmt: skip
+
+
+def write_side_files(
+    folder: Path, tiles: TileSet, *, next_index: int, cell_sizes: Sequence[CellSize]
+) -> None:
+    """Write the four side files of a set.
+
+    Args:
+        folder: Where they go.
+        tiles: The set.
+        next_index: Number that a further tile would get.
+        cell_sizes: Cell size of each source raster that has one, see `cell_size`.
+    """
+    counts = _class_counts(tiles)
+    sizes = _cell_size_range(cell_sizes)
+    _write(folder / MAP, map_lines(tiles), newline="\r\n")
+    _write(folder / STATS, _stats_lines(tiles, counts), newline="\r\n")
+    accumulated = _accumulated_stats(tiles, counts, next_index, sizes)
+    _write(folder / ACCUMULATED, [as_json(accumulated)], newline="")
+    _write(folder / DEFINITION, [as_json(_model_definition(tiles, sizes))], newline="")
+
+
+def map_lines(tiles: TileSet) -> list[str]:
+    r"""A line a tile: ``images\000000019.tif  labels\000000019.tif`` and a space."""
+    return [f"images\\{t.image.name}  labels\\{t.label.name} " for t in tiles.tiles]
+
+
+def world_file(transform: Any) -> str:
+    """The six lines of a world file, for a raster's affine transform."""
+    x, y = transform @ (0.5, 0.5)
+    terms = (transform.a, transform.d, transform.b, transform.e, x, y)
+    return "".join(f"{round(term, 10) + 0.0:.10f}\n" for term in terms)  # + 0.0: no "-0.0"
+
+
+def cell_size(size: tuple[float, float], crs: Any) -> CellSize:
+    """A cell size as Esri's JSON holds it.
+
+    Args:
+        size: Width and height of a pixel in CRS units.
+        crs: The CRS as rasterio gives it, or None.
+    """
+    entry: CellSize = {"x": size[0], "y": size[1]}
+    if crs is not None:
+        authority = crs.to_authority()
+        if authority is not None and authority[1].isdigit():
+            code = int(authority[1])
+            entry["spatialReference"] = {"wkid": code, "latestWkid": code}
+        else:
+            entry["spatialReference"] = {"wkt": crs.to_wkt(version="WKT1_ESRI")}
+    return entry
+
+
+def as_json(value: Any, indent: int = 0) -> str:
+    """A value as JSON in Esri's spelling: two spaces a level, ``"key" : value``, ``%.17g``."""
+    pad, inner = "  " * indent, "  " * (indent + 1)
+    if isinstance(value, Mapping):
+        parts = [f"{inner}{_quoted(k)} : {as_json(v, indent + 1)}" for k, v in value.items()]
+        return "{\n" + ",\n".join(parts) + f"\n{pad}}}"
+    if isinstance(value, list | tuple):
+        parts = [inner + as_json(v, indent + 1) for v in value]
+        return "[\n" + ",\n".join(parts) + f"\n{pad}]"
+    if isinstance(value, float):
+        return f"{value:.17g}"
+    return _quoted(value)
+
+
+def read_map(folder: Path) -> list[tuple[Path, Path]] | None:
+    """Image and label of each line of ``map.txt``; None without that file.
+
+    Raises:
+        TileSetError: A line that names no image and label inside the folder.
+    """
+    path = folder / MAP
+    if not path.is_file():
+        return None
+    pairs = []
+    for number, line in enumerate(_read(path).splitlines(), start=1):
+        if line.strip():
+            pairs.append(_pair(folder, line, f"line {number} of {path}"))
+    return pairs
+
+
+def read_classes(folder: Path) -> tuple[list[dict[str, Any]], str] | None:
+    """Esri's entries of the classes and the name of the file that holds them, or None.
+
+    The model definition comes first: only it holds the colours in older exports.
+
+    Raises:
+        TileSetError: A side file that is no JSON.
+    """
+    for name in (DEFINITION, ACCUMULATED):
+        entries = _read_json(folder / name).get("Classes")
+        if isinstance(entries, list) and entries and all(isinstance(e, dict) for e in entries):
+            return entries, name
+    return None
+
+
+def read_band_names(folder: Path) -> tuple[str, ...]:
+    """Band names in the side files; empty where they hold none.
+
+    Raises:
+        TileSetError: A side file that is no JSON.
+    """
+    for name in (DEFINITION, ACCUMULATED):
+        properties = _read_json(folder / name).get("InputRastersProps")
+        names = properties.get("BandNames") if isinstance(properties, dict) else None
+        if isinstance(names, list) and all(isinstance(n, str) for n in names) and any(names):
+            return tuple(names)
+    return ()
+
+
+def _pair(folder: Path, line: str, where: str) -> tuple[Path, Path]:
+    names = [PurePosixPath(n.replace("\\", "/")) for n in re.split(_BETWEEN_NAMES, line.strip())]
+    image, label = names[0], names[-1]
+    inside = all(not n.is_absolute() and ".." not in n.parts for n in names)
+    if not inside or image.parts[:1] != ("images",) or label.parts[:1] != ("labels",):
+        raise TileSetError(
+            f"A line of map.txt must name an image and its label inside the folder, got "
+            f"{line.strip()[:80]!r} in {where}; export the set again or remove map.txt."
+        )
+    return folder / image, folder / label
+
+
+_BETWEEN_NAMES = r"\s+(?=(?:images2?|labels)[\\/])"
+
+
+def _class_counts(tiles: TileSet) -> NDArray[np.int64]:
+    """Pixels of each class (columns) in each tile (rows)."""
+    rows = [[t.class_pixels.get(v, 0) for v in tiles.scheme.values] for t in tiles.tiles]
+    return np.array(rows, np.int64)
+
+
+def _stats_lines(tiles: TileSet, counts: NDArray[np.int64]) -> list[str]:
+    per_image = (counts > 0).sum(axis=1)
+    low, mean, high = per_image.min(), per_image.mean(), per_image.max()
+    width = max(_NAME_WIDTH, *(len(n) for n in tiles.scheme.names))
+    lines = [
+        f"images = {len(counts)} *{len(tiles.bands)}*{tiles.width}*{tiles.height}",
+        f"classes = {counts.shape[1]}",
+        f"classes per image = [min = {low}, mean = {mean:.2f}, max = {high}]",
+        f"{'cls name':<{width}}{_STATS_COLUMNS}",
+    ]
+    for column, c in zip(counts.T, tiles.scheme, strict=True):
+        images, pixels = int((column > 0).sum()), int(column.sum())
+        lines.append(
+            f"{c.name:<{width}} {c.value:>10} {images:>10} {pixels:>10} "
+            f"{column.min():>11.2f} {column.mean():>11.2f} {column.max():>11.2f}"
+        )
+    return lines
+
+
+def _accumulated_stats(
+    tiles: TileSet, counts: NDArray[np.int64], next_index: int, sizes: Mapping[str, CellSize]
+) -> dict[str, Any]:
+    statistics = tiles.band_statistics()
+    squares = np.square(statistics.std) * (np.array(statistics.count) - 1)
+    return {
+        "Version": 1,
+        "NumBands": len(tiles.bands),
+        "TileSizeX": tiles.width,
+        "TileSizeY": tiles.height,
+        "NumClasses": len(tiles.scheme),
+        "NumTiles": len(tiles.tiles),
+        "NumTilesAsDouble": len(tiles.tiles),
+        "NextTileIndex": next_index,
+        "OutputFeatures": False,
+        "MetaDataMode": "Classified_Tiles",
+        **sizes,
+        "Classes": [
+            {"ClassValue": c.value, "ClassName": c.name, "Color": list(c.colour)}
+            for c in tiles.scheme
+        ],
+        "ClassPixelStats": {
+            "NumClasses": len(tiles.scheme),
+            "NumImagesTotal": len(counts),
+            "NumImagesPerClass": [int(n) for n in (counts > 0).sum(axis=0)],
+            "NumPixelsPerClass": [int(n) for n in counts.sum(axis=0)],
+            "NumClassesPerImage": _five((counts > 0).sum(axis=1)),
+            "PixelsPerClass": [_five(column) for column in counts.T],
+        },
+        "InputRastersProps": _raster_properties(tiles),
+        "BandStatsState": [
+            {
+                "Min": statistics.minimum[k],
+                "Max": statistics.maximum[k],
+                "Mean": 0,
+                "StdDev": 0,
+                "M1": statistics.mean[k],
+                "M2": float(squares[k]),
+                "Num": statistics.count[k],
+            }
+            for k in range(len(tiles.bands))
+        ],
+    }
+
+
+def _model_definition(tiles: TileSet, sizes: Mapping[str, CellSize]) -> dict[str, Any]:
+    statistics = tiles.band_statistics()
+    return {
+        **_PLACEHOLDERS,
+        "ImageHeight": tiles.height,
+        "ImageWidth": tiles.width,
+        **_OPTIONAL_PLACEHOLDERS,
+        "MetaDataMode": "Classified_Tiles",
+        "BlackenAroundFeature": False,
+        "IsMultidimensional": False,
+        "CropTileMode": "Fixed_Size",
+        "ImageSpaceUsed": "MAP_SPACE" if tiles.cell_size else "PIXEL_SPACE",
+        **sizes,
+        "Classes": tiles.scheme.as_list(),
+        "InputRastersProps": _raster_properties(tiles),
+        "AllTilesStats": [
+            {
+                "BandName": name,
+                "Min": statistics.minimum[k],
+                "Max": statistics.maximum[k],
+                "Mean": statistics.mean[k],
+                "StdDev": statistics.std[k],
+            }
+            for k, name in enumerate(tiles.bands)
+        ],
+        "WellKnownBandNames (FYI, these band names can be used in ExtractBands)": _WELL_KNOWN_BANDS,
+    }
+
+
+def _raster_properties(tiles: TileSet) -> dict[str, Any]:
+    return {"RasterCount": 1, "SensorName": "Undefined", "BandNames": list(tiles.bands)}
+
+
+def _cell_size_range(sizes: Sequence[CellSize]) -> dict[str, CellSize]:
+    if not sizes:
+        return {}
+    smallest = min(sizes, key=lambda s: s["x"] * s["y"])
+    largest = max(sizes, key=lambda s: s["x"] * s["y"])
+    return {"MinCellSize": smallest, "MaxCellSize": largest}
+
+
+def _five(values: NDArray[np.int64]) -> dict[str, Any]:
+    return {
+        "Min": int(values.min()),
+        "Max": int(values.max()),
+        "Mean": float(values.mean()),
+        "Sum": int(values.sum()),
+        "Count": len(values),
+    }
+
+
+def _quoted(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _write(path: Path, lines: Iterable[str], *, newline: str) -> None:
+    path.write_bytes("".join(line + newline for line in lines).encode())
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TileSetError(
+            f"Side files must be readable UTF-8 text, got {error} in {path}; "
+            "export the set again or remove the file."
+        ) from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(_read(path))
+    except ValueError as error:
+        if isinstance(error, TileSetError):
+            raise
+        raise TileSetError(
+            f"Side files must be whole JSON, got '{error}' in {path}; "
+            "export the set again or remove the file."
+        ) from error
+    return found if isinstance(found, dict) else {}

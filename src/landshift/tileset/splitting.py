@@ -1,0 +1,431 @@
+"""Splitting a tile set into training and validation tiles, by ground or at random."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift.errors import ParameterError, SplitError
+from landshift.tileset.tiles import TileSet
+
+logger = logging.getLogger(__name__)
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+_TOUCH = 1e-6  # of a tile's side: less shared ground than this is two tiles touching
+
+# What a split costs, besides its error in the share and the share of dropped tiles.
+_MISSED_SHARE = 0.5  # cost of no validation tile at all, in shares of tiles dropped
+_ABSENT_CLASS = 0.5  # times the share of classes that one side lacks
+_FEW_BLOCKS = 0.05  # divided by the number of blocks: several places say more than one
+
+_BLOCKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # numbers of blocks that are tried
+_SHAPES = ((1.0, 1.0), (2.0, 1.0), (1.0, 2.0))  # width and height of a block, relative
+_CORNERS = ((True, True), (True, False), (False, True), (False, False))  # right, up: ways to grow
+_ANCHORS = 24  # tiles drawn at random that blocks may grow from, besides the outermost
+_STARTS = 3  # first blocks that are tried
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which tiles train, which validate, and which do neither.
+
+    Attributes:
+        train: Indices of the training tiles, ascending.
+        valid: Indices of the validation tiles.
+        dropped: Indices of the tiles whose ground overlaps both.
+    """
+
+    train: tuple[int, ...]
+    valid: tuple[int, ...]
+    dropped: tuple[int, ...]
+
+
+def split_by_ground(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42) -> Split:
+    """Split so that no validation tile's ground overlaps a training tile's, at any date.
+
+    Validation tiles are blocks of ground; tiles that overlap both sides are dropped. Blocks of
+    several shapes, sizes and numbers are grown from tiles drawn at random and from the outermost
+    ones; the cheapest set of blocks is taken: cost is the error in the share, plus the share of
+    dropped tiles, plus a penalty for classes that one side lacks, plus one for few blocks.
+
+    Args:
+        tiles: The tile set.
+        valid_share: Share of validation tiles among those kept, between 0 and 1.
+        seed: Seed of the drawing.
+
+    Raises:
+        ParameterError: A share outside its range.
+        SplitError: Every two tiles overlap.
+    """
+    _check_share(valid_share)
+    if any(t.bounds is None for t in tiles.tiles):
+        logger.warning(
+            "%s: tiles without georeference don't tell their ground; each is taken for ground of "
+            "its own, overlaps between them go unseen.", tiles.folder
+        )  # fmt: skip
+    if len({t.crs for t in tiles.tiles if t.bounds is not None}) > 1:
+        logger.warning(
+            "%s: tiles lie in several CRSs; ground shared across them goes unseen.", tiles.folder
+        )
+    search = _Search(tiles, overlapping_pairs(tiles), valid_share, np.random.default_rng(seed))
+    valid = search.best()
+    if valid is None:
+        raise SplitError(_why_impossible(tiles))
+    split = search.split_of(valid)
+    _log(tiles, split)
+    return split
+
+
+def split_at_random(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42) -> Split:
+    """Split tile by tile; where tiles overlap, validation ground is seen in training.
+
+    Args:
+        tiles: The tile set.
+        valid_share: Share of validation tiles, between 0 and 1.
+        seed: Seed of the drawing.
+
+    Raises:
+        ParameterError: A share outside its range.
+        SplitError: Fewer than two tiles.
+    """
+    _check_share(valid_share)
+    count = len(tiles.tiles)
+    if count < 2:
+        raise SplitError(
+            f"A split needs two tiles, got {count} in {tiles.folder}; cut smaller tiles."
+        )
+    order = np.random.default_rng(seed).permutation(count)
+    size = min(max(round(valid_share * count), 1), count - 1)
+    valid = np.zeros(count, np.bool_)
+    valid[order[:size]] = True
+    pairs = overlapping_pairs(tiles)
+    across = pairs[valid[pairs[:, 0]] != valid[pairs[:, 1]]]
+    leaking = int(valid[np.unique(across)].sum())
+    if leaking:
+        logger.warning(
+            "%s: %d of %d validation tiles overlap training tiles, so scores will flatter; split "
+            "by ground instead.", tiles.folder, leaking, size
+        )  # fmt: skip
+    return Split(_indices(~valid), _indices(valid), ())
+
+
+def overlapping_pairs(tiles: TileSet) -> Ints:
+    """Pairs of different tiles that share ground; touching edges don't count.
+
+    Tiles in different CRSs are never paired, nor are tiles without georeference.
+
+    Args:
+        tiles: The tile set.
+
+    Returns:
+        Indices of the tiles, ``(pair, 2)``, the smaller first, in ascending order.
+    """
+    from scipy.spatial import cKDTree
+
+    found = [np.zeros((0, 2), np.int64)]
+    for members, box in _grounds(tiles):
+        if np.isnan(box).any():
+            continue
+        side = (box[:, 2:] - box[:, :2]).max(axis=0)
+        centre = (box[:, :2] + box[:, 2:]) / 2 / side
+        near = cKDTree(centre).query_pairs(1.0, p=np.inf, output_type="ndarray")
+        a, b = box[near[:, 0]], box[near[:, 1]]
+        shared = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+        found.append(np.sort(members[near[(shared > _TOUCH * side).all(axis=1)]], axis=1))
+    pairs = np.concatenate(found)
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+
+
+class _Search:
+    """The search for blocks of ground to validate on.
+
+    Args:
+        tiles: The tile set.
+        pairs: Its overlapping pairs.
+        share: Share of validation tiles wanted.
+        rng: Source of chance.
+    """
+
+    def __init__(self, tiles: TileSet, pairs: Ints, share: float, rng: np.random.Generator) -> None:
+        self.count = len(tiles.tiles)
+        self.share = share
+        self.neighbours = _neighbours(pairs, self.count)
+        self.box, self.group = _places(tiles)
+        self.holds = _holds(tiles)
+        self.anchors = self._draw_anchors(rng)
+
+    def best(self) -> Bools | None:
+        """The validation tiles of the cheapest split; None where there is none."""
+        reach, order = self._grow_all()
+        wanted = max(1, round(self.share * self.count))
+        best = self._smallest()
+        best_cost = np.inf
+        for number in [n for n in _BLOCKS if n <= wanted]:
+            pool = self._pool(reach, order, max(1, round(wanted / number)))
+            for start in self._starts(pool, number):
+                chosen = self._choose(pool, number, start)
+                valid: Bools = np.any(pool.members[chosen], axis=0)
+                cost = self._cost(valid, len(chosen))
+                if cost < best_cost:
+                    best, best_cost = valid, cost
+        return best
+
+    def split_of(self, valid: Bools) -> Split:
+        """The split that these validation tiles make."""
+        dropped = self._dropped(valid)
+        return Split(_indices(~valid & ~dropped), _indices(valid), _indices(dropped))
+
+    def _draw_anchors(self, rng: np.random.Generator) -> Ints:
+        """Tiles that blocks grow from: the outermost of the largest groups, and random ones."""
+        drawn = rng.permutation(self.count)[:_ANCHORS]
+        outermost = []
+        for group in np.argsort(-np.bincount(self.group), kind="stable")[:4]:
+            members = np.flatnonzero(self.group == group)
+            x, y = self.box[members, 0], self.box[members, 1]
+            for term in (x + y, x - y, y - x, -x - y, x, -x, y, -y):
+                outermost.append(members[np.argmin(term)])
+        return np.unique(np.concatenate([drawn, np.array(outermost, np.int64)]))
+
+    def _grow_all(self) -> tuple[Floats, Ints]:
+        """How large each block must grow to hold each tile; the tiles in that order.
+
+        A block starts with the anchor's ground and grows in one of four directions. Infinite
+        where it never holds the tile.
+        """
+        rows = []
+        for anchor in self.anchors:
+            elsewhere = self.group != self.group[anchor]
+            for right, up in _CORNERS:
+                near_x, far_x = _seen_from(anchor, self.box[:, 0], self.box[:, 2], right)
+                near_y, far_y = _seen_from(anchor, self.box[:, 1], self.box[:, 3], up)
+                outside = elsewhere | (near_x < -_TOUCH) | (near_y < -_TOUCH)
+                for width, height in _SHAPES:
+                    reach = np.maximum(far_x / width, far_y / height)
+                    rows.append(np.where(outside, np.inf, reach))
+        reach = np.round(np.array(rows), 5)  # equal ground must compare equal
+        return reach, np.argsort(reach, axis=1, kind="stable")
+
+    def _pool(self, reach: Floats, order: Ints, size: int) -> _Pool:
+        """Each block grown until it holds about so many tiles; no block twice."""
+        blocks: dict[bytes, Bools] = {}
+        for row, by_reach in zip(reach, order, strict=True):
+            inside = np.zeros(self.count, np.bool_)
+            inside[by_reach[: _level(row[by_reach], size)]] = True
+            blocks.setdefault(inside.tobytes(), inside)
+        return _Pool.of(np.array(list(blocks.values())), self.box, self.group, self.holds)
+
+    def _starts(self, pool: _Pool, number: int) -> list[int]:
+        """Blocks to begin with: the few that look cheapest alone."""
+        cost = self._estimate(pool, [], number)
+        return [int(k) for k in np.argsort(cost, kind="stable")[:_STARTS]]
+
+    def _choose(self, pool: _Pool, number: int, start: int) -> list[int]:
+        """Up to so many blocks apart from each other, each the cheapest where it is added."""
+        chosen = [start]
+        free = pool.apart[start].copy()
+        while len(chosen) < number and free.any():
+            cost = self._estimate(pool, chosen, number)
+            best = int(np.argmin(np.where(free, cost, np.inf)))
+            chosen.append(best)
+            free &= pool.apart[best]
+        return chosen
+
+    def _estimate(self, pool: _Pool, chosen: list[int], number: int) -> Floats:
+        """About what each block costs when added to those chosen; shared rims count twice."""
+        target = self.share * (len(chosen) + 1) / number
+        share = (pool.size + pool.size[chosen].sum()) / self.count
+        lacking = (~(pool.holds | pool.holds[chosen].any(axis=0))).sum(axis=1)
+        left = self.holds.sum(axis=0) - pool.takes - pool.takes[chosen].sum(axis=0)
+        lacking += (left <= 0).sum(axis=1)
+        kinds = max(self.holds.shape[1], 1)
+        cost: Floats = self._missed(share - target) + pool.rim / self.count + _ABSENT_CLASS * lacking / kinds
+        return cost
+
+    def _cost(self, valid: Bools, blocks: int) -> float:
+        """What a split costs."""
+        dropped = self._dropped(valid)
+        train = ~valid & ~dropped
+        if not train.any():
+            return np.inf
+        share = valid.sum() / (valid.sum() + train.sum())
+        sides = (self.holds[valid], self.holds[train])
+        absent = sum(int((~side.any(axis=0)).sum()) for side in sides)
+        return float(
+            self._missed(share - self.share)
+            + dropped.sum() / self.count
+            + _ABSENT_CLASS * absent / max(self.holds.shape[1], 1)
+            + _FEW_BLOCKS / blocks
+        )
+
+    def _missed(self, error: Any) -> Any:
+        """What it costs to miss the wanted share by so much."""
+        return _MISSED_SHARE * abs(error) / self.share
+
+    def _dropped(self, valid: Bools) -> Bools:
+        """Tiles that overlap a validation tile and aren't one."""
+        beside = np.zeros(self.count, np.bool_)
+        beside[self.neighbours[np.flatnonzero(valid)].indices] = True
+        return beside & ~valid
+
+    def _smallest(self) -> Bools | None:
+        """The tile that overlaps fewest, if that leaves a tile to train on."""
+        degree = np.diff(self.neighbours.indptr)
+        tile = int(np.argmin(degree))
+        if degree[tile] >= self.count - 1:
+            return None
+        valid: Bools = np.arange(self.count) == tile
+        return valid
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Blocks to choose from.
+
+    Attributes:
+        members: Tiles inside each block, ``(block, tile)``.
+        size: Number of tiles inside each block.
+        rim: Number of tiles that overlap a block and aren't inside it.
+        holds: Classes found in each block, ``(block, class)``.
+        takes: Tiles with each class, inside and on the rim, ``(block, class)``.
+        apart: Whether two blocks neither share nor touch a tile, ``(block, block)``.
+    """
+
+    members: Bools
+    size: Ints
+    rim: Ints
+    holds: Bools
+    takes: Ints
+    apart: Bools
+
+    @classmethod
+    def of(cls, members: Bools, box: Floats, group: Ints, holds: Bools) -> _Pool:
+        from scipy.sparse import csr_array
+
+        around = np.array([_around(inside, box, group) for inside in members])
+        inside = csr_array(members, dtype=np.int32)
+        wide = csr_array(members | around, dtype=np.int32)
+        kinds = holds.astype(np.int32)
+        return cls(
+            members=members,
+            size=members.sum(axis=1),
+            rim=around.sum(axis=1),
+            holds=inside @ kinds > 0,
+            takes=wide @ kinds,
+            apart=(inside @ wide.T).toarray() == 0,
+        )
+
+
+def _seen_from(anchor: int, low: Floats, high: Floats, forwards: bool) -> tuple[Floats, Floats]:
+    """Distance of each tile's near and far edge from the anchor's, along one axis."""
+    if forwards:
+        return low - low[anchor], high - low[anchor]
+    return high[anchor] - high, high[anchor] - low
+
+
+def _level(reach: Floats, size: int) -> int:
+    """How many of the ascending values to take for about ``size``, equal ones together."""
+    finite = int(np.searchsorted(reach, np.inf, side="left"))
+    level = reach[min(size, finite) - 1]
+    less = int(np.searchsorted(reach, level, side="left"))
+    more = int(np.searchsorted(reach, level, side="right"))
+    return less if less > 0 and size - less < more - size else more
+
+
+def _around(inside: Bools, box: Floats, group: Ints) -> Bools:
+    """Tiles that overlap the box around others, and aren't among them."""
+    left, bottom, right, top = box.T
+    found: Bools = group == group[np.argmax(inside)]
+    found &= (right > left[inside].min() + _TOUCH) & (left < right[inside].max() - _TOUCH)
+    found &= (top > bottom[inside].min() + _TOUCH) & (bottom < top[inside].max() - _TOUCH)
+    return found & ~inside
+
+
+def _neighbours(pairs: Ints, count: int) -> Any:
+    """Overlapping tiles as a sparse matrix, ``(tile, tile)``."""
+    from scipy.sparse import csr_array
+
+    rows, columns = np.concatenate([pairs, pairs[:, ::-1]]).T
+    return csr_array((np.ones(len(rows), np.bool_), (rows, columns)), shape=(count, count))
+
+
+def _holds(tiles: TileSet) -> Bools:
+    """Whether each tile holds each class, ``(tile, class)``; classes found nowhere left out."""
+    values = tiles.scheme.values
+    holds = np.array([[t.class_pixels.get(v, 0) > 0 for v in values] for t in tiles.tiles])
+    found: Bools = holds[:, holds.any(axis=0)]
+    return found
+
+
+def _grounds(tiles: TileSet) -> Iterator[tuple[Ints, Floats]]:
+    """Tiles by CRS: their indices and boxes; NaN boxes for those without georeference."""
+    keys = [(t.bounds is not None, t.crs or "") for t in tiles.tiles]
+    unknown = (np.nan,) * 4
+    for key in sorted(set(keys)):
+        members = np.array([k for k, own in enumerate(keys) if own == key], np.int64)
+        yield members, np.array([tiles.tiles[k].bounds or unknown for k in members], np.float64)
+
+
+def _places(tiles: TileSet) -> tuple[Floats, Ints]:
+    """Box of each tile in tile sides, and the group whose ground it can share."""
+    box = np.empty((len(tiles.tiles), 4))
+    group = np.empty(len(tiles.tiles), np.int64)
+    for number, (members, bounds) in enumerate(_grounds(tiles)):
+        group[members] = number
+        if np.isnan(bounds).any():  # apart from each other, neighbours by name
+            left = 2.0 * np.arange(len(members))
+            bounds = np.stack([left, 0 * left, left + 1, 0 * left + 1], axis=1)
+        side = (bounds[:, 2:] - bounds[:, :2]).max(axis=0)
+        origin = bounds[:, :2].min(axis=0)
+        box[members] = (bounds - np.tile(origin, 2)) / np.tile(side, 2)
+    return np.asfortranarray(box), group  # columns are what is compared
+
+
+def _check_share(valid_share: float) -> None:
+    if not 0 < valid_share < 1:
+        raise ParameterError(f"valid_share must lie between 0 and 1, got {valid_share}.")
+
+
+def _why_impossible(tiles: TileSet) -> str:
+    """Why no split by ground exists, and which tile size would allow one."""
+    boxes = np.array([t.bounds for t in tiles.tiles if t.bounds is not None])
+    found = f"got {len(tiles.tiles)} tiles in {tiles.folder} that all share ground"
+    pixels = 0
+    if len(boxes):
+        sides = (boxes[0, 2:] - boxes[0, :2]) / (tiles.width, tiles.height)
+        extent = (boxes[:, 2:].max(axis=0) - boxes[:, :2].min(axis=0)) / sides
+        pixels = int(np.floor(extent.max() / 2 + 1e-6))
+    if pixels < 1:
+        return f"A split by ground needs two tiles apart from each other, {found}; cut more tiles."
+    if pixels >= 32:
+        pixels -= pixels % 32  # networks halve a tile five times
+    return (
+        f"A split by ground needs two tiles apart from each other, {found}; cut tiles of at most "
+        f"{pixels} pixels with a stride of at most {pixels}, or split at random."
+    )
+
+
+def _log(tiles: TileSet, split: Split) -> None:
+    logger.info(
+        "%s: %d training and %d validation tiles, %d dropped between them.",
+        tiles.folder, len(split.train), len(split.valid), len(split.dropped),
+    )  # fmt: skip
+    names = tiles.scheme.mapping
+    sides = {"training": split.train, "validation": split.valid}
+    everywhere = tiles.class_pixels()
+    for side, members in sides.items():
+        pixels = tiles.class_pixels(members)
+        absent = [names[v] for v in names if everywhere.get(v) and not pixels.get(v)]
+        if absent:
+            logger.warning("%s: no %s tile holds %s.", tiles.folder, side, ", ".join(absent))
+
+
+def _indices(chosen: Bools) -> tuple[int, ...]:
+    return tuple(int(k) for k in np.flatnonzero(chosen))

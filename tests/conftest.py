@@ -1,0 +1,123 @@
+"""Small rasters, tile sets and models that many tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import from_origin
+
+os.environ["LANDSHIFT_OFFLINE"] = "1"
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+
+WriteRaster = Callable[..., Path]
+
+
+def write(
+    path: Path,
+    values: Any,
+    *,
+    nodata: float | None = None,
+    crs: str | None = "EPSG:32618",
+    origin: tuple[float, float] = (500_000.0, 4_000_000.0),
+    pixel: float = 30.0,
+    bands: Sequence[str] = (),
+    **tags: str,
+) -> Path:
+    """Write a (band, row, column) or (row, column) array as a GeoTIFF."""
+    array = np.asarray(values)
+    array = array[np.newaxis] if array.ndim == 2 else array
+    with rasterio.open(
+        path, "w", driver="GTiff", count=array.shape[0], height=array.shape[1],
+        width=array.shape[2], dtype=array.dtype, nodata=nodata, crs=crs,
+        transform=from_origin(*origin, pixel, pixel),
+    ) as target:  # fmt: skip
+        target.write(array)
+        for number, name in enumerate(bands, start=1):
+            target.set_band_description(number, name)
+        target.update_tags(**tags)
+    return path
+
+
+@pytest.fixture
+def write_raster(tmp_path: Path) -> WriteRaster:
+    """Write a raster under the test's folder, by name."""
+
+    def write_named(name: str, values: Any, **options: Any) -> Path:
+        return write(tmp_path / name, values, **options)
+
+    return write_named
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real rasters, or a skip where it isn't."""
+    if not DATA.is_dir():
+        pytest.skip(f"real rasters are not at {DATA}")
+    return DATA
+
+
+def striped_scene(size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A composite of 2 x 3 bands and its labels 1 (to crop), 2 (No change): easy to learn.
+
+    Squares of 16 pixels change or not at random; where they do, the after bands jump.
+    """
+    random = np.random.default_rng(seed)
+    squares = random.random((size // 16, size // 16)) < 0.4
+    changed = np.kron(squares, np.ones((16, 16), bool))
+    composite = random.normal(1000, 60, (6, size, size))
+    composite[3:, changed] += 800
+    labels = np.where(changed, 1, 2).astype(np.uint8)
+    return composite.clip(1).astype(np.uint16), labels
+
+
+BANDS = [f"{date}:{band}" for date in ("before", "after") for band in ("red", "green", "blue")]
+MAPPING = {1: "to crop", 2: "No change"}
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Composite and change map of 256 x 256 pixels, a strip of nodata at the left."""
+    folder = tmp_path_factory.mktemp("scene")
+    composite, labels = striped_scene(256)
+    composite[:, :, :6] = 0
+    labels[:, :6] = 0
+    return (
+        write(folder / "composite.tif", composite, nodata=0, bands=BANDS),
+        write(folder / "change.tif", labels, nodata=0),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiles(scene: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tile set of the scene: tiles of 64 pixels, stride 64."""
+    from landshift import tileset
+    from landshift.classes import ClassScheme
+
+    folder = tmp_path_factory.mktemp("set") / "tiles"
+    scheme = ClassScheme.from_mapping(MAPPING)
+    tileset.cut([scene[0]], [scene[1]], folder, scheme=scheme, tile_size=64, stride=64)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(tiles: Path) -> Any:
+    """A small U-Net, trained until it knows the striped scene."""
+    from landshift.learn import UnetClassifier, prepare_data
+
+    data = prepare_data(tiles, class_mapping=MAPPING, batch_size=4)
+    classifier = UnetClassifier(data, backbone="resnet18")
+    classifier.fit(epochs=6, lr=2e-3, precision="32-true")
+    return classifier
+
+
+@pytest.fixture(scope="session")
+def saved(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The .emd of that U-Net."""
+    return trained.save(tmp_path_factory.mktemp("models") / "small")

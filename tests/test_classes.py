@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from landshift.classes import IGNORE_INDEX, ChangeScheme, ClassScheme, LandClass, is_no_change
+from landshift.errors import ClassError
+
+MAPPING = {1: "forest", 3: "water", 7: "urban"}
+
+
+def test_classes_come_in_the_order_of_their_values():
+    scheme = ClassScheme.from_mapping({7: "urban", 1: "forest", 3: "water"})
+    assert scheme.values == (1, 3, 7)
+    assert scheme.names == ("forest", "water", "urban")
+
+
+def test_zero_is_unlabelled_unless_the_mapping_names_it():
+    labels = np.array([0, 1, 3], np.uint8)
+    plain = ClassScheme.from_mapping(MAPPING)
+    named = ClassScheme.from_mapping({0: "background", **MAPPING})
+    assert plain.to_indices(labels).tolist() == [IGNORE_INDEX, 0, 1]
+    assert named.to_indices(labels).tolist() == [0, 1, 2]
+    assert plain.background is None
+    assert named.background == 0
+
+
+@given(st.lists(st.sampled_from([0, *MAPPING]), min_size=1, max_size=50))
+def test_values_survive_the_way_to_indices_and_back(values):
+    scheme = ClassScheme.from_mapping(MAPPING)
+    assert scheme.to_values(scheme.to_indices(np.array(values))).tolist() == values
+
+
+def test_a_value_outside_the_mapping_is_named():
+    with pytest.raises(ClassError, match=r"got \[9\] in tile 4"):
+        ClassScheme.from_mapping(MAPPING).to_indices(np.array([1, 9]), where="tile 4")
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({}, "at least one"),
+        ({300: "a"}, "0 to 254"),
+        ({1: " "}, "needs a name"),
+        ({"x": "a"}, "integers"),
+    ],
+)
+def test_a_bad_mapping_is_refused(mapping, message):
+    with pytest.raises(ClassError, match=message):
+        ClassScheme.from_mapping(mapping)
+
+
+def test_a_value_twice_is_refused():
+    with pytest.raises(ClassError, match="differ"):
+        ClassScheme([LandClass(1, "a", (0, 0, 0)), LandClass(1, "b", (0, 0, 0))])
+
+
+def test_missing_colours_become_distinct_ones():
+    scheme = ClassScheme.from_mapping({v: f"class {v}" for v in range(1, 31)}, {1: (1, 2, 3)})
+    assert scheme.colours[1] == (1, 2, 3)
+    assert len(set(scheme.colours.values())) == 30
+
+
+def test_the_list_form_round_trips_and_reads_esris_missing_colour():
+    scheme = ClassScheme.from_mapping(MAPPING)
+    assert ClassScheme.from_list(scheme.as_list()) == scheme
+    esri = [{"ClassValue": 1, "ClassName": "forest", "Color": [-1, -1, -1]}]
+    assert ClassScheme.from_list(esri).names == ("forest",)
+
+
+def test_change_codes_by_hand():
+    change = ChangeScheme(ClassScheme.from_mapping(MAPPING))
+    before = np.array([1, 1, 3, 0, 7])
+    after = np.array([1, 3, 7, 1, 0])
+    assert change.code(before, after).tolist() == [8, 3, 7, 0, 0]
+    assert change.mapping == {1: "to forest", 3: "to water", 7: "to urban", 8: "No change"}
+    assert change.no_change == 3
+
+
+def test_a_change_scheme_needs_a_free_value_and_no_class_zero():
+    with pytest.raises(ClassError, match="free value"):
+        ChangeScheme(ClassScheme.from_mapping({254: "a"}))
+    with pytest.raises(ClassError, match="value 0 must mean"):
+        ChangeScheme(ClassScheme.from_mapping({0: "a", 1: "b"}))
+
+
+@pytest.mark.parametrize("name", ["No change", "no_change", "NO-CHANGE", "NoChange", "unchanged"])
+def test_no_change_is_found_in_any_spelling(name):
+    assert is_no_change(name)
+    assert not is_no_change("to " + name)

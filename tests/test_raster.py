@@ -1,0 +1,147 @@
+from datetime import date
+
+import numpy as np
+import pytest
+import rasterio
+
+from landshift import raster
+from landshift.classes import ClassScheme
+from landshift.errors import BandError, DateError, GridError, ParameterError, RasterError
+from landshift.grid import Window
+
+VALUES = np.arange(2 * 4 * 5, dtype=np.int16).reshape(2, 4, 5)
+
+
+def test_a_window_over_the_edge_comes_with_a_mask(write_raster):
+    path = write_raster("a.tif", VALUES, nodata=7)
+    with raster.open_raster(path) as source:
+        values, mask = raster.read(source, Window(-1, 3, 3, 3))
+    assert values[0].tolist() == [[0, 0, 0], [3, 4, 0], [8, 9, 0]]
+    assert mask.tolist() == [[False] * 3, [True, True, False], [True, True, False]]
+
+
+def test_a_pixel_is_valid_only_where_every_band_is(write_raster):
+    path = write_raster("a.tif", VALUES, nodata=7)
+    with raster.open_raster(path) as source:
+        _, mask = raster.read(source, Window(0, 0, 4, 5))
+        _, second = raster.read(source, Window(0, 0, 4, 5), [2])
+    assert np.argwhere(~mask).tolist() == [[1, 2]]
+    assert second.all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_no_finite_number_is_not_valid(write_raster, bad):
+    values = np.ones((1, 3, 3), np.float32)
+    values[0, 1, 1] = bad
+    with raster.open_raster(write_raster("a.tif", values)) as source:
+        _, mask = raster.read(source, Window(0, 0, 3, 3))
+    assert np.argwhere(~mask).tolist() == [[1, 1]]
+
+
+def test_a_class_raster_carries_names_and_colours(tmp_path, write_raster):
+    scheme = ClassScheme.from_mapping({1: "forest", 4: "water"})
+    like = raster.info(write_raster("a.tif", VALUES))
+    out = tmp_path / "classes.tif"
+    with raster.create(out, like.grid, count=1, dtype="uint8", nodata=0, scheme=scheme) as target:
+        raster.write(target, np.full((1, 4, 5), 4, np.uint8), Window(0, 0, 4, 5))
+    assert raster.scheme_of(out) == scheme
+    with rasterio.open(out) as source:
+        assert source.colormap(1)[4] == (*scheme.colours[4], 255)
+        assert source.nodata == 0
+    names = (tmp_path / "classes.tif.aux.xml").read_text()
+    assert names.count("<Category") == 6  # the list, and values 0 to 4
+    assert "<Category>water</Category>" in names
+
+
+def test_a_colour_table_alone_gives_classes_named_by_value(write_raster, tmp_path):
+    path = write_raster("a.tif", np.array([[1, 2, 0]], np.uint8), nodata=0)
+    with rasterio.open(path, "r+") as target:
+        target.write_colormap(1, {1: (9, 8, 7, 255)})
+    scheme = raster.scheme_of(path)
+    assert scheme.mapping == {1: "class 1", 2: "class 2"}
+    assert scheme.colours[1] == (9, 8, 7)
+    assert raster.scheme_of(write_raster("b.tif", VALUES)) is None
+
+
+def test_a_missing_and_a_damaged_file_are_one_line(tmp_path, data_folder):
+    with pytest.raises(RasterError, match=r"must exist, got .*none\.tif"):
+        raster.info(tmp_path / "none.tif")
+    (tmp_path / "a.tif").write_text("no raster")
+    with pytest.raises(RasterError, match="must be readable"):
+        raster.info(tmp_path / "a.tif")
+    corrupt = data_folder / "robustness_rasters" / "rasterio" / "corrupt.tif"
+    with (
+        pytest.raises(RasterError, match=r"must be readable, got .*corrupt\.tif"),
+        raster.open_raster(corrupt) as source,
+    ):
+        raster.read(source, Window(0, 0, source.height, source.width))
+
+
+def test_a_failed_write_leaves_no_file(tmp_path, write_raster):
+    like = raster.info(write_raster("a.tif", VALUES))
+    with (
+        pytest.raises(ValueError, match="mine"),
+        raster.create(tmp_path / "b.tif", like.grid, count=1, dtype="uint8", nodata=0),
+    ):
+        raise ValueError("mine")
+    assert {p.name for p in tmp_path.iterdir()} == {"a.tif"}
+
+
+def test_bands_are_picked_by_name_else_by_number(write_raster):
+    named = raster.info(write_raster("a.tif", VALUES, bands=["nir", "red"]))
+    plain = raster.info(write_raster("b.tif", VALUES))
+    assert raster.pick_bands(named, ["red"]) == (2,)
+    assert raster.pick_bands(named, ["red", "nir"]) == (2, 1)
+    assert raster.pick_bands(plain, ["red", "nir"]) == (1, 2)
+    with pytest.raises(BandError, match="must have 3 bands"):
+        raster.pick_bands(plain, ["red", "nir", "blue"])
+    with pytest.raises(BandError, match=r"bands red, blue, got nir, red"):
+        raster.pick_bands(named, ["red", "blue"])
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "expected"),
+    [
+        ("t2_20020416.tif", {}, date(2002, 4, 16)),
+        ("1990.tif", {}, date(1990, 1, 1)),
+        ("m_4709963_se_14_1_20100629.tif", {}, date(2010, 6, 29)),
+        ("before.tif", {"DATE_ACQUIRED": "2016-07-01"}, date(2016, 7, 1)),
+        ("tile_31500-5137.tif", {}, None),
+        ("x_20161399.tif", {}, None),
+    ],
+)
+def test_the_date_comes_from_tags_or_the_name(write_raster, name, tags, expected):
+    assert raster.info(write_raster(name, VALUES, **tags)).taken == expected
+
+
+def test_before_later_than_after_is_refused(write_raster):
+    early = raster.info(write_raster("2001.tif", VALUES))
+    late = raster.info(write_raster("2016.tif", VALUES))
+    raster.check_order(early, late)
+    with pytest.raises(DateError, match=r"got 2016-01-01 .* swap the two"):
+        raster.check_order(late, early)
+
+
+def test_another_cell_size_resamples_on_the_fly(write_raster):
+    path = write_raster("a.tif", np.full((1, 8, 8), 5, np.uint8), nodata=0)
+    with raster.open_raster(path) as source:
+        with raster.at_cell_size(source, 60.0) as coarse:
+            values, mask = raster.read(coarse, Window(0, 0, 4, 4))
+            assert (coarse.height, coarse.width) == (4, 4)
+        with pytest.raises(ParameterError, match="cell_size must be above 0"):
+            raster.at_cell_size(source, 0.0).__enter__()
+    assert (values == 5).all()
+    assert mask.all()
+    with (
+        raster.open_raster(write_raster("b.tif", VALUES, crs=None)) as source,
+        pytest.raises(GridError, match="needs a CRS"),
+    ):
+        raster.at_cell_size(source, 60.0).__enter__()
+
+
+def test_a_preview_is_at_most_so_large(write_raster):
+    path = write_raster("a.tif", np.tile(np.array([1, 3], np.uint8), (50, 50)))
+    values, mask = raster.preview(path, 10, classes=True)
+    assert values.shape == (1, 5, 10)
+    assert set(np.unique(values)) <= {1, 3}
+    assert mask.all()

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from landshift.errors import ParameterError
+from landshift.grid import Window
+from landshift.tiling import inference_tiles, training_windows
+
+SIZE = st.integers(1, 90)
+
+
+def test_training_windows_by_hand():
+    starts = [w.column for w in training_windows(256, 600, 256, 128)]
+    assert starts == [0, 128, 256, 344]
+
+
+def test_a_raster_smaller_than_a_tile_gives_one_window():
+    assert list(training_windows(100, 80, 256, 128)) == [Window(0, 0, 256, 256)]
+
+
+@given(SIZE, SIZE, st.integers(1, 40), st.data())
+def test_training_windows_cover_every_pixel(height, width, tile_size, data):
+    stride = data.draw(st.integers(1, tile_size))
+    seen = np.zeros((height, width), int)
+    for window in training_windows(height, width, tile_size, stride):
+        rows, columns = window.slices
+        seen[rows, columns] += 1
+        assert window.row == 0 or window.row + tile_size <= height
+        assert window.column == 0 or window.column + tile_size <= width
+    assert (seen > 0).all()
+
+
+@given(SIZE, SIZE, st.integers(1, 40), st.data())
+def test_cores_cover_every_pixel_once_with_padding_around_them(height, width, tile_size, data):
+    padding = data.draw(st.integers(0, (tile_size - 1) // 2))
+    seen = np.zeros((height, width), int)
+    for tile in inference_tiles(height, width, tile_size, padding):
+        seen[tile.core.slices] += 1
+        rows, columns = tile.crop
+        assert rows.start == padding
+        assert columns.start == padding
+        assert rows.stop <= tile_size - padding
+        assert tile.window.height == tile.window.width == tile_size
+    assert (seen == 1).all()
+
+
+def test_bad_sizes_are_refused():
+    with pytest.raises(ParameterError, match="stride must be between"):
+        list(training_windows(10, 10, 4, 5))
+    with pytest.raises(ParameterError, match="below half the tile size"):
+        list(inference_tiles(10, 10, 8, 4))
