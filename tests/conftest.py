@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import rasterio
-from rasterio.transform import from_origin
+
+from scenes import BANDS, MAPPING, striped_scene, write
 
 os.environ["LANDSHIFT_OFFLINE"] = "1"
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
 WriteRaster = Callable[..., Path]
-
-
-def write(
-    path: Path,
-    values: Any,
-    *,
-    nodata: float | None = None,
-    crs: str | None = "EPSG:32618",
-    origin: tuple[float, float] = (500_000.0, 4_000_000.0),
-    pixel: float = 30.0,
-    bands: Sequence[str] = (),
-    **tags: str,
-) -> Path:
-    """Write a (band, row, column) or (row, column) array as a GeoTIFF."""
-    array = np.asarray(values)
-    array = array[np.newaxis] if array.ndim == 2 else array
-    with rasterio.open(
-        path, "w", driver="GTiff", count=array.shape[0], height=array.shape[1],
-        width=array.shape[2], dtype=array.dtype, nodata=nodata, crs=crs,
-        transform=from_origin(*origin, pixel, pixel),
-    ) as target:  # fmt: skip
-        target.write(array)
-        for number, name in enumerate(bands, start=1):
-            target.set_band_description(number, name)
-        target.update_tags(**tags)
-    return path
 
 
 @pytest.fixture
@@ -61,24 +34,6 @@ def data_folder() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"real rasters are not at {DATA}")
     return DATA
-
-
-def striped_scene(size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A composite of 2 x 3 bands and its labels 1 (to crop), 2 (No change): easy to learn.
-
-    Squares of 16 pixels change or not at random; where they do, the after bands jump.
-    """
-    random = np.random.default_rng(seed)
-    squares = random.random((size // 16, size // 16)) < 0.4
-    changed = np.kron(squares, np.ones((16, 16), bool))
-    composite = random.normal(1000, 60, (6, size, size))
-    composite[3:, changed] += 800
-    labels = np.where(changed, 1, 2).astype(np.uint8)
-    return composite.clip(1).astype(np.uint16), labels
-
-
-BANDS = [f"{date}:{band}" for date in ("before", "after") for band in ("red", "green", "blue")]
-MAPPING = {1: "to crop", 2: "No change"}
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,8 @@ from landshift.labels import TransitionTable
 from landshift.models.weights import OFFLINE
 
 BATCH_SIZE = 4
-LEARNING_RATE = 1e-3
+LEARNING_RATE = 2e-3
+BACKBONE = "resnet34"
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def run(
     on_stage(f"4/7 train: a U-Net from random weights, {epochs} epochs")
     os.environ.setdefault(OFFLINE, "1")
     data = learn.prepare_data(tiles, batch_size=BATCH_SIZE, seed=seed)
-    classifier = learn.UnetClassifier(data, class_balancing=True)
+    classifier = learn.UnetClassifier(data, backbone=BACKBONE, class_balancing=True)
     classifier.fit(epochs=epochs, lr=LEARNING_RATE)
     model = classifier.save("unet")
     on_stage("5/7 evaluate: on validation ground that no training tile touches")
@@ -86,7 +87,9 @@ def run(
     on_stage("6/7 classify: the model over the whole scene")
     mapped = classify_pixels(stacked, model, folder / "map.tif", padding=56, tile_size=224)
     on_stage("7/7 view: before, after, predicted, reference")
-    picture = figures.view(scene.before, scene.after, mapped, folder / "view.png", reference=change)
+    picture = figures.view(
+        [scene.before, scene.after], mapped, folder / "view.png", reference=change
+    )
     return Demo(
         paths={
             "scene": scene.before.parent,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from landshift import ledger, raster
 from landshift.classes import IGNORE_INDEX, ClassScheme, Colour
-from landshift.errors import ClassError
+from landshift.errors import ClassError, ParameterError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,31 +21,31 @@ VIEW_SIZE = 1200
 """Rows and columns at most that a map is shown with."""
 
 _STRETCH = (2.0, 98.0)  # percentiles of valid pixels that become black and white
+_DATES = ("Before", "After")
 _TRUE_COLOUR = ("red", "green", "blue")
 
 Picture = NDArray[np.float32]
 
 
 def view(
-    before: Path,
-    after: Path,
+    images: Sequence[Path],
     mapped: Path,
     out: Path,
     *,
     reference: Path | None = None,
     scheme: ClassScheme | None = None,
 ) -> Path:
-    """Save before, after, the map and its reference side by side, with a legend.
+    """Save the images, the map and its reference side by side, with a legend.
 
     Args:
-        before: Image of the first date.
-        after: Image of the second date.
+        images: Before and after; or the image of one date.
         mapped: Class map.
         out: The picture to write; PNG, or what its suffix says.
         reference: Reference of the map, if there is one.
         scheme: Classes of the map; None: as its file says.
 
     Raises:
+        ParameterError: Not one or two images.
         ClassError: The map's file doesn't say its classes and none are given.
         RasterError: A file can't be read.
         OutputError: The picture can't be written.
@@ -53,8 +53,10 @@ def view(
     scheme = scheme or raster.scheme_of(mapped)
     if scheme is None:
         raise ClassError(f"The map must say its classes, got none in {mapped}; give a mapping.")
+    if not 1 <= len(images) <= len(_DATES):
+        raise ParameterError(f"A view takes one or two images, got {len(images)}.")
     panels: list[tuple[str, NDArray[Any]]] = []
-    for title, path in (("Before", before), ("After", after)):
+    for title, path in zip(_DATES if len(images) > 1 else ("Image",), images, strict=True):
         names = raster.info(path).bands
         chosen = [k + 1 for k in rgb_bands(names)]
         values, mask = raster.preview(path, VIEW_SIZE, chosen)

@@ -494,10 +494,18 @@ def _live_table() -> Iterator[Any]:
         yield add
         return
     console = Console()
+    if not console.is_terminal:  # a log gets a line an epoch
+
+        def say(epoch: train.Epoch) -> None:
+            names = zip(tables.EPOCH_COLUMNS, _row(epoch), strict=True)
+            console.print("  ".join(f"{name} {value}" for name, value in names), soft_wrap=True)
+
+        yield say
+        return
     with Live(tables.epochs(), console=console, auto_refresh=False) as live:
 
         def add(epoch: train.Epoch) -> None:
             rows.append(_row(epoch))
-            live.update(tables.epochs(rows), refresh=console.is_terminal)
+            live.update(tables.epochs(rows), refresh=True)
 
         yield add

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from landshift import __version__
 from landshift.models import ARCHITECTURES
+from landshift.spec import InputSpec
 
 if TYPE_CHECKING:
     from landshift.bundle.package import Package
@@ -22,17 +23,6 @@ def definition(package: Package, weights: str, manifest: str) -> dict[str, Any]:
     """
     model = package.model
     spec = model.spec
-    scaled = {
-        f"scaled_{key}_values": [
-            (v - low) / (high - low + 1e-4)
-            for v, low, high in zip(values, spec.minimum, spec.maximum, strict=True)
-        ]
-        for key, values in (("mean", spec.mean),)
-    }
-    scaled["scaled_std_values"] = [
-        s / (high - low + 1e-4)
-        for s, low, high in zip(spec.std, spec.minimum, spec.maximum, strict=True)
-    ]
     return {
         "Framework": "landshift",
         "FrameworkVersion": __version__,
@@ -50,18 +40,12 @@ def definition(package: Package, weights: str, manifest: str) -> dict[str, Any]:
         "ImageSpaceUsed": "MAP_SPACE",
         "ImageryType": "multispectral" if len(spec.bands) != 3 else "RGB",
         "IsMultispectral": len(spec.bands) != 3,
-        "MinCellSize": spec.cell_size,
-        "MaxCellSize": spec.cell_size,
+        "MinCellSize": None,
+        "MaxCellSize": None,
         "SupportsVariableTileSize": not model.fixed_tile,
         "DoNormalize": True,
         "IsImageNetNormalization": False,
-        "NormalizationStats": {
-            "band_min_values": list(spec.minimum),
-            "band_max_values": list(spec.maximum),
-            "band_mean_values": list(spec.mean),
-            "band_std_values": list(spec.std),
-            **scaled,
-        },
+        "NormalizationStats": _statistics(spec),
         "ModelParameters": {"backbone": model.backbone},
         "LearningRate": str(package.training.get("lr", "")),
         "accuracy": "" if package.scores is None else f"{package.scores['accuracy']:.6f}",
@@ -73,4 +57,20 @@ def definition(package: Package, weights: str, manifest: str) -> dict[str, Any]:
                 for c in package.scores["classes"]
             }
         ),
+    }
+
+
+def _statistics(spec: InputSpec) -> dict[str, list[float]]:
+    """Band statistics in the raster's units, and the same with each band's range scaled to 0..1."""
+    span = [high - low + 1e-4 for low, high in zip(spec.minimum, spec.maximum, strict=True)]
+    shifted = [v - low for v, low in zip(spec.mean, spec.minimum, strict=True)]
+    return {
+        "band_min_values": list(spec.minimum),
+        "band_max_values": list(spec.maximum),
+        "band_mean_values": list(spec.mean),
+        "band_std_values": list(spec.std),
+        "scaled_min_values": [0.0] * len(span),
+        "scaled_max_values": [1.0] * len(span),
+        "scaled_mean_values": [v / s for v, s in zip(shifted, span, strict=True)],
+        "scaled_std_values": [v / s for v, s in zip(spec.std, span, strict=True)],
     }

@@ -9,17 +9,16 @@ import typer
 
 
 def view(
-    before: Annotated[Path, typer.Argument(help="Image of the first date.")],
-    after: Annotated[Path, typer.Argument(help="Image of the second date.")],
-    mapped: Annotated[Path, typer.Argument(metavar="MAP", help="The class map.")],
+    images: Annotated[list[Path], typer.Argument(help="Image before, image after (or one date).")],
+    mapped: Annotated[Path, typer.Option("--map", "-m", help="The class map.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The picture to write (PNG).")],
     reference: Annotated[Path | None, typer.Option(help="Reference of the map.")] = None,
     classes: Annotated[
         Path | None, typer.Option(help="Classes of the map: CSV value,name or JSON.")
     ] = None,
 ) -> None:
-    """Show before, after, the map and its reference side by side, with a legend."""
+    """Show the images, the map and its reference side by side, with a legend."""
     from landshift import figures, legend
 
     scheme = None if classes is None else legend.read_classes(classes)
-    typer.echo(figures.view(before, after, mapped, out, reference=reference, scheme=scheme))
+    typer.echo(figures.view(images, mapped, out, reference=reference, scheme=scheme))

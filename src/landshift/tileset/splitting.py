@@ -246,7 +246,9 @@ class _Search:
         left = self.holds.sum(axis=0) - pool.takes - pool.takes[chosen].sum(axis=0)
         lacking += (left <= 0).sum(axis=1)
         kinds = max(self.holds.shape[1], 1)
-        cost: Floats = self._missed(share - target) + pool.rim / self.count + _ABSENT_CLASS * lacking / kinds
+        cost: Floats = (
+            self._missed(share - target) + pool.rim / self.count + _ABSENT_CLASS * lacking / kinds
+        )
         return cost
 
     def _cost(self, valid: Bools, blocks: int) -> float:

@@ -177,7 +177,7 @@ class _Task(lightning.LightningModule):
         reference = targets.to(torch.uint8).cpu().numpy()
         self.matrix += confusion.count(reference, codes, len(self.scheme))
 
-    def on_train_epoch_end(self) -> None:
+    def on_validation_epoch_end(self) -> None:
         scores = confusion.score(self.matrix, self.scheme)
         pixels = sum(n for _, n in self.valid_losses)
         row = Epoch(

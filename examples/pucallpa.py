@@ -1,0 +1,109 @@
+"""Multi-class change on real Landsat images: the Ucayali river at Pucallpa, Peru, 1985-2005.
+
+    python examples/pucallpa.py DATA OUT
+
+DATA holds pucallpa/<year>.tif and pucallpa/landcover/<year>.tif for 1985, 1990, ..., 2005.
+
+Protocol: the ten pairs of years (a, b) with a < b; labels 'to class' 1-5, 6 = No change; tiles of
+128 pixels; training and validation on columns 0-479 of all pairs, the test on columns 512-696 of
+all pairs: one pooled confusion matrix over every labelled pixel. No training tile, and nothing
+that the network sees in the test, touches the ground of the other part.
+"""
+
+import argparse
+import itertools
+import os
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+os.environ.setdefault("LANDSHIFT_OFFLINE", "1")  # random weights, so that figures can be compared
+
+from landshift import classify_pixels, evaluate_map, figures, raster, tables, tileset
+from landshift.classes import ClassScheme
+from landshift.composite import composite
+from landshift.evaluate import pool
+from landshift.labels import label
+from landshift.learn import UnetClassifier, prepare_data
+
+YEARS = (1985, 1990, 1995, 2000, 2005)
+BANDS = ("swir1", "nir", "red", "green")
+CLASSES = ClassScheme.from_mapping(
+    {1: "forest", 2: "regrowth", 3: "water", 4: "pasture and cropland", 5: "bare and built-up"},
+    {1: (0, 100, 0), 2: (144, 200, 80), 3: (40, 90, 200), 4: (230, 220, 120), 5: (200, 40, 40)},
+)
+TRAIN_COLUMNS, TEST_COLUMNS = (0, 480), (512, 697)
+
+
+def bounds_of_columns(image: Path, first: int, end: int) -> tuple[float, float, float, float]:
+    """Left, bottom, right, top of some columns of a raster."""
+    grid = raster.info(image).grid
+    left, top = grid.affine @ (first, 0)
+    right, bottom = grid.affine @ (end, grid.height)
+    return left, bottom, right, top
+
+
+def main() -> None:
+    """Run the chain and print the scores."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("data", type=Path)
+    options.add_argument("out", type=Path)
+    options.add_argument("--max-steps", type=int, default=400)
+    options.add_argument("--stride", type=int, default=32)
+    options.add_argument("--seed", type=int, default=42)
+    asked = options.parse_args()
+    source, out = asked.data / "pucallpa", asked.out
+
+    def prepare(part: str, columns: tuple[int, int]) -> list[tuple[Path, Path]]:
+        """Composite and change map of each pair of years, for some columns."""
+        bounds = bounds_of_columns(source / "1985.tif", *columns)
+        made = []
+        for a, b in itertools.combinations(YEARS, 2):
+            images = [source / f"{year}.tif" for year in (a, b)]
+            classes = [source / "landcover" / f"{year}.tif" for year in (a, b)]
+            stacked, change = (out / f"{part}_{a}_{b}{end}.tif" for end in ("", "_change"))
+            composite(images, stacked, bands=BANDS, bounds=bounds)
+            label(*classes, change, scheme=CLASSES, bounds=bounds)
+            made.append((stacked, change))
+        return made
+
+    training, test = prepare("train", TRAIN_COLUMNS), prepare("test", TEST_COLUMNS)
+    images, labels = zip(*training, strict=True)
+    tiles = tileset.cut(images, labels, out / "tiles", tile_size=128, stride=asked.stride)
+    data = prepare_data(tiles.folder, batch_size=16, seed=asked.seed)
+    print(data)
+
+    model = UnetClassifier(data, class_balancing=True)
+    started = time.perf_counter()
+    model.fit(epochs=1000, lr=1e-3, max_steps=asked.max_steps, checkpoint=False)
+    print(f"{asked.max_steps} steps of 16 tiles in {time.perf_counter() - started:.0f} s")
+    saved = model.save(out / "unet")
+
+    judged = []
+    for stacked, change in test:
+        mapped = classify_pixels(stacked, saved, out / f"{stacked.stem}_map.tif")
+        judged.append(evaluate_map(mapped, change))
+    found = pool(judged)
+    found.write_json(out / "scores.json")
+    console = Console()
+    console.print(tables.per_class(found.scores))
+    console.print(
+        tables.compare({"U-Net": found.scores, "all 'No change'": found.no_change_baseline})
+    )
+    print(f"{found.scores.pixels:,} test pixels, {found.scores.unmapped} without a class")
+
+    bounds = bounds_of_columns(source / "1985.tif", *TEST_COLUMNS)
+    dates = [
+        composite([source / f"{y}.tif"], out / f"{y}.tif", bands=BANDS, bounds=bounds)
+        for y in (1995, 2005)
+    ]
+    name = "test_1995_2005"
+    picture = figures.view(
+        dates, out / f"{name}_map.tif", out / "view.png", reference=out / f"{name}_change.tif"
+    )
+    print(picture)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Land cover of one date on a real Landsat 7 image: Wake County, North Carolina, 2000.
+
+    python examples/wake_county.py DATA OUT
+
+DATA holds nc_landsat7_2000/. One date is a composite of one, land-cover classes take the place of
+changes, and nothing else differs. Training and validation on columns 0-319, the test on columns
+352-474.
+"""
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+os.environ.setdefault("LANDSHIFT_OFFLINE", "1")  # random weights, so that figures can be compared
+
+from landshift import classify_pixels, evaluate_map, figures, raster, tables, tileset
+from landshift.classes import ClassScheme
+from landshift.composite import composite
+from landshift.learn import UnetClassifier, prepare_data
+
+BANDS = ("blue", "green", "red", "nir", "swir1", "swir2")
+CLASSES = ClassScheme.from_mapping(
+    {
+        1: "developed", 2: "agriculture", 3: "herbaceous", 4: "shrubland",
+        5: "forest", 6: "water", 7: "sediment",
+    }
+)  # fmt: skip
+TRAIN_COLUMNS, TEST_COLUMNS = (0, 320), (352, 475)
+
+
+def main() -> None:
+    """Run the chain and print the scores."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("data", type=Path)
+    options.add_argument("out", type=Path)
+    options.add_argument("--max-steps", type=int, default=400)
+    options.add_argument("--seed", type=int, default=42)
+    asked = options.parse_args()
+    source, out = asked.data / "nc_landsat7_2000", asked.out
+    image = source / "lsat7_2000_6band.tif"
+    labels = source / "labels_landclass96_on_lsat_grid.tif"
+
+    grid = raster.info(image).grid
+    parts = {}
+    for part, (first, end) in {"train": TRAIN_COLUMNS, "test": TEST_COLUMNS}.items():
+        left, top = grid.affine @ (first, 0)
+        right, bottom = grid.affine @ (end, grid.height)
+        bounds = (left, bottom, right, top)
+        parts[part] = [
+            composite([image], out / f"{part}.tif", bands=BANDS, bounds=bounds),
+            composite([labels], out / f"{part}_classes.tif", bounds=bounds),
+        ]
+    tiles = tileset.cut(
+        parts["train"][:1], parts["train"][1:], out / "tiles",
+        scheme=CLASSES, tile_size=128, stride=32,
+    )  # fmt: skip
+    data = prepare_data(tiles.folder, batch_size=16, seed=asked.seed)
+    print(data)
+
+    model = UnetClassifier(data, class_balancing=True)
+    started = time.perf_counter()
+    model.fit(epochs=1000, lr=1e-3, max_steps=asked.max_steps)
+    print(f"{asked.max_steps} steps of 16 tiles in {time.perf_counter() - started:.0f} s")
+    saved = model.save(out / "unet")
+
+    stacked, reference = parts["test"]
+    mapped = classify_pixels(stacked, saved, out / "map.tif")
+    found = evaluate_map(mapped, reference, scheme=CLASSES)
+    found.write_json(out / "scores.json")
+    console = Console()
+    console.print(tables.per_class(found.scores))
+    console.print(tables.compare({"U-Net": found.scores}))
+    picture = figures.view([stacked], mapped, out / "view.png", reference=reference)
+    print(picture)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from landshift import __version__
+from landshift.cli import app, main
+from scenes import BANDS, striped_scene, write
+
+
+def run(monkeypatch, capsys, *arguments):
+    """Exit code, standard output and standard error of a command."""
+    monkeypatch.setattr(sys, "argv", ["landshift", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    printed = capsys.readouterr()
+    return ended.value.code or 0, printed.out, printed.err
+
+
+def test_the_chain_as_seven_commands(tmp_path, monkeypatch, capsys):
+    random = np.random.default_rng(0)
+    values, change = striped_scene(192)
+    before = random.integers(1, 3, (192, 192)).astype(np.uint8)
+    after = np.where(change == 1, 3 - before, before).astype(np.uint8)
+    for name, image, classes in (("1", values[:3], before), ("2", values[3:], after)):
+        bands = [b.split(":")[1] for b in BANDS[:3]]
+        write(tmp_path / f"image{name}.tif", image, nodata=0, bands=bands)
+        write(tmp_path / f"classes{name}.tif", classes, nodata=0)
+    (tmp_path / "classes.csv").write_text("1,forest\n2,crop\n")
+    monkeypatch.chdir(tmp_path)
+
+    def ok(*arguments):
+        code, out, err = run(monkeypatch, capsys, *arguments)
+        assert code == 0, err
+        return out
+
+    assert "c.tif" in ok("composite", "image1.tif", "image2.tif", "-o", "c.tif")
+    out = ok(
+        "label", "classes1.tif", "classes2.tif", "-o", "change.tif", "--table", "t.csv",
+        "--classes", "classes.csv",
+    )  # fmt: skip
+    assert "of the classed pixels changed" in out
+    assert "tiles" in ok(
+        "tiles", "c.tif", "change.tif", "-o", "set", "--tile-size", "64", "--stride", "64"
+    )
+    out = ok(
+        "train", "set", "--epochs", "1", "--lr", "0.001", "--backbone", "resnet18",
+        "--no-pretrained", "--name", "m",
+    )  # fmt: skip
+    assert out.strip().endswith("set/models/m/m.emd")
+    assert "all 'No change'" in ok("evaluate", "set/models/m/m.emd", "set", "-o", "s.json")
+    ok(
+        "classify",
+        "c.tif",
+        "set/models/m/m.dlpk",
+        "-o",
+        "map.tif",
+        "--padding",
+        "16",
+        "--tile-size",
+        "64",
+    )
+    ok("evaluate", "map.tif", "change.tif", "-o", "whole.json")
+    ok(
+        "view",
+        "image1.tif",
+        "image2.tif",
+        "--map",
+        "map.tif",
+        "--reference",
+        "change.tif",
+        "-o",
+        "v.png",
+    )
+    validation = json.loads((tmp_path / "s.json").read_text())["scores"]["pixels"]
+    assert 0 < validation < json.loads((tmp_path / "whole.json").read_text())["scores"]["pixels"]
+    assert (tmp_path / "v.png").stat().st_size > 10_000
+    assert (tmp_path / "t.csv").read_text().startswith("from,to,pixels")
+
+
+def test_an_error_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys):
+    code, out, err = run(monkeypatch, capsys, "composite", tmp_path / "none.tif", "-o", "x.tif")
+    assert code == 2
+    assert out == ""
+    assert err.startswith("Error: The raster must exist, got ")
+    assert err.count("\n") == 1
+
+
+def test_rasters_that_are_no_pairs_are_refused(tmp_path, monkeypatch, capsys):
+    code, _, err = run(monkeypatch, capsys, "tiles", "a.tif", "-o", tmp_path / "set")
+    assert (code, "pairs of composite and change map" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["composite", "label", "tiles", "train", "evaluate", "classify", "view", "simulate", "demo"],
+)
+def test_every_command_says_what_it_does(command):
+    result = CliRunner().invoke(app, [command, "--help"])
+    assert result.exit_code == 0
+    assert "--out" in result.output or command == "train"
+
+
+def test_the_version_is_the_packages():
+    assert CliRunner().invoke(app, ["--version"]).output == f"landshift {__version__}\n"
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys\nfrom landshift.cli import app\nfrom typer.testing import CliRunner\n"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
+        "heavy = {'torch', 'rasterio', 'odc', 'lightning', 'matplotlib', 'sklearn', 'scipy'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_the_package_loads_nothing_heavy():
+    code = (
+        "import sys, landshift, landshift.labels, landshift.composite, landshift.tileset\n"
+        "print('torch' in sys.modules, 'rasterio' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False False"

@@ -1,0 +1,34 @@
+"""The examples run as they stand, but for where their files lie and how long they train."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the notebook machinery
+def test_the_notebook_runs(tmp_path):
+    notebook = nbformat.read(EXAMPLES / "multi_class_change.ipynb", as_version=4)
+    NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+    ).execute()
+    outputs = [o for cell in notebook.cells for o in cell.get("outputs", [])]
+    pictures = [o for o in outputs if "image/png" in o.get("data", {})]
+    assert len(pictures) >= 4  # batch, learning rates, results, map
+    assert (tmp_path / "scene" / "change_map.tif").is_file()
+
+
+@pytest.mark.parametrize("script", ["pucallpa.py", "wake_county.py"])
+def test_an_example_on_real_data_runs(script, data_folder, tmp_path):
+    command = [sys.executable, EXAMPLES / script, data_folder, tmp_path / "out", "--max-steps", "2"]
+    environment = os.environ | {"LANDSHIFT_OFFLINE": "1"}
+    found = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert found.returncode == 0, found.stderr
+    assert "macro F1" in found.stdout
+    assert (tmp_path / "out" / "view.png").is_file()

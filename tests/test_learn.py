@@ -1,0 +1,97 @@
+import math
+import shutil
+
+import pytest
+
+from landshift.confusion import Scores
+from landshift.errors import ModelError, ParameterError
+from landshift.learn import DeepLab, PSPNetClassifier, UnetClassifier, prepare_data
+from scenes import MAPPING
+
+
+@pytest.fixture(scope="module")
+def data(tiles):
+    return prepare_data(path=tiles, batch_size=2, class_mapping=MAPPING)
+
+
+def test_the_data_has_the_familiar_surface(data, tiles):
+    assert data.classes == ["to crop", "No change"]
+    assert data.c == 2
+    assert data.class_mapping == MAPPING
+    assert (data.chip_size, data.batch_size, data.path) == (64, 2, tiles)
+    assert len(data.train_ds) > len(data.valid_ds) > 0
+    assert "training and" in repr(data)
+    assert len(data.batch_figure(rows=2).axes) == 2 * 3
+
+
+def test_a_zip_of_the_folder_works_too(tiles, tmp_path):
+    archive = shutil.make_archive(tmp_path / "tiles", "zip", tiles)
+    assert prepare_data(archive, class_mapping=MAPPING).classes == ["to crop", "No change"]
+
+
+@pytest.mark.parametrize("classifier", [UnetClassifier, PSPNetClassifier, DeepLab])
+def test_each_classifier_trains_saves_and_comes_back(classifier, data, tmp_path):
+    model = classifier(data, backbone="resnet18", pretrained_backbone=False)
+    model.fit(epochs=1, lr=1e-3, max_steps=2)
+    path = model.save(tmp_path / "m")
+    again = classifier.from_model(path, data=data)
+    assert again.evaluate().matrix.tolist() == model.evaluate().matrix.tolist()
+    others = {UnetClassifier, PSPNetClassifier, DeepLab} - {classifier}
+    with pytest.raises(ModelError, match="use the classifier of that one"):
+        others.pop().from_model(path)
+
+
+def test_a_name_alone_saves_beside_the_tiles(trained, tiles):
+    path = trained.save("small one")
+    assert path == tiles / "models" / "small one" / "small one.emd"
+    assert path.with_suffix(".dlpk").is_file()
+    shutil.rmtree(tiles / "models")
+
+
+def test_metrics_are_shown_as_a_table_and_read_by_name(trained):
+    metrics = trained.per_class_metrics()
+    assert isinstance(metrics.scores, Scores)
+    assert metrics["to crop"].support == trained.evaluate().matrix[0].sum()
+    assert "to crop" in repr(metrics)
+    assert "precision" in repr(metrics)
+    with pytest.raises(KeyError):
+        metrics["to moon"]
+    assert trained.accuracy() == metrics.scores.accuracy
+    assert trained.mIOU() == {c.name: c.iou for c in metrics.scores.classes}
+    assert trained.mIOU(mean=True) == metrics.scores.miou
+
+
+def test_results_and_losses_are_shown_without_a_notebook(trained):
+    figure = trained.results_figure(rows=2)
+    assert [a.get_title() for a in figure.axes[:4]] == ["Before", "After", "Labels", "Predicted"]
+    trained.show_results(rows=1)
+    trained.plot_losses()
+    trained.data.show_batch(rows=1, alpha=1)
+
+
+def test_the_learning_rate_is_looked_for_where_none_is_given(data, monkeypatch):
+    model = UnetClassifier(data, backbone="resnet18")
+    used = {}
+    monkeypatch.setattr("landshift.train.fit", lambda *_, **options: used.update(options) or [])
+    model.fit(epochs=1)
+    assert used["lr"] == model.lr_find(allow_plot=False)
+    assert math.isfinite(used["lr"])
+
+
+def test_training_goes_on_from_a_saved_model(saved, data):
+    model = UnetClassifier.from_model(saved, data=data)
+    start = model.evaluate().scores.change_f1
+    model.fit(epochs=1, lr=1e-5, one_cycle=False)
+    assert len(model.history) == 7
+    assert model.evaluate().scores.change_f1 > start - 0.1
+
+
+def test_a_model_without_tiles_says_what_it_needs(saved):
+    with pytest.raises(ParameterError, match="pass data= to from_model"):
+        UnetClassifier.from_model(saved).show_results()
+
+
+def test_tiles_with_other_classes_are_refused(saved, tiles):
+    other = prepare_data(tiles, class_mapping={1: "to corn", 2: "No change"})
+    with pytest.raises(ModelError, match="classes must be those of the tiles"):
+        UnetClassifier.from_model(saved, data=other)
