@@ -7,6 +7,7 @@
     ├── ClassError (ValueError)          values outside the class mapping, or a bad mapping
     ├── DateError (ValueError)           before and after in the wrong order
     ├── RasterError (OSError)            a raster that is missing or can't be read
+    ├── VectorError (OSError)            a vector file that is missing, unreadable or no polygons
     ├── TileSetError (ValueError)        a training set that is empty, incomplete or damaged
     │   └── SplitError                   no split into training and validation tiles exists
     ├── ModelError (ValueError)          a model package that is damaged or doesn't fit the data
@@ -46,6 +47,10 @@ class DateError(LandshiftError, ValueError):
 
 class RasterError(LandshiftError, OSError):
     """A raster is missing or can't be read."""
+
+
+class VectorError(LandshiftError, OSError):
+    """A vector file is missing, can't be read, or holds something else than polygons."""
 
 
 class TileSetError(LandshiftError, ValueError):

@@ -1,0 +1,100 @@
+"""Polygons as files, and burnt into grids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift.errors import VectorError
+
+if TYPE_CHECKING:
+    from odc.geo.crs import CRS
+    from odc.geo.geobox import GeoBox
+
+_POLYGONS = ("Polygon", "MultiPolygon")
+
+
+@dataclass(frozen=True)
+class Polygons:
+    """Polygons of one layer.
+
+    Attributes:
+        geometries: Shapely polygons, in the CRS asked for.
+        columns: Values of each column, one a polygon.
+    """
+
+    geometries: tuple[Any, ...]
+    columns: dict[str, tuple[Any, ...]]
+
+
+def read_polygons(path: Path | str, crs: CRS, layer: str | None = None) -> Polygons:
+    """Read the polygons of a vector file, in any format that GDAL knows.
+
+    Args:
+        path: GeoPackage, shapefile, GeoJSON, ...
+        crs: CRS they are wanted in.
+        layer: Name of the layer; None: the first.
+
+    Raises:
+        VectorError: The file is missing, unreadable, has no CRS, or holds something else than
+            polygons.
+    """
+    import pyogrio
+    import pyproj
+    import shapely
+    from pyogrio.errors import DataSourceError
+
+    if not Path(path).exists():
+        raise VectorError(f"The vector file must exist, got {path}; check the path.")
+    try:
+        about, _, encoded, values = pyogrio.raw.read(path, layer=layer)
+    except (DataSourceError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise VectorError(f"The vector file must be readable, got {path} ({reason}).") from error
+    geometries = shapely.from_wkb(encoded)
+    kinds = {g.geom_type for g in geometries if g is not None} - set(_POLYGONS)
+    if kinds or not len(geometries):
+        raise VectorError(
+            f"The vector file must hold polygons, got {', '.join(sorted(kinds)) or 'nothing'} in "
+            f"{path}; buffer points or lines first."
+        )
+    if about["crs"] is None:
+        raise VectorError(f"The vector file must have a CRS, got none in {path}; assign one.")
+    change = pyproj.Transformer.from_crs(about["crs"], crs.proj, always_xy=True)
+    moved = shapely.transform(geometries, change.transform, interleaved=False)
+    whole = [k for k, g in enumerate(moved) if g is not None and not g.is_empty]
+    return Polygons(
+        geometries=tuple(moved[k] for k in whole),
+        columns={
+            str(name): tuple(column[k] for k in whole)
+            for name, column in zip(about["fields"], values, strict=True)
+        },
+    )
+
+
+def burn(
+    geometries: Sequence[Any], values: Sequence[int], box: GeoBox, *, all_touched: bool = False
+) -> NDArray[np.int32]:
+    """Burn polygons into a grid; where several lie, the last one counts; 0 where none does.
+
+    Args:
+        geometries: Shapely polygons in the grid's CRS.
+        values: What to burn for each.
+        box: The grid.
+        all_touched: Whether every pixel that a polygon touches counts, or only those whose
+            centre lies in it.
+    """
+    from rasterio.features import rasterize
+
+    if not geometries:
+        return np.zeros(box.shape, np.int32)
+    burnt: NDArray[np.int32] = rasterize(
+        zip(geometries, values, strict=True), out_shape=box.shape, transform=box.affine,
+        fill=0, dtype="int32", all_touched=all_touched,
+    )  # fmt: skip
+    return burnt
