@@ -43,8 +43,8 @@ class Demo:
 def run(
     folder: Path,
     *,
-    size: int = 1024,
-    epochs: int = 10,
+    size: int = 1536,
+    epochs: int = 12,
     seed: int = 0,
     on_stage: Callable[[str], None] = lambda _: None,
 ) -> Demo:

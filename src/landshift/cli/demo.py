@@ -12,8 +12,8 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for all results.")] = Path(
         "demo"
     ),
-    size: Annotated[int, typer.Option(help="Rows and columns of the scene.")] = 1024,
-    epochs: Annotated[int, typer.Option(help="Epochs of training.")] = 10,
+    size: Annotated[int, typer.Option(help="Rows and columns of the scene.")] = 1536,
+    epochs: Annotated[int, typer.Option(help="Epochs of training.")] = 12,
     seed: Annotated[int, typer.Option(help="Seed of the scene and the training.")] = 0,
 ) -> None:
     """Run the whole chain on a simulated scene and say where each result lies."""
