@@ -63,14 +63,25 @@ class TileDataset(Dataset[Sample]):
         return len(self.indices)
 
     def __getitem__(self, position: int) -> Sample:
-        image, mask, target = self._load(position)
-        rows, columns = self._part(image.shape[-2], image.shape[-1])
-        image, mask, target = image[:, rows, columns], mask[rows, columns], target[rows, columns]
+        image, mask, target = self.read(position)
         pixels = torch.from_numpy(self.spec.fill(image, mask))
         indices = torch.from_numpy(target.astype(np.int64))
         if self.augment:
             pixels, indices = _turn(pixels, indices)
         return pixels, indices
+
+    def read(
+        self, position: int
+    ) -> tuple[NDArray[np.generic], NDArray[np.bool_], NDArray[np.uint8]]:
+        """A sample before it is filled and turned.
+
+        Returns:
+            Values ``(band, row, column)`` as stored, a mask ``(row, column)``, True where valid,
+            and class indices ``(row, column)``.
+        """
+        image, mask, target = self._load(position)
+        rows, columns = self._part(*mask.shape)
+        return image[:, rows, columns], mask[rows, columns], target[rows, columns]
 
     def arrays(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
         """Samples one after another, as numpy arrays of float32 and uint8."""

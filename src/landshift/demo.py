@@ -12,7 +12,7 @@ from landshift import composite, figures, labels, learn, simulate, tileset
 from landshift.classify import classify_pixels
 from landshift.confusion import Scores
 from landshift.errors import ParameterError
-from landshift.evaluate import Evaluation, evaluate_discriminant, evaluate_map
+from landshift.evaluate import Evaluation, evaluate_discriminant
 from landshift.labels import TransitionTable
 from landshift.models.weights import OFFLINE
 
@@ -30,14 +30,12 @@ class Demo:
         transitions: How much of each class became which.
         network: Scores of the network on the validation tiles.
         methods: Scores of the network and of what it must beat, on the same pixels.
-        whole_map: Scores of the change map of the whole scene, training ground included.
     """
 
     paths: dict[str, Path]
     transitions: TransitionTable
     network: Evaluation
     methods: dict[str, Scores]
-    whole_map: Evaluation
 
 
 def run(
@@ -105,7 +103,6 @@ def run(
         transitions=transitions,
         network=network,
         methods=methods,
-        whole_map=evaluate_map(mapped, change),
     )
 
 

@@ -88,7 +88,7 @@ def show_samples(
     """Samples, one a row: each date, the labels, and what a model says.
 
     Args:
-        images: ``(sample, band, row, column)`` in the raster's units.
+        images: ``(sample, band, row, column)`` in the raster's units; NaN where not valid.
         targets: ``(sample, row, column)`` class indices.
         bands: Names of the bands.
         scheme: The classes.

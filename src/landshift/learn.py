@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.jupyter import JupyterMixin
 from rich.live import Live
@@ -110,7 +111,7 @@ class Data:
     def batch_figure(self, rows: int = 3, alpha: float = 0.6) -> Figure:
         """The picture that `show_batch` shows."""
         chosen = _spread(self.training.split.train, rows)
-        images, targets = _stack(self.training.plain(chosen))
+        images, targets = _read(self.training.plain(chosen))
         return figures.show_samples(
             images, targets, self.training.spec.bands, self.training.scheme, alpha=alpha
         )
@@ -346,10 +347,11 @@ class _Classifier:
     def results_figure(self, rows: int = 4, alpha: float = 1.0) -> Figure:
         """The picture that `show_results` shows."""
         training = self.data.training
-        images, targets = _stack(training.plain(_spread(training.split.valid, rows)))
+        samples = training.plain(_spread(training.split.valid, rows))
+        images, targets = _read(samples)
         engine = TorchEngine(self.model)
         predicted = np.concatenate(
-            [engine.predict(image[np.newaxis]).argmax(1) for image in images]
+            [engine.predict(image[np.newaxis]).argmax(1) for image, _ in samples.arrays()]
         ).astype(np.uint8)
         return figures.show_samples(
             images, targets, training.spec.bands, training.scheme, alpha=alpha, predicted=predicted
@@ -444,8 +446,13 @@ def _spread(indices: tuple[int, ...], count: int) -> list[int]:
     return [indices[round(p)] for p in places]
 
 
-def _stack(samples: dataset.TileDataset) -> tuple[Any, Any]:
-    images, targets = zip(*samples.arrays(), strict=True)
+def _read(samples: dataset.TileDataset) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Samples to look at: values that aren't valid are NaN."""
+    images, targets = [], []
+    for position in range(len(samples)):
+        values, mask, target = samples.read(position)
+        images.append(np.where(mask, values, np.nan).astype(np.float32))
+        targets.append(target)
     return np.stack(images), np.stack(targets)
 
 
@@ -461,9 +468,11 @@ def _in_notebook() -> bool:
 def _display(figure: Figure) -> None:
     """Show a figure in a notebook."""
     if _in_notebook():
-        from IPython.display import display
+        from IPython.display import Image, display
 
-        display(figure)  # type: ignore[no-untyped-call]
+        png = io.BytesIO()
+        figure.savefig(png, dpi=80)
+        display(Image(png.getvalue()))  # type: ignore[no-untyped-call]
         return
     log.info("Pictures show in notebooks; elsewhere save those of batch_figure, results_figure.")
 

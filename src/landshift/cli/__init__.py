@@ -32,15 +32,21 @@ for module in (composite, label, tiles, train, evaluate, classify, view, simulat
     app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
 
 
-@app.callback()
-def _version(
-    version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
-) -> None:
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         from landshift import __version__
 
         typer.echo(f"landshift {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version.", is_eager=True, callback=_print_version
+    ),
+) -> None:
+    """Land-cover change maps from images of two dates, end to end."""
 
 
 def main() -> None:

@@ -99,10 +99,11 @@ def lr_find(
 
 
 def suggest(rates: list[float], losses: list[float]) -> float:
-    """The rate two thirds down the longest fall of the loss, at most a third of its lowest's rate.
+    """The rate in the middle of the longest fall of the loss, at most a tenth of its lowest's.
 
-    The fall is the longest run of non-rising smoothed losses in the logarithm of the rate; where
-    the loss never falls, the geometric mean of the rates tried.
+    The fall is the longest run of non-rising smoothed losses, its middle that of the logarithm of
+    the rate: steep enough to learn fast, far enough from where learning breaks. Where the loss
+    never falls, the geometric mean of the rates tried.
     """
     falls = np.diff(losses) <= 0
     best_start, best_end, start = 0, 0, 0
@@ -113,6 +114,6 @@ def suggest(rates: list[float], losses: list[float]) -> float:
             start = k + 1
     if best_end == best_start:
         return float(np.exp(np.mean(np.log(rates))))
-    at = best_start + round(2 / 3 * (best_end - best_start))
+    at = (best_start + best_end) // 2
     lowest = rates[int(np.argmin(losses))]
-    return float(min(rates[at], lowest / 3))
+    return float(min(rates[at], lowest / 10))
