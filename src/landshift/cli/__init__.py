@@ -52,6 +52,7 @@ def _options(
 def main() -> None:
     """Run a command; an error of ours becomes one line and exit code 2."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # what matters comes as an error
     try:
         app()
     except LandshiftError as error:

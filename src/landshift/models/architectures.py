@@ -44,6 +44,26 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 """U-Net (Ronneberger 2015), PSPNet (Zhao 2017), DeepLabV3+ (Chen 2018)."""
 
 
+def check_names(architecture: str, backbone: str | None) -> str:
+    """The name of the backbone, once both names are known; None stands for the usual one.
+
+    Raises:
+        ModelError: An unknown architecture or backbone.
+    """
+    chosen = ARCHITECTURES.get(architecture)
+    if chosen is None:
+        raise ModelError(
+            f"The architecture must be one of {', '.join(ARCHITECTURES)}, got {architecture!r}."
+        )
+    if backbone is None:
+        return chosen.backbone
+    if not timm.is_model(backbone):
+        near = timm.list_models(f"*{backbone[:6]}*")[:5]
+        hint = f"; near it are {', '.join(near)}" if near else ""
+        raise ModelError(f"The backbone must be an encoder of timm, got {backbone!r}{hint}.")
+    return backbone
+
+
 def build(
     architecture: str, backbone: str, bands: int, classes: int, weights: str | None
 ) -> nn.Module:
@@ -58,17 +78,8 @@ def build(
             any number of bands: timm repeats its filters over them and scales their sum back.
 
     Raises:
-        ModelError: An unknown architecture or backbone; one that the architecture can't use.
+        ModelError: The architecture can't use the backbone, or the backbone the weights.
     """
-    chosen = ARCHITECTURES.get(architecture)
-    if chosen is None:
-        raise ModelError(
-            f"The architecture must be one of {', '.join(ARCHITECTURES)}, got {architecture!r}."
-        )
-    if not timm.is_model(backbone):
-        near = timm.list_models(f"*{backbone[:6]}*")[:5]
-        hint = f"; near it are {', '.join(near)}" if near else ""
-        raise ModelError(f"The backbone must be an encoder of timm, got {backbone!r}{hint}.")
     encoder: dict[str, Any] = {
         "encoder_name": f"tu-{backbone}",
         "encoder_weights": None,
@@ -80,7 +91,7 @@ def build(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of smp and timm, about their own internals
-            network: nn.Module = chosen.build(**encoder)
+            network: nn.Module = ARCHITECTURES[architecture].build(**encoder)
             return network
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError, AssertionError) as error:
         of = f" with the weights in {weights}" if weights else ""

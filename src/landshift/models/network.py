@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from landshift.classes import ClassScheme
-from landshift.models.architectures import ARCHITECTURES, build
+from landshift.models.architectures import ARCHITECTURES, build, check_names
 from landshift.models.weights import encoder_weights
 from landshift.spec import LIMIT, InputSpec
 
@@ -44,10 +44,8 @@ class ChangeModel(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if backbone is None and architecture in ARCHITECTURES:
-            backbone = ARCHITECTURES[architecture].backbone
         self.architecture = architecture
-        self.backbone = backbone or ""
+        self.backbone = check_names(architecture, backbone)
         self.spec = spec
         self.scheme = scheme
         weights = encoder_weights(self.backbone, pretrained)
