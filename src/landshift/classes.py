@@ -69,7 +69,8 @@ class ClassScheme:
             raise ClassError(f"Class values must differ, got {values}.")
         if values[0] < 0 or values[-1] > self.largest:
             raise ClassError(
-                f"Class values must lie in 0 to {self.largest}, got {values}; recode the others."
+                f"Class values must lie in 0 to {self.largest}, got {values[0]} to {values[-1]}; "
+                "recode the others."
             )
         for c in self._classes:
             if not c.name.strip():

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 
 from landshift.confusion import Scores
-from landshift.labels import TransitionTable
+from landshift.transitions import TransitionTable
 
 EPOCH_COLUMNS = (
     "epoch", "train_loss", "valid_loss", "accuracy", "dice", "mIoU", "change F1", "time",
@@ -59,6 +59,17 @@ def transitions(found: TransitionTable, most: int = 15) -> Table:
             "" if found.hectares is None else f"{sum(r['hectares'] for r in rest):,.1f}",
             f"{sum(r['percent'] for r in rest):.2f}",
         )  # fmt: skip
+    return table
+
+
+def class_changes(found: TransitionTable) -> Table:
+    """What each class gained and lost."""
+    unit = "pixels" if found.hectares is None else "hectares"
+    table = _table(unit, "before", "after", "stayed", "gain", "loss", "net", "swap")
+    for c in found.per_class():
+        numbers = (c.before, c.after, c.persistence, c.gain, c.loss, c.net, c.swap)
+        form = ",.0f" if found.hectares is None else ",.1f"
+        table.add_row(c.name, *(f"{n:{form}}" for n in numbers))
     return table
 
 
