@@ -26,6 +26,16 @@ def check_kernel(size: int) -> None:
         )
 
 
+def check_neighbours(neighbours: int) -> None:
+    """Check how pixels connect.
+
+    Raises:
+        ParameterError: Neither over 4 sides nor to all 8 neighbours.
+    """
+    if neighbours not in (4, 8):
+        raise ParameterError(f"Patches have 4 or 8 neighbours, got {neighbours}; choose one.")
+
+
 def majority(indices: NDArray[np.uint8], size: int, ignore: int) -> NDArray[np.uint8]:
     """The commonest class in a square around each pixel.
 
@@ -85,12 +95,11 @@ class Patches:
         neighbours: 4 or 8.
 
     Raises:
-        ParameterError: Another number of neighbours.
+        ParameterError: See `check_neighbours`.
     """
 
     def __init__(self, windows: Sequence[Window], neighbours: int) -> None:
-        if neighbours not in (4, 8):
-            raise ParameterError(f"Patches have 4 or 8 neighbours, got {neighbours}; choose one.")
+        check_neighbours(neighbours)
         self._windows = windows
         self._neighbours = neighbours
         width = max(w.column + w.width for w in windows)

@@ -122,6 +122,7 @@ def label(
     _check_options(coding, keep, [*from_classes, *to_classes], unconfirmed)
     if smooth is not None:
         cleaning.check_kernel(smooth)
+    cleaning.check_neighbours(neighbours)
     least = _least_patch(min_pixels, min_hectares)
     first, second = raster.info(before), raster.info(after)
     for path in earlier:
@@ -311,6 +312,7 @@ class _Recoder:
         Raises:
             ClassError: A value without an index.
         """
+        found: NDArray[Any]
         if self._table is not None:
             found = self._table[values]
         else:
@@ -326,7 +328,8 @@ class _Recoder:
                 f"{[int(v) for v in np.unique(values[unknown])[:8]]} in {self._path}; "
                 "add them or recode them."
             )
-        return found.astype(np.uint8)
+        indices: NDArray[np.uint8] = found.astype(np.uint8)
+        return indices
 
 
 @dataclass(frozen=True)

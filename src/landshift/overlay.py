@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 CLASS_RESAMPLINGS = ("nearest", "mode")
 """How class maps may be resampled."""
 
+_TOLERANCE = 1e-9  # of a pixel; GDAL's 0.125 lets the result depend on how it is read
+
 IMAGE_RESAMPLINGS = ("nearest", "bilinear", "cubic", "average")
 """How images may be resampled."""
 
@@ -122,7 +124,7 @@ def on_grid(
             height=box.height,
             width=box.width,
             resampling=Resampling[resampling],
-            tolerance=0,
+            tolerance=_TOLERANCE,
             # what lies outside the raster is told by nodata, or else by an alpha band
             **({"add_alpha": True} if known is None else {"src_nodata": known, "nodata": known}),
         ) as resampled:
