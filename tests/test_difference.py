@@ -5,7 +5,7 @@ import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landshift import raster
+from landshift import legend, raster
 from landshift.difference import compute_change, otsu
 from landshift.errors import BandError, GridError, LandshiftError
 
@@ -73,6 +73,8 @@ def test_a_threshold_and_breaks_make_classes(images, tmp_path):
     ]  # fmt: skip
     _, _, _, values = pyogrio.raw.read(tmp_path / "d.tif.vat.dbf")
     assert values[2].tolist() == [1, 1, 1, 1]
+    compute_change(*images, out)  # continuous: no class is left beside it
+    assert not legend.beside(out)
 
 
 def test_the_relative_difference_is_undefined_where_the_larger_is_0_alone(write_raster, tmp_path):

@@ -235,6 +235,14 @@ def test_names_and_colours_come_from_sidecars(maps, tmp_path):
     assert found.scheme.colours[2] == (255, 0, 0)
 
 
+def test_a_legend_may_call_0_unclassified_but_no_class(maps, tmp_path):
+    mapping = {0: "Unclassified", **SCHEME.mapping}
+    found = label(*maps, tmp_path / "c.tif", scheme=ClassScheme.from_mapping(mapping))
+    assert found.scheme.mapping == SCHEME.mapping
+    with pytest.raises(ClassError, match="got a class named 'sea'"):
+        label(*maps, tmp_path / "d.tif", scheme=ClassScheme.from_mapping(mapping | {0: "sea"}))
+
+
 def test_other_grids_are_resampled_on_request(write_raster, tmp_path):
     before = write_raster("b.tif", np.ones((2, 2), np.uint8), pixel=60.0)
     fine = np.array([[2, 1, 1, 1], [1, 1, 2, 2], [1, 2, 2, 2], [2, 2, 2, 2]], np.uint8)

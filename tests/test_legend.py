@@ -1,7 +1,12 @@
 import struct
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from landshift import legend
 from landshift.classes import ClassScheme, FromToScheme
@@ -141,6 +146,32 @@ def test_hostile_and_damaged_legends_are_one_line(tmp_path, name, content, why):
     with pytest.raises(ClassError, match=why) as caught:
         legend.read_legend(path)
     assert str(path) in str(caught.value)
+
+
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.sampled_from(["a.qml", "a.tif.aux.xml", "a.clr", "a.csv", "a.json", "a.vat.dbf"]),
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=6),
+    st.integers(0, 10**6),
+)
+def test_a_file_with_broken_bytes_is_read_or_refused_never_worse(name, breaks, cut):
+    with TemporaryDirectory() as folder:
+        raster = Path(folder) / "a.tif"
+        legend.write_qml(raster, FOREST_AND_LAKE.scheme())
+        legend.write_attributes(raster, FOREST_AND_LAKE.scheme(), [])
+        (Path(folder) / "a.clr").write_text(SPACED)
+        (Path(folder) / "a.csv").write_text("1,Forest,0,100,0\n")
+        (Path(folder) / "a.json").write_text('{"1": "Forest", "20": "Lake"}')
+        if name == "a.vat.dbf":
+            (Path(folder) / "a.tif.vat.dbf").rename(Path(folder) / name)
+        path = Path(folder) / name
+        data = bytearray(path.read_bytes())
+        for at, byte in breaks:
+            data[at % len(data)] = byte
+        path.write_bytes(data[: max(0, len(data) - cut // 9000)])
+        for read, given_path in ((legend.read_classes, path), (legend.beside, raster)):
+            with suppress(ClassError):
+                read(given_path)
 
 
 def test_attributes_round_trip_and_gdal_reads_them(tmp_path):

@@ -231,7 +231,9 @@ def compute_change(
                 written = codes[np.newaxis]
             raster.write(target, written, window)
     classes: tuple[ClassArea, ...] = ()
-    if scheme is not None:
+    if scheme is None:
+        legend.remove_beside(out)  # of classes, where an earlier run wrote them under this name
+    else:
         classes = tuple(
             ClassArea(
                 c.name, int(counts[c.value]),

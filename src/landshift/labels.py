@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ ANY = "*"
 Class = str | int
 Recoding = Mapping[int, Class | None]
 
+_NODATA_NAMES = {"nodata", "novalue", "null", "none", "unclassified", "unlabelled", "class0"}
 _NONE = IGNORE_INDEX
 _UNKNOWN = 256
 _TABLE_BYTES = 2  # types of so many bytes are recoded by a table of all their values
@@ -76,7 +78,8 @@ def label(
         after: Class map of the second date.
         out: The change map to write; 0 where either map has no class.
         scheme: The classes of both maps; None: names and colours that the files or their
-            sidecars carry, else the values found.
+            sidecars carry, else the values found. A value 0 named 'nodata', 'unclassified' or
+            the like is no class.
         bounds: Left, bottom, right, top in the CRS of ``before``; None for all. Smoothing looks
             over them, patches end at them.
         coding: What the codes tell. 'to': the value of the later class where the class differs,
@@ -162,7 +165,7 @@ def label(
             for path, name in _with_roles(earlier, later)
         ]
         recodings = [recode_before] * len(earlier) + [recode_after] * len(later)
-        scheme, targets = _one_scheme(scheme, layers, recodings)
+        scheme, targets = _one_scheme(_without_nodata(scheme), layers, recodings)
         maps = [
             _ClassMap(layer, _Recoder(layer, target), smooth)
             for layer, target in zip(layers, targets, strict=True)
@@ -467,6 +470,14 @@ def _find(scheme: ClassScheme, wanted: Class | None) -> list[int]:
             f"{wanted!r}; give a name or a value."
         )
     return found
+
+
+def _without_nodata(scheme: ClassScheme | None) -> ClassScheme | None:
+    """The scheme without a class of value 0 that only says that there is none."""
+    if scheme is None or scheme.background is None or len(scheme) == 1:
+        return scheme
+    name = re.sub(r"[^a-z0]", "", scheme.names[0].casefold())
+    return ClassScheme(list(scheme)[1:]) if name in _NODATA_NAMES else scheme
 
 
 def _one_scheme(
