@@ -325,7 +325,7 @@ class _Recoder:
         found[~mask] = _NONE
         unknown = found == _UNKNOWN
         if unknown.any():
-            have = sorted(self._targets)
+            have = sorted(v for v in self._targets if v != UNLABELLED)
             raise ClassError(
                 f"Class values must be in the class mapping {have[:16]} (or 0, unlabelled), got "
                 f"{[int(v) for v in np.unique(values[unknown])[:8]]} in {self._path}; "
