@@ -140,6 +140,19 @@ def test_another_grid_is_resampled_on_request_and_nodata_stays(images, write_ras
     assert found.nodata == 2
 
 
+def test_many_bands_take_smaller_blocks_and_give_the_same(write_raster, tmp_path, monkeypatch):
+    random = np.random.default_rng(0)
+    paths = [write_raster(f"{n}.tif", random.normal(0, 1, (9, 50, 60))) for n in "ba"]
+    compute_change(*paths, tmp_path / "w.tif", method="angle")
+    monkeypatch.setattr("landshift.difference._MOST_VALUES", 9 * 17**2)
+    blocks = []
+    compute_change(
+        *paths, tmp_path / "s.tif", method="angle", on_block=lambda done, of: blocks.append(of)
+    )
+    assert len(blocks) == blocks[0] == 12
+    assert (read(tmp_path / "w.tif") == read(tmp_path / "s.tif")).all()
+
+
 def test_bands_are_matched_by_name(images, write_raster, tmp_path):
     turned = write_raster("t.tif", AFTER[::-1], bands=["nir", "red"])
     for after in (images[1], turned):

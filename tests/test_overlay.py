@@ -64,6 +64,15 @@ def test_floats_keep_their_nan(box, write_raster):
     assert (read[0, :20] == 2).all()
 
 
+def test_a_map_of_the_whole_earth_is_read_on_a_small_grid(box, write_raster):
+    earth = np.full((90, 180), 4, np.uint8)
+    path = write_raster("e.tif", earth, crs="EPSG:4326", origin=(-180.0, 90.0), pixel=2.0)
+    with overlay.on_grid(path, box, resampling="nearest") as layer:
+        read, mask = layer.read(Window(0, 0, 40, 50))
+    assert (read == 4).all()
+    assert mask.all()
+
+
 def test_what_cannot_lie_on_the_grid_is_one_line(box, write_raster, tmp_path):
     other = write_raster("a.tif", np.ones((3, 3), np.uint8))
     with pytest.raises(GridError, match=r"must share a grid, got 50 x 40 .* before and 3 x 3"):

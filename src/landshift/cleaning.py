@@ -182,8 +182,7 @@ class Patches:
             areas: The same areas.
             least: Area of the smallest patch that isn't small, to one part in a billion.
         """
-        if self._total is None:
-            raise AssertionError("join comes before small")
+        assert self._total is not None, "join comes before small"
         patches, sums, at_border = _label_block(codes, areas, self._neighbours)
         first = self._first[number]
         sums[at_border] = self._total[first : first + at_border.size]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ OTSU = "otsu"
 
 _SIGNED = ("difference", "relative")
 _BINS = 4096
-_BLOCK = 512  # smaller than for class maps: many bands as float64 are in memory at once
+_BLOCK = 512
+_MOST_VALUES = 4 << 20  # of one image in memory at once, as float64
 _CHANGE_COLOURS = {1: (178, 24, 43), 2: (33, 102, 172)}
 
 
@@ -158,7 +160,8 @@ def compute_change(
     area = whole if bounds is None else grid.window_of_bounds(first.grid, bounds)
     box = grid.window_geobox(first.grid, area)
     row_hectares = None if box.crs is None else grid.row_hectares(box)
-    windows = list(raster.blocks(area.height, area.width, _BLOCK))
+    size = max(16, min(_BLOCK, math.isqrt(_MOST_VALUES // len(numbers))))
+    windows = list(raster.blocks(area.height, area.width, size))
     passes = 3 if threshold == OTSU else 1
     record = provenance.record(
         "difference",

@@ -132,18 +132,29 @@ def on_grid(
 
 
 def _meet(box: GeoBox, own: GeoBox) -> bool:
-    """Whether two grids overlap on the ground, judged by their outlines."""
+    """Whether two grids may overlap on the ground, judged by their outlines."""
+    verdicts = [_apart(box, own), _apart(own, box)]
+    told = [v for v in verdicts if v is not None]
+    return not told or not all(told)
+
+
+def _apart(first: GeoBox, second: GeoBox) -> bool | None:
+    """Whether the outline of a grid, in the other's CRS, misses it; None where it can't be told.
+
+    A CRS may hold only a part of the Earth, so that one direction tells what the other can't.
+    """
     from rasterio.errors import RasterioError
     from rasterio.warp import transform_bounds
 
-    first = box.extent.boundingbox
-    bounds = own.extent.boundingbox
+    here, there = first.extent.boundingbox, second.extent.boundingbox
     try:
         left, bottom, right, top = transform_bounds(
-            str(own.crs), str(box.crs), *(bounds.left, bounds.bottom, bounds.right, bounds.top)
+            str(second.crs), str(first.crs), there.left, there.bottom, there.right, there.top
         )
     except RasterioError:
-        return False
+        return None
+    if not np.isfinite([left, bottom, right, top]).all() or left > right:
+        return None  # out of the CRS, or over the antimeridian
     return bool(
-        left < first.right and right > first.left and bottom < first.top and top > first.bottom
+        left >= here.right or right <= here.left or bottom >= here.top or top <= here.bottom
     )
