@@ -186,7 +186,7 @@ def test_attributes_round_trip_and_gdal_reads_them(tmp_path):
     raster = tmp_path / "a.tif"
     for path in legend.write_attributes(raster, scheme, columns):
         assert legend.read_classes(path) == scheme
-    about, _, _, values = pyogrio.raw.read(tmp_path / "a.tif.vat.dbf", encoding="utf-8")
+    about, _, _, values = pyogrio.raw.read(tmp_path / "a.tif.vat.dbf")
     table = dict(zip(about["fields"], values, strict=True))
     assert table["Value"].tolist() == [1, 20]
     assert table["Count"].tolist() == [5, 70_000]

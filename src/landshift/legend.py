@@ -550,6 +550,7 @@ def remove_beside(raster: Path) -> None:
     for path in (
         raster.with_name(f"{raster.name}.aux.xml"),
         raster.with_name(f"{raster.name}.vat.dbf"),
+        raster.with_name(f"{raster.name}.vat.cpg"),
         raster.with_suffix(".qml"),
     ):
         path.unlink(missing_ok=True)
@@ -586,7 +587,7 @@ def _write_xml(path: Path, root: ElementTree.Element) -> Path:
 
 
 def _write_dbf(raster: Path, table: Sequence[Column]) -> Path:
-    """dBase III with UTF-8 text (.cpg beside it would say the same); rows in the table's order."""
+    """dBase III; a .cpg beside it says UTF-8 where a text needs it."""
     formats: list[tuple[bytes, int, int]] = []
     texts: list[list[str]] = []
     for column in table:
@@ -615,6 +616,12 @@ def _write_dbf(raster: Path, table: Sequence[Column]) -> Path:
     path = raster.with_name(raster.name + ".vat.dbf")
     with ledger.whole_file(path) as part:
         part.write_bytes(b"".join(data))
+    encoding = path.with_suffix(".cpg")
+    if all(text.isascii() for cells in texts for text in cells):
+        encoding.unlink(missing_ok=True)
+    else:
+        with ledger.whole_file(encoding) as part:
+            part.write_text("UTF-8", encoding="ascii")
     return path
 
 
