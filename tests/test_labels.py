@@ -2,18 +2,24 @@ import csv
 import json
 import shutil
 import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyogrio
 import pyproj
 import pytest
 import rasterio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
 from sklearn.metrics import confusion_matrix
 
 from landshift import legend, raster
 from landshift.classes import ClassScheme
 from landshift.errors import ClassError, DateError, GridError, LandshiftError, ParameterError
 from landshift.labels import label, parse_transition
+from scenes import write
 
 SCHEME = ClassScheme.from_mapping({1: "forest", 2: "urban", 3: "water"})
 BEFORE = np.array([[1, 1, 2], [3, 0, 1]], np.uint8)
@@ -414,3 +420,72 @@ def test_float_maps_with_nan_are_class_maps_too(data_folder, tmp_path):
         folder / "landcover2001s.tif", folder / "landcover2015s.tif", tmp_path / "c.tif"
     )  # fmt: skip
     assert found.nodata == 24746
+
+
+def expected_codes(b, a, e, late, *, forbidden, froms, keep, least):
+    """`label` by plain numpy on the whole maps, coded 'to class', classes 1 to 3."""
+    b, a = b.copy(), a.copy()
+    none = (b == 0) | (a == 0)
+    for i, j in forbidden:
+        none |= (b == i) & (a == j)
+    a[none] = b[none] = 0
+    doubtful = (a != b) & ((e != b) | (late != a))
+    a[doubtful] = b[doubtful]
+    listed = (a != b) & (np.isin(b, froms) if froms else True)
+    became = np.where(listed, a, 0)
+    for code in (1, 2, 3):
+        patches, _ = ndimage.label(became == code, np.ones((3, 3)))
+        small = (np.bincount(patches.ravel()) < least)[patches] & (patches > 0)
+        a[small] = b[small]
+    codes = np.where(a == b, 4, a)
+    codes[(a != b) & ~listed] = 0
+    codes[(a != b) if keep == "unchanged" else (a == b) if keep == "changed" else a == 0] = 0
+    codes[none] = 0
+    pixels = np.zeros((3, 3), int)
+    np.add.at(pixels, (b[~none] - 1, a[~none] - 1), 1)
+    return codes, pixels
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    size=st.tuples(st.integers(1, 24), st.integers(2, 24)),
+    forbidden=st.sets(st.sampled_from([(1, 2), (3, 1), (2, 3)])),
+    froms=st.sets(st.sampled_from([1, 2, 3]), max_size=2),
+    keep=st.sampled_from(["all", "changed", "unchanged"]),
+    least=st.integers(1, 9),
+    block=st.integers(3, 20),
+)
+def test_label_by_blocks_is_what_plain_numpy_makes_of_the_whole(
+    seed, size, forbidden, froms, keep, least, block
+):
+    random = np.random.default_rng(seed)
+    first = random.integers(0, 4, size).astype(np.uint8)
+    second = np.where(random.random(size) < 0.6, random.integers(0, 4, size), first).astype(
+        np.uint8
+    )
+    more = [np.where(random.random(size) < 0.1, 0, m).astype(np.uint8) for m in (first, second)]
+    froms = [] if keep == "unchanged" else sorted(froms)
+    codes, pixels = expected_codes(
+        first, second, *more, forbidden=forbidden, froms=froms, keep=keep, least=least
+    )
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(raster.blocks, "__defaults__", (block,))
+        paths = [
+            write(Path(folder) / f"{k}.tif", m) for k, m in enumerate((first, second, *more))
+        ]  # fmt: skip
+        found = label(
+            paths[0], paths[1], Path(folder) / "c.tif", scheme=SCHEME, forbidden=sorted(forbidden),
+            from_classes=froms, keep=keep, min_pixels=least, agree_before=[paths[2]],
+            agree_after=[paths[3]],
+        )  # fmt: skip
+        assert (read(Path(folder) / "c.tif") == codes).all()
+        assert (found.pixels == pixels).all()
+        about, _, _, values = pyogrio.raw.read(Path(folder) / "c.tif.vat.dbf")
+        counts = dict(zip(values[0], values[2], strict=True))
+        assert about["fields"][2] == "Count"
+        assert [counts[v] for v in (1, 2, 3, 4)] == np.bincount(
+            codes.ravel(), minlength=5
+        )[1:].tolist()  # fmt: skip
+        lost = found.nodata + sum(found.forbidden.values()) + found.pixels.sum()
+        assert lost == first.size
