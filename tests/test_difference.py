@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from landshift import legend, raster
 from landshift.difference import compute_change, otsu
-from landshift.errors import BandError, GridError, LandshiftError
+from landshift.errors import BandError, GridError, LandshiftError, RasterError
 
 BEFORE = np.array([[[10, 0, 4, 0]], [[10, 0, 3, 0]]], np.uint8)
 AFTER = np.array([[[5, 0, 0, 3]], [[30, 7, 6, 9]]], np.uint8)
@@ -190,6 +190,13 @@ def test_images_that_cannot_be_parted_or_compared_are_one_line(images, write_ras
     one = write_raster("o.tif", BEFORE[:1])
     with pytest.raises(BandError, match=r"got 2 in .* and 1 in"):
         compute_change(images[0], one, tmp_path / "d.tif")
+
+
+def test_a_damaged_image_is_named_as_what_cannot_be_read(data_folder, tmp_path):
+    path = data_folder / "robustness_rasters" / "rasterio" / "corrupt.tif"
+    with pytest.raises(RasterError, match=r"must be readable, got .*corrupt\.tif"):
+        compute_change(path, path, tmp_path / "d.tif")
+    assert not list(tmp_path.iterdir())
 
 
 def test_taizhou_otsu_on_the_spectral_angle_finds_change(data_folder, tmp_path):
