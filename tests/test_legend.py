@@ -125,7 +125,7 @@ FETCH = """<!DOCTYPE q [<!ENTITY a SYSTEM "file:///etc/hostname">]>
         ("a.qml", "<qgis/>", "no classes"),
         ("a.qml", "<a>" * 5000, "64 deep"),
         ("a.qml", '<q><paletteEntry value="1" color="red"/></q>', "colour 'red'"),
-        ("a.qml", '<q><paletteEntry value="inf" color="#000000"/></q>', "infinity"),
+        ("a.qml", '<q><paletteEntry value="inf" color="#000000"/></q>', "no classes"),
         ("a.xml", RAT.replace("<F>20</F>", "<F>x</F>"), "could not convert"),
         ("a.xml", RAT.replace("<F>255</F>", ""), "index out of range"),
         ("a.xml", RAT.replace("<F>255</F>", "<F>999</F>"), "the colour"),
@@ -226,8 +226,18 @@ def test_sidecars_are_found_and_the_earlier_wins(tmp_path):
     (tmp_path / "a.qml").write_text("<qgis/>")  # a style of something else
     assert legend.beside(raster).names == {1: "wood"}
     (tmp_path / "a.tif.aux.xml").write_text("<PAM")
-    with pytest.raises(ClassError, match=r"whole XML, got .* a\.tif\.aux\.xml|a\.tif\.aux\.xml"):
+    with pytest.raises(ClassError, match=r"\(\.aux\.xml\), got .*a\.tif\.aux\.xml"):
         legend.beside(raster)
+
+
+def test_a_table_of_counts_alone_tells_no_names_and_is_no_error(tmp_path):
+    scheme = ClassScheme.from_mapping({1: "a", 2: "b"})
+    legend._write_dbf(
+        tmp_path / "a.tif", [legend.Column("Value", scheme.values), legend.Column("Count", [3, 4])]
+    )
+    assert not legend.beside(tmp_path / "a.tif")
+    with pytest.raises(ClassError, match="no classes"):
+        legend.read_classes(tmp_path / "a.tif.vat.dbf")
 
 
 def test_a_mapping_file_by_value_and_by_name(tmp_path):

@@ -109,29 +109,12 @@ def read_legend(path: Path | str) -> Legend:
     Raises:
         ClassError: The file is missing, damaged, or holds something else.
     """
-    path = Path(path)
-    read, what = _reader(path)
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ClassError(
-                f"A legend must be smaller than {_MOST_BYTES >> 20} MiB, got {path}; "
-                "check that it is one."
-            )
-        found = read(path)
-        if not found:
-            raise ValueError("no classes")
-        for value, colour in found.colours.items():
-            if len(colour) != 3 or not all(0 <= c <= 255 for c in colour):
-                raise ValueError(f"the colour {colour} for value {value}")
-    except ClassError:
-        raise
-    except (
-        OSError, ValueError, IndexError, KeyError, AttributeError, TypeError, OverflowError,
-        struct.error, SyntaxError, RecursionError, csv.Error,
-    ) as error:  # fmt: skip
+    found = _read(Path(path))
+    if not found:
         raise ClassError(
-            f"Classes must come as {what}, got '{error}' in {path}; mend it or write a CSV."
-        ) from error
+            f"Classes must come as {_reader(Path(path))[1]}, got no classes in {path}; "
+            "mend it or write a CSV."
+        )
     return found
 
 
@@ -220,24 +203,37 @@ def _reader(path: Path) -> tuple[Callable[[Path], Legend], str]:
 
 
 def _if_there(path: Path) -> Legend:
-    """A sidecar's legend; empty where it isn't there or holds statistics or the like only."""
-    if not path.is_file():
-        return Legend()
-    if path.name.endswith(".aux.xml"):
-        try:
-            return _read_aux_xml(path)
-        except (OSError, SyntaxError, ValueError, OverflowError, AttributeError, IndexError) as e:
+    """A sidecar's legend; empty where it isn't there or tells of something else than classes."""
+    return _read(path) if path.is_file() else Legend()
+
+
+def _read(path: Path) -> Legend:
+    """Names and colours from a file, perhaps none.
+
+    Raises:
+        ClassError: The file is missing, damaged, or holds something else.
+    """
+    read, what = _reader(path)
+    try:
+        if path.stat().st_size > _MOST_BYTES:
             raise ClassError(
-                f"The sidecar must hold whole XML, got '{e}' in {path}; mend or remove it."
-            ) from e
-    if path.suffix == ".qml":
-        try:
-            return read_legend(path)
-        except ClassError as error:
-            if "no classes" in str(error):
-                return Legend()  # a style, but not one of classes
-            raise
-    return read_legend(path)
+                f"A legend must be smaller than {_MOST_BYTES >> 20} MiB, got {path}; "
+                "check that it is one."
+            )
+        found = read(path)
+        for value, colour in found.colours.items():
+            if len(colour) != 3 or not all(0 <= c <= 255 for c in colour):
+                raise ValueError(f"the colour {colour} for value {value}")
+    except ClassError:
+        raise
+    except (
+        OSError, ValueError, IndexError, KeyError, AttributeError, TypeError, OverflowError,
+        struct.error, SyntaxError, RecursionError, csv.Error,
+    ) as error:  # fmt: skip
+        raise ClassError(
+            f"Classes must come as {what}, got '{error}' in {path}; mend it or write a CSV."
+        ) from error
+    return found
 
 
 def _read_json(path: Path) -> Legend:
@@ -290,8 +286,8 @@ def _read_qml(path: Path) -> Legend:
         if "value" not in entry.attrib or "color" not in entry.attrib:
             continue
         number = float(entry.attrib["value"])
-        if number != int(number):
-            continue  # a ramp, no class
+        if not number.is_integer():
+            continue  # a ramp, no class; its last value may be infinite
         colours[int(number)] = _hex_colour(entry.attrib["color"])
         label = entry.attrib.get("label", "").strip()
         if label:
