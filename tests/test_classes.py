@@ -3,7 +3,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landshift.classes import IGNORE_INDEX, ChangeScheme, ClassScheme, LandClass, is_no_change
+from landshift.classes import (
+    CODINGS,
+    IGNORE_INDEX,
+    BinaryScheme,
+    ChangeScheme,
+    ClassScheme,
+    FromToScheme,
+    LandClass,
+    is_no_change,
+)
 from landshift.errors import ClassError
 
 MAPPING = {1: "forest", 3: "water", 7: "urban"}
@@ -88,3 +97,38 @@ def test_a_change_scheme_needs_a_free_value_and_no_class_zero():
 def test_no_change_is_found_in_any_spelling(name):
     assert is_no_change(name)
     assert not is_no_change("to " + name)
+
+
+def test_from_to_codes_by_hand():
+    classes = ClassScheme.from_mapping({2: "forest", 7: "urban", 9: "water"})
+    change = FromToScheme(classes)
+    before, after = np.array([2, 2, 9, 0, 7]), np.array([2, 9, 2, 7, 0])
+    assert change.code(before, after).tolist() == [1, 3, 7, 0, 0]
+    assert change.mapping[3] == "forest->water"
+    assert change.ends[7] == ("water", "forest")
+    assert change.dtype == "uint8"
+    assert change.colours[3] != change.colours[7]
+
+
+def test_from_to_grows_to_two_bytes_and_says_that_a_network_cannot_learn_it():
+    fifteen = ClassScheme.from_mapping({v: f"c{v}" for v in range(1, 16)})
+    assert FromToScheme(fifteen).dtype == "uint8"
+    classes = ClassScheme.from_mapping({v: f"c{v}" for v in range(10, 27)})
+    change = FromToScheme(classes)
+    code = change.code(np.array([26]), np.array([26]))
+    assert code.dtype == np.uint16
+    assert code.tolist() == [17 * 17]
+    with pytest.raises(ClassError, match="at most 255 classes apart, got 289"):
+        change.to_indices(code)
+
+
+def test_binary_codes_by_hand():
+    change = BinaryScheme(ClassScheme.from_mapping(MAPPING))
+    assert change.code(np.array([1, 1, 0]), np.array([1, 2, 1])).tolist() == [2, 1, 0]
+    assert change.no_change == 1
+
+
+@pytest.mark.parametrize("coding", CODINGS.values())
+def test_no_coding_takes_a_class_of_value_0(coding):
+    with pytest.raises(ClassError, match="must mean 'no data'"):
+        coding(ClassScheme.from_mapping({0: "a", 1: "b"}))

@@ -1,7 +1,15 @@
+import struct
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from landshift import legend
-from landshift.classes import ClassScheme
+from landshift.classes import ClassScheme, FromToScheme
 from landshift.errors import ClassError
 
 
@@ -31,3 +39,221 @@ def test_the_tag_round_trips_and_a_damaged_one_is_refused():
     for damaged in ("{", "3", "[3]", "[{}]"):
         with pytest.raises(ClassError):
             legend.from_tags({legend.TAG: damaged})
+
+
+FOREST_AND_LAKE = legend.Legend({1: "Forest", 20: "Lake, deep"}, {1: (0, 100, 0), 20: (1, 2, 255)})
+
+QML = """<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
+<qgis version="3.22"><pipe><rasterrenderer type="paletted" band="1"><colorPalette>
+<paletteEntry value="1" color="#006400" label="Forest" alpha="255"/>
+<paletteEntry value="20" color="#0102ff" label="Lake, deep" alpha="255"/>
+</colorPalette></rasterrenderer></pipe></qgis>"""
+
+RAMP = """<qgis><pipe><rasterrenderer><rastershader><colorrampshader>
+<item value="1" color="#006400" label="Forest" alpha="255"/>
+<item value="20.0" color="#0102ff" label="Lake, deep" alpha="255"/>
+</colorrampshader></rastershader></rasterrenderer></pipe></qgis>"""
+
+RAT = """<PAMDataset><PAMRasterBand band="1"><GDALRasterAttributeTable tableType="thematic">
+<FieldDefn index="0"><Name>OID</Name><Type>0</Type><Usage>0</Usage></FieldDefn>
+<FieldDefn index="1"><Name>Code</Name><Type>0</Type><Usage>5</Usage></FieldDefn>
+<FieldDefn index="2"><Name>Cover</Name><Type>2</Type><Usage>2</Usage></FieldDefn>
+<FieldDefn index="3"><Name>r</Name><Type>0</Type><Usage>6</Usage></FieldDefn>
+<FieldDefn index="4"><Name>g</Name><Type>0</Type><Usage>7</Usage></FieldDefn>
+<FieldDefn index="5"><Name>b</Name><Type>0</Type><Usage>8</Usage></FieldDefn>
+<Row index="0"><F>0</F><F>1</F><F>Forest</F><F>0</F><F>100</F><F>0</F></Row>
+<Row index="1"><F>1</F><F>20</F><F>Lake, deep</F><F>1</F><F>2</F><F>255</F></Row>
+</GDALRasterAttributeTable></PAMRasterBand></PAMDataset>"""
+
+SPACED = '1 0 100 0 255 Forest\n20 1 2 255 255 "Lake, deep"'
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.qml", QML),
+        ("a.qml", RAMP),
+        ("a.tif.aux.xml", RAT),
+        ("a.clr", "# made by hand\n1 0 100 0 255 Forest\n20 1 2 255 255 Lake; deep\n"),
+        (
+            "a.txt",
+            "# QGIS Generated Color Map Export File\nINTERPOLATION:EXACT\n"
+            "1,0,100,0,255,Forest\n20,1,2,255,255,Lake, deep\n",
+        ),
+        ("a.csv", 'value,name,r,g,b\n1,Forest,0,100,0\n20,"Lake, deep",1,2,255\n'),
+    ],
+)
+def test_every_format_tells_names_and_colours(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    found = legend.read_legend(path)
+    names = {v: n.replace(";", ",") for v, n in found.names.items()}
+    assert legend.Legend(names, found.colours) == FOREST_AND_LAKE
+
+
+def test_colours_alone_name_the_classes_by_value(tmp_path):
+    path = tmp_path / "a.clr"
+    path.write_text("1 0 100 0\n7 1 2 255\n")
+    scheme = legend.read_classes(path)
+    assert scheme.mapping == {1: "class 1", 7: "class 7"}
+    assert scheme.colours[7] == (1, 2, 255)
+
+
+def test_category_names_and_gdals_colour_entries_are_read(tmp_path):
+    path = tmp_path / "a.tif.aux.xml"
+    path.write_text(
+        '<PAMDataset><PAMRasterBand band="1"><CategoryNames><Category/><Category>Forest'
+        '</Category></CategoryNames><ColorTable><Entry c1="9" c2="9" c3="9" c4="255"/>'
+        '<Entry c1="0" c2="100" c3="0" c4="255"/></ColorTable></PAMRasterBand></PAMDataset>'
+    )
+    assert legend.read_legend(path) == legend.Legend({1: "Forest"}, {1: (0, 100, 0)})
+
+
+BOMB = """<?xml version="1.0"?><!DOCTYPE q [<!ENTITY a "aaaaaaaaaa">
+<!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;">]>
+<qgis><paletteEntry value="1" color="#000000" label="&c;"/></qgis>"""
+FETCH = """<!DOCTYPE q [<!ENTITY a SYSTEM "file:///etc/hostname">]>
+<qgis><paletteEntry value="1" color="#000000">&a;</paletteEntry></qgis>"""
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("a.qml", BOMB, "entity declarations"),
+        ("a.qml", FETCH, "entity declarations"),
+        ("a.qml", "<qgis>", "no element found"),
+        ("a.qml", "<qgis/>", "no classes"),
+        ("a.qml", "<a>" * 5000, "64 deep"),
+        ("a.qml", '<q><paletteEntry value="1" color="red"/></q>', "colour 'red'"),
+        ("a.qml", '<q><paletteEntry value="inf" color="#000000"/></q>', "no classes"),
+        ("a.xml", RAT.replace("<F>20</F>", "<F>x</F>"), "could not convert"),
+        ("a.xml", RAT.replace("<F>255</F>", ""), "index out of range"),
+        ("a.xml", RAT.replace("<F>255</F>", "<F>999</F>"), "the colour"),
+        ("a.clr", "1 0 100\n", "index out of range"),
+        ("a.clr", "1 0 100 300\n", "the colour"),
+        ("a.clr", b"\x00\xff\x13\x37", "convert"),
+        ("a.csv", b"PK\x03\x04", "no classes"),
+        ("a.csv", "1" * 5000 + ",forest", "limit"),
+        ("a.vat.dbf", b"", "unpack"),
+        ("a.vat.dbf", b"\x03" * 64, "bytes for"),
+        ("a.vat.dbf", struct.pack("<4BIHH20x", 3, 1, 1, 1, 2**32 - 1, 65, 9), "bytes for"),
+        ("a.json", "[" * 100_000, "recursion|[Ll]imit|Recursion"),
+    ],
+)
+def test_hostile_and_damaged_legends_are_one_line(tmp_path, name, content, why):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ClassError, match=why) as caught:
+        legend.read_legend(path)
+    assert str(path) in str(caught.value)
+
+
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.sampled_from(["a.qml", "a.tif.aux.xml", "a.clr", "a.csv", "a.json", "a.vat.dbf"]),
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=6),
+    st.integers(0, 10**6),
+)
+def test_a_file_with_broken_bytes_is_read_or_refused_never_worse(name, breaks, cut):
+    with TemporaryDirectory() as folder:
+        raster = Path(folder) / "a.tif"
+        legend.write_qml(raster, FOREST_AND_LAKE.scheme())
+        legend.write_attributes(raster, FOREST_AND_LAKE.scheme(), [])
+        (Path(folder) / "a.clr").write_text(SPACED)
+        (Path(folder) / "a.csv").write_text("1,Forest,0,100,0\n")
+        (Path(folder) / "a.json").write_text('{"1": "Forest", "20": "Lake"}')
+        if name == "a.vat.dbf":
+            (Path(folder) / "a.tif.vat.dbf").rename(Path(folder) / name)
+        path = Path(folder) / name
+        data = bytearray(path.read_bytes())
+        for at, byte in breaks:
+            data[at % len(data)] = byte
+        path.write_bytes(data[: max(0, len(data) - cut // 9000)])
+        for read, given_path in ((legend.read_classes, path), (legend.beside, raster)):
+            with suppress(ClassError):
+                read(given_path)
+
+
+def test_attributes_round_trip_and_gdal_reads_them(tmp_path):
+    import pyogrio
+
+    scheme = ClassScheme.from_mapping({1: "Forêt", 20: "Lake, deep"}, FOREST_AND_LAKE.colours)
+    columns = [
+        legend.Column("Count", [5, 70_000]),
+        legend.Column("Hectares", [0.45, 6300.25]),
+        legend.Column("From", ["", "a"]),
+    ]
+    raster = tmp_path / "a.tif"
+    for path in legend.write_attributes(raster, scheme, columns):
+        assert legend.read_classes(path) == scheme
+    about, _, _, values = pyogrio.raw.read(tmp_path / "a.tif.vat.dbf")
+    table = dict(zip(about["fields"], values, strict=True))
+    assert table["Value"].tolist() == [1, 20]
+    assert table["Count"].tolist() == [5, 70_000]
+    assert table["Name"].tolist() == ["Forêt", "Lake, deep"]
+    assert table["Hectares"].tolist() == [0.45, 6300.25]
+    assert table["Blue"].tolist() == [0, 255]
+
+
+def test_a_style_round_trips(tmp_path):
+    scheme = ClassScheme.from_mapping({1: 'a <b> & "c"', 20: "Lake"}, FOREST_AND_LAKE.colours)
+    assert legend.read_classes(legend.write_qml(tmp_path / "a.tif", scheme)) == scheme
+
+
+def test_a_deleted_row_and_shares_of_one_in_a_dbf(tmp_path):
+    scheme = ClassScheme.from_mapping({1: "a", 2: "b"})
+    path = legend.write_attributes(tmp_path / "a.tif", scheme, [])[1]
+    data = bytearray(path.read_bytes())
+    head = struct.unpack("<H", data[8:10])[0]
+    data[head : head + 1] = b"*"
+    path.write_bytes(data)
+    assert legend.read_classes(path).mapping == {2: "b"}
+    table = RAT.replace("<F>100</F>", "<F>0.5</F>").replace("<F>255</F>", "<F>1</F>")
+    shares = tmp_path / "s.xml"
+    shares.write_text(table.replace("<F>1</F><F>2</F><F>1</F>", "<F>0</F><F>0</F><F>1</F>"))
+    assert legend.read_legend(shares).colours == {1: (0, 128, 0), 20: (0, 0, 255)}
+
+
+def test_sidecars_are_found_and_the_earlier_wins(tmp_path):
+    raster = tmp_path / "a.tif"
+    assert not legend.beside(raster)
+    (tmp_path / "a.clr").write_text("1 9 9 9 255 wood\n3 4 5 6\n")
+    (tmp_path / "a.tif.aux.xml").write_text(RAT)
+    found = legend.beside(raster)
+    assert found.names == FOREST_AND_LAKE.names
+    assert found.colours == {**FOREST_AND_LAKE.colours, 3: (4, 5, 6)}
+    (tmp_path / "a.tif.aux.xml").write_text("<PAMDataset/>")  # statistics or the like only
+    (tmp_path / "a.qml").write_text("<qgis/>")  # a style of something else
+    assert legend.beside(raster).names == {1: "wood"}
+    (tmp_path / "a.tif.aux.xml").write_text("<PAM")
+    with pytest.raises(ClassError, match=r"\(\.aux\.xml\), got .*a\.tif\.aux\.xml"):
+        legend.beside(raster)
+
+
+def test_a_table_of_counts_alone_tells_no_names_and_is_no_error(tmp_path):
+    scheme = ClassScheme.from_mapping({1: "a", 2: "b"})
+    legend._write_dbf(
+        tmp_path / "a.tif", [legend.Column("Value", scheme.values), legend.Column("Count", [3, 4])]
+    )
+    assert not legend.beside(tmp_path / "a.tif")
+    with pytest.raises(ClassError, match="no classes"):
+        legend.read_classes(tmp_path / "a.tif.vat.dbf")
+
+
+def test_a_mapping_file_by_value_and_by_name(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("value,new\n111,1\n112,forest\n0,water\n999,\n")
+    assert legend.read_recoding(path) == {111: 1, 112: "forest", 0: "water", 999: None}
+    for text, why in (("1,2\n1,3\n", "value 1 twice"), ("a,b\n", "no values"), ("1\n", "index")):
+        path.write_text(text)
+        with pytest.raises(ClassError, match=why):
+            legend.read_recoding(path)
+
+
+def test_tables_of_two_byte_codes_are_written_whole(tmp_path):
+    change = FromToScheme(ClassScheme.from_mapping({v: f"c{v}" for v in range(1, 18)}))
+    for path in legend.write_attributes(tmp_path / "a.tif", change, []):
+        found = legend.read_legend(path)
+        assert found.names == change.mapping
+        assert found.colours == change.colours
+    assert np.shape(list(legend.colour_table(change))) == (65536,)

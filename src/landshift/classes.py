@@ -57,6 +57,9 @@ class ClassScheme:
         ClassError: No class at all, a value twice, a value outside 0 to 254, an empty name.
     """
 
+    largest = 254
+    """The largest value that a class may have."""
+
     def __init__(self, classes: Iterable[LandClass]) -> None:
         self._classes = tuple(sorted(classes, key=lambda c: c.value))
         if not self._classes:
@@ -64,8 +67,11 @@ class ClassScheme:
         values = [c.value for c in self._classes]
         if len(set(values)) != len(values):
             raise ClassError(f"Class values must differ, got {values}.")
-        if values[0] < 0 or values[-1] > 254:
-            raise ClassError(f"Class values must lie in 0 to 254, got {values}; recode the others.")
+        if values[0] < 0 or values[-1] > self.largest:
+            raise ClassError(
+                f"Class values must lie in 0 to {self.largest}, got {values[0]} to {values[-1]}; "
+                "recode the others."
+            )
         for c in self._classes:
             if not c.name.strip():
                 raise ClassError(f"Every class needs a name, got an empty one for value {c.value}.")
@@ -180,17 +186,24 @@ class ClassScheme:
             where: Named in the error.
 
         Raises:
-            ClassError: A value is neither 0 nor in the scheme.
+            ClassError: A value is neither 0 nor in the scheme; more classes than a network tells
+                apart.
         """
+        if len(self) > IGNORE_INDEX:
+            raise ClassError(
+                f"A network tells at most {IGNORE_INDEX} classes apart, got {len(self)}; "
+                "code the change map by 'to class', or merge classes."
+            )
         unknown = self.unknown(values)
         if unknown:
             raise ClassError(
                 f"Label values must be in the class mapping {list(self.values)} (or 0, "
                 f"unlabelled), got {unknown[:8]} in {where}; add them or recode them."
             )
-        table = np.full(256, IGNORE_INDEX, np.uint8)
+        wide = np.uint8 if self.values[-1] < 256 else np.uint16
+        table = np.full(np.iinfo(wide).max + 1, IGNORE_INDEX, np.uint8)
         table[list(self.values)] = np.arange(len(self), dtype=np.uint8)
-        indices: NDArray[np.uint8] = table[np.asarray(values).astype(np.uint8)]
+        indices: NDArray[np.uint8] = table[np.asarray(values).astype(wide)]
         return indices
 
     def to_values(self, indices: NDArray[Any]) -> NDArray[np.uint8]:
@@ -216,18 +229,18 @@ class ChangeScheme(ClassScheme):
         classes: The classes of the two class maps.
     """
 
+    dtype = "uint8"
+    """Pixel type that holds the codes."""
+
     def __init__(self, classes: ClassScheme) -> None:
         if classes.values[-1] >= 254:
             raise ClassError(
                 "A change map needs a free value above the largest class value, got "
                 f"{classes.values[-1]} as the largest; recode the class maps to 1-253."
             )
-        if classes.background is not None:
-            raise ClassError(
-                "A class map's value 0 must mean 'no data', got a class named "
-                f"{classes.names[0]!r} there; recode it to a value from 1 to 253."
-            )
+        _check_no_background(classes)
         self.no_change_value = classes.values[-1] + 1
+        self.ends = {c.value: ("", c.name) for c in classes} | {self.no_change_value: ("", "")}
         to_classes = [LandClass(c.value, f"to {c.name}", c.colour) for c in classes]
         super().__init__([*to_classes, LandClass(self.no_change_value, NO_CHANGE, _NO_CHANGE_GREY)])
 
@@ -236,6 +249,90 @@ class ChangeScheme(ClassScheme):
         codes = np.where(before == after, self.no_change_value, after).astype(np.uint8)
         codes[(before == UNLABELLED) | (after == UNLABELLED)] = UNLABELLED
         return codes
+
+
+class FromToScheme(ClassScheme):
+    """Classes of a change map coded by 'from-to': each transition has a code of its own.
+
+    With n classes, the transition from the i-th to the j-th (from 0, by value) has the code
+    ``i * n + j + 1`` and the name ``forest->urban``; what stayed has one too: ``forest->forest``.
+    The codes depend on the classes alone, never on which transitions occur, so that maps of
+    several pairs of dates compare. Up to 15 classes fit one byte.
+
+    Args:
+        classes: The classes of the two class maps.
+    """
+
+    largest = 65_534
+
+    def __init__(self, classes: ClassScheme) -> None:
+        _check_no_background(classes)
+        n = len(classes)
+        self.dtype = "uint8" if n * n <= ClassScheme.largest else "uint16"
+        self.ends: dict[int, tuple[str, str]] = {}
+        self._positions = np.zeros(ClassScheme.largest + 1, np.uint16)
+        self._positions[list(classes.values)] = np.arange(n)
+        self._n = n
+        transitions = []
+        for i, first in enumerate(classes):
+            for j, second in enumerate(classes):
+                value = i * n + j + 1
+                # nearer to the later class, so that a change and its reverse differ; what stayed
+                # is pale
+                other = second.colour if i != j else _NO_CHANGE_GREY
+                red, green, blue = (
+                    round((a + 2 * b) / 3) for a, b in zip(first.colour, other, strict=True)
+                )
+                name = f"{first.name}->{second.name}"
+                transitions.append(LandClass(value, name, (red, green, blue)))
+                self.ends[value] = (first.name, second.name)
+        super().__init__(transitions)
+
+    def code(self, before: NDArray[Any], after: NDArray[Any]) -> NDArray[Any]:
+        """Codes of two arrays of class values, in `dtype`; 0 where either is 0."""
+        codes: NDArray[Any] = self._positions[before] * self._n + self._positions[after] + 1
+        codes[(before == UNLABELLED) | (after == UNLABELLED)] = UNLABELLED
+        return codes.astype(self.dtype)
+
+
+class BinaryScheme(ClassScheme):
+    """Classes of a change map that tells only whether: 1 'Change', 2 'No change'.
+
+    Args:
+        classes: The classes of the two class maps.
+    """
+
+    dtype = "uint8"
+    no_change_value = 2
+
+    def __init__(self, classes: ClassScheme) -> None:
+        _check_no_background(classes)
+        self.ends = {1: ("", ""), 2: ("", "")}
+        super().__init__(
+            [LandClass(1, "Change", _PALETTE[3]), LandClass(2, NO_CHANGE, _NO_CHANGE_GREY)]
+        )
+
+    def code(self, before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.uint8]:
+        """Codes of two arrays of class values; 0 where either is 0."""
+        codes = np.where(before == after, 2, 1).astype(np.uint8)
+        codes[(before == UNLABELLED) | (after == UNLABELLED)] = UNLABELLED
+        return codes
+
+
+CODINGS: dict[str, type[ChangeScheme] | type[FromToScheme] | type[BinaryScheme]] = {
+    "to": ChangeScheme,
+    "from-to": FromToScheme,
+    "binary": BinaryScheme,
+}
+"""What the codes of a change map tell, by name."""
+
+
+def _check_no_background(classes: ClassScheme) -> None:
+    if classes.background is not None:
+        raise ClassError(
+            "A class map's value 0 must mean 'no data', got a class named "
+            f"{classes.names[0]!r} there; recode it to a value from 1 to 253."
+        )
 
 
 def is_no_change(name: str) -> bool:

@@ -1,9 +1,10 @@
-"""Two class maps -> a change map coded by 'to class', and the table of transitions."""
+"""Two class maps -> a change map, and the table of transitions."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,58 +12,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, ledger, provenance, raster
-from landshift.classes import UNLABELLED, ChangeScheme, ClassScheme
-from landshift.errors import ClassError
+from landshift import cleaning, grid, legend, overlay, provenance, raster
+from landshift.classes import CODINGS, IGNORE_INDEX, UNLABELLED, ClassScheme
+from landshift.errors import ClassError, ParameterError
+from landshift.grid import Window
+from landshift.transitions import TransitionTable
 
+__all__ = ["TransitionTable", "label", "parse_transition"]
 
-@dataclass(frozen=True)
-class TransitionTable:
-    """How much of each class became which.
+KEEP = ("all", "changed", "unchanged")
+"""Which pixels a change map may keep."""
 
-    Attributes:
-        scheme: The classes of the two maps.
-        pixels: ``(from, to)`` counts; the diagonal is what stayed.
-        hectares: ``(from, to)`` areas, or None where the raster has no CRS.
-        nodata: Pixels without a class on either date.
-    """
+UNCONFIRMED = ("unchanged", "nodata")
+"""What a change that cleaning takes away may become."""
 
-    scheme: ClassScheme
-    pixels: NDArray[np.int64]
-    hectares: NDArray[np.float64] | None
-    nodata: int
+ANY = "*"
+"""Stands for every class in a forbidden transition."""
 
-    @property
-    def changed(self) -> float:
-        """Share of the classed pixels whose class differs between the dates."""
-        total = self.pixels.sum()
-        return float(1 - np.trace(self.pixels) / total) if total else 0.0
+Class = str | int
+Recoding = Mapping[int, Class | None]
 
-    def rows(self) -> list[dict[str, Any]]:
-        """A row per transition that occurs: from, to, pixels, hectares, per cent."""
-        total = int(self.pixels.sum())
-        names = self.scheme.names
-        found = []
-        for i, j in zip(*np.nonzero(self.pixels), strict=True):
-            found.append(
-                {
-                    "from": names[i],
-                    "to": names[j],
-                    "pixels": int(self.pixels[i, j]),
-                    "hectares": "" if self.hectares is None else round(self.hectares[i, j], 4),
-                    "percent": round(100 * int(self.pixels[i, j]) / total, 4),
-                }
-            )
-        return found
-
-    def write_csv(self, path: Path) -> Path:
-        """Write `rows` as CSV."""
-        with ledger.whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-            fields = ["from", "to", "pixels", "hectares", "percent"]
-            writer = csv.DictWriter(file, fields, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.rows())
-        return path
+_NODATA_NAMES = {"nodata", "novalue", "null", "none", "unclassified", "unlabelled", "class0"}
+_NONE = IGNORE_INDEX
+_UNKNOWN = 256
+_TABLE_BYTES = 2  # types of so many bytes are recoded by a table of all their values
 
 
 def label(
@@ -72,72 +45,382 @@ def label(
     *,
     scheme: ClassScheme | None = None,
     bounds: tuple[float, float, float, float] | None = None,
+    coding: str = "to",
+    keep: str = "all",
+    from_classes: Sequence[Class] = (),
+    to_classes: Sequence[Class] = (),
+    forbidden: Sequence[tuple[Class, Class]] = (),
+    resampling: str | None = None,
+    nodata: float | None = None,
+    recode_before: Recoding | None = None,
+    recode_after: Recoding | None = None,
+    smooth: int | None = None,
+    min_pixels: int | None = None,
+    min_hectares: float | None = None,
+    neighbours: int = 8,
+    agree_before: Sequence[Path] = (),
+    agree_after: Sequence[Path] = (),
+    unconfirmed: str = "unchanged",
     on_block: Callable[[int, int], None] | None = None,
 ) -> TransitionTable:
-    """Compare two class maps: write a change map coded by 'to class', return the transitions.
+    """Compare two class maps: write a change map, return the table of transitions.
+
+    What happens, in this order: each map is read on the grid of ``before``, recoded to one
+    scheme, and smoothed; forbidden transitions become nodata; changes that other maps don't
+    confirm are taken away; so are changes in patches that are too small; then the filter says
+    what the map keeps. The table counts what is left after the cleaning, filter or not.
+
+    Beside the map lie ``.aux.xml`` (category names and an attribute table, for GDAL and QGIS),
+    ``.vat.dbf`` (the attribute table for ArcGIS) and ``.qml`` (the style for QGIS).
 
     Args:
-        before: Class map of the first date; integers, one band.
-        after: Class map of the second date, on the same grid.
-        out: The change map to write: the value of the later class where the class differs,
-            the largest class value plus one where it doesn't, 0 where either map has no class.
-        scheme: The classes of both maps; None: names and colours that the files carry, else
-            the values found.
-        bounds: Left, bottom, right, top in the maps' CRS; None for all.
+        before: Class map of the first date; whole numbers, one band.
+        after: Class map of the second date.
+        out: The change map to write; 0 where either map has no class.
+        scheme: The classes of both maps; None: names and colours that the files or their
+            sidecars carry, else the values found. A value 0 named 'nodata', 'unclassified' or
+            the like is no class.
+        bounds: Left, bottom, right, top in the CRS of ``before``; None for all. Smoothing looks
+            over them, patches end at them.
+        coding: What the codes tell. 'to': the value of the later class where the class differs,
+            the largest class value plus one where it doesn't. 'from-to': a code for each
+            transition (`FromToScheme`). 'binary': 1 change, 2 no change.
+        keep: 'all', 'changed' or 'unchanged' pixels; the others become 0, not labelled.
+        from_classes: Keep changes from these classes only, by name or value; empty for all.
+            Whether unchanged pixels stay is ``keep``'s word alone.
+        to_classes: Keep changes to these classes only; empty for all.
+        forbidden: Transitions that can't be, by name or value; '*' stands for every other class.
+            Their pixels become 0 and are counted by themselves.
+        resampling: How a map on another grid than ``before`` is resampled, 'nearest' or 'mode';
+            None: the grids must be one.
+        nodata: A value without a class in every map, beside what the files say.
+        recode_before: What each value of ``before`` becomes, a value or the name of a class, or
+            None for no class; without a scheme, new names get the lowest free values.
+        recode_after: The same for ``after``.
+        smooth: Each pixel of each map gets the commonest class in a square of so many pixels,
+            3, 5, 7, 9 or 11; see `cleaning.majority`.
+        min_pixels: Changes in patches of fewer pixels are taken away. A patch is a set of
+            connected pixels of one code of the change map.
+        min_hectares: The same by area.
+        neighbours: Whether pixels connect over their sides only, 4, or corners too, 8.
+        agree_before: More class maps, recoded as ``before``: a change counts only where all of
+            them have the earlier class.
+        agree_after: More class maps, recoded as ``after``: a change counts only where all of
+            them have the later class: it persists.
+        unconfirmed: What a change that is taken away becomes: 'unchanged', as if the pixel had
+            kept its earlier class, or 'nodata'.
         on_block: Called with blocks done and blocks in all.
 
     Raises:
-        GridError: The maps' grids or CRS differ.
+        GridError: The maps' grids or CRS differ and ``resampling`` is None; no overlap.
         DateError: Before is later than after, where the files tell.
-        ClassError: A value outside the scheme; no integers.
+        ClassError: A value outside the scheme or the recoding; no integers; an unknown class.
+        ParameterError: An option out of its range, or two that contradict each other.
         RasterError: A map can't be read.
         OutputError: The change map can't be written.
     """
     before, after, out = Path(before), Path(after), Path(out)
+    earlier = [before, *(Path(p) for p in agree_before)]
+    later = [after, *(Path(p) for p in agree_after)]
+    _check_options(coding, keep, [*from_classes, *to_classes], unconfirmed)
+    if smooth is not None:
+        cleaning.check_kernel(smooth)
+    cleaning.check_neighbours(neighbours)
+    least = _least_patch(min_pixels, min_hectares)
     first, second = raster.info(before), raster.info(after)
-    grid.check_same(first.grid, second.grid, what="Class maps", names=("before", "after"))
-    raster.check_order(first, second)
-    for map_info in (first, second):
-        _check_class_map(map_info)
-    if scheme is None:
-        scheme = _scheme_of_both(before, after)
-    change = ChangeScheme(scheme)
-    whole = grid.Window(0, 0, first.height, first.width)
+    for path in earlier:
+        raster.check_order(raster.info(path), second)
+    for path in later:
+        raster.check_order(first, raster.info(path))
+    for path in (*earlier, *later):
+        _check_class_map(raster.info(path))
+    whole = Window(0, 0, first.height, first.width)
     area = whole if bounds is None else grid.window_of_bounds(first.grid, bounds)
     box = grid.window_geobox(first.grid, area)
     row_hectares = None if box.crs is None else grid.row_hectares(box)
-    n = len(scheme)
-    pixels = np.zeros((n, n), np.int64)
-    hectares = np.zeros((n, n))
-    nodata = 0
-    record = provenance.record("label", [before, after], {"bounds": bounds})
+    if min_hectares is not None and row_hectares is None:
+        row_hectares = grid.row_hectares(box)  # says what is missing
     windows = list(raster.blocks(area.height, area.width))
-    with (
-        raster.open_raster(before) as source_before,
-        raster.open_raster(after) as source_after,
-        raster.create(
-            out, box, count=1, dtype="uint8", nodata=UNLABELLED, bands=["change"],
-            tags=provenance.as_tag(record), scheme=change,
-        ) as target,
-    ):  # fmt: skip
-        for done, window in enumerate(windows, start=1):
-            at = window.shifted(area.row, area.column)
-            classes_before = _read_classes(source_before, at)
-            classes_after = _read_classes(source_after, at)
-            i = scheme.to_indices(classes_before, where=str(before))
-            j = scheme.to_indices(classes_after, where=str(after))
-            classed = (i < n) & (j < n)
-            nodata += int(classed.size - classed.sum())
-            pair = np.where(classed, i.astype(np.int64) * n + j, n * n)
-            pixels += np.bincount(pair.ravel(), minlength=n * n + 1)[: n * n].reshape(n, n)
+    passes = 1 if least is None else 2
+    record = provenance.record(
+        "label",
+        [*earlier, *later],
+        {
+            "bounds": bounds, "coding": coding, "keep": keep, "from": list(from_classes),
+            "to": list(to_classes), "forbidden": [list(f) for f in forbidden],
+            "resampling": resampling, "nodata": nodata,
+            "recode_before": recode_before, "recode_after": recode_after, "smooth": smooth,
+            "min_pixels": min_pixels, "min_hectares": min_hectares, "neighbours": neighbours,
+            "agree_before": len(agree_before), "agree_after": len(agree_after),
+            "unconfirmed": unconfirmed,
+        },
+    )  # fmt: skip
+    with ExitStack() as stack:
+        layers = [
+            stack.enter_context(
+                overlay.on_grid(
+                    path, first.grid, resampling=resampling, nodata=nodata, names=("before", name)
+                )
+            )
+            for path, name in _with_roles(earlier, later)
+        ]
+        recodings = [recode_before] * len(earlier) + [recode_after] * len(later)
+        scheme, targets = _one_scheme(_without_nodata(scheme), layers, recodings)
+        maps = [
+            _ClassMap(layer, _Recoder(layer, target), smooth)
+            for layer, target in zip(layers, targets, strict=True)
+        ]
+        rules = _Rules(scheme, coding, keep, from_classes, to_classes, forbidden, unconfirmed)
+        pairs = _Pairs(maps[: len(earlier)], maps[len(earlier) :], rules, area)
+
+        def patch_codes(window: Window) -> tuple[NDArray[Any], NDArray[np.float64]]:
+            return rules.patch_code[pairs.read(window).values], areas(window)
+
+        def areas(window: Window) -> NDArray[np.float64]:
+            if min_hectares is None or row_hectares is None:
+                return np.ones(window.height)
+            return row_hectares[window.slices[0]]
+
+        def told(done: int) -> None:
+            if on_block is not None:
+                on_block(done, passes * len(windows))
+
+        is_small = None
+        if least is not None:
+            is_small = cleaning.remove_small(
+                windows, patch_codes, least=least, neighbours=neighbours, on_block=told
+            )
+        n = len(scheme)
+        pixels = np.zeros(n * n + 1, np.int64)
+        hectares = np.zeros(n * n + 1)
+        lost = np.zeros(n * n + 1, np.int64)
+        nodata_pixels = removed = 0
+        target = stack.enter_context(
+            raster.create(
+                out, box, count=1, dtype=rules.change.dtype, nodata=UNLABELLED, bands=["change"],
+                tags=provenance.as_tag(record), scheme=rules.change,
+            )
+        )  # fmt: skip
+        for number, window in enumerate(windows):
+            found = pairs.read(window)
+            pair = found.values
+            if is_small is not None:
+                small = is_small(number, rules.patch_code[pair], areas(window))
+                pair[small] = rules.taken_away[pair[small]]
+                removed += int(small.sum())
+            nodata_pixels += found.nodata
+            removed += found.removed
+            lost += found.forbidden
+            pixels += np.bincount(pair.ravel(), minlength=n * n + 1)
             if row_hectares is not None:
                 weights = np.repeat(row_hectares[window.slices[0]], window.width)
-                sums = np.bincount(pair.ravel(), weights, n * n + 1)
-                hectares += sums[: n * n].reshape(n, n)
-            raster.write(target, change.code(classes_before, classes_after)[np.newaxis], window)
-            if on_block is not None:
-                on_block(done, len(windows))
-    return TransitionTable(scheme, pixels, None if row_hectares is None else hectares, nodata)
+                hectares += np.bincount(pair.ravel(), weights, n * n + 1)
+            raster.write(target, rules.map_code[pair][np.newaxis], window)
+            told((passes - 1) * len(windows) + number + 1)
+    table = TransitionTable(
+        scheme,
+        pixels[:-1].reshape(n, n),
+        None if row_hectares is None else hectares[:-1].reshape(n, n),
+        nodata_pixels,
+        forbidden={rules.names(int(p)): int(lost[p]) for p in np.flatnonzero(rules.forbidden)},
+        filtered=int(pixels[:-1][~rules.kept[:-1]].sum()),
+        removed=removed,
+    )
+    _write_sidecars(out, rules, pixels, None if row_hectares is None else hectares)
+    return table
+
+
+def parse_transition(text: str) -> tuple[Class, Class]:
+    """A transition written as ``forest->urban`` or ``1->2``; '*' stands for every other class.
+
+    Raises:
+        ParameterError: It is written otherwise.
+    """
+    parts = [p.strip() for p in text.split("->")]
+    if len(parts) != 2 or not all(parts):
+        raise ParameterError(
+            f"A transition must be written 'from->to', got {text!r}; give names or values."
+        )
+    return parts[0], parts[1]
+
+
+class _Rules:
+    """What becomes of each pair of classes: tables by pair, ``i * n + j``; the last: no class."""
+
+    def __init__(
+        self,
+        scheme: ClassScheme,
+        coding: str,
+        keep: str,
+        from_classes: Sequence[Class],
+        to_classes: Sequence[Class],
+        forbidden: Sequence[tuple[Class, Class]],
+        unconfirmed: str,
+    ) -> None:
+        n = len(scheme)
+        self.scheme = scheme
+        self.change = CODINGS[coding](scheme)
+        i, j = (k.ravel() for k in np.indices((n, n)))
+        self.changed = np.append(i != j, False)
+        self.forbidden = np.zeros(n * n + 1, np.bool_)
+        for before, after in forbidden:
+            at = [a * n + b for a in _find(scheme, before) for b in _find(scheme, after) if a != b]
+            if not at:
+                raise ParameterError(
+                    f"A forbidden transition must be a change, got {before}->{after}; "
+                    "choose unchanged pixels with keep."
+                )
+            self.forbidden[at] = True
+        froms = {k for c in from_classes for k in _find(scheme, c)} or set(range(n))
+        tos = {k for c in to_classes for k in _find(scheme, c)} or set(range(n))
+        listed = np.append(np.isin(i, list(froms)) & np.isin(j, list(tos)), False) & self.changed
+        stayed = np.append(i == j, False)
+        self.kept = (listed & (keep != "unchanged")) | (stayed & (keep != "changed"))
+        values = np.array(scheme.values)
+        code = np.append(self.change.code(values[i], values[j]), 0).astype(self.change.dtype)
+        self.map_code = np.where(self.kept, code, 0).astype(self.change.dtype)
+        self.patch_code = np.where(listed, code, 0).astype(self.change.dtype)
+        back = i * n + i if unconfirmed == "unchanged" else np.full(n * n, n * n)
+        self.taken_away = np.append(back, n * n).astype(np.int32)
+
+    def names(self, pair: int) -> tuple[str, str]:
+        """Names of a pair's classes."""
+        i, j = divmod(pair, len(self.scheme))
+        return self.scheme.names[i], self.scheme.names[j]
+
+
+class _Recoder:
+    """Values of a class map as indices of classes.
+
+    Args:
+        layer: The map.
+        targets: Index of each value, `_NONE` for no class.
+    """
+
+    def __init__(self, layer: overlay.Layer, targets: Mapping[int, int]) -> None:
+        self._path = layer.path
+        self._targets = targets
+        self._table: NDArray[np.uint16] | None = None
+        if layer.dtype.kind in "iu" and layer.dtype.itemsize <= _TABLE_BYTES:
+            limits = np.iinfo(layer.dtype)
+            self._table = np.full(limits.max - limits.min + 1, _UNKNOWN, np.uint16)
+            for value, index in targets.items():
+                if limits.min <= value <= limits.max:
+                    # negative values count from the table's end, as numpy indexes it
+                    self._table[value] = index
+
+    def indices(self, values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """Indices of values, `_NONE` where masked.
+
+        Raises:
+            ClassError: A value without an index.
+        """
+        found: NDArray[Any]
+        if self._table is not None:
+            found = self._table[values]
+        else:
+            present, at = np.unique(values, return_inverse=True)
+            table = [self._targets.get(int(v), _UNKNOWN) for v in present]
+            found = np.array(table, np.uint16)[at.reshape(values.shape)]
+        found[~mask] = _NONE
+        unknown = found == _UNKNOWN
+        if unknown.any():
+            have = sorted(v for v in self._targets if v != UNLABELLED)
+            raise ClassError(
+                f"Class values must be in the class mapping {have[:16]} (or 0, unlabelled), got "
+                f"{[int(v) for v in np.unique(values[unknown])[:8]]} in {self._path}; "
+                "add them or recode them."
+            )
+        indices: NDArray[np.uint8] = found.astype(np.uint8)
+        return indices
+
+
+@dataclass(frozen=True)
+class _ClassMap:
+    """A class map as indices of classes, smoothed where asked for."""
+
+    layer: overlay.Layer
+    recoder: _Recoder
+    smooth: int | None
+
+    def read(self, window: Window) -> NDArray[np.uint8]:
+        halo = 0 if self.smooth is None else self.smooth // 2
+        found = self.recoder.indices(*_read_classes(self.layer, window.grown(halo)))
+        if self.smooth is None:
+            return found
+        found = cleaning.majority(found, self.smooth, _NONE)
+        return found[halo : halo + window.height, halo : halo + window.width]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Pairs of classes of a window, and what was taken out of them."""
+
+    values: NDArray[np.int32]
+    nodata: int
+    removed: int
+    forbidden: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Pairs of classes of two dates, forbidden and unconfirmed ones taken out."""
+
+    earlier: Sequence[_ClassMap]
+    later: Sequence[_ClassMap]
+    rules: _Rules
+    area: Window
+
+    def read(self, window: Window) -> _Block:
+        at = window.shifted(self.area.row, self.area.column)
+        n = len(self.rules.scheme)
+        none = n * n
+        i, j = self.earlier[0].read(at), self.later[0].read(at)
+        classed = (i != _NONE) & (j != _NONE)
+        pair = np.where(classed, i.astype(np.int32) * n + j, none).astype(np.int32)
+        counts = np.zeros(none + 1, np.int64)
+        lost = self.rules.forbidden[pair]
+        if lost.any():
+            counts = np.bincount(pair[lost], minlength=none + 1)
+            pair[lost] = none
+        removed = 0
+        doubtful = np.zeros(pair.shape, np.bool_)
+        for more, own in ((self.earlier[1:], i), (self.later[1:], j)):
+            for class_map in more:
+                doubtful |= class_map.read(at) != own
+        doubtful &= self.rules.changed[pair]
+        if doubtful.any():
+            removed = int(doubtful.sum())
+            pair[doubtful] = self.rules.taken_away[pair[doubtful]]
+        return _Block(pair, int(classed.size - classed.sum()), removed, counts)
+
+
+def _check_options(coding: str, keep: str, lists: Sequence[Class], unconfirmed: str) -> None:
+    for name, got, allowed in (
+        ("coding", coding, tuple(CODINGS)),
+        ("keep", keep, KEEP),
+        ("unconfirmed", unconfirmed, UNCONFIRMED),
+    ):
+        if got not in allowed:
+            raise ParameterError(
+                f"{name} must be one of {', '.join(allowed)}, got {got!r}; choose one."
+            )
+    if keep == "unchanged" and lists:
+        raise ParameterError(
+            "Lists of classes choose among the changes, got them with keep='unchanged'; "
+            "leave one of the two out."
+        )
+
+
+def _least_patch(min_pixels: int | None, min_hectares: float | None) -> float | None:
+    if min_pixels is not None and min_hectares is not None:
+        raise ParameterError(
+            "The smallest patch must be given in pixels or in hectares, got both; choose one."
+        )
+    least = min_pixels if min_hectares is None else min_hectares
+    if least is not None and not 0 < least < float("inf"):
+        raise ParameterError(f"The smallest patch must be above 0, got {least}; leave it out.")
+    return least
 
 
 def _check_class_map(info: raster.RasterInfo) -> None:
@@ -148,38 +431,163 @@ def _check_class_map(info: raster.RasterInfo) -> None:
         )
 
 
-def _read_classes(source: Any, window: grid.Window) -> NDArray[Any]:
-    """Class values of a window; 0 where there is none."""
-    values, mask = raster.read(source, window)
-    classes: NDArray[Any] = np.where(mask, values, 0)[0]
+def _with_roles(earlier: Sequence[Path], later: Sequence[Path]) -> list[tuple[Path, str]]:
+    """The maps, and how an error names them."""
+    return [
+        *((p, "before" if k == 0 else str(p)) for k, p in enumerate(earlier)),
+        *((p, "after" if k == 0 else str(p)) for k, p in enumerate(later)),
+    ]
+
+
+def _read_classes(layer: overlay.Layer, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Class values of a window, and where there are any."""
+    values, mask = layer.read(window)
+    classes: NDArray[Any] = np.where(mask, values[0], 0)
     if np.issubdtype(classes.dtype, np.floating):
         if (classes != np.round(classes)).any():
             raise ClassError(
-                f"A class map must hold whole numbers, got fractions in {source.name}; "
+                f"A class map must hold whole numbers, got fractions in {layer.path}; "
                 "give class maps, not images."
             )
         classes = classes.astype(np.int64)
-    return classes
+    return classes, mask
 
 
-def _scheme_of_both(before: Path, after: Path) -> ClassScheme:
-    """Classes that the files carry, widened by values that only the pixels tell."""
-    known: dict[int, tuple[str, tuple[int, int, int]]] = {}
-    for path in (after, before):
-        for c in raster.scheme_of(path) or ():
-            known[c.value] = (c.name, c.colour)
-    values: set[int] = set()
-    for path in (before, after):
-        with raster.open_raster(path) as source:
-            for window in raster.blocks(source.height, source.width):
-                values.update(int(v) for v in np.unique(_read_classes(source, window)))
-    values.discard(UNLABELLED)
-    if not values:
-        raise ClassError(f"Class maps must hold classes, got only nodata in {before} and {after}.")
-    if min(values) < 0 or max(values) > 253:
+def _find(scheme: ClassScheme, wanted: Class | None) -> list[int]:
+    """Indices of the classes of a name or value.
+
+    Raises:
+        ClassError: There is none.
+    """
+    text = str(wanted).strip().casefold()
+    if text == ANY:
+        return list(range(len(scheme)))
+    found = [k for k, c in enumerate(scheme) if c.name.casefold() == text]
+    found = found or [k for k, c in enumerate(scheme) if str(c.value) == text]
+    if not found:
         raise ClassError(
-            f"Class values must lie in 1 to 253, got {min(values)} to {max(values)} in {before} "
-            f"and {after}; recode the maps."
+            f"A class must be one of {', '.join(f'{c.value} {c.name!r}' for c in scheme)}, got "
+            f"{wanted!r}; give a name or a value."
         )
-    names = {v: known[v][0] if v in known else f"class {v}" for v in values | set(known)}
-    return ClassScheme.from_mapping(names, {v: known[v][1] for v in known})
+    return found
+
+
+def _without_nodata(scheme: ClassScheme | None) -> ClassScheme | None:
+    """The scheme without a class of value 0 that only says that there is none."""
+    if scheme is None or scheme.background is None or len(scheme) == 1:
+        return scheme
+    name = re.sub(r"[^a-z0]", "", scheme.names[0].casefold())
+    return ClassScheme(list(scheme)[1:]) if name in _NODATA_NAMES else scheme
+
+
+def _one_scheme(
+    scheme: ClassScheme | None,
+    layers: Sequence[overlay.Layer],
+    recodings: Sequence[Recoding | None],
+) -> tuple[ClassScheme, list[dict[int, int]]]:
+    """The scheme of all maps, and for each map the index of each of its values."""
+    if scheme is None:
+        scheme = _scheme_found(layers, recodings)
+    targets: list[dict[int, int]] = []
+    for recoding in recodings:
+        if recoding is None:
+            found = {v: k for k, v in enumerate(scheme.values)}
+            found.setdefault(UNLABELLED, _NONE)
+        else:
+            found = {}
+            for value, new in recoding.items():
+                classed = new is not None and new != UNLABELLED
+                found[value] = _find(scheme, new)[0] if classed else _NONE
+            found.setdefault(UNLABELLED, _NONE)
+        targets.append(found)
+    return scheme, targets
+
+
+def _scheme_found(
+    layers: Sequence[overlay.Layer], recodings: Sequence[Recoding | None]
+) -> ClassScheme:
+    """Classes that the files and recodings tell, widened by values that only the pixels tell."""
+    known = legend.Legend()
+    values: set[int] = set()
+    new_names: list[str] = []
+    for layer, recoding in zip(layers, recodings, strict=True):
+        if recoding is None:
+            known = known.or_else(_legend_of(layer.path))
+            values |= _values_of(layer)
+        else:
+            values |= {new for new in recoding.values() if isinstance(new, int)}
+            new_names += [new.strip() for new in recoding.values() if isinstance(new, str)]
+    values.discard(UNLABELLED)
+    taken = {name.casefold() for name in known.names.values()}
+    free = (v for v in range(1, 254) if v not in values and v not in known.names)
+    added: dict[int, str] = {}
+    for name in dict.fromkeys(new_names):
+        if name.casefold() not in taken:
+            taken.add(name.casefold())
+            value = next(free, None)
+            if value is None:
+                raise ClassError(f"A scheme has 253 values, got no free one for {name!r}.")
+            added[value] = name
+    if not values and not added:
+        paths = " and ".join(dict.fromkeys(str(layer.path) for layer in layers))
+        raise ClassError(f"Class maps must hold classes, got only nodata in {paths}.")
+    if values and (min(values) < 0 or max(values) > 253):
+        paths = " and ".join(dict.fromkeys(str(layer.path) for layer in layers))
+        raise ClassError(
+            f"Class values must lie in 1 to 253, got {min(values)} to {max(values)} in {paths}; "
+            "recode the maps."
+        )
+    named = {v: n for v, n in known.names.items() if 1 <= v <= 253}
+    names = {v: f"class {v}" for v in values} | named | added
+    return ClassScheme.from_mapping(names, {v: c for v, c in known.colours.items() if v in names})
+
+
+def _legend_of(path: Path) -> legend.Legend:
+    """Names and colours from a map's tag, the files beside it and its colour table."""
+    with raster.open_raster(path) as source:
+        tagged = legend.from_tags(source.tags())
+        nodata = source.nodata
+        try:
+            table = source.colormap(1)
+        except ValueError:
+            table = {}
+    found = legend.Legend()
+    if tagged is not None:
+        found = legend.Legend(tagged.mapping, tagged.colours)
+    found = found.or_else(legend.beside(path))
+    found = found.or_else(legend.Legend({}, {v: (c[0], c[1], c[2]) for v, c in table.items()}))
+    names = {v: n for v, n in found.names.items() if v not in (UNLABELLED, nodata)}
+    return legend.Legend(names, found.colours)
+
+
+def _values_of(layer: overlay.Layer) -> set[int]:
+    values: set[int] = set()
+    for window in raster.blocks(layer.height, layer.width):
+        classes, mask = _read_classes(layer, window)
+        values.update(int(v) for v in np.unique(classes[mask]))
+    return values
+
+
+def _write_sidecars(
+    out: Path,
+    rules: _Rules,
+    pixels: NDArray[np.int64],
+    hectares: NDArray[np.float64] | None,
+) -> None:
+    """The attribute table: code, from, to, count, hectares; and the style."""
+    codes = rules.map_code.astype(np.int64)
+    most = rules.change.values[-1] + 1
+    counts = np.bincount(codes, pixels, most)
+    ends = [rules.change.ends[v] for v in rules.change.values]
+    columns = [
+        legend.Column("Count", [int(counts[v]) for v in rules.change.values]),
+        legend.Column("From", [e[0] for e in ends]),
+        legend.Column("To", [e[1] for e in ends]),
+    ]
+    if hectares is not None:
+        areas = np.bincount(codes, hectares, most)
+        columns.append(
+            legend.Column("Hectares", [round(float(areas[v]), 6) for v in rules.change.values])
+        )
+    legend.write_attributes(out, rules.change, columns)
+    legend.write_qml(out, rules.change)

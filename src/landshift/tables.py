@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 
 from landshift.confusion import Scores
-from landshift.labels import TransitionTable
+from landshift.difference import Difference
+from landshift.polygons import PolygonLabels
+from landshift.transitions import TransitionTable
 
 EPOCH_COLUMNS = (
     "epoch", "train_loss", "valid_loss", "accuracy", "dice", "mIoU", "change F1", "time",
@@ -59,6 +61,40 @@ def transitions(found: TransitionTable, most: int = 15) -> Table:
             "" if found.hectares is None else f"{sum(r['hectares'] for r in rest):,.1f}",
             f"{sum(r['percent'] for r in rest):.2f}",
         )  # fmt: skip
+    return table
+
+
+def class_changes(found: TransitionTable) -> Table:
+    """What each class gained and lost."""
+    unit = "pixels" if found.hectares is None else "hectares"
+    table = _table(unit, "before", "after", "stayed", "gain", "loss", "net", "swap")
+    for c in found.per_class():
+        numbers = (c.before, c.after, c.persistence, c.gain, c.loss, c.net, c.swap)
+        form = ",.0f" if found.hectares is None else ",.1f"
+        table.add_row(c.name, *(f"{n:{form}}" for n in numbers))
+    return table
+
+
+def difference(found: Difference) -> Table:
+    """Classes of a difference, or its statistics."""
+    if found.classes:
+        table = _table("class", "pixels", "hectares")
+        for c in found.classes:
+            table.add_row(
+                c.name, f"{c.pixels:,}", "-" if c.hectares is None else f"{c.hectares:,.1f}"
+            )
+        return table
+    table = _table("band", "minimum", "mean", "maximum", "std")
+    for b in found.statistics:
+        table.add_row(b.name, f"{b.minimum:g}", f"{b.mean:.4g}", f"{b.maximum:g}", f"{b.std:.4g}")
+    return table
+
+
+def polygon_labels(found: PolygonLabels) -> Table:
+    """Polygons and pixels of each class."""
+    table = _table("class", "value", "polygons", "pixels")
+    for c, polygons, pixels in zip(found.scheme, found.polygons, found.pixels, strict=True):
+        table.add_row(c.name, str(c.value), f"{polygons:,}", f"{pixels:,}")
     return table
 
 

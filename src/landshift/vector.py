@@ -26,10 +26,12 @@ class Polygons:
     Attributes:
         geometries: Shapely polygons, in the CRS asked for.
         columns: Values of each column, one a polygon.
+        numbers: Number of each polygon in its file, as GIS programs show it.
     """
 
     geometries: tuple[Any, ...]
     columns: dict[str, tuple[Any, ...]]
+    numbers: tuple[int, ...] = ()
 
 
 def read_polygons(path: Path | str, crs: CRS, layer: str | None = None) -> Polygons:
@@ -47,13 +49,13 @@ def read_polygons(path: Path | str, crs: CRS, layer: str | None = None) -> Polyg
     import pyogrio
     import pyproj
     import shapely
-    from pyogrio.errors import DataSourceError
+    from pyogrio.errors import DataLayerError, DataSourceError
 
     if not Path(path).exists():
         raise VectorError(f"The vector file must exist, got {path}; check the path.")
     try:
-        about, _, encoded, values = pyogrio.raw.read(path, layer=layer)
-    except (DataSourceError, ValueError) as error:
+        about, numbers, encoded, values = pyogrio.raw.read(path, layer=layer, return_fids=True)
+    except (DataSourceError, DataLayerError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise VectorError(f"The vector file must be readable, got {path} ({reason}).") from error
     geometries = shapely.from_wkb(encoded)
@@ -74,6 +76,7 @@ def read_polygons(path: Path | str, crs: CRS, layer: str | None = None) -> Polyg
             str(name): tuple(column[k] for k in whole)
             for name, column in zip(about["fields"], values, strict=True)
         },
+        numbers=tuple(int(numbers[k]) for k in whole),
     )
 
 

@@ -11,8 +11,10 @@ from landshift.cli import (
     classify,
     composite,
     demo,
+    difference,
     evaluate,
     label,
+    polygons,
     simulate,
     tiles,
     train,
@@ -28,7 +30,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (composite, label, tiles, train, evaluate, classify, view, simulate, demo):
+for module in (
+    composite, label, polygons, difference, tiles, train, evaluate, classify, view, simulate, demo,
+):  # fmt: skip
     app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
 
 

@@ -1,0 +1,278 @@
+"""Cleaning of class and change maps by blocks, equal to cleaning them whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift.errors import ParameterError
+from landshift.grid import Window
+
+SMALLEST_KERNEL, LARGEST_KERNEL = 3, 11
+
+
+def check_kernel(size: int) -> None:
+    """Check the size of a majority filter.
+
+    Raises:
+        ParameterError: It is even, or not from 3 to 11.
+    """
+    if size % 2 == 0 or not SMALLEST_KERNEL <= size <= LARGEST_KERNEL:
+        raise ParameterError(
+            f"A majority filter must be 3, 5, 7, 9 or 11 pixels wide, got {size}; choose one."
+        )
+
+
+def check_neighbours(neighbours: int) -> None:
+    """Check how pixels connect.
+
+    Raises:
+        ParameterError: Neither over 4 sides nor to all 8 neighbours.
+    """
+    if neighbours not in (4, 8):
+        raise ParameterError(f"Patches have 4 or 8 neighbours, got {neighbours}; choose one.")
+
+
+def majority(indices: NDArray[np.uint8], size: int, ignore: int) -> NDArray[np.uint8]:
+    """The commonest class in a square around each pixel.
+
+    Pixels without a class don't vote and stay without one. Of classes equally common, the
+    pixel's own wins, else the one with the lowest index. The array's edge counts as having no
+    class beyond it: give an array with ``size // 2`` more pixels on each side, and cut them off
+    after, to filter a block as if it were the whole.
+
+    Args:
+        indices: Class indices ``(row, column)``.
+        size: Rows and columns of the square; 3, 5, 7, 9 or 11.
+        ignore: Index that means 'no class'.
+
+    Raises:
+        ParameterError: See `check_kernel`.
+    """
+    check_kernel(size)
+    best = indices.copy()
+    votes = np.zeros(indices.shape, np.int16)
+    for k in np.unique(indices[indices != ignore]):
+        is_k = indices == k
+        # twice the count, and one more for the pixel's own class, so that it wins a draw
+        score = 2 * _count_around(is_k, size) + is_k
+        wins = score > votes
+        best[wins] = k
+        votes[wins] = score[wins]
+    best[indices == ignore] = ignore
+    return best
+
+
+def _count_around(chosen: NDArray[np.bool_], size: int) -> NDArray[np.int16]:
+    """How many pixels are chosen in the square around each."""
+    counts = chosen.astype(np.int16)
+    for axis in (0, 1):
+        pad = [(0, 0), (0, 0)]
+        pad[axis] = (size // 2 + 1, size // 2)
+        sums = np.cumsum(np.pad(counts, pad), axis=axis, dtype=np.int32)
+        n = counts.shape[axis]
+        upper = np.take(sums, np.arange(size, size + n), axis=axis)
+        counts = (upper - np.take(sums, np.arange(n), axis=axis)).astype(np.int16)
+    return counts
+
+
+class Patches:
+    """Connected pixels of one code, counted across blocks; small ones are found block by block.
+
+    A first pass over the blocks in `add` labels each block by itself (Rosenfeld & Pfaltz 1966,
+    J. ACM 13(4), doi 10.1145/321356.321357, by blocks) and remembers only the patches that touch
+    a block's border: their areas, and which of them meet across it. `join` adds those up. A second
+    pass in `small` labels each block again and looks the areas of those patches up; patches
+    inside a block need no memory at all. So the result equals labelling the whole raster, and
+    what is kept in memory is at most a number for each pixel on a border between blocks.
+
+    Args:
+        windows: The blocks, row by row and from left to right, as `landshift.raster.blocks`
+            gives them; both passes take them in this order or name them by their place in it.
+        neighbours: 4 or 8.
+
+    Raises:
+        ParameterError: See `check_neighbours`.
+    """
+
+    def __init__(self, windows: Sequence[Window], neighbours: int) -> None:
+        check_neighbours(neighbours)
+        self._windows = windows
+        self._neighbours = neighbours
+        width = max(w.column + w.width for w in windows)
+        # codes and patch numbers of the last line of the blocks above, and of this row of blocks
+        self._above = _Line(width)
+        self._bottom = _Line(width)
+        self._left: tuple[NDArray[Any], NDArray[np.int64]] | None = None
+        self._first: list[int] = []
+        self._areas: list[NDArray[np.float64]] = []
+        self._meetings: list[NDArray[np.int64]] = []
+        self._total: NDArray[np.float64] | None = None
+        self._count = 0
+
+    def add(self, codes: NDArray[Any], areas: NDArray[np.float64]) -> None:
+        """Take the next block.
+
+        Args:
+            codes: Its codes ``(row, column)``; 0 belongs to no patch.
+            areas: Area of a pixel in each of its rows.
+        """
+        window = self._windows[len(self._first)]
+        if window.column == 0:
+            self._above, self._bottom = self._bottom, _Line(self._bottom.codes.size)
+            self._left = None
+        patches, sums, at_border = _label_block(codes, areas, self._neighbours)
+        numbers = np.full(sums.size, -1, np.int64)
+        numbers[at_border] = self._count + np.arange(at_border.size)
+        self._first.append(self._count)
+        self._count += at_border.size
+        self._areas.append(sums[at_border])
+        own = numbers[patches]
+        own[codes == 0] = -1
+        diagonal = (-1, 0, 1) if self._neighbours == 8 else (0,)
+        columns = np.arange(window.column, window.column + window.width)
+        for step in diagonal:
+            other = columns + step
+            inside = (other >= 0) & (other < self._above.codes.size)
+            self._meet(
+                codes[0][inside], own[0][inside],
+                self._above.codes[other[inside]], self._above.numbers[other[inside]],
+            )  # fmt: skip
+            if self._left is not None:
+                left_codes, left_numbers = self._left
+                rows = np.arange(window.height)
+                other = rows + step
+                inside = (other >= 0) & (other < window.height)
+                self._meet(
+                    codes[rows[inside], 0], own[rows[inside], 0],
+                    left_codes[other[inside]], left_numbers[other[inside]],
+                )  # fmt: skip
+        self._bottom.codes[columns] = codes[-1]
+        self._bottom.numbers[columns] = own[-1]
+        self._left = (codes[:, -1].copy(), own[:, -1].copy())
+
+    def join(self) -> None:
+        """Add up the parts of patches that lie in several blocks, once all have been taken."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        if self._count == 0:
+            self._total = np.zeros(0)
+            return
+        areas = np.concatenate(self._areas)
+        meetings = np.concatenate([*self._meetings, np.zeros((2, 0), np.int64)], axis=1)
+        edges = coo_array(
+            (np.ones(meetings.shape[1], np.bool_), (meetings[0], meetings[1])),
+            shape=(self._count, self._count),
+        )
+        _, whole = connected_components(edges, directed=False)
+        self._total = np.bincount(whole, areas)[whole]
+
+    def small(
+        self, number: int, codes: NDArray[Any], areas: NDArray[np.float64], least: float
+    ) -> NDArray[np.bool_]:
+        """Where a block's pixels belong to patches smaller than an area.
+
+        Args:
+            number: Place of the block among the windows.
+            codes: The same codes as `add` got.
+            areas: The same areas.
+            least: Area of the smallest patch that isn't small, to one part in a billion.
+        """
+        assert self._total is not None, "join comes before small"
+        patches, sums, at_border = _label_block(codes, areas, self._neighbours)
+        first = self._first[number]
+        sums[at_border] = self._total[first : first + at_border.size]
+        found: NDArray[np.bool_] = (sums < least * (1 - 1e-9))[patches] & (codes != 0)
+        return found
+
+    def _meet(
+        self,
+        codes: NDArray[Any],
+        numbers: NDArray[np.int64],
+        other_codes: NDArray[Any],
+        other_numbers: NDArray[np.int64],
+    ) -> None:
+        meet = (codes == other_codes) & (numbers >= 0) & (other_numbers >= 0)
+        if meet.any():
+            pairs = np.stack([numbers[meet], other_numbers[meet]])
+            self._meetings.append(np.unique(pairs, axis=1))
+
+
+class _Line:
+    """Codes and patch numbers along a line across the raster; -1 where there is no patch."""
+
+    def __init__(self, width: int) -> None:
+        self.codes = np.zeros(width, np.int64)
+        self.numbers = np.full(width, -1, np.int64)
+
+
+def _label_block(
+    codes: NDArray[Any], areas: NDArray[np.float64], neighbours: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """The patches of a block by itself.
+
+    Returns:
+        The patch of each pixel (an arbitrary one where the code is 0), the area of each patch,
+        and the patches at the block's border, ascending.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    chosen = codes != 0
+    node = np.cumsum(chosen.ravel(), dtype=np.int64).reshape(codes.shape) - 1
+    count = int(node[-1, -1]) + 1
+    if count == 0:
+        return np.zeros(codes.shape, np.int64), np.zeros(1), np.zeros(0, np.int64)
+    whole = slice(None)
+    first, rest, less, more = slice(None, -1), slice(1, None), slice(None, -1), slice(1, None)
+    steps = [((whole, less), (whole, more)), ((first, whole), (rest, whole))]
+    if neighbours == 8:
+        steps += [((first, less), (rest, more)), ((first, more), (rest, less))]
+    heads, tails = [], []
+    for here, there in steps:
+        same = (codes[here] == codes[there]) & chosen[here]
+        heads.append(node[here][same])
+        tails.append(node[there][same])
+    head, tail = np.concatenate(heads), np.concatenate(tails)
+    edges = coo_array((np.ones(head.size, np.bool_), (head, tail)), shape=(count, count))
+    _, patch = connected_components(edges, directed=False)
+    patches: NDArray[np.int64] = patch.astype(np.int64)[np.maximum(node, 0)]
+    weights = np.broadcast_to(areas[:, np.newaxis], codes.shape)[chosen]
+    sums = np.bincount(patch, weights).astype(np.float64)
+    border = np.zeros(codes.shape, np.bool_)
+    border[[0, -1]] = border[:, [0, -1]] = True
+    return patches, sums, np.unique(patches[border & chosen])
+
+
+def remove_small(
+    windows: Sequence[Window],
+    read: Callable[[Window], tuple[NDArray[Any], NDArray[np.float64]]],
+    *,
+    least: float,
+    neighbours: int,
+    on_block: Callable[[int], None] | None = None,
+) -> Callable[[int, NDArray[Any], NDArray[np.float64]], NDArray[np.bool_]]:
+    """Run the first pass over all blocks.
+
+    Args:
+        windows: The blocks; see `Patches`.
+        read: Codes of a window and the area of a pixel in each of its rows.
+        least: Area of the smallest patch that isn't small.
+        neighbours: 4 or 8.
+        on_block: Called with the blocks done.
+
+    Returns:
+        The second pass: a function of a block's place, codes and areas that tells where they
+        belong to small patches.
+    """
+    patches = Patches(windows, neighbours)
+    for done, window in enumerate(windows, start=1):
+        patches.add(*read(window))
+        if on_block is not None:
+            on_block(done)
+    patches.join()
+    return lambda number, codes, areas: patches.small(number, codes, areas, least)

@@ -1,0 +1,173 @@
+"""Rasters read on another raster's grid, window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import grid, raster
+from landshift.errors import GridError, ParameterError, RasterError
+from landshift.grid import Window
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+CLASS_RESAMPLINGS = ("nearest", "mode")
+"""How class maps may be resampled."""
+
+_TOLERANCE = 1e-9  # of a pixel; GDAL's 0.125 lets the result depend on how it is read
+
+IMAGE_RESAMPLINGS = ("nearest", "bilinear", "cubic", "average")
+"""How images may be resampled."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An open raster on a grid that may not be its own.
+
+    Attributes:
+        path: Where it lies.
+        dtype: Its pixel type.
+        bands: Name of each of its bands; '' where the file has none.
+        height: Rows of the grid.
+        width: Columns of the grid.
+    """
+
+    path: Path
+    dtype: np.dtype[Any]
+    bands: tuple[str, ...]
+    height: int
+    width: int
+    _source: Any
+    _nodata: float | None
+
+    def read(
+        self, window: Window, bands: Sequence[int] | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Values and mask of a window, as `raster.read` gives them.
+
+        Raises:
+            RasterError: The file breaks off or is damaged there.
+        """
+        from rasterio.errors import RasterioError
+
+        numbers = list(bands) if bands is not None else list(range(1, len(self.bands) + 1))
+        try:
+            values, mask = raster.read(self._source, window, numbers)
+        except RasterioError as error:  # said here, or it would pass for an output that fails
+            reason = str(error.__cause__ or error).splitlines()[0]
+            raise RasterError(
+                f"The raster must be readable, got {self.path} ({reason}); "
+                "check that it is a whole raster file (gdalinfo -checksum shows where it breaks)."
+            ) from error
+        if self._nodata is not None:
+            mask &= (values != self._nodata).all(axis=0)
+        return values, mask
+
+
+@contextmanager
+def on_grid(
+    path: Path | str,
+    box: GeoBox,
+    *,
+    resampling: str | None,
+    allowed: Sequence[str] = CLASS_RESAMPLINGS,
+    nodata: float | None = None,
+    what: str = "Class maps",
+    names: tuple[str, str] = ("before", "after"),
+) -> Iterator[Layer]:
+    """Open a raster to read it on a grid, resampled on the fly where its own is another.
+
+    Coordinates are transformed exactly for every pixel, so that what is read doesn't depend on
+    the windows it is read in.
+
+    Args:
+        path: The raster.
+        box: The grid.
+        resampling: How to resample; None: the grids must be one.
+        allowed: The resamplings that make sense for the raster.
+        nodata: A value that means 'no data' beside what the file says; None for none.
+        what: What must share a grid, for the error.
+        names: How the error names the grid and the raster.
+
+    Raises:
+        ParameterError: A resampling that isn't allowed.
+        GridError: The grids differ and ``resampling`` is None, a CRS is missing, or the two lie
+            apart on the ground.
+        RasterError: The raster can't be read.
+    """
+    from rasterio.enums import Resampling
+    from rasterio.vrt import WarpedVRT
+
+    if resampling is not None and resampling not in allowed:
+        raise ParameterError(
+            f"resampling must be one of {', '.join(allowed)}, got {resampling!r}; choose one."
+        )
+    with raster.open_raster(path) as source:
+        own = grid.geobox(source.height, source.width, source.transform, source.crs)
+        dtype = np.dtype(source.dtypes[0])
+        bands = raster.info_of(source).bands  # also checks that they share a pixel type
+        about = (Path(path), dtype, bands, box.height, box.width)
+        if grid.same(box, own):
+            yield Layer(*about, source, nodata)
+            return
+        differ = f"got {grid.describe(box)} {names[0]} and {grid.describe(own)} {names[1]}"
+        if resampling is None:
+            raise GridError(
+                f"{what} must share a grid, {differ}; "
+                f"give a resampling ({' or '.join(allowed)}) or align one to the other first."
+            )
+        if box.crs is None or own.crs is None:
+            raise GridError(f"Resampling needs a CRS on both grids, {differ}; assign it first.")
+        if not _meet(box, own):
+            raise GridError(f"{what} must overlap on the ground, {differ}; check their CRS.")
+        known = source.nodata if source.nodata is not None else nodata
+        if known is None and np.issubdtype(dtype, np.floating):
+            known = float("nan")
+        with WarpedVRT(
+            source,
+            crs=str(box.crs),
+            transform=box.affine,
+            height=box.height,
+            width=box.width,
+            resampling=Resampling[resampling],
+            tolerance=_TOLERANCE,
+            # what lies outside the raster is told by nodata, or else by an alpha band
+            **({"add_alpha": True} if known is None else {"src_nodata": known, "nodata": known}),
+        ) as resampled:
+            yield Layer(*about, resampled, nodata)
+
+
+def _meet(box: GeoBox, own: GeoBox) -> bool:
+    """Whether two grids may overlap on the ground, judged by their outlines."""
+    verdicts = [_apart(box, own), _apart(own, box)]
+    told = [v for v in verdicts if v is not None]
+    return not told or not all(told)
+
+
+def _apart(first: GeoBox, second: GeoBox) -> bool | None:
+    """Whether the outline of a grid, in the other's CRS, misses it; None where it can't be told.
+
+    A CRS may hold only a part of the Earth, so that one direction tells what the other can't.
+    """
+    from rasterio.errors import RasterioError
+    from rasterio.warp import transform_bounds
+
+    here, there = first.extent.boundingbox, second.extent.boundingbox
+    try:
+        left, bottom, right, top = transform_bounds(
+            str(second.crs), str(first.crs), there.left, there.bottom, there.right, there.top
+        )
+    except RasterioError:
+        return None
+    if not np.isfinite([left, bottom, right, top]).all() or left > right:
+        return None  # out of the CRS, or over the antimeridian
+    return bool(
+        left >= here.right or right <= here.left or bottom >= here.top or top <= here.bottom
+    )

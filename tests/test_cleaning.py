@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from landshift import raster
+from landshift.cleaning import majority, remove_small
+from landshift.errors import ParameterError
+from landshift.grid import Window
+
+NONE = 255
+
+
+def test_majority_by_hand():
+    indices = np.array([[0, 0, 1], [0, 2, 1], [NONE, 1, 1]], np.uint8)
+    # the middle: 0 three times, 1 four times; the corners keep their own class in a draw
+    assert majority(indices, 3, NONE).tolist() == [[0, 0, 1], [0, 1, 1], [NONE, 1, 1]]
+
+
+def test_of_equally_common_classes_the_own_wins_else_the_lowest():
+    assert majority(np.array([[0, 1]], np.uint8), 3, NONE).tolist() == [[0, 1]]
+    assert majority(np.array([[1, 1, 2, 0, 0]], np.uint8), 5, NONE)[0, 2] == 0
+
+
+@pytest.mark.parametrize("size", [1, 4, 13])
+def test_other_sizes_of_the_filter_are_refused(size):
+    with pytest.raises(ParameterError, match="3, 5, 7, 9 or 11"):
+        majority(np.zeros((3, 3), np.uint8), size, NONE)
+
+
+maps = st.integers(0, 2**32 - 1).map(np.random.default_rng)
+
+
+@settings(deadline=None)
+@given(maps, st.sampled_from([3, 5, 11]), st.integers(1, 20), st.integers(1, 20))
+def test_majority_is_that_of_a_brute_count_and_the_same_by_blocks(random, size, height, width):
+    indices = random.choice(np.array([0, 1, 2, NONE], np.uint8), (height, width))
+    whole = majority(indices, size, NONE)
+    half = size // 2
+    padded = np.pad(indices, half, constant_values=NONE)
+    for row, column in np.ndindex(height, width):
+        square = padded[row : row + size, column : column + size]
+        own = indices[row, column]
+        counts = np.bincount(square[square != NONE], minlength=3)
+        draw = np.flatnonzero(counts == counts.max())
+        expected = NONE if own == NONE else own if own in draw else draw[0]
+        assert whole[row, column] == expected
+    for window in raster.blocks(height, width, 7):
+        grown = window.shifted(half, half).grown(half)
+        block = majority(padded[grown.slices], size, NONE)
+        inner = block[half : half + window.height, half : half + window.width]
+        assert (inner == whole[window.slices]).all()
+
+
+def small_by_blocks(codes, areas, size, least, neighbours):
+    windows = list(raster.blocks(*codes.shape, size))
+    small = remove_small(
+        windows, lambda w: (codes[w.slices], areas[w.slices[0]]), least=least, neighbours=neighbours
+    )
+    found = np.zeros(codes.shape, bool)
+    for k, w in enumerate(windows):
+        found[w.slices] = small(k, codes[w.slices], areas[w.slices[0]])
+    return found
+
+
+def small_whole(codes, areas, least, neighbours):
+    """The oracle: scipy's labels of each code on the whole map."""
+    structure = np.ones((3, 3)) if neighbours == 8 else None
+    found = np.zeros(codes.shape, bool)
+    for code in np.unique(codes[codes != 0]):
+        labels, n = ndimage.label(codes == code, structure)
+        sums = ndimage.sum_labels(
+            np.broadcast_to(areas[:, None], codes.shape), labels, np.arange(n + 1)
+        )
+        found |= (sums < least)[labels] & (codes == code)
+    return found
+
+
+@settings(deadline=None)
+@given(
+    maps,
+    st.integers(1, 30),
+    st.integers(1, 30),
+    st.integers(1, 12),
+    st.integers(1, 3),
+    st.integers(1, 40),
+    st.sampled_from([4, 8]),
+)
+def test_small_patches_by_blocks_are_those_of_the_whole_map(
+    random, height, width, size, kinds, least, neighbours
+):
+    codes = random.integers(0, kinds + 1, (height, width))
+    areas = np.ones(height)
+    assert (
+        small_by_blocks(codes, areas, size, least, neighbours)
+        == small_whole(codes, areas, least, neighbours)
+    ).all()
+
+
+@settings(max_examples=12, deadline=None)
+@given(maps, st.integers(3, 9), st.sampled_from([4, 8]))
+def test_patches_that_wind_through_many_blocks_are_one(random, size, neighbours):
+    codes = np.ones((31, 31), int)
+    codes[1::4, :-1] = codes[3::4, 1:] = 0  # one snake
+    codes[random.integers(0, 31), random.integers(0, 31)] = 2
+    areas = random.random(31) + 0.5
+    for least in (50.0, 200.0, 800.0):
+        assert (
+            small_by_blocks(codes, areas, size, least, neighbours)
+            == small_whole(codes, areas, least, neighbours)
+        ).all()
+
+
+def test_a_patch_of_exactly_the_least_size_stays():
+    codes = np.array([[1, 1, 0, 2], [0, 1, 0, 2]])
+    found = small_by_blocks(codes, np.ones(2), 2, 3, 4)
+    assert found.tolist() == [[False, False, False, True], [False, False, False, True]]
+
+
+def test_other_neighbours_are_refused():
+    with pytest.raises(ParameterError, match="4 or 8 neighbours, got 6"):
+        remove_small([Window(0, 0, 1, 1)], lambda w: None, least=1, neighbours=6)

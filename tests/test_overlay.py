@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+import rasterio
+from rasterio.enums import Resampling
+from rasterio.warp import reproject
+
+from landshift import overlay, raster
+from landshift.errors import GridError, ParameterError, RasterError
+from landshift.grid import Window
+
+
+@pytest.fixture
+def box(write_raster):
+    return raster.info(write_raster("box.tif", np.ones((40, 50), np.uint8))).grid
+
+
+def test_the_same_grid_is_read_as_it_is_with_a_nodata_value_made_good(box, write_raster):
+    values = np.arange(2000, dtype=np.uint16).reshape(40, 50)
+    path = write_raster("a.tif", values, nodata=7, bands=["x"])
+    with overlay.on_grid(path, box, resampling=None, nodata=9) as layer:
+        read, mask = layer.read(Window(-1, 0, 2, 12))
+    assert (read[0, 1] == values[0, :12]).all()
+    assert np.flatnonzero(~mask[1]).tolist() == [7, 9]
+    assert not mask[0].any()
+    assert layer.bands == ("x",)
+
+
+@pytest.mark.parametrize("how", ["nearest", "mode"])
+def test_another_grid_is_read_as_gdal_warps_the_whole(box, write_raster, how):
+    random = np.random.default_rng(0)
+    values = random.integers(1, 4, (120, 130)).astype(np.uint8)
+    path = write_raster("a.tif", values, pixel=11.0, origin=(500_200.0, 3_999_900.0))
+    expected = np.zeros((40, 50), np.uint8)
+    with rasterio.open(path) as source:
+        reproject(
+            rasterio.band(source, 1), expected, dst_transform=box.affine, dst_crs=str(box.crs),
+            resampling=Resampling[how], src_nodata=0, dst_nodata=0, tolerance=1e-9,
+        )  # fmt: skip
+    with overlay.on_grid(path, box, resampling=how) as layer:
+        read, mask = layer.read(Window(0, 0, 40, 50))
+    assert (np.where(mask, read[0], 0) == expected).all()
+    assert 0 < mask.sum() < mask.size
+
+
+def test_what_is_nodata_does_not_vote(box, write_raster):
+    values = np.full((160, 200), 3, np.uint8)
+    values[:, ::4] = 1  # three pixels of four, and one, in each of the grid
+    path = write_raster("a.tif", values, pixel=7.5)
+    for options, expected in (({"nodata": 3}, 1), ({}, 3)):
+        with overlay.on_grid(path, box, resampling="mode", **options) as layer:
+            read, mask = layer.read(Window(0, 0, 40, 50))
+        assert (read[0] == expected).all()
+        assert mask.all()
+
+
+def test_floats_keep_their_nan(box, write_raster):
+    values = np.full((20, 25), np.nan, np.float32)
+    values[:10] = 2
+    path = write_raster("a.tif", values, pixel=60.0)
+    with overlay.on_grid(path, box, resampling="mode") as layer:
+        read, mask = layer.read(Window(0, 0, 40, 50))
+    assert mask[:20].all()
+    assert not mask[20:].any()
+    assert (read[0, :20] == 2).all()
+
+
+def test_a_map_of_the_whole_earth_is_read_on_a_small_grid(box, write_raster):
+    earth = np.full((90, 180), 4, np.uint8)
+    path = write_raster("e.tif", earth, crs="EPSG:4326", origin=(-180.0, 90.0), pixel=2.0)
+    with overlay.on_grid(path, box, resampling="nearest") as layer:
+        read, mask = layer.read(Window(0, 0, 40, 50))
+    assert (read == 4).all()
+    assert mask.all()
+
+
+def test_what_cannot_lie_on_the_grid_is_one_line(box, write_raster, tmp_path):
+    other = write_raster("a.tif", np.ones((3, 3), np.uint8))
+    with pytest.raises(GridError, match=r"must share a grid, got 50 x 40 .* before and 3 x 3"):
+        overlay.on_grid(other, box, resampling=None).__enter__()
+    with pytest.raises(ParameterError, match="nearest, mode, got 'cubic'"):
+        overlay.on_grid(other, box, resampling="cubic").__enter__()
+    far = write_raster(
+        "f.tif", np.ones((3, 3), np.uint8), crs="EPSG:4326", origin=(10, 50), pixel=1
+    )
+    with pytest.raises(GridError, match="must overlap on the ground"):
+        overlay.on_grid(far, box, resampling="nearest").__enter__()
+    with pytest.raises(RasterError, match="must exist"):
+        overlay.on_grid(tmp_path / "none.tif", box, resampling=None).__enter__()
