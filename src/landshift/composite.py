@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +39,6 @@ _THREADS = 16  # more only hold more memory: one thread at a time hands blocks t
 _SAMPLED = 4_000_000  # pixels above which radiometry looks at every fourth row and column
 _SHIFT_BANDS = 4
 
-Extent = Literal["intersection", "union"]
-
 
 def composite(
     images: Sequence[Path | str | Image],
@@ -50,7 +49,7 @@ def composite(
     like: Path | str | None = None,
     crs: str | None = None,
     resolution: float | tuple[float, float] | None = None,
-    extent: Extent | None = None,
+    extent: str | None = None,
     bounds: tuple[float, float, float, float] | None = None,
     nodata: float | None = None,
     dtype: str | None = None,
@@ -98,8 +97,9 @@ def composite(
     if not given:
         raise ParameterError("A composite takes at least one image, got none.")
     dates = _date_names(len(given), names)
+    _check_apart(out, given)
     plans = [imagery.plan(i) for i in given]
-    for first, second in zip(plans, plans[1:], strict=False):
+    for first, second in pairwise(plans):
         raster.check_order(*(replace(p.layers[0].info, taken=p.taken) for p in (first, second)))
     own = _band_names(plans, dates, bands)
     box = target_grid(
@@ -178,10 +178,11 @@ def checks_of(path: Path | str) -> dict[str, Any]:
     """What was measured when a composite was made.
 
     Returns:
-        ``dates`` and ``bands``: their names, in order. ``valid``: share of valid pixels of each date, and of ``all`` together. ``shifts``: of each
-        later date against the first, as `registration.Shift`, or None where it can't be told.
-        ``radiometry``: of each later date and band: ``before`` and ``after`` (means),
-        ``difference`` (mean), ``deviation`` (of the difference) and ``correlation``.
+        ``dates`` and ``bands``: their names, in order. ``valid``: share of valid pixels of each
+        date, and of ``all`` together. ``shifts``: of each later date against the first, as
+        `registration.Shift`, or None where it can't be told. ``radiometry``: of each later date
+        and band ``before`` and ``after`` (means), ``difference`` (mean), ``deviation`` (of the
+        difference) and ``correlation``.
 
     Raises:
         RasterError: The file can't be read, or is no composite of ours.
@@ -223,7 +224,7 @@ def target_grid(
     like: Path | str | None = None,
     crs: str | None = None,
     resolution: float | tuple[float, float] | None = None,
-    extent: Extent | None = None,
+    extent: str | None = None,
     bounds: tuple[float, float, float, float] | None = None,
 ) -> GeoBox:
     """The grid of a composite; see `composite`.
@@ -251,11 +252,10 @@ def target_grid(
         whole = Window(0, 0, base.height, base.width)
     else:
         sides = np.array([p.extent(base) for p in plans])
-        if extent == "union":
-            top, left, bottom, right = *sides[:, :2].min(axis=0), *sides[:, 2:].max(axis=0)
-        else:
-            top, left, bottom, right = *sides[:, :2].max(axis=0), *sides[:, 2:].min(axis=0)
-        top, left, bottom, right = (round(float(side)) for side in (top, left, bottom, right))
+        least, most = sides.min(axis=0), sides.max(axis=0)
+        first, last = (least, most) if extent == "union" else (most, least)
+        top, left = round(float(first[0])), round(float(first[1]))
+        bottom, right = round(float(last[2])), round(float(last[3]))
         if bottom <= top or right <= left:
             raise GridError(
                 "Images must share ground, got "
@@ -313,7 +313,7 @@ class _Checks:
     ) -> tuple[list[int], NDArray[np.float64]]:
         """Valid pixels of each date and of all; sums of each later date, band and moment."""
         counts = [int(m.sum()) for m in masks] + [int(valid.sum())]
-        sums = np.zeros((len(parts) - 1, self._count, 6))
+        sums = np.zeros((len(parts) - 1, self._count, 7))
         if len(parts) > 1:
             every = (slice(None, None, self._step), slice(None, None, self._step))
             inside = valid[every]
@@ -323,7 +323,7 @@ class _Checks:
                     second = part[(band, *every)][inside].astype(np.float64)
                     sums[k, band] = (
                         first.size, first.sum(), second.sum(), first @ first, second @ second,
-                        first @ second,
+                        first @ second, ((second - first) ** 2).sum(),
                     )  # fmt: skip
         return counts, sums
 
@@ -337,7 +337,7 @@ class _Checks:
         pixels = self._box.height * self._box.width
         counts = np.sum([self._kept[w][0] for w in windows], axis=0)
         shares = [float(f"{c / pixels:.6g}") for c in counts]
-        sums = np.zeros((len(self._plans) - 1, self._count, 6))
+        sums = np.zeros((len(self._plans) - 1, self._count, 7))
         for w in windows:
             sums += self._kept[w][1]
         return {
@@ -353,7 +353,7 @@ class _Checks:
 
 
 def _radiometry(sums: NDArray[np.float64]) -> dict[str, float]:
-    count, first, second, first2, second2, both = (float(s) for s in sums)
+    count, first, second, first2, second2, both, apart2 = (float(s) for s in sums)
     mean1, mean2 = first / count, second / count
     var1 = max(first2 / count - mean1**2, 0.0)
     var2 = max(second2 / count - mean2**2, 0.0)
@@ -361,7 +361,7 @@ def _radiometry(sums: NDArray[np.float64]) -> dict[str, float]:
     spread = np.sqrt(var1 * var2)
     values = {
         "before": mean1, "after": mean2, "difference": mean2 - mean1,
-        "deviation": np.sqrt(max(var1 + var2 - 2 * covariance, 0.0)),
+        "deviation": np.sqrt(max(apart2 / count - (mean2 - mean1) ** 2, 0.0)),
         "correlation": covariance / spread if spread > 0 else 0.0,
     }  # fmt: skip
     return {k: float(f"{v:.6g}") for k, v in values.items()}
@@ -406,7 +406,7 @@ def _each(
 
 
 def _threads() -> int:
-    return min(len(os.sched_getaffinity(0)), _THREADS)
+    return min(os.cpu_count() or 1, _THREADS)
 
 
 def _tasks(plans: Sequence[Plan], box: GeoBox, kind: np.dtype[Any]) -> list[list[Window]]:
@@ -461,6 +461,12 @@ def _regular(
     if not (width > 0 and height > 0):
         raise ParameterError(f"The resolution must be above 0, got {resolution}.")
     return grid.geobox(1, 1, Affine(width, 0.0, 0.0, 0.0, -height, 0.0), target)
+
+
+def _check_apart(out: Path, images: Sequence[Image]) -> None:
+    for file in (f for i in images for f in i.files):
+        if Path(out).exists() and Path(file).exists() and Path(out).samefile(file):
+            raise ParameterError(f"The composite must not overwrite an image, got {out} as both.")
 
 
 def _date_names(count: int, names: Sequence[str] | None) -> list[str]:
@@ -549,7 +555,8 @@ def _cast(values: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
     if np.can_cast(values.dtype, kind):
         return values.astype(kind)
     limits = np.iinfo(kind)
-    return np.clip(values, limits.min, limits.max).astype(kind)
+    clipped: NDArray[Any] = np.clip(values, limits.min, limits.max).astype(kind)
+    return clipped
 
 
 def _classes(images: Sequence[Image], plans: Sequence[Plan]) -> bool:

@@ -160,10 +160,10 @@ def extent(box: GeoBox, on: GeoBox) -> tuple[float, float, float, float]:
     side = np.zeros_like(steps)
     columns = np.concatenate([steps, steps, side, side + 1]) * box.width
     rows = np.concatenate([side, side + 1, steps, steps]) * box.height
-    x, y = box.affine @ (columns, rows)
+    x, y = _apply(box.affine, columns, rows)
     if box.crs != on.crs:
         x, y = _transformed(box, on, x, y)
-    columns, rows = ~on.affine @ (np.asarray(x), np.asarray(y))
+    columns, rows = _apply(~on.affine, np.asarray(x), np.asarray(y))
     known = np.isfinite(rows) & np.isfinite(columns)
     if not known.any():
         raise GridError(
@@ -172,6 +172,10 @@ def extent(box: GeoBox, on: GeoBox) -> tuple[float, float, float, float]:
         )
     rows, columns = rows[known], columns[known]
     return float(rows.min()), float(columns.min()), float(rows.max()), float(columns.max())
+
+
+def _apply(affine: Any, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
 
 
 def _transformed(box: GeoBox, on: GeoBox, x: Any, y: Any) -> tuple[Any, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -534,7 +534,8 @@ def _without_common(stems: Sequence[str]) -> list[str]:
     """File names without the words that all start with, as in LE07_..._B1, LE07_..._B2."""
     if len(set(stems)) < 2:
         return list(stems)
-    shared = os.path.commonprefix(list(stems))
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*stems, strict=False))
+    shared = "".join(letters[0] for letters in alike)
     cut = max(shared.rfind(c) for c in "_-. ") + 1
     return [s[cut:] or s for s in stems]
 
@@ -632,6 +633,7 @@ def reach(found: Plan, target: GeoBox) -> int:
 
 
 def fits(nodata: float, dtype: str) -> bool:
+    """Whether a pixel type can hold a nodata value."""
     kind = np.dtype(dtype)
     if np.issubdtype(kind, np.floating):
         return True
