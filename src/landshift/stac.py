@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -91,7 +90,7 @@ def band_files(
 def _read(item: Path | str) -> Any:
     try:
         import pystac
-        from pystac.errors import STACError
+        from pystac.errors import STACError, STACTypeError
     except ImportError as error:
         raise ParameterError(
             "STAC Items need pystac, got an installation without it; "
@@ -99,7 +98,7 @@ def _read(item: Path | str) -> Any:
         ) from error
     try:
         return pystac.Item.from_file(str(item))
-    except (OSError, json.JSONDecodeError, STACError, KeyError, TypeError, ValueError) as error:
+    except (OSError, STACError, STACTypeError, KeyError, TypeError, ValueError) as error:
         raise RasterError(
             f"A .json image must be a STAC Item, got {item} ({error!r:.120}); check the file."
         ) from error
