@@ -31,7 +31,7 @@ def test_a_rule_is_read_from_text():
         quality.rule("cloud")
     with pytest.raises(ParameterError, match="one of fmask, qa_pixel, scl, hls_fmask, got 'qa'"):
         quality.rule("qa=cloud")
-    with pytest.raises(ParameterError, match="among clear, water, .* got fog"):
+    with pytest.raises(ParameterError, match=r"among clear, water, .* got fog"):
         quality.rule("fmask=fog")
     with pytest.raises(ParameterError, match="got none"):
         quality.rule("fmask=")

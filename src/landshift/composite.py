@@ -35,6 +35,7 @@ DATES_TAG = "LANDSHIFT_DATES"
 
 _WINDOW = 1024  # rows and columns that one thread reads at once
 _WINDOW_BYTES = 64 << 20
+_CACHE = 48 << 20  # bytes for GDAL's blocks where windows follow the blocks
 _THREADS = 16  # more only hold more memory: one thread at a time hands blocks to GDAL's own
 _SAMPLED = 4_000_000  # pixels above which radiometry looks at every fourth row and column
 _SHIFT_BANDS = 4
@@ -126,7 +127,7 @@ def composite(
     done = 0
     with raster.create(
         Path(out), box, count=len(own), dtype=str(kind), nodata=blank, bands=own,
-        classes=_classes(given, plans),
+        classes=_classes(given, plans), cache=_cache(plans),
     ) as target:  # fmt: skip
 
         def write(readers: Sequence[imagery.Reader], window: Window) -> None:
@@ -375,13 +376,14 @@ def _each(
 ) -> None:
     """Do a job at every window, on all cores; each thread has the files open for itself."""
     waiting = iter(tasks)
+    cache = _cache(plans)
     lock = threading.Lock()
     stop = threading.Event()
 
     def work() -> None:
         try:
             with ExitStack() as stack:
-                readers = [stack.enter_context(imagery.opened(p, box)) for p in plans]
+                readers = [stack.enter_context(imagery.opened(p, box, cache=cache)) for p in plans]
                 while not stop.is_set():
                     with lock:
                         task = next(waiting, None)
@@ -419,8 +421,7 @@ def _tasks(plans: Sequence[Plan], box: GeoBox, kind: np.dtype[Any]) -> list[list
     side = _WINDOW
     while side > raster.DRAFT_ROWS and side * side * pixel > _WINDOW_BYTES:
         side //= 2
-    layers = [layer for p in plans for layer in p.layers]
-    if any(_WINDOW < layer.info.width <= layer.info.block[1] for layer in layers):
+    if _stored_in_rows(plans):
         most = raster.GDAL_CACHE // 2 // (_threads() * box.width * pixel)
         rows = min(max(most // raster.DRAFT_ROWS, 1) * raster.DRAFT_ROWS, side)
     else:
@@ -433,6 +434,16 @@ def _tasks(plans: Sequence[Plan], box: GeoBox, kind: np.dtype[Any]) -> list[list
         for row in range(0, box.height, rows)
     ]
     return runs if rows != side else [[w] for run in runs for w in run]
+
+
+def _stored_in_rows(plans: Sequence[Plan]) -> bool:
+    """Whether a file wider than a window is stored in strips of whole rows."""
+    layers = [layer for p in plans for layer in p.layers]
+    return any(_WINDOW < layer.info.width <= layer.info.block[1] for layer in layers)
+
+
+def _cache(plans: Sequence[Plan]) -> int:
+    return raster.GDAL_CACHE if _stored_in_rows(plans) else _CACHE
 
 
 def _regular(

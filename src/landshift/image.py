@@ -200,20 +200,26 @@ def plan(image: Image) -> Plan:
 
 
 @contextmanager
-def opened(found: Plan, target: GeoBox) -> Iterator[Reader]:
+def opened(found: Plan, target: GeoBox, *, cache: int = raster.GDAL_CACHE) -> Iterator[Reader]:
     """An image open to be read on a grid; for one thread.
+
+    Args:
+        found: The image.
+        target: The grid.
+        cache: Bytes for GDAL's blocks, of all open rasters together.
 
     Raises:
         RasterError: A file can't be read.
     """
     with ExitStack() as stack:
-        yield Reader(found, target, stack)
+        yield Reader(found, target, stack, cache)
 
 
 class Reader:
     """An open image, read by windows of a target grid."""
 
-    def __init__(self, found: Plan, target: GeoBox, stack: ExitStack) -> None:
+    def __init__(self, found: Plan, target: GeoBox, stack: ExitStack, cache: int) -> None:
+        self._cache = cache
         self._plan = found
         self._target = target
         self._stack = stack
@@ -266,7 +272,7 @@ class Reader:
 
     def _open(self, layer: Layer) -> DatasetReader:
         if layer.path not in self._files:
-            source = self._stack.enter_context(raster.open_raster(layer.path))
+            source = self._stack.enter_context(raster.open_raster(layer.path, cache=self._cache))
             if layer.derived:
                 source = self._stack.enter_context(_straightened(source))
             self._files[layer.path] = source

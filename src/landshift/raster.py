@@ -80,8 +80,12 @@ class RasterInfo:
 
 
 @contextmanager
-def open_raster(path: Path | str) -> Iterator[DatasetReader]:
+def open_raster(path: Path | str, *, cache: int = GDAL_CACHE) -> Iterator[DatasetReader]:
     """Open a raster to read; what GDAL says when it can't becomes one clear line.
+
+    Args:
+        path: A path, or a name that GDAL knows how to open.
+        cache: Bytes for GDAL's blocks, of all open rasters together.
 
     Raises:
         RasterError: The file is missing, no raster, or damaged.
@@ -91,7 +95,7 @@ def open_raster(path: Path | str) -> Iterator[DatasetReader]:
     name = str(path)
     if "://" not in name and not name.startswith("/vsi") and not Path(path).exists():
         raise RasterError(f"The raster must exist, got {path}; check the path.")
-    with reading(path), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE):
+    with reading(path), rasterio.Env(GDAL_CACHEMAX=cache):
         with _OPENING, warnings.catch_warnings():
             from rasterio.errors import NotGeoreferencedWarning
 
@@ -268,6 +272,7 @@ def create(
     tags: Mapping[str, str] | None = None,
     scheme: ClassScheme | None = None,
     classes: bool = False,
+    cache: int = GDAL_CACHE,
 ) -> Iterator[DatasetWriter]:
     """A new Cloud-Optimised GeoTIFF that appears under its name when it is whole.
 
@@ -286,6 +291,7 @@ def create(
         scheme: Classes of a class raster: written as colour table, category names and tag.
         classes: Whether values are classes though no scheme names them: overviews then hold the
             most frequent value instead of the average.
+        cache: Bytes for GDAL's blocks, of all open rasters together.
 
     Raises:
         OutputError: The file can't be written.
@@ -298,7 +304,7 @@ def create(
     with ledger.whole_file(path) as part:
         draft = part.with_name(f"{part.stem}.draft.tif")
         try:
-            with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE):
+            with rasterio.Env(GDAL_CACHEMAX=cache):
                 with rasterio.open(
                     draft,
                     "w",
