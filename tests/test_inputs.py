@@ -1,4 +1,4 @@
-"""What `composite` makes of each difficult raster; `python tests/test_inputs.py` rewrites the table."""
+"""What becomes of difficult rasters; `python tests/test_inputs.py` writes docs/inputs.md."""
 
 from __future__ import annotations
 
