@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
 from pyproj import Geod
 
 from landshift import grid
@@ -29,6 +31,46 @@ def test_grids_are_the_same_to_a_thousandth_of_a_pixel():
     assert not grid.same(UTM, other)
     with pytest.raises(GridError, match=r"Images must share a grid, got 80 x 100 .*32618.* before"):
         grid.check_same(UTM, other, what="Images", names=("before", "after"))
+
+
+def test_grids_whole_pixels_apart_have_an_offset():
+    inside = grid.window_geobox(UTM, Window(3, -7, 20, 20))
+    assert grid.offset(inside, UTM) == (3, -7)
+    assert grid.offset(UTM, inside) == (-3, 7)
+    for other in (
+        grid.geobox(9, 9, Affine(30, 0, 500_010, 0, -30, 4_000_000), "EPSG:32618"),
+        grid.geobox(900, 900, Affine(30.001, 0, 500_000, 0, -30, 4_000_000), "EPSG:32618"),
+        grid.geobox(9, 9, Affine(30, 0, 500_000, 0, 30, 4_000_000), "EPSG:32618"),
+        grid.geobox(9, 9, UTM.affine, "EPSG:32617"),
+    ):
+        assert grid.offset(other, UTM) is None
+
+
+@given(
+    row=st.integers(-500, 500), column=st.integers(-500, 500),
+    height=st.integers(1, 300), width=st.integers(1, 300),
+)  # fmt: skip
+def test_the_extent_of_a_window_is_the_window(row, column, height, width):
+    box = grid.window_geobox(UTM, Window(row, column, height, width))
+    assert grid.offset(box, UTM) == (row, column)
+    assert grid.extent(box, UTM) == pytest.approx(
+        (row, column, row + height, column + width), abs=1e-6
+    )
+
+
+def test_the_extent_on_another_crs_agrees_with_gdal():
+    from rasterio.warp import transform_bounds
+
+    world = grid.geobox(180, 360, Affine(1, 0, -180, 0, -1, 90), "EPSG:4326")
+    top, left, bottom, right = grid.extent(UTM, world)
+    west, south, east, north = transform_bounds("EPSG:32618", "EPSG:4326", *UTM.boundingbox.bbox)
+    assert (left - 180, 90 - top) == pytest.approx((west, north), abs=1e-6)
+    assert (right - 180, 90 - bottom) == pytest.approx((east, south), abs=1e-6)
+    with pytest.raises(GridError, match=r"must both have a CRS.*--assume-crs"):
+        grid.extent(UTM, grid.geobox(9, 9, UTM.affine, None))
+    moon = "+proj=longlat +R=1737400 +no_defs"
+    with pytest.raises(GridError, match="one body"):
+        grid.extent(UTM, grid.geobox(9, 9, Affine(1, 0, 0, 0, -1, 0), moon))
 
 
 def test_the_window_of_bounds_is_the_nearest_whole_pixels():

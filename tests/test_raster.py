@@ -3,8 +3,10 @@ from datetime import date
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
+from rasterio.enums import ColorInterp
 
-from landshift import raster
+from landshift import grid, raster
 from landshift.classes import ClassScheme
 from landshift.errors import BandError, DateError, GridError, ParameterError, RasterError
 from landshift.grid import Window
@@ -51,6 +53,80 @@ def test_a_class_raster_carries_names_and_colours(tmp_path, write_raster):
     names = (tmp_path / "classes.tif.aux.xml").read_text()
     assert names.count("<Category") == 6  # the list, and values 0 to 4
     assert "<Category>water</Category>" in names
+
+
+def test_new_rasters_are_cloud_optimised(tmp_path):
+    random = np.random.default_rng(0)
+    values = random.integers(1, 200, (4, 1300, 1100)).astype(np.uint8)
+    box = grid.geobox(1300, 1100, Affine(10, 0, 500_000, 0, -10, 4_000_000), "EPSG:32618")
+    out = tmp_path / "c.tif"
+
+    def make(windows):
+        with raster.create(
+            out, box, count=4, dtype="uint8", nodata=0, bands=["r", "g", "b", "n"], tags={"A": "1"}
+        ) as target:
+            for window in windows:
+                raster.write(target, values[(slice(None), *window.slices)], window)
+        return out.read_bytes()
+
+    windows = list(raster.blocks(1300, 1100, 512))
+    first = make(windows)
+    assert {p.name for p in tmp_path.iterdir()} == {"c.tif"}
+    assert make(windows[::-1]) == first
+    with rasterio.open(out) as source:
+        assert source.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert source.block_shapes[0] == (512, 512)
+        assert source.overviews(1) == [2, 4]
+        assert source.descriptions == ("r", "g", "b", "n")
+        assert source.tags()["A"] == "1"
+        assert source.nodata == 0
+        assert source.colorinterp[3] != ColorInterp.alpha
+        assert (source.read() == values).all()
+        fine = int(source.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1))
+        places = [int(source.get_tag_item("IFD_OFFSET", "TIFF", bidx=1, ovr=k)) for k in (0, 1)]
+    # what a reader needs first comes first: directories at the head, coarse pixels before fine
+    assert max(places) < 4096
+    assert first[8:].startswith(b"GDAL_STRUCTURAL_METADATA_SIZE=")
+    with rasterio.open(out, overview_level=1) as coarse:
+        at = int(coarse.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1))
+    assert max(places) < at < fine
+
+
+def test_overviews_average_images_and_never_mix_classes(tmp_path):
+    values = np.tile(np.array([[10, 20], [20, 20]], np.uint8), (1, 300, 300))
+    box = grid.geobox(600, 600, Affine(10, 0, 500_000, 0, -10, 4_000_000), "EPSG:32618")
+    found = {}
+    for name, options in {
+        "image": {},
+        "classes": {"classes": True},
+        "scheme": {"scheme": ClassScheme.from_mapping({10: "forest", 20: "water"})},
+    }.items():
+        out = tmp_path / f"{name}.tif"
+        with raster.create(out, box, count=1, dtype="uint8", nodata=0, **options) as target:
+            raster.write(target, values, Window(0, 0, 600, 600))
+        with rasterio.open(out, overview_level=0) as coarse:
+            found[name] = set(np.unique(coarse.read()))
+    assert found == {"image": {18}, "classes": {20}, "scheme": {20}}
+    with rasterio.open(tmp_path / "scheme.tif") as source:
+        assert source.colormap(1)[20][3] == 255
+
+
+def test_a_small_raster_needs_no_overview(tmp_path):
+    box = grid.geobox(500, 512, Affine(10, 0, 500_000, 0, -10, 4_000_000), "EPSG:32618")
+    with raster.create(tmp_path / "a.tif", box, count=1, dtype="float32", nodata=None) as target:
+        raster.write(target, np.ones((1, 500, 512), np.float32), Window(0, 0, 500, 512))
+    with rasterio.open(tmp_path / "a.tif") as source:
+        assert source.overviews(1) == []
+        assert source.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+
+
+def test_another_nodata_value_or_none_is_heeded_when_reading(write_raster):
+    path = write_raster("a.tif", VALUES, nodata=7)
+    with raster.open_raster(path) as source:
+        _, mask = raster.read(source, Window(0, 0, 4, 5), nodata=9)
+        _, every = raster.read(source, Window(0, 0, 4, 5), masked=False)
+    assert np.argwhere(~mask).tolist() == [[1, 4]]
+    assert every.all()
 
 
 def test_a_colour_table_alone_gives_classes_named_by_value(write_raster, tmp_path):

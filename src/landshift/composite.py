@@ -1,121 +1,626 @@
-"""The images of two dates -> one composite, its bands named by date."""
+"""The images of one or more dates -> one composite, its bands named by date."""
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Sequence
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from landshift import grid, provenance, raster
-from landshift.errors import BandError, ParameterError
+from landshift import grid, provenance, raster, registration
+from landshift import image as imagery
+from landshift.errors import BandError, GridError, ParameterError, RasterError
+from landshift.grid import Window
+from landshift.image import Image, Plan
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
 
 log = logging.getLogger(__name__)
 
 DATES = ("before", "after")
 
+DATES_TAG = "LANDSHIFT_DATES"
+"""Name of the raster tag that holds the day of each date as JSON."""
+
+_WINDOW = 1024  # rows and columns that one thread reads at once
+_WINDOW_BYTES = 64 << 20
+_CACHE = 48 << 20  # bytes for GDAL's blocks where windows follow the blocks
+_THREADS = 16  # more only hold more memory: one thread at a time hands blocks to GDAL's own
+_SAMPLED = 4_000_000  # pixels above which radiometry looks at every fourth row and column
+_SHIFT_BANDS = 4
+
 
 def composite(
-    images: Sequence[Path],
+    images: Sequence[Path | str | Image],
     out: Path,
     *,
     bands: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+    like: Path | str | None = None,
+    crs: str | None = None,
+    resolution: float | tuple[float, float] | None = None,
+    extent: str | None = None,
     bounds: tuple[float, float, float, float] | None = None,
+    nodata: float | None = None,
+    dtype: str | None = None,
     on_block: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Stack aligned images of two dates into one GeoTIFF.
+    """Stack the images of one or more dates into one Cloud-Optimised GeoTIFF on one grid.
 
     A pixel is valid only where it is valid in every band of every date; elsewhere all bands
-    hold nodata.
+    hold nodata. Images whose pixels coincide with the grid's are copied, others resampled.
+    Pixels are read and written by windows, so that memory depends on the number of bands and
+    cores but not on the raster's size. Shifts between the dates, radiometric differences and
+    shares of valid pixels are measured on the way and written to the provenance; `checks_of`
+    reads them.
 
     Args:
-        images: Before and after; or one image, which is a composite of one date.
-        out: The composite to write; its bands are described ``before:<band>``, ``after:<band>``
-            (one date: ``<band>``).
-        bands: Names of the bands of each date; None: those in the file, else b1, b2, ...
-        bounds: Left, bottom, right, top in the images' CRS; None for all.
+        images: One image a date, in order of time: a raster's path or URL, a STAC Item, or an
+            `Image` of several files with what is known about them.
+        out: The composite to write; its bands are described ``<date>:<band>`` (one date:
+            ``<band>``).
+        bands: New names for the bands of each date; None: those in the files, else b1, b2, ...
+        names: Names of the dates; None: before and after for two, else date1, date2, ...
+        like: A raster whose grid the composite takes; None: the first file of the first date.
+        crs: CRS of the composite, where it is not that of ``like``.
+        resolution: Size of a pixel in CRS units, or its width and height; pixel edges then lie at
+            whole multiples of it.
+        extent: Where the ground comes from that ``bounds`` is cut from: what all dates cover
+            (``intersection``) or any date (``union``). None: the whole of ``like`` if given,
+            else the intersection.
+        bounds: Left, bottom, right, top in the composite's CRS; None for all.
+        nodata: Value that means 'no data' in the composite; None: the first that an image states,
+            else NaN for floats and, where something may be missing, 0.
+        dtype: Pixel type of the composite; None: the smallest that holds all images' types.
+            Floats become integers by rounding, and values beyond its limits become those.
         on_block: Called with blocks done and blocks in all.
 
     Raises:
-        ParameterError: Not one or two images.
-        GridError: The images' grids or CRS differ.
+        ParameterError: No image, or options that contradict each other or are out of range.
+        GridError: An image has no CRS or place, or the images share no ground.
         BandError: The dates have another number of bands, or ``bands`` another number of names.
-        DateError: Before is later than after, where the files tell.
-        RasterError: An image can't be read.
+        DateError: A date is later than the next one, where the files tell.
+        RasterError: An image can't be read, or no pixel is valid on every date.
         OutputError: The composite can't be written.
     """
-    paths = [Path(p) for p in images]
-    if not 1 <= len(paths) <= len(DATES):
-        raise ParameterError(f"A composite takes one or two images, got {len(paths)}.")
-    infos = [raster.info(p) for p in paths]
-    if len(infos) == len(DATES):
-        before, after = infos
-        grid.check_same(before.grid, after.grid, what="Images", names=DATES)
-        raster.check_order(before, after)
-    names = _band_names(infos, bands)
-    dtype = str(np.result_type(*(i.dtype for i in infos)))
-    nodata = _common_nodata(infos, dtype)
-    height, width = infos[0].height, infos[0].width
-    whole = grid.Window(0, 0, height, width)
-    area = whole if bounds is None else grid.window_of_bounds(infos[0].grid, bounds)
-    record = provenance.record("composite", paths, {"bounds": bounds, "bands": names})
-    windows = list(raster.blocks(area.height, area.width))
-    hidden = 0
-    with ExitStack() as stack:
-        sources = [stack.enter_context(raster.open_raster(p)) for p in paths]
-        target = stack.enter_context(
-            raster.create(
-                Path(out), grid.window_geobox(infos[0].grid, area), count=len(names),
-                dtype=dtype, nodata=nodata, bands=names, tags=provenance.as_tag(record),
-            )
-        )  # fmt: skip
-        for done, window in enumerate(windows, start=1):
-            at = window.shifted(area.row, area.column)
-            parts, masks = zip(*(raster.read(s, at) for s in sources), strict=True)
-            stacked = np.concatenate(parts).astype(dtype, copy=False)
+    given = [i if isinstance(i, Image) else Image(files=(i,)) for i in images]
+    if not given:
+        raise ParameterError("A composite takes at least one image, got none.")
+    dates = _date_names(len(given), names)
+    _check_apart(out, given)
+    plans = [imagery.plan(i) for i in given]
+    for first, second in pairwise(plans):
+        raster.check_order(*(replace(p.layers[0].info, taken=p.taken) for p in (first, second)))
+    own = _band_names(plans, dates, bands)
+    box = target_grid(
+        plans, like=like, crs=crs, resolution=resolution, extent=extent, bounds=bounds
+    )
+    kind = np.dtype(_dtype(plans, dtype))
+    blank, invented = _nodata(plans, box, kind, nodata)
+    check = _Checks(plans, dates, own, box)
+    shifts = check.shifts() if len(plans) > 1 else {}
+    record = provenance.record(
+        "composite",
+        [Path(f) for i in given for f in i.files],
+        {
+            "images": {d: _as_parameters(i) for d, i in zip(dates, given, strict=True)},
+            "bands": list(own), "like": None if like is None else Path(like).name, "crs": crs,
+            "resolution": resolution, "extent": extent, "bounds": bounds, "nodata": nodata,
+            "dtype": dtype,
+        },
+    )  # fmt: skip
+    lock = threading.Lock()
+    tasks = _tasks(plans, box, kind)
+    total = sum(len(t) for t in tasks)
+    clashes = 0
+    done = 0
+    with raster.create(
+        Path(out), box, count=len(own), dtype=str(kind), nodata=blank, bands=own,
+        classes=_classes(given, plans), cache=_cache(plans),
+    ) as target:  # fmt: skip
+
+        def write(readers: Sequence[imagery.Reader], window: Window) -> None:
+            nonlocal clashes, done
+            parts, masks = zip(*(r.read(window) for r in readers), strict=True)
             valid = np.logical_and.reduce(masks)
-            if nodata is not None:
-                hidden += int(((stacked == nodata).any(axis=0) & valid).sum())
-                stacked[:, ~valid] = nodata
-            raster.write(target, stacked, window)
-            if on_block is not None:
-                on_block(done, len(windows))
-    if hidden:
-        log.warning(
-            "%d valid pixels hold %g, the composite's nodata value, on one date, and are nodata "
-            "now; declare another nodata value in the images to keep them.", hidden, nodata,
-        )  # fmt: skip
+            measured = check.measure(parts, masks, valid)
+            stacked = _cast(np.concatenate(parts), kind)
+            count = 0
+            if blank is not None:
+                clash = (stacked == blank) & valid
+                if invented:  # as gdalwarp does: next to it, rather than lost
+                    stacked[clash] = 1
+                count = int(clash.any(axis=0).sum())
+                stacked[:, ~valid] = blank
+            with lock:
+                raster.write(target, stacked, window)
+                check.keep(window, measured)
+                clashes += count
+                done += 1
+                if on_block is not None:
+                    on_block(done, total)
+
+        _each(plans, box, tasks, write)
+        found = {**check.found(), "shifts": shifts}
+        if not found["valid"]["all"]:
+            raise RasterError(
+                f"A composite must have a pixel that is valid on every date, got none of "
+                f"{box.width} x {box.height} (valid: {_shares(found)}); check the nodata "
+                "values and quality rules."
+            )
+        target.update_tags(**provenance.as_tag({**record, "checks": found}), **_days(plans, dates))
+        _keep_scaling(target, plans)
+    _warn_of_clashes(clashes, blank, invented=invented)
+    for line in describe(found):
+        log.info(line)
+    for date, shift in shifts.items():
+        if shift is not None and shift["large"]:
+            log.warning(
+                "%s lies %.2f pixels right and %.2f down of %s (%.0f %% of %d blocks agree): "
+                "edges will look like change; register the images first.", date,
+                shift["columns"], shift["rows"], dates[0], 100 * shift["agreement"],
+                shift["blocks"],
+            )  # fmt: skip
     return Path(out)
 
 
-def _band_names(infos: Sequence[raster.RasterInfo], names: Sequence[str] | None) -> list[str]:
-    counts = {len(i.bands) for i in infos}
-    if len(counts) != 1:
-        raise BandError(
-            f"Both dates must have the same bands, got {len(infos[0].bands)} before and "
-            f"{len(infos[-1].bands)} after; choose the common ones first (gdal_translate -b)."
+def checks_of(path: Path | str) -> dict[str, Any]:
+    """What was measured when a composite was made.
+
+    Returns:
+        ``dates`` and ``bands``: their names, in order. ``valid``: share of valid pixels of each
+        date, and of ``all`` together. ``shifts``: of each later date against the first, as
+        `registration.Shift`, or None where it can't be told. ``radiometry``: of each later date
+        and band ``before`` and ``after`` (means), ``difference`` (mean), ``deviation`` (of the
+        difference) and ``correlation``.
+
+    Raises:
+        RasterError: The file can't be read, or is no composite of ours.
+    """
+    with raster.open_raster(path) as source:
+        tag = source.tags().get(provenance.TAG, "{}")
+    checks = json.loads(tag).get("checks")
+    if not isinstance(checks, dict):
+        raise RasterError(f"A composite must hold its checks, got none in {path}; make it again.")
+    return checks
+
+
+def describe(checks: dict[str, Any]) -> Iterator[str]:
+    """What was measured, in lines to print."""
+    yield f"valid pixels: {_shares(checks)}"
+    for date in checks["dates"][1:]:
+        shift = checks["shifts"][date]
+        if shift is None:
+            yield f"shift of {date}: can't be told, no block shows a clear one"
+        else:
+            sure = "" if shift["sure"] else ", not sure"
+            yield (
+                f"shift of {date}: x {shift['columns']:+.2f}, y {shift['rows']:+.2f} pixels "
+                f"(± {shift['spread']:.2f}; {shift['agreement']:.0%} of {shift['blocks']} blocks "
+                f"agree{sure})"
+            )
+    for date in checks["dates"][1:]:
+        for band in checks["bands"] if date in checks["radiometry"] else ():
+            row = checks["radiometry"][date][band]
+            yield (
+                f"{date}:{band} mean {row['after']:.6g}, difference {row['difference']:+.6g} "
+                f"(± {row['deviation']:.6g}), correlation {row['correlation']:.3f}"
+            )
+
+
+def target_grid(
+    plans: Sequence[Plan],
+    *,
+    like: Path | str | None = None,
+    crs: str | None = None,
+    resolution: float | tuple[float, float] | None = None,
+    extent: str | None = None,
+    bounds: tuple[float, float, float, float] | None = None,
+) -> GeoBox:
+    """The grid of a composite; see `composite`.
+
+    Raises:
+        ParameterError: ``like`` together with ``crs`` or ``resolution``, or one out of range.
+        GridError: The images share no ground, or the bounds miss it.
+    """
+    if like is not None and (crs is not None or resolution is not None):
+        raise ParameterError(
+            "Give a raster that the grid is like, or CRS and resolution, not both."
         )
-    count = counts.pop()
+    if extent not in (None, "intersection", "union"):
+        raise ParameterError(f"The extent must be intersection or union, got '{extent}'.")
+    base = plans[0].grid
+    if like is not None:
+        base = raster.info(like).grid
+        if base.crs is None:
+            raise GridError(
+                f"The raster that the grid is like must have a CRS, got none in {like}."
+            )
+    elif crs is not None or resolution is not None:
+        base = _regular(base, crs, resolution)
+    if like is not None and extent is None:
+        whole = Window(0, 0, base.height, base.width)
+    else:
+        sides = np.array([p.extent(base) for p in plans])
+        least, most = sides.min(axis=0), sides.max(axis=0)
+        first, last = (least, most) if extent == "union" else (most, least)
+        top, left = round(float(first[0])), round(float(first[1]))
+        bottom, right = round(float(last[2])), round(float(last[3]))
+        if bottom <= top or right <= left:
+            raise GridError(
+                "Images must share ground, got "
+                + " and ".join(grid.describe(p.grid) for p in plans)
+                + "; check their places and CRS."
+            )
+        whole = Window(top, left, bottom - top, right - left)
+    box = grid.window_geobox(base, whole)
+    return box if bounds is None else grid.window_geobox(box, grid.window_of_bounds(box, bounds))
+
+
+class _Checks:
+    """Shift, radiometry and valid share, gathered window by window in any order."""
+
+    def __init__(
+        self, plans: Sequence[Plan], dates: Sequence[str], own: Sequence[str], box: GeoBox
+    ) -> None:
+        self._plans, self._dates, self._box = plans, dates, box
+        self._count = len(plans[0].names)
+        self._bands = [n.rpartition(":")[2] for n in own[: self._count]]
+        self._step = 4 if box.height * box.width > _SAMPLED else 1
+        self._kept: dict[tuple[int, int], tuple[list[int], NDArray[np.float64]]] = {}
+
+    def shifts(self) -> dict[str, dict[str, Any] | None]:
+        """The shift of each later date against the first."""
+        windows = registration.block_windows(self._box.height, self._box.width)
+        some = np.unique(np.linspace(0, self._count - 1, _SHIFT_BANDS).round().astype(int))
+        told: dict[tuple[int, Window], tuple[float, float] | None] = {}
+
+        def compare(readers: Sequence[imagery.Reader], window: Window) -> None:
+            values, masks = zip(*(r.read(window) for r in readers), strict=True)
+            first = values[0][some].astype(np.float64)
+            for k in range(1, len(readers)):
+                told[k, window] = registration.block_shift(
+                    first, values[k][some].astype(np.float64), masks[0] & masks[k]
+                )
+
+        _each(self._plans, self._box, [[w] for w in windows], compare)
+        found: dict[str, dict[str, Any] | None] = {}
+        for k, date in enumerate(self._dates[1:], start=1):
+            shift = registration.combine([told[k, w] for w in windows])
+            found[date] = None if shift is None else {
+                "columns": round(shift.columns, 3), "rows": round(shift.rows, 3),
+                "spread": round(shift.spread, 3), "agreement": round(shift.agreement, 3),
+                "blocks": shift.blocks, "tried": shift.tried, "sure": shift.sure,
+                "large": shift.large,
+            }  # fmt: skip
+        return found
+
+    def measure(
+        self,
+        parts: Sequence[NDArray[Any]],
+        masks: Sequence[NDArray[np.bool_]],
+        valid: NDArray[np.bool_],
+    ) -> tuple[list[int], NDArray[np.float64]]:
+        """Valid pixels of each date and of all; sums of each later date, band and moment."""
+        counts = [int(m.sum()) for m in masks] + [int(valid.sum())]
+        sums = np.zeros((len(parts) - 1, self._count, 7))
+        if len(parts) > 1:
+            every = (slice(None, None, self._step), slice(None, None, self._step))
+            inside = valid[every]
+            for band in range(self._count):
+                first = parts[0][(band, *every)][inside].astype(np.float64)
+                for k, part in enumerate(parts[1:]):
+                    second = part[(band, *every)][inside].astype(np.float64)
+                    sums[k, band] = (
+                        first.size, first.sum(), second.sum(), first @ first, second @ second,
+                        first @ second, ((second - first) ** 2).sum(),
+                    )  # fmt: skip
+        return counts, sums
+
+    def keep(self, window: Window, measured: tuple[list[int], NDArray[np.float64]]) -> None:
+        """Remember what one window gave."""
+        self._kept[window.row, window.column] = measured
+
+    def found(self) -> dict[str, Any]:
+        """Shares and radiometry over all windows, the same whatever their order was."""
+        windows = sorted(self._kept)
+        pixels = self._box.height * self._box.width
+        counts = np.sum([self._kept[w][0] for w in windows], axis=0)
+        shares = [float(f"{c / pixels:.6g}") for c in counts]
+        sums = np.zeros((len(self._plans) - 1, self._count, 7))
+        for w in windows:
+            sums += self._kept[w][1]
+        return {
+            "dates": list(self._dates),
+            "bands": list(self._bands),
+            "valid": dict(zip([*self._dates, "all"], shares, strict=True)),
+            "radiometry": {
+                date: dict(zip(self._bands, map(_radiometry, rows), strict=True))
+                for date, rows in zip(self._dates[1:], sums, strict=True)
+                if rows[0][0] > 1
+            },
+        }
+
+
+def _radiometry(sums: NDArray[np.float64]) -> dict[str, float]:
+    count, first, second, first2, second2, both, apart2 = (float(s) for s in sums)
+    mean1, mean2 = first / count, second / count
+    var1 = max(first2 / count - mean1**2, 0.0)
+    var2 = max(second2 / count - mean2**2, 0.0)
+    covariance = both / count - mean1 * mean2
+    spread = np.sqrt(var1 * var2)
+    values = {
+        "before": mean1, "after": mean2, "difference": mean2 - mean1,
+        "deviation": np.sqrt(max(apart2 / count - (mean2 - mean1) ** 2, 0.0)),
+        "correlation": covariance / spread if spread > 0 else 0.0,
+    }  # fmt: skip
+    return {k: float(f"{v:.6g}") for k, v in values.items()}
+
+
+def _each(
+    plans: Sequence[Plan],
+    box: GeoBox,
+    tasks: Sequence[Sequence[Window]],
+    job: Callable[[Sequence[imagery.Reader], Window], None],
+) -> None:
+    """Do a job at every window, on all cores; each thread has the files open for itself."""
+    waiting = iter(tasks)
+    cache = _cache(plans)
+    lock = threading.Lock()
+    stop = threading.Event()
+
+    def work() -> None:
+        try:
+            with ExitStack() as stack:
+                readers = [stack.enter_context(imagery.opened(p, box, cache=cache)) for p in plans]
+                while not stop.is_set():
+                    with lock:
+                        task = next(waiting, None)
+                    if task is None:
+                        return
+                    for window in task:
+                        if stop.is_set():
+                            return
+                        job(readers, window)
+        except BaseException:
+            stop.set()
+            raise
+
+    count = min(_threads(), len(tasks))
+    with ThreadPoolExecutor(count) as pool:
+        workers = [pool.submit(work) for _ in range(count)]
+        try:
+            for worker in workers:
+                worker.result()
+        finally:
+            stop.set()  # Ctrl-C reaches only this thread
+
+
+def _threads() -> int:
+    return min(os.cpu_count() or 1, _THREADS)
+
+
+def _tasks(plans: Sequence[Plan], box: GeoBox, kind: np.dtype[Any]) -> list[list[Window]]:
+    """Windows of the target, in runs that one thread goes through.
+
+    Where a file is stored in rows, a run is a whole row of low windows: its strips are then
+    decoded once, by one thread, and lie in GDAL's cache while the run goes on.
+    """
+    pixel = kind.itemsize * sum(len(p.names) for p in plans)
+    side = _WINDOW
+    while side > raster.DRAFT_ROWS and side * side * pixel > _WINDOW_BYTES:
+        side //= 2
+    if _stored_in_rows(plans):
+        most = raster.GDAL_CACHE // 2 // (_threads() * box.width * pixel)
+        rows = min(max(most // raster.DRAFT_ROWS, 1) * raster.DRAFT_ROWS, side)
+    else:
+        rows = side
+    runs = [
+        [
+            Window(row, column, min(rows, box.height - row), min(side, box.width - column))
+            for column in range(0, box.width, side)
+        ]
+        for row in range(0, box.height, rows)
+    ]
+    return runs if rows != side else [[w] for run in runs for w in run]
+
+
+def _stored_in_rows(plans: Sequence[Plan]) -> bool:
+    """Whether a file wider than a window is stored in strips of whole rows."""
+    layers = [layer for p in plans for layer in p.layers]
+    return any(_WINDOW < layer.info.width <= layer.info.block[1] for layer in layers)
+
+
+def _cache(plans: Sequence[Plan]) -> int:
+    return raster.GDAL_CACHE if _stored_in_rows(plans) else _CACHE
+
+
+def _regular(
+    base: GeoBox, crs: str | None, resolution: float | tuple[float, float] | None
+) -> GeoBox:
+    """One pixel of a north-up grid whose edges lie at whole multiples of the pixel size."""
+    from affine import Affine
+    from rasterio.crs import CRS
+    from rasterio.errors import RasterioError
+    from rasterio.warp import calculate_default_transform
+
+    target = base.crs if crs is None else imagery.crs_of(crs)
+    if resolution is None:
+        try:
+            found, _, _ = calculate_default_transform(
+                CRS.from_user_input(str(base.crs)), CRS.from_user_input(str(target)), base.width,
+                base.height, *base.boundingbox.bbox,
+            )  # fmt: skip
+        except RasterioError as error:
+            raise GridError(
+                f"The images must have a place on the CRS {crs}, got {grid.describe(base)} "
+                f"({error}); choose another CRS."
+            ) from error
+        resolution = float(found.a)
+    width, height = resolution if isinstance(resolution, tuple) else (resolution, resolution)
+    if not (width > 0 and height > 0):
+        raise ParameterError(f"The resolution must be above 0, got {resolution}.")
+    return grid.geobox(1, 1, Affine(width, 0.0, 0.0, 0.0, -height, 0.0), target)
+
+
+def _check_apart(out: Path, images: Sequence[Image]) -> None:
+    for file in (f for i in images for f in i.files):
+        if Path(out).exists() and Path(file).exists() and Path(out).samefile(file):
+            raise ParameterError(f"The composite must not overwrite an image, got {out} as both.")
+
+
+def _date_names(count: int, names: Sequence[str] | None) -> list[str]:
+    if names is None:
+        return list(DATES) if count == len(DATES) else [f"date{k}" for k in range(1, count + 1)]
+    if len(names) != count or len(set(names)) != count or any(":" in n or not n for n in names):
+        raise ParameterError(
+            f"Dates must have {count} different names without ':', got {', '.join(names)}."
+        )
+    return list(names)
+
+
+def _band_names(
+    plans: Sequence[Plan], dates: Sequence[str], names: Sequence[str] | None
+) -> list[str]:
+    count = len(plans[0].names)
+    for date, plan in zip(dates[1:], plans[1:], strict=True):
+        if len(plan.names) != count:
+            raise BandError(
+                f"Dates must have the same bands, got {count} {dates[0]} and {len(plan.names)} "
+                f"{date} ({', '.join(plans[0].names)}; {', '.join(plan.names)}); choose the "
+                "common ones (--select)."
+            )
     if names is not None and len(names) != count:
         raise BandError(f"Band names must number {count}, got {len(names)}: {', '.join(names)}.")
     found = []
-    for date, info in zip(DATES, infos, strict=False):
-        own = (
-            list(names)
-            if names is not None
-            else [b or f"b{k}" for k, b in enumerate(info.bands, start=1)]
-        )
-        found += own if len(infos) == 1 else [f"{date}:{b}" for b in own]
+    for date, plan in zip(dates, plans, strict=True):
+        own = list(names) if names is not None else list(plan.names)
+        found += own if len(plans) == 1 else [f"{date}:{b}" for b in own]
     return found
 
 
-def _common_nodata(infos: Sequence[raster.RasterInfo], dtype: str) -> float | None:
-    """The first nodata value that an image declares; else NaN for floats, 0 for masked integers."""
-    declared = [i.nodata for i in infos if i.nodata is not None]
-    if declared:
-        return declared[0]
-    if np.issubdtype(np.dtype(dtype), np.floating):
-        return float("nan")
-    return 0 if any(i.masked for i in infos) else None
+def _dtype(plans: Sequence[Plan], dtype: str | None) -> str:
+    if dtype is None:
+        return str(np.result_type(*(p.dtype for p in plans)))
+    allowed = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+    if dtype not in allowed:
+        raise ParameterError(f"The pixel type must be one of {', '.join(allowed)}, got '{dtype}'.")
+    return dtype
+
+
+def _nodata(
+    plans: Sequence[Plan], box: GeoBox, kind: np.dtype[Any], wanted: float | None
+) -> tuple[float | None, bool]:
+    """The composite's nodata value, and whether valid pixels give way to it.
+
+    They do where none states one, and values are interpolated anyway.
+    """
+    if wanted is not None:
+        if not imagery.fits(wanted, str(kind)):
+            raise ParameterError(f"The nodata value must fit {kind}, got {wanted:g}.")
+        return wanted, False
+    if np.issubdtype(kind, np.floating) and any(p.image.scaled for p in plans):
+        return float("nan"), False  # a file's value may be a scaled one
+    layers = [layer for p in plans for layer in p.layers]
+    for layer in layers:
+        if layer.invalid is not None and imagery.fits(layer.invalid, str(kind)):
+            return layer.invalid, False
+    if np.issubdtype(kind, np.floating):
+        return float("nan"), False
+    whole = all(
+        not layer.info.masked and layer.invalid is None and _covers(layer.info.grid, box)
+        for layer in layers
+    )
+    if whole and not any(p.quality for p in plans):
+        return None, False
+    return 0, any(imagery.reach(p, box) for p in plans)
+
+
+def _covers(box: GeoBox, target: GeoBox) -> bool:
+    at = grid.offset(box, target)
+    return (
+        at is not None
+        and at[0] <= 0
+        and at[1] <= 0
+        and at[0] + box.height >= target.height
+        and at[1] + box.width >= target.width
+    )
+
+
+def _cast(values: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
+    if values.dtype == kind or np.issubdtype(kind, np.floating):
+        return values.astype(kind, copy=False)
+    if np.issubdtype(values.dtype, np.floating):
+        values = np.nan_to_num(np.rint(values), nan=0.0)
+    if np.can_cast(values.dtype, kind):
+        return values.astype(kind)
+    limits = np.iinfo(kind)
+    clipped: NDArray[Any] = np.clip(values, limits.min, limits.max).astype(kind)
+    return clipped
+
+
+def _classes(images: Sequence[Image], plans: Sequence[Plan]) -> bool:
+    """Whether values are classes: a colour table gives them meaning, or they were never mixed."""
+    if all(i.resampling in ("nearest", "mode") for i in images):
+        return True
+    return all(layer.palette for p in plans for layer in p.layers)
+
+
+def _keep_scaling(target: Any, plans: Sequence[Plan]) -> None:
+    """What a stored value means, where it isn't applied."""
+    if any(p.image.scaled for p in plans):
+        return
+    scales = [s for p in plans for group in p.stack for s in group[0].scales]
+    offsets = [o for p in plans for group in p.stack for o in group[0].offsets]
+    if any(s != 1 for s in scales) or any(o != 0 for o in offsets):
+        target.scales, target.offsets = scales, offsets
+
+
+def _days(plans: Sequence[Plan], dates: Sequence[str]) -> dict[str, str]:
+    """The day of each date, where files tell."""
+    days = {d: str(p.taken) for d, p in zip(dates, plans, strict=True) if p.taken is not None}
+    if not days:
+        return {}
+    if len(plans) == 1:
+        return {"ACQUISITION_DATE": days[dates[0]]}
+    return {DATES_TAG: json.dumps(days)}
+
+
+def _as_parameters(image: Image) -> dict[str, Any]:
+    return {
+        "files": [str(f) if "://" in str(f) else Path(f).name for f in image.files],
+        "select": image.bands, "nodata": image.nodata,
+        "quality": [f"{r.coding}:{r.band}={','.join(r.classes)}" for r in image.quality],
+        "resampling": image.resampling, "assume_crs": image.assume_crs, "scaled": image.scaled,
+    }  # fmt: skip
+
+
+def _shares(checks: dict[str, Any]) -> str:
+    return ", ".join(f"{d} {checks['valid'][d]:.1%}" for d in [*checks["dates"], "all"])
+
+
+def _warn_of_clashes(count: int, nodata: float | None, *, invented: bool) -> None:
+    if not count:
+        return
+    if invented:
+        log.warning(
+            "%d valid pixels held 0 in a band, the composite's nodata value, and hold 1 there now; "
+            "choose another nodata value to keep them as they were (--out-nodata).", count,
+        )  # fmt: skip
+    else:
+        log.warning(
+            "%d valid pixels hold %g, the composite's nodata value, on one date, and are nodata "
+            "now; declare another nodata value in the images, or for the composite "
+            "(--out-nodata), to keep them.", count, nodata,
+        )  # fmt: skip

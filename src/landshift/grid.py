@@ -124,6 +124,80 @@ def same(first: GeoBox, second: GeoBox) -> bool:
     return True
 
 
+def offset(box: GeoBox, on: GeoBox) -> tuple[int, int] | None:
+    """Row and column of a grid's first pixel on another, where their pixels coincide.
+
+    Args:
+        box: The grid to place.
+        on: The grid that counts the rows and columns.
+
+    Returns:
+        Whole numbers, negative above or left of ``on``; None where CRS, pixel size or direction
+        differ, or pixels lie apart by more than a thousandth of one at any corner.
+    """
+    if box.crs != on.crs:
+        return None
+    column, row = ~on.affine @ (box.affine @ (0, 0))
+    if not (np.isfinite(row) and np.isfinite(column)):
+        return None
+    found = Window(round(row), round(column), box.height, box.width)
+    return (found.row, found.column) if same(window_geobox(on, found), box) else None
+
+
+def extent(box: GeoBox, on: GeoBox) -> tuple[float, float, float, float]:
+    """Where a grid lies on another: first row, first column, last row, last column (exclusive).
+
+    Its outline is followed in 21 points a side, so that a bent one is not cut.
+
+    Args:
+        box: The grid to place, in any CRS.
+        on: The grid that counts the rows and columns.
+
+    Raises:
+        GridError: One has a CRS and the other none, or no way leads from one CRS to the other.
+    """
+    steps = np.linspace(0.0, 1.0, 21)
+    side = np.zeros_like(steps)
+    columns = np.concatenate([steps, steps, side, side + 1]) * box.width
+    rows = np.concatenate([side, side + 1, steps, steps]) * box.height
+    x, y = _apply(box.affine, columns, rows)
+    if box.crs != on.crs:
+        x, y = _transformed(box, on, x, y)
+    columns, rows = _apply(~on.affine, np.asarray(x), np.asarray(y))
+    known = np.isfinite(rows) & np.isfinite(columns)
+    if not known.any():
+        raise GridError(
+            f"A grid must have a place on the target's CRS, got {describe(box)} for "
+            f"{describe(on)}; choose another CRS."
+        )
+    rows, columns = rows[known], columns[known]
+    return float(rows.min()), float(columns.min()), float(rows.max()), float(columns.max())
+
+
+def _apply(affine: Any, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
+
+
+def _transformed(box: GeoBox, on: GeoBox, x: Any, y: Any) -> tuple[Any, Any]:
+    from pyproj import Transformer
+    from pyproj.exceptions import ProjError
+
+    if box.crs is None or on.crs is None:
+        raise GridError(
+            f"Rasters must both have a CRS, got {describe(box)} and {describe(on)}; "
+            "state the missing one (--assume-crs)."
+        )
+    try:
+        way = Transformer.from_crs(box.crs.proj, on.crs.proj, always_xy=True)
+        found: tuple[Any, Any] = way.transform(x, y)
+    except ProjError as error:
+        raise GridError(
+            f"CRS must lie on one body and lead to each other, got {describe(box)} and "
+            f"{describe(on)} ({str(error).splitlines()[0]}); warp one by hand first."
+        ) from error
+    return found
+
+
 def window_of_bounds(box: GeoBox, bounds: tuple[float, float, float, float]) -> Window:
     """The window of whole pixels nearest to bounds (left, bottom, right, top) in the grid's CRS.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,11 +32,16 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from rasterio.io import DatasetReader, DatasetWriter
 
-BLOCK = 256
-"""Rows and columns of the blocks that our rasters are stored in."""
+BLOCK = 512
+"""Rows and columns of the blocks that our rasters are stored in; no overview is smaller."""
 
 GDAL_CACHE = 256 << 20
 """Bytes for GDAL's blocks, so that a row of them is read once and not for each window."""
+
+DRAFT_ROWS = 128
+"""Rows of blocks while a raster is made: low, so that strips of a wide one are written cheaply."""
+
+_OPENING = threading.Lock()  # Python's warning filters are one for all threads
 
 
 @dataclass(frozen=True)
@@ -73,21 +80,42 @@ class RasterInfo:
 
 
 @contextmanager
-def open_raster(path: Path | str) -> Iterator[DatasetReader]:
+def open_raster(path: Path | str, *, cache: int = GDAL_CACHE) -> Iterator[DatasetReader]:
     """Open a raster to read; what GDAL says when it can't becomes one clear line.
+
+    Args:
+        path: A path, or a name that GDAL knows how to open.
+        cache: Bytes for GDAL's blocks, of all open rasters together.
 
     Raises:
         RasterError: The file is missing, no raster, or damaged.
     """
     import rasterio
-    from rasterio.errors import RasterioError
 
     name = str(path)
     if "://" not in name and not name.startswith("/vsi") and not Path(path).exists():
         raise RasterError(f"The raster must exist, got {path}; check the path.")
-    try:
-        with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE), rasterio.open(path) as source:
+    with reading(path), rasterio.Env(GDAL_CACHEMAX=cache):
+        with _OPENING, warnings.catch_warnings():
+            from rasterio.errors import NotGeoreferencedWarning
+
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # those who need it, check
+            source = rasterio.open(path)
+        with source:
             yield source
+
+
+@contextmanager
+def reading(path: Path | str) -> Iterator[None]:
+    """What GDAL says when it can't read a raster, as one clear line.
+
+    Raises:
+        RasterError: The block ended in an error of GDAL's.
+    """
+    from rasterio.errors import RasterioError
+
+    try:
+        yield
     except LandshiftError:
         raise
     except RasterioError as error:
@@ -131,7 +159,12 @@ def info_of(source: DatasetReader) -> RasterInfo:
 
 
 def read(
-    source: DatasetReader, window: Window, bands: Sequence[int] | None = None
+    source: DatasetReader,
+    window: Window,
+    bands: Sequence[int] | None = None,
+    *,
+    nodata: float | None = None,
+    masked: bool = True,
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read a window, which may reach over the raster's edge.
 
@@ -139,6 +172,8 @@ def read(
         source: An open raster.
         window: Pixels to read; those outside the raster come as 0 and not valid.
         bands: Numbers of the bands, from 1; None for all.
+        nodata: Value that means 'no data' in place of what the file says; None: as it says.
+        masked: Whether to heed what the file says of its valid pixels (nodata, mask, alpha).
 
     Returns:
         The values, ``(band, row, column)`` in the file's pixel type, and a mask
@@ -151,7 +186,12 @@ def read(
     rows, columns = inside.shifted(-window.row, -window.column).slices
     at = _rasterio_window(inside)
     values[:, rows, columns] = source.read(numbers, window=at)
-    mask[rows, columns] = (source.read_masks(numbers, window=at) > 0).all(axis=0)
+    if nodata is not None or not masked:
+        mask[rows, columns] = True
+        if nodata is not None:
+            mask &= (values != nodata).all(axis=0)
+    else:
+        mask[rows, columns] = (source.read_masks(numbers, window=at) > 0).all(axis=0)
     if np.issubdtype(values.dtype, np.floating):
         mask &= np.isfinite(values).all(axis=0)
     return values, mask
@@ -231,8 +271,14 @@ def create(
     bands: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
     scheme: ClassScheme | None = None,
+    classes: bool = False,
+    cache: int = GDAL_CACHE,
 ) -> Iterator[DatasetWriter]:
-    """A new GeoTIFF, tiled and compressed, that appears under its name when it is whole.
+    """A new Cloud-Optimised GeoTIFF that appears under its name when it is whole.
+
+    What the block writes goes, in any order, to a temporary GeoTIFF; from it GDAL's COG driver
+    then makes the file with its overviews, so that the same pixels give the same bytes. Until
+    then the disk holds both.
 
     Args:
         path: Where it will lie.
@@ -243,6 +289,9 @@ def create(
         bands: A name for each band.
         tags: Tags of the file.
         scheme: Classes of a class raster: written as colour table, category names and tag.
+        classes: Whether values are classes though no scheme names them: overviews then hold the
+            most frequent value instead of the average.
+        cache: Bytes for GDAL's blocks, of all open rasters together.
 
     Raises:
         OutputError: The file can't be written.
@@ -250,12 +299,14 @@ def create(
     import rasterio
     from rasterio.errors import RasterioError
 
-    with ledger.whole_file(Path(path)) as part:
+    path = Path(path)
+    predictor = _predictor(dtype, scheme)
+    with ledger.whole_file(path) as part:
+        draft = part.with_name(f"{part.stem}.draft.tif")
         try:
-            with (
-                rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE),
-                rasterio.open(
-                    part,
+            with rasterio.Env(GDAL_CACHEMAX=cache):
+                with rasterio.open(
+                    draft,
                     "w",
                     driver="GTiff",
                     height=box.height,
@@ -267,31 +318,57 @@ def create(
                     transform=box.affine,
                     tiled=True,
                     blockxsize=BLOCK,
-                    blockysize=BLOCK,
-                    compress="deflate",
-                    zlevel=1,
-                    predictor=_predictor(dtype, scheme),
+                    blockysize=DRAFT_ROWS,
+                    compress="zstd",  # read once more, by us: fast matters, others' readers don't
+                    zstd_level=1,
+                    predictor=predictor,
                     num_threads="all_cpus",
                     bigtiff="if_safer",
                     interleave="pixel" if count > 1 else "band",
                     photometric="minisblack",  # else the fourth of four bytes is taken for alpha
-                ) as target,
-            ):
-                for number, name in enumerate(bands, start=1):
-                    target.set_band_description(number, name)
-                target.update_tags(**(tags or {}))
-                if scheme is not None:
-                    target.write_colormap(1, legend.colour_table(scheme))
-                    target.update_tags(**legend.as_tag(scheme))
-                yield target
+                ) as target:
+                    for number, name in enumerate(bands, start=1):
+                        target.set_band_description(number, name)
+                    target.update_tags(**(tags or {}))
+                    if scheme is not None:
+                        target.write_colormap(1, legend.colour_table(scheme))
+                        target.update_tags(**legend.as_tag(scheme))
+                    yield target
+                _optimise(draft, part, predictor, classes=classes or scheme is not None)
         except RasterioError as error:
             reason = str(error.__cause__ or error).splitlines()[0]
             raise OutputError(
                 f"The output must be writable, got '{reason}' at {path}; "
                 "make room or choose another folder."
             ) from error
+        finally:
+            for left in path.parent.glob(f"{part.stem}*"):
+                if left != part:
+                    left.unlink(missing_ok=True)
     if scheme is not None:
-        legend.write_category_names(Path(path), scheme)
+        legend.write_category_names(path, scheme)
+
+
+def _optimise(draft: Path, path: Path, predictor: int, *, classes: bool) -> None:
+    """Copy a GeoTIFF into a Cloud-Optimised one, with overviews down to one block."""
+    import rasterio
+    import rasterio.shutil
+
+    with rasterio.open(draft, num_threads="all_cpus") as source:
+        rasterio.shutil.copy(
+            source,
+            path,
+            driver="COG",
+            blocksize=BLOCK,
+            compress="deflate",  # what every GIS reads
+            level=1,
+            predictor={1: "NO", 2: "STANDARD", 3: "FLOATING_POINT"}[predictor],
+            overviews="AUTO",
+            overview_compress="deflate",
+            overview_resampling="MODE" if classes else "AVERAGE",
+            num_threads="all_cpus",
+            bigtiff="if_safer",
+        )
 
 
 def write(target: DatasetWriter, values: NDArray[Any], window: Window) -> None:

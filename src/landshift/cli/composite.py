@@ -7,22 +7,136 @@ from typing import Annotated
 
 import typer
 
+from landshift.errors import ParameterError
+
 
 def composite(
-    images: Annotated[list[Path], typer.Argument(help="Image before, image after (or one date).")],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            help="One argument a date, in order of time: a raster, URL or STAC Item (.json), or "
+            "several with commas between them (bands to stack, tiles to join)."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The composite to write.")],
+    select: Annotated[
+        str | None,
+        typer.Option(
+            help="Bands to take from each date: names or numbers, as in 'red,nir' or 4,3."
+        ),
+    ] = None,
     bands: Annotated[
-        str | None, typer.Option(help="Band names of a date, as in 'red,green,blue'.")
+        str | None, typer.Option(help="New names of a date's bands, as in 'red,green,blue'.")
+    ] = None,
+    names: Annotated[
+        str | None, typer.Option(help="Names of the dates, as in 'y1990,y2000,y2010'.")
+    ] = None,
+    like: Annotated[
+        str | None, typer.Option(help="Take the grid of this raster [default: the first file's].")
+    ] = None,
+    crs: Annotated[str | None, typer.Option(help="CRS of the composite, as EPSG:32618.")] = None,
+    resolution: Annotated[
+        str | None, typer.Option(help="Pixel size in CRS units: 10, or width,height.")
+    ] = None,
+    extent: Annotated[
+        str | None,
+        typer.Option(help="intersection or union of the dates [default: intersection; --like's]."),
     ] = None,
     bounds: Annotated[
         tuple[float, float, float, float] | None,
-        typer.Option(help="Left bottom right top, in the images' CRS."),
+        typer.Option(help="Left bottom right top, in the composite's CRS."),
+    ] = None,
+    resampling: Annotated[
+        str | None,
+        typer.Option(
+            help="nearest, bilinear, cubic, average, mode, ...; one, or one a date with commas "
+            "[default: bilinear; nearest for colour tables]."
+        ),
+    ] = None,
+    nodata: Annotated[
+        str | None,
+        typer.Option(help="Value that is no data in the images; one, or one a date, '-' as filed."),
+    ] = None,
+    mask_qa: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Hide classes of a quality band: fmask, qa_pixel, scl or hls_fmask, then "
+            "[:BAND]=CLASS,CLASS, as fmask:8=cloud,shadow. Can be repeated."
+        ),
+    ] = None,
+    assume_crs: Annotated[str | None, typer.Option(help="CRS of images that state none.")] = None,
+    scaled: Annotated[
+        bool, typer.Option("--scaled", help="Apply scale and offset (values become floats).")
+    ] = False,
+    dtype: Annotated[
+        str | None, typer.Option(help="Pixel type of the composite [default: the images'].")
+    ] = None,
+    out_nodata: Annotated[
+        float | None, typer.Option(help="Value that is no data in the composite.")
     ] = None,
 ) -> None:
-    """Stack the images of two dates into one GeoTIFF, its bands named by date."""
+    """Stack the images of one or more dates on one grid into a Cloud-Optimised GeoTIFF."""
     from landshift import composite as stage
+    from landshift import quality
     from landshift.cli import show
+    from landshift.image import Image
 
-    names = None if bands is None else [b.strip() for b in bands.split(",")]
+    count = len(images)
+    ways = _each_date(resampling, count, "resampling")
+    missing = _each_date(nodata, count, "nodata")
+    dates = [
+        Image(
+            files=_files(text),
+            bands=None if select is None else tuple(_list(select)),
+            nodata=None if missing[k] in (None, "-") else _number(missing[k], "nodata"),
+            quality=tuple(quality.rule(text) for text in mask_qa or ()),
+            resampling=ways[k],
+            assume_crs=assume_crs,
+            scaled=scaled,
+        )
+        for k, text in enumerate(images)
+    ]
     with show.progress("composite") as on_block:
-        typer.echo(stage.composite(images, out, bands=names, bounds=bounds, on_block=on_block))
+        path = stage.composite(
+            dates, out, bands=None if bands is None else _list(bands),
+            names=None if names is None else _list(names), like=like, crs=crs,
+            resolution=_resolution(resolution), extent=extent, bounds=bounds, nodata=out_nodata,
+            dtype=dtype, on_block=on_block,
+        )  # fmt: skip
+    for line in stage.describe(stage.checks_of(path)):
+        typer.echo(line, err=True)
+    typer.echo(path)
+
+
+def _files(text: str) -> tuple[str, ...]:
+    """The files of one date; a comma in a file's own name is left alone."""
+    return (text,) if Path(text).exists() else tuple(_list(text))
+
+
+def _list(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _each_date(text: str | None, count: int, option: str) -> list[str | None]:
+    if text is None:
+        return [None] * count
+    found = _list(text)
+    if len(found) not in (1, count):
+        raise ParameterError(f"--{option} must hold one value or {count}, one a date, got {text}.")
+    return [*(found if len(found) == count else found * count)]
+
+
+def _resolution(text: str | None) -> float | tuple[float, float] | None:
+    if text is None:
+        return None
+    found = [_number(part, "resolution") for part in _list(text)]
+    if len(found) not in (1, 2):
+        raise ParameterError(f"--resolution must hold one size, or width,height, got {text}.")
+    return found[0] if len(found) == 1 else (found[0], found[1])
+
+
+def _number(text: str | None, option: str) -> float:
+    try:
+        return float(text or "")
+    except ValueError as error:
+        raise ParameterError(f"--{option} must be a number, got '{text}'.") from error

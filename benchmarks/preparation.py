@@ -1,0 +1,177 @@
+"""How fast data preparation is, beside gdalwarp and a plain rasterio loop, and its peak memory.
+
+    python benchmarks/preparation.py [--sizes 2000 6000 20000] [--folder FOLDER] [STAGE ...]
+
+Each job runs in a process of its own, whose peak memory the system tells. Inputs of any size are
+VRTs that repeat one small scene, so that the disk holds outputs only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.transform import from_origin
+from rasterio.windows import Window
+from scipy import ndimage
+
+TILE = 2000
+WHERE = from_origin(500_000, 4_000_000, 10, 10)
+
+
+def scene(path: Path, count: int, seed: int) -> Path:
+    """A tiled scene of 2000 x 2000 pixels, uint16, with the grain of a real one."""
+    random = np.random.default_rng(seed)
+    ground = ndimage.gaussian_filter(random.normal(size=(TILE, TILE)), 3) * 4000
+    bands = [ground * (1 + k / 10) + random.normal(0, 15, ground.shape) for k in range(count)]
+    values = (np.stack(bands) + 3000).clip(1, 9000).astype(np.uint16)
+    with rasterio.open(
+        path, "w", driver="GTiff", count=count, height=TILE, width=TILE, dtype="uint16",
+        crs="EPSG:32618", transform=WHERE, tiled=True, blockxsize=512, blockysize=512,
+        compress="deflate", predictor=2, zlevel=1, photometric="minisblack", nodata=0,
+    ) as target:  # fmt: skip
+        target.write(values)
+    return path
+
+
+def repeated(scene: Path, size: int, shift: float) -> Path:
+    """A VRT of size x size pixels that repeats the scene, ``shift`` pixels to the right."""
+    with rasterio.open(scene) as source:
+        count, wkt = source.count, source.crs.to_wkt().replace('"', "&quot;")
+    steps = range(0, size, TILE)
+    bands = []
+    for band in range(1, count + 1):
+        parts = "".join(
+            f"<SimpleSource><SourceFilename relativeToVRT='1'>{scene.name}</SourceFilename>"
+            f"<SourceBand>{band}</SourceBand>"
+            f"<SourceProperties RasterXSize='{TILE}' RasterYSize='{TILE}' DataType='UInt16' "
+            "BlockXSize='512' BlockYSize='512'/>"
+            f"<SrcRect xOff='0' yOff='0' xSize='{TILE}' ySize='{TILE}'/>"
+            f"<DstRect xOff='{x}' yOff='{y}' xSize='{TILE}' ySize='{TILE}'/></SimpleSource>"
+            for y in steps
+            for x in steps
+        )
+        bands.append(
+            f"<VRTRasterBand dataType='UInt16' band='{band}' blockXSize='512' blockYSize='512'>"
+            f"<NoDataValue>0</NoDataValue>{parts}</VRTRasterBand>"
+        )
+    path = scene.with_name(f"{scene.stem}_{size}.vrt")
+    path.write_text(
+        f"<VRTDataset rasterXSize='{size}' rasterYSize='{size}'><SRS>{wkt}</SRS><GeoTransform>"
+        f"{WHERE.c + shift * 10}, 10, 0, {WHERE.f}, 0, -10</GeoTransform>{''.join(bands)}"
+        "</VRTDataset>"
+    )
+    return path
+
+
+def measured(command: list[str]) -> tuple[float, float]:
+    """Seconds and peak MiB of a process."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    said = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(said.decode())
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def landshift(stage: str, *arguments: str | Path) -> list[str]:
+    """A landshift command in this interpreter."""
+    run = "from landshift.cli import main; main()"
+    return [sys.executable, "-c", run, stage, *map(str, arguments)]
+
+
+def plain_loop(before: Path, after: Path, out: Path) -> None:
+    """What one would write by hand: block by block, two aligned images into a tiled GeoTIFF."""
+    with rasterio.open(before) as first, rasterio.open(after) as second:
+        profile = first.profile | {
+            "driver": "GTiff", "count": first.count + second.count, "tiled": True,
+            "blockxsize": 512, "blockysize": 512, "compress": "deflate", "predictor": 2,
+            "zlevel": 1, "interleave": "pixel", "photometric": "minisblack", "bigtiff": "if_safer",
+        }  # fmt: skip
+        with rasterio.open(out, "w", **profile) as target:
+            for row in range(0, first.height, 512):
+                for column in range(0, first.width, 512):
+                    height, width = min(512, first.height - row), min(512, first.width - column)
+                    window = Window(column, row, width, height)
+                    stacked = np.concatenate([s.read(window=window) for s in (first, second)])
+                    stacked[:, (stacked == 0).any(axis=0)] = 0
+                    target.write(stacked, window=window)
+
+
+def composite(folder: Path, sizes: list[int]) -> None:
+    """Peak memory at each size, warped and copied; speed beside gdalwarp and a plain loop."""
+    before = scene(folder / "before.tif", 1, seed=0)
+    after = scene(folder / "after.tif", 1, seed=1)
+    out = folder / "composite.tif"
+    peaks = []
+    for size in sizes:
+        images = repeated(before, size, 0), repeated(after, size, 0.4)
+        seconds, peak = measured(landshift("composite", *images, "-o", out))
+        peaks.append(peak)
+        print(
+            f"composite, 2 dates of {size}^2 uint16, one warped: {seconds:.1f} s, "
+            f"{size * size * 2 / seconds / 1e6:.1f} million values/s, peak {peak:.0f} MiB",
+            flush=True,
+        )
+        out.unlink()
+    print(f"peak memory, {sizes[-1]}^2 to {sizes[0]}^2: {peaks[-1] / peaks[0]:.2f}")
+
+    size, count = 4000, 4
+    before = scene(folder / "before4.tif", count, seed=0)
+    after = scene(folder / "after4.tif", count, seed=1)
+    aligned = repeated(before, size, 0), repeated(after, size, 0)
+    ours, _ = measured(landshift("composite", *aligned, "-o", out))
+    script = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); "
+    script += "from pathlib import Path; from preparation import plain_loop; "
+    script += "plain_loop(*map(Path, sys.argv[1:]))"
+    loop = folder / "loop.tif"
+    theirs, _ = measured([sys.executable, "-c", script, *map(str, aligned), str(loop)])
+    print(
+        f"copied, 2 x {count} bands of {size}^2: {ours:.1f} s with checks and overviews, plain "
+        f"rasterio loop without {theirs:.1f} s: {theirs / ours:.2f} times its speed"
+    )
+    if shutil.which("gdalwarp") is None:
+        print("gdalwarp isn't installed (apt install gdal-bin)")
+        return
+    moved = repeated(after, size, 0.4)
+    ours, peak = measured(landshift("composite", moved, "--like", aligned[0], "-o", out))
+    warp = [
+        "gdalwarp", "-q", "-overwrite", "-r", "bilinear", "-multi", "-wo", "NUM_THREADS=ALL_CPUS",
+        "-of", "COG", "-co", "COMPRESS=DEFLATE", "-co", "LEVEL=1", "-co", "PREDICTOR=YES",
+        "-co", "NUM_THREADS=ALL_CPUS", "-te", str(WHERE.c), str(WHERE.f - size * 10),
+        str(WHERE.c + size * 10), str(WHERE.f), "-tr", "10", "10", str(moved), str(loop),
+    ]  # fmt: skip
+    theirs, other = measured(warp)
+    print(
+        f"warped to a COG, {count} bands of {size}^2: {ours:.1f} s (peak {peak:.0f} MiB), gdalwarp "
+        f"{theirs:.1f} s (peak {other:.0f} MiB): {theirs / ours:.2f} times its speed"
+    )
+
+
+STAGES = {"composite": composite}
+
+
+def main() -> None:
+    """Run the stages asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("stages", nargs="*", default=list(STAGES), metavar="STAGE")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[2000, 6000, 20000])
+    parser.add_argument("--folder", type=Path, help="where inputs and outputs lie for a while")
+    options = parser.parse_args()
+    for stage in options.stages:
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            STAGES[stage](Path(folder), options.sizes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,654 @@
+"""The files of one date as one image: stacked, mosaicked, masked and placed on any grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import grid, quality, raster, stac
+from landshift.errors import BandError, GridError, ParameterError
+from landshift.grid import Window
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+    from rasterio.io import DatasetReader
+
+RESAMPLING: dict[str, float] = {
+    "nearest": 0.5, "bilinear": 1, "cubic": 2, "cubic_spline": 2, "lanczos": 3, "average": 1,
+    "mode": 1, "max": 1, "min": 1, "med": 1,
+}  # fmt: skip
+"""Ways to resample, as GDAL names them, and how many pixels away the values they take lie."""
+
+_OVERLAP = 0.5  # share of the smaller of two unnamed files above which they are bands, not tiles
+
+
+@dataclass(frozen=True)
+class Image:
+    """What one date is made of.
+
+    Files with the same named bands, or unnamed ones that lie side by side, are tiles of a mosaic
+    (the first file lies on top); others are bands of a stack.
+
+    Attributes:
+        files: Rasters (paths, VRT, http(s) URLs) or STAC Items (.json).
+        bands: Bands to take, in this order: names, or numbers from 1; None: all but alpha bands
+            and quality bands.
+        nodata: Value that means 'no data' in place of what the files say.
+        quality: What quality bands hide.
+        resampling: A name in `RESAMPLING`; None: nearest for files with a colour table, else
+            bilinear.
+        assume_crs: CRS of files that state none.
+        scaled: Whether scale and offset of the files are applied (values are float32 then).
+    """
+
+    files: tuple[Path | str, ...]
+    bands: tuple[str | int, ...] | None = None
+    nodata: float | None = None
+    quality: tuple[quality.Rule, ...] = ()
+    resampling: str | None = None
+    assume_crs: str | None = None
+    scaled: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.files:
+            raise ParameterError("An image must have a file, got none.")
+        if self.resampling is not None and self.resampling not in RESAMPLING:
+            raise ParameterError(
+                f"The resampling must be one of {', '.join(RESAMPLING)}, got '{self.resampling}'."
+            )
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Bands of one file.
+
+    Attributes:
+        path: The file, as GDAL opens it.
+        info: What it is; its grid has a CRS and a place on the ground.
+        numbers: Numbers of the bands, from 1.
+        names: A name for each.
+        nodata: Value that means 'no data' instead of what the file says, or None.
+        masked: Whether the file's own nodata, mask or alpha is heeded.
+        alpha: Number of the alpha band that is heeded, or None.
+        palette: Whether a colour table gives the values a meaning.
+        scales: Factor of each band.
+        offsets: What is added to each band after that.
+        derived: Whether the grid comes from ground control points or RPCs.
+    """
+
+    path: str
+    info: raster.RasterInfo
+    numbers: tuple[int, ...]
+    names: tuple[str, ...]
+    nodata: float | None
+    masked: bool
+    alpha: int | None
+    palette: bool
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    derived: bool
+
+    def pick(self, places: Sequence[int]) -> Layer:
+        """Some of its bands, by place in `numbers`."""
+        return replace(
+            self,
+            numbers=tuple(self.numbers[k] for k in places),
+            names=tuple(self.names[k] for k in places),
+            scales=tuple(self.scales[k] for k in places),
+            offsets=tuple(self.offsets[k] for k in places),
+        )
+
+    @property
+    def invalid(self) -> float | None:
+        """The value that means 'no data', from the option or the file."""
+        return self.info.nodata if self.nodata is None and self.masked else self.nodata
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An image whose files were looked at.
+
+    Attributes:
+        image: What it was made from.
+        stack: Groups of bands; each is a mosaic of layers with the same bands, the first on top.
+        quality: Each rule and the mosaic of its one band.
+        names: Names of the bands, group after group.
+        taken: Date of the image, if its files tell.
+    """
+
+    image: Image
+    stack: tuple[tuple[Layer, ...], ...]
+    quality: tuple[tuple[quality.Rule, tuple[Layer, ...]], ...]
+    names: tuple[str, ...]
+    taken: date | None
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Every layer with bands of the image."""
+        return [layer for group in self.stack for layer in group]
+
+    @property
+    def grid(self) -> GeoBox:
+        """Grid of the first file."""
+        return self.stack[0][0].info.grid
+
+    @property
+    def dtype(self) -> str:
+        """Pixel type that holds every band."""
+        if self.image.scaled:
+            return "float32"
+        return str(np.result_type(*(layer.info.dtype for layer in self.layers)))
+
+    def extent(self, on: GeoBox) -> tuple[float, float, float, float]:
+        """The part of a grid that every band covers: first row and column, last row and column."""
+        sides = []
+        for group in self.stack:
+            places = np.array([grid.extent(layer.info.grid, on) for layer in group])
+            sides.append([*places[:, :2].min(axis=0), *places[:, 2:].max(axis=0)])
+        found = np.array(sides)
+        first, last = found[:, :2].max(axis=0), found[:, 2:].min(axis=0)
+        return float(first[0]), float(first[1]), float(last[0]), float(last[1])
+
+
+def plan(image: Image) -> Plan:
+    """Look at an image's files and settle which bands come from where.
+
+    Raises:
+        RasterError: A file can't be read.
+        GridError: A file has no CRS or no place on the ground.
+        BandError: A band is missing, or its name not unique.
+        ParameterError: See `Image`.
+    """
+    layers: list[Layer] = []
+    dates: list[date] = []
+    for file in image.files:
+        found, taken = _layers(image, file)
+        layers += found
+        dates += [taken] if taken is not None else []
+    groups = _groups(_named(layers))
+    every = [(group, k) for group in groups for k in range(len(group[0].names))]
+    names = [group[0].names[k] for group, k in every]
+    rules = []
+    hidden: set[int] = set()
+    for rule in image.quality:
+        at = _find(rule.band, names, image)
+        group, k = every[at]
+        rules.append((rule, tuple(layer.pick([k]) for layer in group)))
+        hidden.add(at)
+    chosen = (
+        [_find(b, names, image) for b in image.bands]
+        if image.bands is not None
+        else [k for k in range(len(names)) if k not in hidden]
+    )
+    if not chosen:
+        raise BandError(
+            f"An image must have a band beside its quality bands, got {', '.join(names)} in "
+            f"{image.files[0]}."
+        )
+    return Plan(
+        image=image, stack=_stack([every[k] for k in chosen]), quality=tuple(rules),
+        names=tuple(names[k] for k in chosen), taken=min(dates, default=None),
+    )  # fmt: skip
+
+
+@contextmanager
+def opened(found: Plan, target: GeoBox, *, cache: int = raster.GDAL_CACHE) -> Iterator[Reader]:
+    """An image open to be read on a grid; for one thread.
+
+    Args:
+        found: The image.
+        target: The grid.
+        cache: Bytes for GDAL's blocks, of all open rasters together.
+
+    Raises:
+        RasterError: A file can't be read.
+    """
+    with ExitStack() as stack:
+        yield Reader(found, target, stack, cache)
+
+
+class Reader:
+    """An open image, read by windows of a target grid."""
+
+    def __init__(self, found: Plan, target: GeoBox, stack: ExitStack, cache: int) -> None:
+        self._cache = cache
+        self._plan = found
+        self._target = target
+        self._stack = stack
+        self._files: dict[str, DatasetReader] = {}
+        self._placed = {
+            layer: _Placed(layer, self._open(layer), target, found.image.resampling, stack)
+            for layer in found.layers
+        }
+        self._quality = [
+            (
+                rule,
+                [_Placed(one, self._open(one), target, "nearest", stack) for one in mosaic],
+                reach(found, target),
+            )
+            for rule, mosaic in found.quality
+        ]
+
+    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Values ``(band, row, column)`` and the mask ``(row, column)``, True where valid.
+
+        Args:
+            window: Pixels of the target grid.
+        """
+        parts = []
+        mask = np.ones((window.height, window.width), np.bool_)
+        for group in self._plan.stack:
+            values, valid = _mosaic([self._placed[layer] for layer in group], window)
+            if self._plan.image.scaled:
+                scales, offsets = (
+                    np.array(v, np.float32)[:, np.newaxis, np.newaxis]
+                    for v in (group[0].scales, group[0].offsets)
+                )
+                values = values.astype(np.float32) * scales + offsets
+            parts.append(values)
+            mask &= valid
+        for rule, mosaic, reach in self._quality:
+            wide = window.grown(reach)
+            values, covered = _mosaic(mosaic, wide)
+            clear = quality.valid(values[0], rule.coding, rule.classes) & covered
+            if reach:
+                from scipy import ndimage
+
+                # what lies off the quality band hides itself, not its neighbours
+                spread = ndimage.binary_dilation(~clear & covered, iterations=reach)
+                clear &= ~spread
+                clear = clear[reach:-reach, reach:-reach]
+            mask &= clear
+        dtype = self._plan.dtype
+        return np.concatenate([p.astype(dtype, copy=False) for p in parts]), mask
+
+    def _open(self, layer: Layer) -> DatasetReader:
+        if layer.path not in self._files:
+            source = self._stack.enter_context(raster.open_raster(layer.path, cache=self._cache))
+            if layer.derived:
+                source = self._stack.enter_context(_straightened(source))
+            self._files[layer.path] = source
+        return self._files[layer.path]
+
+
+class _Placed:
+    """A layer on the target grid: copied where pixels coincide, else warped on the fly."""
+
+    def __init__(
+        self, layer: Layer, source: DatasetReader, target: GeoBox, how: str | None, stack: ExitStack
+    ) -> None:
+        self.layer = layer
+        self._source = source
+        self._offset = grid.offset(layer.info.grid, target)
+        self._warped = None
+        top, left, bottom, right = grid.extent(layer.info.grid, target)
+        self._rows, self._columns = (top, bottom), (left, right)
+        if self._offset is None:
+            self._warped = stack.enter_context(_warped(layer, source, target, how))
+
+    def overlaps(self, window: Window) -> bool:
+        """Whether the layer's outline touches the window, with two pixels to spare."""
+        return (
+            window.row - 2 < self._rows[1]
+            and self._rows[0] < window.row + window.height + 2
+            and window.column - 2 < self._columns[1]
+            and self._columns[0] < window.column + window.width + 2
+        )
+
+    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
+        """Values and mask; None where the layer has no pixel in the window."""
+        if not self.overlaps(window):
+            return None
+        layer = self.layer
+        with raster.reading(layer.path):
+            if self._warped is not None:
+                return self._read_warped(self._warped, window)
+            rows, columns = self._offset or (0, 0)
+            at = window.shifted(-rows, -columns)
+            try:
+                at.clipped(layer.info.height, layer.info.width)
+            except GridError:
+                return None
+            return raster.read(
+                self._source, at, layer.numbers, nodata=layer.nodata, masked=layer.masked
+            )
+
+    def _read_warped(
+        self, warped: Any, window: Window
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
+        layer = self.layer
+        try:
+            inside = window.clipped(warped.height, warped.width)
+        except GridError:
+            return None
+        if layer.invalid is not None:
+            values, mask = raster.read(warped, window, layer.numbers)
+        else:
+            witness = layer.alpha or warped.count  # the alpha band, ours where the file has none
+            both, _ = raster.read(warped, window, [*layer.numbers, witness], masked=False)
+            values, mask = both[:-1], both[-1] > 0
+            if np.issubdtype(values.dtype, np.floating):
+                mask &= np.isfinite(values).all(axis=0)
+        if inside != window:
+            rows, columns = inside.shifted(-window.row, -window.column).slices
+            outside = np.ones_like(mask)
+            outside[rows, columns] = False
+            mask &= ~outside
+        return values, mask
+
+
+def _mosaic(layers: Sequence[_Placed], window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """The first layer's valid pixels, then the next one's in what is left."""
+    count = len(layers[0].layer.numbers)
+    dtype = np.result_type(*(placed.layer.info.dtype for placed in layers))
+    values: NDArray[Any] = np.zeros((count, window.height, window.width), dtype)
+    mask = np.zeros((window.height, window.width), np.bool_)
+    for number, placed in enumerate(layers):
+        found = placed.read(window)
+        if found is None:
+            continue
+        if number == 0 or not mask.any():
+            values, mask = found[0].astype(dtype, copy=False), found[1]
+        else:
+            new = found[1] & ~mask
+            values[:, new] = found[0][:, new]
+            mask |= new
+        if mask.all():
+            break
+    return values, mask
+
+
+@contextmanager
+def _warped(layer: Layer, source: DatasetReader, target: GeoBox, how: str | None) -> Iterator[Any]:
+    from rasterio.crs import CRS
+    from rasterio.enums import Resampling
+    from rasterio.errors import RasterioError
+    from rasterio.vrt import WarpedVRT
+
+    if how is None:
+        how = "nearest" if layer.palette else "bilinear"
+    invalid = layer.invalid
+    if invalid is None and layer.alpha is None and np.issubdtype(layer.info.dtype, np.floating):
+        invalid = None if layer.info.masked else float("nan")
+    options: dict[str, Any] = (
+        {"add_alpha": layer.alpha is None}
+        if invalid is None
+        # each band's own nodata, as where it is copied: a pixel is valid where all bands are
+        else {"src_nodata": invalid, "nodata": invalid, "UNIFIED_SRC_NODATA": "NO"}
+    )
+    try:
+        with WarpedVRT(
+            source,
+            src_crs=CRS.from_user_input(str(layer.info.grid.crs)),
+            crs=CRS.from_user_input(str(target.crs)),
+            transform=target.affine,
+            height=target.height,
+            width=target.width,
+            resampling=Resampling[how],
+            **options,
+        ) as warped:
+            yield warped
+    except RasterioError as error:
+        raise GridError(
+            f"An image must have a place on the target grid, got {grid.describe(layer.info.grid)} "
+            f"for {grid.describe(target)} ({str(error.__cause__ or error).splitlines()[0]}) in "
+            f"{layer.path}; warp it by hand first (gdalwarp)."
+        ) from error
+
+
+@contextmanager
+def _straightened(source: DatasetReader) -> Iterator[Any]:
+    """A raster placed by ground control points or RPCs, on the north-up grid that GDAL gives it."""
+    from rasterio.enums import Resampling
+    from rasterio.vrt import WarpedVRT
+
+    options: dict[str, Any] = {"add_alpha": True} if source.nodata is None else {}
+    crs = source.gcps[1] if source.gcps[0] else "EPSG:4326"  # RPCs lead to WGS 84
+    with WarpedVRT(source, crs=crs, resampling=Resampling.bilinear, **options) as straight:
+        yield straight
+
+
+def _layers(image: Image, file: Path | str) -> tuple[list[Layer], date | None]:
+    """What a file or STAC Item brings, and its date."""
+    name = str(file)
+    if not name.lower().endswith((".json", ".geojson")):
+        layer = _look(image, _gdal_name(name))
+        return [layer], layer.info.taken
+    wanted = None if image.bands is None else [str(b) for b in image.bands]
+    files, taken = stac.band_files(file, wanted, [rule.band for rule in image.quality])
+    found = []
+    for part in files:
+        layer = _look(image, _gdal_name(part.href))
+        if max(part.numbers) > len(layer.info.bands):
+            raise BandError(
+                f"A STAC asset must have band {max(part.numbers)} ({part.names[0]}), got "
+                f"{len(layer.info.bands)} in {layer.path}."
+            )
+        stated = layer.info.nodata is None and image.nodata is None
+        own = any(s != 1 for s in layer.scales) or any(o != 0 for o in layer.offsets)
+        found.append(
+            replace(
+                layer,
+                numbers=part.numbers,
+                names=part.names,
+                nodata=part.nodata if stated and not layer.info.masked else layer.nodata,
+                scales=tuple(layer.scales[0] if own else s for s in part.scales),
+                offsets=tuple(layer.offsets[0] if own else o for o in part.offsets),
+            )
+        )
+    return found, taken
+
+
+def _gdal_name(name: str) -> str:
+    """URLs as GDAL reads them, by ranges."""
+    if name.startswith(("http://", "https://")):
+        return f"/vsicurl/{name}"
+    return f"/vsis3/{name[5:]}" if name.startswith("s3://") else name
+
+
+def _look(image: Image, path: str) -> Layer:
+    from rasterio.enums import ColorInterp
+
+    with raster.open_raster(path) as source, ExitStack() as stack:
+        derived = source.transform.is_identity and bool(source.gcps[0] or source.rpcs)
+        if derived and source.gcps[0] and source.crs is not None:
+            raise GridError(
+                f"Ground control points must come without another CRS, got {source.crs} beside "
+                f"them in {path}; warp it first (gdalwarp -tps)."
+            )
+        if source.transform.is_identity and not derived:
+            raise GridError(
+                f"An image must have a place on the ground, got no georeference in {path}; "
+                "georeference it first (gdal_translate -a_ullr -a_srs, or QGIS' georeferencer)."
+            )
+        placed = stack.enter_context(_straightened(source)) if derived else source
+        info = raster.info_of(placed)
+        box = info.grid
+        if box.crs is None:
+            if image.assume_crs is None:
+                raise GridError(
+                    f"An image must have a CRS, got none in {path}; "
+                    "state it (--assume-crs EPSG:...)."
+                )
+            box = grid.geobox(box.height, box.width, box.affine, crs_of(image.assume_crs))
+        alpha = next(
+            (k for k, c in enumerate(placed.colorinterp, 1) if c == ColorInterp.alpha), None
+        )
+        explicit = image.bands is not None and str(alpha) in map(str, image.bands)
+        if explicit:
+            alpha = None  # a fourth band that a program took for alpha
+        numbers = [k for k in placed.indexes if k != alpha]
+        if image.nodata is not None:
+            _check_fits(image.nodata, info.dtype, path)
+        own = info.nodata
+        if own is not None and not fits(own, info.dtype):
+            own = None
+        info = replace(info, path=Path(path), grid=box, nodata=own)
+        table = source.colormap(1) if source.colorinterp[0] == ColorInterp.palette else {}
+        grey = all(r == g == b for r, g, b, _ in table.values())
+        return Layer(
+            path=path, info=info, numbers=tuple(numbers),
+            names=tuple(info.bands[k - 1] for k in numbers), nodata=image.nodata,
+            masked=not explicit,
+            alpha=alpha if image.nodata is None else None, palette=bool(table) and not grey,
+            scales=tuple(source.scales[k - 1] for k in numbers),
+            offsets=tuple(source.offsets[k - 1] for k in numbers), derived=derived,
+        )  # fmt: skip
+
+
+def crs_of(text: str) -> Any:
+    """The CRS that a text names.
+
+    Raises:
+        ParameterError: PROJ knows none.
+    """
+    from odc.geo import CRS
+    from pyproj.exceptions import CRSError
+
+    try:
+        return CRS(text)
+    except (CRSError, ValueError) as error:
+        raise ParameterError(
+            f"A CRS must be a code or WKT that PROJ knows, got '{text}'; an example is EPSG:32618."
+        ) from error
+
+
+def _named(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers with a name for every band: its own, of its file, or its number."""
+    stems = [Path(layer.path).stem for layer in layers]
+    short = _without_common(stems)
+    found = []
+    for layer, stem, brief in zip(layers, stems, short, strict=True):
+        single = len(layer.numbers) == 1 and len(layers) > 1
+        if single and layer.names[0] in ("", stem):
+            names: tuple[str, ...] = (brief,)
+        else:
+            names = tuple(n or f"b{k}" for k, n in enumerate(layer.names, start=1))
+        found.append(replace(layer, names=names))
+    return found
+
+
+def _without_common(stems: Sequence[str]) -> list[str]:
+    """File names without the words that all start with, as in LE07_..._B1, LE07_..._B2."""
+    if len(set(stems)) < 2:
+        return list(stems)
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*stems, strict=False))
+    shared = "".join(letters[0] for letters in alike)
+    cut = max(shared.rfind(c) for c in "_-. ") + 1
+    return [s[cut:] or s for s in stems]
+
+
+def _groups(layers: Sequence[Layer]) -> list[list[Layer]]:
+    """Mosaics of layers with the same bands, in the order in which their first files come."""
+    groups: list[list[Layer]] = []
+    for layer in layers:
+        unnamed = not any(layer.info.bands)
+        home = None
+        for group in groups:
+            first = group[0]
+            plain = unnamed and not any(first.info.bands)
+            if plain and len(first.numbers) == len(layer.numbers):
+                if all(_overlap(other, layer) < _OVERLAP for other in group):
+                    home = group
+            elif not unnamed and first.names == layer.names:
+                home = group
+            if home is not None:
+                break
+        if home is not None:
+            home.append(replace(layer, names=home[0].names))
+        else:
+            groups.append([layer])
+    names = [n for group in groups for n in group[0].names]
+    if len(set(names)) == len(names):
+        return groups
+    twice = {n for n in names if names.count(n) > 1}
+    return [
+        [
+            replace(
+                layer,
+                names=tuple(
+                    f"{Path(group[0].path).stem}_{n}" if n in twice else n for n in layer.names
+                ),
+            )
+            for layer in group
+        ]
+        for group in groups
+    ]
+
+
+def _overlap(first: Layer, second: Layer) -> float:
+    """Share of the smaller of two files' outlines that lies in the other's."""
+    top, left, bottom, right = grid.extent(second.info.grid, first.info.grid)
+    height, width = first.info.height, first.info.width
+    rows = min(bottom, height) - max(top, 0)
+    columns = min(right, width) - max(left, 0)
+    if rows <= 0 or columns <= 0:
+        return 0.0
+    return rows * columns / min(height * width, (bottom - top) * (right - left))
+
+
+def _find(wanted: str | int, names: Sequence[str], image: Image) -> int:
+    """Place of a band: by name, by the end of its name after a '_', or by number from 1."""
+    text = str(wanted).lower()
+    lower = [n.lower() for n in names]
+    for hits in (
+        [k for k, n in enumerate(lower) if n == text],
+        [int(text) - 1] if text.isdigit() and 1 <= int(text) <= len(names) else [],
+        [k for k, n in enumerate(lower) if n.endswith(f"_{text}")],
+    ):
+        if len(hits) == 1:
+            return hits[0]
+    raise BandError(
+        f"The image must have one band '{wanted}', got {', '.join(names)} in {image.files[0]}; "
+        "name one of these, or its number from 1."
+    )
+
+
+def _stack(chosen: Sequence[tuple[list[Layer], int]]) -> tuple[tuple[Layer, ...], ...]:
+    """Neighbouring bands of one mosaic are read together."""
+    runs: list[tuple[list[Layer], list[int]]] = []
+    for group, k in chosen:
+        if runs and runs[-1][0] is group:
+            runs[-1][1].append(k)
+        else:
+            runs.append((group, [k]))
+    return tuple(tuple(layer.pick(places) for layer in group) for group, places in runs)
+
+
+def reach(found: Plan, target: GeoBox) -> int:
+    """Target pixels around a hidden one that resampling mixes it into; 0 where all is copied."""
+    most = 0
+    for layer in found.layers:
+        if grid.offset(layer.info.grid, target) is not None:
+            continue
+        how = found.image.resampling or ("nearest" if layer.palette else "bilinear")
+        if how == "nearest":
+            continue
+        top, left, bottom, right = grid.extent(layer.info.grid, target)
+        size = max((bottom - top) / layer.info.height, (right - left) / layer.info.width, 1.0)
+        most = max(most, int(np.ceil(RESAMPLING[how] * size)))
+    return most
+
+
+def fits(nodata: float, dtype: str) -> bool:
+    """Whether a pixel type can hold a nodata value."""
+    kind = np.dtype(dtype)
+    if np.issubdtype(kind, np.floating):
+        return True
+    limits = np.iinfo(kind)
+    return bool(
+        np.isfinite(nodata) and nodata == int(nodata) and limits.min <= nodata <= limits.max
+    )
+
+
+def _check_fits(nodata: float, dtype: str, path: str) -> None:
+    if not fits(nodata, dtype):
+        raise ParameterError(f"The nodata value must fit {dtype}, got {nodata:g} for {path}.")

@@ -1,0 +1,186 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import rasterio.shutil
+from affine import Affine
+from rasterio.enums import ColorInterp
+
+from landshift import grid
+from landshift.errors import BandError, GridError, ParameterError
+from landshift.grid import Window
+from landshift.image import Image, opened, plan
+from landshift.quality import rule
+
+
+def read(image, target=None):
+    found = plan(image)
+    box = found.grid if target is None else target
+    with opened(found, box) as reader:
+        return reader.read(Window(0, 0, box.height, box.width))
+
+
+def numbers(count=1, height=6, width=8, start=1):
+    values = np.arange(start, start + count * height * width)
+    return values.reshape(count, height, width).astype(np.uint16)
+
+
+def test_single_bands_are_stacked_and_named_by_what_tells_them_apart(write_raster):
+    files = tuple(
+        write_raster(f"LE07_2000_{b}.tif", numbers(start=k))
+        for k, b in enumerate(("B10", "B2", "QA_PIXEL"), 1)
+    )
+    found = plan(Image(files=files))
+    assert found.names == ("B10", "B2", "QA_PIXEL")
+    assert plan(Image(files=files, bands=("B2", 1))).names == ("B2", "B10")
+    values, mask = read(Image(files=files))
+    assert values[:, 0, 0].tolist() == [1, 2, 3]
+    assert mask.all()
+    with pytest.raises(BandError, match="one band 'B7', got B10, B2, QA_PIXEL"):
+        plan(Image(files=files, bands=("B7",)))
+
+
+def test_files_side_by_side_are_tiles_and_the_first_lies_on_top(write_raster):
+    ground = numbers(2, 6, 16)
+    left = write_raster("t1.tif", ground[:, :, :10])
+    right = write_raster("t2.tif", ground[:, :, 8:] + 100, origin=(500_240, 4_000_000))
+    found = plan(Image(files=(left, right)))
+    assert found.names == ("b1", "b2")
+    assert found.extent(found.grid) == (0, 0, 6, 16)
+    values, mask = read(
+        Image(files=(left, right)), grid.geobox(6, 16, found.grid.affine, "EPSG:32618")
+    )
+    assert (values[:, :, :10] == ground[:, :, :10]).all()
+    assert (values[:, :, 10:] == ground[:, :, 10:] + 100).all()
+    assert mask.all()
+
+
+def test_resolutions_meet_on_the_target_grid(write_raster):
+    fine = write_raster("a_fine.tif", np.full((1, 8, 8), 7, np.uint8), pixel=15)
+    coarse = write_raster("a_coarse.tif", np.full((1, 4, 4), 9, np.uint8), pixel=30)
+    values, mask = read(Image(files=(coarse, fine)))
+    assert values.shape == (2, 4, 4)
+    assert (values[0] == 9).all()
+    assert (values[1] == 7).all()
+    assert mask.all()
+
+
+@pytest.mark.parametrize("how", ["bilinear", "cubic", "average", "nearest"])
+def test_nodata_never_bleeds_into_what_is_resampled(write_raster, how):
+    values = np.full((2, 20, 20), 100, np.int16)
+    values[0, 8:12, 8:12] = -9999
+    values[1, 2, 2] = -9999
+    file = write_raster("i.tif", values, nodata=-9999)
+    target = grid.geobox(40, 40, Affine(17, 0, 500_003, 0, -17, 3_999_990), "EPSG:32618")
+    for image in (
+        Image(files=(file,), resampling=how),
+        Image(files=(write_raster("n.tif", values),), resampling=how, nodata=-9999),
+    ):
+        found, mask = read(image, target)
+        assert set(np.unique(found[:, mask])) == {100}
+        assert not mask[15, 15]
+        assert not mask[36:].any()
+        assert 0.6 < mask.mean() < 0.85
+
+
+def test_masks_alpha_and_nan_hide_pixels_copied_or_warped(write_raster):
+    hole = np.full((1, 20, 20), 50, np.uint8)
+    hole[0, 5:10, 5:10] = 7
+    clear = hole[0] != 7
+    masked = write_raster("m.tif", hole)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(masked, "r+") as target:
+        target.write_mask(clear.astype(np.uint8) * 255)
+    alpha = write_raster(
+        "a.tif", np.concatenate([hole, hole, hole, clear[None].astype(np.uint8) * 255])
+    )
+    with rasterio.open(alpha, "r+") as target:
+        target.colorinterp = [
+            ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha
+        ]  # fmt: skip
+    nan = write_raster("f.tif", np.where(clear, 50, np.nan).astype(np.float32))
+    shifted = grid.geobox(20, 20, Affine(30, 0, 500_010, 0, -30, 3_999_990), "EPSG:32618")
+    for file, count in ((masked, 1), (alpha, 3), (nan, 1)):
+        values, mask = read(Image(files=(file,)))
+        assert values.shape[0] == count
+        assert (mask == clear).all()
+        values, mask = read(Image(files=(file,)), shifted)
+        assert (values[:, mask] == 50).all()
+        assert 0.8 < mask.mean() < 0.97
+    values, mask = read(Image(files=(alpha,), bands=(1, 2, 3, 4)))
+    assert values.shape[0] == 4
+    assert mask.all()
+
+
+def test_a_pixel_made_from_a_clouded_one_is_hidden(write_raster):
+    values = np.full((2, 20, 20), 100, np.uint16)
+    values[1] = 0
+    values[0, 9, 9], values[1, 9, 9] = 10_000, 4
+    file = write_raster("i.tif", values, bands=["red", "fmask"])
+    image = Image(files=(file,), quality=(rule("fmask=cloud"),))
+    assert plan(image).names == ("red",)
+    _, mask = read(image)
+    assert np.argwhere(~mask).tolist() == [[9, 9]]
+    target = grid.geobox(34, 34, Affine(17, 0, 500_003, 0, -17, 3_999_990), "EPSG:32618")
+    found, mask = read(image, target)
+    assert set(found[0][mask]) == {100}
+    assert mask.mean() > 0.9
+
+
+def test_a_colour_table_means_nearest_unless_it_is_grey(write_raster):
+    values = np.tile(np.array([1, 9], np.uint8), (1, 20, 10))
+    file = write_raster("c.tif", values)
+    target = grid.geobox(18, 18, Affine(30, 0, 500_015, 0, -30, 3_999_985), "EPSG:32618")
+    with rasterio.open(file, "r+") as made:
+        made.write_colormap(1, {1: (9, 8, 7, 255), 9: (0, 200, 0, 255)})
+    assert set(np.unique(read(Image(files=(file,)), target)[0])) == {1, 9}
+    grey = write_raster("g.tif", values)
+    with rasterio.open(grey, "r+") as made:
+        made.write_colormap(1, {k: (k, k, k, 255) for k in range(256)})
+    assert 5 in np.unique(read(Image(files=(grey,)), target)[0])
+
+
+def test_scale_and_offset_are_applied_on_request(write_raster):
+    file = write_raster("i.tif", numbers(2))
+    with rasterio.open(file, "r+") as target:
+        target.scales, target.offsets = (0.5, 2.0), (10.0, 0.0)
+    values, _ = read(Image(files=(file,), scaled=True))
+    assert values.dtype == np.float32
+    assert values[:, 0, 0].tolist() == [10.5, 98.0]
+    assert read(Image(files=(file,)))[0][:, 0, 0].tolist() == [1, 49]
+
+
+def test_bad_images_are_one_line(write_raster):
+    file = write_raster("i.tif", numbers())
+    with pytest.raises(ParameterError, match="must have a file"):
+        Image(files=())
+    with pytest.raises(ParameterError, match="resampling must be one of"):
+        Image(files=(file,), resampling="best")
+    with pytest.raises(ParameterError, match="nodata value must fit uint16, got -1"):
+        plan(Image(files=(file,), nodata=-1))
+    with pytest.raises(GridError, match="must have a CRS"):
+        plan(Image(files=(write_raster("n.tif", numbers(), crs=None),)))
+    with pytest.raises(ParameterError, match="that PROJ knows, got 'here'"):
+        plan(Image(files=(write_raster("n.tif", numbers(), crs=None),), assume_crs="here"))
+    with pytest.raises(BandError, match="a band beside its quality bands"):
+        plan(Image(files=(file,), quality=(rule("fmask:1=cloud"),)))
+
+
+def test_a_vrt_and_a_url_are_images(write_raster, tmp_path):
+    file = write_raster("i.tif", numbers(2))
+    vrt = tmp_path / "i.vrt"
+    rasterio.shutil.copy(file, vrt, driver="VRT")
+    assert (read(Image(files=(vrt,)))[0] == numbers(2)).all()
+    script = Path(__file__).with_name("range_server.py")
+    with subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            port = server.stdout.readline().strip()
+            with rasterio.Env(GDAL_HTTP_TIMEOUT=10):
+                values, _ = read(Image(files=(f"http://127.0.0.1:{port}/i.tif",)))
+        finally:
+            server.terminate()
+    assert (values == numbers(2)).all()
