@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from datetime import date
 
 import numpy as np
@@ -221,3 +223,23 @@ def test_a_preview_is_at_most_so_large(write_raster):
     assert values.shape == (1, 5, 10)
     assert set(np.unique(values)) <= {1, 3}
     assert mask.all()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file sizes can't be limited there")
+@pytest.mark.parametrize("room", [3, 60, 400, 700])
+def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(write_raster, tmp_path, room):
+    random = np.random.default_rng(0)
+    image = write_raster("image.tif", random.integers(0, 60_000, (2, 512, 512)).astype(np.uint16))
+    script = (
+        "import resource\n"
+        "from landshift.composite import composite\n"
+        "from landshift.errors import OutputError\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({room} << 10, {room} << 10))\n"
+        "try:\n"
+        f"    composite([{str(image)!r}], {str(tmp_path / 'out.tif')!r})\n"
+        "except OutputError as error:\n"
+        "    print('Error:', error)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "Error: The output must be writable" in found.stdout, found.stderr
+    assert {p.name for p in tmp_path.iterdir()} == {"image.tif"}

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import grid, raster
-from landshift.errors import GridError, ParameterError, RasterError
+from landshift.errors import GridError, ParameterError
 from landshift.grid import Window
 
 if TYPE_CHECKING:
@@ -55,17 +55,8 @@ class Layer:
         Raises:
             RasterError: The file breaks off or is damaged there.
         """
-        from rasterio.errors import RasterioError
-
         numbers = list(bands) if bands is not None else list(range(1, len(self.bands) + 1))
-        try:
-            values, mask = raster.read(self._source, window, numbers)
-        except RasterioError as error:  # said here, or it would pass for an output that fails
-            reason = str(error.__cause__ or error).splitlines()[0]
-            raise RasterError(
-                f"The raster must be readable, got {self.path} ({reason}); "
-                "check that it is a whole raster file (gdalinfo -checksum shows where it breaks)."
-            ) from error
+        values, mask = raster.read(self._source, window, numbers)
         if self._nodata is not None:
             mask &= (values != self._nodata).all(axis=0)
         return values, mask

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import itertools
 import re
 import threading
 import warnings
@@ -185,7 +187,8 @@ def read(
     inside = window.clipped(source.height, source.width)
     rows, columns = inside.shifted(-window.row, -window.column).slices
     at = _rasterio_window(inside)
-    values[:, rows, columns] = source.read(numbers, window=at)
+    with reading(source.name):
+        values[:, rows, columns] = source.read(numbers, window=at)
     if nodata is not None or not masked:
         mask[rows, columns] = True
         if nodata is not None:
@@ -334,7 +337,9 @@ def create(
                         target.write_colormap(1, legend.colour_table(scheme))
                         target.update_tags(**legend.as_tag(scheme))
                     yield target
+                _check_written(draft)
                 _optimise(draft, part, predictor, classes=classes or scheme is not None)
+                _check_written(part)
         except RasterioError as error:
             reason = str(error.__cause__ or error).splitlines()[0]
             raise OutputError(
@@ -342,7 +347,7 @@ def create(
                 "make room or choose another folder."
             ) from error
         finally:
-            for left in path.parent.glob(f"{part.stem}*"):
+            for left in path.parent.glob(f"{glob.escape(part.stem)}*"):
                 if left != part:
                     left.unlink(missing_ok=True)
     if scheme is not None:
@@ -369,6 +374,37 @@ def _optimise(draft: Path, path: Path, predictor: int, *, classes: bool) -> None
             num_threads="all_cpus",
             bigtiff="if_safer",
         )
+
+
+def _check_written(path: Path) -> None:
+    """Check that every block lies in the file: on a full disk GDAL closes it without a word.
+
+    Raises:
+        RasterioError: A block is missing or reaches over the file's end.
+    """
+    import rasterio
+    from rasterio.errors import RasterioIOError
+
+    size = path.stat().st_size
+    with rasterio.open(path) as source:
+        levels = [None, *range(len(source.overviews(1)))]
+        bands = source.indexes if source.interleaving.name == "band" else [1]
+        for band, level in itertools.product(bands, levels):
+            rows, columns = _blocks_of(source, level)
+            for row, column in itertools.product(range(rows), range(columns)):
+                where = [
+                    source.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", band, level)
+                    for what in ("OFFSET", "SIZE")
+                ]
+                if None in where or sum(map(int, where)) > size:
+                    raise RasterioIOError("No space left, or the file was cut short")
+
+
+def _blocks_of(source: DatasetReader, level: int | None) -> tuple[int, int]:
+    """Rows and columns of blocks, of the raster or of one of its overviews."""
+    factor = 1 if level is None else source.overviews(1)[level]
+    height, width = source.block_shapes[0] if level is None else (BLOCK, BLOCK)
+    return -(-source.height // (factor * height)), -(-source.width // (factor * width))
 
 
 def write(target: DatasetWriter, values: NDArray[Any], window: Window) -> None:
