@@ -5,6 +5,7 @@ from datetime import date
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
 from rasterio.enums import ColorInterp
 
@@ -111,6 +112,42 @@ def test_overviews_average_images_and_never_mix_classes(tmp_path):
     assert found == {"image": {18}, "classes": {20}, "scheme": {20}}
     with rasterio.open(tmp_path / "scheme.tif") as source:
         assert source.colormap(1)[20][3] == 255
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "float32"])
+@pytest.mark.parametrize("nodata", [None, 7])
+def test_overviews_are_gdals(tmp_path, dtype, nodata):
+    random = np.random.default_rng(0)
+    values = random.integers(0, 9, (2, 600, 522)).astype(dtype)
+    box = grid.geobox(600, 522, Affine(10, 0, 500_000, 0, -10, 4_000_000), "EPSG:32618")
+    out = tmp_path / "a.tif"
+    with raster.create(out, box, count=2, dtype=dtype, nodata=nodata) as target:
+        raster.write(target, values, Window(0, 0, 600, 522))
+    rasterio.shutil.copy(
+        out, tmp_path / "g.tif", driver="COG", overviews="IGNORE_EXISTING",
+        overview_resampling="AVERAGE", blocksize=512,
+    )  # fmt: skip
+    with (
+        rasterio.open(out, overview_level=0) as ours,
+        rasterio.open(tmp_path / "g.tif", overview_level=0) as gdals,
+    ):
+        assert ours.shape == gdals.shape == (300, 261)
+        found, wanted = ours.read(), gdals.read()
+    assert np.abs(found - wanted.astype(np.float64)).max() <= 1  # of two roundings
+    assert (found == wanted).mean() > 0.95
+
+
+def test_overviews_of_odd_rasters_keep_their_last_row_and_column(tmp_path):
+    values = np.full((1, 601, 523), 7, np.uint8)
+    values[0, -1], values[0, :, -1] = 9, 9
+    box = grid.geobox(601, 523, Affine(10, 0, 500_000, 0, -10, 4_000_000), "EPSG:32618")
+    with raster.create(tmp_path / "a.tif", box, count=1, dtype="uint8", nodata=0) as target:
+        raster.write(target, values, Window(0, 0, 601, 523))
+    with rasterio.open(tmp_path / "a.tif", overview_level=0) as coarse:
+        found = coarse.read(1)
+    assert found.shape == (301, 262)
+    assert (found[-1] == 9).all()
+    assert (found[:-1, :-1] == 7).all()
 
 
 def test_a_small_raster_needs_no_overview(tmp_path):
