@@ -677,10 +677,34 @@ def test_touching_tiles_do_not_overlap():
     assert [tuple(p) for p in pairs] == brute
 
 
-def test_tiles_of_two_crss_are_never_paired():
-    one, two = made(grid_of(1, 2)), made(grid_of(1, 2), crs="EPSG:32651")
+def test_tiles_of_two_crss_are_paired_where_they_share_ground():
+    zone = [(x + 833978.0, y + 0.0, x2 + 833978, y2 + 0.0) for x, y, x2, y2 in grid_of(1, 2)]
+    same = [(x + 166022.0, y + 0.0, x2 + 166022, y2 + 0.0) for x, y, x2, y2 in grid_of(1, 2)]
+    one, two = made(zone), made(same, crs="EPSG:32651")  # 120 degrees east, seen from both zones
     both = tileset.TileSet(**{**vars(one), "tiles": one.tiles + two.tiles})
-    assert tileset.overlapping_pairs(both).tolist() == [[0, 1], [2, 3]]
+    pairs = tileset.overlapping_pairs(both).tolist()
+    assert [0, 2] in pairs
+    assert [1, 3] in pairs
+    far = made(grid_of(1, 2), crs="EPSG:32651")
+    apart = tileset.TileSet(**{**vars(one), "tiles": one.tiles + far.tiles})
+    assert tileset.overlapping_pairs(apart).tolist() == [[0, 1], [2, 3]]
+    unknown = made(zone, crs="LOCAL_CS")
+    odd = tileset.TileSet(**{**vars(one), "tiles": one.tiles + unknown.tiles})
+    assert tileset.overlapping_pairs(odd).tolist() == [[0, 1], [2, 3]]
+
+
+def test_rare_classes_stay_on_both_sides():
+    held = [{1} for _ in range(400)]
+    for value, corners in ((2, ((0, 0), (17, 17))), (3, ((0, 17), (17, 0)))):
+        for row, column in corners:  # two small patches each, far apart
+            held[row * 20 + column] |= {value}
+            held[(row + 1) * 20 + column + 1] |= {value}
+    tiles = made(grid_of(20, 20), held=[tuple(h) for h in held])
+    for seed in range(5):
+        split = tileset.split_by_ground(tiles, seed=seed)
+        assert set(tiles.class_pixels(split.train)) == {1, 2, 3}
+        assert set(tiles.class_pixels(split.valid)) == {1, 2, 3}
+        assert len(split.dropped) < 0.3 * 400
 
 
 tiles_anywhere = st.lists(
