@@ -11,6 +11,7 @@ import json
 import math
 import os
 import sqlite3
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -32,8 +33,7 @@ CREATE TABLE tile (
     name TEXT NOT NULL, image TEXT PRIMARY KEY, label TEXT NOT NULL,
     "left" REAL, bottom REAL, "right" REAL, top REAL, crs INTEGER REFERENCES crs (id),
     valid INTEGER NOT NULL, class_pixels TEXT NOT NULL,
-    minimum TEXT NOT NULL, maximum TEXT NOT NULL, mean TEXT NOT NULL, m2 TEXT NOT NULL,
-    image2 TEXT, second TEXT, before TEXT, before_pixels TEXT, after TEXT, after_pixels TEXT
+    bands BLOB NOT NULL, image2 TEXT, valid2 INTEGER, bands2 BLOB, before TEXT, before_pixels TEXT, after TEXT, after_pixels TEXT
 ) WITHOUT ROWID;
 """
 
@@ -84,7 +84,7 @@ def write_index(
                     "INSERT INTO crs VALUES (?, ?)", [(k, n) for n, k in names.items()]
                 )
                 base.executemany(
-                    f"INSERT INTO tile VALUES ({', '.join('?' * 20)})",
+                    f"INSERT INTO tile VALUES ({', '.join('?' * 18)})",
                     (_row(roots, t, names) for t in contents.tiles),
                 )
                 base.execute("COMMIT")
@@ -121,7 +121,7 @@ def read_index(folder: Path, files: Sequence[TileFiles]) -> Contents | None:
             tiles=tiles,
             second=None if facts["second"] is None else _second(*facts["second"]),
         )
-    except (sqlite3.Error, ValueError, KeyError, TypeError, OSError):
+    except (sqlite3.Error, struct.error, ValueError, KeyError, TypeError, OSError):
         return None  # whatever is wrong with it, the tiles themselves are still there
 
 
@@ -187,9 +187,10 @@ def _row(roots: Sequence[Path], tile: Tile, names: dict[str, int]) -> tuple[Any,
         None if tile.crs is None else names[tile.crs],
         tile.valid,
         _counts(tile.class_pixels),
-        *(_list(values) for values in (tile.minimum, tile.maximum, tile.mean, tile.m2)),
+        _packed(tile),
         image2,
-        None if second is None else json.dumps(spell_bands(second)),
+        None if second is None else second.valid,
+        None if second is None else _packed(second),
         before,
         None if tile.before_pixels is None else _counts(tile.before_pixels),
         after,
@@ -207,28 +208,40 @@ def _tile(folder: Path, row: tuple[Any, ...], names: dict[int, str]) -> Tile:
         crs=None if row[7] is None else names[row[7]],
         valid=row[8],
         class_pixels=_pixels(row[9]),
-        minimum=_tuple(row[10]),
-        maximum=_tuple(row[11]),
-        mean=_tuple(row[12]),
-        m2=_tuple(row[13]),
-        image2=row[14] and folder / row[14],
-        second=None if row[15] is None else read_bands(json.loads(row[15])),
-        before=row[16] and folder / row[16],
-        before_pixels=None if row[17] is None else _pixels(row[17]),
-        after=row[18] and folder / row[18],
-        after_pixels=None if row[19] is None else _pixels(row[19]),
+        **_unpacked(row[10]),
+        image2=row[11] and folder / row[11],
+        second=None if row[13] is None else BandFacts(valid=row[12], **_unpacked(row[13])),
+        before=row[14] and folder / row[14],
+        before_pixels=None if row[15] is None else _pixels(row[15]),
+        after=row[16] and folder / row[16],
+        after_pixels=None if row[17] is None else _pixels(row[17]),
     )
+
+
+_LISTS = ("minimum", "maximum", "mean", "m2")
+
+
+def _packed(facts: BandFacts) -> bytes:
+    """The four lists of a tile as little-endian doubles, one after another."""
+    values = [v for name in _LISTS for v in getattr(facts, name)]
+    return struct.pack(f"<{len(values)}d", *values)
+
+
+def _unpacked(packed: bytes) -> dict[str, tuple[float, ...]]:
+    values = struct.unpack(f"<{len(packed) // 8}d", packed)
+    count = len(values) // len(_LISTS)
+    return {name: values[k * count : (k + 1) * count] for k, name in enumerate(_LISTS)}
 
 
 def spell_bands(facts: BandFacts) -> dict[str, Any]:
     """What values say, as JSON holds it: None where NaN."""
-    lists = {k: _nulls(getattr(facts, k)) for k in ("minimum", "maximum", "mean", "m2")}
+    lists = {k: _nulls(getattr(facts, k)) for k in _LISTS}
     return {"valid": facts.valid, **lists}
 
 
 def read_bands(spelt: dict[str, Any]) -> BandFacts:
     """What `spell_bands` has spelt."""
-    lists = {k: _numbers(spelt[k]) for k in ("minimum", "maximum", "mean", "m2")}
+    lists = {k: _numbers(spelt[k]) for k in _LISTS}
     return BandFacts(valid=int(spelt["valid"]), **lists)
 
 
@@ -242,14 +255,6 @@ def _counts(pixels: Mapping[int, int]) -> str:
 
 def _pixels(text: str) -> dict[int, int]:
     return {int(v): n for v, n in json.loads(text).items()}
-
-
-def _list(values: tuple[float, ...]) -> str:
-    return json.dumps(_nulls(values))
-
-
-def _tuple(text: str) -> tuple[float, ...]:
-    return _numbers(json.loads(text))
 
 
 def _nulls(values: Iterable[float]) -> list[float | None]:
