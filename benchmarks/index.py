@@ -54,7 +54,7 @@ def main() -> None:
         everything = dataclasses.replace(small, folder=large, tiles=tuple(found))
         esri.write_side_files(large, everything, next_index=arguments.tiles, cell_sizes=[])
         write_index(large, contents)
-        for run in range(3):
+        for _ in range(3):
             start = time.perf_counter()
             tileset.read(large)
             middle = time.perf_counter()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from landshift.errors import BandError, OutputError
 from landshift.raster import RasterInfo
 from landshift.tileset import esri
+from landshift.tileset.blocks import Kept, Template, first_block, parts
 
 
 class ChipFormat(StrEnum):
@@ -54,6 +55,25 @@ class Place:
 
     transform: Any
     crs: Any
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What a TIFF tile shares with those that overlap it.
+
+    Attributes:
+        kept: Blocks that are compressed already.
+        block: Rows and columns of a block.
+        layer: What tells the blocks of one raster from those of others.
+        row: First row of the tile in the raster.
+        column: First column.
+    """
+
+    kept: Kept
+    block: tuple[int, int]
+    layer: Hashable
+    row: int
+    column: int
 
 
 def label_format(chips: ChipFormat) -> ChipFormat:
@@ -104,6 +124,7 @@ def write_chip(
     nodata: float | None = None,
     bands: Sequence[str] = (),
     mask: NDArray[np.bool_] | None = None,
+    shared: Shared | None = None,
 ) -> None:
     """Write one file of a tile, and its world file.
 
@@ -116,6 +137,7 @@ def write_chip(
         bands: Names of the bands.
         mask: ``(row, column)``, True where valid: written into the file; None where the nodata
             value tells it, or all is valid.
+        shared: What a TIFF tile shares with those that overlap it; None: nothing.
 
     Raises:
         OutputError: The disk is full, or the folder can't be written.
@@ -127,31 +149,74 @@ def write_chip(
             "give the image one (gdal_edit -a_nodata), or choose TIFF."
         )
     with _output_errors(path.parent):
-        _write(path, values, place, chips, nodata, bands, mask)
+        if shared is None or mask is not None:
+            _write(path, values, place, chips, nodata, bands, mask)
+        else:
+            _write_shared(path, values, place, nodata, bands, shared)
     if not place.transform.is_identity:
         world = path.with_suffix(_TRAITS[chips].world)
         world.write_bytes(esri.world_file(place.transform).encode())
 
 
-def _write(
+def _write_shared(
     path: Path,
+    values: NDArray[Any],
+    place: Place,
+    nodata: float | None,
+    bands: Sequence[str],
+    shared: Shared,
+) -> None:
+    """Put a TIFF together from blocks that other tiles hold too."""
+    from rasterio.io import MemoryFile
+
+    tiff = ChipFormat.tiff
+
+    def template() -> bytes:
+        with MemoryFile() as file:
+            nothing = np.zeros_like(values)
+            _write(file.name, nothing, place, tiff, nodata, bands, None, shared.block)
+            return bytes(file.getbuffer())
+
+    def block(part: NDArray[Any]) -> bytes:
+        with MemoryFile() as file:
+            nowhere = Place(None, None)
+            _write(file.name, part, nowhere, tiff, None, bands, None, shared.block)
+            return first_block(bytes(file.getbuffer()))
+
+    crs = None if place.crs is None else place.crs.wkt
+    terms = None if place.transform is None else tuple(place.transform)[:2]
+    about = (shared.layer, "about", crs, terms, nodata)
+    made = Template.of(shared.kept.get(about, template))
+    blocks = [
+        shared.kept.get(
+            (shared.layer, shared.row + row, shared.column + column), partial(block, part)
+        )
+        for row, column, part in parts(values, shared.block)
+    ]
+    path.write_bytes(made.filled(blocks, place.transform))
+
+
+def _write(
+    path: Path | str,
     values: NDArray[Any],
     place: Place,
     chips: ChipFormat,
     nodata: float | None,
     bands: Sequence[str],
     mask: NDArray[np.bool_] | None,
+    block: tuple[int, int] | None = None,
 ) -> None:
     import rasterio
 
-    georeference = {} if place.transform.is_identity else {"transform": place.transform}
+    known = place.transform is not None and not place.transform.is_identity
+    georeference = {"transform": place.transform} if known else {}
     tiff = chips is ChipFormat.tiff
     if tiff:
         options = {
             "compress": "lzw",
             "predictor": _predictor(values.dtype) if bands else 1,
             "interleave": "pixel" if len(values) > 1 else "band",
-            "blockysize": values.shape[1],  # one strip: a tile is always read whole
+            **_layout(values.shape[1], block),
             "photometric": "minisblack",  # else the fourth of four uint8 bands is taken for alpha
         }
     else:
@@ -178,6 +243,13 @@ def _write(
                 target.set_band_description(number, band)
         if mask is not None:
             target.write_mask(mask)
+
+
+def _layout(height: int, block: tuple[int, int] | None) -> dict[str, Any]:
+    if block is None:
+        return {"blockysize": height}  # one strip: a tile is always read whole
+    rows, columns = block
+    return {"tiled": True, "blockysize": rows, "blockxsize": columns, "endianness": "little"}
 
 
 @lru_cache(maxsize=16)

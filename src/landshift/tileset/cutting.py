@@ -27,9 +27,11 @@ from landshift.errors import (
 from landshift.grid import Window
 from landshift.raster import RasterInfo
 from landshift.tileset import esri
+from landshift.tileset.blocks import Kept, shared_block
 from landshift.tileset.chips import (
     ChipFormat,
     Place,
+    Shared,
     check_fits,
     format_of,
     label_format,
@@ -163,6 +165,8 @@ def cut(
             turns=_turns(options),
             start=_start(options, base),
             digits=len(base.tiles[-1].name) if base and base.tiles[-1].name.isdigit() else 9,
+            block=shared_block(options.tile_size, options.stride),
+            kept=Kept(),
         )
         if base is not None:
             _check_alike(job, base)
@@ -287,6 +291,8 @@ class _Job:
         turns: The angles that each window is cut at; None: as it lies.
         start: Number of the first tile.
         digits: Digits of a tile's name.
+        block: Rows and columns of the blocks that overlapping tiles share; None: none.
+        kept: Those that are compressed already.
     """
 
     inputs: _Inputs
@@ -299,6 +305,8 @@ class _Job:
     turns: Sequence[Turn | None]
     start: int
     digits: int
+    block: tuple[int, int] | None
+    kept: Kept
 
     def is_labelled(self, tile: Tile) -> bool:
         return any(tile.class_pixels.get(v) for v in self.scheme.values)
@@ -322,6 +330,8 @@ class _Chip:
     maps: tuple[NDArray[np.uint8], ...]
     place: Place
     bands: tuple[str, ...]
+    source: int
+    corner: tuple[int, int] | None  # first row and column in the raster; None: turned
 
 
 def _describe_job(
@@ -666,6 +676,7 @@ class _Source:
 
     def __init__(self, job: _Job, number: int, stack: ExitStack) -> None:
         self.job = job
+        self.number = number
         self.info = job.infos[number]
         self.label_path = job.inputs.labels[number]
         reach = max(
@@ -718,6 +729,8 @@ class _Source:
             maps=tuple(maps),
             place=Place(_transform_of(self.info, window, turn), self.crs),
             bands=self.info.bands,
+            source=self.number,
+            corner=None if turn is not None else (window.row, window.column),
         )
 
     def _values(
@@ -820,20 +833,27 @@ def _write_tile(job: _Job, chip: _Chip, folder: Path, name: str) -> Tile:
     whole = bool(chip.mask.all())
     hidden = None if whole or job.nodata is not None else chip.mask
     place = chip.place
-    write_chip(image, chip.values, place, chips, nodata=job.nodata, bands=chip.bands, mask=hidden)
-    write_chip(label, chip.labels[None], place, labels)
+    write_chip(
+        image, chip.values, place, chips, nodata=job.nodata, bands=chip.bands, mask=hidden,
+        shared=_shared(job, chip, "images"),
+    )  # fmt: skip
+    write_chip(label, chip.labels[None], place, labels, shared=_shared(job, chip, "labels"))
     files = TileFiles(image, label)
     second = None
     if chip.second is not None and job.second is not None:
         path = folder / "images2" / image.name
         nodata, bands = job.second.nodata, job.second.bands
         hidden = None if whole or nodata is not None else chip.mask
-        write_chip(path, chip.second, place, chips, nodata=nodata, bands=bands, mask=hidden)
+        write_chip(
+            path, chip.second, place, chips, nodata=nodata, bands=bands, mask=hidden,
+            shared=_shared(job, chip, "images2"),
+        )  # fmt: skip
         second = measure_bands(*_stored(path, chip.second, chip.mask, chips))
         files = files._replace(image2=path)
     counts = []
     for root, values in zip((esri.BEFORE, esri.AFTER), chip.maps, strict=False):
-        write_chip(folder / root / label.name, values[None], place, labels)
+        path = folder / root / label.name
+        write_chip(path, values[None], place, labels, shared=_shared(job, chip, root))
         counts.append(count_values(values))
     if counts:
         files = files._replace(
@@ -851,6 +871,16 @@ def _write_tile(job: _Job, chip: _Chip, folder: Path, name: str) -> Tile:
         after_pixels=after,
         **vars(measure_bands(*_stored(image, chip.values, chip.mask, chips))),
     )
+
+
+def _shared(job: _Job, chip: _Chip, layer: str) -> Shared | None:
+    """What a file of a tile shares with those of tiles that overlap it by whole blocks."""
+    if job.block is None or job.options.chip_format is not ChipFormat.tiff or chip.corner is None:
+        return None
+    row, column = chip.corner
+    if row % job.block[0] or column % job.block[1]:
+        return None  # flush with the raster's far edge
+    return Shared(job.kept, job.block, (chip.source, layer), row, column)
 
 
 def _stored(

@@ -33,7 +33,8 @@ CREATE TABLE tile (
     name TEXT NOT NULL, image TEXT PRIMARY KEY, label TEXT NOT NULL,
     "left" REAL, bottom REAL, "right" REAL, top REAL, crs INTEGER REFERENCES crs (id),
     valid INTEGER NOT NULL, class_pixels TEXT NOT NULL,
-    bands BLOB NOT NULL, image2 TEXT, valid2 INTEGER, bands2 BLOB, before TEXT, before_pixels TEXT, after TEXT, after_pixels TEXT
+    bands BLOB NOT NULL, image2 TEXT, valid2 INTEGER, bands2 BLOB,
+    before TEXT, before_pixels TEXT, after TEXT, after_pixels TEXT
 ) WITHOUT ROWID;
 """
 
