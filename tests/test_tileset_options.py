@@ -14,6 +14,7 @@ import pytest
 import rasterio
 from affine import Affine
 from rasterio.warp import Resampling, reproject
+from rasterio.windows import Window
 
 from landshift import tileset
 from landshift.classes import ClassScheme
@@ -24,8 +25,9 @@ from landshift.errors import (
     ParameterError,
     TileSetError,
 )
-from landshift.tileset import esri
+from landshift.tileset import blocks, esri
 from landshift.tileset.tiles import without_georeference
+from landshift.tiling import training_windows
 
 SCHEME = ClassScheme.from_mapping({1: "to forest", 2: "to water", 3: "No change"})
 MAPS = ClassScheme.from_mapping({1: "forest", 2: "water"})
@@ -143,6 +145,52 @@ def test_only_tiles_inside_the_polygons_are_cut(tmp_path):
     bare = pair(tmp_path / "in", name="bare", transform=Affine(2, 0, 0, 0, -2, 0))
     with pytest.raises(GridError, match=r"A mask polygon needs images with a CRS"):
         cut(tmp_path / "bare", *bare, mask_polygons=path)
+
+
+# blocks that tiles share
+
+
+def test_shared_blocks_hold_what_the_rasters_hold(tmp_path, monkeypatch):
+    tilted = {"crs": "EPSG:32650", "transform": Affine(2, 0.5, 6e5, 0.5, -2, 3e6)}
+    pairs = [
+        pair(tmp_path / "in", name=name, dtype=np.float32, seed=seed, height=72, **place)
+        for name, seed, place in (("a", 1, PLACE), ("b", 2, tilted))
+    ]
+    monkeypatch.setattr(blocks, "KEPT_BYTES", 9000)  # far fewer than there are
+    tiles = tileset.cut(
+        [p[0] for p in pairs], [p[1] for p in pairs], tmp_path / "set", scheme=SCHEME,
+        tile_size=(32, 48), stride=(16, 16),
+    )  # fmt: skip
+    windows = list(training_windows(72, 96, (32, 48), (16, 16)))
+    assert len(tiles.tiles) == 2 * len(windows) == 2 * 4 * 4
+    for number, tile in enumerate(tiles.tiles):
+        image, labels = pairs[number // len(windows)]
+        window = windows[number % len(windows)]
+        at = Window(window.column, window.row, window.width, window.height)
+        with rasterio.open(image) as a, rasterio.open(labels) as b, rasterio.open(tile.image) as c:
+            values, mask, codes = tileset.read_tile(tile)
+            np.testing.assert_array_equal(values, a.read(window=at))
+            np.testing.assert_array_equal(codes, b.read(1, window=at))
+            assert mask.all()
+            assert c.transform.almost_equals(a.window_transform(at), 1e-6)
+            assert (c.crs, c.nodata, c.compression.name) == (a.crs, 0, "lzw")
+            aligned = window.row % 16 == 0
+            assert c.block_shapes[0] == ((16, 16) if aligned else (32, 48))
+    assert is_read_back(tiles)
+
+
+@pytest.mark.parametrize(
+    ("tile_size", "stride", "block"),
+    [
+        ((256, 256), (128, 128), (128, 128)),
+        ((256, 256), (192, 192), (64, 64)),
+        ((256, 256), (256, 256), None),  # no overlap
+        ((256, 256), (100, 128), None),  # 4 is no multiple of 16
+        ((256, 256), (16, 16), None),  # too many
+    ],
+)
+def test_blocks_that_tiles_share(tile_size, stride, block):
+    assert blocks.shared_block(tile_size, stride) == block
 
 
 # rotation

@@ -50,3 +50,12 @@ def test_bad_sizes_are_refused():
         list(training_windows(10, 10, 4, 5))
     with pytest.raises(ParameterError, match="below half the tile size"):
         list(inference_tiles(10, 10, 8, 4))
+
+
+def test_rows_and_columns_have_their_own_size_and_stride():
+    windows = list(training_windows(20, 30, (8, 10), (4, 10)))
+    assert {(w.height, w.width) for w in windows} == {(8, 10)}
+    assert sorted({w.row for w in windows}) == [0, 4, 8, 12]
+    assert sorted({w.column for w in windows}) == [0, 10, 20]
+    with pytest.raises(ParameterError, match="got 11 with tiles of 10"):
+        list(training_windows(20, 30, (8, 10), (4, 11)))
