@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-KEPT_BYTES = 192 << 20
+KEPT_BYTES = 128 << 20
 """Bytes of compressed blocks that are kept; those used longest ago go first."""
 
 _STEP = 16  # TIFF blocks are multiples of it

@@ -62,7 +62,7 @@ logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 
-_WAITING_BYTES = 96 << 20  # of tiles read and not yet written: what keeps the cores busy
+_WAITING_BYTES = 64 << 20  # of tiles read and not yet written: what keeps the cores busy
 
 
 def cut(
