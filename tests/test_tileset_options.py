@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -574,5 +573,7 @@ def test_an_audit_says_why_no_split_by_ground_exists(tmp_path):
     tiles = cut(tmp_path / "set", *pair(tmp_path / "in", height=40, width=40), stride=4)
     found = tileset.audit(tiles)
     assert found.by_ground is None
-    assert "cut tiles of at most 20 pixels" in found.why_not
-    assert Path(tiles.folder).exists()
+    assert "cut tiles of at most 20 pixels with a stride of at most 20" in found.why_not
+    advised = cut(tmp_path / "advised", *pair(tmp_path / "in", height=40, width=40),
+                  tile_size=20, stride=20)  # fmt: skip
+    assert tileset.audit(advised).by_ground.leaking == 0

@@ -64,7 +64,8 @@ class Shared:
     Attributes:
         kept: Blocks that are compressed already.
         block: Rows and columns of a block.
-        layer: What tells the blocks of one raster from those of others.
+        layer: What tells the blocks of one raster from those of others; all its tiles have the
+            same CRS, cell size, bands and nodata value.
         row: First row of the tile in the raster.
         column: First column.
     """
@@ -179,14 +180,11 @@ def _write_shared(
 
     def block(part: NDArray[Any]) -> bytes:
         with MemoryFile() as file:
-            nowhere = Place(None, None)
-            _write(file.name, part, nowhere, tiff, None, bands, None, shared.block)
+            nowhere, unnamed = Place(None, None), ("",) * len(bands)
+            _write(file.name, part, nowhere, tiff, None, unnamed, None, shared.block)
             return first_block(bytes(file.getbuffer()))
 
-    crs = None if place.crs is None else place.crs.wkt
-    terms = None if place.transform is None else tuple(place.transform)[:2]
-    about = (shared.layer, "about", crs, terms, nodata)
-    made = Template.of(shared.kept.get(about, template))
+    made = Template.of(shared.kept.get((shared.layer, "about"), template))
     blocks = [
         shared.kept.get(
             (shared.layer, shared.row + row, shared.column + column), partial(block, part)

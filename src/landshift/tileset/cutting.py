@@ -342,7 +342,7 @@ def _describe_job(
 ) -> dict[str, Any]:
     """What decides the tiles, for the ledger of an unfinished set."""
     files = [
-        [str(p), *((provenance.fingerprint(p), p.stat().st_mtime_ns) if p.is_file() else ())]
+        [p.name, provenance.fingerprint(p), p.stat().st_mtime_ns] if p.is_file() else [str(p)]
         for p in inputs.all
     ]
     return {
