@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rasterio.warp import Resampling, reproject
 from rasterio.windows import Window
 
@@ -25,6 +27,7 @@ from landshift.errors import (
     TileSetError,
 )
 from landshift.tileset import blocks, esri
+from landshift.tileset.sampling import Turn, turned
 from landshift.tileset.tiles import without_georeference
 from landshift.tiling import training_windows
 
@@ -193,6 +196,24 @@ def test_blocks_that_tiles_share(tile_size, stride, block):
 
 
 # rotation
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(0.5, 359.5), st.integers(2, 20), st.integers(2, 20))
+def test_a_turn_of_a_plane_is_the_plane(angle, height, width):
+    """Bilinear sampling is exact on a plane, and stays inside what it looks up."""
+    turn = Turn.of(angle, height, width)
+    around = turn.around
+    row, column = np.mgrid[0 : around.height, 0 : around.width].astype(np.float64)
+    plane = (3 * (row + around.row) - 2 * (column + around.column))[None]
+    mask = np.ones(plane.shape[1:], bool)
+    values, valid = turn.bilinear(plane, mask)
+    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    where = turned(angle, height, width) @ (x, y)
+    np.testing.assert_allclose(values[0], 3 * (where[1] - 0.5) - 2 * (where[0] - 0.5), atol=1e-6)
+    assert valid.all()
+    nearest, _ = turn.nearest(plane, mask)
+    assert np.abs(nearest - values).max() <= 2.5 + 1e-6  # half a pixel each way
 
 
 def test_quarter_turns_are_exact(tmp_path):
