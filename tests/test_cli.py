@@ -126,3 +126,42 @@ def test_the_package_loads_nothing_heavy():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False False"
+
+
+def test_tiles_take_sizes_by_axis_and_are_audited(scene, tmp_path, monkeypatch, capsys):
+    (tmp_path / "classes.csv").write_text("1,changed\n2,No change\n")
+    classes = ("--classes", tmp_path / "classes.csv")
+    made = tmp_path / "set"
+    code, out, err = run(
+        monkeypatch, capsys, "tiles", *scene, "-o", made, "--tile-size", "128x64", "--stride",
+        "64x32", *classes,
+    )  # fmt: skip
+    assert code == 0, err
+    assert "21 tiles" in out  # 3 columns of them, 7 rows
+    code, out, err = run(monkeypatch, capsys, "tiles", "--audit", made, "--pairs",
+                         tmp_path / "pairs.csv")  # fmt: skip
+    assert code == 0, err
+    assert "21 tiles, 56 pairs share ground; tiles that hang together: 21" in out
+    assert "random split: 19 training, 2 validation" in out
+    assert "leak: 0000000" in out
+    assert "split by ground: " in out
+    assert "0 leaking pairs" in out.split("split by ground")[1]
+    assert len((tmp_path / "pairs.csv").read_text().splitlines()) == 1 + 56
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("a.tif", "b.tif"), "needs a folder, got none; give it with -o"),
+        (("--audit", "set", "-o", "x"), "--audit looks at a set that is there"),
+        (("--pairs", "p.csv"), "--pairs needs --audit"),
+        (("a.tif", "b.tif", "-o", "x", "--stride", "64y"), "--stride must be a number of pixels"),
+        (("--audit", "nowhere"), "The tile set must exist, got nowhere"),
+    ],
+)
+def test_tiles_refuses(arguments, message, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(monkeypatch, capsys, "tiles", *arguments)
+    assert code == 2
+    assert message in err
+    assert list(tmp_path.iterdir()) == []

@@ -80,3 +80,70 @@ def test_a_full_disk_is_one_clear_line(tmp_path):
     ):
         full.write("x" * 100_000)
     assert list(tmp_path.iterdir()) == []
+
+
+def grow(path, job, entries, **options):
+    """A run of a job that notes its entries, each with a file of its own."""
+    with ledger.resumable_folder(path, job, **options) as unfinished:
+        for entry in entries[len(unfinished.done) :]:
+            (unfinished.folder / str(entry)).write_text(str(entry))
+            unfinished.record(entry)
+        return unfinished.done
+
+
+class Killed(BaseException):
+    """As an interrupt is: no error of ours."""
+
+
+def test_a_job_that_was_interrupted_is_taken_up(tmp_path):
+    path, job = tmp_path / "out", {"stride": 8}
+    with pytest.raises(Killed), ledger.resumable_folder(path, job) as unfinished:
+        assert unfinished.done == ()
+        (unfinished.folder / "1").write_text("1")
+        unfinished.record(1)
+        raise Killed
+    assert [p.name for p in tmp_path.iterdir()] == [".out.partial"]
+    log = tmp_path / ".out.partial" / "ledger.jsonl"
+    log.write_bytes(log.read_bytes() + b'{"cut sho')  # as a kill may leave it
+    with pytest.raises(ParameterError, match=r"got stride 8 and not 16 in .*partial; finish it"):
+        grow(path, {"stride": 16}, [1, 2, 3])
+    assert grow(path, job, [1, 2, 3]) == (1,)
+    assert sorted(p.name for p in path.iterdir()) == ["1", "2", "3"]
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(ParameterError, match="new or empty"):
+        grow(path, job, [1, 2, 3])
+
+
+def test_a_job_that_fails_for_good_leaves_nothing(tmp_path):
+    with pytest.raises(ParameterError, match="mine"), ledger.resumable_folder(tmp_path / "o", {}):
+        raise ParameterError("mine")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OutputError, match="full"), ledger.resumable_folder(tmp_path / "o", {}):
+        raise OutputError("full")  # what was done is kept: make room and run again
+    assert [p.name for p in tmp_path.iterdir()] == [".o.partial"]
+
+
+def test_one_run_at_a_time(tmp_path):
+    pytest.importorskip("fcntl")
+    with (
+        ledger.resumable_folder(tmp_path / "o", {}),
+        pytest.raises(OutputError, match="One run at a time"),
+        ledger.resumable_folder(tmp_path / "o", {}),
+    ):
+        pass
+
+
+def test_files_join_a_folder_once_they_are_whole(tmp_path):
+    path, job = tmp_path / "out", {"a": 1}
+    path.mkdir()
+    (path / "0").write_text("0")
+    (path / "2").mkdir()  # in the way of a file: moving fails half way
+    with pytest.raises(OutputError):
+        grow(path, job, [1, 2, 3], join=True)
+    assert sorted(p.name for p in path.iterdir()) == ["0", "1", "2"]
+    (path / "2").rmdir()
+    assert not ledger.finish_joining(path, {"a": 2})
+    assert ledger.finish_joining(path, job)
+    assert sorted(p.name for p in path.iterdir()) == ["0", "1", "2", "3"]
+    assert list(tmp_path.iterdir()) == [path]
+    assert not ledger.finish_joining(path, job)

@@ -580,14 +580,14 @@ def map_leaves(folder):
         (empty, "must hold the folders images and labels, got no images"),
         (no_labels, "got no labels"),
         (no_tiles, "must hold a tile, got none"),
-        (no_label, r"got 1 that aren't: .*labels.000000002\.tif is missing"),
-        (no_label_no_map, r"got 1 that aren't: .*labels.000000002\.tif is missing"),
-        (truncated, r"got 1 that aren't: .*images.000000001\.tif can't be read;"),
-        (other_size, "000000003.tif is 8x8 and not 32x32"),
-        (other_label_size, "is 8x8 beside an image of 32x32"),
-        (other_bands, "000000003.tif has 3 bands and not 2"),
-        (coloured_label, "000000003.tif has 3 bands instead of one"),
-        (other_dtype, "000000003.tif holds float32 and not int16"),
+        (no_label, r"got 1 of 24 that aren't: 1 missing: .*labels.000000002\.tif;"),
+        (no_label_no_map, r"got 1 of 24 that aren't: 1 missing: .*labels.000000002\.tif;"),
+        (truncated, r"got 1 of 24 that aren't: 1 unreadable: .*images.000000001\.tif;"),
+        (other_size, r"1 of another size: .*000000003.tif \(8x8 and not 32x32\)"),
+        (other_label_size, r"000000003.tif \(8x8 beside an image of 32x32\)"),
+        (other_bands, r"1 of another number of bands: .*000000003.tif \(3 and not 2\)"),
+        (coloured_label, r"1 of several bands: .*000000003.tif \(3 bands instead of one\)"),
+        (other_dtype, r"another pixel type: .*000000003.tif \(float32 and not int16\)"),
         (bad_json, "must be whole JSON"),
         (map_leaves, "must name an image and its label inside the folder"),
     ],
@@ -602,8 +602,26 @@ def test_reading_refuses(small, damage, match):
 def test_many_bad_tiles_are_counted(small):
     for path in (small.folder / "labels").glob("*.tif"):
         path.write_bytes(b"")
-    with pytest.raises(TileSetError, match=r"got 24 that aren't: .* and 20 more;"):
+    with pytest.raises(
+        TileSetError, match=r"got 24 of 24 that aren't: 24 unreadable: .* and 21 more;"
+    ):
         tileset.read(small.folder)
+
+
+def test_one_report_names_all_that_is_wrong(small):
+    truncated(small.folder)
+    no_label(small.folder)
+    other_size(small.folder)
+    write(small.folder / "labels" / "000000007.tif", np.full((32, 32), 200, np.uint8))
+    seen = []
+    with pytest.raises(TileSetError, match=r"got 4 of 24 that aren't: ") as caught:
+        tileset.read(small.folder, on_tile=lambda *n: seen.append(n))
+    for text in (
+        "1 unreadable: ", "1 missing: ", "1 of another size: ", "1 of unknown classes: ",
+        "000000007.tif (200)",
+    ):  # fmt: skip
+        assert text in str(caught.value)
+    assert seen[-1] == (24, 24)
 
 
 def test_a_label_value_outside_the_classes_is_named(small):
@@ -659,10 +677,34 @@ def test_touching_tiles_do_not_overlap():
     assert [tuple(p) for p in pairs] == brute
 
 
-def test_tiles_of_two_crss_are_never_paired():
-    one, two = made(grid_of(1, 2)), made(grid_of(1, 2), crs="EPSG:32651")
+def test_tiles_of_two_crss_are_paired_where_they_share_ground():
+    zone = [(x + 833978.0, y + 0.0, x2 + 833978, y2 + 0.0) for x, y, x2, y2 in grid_of(1, 2)]
+    same = [(x + 166022.0, y + 0.0, x2 + 166022, y2 + 0.0) for x, y, x2, y2 in grid_of(1, 2)]
+    one, two = made(zone), made(same, crs="EPSG:32651")  # 120 degrees east, seen from both zones
     both = tileset.TileSet(**{**vars(one), "tiles": one.tiles + two.tiles})
-    assert tileset.overlapping_pairs(both).tolist() == [[0, 1], [2, 3]]
+    pairs = tileset.overlapping_pairs(both).tolist()
+    assert [0, 2] in pairs
+    assert [1, 3] in pairs
+    far = made(grid_of(1, 2), crs="EPSG:32651")
+    apart = tileset.TileSet(**{**vars(one), "tiles": one.tiles + far.tiles})
+    assert tileset.overlapping_pairs(apart).tolist() == [[0, 1], [2, 3]]
+    unknown = made(zone, crs="LOCAL_CS")
+    odd = tileset.TileSet(**{**vars(one), "tiles": one.tiles + unknown.tiles})
+    assert tileset.overlapping_pairs(odd).tolist() == [[0, 1], [2, 3]]
+
+
+def test_rare_classes_stay_on_both_sides():
+    held = [{1} for _ in range(400)]
+    for value, corners in ((2, ((0, 0), (17, 17))), (3, ((0, 17), (17, 0)))):
+        for row, column in corners:  # two small patches each, far apart
+            held[row * 20 + column] |= {value}
+            held[(row + 1) * 20 + column + 1] |= {value}
+    tiles = made(grid_of(20, 20), held=[tuple(h) for h in held])
+    for seed in range(5):
+        split = tileset.split_by_ground(tiles, seed=seed)
+        assert set(tiles.class_pixels(split.train)) == {1, 2, 3}
+        assert set(tiles.class_pixels(split.valid)) == {1, 2, 3}
+        assert len(split.dropped) < 0.3 * 400
 
 
 tiles_anywhere = st.lists(

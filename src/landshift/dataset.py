@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -205,6 +205,7 @@ def prepare(
     augment: bool = True,
     seed: int = 42,
     num_workers: int = 0,
+    on_tile: Callable[[int, int], None] | None = None,
 ) -> TrainingData:
     """Read a tile set, or a zip of it, and split it into training and validation tiles.
 
@@ -219,6 +220,7 @@ def prepare(
         augment: Whether training samples are mirrored and turned.
         seed: Seed of the split, the shuffle and the augmentation.
         num_workers: Processes that load tiles.
+        on_tile: Called with tiles checked and all tiles, where the set has no index yet.
 
     Raises:
         ParameterError: An option out of its range.
@@ -238,7 +240,7 @@ def prepare(
     scheme = None
     if class_mapping is not None:
         scheme = ClassScheme.from_mapping(class_mapping, tileset.class_colours(Path(path)))
-    tiles = tileset.read(Path(path), scheme)
+    tiles = tileset.read(Path(path), scheme, on_tile=on_tile)
     parts = _SPLITS[split](tiles, valid_share=val_split_pct, seed=seed)
     size = min(tiles.height, tiles.width)
     chip_size = size if chip_size is None else chip_size

@@ -27,7 +27,11 @@ class Tile:
         return self.core.shifted(-self.window.row, -self.window.column).slices
 
 
-def training_windows(height: int, width: int, tile_size: int, stride: int) -> Iterator[Window]:
+Size = int | tuple[int, int]
+"""Rows and columns, or one number for both."""
+
+
+def training_windows(height: int, width: int, tile_size: Size, stride: Size) -> Iterator[Window]:
     """Windows of a training set: every ``stride`` pixels, and flush with the far edges.
 
     A raster smaller than a tile gives one window that reaches over its edge.
@@ -35,20 +39,27 @@ def training_windows(height: int, width: int, tile_size: int, stride: int) -> It
     Args:
         height: Rows of the raster.
         width: Columns.
-        tile_size: Rows and columns of a tile.
-        stride: Step between tiles, in pixels.
+        tile_size: Rows and columns of a tile; one number for both.
+        stride: Step between tiles down and to the right, in pixels; one number for both.
 
     Raises:
         ParameterError: A size or stride below 1, or a stride larger than the tile.
     """
-    if not 1 <= stride <= tile_size:
-        raise ParameterError(
-            f"The stride must be between 1 and the tile size, got {stride} with tiles of "
-            f"{tile_size}; a larger one leaves ground out."
-        )
-    for row in _starts(height, tile_size, stride):
-        for column in _starts(width, tile_size, stride):
-            yield Window(row, column, tile_size, tile_size)
+    (rows, columns), (down, right) = both(tile_size), both(stride)
+    for step, size in ((down, rows), (right, columns)):
+        if not 1 <= step <= size:
+            raise ParameterError(
+                f"The stride must be between 1 and the tile size, got {step} with tiles of "
+                f"{size}; a larger one leaves ground out."
+            )
+    for row in _starts(height, rows, down):
+        for column in _starts(width, columns, right):
+            yield Window(row, column, rows, columns)
+
+
+def both(size: Size) -> tuple[int, int]:
+    """Rows and columns of a size given as one number or as both."""
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
 
 def inference_tiles(height: int, width: int, tile_size: int, padding: int) -> Iterator[Tile]:

@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
+from landshift.tileset.audit import Audit, AuditedSplit, audit, shared_ground, write_pairs
+from landshift.tileset.chips import ChipFormat
 from landshift.tileset.cutting import cut
 from landshift.tileset.reading import class_colours, read
-from landshift.tileset.splitting import Split, overlapping_pairs, split_at_random, split_by_ground
-from landshift.tileset.tiles import BandStatistics, Tile, TileSet, read_tile
+from landshift.tileset.splitting import (
+    Split,
+    leaking_pairs,
+    overlapping_pairs,
+    split_at_random,
+    split_by_ground,
+)
+from landshift.tileset.tiles import (
+    BandStatistics,
+    SecondInput,
+    Tile,
+    TileSet,
+    read_class_maps,
+    read_second,
+    read_tile,
+)
 
 __all__ = [
+    "Audit",
+    "AuditedSplit",
     "BandStatistics",
+    "ChipFormat",
+    "SecondInput",
     "Split",
     "Tile",
     "TileSet",
+    "audit",
     "class_colours",
     "cut",
+    "leaking_pairs",
     "overlapping_pairs",
     "read",
+    "read_class_maps",
+    "read_second",
     "read_tile",
+    "shared_ground",
     "split_at_random",
     "split_by_ground",
+    "write_pairs",
 ]

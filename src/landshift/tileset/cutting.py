@@ -5,41 +5,69 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, ledger, provenance, raster
-from landshift.classes import UNLABELLED, ClassScheme, Colour
-from landshift.errors import BandError, ClassError, OutputError, ParameterError, TileSetError
+from landshift import ledger, provenance, raster
+from landshift.classes import ClassScheme
+from landshift.errors import (
+    TileSetError,
+)
 from landshift.grid import Window
-from landshift.raster import RasterInfo
 from landshift.tileset import esri
-from landshift.tileset.index import write_index
-from landshift.tileset.reading import name_crs, read
+from landshift.tileset.blocks import Kept, shared_block
+from landshift.tileset.chips import (
+    ChipFormat,
+    Shared,
+    label_format,
+    nodata_of,
+    suffix,
+    write_chip,
+)
+from landshift.tileset.index import read_bands, read_provenance, spell_bands, write_index
+from landshift.tileset.job import (
+    Inputs,
+    Job,
+    Options,
+    check_alike,
+    check_rasters,
+    describe_job,
+    format_named,
+    scheme_for,
+    scheme_of,
+    second_of,
+    start_of,
+    turns_of,
+    usable_nodata,
+    who_else,
+)
+from landshift.tileset.reading import name_crs, read, root_of
+from landshift.tileset.source import Chip, chips_of
 from landshift.tileset.tiles import (
     Contents,
     Tile,
+    TileFiles,
     TileSet,
     bounds_of,
     cell_size_of,
-    measure,
+    count_values,
+    measure_bands,
+    open_tile,
+    read_whole,
     without_georeference,
 )
-from landshift.tiling import training_windows
-
-if TYPE_CHECKING:
-    from rasterio.io import DatasetReader
+from landshift.tiling import Size, both, training_windows
 
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
+
+_WAITING_BYTES = 64 << 20  # of tiles read and not yet written: what keeps the cores busy
 
 
 def cut(
@@ -48,381 +76,331 @@ def cut(
     folder: Path,
     *,
     scheme: ClassScheme | None = None,
-    tile_size: int = 256,
-    stride: int = 128,
-    start_index: int = 0,
+    tile_size: Size = 256,
+    stride: Size = 128,
+    start_index: int | None = None,
     skip_unlabelled: bool = True,
+    minimum_labelled: float = 0.0,
+    chip_format: str = "TIFF",
+    rotation_angle: float = 0.0,
+    mask_polygons: Path | None = None,
+    images2: Sequence[Path] = (),
+    labels_before: Sequence[Path] = (),
+    labels_after: Sequence[Path] = (),
+    map_scheme: ClassScheme | None = None,
+    append: bool = False,
     on_tile: Progress | None = None,
 ) -> TileSet:
     """Cut images and their class rasters into a training set in 'Classified Tiles' layout.
 
     Pixels that aren't valid in every band of the image become its nodata value (0 under a mask
     inside the file, if it has none) and unlabelled. A raster smaller than a tile is padded so.
+    Windows without a valid pixel give no tile. The set appears when it is whole; a run that was
+    killed is taken up by the same call, and ends with the same bytes.
 
     Args:
         images: Composites; all with the same bands, pixel type and nodata value.
         labels: The class raster of each image, on its grid.
-        folder: Where the set goes; new or empty.
+        folder: Where the set goes; new or empty, unless appended to.
         scheme: Classes of the labels; None: as the class rasters tell.
-        tile_size: Rows and columns of a tile.
-        stride: Step between tiles, in pixels.
-        start_index: Number of the first tile.
+        tile_size: Rows and columns of a tile; one number for both.
+        stride: Step between tiles down and to the right, in pixels; one number for both.
+        start_index: Number of the first tile; None: 0, or the next one of the set appended to.
         skip_unlabelled: Whether windows without a labelled pixel are left out.
-        on_tile: Called after each window with the windows done and all windows.
+        minimum_labelled: Share of a tile's pixels that must be labelled, 0 to 1.
+        chip_format: ``TIFF``, ``PNG`` or ``JPEG`` (whose labels are PNG, without loss).
+        rotation_angle: Degrees above 0 and below 360: each window is also cut with its frame
+            turned clockwise about its centre by the angle and its multiples below 360; images are
+            sampled bilinearly, labels by the nearest pixel, what lies outside the raster is
+            nodata. 0: not turned.
+        mask_polygons: A vector file; only tiles whose ground lies wholly in its polygons count.
+        images2: A second input raster for each image, on its grid, with bands of its own; a
+            pixel is valid where it is in both.
+        labels_before: The class map before of each image, kept beside the labels.
+        labels_after: The class map after; both or neither.
+        map_scheme: Classes of the class maps; None: as they tell.
+        append: Whether tiles are added to the set in `folder`, if one is there.
+        on_tile: Called after each window (each rotation of it) with those done and all.
 
     Raises:
-        ParameterError: An option out of its range, or a folder that isn't empty.
-        GridError: An image and its labels on different grids.
-        BandError: Images that differ in bands, pixel type or nodata value; labels of several
-            bands.
+        ParameterError: An option out of its range, a folder that isn't empty, or an unfinished
+            set of other inputs or options beside it.
+        GridError: An image and its labels on different grids; mask polygons without a CRS.
+        BandError: Images that differ in bands, pixel type or nodata value, or don't fit the
+            format; labels of several bands.
         ClassError: No classes known, a label value outside them, or unlabelled pixels that
             can't be told from a class of value 0.
-        TileSetError: No window holds a labelled pixel.
+        TileSetError: No window holds a labelled pixel; or the set appended to is unlike.
         RasterError: A raster is missing or damaged.
+        VectorError: The polygons are missing or damaged.
         OutputError: The folder can't be written.
     """
-    images, labels = [Path(p) for p in images], [Path(p) for p in labels]
-    _check_options(images, labels, start_index)
-    with without_georeference():  # _check_rasters says it once, in our words
-        infos = _check_rasters(images, labels)
-        scheme = scheme or _scheme_of(labels)
-        plans = [list(training_windows(i.height, i.width, tile_size, stride)) for i in infos]
-        job = _Job(scheme, _usable_nodata(infos[0]), skip_unlabelled)
-        with ledger.whole_folder(Path(folder)) as part:
-            tiles = _cut_all(job, infos, labels, plans, part, start_index, on_tile)
-            windows = sum(map(len, plans))
+    inputs = Inputs.of(images, labels, images2, labels_before, labels_after, mask_polygons)
+    options = Options(
+        tile_size=both(tile_size),
+        stride=both(stride),
+        start_index=start_index,
+        skip_unlabelled=skip_unlabelled,
+        minimum_labelled=float(minimum_labelled),
+        chip_format=format_named(chip_format),
+        rotation_angle=float(rotation_angle),
+    )
+    folder = Path(folder)
+    described = {**describe_job(inputs, options, scheme, map_scheme), "append": append}
+    with without_georeference():  # check_rasters says it once, in our words
+        base = None
+        if append and folder.is_dir() and any(folder.iterdir()):
+            folder = root_of(folder)
+            if ledger.finish_joining(folder, described):
+                return read(folder, scheme)
+            base = read(folder)
+        infos = check_rasters(inputs, options.chip_format)
+        scheme = scheme_for(labels, scheme, base)
+        if inputs.before:
+            map_scheme = map_scheme or scheme_of([*inputs.before, *inputs.after], "Class maps")
+        plans = [list(training_windows(i.height, i.width, *options.sizes)) for i in infos]
+        job = Job(
+            inputs=inputs,
+            options=options,
+            scheme=scheme,
+            map_scheme=map_scheme if inputs.before else None,
+            infos=infos,
+            second=second_of(inputs, options.chip_format),
+            nodata=nodata_of(options.chip_format, usable_nodata(infos[0])),
+            turns=turns_of(options),
+            start=start_of(options, base),
+            digits=len(base.tiles[-1].name) if base and base.tiles[-1].name.isdigit() else 9,
+            block=shared_block(options.tile_size, options.stride),
+            kept=Kept(),
+        )
+        if base is not None:
+            check_alike(job, base)
+        with ledger.resumable_folder(folder, described, join=base is not None) as unfinished:
+            tiles = _cut_all(job, plans, unfinished, on_tile)
+            windows = sum(map(len, plans)) * len(job.turns)
             if not any(t.valid and job.is_labelled(t) for t in tiles):
                 raise TileSetError(
                     f"A training set needs a labelled pixel, got none in {windows} windows of "
-                    f"{labels[0]}; check that image and labels are valid on the same ground."
+                    f"{labels[0]}; check that image and labels are valid on the same ground"
+                    f"{who_else(options, inputs)}."
                 )
-            _write_about(part, job, infos, labels, tiles, tile_size, stride, start_index)
-    logger.info("%s: %d tiles of %d windows hold labels.", folder, len(tiles), windows)
-    return read(Path(folder), scheme)
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What holds for every tile.
-
-    Attributes:
-        scheme: Classes of the labels.
-        nodata: Value of image pixels that aren't valid; None: 0, under a mask inside the file.
-        skip_unlabelled: Whether windows without a labelled pixel are left out.
-    """
-
-    scheme: ClassScheme
-    nodata: float | None
-    skip_unlabelled: bool
-
-    def is_labelled(self, tile: Tile) -> bool:
-        return any(tile.class_pixels.get(v) for v in self.scheme.values)
-
-
-@dataclass(frozen=True)
-class _Window:
-    """The data of one window, ready to be written."""
-
-    values: NDArray[Any]
-    mask: NDArray[np.bool_]
-    labels: NDArray[np.uint8]
-    transform: Any
-    crs: Any
-    bands: tuple[str, ...]
-
-
-def _check_options(images: Sequence[Path], labels: Sequence[Path], start_index: int) -> None:
-    if not images or len(images) != len(labels):
-        raise ParameterError(
-            f"Each image needs its class raster, got {len(images)} images and {len(labels)} "
-            "class rasters; give one for each."
-        )
-    if start_index < 0:
-        raise ParameterError(f"start_index must be at least 0, got {start_index}.")
-
-
-def _check_rasters(images: Sequence[Path], labels: Sequence[Path]) -> list[RasterInfo]:
-    """What the images are, once they fit each other and their labels."""
-    infos = [raster.info(p) for p in images]
-    for info in infos:
-        if _kind(info) != _kind(infos[0]):
-            raise BandError(
-                "Images of one set must share bands, pixel type and nodata value, got "
-                f"{_describe(infos[0])} in {infos[0].path} and {_describe(info)} in {info.path}; "
-                "make the composites alike first."
-            )
-        if info.grid.affine.is_identity:
-            logger.warning(
-                "%s has no georeference; its tiles won't know their ground, and a split by "
-                "ground can't tell which of them overlap.", info.path
-            )  # fmt: skip
-    for info, path in zip(infos, labels, strict=True):
-        found = raster.info(path)
-        names = (f"in {info.path}", f"in {path}")
-        grid.check_same(info.grid, found.grid, what="An image and its labels", names=names)
-        if len(found.bands) != 1:
-            raise BandError(
-                f"Labels must have one band, got {len(found.bands)} in {path}; extract the band "
-                "of class values (gdal_translate -b)."
-            )
-    return infos
-
-
-def _kind(info: RasterInfo) -> tuple[Any, ...]:
-    return info.bands, info.dtype, repr(info.nodata)  # repr: NaN differs from itself
-
-
-def _describe(info: RasterInfo) -> str:
-    names = ", ".join(info.bands) if any(info.bands) else "unnamed"
-    return f"{len(info.bands)} bands ({names}) of {info.dtype} with nodata {info.nodata}"
-
-
-def _scheme_of(labels: Sequence[Path]) -> ClassScheme:
-    """The classes that the class rasters tell, together."""
-    names: dict[int, str] = {}
-    colours: dict[int, Colour] = {}
-    for path in labels:
-        for c in raster.scheme_of(path) or ():
-            if names.setdefault(c.value, c.name) != c.name:
-                raise ClassError(
-                    f"Class rasters must agree on their classes, got {names[c.value]!r} and "
-                    f"{c.name!r} for value {c.value} in {path}; give a class mapping."
-                )
-            colours.setdefault(c.value, c.colour)
-    if not names:
-        raise ClassError(
-            f"Labels must carry class names or a colour table, got neither in {labels[0]}; "
-            "give a class mapping such as {1: 'to forest', 2: 'No change'}."
-        )
-    return ClassScheme.from_mapping(names, colours)
-
-
-def _usable_nodata(info: RasterInfo) -> float | None:
-    """The nodata value, if the pixel type can hold it."""
-    dtype = np.dtype(info.dtype)
-    if info.nodata is None or np.issubdtype(dtype, np.floating):
-        return info.nodata
-    limits = np.iinfo(dtype)
-    fits = limits.min <= info.nodata <= limits.max and float(info.nodata).is_integer()
-    return info.nodata if fits else None
+            _write_about(unfinished.folder, job, tiles, base)
+            logger.info("%s: %d tiles of %d windows hold labels.", folder, len(tiles), windows)
+    return read(folder, scheme)
 
 
 def _cut_all(
-    job: _Job,
-    infos: Sequence[RasterInfo],
-    labels: Sequence[Path],
+    job: Job,
     plans: Sequence[Sequence[Window]],
-    folder: Path,
-    start_index: int,
+    unfinished: ledger.Unfinished,
     on_tile: Progress | None,
 ) -> list[Tile]:
-    """Write the tiles of all pairs, one after another; tiles are compressed on all cores."""
-    total = sum(map(len, plans))
-    for name in ("images", "labels"):
-        (folder / name).mkdir()
-    tiles: list[Tile] = []
-    waiting: deque[Future[Tile]] = deque()
+    """Write the tiles of all images, one after another; tiles are compressed on all cores."""
+    folder, done = unfinished.folder, unfinished.done
+    start, entries = job.start, list(done)
+    if entries:
+        start = int(entries.pop(0)["start"])
+        if start != job.start:
+            raise TileSetError(
+                f"A set must stay as it is while tiles are appended, got {job.start} as the next "
+                f"number and {start} when the unfinished run began; append again."
+            )
+    else:
+        unfinished.record({"start": start})
+    tiles = [_tile_of(entry, folder) for entry in entries if entry is not None]
+    for name in _folders(job):
+        (folder / name).mkdir(exist_ok=True)
+    total = sum(map(len, plans)) * len(job.turns)
     workers = min(8, os.cpu_count() or 1)
+    waiting: deque[Future[Tile] | None] = deque()
+    number, finished = start + len(tiles), len(entries)
+
+    def finish() -> None:
+        nonlocal finished
+        future = waiting.popleft()
+        tile = None if future is None else future.result()
+        unfinished.record(None if tile is None else _entry_of(tile))
+        if tile is not None:
+            tiles.append(tile)
+        finished += 1
+        if on_tile is not None:
+            on_tile(finished, total)
+
     with ThreadPoolExecutor(workers) as pool:
-        number = start_index
-        windows = _windows_of(job, infos, labels, plans)
-        for done, window in enumerate(windows, start=1):
-            if window is not None:
-                waiting.append(pool.submit(_write_tile, job, window, folder, f"{number:09d}"))
-                number += 1
-            while len(waiting) > 2 * workers:  # bounds the memory
-                tiles.append(waiting.popleft().result())
-            if on_tile is not None:
-                on_tile(done, total)
-        tiles += [future.result() for future in waiting]
+        try:
+            for chip in chips_of(job, plans, skip=len(entries)):
+                if chip is None:
+                    waiting.append(None)
+                else:
+                    name = f"{number:0{job.digits}d}"
+                    waiting.append(pool.submit(_write_tile, job, chip, folder, name))
+                    number += 1
+                    bound = max(2 * workers, _WAITING_BYTES // max(1, chip.values.nbytes))
+                while waiting and (waiting[0] is None or waiting[0].done() or len(waiting) > bound):
+                    finish()
+            while waiting:
+                finish()
+        except BaseException:
+            for future in filter(None, waiting):
+                future.cancel()
+            raise
     return tiles
 
 
-def _windows_of(
-    job: _Job,
-    infos: Sequence[RasterInfo],
-    labels: Sequence[Path],
-    plans: Sequence[Sequence[Window]],
-) -> Iterator[_Window | None]:
-    """The data of each window; None where it is skipped."""
-    for info, label, plan in zip(infos, labels, plans, strict=True):
-        with raster.open_raster(info.path) as image, raster.open_raster(label) as classes:
-            for window in plan:
-                codes = _read_labels(classes, window, job.scheme)
-                if job.skip_unlabelled and not (codes >= 0).any():
-                    yield None
-                    continue
-                values, mask = raster.read(image, window)
-                codes[~mask] = -1
-                if job.skip_unlabelled and not (codes >= 0).any():
-                    yield None
-                    continue
-                _check_background(codes, mask, job.scheme, label)
-                values[:, ~mask] = 0 if job.nodata is None else job.nodata
-                yield _Window(
-                    values=values,
-                    mask=mask,
-                    labels=np.where(codes < 0, UNLABELLED, codes).astype(np.uint8),
-                    transform=_transform_of(info, window),
-                    crs=image.crs,
-                    bands=info.bands,
-                )
+def _folders(job: Job) -> list[str]:
+    names = ["images", "labels"]
+    if job.second is not None:
+        names.append("images2")
+    if job.inputs.before:
+        names += [esri.BEFORE, esri.AFTER]
+    return names
 
 
-def _transform_of(info: RasterInfo, window: Window) -> Any:
-    """The affine transform of a window; the identity where the raster has no georeference."""
-    affine = info.grid.affine
-    return affine if affine.is_identity else grid.window_geobox(info.grid, window).affine
+def _entry_of(tile: Tile) -> dict[str, Any]:
+    """A tile as the ledger holds it."""
+    return {
+        "name": tile.name,
+        "files": [None if p is None else [p.parent.name, p.name] for p in tile.files],
+        "bounds": tile.bounds,
+        "crs": tile.crs,
+        "first": spell_bands(tile),
+        "second": None if tile.second is None else spell_bands(tile.second),
+        "pixels": [
+            None if counts is None else list(counts.items())
+            for counts in (tile.class_pixels, tile.before_pixels, tile.after_pixels)
+        ],
+    }
 
 
-def _read_labels(source: DatasetReader, window: Window, scheme: ClassScheme) -> NDArray[np.int16]:
-    """Class values of a window, -1 where unlabelled."""
-    values, mask = raster.read(source, window)
-    values, background = values[0], scheme.background is not None
-    if background:  # a class that the mapping names counts, even where the file calls it nodata
-        inside = window.clipped(source.height, source.width).shifted(-window.row, -window.column)
-        mask[inside.slices] |= values[inside.slices] == UNLABELLED
-    unknown = scheme.unknown(values[mask])
-    if unknown:
-        raise ClassError(
-            f"Label values must be in the class mapping {list(scheme.values)} (or 0, unlabelled), "
-            f"got {', '.join(map(str, unknown[:8]))} in {source.name}; add them to the mapping or "
-            "recode them."
+def _tile_of(entry: Mapping[str, Any], folder: Path) -> Tile:
+    """A tile from its entry in the ledger."""
+    image, label, *others = entry["files"]
+    files = TileFiles(
+        folder.joinpath(*image),
+        folder.joinpath(*label),
+        *(None if names is None else folder.joinpath(*names) for names in others),
+    )
+    pixels, before, after = (
+        None if counts is None else dict(map(tuple, counts)) for counts in entry["pixels"]
+    )
+    return Tile(
+        name=entry["name"],
+        **files._asdict(),
+        bounds=None if entry["bounds"] is None else tuple(entry["bounds"]),
+        crs=entry["crs"],
+        class_pixels=pixels or {},
+        before_pixels=before,
+        after_pixels=after,
+        second=None if entry["second"] is None else read_bands(entry["second"]),
+        **vars(read_bands(entry["first"])),
+    )
+
+
+def _write_tile(job: Job, chip: Chip, folder: Path, name: str) -> Tile:
+    """Write a tile's files; what it holds."""
+    chips = job.options.chip_format
+    labels = label_format(chips)
+    image = folder / "images" / f"{name}{suffix(chips)}"
+    label = folder / "labels" / f"{name}{suffix(labels)}"
+    whole = bool(chip.mask.all())
+    hidden = None if whole or job.nodata is not None else chip.mask
+    place = chip.place
+    write_chip(
+        image, chip.values, place, chips, nodata=job.nodata, bands=chip.bands, mask=hidden,
+        shared=_shared(job, chip, "images"),
+    )  # fmt: skip
+    write_chip(label, chip.labels[None], place, labels, shared=_shared(job, chip, "labels"))
+    files = TileFiles(image, label)
+    second = None
+    if chip.second is not None and job.second is not None:
+        path = folder / "images2" / image.name
+        nodata, bands = job.second.nodata, job.second.bands
+        hidden = None if whole or nodata is not None else chip.mask
+        write_chip(
+            path, chip.second, place, chips, nodata=nodata, bands=bands, mask=hidden,
+            shared=_shared(job, chip, "images2"),
+        )  # fmt: skip
+        second = measure_bands(*_stored(path, chip.second, chip.mask, chips))
+        files = files._replace(image2=path)
+    counts = []
+    for root, values in zip((esri.BEFORE, esri.AFTER), chip.maps, strict=False):
+        path = folder / root / label.name
+        write_chip(path, values[None], place, labels, shared=_shared(job, chip, root))
+        counts.append(count_values(values))
+    if counts:
+        files = files._replace(
+            before=folder / esri.BEFORE / label.name, after=folder / esri.AFTER / label.name
         )
-    codes = np.full(values.shape, -1, np.int16)
-    codes[mask] = values[mask]
-    if not background:
-        codes[codes == UNLABELLED] = -1
-    return codes
-
-
-def _check_background(
-    codes: NDArray[np.int16], mask: NDArray[np.bool_], scheme: ClassScheme, path: Path
-) -> None:
-    """Check that no valid pixel is unlabelled where 0, the tiles' word for that, is a class."""
-    if scheme.background is not None and (codes[mask] < 0).any():
-        raise ClassError(
-            f"Every valid pixel needs a label where 0 is a class ({scheme.names[0]!r}), got "
-            f"nodata in {path}; recode that class to a value from 1 to 254."
-        )
-
-
-def _write_tile(job: _Job, window: _Window, folder: Path, name: str) -> Tile:
-    """Write image, labels and their world files; what the tile holds."""
-    image, label = folder / "images" / f"{name}.tif", folder / "labels" / f"{name}.tif"
-    hidden = job.nodata is None and not window.mask.all()
-    mask = window.mask if hidden else None
-    with _output_errors(folder):
-        _write_raster(image, window.values, window, job.nodata, window.bands, mask)
-        _write_raster(label, window.labels[None], window, None, (), None)
-    bounds = bounds_of(window.transform, *window.mask.shape)
-    if bounds is not None:
-        for path in (image, label):
-            text = esri.world_file(window.transform)
-            path.with_suffix(".tfw").write_bytes(text.encode())
+    before, after = counts or (None, None)
     return Tile(
         name=name,
-        image=image,
-        label=label,
-        bounds=bounds,
-        crs=None if window.crs is None else name_crs(window.crs.wkt),
-        **vars(measure(window.values, window.mask, window.labels)),
+        **files._asdict(),
+        bounds=bounds_of(place.transform, *chip.mask.shape),
+        crs=None if place.crs is None else name_crs(place.crs.wkt),
+        class_pixels=count_values(chip.labels),
+        second=second,
+        before_pixels=before,
+        after_pixels=after,
+        **vars(measure_bands(*_stored(image, chip.values, chip.mask, chips))),
     )
 
 
-@contextmanager
-def _output_errors(folder: Path) -> Iterator[None]:
-    from rasterio.errors import RasterioError
-
-    try:
-        yield
-    except RasterioError as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise OutputError(
-            f"Tiles must be writable, got '{reason}' in {folder}; make room or choose another "
-            "folder."
-        ) from error
+def _shared(job: Job, chip: Chip, layer: str) -> Shared | None:
+    """What a file of a tile shares with those of tiles that overlap it by whole blocks."""
+    if job.block is None or job.options.chip_format is not ChipFormat.tiff or chip.corner is None:
+        return None
+    row, column = chip.corner
+    if row % job.block[0] or column % job.block[1]:
+        return None  # flush with the raster's far edge
+    return Shared(job.kept, job.block, (chip.source, layer), row, column)
 
 
-def _write_raster(
-    path: Path,
-    values: NDArray[Any],
-    window: _Window,
-    nodata: float | None,
-    bands: Sequence[str],
-    mask: NDArray[np.bool_] | None,
-) -> None:
-    import rasterio
-
-    georeference = {} if window.transform.is_identity else {"transform": window.transform}
-    with (
-        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_PAM_ENABLED=False),
-        rasterio.open(
-            path,
-            "w",
-            driver="GTiff",
-            count=len(values),
-            height=values.shape[1],
-            width=values.shape[2],
-            dtype=values.dtype,
-            nodata=nodata,
-            crs=window.crs,
-            compress="lzw",
-            predictor=_predictor(values.dtype) if bands else 1,
-            interleave="pixel" if len(values) > 1 else "band",
-            blockysize=values.shape[1],  # one strip: a tile is always read whole
-            photometric="minisblack",  # else GDAL takes the fourth of four uint8 bands for alpha
-            **georeference,
-        ) as target,
-    ):
-        target.write(values)
-        for number, band in enumerate(bands, start=1):
-            if band:
-                target.set_band_description(number, band)
-        if mask is not None:
-            target.write_mask(mask)
+def _stored(
+    path: Path, values: NDArray[Any], mask: NDArray[np.bool_], chips: ChipFormat
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Values as the file holds them: JPEG changes them."""
+    if chips is not ChipFormat.jpeg:
+        return values, mask
+    with open_tile(path) as source:
+        return read_whole(source)
 
 
-def _predictor(dtype: np.dtype[Any]) -> int:
-    return 3 if np.issubdtype(dtype, np.floating) else 2
-
-
-def _write_about(
-    folder: Path,
-    job: _Job,
-    infos: Sequence[RasterInfo],
-    labels: Sequence[Path],
-    tiles: Sequence[Tile],
-    tile_size: int,
-    stride: int,
-    start_index: int,
-) -> None:
+def _write_about(folder: Path, job: Job, tiles: Sequence[Tile], base: TileSet | None) -> None:
     """Write side files and index."""
-    sizes = [(size, i) for i in infos if (size := cell_size_of(i.grid.affine))]
+    own = [(size, i) for i in job.infos if (size := cell_size_of(i.grid.affine))]
+    sizes = [esri.cell_size(size, _crs_of(i.path)) for size, i in own]
+    start = int(tiles[0].name)
+    parameters = {**job.options.named(), "start_index": start}
+    record = provenance.record("tileset", job.inputs.all, parameters)
     contents = Contents(
-        bands=infos[0].bands,
-        dtype=infos[0].dtype,
+        bands=job.infos[0].bands,
+        dtype=job.infos[0].dtype,
         nodata=job.nodata,
-        height=tile_size,
-        width=tile_size,
-        cell_size=sizes[0][0] if sizes else None,
+        height=job.options.tile_size[0],
+        width=job.options.tile_size[1],
+        cell_size=own[0][0] if own else None,
         tiles=tuple(tiles),
+        second=job.second,
     )
-    tile_set = TileSet(**vars(contents), folder=folder, scheme=job.scheme)
-    esri.write_side_files(
-        folder,
-        tile_set,
-        next_index=start_index + len(tiles),
-        cell_sizes=[esri.cell_size(size, _crs_of(i.path)) for size, i in sizes],
+    joined = None
+    if base is not None:
+        joined = base.folder
+        sizes = [*esri.read_cell_sizes(joined), *sizes]
+        record["appended_to"] = read_provenance(joined)
+        contents = Contents(
+            **{
+                **vars(contents),
+                "bands": base.bands if any(base.bands) else contents.bands,
+                "cell_size": base.cell_size or contents.cell_size,
+                "tiles": (*base.tiles, *tiles),
+            }
+        )
+    tile_set = TileSet(
+        **vars(contents), folder=folder, scheme=job.scheme, map_scheme=job.map_scheme
     )
-    parameters = {
-        "tile_size": tile_size,
-        "stride": stride,
-        "start_index": start_index,
-        "skip_unlabelled": job.skip_unlabelled,
-    }
-    inputs = [*(i.path for i in infos), *labels]
-    write_index(folder, contents, provenance.record("tileset", inputs, parameters))
+    following = int(tiles[-1].name) + 1
+    esri.write_side_files(folder, tile_set, next_index=following, cell_sizes=sizes)
+    write_index(folder, contents, record, joined=joined)
 
 
 def _crs_of(path: Path) -> Any:

@@ -17,12 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift.errors import TileSetError
-from landshift.tileset.tiles import TileSet
+from landshift.tileset.tiles import BandStatistics, TileFiles, TileSet
 
 MAP = "map.txt"
 STATS = "stats.txt"
 ACCUMULATED = "esri_accumulated_stats.json"
 DEFINITION = "esri_model_definition.emd"
+
+BEFORE, AFTER = "labels_before", "labels_after"
+"""Folders of the two class maps: ours, which Esri's tools don't look at."""
+MAP_CLASSES = "landshift_class_maps.json"
+"""Classes of the two class maps, spelt as in the model definition."""
 
 CellSize = dict[str, Any]
 """Esri's cell size: x, y, spatialReference."""
@@ -55,7 +60,7 @@ _WELL_KNOWN_BANDS = [
 def write_side_files(
     folder: Path, tiles: TileSet, *, next_index: int, cell_sizes: Sequence[CellSize]
 ) -> None:
-    """Write the four side files of a set.
+    """Write the four side files of a set, and the classes of its class maps.
 
     Args:
         folder: Where they go.
@@ -70,11 +75,21 @@ def write_side_files(
     accumulated = _accumulated_stats(tiles, counts, next_index, sizes)
     _write(folder / ACCUMULATED, [as_json(accumulated)], newline="")
     _write(folder / DEFINITION, [as_json(_model_definition(tiles, sizes))], newline="")
+    if tiles.map_scheme is not None:
+        classes = {"Classes": tiles.map_scheme.as_list()}
+        _write(folder / MAP_CLASSES, [as_json(classes)], newline="")
 
 
 def map_lines(tiles: TileSet) -> list[str]:
-    r"""A line a tile: ``images\000000019.tif  labels\000000019.tif`` and a space."""
-    return [f"images\\{t.image.name}  labels\\{t.label.name} " for t in tiles.tiles]
+    r"""A line a tile: ``images\000000019.tif  labels\000000019.tif`` and a space.
+
+    Where there is a second input, its name comes after the first's and one space.
+    """
+    lines = []
+    for tile in tiles.tiles:
+        second = "" if tile.image2 is None else f" images2\\{tile.image2.name}"
+        lines.append(f"images\\{tile.image.name}{second}  labels\\{tile.label.name} ")
+    return lines
 
 
 def world_file(transform: Any) -> str:
@@ -116,8 +131,8 @@ def as_json(value: Any, indent: int = 0) -> str:
     return _quoted(value)
 
 
-def read_map(folder: Path) -> list[tuple[Path, Path]] | None:
-    """Image and label of each line of ``map.txt``; None without that file.
+def read_map(folder: Path) -> list[TileFiles] | None:
+    """Image, label and second image of each line of ``map.txt``; None without that file.
 
     Raises:
         TileSetError: A line that names no image and label inside the folder.
@@ -161,18 +176,54 @@ def read_band_names(folder: Path) -> tuple[str, ...]:
     return ()
 
 
-def _pair(folder: Path, line: str, where: str) -> tuple[Path, Path]:
+def read_map_classes(folder: Path) -> list[dict[str, Any]] | None:
+    """Entries of the classes of the two class maps; None where they aren't told.
+
+    Raises:
+        TileSetError: A side file that is no JSON.
+    """
+    entries = _read_json(folder / MAP_CLASSES).get("Classes")
+    if isinstance(entries, list) and entries and all(isinstance(e, dict) for e in entries):
+        return entries
+    return None
+
+
+def read_next_index(folder: Path) -> int | None:
+    """Number that a further tile would get; None where older exports don't tell.
+
+    Raises:
+        TileSetError: A side file that is no JSON.
+    """
+    found = _read_json(folder / ACCUMULATED).get("NextTileIndex")
+    return int(found) if isinstance(found, int | float) and found >= 0 else None
+
+
+def read_cell_sizes(folder: Path) -> list[CellSize]:
+    """Smallest and largest cell size of the source rasters; empty where older exports don't tell.
+
+    Raises:
+        TileSetError: A side file that is no JSON.
+    """
+    about = _read_json(folder / ACCUMULATED)
+    found = (about.get(key) for key in ("MinCellSize", "MaxCellSize"))
+    return [size for size in found if isinstance(size, dict) and {"x", "y"} <= size.keys()]
+
+
+def _pair(folder: Path, line: str, where: str) -> TileFiles:
     names = [PurePosixPath(n.replace("\\", "/")) for n in re.split(_BETWEEN_NAMES, line.strip())]
-    image, label = names[0], names[-1]
+    image, label, second = names[0], names[-1], names[1:-1]
     inside = all(not n.is_absolute() and ".." not in n.parts for n in names)
-    if not inside or image.parts[:1] != ("images",) or label.parts[:1] != ("labels",):
+    roots = [n.parts[:1] for n in names]
+    if not inside or roots not in (_ONE_INPUT, _TWO_INPUTS):
         raise TileSetError(
             f"A line of map.txt must name an image and its label inside the folder, got "
             f"{line.strip()[:80]!r} in {where}; export the set again or remove map.txt."
         )
-    return folder / image, folder / label
+    return TileFiles(folder / image, folder / label, folder / second[0] if second else None)
 
 
+_ONE_INPUT = [("images",), ("labels",)]
+_TWO_INPUTS = [("images",), ("images2",), ("labels",)]
 _BETWEEN_NAMES = r"\s+(?=(?:images2?|labels)[\\/])"
 
 
@@ -204,8 +255,7 @@ def _stats_lines(tiles: TileSet, counts: NDArray[np.int64]) -> list[str]:
 def _accumulated_stats(
     tiles: TileSet, counts: NDArray[np.int64], next_index: int, sizes: Mapping[str, CellSize]
 ) -> dict[str, Any]:
-    statistics = tiles.band_statistics()
-    squares = np.square(statistics.std) * (np.array(statistics.count) - 1)
+    two = tiles.second is not None
     return {
         "Version": 1,
         "NumBands": len(tiles.bands),
@@ -230,24 +280,31 @@ def _accumulated_stats(
             "NumClassesPerImage": _five((counts > 0).sum(axis=1)),
             "PixelsPerClass": [_five(column) for column in counts.T],
         },
-        "InputRastersProps": _raster_properties(tiles),
-        "BandStatsState": [
-            {
-                "Min": statistics.minimum[k],
-                "Max": statistics.maximum[k],
-                "Mean": 0,
-                "StdDev": 0,
-                "M1": statistics.mean[k],
-                "M2": float(squares[k]),
-                "Num": statistics.count[k],
-            }
-            for k in range(len(tiles.bands))
-        ],
+        "InputRastersProps": _raster_properties(tiles.bands),
+        **({"InputRastersProps2": _raster_properties(_second_bands(tiles))} if two else {}),
+        "BandStatsState": _band_states(tiles.band_statistics()),
+        **({"BandStatsState2": _band_states(tiles.second_statistics())} if two else {}),
     }
 
 
+def _band_states(statistics: BandStatistics) -> list[dict[str, Any]]:
+    squares = np.square(statistics.std) * (np.array(statistics.count) - 1)
+    return [
+        {
+            "Min": statistics.minimum[k],
+            "Max": statistics.maximum[k],
+            "Mean": 0,
+            "StdDev": 0,
+            "M1": statistics.mean[k],
+            "M2": float(squares[k]),
+            "Num": statistics.count[k],
+        }
+        for k in range(len(statistics.mean))
+    ]
+
+
 def _model_definition(tiles: TileSet, sizes: Mapping[str, CellSize]) -> dict[str, Any]:
-    statistics = tiles.band_statistics()
+    two = tiles.second is not None
     return {
         **_PLACEHOLDERS,
         "ImageHeight": tiles.height,
@@ -260,23 +317,37 @@ def _model_definition(tiles: TileSet, sizes: Mapping[str, CellSize]) -> dict[str
         "ImageSpaceUsed": "MAP_SPACE" if tiles.cell_size else "PIXEL_SPACE",
         **sizes,
         "Classes": tiles.scheme.as_list(),
-        "InputRastersProps": _raster_properties(tiles),
-        "AllTilesStats": [
-            {
-                "BandName": name,
-                "Min": statistics.minimum[k],
-                "Max": statistics.maximum[k],
-                "Mean": statistics.mean[k],
-                "StdDev": statistics.std[k],
-            }
-            for k, name in enumerate(tiles.bands)
-        ],
+        "InputRastersProps": _raster_properties(tiles.bands),
+        **({"InputRastersProps2": _raster_properties(_second_bands(tiles))} if two else {}),
+        "AllTilesStats": _tile_stats(tiles.bands, tiles.band_statistics()),
+        **(
+            {"AllTilesStats2": _tile_stats(_second_bands(tiles), tiles.second_statistics())}
+            if two
+            else {}
+        ),
         "WellKnownBandNames (FYI, these band names can be used in ExtractBands)": _WELL_KNOWN_BANDS,
     }
 
 
-def _raster_properties(tiles: TileSet) -> dict[str, Any]:
-    return {"RasterCount": 1, "SensorName": "Undefined", "BandNames": list(tiles.bands)}
+def _tile_stats(bands: Sequence[str], statistics: BandStatistics) -> list[dict[str, Any]]:
+    return [
+        {
+            "BandName": name,
+            "Min": statistics.minimum[k],
+            "Max": statistics.maximum[k],
+            "Mean": statistics.mean[k],
+            "StdDev": statistics.std[k],
+        }
+        for k, name in enumerate(bands)
+    ]
+
+
+def _second_bands(tiles: TileSet) -> tuple[str, ...]:
+    return () if tiles.second is None else tiles.second.bands
+
+
+def _raster_properties(bands: Sequence[str]) -> dict[str, Any]:
+    return {"RasterCount": 1, "SensorName": "Undefined", "BandNames": list(bands)}
 
 
 def _cell_size_range(sizes: Sequence[CellSize]) -> dict[str, CellSize]:

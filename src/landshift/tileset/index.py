@@ -11,7 +11,8 @@ import json
 import math
 import os
 import sqlite3
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,11 @@ from urllib.parse import quote
 
 from landshift import ledger
 from landshift.errors import OutputError
-from landshift.tileset.tiles import Contents, Tile
+from landshift.tileset.tiles import BandFacts, Contents, SecondInput, Tile, TileFiles
 
 INDEX = "landshift.sqlite"
 
-_VERSION = 1
+_VERSION = 2
 
 _TABLES = """
 CREATE TABLE fact (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -32,34 +33,42 @@ CREATE TABLE tile (
     name TEXT NOT NULL, image TEXT PRIMARY KEY, label TEXT NOT NULL,
     "left" REAL, bottom REAL, "right" REAL, top REAL, crs INTEGER REFERENCES crs (id),
     valid INTEGER NOT NULL, class_pixels TEXT NOT NULL,
-    minimum TEXT NOT NULL, maximum TEXT NOT NULL, mean TEXT NOT NULL, m2 TEXT NOT NULL
+    bands BLOB NOT NULL, image2 TEXT, valid2 INTEGER, bands2 BLOB,
+    before TEXT, before_pixels TEXT, after TEXT, after_pixels TEXT
 ) WITHOUT ROWID;
 """
 
-Pair = tuple[Path, Path]
-"""Image and label of a tile."""
 
-
-def write_index(folder: Path, contents: Contents, provenance: dict[str, Any] | None = None) -> None:
+def write_index(
+    folder: Path,
+    contents: Contents,
+    provenance: dict[str, Any] | None = None,
+    *,
+    joined: Path | None = None,
+) -> None:
     """Write the index of a set.
 
     Args:
-        folder: The set's root.
+        folder: Where it goes: the set's root.
         contents: What its tiles hold, as found there.
         provenance: What made the set, if known.
+        joined: Another root that some of the tiles lie in, whose files and those of `folder`
+            will be one set.
 
     Raises:
         OutputError: It can't be written.
     """
-    pairs = [(t.image, t.label) for t in contents.tiles]
+    roots = [folder] if joined is None else [folder, joined]
+    second = contents.second
     facts = {
-        "state": _state_of(folder, pairs)[0],
+        "state": _state_of(roots, [t.files for t in contents.tiles])[0],
         "bands": list(contents.bands),
         "dtype": contents.dtype,
         "nodata": _spelt(contents.nodata),
         "height": contents.height,
         "width": contents.width,
         "cell_size": contents.cell_size,
+        "second": second and [list(second.bands), second.dtype, _spelt(second.nodata)],
         "provenance": provenance,
     }
     names = {name: k for k, name in enumerate(sorted({t.crs for t in contents.tiles if t.crs}))}
@@ -76,8 +85,8 @@ def write_index(folder: Path, contents: Contents, provenance: dict[str, Any] | N
                     "INSERT INTO crs VALUES (?, ?)", [(k, n) for n, k in names.items()]
                 )
                 base.executemany(
-                    f"INSERT INTO tile VALUES ({', '.join('?' * 14)})",
-                    (_row(folder, t, names) for t in contents.tiles),
+                    f"INSERT INTO tile VALUES ({', '.join('?' * 18)})",
+                    (_row(roots, t, names) for t in contents.tiles),
                 )
                 base.execute("COMMIT")
         except sqlite3.Error as error:
@@ -86,17 +95,17 @@ def write_index(folder: Path, contents: Contents, provenance: dict[str, Any] | N
             ) from error
 
 
-def read_index(folder: Path, pairs: Sequence[Pair]) -> Contents | None:
+def read_index(folder: Path, files: Sequence[TileFiles]) -> Contents | None:
     """What the index says of a set; None where it is missing, damaged or out of date.
 
     Args:
         folder: The set's root.
-        pairs: Image and label of each tile that the set must hold.
+        files: Those of each tile that the set must hold.
     """
     path = folder / INDEX
     try:
         facts = _facts(path)
-        state, newest = _state_of(folder, pairs)
+        state, newest = _state_of([folder], files)
         if facts is None or newest > path.stat().st_mtime_ns or facts["state"] != state:
             return None
         with closing(_open(path)) as base:
@@ -111,8 +120,9 @@ def read_index(folder: Path, pairs: Sequence[Pair]) -> Contents | None:
             width=int(facts["width"]),
             cell_size=None if facts["cell_size"] is None else tuple(facts["cell_size"]),
             tiles=tiles,
+            second=None if facts["second"] is None else _second(*facts["second"]),
         )
-    except (sqlite3.Error, ValueError, KeyError, TypeError, OSError):
+    except (sqlite3.Error, struct.error, ValueError, KeyError, TypeError, OSError):
         return None  # whatever is wrong with it, the tiles themselves are still there
 
 
@@ -141,27 +151,51 @@ def _open(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(address, uri=True)
 
 
-def _state_of(folder: Path, pairs: Sequence[Pair]) -> tuple[str, int]:
-    """A digest over names and sizes of all files of the pairs; when the newest was written."""
+def _state_of(roots: Sequence[Path], files: Sequence[TileFiles]) -> tuple[str, int]:
+    """A digest over names and sizes of all files; when the newest was written."""
     digest = hashlib.sha256()
-    newest, root = 0, len(str(folder)) + 1
-    for path in sorted(str(path) for pair in pairs for path in pair):
+    newest = 0
+    lines = []
+    for path in (path for own in files for path in own.there):
         found = os.stat(path)
         newest = max(newest, found.st_mtime_ns)
-        digest.update(f"{path[root:]}\t{found.st_size}\n".replace(os.sep, "/").encode())
+        lines.append(f"{_inside(roots, path)}\t{found.st_size}\n")
+    for line in sorted(lines):
+        digest.update(line.encode())
     return digest.hexdigest(), newest
 
 
-def _row(folder: Path, tile: Tile, names: dict[str, int]) -> tuple[Any, ...]:
+def _inside(roots: Sequence[Path], path: Path) -> str:
+    """A path below one of the roots, from there on, with forward slashes."""
+    text = str(path)
+    for root in map(str, roots):
+        if text.startswith(root + os.sep):
+            return text[len(root) + 1 :].replace(os.sep, "/")
+    raise ValueError(f"{path} lies in none of {roots}")
+
+
+def _row(roots: Sequence[Path], tile: Tile, names: dict[str, int]) -> tuple[Any, ...]:
+    image2, before, after = (
+        None if path is None else _inside(roots, path)
+        for path in (tile.image2, tile.before, tile.after)
+    )
+    second = tile.second
     return (
         tile.name,
-        tile.image.relative_to(folder).as_posix(),
-        tile.label.relative_to(folder).as_posix(),
+        _inside(roots, tile.image),
+        _inside(roots, tile.label),
         *(tile.bounds or (None,) * 4),
         None if tile.crs is None else names[tile.crs],
         tile.valid,
-        json.dumps({str(v): n for v, n in tile.class_pixels.items()}),
-        *(_list(values) for values in (tile.minimum, tile.maximum, tile.mean, tile.m2)),
+        _counts(tile.class_pixels),
+        _packed(tile),
+        image2,
+        None if second is None else second.valid,
+        None if second is None else _packed(second),
+        before,
+        None if tile.before_pixels is None else _counts(tile.before_pixels),
+        after,
+        None if tile.after_pixels is None else _counts(tile.after_pixels),
     )
 
 
@@ -174,20 +208,62 @@ def _tile(folder: Path, row: tuple[Any, ...], names: dict[int, str]) -> Tile:
         bounds=None if left is None else (left, bottom, right, top),
         crs=None if row[7] is None else names[row[7]],
         valid=row[8],
-        class_pixels={int(v): n for v, n in json.loads(row[9]).items()},
-        minimum=_tuple(row[10]),
-        maximum=_tuple(row[11]),
-        mean=_tuple(row[12]),
-        m2=_tuple(row[13]),
+        class_pixels=_pixels(row[9]),
+        **_unpacked(row[10]),
+        image2=row[11] and folder / row[11],
+        second=None if row[13] is None else BandFacts(valid=row[12], **_unpacked(row[13])),
+        before=row[14] and folder / row[14],
+        before_pixels=None if row[15] is None else _pixels(row[15]),
+        after=row[16] and folder / row[16],
+        after_pixels=None if row[17] is None else _pixels(row[17]),
     )
 
 
-def _list(values: tuple[float, ...]) -> str:
-    return json.dumps([None if math.isnan(v) else v for v in values])
+_LISTS = ("minimum", "maximum", "mean", "m2")
 
 
-def _tuple(text: str) -> tuple[float, ...]:
-    return tuple(math.nan if v is None else float(v) for v in json.loads(text))
+def _packed(facts: BandFacts) -> bytes:
+    """The four lists of a tile as little-endian doubles, one after another."""
+    values = [v for name in _LISTS for v in getattr(facts, name)]
+    return struct.pack(f"<{len(values)}d", *values)
+
+
+def _unpacked(packed: bytes) -> dict[str, tuple[float, ...]]:
+    values = struct.unpack(f"<{len(packed) // 8}d", packed)
+    count = len(values) // len(_LISTS)
+    return {name: values[k * count : (k + 1) * count] for k, name in enumerate(_LISTS)}
+
+
+def spell_bands(facts: BandFacts) -> dict[str, Any]:
+    """What values say, as JSON holds it: None where NaN."""
+    lists = {k: _nulls(getattr(facts, k)) for k in _LISTS}
+    return {"valid": facts.valid, **lists}
+
+
+def read_bands(spelt: dict[str, Any]) -> BandFacts:
+    """What `spell_bands` has spelt."""
+    lists = {k: _numbers(spelt[k]) for k in _LISTS}
+    return BandFacts(valid=int(spelt["valid"]), **lists)
+
+
+def _second(bands: list[str], dtype: str, nodata: str | None) -> SecondInput:
+    return SecondInput(tuple(bands), str(dtype), None if nodata is None else float(nodata))
+
+
+def _counts(pixels: Mapping[int, int]) -> str:
+    return json.dumps({str(v): n for v, n in pixels.items()})
+
+
+def _pixels(text: str) -> dict[int, int]:
+    return {int(v): n for v, n in json.loads(text).items()}
+
+
+def _nulls(values: Iterable[float]) -> list[float | None]:
+    return [None if math.isnan(v) else v for v in values]  # JSON knows no NaN
+
+
+def _numbers(values: Iterable[float | None]) -> tuple[float, ...]:
+    return tuple(math.nan if v is None else float(v) for v in values)
 
 
 def _spelt(nodata: float | None) -> str | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,66 +18,70 @@ from landshift import archive, ledger, provenance
 from landshift.classes import UNLABELLED, ClassScheme, Colour
 from landshift.errors import ClassError, OutputError, RasterError, TileSetError
 from landshift.tileset import esri
-from landshift.tileset.index import Pair, read_index, read_provenance, write_index
+from landshift.tileset.index import read_index, read_provenance, write_index
 from landshift.tileset.tiles import (
+    BandFacts,
     Bounds,
     Contents,
     PixelFacts,
+    SecondInput,
     Tile,
+    TileFiles,
     TileSet,
     bounds_of,
     cell_size_of,
-    measure,
+    count_values,
+    measure_bands,
     open_tile,
     read_labels,
     read_whole,
 )
 
-if TYPE_CHECKING:
-    from rasterio.io import DatasetReader
-
 logger = logging.getLogger(__name__)
 
 _IMAGE_SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".mrf"}
-_NAMED_AT_MOST = 4  # files that an error names
+_NAMED_AT_MOST = 3  # files of each kind that an error names
 _UNPACKED = ".landshift-unpacked"
 
 
-def read(folder: Path, scheme: ClassScheme | None = None) -> TileSet:
+def read(
+    folder: Path,
+    scheme: ClassScheme | None = None,
+    *,
+    on_tile: Callable[[int, int], None] | None = None,
+) -> TileSet:
     """Read a tile set: what it holds, not yet its pixels.
 
     The index beside the side files is used while it is up to date: the same files, the same
-    sizes, none newer than the index. Else every tile is opened once, and the index written where
-    the folder allows.
+    sizes, none newer than the index. Else every tile is opened and checked once, all that is wrong
+    is told in one report, and the index is written where the folder allows.
 
     Args:
         folder: A 'Classified Tiles' folder, or a zip of one, which is unpacked beside itself.
         scheme: Classes of the labels; None: those of the side files, else each value found is
             named ``class N``.
+        on_tile: Called after each tile that is opened with the tiles done and all tiles; never
+            where the index is up to date.
 
     Raises:
         TileSetError: No such folder, no tiles, an image without its label, tiles that can't be
             read or differ in size, bands or pixel type; a damaged side file or zip.
-        ClassError: A label value outside the classes.
+        ClassError: A label value outside the classes, and nothing else wrong.
     """
-    folder = _root_of(Path(folder))
-    pairs = _pairs_of(folder)
-    contents = read_index(folder, pairs)
+    folder = root_of(Path(folder))
+    files = _files_of(folder)
+    told = _told_scheme(folder) if scheme is None else (scheme, "the class mapping")
+    contents = read_index(folder, files)
     if contents is None:
-        contents = scan(pairs)
+        contents = scan(files, None if told is None else told[0], on_tile)
         _try_to_index(folder, contents)
-    known, where = _scheme_of(folder, contents) if scheme is None else (scheme, "the class mapping")
+    known, where = told or (_found_scheme(folder, contents), "the labels")
     check_values(contents.tiles, known, where)
     return TileSet(
+        **{**vars(contents), "bands": _band_names(folder, contents)},
         folder=folder,
         scheme=known,
-        bands=_band_names(folder, contents),
-        dtype=contents.dtype,
-        nodata=contents.nodata,
-        height=contents.height,
-        width=contents.width,
-        cell_size=contents.cell_size,
-        tiles=contents.tiles,
+        map_scheme=_map_scheme(folder, contents),
     )
 
 
@@ -89,38 +94,55 @@ def class_colours(folder: Path) -> dict[int, Colour]:
     Raises:
         TileSetError: No such folder, or a damaged side file or zip.
     """
-    found = esri.read_classes(_root_of(Path(folder)))
+    found = esri.read_classes(root_of(Path(folder)))
     if found is None:
         return {}
     coloured = [e for e in found[0] if _has_colour(e)]
     return ClassScheme.from_list(coloured).colours if coloured else {}
 
 
-def scan(pairs: Sequence[Pair]) -> Contents:
+def scan(
+    files: Sequence[TileFiles],
+    scheme: ClassScheme | None = None,
+    on_tile: Callable[[int, int], None] | None = None,
+) -> Contents:
     """What tiles hold, found by opening each of them.
 
     Args:
-        pairs: Image and label of each tile, at least one.
+        files: Those of each tile, at least one.
+        scheme: Classes of the labels, if known: values outside them are reported beside what
+            else is wrong (alone, they are left to `check_values`).
+        on_tile: Called after each tile with the tiles done and all tiles.
 
     Raises:
-        TileSetError: Tiles that can't be read, or differ in size, bands or pixel type.
+        TileSetError: Tiles that are missing, can't be read, or differ in size, bands or pixel
+            type; all of them counted, by what is wrong, in one message.
     """
+    found: list[_Look | _Problem] = []
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        found = list(pool.map(_look_at, pairs))
+        for look in pool.map(_look_at, files):
+            found.append(look)
+            if on_tile is not None:
+                on_tile(len(found), len(files))
     looks = [f for f in found if isinstance(f, _Look)]
-    problems = [f for f in found if isinstance(f, str)]
-    problems += [d for d in (_difference(look, looks[0]) for look in looks[1:]) if d]
-    _refuse(problems, "Tiles must be readable and alike", "export the set again or remove them")
+    problems = [f for f in found if isinstance(f, _Problem)]
+    if looks:
+        usual = _usual(looks)
+        problems += [d for d in (_difference(look, usual) for look in looks) if d]
+    if problems and scheme is not None:
+        problems += [p for p in (_strange_values(look, scheme) for look in looks) if p]
+    _refuse(problems, len(files))
     first = looks[0]
     cell_sizes = [look.cell_size for look in looks if look.cell_size]
     return Contents(
-        bands=first.bands,
-        dtype=first.dtype,
+        bands=first.kind.bands,
+        dtype=first.kind.dtype,
         nodata=first.nodata,
-        height=first.height,
-        width=first.width,
+        height=first.kind.height,
+        width=first.kind.width,
         cell_size=cell_sizes[0] if cell_sizes else None,
         tiles=tuple(look.tile() for look in looks),
+        second=first.second,
     )
 
 
@@ -146,17 +168,36 @@ def check_values(tiles: Sequence[Tile], scheme: ClassScheme, where: str) -> None
         )
 
 
+class _Problem(NamedTuple):
+    """What is wrong with a tile."""
+
+    what: str
+    path: Path
+    detail: str = ""
+
+
+class _Kind(NamedTuple):
+    """What the tiles of a set have in common; band names may differ."""
+
+    height: int
+    width: int
+    bands: tuple[str, ...]
+    dtype: str
+    second: tuple[int, str] | None
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        return self.height, self.width, len(self.bands), self.dtype, self.second
+
+
 @dataclass(frozen=True)
 class _Look:
     """What one tile turned out to be."""
 
-    image: Path
-    label: Path
-    bands: tuple[str, ...]
-    dtype: str
+    files: TileFiles
+    kind: _Kind
     nodata: float | None
-    height: int
-    width: int
+    second: SecondInput | None
     cell_size: tuple[float, float] | None
     bounds: Bounds | None
     crs: str | None
@@ -164,67 +205,138 @@ class _Look:
 
     def tile(self) -> Tile:
         return Tile(
-            name=self.image.stem,
-            image=self.image,
-            label=self.label,
+            name=self.files.image.stem,
+            **self.files._asdict(),
             bounds=self.bounds,
             crs=self.crs,
             **vars(self.facts),
         )
 
 
-def _look_at(pair: Pair) -> _Look | str:
+def _look_at(files: TileFiles) -> _Look | _Problem:
     """What a tile is, or what is wrong with it."""
-    image, label = pair
-    opening = label
+    gone = [p for p in files.there if not p.is_file()]
+    if gone:
+        return _Problem("missing", gone[0])
+    opening = files.label
     try:
-        with open_tile(label) as source:
-            problem = _label_problem(source)
-            labels = None if problem else read_labels(source)
-        if labels is None:
-            return f"{label} {problem}"
-        opening = image
-        with open_tile(image) as source:
+        labels = _look_at_labels(files.label)
+        if isinstance(labels, _Problem):
+            return labels
+        maps = []
+        for opening in filter(None, (files.before, files.after)):
+            found = _look_at_labels(opening, labels.shape)
+            if isinstance(found, _Problem):
+                return found
+            maps.append(count_values(found))
+        opening = files.image
+        with open_tile(files.image) as source:
             if labels.shape != source.shape:
                 size = "x".join(map(str, source.shape))
-                return f"{label} is {labels.shape[0]}x{labels.shape[1]} beside an image of {size}"
+                beside = f"{labels.shape[0]}x{labels.shape[1]} beside an image of {size}"
+                return _Problem("of another size", files.label, beside)
             if len(set(source.dtypes)) > 1:
-                return f"{image} has bands of several pixel types"
+                return _Problem("of several pixel types", files.image)
             values, mask = read_whole(source)
-            return _Look(
-                image=image,
-                label=label,
-                bands=tuple(d or "" for d in source.descriptions),
-                dtype=str(source.dtypes[0]),
-                nodata=source.nodata,
-                height=source.height,
-                width=source.width,
-                cell_size=cell_size_of(source.transform),
-                bounds=bounds_of(source.transform, source.height, source.width),
-                crs=None if source.crs is None else name_crs(source.crs.wkt),
-                facts=measure(values, mask, labels),
-            )
+            bands = tuple(d or "" for d in source.descriptions)
+            dtype, nodata = str(source.dtypes[0]), source.nodata
+            transform, crs = source.transform, source.crs
+        second, second_facts = None, None
+        if files.image2 is not None:
+            opening = files.image2
+            second, second_facts = _look_at_second(opening)
+        kind = None if second is None else (len(second.bands), second.dtype)
+        before, after = maps or (None, None)
+        return _Look(
+            files=files,
+            kind=_Kind(labels.shape[0], labels.shape[1], bands, dtype, kind),
+            nodata=nodata,
+            second=second,
+            cell_size=cell_size_of(transform),
+            bounds=bounds_of(transform, *labels.shape),
+            crs=None if crs is None else name_crs(crs.wkt),
+            facts=PixelFacts(
+                class_pixels=count_values(labels),
+                second=second_facts,
+                before_pixels=before,
+                after_pixels=after,
+                **vars(measure_bands(values, mask)),
+            ),
+        )
     except RasterError:
-        return f"{opening} can't be read"
+        return _Problem("unreadable", opening)
 
 
-def _label_problem(source: DatasetReader) -> str | None:
-    if source.count != 1:
-        return f"has {source.count} bands instead of one"
-    if not np.issubdtype(np.dtype(source.dtypes[0]), np.integer):
-        return f"holds {source.dtypes[0]} instead of integers"
+def _look_at_labels(path: Path, shape: tuple[int, ...] | None = None) -> Any:
+    """The label values of a file, or what is wrong with them."""
+    with open_tile(path) as source:
+        if source.count != 1:
+            return _Problem("of several bands", path, f"{source.count} bands instead of one")
+        if not np.issubdtype(np.dtype(source.dtypes[0]), np.integer):
+            return _Problem("no integers", path, f"{source.dtypes[0]}")
+        if shape is not None and source.shape != shape:
+            size = "x".join(map(str, source.shape))
+            return _Problem("of another size", path, f"{size} beside labels of {shape}")
+        return read_labels(source)
+
+
+def _look_at_second(path: Path) -> tuple[SecondInput, BandFacts]:
+    with open_tile(path) as source:
+        values, mask = read_whole(source)
+        second = SecondInput(
+            tuple(d or "" for d in source.descriptions), str(source.dtypes[0]), source.nodata
+        )
+    return second, measure_bands(values, mask)
+
+
+def _usual(looks: Sequence[_Look]) -> _Kind:
+    """What most tiles are; the others are those to name."""
+    kinds = Counter(look.kind.shape for look in looks)
+    shape = kinds.most_common(1)[0][0]
+    return next(look.kind for look in looks if look.kind.shape == shape)
+
+
+def _difference(look: _Look, usual: _Kind) -> _Problem | None:
+    """How a tile differs from most, if it does."""
+    kind, image = look.kind, look.files.image
+    if (kind.height, kind.width) != (usual.height, usual.width):
+        sizes = f"{kind.height}x{kind.width} and not {usual.height}x{usual.width}"
+        return _Problem("of another size", image, sizes)
+    if len(kind.bands) != len(usual.bands):
+        counts = f"{len(kind.bands)} and not {len(usual.bands)}"
+        return _Problem("of another number of bands", image, counts)
+    if kind.dtype != usual.dtype:
+        return _Problem("of another pixel type", image, f"{kind.dtype} and not {usual.dtype}")
+    if kind.second != usual.second:
+        return _Problem("unlike in the second input", look.files.image2 or image)
     return None
 
 
-def _difference(look: _Look, first: _Look) -> str | None:
-    """How a tile differs from the first one, if it does."""
-    if (look.height, look.width) != (first.height, first.width):
-        return f"{look.image} is {look.height}x{look.width} and not {first.height}x{first.width}"
-    if len(look.bands) != len(first.bands):
-        return f"{look.image} has {len(look.bands)} bands and not {len(first.bands)}"
-    if look.dtype != first.dtype:
-        return f"{look.image} holds {look.dtype} and not {first.dtype}"
-    return None
+def _strange_values(look: _Look, scheme: ClassScheme) -> _Problem | None:
+    strange = sorted(set(look.facts.class_pixels) - {UNLABELLED, *scheme.values})
+    if not strange:
+        return None
+    return _Problem("of unknown classes", look.files.label, ", ".join(map(str, strange[:8])))
+
+
+def _refuse(problems: Sequence[_Problem], count: int) -> None:
+    """Tell all that is wrong, by kind, with the first few files of each."""
+    if not problems:
+        return
+    kinds: dict[str, list[_Problem]] = {}
+    for problem in problems:
+        kinds.setdefault(problem.what, []).append(problem)
+    parts = []
+    for what, own in kinds.items():
+        named = [f"{p.path} ({p.detail})" if p.detail else str(p.path) for p in own]
+        more = len(named) - _NAMED_AT_MOST
+        rest = f" and {more} more" if more > 0 else ""
+        parts.append(f"{len(own)} {what}: {', '.join(named[:_NAMED_AT_MOST])}{rest}")
+    bad = len({p.path.stem for p in problems})
+    raise TileSetError(
+        f"Tiles must be there, readable and alike, got {bad} of {count} that aren't: "
+        f"{'; '.join(parts)}; export the set again or remove them."
+    )
 
 
 @lru_cache(maxsize=64)
@@ -235,7 +347,7 @@ def name_crs(wkt: str) -> str:
     return str(CRS.from_wkt(wkt).to_string())
 
 
-def _root_of(path: Path) -> Path:
+def root_of(path: Path) -> Path:
     """The folder that holds ``images``: the one given, one inside it, or one unpacked."""
     if not path.exists():
         raise TileSetError(f"The tile set must exist, got {path}; check the path.")
@@ -267,33 +379,41 @@ def _unpacked(path: Path) -> Path:
     return folder
 
 
-def _pairs_of(folder: Path) -> list[Pair]:
-    """Image and label of each tile, by name."""
+def _files_of(folder: Path) -> list[TileFiles]:
+    """Files of each tile, by name."""
     for name in ("images", "labels"):
         if not (folder / name).is_dir():
             raise TileSetError(
                 f"A tile set must hold the folders images and labels, got no {name} in {folder}; "
                 "give the folder that Export Training Data (or landshift) wrote."
             )
-    if (folder / "images2").is_dir():
-        logger.warning("%s holds a second input (images2); only the first is read.", folder)
-    pairs = esri.read_map(folder)
-    pairs = _pairs_by_stem(folder) if pairs is None else pairs
-    if not pairs:
+    files = esri.read_map(folder)
+    files = _files_by_stem(folder) if files is None else files
+    if not files:
         raise TileSetError(f"A tile set must hold a tile, got none in {folder}; export it again.")
-    there = {p for name in ("images", "labels") for p in _files_below(folder / name)}
-    gone = [f"{p} is missing" for pair in pairs for p in pair if p not in there]
-    _refuse(gone, "Images and their labels must all be there", "export the set again")
-    return sorted(set(pairs))
+    before, after = folder / esri.BEFORE, folder / esri.AFTER
+    if before.is_dir() and after.is_dir():
+        files = [
+            f._replace(before=before / f.label.name, after=after / f.label.name) for f in files
+        ]
+    return sorted(set(files))
 
 
-def _pairs_by_stem(folder: Path) -> list[Pair]:
+def _files_by_stem(folder: Path) -> list[TileFiles]:
     images, labels = (_by_stem(folder / name) for name in ("images", "labels"))
+    seconds = _by_stem(folder / "images2") if (folder / "images2").is_dir() else None
     spare = sorted(labels.keys() - images.keys())
     if spare and images:
         logger.warning("%s: %d labels without an image are left out.", folder, len(spare))
-    missing = folder / "labels"
-    return [(p, labels.get(s, missing / p.name)) for s, p in images.items()]
+    missing, other = folder / "labels", folder / "images2"
+    return [
+        TileFiles(
+            p,
+            labels.get(s, missing / p.name),
+            None if seconds is None else seconds.get(s, other / p.name),
+        )
+        for s, p in images.items()
+    ]
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
@@ -314,16 +434,6 @@ def _files_below(folder: Path) -> list[Path]:
     return found
 
 
-def _refuse(problems: Sequence[str], rule: str, cure: str) -> None:
-    if problems:
-        more = len(problems) - _NAMED_AT_MOST
-        rest = f" and {more} more" if more > 0 else ""
-        raise TileSetError(
-            f"{rule}, got {len(problems)} that aren't: {', '.join(problems[:_NAMED_AT_MOST])}"
-            f"{rest}; {cure}."
-        )
-
-
 def _try_to_index(folder: Path, contents: Contents) -> None:
     try:
         write_index(folder, contents, read_provenance(folder))
@@ -331,18 +441,35 @@ def _try_to_index(folder: Path, contents: Contents) -> None:
         logger.info("The tile set stays without an index: %s", error)
 
 
-def _scheme_of(folder: Path, contents: Contents) -> tuple[ClassScheme, str]:
-    """The classes of a set, and where they come from."""
+def _told_scheme(folder: Path) -> tuple[ClassScheme, str] | None:
+    """The classes that the side files tell, and which of them does."""
     found = esri.read_classes(folder)
-    if found is not None:
-        return ClassScheme.from_list(found[0]), f"the classes of {found[1]}"
+    if found is None:
+        return None
+    return ClassScheme.from_list(found[0]), f"the classes of {found[1]}"
+
+
+def _found_scheme(folder: Path, contents: Contents) -> ClassScheme:
+    """The classes that the labels hold, named by value."""
     values = set().union(*(t.class_pixels for t in contents.tiles)) - {UNLABELLED}
     if not values:
         raise TileSetError(
             f"Labels must hold a class, got only 0 (unlabelled) in {folder}; "
             "give a class mapping if 0 is a class."
         )
-    return ClassScheme.from_mapping({v: f"class {v}" for v in values}), "the labels"
+    return ClassScheme.from_mapping({v: f"class {v}" for v in values})
+
+
+def _map_scheme(folder: Path, contents: Contents) -> ClassScheme | None:
+    """The classes of the class maps, as told beside them, else named by value."""
+    if contents.tiles[0].before is None:
+        return None
+    entries = esri.read_map_classes(folder)
+    if entries is not None:
+        return ClassScheme.from_list(entries)
+    counts = (c for t in contents.tiles for c in (t.before_pixels, t.after_pixels) if c)
+    values = set().union(*counts) - {UNLABELLED}
+    return ClassScheme.from_mapping({v: f"class {v}" for v in values}) if values else None
 
 
 def _band_names(folder: Path, contents: Contents) -> tuple[str, ...]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landshift.errors import ParameterError, SplitError
-from landshift.tileset.tiles import TileSet
+from landshift.tileset.tiles import Bounds, TileSet
 
 logger = logging.getLogger(__name__)
 
@@ -23,13 +25,14 @@ _TOUCH = 1e-6  # of a tile's side: less shared ground than this is two tiles tou
 
 # What a split costs, besides its error in the share and the share of dropped tiles.
 _MISSED_SHARE = 0.5  # cost of no validation tile at all, in shares of tiles dropped
-_ABSENT_CLASS = 0.5  # times the share of classes that one side lacks
+_ABSENT_CLASS = 0.25  # for each class that one side lacks
 _FEW_BLOCKS = 0.05  # divided by the number of blocks: several places say more than one
 
 _BLOCKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # numbers of blocks that are tried
 _SHAPES = ((1.0, 1.0), (2.0, 1.0), (1.0, 2.0))  # width and height of a block, relative
 _CORNERS = ((True, True), (True, False), (False, True), (False, False))  # right, up: ways to grow
 _ANCHORS = 24  # tiles drawn at random that blocks may grow from, besides the outermost
+_RARE = 12  # classes, the rarest first, that blocks grow from tiles of
 _STARTS = 3  # first blocks that are tried
 
 
@@ -51,10 +54,12 @@ class Split:
 def split_by_ground(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42) -> Split:
     """Split so that no validation tile's ground overlaps a training tile's, at any date.
 
-    Validation tiles are blocks of ground; tiles that overlap both sides are dropped. Blocks of
-    several shapes, sizes and numbers are grown from tiles drawn at random and from the outermost
-    ones; the cheapest set of blocks is taken: cost is the error in the share, plus the share of
-    dropped tiles, plus a penalty for classes that one side lacks, plus one for few blocks.
+    Validation tiles are blocks of ground; tiles that overlap them and aren't among them are
+    dropped, so the buffer is as wide as tiles overlap, whichever raster they were cut from. Blocks
+    of several shapes, sizes and numbers are grown from tiles drawn at random, from the outermost
+    ones and from those of rare classes; the cheapest set of blocks is taken: cost is the error in
+    the share, plus the share of dropped tiles, plus a penalty for each class that one side lacks,
+    plus one for few blocks. A warning names the classes that one side had to go without.
 
     Args:
         tiles: The tile set.
@@ -71,9 +76,12 @@ def split_by_ground(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42)
             "%s: tiles without georeference don't tell their ground; each is taken for ground of "
             "its own, overlaps between them go unseen.", tiles.folder
         )  # fmt: skip
-    if len({t.crs for t in tiles.tiles if t.bounds is not None}) > 1:
+    if len({t.crs for t in tiles.tiles if t.bounds is not None}) > 1 and any(
+        t.crs is None and t.bounds is not None for t in tiles.tiles
+    ):
         logger.warning(
-            "%s: tiles lie in several CRSs; ground shared across them goes unseen.", tiles.folder
+            "%s: some tiles lie in no known CRS; ground they share with others goes unseen.",
+            tiles.folder,
         )
     search = _Search(tiles, overlapping_pairs(tiles), valid_share, np.random.default_rng(seed))
     valid = search.best()
@@ -106,21 +114,38 @@ def split_at_random(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42)
     size = min(max(round(valid_share * count), 1), count - 1)
     valid = np.zeros(count, np.bool_)
     valid[order[:size]] = True
-    pairs = overlapping_pairs(tiles)
-    across = pairs[valid[pairs[:, 0]] != valid[pairs[:, 1]]]
-    leaking = int(valid[np.unique(across)].sum())
+    split = Split(_indices(~valid), _indices(valid), ())
+    leaking = int(valid[np.unique(leaking_pairs(tiles, split))].sum())
     if leaking:
         logger.warning(
             "%s: %d of %d validation tiles overlap training tiles, so scores will flatter; split "
             "by ground instead.", tiles.folder, leaking, size
         )  # fmt: skip
-    return Split(_indices(~valid), _indices(valid), ())
+    return split
+
+
+def leaking_pairs(tiles: TileSet, split: Split) -> Ints:
+    """Pairs of tiles that share ground, one of them in training, the other in validation.
+
+    Args:
+        tiles: The tile set.
+        split: Which tiles train and validate.
+
+    Returns:
+        Indices of the tiles, ``(pair, 2)``, as `overlapping_pairs` orders them.
+    """
+    side = np.zeros(len(tiles.tiles), np.int8)
+    side[list(split.train)], side[list(split.valid)] = 1, -1
+    pairs = overlapping_pairs(tiles)
+    found: Ints = pairs[side[pairs[:, 0]] * side[pairs[:, 1]] < 0]
+    return found
 
 
 def overlapping_pairs(tiles: TileSet) -> Ints:
     """Pairs of different tiles that share ground; touching edges don't count.
 
-    Tiles in different CRSs are never paired, nor are tiles without georeference.
+    Tiles in different CRSs are compared by their boxes in that of most tiles. Tiles without
+    georeference are never paired.
 
     Args:
         tiles: The tile set.
@@ -184,7 +209,7 @@ class _Search:
         return Split(_indices(~valid & ~dropped), _indices(valid), _indices(dropped))
 
     def _draw_anchors(self, rng: np.random.Generator) -> Ints:
-        """Tiles that blocks grow from: the outermost of the largest groups, and random ones."""
+        """Tiles that blocks grow from: outermost ones, some of each rare class, random ones."""
         drawn = rng.permutation(self.count)[:_ANCHORS]
         outermost = []
         for group in np.argsort(-np.bincount(self.group), kind="stable")[:4]:
@@ -192,7 +217,11 @@ class _Search:
             x, y = self.box[members, 0], self.box[members, 1]
             for term in (x + y, x - y, y - x, -x - y, x, -x, y, -y):
                 outermost.append(members[np.argmin(term)])
-        return np.unique(np.concatenate([drawn, np.array(outermost, np.int64)]))
+        rare = []
+        for column in self.holds.T[np.argsort(self.holds.sum(axis=0), kind="stable")[:_RARE]]:
+            members = np.flatnonzero(column)
+            rare += list(rng.permutation(members)[:2])
+        return np.unique(np.concatenate([drawn, np.array(outermost + rare, np.int64)]))
 
     def _grow_all(self) -> tuple[Floats, Ints]:
         """How large each block must grow to hold each tile; the tiles in that order.
@@ -245,9 +274,8 @@ class _Search:
         lacking = (~(pool.holds | pool.holds[chosen].any(axis=0))).sum(axis=1)
         left = self.holds.sum(axis=0) - pool.takes - pool.takes[chosen].sum(axis=0)
         lacking += (left <= 0).sum(axis=1)
-        kinds = max(self.holds.shape[1], 1)
         cost: Floats = (
-            self._missed(share - target) + pool.rim / self.count + _ABSENT_CLASS * lacking / kinds
+            self._missed(share - target) + pool.rim / self.count + _ABSENT_CLASS * lacking
         )
         return cost
 
@@ -263,7 +291,7 @@ class _Search:
         return float(
             self._missed(share - self.share)
             + dropped.sum() / self.count
-            + _ABSENT_CLASS * absent / max(self.holds.shape[1], 1)
+            + _ABSENT_CLASS * absent
             + _FEW_BLOCKS / blocks
         )
 
@@ -367,12 +395,42 @@ def _holds(tiles: TileSet) -> Bools:
 
 
 def _grounds(tiles: TileSet) -> Iterator[tuple[Ints, Floats]]:
-    """Tiles by CRS: their indices and boxes; NaN boxes for those without georeference."""
-    keys = [(t.bounds is not None, t.crs or "") for t in tiles.tiles]
-    unknown = (np.nan,) * 4
+    """Tiles by CRS: their indices and boxes; NaN boxes for those without georeference.
+
+    Tiles of several known CRSs are one group, their boxes in the CRS of most of them.
+    """
+    known = Counter(t.crs for t in tiles.tiles if t.bounds is not None and t.crs is not None)
+    main = known.most_common(1)[0][0] if known else None
+    keys, boxes = [], []
+    for tile in tiles.tiles:
+        box, crs = tile.bounds, tile.crs
+        if box is not None and crs is not None and main is not None and crs != main:
+            moved = _moved(box, crs, main)
+            box, crs = (box, crs) if moved is None else (moved, main)
+        keys.append((box is not None, crs or ""))
+        boxes.append(box or (np.nan,) * 4)
     for key in sorted(set(keys)):
         members = np.array([k for k, own in enumerate(keys) if own == key], np.int64)
-        yield members, np.array([tiles.tiles[k].bounds or unknown for k in members], np.float64)
+        yield members, np.array([boxes[k] for k in members], np.float64)
+
+
+def _moved(box: Bounds, crs: str, main: str) -> Bounds | None:
+    """The box in another CRS around a box; None where that CRS doesn't reach it."""
+    from pyproj.exceptions import ProjError
+
+    try:
+        found = _transformer(crs, main).transform_bounds(*box)
+    except ProjError:
+        return None
+    left, bottom, right, top = (float(v) for v in found)
+    return (left, bottom, right, top) if np.isfinite(found).all() and left < right else None
+
+
+@lru_cache(maxsize=64)
+def _transformer(crs: str, main: str) -> Any:
+    import pyproj
+
+    return pyproj.Transformer.from_crs(crs, main, always_xy=True)
 
 
 def _places(tiles: TileSet) -> tuple[Floats, Ints]:
@@ -421,12 +479,31 @@ def _log(tiles: TileSet, split: Split) -> None:
     )  # fmt: skip
     names = tiles.scheme.mapping
     sides = {"training": split.train, "validation": split.valid}
-    everywhere = tiles.class_pixels()
     for side, members in sides.items():
-        pixels = tiles.class_pixels(members)
-        absent = [names[v] for v in names if everywhere.get(v) and not pixels.get(v)]
+        absent = [
+            f"{names[v]} (in {_many(sum(v in t.class_pixels for t in tiles.tiles))})"
+            for v in absent_classes(tiles, members)
+        ]
         if absent:
-            logger.warning("%s: no %s tile holds %s.", tiles.folder, side, ", ".join(absent))
+            logger.warning(
+                "%s: no %s tile holds %s; too few tiles apart from each other have it, so its "
+                "scores say nothing.", tiles.folder, side, ", ".join(absent)
+            )  # fmt: skip
+
+
+def absent_classes(tiles: TileSet, members: Sequence[int]) -> list[int]:
+    """Values of the classes that the set has and some of its tiles haven't.
+
+    Args:
+        tiles: The tile set.
+        members: Indices of those tiles.
+    """
+    everywhere, own = tiles.class_pixels(), tiles.class_pixels(members)
+    return [v for v in tiles.scheme.values if everywhere.get(v) and not own.get(v)]
+
+
+def _many(count: int) -> str:
+    return "1 tile" if count == 1 else f"{count} tiles"
 
 
 def _indices(chosen: Bools) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +26,34 @@ Bounds = tuple[float, float, float, float]
 """Left, bottom, right, top on the ground."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PixelFacts:
-    """What the pixels of one tile say.
+class TileFiles(NamedTuple):
+    """The files of one tile.
 
     Attributes:
-        class_pixels: Pixels of each label value, unlabelled ones (0) included.
+        image: The image.
+        label: Its labels.
+        image2: The image of the second input, in a two-input set.
+        before: The class map before, in a set that carries both class maps.
+        after: The class map after.
+    """
+
+    image: Path
+    label: Path
+    image2: Path | None = None
+    before: Path | None = None
+    after: Path | None = None
+
+    @property
+    def there(self) -> tuple[Path, ...]:
+        """Those that the tile has."""
+        return tuple(p for p in self if p is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BandFacts:
+    """What the values of an image say.
+
+    Attributes:
         valid: Pixels that are valid in every band.
         minimum: Smallest value of each band over valid pixels; NaN where there are none.
         maximum: Largest value of each band.
@@ -39,7 +61,6 @@ class PixelFacts:
         m2: Sum of squared deviations from the mean, each band.
     """
 
-    class_pixels: Mapping[int, int]
     valid: int
     minimum: tuple[float, ...]
     maximum: tuple[float, ...]
@@ -48,23 +69,51 @@ class PixelFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PixelFacts(BandFacts):
+    """What the pixels of one tile say.
+
+    Attributes:
+        class_pixels: Pixels of each label value, unlabelled ones (0) included.
+        second: What the second input's values say, in a two-input set.
+        before_pixels: Pixels of each class before, where the set carries the class maps.
+        after_pixels: Pixels of each class after.
+    """
+
+    class_pixels: Mapping[int, int]
+    second: BandFacts | None = None
+    before_pixels: Mapping[int, int] | None = None
+    after_pixels: Mapping[int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tile(PixelFacts):
     """An image and its labels as stored for training, with what their pixels say.
 
     Attributes:
-        name: Stem of the two files, such as ``000000012``.
+        name: Stem of the files, such as ``000000012``.
         image: Where the image lies.
         label: Where the labels lie.
-        bounds: Left, bottom, right, top on the ground, in units of `crs`; None without
-            georeference.
+        image2: Where the second input lies; None in a set of one input.
+        before: Where the class map before lies; None in a set without class maps.
+        after: Where the class map after lies.
+        bounds: Left, bottom, right, top of the box around its ground, in units of `crs`; None
+            without georeference.
         crs: Coordinate reference system as ``EPSG:n`` or WKT; None where unknown.
     """
 
     name: str
     image: Path
     label: Path
+    image2: Path | None = None
+    before: Path | None = None
+    after: Path | None = None
     bounds: Bounds | None
     crs: str | None
+
+    @property
+    def files(self) -> TileFiles:
+        """Its files."""
+        return TileFiles(self.image, self.label, self.image2, self.before, self.after)
 
 
 @dataclass(frozen=True)
@@ -86,6 +135,21 @@ class BandStatistics:
     count: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class SecondInput:
+    """What the images of a second input are.
+
+    Attributes:
+        bands: Name of each band; '' where it has none.
+        dtype: Pixel type.
+        nodata: Value that means 'no data', or None.
+    """
+
+    bands: tuple[str, ...]
+    dtype: str
+    nodata: float | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Contents:
     """What the files of a set hold, whatever the classes are called.
@@ -99,6 +163,7 @@ class Contents:
         cell_size: Width and height of a pixel in CRS units (of the first tile that has a
             georeference); None without.
         tiles: The tiles, by name.
+        second: The second input; None in a set of one.
     """
 
     bands: tuple[str, ...]
@@ -108,6 +173,7 @@ class Contents:
     width: int
     cell_size: tuple[float, float] | None
     tiles: tuple[Tile, ...]
+    second: SecondInput | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,10 +183,12 @@ class TileSet(Contents):
     Attributes:
         folder: The set's root, which holds ``images`` and ``labels``.
         scheme: Classes of the labels.
+        map_scheme: Classes of the two class maps; None in a set without them.
     """
 
     folder: Path
     scheme: ClassScheme
+    map_scheme: ClassScheme | None = None
 
     def band_statistics(self, tiles: Sequence[int] | None = None) -> BandStatistics:
         """Statistics of each band, pooled exactly from those of the tiles.
@@ -134,27 +202,18 @@ class TileSet(Contents):
         Raises:
             TileSetError: No valid pixel in them.
         """
-        chosen = [t for t in self._chosen(tiles) if t.valid]
-        if not chosen:
-            raise TileSetError(
-                f"Band statistics need a valid pixel, got none in {len(self._chosen(tiles))} tiles "
-                f"of {self.folder}; check the nodata value of the images."
-            )
-        count = np.array([t.valid for t in chosen], np.float64)[:, None]
-        total = count.sum()
-        means = np.array([t.mean for t in chosen])
-        mean = (count * means).sum(axis=0) / total
-        m2 = np.array([t.m2 for t in chosen]).sum(axis=0) + (count * (means - mean) ** 2).sum(
-            axis=0
-        )
-        std = np.sqrt(m2 / max(total - 1, 1))
-        return BandStatistics(
-            minimum=_floats(np.array([t.minimum for t in chosen]).min(axis=0)),
-            maximum=_floats(np.array([t.maximum for t in chosen]).max(axis=0)),
-            mean=_floats(mean),
-            std=_floats(std),
-            count=(int(total),) * len(self.bands),
-        )
+        return _pooled(list(self._chosen(tiles)), self.folder)
+
+    def second_statistics(self, tiles: Sequence[int] | None = None) -> BandStatistics:
+        """Statistics of each band of the second input, as `band_statistics`.
+
+        Args:
+            tiles: Indices of the tiles to pool; None for all.
+
+        Raises:
+            TileSetError: No second input, or no valid pixel in it.
+        """
+        return _pooled([t.second for t in self._chosen(tiles) if t.second], self.folder)
 
     def class_pixels(self, tiles: Sequence[int] | None = None) -> dict[int, int]:
         """Pixels of each label value, 0 included, ascending by value.
@@ -169,6 +228,28 @@ class TileSet(Contents):
 
     def _chosen(self, tiles: Sequence[int] | None) -> Sequence[Tile]:
         return self.tiles if tiles is None else [self.tiles[k] for k in tiles]
+
+
+def _pooled(facts: Sequence[BandFacts], folder: Path) -> BandStatistics:
+    chosen = [f for f in facts if f.valid]
+    if not chosen:
+        raise TileSetError(
+            f"Band statistics need a valid pixel, got none in {len(facts)} tiles "
+            f"of {folder}; check the nodata value of the images."
+        )
+    count = np.array([f.valid for f in chosen], np.float64)[:, None]
+    total = count.sum()
+    means = np.array([f.mean for f in chosen])
+    mean = (count * means).sum(axis=0) / total
+    within = np.array([f.m2 for f in chosen]).sum(axis=0)
+    m2 = within + (count * (means - mean) ** 2).sum(axis=0)
+    return BandStatistics(
+        minimum=_floats(np.array([f.minimum for f in chosen]).min(axis=0)),
+        maximum=_floats(np.array([f.maximum for f in chosen]).max(axis=0)),
+        mean=_floats(mean),
+        std=_floats(np.sqrt(m2 / max(total - 1, 1))),
+        count=(int(total),) * means.shape[1],
+    )
 
 
 def read_tile(tile: Tile) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.uint8]]:
@@ -187,6 +268,48 @@ def read_tile(tile: Tile) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.u
     with open_tile(tile.label) as source:
         labels = read_labels(source)
     return values, mask, labels.astype(np.uint8)
+
+
+def read_second(tile: Tile) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Read the second input of a tile.
+
+    Returns:
+        The values, ``(band, row, column)``, and a mask ``(row, column)``, True where every band
+        is valid.
+
+    Raises:
+        TileSetError: The tile has no second input.
+        RasterError: The file is missing or damaged.
+    """
+    if tile.image2 is None:
+        raise TileSetError(
+            f"The tile must have a second input, got only {tile.image}; cut the set with a second "
+            "raster (images2)."
+        )
+    with open_tile(tile.image2) as source:
+        return read_whole(source)
+
+
+def read_class_maps(tile: Tile) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read the class maps before and after of a tile.
+
+    Returns:
+        Class values before and after, each ``(row, column)``, 0 where there is no class.
+
+    Raises:
+        TileSetError: The tile has no class maps.
+        RasterError: A file is missing or damaged.
+    """
+    if tile.before is None or tile.after is None:
+        raise TileSetError(
+            f"The tile must have class maps before and after, got none beside {tile.label}; cut "
+            "the set with both (labels_before, labels_after)."
+        )
+    found = []
+    for path in (tile.before, tile.after):
+        with open_tile(path) as source:
+            found.append(read_labels(source).astype(np.uint8))
+    return found[0], found[1]
 
 
 def read_whole(source: DatasetReader) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -209,33 +332,55 @@ def measure(values: NDArray[Any], mask: NDArray[np.bool_], labels: NDArray[Any])
         mask: ``(row, column)``, True where valid.
         labels: ``(row, column)``.
     """
+    return PixelFacts(class_pixels=count_values(labels), **vars(measure_bands(values, mask)))
+
+
+def count_values(labels: NDArray[Any]) -> dict[int, int]:
+    """Pixels of each value, ascending by value."""
+    if labels.dtype == np.uint8:
+        counts = np.bincount(labels.ravel(), minlength=256)
+        return {int(v): int(counts[v]) for v in np.flatnonzero(counts)}
     found, pixels = np.unique(labels, return_counts=True)
-    class_pixels = {int(v): int(n) for v, n in zip(found, pixels, strict=True)}
-    valid = int(mask.sum())
+    return {int(v): int(n) for v, n in zip(found, pixels, strict=True)}
+
+
+def measure_bands(values: NDArray[Any], mask: NDArray[np.bool_]) -> BandFacts:
+    """What an image's values say, see `measure`."""
+    valid = int(np.count_nonzero(mask))
     if not valid:
         unknown = (float("nan"),) * len(values)
-        return PixelFacts(
-            class_pixels=class_pixels,
-            valid=0,
-            minimum=unknown,
-            maximum=unknown,
-            mean=unknown,
-            m2=(0.0,) * len(values),
+        return BandFacts(
+            valid=0, minimum=unknown, maximum=unknown, mean=unknown, m2=(0.0,) * len(values)
         )
-    x = values.reshape(len(values), -1) if mask.all() else values[:, mask]
-    minimum, maximum = x.min(axis=1), x.max(axis=1)
-    x = x.astype(np.float64)
-    mean = x.mean(axis=1)
-    x -= mean[:, None]
-    m2 = np.einsum("bp,bp->b", x, x)
-    return PixelFacts(
-        class_pixels=class_pixels,
+    x = values.reshape(len(values), -1) if valid == mask.size else values[:, mask]
+    moments = [_moments(band) for band in x]
+    return BandFacts(
         valid=valid,
-        minimum=_floats(minimum),
-        maximum=_floats(maximum),
-        mean=_floats(mean),
-        m2=_floats(m2),
+        minimum=_floats(x.min(axis=1)),
+        maximum=_floats(x.max(axis=1)),
+        mean=tuple(mean for mean, _ in moments),
+        m2=tuple(m2 for _, m2 in moments),
     )
+
+
+_EXACT = 1 << 20
+"""Pixels of 16 bits whose squares add up to less than 2^53: exactly, in float64."""
+
+
+def _moments(band: NDArray[Any]) -> tuple[float, float]:
+    """Mean and sum of squared deviations; of short integers exactly, in one pass."""
+    if not (np.issubdtype(band.dtype, np.integer) and band.dtype.itemsize <= 2):
+        x = band.astype(np.float64)
+        mean = float(x.mean())
+        x -= mean
+        return mean, float(np.einsum("p,p->", x, x))
+    total = squares = 0
+    for start in range(0, len(band), _EXACT):
+        x = band[start : start + _EXACT].astype(np.float64)
+        total += int(x.sum())
+        squares += int(np.einsum("p,p->", x, x))
+    count = len(band)
+    return total / count, (count * squares - total * total) / count
 
 
 _FILTERS = Lock()

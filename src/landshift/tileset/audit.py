@@ -1,0 +1,132 @@
+"""What a split of a tile set lets leak: tiles of validation that share ground with training."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import ledger
+from landshift.errors import SplitError
+from landshift.tileset.splitting import (
+    Split,
+    absent_classes,
+    leaking_pairs,
+    overlapping_pairs,
+    split_at_random,
+    split_by_ground,
+)
+from landshift.tileset.tiles import TileSet
+
+
+@dataclass(frozen=True)
+class AuditedSplit:
+    """A split, and what it lets leak.
+
+    Attributes:
+        split: Which tiles train, validate and are dropped.
+        leaks: Pairs of a training and a validation tile that share ground, ``(pair, 2)``.
+        leaking: Validation tiles that share ground with training.
+        absent: Classes that a side lacks, by side (``training``, ``validation``).
+    """
+
+    split: Split
+    leaks: NDArray[np.int64]
+    leaking: int
+    absent: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What splits of a tile set let leak.
+
+    Attributes:
+        pairs: Pairs of tiles that share ground, ``(pair, 2)``.
+        groups: Numbers of tiles that hang together through such pairs, largest first.
+        at_random: The split tile by tile.
+        by_ground: The split by blocks of ground; None where there is none.
+        why_not: Why there is none, and what would allow one; None where there is one.
+    """
+
+    pairs: NDArray[np.int64]
+    groups: tuple[int, ...]
+    at_random: AuditedSplit
+    by_ground: AuditedSplit | None
+    why_not: str | None
+
+
+def audit(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42) -> Audit:
+    """What a random split of a tile set lets leak, and what a split by ground keeps.
+
+    Args:
+        tiles: The tile set.
+        valid_share: Share of validation tiles, between 0 and 1.
+        seed: Seed of both splits.
+
+    Raises:
+        ParameterError: A share outside its range.
+        SplitError: Fewer than two tiles.
+    """
+    pairs = overlapping_pairs(tiles)
+    at_random = _audited(tiles, split_at_random(tiles, valid_share=valid_share, seed=seed))
+    by_ground, why_not = None, None
+    try:
+        by_ground = _audited(tiles, split_by_ground(tiles, valid_share=valid_share, seed=seed))
+    except SplitError as error:
+        why_not = str(error)
+    return Audit(pairs, _groups(pairs, len(tiles.tiles)), at_random, by_ground, why_not)
+
+
+def write_pairs(path: Path, tiles: TileSet, audit: Audit) -> None:
+    """Write the pairs of tiles that share ground as CSV, and which of them leak at random.
+
+    Args:
+        path: The CSV file: names of the two tiles, share of the first one's ground that lies in
+            the second, 1 where one trains and the other validates.
+        tiles: The tile set.
+        audit: Its audit.
+
+    Raises:
+        OutputError: The file can't be written.
+    """
+    leaks = set(map(tuple, audit.at_random.leaks.tolist()))
+    with ledger.whole_file(Path(path)) as part, part.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["tile", "other", "shared", "leaks_at_random"])
+        for a, b in audit.pairs.tolist():
+            names = tiles.tiles[a].name, tiles.tiles[b].name
+            share = shared_ground(tiles, a, b)
+            table.writerow([*names, f"{share:.4f}", int((a, b) in leaks)])
+
+
+def shared_ground(tiles: TileSet, a: int, b: int) -> float:
+    """Share of the first tile's box that lies in the second's too; NaN in different CRSs."""
+    first, second = tiles.tiles[a], tiles.tiles[b]
+    if first.bounds is None or second.bounds is None or first.crs != second.crs:
+        return float("nan")
+    p, q = np.array(first.bounds), np.array(second.bounds)
+    sides = np.minimum(p[2:], q[2:]) - np.maximum(p[:2], q[:2])
+    return float(np.prod(np.maximum(sides, 0)) / np.prod(p[2:] - p[:2]))
+
+
+def _audited(tiles: TileSet, split: Split) -> AuditedSplit:
+    leaks = leaking_pairs(tiles, split)
+    leaking = np.intersect1d(leaks, split.valid)
+    names: dict[int, Any] = tiles.scheme.mapping
+    sides = {"training": split.train, "validation": split.valid}
+    absent = {s: tuple(names[v] for v in absent_classes(tiles, k)) for s, k in sides.items()}
+    return AuditedSplit(split, leaks, len(leaking), absent)
+
+
+def _groups(pairs: NDArray[np.int64], count: int) -> tuple[int, ...]:
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    ones = np.ones(len(pairs), np.int8)
+    graph = csr_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    labels = connected_components(graph, directed=False)[1]
+    return tuple(sorted((int(n) for n in np.bincount(labels)), reverse=True))

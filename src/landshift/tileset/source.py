@@ -1,0 +1,211 @@
+"""What the windows of a raster give: the pixels of each tile, straight or turned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import grid, raster, vector
+from landshift.classes import UNLABELLED, ClassScheme
+from landshift.errors import ClassError
+from landshift.grid import Window
+from landshift.raster import RasterInfo
+from landshift.tileset.chips import Place
+from landshift.tileset.job import Job
+from landshift.tileset.sampling import Rows, Turn, turned
+from landshift.tileset.tiles import cell_size_of
+
+
+@dataclass(frozen=True)
+class Chip:
+    """The data of one tile, ready to be written."""
+
+    values: NDArray[Any]
+    mask: NDArray[np.bool_]
+    labels: NDArray[np.uint8]
+    second: NDArray[Any] | None
+    maps: tuple[NDArray[np.uint8], ...]
+    place: Place
+    bands: tuple[str, ...]
+    source: int
+    corner: tuple[int, int] | None  # first row and column in the raster; None: turned
+
+
+def chips_of(job: Job, plans: Sequence[Sequence[Window]], *, skip: int) -> Iterator[Chip | None]:
+    """The data of each tile, the first few left out; None where a window gives none."""
+    for number, plan in enumerate(plans):
+        count = len(plan) * len(job.turns)
+        if skip >= count:
+            skip -= count
+            continue
+        with ExitStack() as stack:
+            source = _Source(job, number, stack)
+            for position in range(skip, count):
+                window, turn = divmod(position, len(job.turns))
+                yield source.chip(plan[window], job.turns[turn])
+        skip = 0
+
+
+class _Source:
+    """The rasters of one image, open.
+
+    Args:
+        job: What holds for every tile.
+        number: Which image.
+        stack: What closes the rasters.
+    """
+
+    def __init__(self, job: Job, number: int, stack: ExitStack) -> None:
+        self.job = job
+        self.number = number
+        self.info = job.infos[number]
+        self.label_path = job.inputs.labels[number]
+        reach = max(
+            [job.options.tile_size[0]] + [t.around.height for t in job.turns if t is not None]
+        )
+
+        def rows(path: Path) -> Rows:
+            return Rows(stack.enter_context(raster.open_raster(path)), reach)
+
+        self.image, self.labels = rows(self.info.path), rows(self.label_path)
+        self.second = rows(job.inputs.seconds[number]) if job.inputs.seconds else None
+        maps = (job.inputs.before, job.inputs.after)
+        self.maps = [(paths[number], rows(paths[number])) for paths in maps if paths]
+        self.crs = self.image.source.crs
+        self.inside = _inside_polygons(job.inputs.polygons, self.info)
+
+    def chip(self, window: Window, turn: Turn | None) -> Chip | None:
+        """The data of a window, as it lies or turned; None where it gives no tile."""
+        job = self.job
+        if self.inside is not None and not self.inside(window, turn):
+            return None
+        codes = self._codes(self.labels, self.label_path, window, turn, job.scheme)
+        if job.skips(codes):
+            return None
+        values, mask = self._values(self.image, window, turn)
+        second = None
+        if self.second is not None:
+            second, valid = self._values(self.second, window, turn)
+            mask &= valid
+        if not mask.any():
+            return None
+        codes[~mask] = -1
+        if job.skips(codes):
+            return None
+        _check_background(codes, mask, job.scheme, self.label_path)
+        values[:, ~mask] = 0 if job.nodata is None else job.nodata
+        if second is not None and job.second is not None:
+            second[:, ~mask] = 0 if job.second.nodata is None else job.second.nodata
+        maps = []
+        for path, rows in self.maps:
+            assert job.map_scheme is not None
+            found = self._codes(rows, path, window, turn, job.map_scheme)
+            found[~mask] = -1
+            maps.append(_label_values(found))
+        return Chip(
+            values=values,
+            mask=mask,
+            labels=_label_values(codes),
+            second=second,
+            maps=tuple(maps),
+            place=Place(_transform_of(self.info, window, turn), self.crs),
+            bands=self.info.bands,
+            source=self.number,
+            corner=None if turn is not None else (window.row, window.column),
+        )
+
+    def _values(
+        self, rows: Rows, window: Window, turn: Turn | None
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        if turn is None:
+            return rows.read(window)
+        return turn.bilinear(*rows.read(turn.around.shifted(window.row, window.column)))
+
+    def _codes(
+        self, rows: Rows, path: Path, window: Window, turn: Turn | None, scheme: ClassScheme
+    ) -> NDArray[np.int16]:
+        """Class values of a window, -1 where unlabelled."""
+        around = window if turn is None else turn.around.shifted(window.row, window.column)
+        values, mask = rows.read(around)
+        if scheme.background is not None:
+            # A class that the mapping names counts, even where the file calls it nodata.
+            inside = around.clipped(rows.source.height, rows.source.width)
+            at = inside.shifted(-around.row, -around.column).slices
+            mask[at] |= values[0][at] == UNLABELLED
+        if turn is not None:
+            values, mask = turn.nearest(values, mask)
+        return _checked(values[0], mask, scheme, path)
+
+
+def _checked(
+    values: NDArray[Any], mask: NDArray[np.bool_], scheme: ClassScheme, path: Path
+) -> NDArray[np.int16]:
+    """Class values, -1 where unlabelled, once each is known."""
+    unknown = scheme.unknown(values[mask])
+    if unknown:
+        raise ClassError(
+            f"Label values must be in the class mapping {list(scheme.values)} (or 0, unlabelled), "
+            f"got {', '.join(map(str, unknown[:8]))} in {path}; add them to the mapping or "
+            "recode them."
+        )
+    codes = np.full(values.shape, -1, np.int16)
+    codes[mask] = values[mask]
+    if scheme.background is None:
+        codes[codes == UNLABELLED] = -1
+    return codes
+
+
+def _label_values(codes: NDArray[np.int16]) -> NDArray[np.uint8]:
+    return np.where(codes < 0, UNLABELLED, codes).astype(np.uint8)
+
+
+def _inside_polygons(
+    path: Path | None, info: RasterInfo
+) -> Callable[[Window, Turn | None], bool] | None:
+    """Whether a tile's ground inside the raster lies wholly in the polygons of a file."""
+    if path is None:
+        return None
+    import shapely
+
+    assert info.grid.crs is not None
+    union = shapely.union_all(vector.read_polygons(path, info.grid.crs).geometries)
+    shapely.prepare(union)
+    affine = info.grid.affine
+    corners = ((0, 0), (info.width, 0), (info.width, info.height), (0, info.height))
+    extent = shapely.Polygon([affine @ c for c in corners])
+    spare = 1e-3 * min(cell_size_of(affine) or (1.0,))  # an edge on the polygon's is inside
+
+    def inside(window: Window, turn: Turn | None) -> bool:
+        place = _transform_of(info, window, turn)
+        height, width = window.height, window.width
+        corners = ((0, 0), (width, 0), (width, height), (0, height))
+        ground = shapely.intersection(shapely.Polygon([place @ c for c in corners]), extent)
+        return bool(shapely.covers(union, shapely.buffer(ground, -spare)))
+
+    return inside
+
+
+def _transform_of(info: RasterInfo, window: Window, turn: Turn | None) -> Any:
+    """The affine transform of a tile; the identity where the raster has no georeference."""
+    affine = info.grid.affine
+    if affine.is_identity:
+        return affine
+    affine = grid.window_geobox(info.grid, window).affine
+    return affine if turn is None else affine @ turned(turn.angle, window.height, window.width)
+
+
+def _check_background(
+    codes: NDArray[np.int16], mask: NDArray[np.bool_], scheme: ClassScheme, path: Path
+) -> None:
+    """Check that no valid pixel is unlabelled where 0, the tiles' word for that, is a class."""
+    if scheme.background is not None and (codes[mask] < 0).any():
+        raise ClassError(
+            f"Every valid pixel needs a label where 0 is a class ({scheme.names[0]!r}), got "
+            f"nodata in {path}; recode that class to a value from 1 to 254."
+        )
