@@ -111,7 +111,7 @@ def test_bad_input_is_one_line_and_leaves_no_file(write_raster, tmp_path):
     late, early = write_raster("2016.tif", BEFORE), write_raster("2001.tif", BEFORE)
     with pytest.raises(DateError, match="swap the two"):
         composite([late, early], out)
-    with pytest.raises(ParameterError, match="must not overwrite an image"):
+    with pytest.raises(ParameterError, match="must not overwrite its input"):
         composite([before], before)
     with pytest.raises(OutputError, match="must be a file"):
         composite([before], tmp_path)

@@ -147,3 +147,12 @@ def test_files_join_a_folder_once_they_are_whole(tmp_path):
     assert sorted(p.name for p in path.iterdir()) == ["0", "1", "2", "3"]
     assert list(tmp_path.iterdir()) == [path]
     assert not ledger.finish_joining(path, job)
+
+
+def test_an_output_is_never_one_of_its_inputs(tmp_path):
+    (tmp_path / "a.tif").write_text("x")
+    (tmp_path / "link.tif").symlink_to(tmp_path / "a.tif")
+    ledger.check_apart(tmp_path / "b.tif", [tmp_path / "a.tif", "https://example.org/c.tif"])
+    for name in ("a.tif", "link.tif"):
+        with pytest.raises(ParameterError, match="must not overwrite its input"):
+            ledger.check_apart(tmp_path / name, [tmp_path / "a.tif"])

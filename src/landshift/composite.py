@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, provenance, raster, registration
+from landshift import grid, ledger, provenance, raster, registration
 from landshift import image as imagery
 from landshift.errors import BandError, GridError, ParameterError, RasterError
 from landshift.grid import Window
@@ -98,7 +98,7 @@ def composite(
     if not given:
         raise ParameterError("A composite takes at least one image, got none.")
     dates = _date_names(len(given), names)
-    _check_apart(out, given)
+    ledger.check_apart(out, [f for i in given for f in i.files])
     plans = [imagery.plan(i) for i in given]
     for first, second in pairwise(plans):
         raster.check_order(*(replace(p.layers[0].info, taken=p.taken) for p in (first, second)))
@@ -472,12 +472,6 @@ def _regular(
     if not (width > 0 and height > 0):
         raise ParameterError(f"The resolution must be above 0, got {resolution}.")
     return grid.geobox(1, 1, Affine(width, 0.0, 0.0, 0.0, -height, 0.0), target)
-
-
-def _check_apart(out: Path, images: Sequence[Image]) -> None:
-    for file in (f for i in images for f in i.files):
-        if Path(out).exists() and Path(file).exists() and Path(out).samefile(file):
-            raise ParameterError(f"The composite must not overwrite an image, got {out} as both.")
 
 
 def _date_names(count: int, names: Sequence[str] | None) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, legend, overlay, provenance, raster
+from landshift import grid, ledger, legend, overlay, provenance, raster
 from landshift.classes import NO_CHANGE, ClassScheme
 from landshift.errors import BandError, ParameterError
 from landshift.grid import Window
@@ -146,6 +146,7 @@ def compute_change(
         OutputError: The result can't be written.
     """
     before, after, out = Path(before), Path(after), Path(out)
+    ledger.check_apart(out, [before, after])
     _check_options(method, threshold, breaks)
     first, second = raster.info(before), raster.info(after)
     raster.check_order(first, second)

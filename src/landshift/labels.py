@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import cleaning, grid, legend, overlay, provenance, raster
+from landshift import cleaning, grid, ledger, legend, overlay, provenance, raster
 from landshift.classes import CODINGS, IGNORE_INDEX, UNLABELLED, ClassScheme
 from landshift.errors import ClassError, ParameterError
 from landshift.grid import Window
@@ -122,6 +122,7 @@ def label(
     before, after, out = Path(before), Path(after), Path(out)
     earlier = [before, *(Path(p) for p in agree_before)]
     later = [after, *(Path(p) for p in agree_after)]
+    ledger.check_apart(out, [*earlier, *later])
     _check_options(coding, keep, [*from_classes, *to_classes], unconfirmed)
     if smooth is not None:
         cleaning.check_kernel(smooth)

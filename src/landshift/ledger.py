@@ -8,12 +8,26 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from landshift.errors import LandshiftError, OutputError, ParameterError
+
+
+def check_apart(out: Path, inputs: Iterable[Path | str]) -> None:
+    """Check that an output is none of the files that it is made from.
+
+    Raises:
+        ParameterError: It is one of them.
+    """
+    out = Path(out)
+    for path in map(Path, inputs):
+        if out.exists() and path.exists() and out.samefile(path):
+            raise ParameterError(
+                f"The output must not overwrite its input, got {out} as both; give another name."
+            )
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import bundle, provenance, raster, tiling
+from landshift import bundle, ledger, provenance, raster, tiling
 from landshift.classes import IGNORE_INDEX, UNLABELLED, ClassScheme
 from landshift.engine import TorchEngine
 from landshift.errors import ParameterError
@@ -86,8 +86,7 @@ def classify_pixels(
         raise ParameterError(
             f"batch_size and tile_size must be at least 1, got {batch_size} and {tile_size}."
         )
-    if out.exists() and image.exists() and out.samefile(image):
-        raise ParameterError(f"The map must not overwrite its input, got {out} as both.")
+    ledger.check_apart(out, [image])
     if network.fixed_tile and tile_size != network.spec.tile_size:
         log.warning(
             "%s pools over the whole tile: its answers at tile size %d differ from those at %d, "
