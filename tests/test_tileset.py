@@ -256,6 +256,19 @@ def test_a_changed_tile_is_seen(small):
     assert sum(after.values()) == sum(before.values())
 
 
+def test_labels_that_map_txt_gives_to_other_images_are_seen(small):
+    path = small.folder / esri.MAP
+    path.write_bytes(
+        path.read_bytes()
+        .replace(rb"labels\000000000", rb"labels\x")
+        .replace(rb"labels\000000001", rb"labels\000000000")
+        .replace(rb"labels\x", rb"labels\000000001")
+    )
+    found = tileset.read(small.folder)
+    assert found.tiles[0].label.name == "000000001.tif"
+    assert found.tiles[0].class_pixels == small.tiles[1].class_pixels
+
+
 def test_a_damaged_index_is_replaced(small):
     (small.folder / "landshift.sqlite").write_bytes(b"SQLite format 3\0 no more")
     assert tileset.read(small.folder) == small

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -210,20 +210,23 @@ def read_cell_sizes(folder: Path) -> list[CellSize]:
 
 
 def _pair(folder: Path, line: str, where: str) -> TileFiles:
-    names = [PurePosixPath(n.replace("\\", "/")) for n in re.split(_BETWEEN_NAMES, line.strip())]
+    names = [n.replace("\\", "/") for n in re.split(_BETWEEN_NAMES, line.strip())]
     image, label, second = names[0], names[-1], names[1:-1]
-    inside = all(not n.is_absolute() and ".." not in n.parts for n in names)
-    roots = [n.parts[:1] for n in names]
+    inside = all(".." not in n.split("/") for n in names)
+    roots = [n.split("/", 1)[0] for n in names]
     if not inside or roots not in (_ONE_INPUT, _TWO_INPUTS):
         raise TileSetError(
             f"A line of map.txt must name an image and its label inside the folder, got "
             f"{line.strip()[:80]!r} in {where}; export the set again or remove map.txt."
         )
-    return TileFiles(folder / image, folder / label, folder / second[0] if second else None)
+    root = str(folder)
+    return TileFiles(
+        Path(root, image), Path(root, label), Path(root, second[0]) if second else None
+    )
 
 
-_ONE_INPUT = [("images",), ("labels",)]
-_TWO_INPUTS = [("images",), ("images2",), ("labels",)]
+_ONE_INPUT = ["images", "labels"]
+_TWO_INPUTS = ["images", "images2", "labels"]
 _BETWEEN_NAMES = r"\s+(?=(?:images2?|labels)[\\/])"
 
 

@@ -111,7 +111,8 @@ def read_index(folder: Path, files: Sequence[TileFiles]) -> Contents | None:
         with closing(_open(path)) as base:
             names = dict(base.execute("SELECT id, name FROM crs"))
             rows = base.execute("SELECT * FROM tile ORDER BY name, image")
-            tiles = tuple(_tile(folder, row, names) for row in rows)
+            known = {_inside([folder], own.image): own for own in files}
+            tiles = tuple(_tile(folder, known[row[1]], row, names) for row in rows)
         return Contents(
             bands=tuple(facts["bands"]),
             dtype=str(facts["dtype"]),
@@ -199,22 +200,24 @@ def _row(roots: Sequence[Path], tile: Tile, names: dict[str, int]) -> tuple[Any,
     )
 
 
-def _tile(folder: Path, row: tuple[Any, ...], names: dict[int, str]) -> Tile:
+def _tile(folder: Path, files: TileFiles, row: tuple[Any, ...], names: dict[int, str]) -> Tile:
     left, bottom, right, top = row[3:7]
+    if _inside([folder], files.label) != row[2]:
+        raise ValueError(f"{files.image} has other labels than the index says")
     return Tile(
         name=row[0],
-        image=folder / row[1],
-        label=folder / row[2],
+        image=files.image,
+        label=files.label,
+        image2=files.image2,
+        before=files.before,
+        after=files.after,
         bounds=None if left is None else (left, bottom, right, top),
         crs=None if row[7] is None else names[row[7]],
         valid=row[8],
         class_pixels=_pixels(row[9]),
         **_unpacked(row[10]),
-        image2=row[11] and folder / row[11],
         second=None if row[13] is None else BandFacts(valid=row[12], **_unpacked(row[13])),
-        before=row[14] and folder / row[14],
         before_pixels=None if row[15] is None else _pixels(row[15]),
-        after=row[16] and folder / row[16],
         after_pixels=None if row[17] is None else _pixels(row[17]),
     )
 

@@ -396,7 +396,7 @@ def _files_of(folder: Path) -> list[TileFiles]:
         files = [
             f._replace(before=before / f.label.name, after=after / f.label.name) for f in files
         ]
-    return sorted(set(files))
+    return sorted(set(files), key=lambda own: str(own.image))
 
 
 def _files_by_stem(folder: Path) -> list[TileFiles]:
