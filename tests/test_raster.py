@@ -115,7 +115,7 @@ def test_overviews_average_images_and_never_mix_classes(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "float32"])
-@pytest.mark.parametrize("nodata", [None, 7])
+@pytest.mark.parametrize("nodata", [None, 7, 100])
 def test_overviews_are_gdals(tmp_path, dtype, nodata):
     random = np.random.default_rng(0)
     values = random.integers(0, 9, (2, 600, 522)).astype(dtype)
@@ -135,6 +135,19 @@ def test_overviews_are_gdals(tmp_path, dtype, nodata):
         found, wanted = ours.read(), gdals.read()
     assert np.abs(found - wanted.astype(np.float64)).max() <= 1  # of two roundings
     assert (found == wanted).mean() > 0.95
+
+
+def test_a_mean_never_becomes_nodata(tmp_path):
+    box = grid.geobox(600, 600, Affine(10, 0, 500_000, 0, -10, 4_000_000), "EPSG:32618")
+    for nodata, low, mean in ((0, 1, 1), (255, 254, 254), (20, 10, 21)):
+        values = np.tile(np.array([[low, low], [30, 30]], np.uint8), (1, 300, 300))
+        if nodata != 20:
+            values[:] = low
+        out = tmp_path / f"{nodata}.tif"
+        with raster.create(out, box, count=1, dtype="uint8", nodata=nodata) as target:
+            raster.write(target, values, Window(0, 0, 600, 600))
+        with rasterio.open(out, overview_level=0) as coarse:
+            assert set(np.unique(coarse.read())) == {mean}
 
 
 def test_overviews_of_odd_rasters_keep_their_last_row_and_column(tmp_path):

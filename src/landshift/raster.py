@@ -45,6 +45,8 @@ GDAL_CACHE = 256 << 20
 DRAFT_ROWS = 128
 """Rows of blocks while a raster is made: low, so that strips of a wide one are written cheaply."""
 
+_HALVED = 256  # rows and columns of an overview made at once
+
 _OPENING = threading.Lock()  # Python's warning filters are one for all threads
 
 
@@ -424,7 +426,7 @@ def _halved(level: Path, path: Path, predictor: int) -> Path:
         profile = {
             "driver": "GTiff", "height": height, "width": width, "count": source.count,
             "dtype": source.dtypes[0], "nodata": source.nodata, "tiled": True,
-            "blockxsize": BLOCK, "blockysize": BLOCK, "compress": "zstd", "zstd_level": 1,
+            "blockxsize": _HALVED, "blockysize": _HALVED, "compress": "zstd", "zstd_level": 1,
             "predictor": predictor, "num_threads": "all_cpus", "bigtiff": "if_safer",
             "interleave": "pixel" if source.count > 1 else "band", "photometric": "minisblack",
             "transform": source.transform @ source.transform.scale(2), "crs": source.crs,
@@ -438,12 +440,13 @@ def _halved(level: Path, path: Path, predictor: int) -> Path:
                 ).clipped(source.height, source.width)
                 with lock:
                     values = source.read(window=_rasterio_window(twice))
-                values = _averaged(values, source.nodata)
+                # band by band, so that the sums' wider type costs little memory
+                halved = np.stack([_averaged(band, source.nodata) for band in values])
                 with lock:
-                    write(target, values, window)
+                    write(target, halved, window)
 
             with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
-                for _ in pool.map(halve, blocks(height, width, BLOCK)):
+                for _ in pool.map(halve, blocks(height, width, _HALVED)):
                     pass
     return path
 
@@ -452,13 +455,13 @@ def _averaged(values: NDArray[Any], nodata: float | None) -> NDArray[Any]:
     """Means of the valid pixels of each 2 x 2 square; nodata where none is valid.
 
     Args:
-        values: ``(band, row, column)``; squares reach over an odd edge.
+        values: One band, ``(row, column)``; squares reach over an odd edge.
         nodata: Value that means 'no data', or None.
     """
     kind = values.dtype
     whole = np.issubdtype(kind, np.integer)
     wide = np.dtype(np.float64 if not whole else np.int32 if kind.itemsize < 4 else np.int64)
-    pad = [(0, 0), (0, values.shape[1] % 2), (0, values.shape[2] % 2)]
+    pad = [(0, n % 2) for n in values.shape]
     values = np.pad(values, pad, mode="edge")
     if nodata is None:
         return _rounded(_squares(values.astype(wide)), 4, kind)
@@ -467,14 +470,15 @@ def _averaged(values: NDArray[Any], nodata: float | None) -> NDArray[Any]:
     total = _squares(np.where(valid, values, 0).astype(wide))
     found = _rounded(total, np.maximum(count, 1), kind)
     if whole:
-        found[(found == nodata) & (count > 0)] += 1 if nodata < np.iinfo(kind).max else -1
+        clash = (found == nodata) & (count > 0)  # a mean that happens to be nodata's value
+        found[clash] = nodata + 1 if nodata < np.iinfo(kind).max else nodata - 1
     found[count == 0] = nodata
     return found
 
 
 def _squares(values: NDArray[Any]) -> NDArray[Any]:
-    rows: NDArray[Any] = values[:, ::2] + values[:, 1::2]
-    return np.asarray(rows[:, :, ::2] + rows[:, :, 1::2])
+    rows: NDArray[Any] = values[::2] + values[1::2]
+    return np.asarray(rows[:, ::2] + rows[:, 1::2])
 
 
 def _rounded(total: NDArray[Any], count: Any, kind: np.dtype[Any]) -> NDArray[Any]:
