@@ -110,18 +110,16 @@ def _make_room(folder: Path) -> None:
     """Remove what an earlier demo left, and nothing else."""
     if not folder.is_dir():
         return
-    names = {p.name for p in folder.iterdir()}
-    if names - _OUTPUTS:
+    found = list(folder.iterdir())
+    foreign = sorted(p.name for p in found if p.name.lstrip(".").split(".")[0] not in _OUTPUTS)
+    if foreign:
         raise ParameterError(
             f"The demo's folder must be new or hold an earlier demo, got {folder} with "
-            f"{', '.join(sorted(names - _OUTPUTS)[:3])} in it; give another with --out."
+            f"{', '.join(foreign[:3])} in it; give another with --out."
         )
-    for name in names:
-        path = folder / name
+    for path in found:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-_OUTPUTS = {
-    "scene", "composite.tif", "change.tif", "change.tif.aux.xml", "transitions.csv", "tiles",
-    "scores.json", "map.tif", "map.tif.aux.xml", "view.png",
-}  # fmt: skip
+_OUTPUTS = {"scene", "composite", "change", "transitions", "tiles", "scores", "map", "view"}
+"""What a demo's files and folders are called, without their suffixes."""

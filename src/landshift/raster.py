@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import glob
-import itertools
-import os
 import re
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -19,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, ledger, legend
+from landshift import cog, grid, ledger, legend
 from landshift.classes import ClassScheme
 from landshift.errors import (
     BandError,
@@ -36,16 +33,11 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from rasterio.io import DatasetReader, DatasetWriter
 
-BLOCK = 512
-"""Rows and columns of the blocks that our rasters are stored in; no overview is smaller."""
-
 GDAL_CACHE = 256 << 20
 """Bytes for GDAL's blocks, so that a row of them is read once and not for each window."""
 
 DRAFT_ROWS = 128
 """Rows of blocks while a raster is made: low, so that strips of a wide one are written cheaply."""
-
-_HALVED = 256  # rows and columns of an overview made at once
 
 _OPENING = threading.Lock()  # Python's warning filters are one for all threads
 
@@ -324,7 +316,7 @@ def create(
                     crs=None if box.crs is None else str(box.crs),
                     transform=box.affine,
                     tiled=True,
-                    blockxsize=BLOCK,
+                    blockxsize=cog.BLOCK,
                     blockysize=DRAFT_ROWS,
                     compress="zstd",  # read once more, by us: fast matters, others' readers don't
                     zstd_level=1,
@@ -341,9 +333,9 @@ def create(
                         target.write_colormap(1, legend.colour_table(scheme))
                         target.update_tags(**legend.as_tag(scheme))
                     yield target
-                _check_written(draft)
-                _optimise(draft, part, predictor, classes=classes or scheme is not None)
-                _check_written(part)
+                cog.check_written(draft)
+                cog.finish(draft, part, predictor, classes=classes or scheme is not None)
+                cog.check_written(part)
         except RasterioError as error:
             reason = str(error.__cause__ or error).splitlines()[0]
             raise OutputError(
@@ -356,135 +348,6 @@ def create(
                     left.unlink(missing_ok=True)
     if scheme is not None:
         legend.write_category_names(path, scheme)
-
-
-def _optimise(draft: Path, path: Path, predictor: int, *, classes: bool) -> None:
-    """Copy a GeoTIFF into a Cloud-Optimised one, with overviews down to one block."""
-    import rasterio
-    import rasterio.shutil
-
-    level = draft
-    while not classes:  # averages are ours: GDAL takes three times as long for them
-        with rasterio.open(level) as source:
-            if max(source.shape) <= BLOCK:
-                break
-        level = _halved(level, level.with_name(f"{level.name}.ovr"), predictor)
-    with rasterio.open(draft, num_threads="all_cpus") as source:
-        rasterio.shutil.copy(
-            source,
-            path,
-            driver="COG",
-            blocksize=BLOCK,
-            compress="deflate",  # what every GIS reads
-            level=1,
-            predictor={1: "NO", 2: "STANDARD", 3: "FLOATING_POINT"}[predictor],
-            overviews="AUTO",  # those beside the draft, else made here
-            overview_compress="deflate",
-            overview_resampling="MODE" if classes else "AVERAGE",
-            num_threads="all_cpus",
-            bigtiff="if_safer",
-        )
-
-
-def _check_written(path: Path) -> None:
-    """Check that every block lies in the file: on a full disk GDAL closes it without a word.
-
-    Raises:
-        RasterioError: A block is missing or reaches over the file's end.
-    """
-    import rasterio
-    from rasterio.errors import RasterioIOError
-
-    size = path.stat().st_size
-    with rasterio.open(path) as source:
-        levels = [None, *range(len(source.overviews(1)))]
-        bands = source.indexes if source.interleaving.name == "band" else [1]
-        for band, level in itertools.product(bands, levels):
-            rows, columns = _blocks_of(source, level)
-            for row, column in itertools.product(range(rows), range(columns)):
-                where = [
-                    source.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", band, level)
-                    for what in ("OFFSET", "SIZE")
-                ]
-                if None in where or sum(map(int, where)) > size:
-                    raise RasterioIOError("No space left, or the file was cut short")
-
-
-def _blocks_of(source: DatasetReader, level: int | None) -> tuple[int, int]:
-    """Rows and columns of blocks, of the raster or of one of its overviews."""
-    factor = 1 if level is None else source.overviews(1)[level]
-    height, width = source.block_shapes[0] if level is None else (BLOCK, BLOCK)
-    return -(-source.height // (factor * height)), -(-source.width // (factor * width))
-
-
-def _halved(level: Path, path: Path, predictor: int) -> Path:
-    """Write a raster at half its rows and columns, where GDAL looks for its overview."""
-    import rasterio
-
-    with rasterio.open(level, num_threads="all_cpus") as source:
-        height, width = (source.height + 1) // 2, (source.width + 1) // 2
-        profile = {
-            "driver": "GTiff", "height": height, "width": width, "count": source.count,
-            "dtype": source.dtypes[0], "nodata": source.nodata, "tiled": True,
-            "blockxsize": _HALVED, "blockysize": _HALVED, "compress": "zstd", "zstd_level": 1,
-            "predictor": predictor, "num_threads": "all_cpus", "bigtiff": "if_safer",
-            "interleave": "pixel" if source.count > 1 else "band", "photometric": "minisblack",
-            "transform": source.transform @ source.transform.scale(2), "crs": source.crs,
-        }  # fmt: skip
-        lock = threading.Lock()
-        with rasterio.open(path, "w", **profile) as target:
-
-            def halve(window: Window) -> None:
-                twice = Window(
-                    2 * window.row, 2 * window.column, 2 * window.height, 2 * window.width
-                ).clipped(source.height, source.width)
-                with lock:
-                    values = source.read(window=_rasterio_window(twice))
-                # band by band, so that the sums' wider type costs little memory
-                halved = np.stack([_averaged(band, source.nodata) for band in values])
-                with lock:
-                    write(target, halved, window)
-
-            with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
-                for _ in pool.map(halve, blocks(height, width, _HALVED)):
-                    pass
-    return path
-
-
-def _averaged(values: NDArray[Any], nodata: float | None) -> NDArray[Any]:
-    """Means of the valid pixels of each 2 x 2 square; nodata where none is valid.
-
-    Args:
-        values: One band, ``(row, column)``; squares reach over an odd edge.
-        nodata: Value that means 'no data', or None.
-    """
-    kind = values.dtype
-    whole = np.issubdtype(kind, np.integer)
-    wide = np.dtype(np.float64 if not whole else np.int32 if kind.itemsize < 4 else np.int64)
-    pad = [(0, n % 2) for n in values.shape]
-    values = np.pad(values, pad, mode="edge")
-    if nodata is None:
-        return _rounded(_squares(values.astype(wide)), 4, kind)
-    valid = np.isfinite(values) if nodata != nodata else values != nodata
-    count = _squares(valid.astype(np.int8))
-    total = _squares(np.where(valid, values, 0).astype(wide))
-    found = _rounded(total, np.maximum(count, 1), kind)
-    if whole:
-        clash = (found == nodata) & (count > 0)  # a mean that happens to be nodata's value
-        found[clash] = nodata + 1 if nodata < np.iinfo(kind).max else nodata - 1
-    found[count == 0] = nodata
-    return found
-
-
-def _squares(values: NDArray[Any]) -> NDArray[Any]:
-    rows: NDArray[Any] = values[::2] + values[1::2]
-    return np.asarray(rows[:, ::2] + rows[:, 1::2])
-
-
-def _rounded(total: NDArray[Any], count: Any, kind: np.dtype[Any]) -> NDArray[Any]:
-    if np.issubdtype(kind, np.integer):
-        return np.asarray((total + count // 2) // count).astype(kind)
-    return np.asarray(total / count).astype(kind)
 
 
 def write(target: DatasetWriter, values: NDArray[Any], window: Window) -> None:

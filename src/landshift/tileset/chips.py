@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landshift import cog
 from landshift.errors import BandError, OutputError
 from landshift.raster import RasterInfo
 from landshift.tileset import esri
@@ -152,6 +153,8 @@ def write_chip(
     with _output_errors(path.parent):
         if shared is None or mask is not None:
             _write(path, values, place, chips, nodata, bands, mask)
+            if chips is ChipFormat.tiff:
+                cog.check_written(path)
         else:
             _write_shared(path, values, place, nodata, bands, shared)
     if not place.transform.is_identity:
