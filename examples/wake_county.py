@@ -19,6 +19,7 @@ os.environ.setdefault("LANDSHIFT_OFFLINE", "1")  # random weights, so that figur
 from landshift import classify_pixels, evaluate_map, figures, raster, tables, tileset
 from landshift.classes import ClassScheme
 from landshift.composite import composite
+from landshift.image import Image
 from landshift.learn import UnetClassifier, prepare_data
 
 BANDS = ("blue", "green", "red", "nir", "swir1", "swir2")
@@ -42,6 +43,7 @@ def main() -> None:
     source, out = asked.data / "nc_landsat7_2000", asked.out
     image = source / "lsat7_2000_6band.tif"
     labels = source / "labels_landclass96_on_lsat_grid.tif"
+    classes = Image(files=(labels,), resampling="nearest")
 
     grid = raster.info(image).grid
     parts = {}
@@ -51,7 +53,7 @@ def main() -> None:
         bounds = (left, bottom, right, top)
         parts[part] = [
             composite([image], out / f"{part}.tif", bands=BANDS, bounds=bounds),
-            composite([labels], out / f"{part}_classes.tif", bounds=bounds),
+            composite([classes], out / f"{part}_classes.tif", bounds=bounds),
         ]
     tiles = tileset.cut(
         parts["train"][:1], parts["train"][1:], out / "tiles",

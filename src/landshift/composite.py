@@ -60,8 +60,8 @@ def composite(
 
     A pixel is valid only where it is valid in every band of every date; elsewhere all bands
     hold nodata. Images whose pixels coincide with the grid's are copied, others resampled.
-    Pixels are read and written by windows, so that memory depends on the number of bands and
-    cores but not on the raster's size. Shifts between the dates, radiometric differences and
+    Pixels are read and written by windows, so that memory is bounded by bands, cores and GDAL's
+    cache and not by the raster. Shifts between the dates, radiometric differences and
     shares of valid pixels are measured on the way and written to the provenance; `checks_of`
     reads them.
 
