@@ -69,7 +69,7 @@ def view(
         codes = scheme.to_indices(np.where(mask, values[0], 0), where=str(path))
         present.update(int(k) for k in np.unique(codes))
         panels.append((title, colour_classes(codes, scheme)))
-    figure = _figure(len(panels), 1)
+    figure = _figure(len(panels), 1, panels[0][1].shape)
     for axes, (title, image) in zip(figure.axes, panels, strict=True):
         _show(axes, image, title)
     _legend(figure, scheme, present)
@@ -97,7 +97,7 @@ def show_samples(
     """
     dates = date_bands(bands)
     columns = len(dates) + 1 + (predicted is not None)
-    figure = _figure(columns, len(images))
+    figure = _figure(columns, len(images), images.shape[-2:])
     present: set[int] = set()
     for row, image in enumerate(images):
         mask = np.isfinite(image).all(axis=0)
@@ -191,10 +191,12 @@ def _over(image: Picture, codes: NDArray[np.uint8], scheme: ClassScheme, alpha: 
     return blended.astype(np.float32)
 
 
-def _figure(columns: int, rows: int) -> Figure:
+def _figure(columns: int, rows: int, shape: tuple[int, ...]) -> Figure:
+    """Panels for pictures of a shape, with room for a legend at their right."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.6 * columns + 2.2, 3.6 * rows + 0.3), layout="constrained")
+    height = 3.6 * min(max(shape[0] / shape[1], 0.5), 2.0)
+    figure = Figure(figsize=(3.6 * columns + 2.2, height * rows + 0.3), layout="constrained")
     figure.subplots(rows, columns, squeeze=False)
     for axes in figure.axes:
         axes.set_axis_off()
