@@ -23,8 +23,10 @@ Floats = NDArray[np.float64]
 
 _TOUCH = 1e-6  # of a tile's side: less shared ground than this is two tiles touching
 
-# What a split costs, besides its error in the share and the share of dropped tiles.
+# What a split costs.
 _MISSED_SHARE = 0.5  # cost of no validation tile at all, in shares of tiles dropped
+_DROPPED = 0.5  # times the share of dropped tiles; besides, the mean share of a class's pixels
+# that training has to do without counts in full, so that no class lies mostly in the blocks
 _ABSENT_CLASS = 0.25  # for each class that one side lacks
 _FEW_BLOCKS = 0.05  # divided by the number of blocks: several places say more than one
 
@@ -58,8 +60,9 @@ def split_by_ground(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42)
     dropped, so the buffer is as wide as tiles overlap, whichever raster they were cut from. Blocks
     of several shapes, sizes and numbers are grown from tiles drawn at random, from the outermost
     ones and from those of rare classes; the cheapest set of blocks is taken: cost is the error in
-    the share, plus the share of dropped tiles, plus a penalty for each class that one side lacks,
-    plus one for few blocks. A warning names the classes that one side had to go without.
+    the share, plus half the share of dropped tiles, plus the share of its pixels that a class loses
+    for training on average, plus a penalty for each class that one side lacks, plus one for few
+    blocks. A warning names the classes that one side had to go without.
 
     Args:
         tiles: The tile set.
@@ -184,7 +187,8 @@ class _Search:
         self.share = share
         self.neighbours = _neighbours(pairs, self.count)
         self.box, self.group = _places(tiles)
-        self.holds = _holds(tiles)
+        self.pixels = _pixels(tiles)
+        self.holds = self.pixels > 0
         self.anchors = self._draw_anchors(rng)
 
     def best(self) -> Bools | None:
@@ -249,7 +253,7 @@ class _Search:
             inside = np.zeros(self.count, np.bool_)
             inside[by_reach[: _level(row[by_reach], size)]] = True
             blocks.setdefault(inside.tobytes(), inside)
-        return _Pool.of(np.array(list(blocks.values())), self.box, self.group, self.holds)
+        return _Pool.of(np.array(list(blocks.values())), self.box, self.group, self.pixels)
 
     def _starts(self, pool: _Pool, number: int) -> list[int]:
         """Blocks to begin with: the few that look cheapest alone."""
@@ -274,8 +278,12 @@ class _Search:
         lacking = (~(pool.holds | pool.holds[chosen].any(axis=0))).sum(axis=1)
         left = self.holds.sum(axis=0) - pool.takes - pool.takes[chosen].sum(axis=0)
         lacking += (left <= 0).sum(axis=1)
+        lost = (pool.lost + pool.lost[chosen].sum(axis=0)).mean(axis=1)
         cost: Floats = (
-            self._missed(share - target) + pool.rim / self.count + _ABSENT_CLASS * lacking
+            self._missed(share - target)
+            + _DROPPED * pool.rim / self.count
+            + lost
+            + _ABSENT_CLASS * lacking
         )
         return cost
 
@@ -290,7 +298,9 @@ class _Search:
         absent = sum(int((~side.any(axis=0)).sum()) for side in sides)
         return float(
             self._missed(share - self.share)
-            + dropped.sum() / self.count
+            + _DROPPED * dropped.sum() / self.count
+            + 1.0
+            - self.pixels[train].sum(axis=0).mean()
             + _ABSENT_CLASS * absent
             + _FEW_BLOCKS / blocks
         )
@@ -325,6 +335,7 @@ class _Pool:
         rim: Number of tiles that overlap a block and aren't inside it.
         holds: Classes found in each block, ``(block, class)``.
         takes: Tiles with each class, inside and on the rim, ``(block, class)``.
+        lost: Share of each class's pixels that lies in those tiles, ``(block, class)``.
         apart: Whether two blocks neither share nor touch a tile, ``(block, block)``.
     """
 
@@ -333,22 +344,24 @@ class _Pool:
     rim: Ints
     holds: Bools
     takes: Ints
+    lost: Floats
     apart: Bools
 
     @classmethod
-    def of(cls, members: Bools, box: Floats, group: Ints, holds: Bools) -> _Pool:
+    def of(cls, members: Bools, box: Floats, group: Ints, pixels: Floats) -> _Pool:
         from scipy.sparse import csr_array
 
         around = np.array([_around(inside, box, group) for inside in members])
         inside = csr_array(members, dtype=np.int32)
         wide = csr_array(members | around, dtype=np.int32)
-        kinds = holds.astype(np.int32)
+        kinds = (pixels > 0).astype(np.int32)
         return cls(
             members=members,
             size=members.sum(axis=1),
             rim=around.sum(axis=1),
             holds=inside @ kinds > 0,
             takes=wide @ kinds,
+            lost=wide @ pixels,
             apart=(inside @ wide.T).toarray() == 0,
         )
 
@@ -386,12 +399,13 @@ def _neighbours(pairs: Ints, count: int) -> Any:
     return csr_array((np.ones(len(rows), np.bool_), (rows, columns)), shape=(count, count))
 
 
-def _holds(tiles: TileSet) -> Bools:
-    """Whether each tile holds each class, ``(tile, class)``; classes found nowhere left out."""
+def _pixels(tiles: TileSet) -> Floats:
+    """Share of each class's pixels that each tile holds, ``(tile, class)``; no empty classes."""
     values = tiles.scheme.values
-    holds = np.array([[t.class_pixels.get(v, 0) > 0 for v in values] for t in tiles.tiles])
-    found: Bools = holds[:, holds.any(axis=0)]
-    return found
+    counts = np.array([[t.class_pixels.get(v, 0) for v in values] for t in tiles.tiles], np.float64)
+    total = counts.sum(axis=0)
+    shares: Floats = counts[:, total > 0] / total[total > 0]
+    return shares
 
 
 def _grounds(tiles: TileSet) -> Iterator[tuple[Ints, Floats]]:
