@@ -1,5 +1,6 @@
 """A trained model as files, written whole and read without trusting them."""
 
-from landshift.bundle.package import Package, load, save
+from landshift.bundle.contents import Package
+from landshift.bundle.package import load, save
 
 __all__ = ["Package", "load", "save"]

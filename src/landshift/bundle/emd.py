@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from landshift import __version__
+from landshift.bundle.contents import Package
 from landshift.models import ARCHITECTURES
 from landshift.spec import InputSpec
-
-if TYPE_CHECKING:
-    from landshift.bundle.package import Package
 
 
 def definition(package: Package, weights: str, manifest: str) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import safetensors
 import safetensors.torch
 
 from landshift import __version__, archive, ledger
+from landshift.bundle.contents import Package
 from landshift.bundle.emd import definition
 from landshift.classes import ClassScheme
 from landshift.errors import ClassError, ModelError
@@ -30,25 +30,6 @@ FORMAT = 1
 
 _MAX_JSON = 16 << 20  # bytes; a real manifest has a few thousand
 _MAX_PACKAGE = 8 << 30
-
-
-@dataclass(frozen=True)
-class Package:
-    """A trained model and what is known of its training.
-
-    Attributes:
-        name: Name of the model; its files are called so.
-        model: The network with its input and classes.
-        training: How it was trained: learning rate, batch size, split, ...
-        history: The training table, a mapping per epoch.
-        scores: Scores on the validation tiles (`landshift.confusion.Scores.as_dict`), if known.
-    """
-
-    name: str
-    model: ChangeModel
-    training: Mapping[str, Any] = field(default_factory=dict)
-    history: tuple[Mapping[str, Any], ...] = ()
-    scores: Mapping[str, Any] | None = None
 
 
 def save(package: Package, folder: Path) -> Path:

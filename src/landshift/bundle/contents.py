@@ -1,0 +1,28 @@
+"""What a package holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from landshift.models import ChangeModel
+
+
+@dataclass(frozen=True)
+class Package:
+    """A trained model and what is known of its training.
+
+    Attributes:
+        name: Name of the model; its files are called so.
+        model: The network with its input and classes.
+        training: How it was trained: learning rate, batch size, split, ...
+        history: The training table, a mapping per epoch.
+        scores: Scores on the validation tiles (`landshift.confusion.Scores.as_dict`), if known.
+    """
+
+    name: str
+    model: ChangeModel
+    training: Mapping[str, Any] = field(default_factory=dict)
+    history: tuple[Mapping[str, Any], ...] = ()
+    scores: Mapping[str, Any] | None = None
