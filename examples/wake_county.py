@@ -27,7 +27,11 @@ CLASSES = ClassScheme.from_mapping(
     {
         1: "developed", 2: "agriculture", 3: "herbaceous", 4: "shrubland",
         5: "forest", 6: "water", 7: "sediment",
-    }
+    },
+    {
+        1: (200, 40, 40), 2: (240, 200, 90), 3: (190, 220, 120), 4: (170, 130, 70),
+        5: (0, 100, 0), 6: (40, 90, 200), 7: (170, 160, 150),
+    },
 )  # fmt: skip
 TRAIN_COLUMNS, TEST_COLUMNS = (0, 320), (352, 475)
 
