@@ -124,6 +124,25 @@ def reading(path: Path | str) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def writing(path: Path | str) -> Iterator[None]:
+    """What GDAL says when it can't write a raster, as one clear line.
+
+    Raises:
+        OutputError: The block ended in an error of GDAL's.
+    """
+    from rasterio.errors import RasterioError
+
+    try:
+        yield
+    except RasterioError as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise OutputError(
+            f"The output must be writable, got '{reason}' at {path}; "
+            "make room or choose another folder."
+        ) from error
+
+
 def info(path: Path | str) -> RasterInfo:
     """What a raster is, without its pixels.
 
@@ -296,14 +315,13 @@ def create(
         OutputError: The file can't be written.
     """
     import rasterio
-    from rasterio.errors import RasterioError
 
     path = Path(path)
     predictor = _predictor(dtype, scheme)
     with ledger.whole_file(path) as part:
         draft = part.with_name(f"{part.stem}.draft.tif")
         try:
-            with rasterio.Env(GDAL_CACHEMAX=cache):
+            with writing(path), rasterio.Env(GDAL_CACHEMAX=cache):
                 with rasterio.open(
                     draft,
                     "w",
@@ -336,12 +354,6 @@ def create(
                 cog.check_written(draft)
                 cog.finish(draft, part, predictor, classes=classes or scheme is not None)
                 cog.check_written(part)
-        except RasterioError as error:
-            reason = str(error.__cause__ or error).splitlines()[0]
-            raise OutputError(
-                f"The output must be writable, got '{reason}' at {path}; "
-                "make room or choose another folder."
-            ) from error
         finally:
             for left in path.parent.glob(f"{glob.escape(part.stem)}*"):
                 if left != part:

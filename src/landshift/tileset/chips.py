@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache, partial
@@ -13,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import cog
-from landshift.errors import BandError, OutputError
+from landshift import cog, raster
+from landshift.errors import BandError
 from landshift.raster import RasterInfo
 from landshift.tileset import esri
 from landshift.tileset.blocks import Kept, Template, first_block, parts
@@ -150,7 +149,7 @@ def write_chip(
             f"PNG tiles must have a nodata value where pixels aren't valid, got none at {path}; "
             "give the image one (gdal_edit -a_nodata), or choose TIFF."
         )
-    with _output_errors(path.parent):
+    with raster.writing(path):
         if shared is None or mask is not None:
             _write(path, values, place, chips, nodata, bands, mask)
             if chips is ChipFormat.tiff:
@@ -256,17 +255,3 @@ def _layout(height: int, block: tuple[int, int] | None) -> dict[str, Any]:
 @lru_cache(maxsize=16)
 def _predictor(dtype: np.dtype[Any]) -> int:
     return 3 if np.issubdtype(dtype, np.floating) else 2
-
-
-@contextmanager
-def _output_errors(folder: Path) -> Iterator[None]:
-    from rasterio.errors import RasterioError
-
-    try:
-        yield
-    except RasterioError as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise OutputError(
-            f"Tiles must be writable, got '{reason}' in {folder}; make room or choose another "
-            "folder."
-        ) from error
