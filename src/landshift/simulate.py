@@ -153,6 +153,7 @@ REGION = 160.0  # wavelength in pixels of height, moisture and settlement
 ROADS = 180.0  # pixels between roads
 RIVERS = 700.0  # wavelength of the rivers' course
 BLOCK = 512
+CACHE = 32 << 20  # bytes for GDAL: whole blocks are written once, there is nothing to keep
 SHADOW = (10, 14)  # rows and columns from a shadow to its cloud, towards the sun
 HALO = 2  # pixels that blur and shift reach over a block's edge
 
@@ -263,7 +264,9 @@ def simulate(
 
         def create(path: Path, date: _Date, **options: Any) -> Any:
             tags = {**provenance.as_tag(made_by), "ACQUISITION_DATE": date.taken}
-            return outputs.enter_context(raster.create(path, box, nodata=0, tags=tags, **options))
+            return outputs.enter_context(
+                raster.create(path, box, nodata=0, tags=tags, cache=CACHE, **options)
+            )
 
         image = {"count": len(BANDS), "dtype": "uint16", "bands": BANDS}
         classes = {"count": 1, "dtype": "uint8", "bands": ("land cover",), "scheme": LAND_COVER}
