@@ -54,7 +54,10 @@ def computes_in_bfloat16(device: torch.device) -> bool:
     """Whether a device has instructions for bfloat16, so that it is faster than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if device.type != "cpu" or not has_onednn:
+        return False  # builds without oneDNN, as for some Macs, don't have the question either
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _device(name: str) -> torch.device:

@@ -18,6 +18,7 @@ import torch
 from landshift import confusion
 from landshift.classes import IGNORE_INDEX
 from landshift.dataset import Sample, TrainingData
+from landshift.engine import computes_in_bfloat16
 from landshift.errors import ParameterError, TrainingError
 from landshift.models import ChangeModel
 from landshift.train.losses import CrossEntropy, loss_for
@@ -280,9 +281,9 @@ def _check(data: TrainingData, epochs: int, lr: float, max_steps: int | None, mo
 def _precision(precision: str, accelerator: str) -> str:
     if precision != "auto":
         return precision
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    return "bf16-mixed" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "32-true"
+    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    device = torch.device("cuda" if on_gpu else "cpu")
+    return "bf16-mixed" if computes_in_bfloat16(device) else "32-true"
 
 
 @contextmanager
