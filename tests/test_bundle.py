@@ -81,7 +81,7 @@ def test_a_missing_or_foreign_package_is_one_line(tmp_path, data_folder):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 99}, "format must be 1, got 99"),
+        ({"format": 99}, "format must be 2, got 99"),
         ({"architecture": "vnet"}, "must be one of unet"),
         ({"backbone": "resnet34"}, "weights must fit unet over resnet34"),
         ({"weights": "../../etc/passwd"}, "must lie in the package"),

@@ -327,6 +327,34 @@ CODINGS: dict[str, type[ChangeScheme] | type[FromToScheme] | type[BinaryScheme]]
 """What the codes of a change map tell, by name."""
 
 
+Pairs = tuple[tuple[tuple[int, int], ...], ...]
+"""For each class of a change map, pairs (before, after) of indices of the classes."""
+
+
+def pairs_of(scheme: ClassScheme, classes: ClassScheme) -> Pairs:
+    """For each class of a change map, the pairs (before, after) of class indices it stands for.
+
+    Args:
+        scheme: Classes of the change map.
+        classes: Classes of the two class maps.
+
+    Raises:
+        ClassError: The change map's codes are of no coding of these classes.
+    """
+    for coding in CODINGS.values():
+        change = coding(classes)
+        if change.values == scheme.values:
+            values = np.array(classes.values)
+            codes = change.code(*np.meshgrid(values, values, indexing="ij"))
+            return tuple(
+                tuple((int(i), int(j)) for i, j in np.argwhere(codes == v)) for v in change.values
+            )
+    raise ClassError(
+        f"The change map's codes must be those of {', '.join(CODINGS)} for the classes "
+        f"{', '.join(classes.names)}, got {list(scheme.values)}; label it from the same class maps."
+    )
+
+
 def _check_no_background(classes: ClassScheme) -> None:
     if classes.background is not None:
         raise ClassError(

@@ -32,6 +32,7 @@ class InputSpec:
         tile_size: Rows and columns of the tiles it was trained on.
         dtype: Pixel type of the training tiles.
         cell_size: Ground size of a training pixel in CRS units, if known.
+        dates: Date of each band; () where the bands' names say it, as ``before:red`` does.
     """
 
     bands: tuple[str, ...]
@@ -42,6 +43,12 @@ class InputSpec:
     tile_size: int
     dtype: str
     cell_size: float | None
+    dates: tuple[str, ...] = ()
+
+    def by_date(self) -> dict[str, tuple[int, ...]]:
+        """Positions of the bands of each date, in order; a single date '' where none is named."""
+        dates = self.dates or tuple(b.split(":", 1)[0] if ":" in b else "" for b in self.bands)
+        return {d: tuple(k for k, e in enumerate(dates) if e == d) for d in dict.fromkeys(dates)}
 
     def fill(self, values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Values ready for the network: float32 in the raster's units, the mean where not valid.
@@ -73,14 +80,20 @@ class InputSpec:
             cell_size = entry["cell_size"]
             spec = cls(
                 bands=bands, tile_size=int(entry["tile_size"]), dtype=str(entry["dtype"]),
-                cell_size=None if cell_size is None else float(cell_size), **numbers,
+                cell_size=None if cell_size is None else float(cell_size),
+                dates=tuple(str(d) for d in entry.get("dates", ())), **numbers,
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
                 f"The model's input must be described in full, got {error!r}."
             ) from error
         sizes = {len(v) for v in numbers.values()} | {len(bands)}
-        if len(sizes) != 1 or not bands or min(spec.std) <= 0 or spec.tile_size < 1:
+        if (
+            len(sizes | {len(spec.dates or bands)}) != 1
+            or not bands
+            or min(spec.std) <= 0
+            or spec.tile_size < 1
+        ):
             raise ModelError(
                 f"The model's input must give mean, std above 0 and range of all {len(bands)} "
                 "bands; the package is damaged."

@@ -21,7 +21,7 @@ from landshift.dataset import Sample, TrainingData
 from landshift.engine import computes_in_bfloat16
 from landshift.errors import ParameterError, TrainingError
 from landshift.models import ChangeModel
-from landshift.train.losses import CrossEntropy, loss_for
+from landshift.train.losses import HeadsLoss, loss_for
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +100,10 @@ def fit(
         TrainingError: The loss is no longer a number; the model holds the last good weights.
     """
     _check(data, epochs, lr, max_steps, monitor)
-    loss = loss_for(data, class_balancing=class_balancing)
-    batches = len(data.train_loader())
+    loss = loss_for(data, class_balancing=class_balancing, class_maps=model.class_maps)
+    train = data.train_loader(class_maps=model.class_maps)
+    valid = data.valid_loader(class_maps=model.class_maps)
+    batches = len(train)
     if max_steps is not None:
         epochs = min(epochs, -(-max_steps // batches))
         batches = min(batches, max(1, max_steps // epochs))
@@ -126,7 +128,7 @@ def fit(
             num_sanity_val_steps=0,
             callbacks=callbacks,
         )
-        trainer.fit(task, data.train_loader(), data.valid_loader())
+        trainer.fit(task, train, valid)
     model.to("cpu").eval()
     return task.table
 
@@ -137,7 +139,7 @@ class _Task(lightning.LightningModule):
     def __init__(
         self,
         model: ChangeModel,
-        loss: CrossEntropy,
+        loss: HeadsLoss,
         data: TrainingData,
         lr: float,
         steps: int,
@@ -160,7 +162,7 @@ class _Task(lightning.LightningModule):
 
     def training_step(self, batch: Sample, _: int) -> torch.Tensor:
         images, targets = batch
-        loss: torch.Tensor = self.loss(self.model(images), targets)
+        loss: torch.Tensor = self.loss(self.model.heads(images), targets)
         self.train_losses.append(float(loss.detach()))
         return loss
 
@@ -171,11 +173,12 @@ class _Task(lightning.LightningModule):
 
     def validation_step(self, batch: Sample, _: int) -> None:
         images, targets = batch
-        logits = self.model(images)
-        labelled = int((targets != IGNORE_INDEX).sum())
-        self.valid_losses.append((float(self.loss(logits, targets)), labelled))
-        codes = logits.argmax(1).to(torch.uint8).cpu().numpy()
-        reference = targets.to(torch.uint8).cpu().numpy()
+        heads = self.model.heads(images)
+        change = targets[:, 0]
+        labelled = int((change != IGNORE_INDEX).sum())
+        self.valid_losses.append((float(self.loss(heads, targets)), labelled))
+        codes = heads["change"].argmax(1).to(torch.uint8).cpu().numpy()
+        reference = change.to(torch.uint8).cpu().numpy()
         self.matrix += confusion.count(reference, codes, len(self.scheme))
 
     def on_validation_epoch_end(self) -> None:
