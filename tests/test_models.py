@@ -10,6 +10,7 @@ import torch
 from landshift.classes import BinaryScheme, ClassScheme, FromToScheme
 from landshift.errors import ClassError, ModelError, WeightsError
 from landshift.models import ARCHITECTURES, ChangeModel
+from landshift.models.detail import Detailed
 from landshift.models.weights import encoder_weights
 from landshift.spec import InputSpec
 
@@ -56,9 +57,33 @@ def test_every_architecture_gives_a_logit_per_class_and_pixel(architecture, size
 def test_every_architecture_sees_dates_apart(architecture, combination):
     model = pair(architecture, combination, backbone=SMALL[architecture])
     assert model(torch.rand(2, 4, 50, 64)).shape == (2, 3, 50, 64)
-    shared = model.network.features if combination == "semantic" else model.network
+    shared = model.network.features.network if combination == "semantic" else model.network
     first = next(p for p in shared.encoder.parameters() if p.ndim == 4)
     assert first.shape[1] == 2  # bands of one date
+
+
+def test_detail_tells_neighbouring_pixels_apart():
+    class Nothing(torch.nn.Module):
+        def forward(self, images):
+            return torch.zeros(len(images), 16, *images.shape[2:])
+
+    detailed = Detailed(Nothing(), bands=4).eval()
+    image = torch.zeros(1, 4, 32, 32)
+    spot = image.clone()
+    spot[..., 15, 15] = 1
+    reached = (detailed(spot) != detailed(image)).any(1)[0]
+    assert reached.any()
+    assert not reached[:12].any()
+    assert not reached[:, 19:].any()
+
+
+@pytest.mark.parametrize("combination", ["stack", "siamese", "semantic"])
+def test_detail_stands_beside_any_network(combination):
+    with_detail, without = (
+        sum(p.numel() for p in pair("unet", combination, options={"detail": d}).parameters())
+        for d in (True, False)
+    )
+    assert with_detail > without
 
 
 @pytest.mark.parametrize("fusion", ["concat", "difference", "both"])
@@ -163,7 +188,7 @@ def test_options_are_those_of_the_architecture():
         "deeplab", spec(), SCHEME, backbone="resnet18", options={"keep_dilation": 1}
     )
     assert finer.network.encoder.output_stride == 8
-    with pytest.raises(ModelError, match="Options of unet must be among none, got keep_dilation"):
+    with pytest.raises(ModelError, match="Options of unet must be among detail, got keep_dilation"):
         ChangeModel("unet", spec(), SCHEME, options={"keep_dilation": True})
     with pytest.raises(ModelError, match="fusion must be one of concat, difference, both"):
         pair("unet", "siamese", options={"fusion": "sum"})

@@ -9,6 +9,7 @@ from rich.table import Table
 from landshift.confusion import Scores
 from landshift.difference import Difference
 from landshift.polygons import PolygonLabels
+from landshift.radiometry import Normalisation
 from landshift.transitions import TransitionTable
 
 EPOCH_COLUMNS = (
@@ -87,6 +88,14 @@ def difference(found: Difference) -> Table:
     table = _table("band", "minimum", "mean", "maximum", "std")
     for b in found.statistics:
         table.add_row(b.name, f"{b.minimum:g}", f"{b.mean:.4g}", f"{b.maximum:g}", f"{b.std:.4g}")
+    return table
+
+
+def normalisation(found: Normalisation) -> Table:
+    """How each band was changed."""
+    table = _table("band", "gain", "offset")
+    for line in found.lines:
+        table.add_row(line.name, f"{line.gain:.4f}", f"{line.offset:.4g}")
     return table
 
 

@@ -14,6 +14,7 @@ from landshift.cli import (
     difference,
     evaluate,
     label,
+    normalise,
     polygons,
     simulate,
     tiles,
@@ -31,7 +32,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for module in (
-    composite, label, polygons, difference, tiles, train, evaluate, classify, view, simulate, demo,
+    composite, normalise, label, polygons, difference, tiles, train, evaluate, classify, view,
+    simulate, demo,
 ):  # fmt: skip
     app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
 

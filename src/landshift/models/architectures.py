@@ -15,6 +15,7 @@ from torch import nn
 
 from landshift.errors import ModelError
 from landshift.models.dates import FUSIONS, SharedEncoder
+from landshift.models.detail import COARSE, FEATURES, Detailed
 from landshift.models.semantic import SemanticChange
 
 _PSP_WIDTH = 512
@@ -85,13 +86,14 @@ DeepLabV3+ (Chen 2018), UPerNet (Xiao 2018), SegFormer (Xie 2021; its decoder ov
 
 
 COMBINATIONS: Mapping[str, Mapping[str, Any]] = {
-    "stack": {},
-    "siamese": {"fusion": "both"},
-    "semantic": {},
+    "stack": {"detail": False},
+    "siamese": {"detail": False, "fusion": "both"},
+    "semantic": {"detail": True},
 }
 """How a network sees the dates, and the options of each way with their defaults: all bands as one
 image; each date through one shared encoder, fused at every scale (`SharedEncoder`); each date
-through one shared network, with heads for both classes and the change (`SemanticChange`)."""
+through one shared network, with heads for both classes and the change (`SemanticChange`). With
+``detail``, convolutions at full resolution stand beside the network (`Detailed`)."""
 
 
 @dataclass(frozen=True)
@@ -174,12 +176,13 @@ def build(
     Raises:
         ModelError: The architecture can't use the backbone, or the backbone the weights.
     """
-    semantic = chosen.combination == "semantic"
+    semantic, detail = chosen.combination == "semantic", bool(chosen.options["detail"])
+    outputs = COARSE if detail else FEATURES if semantic else classes
     encoder: dict[str, Any] = {
         "encoder_name": f"tu-{chosen.backbone}",
         "encoder_weights": None,
         "in_channels": bands * dates if chosen.combination == "stack" else bands,
-        "classes": SemanticChange.WIDTH if semantic else classes,
+        "classes": outputs,
     }
     if weights is not None:
         encoder |= {"encoder_weights": True, "pretrained_cfg_overlay": {"file": weights}}
@@ -196,9 +199,10 @@ def build(
             f"{of} ({str(error).splitlines()[0] if str(error) else type(error).__name__}); "
             "resnet34 works with all."
         ) from error
-    if semantic:
-        return SemanticChange(network, pairs, classes)
     if chosen.combination == "siamese":
         network.encoder = SharedEncoder(network.encoder, dates, chosen.options["fusion"])
-    assert isinstance(network, nn.Module)
-    return network
+    seen = bands if semantic else bands * dates
+    features: nn.Module = Detailed(network, seen) if detail else network
+    if semantic:
+        return SemanticChange(features, pairs, classes)
+    return nn.Sequential(features, nn.Conv2d(FEATURES, classes, 1)) if detail else features

@@ -8,9 +8,7 @@ import torch
 from torch import nn
 
 from landshift.models.dates import by_date, split_dates
-
-_WIDTH = 32
-"""Features of a pixel at one date, from which the heads read."""
+from landshift.models.detail import FEATURES
 
 
 class SemanticChange(nn.Module):
@@ -24,24 +22,25 @@ class SemanticChange(nn.Module):
     Ding et al. 2022, doi 10.1109/TGRS.2022.3154390; the joint scores are ours.)
 
     Args:
-        features: Network of one date: bands -> `WIDTH` features a pixel.
+        features: Network of one date: bands -> `FEATURES` a pixel.
         pairs: For each code of the change map, the pairs (i, j) of class indices it stands for.
         classes: Number of classes.
     """
-
-    WIDTH = _WIDTH
 
     def __init__(
         self, features: nn.Module, pairs: Sequence[Sequence[tuple[int, int]]], classes: int
     ) -> None:
         super().__init__()
         self.features = features
-        self.classes = nn.Conv2d(_WIDTH, classes, 1)
+        self.classes = nn.Conv2d(FEATURES, classes, 1)
         self.change = nn.Sequential(
-            nn.Conv2d(3 * _WIDTH, _WIDTH, 3, padding=1, bias=False),
-            nn.BatchNorm2d(_WIDTH),
+            nn.Conv2d(3 * FEATURES, FEATURES, 1, bias=False),
+            nn.BatchNorm2d(FEATURES),
             nn.ReLU(),
-            nn.Conv2d(_WIDTH, 1, 1),
+            nn.Conv2d(FEATURES, FEATURES, 3, padding=1, bias=False),
+            nn.BatchNorm2d(FEATURES),
+            nn.ReLU(),
+            nn.Conv2d(FEATURES, 1, 1),
         )
         self.members = [[i * classes + j for i, j in code] for code in pairs]
 
