@@ -63,15 +63,24 @@ def test_padding_makes_seams_vanish(scene, trained, tmp_path):
     assert (padded == whole).mean() > 0.99
 
 
-def test_empty_tiles_cost_no_model_call(scene, trained, tmp_path, write_raster):
+def test_empty_tiles_cost_no_model_call(trained, tmp_path, write_raster, caplog):
     values, _ = striped_scene(128)
     values[:, :, :] = 0
     empty = write_raster("empty.tif", values, nodata=0, bands=BANDS)
     calls = []
-    trained.model.register_forward_pre_hook(lambda *_: calls.append(1))
-    codes = read(classify_pixels(empty, trained, tmp_path / "map.tif"))
+    hook = trained.model.register_forward_pre_hook(lambda *_: calls.append(1))
+    options = {"padding": 8, "tile_size": 64, "engine": "torch"}
+    with caplog.at_level(logging.WARNING):
+        codes = read(classify_pixels(empty, trained, tmp_path / "1.tif", **options))
     assert (codes == 0).all()
-    assert not calls
+    assert "has no valid pixel" in caplog.text
+    once = len(calls)  # to make the engine
+    values[:, 100:, 100:] = 1000
+    sparse = write_raster("sparse.tif", values, nodata=0, bands=BANDS)
+    codes = read(classify_pixels(sparse, trained, tmp_path / "2.tif", **options))
+    hook.remove()
+    assert (codes > 0).sum() == 28 * 28
+    assert len(calls) == 2 * once + 1
 
 
 def test_a_raster_smaller_than_a_tile_works(write_raster, trained, tmp_path):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from landshift.errors import ParameterError
 from landshift.grid import Window
-from landshift.tiling import inference_tiles, training_windows
+from landshift.tiling import plan_inference, training_windows
 
 SIZE = st.integers(1, 90)
 
@@ -31,25 +31,73 @@ def test_training_windows_cover_every_pixel(height, width, rows, columns, data):
     assert (seen > 0).all()
 
 
-@given(SIZE, SIZE, st.integers(1, 40), st.data())
-def test_cores_cover_every_pixel_once_with_padding_around_them(height, width, tile_size, data):
+@given(SIZE, SIZE, st.integers(1, 40), st.integers(1, 50), st.data())
+def test_cores_cover_every_pixel_once_with_padding_around_them(
+    height, width, tile_size, block, data
+):
     padding = data.draw(st.integers(0, (tile_size - 1) // 2))
+    plan = plan_inference(
+        height, width, padding=padding, tile_size=tile_size, block_size=(block, 2 * block)
+    )
+    assert plan.tile == (tile_size, tile_size)
     seen = np.zeros((height, width), int)
-    for tile in inference_tiles(height, width, tile_size, padding):
-        seen[tile.core.slices] += 1
-        rows, columns = tile.crop
-        assert rows.start == padding
-        assert columns.start == padding
-        assert rows.stop <= tile_size - padding
-        assert tile.window.height == tile.window.width == tile_size
+    for number in range(plan.blocks):
+        block = plan.block(number)
+        assert block.number == number
+        covered = np.zeros_like(seen)
+        for tile in block.tiles:
+            covered[tile.core.slices] += 1
+            rows, columns = tile.crop
+            assert rows.start == columns.start == padding
+            assert rows.stop <= tile_size - padding
+            assert tile.window.height == tile.window.width == tile_size
+        seen += covered
+        expected = np.zeros_like(seen)
+        expected[block.window.slices] = 1
+        assert (covered == expected).all()
     assert (seen == 1).all()
+
+
+@given(st.integers(1, 20_000), st.integers(0, 200), st.sampled_from([1, 128, 256, 512, 100]))
+def test_a_chosen_core_divides_the_raster_evenly(length, padding, stored):
+    plan = plan_inference(length, length, padding=padding, most=1024, stored=(stored, stored))
+    core = plan.core[0]
+    tiles = -(-length // core)
+    assert core % 32 == 0
+    assert core <= 1024
+    assert plan.padding >= padding
+    assert plan.tile[0] % 32 == 0
+    assert tiles * core - length < max(32 * tiles, 0.03 * tiles * plan.tile[0] + 32 * tiles)
+
+
+def test_cores_follow_the_blocks_of_the_file_where_that_costs_little():
+    def core(length, stored=512):
+        return plan_inference(length, length, padding=64, most=1024, stored=(stored, stored)).core[
+            0
+        ]
+
+    assert core(4096) == 1024
+    assert core(5000) == 1024  # even would be 1000
+    assert core(2176) == 736  # 1024 would be three tiles of 1152 for 2176 pixels
+    assert core(200) == 224
+
+
+def test_blocks_go_down_macro_columns():
+    plan = plan_inference(3000, 9000, padding=64, most=1024)
+    assert plan.group == (1, 4)
+    corners = [plan.block(n).window for n in range(plan.blocks)]
+    assert [(w.row > 0, w.column > 0) for w in corners[:4]] == [
+        (False, False), (True, False), (True, False), (False, True),
+    ]  # fmt: skip
 
 
 def test_bad_sizes_are_refused():
     with pytest.raises(ParameterError, match="stride must be between"):
         list(training_windows(10, 10, 4, 5))
     with pytest.raises(ParameterError, match="below half the tile size"):
-        list(inference_tiles(10, 10, 8, 4))
+        plan_inference(10, 10, padding=4, tile_size=8)
+    with pytest.raises(ParameterError, match="at least 0, got -1"):
+        plan_inference(10, 10, padding=-1)
 
 
 def test_rows_and_columns_have_their_own_size_and_stride():

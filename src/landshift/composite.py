@@ -268,6 +268,15 @@ def target_grid(
     return box if bounds is None else grid.window_geobox(box, grid.window_of_bounds(box, bounds))
 
 
+def bands_of(plans: Sequence[Plan]) -> tuple[str, ...]:
+    """Names that the bands of a composite of these images get without options.
+
+    Raises:
+        BandError: The dates have another number of bands.
+    """
+    return tuple(_band_names(plans, _date_names(len(plans), None), None))
+
+
 class _Checks:
     """Shift, radiometry and valid share, gathered window by window in any order."""
 

@@ -196,6 +196,61 @@ def resumable_folder(
         shutil.rmtree(part)
 
 
+@contextmanager
+def resumable_file(
+    path: Path, job: Mapping[str, Any], *, restart: bool = False
+) -> Iterator[Unfinished]:
+    """A folder ``.<name>.partial`` for what a file is made from, kept until the file is there.
+
+    It outlives a run that was killed, was interrupted, ran out of disk or couldn't read its
+    input, and the same job takes up where that ended. When the block ends well it is removed.
+
+    Args:
+        path: The file that is made.
+        job: What decides it, as JSON holds it: options and inputs.
+        restart: Whether what an earlier run left is thrown away.
+
+    Raises:
+        ParameterError: What lies there is of another job.
+        OutputError: The folder can't be made or written, the disk is full, ``path`` is a folder,
+            or another run is at it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise OutputError(f"The output must be a file, got the folder {path}; add a file name.")
+    _make_folder(path.parent)
+    part = path.with_name(f".{path.name}.partial")
+    whole = part / "whole"
+    with _disk_errors(path):
+        part.mkdir(exist_ok=True)
+        with (part / _LEDGER).open("a+b", buffering=0) as file:
+            _lock(file, part)
+            if restart:
+                file.truncate(0)
+            entries = _entries(file)
+            if not entries:
+                shutil.rmtree(whole, ignore_errors=True)
+                file.write(_line(dict(job)))
+            elif entries[0] != json.loads(json.dumps(dict(job))):
+                raise ParameterError(
+                    _other_job(part, entries[0], job).removesuffix("or remove it.")
+                    + "or start over (restart=True, --restart)."
+                )
+            whole.mkdir(exist_ok=True)
+            yield Unfinished(whole, entries[1:], file)
+            (part / _LEDGER).unlink()
+        shutil.rmtree(part)
+
+
+@contextmanager
+def durable_file(path: Path) -> Iterator[Path]:
+    """As `whole_file`, and on the disk before it has its name, for entries of a ledger."""
+    with whole_file(path) as part:
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+
+
 def finish_joining(path: Path, job: Mapping[str, Any]) -> bool:
     """Finish a run of a job that was killed while it moved its whole output into ``path``.
 

@@ -62,29 +62,150 @@ def both(size: Size) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
 
-def inference_tiles(height: int, width: int, tile_size: int, padding: int) -> Iterator[Tile]:
-    """Tiles whose cores cover every pixel of a raster once, row by row.
+@dataclass(frozen=True)
+class Block:
+    """Neighbouring tiles that are classified, written and noted as done together.
+
+    Attributes:
+        number: Its place in the plan, from 0.
+        window: What its tiles' cores cover.
+        tiles: The tiles, row by row.
+    """
+
+    number: int
+    window: Window
+    tiles: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Tiles over a raster, in blocks.
+
+    Blocks follow each other down macro-columns, so that a halo is still in GDAL's cache when the
+    next tile down needs it, and the cache stays small however wide the raster is.
+
+    Attributes:
+        height: Rows of the raster.
+        width: Columns.
+        core: Rows and columns of a tile that are kept; the last tile of a row or column keeps
+            what is left.
+        padding: Pixels around a core that the model sees and that are thrown away.
+        group: Rows and columns of tiles in a block.
+    """
+
+    height: int
+    width: int
+    core: tuple[int, int]
+    padding: int
+    group: tuple[int, int]
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Rows and columns that the model sees."""
+        return self.core[0] + 2 * self.padding, self.core[1] + 2 * self.padding
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks."""
+        rows, columns = self._blocks
+        return rows * columns
+
+    def block(self, number: int) -> Block:
+        """A block by its number."""
+        rows, _ = self._blocks
+        column, row = divmod(number, rows)
+        down, right = self.group[0] * self.core[0], self.group[1] * self.core[1]
+        top, left = row * down, column * right
+        window = Window(top, left, min(down, self.height - top), min(right, self.width - left))
+        return Block(number, window, tuple(self.tiles_over(window)))
+
+    def tiles_over(self, window: Window) -> Iterator[Tile]:
+        """The tiles whose cores meet a window of the raster, row by row."""
+        (down, right), (height, width) = self.core, self.tile
+        for row in range(window.row // down * down, window.row + window.height, down):
+            for column in range(
+                window.column // right * right, window.column + window.width, right
+            ):
+                core = Window(
+                    row, column, min(down, self.height - row), min(right, self.width - column)
+                )
+                yield Tile(Window(row - self.padding, column - self.padding, height, width), core)
+
+    @property
+    def _blocks(self) -> tuple[int, int]:
+        down, right = self.group[0] * self.core[0], self.group[1] * self.core[1]
+        return -(-self.height // down), -(-self.width // right)
+
+
+def plan_inference(
+    height: int,
+    width: int,
+    *,
+    padding: int,
+    tile_size: int | None = None,
+    most: int = 1024,
+    stored: tuple[int, int] = (1, 1),
+    block_size: tuple[int, int] = (1024, 4096),
+) -> Plan:
+    """Tiles whose cores cover every pixel of a raster once.
+
+    With a tile size the cores are what the padding leaves of it. Without one they divide the
+    raster evenly, in whole blocks of the file where that costs no more than `_ALIGNED` of the
+    work, else in multiples of 32 pixels; padding is then rounded up to a multiple of 16.
 
     Args:
         height: Rows of the raster.
         width: Columns.
-        tile_size: Rows and columns that the model sees.
         padding: Pixels thrown away on each side of a tile.
+        tile_size: Rows and columns that the model sees; None: chosen.
+        most: Rows and columns of a chosen core at most.
+        stored: Rows and columns of the blocks that the file is stored in.
+        block_size: Rows and columns of a block of tiles at most, if that holds a tile.
 
     Raises:
-        ParameterError: The padding leaves no core.
+        ParameterError: The padding leaves no core, or is negative.
     """
-    if padding < 0 or 2 * padding >= tile_size:
+    if padding < 0:
+        raise ParameterError(f"The padding must be at least 0, got {padding}.")
+    if tile_size is None:
+        padding = _up(padding, _HALF)
+        core = (
+            _even(height, padding, most, stored[0]), _even(width, padding, most, stored[1])
+        )  # fmt: skip
+    elif 2 * padding >= tile_size:
         raise ParameterError(
             f"The padding must be at least 0 and below half the tile size, got {padding} with "
             f"tiles of {tile_size}; a quarter of the tile is usual."
         )
-    step = tile_size - 2 * padding
-    for row in range(0, height, step):
-        for column in range(0, width, step):
-            core = Window(row, column, min(step, height - row), min(step, width - column))
-            window = Window(row - padding, column - padding, tile_size, tile_size)
-            yield Tile(window, core)
+    else:
+        core = (tile_size - 2 * padding, tile_size - 2 * padding)
+    group = (max(1, block_size[0] // core[0]), max(1, block_size[1] // core[1]))
+    return Plan(height, width, core, padding, group)
+
+
+_HALF = 16  # half of what a chosen tile's size is a multiple of: encoders halve it five times
+_ALIGNED = 1.03
+
+
+def _even(length: int, padding: int, most: int, stored: int) -> int:
+    """The core along one axis."""
+    pieces = -(-length // most)
+    core = _up(-(-length // pieces), 2 * _HALF)
+    aligned = _up(core, stored) if stored % (2 * _HALF) == 0 else core
+    if aligned <= max(most, core) and _work(length, aligned, padding) <= _ALIGNED * _work(
+        length, core, padding
+    ):
+        return aligned
+    return core
+
+
+def _work(length: int, core: int, padding: int) -> int:
+    """Pixels along one axis that the model sees."""
+    return -(-length // core) * (core + 2 * padding)
+
+
+def _up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
 
 
 def _starts(length: int, tile_size: int, stride: int) -> list[int]:

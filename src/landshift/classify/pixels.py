@@ -1,27 +1,36 @@
-"""A model over a raster, window by window, into a georeferenced class map."""
+"""A model over a raster of any size, block by block, into georeferenced maps."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from landshift import bundle, ledger, provenance, raster, tiling
-from landshift.classes import IGNORE_INDEX, UNLABELLED, ClassScheme
-from landshift.engine import TorchEngine
+from landshift import bundle, ledger, provenance, tiling
+from landshift.classes import ClassScheme
+from landshift.classify import layers as layering
+from landshift.classify.blocks import Job, run_blocks
+from landshift.classify.mosaic import assemble, paths_of
+from landshift.classify.progress import Counter, Progress
+from landshift.classify.scene import Bounds, Scene, find_scene
+from landshift.classify.workers import Recipe, run_in_processes
+from landshift.engine import Engine
 from landshift.errors import ParameterError
-from landshift.grid import geobox
+from landshift.grid import Window
+from landshift.image import Image
 from landshift.models import ChangeModel
+from landshift.spec import InputSpec
 
 log = logging.getLogger(__name__)
 
-BACKGROUND_NODATA = 255
-"""Nodata of maps whose value 0 is a class."""
+_SAMPLE = 64  # rows and columns of the windows that are looked at before
+_SAMPLES = 4  # of them, down and across
+_FAR = 3.0  # training deviations between means, and ratio of deviations, that are worth a warning
 
 
 class Trained(Protocol):
@@ -33,95 +42,125 @@ class Trained(Protocol):
 
 
 def classify_pixels(
-    image: Path | str,
+    image: Path | str | Sequence[Path | str | Image],
     model: Trained | ChangeModel | Path | str,
     out: Path | str,
     padding: int | None = None,
-    batch_size: int = 4,
+    batch_size: int | None = None,
     predict_background: bool = True,
     tile_size: int | None = None,
     *,
+    layers: Sequence[str] = (),
+    bounds: Bounds | None = None,
+    polygons: Path | str | None = None,
     cell_size: float | None = None,
+    engine: str = "auto",
     device: str = "auto",
     precision: str = "auto",
-    on_tile: Callable[[int, int], None] | None = None,
+    workers: int = 1,
+    restart: bool = False,
+    on_block: Callable[[Progress], None] | None = None,
 ) -> Path:
     """Run a model over a raster and write the class of each pixel.
 
-    The raster is read, classified and written tile by tile: memory does not grow with it. Tiles
-    without any valid pixel are skipped. Pixels that aren't valid in every band the model reads
-    stay nodata.
+    The raster is cut into blocks of tiles, which are read, predicted and written at the same
+    time: memory is bounded by tile and engine, and doesn't grow with the raster. Finished blocks
+    lie in ``.<out>.partial`` beside the map until all are there; a run that ended early for
+    whatever reason is taken up by the same call, and gives the bytes of one that didn't. Tiles
+    without any valid pixel cost no model call. Pixels that aren't valid in every band the model
+    reads stay nodata.
 
     Args:
-        image: The raster; the model's bands are picked by name where it has names.
+        image: The raster; the model's bands are picked by name where it has names. Or one image
+            a date, which are stacked on the fly as `landshift.composite` would.
         model: A classifier, a model, or the path of a saved one (.emd, .dlpk or folder).
-        out: The map to write: a GeoTIFF of class values with colours and names, 0 where nodata
-            (255 where the model has a class 0).
-        padding: Pixels thrown away on each side of a tile; None: a quarter of the tile.
-        batch_size: Tiles the model sees at once.
+        out: The map to write: a Cloud-Optimised GeoTIFF of class values with colours, names and
+            attribute table, 0 where nodata (255 where the model has a class 0).
+        padding: Pixels thrown away on each side of a tile; None: a quarter of the training tile.
+        batch_size: Tiles the model sees at once; None: as the engine likes it. OpenVINO takes
+            them one by one.
         predict_background: Whether the background (the class of value 0) may be the answer; if
             not, each pixel gets its best other class. Without such a class it changes nothing.
-        tile_size: Rows and columns of a tile; None: those of the training tiles.
+        tile_size: Rows and columns of a tile; None: chosen so that tiles divide the raster
+            evenly, and the training tile for models that pool over the whole tile.
+        layers: What to write beside the map, as ``<out>_<layer>``: names in `LAYERS`.
+        bounds: Left, bottom, right, top of the part to map, in the raster's CRS.
+        polygons: Vector file; pixels outside its polygons are nodata, and their bounding box is
+            mapped.
         cell_size: Size of a map pixel in CRS units, to run at another resolution than the
             raster's; None: the raster's.
+        engine: ``torch``, ``openvino``, or ``auto``: the faster one here.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
-        precision: ``auto``, ``float32`` or ``bfloat16``.
-        on_tile: Called with tiles done and tiles in all.
+        precision: ``auto``, ``float32``, ``bfloat16``, or ``int8`` after `landshift quantize`.
+        workers: Processes that share the work and the cores. More than one only pays where one
+            engine leaves cores idle; a script then needs ``if __name__ == "__main__":``.
+        restart: Whether to throw away what an earlier run left, and start over.
+        on_block: Called when a block is done.
 
     Returns:
         The path of the map.
 
     Raises:
-        ModelError: The model can't be read.
+        ModelError: The model can't be read, or the engine can't take it.
         BandError: The raster lacks a band, or has another number of them than the model.
-        RasterError: The raster can't be read.
-        ParameterError: An option out of its range; the map would overwrite the raster.
-        OutputError: The map can't be written.
+        RasterError: The raster can't be read; finished blocks are kept.
+        GridError: Bounds or polygons miss the raster, or there is no CRS where one is needed.
+        VectorError: The polygons can't be read.
+        ParameterError: An option out of its range; the map would overwrite the raster; an
+            unfinished map of other inputs or options lies there.
+        OutputError: The map can't be written; finished blocks are kept.
     """
-    image, out = Path(image), Path(out)
+    out = Path(out)
     network = network_of(model)
-    tile_size = network.spec.tile_size if tile_size is None else tile_size
-    padding = tile_size // 4 if padding is None else padding
-    if batch_size < 1 or tile_size < 1:
-        raise ParameterError(
-            f"batch_size and tile_size must be at least 1, got {batch_size} and {tile_size}."
-        )
-    ledger.check_apart(out, [image])
-    if network.fixed_tile and tile_size != network.spec.tile_size:
-        log.warning(
-            "%s pools over the whole tile: its answers at tile size %d differ from those at %d, "
-            "on which it was trained.", network.architecture, tile_size, network.spec.tile_size,
-        )  # fmt: skip
+    _check_options(batch_size, tile_size, workers, layers)
+    scene = find_scene(
+        image, network.spec, bounds=bounds, polygons=polygons, cell_size=cell_size
+    )  # fmt: skip
+    for path in paths_of(out, layers).values():
+        ledger.check_apart(path, [*scene.files, *([polygons] if polygons else [])])
+    _warn_of_scene(scene, network.spec)
     excluded = _excluded(network.scheme, predict_background)
-    bands = raster.pick_bands(raster.info(image), network.spec.bands)
-    engine = TorchEngine(network, device=device, precision=precision)
-    nodata = UNLABELLED if network.scheme.background is None else BACKGROUND_NODATA
+    recipe, chosen = _engine(network, engine, device, precision)
+    plan = _plan(scene, network, chosen, padding, tile_size)
+    batch_size = chosen.batch_size if batch_size is None else batch_size
+    parameters = {
+        "tile": list(plan.tile), "padding": plan.padding, "batch_size": batch_size,
+        "cell_size": cell_size, "predict_background": predict_background,
+        "bounds": bounds, "engine": chosen.name, "device": chosen.device,
+        "precision": chosen.precision, "architecture": network.architecture,
+        "backbone": network.backbone, "layers": list(layers),
+    }  # fmt: skip
+    inputs = [*map(Path, scene.files), *([Path(polygons)] if polygons is not None else [])]
     record = provenance.record(
         "classify",
-        [image, *([Path(model)] if isinstance(model, (str, Path)) else [])],
-        {
-            "tile_size": tile_size, "padding": padding, "batch_size": batch_size,
-            "cell_size": cell_size, "predict_background": predict_background,
-            "device": engine.device.type, "precision": engine.precision,
-            "architecture": network.architecture, "backbone": network.backbone,
-        },
-    )  # fmt: skip
-    with _source(image, cell_size) as source:
-        box = geobox(source.height, source.width, source.transform, source.crs)
-        plan = list(tiling.inference_tiles(source.height, source.width, tile_size, padding))
-        with raster.create(
-            out, box, count=1, dtype="uint8", nodata=nodata, bands=["class"],
-            tags=provenance.as_tag(record), scheme=network.scheme,
-        ) as target:  # fmt: skip
-            for done, (tile, codes) in enumerate(
-                _predicted(source, plan, bands, network, engine, batch_size, excluded), start=1
-            ):
-                values = np.where(
-                    codes < len(network.scheme), network.scheme.to_values(codes), nodata
-                )
-                raster.write(target, values.astype(np.uint8)[np.newaxis], tile.core)
-                if on_tile is not None:
-                    on_tile(done, len(plan))
+        [*inputs, *([Path(model)] if isinstance(model, (str, Path)) else [])],
+        parameters,
+    )
+    description = {
+        **record,
+        "model": _digest(network),
+        "changed": [p.stat().st_mtime_ns if p.is_file() else str(p) for p in inputs],
+        "group": list(plan.group),
+    }
+    with ledger.resumable_file(out, description, restart=restart) as unfinished:
+        job = Job(
+            scene, plan, network.scheme, batch_size, excluded, tuple(layers), unfinished.folder
+        )
+        done = {int(e["block"]): bool(e["empty"]) for e in unfinished.done}
+        left = [n for n in range(plan.blocks) if n not in done]
+        areas = {n: _pixels(plan, n) for n in left}
+        counter = Counter(plan.blocks, len(done), sum(areas.values()), on_block)
+        if workers == 1:
+            run = run_blocks(job, chosen, left, readers=_readers(scene))
+        else:
+            run = run_in_processes(job, recipe, left, workers)
+        for number, empty in run:
+            unfinished.record({"block": number, "empty": empty})
+            done[number] = empty
+            counter.add(areas[number])
+        if all(done.values()):
+            log.warning("%s has no valid pixel: the map is nodata everywhere.", scene.files[0])
+        assemble(job, {n for n, empty in done.items() if empty}, out, record)
     return out
 
 
@@ -134,6 +173,65 @@ def network_of(model: Trained | ChangeModel | Path | str) -> ChangeModel:
     return model.model
 
 
+def _check_options(
+    batch_size: int | None, tile_size: int | None, workers: int, layers: Sequence[str]
+) -> None:
+    for name, value in (
+        ("batch_size", batch_size), ("tile_size", tile_size), ("workers", workers)
+    ):  # fmt: skip
+        if value is not None and value < 1:
+            raise ParameterError(f"{name} must be at least 1, got {value}.")
+    if set(layers) - set(layering.LAYERS) or len(set(layers)) != len(layers):
+        raise ParameterError(
+            f"layers must be different ones of {', '.join(layering.LAYERS)}, got "
+            f"{', '.join(layers)}."
+        )
+
+
+def _engine(
+    network: ChangeModel, engine: str, device: str, precision: str
+) -> tuple[Recipe, Engine]:
+    """The engine, and how other processes make the same."""
+    chosen = Recipe(network, engine, device, precision, None).make()
+    recipe = Recipe(network, chosen.name, chosen.device, chosen.precision, None)
+    return recipe, chosen
+
+
+def _plan(
+    scene: Scene,
+    network: ChangeModel,
+    engine: Engine,
+    padding: int | None,
+    tile_size: int | None,
+) -> tiling.Plan:
+    """The tiles: as asked for, else as the model needs and the engine likes them."""
+    trained = network.spec.tile_size
+    if network.fixed_tile:
+        tile_size = trained if tile_size is None else tile_size
+        if tile_size != trained:
+            log.warning(
+                "%s pools over the whole tile: its answers at tile size %d differ from those at "
+                "%d, on which it was trained.", network.architecture, tile_size, trained,
+            )  # fmt: skip
+    if padding is None:
+        padding = (trained if tile_size is None else tile_size) // 4
+    return tiling.plan_inference(
+        scene.box.height, scene.box.width, padding=padding, tile_size=tile_size,
+        most=engine.core, stored=scene.stored,
+    )  # fmt: skip
+
+
+def _pixels(plan: tiling.Plan, number: int) -> int:
+    window = plan.block(number).window
+    return window.height * window.width
+
+
+def _readers(scene: Scene) -> int:
+    """Threads that read: a few where each waits for a network, else one."""
+    remote = any("://" in str(f) or str(f).startswith("/vsi") for f in scene.files)
+    return 4 if remote else 1
+
+
 def _excluded(scheme: ClassScheme, predict_background: bool) -> int | None:
     """Index of the class that may not be the answer, if any."""
     if predict_background:
@@ -143,39 +241,52 @@ def _excluded(scheme: ClassScheme, predict_background: bool) -> int | None:
     return scheme.background
 
 
-def _predicted(
-    source: Any,
-    plan: Sequence[tiling.Tile],
-    bands: Sequence[int],
-    network: ChangeModel,
-    engine: TorchEngine,
-    batch_size: int,
-    excluded: int | None,
-) -> Iterator[tuple[tiling.Tile, NDArray[np.uint8]]]:
-    """Class indices of each tile's core, `IGNORE_INDEX` where not valid, in plan order."""
-    for first in range(0, len(plan), batch_size):
-        tiles = plan[first : first + batch_size]
-        read = [raster.read(source, tile.window, bands) for tile in tiles]
-        busy = [k for k, (_, mask) in enumerate(read) if mask[tiles[k].crop].any()]
-        codes = [np.full((t.core.height, t.core.width), IGNORE_INDEX, np.uint8) for t in tiles]
-        if busy:
-            images = np.stack([network.spec.fill(*read[k]) for k in busy])
-            probabilities = engine.predict(images)  # (B, K, H, W)
-            if excluded is not None:
-                probabilities[:, excluded] = -1.0
-            best = probabilities.argmax(1).astype(np.uint8)
-            for found, k in zip(best, busy, strict=True):
-                crop = tiles[k].crop
-                codes[k] = np.where(read[k][1][crop], found[crop], IGNORE_INDEX).astype(np.uint8)
-        yield from zip(tiles, codes, strict=True)
+def _digest(network: ChangeModel) -> str:
+    """What tells a model from others: its weights, input, classes and design."""
+    digest = hashlib.sha256()
+    about = [network.spec.as_dict(), network.scheme.as_list(), repr(network.design)]
+    digest.update(json.dumps(about).encode())
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
-@contextmanager
-def _source(image: Path, cell_size: float | None) -> Iterator[Any]:
-    """The raster to classify, resampled bilinearly on the fly where another cell size is asked."""
-    with raster.open_raster(image) as source:
-        if cell_size is None:
-            yield source
-        else:
-            with raster.at_cell_size(source, cell_size) as resampled:
-                yield resampled
+def _warn_of_scene(scene: Scene, spec: InputSpec) -> None:
+    """Warn where the scene is not what the model was trained on: units, bands, no place."""
+    if scene.box.crs is None:
+        log.warning("%s has no CRS; the map won't have one either.", scene.files[0])
+    values = _sampled(scene)
+    if not values.size:
+        return
+    means, deviations = values.mean(1), values.std(1)
+    told = []
+    for k, band in enumerate(spec.bands):
+        apart = abs(means[k] - spec.mean[k]) / spec.std[k]
+        wider = max(deviations[k], 1e-9) / spec.std[k]
+        if apart > _FAR or wider > _FAR:
+            told.append(
+                f"{band} {means[k]:.5g} ± {deviations[k]:.3g} (trained on {spec.mean[k]:.5g} ± "
+                f"{spec.std[k]:.3g})"
+            )
+    if told:
+        more = f" and {len(told) - 3} more bands" if len(told) > 3 else ""
+        log.warning(
+            "%s is far from what the model was trained on: %s%s; check units, bands and sensor.",
+            scene.files[0], "; ".join(told[:3]), more,
+        )  # fmt: skip
+
+
+def _sampled(scene: Scene) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Valid pixels ``(band, pixel)`` of a few windows, evenly spread."""
+    height, width = scene.box.height, scene.box.width
+    size = (min(_SAMPLE, height), min(_SAMPLE, width))
+    rows = np.unique(np.linspace(0, height - size[0], _SAMPLES).astype(int))
+    columns = np.unique(np.linspace(0, width - size[1], _SAMPLES).astype(int))
+    found = [np.zeros((len(scene.bands), 0))]
+    with scene.opened(64 << 20) as read:
+        for row in rows:
+            for column in columns:
+                got = read(Window(int(row), int(column), *size))
+                found.append(got.values[:, got.mask].astype(np.float64))
+    return np.concatenate(found, axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -9,33 +10,73 @@ import typer
 
 
 def classify(
-    image: Annotated[Path, typer.Argument(help="The composite to classify.")],
+    image: Annotated[
+        str,
+        typer.Argument(
+            help="The composite to classify: a path or URL; or the images of its dates with commas "
+            "between them, which are stacked on the fly."
+        ),
+    ],
     model: Annotated[Path, typer.Argument(help="A saved model: .emd, .dlpk or folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The map to write.")],
     padding: Annotated[
-        int | None, typer.Option(help="Pixels thrown away around a tile; left out: a quarter.")
+        int | None, typer.Option(help="Pixels thrown away around a tile [default: as it needs].")
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Tiles the model sees at once.")] = 4,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Tiles the model sees at once [default: by engine].")
+    ] = None,
     tile_size: Annotated[
-        int | None, typer.Option(help="Rows and columns of a tile; left out: as in training.")
+        int | None,
+        typer.Option(help="Rows and columns of a tile [default: so that they divide the raster]."),
     ] = None,
     predict_background: Annotated[
         bool, typer.Option(help="Whether the class of value 0 may be the answer.")
     ] = True,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Write beside the map, as OUT_LAYER: confidence, entropy or probabilities. Can "
+            "be repeated."
+        ),
+    ] = None,
+    bounds: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(help="Left bottom right top of the part to map, in the raster's CRS."),
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="Polygons (GeoPackage, shapefile, ...); map inside only.")
+    ] = None,
     cell_size: Annotated[
         float | None, typer.Option(help="Size of a map pixel, to run at another resolution.")
     ] = None,
+    engine: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="auto, float32, bfloat16, or int8 (after landshift quantize).")
+    ] = "auto",
+    workers: Annotated[int, typer.Option(help="Processes that share the work.")] = 1,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Throw away what an earlier run left; start over.")
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Progress as lines of JSON on standard error.")
+    ] = False,
 ) -> None:
-    """Run a model over a raster of any size: a georeferenced class map."""
+    """Run a model over a raster of any size: a georeferenced class map.
+
+    A run that was killed is taken up by the same command.
+    """
     from landshift.classify import classify_pixels
     from landshift.cli import show
 
-    with show.progress("classify") as on_tile:
+    logging.getLogger("landshift.engine").setLevel(logging.INFO)
+    single = Path(image).exists() or "," not in image
+    with show.block_progress("classify", as_json=json) as on_block:
         typer.echo(
             classify_pixels(
-                image, model, out, padding, batch_size, predict_background, tile_size,
-                cell_size=cell_size, device=device, precision=precision, on_tile=on_tile,
+                image if single else image.split(","), model, out, padding, batch_size,
+                predict_background, tile_size, layers=layer or (), bounds=bounds, polygons=mask,
+                cell_size=cell_size, engine=engine, device=device, precision=precision,
+                workers=workers, restart=restart, on_block=on_block,
             )
         )  # fmt: skip

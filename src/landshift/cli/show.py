@@ -1,12 +1,18 @@
-"""What commands share: a progress bar, and where results go on the screen."""
+"""What commands share: progress, and where results go on the screen."""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from landshift.classify import Progress as Blocks
 
 
 @contextmanager
@@ -17,6 +23,47 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def block_progress(what: str, *, as_json: bool) -> Iterator[Callable[[Blocks], None]]:
+    """Blocks done, Mpixel/s and time left on standard error: a bar, or a line of JSON a block.
+
+    Args:
+        what: What is done.
+        as_json: Whether to write JSON, for schedulers; else a bar, and nothing in a pipe.
+    """
+    if as_json:
+
+        def tell(found: Blocks) -> None:
+            line = {
+                "stage": what,
+                "blocks_done": found.done,
+                "blocks": found.blocks,
+                "mpixel_per_second": None if found.rate is None else round(found.rate, 3),
+                "seconds_left": None
+                if found.seconds_left is None
+                else round(found.seconds_left, 1),
+            }
+            sys.stderr.write(json.dumps(line) + "\n")
+            sys.stderr.flush()
+
+        yield tell
+        return
+    console = Console(stderr=True)
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[at]}"))
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None, at="")
+
+        def update(found: Blocks) -> None:
+            at = ""
+            if found.rate is not None and found.seconds_left is not None:
+                minutes, seconds = divmod(round(found.seconds_left), 60)
+                hours, minutes = divmod(minutes, 60)
+                at = f"{found.rate:.2f} Mpixel/s, {hours}:{minutes:02d}:{seconds:02d} left"
+            bar.update(task, completed=found.done, total=found.blocks, at=at)
+
+        yield update
 
 
 def table(shown: RenderableType) -> None:

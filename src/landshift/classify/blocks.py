@@ -1,0 +1,278 @@
+"""Blocks of a plan, read, predicted and written at the same time, each into a file of its own."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import cog, grid, ledger, raster
+from landshift.classes import ClassScheme
+from landshift.classify import layers as layering
+from landshift.classify.scene import Read, Scene
+from landshift.engine import Engine
+from landshift.errors import LandshiftError
+from landshift.grid import Window
+from landshift.tiling import Block, Plan, Tile
+
+_CACHE = (32 << 20, 256 << 20)  # bytes for GDAL's blocks, least and most
+_AHEAD = 2  # tiles that each reading thread is ahead of the engine
+_BEHIND = 2  # blocks that the writing thread may be behind it
+
+
+@dataclass(frozen=True)
+class Job:
+    """What decides the pixels of every block.
+
+    Attributes:
+        scene: What is classified.
+        plan: Its tiles and blocks.
+        scheme: The model's classes.
+        batch_size: Tiles the model sees at once.
+        excluded: Index of the class that may not be the answer, or None.
+        layers: What is wanted beside the class.
+        folder: Where the blocks' files go.
+    """
+
+    scene: Scene
+    plan: Plan
+    scheme: ClassScheme
+    batch_size: int
+    excluded: int | None
+    layers: tuple[str, ...]
+    folder: Path
+
+    def file(self, number: int) -> Path:
+        """Where a block's file lies."""
+        return self.folder / f"{number:07d}.tif"
+
+    @property
+    def cache(self) -> int:
+        """Bytes for GDAL's blocks: the file's blocks under a row of tiles, kept for the next."""
+        (down, right), (height, width) = self.scene.stored, self.plan.tile
+        rows = height + 2 * down
+        columns = self.plan.group[1] * self.plan.core[1] + width + 2 * right
+        columns = max(columns, right)
+        pixel = len(self.scene.bands) * np.dtype(self.scene.dtype).itemsize
+        return min(max(rows * columns * pixel, _CACHE[0]), _CACHE[1])
+
+
+def run_blocks(
+    job: Job, engine: Engine, numbers: Sequence[int], readers: int
+) -> Iterator[tuple[int, bool]]:
+    """Classify blocks; each is written and renamed into place before it is told of.
+
+    Threads read ahead of the engine, the engine has always a batch waiting, and a thread
+    finishes and writes blocks behind it; queues are bounded, and so is memory. Batches don't
+    reach over blocks, so that a block's bytes don't depend on which others are run.
+
+    Args:
+        job: What decides the pixels.
+        engine: The model.
+        numbers: Numbers of the blocks.
+        readers: Threads that read.
+
+    Yields:
+        Each block's number, and whether it is empty: then it has no file.
+    """
+    blocks = [job.plan.block(n) for n in numbers]
+    tiles = ((block, tile) for block in blocks for tile in block.tiles)
+    writing: deque[tuple[int, bool, Future[None] | None]] = deque()
+    with (
+        _reading(job, readers) as submit,
+        ThreadPoolExecutor(engine.streams, "engine") as engines,
+        ThreadPoolExecutor(1, "writer") as writer,
+    ):
+        try:
+            reads = _ahead(submit, (tile for _, tile in tiles), _AHEAD * readers)
+            failed: LandshiftError | None = None
+            try:
+                for made in _predicted(job, engine, engines, blocks, reads):
+                    done = None if made.empty else writer.submit(_write, job, made)
+                    writing.append((made.block.number, made.empty, done))
+                    while len(writing) > _BEHIND:
+                        yield _written(*writing.popleft())
+            except LandshiftError as error:
+                failed = error  # what was predicted before is still written, and told of
+            while writing:
+                yield _written(*writing.popleft())
+            if failed is not None:
+                raise failed
+        except BaseException:
+            engines.shutdown(wait=False, cancel_futures=True)
+            writer.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+@dataclass
+class _Made:
+    """A block while its tiles come in.
+
+    Attributes:
+        block: The block.
+        wanted: ``(row, column)``, where the map says something.
+        found: Class indices ``(row, column)`` or probabilities ``(class, row, column)``.
+    """
+
+    block: Block
+    wanted: NDArray[np.bool_]
+    found: NDArray[Any] | None = field(default=None)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no pixel of it is wanted."""
+        return self.found is None
+
+    def place(self, tile: Tile, read: Read, found: NDArray[Any]) -> None:
+        """Take over the core of a tile."""
+        if self.found is None:
+            self.found = np.zeros((*found.shape[:-2], *self.wanted.shape), found.dtype)
+        rows, columns = _inside(tile.core, self.block.window).slices
+        self.wanted[rows, columns] = read.wanted[tile.crop]
+        self.found[..., rows, columns] = found[(..., *tile.crop)]
+
+
+def _predicted(
+    job: Job,
+    engine: Engine,
+    engines: ThreadPoolExecutor,
+    blocks: Sequence[Block],
+    reads: Iterator[Read],
+) -> Iterator[_Made]:
+    """Blocks in order, their tiles predicted."""
+    pending: deque[Any] = deque()  # batches in the engine, and blocks whose last batch is before
+
+    def settle(most: int) -> Iterator[_Made]:
+        while pending and (isinstance(pending[0], _Made) or len(pending) > most):
+            first = pending.popleft()
+            if isinstance(first, _Made):
+                yield first
+                continue
+            made, batch, future = first
+            for (tile, read), found in zip(batch, future.result(), strict=True):
+                made.place(tile, read, found)
+
+    def send(made: _Made, batch: list[tuple[Tile, Read]]) -> None:
+        values = np.stack([read.values for _, read in batch])
+        mask = np.stack([read.mask for _, read in batch])
+        pending.append((made, batch, engines.submit(_predict, job, engine, values, mask)))
+
+    for block in blocks:
+        made = _Made(block, np.zeros((block.window.height, block.window.width), np.bool_))
+        batch: list[tuple[Tile, Read]] = []
+        for tile in block.tiles:
+            read = next(reads)
+            if read.wanted[tile.crop].any():
+                batch.append((tile, read))
+            if len(batch) == job.batch_size:
+                send(made, batch)
+                batch = []
+                yield from settle(engine.streams)
+        if batch:
+            send(made, batch)
+        pending.append(made)
+        yield from settle(engine.streams)
+    yield from settle(0)
+
+
+def _predict(
+    job: Job, engine: Engine, values: NDArray[Any], mask: NDArray[np.bool_]
+) -> NDArray[Any]:
+    if job.layers:
+        return engine.predict(values, mask)
+    return engine.best(values, mask, excluded=job.excluded)
+
+
+def _write(job: Job, made: _Made) -> None:
+    """Write a block's file, whole and on the disk before it has its name."""
+    import rasterio
+
+    assert made.found is not None
+    if job.layers:
+        values = layering.from_probabilities(
+            made.found, made.wanted, job.scheme, job.layers, job.excluded
+        )
+    else:
+        values = layering.from_codes(made.found, made.wanted, job.scheme)
+    path = job.file(made.block.number)
+    box = grid.window_geobox(job.scene.box, made.block.window)
+    with ledger.durable_file(path) as part, raster.writing(path):
+        with rasterio.open(
+            part, "w", driver="GTiff", count=len(values), height=box.height, width=box.width,
+            dtype="uint8", crs=None if box.crs is None else str(box.crs), transform=box.affine,
+            tiled=True, blockxsize=cog.BLOCK, blockysize=cog.BLOCK, compress="zstd", zstd_level=1,
+            interleave="band", photometric="minisblack",
+        ) as target:  # fmt: skip
+            target.write(values)
+        cog.check_written(part)
+
+
+def _written(number: int, empty: bool, done: Future[None] | None) -> tuple[int, bool]:
+    if done is not None:
+        done.result()
+    return number, empty
+
+
+def _inside(window: Window, outer: Window) -> Window:
+    """A window by rows and columns of one around it."""
+    return window.shifted(-outer.row, -outer.column)
+
+
+def _ahead(
+    submit: Callable[[Tile], Future[Read]], tiles: Iterable[Tile], most: int
+) -> Iterator[Read]:
+    """What is read, in order; so many tiles are on the way."""
+    waiting: deque[Future[Read]] = deque()
+    for tile in tiles:
+        waiting.append(submit(tile))
+        if len(waiting) > most:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+@contextmanager
+def _reading(job: Job, count: int) -> Iterator[Callable[[Tile], Future[Read]]]:
+    """Threads that read tiles, each from a scene that it opened itself."""
+    tasks: queue.SimpleQueue[tuple[Tile, Future[Read]] | None] = queue.SimpleQueue()
+    stop = threading.Event()
+
+    def work() -> None:
+        task = tasks.get()
+        try:
+            with job.scene.opened(job.cache) as read:
+                while task is not None and not stop.is_set():
+                    tile, future = task
+                    future.set_result(read(tile.window))
+                    task = tasks.get()
+        except BaseException as error:  # it is raised again where the result is waited for
+            while task is not None:
+                if not task[1].done():
+                    task[1].set_exception(error)
+                task = tasks.get()
+
+    def submit(tile: Tile) -> Future[Read]:
+        future: Future[Read] = Future()
+        tasks.put((tile, future))
+        return future
+
+    threads = [threading.Thread(target=work, name="reader", daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield submit
+    finally:
+        stop.set()
+        for _ in threads:
+            tasks.put(None)
+        for thread in threads:
+            thread.join()

@@ -1,0 +1,87 @@
+"""What a map says of each pixel, as bytes: class, confidence, entropy, probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift.classes import UNLABELLED, ClassScheme
+
+LAYERS = ("confidence", "entropy", "probabilities")
+"""What may be had beside the class: the probability of the class that was chosen; the entropy of
+the probabilities over that of equal ones (0 sure, 1 no idea; Shannon 1948); each class's
+probability."""
+
+SHARES = 250
+"""Byte of the share 1; shares are stored as bytes in steps of 1 / 250."""
+
+NODATA = 255
+"""Nodata of shares, and of maps whose value 0 is a class."""
+
+_LEAST = 1e-12  # below it a probability counts nothing towards the entropy
+
+
+def nodata_of(scheme: ClassScheme) -> int:
+    """The map's nodata value: 0, or 255 where 0 is a class."""
+    return UNLABELLED if scheme.background is None else NODATA
+
+
+def bands_of(layer: str, scheme: ClassScheme) -> list[str]:
+    """Names of a layer's bands."""
+    return list(scheme.names) if layer == "probabilities" else [layer]
+
+
+def places(layers: Sequence[str], scheme: ClassScheme) -> dict[str, slice]:
+    """Which bands of a block hold which layer; the class comes first."""
+    found, first = {}, 0
+    for layer in ("class", *layers):
+        count = len(bands_of(layer, scheme))
+        found[layer] = slice(first, first + count)
+        first += count
+    return found
+
+
+def from_codes(
+    codes: NDArray[np.uint8], wanted: NDArray[np.bool_], scheme: ClassScheme
+) -> NDArray[np.uint8]:
+    """The map's values ``(1, row, column)`` from class indices ``(row, column)``."""
+    values = np.where(wanted, scheme.to_values(codes), np.uint8(nodata_of(scheme)))
+    return values.astype(np.uint8, copy=False)[np.newaxis]
+
+
+def from_probabilities(
+    probabilities: NDArray[np.float32],
+    wanted: NDArray[np.bool_],
+    scheme: ClassScheme,
+    layers: Sequence[str],
+    excluded: int | None,
+) -> NDArray[np.uint8]:
+    """The map's values and the layers, ``(band, row, column)``.
+
+    Args:
+        probabilities: ``(class, row, column)``, adding up to 1.
+        wanted: ``(row, column)``, False where the map has nodata.
+        scheme: The classes.
+        layers: Names in `LAYERS`.
+        excluded: Index of a class that may not be the answer, or None.
+    """
+    rivals = probabilities
+    if excluded is not None:
+        rivals = probabilities.copy()
+        rivals[excluded] = -1.0
+    codes = rivals.argmax(0).astype(np.uint8)
+    parts = [from_codes(codes, wanted, scheme)]
+    for layer in layers:
+        if layer == "confidence":
+            shares = np.take_along_axis(probabilities, codes[np.newaxis].astype(np.intp), 0)
+        elif layer == "entropy":
+            known = np.maximum(probabilities, _LEAST)
+            most = np.log(max(len(scheme), 2))
+            shares = -(known * np.log(known)).sum(0, keepdims=True) / most
+        else:
+            shares = probabilities
+        scaled = np.rint(np.clip(shares, 0.0, 1.0) * SHARES).astype(np.uint8)
+        parts.append(np.where(wanted, scaled, np.uint8(NODATA)))
+    return np.concatenate(parts)

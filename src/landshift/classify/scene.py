@@ -1,0 +1,238 @@
+"""What is classified: a raster, or the images of two dates as one composite, on one grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import composite, grid, raster, vector
+from landshift import image as imagery
+from landshift.errors import GridError, ParameterError
+from landshift.grid import Window
+from landshift.image import Image
+from landshift.spec import InputSpec
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+Bounds = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Read:
+    """A window as it was read.
+
+    Attributes:
+        values: ``(band, row, column)`` in the raster's pixel type.
+        mask: ``(row, column)``, True where valid.
+        wanted: ``(row, column)``, True where the map shall say something: valid, and inside the
+            polygons where there are some.
+    """
+
+    values: NDArray[Any]
+    mask: NDArray[np.bool_]
+    wanted: NDArray[np.bool_]
+
+
+Reader = Callable[[Window], Read]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is classified, opened by each thread and process for itself.
+
+    Attributes:
+        files: Every file that it is read from, for the record.
+        box: Grid of the part that is classified.
+        dtype: Pixel type.
+        stored: Rows and columns of the blocks that its file is stored in.
+        corner: Row and column where the part begins.
+        bands: Numbers of the model's bands, from 1.
+        cell_size: Size of a pixel where it is resampled, in CRS units; None: as filed.
+        plans: The images of the dates; none for a raster.
+        whole: Grid of all of it.
+        polygons: Where the map shall say something, in the grid's CRS; None: everywhere.
+    """
+
+    files: tuple[Path | str, ...]
+    box: GeoBox
+    dtype: str
+    stored: tuple[int, int]
+    corner: tuple[int, int]
+    bands: tuple[int, ...]
+    cell_size: float | None
+    plans: tuple[imagery.Plan, ...]
+    whole: GeoBox
+    polygons: tuple[Any, ...] | None
+
+    @contextmanager
+    def opened(self, cache: int) -> Iterator[Reader]:
+        """The scene open to be read by windows of its box, which may reach over it; one thread.
+
+        Args:
+            cache: Bytes for GDAL's blocks, of all open rasters together.
+
+        Raises:
+            RasterError: A file can't be read.
+        """
+        with ExitStack() as stack:
+            read = self._values(stack, cache)
+
+            def read_window(window: Window) -> Read:
+                at = window.shifted(*self.corner)
+                values, mask = read(at)
+                if self.polygons is None:
+                    return Read(values, mask, mask)
+                return Read(values, mask, mask & self._inside(at))
+
+            yield read_window
+
+    def _values(self, stack: ExitStack, cache: int) -> Callable[[Window], tuple[Any, Any]]:
+        if not self.plans:
+            source: Any = stack.enter_context(raster.open_raster(self.files[0], cache=cache))
+            if self.cell_size is not None:
+                source = stack.enter_context(raster.at_cell_size(source, self.cell_size))
+            return lambda window: raster.read(source, window, self.bands)
+        readers = [
+            stack.enter_context(imagery.opened(plan, self.whole, cache=cache))
+            for plan in self.plans
+        ]
+        order = [b - 1 for b in self.bands]
+
+        def read(window: Window) -> tuple[Any, Any]:
+            parts, masks = zip(*(r.read(window) for r in readers), strict=True)
+            stacked = np.concatenate([p.astype(self.dtype, copy=False) for p in parts])
+            return stacked[order], np.logical_and.reduce(masks)
+
+        return read
+
+    def _inside(self, window: Window) -> NDArray[np.bool_]:
+        box = grid.window_geobox(self.whole, window)
+        left, bottom, right, top = box.boundingbox
+        near = self._index.query(_rectangle((left, bottom, right, top)))
+        shapes = [self._shapes[k] for k in sorted(near)]
+        return vector.burn(shapes, [1] * len(shapes), box) > 0
+
+    @property
+    def _shapes(self) -> tuple[Any, ...]:
+        assert self.polygons is not None
+        return self.polygons
+
+    @cached_property
+    def _index(self) -> Any:
+        from shapely import STRtree
+
+        return STRtree(self._shapes)
+
+
+def find_scene(
+    image: Path | str | Sequence[Path | str | Image],
+    spec: InputSpec,
+    *,
+    bounds: Bounds | None = None,
+    polygons: Path | str | None = None,
+    cell_size: float | None = None,
+) -> Scene:
+    """Look at what is to be classified and settle where it lies and which bands are read.
+
+    Args:
+        image: A raster, or one image a date.
+        spec: What the model eats.
+        bounds: Left, bottom, right, top of the part to classify, in the raster's CRS.
+        polygons: Vector file; only pixels inside its polygons are classified, and only their
+            bounding box is mapped.
+        cell_size: Size of a pixel in CRS units, to run at another resolution; None: as filed.
+
+    Raises:
+        RasterError: A file can't be read.
+        BandError: A band is missing.
+        GridError: Bounds or polygons miss the raster; no CRS where one is needed.
+        VectorError: The polygons can't be read.
+        ParameterError: No image, or a cell size out of its range.
+    """
+    if isinstance(image, (str, Path)):
+        found = _raster(image, spec, cell_size)
+    else:
+        found = _dates(image, spec, cell_size)
+    whole = found.whole
+    shapes = None if polygons is None else _polygons(polygons, whole)
+    part = Window(0, 0, whole.height, whole.width)
+    for limits in (bounds, None if shapes is None else _around(shapes)):
+        if limits is not None:
+            part = _common(part, grid.window_of_bounds(whole, limits))
+    return Scene(
+        **{
+            **vars(found), "box": grid.window_geobox(whole, part),
+            "corner": (part.row, part.column), "polygons": shapes,
+        }
+    )  # fmt: skip
+
+
+def _raster(image: Path | str, spec: InputSpec, cell_size: float | None) -> Scene:
+    with raster.open_raster(image) as source:
+        info = raster.info_of(source)
+        bands = raster.pick_bands(info, spec.bands)
+        box, stored = info.grid, info.block
+        if cell_size is not None:
+            with raster.at_cell_size(source, cell_size) as resampled:
+                box = grid.geobox(
+                    resampled.height, resampled.width, resampled.transform, resampled.crs
+                )
+            stored = (1, 1)
+    return Scene((image,), box, info.dtype, stored, (0, 0), bands, cell_size, (), box, None)
+
+
+def _dates(images: Sequence[Path | str | Image], spec: InputSpec, cell_size: float | None) -> Scene:
+    given = [i if isinstance(i, Image) else Image(files=(i,)) for i in images]
+    if not given:
+        raise ParameterError("A raster, or an image of each date, must be given, got none.")
+    plans = tuple(imagery.plan(i) for i in given)
+    box = composite.target_grid(plans, resolution=cell_size)
+    names = composite.bands_of(plans)
+    first = plans[0].layers[0].info
+    dtype = str(np.result_type(*(p.dtype for p in plans)))
+    bands = raster.pick_bands(
+        raster.RasterInfo(first.path, box, dtype, None, names, first.block, False, None), spec.bands
+    )
+    files = tuple(f for i in given for f in i.files)
+    return Scene(files, box, dtype, first.block, (0, 0), bands, cell_size, plans, box, None)
+
+
+def _polygons(path: Path | str, box: GeoBox) -> tuple[Any, ...]:
+    if box.crs is None:
+        raise GridError(
+            "A mask polygon needs a raster with a CRS, got none; assign one (gdal_edit -a_srs)."
+        )
+    return vector.read_polygons(path, box.crs).geometries
+
+
+def _around(shapes: Sequence[Any]) -> Bounds:
+    from shapely import total_bounds
+
+    left, bottom, right, top = total_bounds(shapes)
+    return float(left), float(bottom), float(right), float(top)
+
+
+def _common(first: Window, second: Window) -> Window:
+    row, column = max(first.row, second.row), max(first.column, second.column)
+    bottom = min(first.row + first.height, second.row + second.height)
+    right = min(first.column + first.width, second.column + second.width)
+    if bottom <= row or right <= column:
+        raise GridError(
+            "Bounds and polygons must share ground on the raster, got "
+            f"{first} and {second}; check their CRS."
+        )
+    return Window(row, column, bottom - row, right - column)
+
+
+def _rectangle(bounds: Bounds) -> Any:
+    from shapely import box
+
+    return box(*bounds)

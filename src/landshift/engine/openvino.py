@@ -1,0 +1,209 @@
+"""OpenVINO as engine: the fastest on x86 CPUs, from the torch network itself."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from landshift.errors import ModelError, ParameterError
+from landshift.models import ChangeModel
+
+_CORE = 1024  # a tile of 1152 with its halo: larger ones are no faster and take more memory
+_EXAMPLE = 64  # rows and columns of the tile that a network is traced on
+_MULTIPLE = 32  # the traced network doesn't extend tiles, see `ChangeModel`
+_DTYPES = ("uint8", "int8", "uint16", "int16", "float32")
+_NEVER = -1e30  # a logit that loses against any other
+
+
+class OpenVinoEngine:
+    """A model compiled by OpenVINO for this CPU.
+
+    The graph takes a tile in the raster's own pixel type and its mask, and gives probabilities or
+    the best class: nothing is left to do in Python. Tiles go through it one at a time, which is
+    as fast as in batches and takes less memory.
+
+    Args:
+        model: The model; it stays as it is.
+        precision: ``float32``, ``bfloat16``, ``int8`` (with ``quantised``), or ``auto``:
+            bfloat16 where the processor computes in it.
+        quantised: The graph that `landshift.engine.quantising.quantise` wrote.
+        threads: Threads it computes with; None: one for each core.
+
+    Raises:
+        ParameterError: OpenVINO isn't installed, or an unknown precision.
+        ModelError: OpenVINO can't take the network.
+    """
+
+    name = "openvino"
+    device = "cpu"
+    streams = 1
+    core = _CORE
+    batch_size = 1
+
+    def __init__(
+        self,
+        model: ChangeModel,
+        *,
+        precision: str = "auto",
+        quantised: Path | None = None,
+        threads: int | None = None,
+    ) -> None:
+        openvino = import_openvino()
+        self._openvino = openvino
+        self._runtime = openvino.Core()
+        self.precision = self._chosen(precision, quantised)
+        self._config = {
+            "INFERENCE_PRECISION_HINT": "f32" if self.precision == "float32" else "bf16",
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": "1",
+        }
+        if not self._has_bfloat16():
+            self._config["INFERENCE_PRECISION_HINT"] = "f32"
+        if threads is not None:
+            self._config["INFERENCE_NUM_THREADS"] = str(threads)
+        self._spec, self._classes = model.spec, len(model.scheme)
+        self._graph = converted(model) if quantised is None else self._runtime.read_model(quantised)
+        self._compiled: dict[tuple[Any, ...], Any] = {}
+
+    def predict(
+        self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
+        """See `landshift.engine.Engine`."""
+        found: NDArray[np.float32] = self._run(values, mask, "probabilities", None)
+        return found
+
+    def best(
+        self,
+        values: NDArray[Any],
+        mask: NDArray[np.bool_] | None = None,
+        *,
+        excluded: int | None = None,
+    ) -> NDArray[np.uint8]:
+        """See `landshift.engine.Engine`."""
+        found: NDArray[np.uint8] = self._run(values, mask, "best", excluded)[:, 0]
+        return found
+
+    def _run(
+        self, values: NDArray[Any], mask: NDArray[np.bool_] | None, what: str, excluded: int | None
+    ) -> NDArray[Any]:
+        if str(values.dtype) not in _DTYPES:
+            values = values.astype(np.float32)
+        if mask is None:
+            mask = np.ones((len(values), *values.shape[-2:]), np.bool_)
+        height, width = values.shape[-2:]
+        down, right = -height % _MULTIPLE, -width % _MULTIPLE
+        if down or right:  # extended by their last row and column, as `ChangeModel` does
+            sides = ((0, 0), (0, down), (0, right))
+            values = np.pad(values, ((0, 0), *sides), mode="edge")
+            mask = np.pad(mask, sides, mode="edge")
+        key = (values.shape[1:], str(values.dtype), what, excluded)
+        if key not in self._compiled:
+            self._compiled[key] = self._compile(*key).create_infer_request()
+        request = self._compiled[key]
+        found = []
+        for tile, valid in zip(values, mask, strict=True):
+            request.infer(
+                [
+                    np.ascontiguousarray(tile[np.newaxis]),
+                    np.ascontiguousarray(valid[np.newaxis, np.newaxis]).view(np.uint8),
+                ],
+                share_inputs=True,
+            )
+            found.append(request.get_output_tensor(0).data[0, :, :height, :width].copy())
+        return np.stack(found)
+
+    def _compile(
+        self, shape: tuple[int, int, int], dtype: str, what: str, excluded: int | None
+    ) -> Any:
+        """The graph from a tile as it was read to what is asked for, ready to run."""
+        openvino = self._openvino
+        ops = openvino.opset13
+        graph = self._graph.clone()
+        graph.reshape([1, *shape])
+        values = ops.parameter([1, *shape], openvino.Type(np.dtype(dtype)), name="values")
+        mask = ops.parameter([1, 1, *shape[1:]], openvino.Type.u8, name="mask")
+        mean = np.array(self._spec.mean, np.float32)[None, :, None, None]
+        images = ops.select(
+            ops.convert(mask, "boolean"), ops.convert(values, "f32"), ops.constant(mean)
+        )
+        for reader in graph.inputs[0].get_target_inputs():
+            reader.replace_source_output(images.output(0))
+        logits = graph.outputs[0].get_node().input_value(0)
+        if what == "probabilities":
+            end = ops.softmax(logits, 1)
+        else:
+            if excluded is not None:
+                never = np.zeros((1, self._classes, 1, 1), np.float32)
+                never[0, excluded] = _NEVER
+                logits = ops.add(logits, ops.constant(never)).output(0)
+            top = ops.topk(logits, ops.constant(np.int64(1)), 1, "max", "none", "i32")
+            end = ops.convert(top.output(1), "u8")
+        whole = openvino.Model([ops.result(end)], [values, mask], "landshift")
+        return self._runtime.compile_model(whole, "CPU", self._config)
+
+    def _chosen(self, precision: str, quantised: Path | None) -> str:
+        if quantised is not None:
+            return "int8"
+        if precision not in ("auto", "float32", "bfloat16"):
+            raise ParameterError(
+                f"precision must be auto, float32, bfloat16 or int8, got {precision!r}."
+            )
+        if precision != "auto":
+            return precision
+        return "bfloat16" if self._has_bfloat16() else "float32"
+
+    def _has_bfloat16(self) -> bool:
+        return "BF16" in self._runtime.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def import_openvino() -> Any:
+    """The openvino package.
+
+    Raises:
+        ParameterError: It isn't installed.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise ParameterError(
+            "engine='openvino' needs OpenVINO, got none installed; "
+            "pip install 'landshift[openvino]', or choose engine='torch'."
+        ) from error
+    return openvino
+
+
+def converted(model: ChangeModel) -> Any:
+    """A model as an OpenVINO graph: filled float32 tiles of any multiple of 32 -> logits.
+
+    Raises:
+        ModelError: OpenVINO can't take the network.
+    """
+    openvino = import_openvino()
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    size = model.spec.tile_size if model.fixed_tile else _EXAMPLE
+    size += -size % _MULTIPLE
+    example = model.mean.cpu().expand(1, -1, size, size).contiguous()
+    traced = copy.deepcopy(model).cpu().eval()
+    # openvino.convert_model does the same, five times as long, and reports its use to its makers
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of tracing: shapes that stay the same, which they do
+        try:
+            front = FrontEndManager().load_by_framework("pytorch")
+            script = torch.jit.trace(traced, example, check_trace=False)  # type: ignore[no-untyped-call]
+            read = front.load(TorchScriptPythonDecoder(script))
+            bands = len(model.spec.bands)
+            read.set_partial_shape(read.get_inputs()[0], openvino.PartialShape([1, bands, -1, -1]))
+            return front.convert(read)
+        except Exception as error:  # openvino has no common ancestor for what may fail here
+            raise ModelError(
+                f"engine='openvino' needs a network that it can convert, got {model.architecture} "
+                f"({str(error).splitlines()[0]}); choose engine='torch'."
+            ) from error

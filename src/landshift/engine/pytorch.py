@@ -1,0 +1,148 @@
+"""PyTorch as engine, on the CPU or a CUDA device."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from landshift.engine.folding import fold_batch_norms
+from landshift.errors import ParameterError
+from landshift.models import ChangeModel
+
+_CPU_CORE = 768  # a tile of 896 with its halo: half a gigabyte of activations
+_CUDA_CORE = 1024
+
+
+class TorchEngine:
+    """A model on a device, predicting in the fastest precision that keeps its answers.
+
+    Batch norms are folded into the convolutions before them, and in bfloat16 the weights are kept
+    in it. On CUDA each thread that calls has a stream of its own and sends tiles from pinned
+    memory, so that one batch is copied while another is computed.
+
+    Args:
+        model: The model; it stays as it is, the engine works on a copy.
+        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``, ...
+        precision: ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the device computes in it.
+
+    Raises:
+        ParameterError: A device that isn't there, or an unknown precision.
+    """
+
+    name = "torch"
+
+    def __init__(
+        self, model: ChangeModel, *, device: str = "auto", precision: str = "auto"
+    ) -> None:
+        self._device = torch_device(device)
+        self.device = str(self._device)
+        self.precision = _precision(precision, self._device)
+        self._cuda = self._device.type == "cuda"
+        self.streams = 2 if self._cuda else 1
+        self.core = _CUDA_CORE if self._cuda else _CPU_CORE
+        self.batch_size = 4 if self._cuda else 1
+        ready = copy.deepcopy(model).eval()
+        fold_batch_norms(ready)
+        if self.precision == "bfloat16":
+            ready.network.to(torch.bfloat16)
+        self.model = ready.to(self._device)
+        self._mean = self.model.mean
+        self._own = threading.local()
+
+    def predict(
+        self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
+        """See `landshift.engine.Engine`."""
+        found: NDArray[np.float32] = self._run(values, mask, lambda logits: logits.softmax(1))
+        return found
+
+    def best(
+        self,
+        values: NDArray[Any],
+        mask: NDArray[np.bool_] | None = None,
+        *,
+        excluded: int | None = None,
+    ) -> NDArray[np.uint8]:
+        """See `landshift.engine.Engine`."""
+
+        def choose(logits: torch.Tensor) -> torch.Tensor:
+            if excluded is not None:
+                logits[:, excluded] = -torch.inf
+            return logits.argmax(1).to(torch.uint8)
+
+        found: NDArray[np.uint8] = self._run(values, mask, choose)
+        return found
+
+    def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the network says, ``(batch, class, row, column)``; `predict` has the arguments."""
+        found: NDArray[np.float32] = self._run(images, None, lambda logits: logits)
+        return found
+
+    def _run(self, values: NDArray[Any], mask: NDArray[np.bool_] | None, finish: Any) -> Any:
+        """What ``finish`` makes of the logits, as an array."""
+        autocast = torch.autocast(
+            self._device.type, torch.bfloat16, enabled=self.precision == "bfloat16"
+        )
+        with torch.inference_mode(), self._stream():
+            images = self._sent(values).float()
+            if mask is not None and not mask.all():
+                images = torch.where(self._sent(mask)[:, None], images, self._mean)
+            with autocast:
+                logits = self.model(images)
+            return finish(logits.float()).cpu().numpy()
+
+    def _sent(self, array: NDArray[Any]) -> torch.Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        if not self._cuda:
+            return tensor
+        return tensor.pin_memory().to(self._device, non_blocking=True)
+
+    def _stream(self) -> Any:
+        """The calling thread's own CUDA stream; on other devices nothing."""
+        if not self._cuda:
+            return torch.cuda.stream(None)
+        if not hasattr(self._own, "stream"):
+            self._own.stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        return torch.cuda.stream(self._own.stream)
+
+
+def computes_in_bfloat16(device: torch.device) -> bool:
+    """Whether a device has instructions for bfloat16, so that it is faster than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if device.type != "cpu" or not has_onednn:
+        return False  # builds without oneDNN, as for some Macs, don't have the question either
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def torch_device(name: str) -> torch.device:
+    """The device of a name; ``auto`` is a GPU where there is one.
+
+    Raises:
+        ParameterError: It isn't on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ParameterError(
+            f"The device must be on this machine, got {name!r} ({reason}); try device='auto'."
+        ) from error
+    return device
+
+
+def _precision(name: str, device: torch.device) -> str:
+    if name not in ("auto", "float32", "bfloat16"):
+        raise ParameterError(f"precision must be auto, float32 or bfloat16, got {name!r}.")
+    if name != "auto":
+        return name
+    return "bfloat16" if computes_in_bfloat16(device) else "float32"
