@@ -1,8 +1,12 @@
+import copy
+import logging
+
 import numpy as np
 import pytest
 import torch
 
-from landshift.engine import TorchEngine
+from landshift.engine import TorchEngine, choose_engine
+from landshift.engine.folding import fold_batch_norms
 from landshift.errors import ParameterError
 
 
@@ -33,3 +37,69 @@ def test_an_absent_device_is_one_line(trained):
         TorchEngine(trained.model, device="abacus")
     with pytest.raises(ParameterError, match="precision must be"):
         TorchEngine(trained.model, precision="int3")
+
+
+@pytest.fixture(scope="module")
+def openvino_engine(trained):
+    pytest.importorskip("openvino", reason="the extra 'openvino' isn't installed")
+    from landshift.engine.openvino import OpenVinoEngine
+
+    return OpenVinoEngine(trained.model, precision="float32")
+
+
+@pytest.fixture(scope="module")
+def holed(images):
+    """Two tiles as a raster gives them, and their masks with a hole."""
+    values = images[:2].clip(0).round().astype(np.uint16)
+    mask = np.ones((2, *values.shape[-2:]), np.bool_)
+    mask[:, 10:20, 30:50] = False
+    return values, mask
+
+
+def test_openvino_says_what_torch_says(trained, openvino_engine, holed):
+    exact = TorchEngine(trained.model, precision="float32")
+    values, mask = holed
+    filled = np.stack([trained.model.spec.fill(*pair) for pair in zip(values, mask, strict=True)])
+    expected = exact.predict(filled)
+    assert exact.predict(values, mask) == pytest.approx(expected, abs=1e-5)
+    assert openvino_engine.predict(values, mask) == pytest.approx(expected, abs=1e-5)
+    assert openvino_engine.predict(filled) == pytest.approx(expected, abs=1e-5)
+    assert (openvino_engine.best(values, mask) == expected.argmax(1)).all()
+
+
+def test_tiles_of_any_size_fit(trained, openvino_engine, images):
+    exact = TorchEngine(trained.model, precision="float32")
+    odd = images[:1, :, :50, :60]
+    assert openvino_engine.predict(odd) == pytest.approx(exact.predict(odd), abs=1e-5)
+
+
+def test_an_excluded_class_is_never_the_best(trained, openvino_engine, images):
+    for engine in (TorchEngine(trained.model), openvino_engine):
+        assert (engine.best(images, excluded=1) == 0).all()
+
+
+def test_folding_batch_norms_changes_nothing(trained):
+    model = copy.deepcopy(trained.model).eval()
+    example = torch.randn(2, 6, 64, 64) * 300 + 1000
+    with torch.no_grad():
+        expected = model(example)
+        assert fold_batch_norms(model) > 20
+        found = model(example)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in model.modules())
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
+def test_auto_says_what_it_chose_and_why(trained, caplog):
+    pytest.importorskip("openvino", reason="the extra 'openvino' isn't installed")
+    with caplog.at_level(logging.INFO, "landshift.engine"):
+        chosen = choose_engine(trained.model, device="cpu")
+    assert chosen.name == "openvino"
+    assert "engine: openvino, " in caplog.text
+    assert "fastest on CPUs" in caplog.text
+
+
+def test_impossible_choices_are_one_line(trained):
+    with pytest.raises(ParameterError, match="engine must be one of auto, torch, openvino, got"):
+        choose_engine(trained.model, "abacus")
+    with pytest.raises(ParameterError, match=r"int8.*no graph"):
+        choose_engine(trained.model, precision="int8")

@@ -24,8 +24,8 @@ from landshift.errors import LandshiftError
 from landshift.grid import Window
 from landshift.tiling import Block, Plan, Tile
 
-_CACHE = (32 << 20, 256 << 20)  # bytes for GDAL's blocks, least and most
-_AHEAD = 2  # tiles that each reading thread is ahead of the engine
+_LEAST_CACHE = 32 << 20  # bytes for GDAL's blocks
+_AHEAD = 1  # tiles that each reading thread is ahead of the engine
 _BEHIND = 2  # blocks that the writing thread may be behind it
 
 
@@ -58,12 +58,16 @@ class Job:
     @property
     def cache(self) -> int:
         """Bytes for GDAL's blocks: the file's blocks under a row of tiles, kept for the next."""
-        (down, right), (height, width) = self.scene.stored, self.plan.tile
-        rows = height + 2 * down
-        columns = self.plan.group[1] * self.plan.core[1] + width + 2 * right
-        columns = max(columns, right)
-        pixel = len(self.scene.bands) * np.dtype(self.scene.dtype).itemsize
-        return min(max(rows * columns * pixel, _CACHE[0]), _CACHE[1])
+        columns = self.plan.group[1] * self.plan.core[1] + 2 * self.plan.padding
+        under = row_bytes(self.scene, self.plan.tile[0], columns)
+        return min(max(under, _LEAST_CACHE), raster.GDAL_CACHE)
+
+
+def row_bytes(scene: Scene, rows: int, columns: int) -> int:
+    """Bytes of the file's blocks that a window meets at most."""
+    (down, right), pixel = scene.stored, len(scene.bands) * np.dtype(scene.dtype).itemsize
+    met = (-(-rows // down) + 1) * down, (-(-columns // right) + 1) * right
+    return met[0] * met[1] * pixel
 
 
 def run_blocks(
@@ -162,8 +166,7 @@ def _predicted(
                 made.place(tile, read, found)
 
     def send(made: _Made, batch: list[tuple[Tile, Read]]) -> None:
-        values = np.stack([read.values for _, read in batch])
-        mask = np.stack([read.mask for _, read in batch])
+        values, mask = _stacked([r.values for _, r in batch]), _stacked([r.mask for _, r in batch])
         pending.append((made, batch, engines.submit(_predict, job, engine, values, mask)))
 
     for block in blocks:
@@ -182,6 +185,10 @@ def _predicted(
         pending.append(made)
         yield from settle(engine.streams)
     yield from settle(0)
+
+
+def _stacked(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+    return np.stack(arrays) if len(arrays) > 1 else arrays[0][np.newaxis]  # without a copy
 
 
 def _predict(

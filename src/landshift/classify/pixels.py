@@ -14,7 +14,7 @@ import numpy as np
 from landshift import bundle, ledger, provenance, tiling
 from landshift.classes import ClassScheme
 from landshift.classify import layers as layering
-from landshift.classify.blocks import Job, run_blocks
+from landshift.classify.blocks import Job, row_bytes, run_blocks
 from landshift.classify.mosaic import assemble, paths_of
 from landshift.classify.progress import Counter, Progress
 from landshift.classify.scene import Bounds, Scene, find_scene
@@ -28,6 +28,9 @@ from landshift.spec import InputSpec
 
 log = logging.getLogger(__name__)
 
+_CACHE = 128 << 20  # bytes for GDAL's blocks
+_BLOCK = 1024  # rows of a block of tiles
+_WIDEST, _NARROWEST = 4096, 1024  # its columns
 _SAMPLE = 64  # rows and columns of the windows that are looked at before
 _SAMPLES = 4  # of them, down and across
 _FAR = 3.0  # training deviations between means, and ratio of deviations, that are worth a warning
@@ -215,9 +218,13 @@ def _plan(
             )  # fmt: skip
     if padding is None:
         padding = (trained if tile_size is None else tile_size) // 4
+    columns = _WIDEST  # of a macro-column: as many as the blocks under its tiles fit in a cache
+    rows = engine.core if tile_size is None else tile_size
+    while columns > _NARROWEST and row_bytes(scene, rows + 2 * padding, columns) > _CACHE:
+        columns //= 2
     return tiling.plan_inference(
         scene.box.height, scene.box.width, padding=padding, tile_size=tile_size,
-        most=engine.core, stored=scene.stored,
+        most=engine.core, stored=scene.stored, block_size=(_BLOCK, columns),
     )  # fmt: skip
 
 

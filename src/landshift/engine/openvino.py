@@ -29,7 +29,7 @@ class OpenVinoEngine:
     as fast as in batches and takes less memory.
 
     Args:
-        model: The model; it stays as it is.
+        model: The model; it stays as it is, and must stay so while the engine lives.
         precision: ``float32``, ``bfloat16``, ``int8`` (with ``quantised``), or ``auto``:
             bfloat16 where the processor computes in it.
         quantised: The graph that `landshift.engine.quantising.quantise` wrote.
@@ -191,14 +191,17 @@ def converted(model: ChangeModel) -> Any:
     size = model.spec.tile_size if model.fixed_tile else _EXAMPLE
     size += -size % _MULTIPLE
     example = model.mean.cpu().expand(1, -1, size, size).contiguous()
-    traced = copy.deepcopy(model).cpu().eval()
+    # on the CPU the graph shares the model's weights: memory holds them once
+    traced = model if model.mean.device.type == "cpu" else copy.deepcopy(model).cpu()
+    was_training = traced.training
     # openvino.convert_model does the same, five times as long, and reports its use to its makers
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of tracing: shapes that stay the same, which they do
         try:
             front = FrontEndManager().load_by_framework("pytorch")
-            script = torch.jit.trace(traced, example, check_trace=False)  # type: ignore[no-untyped-call]
-            read = front.load(TorchScriptPythonDecoder(script))
+            script = torch.jit.trace(traced.eval(), example, check_trace=False)  # type: ignore[no-untyped-call]
+            decoder = TorchScriptPythonDecoder(script)  # must outlive the conversion
+            read = front.load(decoder)
             bands = len(model.spec.bands)
             read.set_partial_shape(read.get_inputs()[0], openvino.PartialShape([1, bands, -1, -1]))
             return front.convert(read)
@@ -207,3 +210,5 @@ def converted(model: ChangeModel) -> Any:
                 f"engine='openvino' needs a network that it can convert, got {model.architecture} "
                 f"({str(error).splitlines()[0]}); choose engine='torch'."
             ) from error
+        finally:
+            traced.train(was_training)
