@@ -33,6 +33,7 @@ class InputSpec:
         dtype: Pixel type of the training tiles.
         cell_size: Ground size of a training pixel in CRS units, if known.
         dates: Date of each band; () where the bands' names say it, as ``before:red`` does.
+        padding: Pixels around a tile that it was measured to need, if it was.
     """
 
     bands: tuple[str, ...]
@@ -44,6 +45,7 @@ class InputSpec:
     dtype: str
     cell_size: float | None
     dates: tuple[str, ...] = ()
+    padding: int | None = None
 
     def by_date(self) -> dict[str, tuple[int, ...]]:
         """Positions of the bands of each date, in order; a single date '' where none is named."""
@@ -77,11 +79,12 @@ class InputSpec:
                 key: tuple(float(v) for v in entry[key])
                 for key in ("mean", "std", "minimum", "maximum")
             }
-            cell_size = entry["cell_size"]
+            cell_size, padding = entry["cell_size"], entry.get("padding")
             spec = cls(
                 bands=bands, tile_size=int(entry["tile_size"]), dtype=str(entry["dtype"]),
                 cell_size=None if cell_size is None else float(cell_size),
-                dates=tuple(str(d) for d in entry.get("dates", ())), **numbers,
+                dates=tuple(str(d) for d in entry.get("dates", ())),
+                padding=None if padding is None else int(padding), **numbers,
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(

@@ -100,6 +100,46 @@ def load(path: Path | str, *, network: nn.Module | None = None) -> Package:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def keep_padding(path: Path | str, padding: int) -> None:
+    """Note in a package which padding its model was measured to need.
+
+    Args:
+        path: The .dlpk, the .emd, or the folder; a .dlpk in the folder is packed anew.
+        padding: Pixels around a tile.
+
+    Raises:
+        ModelError: There is no package of ours.
+        OutputError: It can't be written.
+    """
+    path = Path(path)
+    if path.is_dir() or path.suffix.lower() == ".emd":
+        folder = path if path.is_dir() else path.parent
+        name = _note_padding(folder, padding, path)
+        packed = folder / f"{name}.dlpk"
+        if packed.is_file():
+            _note_padding_packed(packed, padding)
+    else:
+        _note_padding_packed(path, padding)
+
+
+def _note_padding(folder: Path, padding: int, shown: Path) -> str:
+    """Note it in a folder's manifest; the package's name."""
+    manifest = _read_json(folder / MANIFEST, shown)
+    manifest["input"]["padding"] = padding
+    with ledger.whole_file(folder / MANIFEST) as part:
+        _write_json(part, manifest)
+    return str(manifest["name"])
+
+
+def _note_padding_packed(path: Path, padding: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="landshift-") as temporary:
+        folder = Path(temporary)
+        archive.unpack(path, folder, error=ModelError, max_bytes=_MAX_PACKAGE)
+        _note_padding(folder, padding, path)
+        with ledger.whole_file(path) as part:
+            archive.pack(part, folder, [p for p in folder.iterdir() if p.is_file()])
+
+
 def _describe(package: Package, weights: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The manifest, which the same training gives again, and the times, which it doesn't."""
     model = package.model

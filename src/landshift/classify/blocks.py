@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ from landshift.classify import layers as layering
 from landshift.classify.scene import Read, Scene
 from landshift.engine import Engine
 from landshift.errors import LandshiftError
-from landshift.grid import Window
 from landshift.tiling import Block, Plan, Tile
 
+_TINY = 1e-30  # where no tile was: any divisor will do
 _LEAST_CACHE = 32 << 20  # bytes for GDAL's blocks
 _AHEAD = 1  # tiles that each reading thread is ahead of the engine
 _BEHIND = 2  # blocks that the writing thread may be behind it
@@ -40,6 +41,8 @@ class Job:
         batch_size: Tiles the model sees at once.
         excluded: Index of the class that may not be the answer, or None.
         layers: What is wanted beside the class.
+        blend: Whether tiles that overlap are averaged, by weights that fall towards their edges;
+            else each is cut to its core.
         folder: Where the blocks' files go.
     """
 
@@ -49,11 +52,19 @@ class Job:
     batch_size: int
     excluded: int | None
     layers: tuple[str, ...]
+    blend: bool
     folder: Path
 
     def file(self, number: int) -> Path:
         """Where a block's file lies."""
         return self.folder / f"{number:07d}.tif"
+
+    def tiles(self, block: Block) -> tuple[Tile, ...]:
+        """The tiles that a block is made from; blended ones of its neighbours are among them."""
+        if not self.blend:
+            return block.tiles
+        around = block.window.grown(self.plan.padding)
+        return tuple(self.plan.tiles_over(around.clipped(self.plan.height, self.plan.width)))
 
     @property
     def cache(self) -> int:
@@ -89,7 +100,7 @@ def run_blocks(
         Each block's number, and whether it is empty: then it has no file.
     """
     blocks = [job.plan.block(n) for n in numbers]
-    tiles = ((block, tile) for block in blocks for tile in block.tiles)
+    tiles = ((block, tile) for block in blocks for tile in job.tiles(block))
     writing: deque[tuple[int, bool, Future[None] | None]] = deque()
     with (
         _reading(job, readers) as submit,
@@ -117,32 +128,81 @@ def run_blocks(
             raise
 
 
-@dataclass
 class _Made:
     """A block while its tiles come in.
 
     Attributes:
         block: The block.
-        wanted: ``(row, column)``, where the map says something.
-        found: Class indices ``(row, column)`` or probabilities ``(class, row, column)``.
+        empty: Whether no pixel of it is wanted so far.
     """
 
-    block: Block
-    wanted: NDArray[np.bool_]
-    found: NDArray[Any] | None = field(default=None)
+    def __init__(self, job: Job, block: Block) -> None:
+        self.block = block
+        self.empty = True
+        self._job = job
+        shape = (block.window.height, block.window.width)
+        if job.blend:
+            self._wanted = np.zeros(shape, np.bool_)
+            self._sum = np.zeros((len(job.scheme), *shape), np.float32)
+            self._weight = np.zeros(shape, np.float32)
+        else:
+            self._values = layering.nothing(shape, job.layers, job.scheme)
 
-    @property
-    def empty(self) -> bool:
-        """Whether no pixel of it is wanted."""
-        return self.found is None
+    def wants(self, tile: Tile, read: Read) -> bool:
+        """Whether a tile has anything to say here."""
+        return bool(read.wanted[self._of(tile)[1]].any())
 
     def place(self, tile: Tile, read: Read, found: NDArray[Any]) -> None:
-        """Take over the core of a tile."""
-        if self.found is None:
-            self.found = np.zeros((*found.shape[:-2], *self.wanted.shape), found.dtype)
-        rows, columns = _inside(tile.core, self.block.window).slices
-        self.wanted[rows, columns] = read.wanted[tile.crop]
-        self.found[..., rows, columns] = found[(..., *tile.crop)]
+        """Take over what a tile says, ``(row, column)`` indices or ``(class, row, column)``."""
+        self.empty = False
+        here, there = self._of(tile)
+        wanted, found = read.wanted[there], found[(..., *there)]
+        job = self._job
+        if job.blend:
+            weight = tile_weights(job.plan)[there]
+            self._wanted[here] = wanted
+            self._sum[(slice(None), *here)] += found * weight
+            self._weight[here] += weight
+        elif job.layers:
+            self._values[(slice(None), *here)] = layering.from_probabilities(
+                found, wanted, job.scheme, job.layers, job.excluded
+            )
+        else:
+            self._values[(slice(None), *here)] = layering.from_codes(found, wanted, job.scheme)
+
+    def values(self) -> NDArray[np.uint8]:
+        """The block's bands, once all its tiles were placed."""
+        job = self._job
+        if not job.blend:
+            return self._values
+        mean = (self._sum / np.maximum(self._weight, _TINY)).astype(np.float32, copy=False)
+        return layering.from_probabilities(mean, self._wanted, job.scheme, job.layers, job.excluded)
+
+    def _of(self, tile: Tile) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """What the block takes from a tile: by rows and columns of the block, and of the tile."""
+        outer = self.block.window
+        part = tile.window if self._job.blend else tile.core
+        at = part.shifted(-outer.row, -outer.column).clipped(outer.height, outer.width)
+        there = at.shifted(outer.row - tile.window.row, outer.column - tile.window.column)
+        return at.slices, there.slices
+
+
+@lru_cache(maxsize=1)
+def tile_weights(plan: Plan) -> NDArray[np.float32]:
+    """Weights of a tile's pixels where tiles overlap: above 0 everywhere, 1 far from its edges.
+
+    They rise in a straight line over the width in which neighbours overlap, so that those of two
+    neighbours add up to 1.
+
+    Args:
+        plan: The tiles.
+    """
+
+    def along(length: int) -> NDArray[np.float32]:
+        inwards = np.minimum(np.arange(length), np.arange(length)[::-1]) + 0.5
+        return np.minimum(inwards / max(2 * plan.padding, 0.5), 1.0).astype(np.float32)
+
+    return np.outer(along(plan.tile[0]), along(plan.tile[1]))
 
 
 def _predicted(
@@ -170,11 +230,11 @@ def _predicted(
         pending.append((made, batch, engines.submit(_predict, job, engine, values, mask)))
 
     for block in blocks:
-        made = _Made(block, np.zeros((block.window.height, block.window.width), np.bool_))
+        made = _Made(job, block)
         batch: list[tuple[Tile, Read]] = []
-        for tile in block.tiles:
+        for tile in job.tiles(block):
             read = next(reads)
-            if read.wanted[tile.crop].any():
+            if made.wants(tile, read):
                 batch.append((tile, read))
             if len(batch) == job.batch_size:
                 send(made, batch)
@@ -194,7 +254,7 @@ def _stacked(arrays: list[NDArray[Any]]) -> NDArray[Any]:
 def _predict(
     job: Job, engine: Engine, values: NDArray[Any], mask: NDArray[np.bool_]
 ) -> NDArray[Any]:
-    if job.layers:
+    if job.layers or job.blend:
         return engine.predict(values, mask)
     return engine.best(values, mask, excluded=job.excluded)
 
@@ -203,13 +263,7 @@ def _write(job: Job, made: _Made) -> None:
     """Write a block's file, whole and on the disk before it has its name."""
     import rasterio
 
-    assert made.found is not None
-    if job.layers:
-        values = layering.from_probabilities(
-            made.found, made.wanted, job.scheme, job.layers, job.excluded
-        )
-    else:
-        values = layering.from_codes(made.found, made.wanted, job.scheme)
+    values = made.values()
     path = job.file(made.block.number)
     box = grid.window_geobox(job.scene.box, made.block.window)
     with ledger.durable_file(path) as part, raster.writing(path):
@@ -227,11 +281,6 @@ def _written(number: int, empty: bool, done: Future[None] | None) -> tuple[int, 
     if done is not None:
         done.result()
     return number, empty
-
-
-def _inside(window: Window, outer: Window) -> Window:
-    """A window by rows and columns of one around it."""
-    return window.shifted(-outer.row, -outer.column)
 
 
 def _ahead(

@@ -43,6 +43,16 @@ def places(layers: Sequence[str], scheme: ClassScheme) -> dict[str, slice]:
     return found
 
 
+def nothing(
+    shape: tuple[int, int], layers: Sequence[str], scheme: ClassScheme
+) -> NDArray[np.uint8]:
+    """A block of nodata, ``(band, row, column)``."""
+    bands = max(p.stop for p in places(layers, scheme).values())
+    values = np.full((bands, *shape), NODATA, np.uint8)
+    values[0] = nodata_of(scheme)
+    return values
+
+
 def from_codes(
     codes: NDArray[np.uint8], wanted: NDArray[np.bool_], scheme: ClassScheme
 ) -> NDArray[np.uint8]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,8 +17,10 @@ from landshift.classify.mosaic import assemble, paths_of
 from landshift.classify.progress import Counter, Progress
 from landshift.classify.scene import Bounds, Scene, find_scene
 from landshift.classify.workers import Recipe, run_in_processes
-from landshift.engine import Engine
-from landshift.errors import ParameterError
+from landshift.engine import Engine, choose_engine
+from landshift.engine.padding import Measured, measure_padding
+from landshift.engine.quantising import ENOUGH, SUFFIX, Quantised, digest, graph_of, quantise
+from landshift.errors import ModelError, ParameterError, RasterError
 from landshift.grid import Window
 from landshift.image import Image
 from landshift.models import ChangeModel
@@ -54,6 +54,8 @@ def classify_pixels(
     tile_size: int | None = None,
     *,
     layers: Sequence[str] = (),
+    blend: bool = False,
+    turns: bool = False,
     bounds: Bounds | None = None,
     polygons: Path | str | None = None,
     cell_size: float | None = None,
@@ -79,7 +81,8 @@ def classify_pixels(
         model: A classifier, a model, or the path of a saved one (.emd, .dlpk or folder).
         out: The map to write: a Cloud-Optimised GeoTIFF of class values with colours, names and
             attribute table, 0 where nodata (255 where the model has a class 0).
-        padding: Pixels thrown away on each side of a tile; None: a quarter of the training tile.
+        padding: Pixels thrown away on each side of a tile; None: what was measured to be enough
+            (`measure_halo`), else a quarter of the tile, or of the training tile.
         batch_size: Tiles the model sees at once; None: as the engine likes it. OpenVINO takes
             them one by one.
         predict_background: Whether the background (the class of value 0) may be the answer; if
@@ -87,6 +90,10 @@ def classify_pixels(
         tile_size: Rows and columns of a tile; None: chosen so that tiles divide the raster
             evenly, and the training tile for models that pool over the whole tile.
         layers: What to write beside the map, as ``<out>_<layer>``: names in `LAYERS`.
+        blend: Whether the probabilities of overlapping tiles are averaged, by weights that fall
+            towards their edges; else each tile is cut to its core.
+        turns: Whether the model sees each tile in its eight flips and turns, and the mean of its
+            probabilities counts; it takes eight times as long.
         bounds: Left, bottom, right, top of the part to map, in the raster's CRS.
         polygons: Vector file; pixels outside its polygons are nodata, and their bounding box is
             mapped.
@@ -115,6 +122,7 @@ def classify_pixels(
     """
     out = Path(out)
     network = network_of(model)
+    saved = Path(model) if isinstance(model, (str, Path)) else None
     _check_options(batch_size, tile_size, workers, layers)
     scene = find_scene(
         image, network.spec, bounds=bounds, polygons=polygons, cell_size=cell_size
@@ -123,32 +131,39 @@ def classify_pixels(
         ledger.check_apart(path, [*scene.files, *([polygons] if polygons else [])])
     _warn_of_scene(scene, network.spec)
     excluded = _excluded(network.scheme, predict_background)
-    recipe, chosen = _engine(network, engine, device, precision)
-    plan = _plan(scene, network, chosen, padding, tile_size)
+    recipe, chosen = _engine(network, saved, engine, device, precision, turns)
+    plan = _plan(scene, network, chosen, padding, tile_size, blend)
     batch_size = chosen.batch_size if batch_size is None else batch_size
     parameters = {
         "tile": list(plan.tile), "padding": plan.padding, "batch_size": batch_size,
         "cell_size": cell_size, "predict_background": predict_background,
         "bounds": bounds, "engine": chosen.name, "device": chosen.device,
         "precision": chosen.precision, "architecture": network.architecture,
-        "backbone": network.backbone, "layers": list(layers),
+        "backbone": network.backbone, "layers": list(layers), "blend": blend, "turns": turns,
     }  # fmt: skip
     inputs = [*map(Path, scene.files), *([Path(polygons)] if polygons is not None else [])]
     record = provenance.record(
         "classify",
-        [*inputs, *([Path(model)] if isinstance(model, (str, Path)) else [])],
+        [*inputs, *([saved] if saved is not None else [])],
         parameters,
     )
     description = {
         **record,
-        "model": _digest(network),
+        "model": digest(network),
         "changed": [p.stat().st_mtime_ns if p.is_file() else str(p) for p in inputs],
         "group": list(plan.group),
     }
     with ledger.resumable_file(out, description, restart=restart) as unfinished:
         job = Job(
-            scene, plan, network.scheme, batch_size, excluded, tuple(layers), unfinished.folder
-        )
+            scene,
+            plan,
+            network.scheme,
+            batch_size,
+            excluded,
+            tuple(layers),
+            blend,
+            unfinished.folder,
+        )  # fmt: skip
         done = {int(e["block"]): bool(e["empty"]) for e in unfinished.done}
         left = [n for n in range(plan.blocks) if n not in done]
         areas = {n: _pixels(plan, n) for n in left}
@@ -165,6 +180,98 @@ def classify_pixels(
             log.warning("%s has no valid pixel: the map is nodata everywhere.", scene.files[0])
         assemble(job, {n for n, empty in done.items() if empty}, out, record)
     return out
+
+
+def measure_halo(
+    image: Path | str, model: Path | str, *, engine: str = "auto", device: str = "auto"
+) -> Measured:
+    """Measure which padding a saved model needs, and note it in its package.
+
+    Args:
+        image: A raster as the model will see them.
+        model: The .emd, the .dlpk or the folder; from now on a padding left out is the one found.
+        engine: As for `classify_pixels`.
+        device: As for `classify_pixels`.
+
+    Raises:
+        RasterError: The raster can't be read, or has no valid pixel where it is looked at.
+        ModelError: The model can't be read.
+        OutputError: The package can't be written.
+    """
+    network = network_of(model)
+    scene = find_scene(image, network.spec)
+    ready = choose_engine(network, engine, device=device)
+    size = network.spec.tile_size
+    rows, columns = (
+        np.linspace(0, max(n - size, 0), 4)[1:3].astype(int)
+        for n in (scene.box.height, scene.box.width)
+    )
+    corners = sorted({(int(r), int(c)) for r in rows for c in columns})
+    with scene.opened(_CACHE) as read:
+
+        def values_of(window: Window) -> tuple[Any, Any]:
+            got = read(window)
+            return got.values, got.mask
+
+        found = measure_padding(ready, network.spec, values_of, corners)
+    bundle.keep_padding(model, found.padding)
+    return found
+
+
+def quantise_model(
+    image: Path | str, model: Path | str, *, tiles: int = 24, least: float = ENOUGH
+) -> Quantised:
+    """Make a saved model's int8 graph beside it, calibrated on tiles of a raster.
+
+    Args:
+        image: A raster as the model will see them; tiles that are mostly nodata aren't taken.
+        model: The .emd, the .dlpk or the folder.
+        tiles: Tiles to calibrate on; as many others are checked.
+        least: Share of pixels that must keep the class of the float32 network.
+
+    Raises:
+        RasterError: The raster can't be read, or has no two tiles that are mostly valid.
+        ParameterError: openvino or nncf isn't installed; the agreement is below ``least``.
+        ModelError: The model can't be read, converted or quantised.
+        OutputError: The graph can't be written.
+    """
+    network = network_of(model)
+    if tiles < 1:
+        raise ParameterError(f"tiles must be at least 1, got {tiles}.")
+    scene = find_scene(image, network.spec)
+    size = network.spec.tile_size
+    size += -size % 32
+    found = []
+    with scene.opened(_CACHE) as read:
+        for window in _spread(scene, size, 2 * tiles):
+            got = read(window)
+            if got.mask.mean() > 0.5:
+                found.append((got.values, got.mask))
+    if len(found) < 2:
+        raise RasterError(
+            f"Quantising needs two tiles of {size} pixels that are mostly valid, got {len(found)} "
+            f"in {scene.files[0]}; give another raster."
+        )
+    return quantise(network, int8_of(Path(model)), found[::2], found[1::2], least=least)
+
+
+def int8_of(model: Path) -> Path:
+    """Where a saved model's int8 graph is described: in its folder, or beside its .dlpk."""
+    if model.is_dir():
+        return model / f"{model.name}{SUFFIX}"
+    if model.suffix.lower() == ".emd":
+        return model.parent / f"{model.parent.name}{SUFFIX}"
+    return model.with_name(f"{model.stem}{SUFFIX}")
+
+
+def _spread(scene: Scene, size: int, count: int) -> list[Window]:
+    """Windows evenly spread over a scene, about so many; fewer where it is small."""
+    height, width = scene.box.height, scene.box.width
+    across = max(1, min(round((count * width / height) ** 0.5), width // size or 1))
+    down = max(1, min(-(-count // across), height // size or 1))
+    rows = np.linspace(0, max(height - size, 0), down).astype(int)
+    columns = np.linspace(0, max(width - size, 0), across).astype(int)
+    return [Window(int(r), int(c), size, size) for r in rows for c in columns]
 
 
 def network_of(model: Trained | ChangeModel | Path | str) -> ChangeModel:
@@ -192,11 +299,19 @@ def _check_options(
 
 
 def _engine(
-    network: ChangeModel, engine: str, device: str, precision: str
+    network: ChangeModel, saved: Path | None, engine: str, device: str, precision: str, turns: bool
 ) -> tuple[Recipe, Engine]:
     """The engine, and how other processes make the same."""
-    chosen = Recipe(network, engine, device, precision, None).make()
-    recipe = Recipe(network, chosen.name, chosen.device, chosen.precision, None)
+    quantised = None
+    if precision == "int8":
+        if saved is None:
+            raise ModelError(
+                "precision='int8' needs a saved model, whose int8 graph `landshift quantize` made; "
+                "got one in memory: save it first."
+            )
+        quantised = graph_of(network, int8_of(saved))
+    chosen = Recipe(network, engine, device, precision, quantised, turns).make()
+    recipe = Recipe(network, chosen.name, chosen.device, chosen.precision, quantised, turns)
     return recipe, chosen
 
 
@@ -206,6 +321,7 @@ def _plan(
     engine: Engine,
     padding: int | None,
     tile_size: int | None,
+    blend: bool,
 ) -> tiling.Plan:
     """The tiles: as asked for, else as the model needs and the engine likes them."""
     trained = network.spec.tile_size
@@ -218,7 +334,12 @@ def _plan(
             )  # fmt: skip
     if padding is None:
         padding = (trained if tile_size is None else tile_size) // 4
-    columns = _WIDEST  # of a macro-column: as many as the blocks under its tiles fit in a cache
+        measured = network.spec.padding
+        if measured is not None:
+            padding = measured if tile_size is None else min(padding, measured)
+    columns = (
+        _NARROWEST if blend else _WIDEST
+    )  # of a macro-column: as many as the blocks under its tiles fit in a cache
     rows = engine.core if tile_size is None else tile_size
     while columns > _NARROWEST and row_bytes(scene, rows + 2 * padding, columns) > _CACHE:
         columns //= 2
@@ -246,17 +367,6 @@ def _excluded(scheme: ClassScheme, predict_background: bool) -> int | None:
     if scheme.background is None:
         log.warning("predict_background=False changes nothing: the model has no class of value 0.")
     return scheme.background
-
-
-def _digest(network: ChangeModel) -> str:
-    """What tells a model from others: its weights, input, classes and design."""
-    digest = hashlib.sha256()
-    about = [network.spec.as_dict(), network.scheme.as_list(), repr(network.design)]
-    digest.update(json.dumps(about).encode())
-    for name, tensor in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _warn_of_scene(scene: Scene, spec: InputSpec) -> None:

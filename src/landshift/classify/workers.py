@@ -12,6 +12,7 @@ from pathlib import Path
 
 from landshift.classify.blocks import Job, run_blocks
 from landshift.engine import Engine, choose_engine
+from landshift.engine.turning import TurningEngine
 from landshift.errors import OutputError
 from landshift.models import ChangeModel
 
@@ -26,6 +27,7 @@ class Recipe:
         device: Where it computes.
         precision: ``float32``, ``bfloat16`` or ``int8``.
         quantised: The int8 graph, if that is the precision.
+        turns: Whether each tile is seen in its eight flips and turns.
     """
 
     model: ChangeModel
@@ -33,13 +35,15 @@ class Recipe:
     device: str
     precision: str
     quantised: Path | None
+    turns: bool
 
     def make(self, threads: int | None = None) -> Engine:
         """The engine."""
-        return choose_engine(
+        chosen = choose_engine(
             self.model, self.engine, device=self.device, precision=self.precision,
             quantised=self.quantised, threads=threads,
         )  # fmt: skip
+        return TurningEngine(chosen) if self.turns else chosen
 
 
 def run_in_processes(

@@ -15,7 +15,9 @@ from landshift.cli import (
     evaluate,
     label,
     normalise,
+    padding,
     polygons,
+    quantize,
     simulate,
     tiles,
     train,
@@ -32,8 +34,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for module in (
-    composite, normalise, label, polygons, difference, tiles, train, evaluate, classify, view,
-    simulate, demo,
+    composite, normalise, label, polygons, difference, tiles, train, evaluate, classify, padding,
+    quantize, view, simulate, demo,
 ):  # fmt: skip
     app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
 

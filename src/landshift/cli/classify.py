@@ -39,6 +39,13 @@ def classify(
             "be repeated."
         ),
     ] = None,
+    blend: Annotated[
+        bool, typer.Option("--blend", help="Average overlapping tiles instead of cutting them.")
+    ] = False,
+    turns: Annotated[
+        bool,
+        typer.Option("--turns", help="See each tile in eight flips and turns (8 times as long)."),
+    ] = False,
     bounds: Annotated[
         tuple[float, float, float, float] | None,
         typer.Option(help="Left bottom right top of the part to map, in the raster's CRS."),
@@ -75,8 +82,8 @@ def classify(
         typer.echo(
             classify_pixels(
                 image if single else image.split(","), model, out, padding, batch_size,
-                predict_background, tile_size, layers=layer or (), bounds=bounds, polygons=mask,
-                cell_size=cell_size, engine=engine, device=device, precision=precision,
-                workers=workers, restart=restart, on_block=on_block,
+                predict_background, tile_size, layers=layer or (), blend=blend, turns=turns,
+                bounds=bounds, polygons=mask, cell_size=cell_size, engine=engine, device=device,
+                precision=precision, workers=workers, restart=restart, on_block=on_block,
             )
         )  # fmt: skip

@@ -1,0 +1,30 @@
+"""`landshift padding`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def padding(
+    model: Annotated[Path, typer.Argument(help="A saved model: .emd, .dlpk or folder.")],
+    image: Annotated[str, typer.Argument(help="A raster as the model will see them.")],
+    engine: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+) -> None:
+    """Measure how much ground around a tile a model needs, and note it in its package.
+
+    `landshift classify` then takes that padding where none is given.
+    """
+    from landshift.classify import measure_halo
+
+    found = measure_halo(image, model, engine=engine, device=device)
+    for one, agreement in found.agreement.items():
+        typer.echo(f"padding {one}: {agreement:.4%} of pixels as with {2 * one}", err=True)
+    if not found.enough:
+        typer.echo(
+            "No padding up to half the training tile was enough: the model looks further.", err=True
+        )
+    typer.echo(found.padding)

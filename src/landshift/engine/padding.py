@@ -1,0 +1,89 @@
+"""How much ground around a tile a model needs to see."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift.engine.protocol import Engine
+from landshift.errors import RasterError
+from landshift.grid import Window
+from landshift.spec import InputSpec
+
+ENOUGH = 0.998
+"""Share of pixels on which a padding must give the class that one twice as large gives."""
+
+_FIRST = 16
+
+ReadWindow = Callable[[Window], tuple[NDArray[Any], NDArray[np.bool_]]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured.
+
+    Attributes:
+        padding: The padding, in pixels.
+        agreement: For each padding that was tried, the share of valid pixels whose class a padding
+            twice as large doesn't change.
+        enough: Whether the last of them is at least `ENOUGH`; else the padding is half the
+            training tile, the most that is tried.
+    """
+
+    padding: int
+    agreement: dict[int, float]
+    enough: bool
+
+
+def measure_padding(
+    engine: Engine, spec: InputSpec, read: ReadWindow, corners: Sequence[tuple[int, int]]
+) -> Measured:
+    """The smallest padding whose map is that of a padding twice as large, but for 0.2 %.
+
+    Paddings of 16, 32, 64, ... pixels up to half the training tile are tried, around cores of the
+    training tile's size.
+
+    Args:
+        engine: The model.
+        spec: What it eats.
+        read: Reads a window, which may reach over the raster: values and mask.
+        corners: Row and column of the first pixel of each core.
+
+    Raises:
+        RasterError: No valid pixel there.
+    """
+    size, most = spec.tile_size, max(spec.tile_size // 2, 1)
+    tried = [p for p in itertools.takewhile(lambda p: p < most, _doubling())] + [most]
+    windows = [Window(row, column, size, size) for row, column in corners]
+    inside = np.concatenate([read(w)[1].ravel() for w in windows])
+    if not inside.any():
+        raise RasterError("The padding is measured on valid pixels, got none; give another raster.")
+
+    def mapped(padding: int) -> NDArray[np.uint8]:
+        cores = []
+        for window in windows:
+            values, mask = read(window.grown(padding))
+            found = engine.best(values[np.newaxis], mask[np.newaxis])[0]
+            cores.append(found[padding : padding + size, padding : padding + size].ravel())
+        found_inside: NDArray[np.uint8] = np.concatenate(cores)[inside]
+        return found_inside
+
+    maps: dict[int, NDArray[np.uint8]] = {}
+    agreement: dict[int, float] = {}
+    for padding in tried:
+        for one in (padding, 2 * padding):
+            if one not in maps:
+                maps[one] = mapped(one)
+        agreement[padding] = float((maps[padding] == maps[2 * padding]).mean())
+        if agreement[padding] >= ENOUGH:
+            return Measured(padding, agreement, True)
+    return Measured(most, agreement, False)
+
+
+def _doubling() -> Any:
+    return (_FIRST << k for k in itertools.count())

@@ -1,0 +1,65 @@
+"""Test-time augmentation: the mean answer to a tile's eight flips and turns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift.engine.protocol import Engine
+
+
+class TurningEngine:
+    """An engine that sees each tile in its eight flips and turns, and answers with the mean.
+
+    It takes eight times as long.
+
+    Args:
+        engine: The engine that sees them.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.name, self.device, self.precision = engine.name, engine.device, engine.precision
+        self.streams, self.core, self.batch_size = engine.streams, engine.core, engine.batch_size
+
+    def predict(
+        self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
+        """See `landshift.engine.Engine`."""
+        mask = np.ones((len(values), *values.shape[-2:]), np.bool_) if mask is None else mask
+        total: NDArray[np.float32] | None = None
+        for turns in range(4):
+            for flip in (False, True):
+                found = _back(
+                    self._engine.predict(_turned(values, turns, flip), _turned(mask, turns, flip)),
+                    turns,
+                    flip,
+                )
+                total = found if total is None else total + found
+        assert total is not None
+        return (total / 8).astype(np.float32)
+
+    def best(
+        self,
+        values: NDArray[Any],
+        mask: NDArray[np.bool_] | None = None,
+        *,
+        excluded: int | None = None,
+    ) -> NDArray[np.uint8]:
+        """See `landshift.engine.Engine`."""
+        probabilities = self.predict(values, mask)
+        if excluded is not None:
+            probabilities[:, excluded] = -1.0
+        codes: NDArray[np.uint8] = probabilities.argmax(1).astype(np.uint8)
+        return codes
+
+
+def _turned(array: NDArray[Any], turns: int, flip: bool) -> NDArray[Any]:
+    turned = np.rot90(array, turns, axes=(-2, -1))
+    return np.ascontiguousarray(turned[..., ::-1] if flip else turned)
+
+
+def _back(array: NDArray[np.float32], turns: int, flip: bool) -> NDArray[np.float32]:
+    return np.rot90(array[..., ::-1] if flip else array, -turns, axes=(-2, -1))
