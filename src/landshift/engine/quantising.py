@@ -123,7 +123,8 @@ def quantise(
         about = {
             "model": digest(model), "openvino": openvino.__version__, "nncf": nncf.__version__,
             "calibration_tiles": len(images), "agreement": result.agreement,
-            "bfloat16_agreement": result.bfloat16, "kept_of_class": {k: v if v == v else None for k, v in result.shares.items()},
+            "bfloat16_agreement": result.bfloat16,
+            "kept_of_class": {k: v if v == v else None for k, v in result.shares.items()},
         }  # fmt: skip
         for suffix in (".xml", ".bin"):
             with ledger.whole_file(path.with_name(f"{name}.int8{suffix}")) as part:
