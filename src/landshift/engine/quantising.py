@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import logging
 import shutil
@@ -98,10 +100,11 @@ def quantise(
     graph = converted(model)
     graph.reshape([1, *images[0].shape[1:]])
     try:
-        small = nncf.quantize(
-            graph, nncf.Dataset(images), subset_size=len(images),
-            preset=nncf.QuantizationPreset.MIXED,
-        )  # fmt: skip
+        with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
+            small = nncf.quantize(
+                graph, nncf.Dataset(images), subset_size=len(images),
+                preset=nncf.QuantizationPreset.MIXED,
+            )  # fmt: skip
     except Exception as error:  # nncf has no common ancestor for what may fail here
         raise ModelError(
             f"nncf must be able to quantise the network, got '{str(error).splitlines()[0]}' for "
