@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import shutil
 import tempfile
@@ -110,6 +111,7 @@ def _describe(package: Package, weights: str) -> tuple[dict[str, Any], dict[str,
         "weights": weights,
         "input": model.spec.as_dict(),
         "classes": model.scheme.as_list(),
+        "temperature": model.temperature,
         "training": dict(package.training),
         "history": history,
         "scores": package.scores,
@@ -130,6 +132,7 @@ def _read(folder: Path, shown: Path | None = None) -> Package:
         backbone, weights = str(manifest["backbone"]), str(manifest["weights"])
         spec = InputSpec.from_dict(manifest["input"])
         scheme = ClassScheme.from_list(manifest["classes"])
+        temperature = float(manifest.get("temperature", 1.0))  # none in early packages
         training = dict(manifest["training"])
         history = tuple(dict(row) for row in manifest["history"])
         scores = manifest["scores"]
@@ -141,7 +144,13 @@ def _read(folder: Path, shown: Path | None = None) -> Package:
         ) from error
     if Path(weights).name != weights:
         raise ModelError(f"The weights must lie in the package, got {weights!r} in {shown}.")
+    if not 0 < temperature < math.inf:
+        raise ModelError(
+            f"The temperature must be a number above 0, got {temperature} in {shown}; "
+            "the package is damaged."
+        )
     model = ChangeModel(architecture, spec, scheme, backbone=backbone, pretrained=False)
+    model.temperature = temperature
     _load_weights(model, folder / weights, shown)
     return Package(name, model.eval(), training, history, scores)
 
