@@ -165,11 +165,11 @@ def show_confusion(matrix: Matrix, scheme: ClassScheme) -> Figure:
     columns = [*scheme.names, "no class"] if unmapped else list(scheme.names)
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
-    cell = 0.5 if n <= NUMBERED_CLASSES else 0.25
-    longest = 0.09 * max(len(name) for name in columns)
-    side = max(cell * n, 2.5) + longest
-    figure = Figure(figsize=(2 * side + 2.5, side + 1.0), layout="constrained")
-    panels = figure.subplots(1, 2)
+    cell = 0.55 if n <= 8 else 0.36 if n <= NUMBERED_CLASSES else 0.16
+    names = 0.3 + 0.07 * max(len(name) for name in columns)  # inches that the longest takes
+    side = max(cell * len(columns), 2.5)
+    figure = Figure(figsize=(2 * side + names + 2.4, side + names + 0.5), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
     shown = (
         ("Pixels", np.where(counts > 0, counts, np.nan), LogNorm(1, max(int(counts.max()), 2))),
         ("Share of the reference's class", shares, Normalize(0, 1)),
@@ -178,10 +178,10 @@ def show_confusion(matrix: Matrix, scheme: ClassScheme) -> Figure:
         image = axes.imshow(values, cmap="Blues", norm=norm)
         axes.set_title(title)
         axes.set_xlabel("map")
-        axes.set_ylabel("reference")
         axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=8)
-        axes.set_yticks(range(n), scheme.names, fontsize=8)
         figure.colorbar(image, ax=axes, shrink=0.6)
+    panels[0].set_ylabel("reference")
+    panels[0].set_yticks(range(n), scheme.names, fontsize=8)
     if n <= NUMBERED_CLASSES:
         for row, column in np.ndindex(*counts.shape):
             if counts[row, column]:
@@ -216,6 +216,7 @@ def show_f1(methods: Mapping[str, Scores]) -> Figure:
         axes.barh(places + (k - (bars - 1) / 2) * thick, values, thick, label=method, color=colour)
     axes.set_yticks(places, names)
     axes.invert_yaxis()
+    axes.margins(y=0.01)
     axes.set_xlim(0, 1)
     axes.set_xlabel("F1")
     axes.grid(axis="x", alpha=0.3)
@@ -231,7 +232,7 @@ def show_reliability(found: Calibration) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.5, 6), layout="constrained")
+    figure = Figure(figsize=(5.5, 7), layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":")
     curves = [(f"as trained, ECE {_figures(found.raw.ece)}", found.raw, _BARS[1], "s--")]
@@ -245,7 +246,6 @@ def show_reliability(found: Calibration) -> Figure:
         axes.plot(confidence, accuracy, style, color=colour, label=name, markersize=4)
         _draw_shares(below, curve, colour)
     axes.set_ylabel("share that is right")
-    axes.set_aspect("equal")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     axes.legend(loc="upper left")

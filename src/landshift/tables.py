@@ -127,7 +127,8 @@ def _share(value: float | None) -> str:
 
 def _table(first: str, *numbers: str) -> Table:
     table = Table(box=None, header_style="bold")
-    table.add_column(first, no_wrap=True)
+    table.add_column(first, overflow="fold")
     for name in numbers:
-        table.add_column(name, justify="left" if name in ("to", "method") else "right")
+        text = name in ("to", "method")
+        table.add_column(name, justify="left" if text else "right", no_wrap=not text)
     return table
