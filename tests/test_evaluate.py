@@ -1,6 +1,8 @@
+import copy
 import json
 import shutil
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from landshift.evaluate import (
     evaluate_rasters,
     pool,
 )
-from scenes import MAPPING
+from scenes import BANDS, MAPPING, striped_scene, write
 
 SCHEME = ClassScheme.from_mapping({1: "to crop", 2: "No change"})
 
@@ -139,14 +141,6 @@ def test_one_class_alone_is_learnt_by_each_rule_without_a_warning():
     assert said == []
 
 
-def test_a_rule_is_fitted_on_no_more_pixels_than_it_should(trained, monkeypatch):
-    fitted = {}
-    monkeypatch.setattr(baselines, "PIXELS", 500)
-    monkeypatch.setitem(baselines.RULES, "linear discriminant", lambda p, y, _: fitted.update(n=p))
-    baselines.fit(trained.data.training, ["linear discriminant"])
-    assert 400 < len(fitted["n"]) <= 500
-
-
 def test_the_temperature_is_that_of_all_validation_logits_and_keeps_the_classes(trained):
     training, model = trained.data.training, trained.model
     before = trained.evaluate()
@@ -161,16 +155,48 @@ def test_the_temperature_is_that_of_all_validation_logits_and_keeps_the_classes(
     assert after.raw.pixels.sum() == before.scores.pixels
 
 
-def test_the_temperature_is_fitted_on_a_bounded_part(trained, monkeypatch):
-    kept = {}
+def test_a_temperature_and_a_rule_are_fitted_on_a_bounded_part(trained, monkeypatch):
+    training = trained.data.training
     monkeypatch.setattr(evaluate, "CALIBRATION_PIXELS", 1000)
-    monkeypatch.setattr(
-        calibration, "fit_temperature", lambda z, y: kept.update(n=len(z), m=len(y)) or 1.5
-    )
-    temperature = trained.model.temperature
-    assert calibrate(trained.model, trained.data.training) == 1.5
-    trained.model.temperature = temperature
-    assert 900 < kept["n"] == kept["m"] < 1100
+    logits, targets = evaluate._calibration_pixels(TorchEngine(trained.model), training)
+    assert logits.shape == (len(targets), 2)
+    assert 900 < len(targets) <= 1000
+    monkeypatch.setattr(baselines, "PIXELS", 500)
+    pixels, labels = baselines._training_pixels(training)
+    assert pixels.shape == (len(labels), 6)
+    assert 400 < len(labels) <= 500
+
+
+def test_validation_without_labels_scores_nothing_and_calibrates_nothing(trained, tmp_path, caplog):
+    training = trained.data.training
+    blank = replace(training, split=replace(training.split, valid=()))
+    found = evaluate_model(TorchEngine(trained.model), blank)
+    assert found.scores.pixels == 0
+    read = found.write_json(tmp_path / "s.json").read_text()
+    assert json.loads(read, parse_constant=pytest.fail)["calibration"]["raw"]["ece"] is None
+    assert len(found.write_figures(tmp_path)) == 3
+    model = copy.deepcopy(trained.model)
+    assert calibrate(model, blank) == model.temperature == 1
+    assert "probabilities stay uncalibrated" in caplog.text
+
+
+def test_tiles_whose_labels_a_model_does_not_see_are_refused(saved, tmp_path):
+    values, labels = striped_scene(384)
+    inner = np.arange(384) % 128
+    middle = (inner >= 32) & (inner < 96)  # what a model of 64 pixels sees of a tile of 128
+    labels[np.ix_(middle, middle)] = 0
+    image = write(tmp_path / "i.tif", values, nodata=0, bands=BANDS)
+    label = write(tmp_path / "l.tif", labels, nodata=0)
+    tileset.cut([image], [label], tmp_path / "t", scheme=SCHEME, tile_size=128, stride=128)
+    with pytest.raises(ClassError, match="validation tiles must hold labelled pixels, got none"):
+        evaluate_package(saved, tmp_path / "t")
+
+
+def test_training_without_labels_fits_no_rule(trained):
+    training = trained.data.training
+    blank = replace(training, split=replace(training.split, train=()))
+    with pytest.raises(ClassError, match="training tiles must hold labelled pixels, got none"):
+        evaluate_baselines(blank)
 
 
 def test_scores_are_written_as_json_without_a_nan(maps, tmp_path):

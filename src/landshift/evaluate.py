@@ -426,21 +426,29 @@ def calibrate(model: ChangeModel, data: TrainingData) -> float:
         The temperature: above 1 where the model was too sure, below where not sure enough; 1
         where no validation pixel is labelled.
     """
+    logits, targets = _calibration_pixels(TorchEngine(model), data)
+    if len(targets):
+        model.temperature = calibration.fit_temperature(logits, targets)
+    else:
+        log.warning("No validation pixel is labelled: probabilities stay uncalibrated.")
+        model.temperature = 1.0
+    return model.temperature
+
+
+def _calibration_pixels(
+    engine: TorchEngine, data: TrainingData
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Logits and classes of labelled validation pixels, each as likely to be drawn."""
     random = np.random.default_rng(data.options.seed)
-    most = min(CALIBRATION_PIXELS, _CALIBRATION_LOGITS // len(data.scheme))
+    n = len(data.scheme)
+    most = min(CALIBRATION_PIXELS, _CALIBRATION_LOGITS // n)
     labelled = sum(int((t != IGNORE_INDEX).sum()) for _, t in data.valid_ds.arrays())
-    kept: list[NDArray[np.float32]] = []
-    right: list[NDArray[np.uint8]] = []
-    for logits, targets in _labelled_logits(TorchEngine(model), data):
+    kept, right = [np.zeros((0, n), np.float32)], [np.zeros(0, np.uint8)]
+    for logits, targets in _labelled_logits(engine, data):
         chosen = random.random(len(targets)) < most / labelled
         kept.append(logits[chosen])
         right.append(targets[chosen])
-    if not sum(map(len, right)):
-        log.warning("No validation pixel is labelled: probabilities stay uncalibrated.")
-        model.temperature = 1.0
-    else:
-        model.temperature = calibration.fit_temperature(np.concatenate(kept), np.concatenate(right))
-    return model.temperature
+    return np.concatenate(kept)[:most], np.concatenate(right)[:most]
 
 
 def _labelled_logits(
