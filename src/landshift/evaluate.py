@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 
 from landshift import baselines, bundle, calibration, confusion, figures, grid, ledger, raster
 from landshift.calibration import Calibration
-from landshift.classes import CODINGS, IGNORE_INDEX, ClassScheme
+from landshift.classes import (
+    CODINGS,
+    IGNORE_INDEX,
+    BinaryScheme,
+    ChangeScheme,
+    ClassScheme,
+    FromToScheme,
+)
 from landshift.confusion import Matrix, Scores
 from landshift.dataset import DataOptions, TrainingData, prepare
 from landshift.engine import TorchEngine
@@ -40,7 +47,7 @@ _CALIBRATION_LOGITS = 16_000_000  # numbers kept for it: fewer pixels where clas
 
 Bounds = tuple[float, float, float, float]
 OnBlock = Callable[[int, int], None]
-CodingScheme = Any  # a scheme of `CODINGS`: a ClassScheme that codes pairs of class values
+CodingScheme = ChangeScheme | FromToScheme | BinaryScheme
 
 
 @dataclass(frozen=True)
@@ -226,8 +233,7 @@ def evaluate_class_maps(
 
         def read(at: Window) -> NDArray[np.uint8]:
             codes = scheme.code(_values(first, at, classes), _values(second, at, classes))
-            indices: NDArray[np.uint8] = scheme.to_indices(codes)
-            return indices
+            return scheme.to_indices(codes)
 
         matrix = _over_raster(reference, scheme, read, bounds, on_block)
     return Evaluation(scheme, matrix)
@@ -532,9 +538,16 @@ def _change_scheme(classes: ClassScheme, reference: Path, coding: str | None) ->
                 return scheme
     raise ClassError(
         "The reference must be a change map of the class maps' classes, coded 'to', 'from-to' or "
-        f"'binary', got {'none' if found is None else found.mapping} in {reference} for "
-        f"{classes.mapping}; make it with landshift label, or state its coding."
+        f"'binary', got {_first_names(found)} in {reference} for {_first_names(classes)}; "
+        "make it with landshift label, name the classes as there, or state its coding."
     )
+
+
+def _first_names(scheme: ClassScheme | None) -> str:
+    if scheme is None:
+        return "none"
+    names = [f"{c.value} {c.name!r}" for c in scheme]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _indices(source: Any, window: Window, scheme: ClassScheme) -> NDArray[np.uint8]:
