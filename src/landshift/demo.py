@@ -81,8 +81,7 @@ def run(
     methods = {"U-Net": network.scores}
     rule = "linear discriminant"
     methods[f"per-pixel {rule}"] = evaluate_baselines(data.training, [rule])[rule].scores
-    if network.no_change_baseline is not None:
-        methods["all 'No change'"] = network.no_change_baseline
+    methods |= network.baselines
     on_stage("6/7 classify: the model over the whole scene")
     mapped = classify_pixels(stacked, model, folder / "map.tif", padding=56, tile_size=224)
     on_stage("7/7 view: before, after, predicted, reference")

@@ -168,7 +168,7 @@ def show_confusion(matrix: Matrix, scheme: ClassScheme) -> Figure:
     cell = 0.55 if n <= 8 else 0.36 if n <= NUMBERED_CLASSES else 0.16
     names = 0.3 + 0.07 * max(len(name) for name in columns)  # inches that the longest takes
     side = max(cell * len(columns), 2.5)
-    figure = Figure(figsize=(2 * side + names + 2.4, side + names + 0.5), layout="constrained")
+    figure = Figure(figsize=(2 * side + names + 2.4, side + names + 0.9), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     shown = (
         ("Pixels", np.where(counts > 0, counts, np.nan), LogNorm(1, max(int(counts.max()), 2))),
