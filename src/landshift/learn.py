@@ -28,7 +28,7 @@ from landshift import bundle, dataset, figures, tables, train
 from landshift.confusion import ClassScores, Scores
 from landshift.engine import TorchEngine
 from landshift.errors import ModelError, ParameterError
-from landshift.evaluate import Evaluation, evaluate_model
+from landshift.evaluate import Evaluation, calibrate, evaluate_model
 from landshift.models import OWN, ChangeModel
 
 if TYPE_CHECKING:
@@ -343,6 +343,7 @@ class _Classifier:
             )  # fmt: skip
         self.history += rows
         training = self.data.training
+        calibrate(self.model, training)
         self._training = {
             "lr": float(f"{lr:.6g}"),
             "epochs": len(self.history),
@@ -394,7 +395,7 @@ class _Classifier:
         """Right share of the labelled validation pixels."""
         return self.evaluate().scores.accuracy
 
-    def mIOU(self, mean: bool = False) -> dict[str, float] | float:
+    def mIOU(self, mean: bool = False) -> dict[str, float | None] | float:
         """Intersection over union of each class on the validation tiles, or the mean of them.
 
         Args:

@@ -40,6 +40,9 @@ class ChangeModel(nn.Module):
         pretrained: True for ImageNet weights, False for a random start, or a weights file.
         seed: Seed of the random start; the caller's random state is left as it was.
 
+    Attributes:
+        temperature: What logits are divided by to become probabilities; set after training.
+
     Raises:
         ModelError: An unknown name or option; the bands don't divide into dates as it needs; no
             class maps for a semantic network.
@@ -92,6 +95,7 @@ class ChangeModel(nn.Module):
         self.std: torch.Tensor
         self.register_buffer("mean", torch.tensor(spec.mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(spec.std)[:, None, None], persistent=False)
+        self.temperature = 1.0
         # Convolutions on CPU and GPU alike run faster with the bands of a pixel side by side.
         self.to(memory_format=torch.channels_last)
 
