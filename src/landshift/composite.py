@@ -36,6 +36,7 @@ DATES_TAG = "LANDSHIFT_DATES"
 _WINDOW = 1024  # rows and columns that one thread reads at once
 _WINDOW_BYTES = 64 << 20
 _CACHE = 48 << 20  # bytes for GDAL's blocks where windows follow the blocks
+_STRIP = 128  # rows of a window at least
 _THREADS = 16  # more only hold more memory: one thread at a time hands blocks to GDAL's own
 _SAMPLED = 4_000_000  # pixels above which radiometry looks at every fourth row and column
 _SHIFT_BANDS = 4
@@ -419,11 +420,11 @@ def _tasks(plans: Sequence[Plan], box: GeoBox, kind: np.dtype[Any]) -> list[list
     """
     pixel = kind.itemsize * sum(len(p.names) for p in plans)
     side = _WINDOW
-    while side > raster.DRAFT_ROWS and side * side * pixel > _WINDOW_BYTES:
+    while side > _STRIP and side * side * pixel > _WINDOW_BYTES:
         side //= 2
     if _stored_in_rows(plans):
         most = raster.GDAL_CACHE // 2 // (_threads() * box.width * pixel)
-        rows = min(max(most // raster.DRAFT_ROWS, 1) * raster.DRAFT_ROWS, side)
+        rows = min(max(most // _STRIP, 1) * _STRIP, side)
     else:
         rows = side
     runs = [

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import cog, grid, ledger, legend
+from landshift import cog, grid, ledger, legend, overviews
 from landshift.classes import ClassScheme
 from landshift.errors import (
     BandError,
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 GDAL_CACHE = 256 << 20
 """Bytes for GDAL's blocks, so that a row of them is read once and not for each window."""
-
-DRAFT_ROWS = 128
-"""Rows of blocks while a raster is made: low, so that strips of a wide one are written cheaply."""
 
 _OPENING = threading.Lock()  # Python's warning filters are one for all threads
 
@@ -323,27 +320,10 @@ def create(
         try:
             with writing(path), rasterio.Env(GDAL_CACHEMAX=cache):
                 with rasterio.open(
-                    draft,
-                    "w",
-                    driver="GTiff",
-                    height=box.height,
-                    width=box.width,
-                    count=count,
-                    dtype=dtype,
-                    nodata=nodata,
-                    crs=None if box.crs is None else str(box.crs),
-                    transform=box.affine,
-                    tiled=True,
-                    blockxsize=cog.BLOCK,
-                    blockysize=DRAFT_ROWS,
-                    compress="zstd",  # read once more, by us: fast matters, others' readers don't
-                    zstd_level=1,
-                    predictor=predictor,
-                    num_threads="all_cpus",
-                    bigtiff="if_safer",
-                    interleave="pixel" if count > 1 else "band",
-                    photometric="minisblack",  # else the fourth of four bytes is taken for alpha
-                ) as target:
+                    draft, "w", **cog.creation(count, predictor), height=box.height,
+                    width=box.width, count=count, dtype=dtype, nodata=nodata,
+                    crs=None if box.crs is None else str(box.crs), transform=box.affine,
+                ) as target:  # fmt: skip
                     for number, name in enumerate(bands, start=1):
                         target.set_band_description(number, name)
                     target.update_tags(**(tags or {}))
@@ -352,8 +332,9 @@ def create(
                         target.update_tags(**legend.as_tag(scheme))
                     yield target
                 cog.check_written(draft)
-                cog.finish(draft, part, predictor, classes=classes or scheme is not None)
-                cog.check_written(part)
+                mixed = not classes and scheme is None
+                coarse = overviews.build(draft, predictor, classes=not mixed)
+                cog.join([draft, *coarse], part)
         finally:
             for left in path.parent.glob(f"{glob.escape(part.stem)}*"):
                 if left != part:
@@ -363,8 +344,13 @@ def create(
 
 
 def write(target: DatasetWriter, values: NDArray[Any], window: Window) -> None:
-    """Write ``(band, row, column)`` values into a window of a new raster."""
-    target.write(values, window=_rasterio_window(window))
+    """Write ``(band, row, column)`` values into a window of a new raster.
+
+    Raises:
+        OutputError: The disk is full, or the like.
+    """
+    with writing(Path(target.name).parent):  # here, lest a reader around it take the error
+        target.write(values, window=_rasterio_window(window))
 
 
 def scheme_of(path: Path | str) -> ClassScheme | None:
