@@ -206,10 +206,30 @@ def read(
         if nodata is not None:
             mask &= (values != nodata).all(axis=0)
     else:
-        mask[rows, columns] = (source.read_masks(numbers, window=at) > 0).all(axis=0)
+        mask[rows, columns] = _valid(source, numbers, values[:, rows, columns], at)
     if np.issubdtype(values.dtype, np.floating):
         mask &= np.isfinite(values).all(axis=0)
     return values, mask
+
+
+def _valid(
+    source: DatasetReader, numbers: Sequence[int], values: NDArray[Any], at: Any
+) -> NDArray[np.bool_]:
+    """Where the file says that all bands are valid.
+
+    GDAL reads (and warps) the pixels again to tell nodata from them; whole numbers need it not.
+    """
+    from rasterio.enums import MaskFlags
+
+    flags = [source.mask_flag_enums[k - 1] for k in numbers]
+    if np.issubdtype(values.dtype, np.integer) and all(f == [MaskFlags.nodata] for f in flags):
+        valid = np.ones(values.shape[1:], np.bool_)
+        for number, band in zip(numbers, values, strict=True):
+            valid &= band != source.nodatavals[number - 1]
+        return valid
+    if all(f == [MaskFlags.all_valid] for f in flags):
+        return np.ones(values.shape[1:], np.bool_)
+    return np.asarray((source.read_masks(numbers, window=at) > 0).all(axis=0))
 
 
 @contextmanager
