@@ -227,7 +227,7 @@ def label(
         filtered=int(pixels[:-1][~rules.kept[:-1]].sum()),
         removed=removed,
     )
-    _write_sidecars(out, rules, pixels, None if row_hectares is None else hectares)
+    _write_attributes(out, rules, pixels, None if row_hectares is None else hectares)
     return table
 
 
@@ -513,7 +513,7 @@ def _scheme_found(
     new_names: list[str] = []
     for layer, recoding in zip(layers, recodings, strict=True):
         if recoding is None:
-            known = known.or_else(_legend_of(layer.path))
+            known = known.or_else(raster.legend_of(layer.path))
             values |= _values_of(layer)
         else:
             values |= {new for new in recoding.values() if isinstance(new, int)}
@@ -543,24 +543,6 @@ def _scheme_found(
     return ClassScheme.from_mapping(names, {v: c for v, c in known.colours.items() if v in names})
 
 
-def _legend_of(path: Path) -> legend.Legend:
-    """Names and colours from a map's tag, the files beside it and its colour table."""
-    with raster.open_raster(path) as source:
-        tagged = legend.from_tags(source.tags())
-        nodata = source.nodata
-        try:
-            table = source.colormap(1)
-        except ValueError:
-            table = {}
-    found = legend.Legend()
-    if tagged is not None:
-        found = legend.Legend(tagged.mapping, tagged.colours)
-    found = found.or_else(legend.beside(path))
-    found = found.or_else(legend.Legend({}, {v: (c[0], c[1], c[2]) for v, c in table.items()}))
-    names = {v: n for v, n in found.names.items() if v not in (UNLABELLED, nodata)}
-    return legend.Legend(names, found.colours)
-
-
 def _values_of(layer: overlay.Layer) -> set[int]:
     values: set[int] = set()
     for window in raster.blocks(layer.height, layer.width):
@@ -569,13 +551,13 @@ def _values_of(layer: overlay.Layer) -> set[int]:
     return values
 
 
-def _write_sidecars(
+def _write_attributes(
     out: Path,
     rules: _Rules,
     pixels: NDArray[np.int64],
     hectares: NDArray[np.float64] | None,
 ) -> None:
-    """The attribute table: code, from, to, count, hectares; and the style."""
+    """The attribute table: code, from, to, count, hectares."""
     codes = rules.map_code.astype(np.int64)
     most = rules.change.values[-1] + 1
     counts = np.bincount(codes, pixels, most)
@@ -591,4 +573,3 @@ def _write_sidecars(
             legend.Column("Hectares", [round(float(areas[v]), 6) for v in rules.change.values])
         )
     legend.write_attributes(out, rules.change, columns)
-    legend.write_qml(out, rules.change)

@@ -13,7 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from landshift import ledger
-from landshift.classes import UNLABELLED, ClassScheme, Colour
+from landshift.classes import ClassScheme, Colour
 from landshift.errors import ClassError
 
 TAG = "LANDSHIFT_CLASSES"
@@ -176,15 +176,6 @@ def from_tags(tags: Mapping[str, str]) -> ClassScheme | None:
         return ClassScheme.from_list(entries)
     except (ValueError, AttributeError, TypeError) as error:
         raise ClassError(f"The tag {TAG} must hold a list of classes, got {error}.") from error
-
-
-def from_colour_table(table: Mapping[int, tuple[int, ...]], values: set[int]) -> ClassScheme | None:
-    """Classes named by their values, in the colours of a raster's colour table."""
-    values = {v for v in values if v != UNLABELLED}
-    if not values:
-        return None
-    colours = {v: (table[v][0], table[v][1], table[v][2]) for v in values if v in table}
-    return ClassScheme.from_mapping({v: f"class {v}" for v in values}, colours)
 
 
 def _reader(path: Path) -> tuple[Callable[[Path], Legend], str]:

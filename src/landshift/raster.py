@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import cog, grid, ledger, legend, overviews
-from landshift.classes import ClassScheme
+from landshift.classes import UNLABELLED, ClassScheme, Colour
 from landshift.errors import (
     BandError,
     DateError,
@@ -323,7 +323,8 @@ def create(
         nodata: Value that means 'no data', or None.
         bands: A name for each band.
         tags: Tags of the file.
-        scheme: Classes of a class raster: written as colour table, category names and tag.
+        scheme: Classes of a class raster: written as colour table and tag and, beside the file,
+            as category names (.aux.xml) and the style for QGIS (.qml).
         classes: Whether values are classes though no scheme names them: overviews then hold the
             most frequent value instead of the average.
         cache: Bytes for GDAL's blocks, of all open rasters together.
@@ -361,6 +362,7 @@ def create(
                     left.unlink(missing_ok=True)
     if scheme is not None:
         legend.write_category_names(path, scheme)
+        legend.write_qml(path, scheme)  # without it QGIS lists every entry of the colour table
 
 
 def write(target: DatasetWriter, values: NDArray[Any], window: Window) -> None:
@@ -373,25 +375,65 @@ def write(target: DatasetWriter, values: NDArray[Any], window: Window) -> None:
         target.write(values, window=_rasterio_window(window))
 
 
-def scheme_of(path: Path | str) -> ClassScheme | None:
-    """Names and colours of a class raster as the file carries them, or None.
+def legend_of(path: Path | str) -> legend.Legend:
+    """Names and colours of a class raster's values: what `scheme_of` takes, unlabelled apart.
 
-    Taken from our own tag, else from the colour table (classes are then named by value).
+    From our own tag, then the files beside it (`legend.beside`), then the colour table; the
+    earlier wins. Value 0 and nodata have none.
+
+    Raises:
+        RasterError: See `open_raster`.
+        ClassError: The tag or a file beside it is damaged.
     """
     with open_raster(path) as source:
-        found = legend.from_tags(source.tags())
-        if found is not None:
-            return found
-        try:
-            table = source.colormap(1)
-        except ValueError:
+        return _legend_of(source, path)
+
+
+def scheme_of(path: Path | str) -> ClassScheme | None:
+    """The classes of a class raster as the file and those beside it tell them, or None.
+
+    Our own tag tells them all. Else a class is each value that has a name, or a pixel; see
+    `legend_of`.
+
+    Raises:
+        RasterError: See `open_raster`.
+        ClassError: The tag or a file beside it is damaged; or values that can't be classes.
+    """
+    with open_raster(path) as source:
+        tagged = legend.from_tags(source.tags())
+        if tagged is not None:
+            return tagged
+        found = _legend_of(source, path)
+        if not found or not np.issubdtype(np.dtype(source.dtypes[0]), np.integer):
             return None
-        present: set[int] = set()
-        for _, window in source.block_windows(1):
-            present.update(int(v) for v in np.unique(source.read(1, window=window)))
-        if source.nodata is not None:
-            present.discard(int(source.nodata))
-        return legend.from_colour_table(table, present)
+        present = {
+            int(v) for _, w in source.block_windows(1) for v in np.unique(source.read(1, window=w))
+        }
+        values = (present | found.names.keys()) - {UNLABELLED, source.nodata}
+        if not values:
+            return None
+        names = {v: found.names.get(v) or f"class {v}" for v in values}
+        return ClassScheme.from_mapping(
+            names, {v: c for v, c in found.colours.items() if v in values}
+        )
+
+
+def _legend_of(source: DatasetReader, path: Path | str) -> legend.Legend:
+    tagged = legend.from_tags(source.tags())
+    found = legend.Legend() if tagged is None else legend.Legend(tagged.mapping, tagged.colours)
+    found = found.or_else(legend.beside(Path(path)))
+    found = found.or_else(legend.Legend({}, colours_of(source)))
+    names = {v: n for v, n in found.names.items() if v not in (UNLABELLED, source.nodata)}
+    return legend.Legend(names, found.colours)
+
+
+def colours_of(source: DatasetReader) -> dict[int, Colour]:
+    """The colour of each value in an open raster's colour table; empty where it has none."""
+    try:
+        table = source.colormap(1)
+    except ValueError:
+        return {}
+    return {value: (c[0], c[1], c[2]) for value, c in table.items()}
 
 
 def pick_bands(info: RasterInfo, wanted: Sequence[str]) -> tuple[int, ...]:
