@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, ledger, provenance, raster, registration
+from landshift import grid, ledger, legend, provenance, raster, registration
 from landshift import image as imagery
 from landshift.errors import BandError, GridError, ParameterError, RasterError
 from landshift.grid import Window
@@ -121,6 +121,11 @@ def composite(
             "dtype": dtype,
         },
     )  # fmt: skip
+    known = _legend(plans, kind)
+    scheme = None
+    if known.names:
+        colours = {v: c for v, c in known.colours.items() if v in known.names}
+        scheme = legend.Legend(known.names, colours).scheme()
     lock = threading.Lock()
     tasks = _tasks(plans, box, kind)
     total = sum(len(t) for t in tasks)
@@ -128,7 +133,7 @@ def composite(
     done = 0
     with raster.create(
         Path(out), box, count=len(own), dtype=str(kind), nodata=blank, bands=own,
-        classes=_classes(given, plans), cache=_cache(plans),
+        classes=_classes(plans), scheme=scheme, colours=known.colours, cache=_cache(plans),
     ) as target:  # fmt: skip
 
         def write(readers: Sequence[imagery.Reader], window: Window) -> None:
@@ -565,11 +570,25 @@ def _cast(values: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
     return clipped
 
 
-def _classes(images: Sequence[Image], plans: Sequence[Plan]) -> bool:
-    """Whether values are classes: a colour table gives them meaning, or they were never mixed."""
-    if all(i.resampling in ("nearest", "mode") for i in images):
-        return True
-    return all(layer.palette for p in plans for layer in p.layers)
+def _classes(plans: Sequence[Plan]) -> list[bool]:
+    """Of each band, whether values are classes: they are never mixed where resampled."""
+    return [
+        all(layer.resampling in ("nearest", "mode") for layer in group)
+        for p in plans
+        for group in p.stack
+        for _ in group[0].numbers
+    ]
+
+
+def _legend(plans: Sequence[Plan], kind: np.dtype[Any]) -> legend.Legend:
+    """Names and colours of the values of a composite that is one class map; else empty."""
+    layers = [layer for p in plans for layer in p.layers]
+    found = legend.Legend()
+    if sum(len(p.names) for p in plans) == 1 and kind in (np.uint8, np.uint16):
+        for layer in layers:
+            if layer.classes:
+                found = found.or_else(raster.legend_of(layer.path))
+    return found
 
 
 def _keep_scaling(target: Any, plans: Sequence[Plan]) -> None:

@@ -155,11 +155,22 @@ def beside(raster: Path) -> Legend:
         ClassError: One of them is there and damaged.
     """
     raster = Path(raster)
+    found = tables_beside(raster)
+    for suffix in (".qml", ".clr"):
+        found = found.or_else(_if_there(raster.with_suffix(suffix)))
+    return found
+
+
+def tables_beside(raster: Path) -> Legend:
+    """What .aux.xml and .vat.dbf beside a raster tell, without styles; the earlier wins.
+
+    Raises:
+        ClassError: One of them is there and damaged.
+    """
+    raster = Path(raster)
     found = Legend()
     for name in (f"{raster.name}.aux.xml", f"{raster.name}.vat.dbf", f"{raster.stem}.vat.dbf"):
         found = found.or_else(_if_there(raster.with_name(name)))
-    for suffix in (".qml", ".clr"):
-        found = found.or_else(_if_there(raster.with_suffix(suffix)))
     return found
 
 

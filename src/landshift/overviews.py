@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,14 +19,14 @@ from landshift import cog
 _HALVED = 256  # rows and columns made at once: a block in four steps, each from one block
 
 
-def build(draft: Path, predictor: int, *, classes: bool) -> list[Path]:
+def build(draft: Path, predictor: int, *, classes: Sequence[bool]) -> list[Path]:
     """Write the overviews of a GeoTIFF beside it.
 
     Args:
         draft: The GeoTIFF, whole.
         predictor: See `cog.creation`.
-        classes: Whether overviews hold the commonest value of each 2 x 2 pixels instead of
-            their average.
+        classes: Of each band, whether overviews hold the commonest value of each 2 x 2 pixels
+            instead of their average.
 
     Returns:
         The files, each half as large as the one before, the last no larger than a block.
@@ -44,7 +44,7 @@ def build(draft: Path, predictor: int, *, classes: bool) -> list[Path]:
         found.append(half)
 
 
-def _halve(level: Path, path: Path, predictor: int, *, classes: bool) -> None:
+def _halve(level: Path, path: Path, predictor: int, *, classes: Sequence[bool]) -> None:
     import rasterio
 
     with rasterio.open(level) as source:
@@ -54,8 +54,7 @@ def _halve(level: Path, path: Path, predictor: int, *, classes: bool) -> None:
             "count": source.count, "nodata": source.nodata, "crs": source.crs,
             "transform": source.transform @ source.transform.scale(2),
         }  # fmt: skip
-        table = source.colormap(1) if classes and _has_colours(source) else None
-    merge = _commonest if classes else _averaged
+        table = source.colormap(1) if _has_colours(source) else None
     corners = _corners(profile["height"], profile["width"])
     lock = threading.Lock()
     with rasterio.open(path, "w", **profile) as target:
@@ -73,7 +72,12 @@ def _halve(level: Path, path: Path, predictor: int, *, classes: bool) -> None:
                     row, column = corner
                     values = source.read(window=_part(source, 2 * row, 2 * column, 2 * _HALVED))
                     # band by band, so that wider types in between cost little memory
-                    halved = np.stack([merge(band, profile["nodata"]) for band in values])
+                    halved = np.stack(
+                        [
+                            (_commonest if mixed_never else _averaged)(band, profile["nodata"])
+                            for band, mixed_never in zip(values, classes, strict=True)
+                        ]
+                    )
                     with lock:
                         target.write(halved, window=_part(target, row, column, _HALVED))
 

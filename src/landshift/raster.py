@@ -306,7 +306,8 @@ def create(
     bands: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
     scheme: ClassScheme | None = None,
-    classes: bool = False,
+    classes: bool | Sequence[bool] = False,
+    colours: Mapping[int, Colour] | None = None,
     cache: int = GDAL_CACHE,
 ) -> Iterator[DatasetWriter]:
     """A new Cloud-Optimised GeoTIFF that appears under its name when it is whole.
@@ -325,8 +326,9 @@ def create(
         tags: Tags of the file.
         scheme: Classes of a class raster: written as colour table and tag and, beside the file,
             as category names (.aux.xml) and the style for QGIS (.qml).
-        classes: Whether values are classes though no scheme names them: overviews then hold the
-            most frequent value instead of the average.
+        classes: Whether values, or those of each band, are classes though no scheme names them:
+            overviews then hold the commonest value instead of the average.
+        colours: Colours of the values of a single band, where no scheme tells them.
         cache: Bytes for GDAL's blocks, of all open rasters together.
 
     Raises:
@@ -351,10 +353,13 @@ def create(
                     if scheme is not None:
                         target.write_colormap(1, legend.colour_table(scheme))
                         target.update_tags(**legend.as_tag(scheme))
+                    elif colours:
+                        target.write_colormap(1, dict(colours))
                     yield target
                 cog.check_written(draft)
-                mixed = not classes and scheme is None
-                coarse = overviews.build(draft, predictor, classes=not mixed)
+                each = [classes] * count if isinstance(classes, bool) else list(classes)
+                each = [True] if scheme is not None else each
+                coarse = overviews.build(draft, predictor, classes=each)
                 cog.join([draft, *coarse], part)
         finally:
             for left in path.parent.glob(f"{glob.escape(part.stem)}*"):
@@ -416,6 +421,29 @@ def scheme_of(path: Path | str) -> ClassScheme | None:
         return ClassScheme.from_mapping(
             names, {v: c for v, c in found.colours.items() if v in values}
         )
+
+
+def holds_classes(source: DatasetReader) -> bool:
+    """Whether an open raster's values are classes, as far as the file and those beside it tell.
+
+    It has one band of whole numbers, and our tag, a colour table that is more than a grey ramp, or
+    names of values in ``.aux.xml`` or ``.vat.dbf``. A style (``.qml``, ``.clr``) says too little:
+    heights have them too.
+
+    Raises:
+        ClassError: A table beside it is damaged.
+    """
+    from rasterio.enums import ColorInterp
+
+    if source.count != 1 or not np.issubdtype(np.dtype(source.dtypes[0]), np.integer):
+        return False
+    if legend.TAG in source.tags():
+        return True
+    if source.colorinterp[0] == ColorInterp.palette:
+        colours = colours_of(source).values()
+        if any(len(set(colour)) > 1 for colour in colours):
+            return True
+    return bool(legend.tables_beside(Path(source.name)).names)
 
 
 def _legend_of(source: DatasetReader, path: Path | str) -> legend.Legend:
