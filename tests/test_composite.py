@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from landshift import composite as stage
 from landshift import image as imagery
-from landshift import provenance, quality, raster
+from landshift import parallel, provenance, quality, raster
 from landshift.composite import checks_of, composite, describe
 from landshift.errors import (
     BandError,
@@ -229,7 +229,7 @@ def test_the_bytes_are_the_same_whatever_the_threads_do(write_raster, tmp_path):
 
 
 def test_windows_cover_the_composite_once_and_follow_strips(write_raster, monkeypatch):
-    monkeypatch.setattr(stage, "_threads", lambda: 2)
+    monkeypatch.setattr(parallel, "threads", lambda: 2)
     path = write_raster("wide.tif", np.ones((3, 300, 5000), np.uint8))
     plans = [imagery.plan(Image(files=(path,)))]
     runs = stage._tasks(plans, plans[0].grid, np.dtype("uint8"))

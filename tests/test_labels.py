@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from sklearn.metrics import confusion_matrix
 
-from landshift import legend, raster
+from landshift import legend, parallel, raster
 from landshift.classes import ClassScheme
 from landshift.errors import ClassError, DateError, GridError, LandshiftError, ParameterError
 from landshift.labels import label, parse_transition
@@ -489,3 +489,18 @@ def test_label_by_blocks_is_what_plain_numpy_makes_of_the_whole(
         )[1:].tolist()  # fmt: skip
         lost = found.nodata + sum(found.forbidden.values()) + found.pixels.sum()
         assert lost == first.size
+
+
+def test_many_cores_write_what_one_writes(tmp_path, write_raster, monkeypatch):
+    random = np.random.default_rng(0)
+    maps = [
+        write_raster(f"{k}.tif", random.integers(1, 4, (1100, 1300)).astype(np.uint8), nodata=0)
+        for k in (1, 2)
+    ]
+    found = []
+    for cores in (1, 4):
+        monkeypatch.setattr(parallel, "threads", lambda n=cores: n)
+        out = tmp_path / f"{cores}" / "change.tif"
+        table = label(*maps, out, min_hectares=0.5, smooth=3)
+        found.append((out.read_bytes(), table.pixels.tolist(), table.hectares.tolist()))
+    assert found[0] == found[1]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, ledger, legend, provenance, raster, registration
+from landshift import grid, ledger, legend, parallel, provenance, raster, registration
 from landshift import image as imagery
 from landshift.errors import BandError, GridError, ParameterError, RasterError
 from landshift.grid import Window
@@ -37,7 +35,6 @@ _WINDOW = 1024  # rows and columns that one thread reads at once
 _WINDOW_BYTES = 64 << 20
 _CACHE = 48 << 20  # bytes for GDAL's blocks where windows follow the blocks
 _STRIP = 128  # rows of a window at least
-_THREADS = 16  # more only hold more memory: one thread at a time hands blocks to GDAL's own
 _SAMPLED = 4_000_000  # pixels above which radiometry looks at every fourth row and column
 _SHIFT_BANDS = 4
 
@@ -381,40 +378,20 @@ def _each(
     job: Callable[[Sequence[imagery.Reader], Window], None],
 ) -> None:
     """Do a job at every window, on all cores; each thread has the files open for itself."""
-    waiting = iter(tasks)
     cache = _cache(plans)
-    lock = threading.Lock()
-    stop = threading.Event()
 
-    def work() -> None:
-        try:
-            with ExitStack() as stack:
-                readers = [stack.enter_context(imagery.opened(p, box, cache=cache)) for p in plans]
-                while not stop.is_set():
-                    with lock:
-                        task = next(waiting, None)
-                    if task is None:
-                        return
-                    for window in task:
-                        if stop.is_set():
-                            return
-                        job(readers, window)
-        except BaseException:
-            stop.set()
-            raise
+    @contextmanager
+    def opened() -> Iterator[list[imagery.Reader]]:
+        with ExitStack() as stack:
+            yield [stack.enter_context(imagery.opened(p, box, cache=cache)) for p in plans]
 
-    count = min(_threads(), len(tasks))
-    with ThreadPoolExecutor(count) as pool:
-        workers = [pool.submit(work) for _ in range(count)]
-        try:
-            for worker in workers:
-                worker.result()
-        finally:
-            stop.set()  # Ctrl-C reaches only this thread
+    def run(readers: list[imagery.Reader], task: Sequence[Window]) -> None:
+        for window in task:
+            job(readers, window)
 
-
-def _threads() -> int:
-    return min(os.cpu_count() or 1, _THREADS)
+    with parallel.in_order(tasks, opened, run) as done:
+        for _ in done:
+            pass
 
 
 def _tasks(plans: Sequence[Plan], box: GeoBox, kind: np.dtype[Any]) -> list[list[Window]]:
@@ -428,7 +405,7 @@ def _tasks(plans: Sequence[Plan], box: GeoBox, kind: np.dtype[Any]) -> list[list
     while side > _STRIP and side * side * pixel > _WINDOW_BYTES:
         side //= 2
     if _stored_in_rows(plans):
-        most = raster.GDAL_CACHE // 2 // (_threads() * box.width * pixel)
+        most = raster.GDAL_CACHE // 2 // (parallel.threads() * box.width * pixel)
         rows = min(max(most // _STRIP, 1) * _STRIP, side)
     else:
         rows = side
