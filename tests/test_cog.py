@@ -66,6 +66,10 @@ def test_blocks_that_are_missing_or_cut_off_are_told(tmp_path):
     path.write_bytes(whole[: -len(whole) // 3])
     with pytest.raises(OSError, match="No space left"):
         cog.check_written(path)
+    for length in (0, 5, 8, 200, 600):  # not even the directory is whole
+        path.write_bytes(whole[:length])
+        with pytest.raises(OSError, match="No space left"):
+            cog.check_written(path)
     place = {"driver": "GTiff", "height": 600, "width": 600, "count": 1, "dtype": "uint8"}
     with rasterio.open(
         path, "w", **place, tiled=True, sparse_ok=True, crs="EPSG:32618", transform=BOX.affine

@@ -19,8 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift.errors import RasterError
-
 BLOCK = 512
 """Rows and columns of the blocks that our rasters are stored in; no overview is smaller."""
 
@@ -60,15 +58,14 @@ def join(levels: Sequence[Path], path: Path) -> None:
     """Write one Cloud-Optimised GeoTIFF from a raster and its overviews.
 
     Args:
-        levels: GeoTIFFs as `creation` says, the raster first, each next one half as large.
+        levels: GeoTIFFs as `creation` says, whole (see `check_written`): the raster first, each
+            next one half as large.
         path: The file to write.
 
     Raises:
-        OSError: A block is missing, or the disk is full.
+        OSError: The disk is full.
     """
     directories = [_read(level) for level in levels]
-    for level, directory in zip(levels, directories, strict=True):
-        directory.check(level)
     space = sum(int(d.sizes.sum()) + 8 * d.sizes.size for d in directories)
     big = space + _room(directories, big=True) > _MOST
     start = _room(directories, big=big)
@@ -96,7 +93,10 @@ def check_written(path: Path) -> None:
     Raises:
         OSError: A block is missing or reaches over the file's end.
     """
-    _read(path).check(path)
+    found = _read(path)
+    missing = (found.offsets == 0) | (found.sizes == 0)
+    if missing.any() or int((found.offsets + found.sizes).max()) > path.stat().st_size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,6 @@ class _Directory:
     tags: tuple[int, int]
     offsets: NDArray[np.uint64]
     sizes: NDArray[np.uint64]
-
-    def check(self, path: Path) -> None:
-        missing = (self.offsets == 0) | (self.sizes == 0)
-        if missing.any() or int((self.offsets + self.sizes).max()) > path.stat().st_size:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def written(
         self, at: int, offsets: NDArray[np.uint64], overview: bool, *, last: bool, big: bool
@@ -175,12 +170,21 @@ def _room(directories: Sequence[_Directory], *, big: bool) -> int:
 
 
 def _read(path: Path) -> _Directory:
-    """Read the first directory of a TIFF of GDAL's."""
+    """Read the first directory of a TIFF of GDAL's.
+
+    Raises:
+        OSError: It isn't all there.
+    """
+    try:
+        return _parse(path)
+    except (struct.error, KeyError, ValueError) as error:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+
+
+def _parse(path: Path) -> _Directory:
     with path.open("rb") as file:
         mark = file.read(8)
-        order = {b"II": "<", b"MM": ">"}.get(mark[:2])
-        if order is None:
-            raise RasterError(f"A GeoTIFF must begin with II or MM, got {mark[:2]!r} in {path}.")
+        order = {b"II": "<", b"MM": ">"}[mark[:2]]
         big = struct.unpack(f"{order}H", mark[2:4])[0] == 43
         count, entry, inline, place = _FORMATS[big]
         at = file.read(8) if big else mark[4:]

@@ -30,6 +30,9 @@ def build(draft: Path, predictor: int, *, classes: Sequence[bool]) -> list[Path]
 
     Returns:
         The files, each half as large as the one before, the last no larger than a block.
+
+    Raises:
+        OSError: The disk is full.
     """
     import rasterio
 
@@ -41,6 +44,7 @@ def build(draft: Path, predictor: int, *, classes: Sequence[bool]) -> list[Path]
                 return found
         half = draft.with_name(f"{draft.stem}.{len(found) + 1}.tif")
         _halve(level, half, predictor, classes=classes)
+        cog.check_written(half)
         found.append(half)
 
 
