@@ -42,8 +42,14 @@ def test_the_tag_round_trips_and_a_damaged_one_is_refused():
     assert legend.from_tags(legend.as_tag(scheme)) == scheme
     assert legend.from_tags({}) is None
     for damaged in ("{", "3", "[3]", "[{}]"):
-        with pytest.raises(ClassError):
-            legend.from_tags({legend.TAG: damaged})
+        with pytest.raises(ClassError, match=r"must hold a list of classes, got .* in a\.tif"):
+            legend.from_tags({legend.TAG: damaged}, "a.tif")
+
+
+def test_a_from_to_map_of_many_classes_is_refused_for_learning():
+    scheme = FromToScheme(ClassScheme.from_mapping({k: f"c{k}" for k in range(1, 17)}))
+    with pytest.raises(ClassError, match=r"at most 254 classes, got 256 in a\.tif; a 'from-to'"):
+        legend.from_tags(legend.as_tag(scheme), "a.tif")
 
 
 FOREST_AND_LAKE = legend.Legend({1: "Forest", 20: "Lake, deep"}, {1: (0, 100, 0), 20: (1, 2, 255)})

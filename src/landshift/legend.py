@@ -174,19 +174,32 @@ def tables_beside(raster: Path) -> Legend:
     return found
 
 
-def from_tags(tags: Mapping[str, str]) -> ClassScheme | None:
+def from_tags(tags: Mapping[str, str], raster: Path | str = "") -> ClassScheme | None:
     """The classes that a raster's tags hold, or None.
 
+    Args:
+        tags: The tags.
+        raster: The raster, for the error.
+
     Raises:
-        ClassError: The tag is there and damaged.
+        ClassError: The tag is there and damaged, or holds values of two bytes.
     """
     if TAG not in tags:
         return None
+    where = f" in {raster}" if str(raster) else ""
     try:
         entries = json.loads(tags[TAG])
-        return ClassScheme.from_list(entries)
+        if len(entries) <= ClassScheme.largest:
+            return ClassScheme.from_list(entries)
     except (ValueError, AttributeError, TypeError) as error:
-        raise ClassError(f"The tag {TAG} must hold a list of classes, got {error}.") from error
+        raise ClassError(
+            f"The tag {TAG} must hold a list of classes, got '{error}'{where}."
+        ) from error
+    raise ClassError(
+        f"A map to learn from or to compare must have at most {ClassScheme.largest} classes, got "
+        f"{len(entries)}{where}; a 'from-to' map of 16 or more classes is for GIS: make it again "
+        "with another coding ('to', 'binary') or with fewer classes."
+    )
 
 
 def _reader(path: Path) -> tuple[Callable[[Path], Legend], str]:

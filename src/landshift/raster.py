@@ -405,7 +405,7 @@ def scheme_of(path: Path | str) -> ClassScheme | None:
         ClassError: The tag or a file beside it is damaged; or values that can't be classes.
     """
     with open_raster(path) as source:
-        tagged = legend.from_tags(source.tags())
+        tagged = legend.from_tags(source.tags(), path)
         if tagged is not None:
             return tagged
         found = _legend_of(source, path)
@@ -447,7 +447,7 @@ def holds_classes(source: DatasetReader) -> bool:
 
 
 def _legend_of(source: DatasetReader, path: Path | str) -> legend.Legend:
-    tagged = legend.from_tags(source.tags())
+    tagged = legend.from_tags(source.tags(), path)
     found = legend.Legend() if tagged is None else legend.Legend(tagged.mapping, tagged.colours)
     found = found.or_else(legend.beside(Path(path)))
     found = found.or_else(legend.Legend({}, colours_of(source)))
