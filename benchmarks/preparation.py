@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from numpy.typing import NDArray
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 from scipy import ndimage
@@ -33,7 +34,23 @@ def scene(path: Path, count: int, seed: int) -> Path:
     random = np.random.default_rng(seed)
     ground = ndimage.gaussian_filter(random.normal(size=(TILE, TILE)), 3) * 4000
     bands = [ground * (1 + k / 10) + random.normal(0, 15, ground.shape) for k in range(count)]
-    values = (np.stack(bands) + 3000).clip(1, 9000).astype(np.uint16)
+    return tiled(path, (np.stack(bands) + 3000).clip(1, 9000).astype(np.uint16))
+
+
+def class_map(path: Path, seed: int) -> Path:
+    """A tiled map of 2000 x 2000 pixels and seven classes in patches, four of five unchanged."""
+    ground, change = (
+        ndimage.gaussian_filter(np.random.default_rng(k).normal(size=(TILE, TILE)), 4)
+        for k in (0, seed)
+    )
+    classes = np.digitize(ground, np.quantile(ground, np.arange(1, 7) / 7)) + 1
+    classes = np.where(change > np.quantile(change, 0.8), classes % 7 + 1, classes)
+    return tiled(path, classes[np.newaxis].astype(np.uint16))
+
+
+def tiled(path: Path, values: NDArray[np.uint16]) -> Path:
+    """Write ``(band, row, column)`` values as a tiled GeoTIFF."""
+    count = len(values)
     with rasterio.open(
         path, "w", driver="GTiff", count=count, height=TILE, width=TILE, dtype="uint16",
         crs="EPSG:32618", transform=WHERE, tiled=True, blockxsize=512, blockysize=512,
@@ -185,7 +202,23 @@ def beside(job: str, ours: list[str], rival: str, theirs: list[str], runs: int =
     )
 
 
-STAGES = {"composite": composite}
+def label(folder: Path, sizes: list[int]) -> None:
+    """Seconds and peak memory of `label` at each size, plain and with cleaning."""
+    maps = class_map(folder / "before.tif", 1), class_map(folder / "after.tif", 2)
+    out = folder / "change.tif"
+    for size in sizes:
+        for options in ([], ["--min-pixels", "9"], ["--smooth", "5"]):
+            seconds, cores, peak = measured(
+                landshift("label", *(repeated(m, size, 0) for m in maps), "-o", out, *options)
+            )
+            print(
+                f"label, {size}^2 {' '.join(options)}: {seconds:.1f} s ({cores:.1f} s of cores, "
+                f"peak {peak:.0f} MiB)",
+                flush=True,
+            )
+
+
+STAGES = {"composite": composite, "label": label}
 
 
 def main() -> None:

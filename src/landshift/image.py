@@ -383,35 +383,20 @@ def _mosaic(layers: Sequence[_Placed], window: Window) -> tuple[NDArray[Any], ND
 
 @contextmanager
 def _warped(layer: Layer, source: DatasetReader, target: GeoBox, how: str) -> Iterator[Any]:
-    from rasterio.crs import CRS
-    from rasterio.enums import Resampling
     from rasterio.errors import RasterioError
-    from rasterio.vrt import WarpedVRT
 
     invalid = layer.invalid
     if invalid is None and layer.alpha is None and np.issubdtype(layer.info.dtype, np.floating):
         invalid = None if layer.info.masked else float("nan")
-    options: dict[str, Any] = (
-        {"add_alpha": layer.alpha is None}
-        if invalid is None
-        # each band's own nodata, as where it is copied: a pixel is valid where all bands are
-        else {"src_nodata": invalid, "nodata": invalid, "UNIFIED_SRC_NODATA": "NO"}
-    )
+    own = layer.info.grid
     try:
-        with WarpedVRT(
-            source,
-            src_crs=CRS.from_user_input(str(layer.info.grid.crs)),
-            crs=CRS.from_user_input(str(target.crs)),
-            transform=target.affine,
-            height=target.height,
-            width=target.width,
-            resampling=Resampling[how],
-            **options,
+        with raster.on_grid(
+            source, own, target, how, nodata=invalid, alpha=layer.alpha is not None
         ) as warped:
             yield warped
     except RasterioError as error:
         raise GridError(
-            f"An image must have a place on the target grid, got {grid.describe(layer.info.grid)} "
+            f"An image must have a place on the target grid, got {grid.describe(own)} "
             f"for {grid.describe(target)} ({str(error.__cause__ or error).splitlines()[0]}) in "
             f"{layer.path}; warp it by hand first (gdalwarp)."
         ) from error

@@ -233,6 +233,54 @@ def _valid(
 
 
 @contextmanager
+def on_grid(
+    source: DatasetReader,
+    own: GeoBox,
+    box: GeoBox,
+    resampling: str,
+    *,
+    nodata: float | None,
+    alpha: bool = False,
+    tolerance: float | None = None,
+) -> Iterator[Any]:
+    """A raster resampled to another grid on the fly.
+
+    What lies outside it is told by nodata, else by an alpha band, the last one. With nodata, each
+    band is resampled from its own valid pixels.
+
+    Args:
+        source: The open raster.
+        own: Its grid, whose CRS it may not state.
+        box: The other grid.
+        resampling: GDAL's name of the way.
+        nodata: Value that means 'no data', or None.
+        alpha: Whether the raster has an alpha band, which then goes along.
+        tolerance: Pixels by which coordinates may be off where they are interpolated; None:
+            GDAL's 0.125, which lets the result depend on the windows read.
+    """
+    from rasterio.crs import CRS
+    from rasterio.enums import Resampling
+    from rasterio.vrt import WarpedVRT
+
+    options: dict[str, Any] = {} if tolerance is None else {"tolerance": tolerance}
+    if nodata is None:
+        options["add_alpha"] = not alpha
+    else:
+        options |= {"src_nodata": nodata, "nodata": nodata, "UNIFIED_SRC_NODATA": "NO"}
+    with WarpedVRT(
+        source,
+        src_crs=CRS.from_user_input(str(own.crs)),
+        crs=CRS.from_user_input(str(box.crs)),
+        transform=box.affine,
+        height=box.height,
+        width=box.width,
+        resampling=Resampling[resampling],
+        **options,
+    ) as resampled:
+        yield resampled
+
+
+@contextmanager
 def at_cell_size(source: DatasetReader, cell_size: float) -> Iterator[Any]:
     """The raster resampled bilinearly to square pixels of another size, read on the fly.
 
