@@ -188,6 +188,8 @@ def _write_shared(
             return bytes(file.getbuffer())
 
     def block(part: NDArray[Any]) -> bytes:
+        if not compress:  # pixel by pixel, as the template says
+            return np.moveaxis(part, 0, -1).astype(part.dtype.newbyteorder("<")).tobytes()
         with MemoryFile() as file:
             nowhere, unnamed = Place(None, None), ("",) * len(bands)
             _write(
