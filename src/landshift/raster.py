@@ -360,9 +360,9 @@ def create(
 ) -> Iterator[DatasetWriter]:
     """A new Cloud-Optimised GeoTIFF that appears under its name when it is whole.
 
-    What the block writes goes, in any order, to a temporary GeoTIFF; overviews are made from it, and
-    the blocks of all are moved into one file, in one order, so that the same pixels give the same
-    bytes. Until then the disk holds both.
+    What the block writes goes, in any order, to a temporary GeoTIFF; overviews are made from it,
+    and the blocks of all are moved into one file, in one order, so that the same pixels give the
+    same bytes. Until then the disk holds both.
 
     Args:
         path: Where it will lie.
