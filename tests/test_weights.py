@@ -81,7 +81,10 @@ def test_a_network_of_ours_starts_another(tmp_path, combination):
     assert torch.equal(layer, first.state_dict()[weights[0]])
 
 
-@pytest.mark.parametrize("backbone", ["convnext_atto", "swin_tiny_patch4_window7_224", "hrnet_w18_small"])
+OTHERS = ["convnext_atto", "swin_tiny_patch4_window7_224", "hrnet_w18_small"]
+
+
+@pytest.mark.parametrize("backbone", OTHERS)
 def test_encoders_whose_features_have_other_names_are_filled(tmp_path, backbone):
     path, encoder = saved(tmp_path / "e.pth", 3, backbone)
     loaded = unet(spec(f"b{k}" for k in range(3)), path, backbone=backbone)
