@@ -102,13 +102,6 @@ def test_a_damaged_description_is_one_line(folder, changes, message):
         bundle.load(folder)
 
 
-def test_a_package_without_a_temperature_has_none_to_apply(folder):
-    manifest = json.loads((folder / "landshift.json").read_text())
-    del manifest["temperature"]
-    (folder / "landshift.json").write_text(json.dumps(manifest))
-    assert bundle.load(folder).model.temperature == 1
-
-
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"format": ' + "[" * 100_000])
 def test_what_is_no_description_is_one_line(folder, text):
     (folder / "landshift.json").write_text(text)

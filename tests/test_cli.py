@@ -20,6 +20,21 @@ def run(monkeypatch, capsys, *arguments):
     return ended.value.code or 0, printed.out, printed.err
 
 
+def test_files_of_a_date_are_resampled_each_in_its_own_way(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    values = np.arange(400, dtype=np.uint16).reshape(20, 20) + 1
+    for name in "ab":
+        write(tmp_path / f"{name}.tif", values, bands=[name], origin=(500_010.0, 4_000_000.0))
+    write(tmp_path / "like.tif", values)
+    job = ["composite", "a.tif,b.tif", "--like", "like.tif", "-o", "c.tif", "--resampling"]
+    assert run(monkeypatch, capsys, *job, "nearest+-")[0] == 0
+    assert run(monkeypatch, capsys, *job, "nearest")[0] == 0
+    code, _, err = run(monkeypatch, capsys, *job, "nearest+mode+-")
+    assert (code, "one for each of 2 files, got 3" in err) == (2, True)
+    code, _, err = run(monkeypatch, capsys, *job, "nearest+best")
+    assert (code, "must be one of nearest, bilinear" in err) == (2, True)
+
+
 def test_the_chain_as_seven_commands(tmp_path, monkeypatch, capsys):
     random = np.random.default_rng(0)
     values, change = striped_scene(192)
