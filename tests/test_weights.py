@@ -211,6 +211,14 @@ def test_reflectance_is_known_however_it_is_stored(factor, offset, dtype, reflec
     assert InputSpec.from_dict(scaled.as_dict()) == scaled
 
 
+def test_dark_level_1_values_are_not_taken_for_bright_reflectance():
+    toa = replace(SURFACE, scaling=replace(SURFACE.scaling, encodings=((1e-4, 0), (2e-5, -0.1))))
+    water = spec(SIX, mean=6500.0, low=5100.0, high=14000.0, dtype="uint16")
+    assert scale(water, toa).zero == pytest.approx((5000.0,) * 6)
+    snow = spec(SIX, mean=6500.0, low=300.0, high=14000.0, dtype="uint16")
+    assert scale(snow, toa).zero == (0.0,) * 6
+
+
 @pytest.mark.parametrize(
     "values",
     [

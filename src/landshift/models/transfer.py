@@ -81,8 +81,9 @@ def fill(
         ModelError: Layers are missing, or have other shapes.
     """
     own = {_flat(k): v for k, v in encoder.model.state_dict().items()}
+    wanted = [k for k in own if not k.endswith(_COUNTER)]
     state = {_flat(k): v for k, v in _strip(weights.state, own).items()}
-    if not own.keys() <= state.keys():
+    if not state.keys() >= set(wanted):
         state = {_flat(k): v for k, v in _as_of_today(weights.state, own, backbone).items()}
     config = timm.get_pretrained_cfg(backbone)
     first = (config.first_conv if config else None) or ()
@@ -91,7 +92,6 @@ def fill(
         shapes = [found[key].shape for found in (own, state) if key in found]
         if [len(s) for s in shapes] == [4, 4] and shapes[0][1] == len(inputs):
             state[key] = _first(state[key], weights, inputs)
-    wanted = [k for k in own if not k.endswith(_COUNTER)]
     unfit = [k for k in wanted if k not in state or state[k].shape != own[k].shape]
     if unfit:
         raise ModelError(
@@ -162,7 +162,8 @@ def _encoding(spec: InputSpec, bands: Sequence[int], scaling: Scaling) -> Encodi
     """How the raster stores the weights' units, by its values; None where it can't.
 
     Reflectance has a mean of 0.005 to 0.7 over the bands, no value below -0.3 and one of 0.1 or
-    more, and is never stored in 8 bits; no two of the usual encodings can both hold.
+    more, and is never stored in 8 bits. Where two encodings hold, the smallest value is nearer to
+    0 in the right one: every scene has shadows.
     """
     if not bands:
         return None
@@ -172,11 +173,12 @@ def _encoding(spec: InputSpec, bands: Sequence[int], scaling: Scaling) -> Encodi
         return scaling.encodings[0] if low >= 0 and 25 <= high <= 255 else None
     if spec.dtype in ("uint8", "int8"):
         return None
+    smallest: dict[Encoding, float] = {}
     for factor, offset in scaling.encodings:
         middle, bottom, top = (v * factor + offset for v in (mean, low, high))
         if 0.005 <= middle <= 0.7 and bottom >= -0.3 and top >= 0.1:
-            return factor, offset
-    return None
+            smallest[factor, offset] = abs(bottom)
+    return min(smallest, key=lambda encoding: smallest[encoding], default=None)
 
 
 def _first(
