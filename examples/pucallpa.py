@@ -21,10 +21,19 @@ from rich.console import Console
 
 os.environ.setdefault("LANDSHIFT_OFFLINE", "1")  # random weights, so that figures can be compared
 
-from landshift import classify_pixels, evaluate_map, figures, learn, raster, tables, tileset
+from landshift import (
+    baselines,
+    classify_pixels,
+    evaluate_map,
+    figures,
+    learn,
+    raster,
+    tables,
+    tileset,
+)  # fmt: skip
 from landshift.classes import ClassScheme
 from landshift.composite import composite
-from landshift.evaluate import pool
+from landshift.evaluate import evaluate_rules, pool
 from landshift.labels import label
 from landshift.learn import prepare_data
 from landshift.radiometry import normalise
@@ -124,17 +133,20 @@ def main() -> None:
     print(f"{asked.max_steps} steps of 16 tiles in {time.perf_counter() - started:.0f} s")
     saved = model.save(out / asked.model)
 
+    rules, training_data = baselines.fit(data.training), data.training
     judged = []
     for stacked, change, *_ in test:
         mapped = classify_pixels(stacked, saved, out / f"{stacked.stem}_map.tif")
-        judged.append(evaluate_map(mapped, change))
+        beside = evaluate_rules(
+            rules, training_data.spec, stacked, change, scheme=training_data.scheme
+        )
+        judged.append(evaluate_map(mapped, change).beside(beside))
     found = pool(judged)
     found.write_json(out / "scores.json")
     console = Console()
     console.print(tables.per_class(found.scores))
-    console.print(
-        tables.compare({asked.model: found.scores, "all 'No change'": found.no_change_baseline})
-    )
+    console.print(tables.compare({asked.model: found.scores, **found.baselines}))
+    print(*found.write_figures(out), sep="\n")
     print(f"{found.scores.pixels:,} test pixels, {found.scores.unmapped} without a class")
 
     bounds = bounds_of_columns(source / "1985.tif", *TEST_COLUMNS)

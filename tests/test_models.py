@@ -1,17 +1,13 @@
-import logging
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import safetensors.torch
-import timm
 import torch
 
 from landshift.classes import BinaryScheme, ClassScheme, FromToScheme
-from landshift.errors import ClassError, ModelError, WeightsError
+from landshift.errors import ClassError, ModelError
 from landshift.models import ARCHITECTURES, ChangeModel
 from landshift.models.detail import Detailed
-from landshift.models.weights import encoder_weights
 from landshift.spec import InputSpec
 
 SCHEME = ClassScheme.from_mapping({1: "to crop", 2: "to water", 3: "No change"})
@@ -228,54 +224,8 @@ def test_the_seed_decides_the_start_and_nothing_else_is_disturbed():
     assert not torch.equal(next(first.parameters()), next(other.parameters()))
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_a_weights_file_fills_the_encoder_for_any_number_of_bands(tmp_path, suffix):
-    encoder = timm.create_model("resnet18", pretrained=False)
-    path = tmp_path / f"encoder{suffix}"
-    if suffix == ".pth":
-        torch.save(encoder.state_dict(), path)
-    else:
-        safetensors.torch.save_file(encoder.state_dict(), path)
-    model = ChangeModel("unet", spec(6), SCHEME, backbone="resnet18", pretrained=path)
-    loaded = model.network.encoder.model
-    assert torch.equal(loaded.layer1[0].conv1.weight, encoder.layer1[0].conv1.weight)
-    first = encoder.conv1.weight / 2  # two copies of three bands, halved
-    assert torch.allclose(loaded.conv1.weight, torch.cat([first, first], 1))
-
-
-def test_a_pickle_that_would_run_code_is_refused(tmp_path):
-    class Hostile:
-        def __reduce__(self):
-            return (open, (str(tmp_path / "owned"), "w"))
-
-    path = tmp_path / "encoder.pth"
-    torch.save(Hostile(), path)
-    with pytest.raises(ModelError, match="must work as encoder"):
-        ChangeModel("unet", spec(), SCHEME, backbone="resnet18", pretrained=path)
-    assert not (tmp_path / "owned").exists()
-
-
 def test_unknown_names_are_one_line():
     with pytest.raises(ModelError, match=r"must be one of unet, .*, got 'vnet'"):
         ChangeModel("vnet", spec(), SCHEME)
     with pytest.raises(ModelError, match=r"encoder of timm, got 'resnet35'; near it are"):
         ChangeModel("unet", spec(), SCHEME, backbone="resnet35")
-
-
-def test_offline_starts_from_random_weights_and_says_so(monkeypatch, caplog):
-    monkeypatch.setenv("LANDSHIFT_OFFLINE", "1")
-    with caplog.at_level(logging.WARNING):
-        assert encoder_weights("resnet18", True) is None
-    assert "resnet18 starts from random weights" in caplog.text
-
-
-def test_without_a_network_the_line_names_the_two_ways_on(monkeypatch):
-    monkeypatch.delenv("LANDSHIFT_OFFLINE")
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
-    with pytest.raises(
-        WeightsError, match=r"got no answer; pass pretrained_backbone=False .* file"
-    ):
-        encoder_weights("resnet18", True)
-    with pytest.raises(WeightsError, match=r"must exist, got none\.pth"):
-        encoder_weights("resnet18", "none.pth")

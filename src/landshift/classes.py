@@ -21,6 +21,8 @@ IGNORE_INDEX = 255
 
 NO_CHANGE = "No change"
 
+_STAYED = re.compile(r"\s*(\S.*?)\s*->\s*\1\s*")  # 'forest->forest'
+
 Colour = tuple[int, int, int]
 
 # Okabe & Ito (2008) and Paul Tol's 'muted' scheme (2021): they stay apart for the colour-blind.
@@ -173,10 +175,24 @@ class ClassScheme:
         return 0 if self._classes[0].value == UNLABELLED else None
 
     @property
-    def no_change(self) -> int | None:
-        """Index of the class named 'No change', if there is one."""
-        found = [k for k, c in enumerate(self) if is_no_change(c.name)]
-        return found[0] if found else None
+    def unchanged(self) -> tuple[int, ...]:
+        """Indices of the classes that mean 'unchanged', whatever the coding of the change map.
+
+        'No change', in any spelling, and each class of a from-to coding that stayed what it was
+        ('forest->forest'). None of them in a map of one date.
+        """
+        return tuple(
+            k for k, c in enumerate(self) if is_no_change(c.name) or _STAYED.fullmatch(c.name)
+        )
+
+    @property
+    def transitions(self) -> tuple[tuple[str, str] | None, ...]:
+        """Class before and after of each class: ('forest', 'urban') of 'forest->urban'.
+
+        None for a name that doesn't say both, or holds more than one arrow.
+        """
+        ends = (tuple(end.strip() for end in c.name.split("->")) for c in self)
+        return tuple((e[0], e[1]) if len(e) == 2 and all(e) else None for e in ends)
 
     def to_indices(self, values: NDArray[Any], *, where: str = "the labels") -> NDArray[np.uint8]:
         """Pixel values as indices of outputs; what is not labelled becomes `IGNORE_INDEX`.

@@ -28,7 +28,7 @@ from landshift import bundle, dataset, figures, tables, train
 from landshift.confusion import ClassScores, Scores
 from landshift.engine import TorchEngine
 from landshift.errors import ModelError, ParameterError
-from landshift.evaluate import Evaluation, evaluate_model
+from landshift.evaluate import Evaluation, calibrate, evaluate_model
 from landshift.models import OWN, ChangeModel
 
 if TYPE_CHECKING:
@@ -194,13 +194,18 @@ class _Classifier:
 
     Args:
         data: Tiles to train on, from `prepare_data`.
-        backbone: Encoder, by its name in timm; None: the usual one.
-        pretrained_backbone: True: ImageNet weights; False: random start; or a weights file.
+        backbone: Encoder, by its name in timm; None: that of the weights, where their name says it,
+            or the usual one.
+        pretrained_backbone: True: ImageNet weights; False: random start; a name of torchgeo's, as
+            ``ResNet18_Weights.LANDSAT_ETM_SR_MOCO`` (`pip install 'landshift[torchgeo]'`); or a
+            weights file, .safetensors or .pth. Weights made with satellite images also decide how
+            values are scaled, where these can be in their units (docs/models.md).
         class_balancing: Let rare classes count more: weights 1 / sqrt(share of pixels).
 
     Raises:
-        ModelError: An unknown backbone.
+        ModelError: An unknown backbone, or weights that don't fit it.
         WeightsError: The encoder's weights can't be had.
+        ParameterError: Weights of torchgeo, which isn't installed.
     """
 
     architecture: ClassVar[str | None] = None
@@ -343,6 +348,7 @@ class _Classifier:
             )  # fmt: skip
         self.history += rows
         training = self.data.training
+        calibrate(self.model, training)
         self._training = {
             "lr": float(f"{lr:.6g}"),
             "epochs": len(self.history),
@@ -394,7 +400,7 @@ class _Classifier:
         """Right share of the labelled validation pixels."""
         return self.evaluate().scores.accuracy
 
-    def mIOU(self, mean: bool = False) -> dict[str, float] | float:
+    def mIOU(self, mean: bool = False) -> dict[str, float | None] | float:
         """Intersection over union of each class on the validation tiles, or the mean of them.
 
         Args:

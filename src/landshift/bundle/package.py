@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import shutil
 import tempfile
@@ -156,6 +157,7 @@ def _describe(package: Package, weights: str) -> tuple[dict[str, Any], dict[str,
         "input": model.spec.as_dict(),
         "classes": model.scheme.as_list(),
         "map_classes": None if model.map_scheme is None else model.map_scheme.as_list(),
+        "temperature": model.temperature,
         "training": dict(package.training),
         "history": history,
         "scores": package.scores,
@@ -178,6 +180,7 @@ def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:
         combination, options = str(manifest["combination"]), dict(manifest["options"])
         entries = manifest["map_classes"]
         map_scheme = None if entries is None else ClassScheme.from_list(entries)
+        temperature = float(manifest["temperature"])
         training = dict(manifest["training"])
         history = tuple(dict(row) for row in manifest["history"])
         scores = manifest["scores"]
@@ -194,11 +197,17 @@ def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:
             f"The model is a network of its author's own ({backbone}), got a package without its "
             f"code [{shown}]; pass network= with an untrained one of the same layers."
         )
+    if not 0 < temperature < math.inf:
+        raise ModelError(
+            f"The temperature must be a number above 0, got {temperature} in {shown}; "
+            "the package is damaged."
+        )
     model = ChangeModel(
         network if architecture == OWN and network is not None else architecture, spec, scheme,
         combination=combination, map_scheme=map_scheme, backbone=backbone, options=options,
         pretrained=False,
     )  # fmt: skip
+    model.temperature = temperature
     _load_weights(model, folder / weights, shown)
     return Package(name, model.eval(), training, history, scores)
 

@@ -68,6 +68,7 @@ class OpenVinoEngine:
         if threads is not None:
             self._config["INFERENCE_NUM_THREADS"] = str(threads)
         self._spec, self._classes = model.spec, len(model.scheme)
+        self._temperature = model.temperature
         self._graph = converted(model) if quantised is None else self._runtime.read_model(quantised)
         self._compiled: dict[tuple[Any, ...], Any] = {}
 
@@ -136,7 +137,8 @@ class OpenVinoEngine:
             reader.replace_source_output(images.output(0))
         logits = graph.outputs[0].get_node().input_value(0)
         if what == "probabilities":
-            end = ops.softmax(logits, 1)
+            cold = ops.divide(logits, ops.constant(np.float32(self._temperature)))
+            end = ops.softmax(cold, 1)
         else:
             if excluded is not None:
                 never = np.zeros((1, self._classes, 1, 1), np.float32)

@@ -45,7 +45,7 @@ class Engine(Protocol):
     def predict(
         self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None
     ) -> NDArray[np.float32]:
-        """Probabilities of classes.
+        """Probabilities of classes: the softmax of the logits over the model's temperature.
 
         Args:
             values: ``(batch, band, row, column)`` in the raster's units and pixel type.

@@ -51,14 +51,15 @@ class TorchEngine:
         if self.precision == "bfloat16":
             ready.network.to(torch.bfloat16)
         self.model = ready.to(self._device)
-        self._mean = self.model.mean
+        mean = torch.tensor(model.spec.mean, dtype=torch.float32)
+        self._mean = mean[:, None, None].to(self._device)
         self._own = threading.local()
 
     def predict(
         self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None
     ) -> NDArray[np.float32]:
         """See `landshift.engine.Engine`."""
-        found: NDArray[np.float32] = self._run(values, mask, lambda logits: logits.softmax(1))
+        found: NDArray[np.float32] = self._run(values, mask, self._probabilities)
         return found
 
     def best(
@@ -78,8 +79,11 @@ class TorchEngine:
         found: NDArray[np.uint8] = self._run(values, mask, choose)
         return found
 
+    def _probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        return (logits / self.model.temperature).softmax(1)
+
     def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the network says, ``(batch, class, row, column)``; `predict` has the arguments."""
+        """What the network says, before any temperature; `predict` has the arguments."""
         found: NDArray[np.float32] = self._run(images, None, lambda logits: logits)
         return found
 

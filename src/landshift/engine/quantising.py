@@ -52,7 +52,7 @@ def digest(model: ChangeModel) -> str:
     found = hashlib.sha256()
     about = [
         {k: v for k, v in model.spec.as_dict().items() if k != "padding"},
-        model.scheme.as_list(), repr(model.design),
+        model.scheme.as_list(), repr(model.design), model.temperature,
     ]  # fmt: skip
     found.update(json.dumps(about).encode())
     for name, tensor in model.state_dict().items():

@@ -17,6 +17,7 @@ from landshift.errors import ModelError
 from landshift.models.dates import FUSIONS, SharedEncoder
 from landshift.models.detail import COARSE, FEATURES, Detailed
 from landshift.models.semantic import SemanticChange
+from landshift.models.transfer import EncoderWeights, fill
 
 _PSP_WIDTH = 512
 
@@ -156,22 +157,22 @@ def design(
 
 def build(
     chosen: Design,
-    bands: int,
+    inputs: Sequence[tuple[str, str]],
     dates: int,
     classes: int,
     pairs: Sequence[Sequence[tuple[int, int]]],
-    weights: str | None,
+    weights: EncoderWeights | None,
 ) -> nn.Module:
     """The network of a design.
 
     Args:
         chosen: The design.
-        bands: Bands of one date.
-        dates: Dates stacked in its input.
+        inputs: Date and name of each band that the encoder sees: of all bands where the dates
+            are stacked, else of one date's.
+        dates: How often the network's input holds these bands.
         classes: Outputs; of a semantic network, classes before and after.
         pairs: Of a semantic network, the pairs of classes that each code of its map stands for.
-        weights: File of encoder weights; None for a random start. The first convolution takes
-            any number of bands: timm repeats its filters over them and scales their sum back.
+        weights: Weights of the encoder, put into it by `fill`; None for a random start.
 
     Raises:
         ModelError: The architecture can't use the backbone, or the backbone the weights.
@@ -181,11 +182,9 @@ def build(
     encoder: dict[str, Any] = {
         "encoder_name": f"tu-{chosen.backbone}",
         "encoder_weights": None,
-        "in_channels": bands * dates if chosen.combination == "stack" else bands,
+        "in_channels": len(inputs),
         "classes": outputs,
     }
-    if weights is not None:
-        encoder |= {"encoder_weights": True, "pretrained_cfg_overlay": {"file": weights}}
     architecture = ARCHITECTURES[chosen.architecture]
     options = {k: v for k, v in chosen.options.items() if k in architecture.options}
     try:
@@ -193,15 +192,16 @@ def build(
             warnings.simplefilter("ignore")  # of smp and timm, about their own internals
             network: Any = architecture.build(**encoder, **options)
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError, AssertionError) as error:
-        of = f" with the weights in {weights}" if weights else ""
         raise ModelError(
-            f"The backbone must work as encoder of {chosen.architecture}, got {chosen.backbone}"
-            f"{of} ({str(error).splitlines()[0] if str(error) else type(error).__name__}); "
+            f"The backbone must work as encoder of {chosen.architecture}, got {chosen.backbone} "
+            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}); "
             "resnet34 works with all."
         ) from error
+    if weights is not None:
+        fill(network.encoder, chosen.backbone, weights, inputs)
     if chosen.combination == "siamese":
         network.encoder = SharedEncoder(network.encoder, dates, chosen.options["fusion"])
-    seen = bands if semantic else bands * dates
+    seen = len(inputs) * (1 if semantic else dates)
     features: nn.Module = Detailed(network, seen) if detail else network
     if semantic:
         return SemanticChange(features, pairs, classes)

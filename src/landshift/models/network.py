@@ -14,7 +14,8 @@ from torch.nn import functional
 from landshift.classes import ClassScheme, Pairs, pairs_of
 from landshift.errors import ModelError
 from landshift.models.architectures import Design, build, design
-from landshift.models.weights import encoder_weights
+from landshift.models.transfer import scale
+from landshift.models.weights import backbone_of, encoder_weights
 from landshift.spec import LIMIT, InputSpec
 
 _MULTIPLE = 32
@@ -31,19 +32,26 @@ class ChangeModel(nn.Module):
         architecture: Name in `ARCHITECTURES`, or a network of the user's own. Its forward takes
             scaled tiles ``(batch, band, row, column)``, or two such arguments, before and after,
             and gives logits ``(batch, class, row, column)``.
-        spec: Its input; the scaling is part of the model.
+        spec: Its input; the scaling is part of the model, and is that of the weights where they
+            need one of their own.
         scheme: Its classes, one output each.
         combination: How it sees the dates, a name in `COMBINATIONS`.
         map_scheme: Classes before and after, for a semantic network.
-        backbone: Name of a timm encoder; None for the architecture's usual one.
+        backbone: Name of a timm encoder; None for the one of the weights, where their name says
+            it, or the architecture's usual one.
         options: Options of the architecture and of the combination.
-        pretrained: True for ImageNet weights, False for a random start, or a weights file.
+        pretrained: True for ImageNet weights, False for a random start, a name of torchgeo's, or
+            a weights file (`landshift.models.weights.encoder_weights`).
         seed: Seed of the random start; the caller's random state is left as it was.
+
+    Attributes:
+        temperature: What logits are divided by to become probabilities; set after training.
 
     Raises:
         ModelError: An unknown name or option; the bands don't divide into dates as it needs; no
             class maps for a semantic network.
         WeightsError: The encoder's weights can't be had.
+        ParameterError: Weights of torchgeo, which isn't installed.
     """
 
     def __init__(
@@ -71,6 +79,7 @@ class ChangeModel(nn.Module):
                 self._by_date(2)
                 self.design = Design(OWN, "siamese", type(architecture).__name__, {})
         else:
+            backbone = backbone_of(pretrained, backbone)
             self.design = design(architecture, combination, backbone, options or {})
             dates = 1 if combination == "stack" else self._by_date(2 * (combination == "semantic"))
             classes = len(scheme)
@@ -83,15 +92,19 @@ class ChangeModel(nn.Module):
                     )
                 classes, pairs = len(map_scheme), pairs_of(scheme, map_scheme)
             weights = encoder_weights(self.design.backbone, pretrained)
+            if weights is not None:
+                self.spec = spec = scale(spec, weights)
+            inputs = spec.inputs()
+            if dates > 1:
+                inputs = [inputs[k] for k in next(iter(spec.by_date().values()))]
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                self.network = build(
-                    self.design, len(spec.bands) // dates, dates, classes, pairs, weights
-                )
+                self.network = build(self.design, inputs, dates, classes, pairs, weights)
         self.mean: torch.Tensor
         self.std: torch.Tensor
-        self.register_buffer("mean", torch.tensor(spec.mean)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(spec.std)[:, None, None], persistent=False)
+        for name, values in zip(("mean", "std"), spec.scaling, strict=True):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+        self.temperature = 1.0
         # Convolutions on CPU and GPU alike run faster with the bands of a pixel side by side.
         self.to(memory_format=torch.channels_last)
 
@@ -159,11 +172,8 @@ class ChangeModel(nn.Module):
         Args:
             wanted: Dates that there must be; 0 for any number from 2 up.
         """
-        dates = self.spec.by_date()
-        names = [
-            tuple(self.spec.bands[k].removeprefix(f"{date}:") for k in positions)
-            for date, positions in dates.items()
-        ]
+        dates, inputs = self.spec.by_date(), self.spec.inputs()
+        names = [tuple(inputs[k][1] for k in positions) for positions in dates.values()]
         told = len({len(n) for n in names} if self.spec.dates else set(names))
         if len(dates) < 2 or wanted not in (0, len(dates)) or told != 1:
             got = "; ".join(

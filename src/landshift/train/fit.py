@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -44,7 +45,7 @@ class Epoch:
         accuracy: Right share of labelled validation pixels, 'No change' included.
         dice: Macro-averaged Dice (F1) over the classes that occur.
         miou: Macro-averaged IoU over the same classes.
-        change_f1: F1 of 'any change'; None without a class 'No change'.
+        change_f1: F1 of 'any change'; None where it isn't defined (`landshift.confusion.Scores`).
         seconds: Wall-clock time of the epoch.
     """
 
@@ -262,7 +263,7 @@ class _StopAtNaN(lightning.Callback):
 
 def _is_best(table: list[Epoch], monitor: str) -> bool:
     """Whether the last row is the best so far; the first of equals is."""
-    values = [getattr(row, monitor) for row in table]
+    values = [-math.inf if (v := getattr(row, monitor)) is None else v for row in table]
     best = MONITORS[monitor](values)
     return bool(values.index(best) == len(values) - 1)
 
@@ -274,9 +275,9 @@ def _check(data: TrainingData, epochs: int, lr: float, max_steps: int | None, mo
         raise ParameterError(f"The learning rate must lie between 0 and 10, got {lr}.")
     if monitor not in MONITORS:
         raise ParameterError(f"monitor must be one of {', '.join(MONITORS)}, got {monitor!r}.")
-    if monitor == "change_f1" and data.scheme.no_change is None:
+    if monitor == "change_f1" and not data.scheme.unchanged:
         raise ParameterError(
-            "monitor='change_f1' needs a class named 'No change', got "
+            "monitor='change_f1' needs a class 'No change' or 'forest->forest', got "
             f"{', '.join(data.scheme.names)}; monitor miou instead."
         )
 
