@@ -1,4 +1,5 @@
 import logging
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from landshift.evaluate import evaluate_map
 from landshift.models import ChangeModel
 from scenes import BANDS, striped_scene
 
+classify = partial(classify_pixels, engine="torch")  # what the engines say: test_engine.py
+
 
 def read(path):
     with rasterio.open(path) as source:
@@ -19,7 +22,7 @@ def read(path):
 
 
 def test_a_map_of_the_whole_raster_is_right_and_carries_its_legend(scene, trained, tmp_path):
-    out = classify_pixels(scene[0], trained, tmp_path / "map.tif", 16, 4, True, 64)
+    out = classify(scene[0], trained, tmp_path / "map.tif", 16, 4, True, 64)
     found = evaluate_map(out, scene[1], scheme=trained.model.scheme)
     assert found.scores.change_f1 > 0.9
     with rasterio.open(scene[0]) as image, rasterio.open(out) as mapped:
@@ -32,33 +35,29 @@ def test_a_map_of_the_whole_raster_is_right_and_carries_its_legend(scene, traine
 
 
 def test_nodata_stays_nodata_and_nothing_else_becomes_it(scene, trained, tmp_path):
-    codes = read(classify_pixels(scene[0], trained, tmp_path / "map.tif"))
+    codes = read(classify(scene[0], trained, tmp_path / "map.tif"))
     assert (codes[:, :6] == 0).all()
     assert (codes[:, 6:] > 0).all()
 
 
 def test_a_saved_model_gives_the_same_bytes(scene, trained, saved, tmp_path):
-    first = read(classify_pixels(scene[0], trained, tmp_path / "1.tif"))
+    first = read(classify(scene[0], trained, tmp_path / "1.tif"))
     for k, path in enumerate((saved, saved.with_suffix(".dlpk"), saved.parent)):
-        assert (read(classify_pixels(scene[0], path, tmp_path / f"{k}.tif")) == first).all()
+        assert (read(classify(scene[0], path, tmp_path / f"{k}.tif")) == first).all()
 
 
 def test_batches_do_not_change_the_map(scene, trained, tmp_path):
     options = {"precision": "float32"}
-    one = classify_pixels(scene[0], trained, tmp_path / "1.tif", batch_size=1, **options)
-    five = classify_pixels(scene[0], trained, tmp_path / "5.tif", batch_size=5, **options)
+    one = classify(scene[0], trained, tmp_path / "1.tif", batch_size=1, **options)
+    five = classify(scene[0], trained, tmp_path / "5.tif", batch_size=5, **options)
     assert (read(one) == read(five)).mean() > 0.9999
 
 
 def test_padding_makes_seams_vanish(scene, trained, tmp_path):
     options = {"batch_size": 4, "precision": "float32"}
-    whole = read(
-        classify_pixels(scene[0], trained, tmp_path / "w.tif", 0, tile_size=256, **options)
-    )
-    bare = read(classify_pixels(scene[0], trained, tmp_path / "b.tif", 0, tile_size=64, **options))
-    padded = read(
-        classify_pixels(scene[0], trained, tmp_path / "p.tif", 64, tile_size=192, **options)
-    )
+    whole = read(classify(scene[0], trained, tmp_path / "w.tif", 0, tile_size=256, **options))
+    bare = read(classify(scene[0], trained, tmp_path / "b.tif", 0, tile_size=64, **options))
+    padded = read(classify(scene[0], trained, tmp_path / "p.tif", 64, tile_size=192, **options))
     assert (padded == whole).mean() > (bare == whole).mean()
     assert (padded == whole).mean() > 0.99
 
@@ -71,13 +70,13 @@ def test_empty_tiles_cost_no_model_call(trained, tmp_path, write_raster, caplog)
     hook = trained.model.register_forward_pre_hook(lambda *_: calls.append(1))
     options = {"padding": 8, "tile_size": 64, "engine": "torch"}
     with caplog.at_level(logging.WARNING):
-        codes = read(classify_pixels(empty, trained, tmp_path / "1.tif", **options))
+        codes = read(classify(empty, trained, tmp_path / "1.tif", **options))
     assert (codes == 0).all()
     assert "has no valid pixel" in caplog.text
     once = len(calls)  # to make the engine
     values[:, 100:, 100:] = 1000
     sparse = write_raster("sparse.tif", values, nodata=0, bands=BANDS)
-    codes = read(classify_pixels(sparse, trained, tmp_path / "2.tif", **options))
+    codes = read(classify(sparse, trained, tmp_path / "2.tif", **options))
     hook.remove()
     assert (codes > 0).sum() == 28 * 28
     assert len(calls) == 2 * once + 1
@@ -86,19 +85,19 @@ def test_empty_tiles_cost_no_model_call(trained, tmp_path, write_raster, caplog)
 def test_a_raster_smaller_than_a_tile_works(write_raster, trained, tmp_path):
     values, _ = striped_scene(32)
     small = write_raster("small.tif", values[:, :20, :30], nodata=0, bands=BANDS)
-    assert read(classify_pixels(small, trained, tmp_path / "map.tif")).shape == (20, 30)
+    assert read(classify(small, trained, tmp_path / "map.tif")).shape == (20, 30)
 
 
 def test_bands_are_picked_by_name(scene, trained, write_raster, tmp_path):
     with rasterio.open(scene[0]) as source:
         values = source.read()
     shuffled = write_raster("s.tif", values[::-1].copy(), nodata=0, bands=BANDS[::-1])
-    expected = read(classify_pixels(scene[0], trained, tmp_path / "1.tif"))
-    assert (read(classify_pixels(shuffled, trained, tmp_path / "2.tif")) == expected).all()
+    expected = read(classify(scene[0], trained, tmp_path / "1.tif"))
+    assert (read(classify(shuffled, trained, tmp_path / "2.tif")) == expected).all()
 
 
 def test_another_cell_size_gives_a_map_of_it(scene, trained, tmp_path):
-    out = classify_pixels(scene[0], trained, tmp_path / "map.tif", cell_size=60.0)
+    out = classify(scene[0], trained, tmp_path / "map.tif", cell_size=60.0)
     with rasterio.open(out) as mapped:
         assert mapped.shape == (128, 128)
         assert mapped.res == (60, 60)
@@ -108,8 +107,8 @@ def test_the_background_is_left_out_when_it_may_not_be_the_answer(scene, trained
     spec = trained.model.spec
     scheme = ClassScheme.from_mapping({0: "background", 1: "to crop", 2: "No change"})
     model = ChangeModel("unet", spec, scheme, backbone="resnet18").eval()
-    free = read(classify_pixels(scene[0], model, tmp_path / "1.tif"))
-    bound = read(classify_pixels(scene[0], model, tmp_path / "2.tif", predict_background=False))
+    free = read(classify(scene[0], model, tmp_path / "1.tif"))
+    bound = read(classify(scene[0], model, tmp_path / "2.tif", predict_background=False))
     assert (bound[:, 6:] != 0).all()
     assert (bound[:, :6] == 255).all()
     kept = (free != 0) & (free != 255)
@@ -119,9 +118,9 @@ def test_the_background_is_left_out_when_it_may_not_be_the_answer(scene, trained
 def test_without_a_background_the_option_says_that_it_changes_nothing(
     scene, trained, tmp_path, caplog
 ):
-    expected = read(classify_pixels(scene[0], trained, tmp_path / "1.tif"))
+    expected = read(classify(scene[0], trained, tmp_path / "1.tif"))
     with caplog.at_level(logging.WARNING):
-        found = classify_pixels(scene[0], trained, tmp_path / "2.tif", predict_background=False)
+        found = classify(scene[0], trained, tmp_path / "2.tif", predict_background=False)
     assert (read(found) == expected).all()
     assert "predict_background=False changes nothing" in caplog.text
 
@@ -131,24 +130,24 @@ def test_a_model_that_pools_over_the_tile_says_so(scene, trained, tmp_path, capl
         "pspnet", trained.model.spec, trained.model.scheme, backbone="resnet18"
     ).eval()
     with caplog.at_level(logging.WARNING):
-        classify_pixels(scene[0], model, tmp_path / "1.tif")
+        classify(scene[0], model, tmp_path / "1.tif")
         assert not caplog.text
-        classify_pixels(scene[0], model, tmp_path / "2.tif", tile_size=96)
+        classify(scene[0], model, tmp_path / "2.tif", tile_size=96)
     assert "pspnet pools over the whole tile" in caplog.text
 
 
 def test_bad_input_is_one_line_and_leaves_no_map(scene, trained, write_raster, tmp_path):
     out = tmp_path / "map.tif"
     with pytest.raises(BandError, match="must have 6 bands"):
-        classify_pixels(write_raster("3.tif", np.ones((3, 9, 9), np.uint8)), trained, out)
+        classify(write_raster("3.tif", np.ones((3, 9, 9), np.uint8)), trained, out)
     with pytest.raises(ParameterError, match="below half the tile size"):
-        classify_pixels(scene[0], trained, out, padding=32, tile_size=64)
+        classify(scene[0], trained, out, padding=32, tile_size=64)
     with pytest.raises(ParameterError, match="at least 1"):
-        classify_pixels(scene[0], trained, out, batch_size=0)
+        classify(scene[0], trained, out, batch_size=0)
     with pytest.raises(ParameterError, match="must not overwrite"):
-        classify_pixels(scene[0], trained, scene[0])
+        classify(scene[0], trained, scene[0])
     with pytest.raises(ModelError, match="must exist"):
-        classify_pixels(scene[0], tmp_path / "none.dlpk", out)
+        classify(scene[0], tmp_path / "none.dlpk", out)
     with pytest.raises(OutputError, match="must be writable"):
-        classify_pixels(scene[0], trained, scene[1] / "map.tif")
+        classify(scene[0], trained, scene[1] / "map.tif")
     assert not out.exists()

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landshift.errors import ParameterError
@@ -31,6 +31,7 @@ def test_training_windows_cover_every_pixel(height, width, rows, columns, data):
     assert (seen > 0).all()
 
 
+@settings(deadline=None)
 @given(SIZE, SIZE, st.integers(1, 40), st.integers(1, 50), st.data())
 def test_cores_cover_every_pixel_once_with_padding_around_them(
     height, width, tile_size, block, data

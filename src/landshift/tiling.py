@@ -110,13 +110,17 @@ class Plan:
         rows, columns = self._blocks
         return rows * columns
 
-    def block(self, number: int) -> Block:
-        """A block by its number."""
+    def window(self, number: int) -> Window:
+        """What a block covers."""
         rows, _ = self._blocks
         column, row = divmod(number, rows)
         down, right = self.group[0] * self.core[0], self.group[1] * self.core[1]
         top, left = row * down, column * right
-        window = Window(top, left, min(down, self.height - top), min(right, self.width - left))
+        return Window(top, left, min(down, self.height - top), min(right, self.width - left))
+
+    def block(self, number: int) -> Block:
+        """A block by its number."""
+        window = self.window(number)
         return Block(number, window, tuple(self.tiles_over(window)))
 
     def tiles_over(self, window: Window) -> Iterator[Tile]:

@@ -99,8 +99,7 @@ def run_blocks(
     Yields:
         Each block's number, and whether it is empty: then it has no file.
     """
-    blocks = [job.plan.block(n) for n in numbers]
-    tiles = ((block, tile) for block in blocks for tile in job.tiles(block))
+    tiles = (tile for n in numbers for tile in job.tiles(job.plan.block(n)))
     writing: deque[tuple[int, bool, Future[None] | None]] = deque()
     with (
         _reading(job, readers) as submit,
@@ -108,10 +107,10 @@ def run_blocks(
         ThreadPoolExecutor(1, "writer") as writer,
     ):
         try:
-            reads = _ahead(submit, (tile for _, tile in tiles), _AHEAD * readers)
+            reads = _ahead(submit, tiles, _AHEAD * readers)
             failed: LandshiftError | None = None
             try:
-                for made in _predicted(job, engine, engines, blocks, reads):
+                for made in _predicted(job, engine, engines, numbers, reads):
                     done = None if made.empty else writer.submit(_write, job, made)
                     writing.append((made.block.number, made.empty, done))
                     while len(writing) > _BEHIND:
@@ -209,7 +208,7 @@ def _predicted(
     job: Job,
     engine: Engine,
     engines: ThreadPoolExecutor,
-    blocks: Sequence[Block],
+    numbers: Sequence[int],
     reads: Iterator[Read],
 ) -> Iterator[_Made]:
     """Blocks in order, their tiles predicted."""
@@ -229,7 +228,8 @@ def _predicted(
         values, mask = _stacked([r.values for _, r in batch]), _stacked([r.mask for _, r in batch])
         pending.append((made, batch, engines.submit(_predict, job, engine, values, mask)))
 
-    for block in blocks:
+    for number in numbers:
+        block = job.plan.block(number)
         made = _Made(job, block)
         batch: list[tuple[Tile, Read]] = []
         for tile in job.tiles(block):

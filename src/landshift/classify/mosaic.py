@@ -48,7 +48,7 @@ def assemble(job: Job, empty: Collection[int], out: Path, record: Mapping[str, A
             if not is_map:
                 target.scales = [1 / layering.SHARES] * len(names)
             for number in range(job.plan.blocks):
-                window = job.plan.block(number).window
+                window = job.plan.window(number)
                 shape = (len(names), window.height, window.width)
                 values = (
                     np.full(shape, nodata, np.uint8)

@@ -350,7 +350,7 @@ def _plan(
 
 
 def _pixels(plan: tiling.Plan, number: int) -> int:
-    window = plan.block(number).window
+    window = plan.window(number)
     return window.height * window.width
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from landshift.engine.openvino import OpenVinoEngine
 from landshift.engine.protocol import Engine
@@ -44,6 +45,8 @@ def choose_engine(
     """
     if engine not in ENGINES:
         raise ParameterError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}.")
+    if precision == "int8" and device == "auto":
+        device = "cpu"
     kind = torch_device(device).type
     if engine == "openvino" and kind != "cpu":
         if device != "auto":
@@ -55,32 +58,24 @@ def choose_engine(
             f"got engine={engine!r}, device={device!r} and "
             f"{'no graph' if quantised is None else quantised.name}."
         )
-    if precision != "int8":
-        quantised = None
-    why = "asked for"
-    if engine == "auto":
-        if kind != "cpu":
-            engine, why = "torch", f"it computes on {kind}"
-        elif precision != "int8" and find_spec("openvino") is None:
-            engine, why = "torch", "OpenVINO, which is faster here, isn't installed"
-        else:
-            engine, why = "openvino", "the fastest on CPUs"
-            try:
-                return _told(
-                    OpenVinoEngine(
-                        model, precision=precision, quantised=quantised, threads=threads
-                    ),
-                    why,
-                )
-            except ModelError as error:
-                engine, why = "torch", str(error)
+    vino: dict[str, Any] = {
+        "precision": precision, "threads": threads,
+        "quantised": quantised if precision == "int8" else None,
+    }  # fmt: skip
     if engine == "openvino":
-        chosen: Engine = OpenVinoEngine(
-            model, precision=precision, quantised=quantised, threads=threads
-        )
+        return _told(OpenVinoEngine(model, **vino), "asked for")
+    if engine == "torch":
+        return _told(TorchEngine(model, device=device, precision=precision), "asked for")
+    if kind != "cpu":
+        why = f"it computes on {kind}"
+    elif precision != "int8" and find_spec("openvino") is None:
+        why = "OpenVINO, which is faster here, isn't installed"
     else:
-        chosen = TorchEngine(model, device=device, precision=precision)
-    return _told(chosen, why)
+        try:
+            return _told(OpenVinoEngine(model, **vino), "the fastest on CPUs")
+        except ModelError as error:
+            why = str(error)
+    return _told(TorchEngine(model, device=device, precision=precision), why)
 
 
 def _told(engine: Engine, why: str) -> Engine:
