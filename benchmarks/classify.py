@@ -166,10 +166,9 @@ def memory(folder: Path, image: Path, model: Path) -> None:
 
 def child(image: str, model: str, precision: str, out: str) -> None:
     """What a process of its own needs."""
-    import resource
-
-    def peak() -> int:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    def peak() -> int:  # getrusage would tell of the parent's, too
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) >> 10
 
     imported, start, ready = peak(), time.perf_counter(), []
     classify_pixels(
