@@ -71,11 +71,11 @@ def test_results_and_losses_are_shown_without_a_notebook(trained):
 
 def test_the_learning_rate_is_looked_for_where_none_is_given(data, monkeypatch):
     model = UnetClassifier(data, backbone="resnet18")
-    used = {}
-    monkeypatch.setattr("landshift.train.fit", lambda *_, **options: used.update(options) or [])
+    used = []
+    monkeypatch.setattr("landshift.train.fit", lambda *given, **_: used.append(given[2]) or [])
     model.fit(epochs=1)
-    assert used["lr"] == model.lr_find(allow_plot=False)
-    assert math.isfinite(used["lr"])
+    assert used[0].lr == model.lr_find(allow_plot=False)
+    assert math.isfinite(used[0].lr)
 
 
 def test_training_goes_on_from_a_saved_model(saved, data):

@@ -10,6 +10,7 @@ from landshift.classes import IGNORE_INDEX, ClassScheme
 from landshift.dataset import prepare
 from landshift.errors import ParameterError, TrainingError
 from landshift.models import ChangeModel
+from landshift.train import Training
 from landshift.train.losses import WEIGHT_CAP, CrossEntropy, class_weights
 from landshift.train.lr_find import suggest
 from scenes import MAPPING
@@ -34,7 +35,7 @@ def test_training_learns_and_reports_each_epoch(trained):
 
 def test_the_table_shows_what_an_evaluation_finds(data):
     model = fresh(data)
-    rows = train.fit(model, data, epochs=1, lr=1e-3, precision="32-true")
+    rows = train.fit(model, data, Training(epochs=1, lr=1e-3, precision="32-true"))
     from landshift.engine import TorchEngine
     from landshift.evaluate import evaluate_model
 
@@ -52,7 +53,7 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_the_random_state(data):
     for _ in range(2):
         torch.manual_seed(7)
         model = fresh(data)
-        train.fit(model, data, epochs=1, lr=1e-3, precision="32-true")
+        train.fit(model, data, Training(epochs=1, lr=1e-3, precision="32-true"))
         assert torch.equal(torch.rand(2), expected)
         results.append(model.state_dict())
     assert all(torch.equal(results[0][k], results[1][k]) for k in results[0])
@@ -60,7 +61,9 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_the_random_state(data):
 
 def test_the_best_epoch_is_kept(data):
     model = fresh(data)
-    rows = train.fit(model, data, epochs=3, lr=3e-3, monitor="change_f1", precision="32-true")
+    rows = train.fit(
+        model, data, Training(epochs=3, lr=3e-3, monitor="change_f1", precision="32-true")
+    )
     from landshift.engine import TorchEngine
     from landshift.evaluate import evaluate_model
 
@@ -71,15 +74,15 @@ def test_the_best_epoch_is_kept(data):
 def test_max_steps_bounds_the_batches_and_every_epoch_is_validated(data):
     batches = len(data.train_loader())
     assert batches >= 2
-    rows = train.fit(fresh(data), data, epochs=10, lr=1e-3, max_steps=batches + 1)
+    rows = train.fit(fresh(data), data, Training(epochs=10, lr=1e-3, max_steps=batches + 1))
     assert len(rows) == 2
 
 
 def test_early_stopping_ends_a_training_that_gets_no_better(data):
-    rows = train.fit(
-        fresh(data), data, epochs=60, lr=1e-9, one_cycle=False, early_stopping=True,
-        monitor="accuracy", max_steps=60,
-    )  # fmt: skip
+    options = Training(
+        epochs=60, lr=1e-9, one_cycle=False, early_stopping=True, monitor="accuracy", max_steps=60
+    )
+    rows = train.fit(fresh(data), data, options)
     assert len(rows) < 30
 
 
@@ -89,7 +92,7 @@ def test_a_loss_that_is_no_number_ends_in_one_line_with_good_weights(data):
         model.network.segmentation_head[0].bias.fill_(float("inf"))
     before = copy.deepcopy(model.state_dict())
     with pytest.raises(TrainingError, match=r"must stay a number, got (nan|inf) in epoch 0"):
-        train.fit(model, data, epochs=1, lr=1e-3, precision="32-true")
+        train.fit(model, data, Training(epochs=1, lr=1e-3, precision="32-true"))
     after = model.state_dict()
     assert all(torch.equal(before[k], after[k]) for k in before)
 
@@ -105,7 +108,7 @@ def test_a_loss_that_is_no_number_ends_in_one_line_with_good_weights(data):
 )
 def test_options_out_of_range_are_refused(data, options, message):
     with pytest.raises(ParameterError, match=message):
-        train.fit(fresh(data), data, **options)
+        train.fit(fresh(data), data, Training(**options))
 
 
 def test_unlabelled_pixels_never_count():

@@ -355,6 +355,28 @@ def pairs_of(scheme: ClassScheme, classes: ClassScheme) -> Pairs:
     )
 
 
+def reversed_codes(scheme: ClassScheme) -> tuple[int, ...] | None:
+    """For each class of a change map, the index of the class it is when the dates are swapped.
+
+    None where the codes don't tell: 'to class' doesn't know what a pixel was before.
+
+    Args:
+        scheme: Classes of the change map.
+    """
+    places = {name: k for k, name in enumerate(scheme.names)}
+    found = []
+    for name in scheme.names:
+        if "->" in name:
+            first, second = name.split("->", 1)
+            name = f"{second}->{first}"
+        elif not is_no_change(name) and name.lower() != "change":
+            return None
+        if name not in places:
+            return None
+        found.append(places[name])
+    return tuple(found)
+
+
 def _check_no_background(classes: ClassScheme) -> None:
     if classes.background is not None:
         raise ClassError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from torch.nn import functional
 from landshift.classes import ClassScheme, Pairs, pairs_of
 from landshift.errors import ModelError
 from landshift.models.architectures import Design, build, design
+from landshift.models.dates import SharedEncoder
 from landshift.models.weights import encoder_weights
 from landshift.spec import LIMIT, InputSpec
 
@@ -64,6 +65,7 @@ class ChangeModel(nn.Module):
         self.scheme = scheme
         self.map_scheme = map_scheme
         self._order: list[int] | None = None
+        self._frozen = False
         if isinstance(architecture, nn.Module):
             self.design = Design(OWN, "stack", type(architecture).__name__, {})
             self.network = architecture
@@ -114,6 +116,45 @@ class ChangeModel(nn.Module):
     def class_maps(self) -> bool:
         """Whether it learns from the classes before and after too."""
         return self.design.combination == "semantic"
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The part that starts from pretrained weights.
+
+        Raises:
+            ModelError: A network of the user's own, whose parts aren't known.
+        """
+        if self.architecture == OWN:
+            raise ModelError(
+                f"Only a network with a known encoder can be frozen, got {self.backbone}, the "
+                "user's own; set requires_grad of its parameters."
+            )
+        network: Any = self.network.features if self.class_maps else self.network
+        found = network.encoder
+        encoder: nn.Module = found.encoder if isinstance(found, SharedEncoder) else found
+        return encoder
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the encoder stays as it is in training."""
+        return self._frozen
+
+    def freeze(self, frozen: bool = True) -> None:
+        """Keep the encoder, weights and batch-norm statistics, as it is in training; or not.
+
+        Raises:
+            ModelError: As for `encoder`.
+        """
+        self.encoder.requires_grad_(not frozen)
+        self._frozen = frozen
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training or evaluation; a frozen encoder stays in evaluation."""
+        super().train(mode)
+        if self._frozen:
+            self.encoder.eval()
+        return self
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of images.

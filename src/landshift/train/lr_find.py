@@ -13,7 +13,11 @@ import torch
 from landshift.dataset import TrainingData
 from landshift.errors import ParameterError, TrainingError
 from landshift.models import ChangeModel
-from landshift.train.losses import loss_for
+from landshift.train.augment import BatchAugmentation
+from landshift.train.fit import Step
+from landshift.train.losses import build_loss
+from landshift.train.options import Training
+from landshift.train.sampling import repeat_factors
 
 SMOOTHING = 0.9
 """Weight of the past in the running mean of the losses."""
@@ -40,11 +44,11 @@ class LearningRates:
 def lr_find(
     model: ChangeModel,
     data: TrainingData,
+    options: Training | None = None,
     *,
     start: float = 1e-6,
     end: float = 1.0,
     steps: int = 60,
-    class_balancing: bool = False,
 ) -> LearningRates:
     """Train a few batches at rising learning rates and see where the loss falls best.
 
@@ -53,10 +57,10 @@ def lr_find(
     Args:
         model: What will be trained.
         data: Its tiles.
+        options: How it will be trained: loss, augmentation, sampling; the rest doesn't matter.
         start: First learning rate.
         end: Last learning rate.
         steps: Batches.
-        class_balancing: As in `landshift.train.fit`.
 
     Raises:
         ParameterError: A range that doesn't rise, or under 10 steps.
@@ -66,19 +70,25 @@ def lr_find(
         raise ParameterError(
             f"The range must rise and hold 10 steps, got {start:g} to {end:g} in {steps}."
         )
-    loss_of = loss_for(data, class_balancing=class_balancing, class_maps=model.class_maps)
+    options = options or Training()
+    augment = BatchAugmentation(options.augmentation, data)
     rates, losses = [], []
     with torch.random.fork_rng():
         torch.manual_seed(data.options.seed)
         trial = copy.deepcopy(model).train()
-        optimiser = torch.optim.AdamW(trial.parameters(), start, fused=True)
-        loader = data.train_loader(class_maps=model.class_maps)
+        step_of = Step(trial, build_loss(options.loss, data, class_maps=model.class_maps))
+        learnt = [p for p in trial.parameters() if p.requires_grad]
+        optimiser = torch.optim.AdamW(learnt, start, fused=True)
+        loader = data.train_loader(
+            class_maps=model.class_maps or augment.class_maps,
+            factors=repeat_factors(data, options.rare_classes),
+        )
         batches = itertools.chain.from_iterable(itertools.repeat(loader))
         mean, smallest = 0.0, math.inf
         for step, (images, targets) in zip(range(steps), batches, strict=False):
             rate = start * (end / start) ** (step / (steps - 1))
             optimiser.param_groups[0]["lr"] = rate
-            loss = loss_of(trial.heads(images), targets)
+            loss = step_of(augment(images, targets))
             value = float(loss.detach())
             if not math.isfinite(value):
                 break
