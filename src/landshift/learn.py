@@ -476,6 +476,12 @@ class _Classifier:
         scores = self.evaluate().scores
         return scores.miou if mean else {c.name: c.iou for c in scores.classes}
 
+    def folder_of(self, name_or_path: str | Path) -> Path:
+        """The folder that `save` writes."""
+        path = Path(name_or_path)
+        named = path.name == str(name_or_path)
+        return self.data.path / "models" / path if named else path
+
     def save(self, name_or_path: str | Path) -> Path:
         """Save the model as a folder with an .emd, weights and a .dlpk.
 
@@ -485,9 +491,7 @@ class _Classifier:
         Returns:
             The path of the .emd.
         """
-        path = Path(name_or_path)
-        named = path.name == str(name_or_path)
-        folder = self.data.path / "models" / path if named else path
+        folder = self.folder_of(name_or_path)
         package = bundle.Package(
             name=folder.name,
             model=self.model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import sys
@@ -12,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -148,7 +150,7 @@ class Step(nn.Module):
         return loss
 
 
-class _Run:
+class Run:
     """One process's part of a training.
 
     Args:
@@ -225,7 +227,7 @@ class _Run:
             self._load(load_state(resume, job))
         while len(self.table) < self.epochs and self.waited < self._patience:
             started = time.perf_counter()
-            train_loss = self._train_epoch(len(self.table))
+            train_loss = self.train_epoch(len(self.table))
             with self._averaged():
                 row = replace(self._validate(train_loss), seconds=time.perf_counter() - started)
                 self._note(row)
@@ -247,7 +249,7 @@ class _Run:
     def _patience(self) -> float:
         return PATIENCE if self.options.early_stopping else float("inf")
 
-    def _train_epoch(self, epoch: int) -> float:
+    def train_epoch(self, epoch: int) -> float:
         """Mean loss of the batches of an epoch."""
         good = _copied(self.model)
         self.draws.epoch = epoch
@@ -426,7 +428,7 @@ def _train(
 ) -> list[Epoch]:
     """Train in this process; the model is left with the weights to keep."""
     with _quiet():
-        run = _Run(fabric, model, data, options)
+        run = Run(fabric, model, data, options)
         with logs(options) if fabric.is_global_zero else nullcontext() as write:
             run.train(resume, write, on_epoch)
     return run.table
@@ -441,7 +443,6 @@ def _launch(
     on_epoch: Callable[[Epoch], None] | None,
 ) -> list[Epoch]:
     """Train in processes that are started for it; rows, weights and errors come back from them."""
-    launch: Any = fabric.launch
     table: list[Epoch] = []
     failures: list[LandshiftError] = []
     messages = multiprocessing.get_context("spawn").SimpleQueue()
@@ -460,8 +461,11 @@ def _launch(
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.safetensors"
         try:
-            apart = replace(data)  # without the tiles that it keeps in memory
-            launch(_train_apart, model, apart, options, resume, messages, weights)
+            apart = partial(
+                _train_apart, model=model, options=options, resume=resume, messages=messages,
+                weights=weights, data=replace(data),  # without the tiles that it keeps in memory
+            )  # fmt: skip
+            fabric.launch(apart)
         except ProcessRaisedException as error:
             if not failures:
                 failures.append(
@@ -482,6 +486,7 @@ def _launch(
 
 def _train_apart(
     fabric: Fabric,
+    *,
     model: ChangeModel,
     data: TrainingData,
     options: Training,
@@ -490,6 +495,7 @@ def _train_apart(
     weights: Path,
 ) -> None:
     first = fabric.is_global_zero
+    model = copy.deepcopy(model)  # what comes from the starting process shares its memory
     if fabric.device.type == "cpu":
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // fabric.world_size))
     try:

@@ -152,7 +152,7 @@ class Dice(nn.Module):
     def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Loss of ``(batch, class, row, column)`` logits against class indices."""
         probabilities, truth = _labelled(logits, targets)
-        hit = torch.zeros_like(probabilities[0]).index_add(
+        hit = probabilities.new_zeros(logits.shape[1]).index_add(
             0, truth, probabilities.gather(1, truth[:, None])[:, 0]
         )
         support = truth.bincount(minlength=logits.shape[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,9 @@ def unfinished_lr(path: Path) -> float:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, about files that aren't its own
+            found = torch.load(path, map_location="cpu", weights_only=True)
         whole = found["format"] == _FORMAT and {"job", "state"} <= set(found)
     except (
         pickle.UnpicklingError,
