@@ -5,13 +5,14 @@
 
 U-Net resnet34, 12 bands of two dates, 256 px, batch 8. The bare step is forward, backward and fused
 AdamW on one batch in memory. Everything is driven in turn, a few steps each, so that a busy machine
-slows all of them alike; ratios are those of the medians of the rounds. Where there is a GPU, it is
+slows all of them alike; ratios are medians of the ratios of the rounds. Where there is a GPU, it is
 used, and batch 64 is driven besides, with the memory it takes.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import statistics
 import tempfile
 import time
@@ -126,7 +127,13 @@ def drive(rivals: dict[str, Bare | Loop], steps: int, rounds: int) -> dict[str, 
             seconds = rival.run(steps)
             if number:
                 found[name].append(seconds)
+        logging.info("round %d of %d", number, rounds)
     return found
+
+
+def ratio(these: list[float], those: list[float]) -> float:
+    """Median of the ratios of the rounds."""
+    return statistics.median(a / b for a, b in zip(these, those, strict=True))
 
 
 def cost_of(variation: Augmentation, data: TrainingData, rounds: int) -> float:
@@ -155,13 +162,11 @@ def report_gpu(data: TrainingData, steps: int, rounds: int) -> None:
         bare = Bare(new_model(data), data, device, half=True)
         options = Training(precision="bf16-mixed", compile=compiled)
         loop = Loop(new_model(data), data, options)
-        medians = {
-            name: statistics.median(times)
-            for name, times in drive({"bare": bare, "loop": loop}, steps, rounds).items()
-        }
+        found = drive({"bare": bare, "loop": loop}, steps, rounds)
         print(
             f"batch 64, bf16, channels_last{', compiled' if compiled else ''}: "
-            f"{64 / medians['loop']:.0f} images/s, {medians['bare'] / medians['loop']:.2f} of the "
+            f"{64 / statistics.median(found['loop']):.0f} images/s, "
+            f"{ratio(found['bare'], found['loop']):.2f} of the "
             f"bare step, {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB for both"
         )
 
@@ -177,6 +182,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="steps of each rival in a round")
     parser.add_argument("--rounds", type=int, default=10)
     arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     half = computes_in_bfloat16(device)
     precision = "bf16-mixed" if half else "32-true"
@@ -194,17 +200,16 @@ def main() -> None:
             "loop, tiles read from disk": from_disk,
         }
         found = drive(rivals, arguments.steps, arguments.rounds)
-        medians = {name: statistics.median(times) for name, times in found.items()}
-        full, bare = (medians[name] for name in list(rivals)[:2])
+        full, bare = (found[name] for name in list(rivals)[:2])
         print(
             f"U-Net resnet34, 12 bands, {arguments.size} px, batch {arguments.batch}, on "
             f"{device}, {torch.get_num_threads()} threads"
         )
-        for name, seconds in medians.items():
+        for name, seconds in found.items():
             print(
-                f"{name:28} {arguments.batch / seconds:7.2f} images/s   "
-                f"of the bare {precision} step {bare / seconds:.3f}   "
-                f"of the bare fp32 step {full / seconds:.2f}"
+                f"{name:28} {arguments.batch / statistics.median(seconds):7.2f} images/s   "
+                f"of the bare {precision} step {ratio(bare, seconds):.3f}   "
+                f"of the bare fp32 step {ratio(full, seconds):.2f}"
             )
         if device.type == "cpu":
             for name, variation in VARIATIONS.items():

@@ -144,6 +144,16 @@ def test_a_suggestion_lies_on_the_fall_of_the_loss():
     assert suggest([1e-4, 1e-2], [1.0, 2.0]) == pytest.approx(1e-3)
 
 
+def test_suggestions_of_five_seeds_are_alike(tiles):
+    found = []
+    for seed in range(5):
+        data = prepare(tiles, class_mapping=MAPPING, batch_size=4, chip_size=32, seed=seed)
+        found.append(train.lr_find(fresh(data, seed), data).suggestion)
+    assert max(found) < 3 * min(found)
+    assert 3e-4 < min(found)
+    assert max(found) < 3e-2
+
+
 def test_a_range_that_does_not_rise_is_refused(data):
     with pytest.raises(ParameterError, match="must rise"):
         train.lr_find(fresh(data), data, start=1.0, end=0.1)

@@ -527,6 +527,11 @@ def _fabric(options: Training) -> Fabric:
         ) from error
 
 
+def one_device(options: Training) -> Fabric:
+    """A device as `fit` would use it, without others."""
+    return _fabric(replace(options, devices=1, strategy="auto"))
+
+
 def _strategy(options: Training) -> str:
     if options.strategy != "auto" or options.devices in (1, "1"):
         return options.strategy
