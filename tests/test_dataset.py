@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader, get_worker_info
 
 from landshift import dataset, tileset
 from landshift.classes import IGNORE_INDEX
@@ -95,6 +96,17 @@ def test_tiles_beyond_the_memory_kept_for_them_are_read_again(tiles, monkeypatch
     for _ in range(2):
         assert len(list(data.train_ds.arrays())) == len(data.split.train)
     assert 0 < len(data.train_ds._cache) < len(data.split.train)
+
+
+def _held(_):
+    return len(get_worker_info().dataset._cache)
+
+
+def test_processes_that_load_tiles_share_the_memory_kept_for_them(tiles, monkeypatch):
+    monkeypatch.setattr(dataset, "CACHE_BYTES", 4 * (6 * 2 + 4) * 64 * 64)  # four tiles
+    samples = prepare(tiles, class_mapping=MAPPING).train_ds
+    loader = DataLoader(samples, batch_size=1, num_workers=2, collate_fn=_held)
+    assert max(loader) == 2
 
 
 def test_a_batch_is_never_larger_than_the_set(tiles):

@@ -228,6 +228,7 @@ def test_logs_hold_the_table(data, tmp_path):
     assert [r["epoch"] for r in found] == ["0", "1"]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tensorboard's own imports
 def test_tensorboard_gets_a_curve_of_each_number(data, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -271,6 +272,15 @@ def test_a_frozen_encoder_stays_as_it_is(data):
     train.fit(model, data, Training(epochs=1, lr=1e-2))
     first = next(k for k in before if k.startswith("network.encoder") and "conv" in k)
     assert not torch.equal(model.state_dict()[first], before[first])
+
+
+@pytest.mark.slow
+def test_a_compiled_network_trains_the_same(data):
+    models = pixelwise(data), pixelwise(data)
+    for model, compiled in zip(models, (False, True), strict=True):
+        options = Training(epochs=1, lr=0.05, precision="32-true", compile=compiled)
+        train.fit(model, data, options)
+    assert torch.allclose(models[0].network.weight, models[1].network.weight, atol=1e-4)
 
 
 def test_two_processes_train_one_model_and_score_all_tiles(data):

@@ -88,7 +88,7 @@ def fit(
     check_data(data, options)
     fabric = _fabric(options)
     launch: Any = fabric.launch  # its type says that functions take no more arguments
-    with torch.random.fork_rng():
+    with _quiet(), torch.random.fork_rng():
         table: list[Epoch]
         if any(word in _strategy(options) for word in ("spawn", "fork", "notebook")):
             table = _launch(fabric, model, data, options, resume, on_epoch)
@@ -320,7 +320,9 @@ class Run:
 
     def _summed(self, values: torch.Tensor) -> torch.Tensor:
         """The sum of each value over all processes."""
-        total = self.fabric.all_reduce(values.clone(), reduce_op="sum")
+        if self.fabric.world_size == 1:
+            return values
+        total = self.fabric.all_reduce(values.to(self.fabric.device, copy=True), reduce_op="sum")
         assert isinstance(total, torch.Tensor)
         return total
 
@@ -338,8 +340,9 @@ class Run:
     @contextmanager
     def _averaged(self) -> Iterator[None]:
         """The model as it would be kept: with averaged weights, where these are asked for."""
-        for buffer in self.model.buffers():  # batch norm saw other samples in each process
-            buffer.copy_(self.fabric.broadcast(buffer))
+        if self.fabric.world_size > 1:
+            for buffer in self.model.buffers():  # batch norm saw other samples in each process
+                buffer.copy_(self.fabric.broadcast(buffer))
         if self.average is not None:
             self.average.exchange()
         yield
@@ -364,7 +367,7 @@ class Run:
             codes = heads["change"].argmax(1).to(torch.uint8).cpu().numpy()
             matrix += confusion.count(change.to(torch.uint8).cpu().numpy(), codes, n)
         sums = torch.tensor([losses, pixels, *matrix.ravel().tolist()], dtype=torch.float64)
-        sums = self._summed(sums.to(self.fabric.device)).cpu()
+        sums = self._summed(sums).cpu()
         matrix = sums[2:].numpy().astype(np.int64).reshape(n, n + 1)
         scores = confusion.score(matrix, self.data.scheme)
         return Epoch(

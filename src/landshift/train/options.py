@@ -70,13 +70,12 @@ class Training:
     mlflow: bool = False
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.accumulate < 1 or (self.max_steps or 1) < 1:
+        most = 1 if self.max_steps is None else self.max_steps
+        if min(self.epochs, self.accumulate, most) < 1:
             raise ParameterError(
                 "epochs, max_steps and accumulate must be at least 1, got "
                 f"{self.epochs}, {self.max_steps} and {self.accumulate}."
             )
-        if self.max_steps == 0:
-            raise ParameterError("max_steps must be at least 1, got 0; leave it out for no limit.")
         if not 0 < self.lr < 10:
             raise ParameterError(f"The learning rate must lie between 0 and 10, got {self.lr}.")
         if not 0 <= self.rare_classes <= 1 or not 0 <= self.ema < 1:
