@@ -275,6 +275,7 @@ def test_a_frozen_encoder_stays_as_it_is(data):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the compiler, about its own workings
 def test_a_compiled_network_trains_the_same(data):
     models = pixelwise(data), pixelwise(data)
     for model, compiled in zip(models, (False, True), strict=True):
