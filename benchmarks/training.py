@@ -223,9 +223,8 @@ def main() -> None:
         if device.type == "cpu":
             for name, variation in VARIATIONS.items():
                 cost = cost_of(variation, data, 2 * arguments.rounds)
-                print(
-                    f"{name:24} {cost:6.1f} ms a batch, {cost / 10 / min(bare):.1f} % of the bare step"
-                )
+                share = cost / 10 / min(bare)
+                print(f"{name:24} {cost:6.1f} ms a batch, {share:.1f} % of the bare step")
         else:
             report_gpu(data, arguments.steps, arguments.rounds)
 
