@@ -371,6 +371,25 @@ def pairs_of(scheme: ClassScheme, classes: ClassScheme) -> Pairs:
     )
 
 
+def reversed_codes(scheme: ClassScheme) -> tuple[int, ...] | None:
+    """For each class of a change map, the index of the class it is when the dates are swapped.
+
+    None where the codes don't tell: 'to class' doesn't know what a pixel was before.
+
+    Args:
+        scheme: Classes of the change map.
+    """
+    places = {ends: k for k, ends in enumerate(scheme.transitions) if ends is not None}
+    found = []
+    for k, (name, ends) in enumerate(zip(scheme.names, scheme.transitions, strict=True)):
+        same = is_no_change(name) or name.lower() == "change"
+        at = places.get(ends[::-1]) if ends is not None else k if same else None
+        if at is None:
+            return None
+        found.append(at)
+    return tuple(found)
+
+
 def _check_no_background(classes: ClassScheme) -> None:
     if classes.background is not None:
         raise ClassError(
