@@ -513,7 +513,7 @@ def _scheme_found(
     new_names: list[str] = []
     for layer, recoding in zip(layers, recodings, strict=True):
         if recoding is None:
-            known = known.or_else(_legend_of(layer.path))
+            known = known.or_else(raster.legend_of(layer.path))
             values |= _values_of(layer)
         else:
             values |= {new for new in recoding.values() if isinstance(new, int)}
@@ -541,24 +541,6 @@ def _scheme_found(
     named = {v: n for v, n in known.names.items() if 1 <= v <= 253}
     names = {v: f"class {v}" for v in values} | named | added
     return ClassScheme.from_mapping(names, {v: c for v, c in known.colours.items() if v in names})
-
-
-def _legend_of(path: Path) -> legend.Legend:
-    """Names and colours from a map's tag, the files beside it and its colour table."""
-    with raster.open_raster(path) as source:
-        tagged = legend.from_tags(source.tags())
-        nodata = source.nodata
-        try:
-            table = source.colormap(1)
-        except ValueError:
-            table = {}
-    found = legend.Legend()
-    if tagged is not None:
-        found = legend.Legend(tagged.mapping, tagged.colours)
-    found = found.or_else(legend.beside(path))
-    found = found.or_else(legend.Legend({}, {v: (c[0], c[1], c[2]) for v, c in table.items()}))
-    names = {v: n for v, n in found.names.items() if v not in (UNLABELLED, nodata)}
-    return legend.Legend(names, found.colours)
 
 
 def _values_of(layer: overlay.Layer) -> set[int]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import cog, grid, ledger, legend
-from landshift.classes import ClassScheme
+from landshift.classes import UNLABELLED, ClassScheme
 from landshift.errors import (
     BandError,
     DateError,
@@ -365,6 +365,27 @@ def create(
 def write(target: DatasetWriter, values: NDArray[Any], window: Window) -> None:
     """Write ``(band, row, column)`` values into a window of a new raster."""
     target.write(values, window=_rasterio_window(window))
+
+
+def legend_of(path: Path | str) -> legend.Legend:
+    """Names and colours of a class raster, from its tag, the files beside it and its colour table.
+
+    Values that mean 'no data' have none.
+    """
+    with open_raster(path) as source:
+        tagged = legend.from_tags(source.tags())
+        nodata = source.nodata
+        try:
+            table = source.colormap(1)
+        except ValueError:
+            table = {}
+    found = legend.Legend()
+    if tagged is not None:
+        found = legend.Legend(tagged.mapping, tagged.colours)
+    found = found.or_else(legend.beside(Path(path)))
+    found = found.or_else(legend.Legend({}, {v: (c[0], c[1], c[2]) for v, c in table.items()}))
+    names = {v: n for v, n in found.names.items() if v not in (UNLABELLED, nodata)}
+    return legend.Legend(names, found.colours)
 
 
 def scheme_of(path: Path | str) -> ClassScheme | None:

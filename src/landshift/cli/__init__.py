@@ -12,9 +12,11 @@ from landshift.cli import (
     composite,
     demo,
     difference,
+    estimate,
     evaluate,
     label,
     polygons,
+    sample,
     simulate,
     tiles,
     train,
@@ -31,7 +33,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for module in (
-    composite, label, polygons, difference, tiles, train, evaluate, classify, view, simulate, demo,
+    composite, label, polygons, difference, tiles, train, evaluate, classify, view, sample, estimate,
+    simulate, demo,
 ):  # fmt: skip
     app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
 
