@@ -133,7 +133,7 @@ def accuracies(found: Assessment) -> Table:
 
 def area_confusion(found: Assessment) -> Table:
     """The confusion matrix in per cent of the map's area: rows reference, columns map."""
-    table = _table("% of area: reference", *(f"map: {c.name}" for c in found.classes), "total")
+    table = _table("% of area, by reference; map:", *(c.name for c in found.classes), "total")
     for c, row in zip(found.classes, found.confusion, strict=True):
         table.add_row(c.name, *(f"{100 * p:.2f}" for p in row), f"{100 * row.sum():.2f}")
     totals = found.confusion.sum(axis=0)

@@ -63,14 +63,13 @@ class Estimator:
     """
 
     def __init__(self, strata: Strata, stratum: NDArray[np.int64], areas: Floats) -> None:
-        count = strata.units.size
-        sampled = np.bincount(stratum, minlength=count).astype(np.float64)
-        sums = np.bincount(stratum, areas, count)
         self._stratum = stratum
-        self._count = count
-        self.weights: Floats = (strata.areas / sums)[stratum] * areas
+        self._in = (np.arange(strata.units.size)[:, np.newaxis] == stratum).astype(np.float64)
+        sampled = self._in.sum(axis=1)
+        self.weights: Floats = (strata.areas / (self._in @ areas))[stratum] * areas
         """What each unit stands for: its part of the map's area."""
-        self._sampled = sampled
+        # the strata's areas again, rounded as sums are: where all units agree nothing is left over
+        self._areas = self._in @ self.weights[:, np.newaxis]
         left = 1 - sampled / strata.units
         spread = np.maximum(sampled - 1, 1)  # a stratum of one unit, sampled, has nothing left
         self._scale = sampled * left / spread
@@ -106,15 +105,13 @@ class Estimator:
 
     def _project(self, values: Floats) -> tuple[Floats, Floats]:
         """Totals, and what each unit adds to their error: ``w (y - mean of its stratum)``."""
-        weighted = self.weights[:, np.newaxis] * values
-        by_stratum = _summed(weighted, self._stratum, self._count)
-        areas = _summed(self.weights[:, np.newaxis], self._stratum, self._count)
-        means = by_stratum / areas
-        return by_stratum.sum(axis=0), self.weights[:, np.newaxis] * (values - means[self._stratum])
+        weights = self.weights[:, np.newaxis]
+        by_stratum = self._in @ (weights * values)
+        means = by_stratum / self._areas
+        return by_stratum.sum(axis=0), weights * (values - means[self._stratum])
 
     def _error(self, residuals: Floats) -> Floats:
-        squares = _summed(residuals**2, self._stratum, self._count)
-        found: Floats = np.sqrt((self._scale[:, np.newaxis] * squares).sum(axis=0))
+        found: Floats = np.sqrt(self._scale @ (self._in @ residuals**2))
         return found
 
 
@@ -170,9 +167,3 @@ def judge(
 def quantile(level: float) -> float:
     """Standard errors on each side of an estimate that an interval of a level reaches (1.96)."""
     return NormalDist().inv_cdf((1 + level) / 2)
-
-
-def _summed(values: Floats, stratum: NDArray[np.int64], count: int) -> Floats:
-    sums = np.zeros((count, values.shape[1]))
-    np.add.at(sums, stratum, values)
-    return sums

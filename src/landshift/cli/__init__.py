@@ -33,8 +33,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for module in (
-    composite, label, polygons, difference, tiles, train, evaluate, classify, view, sample, estimate,
-    simulate, demo,
+    composite, label, polygons, difference, tiles, train, evaluate, classify, view, sample,
+    estimate, simulate, demo,
 ):  # fmt: skip
     app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
 

@@ -1,0 +1,82 @@
+"""How fast samples are drawn from large maps, and the peak memory.
+
+    python benchmarks/assess.py [--sizes 2000 20000] [--folder FOLDER] [STAGE ...]
+
+Maps are Cloud-Optimised GeoTIFFs of seven classes in patches of many sizes, as `landshift label`
+writes them; each job runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from preparation import WHERE, landshift, measured
+from rasterio.windows import Window
+from scipy import ndimage
+
+TILE = 2000
+
+
+def class_map(path: Path, size: int) -> Path:
+    """A map of size x size pixels: one patchwork of 2000 x 2000, turned and mirrored."""
+    random = np.random.default_rng(0)
+    ground = sum(
+        ndimage.gaussian_filter(random.normal(size=(TILE, TILE)), s, mode="wrap") * s
+        for s in (2, 5, 20)
+    )
+    levels = np.quantile(ground, [0.02, 0.05, 0.12, 0.2, 0.9, 0.96])
+    patchwork = (np.digitize(ground, levels) + 1).astype(np.uint8)
+    with rasterio.open(
+        path, "w", driver="GTiff", count=1, height=size, width=size, dtype="uint8", nodata=0,
+        crs="EPSG:32618", transform=WHERE, tiled=True, blockxsize=512, blockysize=512,
+        compress="deflate", zlevel=1,
+    ) as target:  # fmt: skip
+        for row in range(0, size, TILE):
+            for column in range(0, size, TILE):
+                turned = np.rot90(patchwork, random.integers(4))
+                target.write(turned, 1, window=Window(column, row, TILE, TILE))
+    return path
+
+
+def sample(folder: Path, sizes: list[int]) -> None:
+    """A stratified sample of 1,000 pixels, and a systematic one."""
+    for size in sizes:
+        made = class_map(folder / f"map_{size}.tif", size)
+        jobs = {
+            "stratified pixels": (),
+            "stratified blocks of 3 x 3": ("--unit-size", "3"),
+            "systematic pixels": ("--design", "systematic"),
+        }
+        for what, options in jobs.items():
+            out = folder / "sample.gpkg"
+            seconds, peak = measured(
+                landshift("sample", made, "-o", out, "--size", "1000", *options)
+            )
+            print(
+                f"sample, {what}, {size}^2: {seconds:.1f} s, "
+                f"{size * size / seconds / 1e6:.1f} million pixels/s, peak {peak:.0f} MiB",
+                flush=True,
+            )
+
+
+STAGES = {"sample": sample}
+
+
+def main() -> None:
+    """Run the stages asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("stages", nargs="*", default=list(STAGES), metavar="STAGE")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[2000, 20000])
+    parser.add_argument("--folder", type=Path, help="where inputs and outputs lie for a while")
+    options = parser.parse_args()
+    for stage in options.stages:
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            STAGES[stage](Path(folder), options.sizes)
+
+
+if __name__ == "__main__":
+    main()
