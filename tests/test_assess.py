@@ -627,8 +627,10 @@ def test_expectations_name_strata(change_map, tmp_path):
     drawn = draw_sample(change_map, out, Plan(target=0.02, expected={None: 0.9, "to crop": 0.7}))
     assert drawn.expected_error == pytest.approx(0.02, rel=0.01)
     assert drawn.expected_error <= 0.02
-    with pytest.raises(ParameterError, match="got to sea; add the others"):
+    with pytest.raises(ParameterError, match="No change, got 'to sea'; name each"):
         draw_sample(change_map, out, Plan(size=30, expected={"to sea": 0.9}))
+    with pytest.raises(ParameterError, match="got none for 'to forest'"):
+        draw_sample(change_map, out, Plan(size=30, expected={"to crop": 0.9}))
     with pytest.raises(ParameterError, match=r"name it \.gpkg"):
         draw_sample(change_map, tmp_path / "s.shp", Plan(size=30))
     with pytest.raises(ParameterError, match="Only a stratified design has strata"):

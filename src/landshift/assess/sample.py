@@ -260,10 +260,10 @@ def _deviations(
     unknown = [n for n in expected if n is not None and n not in names]
     missing = [n for n in names if n not in expected]
     if unknown or (missing and None not in expected):
+        wrong = f"{unknown[0]!r}" if unknown else f"none for {missing[0]!r}"
         raise ParameterError(
-            f"Expected shares must be given for the strata {', '.join(names)}, got "
-            f"{', '.join(n for n in expected if n is not None) or 'none by name'}; add the others, "
-            "or one for all others."
+            f"Expected shares must be given for the strata {', '.join(names)}, got {wrong}; name "
+            "each, or give one for all others."
         )
     shares = np.array([expected.get(n, expected.get(None, 0.0)) for n in names])
     deviations: NDArray[np.float64] = np.sqrt(shares * (1 - shares))
