@@ -12,6 +12,7 @@ from landshift.confusion import Scores
 from landshift.difference import Difference
 from landshift.polygons import PolygonLabels
 from landshift.transitions import TransitionTable
+from landshift.zonal import Zones
 
 EPOCH_COLUMNS = (
     "epoch", "train_loss", "valid_loss", "accuracy", "dice", "mIoU", "change F1", "time",
@@ -149,6 +150,19 @@ def domains(found: Assessment) -> Table:
             table.add_row(d.name, str(d.units), "fewer than 2 units", "-", "-", "-", "-")
         for name, figure in d.classes.items():
             table.add_row(d.name, f"{d.units:,}", name, *_interval(figure, ",.1f"))
+    return table
+
+
+def zones(found: Zones, most: int = 30) -> Table:
+    """Hectares of each class in each zone."""
+    table = _table("zone", *(f"{name}, ha" for name in found.classes.values()), "no class, %")
+    for k, name in enumerate(found.names[:most]):
+        table.add_row(
+            name, *(f"{h:,.1f}" for h in found.hectares[k]), f"{100 * found.outside[k]:.1f}"
+        )
+    if len(found.names) > most:
+        rest = found.hectares[most:].sum(axis=0)
+        table.add_row(f"{len(found.names) - most} more", *(f"{h:,.1f}" for h in rest), "")
     return table
 
 

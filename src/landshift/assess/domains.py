@@ -89,7 +89,7 @@ def find_domains(
                 & (bounds[:, 3] >= bottom)
             )
             burnt = vector.burn([found.geometries[k] for k in near], [values[k] for k in near], box)
-            _, mask = drawing.read_codes(source, window, zero=zero)
+            _, mask = raster.read_classes(source, window, zero=zero)
             weights = np.where(mask, row_hectares[window.slices[0], np.newaxis], 0.0)
             areas += np.bincount(burnt.ravel(), weights.ravel(), areas.size)
             here = (rows // drawing.BLOCK == window.row // drawing.BLOCK) & (

@@ -357,14 +357,14 @@ def _blocks(
             )  # fmt: skip
         areas = np.append(row_hectares, np.zeros(size))  # blocks may reach over the last row
         for window in windows:
-            codes, mask = read_codes(source, window, zero=population.zero)
+            codes, mask = raster.read_classes(source, window, zero=population.zero)
             values, mapped = _ranked(codes, mask)
             if not population.stratified:
                 groups, stratum = np.array([WHOLE]), np.where(mask, 0, 1)
             elif strata is None:
                 groups, stratum = values, mapped
             else:
-                layer, known = read_codes(strata, window, zero=population.zero)
+                layer, known = raster.read_classes(strata, window, zero=population.zero)
                 _check_covered(mask & ~known, strata.name, window)
                 groups, stratum = _ranked(layer, mask)
             if size > 1:
@@ -387,20 +387,6 @@ def _blocks(
                 areas[window.slices[0]],
             )
             yield window, found, _by_row(pair, mask, len(pairs), size)
-
-
-def read_codes(
-    source: Any, window: Window, *, zero: bool
-) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Values of a class raster, and where there is a class."""
-    values, mask = raster.read(source, window, [1])
-    if values.dtype.kind not in "iu" or source.count != 1:
-        raise ClassError(
-            f"A class raster must be one band of whole numbers, got {source.count} of "
-            f"{values.dtype} in {source.name}; name the band of classes (gdal_translate -b, -ot)."
-        )
-    codes = values[0]
-    return codes, mask if zero else mask & (codes != 0)
 
 
 def _check_covered(bare: NDArray[np.bool_], name: str, window: Window) -> None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import ledger
+from landshift import grid, ledger, vector
 from landshift.assess.drawing import Part, Units
 from landshift.assess.response import Response
 from landshift.errors import SampleError
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
 CONFIDENCES = ("high", "medium", "low")
 """What a labeller may say of how sure a label is."""
-
-_NEVER = "2000-01-01T00:00:00.000Z"  # GeoPackages note when they were written; same job, same bytes
 
 
 @dataclass(frozen=True)
@@ -179,13 +176,15 @@ def write_sample(
         "f_table_catalog": "", "f_table_schema": "", "f_table_name": "units",
         "f_geometry_column": "geom", "styleName": "form", "styleQML": _style(columns, design),
         "styleSLD": "", "useAsDefault": True, "description": "The form to fill in", "owner": "",
-        "ui": "", "update_time": _NEVER,
+        "ui": "", "update_time": vector.NEVER,
     }  # fmt: skip
-    with ledger.whole_file(path) as part, _fixed_date():
-        _write_layer(part, "units", columns, outlines, None if box.crs is None else str(box.crs))
-        _write_layer(part, "design", hidden)
-        _write_layer(part, "record", {"record": np.array([record], object)})
-        _write_layer(part, "layer_styles", {k: np.array([v]) for k, v in style.items()}, fid="id")
+    with ledger.whole_file(path) as part:
+        vector.write_layer(part, "units", columns, outlines, box.crs)
+        vector.write_layer(part, "design", hidden)
+        vector.write_layer(part, "record", {"record": np.array([record], object)})
+        vector.write_layer(
+            part, "layer_styles", {k: np.array([v]) for k, v in style.items()}, FID="id"
+        )
     table = path.with_suffix(".csv")
     with ledger.whole_file(table) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -252,7 +251,7 @@ def _text(value: Any) -> str | None:
 
 
 def _outlines(units: Units, box: GeoBox, size: int) -> NDArray[np.object_]:
-    """The outline of each unit, cut at the map's edge, as WKB."""
+    """The outline of each unit, cut at the map's edge."""
     import shapely
 
     top, left = units.row, units.column
@@ -262,7 +261,7 @@ def _outlines(units: Units, box: GeoBox, size: int) -> NDArray[np.object_]:
     rows = np.stack([top, top, bottom, bottom, top], axis=1)
     a = box.affine
     corners = np.stack([a.a * columns + a.b * rows + a.c, a.d * columns + a.e * rows + a.f], axis=2)
-    found: NDArray[np.object_] = shapely.to_wkb(shapely.polygons(corners))
+    found: NDArray[np.object_] = shapely.polygons(corners)
     return found
 
 
@@ -273,10 +272,9 @@ def _columns(
     from pyproj import Transformer
 
     half = design.unit_size / 2
-    a = box.affine
     columns = np.minimum(units.column + half, (units.column + box.width) / 2)
     rows = np.minimum(units.row + half, (units.row + box.height) / 2)
-    x, y = a.a * columns + a.b * rows + a.c, a.d * columns + a.e * rows + a.f
+    x, y = grid.apply(box.affine, columns, rows)
     crs = box.crs.proj if box.crs is not None else None
     assert crs is not None, "areas have been asked of the grid before"
     way = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
@@ -294,34 +292,6 @@ def _columns(
     for name in (*_asked(design.response), "confidence", "notes"):
         found[name] = empty
     return found
-
-
-@contextmanager
-def _fixed_date() -> Iterator[None]:
-    import pyogrio
-
-    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _NEVER})
-    try:
-        yield
-    finally:
-        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
-
-
-def _write_layer(
-    path: Path,
-    layer: str,
-    columns: Mapping[str, NDArray[Any]],
-    outlines: NDArray[np.object_] | None = None,
-    crs: str | None = None,
-    fid: str = "fid",
-) -> None:
-    import pyogrio
-
-    pyogrio.raw.write(
-        path, outlines, list(columns.values()), np.array(list(columns), object), layer=layer,
-        driver="GPKG", geometry_type=None if outlines is None else "Polygon", crs=crs,
-        layer_options={"FID": fid}, dataset_options={"VERSION": "1.2"},  # what QGIS 3 reads
-    )  # fmt: skip
 
 
 def _read_layer(path: Path, layer: str) -> dict[str, Any]:

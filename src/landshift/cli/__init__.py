@@ -21,6 +21,7 @@ from landshift.cli import (
     tiles,
     train,
     view,
+    zonal,
 )
 from landshift.errors import LandshiftError
 
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 for module in (
     composite, label, polygons, difference, tiles, train, evaluate, classify, view, sample,
-    estimate, simulate, demo,
+    estimate, zonal, simulate, demo,
 ):  # fmt: skip
     app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
 
