@@ -8,9 +8,10 @@ from rich.table import Table
 
 from landshift.assess.estimate import Assessment, Figure
 from landshift.assess.files import Design
+from landshift.burning import PolygonLabels
 from landshift.confusion import Scores
 from landshift.difference import Difference
-from landshift.polygons import PolygonLabels
+from landshift.polygons import Traced
 from landshift.transitions import TransitionTable
 from landshift.zonal import Zones
 
@@ -150,6 +151,14 @@ def domains(found: Assessment) -> Table:
             table.add_row(d.name, str(d.units), "fewer than 2 units", "-", "-", "-", "-")
         for name, figure in d.classes.items():
             table.add_row(d.name, f"{d.units:,}", name, *_interval(figure, ",.1f"))
+    return table
+
+
+def patches(found: Traced) -> Table:
+    """Polygons of change of each class, the largest area first."""
+    table = _table("class", "polygons", "hectares")
+    for name, hectares in sorted(found.hectares.items(), key=lambda item: -item[1]):
+        table.add_row(name, f"{found.polygons[name]:,}", f"{hectares:,.1f}")
     return table
 
 

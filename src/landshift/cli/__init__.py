@@ -8,6 +8,7 @@ import sys
 import typer
 
 from landshift.cli import (
+    burn,
     classify,
     composite,
     demo,
@@ -34,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for module in (
-    composite, label, polygons, difference, tiles, train, evaluate, classify, view, sample,
+    composite, label, burn, difference, tiles, train, evaluate, classify, view, polygons, sample,
     estimate, zonal, simulate, demo,
 ):  # fmt: skip
     app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
