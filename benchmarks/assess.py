@@ -1,6 +1,6 @@
-"""How fast samples are drawn from large maps, and the peak memory.
+"""How fast large maps are sampled, traced as polygons and measured in zones; the peak memory.
 
-    python benchmarks/assess.py [--sizes 2000 20000] [--folder FOLDER] [STAGE ...]
+    python benchmarks/assess.py [--sizes 4000 20000] [--folder FOLDER] [STAGE ...]
 
 Maps are Cloud-Optimised GeoTIFFs of seven classes in patches of many sizes, as `landshift label`
 writes them; each job runs in a process of its own.
@@ -9,11 +9,14 @@ writes them; each job runs in a process of its own.
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import pyogrio
 import rasterio
+import shapely
 from preparation import WHERE, landshift, measured
 from rasterio.windows import Window
 from scipy import ndimage
@@ -63,14 +66,68 @@ def sample(folder: Path, sizes: list[int]) -> None:
             )
 
 
-STAGES = {"sample": sample}
+def polygons(folder: Path, sizes: list[int]) -> None:
+    """Patches of every class but the commonest, beside gdal_polygonize on the smallest map."""
+    names = folder / "classes.csv"
+    names.write_text("".join(f"{v},{'No change' if v == 5 else f'to {v}'}\n" for v in range(1, 8)))
+    for size in sizes:
+        made = class_map(folder / f"map_{size}.tif", size)
+        out = folder / "polygons.gpkg"
+        seconds, peak = measured(landshift("polygons", made, "-o", out, "--classes", names))
+        about = pyogrio.read_info(out)
+        print(
+            f"polygons, {size}^2: {about['features']:,} polygons, {seconds:.1f} s, "
+            f"{size * size / seconds / 1e6:.1f} million pixels/s, peak {peak:.0f} MiB",
+            flush=True,
+        )
+    tool = shutil.which("gdal_polygonize.py")
+    if tool is None:
+        print("gdal_polygonize isn't installed (apt install gdal-bin python3-gdal)")
+        return
+    size = sizes[0]
+    change = folder / "change.tif"  # gdal_polygonize skips nodata, as we skip 'No change'
+    with rasterio.open(folder / f"map_{size}.tif") as source:
+        values = source.read()
+        with rasterio.open(change, "w", **source.profile) as target:
+            target.write(np.where(values == 5, 0, values))
+    ours, peak = measured(landshift("polygons", change, "-o", folder / "ours.gpkg"))
+    theirs, other = measured([tool, "-q", str(change), "-f", "GPKG", str(folder / "gdal.gpkg")])
+    print(
+        f"polygons to GeoPackage, {size}^2: {ours:.1f} s (peak {peak:.0f} MiB), gdal_polygonize "
+        f"{theirs:.1f} s (peak {other:.0f} MiB): {theirs / ours:.2f} times its speed"
+    )
+
+
+def zonal(folder: Path, sizes: list[int]) -> None:
+    """Classes in 100 irregular zones that part the map."""
+    random = np.random.default_rng(0)
+    for size in sizes:
+        made = class_map(folder / f"map_{size}.tif", size)
+        where = random.uniform(0, size * 10, (100, 2)) * (1, -1) + (WHERE.c, WHERE.f)
+        cells = shapely.get_parts(shapely.voronoi_polygons(shapely.MultiPoint(where)))
+        zones = folder / f"zones_{size}.gpkg"
+        pyogrio.raw.write(
+            zones, shapely.to_wkb(cells), [np.array([f"zone {k}" for k in range(100)], object)],
+            np.array(["name"], object), driver="GPKG", geometry_type="Polygon", crs="EPSG:32618",
+        )  # fmt: skip
+        seconds, peak = measured(
+            landshift("zonal", made, zones, "--column", "name", "-o", folder / "zones.csv")
+        )
+        print(
+            f"zonal, 100 zones, {size}^2: {seconds:.1f} s, "
+            f"{size * size / seconds / 1e6:.1f} million pixels/s, peak {peak:.0f} MiB",
+            flush=True,
+        )
+
+
+STAGES = {"sample": sample, "polygons": polygons, "zonal": zonal}
 
 
 def main() -> None:
     """Run the stages asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stages", nargs="*", default=list(STAGES), metavar="STAGE")
-    parser.add_argument("--sizes", nargs="+", type=int, default=[2000, 20000])
+    parser.add_argument("--sizes", nargs="+", type=int, default=[4000, 20000])
     parser.add_argument("--folder", type=Path, help="where inputs and outputs lie for a while")
     options = parser.parse_args()
     for stage in options.stages:
