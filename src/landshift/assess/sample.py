@@ -95,7 +95,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class NewSample:
     """What `draw_sample` drew.
 
     Attributes:
@@ -120,7 +120,7 @@ def draw_sample(
     show_map: bool = False,
     block: int = drawing.BLOCK,
     on_block: Callable[[int, int], None] | None = None,
-) -> Drawing:
+) -> NewSample:
     """Draw a probability sample of a map's pixels or blocks, and write it to be labelled.
 
     Args:
@@ -149,6 +149,7 @@ def draw_sample(
         raise ParameterError(f"A sample is written as GeoPackage, got {out}; name it .gpkg.")
     if strata is not None and plan.kind != "stratified":
         raise ParameterError(f"Only a stratified design has strata, got {strata}; leave it out.")
+    ledger.check_apart(out, [mapped])
     about = raster.info(mapped)
     if not mapped.is_file():
         raise ParameterError(
@@ -197,10 +198,9 @@ def draw_sample(
             "expected": [[k, v] for k, v in (plan.expected or {}).items()], "show_map": show_map,
         },
     )  # fmt: skip
-    ledger.check_apart(out, [mapped])
     units = drawing.shuffled(units, about.width, plan.seed)
     written = files.write_sample(out, units, design, record, about.grid, show_map=show_map)
-    return Drawing(design, error, tuple(written))
+    return NewSample(design, error, tuple(written))
 
 
 def _pick(
@@ -240,6 +240,7 @@ def _pick(
     chosen = [
         np.flatnonzero(drawn.units.stratum == v)[:n] for v, n in zip(values, sampled, strict=True)
     ]
+    assert [c.size for c in chosen] == sampled.tolist(), "strata keep as many as they can get"
     strata = tuple(
         Stratum(v, names[v], int(population[k]), float(hectares[k]), int(sampled[k]))
         for k, v in enumerate(values)
