@@ -171,6 +171,9 @@ def test_what_cannot_be_traced_is_refused(tmp_path):
         trace_changes(
             mapped, out, confidence=write(tmp_path / "d.tif", np.ones((2, 3, 3), np.uint8))
         )
+    sure = write(tmp_path / "e.tif", np.full((3, 3), 9000, np.uint16))
+    with pytest.raises(ParameterError, match="a share or per cent, got 9000"):
+        trace_changes(mapped, out, confidence=sure)
     with pytest.raises(GridError, match="Areas need a CRS"):
         trace_changes(write(tmp_path / "n.tif", np.ones((3, 3), np.uint8), crs=None), out)
     with pytest.raises(ClassError, match="Classes must be below 65536, got 70000"):

@@ -21,6 +21,12 @@ IGNORE_INDEX = 255
 
 NO_CHANGE = "No change"
 
+ARROW = "->"
+"""What stands between the classes of a transition."""
+
+TO = "to "
+"""What stands before the later class, where a map of changes tells only that."""
+
 Colour = tuple[int, int, int]
 
 # Okabe & Ito (2008) and Paul Tol's 'muted' scheme (2021): they stay apart for the colour-blind.
@@ -241,7 +247,7 @@ class ChangeScheme(ClassScheme):
         _check_no_background(classes)
         self.no_change_value = classes.values[-1] + 1
         self.ends = {c.value: ("", c.name) for c in classes} | {self.no_change_value: ("", "")}
-        to_classes = [LandClass(c.value, f"to {c.name}", c.colour) for c in classes]
+        to_classes = [LandClass(c.value, f"{TO}{c.name}", c.colour) for c in classes]
         super().__init__([*to_classes, LandClass(self.no_change_value, NO_CHANGE, _NO_CHANGE_GREY)])
 
     def code(self, before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.uint8]:
@@ -283,7 +289,7 @@ class FromToScheme(ClassScheme):
                 red, green, blue = (
                     round((a + 2 * b) / 3) for a, b in zip(first.colour, other, strict=True)
                 )
-                name = f"{first.name}->{second.name}"
+                name = f"{first.name}{ARROW}{second.name}"
                 transitions.append(LandClass(value, name, (red, green, blue)))
                 self.ends[value] = (first.name, second.name)
         super().__init__(transitions)
@@ -338,6 +344,20 @@ def _check_no_background(classes: ClassScheme) -> None:
 def is_no_change(name: str) -> bool:
     """Whether a class name means 'no change', whatever its case and separators."""
     return re.sub(r"[^a-z]", "", name.lower()) in {"nochange", "unchanged"}
+
+
+def ends_of(name: str) -> tuple[str | None, str | None]:
+    """What the name of a class of changes tells of before and after; None: nothing."""
+    before, arrow, after = name.partition(ARROW)
+    if arrow:
+        return before, after
+    return None, name.removeprefix(TO) if name.startswith(TO) else None
+
+
+def stays(name: str) -> bool:
+    """Whether the name of a class of changes means that nothing changed."""
+    before, after = ends_of(name)
+    return is_no_change(name) or (before is not None and before == after)
 
 
 def _spare_colours(taken: set[Colour]) -> Iterator[Colour]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import grid, ledger, raster, vector
-from landshift.classes import UNLABELLED, ClassScheme, is_no_change
+from landshift.classes import UNLABELLED, ClassScheme, ends_of, stays
 from landshift.cleaning import Patches
 from landshift.errors import ClassError, GridError, ParameterError
 from landshift.grid import Window
@@ -39,7 +39,11 @@ _BATCH = 100_000  # polygons written at once
 _EAST, _SOUTH, _WEST, _NORTH = range(4)
 _DOWN, _RIGHT = np.array([0, 1, 0, -1]), np.array([1, 0, -1, 0])
 
-_FRACTION = 1 << 24  # confidences are added as whole numbers of this part: in any order the same
+# Confidences are added as whole numbers of this part of 1, so that their order doesn't matter
+_PARTS = 1 << 24
+_SUREST = (
+    1000.0  # beyond it the sums of large patches could overflow; shares and per cents stay below
+)
 
 Ints = NDArray[np.int64]
 
@@ -109,16 +113,16 @@ def trace_changes(
         )
     ledger.check_apart(out, [mapped])
     names = raster.legend_of(mapped).names if scheme is None else scheme.mapping
-    stays = np.zeros(1 << 16, np.bool_)
-    stays[UNLABELLED] = True
+    left_out = np.zeros(1 << 16, np.bool_)
+    left_out[UNLABELLED] = True
     if not everything:
-        stays[[v for v, n in names.items() if _stays(n)]] = True
+        left_out[[v for v, n in names.items() if stays(n)]] = True
     polygons: dict[str, int] = {}
     hectares: dict[str, float] = {}
     dropped = 0
     with ExitStack() as stack:
         part = stack.enter_context(ledger.whole_file(out))
-        source = _Source(stack, mapped, confidence, stays, block, simplify is not None)
+        source = _Source(stack, mapped, confidence, left_out, block, simplify is not None)
         sink = _Sink(part, driver, source.box, confidence is not None, simplify)
         for patches in source.trace(on_block):
             large = patches.hectares >= min_hectares * (1 - 1e-9)
@@ -139,12 +143,6 @@ def trace_changes(
                 f"{mapped}; lower the minimum, or ask for everything."
             )
     return Traced(out, polygons, hectares, dropped)
-
-
-def _stays(name: str) -> bool:
-    """Whether a class's name means that nothing changed."""
-    before, arrow, after = name.partition("->")
-    return is_no_change(name) or bool(arrow and before == after)
 
 
 @dataclass(frozen=True)
@@ -208,7 +206,7 @@ class _Sink:
         )
         if self._tolerance is not None:
             outlines = shapely.coverage_simplify(outlines, self._tolerance)
-        ends = {name: _ends(name) for name in set(classes)}
+        ends = {name: ends_of(name) for name in set(classes)}
         columns: dict[str, NDArray[Any]] = {
             "class": classes,
             "from": np.array([ends[c][0] for c in classes], object),
@@ -223,14 +221,6 @@ class _Sink:
         )  # fmt: skip
         self.written += self._polygons
         self._held, self._polygons = [], 0
-
-
-def _ends(name: str) -> tuple[str | None, str | None]:
-    """What a class of changes tells of before and after."""
-    before, arrow, after = name.partition("->")
-    if arrow:
-        return before, after
-    return None, name.removeprefix("to ") if name.startswith("to ") else None
 
 
 @dataclass(frozen=True)
@@ -269,7 +259,7 @@ class _Source:
         stack: ExitStack,
         mapped: Path,
         confidence: Path | None,
-        stays: NDArray[np.bool_],
+        left_out: NDArray[np.bool_],
         block: int,
         nodes: bool,
     ) -> None:
@@ -277,7 +267,7 @@ class _Source:
         self._map = stack.enter_context(raster.open_raster(mapped))
         about = raster.info_of(self._map)
         self.box: GeoBox = about.grid
-        self._stays = stays
+        self._left_out = left_out
         self._confidence = None
         if confidence is not None:
             self._confidence = stack.enter_context(raster.open_raster(confidence))
@@ -337,13 +327,13 @@ class _Source:
     def _codes(self, window: Window) -> Ints:
         """Codes of change, 0 elsewhere."""
         values, mask = raster.read_classes(self._map, window)
-        if values.dtype.itemsize > 2 and mask.any() and values[mask].max() >= self._stays.size:
+        if values.dtype.itemsize > 2 and mask.any() and values[mask].max() >= self._left_out.size:
             raise ClassError(
-                f"Classes must be below {self._stays.size}, got {values[mask].max()} in "
+                f"Classes must be below {self._left_out.size}, got {values[mask].max()} in "
                 f"{self._map.name}; recode them."
             )
         known = np.where(mask, values, 0).astype(np.int64)
-        known[self._stays[known]] = 0
+        known[self._left_out[known]] = 0
         return known
 
     def _confidences(self, window: Window) -> tuple[Ints, NDArray[np.bool_]] | None:
@@ -351,8 +341,13 @@ class _Source:
         if self._confidence is None:
             return None
         values, mask = raster.read(self._confidence, window)
-        parts = np.where(mask, values[0], 0).astype(np.float64) * _FRACTION
-        return np.rint(parts).astype(np.int64), mask
+        known = np.where(mask, values[0], 0).astype(np.float64)
+        if (np.abs(known) > _SUREST).any():
+            raise ParameterError(
+                f"A confidence must be a share or per cent, got {known.flat[np.abs(known).argmax()]:g}"
+                f" in {self._confidence.name}; scale it."
+            )
+        return np.rint(known * _PARTS).astype(np.int64), mask
 
     def _close(self, segments: _Segments, sums: Ints) -> _Outlines:
         """Close the segments of whole patches into polygons, ordered by their first corner."""
@@ -373,7 +368,7 @@ class _Source:
         polygons = shapely.polygons(closed, indices=rings.place)
         code, total, pixels = sums[:, rings.patches]
         mean = np.full(code.size, np.nan)
-        np.divide(total, pixels * float(_FRACTION), out=mean, where=pixels > 0)
+        np.divide(total, pixels * float(_PARTS), out=mean, where=pixels > 0)
         return _Outlines(polygons, code, hectares, mean)
 
 

@@ -17,6 +17,7 @@ from landshift import ledger, provenance
 from landshift.assess.domains import Domains, find_domains
 from landshift.assess.estimators import Accuracy, Estimates, Estimator, Strata, judge, quantile
 from landshift.assess.files import Design, Sample, read_sample
+from landshift.classes import ARROW, TO
 from landshift.errors import ClassError, ParameterError, SampleError
 
 _SHOWN = 8  # names or numbers listed in an error
@@ -322,10 +323,10 @@ def _renamed(design: Design, merge: Mapping[str, Sequence[str]]) -> dict[str, st
     response = design.response
     known = set(design.classes.values())
     if response.coding == "from-to":
-        known |= {f"{a}->{b}" for a in response.choices for b in response.choices}
+        known |= {f"{a}{ARROW}{b}" for a in response.choices for b in response.choices}
     elif response.coding == "to":
-        known |= {f"to {c}" for c in response.choices}
-    else:
+        known |= {f"{TO}{c}" for c in response.choices}
+    elif response.coding == "class":
         known |= set(response.choices)
     for new, olds in merge.items():
         for old in olds:

@@ -259,8 +259,7 @@ def _outlines(units: Units, box: GeoBox, size: int) -> NDArray[np.object_]:
     right = np.minimum(left + size, box.width)
     columns = np.stack([left, right, right, left, left], axis=1)
     rows = np.stack([top, top, bottom, bottom, top], axis=1)
-    a = box.affine
-    corners = np.stack([a.a * columns + a.b * rows + a.c, a.d * columns + a.e * rows + a.f], axis=2)
+    corners = np.stack(grid.apply(box.affine, columns, rows), axis=2)
     found: NDArray[np.object_] = shapely.polygons(corners)
     return found
 

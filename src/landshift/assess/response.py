@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from landshift.classes import is_no_change
+from landshift.classes import ARROW, TO, is_no_change
 from landshift.errors import ClassError
-
-ARROW = "->"
-TO = "to "
 
 
 @dataclass(frozen=True)
