@@ -96,7 +96,7 @@ def trace_changes(
         on_block: Called with blocks done and blocks in all.
 
     Raises:
-        ParameterError: Another format; a minimum or tolerance below 0.
+        ParameterError: Another format; a minimum or tolerance below 0; confidences beyond 1000.
         ClassError: A map that is no class raster, or holds no change.
         GridError: The map has no CRS, or the confidence lies on another grid.
         RasterError: A raster can't be read.
@@ -342,10 +342,11 @@ class _Source:
             return None
         values, mask = raster.read(self._confidence, window)
         known = np.where(mask, values[0], 0).astype(np.float64)
-        if (np.abs(known) > _SUREST).any():
+        largest = np.abs(known).max()
+        if largest > _SUREST:
             raise ParameterError(
-                f"A confidence must be a share or per cent, got {known.flat[np.abs(known).argmax()]:g}"
-                f" in {self._confidence.name}; scale it."
+                f"A confidence must be a share or per cent, got {largest:g} in "
+                f"{self._confidence.name}; scale it."
             )
         return np.rint(known * _PARTS).astype(np.int64), mask
 
