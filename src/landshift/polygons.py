@@ -41,9 +41,7 @@ _DOWN, _RIGHT = np.array([0, 1, 0, -1]), np.array([1, 0, -1, 0])
 
 # Confidences are added as whole numbers of this part of 1, so that their order doesn't matter
 _PARTS = 1 << 24
-_SUREST = (
-    1000.0  # beyond it the sums of large patches could overflow; shares and per cents stay below
-)
+_SUREST = 1000.0  # beyond it the sums of large patches could overflow
 
 Ints = NDArray[np.int64]
 
