@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import resource
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from numpy.typing import NDArray
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 from scipy import ndimage
@@ -32,7 +34,23 @@ def scene(path: Path, count: int, seed: int) -> Path:
     random = np.random.default_rng(seed)
     ground = ndimage.gaussian_filter(random.normal(size=(TILE, TILE)), 3) * 4000
     bands = [ground * (1 + k / 10) + random.normal(0, 15, ground.shape) for k in range(count)]
-    values = (np.stack(bands) + 3000).clip(1, 9000).astype(np.uint16)
+    return tiled(path, (np.stack(bands) + 3000).clip(1, 9000).astype(np.uint16))
+
+
+def class_map(path: Path, seed: int) -> Path:
+    """A tiled map of 2000 x 2000 pixels and seven classes in patches, four of five unchanged."""
+    ground, change = (
+        ndimage.gaussian_filter(np.random.default_rng(k).normal(size=(TILE, TILE)), 4)
+        for k in (0, seed)
+    )
+    classes = np.digitize(ground, np.quantile(ground, np.arange(1, 7) / 7)) + 1
+    classes = np.where(change > np.quantile(change, 0.8), classes % 7 + 1, classes)
+    return tiled(path, classes[np.newaxis].astype(np.uint16))
+
+
+def tiled(path: Path, values: NDArray[np.uint16]) -> Path:
+    """Write ``(band, row, column)`` values as a tiled GeoTIFF."""
+    count = len(values)
     with rasterio.open(
         path, "w", driver="GTiff", count=count, height=TILE, width=TILE, dtype="uint16",
         crs="EPSG:32618", transform=WHERE, tiled=True, blockxsize=512, blockysize=512,
@@ -72,12 +90,12 @@ def repeated(scene: Path, size: int, shift: float) -> Path:
     return path
 
 
-def measured(command: list[str]) -> tuple[float, float]:
-    """Seconds and peak MiB of a process.
+def measured(command: list[str]) -> tuple[float, float, float]:
+    """Seconds, seconds of all its cores together, and peak MiB of a process.
 
     The peak is looked up while it runs: what wait4 tells counts this process in.
     """
-    start = time.perf_counter()
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     peak = 0.0
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
@@ -90,7 +108,9 @@ def measured(command: list[str]) -> tuple[float, float]:
         if process.returncode:
             said.seek(0)
             sys.exit(said.read().decode())
-    return time.perf_counter() - start, peak
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cores = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - start, cores, peak
 
 
 def landshift(stage: str, *arguments: str | Path) -> list[str]:
@@ -125,7 +145,7 @@ def composite(folder: Path, sizes: list[int]) -> None:
     peaks = []
     for size in sizes:
         images = repeated(before, size, 0), repeated(after, size, 0.4)
-        seconds, peak = measured(landshift("composite", *images, "-o", out))
+        seconds, _, peak = measured(landshift("composite", *images, "-o", out))
         peaks.append(peak)
         print(
             f"composite, 2 dates of {size}^2 uint16, one warped: {seconds:.1f} s, "
@@ -139,35 +159,66 @@ def composite(folder: Path, sizes: list[int]) -> None:
     before = scene(folder / "before4.tif", count, seed=0)
     after = scene(folder / "after4.tif", count, seed=1)
     aligned = repeated(before, size, 0), repeated(after, size, 0)
-    ours, _ = measured(landshift("composite", *aligned, "-o", out))
     script = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); "
     script += "from pathlib import Path; from preparation import plain_loop; "
     script += "plain_loop(*map(Path, sys.argv[1:]))"
     loop = folder / "loop.tif"
-    theirs, _ = measured([sys.executable, "-c", script, *map(str, aligned), str(loop)])
-    print(
-        f"copied, 2 x {count} bands of {size}^2: {ours:.1f} s with checks and overviews, plain "
-        f"rasterio loop without {theirs:.1f} s: {theirs / ours:.2f} times its speed"
+    beside(
+        f"copied, 2 x {count} bands of {size}^2, with checks and overviews",
+        landshift("composite", *aligned, "-o", out),
+        "plain rasterio loop without them",
+        [sys.executable, "-c", script, *map(str, aligned), str(loop)],
     )
     if shutil.which("gdalwarp") is None:
         print("gdalwarp isn't installed (apt install gdal-bin)")
         return
     moved = repeated(after, size, 0.4)
-    ours, peak = measured(landshift("composite", moved, "--like", aligned[0], "-o", out))
-    warp = [
-        "gdalwarp", "-q", "-overwrite", "-r", "bilinear", "-multi", "-wo", "NUM_THREADS=ALL_CPUS",
-        "-of", "COG", "-co", "COMPRESS=DEFLATE", "-co", "LEVEL=1", "-co", "PREDICTOR=YES",
-        "-co", "NUM_THREADS=ALL_CPUS", "-te", str(WHERE.c), str(WHERE.f - size * 10),
-        str(WHERE.c + size * 10), str(WHERE.f), "-tr", "10", "10", str(moved), str(loop),
-    ]  # fmt: skip
-    theirs, other = measured(warp)
+    beside(
+        f"warped to a COG, {count} bands of {size}^2",
+        landshift("composite", moved, "--like", aligned[0], "-o", out),
+        "gdalwarp",
+        [
+            "gdalwarp", "-q", "-overwrite", "-r", "bilinear", "-multi", "-wo",
+            "NUM_THREADS=ALL_CPUS", "-of", "COG", "-co", "COMPRESS=DEFLATE", "-co", "LEVEL=1",
+            "-co", "PREDICTOR=YES", "-co", "NUM_THREADS=ALL_CPUS", "-te", str(WHERE.c),
+            str(WHERE.f - size * 10), str(WHERE.c + size * 10), str(WHERE.f), "-tr", "10", "10",
+            str(moved), str(loop),
+        ],
+    )  # fmt: skip
+
+
+def beside(job: str, ours: list[str], rival: str, theirs: list[str], runs: int = 3) -> None:
+    """Print how long two commands take, run in turns: medians, and the range of the ratio."""
+    pairs = [(measured(ours), measured(theirs)) for _ in range(runs)]
+    ratios = sorted(b[0] / a[0] for a, b in pairs)
+    said = []
+    for name, found in (("landshift", [a for a, _ in pairs]), (rival, [b for _, b in pairs])):
+        seconds, cores, peak = np.median(found, axis=0)
+        said.append(f"{name} {seconds:.1f} s ({cores:.1f} s of cores, peak {peak:.0f} MiB)")
     print(
-        f"warped to a COG, {count} bands of {size}^2: {ours:.1f} s (peak {peak:.0f} MiB), gdalwarp "
-        f"{theirs:.1f} s (peak {other:.0f} MiB): {theirs / ours:.2f} times its speed"
+        f"{job}: {', '.join(said)}: {np.median(ratios):.2f} times its speed "
+        f"({ratios[0]:.2f} to {ratios[-1]:.2f} in {runs} runs)",
+        flush=True,
     )
 
 
-STAGES = {"composite": composite}
+def label(folder: Path, sizes: list[int]) -> None:
+    """Seconds and peak memory of `label` at each size, plain and with cleaning."""
+    maps = class_map(folder / "before.tif", 1), class_map(folder / "after.tif", 2)
+    out = folder / "change.tif"
+    for size in sizes:
+        for options in ([], ["--min-pixels", "9"], ["--smooth", "5"]):
+            seconds, cores, peak = measured(
+                landshift("label", *(repeated(m, size, 0) for m in maps), "-o", out, *options)
+            )
+            print(
+                f"label, {size}^2 {' '.join(options)}: {seconds:.1f} s ({cores:.1f} s of cores, "
+                f"peak {peak:.0f} MiB)",
+                flush=True,
+            )
+
+
+STAGES = {"composite": composite, "label": label}
 
 
 def main() -> None:

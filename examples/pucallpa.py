@@ -1,13 +1,14 @@
 """Multi-class change on real Landsat images: the Ucayali river at Pucallpa, Peru, 1985-2005.
 
-    python examples/pucallpa.py DATA OUT
+    python examples/pucallpa.py DATA OUT [--model semantic] [--seed 1]
 
 DATA holds pucallpa/<year>.tif and pucallpa/landcover/<year>.tif for 1985, 1990, ..., 2005.
 
 Protocol: the ten pairs of years (a, b) with a < b; labels 'to class' 1-5, 6 = No change; tiles of
 128 pixels; training and validation on columns 0-479 of all pairs, the test on columns 512-696 of
 all pairs: one pooled confusion matrix over every labelled pixel. No training tile, and nothing
-that the network sees in the test, touches the ground of the other part.
+that the network sees in the test, touches the ground of the other part. With --normalise, each
+year's image is brought to the radiometry of 2000 first, by lines measured on columns 0-479.
 """
 
 import argparse
@@ -20,20 +21,38 @@ from rich.console import Console
 
 os.environ.setdefault("LANDSHIFT_OFFLINE", "1")  # random weights, so that figures can be compared
 
-from landshift import classify_pixels, evaluate_map, figures, raster, tables, tileset
+from landshift import (
+    baselines,
+    classify_pixels,
+    evaluate_map,
+    figures,
+    learn,
+    raster,
+    tables,
+    tileset,
+)  # fmt: skip
 from landshift.classes import ClassScheme
 from landshift.composite import composite
-from landshift.evaluate import pool
+from landshift.evaluate import evaluate_rules, pool
 from landshift.labels import label
-from landshift.learn import UnetClassifier, prepare_data
+from landshift.learn import prepare_data
+from landshift.radiometry import normalise
 
 YEARS = (1985, 1990, 1995, 2000, 2005)
+REFERENCE = 2000
 BANDS = ("swir1", "nir", "red", "green")
 CLASSES = ClassScheme.from_mapping(
     {1: "forest", 2: "regrowth", 3: "water", 4: "pasture and cropland", 5: "bare and built-up"},
     {1: (0, 100, 0), 2: (144, 200, 80), 3: (40, 90, 200), 4: (230, 220, 120), 5: (200, 40, 40)},
 )
 TRAIN_COLUMNS, TEST_COLUMNS = (0, 480), (512, 697)
+MODELS = {
+    "unet": learn.UnetClassifier,
+    "pspnet": learn.PSPNetClassifier,
+    "deeplab": learn.DeepLab,
+    "siamese": learn.SiameseClassifier,
+    "semantic": learn.SemanticChangeClassifier,
+}
 
 
 def bounds_of_columns(image: Path, first: int, end: int) -> tuple[float, float, float, float]:
@@ -44,55 +63,90 @@ def bounds_of_columns(image: Path, first: int, end: int) -> tuple[float, float, 
     return left, bottom, right, top
 
 
+def bring_together(source: Path, out: Path) -> list[Path]:
+    """The images of all years, each brought to the radiometry of the reference year."""
+    images = []
+    bounds = bounds_of_columns(source / f"{REFERENCE}.tif", *TRAIN_COLUMNS)
+    for year in YEARS:
+        image = source / f"{year}.tif"
+        if year != REFERENCE:
+            made = out / f"{year}_normalised.tif"
+            normalise(image, source / f"{REFERENCE}.tif", made, bounds=bounds)
+            image = made
+        images.append(image)
+    return images
+
+
+def prepare(
+    source: Path, images: list[Path], out: Path, part: str, columns: tuple[int, int]
+) -> list[tuple[Path, Path, Path, Path]]:
+    """Composite, change map and both class maps of each pair of years, for some columns."""
+    bounds = bounds_of_columns(source / "1985.tif", *columns)
+    maps = {
+        year: composite([source / "landcover" / f"{year}.tif"], out / f"{part}_{year}_classes.tif",
+                        bounds=bounds)
+        for year in YEARS
+    }  # fmt: skip
+    made = []
+    for (a, before), (b, after) in itertools.combinations(zip(YEARS, images, strict=True), 2):
+        stacked, change = (out / f"{part}_{a}_{b}{end}.tif" for end in ("", "_change"))
+        composite([before, after], stacked, bands=BANDS, bounds=bounds)
+        label(maps[a], maps[b], change, scheme=CLASSES)
+        made.append((stacked, change, maps[a], maps[b]))
+    return made
+
+
 def main() -> None:
     """Run the chain and print the scores."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("data", type=Path)
     options.add_argument("out", type=Path)
+    options.add_argument("--model", choices=MODELS, default="unet")
+    options.add_argument("--backbone")
+    options.add_argument("--normalise", action="store_true")
     options.add_argument("--max-steps", type=int, default=400)
     options.add_argument("--stride", type=int, default=32)
     options.add_argument("--seed", type=int, default=42)
     asked = options.parse_args()
     source, out = asked.data / "pucallpa", asked.out
+    out.mkdir(parents=True, exist_ok=True)
 
-    def prepare(part: str, columns: tuple[int, int]) -> list[tuple[Path, Path]]:
-        """Composite and change map of each pair of years, for some columns."""
-        bounds = bounds_of_columns(source / "1985.tif", *columns)
-        made = []
-        for a, b in itertools.combinations(YEARS, 2):
-            images = [source / f"{year}.tif" for year in (a, b)]
-            classes = [source / "landcover" / f"{year}.tif" for year in (a, b)]
-            stacked, change = (out / f"{part}_{a}_{b}{end}.tif" for end in ("", "_change"))
-            composite(images, stacked, bands=BANDS, bounds=bounds)
-            label(*classes, change, scheme=CLASSES, bounds=bounds)
-            made.append((stacked, change))
-        return made
-
-    training, test = prepare("train", TRAIN_COLUMNS), prepare("test", TEST_COLUMNS)
-    images, labels = zip(*training, strict=True)
-    tiles = tileset.cut(images, labels, out / "tiles", tile_size=128, stride=asked.stride)
+    images = [source / f"{year}.tif" for year in YEARS]
+    if asked.normalise:
+        images = bring_together(source, out)
+    training = prepare(source, images, out, "train", TRAIN_COLUMNS)
+    test = prepare(source, images, out, "test", TEST_COLUMNS)
+    stacked, labels, before, after = zip(*training, strict=True)
+    tiles = tileset.cut(
+        stacked, labels, out / "tiles", tile_size=128, stride=asked.stride,
+        labels_before=before, labels_after=after, map_scheme=CLASSES,
+    )  # fmt: skip
     # a little ground to validate on: in so small an area each validation block takes with it the
     # tiles that overlap it, and the weights of the last step are kept whatever validation says
     data = prepare_data(tiles.folder, batch_size=16, val_split_pct=0.02, seed=asked.seed)
     print(data)
 
-    model = UnetClassifier(data, class_balancing=True)
+    model = MODELS[asked.model](data, backbone=asked.backbone, class_balancing=True)
+    print(model)
     started = time.perf_counter()
     model.fit(epochs=1000, lr=1e-3, max_steps=asked.max_steps, checkpoint=False)
     print(f"{asked.max_steps} steps of 16 tiles in {time.perf_counter() - started:.0f} s")
-    saved = model.save(out / "unet")
+    saved = model.save(out / asked.model)
 
+    rules, training_data = baselines.fit(data.training), data.training
     judged = []
-    for stacked, change in test:
+    for stacked, change, *_ in test:
         mapped = classify_pixels(stacked, saved, out / f"{stacked.stem}_map.tif")
-        judged.append(evaluate_map(mapped, change))
+        beside = evaluate_rules(
+            rules, training_data.spec, stacked, change, scheme=training_data.scheme
+        )
+        judged.append(evaluate_map(mapped, change).beside(beside))
     found = pool(judged)
     found.write_json(out / "scores.json")
     console = Console()
     console.print(tables.per_class(found.scores))
-    console.print(
-        tables.compare({"U-Net": found.scores, "all 'No change'": found.no_change_baseline})
-    )
+    console.print(tables.compare({asked.model: found.scores, **found.baselines}))
+    print(*found.write_figures(out), sep="\n")
     print(f"{found.scores.pixels:,} test pixels, {found.scores.unmapped} without a class")
 
     bounds = bounds_of_columns(source / "1985.tif", *TEST_COLUMNS)

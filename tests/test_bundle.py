@@ -29,6 +29,7 @@ def test_a_saved_model_is_the_same_when_read_from_any_of_its_files(trained, save
     assert all(torch.equal(state[k], expected[k]) for k in state)
     assert found.model.spec == trained.model.spec
     assert found.model.scheme == trained.model.scheme
+    assert found.model.temperature == trained.model.temperature != 1
     assert found.name == "small"
     assert found.training["lr"] == 2e-3
     assert len(found.history) == 6
@@ -81,7 +82,7 @@ def test_a_missing_or_foreign_package_is_one_line(tmp_path, data_folder):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 99}, "format must be 1, got 99"),
+        ({"format": 99}, "format must be 2, got 99"),
         ({"architecture": "vnet"}, "must be one of unet"),
         ({"backbone": "resnet34"}, "weights must fit unet over resnet34"),
         ({"weights": "../../etc/passwd"}, "must lie in the package"),
@@ -89,6 +90,9 @@ def test_a_missing_or_foreign_package_is_one_line(tmp_path, data_folder):
         ({"classes": []}, "at least one class"),
         ({"classes": [{"Value": "x"}]}, "integer Value"),
         ({"input": {}}, "described in full"),
+        ({"temperature": 0}, "temperature must be a number above 0, got 0"),
+        ({"temperature": float("nan")}, "temperature must be a number above 0, got nan"),
+        ({"temperature": "hot"}, "describe its model in full"),
         ({"history": 3}, "describe its model in full"),
     ],
 )

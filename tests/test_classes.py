@@ -83,7 +83,7 @@ def test_change_codes_by_hand():
     after = np.array([1, 3, 7, 1, 0])
     assert change.code(before, after).tolist() == [8, 3, 7, 0, 0]
     assert change.mapping == {1: "to forest", 3: "to water", 7: "to urban", 8: "No change"}
-    assert change.no_change == 3
+    assert change.unchanged == (3,)
 
 
 def test_a_change_scheme_needs_a_free_value_and_no_class_zero():
@@ -125,10 +125,30 @@ def test_from_to_grows_to_two_bytes_and_says_that_a_network_cannot_learn_it():
 def test_binary_codes_by_hand():
     change = BinaryScheme(ClassScheme.from_mapping(MAPPING))
     assert change.code(np.array([1, 1, 0]), np.array([1, 2, 1])).tolist() == [2, 1, 0]
-    assert change.no_change == 1
+    assert change.unchanged == (1,)
 
 
 @pytest.mark.parametrize("coding", CODINGS.values())
 def test_no_coding_takes_a_class_of_value_0(coding):
     with pytest.raises(ClassError, match="must mean 'no data'"):
         coding(ClassScheme.from_mapping({0: "a", 1: "b"}))
+
+
+def test_unchanged_classes_and_transitions_are_read_from_the_names():
+    names = ["forest->forest", "forest->urban", "urban -> urban", "No change", "a->b->a->b", "x"]
+    scheme = ClassScheme.from_mapping(dict(enumerate(names, start=1)))
+    assert scheme.unchanged == (0, 2, 3, 4)
+    assert scheme.transitions == (
+        ("forest", "forest"), ("forest", "urban"), ("urban", "urban"), None, None, None,
+    )  # fmt: skip
+
+
+@given(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=6, unique=True))
+def test_each_coding_says_what_is_unchanged(names):
+    classes = ClassScheme.from_mapping(dict(enumerate(names, start=1)))
+    values = np.array(classes.values)
+    before, after = (a.ravel() for a in np.meshgrid(values, values))
+    for make in CODINGS.values():
+        change = make(classes)
+        indices = change.to_indices(change.code(before, after))
+        assert (np.isin(indices, change.unchanged) == (before == after)).all()

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from landshift import raster
-from landshift.cleaning import majority, remove_small
+from landshift.cleaning import majority, parts_of, remove_small
 from landshift.errors import ParameterError
 from landshift.grid import Window
 
@@ -55,9 +55,9 @@ def test_majority_is_that_of_a_brute_count_and_the_same_by_blocks(random, size, 
 
 def small_by_blocks(codes, areas, size, least, neighbours):
     windows = list(raster.blocks(*codes.shape, size))
-    small = remove_small(
-        windows, lambda w: (codes[w.slices], areas[w.slices[0]]), least=least, neighbours=neighbours
-    )
+    own = [(codes[w.slices], areas[w.slices[0]]) for w in windows]
+    blocks = ((c, parts_of(c, a, neighbours)) for c, a in own)
+    small = remove_small(windows, blocks, least=least, neighbours=neighbours)
     found = np.zeros(codes.shape, bool)
     for k, w in enumerate(windows):
         found[w.slices] = small(k, codes[w.slices], areas[w.slices[0]])
@@ -120,4 +120,4 @@ def test_a_patch_of_exactly_the_least_size_stays():
 
 def test_other_neighbours_are_refused():
     with pytest.raises(ParameterError, match="4 or 8 neighbours, got 6"):
-        remove_small([Window(0, 0, 1, 1)], lambda w: None, least=1, neighbours=6)
+        remove_small([Window(0, 0, 1, 1)], [], least=1, neighbours=6)

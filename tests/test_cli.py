@@ -20,6 +20,21 @@ def run(monkeypatch, capsys, *arguments):
     return ended.value.code or 0, printed.out, printed.err
 
 
+def test_files_of_a_date_are_resampled_each_in_its_own_way(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    values = np.arange(400, dtype=np.uint16).reshape(20, 20) + 1
+    for name in "ab":
+        write(tmp_path / f"{name}.tif", values, bands=[name], origin=(500_010.0, 4_000_000.0))
+    write(tmp_path / "like.tif", values)
+    job = ["composite", "a.tif,b.tif", "--like", "like.tif", "-o", "c.tif", "--resampling"]
+    assert run(monkeypatch, capsys, *job, "nearest+-")[0] == 0
+    assert run(monkeypatch, capsys, *job, "nearest")[0] == 0
+    code, _, err = run(monkeypatch, capsys, *job, "nearest+mode+-")
+    assert (code, "one for each of 2 files, got 3" in err) == (2, True)
+    code, _, err = run(monkeypatch, capsys, *job, "nearest+best")
+    assert (code, "must be one of nearest, bilinear" in err) == (2, True)
+
+
 def test_the_chain_as_seven_commands(tmp_path, monkeypatch, capsys):
     random = np.random.default_rng(0)
     values, change = striped_scene(192)
@@ -51,7 +66,12 @@ def test_the_chain_as_seven_commands(tmp_path, monkeypatch, capsys):
         "--no-pretrained", "--name", "m",
     )  # fmt: skip
     assert out.strip().endswith("set/models/m/m.emd")
-    assert "all 'No change'" in ok("evaluate", "set/models/m/m.emd", "set", "-o", "s.json")
+    out = ok(
+        "evaluate", "set/models/m/m.emd", "set", "--json", "s.json", "--figures", "pictures",
+    )  # fmt: skip
+    for row in ("all no change", "linear discriminant", "random forest", "calibrated"):
+        assert row in out
+    assert (tmp_path / "pictures" / "reliability.png").stat().st_size > 10_000
     ok(
         "classify",
         "c.tif",
@@ -79,6 +99,37 @@ def test_the_chain_as_seven_commands(tmp_path, monkeypatch, capsys):
     assert 0 < validation < json.loads((tmp_path / "whole.json").read_text())["scores"]["pixels"]
     assert (tmp_path / "v.png").stat().st_size > 10_000
     assert (tmp_path / "t.csv").read_text().startswith("from,to,pixels")
+
+
+def test_two_class_maps_are_scored_against_a_from_to_map(tmp_path, monkeypatch, capsys):
+    random = np.random.default_rng(0)
+    for k in (1, 2):
+        write(tmp_path / f"c{k}.tif", random.integers(1, 3, (30, 30)).astype(np.uint8))
+    (tmp_path / "classes.csv").write_text("1,forest\n2,crop\n")
+    monkeypatch.chdir(tmp_path)
+    classes = ("--classes", "classes.csv")
+    run(monkeypatch, capsys, "label", "c1.tif", "c2.tif", "-o", "r.tif", "--coding", "from-to",
+        *classes)  # fmt: skip
+    maps = ("--before-map", "c1.tif", "--after-map", "c2.tif")
+    code, out, err = run(monkeypatch, capsys, "evaluate", "r.tif", *maps, *classes)
+    assert code == 0, err
+    assert "forest->crop" in out
+    assert [line.split()[0] for line in out.splitlines()[-4:]] == ["pooled"] * 2 + ["from-to"] * 2
+    assert "post-classification" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("r.tif",), "A map or two class maps must be given to be judged"),
+        (("r.tif", "--before-map", "a.tif"), "give both --before-map and --after-map"),
+        (("a.tif", "b.tif", "c.tif"), "what is judged and its reference, got 3 paths"),
+        (("m.emd", "s.zip", "--coding", "to"), "are for rasters"),
+    ],
+)
+def test_evaluate_refuses(arguments, message, monkeypatch, capsys):
+    code, _, err = run(monkeypatch, capsys, "evaluate", *arguments)
+    assert (code, message in err) == (2, True)
 
 
 def test_an_error_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys):

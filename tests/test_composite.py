@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from landshift import composite as stage
 from landshift import image as imagery
-from landshift import provenance, quality
+from landshift import parallel, provenance, quality, raster
 from landshift.composite import checks_of, composite, describe
 from landshift.errors import (
     BandError,
@@ -229,7 +229,7 @@ def test_the_bytes_are_the_same_whatever_the_threads_do(write_raster, tmp_path):
 
 
 def test_windows_cover_the_composite_once_and_follow_strips(write_raster, monkeypatch):
-    monkeypatch.setattr(stage, "_threads", lambda: 2)
+    monkeypatch.setattr(parallel, "threads", lambda: 2)
     path = write_raster("wide.tif", np.ones((3, 300, 5000), np.uint8))
     plans = [imagery.plan(Image(files=(path,)))]
     runs = stage._tasks(plans, plans[0].grid, np.dtype("uint8"))
@@ -307,3 +307,69 @@ def test_pennsylvania_needs_a_crs(data_folder, tmp_path):
     with rasterio.open(composite(images, tmp_path / "c.tif")) as made:
         assert made.crs.to_epsg() == 32618
         assert made.descriptions[0] == "before:B1"
+
+
+NAMED = "1 0 100 0 255 forest\n9 1 2 255 255 lake\n"
+HALF_A_PIXEL = (500_015.0, 3_999_985.0)
+TABLE = (
+    '<PAMDataset><PAMRasterBand band="1"><CategoryNames><Category/><Category>forest</Category>'
+    + "<Category/>" * 7
+    + "<Category>lake</Category></CategoryNames></PAMRasterBand></PAMDataset>"
+)
+
+
+def _class_map(write_raster, name, size=20, **options):
+    values = np.where(np.indices((size, size)).sum(axis=0) % 4 < 2, 1, 9).astype(np.uint8)
+    return write_raster(name, values, nodata=0, **options)
+
+
+def test_a_composite_of_one_class_map_keeps_its_names_and_colours(write_raster, tmp_path):
+    file = _class_map(write_raster, "c.tif", size=700)
+    with rasterio.open(file, "r+") as target:
+        target.write_colormap(1, {1: (9, 8, 7, 255), 9: (0, 200, 0, 255)})
+    like = _class_map(write_raster, "like.tif", size=700, origin=HALF_A_PIXEL)
+    plain = composite([file], tmp_path / "plain.tif", like=like)
+    with rasterio.open(plain) as source:
+        assert source.colormap(1)[1] == (9, 8, 7, 255)
+        assert set(np.unique(source.read(1))) == {0, 1, 9}
+    with rasterio.open(plain, overview_level=0) as coarse:
+        assert set(np.unique(coarse.read(1))) <= {0, 1, 9}
+        assert coarse.colormap(1)[9] == (0, 200, 0, 255)
+    (tmp_path / "c.tif.aux.xml").write_text(TABLE)
+    named = composite([file], tmp_path / "named.tif", like=like)
+    scheme = raster.scheme_of(named)
+    assert scheme.mapping == {1: "forest", 9: "lake"}
+    assert scheme.colours == {1: (9, 8, 7), 9: (0, 200, 0)}
+
+
+def test_an_attribute_table_says_that_values_are_classes(write_raster, tmp_path):
+    file = _class_map(write_raster, "c.tif")
+    like = _class_map(write_raster, "like.tif", origin=HALF_A_PIXEL)
+    mixed = composite([file], tmp_path / "mixed.tif", like=like)
+    assert 3 in read(mixed)[0]
+    (tmp_path / "c.clr").write_text(NAMED)  # a style alone says nothing: heights have them too
+    assert 3 in read(composite([file], mixed, like=like))[0]
+    (tmp_path / "c.tif.aux.xml").write_text(TABLE)
+    assert set(np.unique(read(composite([file], mixed, like=like))[0])) <= {0, 1, 9}
+
+
+def test_each_file_is_resampled_in_its_own_way(write_raster, tmp_path):
+    files = tuple(_class_map(write_raster, f"{k}.tif", size=700, bands=[k]) for k in "abc")
+    like = _class_map(write_raster, "like.tif", size=700, origin=HALF_A_PIXEL)
+    out = composite(
+        [Image(files=files, resampling=("bilinear", "nearest", None))],
+        tmp_path / "out.tif", like=like,
+    )  # fmt: skip
+    values, names, _ = read(out)
+    assert names == ("a", "b", "c")
+    assert [3 in band for band in values] == [True, False, True]
+    with rasterio.open(out, overview_level=0) as coarse:
+        assert [bool(np.isin(band, [0, 1, 9]).all()) for band in coarse.read()] == [
+            False, True, False,
+        ]  # fmt: skip
+    with rasterio.open(out) as source:
+        record = json.loads(source.tags()[provenance.TAG])
+    ways = record["parameters"]["images"]["date1"]["resampling"]
+    assert ways == ["bilinear", "nearest", None]
+    with pytest.raises(ParameterError, match="one for each of 3 files, got 2"):
+        Image(files=files, resampling=("bilinear", "nearest"))

@@ -15,7 +15,7 @@ def data(tiles):
 
 
 def test_samples_are_the_tiles_with_indices_for_labels(data, tiles):
-    image, target = data.valid_ds[0]
+    image, (target,) = data.valid_ds[0]
     tile = data.tiles.tiles[data.split.valid[0]]
     values, mask, labels = tileset.read_tile(tile)
     assert image.shape == (6, 64, 64)

@@ -10,7 +10,7 @@ def test_a_small_demo_makes_every_result(tmp_path, monkeypatch):
     found = demo.run(tmp_path / "demo", size=512, epochs=1, on_stage=lines.append)
     assert [line[:3] for line in lines] == [f"{k}/7" for k in range(1, 8)]
     assert all(path.exists() for path in found.paths.values())
-    assert set(found.methods) == {"U-Net", "per-pixel discriminant", "all 'No change'"}
+    assert set(found.methods) == {"U-Net", "per-pixel linear discriminant", "all no change"}
     supports = {sum(c.support for c in s.classes) for s in found.methods.values()}
     assert len(supports) == 1  # judged on the same pixels
     again = demo.run(tmp_path / "demo", size=512, epochs=1)

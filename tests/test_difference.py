@@ -63,7 +63,7 @@ def test_a_threshold_and_breaks_make_classes(images, tmp_path):
     found = compute_change(*images, out, bands=["red"], threshold=4)
     assert read(out).tolist() == [[[1, 3, 1, 3]]]  # decrease, no change; 4 itself is change
     assert found.classes[0].name == "decrease"
-    assert raster.scheme_of(out).no_change == 2
+    assert raster.scheme_of(out).unchanged == (2,)
     compute_change(*images, out, method="euclidean", threshold=7)
     assert read(out).tolist() == [[[1, 1, 2, 1]]]
     found = compute_change(*images, out, bands=[1], breaks=[-4, 0, 2.5])

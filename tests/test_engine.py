@@ -12,10 +12,15 @@ def images(trained):
     return np.stack([image for image, _ in pairs])
 
 
-def test_probabilities_are_the_softmax_of_the_models_logits(trained, images):
+def test_probabilities_are_the_softmax_of_the_models_logits_at_its_temperature(trained, images):
     found = TorchEngine(trained.model, precision="float32").predict(images)
     with torch.no_grad():
-        expected = trained.model.eval()(torch.from_numpy(images)).softmax(1)
+        logits = trained.model.eval()(torch.from_numpy(images))
+    assert TorchEngine(trained.model, precision="float32").logits(images) == pytest.approx(
+        logits.numpy(), abs=1e-4
+    )
+    assert trained.model.temperature != 1
+    expected = (logits / trained.model.temperature).softmax(1)
     assert found == pytest.approx(expected.numpy(), abs=1e-5)
     assert found.sum(axis=1) == pytest.approx(np.ones_like(found[:, 0]), abs=1e-5)
 

@@ -2,7 +2,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from landshift import figures
+from landshift import calibration, confusion, figures
 from landshift.classes import ClassScheme
 from landshift.errors import ClassError, ParameterError
 from scenes import BANDS, MAPPING
@@ -65,3 +65,49 @@ def test_a_view_takes_one_or_two_dates(scene, tmp_path):
 def test_a_view_of_a_map_without_classes_is_refused(scene, tmp_path):
     with pytest.raises(ClassError, match="must say its classes"):
         figures.view([scene[0]], scene[1], tmp_path / "v.png")
+
+
+@pytest.mark.parametrize(("classes", "numbered"), [(2, True), (25, True), (40, False)])
+def test_a_confusion_matrix_is_drawn_as_pixels_and_as_shares(classes, numbered, tmp_path):
+    scheme = ClassScheme.from_mapping({k: f"class {k}" for k in range(1, classes + 1)})
+    matrix = np.random.default_rng(0).integers(1, 10**5, (classes, classes + 1))
+    matrix[0] = 0  # a class without reference pixels
+    figure = figures.show_confusion(matrix, scheme)
+    pixels, shares = figure.axes[:2]
+    assert [a.get_title() for a in (pixels, shares)] == ["Pixels", "Share of the reference's class"]
+    assert pixels.get_xticklabels()[-1].get_text() == "no class"
+    assert len(shares.texts) == (classes * (classes + 1) - classes - 1 if numbered else 0)
+    drawn = shares.images[0].get_array()
+    assert drawn.mask[0].all()
+    assert drawn[1:].sum(axis=1).data == pytest.approx(np.ones(classes - 1))
+    assert figures.save(figure, tmp_path / "c.png").stat().st_size > 10_000
+
+
+def test_counts_are_written_short():
+    numbers = (7, 999, 1000, 12_345, 999_999, 1_234_567, 12_345_678_901)
+    assert [figures._short(n) for n in numbers] == [
+        "7", "999", "1.0k", "12k", "999k", "1.2M", "12G"
+    ]  # fmt: skip
+
+
+def test_bars_show_each_method_and_none_where_f1_is_not_defined(tmp_path):
+    matrix = np.array([[4, 1, 0], [0, 0, 0]])
+    scores = confusion.score(matrix, SCHEME)
+    figure = figures.show_f1({"this": scores, "other": scores})
+    bars = figure.axes[0].patches
+    assert len(bars) == 4
+    assert [bars[0].get_width(), bars[1].get_width()] == pytest.approx([8 / 9, 0])
+    figures.save(figure, tmp_path / "f.png")
+
+
+def test_a_reliability_curve_shows_probabilities_as_trained_and_calibrated(tmp_path):
+    random = np.random.default_rng(0)
+    logits = random.normal(0, 3, (500, 3)).astype(np.float32)
+    targets = random.integers(0, 3, 500).astype(np.uint8)
+    figure = figures.show_reliability(calibration.measure(logits, targets, 4.0))
+    lines = figure.axes[0].lines
+    assert len(lines) == 3  # the diagonal and two curves
+    assert "ECE" in lines[1].get_label()
+    plain = figures.show_reliability(calibration.measure(logits, targets, 1.0))
+    assert len(plain.axes[0].lines) == 2
+    figures.save(figure, tmp_path / "r.png")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from sklearn.metrics import confusion_matrix
 
-from landshift import legend, raster
+from landshift import legend, parallel, raster
 from landshift.classes import ClassScheme
 from landshift.errors import ClassError, DateError, GridError, LandshiftError, ParameterError
 from landshift.labels import label, parse_transition
@@ -165,7 +165,7 @@ def test_two_byte_codes_are_written_with_names_and_colours(write_raster, tmp_pat
     assert legend.beside(tmp_path / "c.tif").names[289] == "class 17->class 17"
     with rasterio.open(tmp_path / "c.tif") as source:
         assert source.colormap(1)[289][3] == 255
-    with pytest.raises(ClassError, match="0 to 254, got 1 to 289"):
+    with pytest.raises(ClassError, match="at most 254 classes, got 289"):
         raster.scheme_of(tmp_path / "c.tif")
 
 
@@ -489,3 +489,18 @@ def test_label_by_blocks_is_what_plain_numpy_makes_of_the_whole(
         )[1:].tolist()  # fmt: skip
         lost = found.nodata + sum(found.forbidden.values()) + found.pixels.sum()
         assert lost == first.size
+
+
+def test_many_cores_write_what_one_writes(tmp_path, write_raster, monkeypatch):
+    random = np.random.default_rng(0)
+    maps = [
+        write_raster(f"{k}.tif", random.integers(1, 4, (1100, 1300)).astype(np.uint8), nodata=0)
+        for k in (1, 2)
+    ]
+    found = []
+    for cores in (1, 4):
+        monkeypatch.setattr(parallel, "threads", lambda n=cores: n)
+        out = tmp_path / f"{cores}" / "change.tif"
+        table = label(*maps, out, min_hectares=0.5, smooth=3)
+        found.append((out.read_bytes(), table.pixels.tolist(), table.hectares.tolist()))
+    assert found[0] == found[1]

@@ -37,7 +37,7 @@ def test_each_classifier_trains_saves_and_comes_back(classifier, data, tmp_path)
     again = classifier.from_model(path, data=data)
     assert again.evaluate().matrix.tolist() == model.evaluate().matrix.tolist()
     others = {UnetClassifier, PSPNetClassifier, DeepLab} - {classifier}
-    with pytest.raises(ModelError, match="use the classifier of that one"):
+    with pytest.raises(ModelError, match="use the class for it"):
         others.pop().from_model(path)
 
 

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -156,3 +158,27 @@ def test_an_output_is_never_one_of_its_inputs(tmp_path):
     for name in ("a.tif", "link.tif"):
         with pytest.raises(ParameterError, match="must not overwrite its input"):
             ledger.check_apart(tmp_path / name, [tmp_path / "a.tif"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="processes can't be asked for there")
+def test_what_a_killed_run_left_is_removed_by_the_next_one(tmp_path):
+    script = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from landshift import ledger\n"
+        "out = Path(sys.argv[1])\n"
+        "with ledger.whole_file(out / 'a.tif') as part, ledger.whole_folder(out / 's') as folder:\n"
+        "    part.write_text('half')\n"
+        "    part.with_name(part.stem + '.draft.tif').write_text('half')\n"
+        "    (folder / 'x').write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    assert len(list(tmp_path.iterdir())) == 3
+    mine = tmp_path / f".a.part{os.getppid()}.tif"  # of a run that goes on
+    mine.write_text("")
+    with ledger.whole_file(tmp_path / "a.tif") as part:
+        part.write_text("whole")
+    with ledger.whole_folder(tmp_path / "s") as folder:
+        (folder / "x").write_text("whole")
+    assert {p.name for p in tmp_path.iterdir()} == {"a.tif", "s", mine.name}

@@ -191,6 +191,16 @@ def test_a_colour_table_alone_gives_classes_named_by_value(write_raster, tmp_pat
     assert raster.scheme_of(write_raster("b.tif", VALUES)) is None
 
 
+def test_files_beside_a_class_raster_name_its_classes(write_raster, tmp_path):
+    path = write_raster("a.tif", np.array([[1, 2, 0]], np.uint8), nodata=0)
+    (tmp_path / "a.clr").write_text("0 0 0 0 255 nodata\n1 9 8 7 255 forest\n5 1 1 1 255 lake\n")
+    scheme = raster.scheme_of(path)
+    assert scheme.mapping == {1: "forest", 2: "class 2", 5: "lake"}
+    assert scheme.colours[1] == (9, 8, 7)
+    (tmp_path / "b.clr").write_text("1 9 8 7 255 low\n")  # the ramp of heights, no classes
+    assert raster.scheme_of(write_raster("b.tif", np.ones((1, 2, 2), np.float32))) is None
+
+
 def test_a_missing_and_a_damaged_file_are_one_line(tmp_path, data_folder):
     with pytest.raises(RasterError, match=r"must exist, got .*none\.tif"):
         raster.info(tmp_path / "none.tif")

@@ -598,3 +598,16 @@ def test_an_audit_says_why_no_split_by_ground_exists(tmp_path):
     advised = cut(tmp_path / "advised", *pair(tmp_path / "in", height=40, width=40),
                   tile_size=20, stride=20)  # fmt: skip
     assert tileset.audit(advised).by_ground.leaking == 0
+
+
+def test_tiles_without_compression_hold_the_same_pixels(tmp_path):
+    image, labels = pair(tmp_path / "in")
+    sets = [cut(tmp_path / str(c), image, labels, compress=c) for c in (True, False)]
+    for a, b in zip(*(s.tiles for s in sets), strict=True):
+        with rasterio.open(a.image) as packed, rasterio.open(b.image) as plain:
+            assert (packed.read() == plain.read()).all()
+            assert packed.transform == plain.transform
+            assert packed.compression is not None
+            assert plain.compression is None
+    with pytest.raises(ParameterError, match="Only TIFF tiles can go without compression"):
+        cut(tmp_path / "set", image, labels, chip_format="PNG", compress=False)

@@ -1,5 +1,6 @@
 import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from landshift.classes import IGNORE_INDEX, ClassScheme
 from landshift.dataset import prepare
 from landshift.errors import ParameterError, TrainingError
 from landshift.models import ChangeModel
+from landshift.train.fit import _is_best
 from landshift.train.losses import WEIGHT_CAP, CrossEntropy, class_weights
 from landshift.train.lr_find import suggest
 from scenes import MAPPING
@@ -106,6 +108,21 @@ def test_a_loss_that_is_no_number_ends_in_one_line_with_good_weights(data):
 def test_options_out_of_range_are_refused(data, options, message):
     with pytest.raises(ParameterError, match=message):
         train.fit(fresh(data), data, **options)
+
+
+def test_change_is_monitored_in_every_coding_and_nowhere_else(tiles):
+    from_to = prepare(tiles, class_mapping={1: "wood->crop", 2: "wood->wood"}, batch_size=4)
+    rows = train.fit(fresh(from_to), from_to, lr=1e-3, max_steps=1, monitor="change_f1")
+    assert rows[0].change_f1 is not None
+    one_date = prepare(tiles, class_mapping={1: "crop", 2: "wood"}, batch_size=4)
+    with pytest.raises(ParameterError, match="needs a class 'No change' or 'forest->forest'"):
+        train.fit(fresh(one_date), one_date, monitor="change_f1")
+
+
+def test_an_epoch_without_a_change_score_is_never_the_best(trained):
+    rows = [replace(trained.history[0], change_f1=f1) for f1 in (None, 0.2, None)]
+    best = [_is_best(rows[: k + 1], "change_f1") for k in range(3)]
+    assert best == [True, True, False]
 
 
 def test_unlabelled_pixels_never_count():

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from landshift import grid, legend, provenance, raster, vector
+from landshift import grid, provenance, raster, vector
 from landshift.classes import UNLABELLED, ClassScheme, is_no_change
 from landshift.errors import ClassError, GridError, ParameterError
 
@@ -183,7 +183,6 @@ def label_polygons(
             "%s: %d pixels lie in polygons of different classes; the last polygon counts.",
             polygons, overlapping,
         )  # fmt: skip
-    legend.write_qml(out, scheme)
     return PolygonLabels(
         scheme=scheme,
         pixels=tuple(int(counts[v]) for v in scheme.values),

@@ -27,6 +27,8 @@ ARROW = "->"
 TO = "to "
 """What stands before the later class, where a map of changes tells only that."""
 
+_STAYED = re.compile(rf"\s*(\S.*?)\s*{ARROW}\s*\1\s*")  # 'forest->forest'
+
 Colour = tuple[int, int, int]
 
 # Okabe & Ito (2008) and Paul Tol's 'muted' scheme (2021): they stay apart for the colour-blind.
@@ -179,10 +181,22 @@ class ClassScheme:
         return 0 if self._classes[0].value == UNLABELLED else None
 
     @property
-    def no_change(self) -> int | None:
-        """Index of the class named 'No change', if there is one."""
-        found = [k for k, c in enumerate(self) if is_no_change(c.name)]
-        return found[0] if found else None
+    def unchanged(self) -> tuple[int, ...]:
+        """Indices of the classes that mean 'unchanged', whatever the coding of the change map.
+
+        'No change', in any spelling, and each class of a from-to coding that stayed what it was
+        ('forest->forest'). None of them in a map of one date.
+        """
+        return tuple(k for k, c in enumerate(self) if stays(c.name))
+
+    @property
+    def transitions(self) -> tuple[tuple[str, str] | None, ...]:
+        """Class before and after of each class: ('forest', 'urban') of 'forest->urban'.
+
+        None for a name that doesn't say both, or holds more than one arrow.
+        """
+        ends = (ends_of(c.name) for c in self)
+        return tuple(None if e[0] is None or e[1] is None else (e[0], e[1]) for e in ends)
 
     def to_indices(self, values: NDArray[Any], *, where: str = "the labels") -> NDArray[np.uint8]:
         """Pixel values as indices of outputs; what is not labelled becomes `IGNORE_INDEX`.
@@ -333,6 +347,34 @@ CODINGS: dict[str, type[ChangeScheme] | type[FromToScheme] | type[BinaryScheme]]
 """What the codes of a change map tell, by name."""
 
 
+Pairs = tuple[tuple[tuple[int, int], ...], ...]
+"""For each class of a change map, pairs (before, after) of indices of the classes."""
+
+
+def pairs_of(scheme: ClassScheme, classes: ClassScheme) -> Pairs:
+    """For each class of a change map, the pairs (before, after) of class indices it stands for.
+
+    Args:
+        scheme: Classes of the change map.
+        classes: Classes of the two class maps.
+
+    Raises:
+        ClassError: The change map's codes are of no coding of these classes.
+    """
+    for coding in CODINGS.values():
+        change = coding(classes)
+        if change.values == scheme.values:
+            values = np.array(classes.values)
+            codes = change.code(*np.meshgrid(values, values, indexing="ij"))
+            return tuple(
+                tuple((int(i), int(j)) for i, j in np.argwhere(codes == v)) for v in change.values
+            )
+    raise ClassError(
+        f"The change map's codes must be those of {', '.join(CODINGS)} for the classes "
+        f"{', '.join(classes.names)}, got {list(scheme.values)}; label it from the same class maps."
+    )
+
+
 def _check_no_background(classes: ClassScheme) -> None:
     if classes.background is not None:
         raise ClassError(
@@ -348,16 +390,15 @@ def is_no_change(name: str) -> bool:
 
 def ends_of(name: str) -> tuple[str | None, str | None]:
     """What the name of a class of changes tells of before and after; None: nothing."""
-    before, arrow, after = name.partition(ARROW)
-    if arrow:
-        return before, after
+    ends = [end.strip() for end in name.split(ARROW)]
+    if len(ends) == 2 and all(ends):
+        return ends[0], ends[1]
     return None, name.removeprefix(TO) if name.startswith(TO) else None
 
 
 def stays(name: str) -> bool:
     """Whether the name of a class of changes means that nothing changed."""
-    before, after = ends_of(name)
-    return is_no_change(name) or (before is not None and before == after)
+    return is_no_change(name) or _STAYED.fullmatch(name) is not None
 
 
 def _spare_colours(taken: set[Colour]) -> Iterator[Colour]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from landshift.errors import ParameterError
 from landshift.grid import Window
+
+Parts = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
+"""Of a block: the patch of each pixel, the area of each patch, the patches at its border."""
 
 SMALLEST_KERNEL, LARGEST_KERNEL = 3, 11
 
@@ -118,18 +121,18 @@ class Patches:
         self.last = np.zeros(0, np.int64)
         """The last block that each of them reaches into, by its place."""
 
-    def add(self, codes: NDArray[Any], areas: NDArray[np.float64]) -> None:
+    def add(self, codes: NDArray[Any], parts: Parts) -> None:
         """Take the next block.
 
         Args:
             codes: Its codes ``(row, column)``; 0 belongs to no patch.
-            areas: Area of a pixel in each of its rows.
+            parts: What `parts_of` gives for it.
         """
         window = self._windows[len(self._first)]
         if window.column == 0:
             self._above, self._bottom = self._bottom, _Line(self._bottom.codes.size)
             self._left = None
-        patches, sums, at_border = _label_block(codes, areas, self._neighbours)
+        patches, sums, at_border = parts
         numbers = np.full(sums.size, -1, np.int64)
         numbers[at_border] = self._count + np.arange(at_border.size)
         self._first.append(self._count)
@@ -192,7 +195,7 @@ class Patches:
             least: Area of the smallest patch that isn't small, to one part in a billion.
         """
         assert self._total is not None, "join comes before small"
-        patches, sums, at_border = _label_block(codes, areas, self._neighbours)
+        patches, sums, at_border = parts_of(codes, areas, self._neighbours)
         first = self._first[number]
         sums[at_border] = self._total[first : first + at_border.size]
         found: NDArray[np.bool_] = (sums < least * (1 - 1e-9))[patches] & (codes != 0)
@@ -211,7 +214,7 @@ class Patches:
             areas: The same areas.
         """
         assert self._total is not None, "join comes before numbers"
-        patches, sums, at_border = _label_block(codes, areas, self._neighbours)
+        patches, sums, at_border = parts_of(codes, areas, self._neighbours)
         numbers = np.empty(sums.size, np.int64)
         inside = np.ones(sums.size, np.bool_)
         inside[at_border] = False
@@ -242,10 +245,13 @@ class _Line:
         self.numbers = np.full(width, -1, np.int64)
 
 
-def _label_block(
-    codes: NDArray[Any], areas: NDArray[np.float64], neighbours: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+def parts_of(codes: NDArray[Any], areas: NDArray[np.float64], neighbours: int) -> Parts:
     """The patches of a block by itself.
+
+    Args:
+        codes: Its codes ``(row, column)``; 0 belongs to no patch.
+        areas: Area of a pixel in each of its rows.
+        neighbours: Whether pixels connect over their sides only, 4, or corners too, 8.
 
     Returns:
         The patch of each pixel (an arbitrary one where the code is 0), the area of each patch,
@@ -282,7 +288,7 @@ def _label_block(
 
 def remove_small(
     windows: Sequence[Window],
-    read: Callable[[Window], tuple[NDArray[Any], NDArray[np.float64]]],
+    blocks: Iterable[tuple[NDArray[Any], Parts]],
     *,
     least: float,
     neighbours: int,
@@ -292,18 +298,18 @@ def remove_small(
 
     Args:
         windows: The blocks; see `Patches`.
-        read: Codes of a window and the area of a pixel in each of its rows.
+        blocks: Codes of each window, and `parts_of` them.
         least: Area of the smallest patch that isn't small.
         neighbours: 4 or 8.
         on_block: Called with the blocks done.
 
     Returns:
         The second pass: a function of a block's place, codes and areas that tells where they
-        belong to small patches.
+        belong to small patches. It may be called from several threads.
     """
     patches = Patches(windows, neighbours)
-    for done, window in enumerate(windows, start=1):
-        patches.add(*read(window))
+    for done, (codes, parts) in enumerate(blocks, start=1):
+        patches.add(codes, parts)
         if on_block is not None:
             on_block(done)
     patches.join()

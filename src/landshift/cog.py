@@ -1,158 +1,211 @@
-"""A finished GeoTIFF -> a Cloud-Optimised one with overviews, and a check that it is all there."""
+"""GeoTIFFs of one raster at several scales -> one Cloud-Optimised GeoTIFF; are all blocks there?
+
+Blocks are moved as they are, compressed: what is written once isn't decoded and compressed again.
+The layout is that of GDAL's COG driver (https://gdal.org/drivers/raster/cog.html, 'File format
+details'): directories first, then the blocks, coarse before fine, each between its size and a copy
+of its last four bytes, so that a reader over a network asks once for neighbouring blocks.
+"""
 
 from __future__ import annotations
 
-import itertools
+import errno
 import os
-import threading
-from concurrent.futures import ThreadPoolExecutor
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from rasterio.io import DatasetReader
-
 BLOCK = 512
 """Rows and columns of the blocks that our rasters are stored in; no overview is smaller."""
 
-_HALVED = 256  # rows and columns of an overview made at once
+_SUBFILE, _COLOURS = 254, 320
+_STRIPS, _TILES = (273, 279), (324, 325)  # tags of the offsets and of the sizes
+_OF_SCALE = frozenset((256, 257, 258, 259, 262, 277, 284, 317, 322, 323, 338, 339, _COLOURS, 42113))
+"""Tags of a directory that say how its pixels are stored; all others are the raster's."""
+
+_WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_WIDTHS |= {16: 8, 17: 8, 18: 8}  # BigTIFF's
+_LONG, _LONG8 = 4, 16
+_WHOLE = {3: "u2", _LONG: "u4", _LONG8: "u8"}
+_MOST = (1 << 32) - 1  # bytes of a TIFF that isn't a BigTIFF
+_HEAD = (
+    b"LAYOUT=IFDS_BEFORE_DATA\nBLOCK_ORDER=ROW_MAJOR\nBLOCK_LEADER=SIZE_AS_UINT4\n"
+    b"BLOCK_TRAILER=LAST_4_BYTES_REPEATED\nKNOWN_INCOMPATIBLE_EDITION=NO\n "
+)
 
 
-def finish(draft: Path, path: Path, predictor: int, *, classes: bool) -> None:
-    """Copy a GeoTIFF into a Cloud-Optimised one, with overviews down to one block."""
-    import rasterio
-    import rasterio.shutil
+def creation(count: int, predictor: int) -> dict[str, Any]:
+    """How GDAL is to write the GeoTIFFs that `join` takes.
 
-    level = draft
-    while not classes:  # averages are ours: GDAL takes three times as long for them
-        with rasterio.open(level) as source:
-            if max(source.shape) <= BLOCK:
-                break
-        level = _halved(level, level.with_name(f"{level.name}.ovr"), predictor)
-    with rasterio.open(draft, num_threads="all_cpus") as source:
-        rasterio.shutil.copy(
-            source,
-            path,
-            driver="COG",
-            blocksize=BLOCK,
-            compress="deflate",  # what every GIS reads
-            level=1,
-            predictor={1: "NO", 2: "STANDARD", 3: "FLOATING_POINT"}[predictor],
-            overviews="AUTO",  # those beside the draft, else made here
-            overview_compress="deflate",
-            overview_resampling="MODE" if classes else "AVERAGE",
-            num_threads="all_cpus",
-            bigtiff="if_safer",
-        )
+    Args:
+        count: Number of bands.
+        predictor: TIFF's: 1 none, 2 differences of whole numbers, 3 of floats.
+    """
+    return {
+        "driver": "GTiff", "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK,
+        "compress": "deflate",  # what every GIS reads
+        "zlevel": 1, "predictor": predictor, "num_threads": "all_cpus", "bigtiff": "if_safer",
+        "interleave": "pixel" if count > 1 else "band",
+        "photometric": "minisblack",  # else the fourth of four bytes is taken for alpha
+    }  # fmt: skip
+
+
+def join(levels: Sequence[Path], path: Path) -> None:
+    """Write one Cloud-Optimised GeoTIFF from a raster and its overviews.
+
+    Args:
+        levels: GeoTIFFs as `creation` says, whole (see `check_written`): the raster first, each
+            next one half as large.
+        path: The file to write.
+
+    Raises:
+        OSError: The disk is full.
+    """
+    directories = [_read(level) for level in levels]
+    space = sum(int(d.sizes.sum()) + 8 * d.sizes.size for d in directories)
+    big = space + _room(directories, big=True) > _MOST
+    start = _room(directories, big=big)
+    places: list[NDArray[np.uint64]] = []
+    for directory in reversed(directories):
+        ends = start + np.cumsum(directory.sizes + np.uint64(8))
+        places.insert(0, ends - directory.sizes - np.uint64(4))
+        start = int(ends[-1])
+    with path.open("wb") as file:
+        file.write(_head(directories[0].order, big=big))
+        for number, (directory, offsets) in enumerate(zip(directories, places, strict=True)):
+            last = number == len(directories) - 1
+            file.write(directory.written(file.tell(), offsets, number > 0, last=last, big=big))
+        for level, directory in zip(reversed(levels), reversed(directories), strict=True):
+            with level.open("rb") as source:
+                for offset, size in zip(directory.offsets, directory.sizes, strict=True):
+                    source.seek(int(offset))
+                    block = source.read(int(size))
+                    file.write(struct.pack("<I", len(block)) + block + block[-4:])
 
 
 def check_written(path: Path) -> None:
     """Check that every block lies in the file: on a full disk GDAL closes it without a word.
 
     Raises:
-        RasterioError: A block is missing or reaches over the file's end.
+        OSError: A block is missing or reaches over the file's end.
     """
-    import rasterio
-    from rasterio.errors import RasterioIOError
-
-    size = path.stat().st_size
-    with rasterio.open(path) as source:
-        levels = [None, *range(len(source.overviews(1)))]
-        bands = source.indexes if source.interleaving.name == "band" else [1]
-        for band, level in itertools.product(bands, levels):
-            rows, columns = _blocks_of(source, level)
-            for row, column in itertools.product(range(rows), range(columns)):
-                where = [
-                    source.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", band, level)
-                    for what in ("OFFSET", "SIZE")
-                ]
-                if None in where or sum(map(int, where)) > size:
-                    raise RasterioIOError("No space left, or the file was cut short")
+    found = _read(path)
+    missing = (found.offsets == 0) | (found.sizes == 0)
+    if missing.any() or int((found.offsets + found.sizes).max()) > path.stat().st_size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _blocks_of(source: DatasetReader, level: int | None) -> tuple[int, int]:
-    """Rows and columns of blocks, of the raster or of one of its overviews."""
-    factor = 1 if level is None else source.overviews(1)[level]
-    height, width = source.block_shapes[0] if level is None else (BLOCK, BLOCK)
-    return -(-source.height // (factor * height)), -(-source.width // (factor * width))
+@dataclass(frozen=True)
+class _Directory:
+    """What a TIFF says of its first raster.
 
-
-def _halved(level: Path, path: Path, predictor: int) -> Path:
-    """Write a raster at half its rows and columns, where GDAL looks for its overview."""
-    import rasterio
-
-    with rasterio.open(level, num_threads="all_cpus") as source:
-        height, width = (source.height + 1) // 2, (source.width + 1) // 2
-        profile = {
-            "driver": "GTiff", "height": height, "width": width, "count": source.count,
-            "dtype": source.dtypes[0], "nodata": source.nodata, "tiled": True,
-            "blockxsize": _HALVED, "blockysize": _HALVED, "compress": "zstd", "zstd_level": 1,
-            "predictor": predictor, "num_threads": "all_cpus", "bigtiff": "if_safer",
-            "interleave": "pixel" if source.count > 1 else "band", "photometric": "minisblack",
-            "transform": source.transform @ source.transform.scale(2), "crs": source.crs,
-        }  # fmt: skip
-        lock = threading.Lock()
-        with rasterio.open(path, "w", **profile) as target:
-
-            def halve(corner: tuple[int, int]) -> None:
-                row, column = corner
-                twice = _part(source, 2 * row, 2 * column, 2 * _HALVED)
-                with lock:
-                    values = source.read(window=twice)
-                # band by band, so that the sums' wider type costs little memory
-                halved = np.stack([_averaged(band, source.nodata) for band in values])
-                with lock:
-                    target.write(halved, window=_part(target, row, column, _HALVED))
-
-            with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
-                corners = itertools.product(range(0, height, _HALVED), range(0, width, _HALVED))
-                for _ in pool.map(halve, corners):
-                    pass
-    return path
-
-
-def _part(raster: Any, row: int, column: int, size: int) -> Any:
-    """The rasterio window of a square, cut off at the raster's far edges."""
-    from rasterio.windows import Window
-
-    height, width = min(size, raster.height - row), min(size, raster.width - column)
-    return Window(column, row, width, height)
-
-
-def _averaged(values: NDArray[Any], nodata: float | None) -> NDArray[Any]:
-    """Means of the valid pixels of each 2 x 2 square; nodata where none is valid.
-
-    Args:
-        values: One band, ``(row, column)``; squares reach over an odd edge.
-        nodata: Value that means 'no data', or None.
+    Attributes:
+        order: struct's sign for the order of bytes.
+        entries: Type, count and bytes of each tag but those of the blocks.
+        tags: The tags of the blocks' offsets and sizes.
+        offsets: Where each block lies, row by row.
+        sizes: How many bytes it has.
     """
-    kind = values.dtype
-    whole = np.issubdtype(kind, np.integer)
-    wide = np.dtype(np.float64 if not whole else np.int32 if kind.itemsize < 4 else np.int64)
-    pad = [(0, n % 2) for n in values.shape]
-    values = np.pad(values, pad, mode="edge")
-    if nodata is None:
-        return _rounded(_squares(values.astype(wide)), 4, kind)
-    valid = np.isfinite(values) if nodata != nodata else values != nodata
-    count = _squares(valid.astype(np.int8))
-    total = _squares(np.where(valid, values, 0).astype(wide))
-    found = _rounded(total, np.maximum(count, 1), kind)
-    if whole:
-        clash = (found == nodata) & (count > 0)  # a mean that happens to be nodata's value
-        found[clash] = nodata + 1 if nodata < np.iinfo(kind).max else nodata - 1
-    found[count == 0] = nodata
-    return found
+
+    order: str
+    entries: dict[int, tuple[int, int, bytes]]
+    tags: tuple[int, int]
+    offsets: NDArray[np.uint64]
+    sizes: NDArray[np.uint64]
+
+    def written(
+        self, at: int, offsets: NDArray[np.uint64], overview: bool, *, last: bool, big: bool
+    ) -> bytes:
+        """The directory's bytes at a place of a file, and after them its longer values."""
+        entries = dict(self.entries)
+        if overview:
+            entries = {tag: entry for tag, entry in entries.items() if tag in _OF_SCALE}
+            entries[_SUBFILE] = (_LONG, 1, struct.pack(f"{self.order}I", 1))
+        for tag, values in zip(self.tags, (offsets, self.sizes), strict=True):
+            kind = _LONG8 if big and tag == self.tags[0] else _LONG
+            entries[tag] = (kind, values.size, values.astype(self.order + _WHOLE[kind]).tobytes())
+        count, entry, inline, next_at = _FORMATS[big]
+        head = struct.pack(f"{self.order}{count}", len(entries))
+        beyond = at + len(head) + len(entries) * (4 + 2 * inline) + inline
+        longer = b""
+        for tag, (kind, number, value) in sorted(entries.items()):
+            stored = value
+            if len(value) > inline:
+                stored = struct.pack(f"{self.order}{next_at}", beyond + len(longer))
+                longer += _even(value)
+            head += struct.pack(f"{self.order}{entry}", tag, kind, number)
+            head += stored.ljust(inline, b"\0")
+        end = 0 if last else beyond + len(longer)
+        return head + struct.pack(f"{self.order}{next_at}", end) + longer
 
 
-def _squares(values: NDArray[Any]) -> NDArray[Any]:
-    rows: NDArray[Any] = values[::2] + values[1::2]
-    return np.asarray(rows[:, ::2] + rows[:, 1::2])
+_FORMATS = {False: ("H", "HHI", 4, "I"), True: ("Q", "HHQ", 8, "Q")}
+"""Of TIFF and BigTIFF: an entry count, an entry's head, bytes of its value, an offset."""
 
 
-def _rounded(total: NDArray[Any], count: Any, kind: np.dtype[Any]) -> NDArray[Any]:
-    if np.issubdtype(kind, np.integer):
-        return np.asarray((total + count // 2) // count).astype(kind)
-    return np.asarray(total / count).astype(kind)
+def _even(value: bytes) -> bytes:
+    return value + b"\0" * (len(value) % 2)
+
+
+def _head(order: str, *, big: bool) -> bytes:
+    """What stands before the first directory."""
+    ghost = b"GDAL_STRUCTURAL_METADATA_SIZE=%06d bytes\n" % len(_HEAD) + _HEAD
+    length = 16 if big else 8
+    at = length + len(_even(ghost))
+    mark = b"II" if order == "<" else b"MM"
+    rest = struct.pack(f"{order}HHHQ", 43, 8, 0, at) if big else struct.pack(f"{order}HI", 42, at)
+    return mark + rest + _even(ghost)
+
+
+def _room(directories: Sequence[_Directory], *, big: bool) -> int:
+    """Bytes before the first block."""
+    at = len(_head(directories[0].order, big=big))
+    for number, directory in enumerate(directories):
+        at += len(directory.written(at, directory.offsets, number > 0, last=False, big=big))
+    return at
+
+
+def _read(path: Path) -> _Directory:
+    """Read the first directory of a TIFF of GDAL's.
+
+    Raises:
+        OSError: It isn't all there.
+    """
+    try:
+        return _parse(path)
+    except (struct.error, KeyError, ValueError) as error:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+
+
+def _parse(path: Path) -> _Directory:
+    with path.open("rb") as file:
+        mark = file.read(8)
+        order = {b"II": "<", b"MM": ">"}[mark[:2]]
+        big = struct.unpack(f"{order}H", mark[2:4])[0] == 43
+        count, entry, inline, place = _FORMATS[big]
+        at = file.read(8) if big else mark[4:]
+        file.seek(*struct.unpack(f"{order}{place}", at))
+        (number,) = struct.unpack(f"{order}{count}", file.read(struct.calcsize(count)))
+        size = 4 + 2 * inline
+        table = file.read(number * size)
+        entries: dict[int, tuple[int, int, bytes]] = {}
+        for start in range(0, len(table), size):
+            tag, kind, many = struct.unpack_from(f"{order}{entry}", table, start)
+            value = table[start + size - inline : start + size]
+            length = _WIDTHS[kind] * many
+            if length > inline:
+                file.seek(*struct.unpack(f"{order}{place}", value))
+                value = file.read(length)
+            entries[tag] = (kind, many, value[:length])
+    tags = _TILES if _TILES[0] in entries else _STRIPS
+    offsets, sizes = (_numbers(entries.pop(tag), order) for tag in tags)
+    return _Directory(order, entries, tags, offsets, sizes)
+
+
+def _numbers(entry: tuple[int, int, bytes], order: str) -> NDArray[np.uint64]:
+    kind, _, value = entry
+    return np.frombuffer(value, order + _WHOLE[kind]).astype(np.uint64)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, ledger, provenance, raster, registration
+from landshift import grid, ledger, legend, parallel, provenance, raster, registration
 from landshift import image as imagery
 from landshift.errors import BandError, GridError, ParameterError, RasterError
 from landshift.grid import Window
@@ -36,7 +34,7 @@ DATES_TAG = "LANDSHIFT_DATES"
 _WINDOW = 1024  # rows and columns that one thread reads at once
 _WINDOW_BYTES = 64 << 20
 _CACHE = 48 << 20  # bytes for GDAL's blocks where windows follow the blocks
-_THREADS = 16  # more only hold more memory: one thread at a time hands blocks to GDAL's own
+_STRIP = 128  # rows of a window at least
 _SAMPLED = 4_000_000  # pixels above which radiometry looks at every fourth row and column
 _SHIFT_BANDS = 4
 
@@ -120,6 +118,11 @@ def composite(
             "dtype": dtype,
         },
     )  # fmt: skip
+    known = _legend(plans, kind)
+    scheme = None
+    if known.names:
+        colours = {v: c for v, c in known.colours.items() if v in known.names}
+        scheme = legend.Legend(known.names, colours).scheme()
     lock = threading.Lock()
     tasks = _tasks(plans, box, kind)
     total = sum(len(t) for t in tasks)
@@ -127,7 +130,7 @@ def composite(
     done = 0
     with raster.create(
         Path(out), box, count=len(own), dtype=str(kind), nodata=blank, bands=own,
-        classes=_classes(given, plans), cache=_cache(plans),
+        classes=_classes(plans), scheme=scheme, colours=known.colours, cache=_cache(plans),
     ) as target:  # fmt: skip
 
         def write(readers: Sequence[imagery.Reader], window: Window) -> None:
@@ -375,40 +378,20 @@ def _each(
     job: Callable[[Sequence[imagery.Reader], Window], None],
 ) -> None:
     """Do a job at every window, on all cores; each thread has the files open for itself."""
-    waiting = iter(tasks)
     cache = _cache(plans)
-    lock = threading.Lock()
-    stop = threading.Event()
 
-    def work() -> None:
-        try:
-            with ExitStack() as stack:
-                readers = [stack.enter_context(imagery.opened(p, box, cache=cache)) for p in plans]
-                while not stop.is_set():
-                    with lock:
-                        task = next(waiting, None)
-                    if task is None:
-                        return
-                    for window in task:
-                        if stop.is_set():
-                            return
-                        job(readers, window)
-        except BaseException:
-            stop.set()
-            raise
+    @contextmanager
+    def opened() -> Iterator[list[imagery.Reader]]:
+        with ExitStack() as stack:
+            yield [stack.enter_context(imagery.opened(p, box, cache=cache)) for p in plans]
 
-    count = min(_threads(), len(tasks))
-    with ThreadPoolExecutor(count) as pool:
-        workers = [pool.submit(work) for _ in range(count)]
-        try:
-            for worker in workers:
-                worker.result()
-        finally:
-            stop.set()  # Ctrl-C reaches only this thread
+    def run(readers: list[imagery.Reader], task: Sequence[Window]) -> None:
+        for window in task:
+            job(readers, window)
 
-
-def _threads() -> int:
-    return min(os.cpu_count() or 1, _THREADS)
+    with parallel.in_order(tasks, opened, run) as done:
+        for _ in done:
+            pass
 
 
 def _tasks(plans: Sequence[Plan], box: GeoBox, kind: np.dtype[Any]) -> list[list[Window]]:
@@ -419,11 +402,11 @@ def _tasks(plans: Sequence[Plan], box: GeoBox, kind: np.dtype[Any]) -> list[list
     """
     pixel = kind.itemsize * sum(len(p.names) for p in plans)
     side = _WINDOW
-    while side > raster.DRAFT_ROWS and side * side * pixel > _WINDOW_BYTES:
+    while side > _STRIP and side * side * pixel > _WINDOW_BYTES:
         side //= 2
     if _stored_in_rows(plans):
-        most = raster.GDAL_CACHE // 2 // (_threads() * box.width * pixel)
-        rows = min(max(most // raster.DRAFT_ROWS, 1) * raster.DRAFT_ROWS, side)
+        most = raster.GDAL_CACHE // 2 // (parallel.threads() * box.width * pixel)
+        rows = min(max(most // _STRIP, 1) * _STRIP, side)
     else:
         rows = side
     runs = [
@@ -564,11 +547,25 @@ def _cast(values: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
     return clipped
 
 
-def _classes(images: Sequence[Image], plans: Sequence[Plan]) -> bool:
-    """Whether values are classes: a colour table gives them meaning, or they were never mixed."""
-    if all(i.resampling in ("nearest", "mode") for i in images):
-        return True
-    return all(layer.palette for p in plans for layer in p.layers)
+def _classes(plans: Sequence[Plan]) -> list[bool]:
+    """Of each band, whether values are classes: they are never mixed where resampled."""
+    return [
+        all(layer.resampling in ("nearest", "mode") for layer in group)
+        for p in plans
+        for group in p.stack
+        for _ in group[0].numbers
+    ]
+
+
+def _legend(plans: Sequence[Plan], kind: np.dtype[Any]) -> legend.Legend:
+    """Names and colours of the values of a composite that is one class map; else empty."""
+    layers = [layer for p in plans for layer in p.layers]
+    found = legend.Legend()
+    if sum(len(p.names) for p in plans) == 1 and kind in (np.uint8, np.uint16):
+        for layer in layers:
+            if layer.classes:
+                found = found.or_else(raster.legend_of(layer.path))
+    return found
 
 
 def _keep_scaling(target: Any, plans: Sequence[Plan]) -> None:

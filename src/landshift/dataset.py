@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from landshift import tileset
 from landshift.classes import ClassScheme
-from landshift.errors import ParameterError
+from landshift.errors import ParameterError, TileSetError
 from landshift.spec import InputSpec
 
 CACHE_BYTES = 1 << 30
@@ -23,9 +23,12 @@ CACHE_BYTES = 1 << 30
 
 Sample = tuple[torch.Tensor, torch.Tensor]
 
+LAYERS = ("change", "before", "after")
+"""What the layers of a sample's targets are; class maps only where they are asked for."""
+
 
 class TileDataset(Dataset[Sample]):
-    """Tiles as pairs of image and class indices.
+    """Tiles as pairs of image and targets.
 
     Args:
         tiles: The tile set.
@@ -34,9 +37,14 @@ class TileDataset(Dataset[Sample]):
         chip_size: Rows and columns of a sample: a random part of the tile where smaller.
         augment: Whether samples are cropped, mirrored and turned at random; else the tile's
             middle is taken, as it lies.
+        class_maps: Whether the targets hold the classes before and after too.
 
-    A sample is ``(band, row, column)`` float32 in the raster's units and ``(row, column)`` int64
-    indices, `IGNORE_INDEX` where unlabelled.
+    A sample is ``(band, row, column)`` float32 in the raster's units and ``(layer, row, column)``
+    int64 class indices, `IGNORE_INDEX` where unlabelled; the layers are the first one or all
+    three of `LAYERS`.
+
+    Raises:
+        TileSetError: Class maps are asked for that the set doesn't hold.
     """
 
     def __init__(
@@ -47,14 +55,21 @@ class TileDataset(Dataset[Sample]):
         *,
         chip_size: int,
         augment: bool,
+        class_maps: bool = False,
     ) -> None:
+        if class_maps and tiles.map_scheme is None:
+            raise TileSetError(
+                f"The tiles must carry the class maps before and after, got none in {tiles.folder};"
+                " cut the set with both (labels_before, labels_after)."
+            )
         self.tiles = tiles
+        self.class_maps = class_maps
         self.indices = tuple(indices)
         self.spec = spec
         self.chip_size = chip_size
         self.augment = augment
         size = np.dtype(tiles.dtype).itemsize * len(tiles.bands) * tiles.height * tiles.width
-        self._room = CACHE_BYTES // (size + 2 * tiles.height * tiles.width)
+        self._room = CACHE_BYTES // (size + 4 * tiles.height * tiles.width)
         self._cache: dict[
             int, tuple[NDArray[np.generic], NDArray[np.bool_], NDArray[np.uint8]]
         ] = {}
@@ -63,9 +78,9 @@ class TileDataset(Dataset[Sample]):
         return len(self.indices)
 
     def __getitem__(self, position: int) -> Sample:
-        image, mask, target = self.read(position)
+        image, mask, targets = self.read(position)
         pixels = torch.from_numpy(self.spec.fill(image, mask))
-        indices = torch.from_numpy(target.astype(np.int64))
+        indices = torch.from_numpy(targets.astype(np.int64))
         if self.augment:
             pixels, indices = _turn(pixels, indices)
         return pixels, indices
@@ -77,17 +92,20 @@ class TileDataset(Dataset[Sample]):
 
         Returns:
             Values ``(band, row, column)`` as stored, a mask ``(row, column)``, True where valid,
-            and class indices ``(row, column)``.
+            and class indices ``(layer, row, column)``.
         """
-        image, mask, target = self._load(position)
+        image, mask, targets = self._load(position)
         rows, columns = self._part(*mask.shape)
-        return image[:, rows, columns], mask[rows, columns], target[rows, columns]
+        return image[:, rows, columns], mask[rows, columns], targets[:, rows, columns]
 
     def arrays(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
-        """Samples one after another, as numpy arrays of float32 and uint8."""
+        """Images and their labels one after another, as numpy arrays of float32 and uint8.
+
+        An image is ``(band, row, column)``, its labels ``(row, column)`` class indices.
+        """
         for position in range(len(self)):
-            image, target = self[position]
-            yield image.numpy(), target.numpy().astype(np.uint8)
+            image, targets = self[position]
+            yield image.numpy(), targets[0].numpy().astype(np.uint8)
 
     def _load(
         self, position: int
@@ -96,7 +114,14 @@ class TileDataset(Dataset[Sample]):
             return self._cache[position]
         tile = self.tiles.tiles[self.indices[position]]
         image, mask, labels = tileset.read_tile(tile)
-        loaded = image, mask, self.tiles.scheme.to_indices(labels, where=str(tile.label))
+        layers = [self.tiles.scheme.to_indices(labels, where=str(tile.label))]
+        if self.class_maps:
+            assert self.tiles.map_scheme is not None
+            for values, path in zip(
+                tileset.read_class_maps(tile), (tile.before, tile.after), strict=True
+            ):
+                layers.append(self.tiles.map_scheme.to_indices(values, where=str(path)))
+        loaded = image, mask, np.stack(layers)
         if len(self._cache) < self._room:
             self._cache[position] = loaded
         return loaded
@@ -168,30 +193,36 @@ class TrainingData:
         """Samples of some tiles as they lie, never augmented."""
         return self._dataset(indices, augment=False)
 
-    def train_loader(self) -> DataLoader[Sample]:
+    def train_loader(self, *, class_maps: bool = False) -> DataLoader[Sample]:
         """Batches of training samples in random order; a last part of a batch is left out."""
+        samples = self._dataset(
+            self.split.train, augment=self.options.augment, class_maps=class_maps
+        )
         return DataLoader(
-            self.train_ds,
-            batch_size=min(self.batch_size, len(self.train_ds)),
+            samples,
+            batch_size=min(self.batch_size, len(samples)),
             shuffle=True,
             drop_last=True,  # a batch of one sample has no variance for batch norm
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
         )
 
-    def valid_loader(self) -> DataLoader[Sample]:
+    def valid_loader(self, *, class_maps: bool = False) -> DataLoader[Sample]:
         """Batches of validation samples, in order."""
         return DataLoader(
-            self.valid_ds,
+            self._dataset(self.split.valid, augment=False, class_maps=class_maps),
             batch_size=self.batch_size,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
         )
 
-    def _dataset(self, indices: Sequence[int], *, augment: bool) -> TileDataset:
+    def _dataset(
+        self, indices: Sequence[int], *, augment: bool, class_maps: bool = False
+    ) -> TileDataset:
         return TileDataset(
-            self.tiles, indices, self.spec, chip_size=self.chip_size, augment=augment
-        )
+            self.tiles, indices, self.spec, chip_size=self.chip_size, augment=augment,
+            class_maps=class_maps,
+        )  # fmt: skip
 
 
 def prepare(
@@ -205,6 +236,7 @@ def prepare(
     augment: bool = True,
     seed: int = 42,
     num_workers: int = 0,
+    dates: Sequence[str] | None = None,
     on_tile: Callable[[int, int], None] | None = None,
 ) -> TrainingData:
     """Read a tile set, or a zip of it, and split it into training and validation tiles.
@@ -220,6 +252,8 @@ def prepare(
         augment: Whether training samples are mirrored and turned.
         seed: Seed of the split, the shuffle and the augmentation.
         num_workers: Processes that load tiles.
+        dates: Names of the dates whose bands the tiles stack, the same number each; None: as the
+            bands' names say (``before:red``).
         on_tile: Called with tiles checked and all tiles, where the set has no index yet.
 
     Raises:
@@ -251,7 +285,7 @@ def prepare(
     return TrainingData(
         tiles=tiles,
         split=parts,
-        spec=_spec_of(tiles, parts.train, chip_size),
+        spec=_spec_of(tiles, parts.train, chip_size, dates),
         batch_size=batch_size,
         chip_size=chip_size,
         options=DataOptions(val_split_pct, split, augment, seed),
@@ -262,7 +296,9 @@ def prepare(
 _SPLITS = {"ground": tileset.split_by_ground, "random": tileset.split_at_random}
 
 
-def _spec_of(tiles: tileset.TileSet, train: Sequence[int], chip_size: int) -> InputSpec:
+def _spec_of(
+    tiles: tileset.TileSet, train: Sequence[int], chip_size: int, dates: Sequence[str] | None
+) -> InputSpec:
     statistics = tiles.band_statistics(train)
     return InputSpec(
         bands=tiles.bands,
@@ -273,11 +309,22 @@ def _spec_of(tiles: tileset.TileSet, train: Sequence[int], chip_size: int) -> In
         tile_size=chip_size,
         dtype=tiles.dtype,
         cell_size=None if tiles.cell_size is None else float(tiles.cell_size[0]),
+        dates=() if dates is None else _repeated(dates, len(tiles.bands)),
     )
 
 
+def _repeated(dates: Sequence[str], bands: int) -> tuple[str, ...]:
+    """The date of each band, where each date has the same number of them."""
+    if not dates or len(set(dates)) != len(dates) or bands % len(dates):
+        raise ParameterError(
+            f"dates must be different names that share the {bands} bands evenly, got "
+            f"{', '.join(dates)}."
+        )
+    return tuple(date for date in dates for _ in range(bands // len(dates)))
+
+
 def _turn(image: torch.Tensor, target: torch.Tensor) -> Sample:
-    """One of the eight flips and quarter turns, the same for image and labels."""
+    """One of the eight flips and quarter turns, the same for image and targets."""
     turns = int(torch.randint(4, ()))
     image, target = torch.rot90(image, turns, (-2, -1)), torch.rot90(target, turns, (-2, -1))
     if int(torch.randint(2, ())):

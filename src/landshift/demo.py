@@ -12,7 +12,7 @@ from landshift import composite, figures, labels, learn, simulate, tileset
 from landshift.classify import classify_pixels
 from landshift.confusion import Scores
 from landshift.errors import ParameterError
-from landshift.evaluate import Evaluation, evaluate_discriminant
+from landshift.evaluate import Evaluation, evaluate_baselines
 from landshift.labels import TransitionTable
 from landshift.models.weights import OFFLINE
 
@@ -79,9 +79,9 @@ def run(
     network = classifier.evaluate()
     scores = network.write_json(folder / "scores.json")
     methods = {"U-Net": network.scores}
-    methods["per-pixel discriminant"] = evaluate_discriminant(data.training).scores
-    if network.no_change_baseline is not None:
-        methods["all 'No change'"] = network.no_change_baseline
+    rule = "linear discriminant"
+    methods[f"per-pixel {rule}"] = evaluate_baselines(data.training, [rule])[rule].scores
+    methods |= network.baselines
     on_stage("6/7 classify: the model over the whole scene")
     mapped = classify_pixels(stacked, model, folder / "map.tif", padding=56, tile_size=224)
     on_stage("7/7 view: before, after, predicted, reference")

@@ -251,7 +251,6 @@ def compute_change(
                 legend.Column("Hectares", [round(c.hectares or 0.0, 6) for c in classes])
             )
         legend.write_attributes(out, scheme, columns)
-        legend.write_qml(out, scheme)
     return Difference(
         method=method,
         valid=valid_pixels,

@@ -32,7 +32,7 @@ class TorchEngine:
         self.model = copy.deepcopy(model).to(self.device).eval()
 
     def predict(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities of classes.
+        """Probabilities of classes: the softmax of the logits, divided by the model's temperature.
 
         Args:
             images: ``(batch, band, row, column)`` as `landshift.spec.InputSpec.fill` gives them.
@@ -40,14 +40,23 @@ class TorchEngine:
         Returns:
             ``(batch, class, row, column)``, adding up to 1 over the classes.
         """
+        scaled = self._run(images) / self.model.temperature
+        found: NDArray[np.float32] = scaled.softmax(1).cpu().numpy()
+        return found
+
+    def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the network says, before any temperature; `predict` has the arguments."""
+        found: NDArray[np.float32] = self._run(images).cpu().numpy()
+        return found
+
+    def _run(self, images: NDArray[np.float32]) -> torch.Tensor:
         batch = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
         autocast = torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"
         )
         with torch.inference_mode(), autocast:
-            logits = self.model(batch)
-        found: NDArray[np.float32] = logits.float().softmax(1).cpu().numpy()
-        return found
+            logits: torch.Tensor = self.model(batch)
+        return logits.float()
 
 
 def computes_in_bfloat16(device: torch.device) -> bool:

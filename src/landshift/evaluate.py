@@ -1,25 +1,53 @@
-"""Scores of a map or a model against a reference, beside what trivial methods would score."""
+"""Scores of a map or a model against a reference, beside what simpler methods would score."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import bundle, confusion, grid, ledger, raster
-from landshift.classes import IGNORE_INDEX, ClassScheme
+from landshift import baselines, bundle, calibration, confusion, figures, grid, ledger, raster
+from landshift.calibration import Calibration
+from landshift.classes import (
+    CODINGS,
+    IGNORE_INDEX,
+    BinaryScheme,
+    ChangeScheme,
+    ClassScheme,
+    FromToScheme,
+)
 from landshift.confusion import Matrix, Scores
 from landshift.dataset import DataOptions, TrainingData, prepare
 from landshift.engine import TorchEngine
-from landshift.errors import ClassError, ModelError
+from landshift.errors import ClassError, ModelError, ParameterError
+from landshift.grid import Window
+from landshift.models import ChangeModel
+from landshift.spec import InputSpec
 
-DISCRIMINANT_PIXELS = 200_000
-"""Training pixels that the per-pixel discriminant is fitted on."""
+log = logging.getLogger(__name__)
+
+THIS = "this"
+"""What tables call the map or model that is judged."""
+
+ALL_NO_CHANGE = "all no change"
+POST_CLASSIFICATION = "post-classification"
+
+CALIBRATION_PIXELS = 200_000
+"""Labelled validation pixels that a temperature is fitted on, at most."""
+
+_CALIBRATION_LOGITS = 16_000_000  # numbers kept for it: fewer pixels where classes are many
+
+Bounds = tuple[float, float, float, float]
+OnBlock = Callable[[int, int], None]
+CodingScheme = ChangeScheme | FromToScheme | BinaryScheme
 
 
 @dataclass(frozen=True)
@@ -30,10 +58,14 @@ class Evaluation:
         scheme: The classes.
         matrix: As `landshift.confusion.count` gives it: rows reference, columns map, and one
             more column for labelled pixels without a class in the map.
+        calibration: How well a model's probabilities are calibrated; None for a map.
+        others: Confusion matrices of other methods over the same pixels, by name.
     """
 
     scheme: ClassScheme
     matrix: Matrix
+    calibration: Calibration | None = None
+    others: Mapping[str, Matrix] = field(default_factory=dict)
 
     @property
     def scores(self) -> Scores:
@@ -42,33 +74,71 @@ class Evaluation:
 
     @property
     def no_change_baseline(self) -> Scores | None:
-        """What a map that says 'No change' everywhere would score; None without that class."""
+        """What a map that says 'unchanged' everywhere would score; None without such a class."""
         matrix = confusion.all_no_change(self.matrix, self.scheme)
         return None if matrix is None else confusion.score(matrix, self.scheme)
 
+    @property
+    def baselines(self) -> dict[str, Scores]:
+        """Scores of simpler methods over the same pixels, by name."""
+        still = self.no_change_baseline
+        found = {} if still is None else {ALL_NO_CHANGE: still}
+        return found | {k: confusion.score(m, self.scheme) for k, m in self.others.items()}
+
+    @property
+    def methods(self) -> dict[str, Scores]:
+        """The scores, `THIS`, and those of the baselines."""
+        return {THIS: self.scores} | self.baselines
+
+    def beside(self, others: Mapping[str, Evaluation]) -> Evaluation:
+        """This evaluation with those of other methods over the same pixels beside it."""
+        matrices = {name: other.matrix for name, other in others.items()}
+        return replace(self, others={**self.others, **matrices})
+
     def as_dict(self) -> dict[str, Any]:
-        """Everything as plain JSON values."""
-        baseline = self.no_change_baseline
+        """Everything as plain JSON values; what isn't defined is None."""
+        transitions = confusion.transition_counts(self.matrix, self.scheme)
         return {
             "classes": self.scheme.as_list(),
+            "unchanged": [self.scheme.names[k] for k in self.scheme.unchanged],
             "confusion": {
                 "rows": "reference",
                 "columns": "map; the last: labelled pixels without a class in the map",
                 "counts": self.matrix.tolist(),
             },
+            "transitions": None if transitions is None else transitions.as_dict(),
             "scores": self.scores.as_dict(),
-            "all_no_change": None if baseline is None else baseline.as_dict(),
+            "baselines": {name: scores.as_dict() for name, scores in self.baselines.items()},
+            "calibration": None if self.calibration is None else self.calibration.as_dict(),
         }
 
     def write_json(self, path: Path) -> Path:
         """Write `as_dict` as JSON."""
+        text = json.dumps(self.as_dict(), indent=2, allow_nan=False) + "\n"
         with ledger.whole_file(Path(path)) as part:
-            part.write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
+            part.write_text(text, encoding="utf-8")
         return Path(path)
+
+    def write_figures(self, folder: Path) -> list[Path]:
+        """Draw the confusion matrix, F1 of each class beside the baselines, and the reliability.
+
+        Args:
+            folder: Where ``confusion.png``, ``f1.png`` and, for a model, ``reliability.png`` go.
+        """
+        folder = Path(folder)
+        drawn = {
+            "confusion": figures.show_confusion(self.matrix, self.scheme),
+            "f1": figures.show_f1(self.methods),
+        }
+        if self.calibration is not None:
+            drawn["reliability"] = figures.show_reliability(self.calibration)
+        return [figures.save(figure, folder / f"{name}.png") for name, figure in drawn.items()]
 
 
 def pool(evaluations: Sequence[Evaluation]) -> Evaluation:
     """One evaluation over the pixels of several, of the same classes.
+
+    Methods beside them are pooled where each has them; calibrations where they share a model.
 
     Raises:
         ClassError: The classes differ.
@@ -76,7 +146,16 @@ def pool(evaluations: Sequence[Evaluation]) -> Evaluation:
     first = evaluations[0]
     if any(e.scheme.mapping != first.scheme.mapping for e in evaluations):
         raise ClassError("Evaluations must share their classes to be pooled; evaluate them apart.")
-    return Evaluation(first.scheme, np.sum([e.matrix for e in evaluations], axis=0))
+    shared = [name for name in first.others if all(name in e.others for e in evaluations)]
+    found = [e.calibration for e in evaluations]
+    known = [c for c in found if c is not None]
+    one_model = len(known) == len(found) and len({c.temperature for c in known}) == 1
+    return Evaluation(
+        first.scheme,
+        np.sum([e.matrix for e in evaluations], axis=0),
+        reduce(add, known) if one_model else None,
+        {name: np.sum([e.others[name] for e in evaluations], axis=0) for name in shared},
+    )
 
 
 def evaluate_map(
@@ -84,8 +163,8 @@ def evaluate_map(
     reference: Path,
     *,
     scheme: ClassScheme | None = None,
-    bounds: tuple[float, float, float, float] | None = None,
-    on_block: Callable[[int, int], None] | None = None,
+    bounds: Bounds | None = None,
+    on_block: OnBlock | None = None,
 ) -> Evaluation:
     """Compare a class map with a reference on the same grid, over labelled pixels.
 
@@ -102,40 +181,206 @@ def evaluate_map(
             labelled pixel.
         RasterError: A file can't be read.
     """
-    first, second = raster.info(mapped), raster.info(reference)
-    grid.check_same(first.grid, second.grid, what="Map and reference", names=("map", "reference"))
+    _check_grids({"map": mapped, "reference": reference})
     scheme = scheme or raster.scheme_of(reference) or raster.scheme_of(mapped)
     if scheme is None:
         raise ClassError(
             f"The classes must be known, got none in {reference} or {mapped}; give a class mapping."
         )
-    whole = grid.Window(0, 0, first.height, first.width)
-    area = whole if bounds is None else grid.window_of_bounds(first.grid, bounds)
-    n = len(scheme)
-    matrix = np.zeros((n, n + 1), np.int64)
-    windows = list(raster.blocks(area.height, area.width))
-    with raster.open_raster(mapped) as source, raster.open_raster(reference) as truth:
-        for done, window in enumerate(windows, start=1):
-            at = window.shifted(area.row, area.column)
-            matrix += confusion.count(_indices(truth, at, scheme), _indices(source, at, scheme), n)
-            if on_block is not None:
-                on_block(done, len(windows))
-    if not matrix.any():
-        raise ClassError(f"The reference must hold labelled pixels, got none in {reference}.")
+    with raster.open_raster(mapped) as source:
+        matrix = _over_raster(
+            reference, scheme, lambda at: _indices(source, at, scheme), bounds, on_block
+        )
     return Evaluation(scheme, matrix)
 
 
+def evaluate_class_maps(
+    before: Path,
+    after: Path,
+    reference: Path,
+    *,
+    classes: ClassScheme | None = None,
+    coding: str | None = None,
+    bounds: Bounds | None = None,
+    on_block: OnBlock | None = None,
+) -> Evaluation:
+    """Score the change between two class maps, each made by itself, against a reference.
+
+    This is post-classification comparison: the two maps are coded as `landshift.labels.label`
+    codes them, so that each error of either map becomes a change that isn't one.
+
+    Args:
+        before: Class map of the first date.
+        after: Class map of the second date.
+        reference: Change map; 0 and nodata are unlabelled and never count.
+        classes: The classes of the two class maps; None: as the files say.
+        coding: How the reference is coded, a key of `landshift.classes.CODINGS`; None: as its
+            classes tell.
+        bounds: Left, bottom, right, top of the part to compare; None for all.
+        on_block: Called with blocks done and blocks in all.
+
+    Raises:
+        GridError: The grids or CRS differ.
+        ClassError: The classes aren't known, or the reference's don't follow from them; a value
+            outside them; no labelled pixel.
+        ParameterError: An unknown coding.
+        RasterError: A file can't be read.
+    """
+    _check_grids({"map of before": before, "map of after": after, "reference": reference})
+    classes = classes or _classes_of([before, after])
+    scheme = _change_scheme(classes, reference, coding)
+    with raster.open_raster(before) as first, raster.open_raster(after) as second:
+
+        def read(at: Window) -> NDArray[np.uint8]:
+            codes = scheme.code(_values(first, at, classes), _values(second, at, classes))
+            return scheme.to_indices(codes)
+
+        matrix = _over_raster(reference, scheme, read, bounds, on_block)
+    return Evaluation(scheme, matrix)
+
+
+def evaluate_rules(
+    rules: Mapping[str, baselines.Rule],
+    spec: InputSpec,
+    image: Path,
+    reference: Path,
+    *,
+    scheme: ClassScheme,
+    bounds: Bounds | None = None,
+    on_block: OnBlock | None = None,
+) -> dict[str, Evaluation]:
+    """Scores of per-pixel rules over an image, against a reference on its grid.
+
+    Args:
+        rules: As `landshift.baselines.fit` gives them.
+        spec: What they were fitted on: bands, and what isn't valid.
+        image: The image; where it isn't valid, the rules give no class.
+        reference: The reference; 0 and nodata are unlabelled and never count.
+        scheme: The classes that the rules were fitted on.
+        bounds: Left, bottom, right, top of the part to compare; None for all.
+        on_block: Called with blocks done and blocks in all, for each rule.
+
+    Raises:
+        GridError: The grids or CRS differ.
+        BandError: The image lacks a band.
+        ClassError: A value of the reference outside the classes; no labelled pixel.
+        RasterError: A file can't be read.
+    """
+    _check_grids({"image": image, "reference": reference})
+    bands = raster.pick_bands(raster.info(image), spec.bands)
+    found = {}
+    with raster.open_raster(image) as source:
+        for name, rule in rules.items():
+
+            def read(at: Window, rule: baselines.Rule = rule) -> NDArray[np.uint8]:
+                values, mask = raster.read(source, at, bands)
+                return np.where(mask, rule(spec.fill(values, mask)), np.uint8(IGNORE_INDEX))
+
+            matrix = _over_raster(reference, scheme, read, bounds, on_block)
+            found[name] = Evaluation(scheme, matrix)
+    return found
+
+
+def evaluate_rasters(
+    mapped: Path | None,
+    reference: Path,
+    *,
+    class_maps: tuple[Path, Path] | None = None,
+    image: Path | None = None,
+    tiles: Path | None = None,
+    classes: ClassScheme | None = None,
+    coding: str | None = None,
+    bounds: Bounds | None = None,
+    on_block: OnBlock | None = None,
+) -> Evaluation:
+    """Compare a map with a reference, beside every baseline that the files allow.
+
+    Args:
+        mapped: The map; None: the change between the two class maps is judged.
+        reference: The reference; 0 and nodata are unlabelled and never count.
+        class_maps: Class maps of before and after, for post-classification comparison.
+        image: What the map was made from, for the per-pixel rules; only with ``tiles``.
+        tiles: Tile set whose training tiles the rules are fitted on; only with ``image``. None
+            of its ground may be that of the reference.
+        classes: Classes of the class maps where there are some, else of map and reference; None:
+            as the files say.
+        coding: How the reference is coded; see `evaluate_class_maps`.
+        bounds: Left, bottom, right, top of the part to compare; None for all.
+        on_block: Called with blocks done and blocks in all, for each method.
+
+    Raises:
+        ParameterError: Nothing to judge; an image without tiles, or tiles without an image.
+        LandshiftError: See `evaluate_map`, `evaluate_class_maps` and `evaluate_rules`.
+    """
+    if (image is None) != (tiles is None):
+        raise ParameterError(
+            "Per-pixel baselines need both an image and the tile set to fit them on, got one; "
+            "give both or neither."
+        )
+    scheme = classes
+    compared = None
+    if class_maps is not None:
+        compared = evaluate_class_maps(
+            *class_maps, reference, classes=classes, coding=coding, bounds=bounds,
+            on_block=on_block,
+        )  # fmt: skip
+        scheme = compared.scheme
+    elif coding is not None:
+        raise ParameterError("A coding says how class maps are compared; give two class maps.")
+    if mapped is not None:
+        found = evaluate_map(mapped, reference, scheme=scheme, bounds=bounds, on_block=on_block)
+        if compared is not None:
+            found = found.beside({POST_CLASSIFICATION: compared})
+    elif compared is not None:
+        found = compared
+    else:
+        raise ParameterError("A map or two class maps must be given to be judged, got none.")
+    if image is not None and tiles is not None:
+        data = prepare(tiles, class_mapping=found.scheme.mapping)
+        rules = evaluate_rules(
+            baselines.fit(data), data.spec, image, reference, scheme=found.scheme, bounds=bounds,
+            on_block=on_block,
+        )  # fmt: skip
+        found = found.beside(rules)
+    return found
+
+
 def evaluate_model(engine: TorchEngine, data: TrainingData) -> Evaluation:
-    """Scores of a model on the validation tiles."""
+    """Scores and calibration of a model on the validation tiles."""
+    n = len(data.scheme)
+    matrix = np.zeros((n, n + 1), np.int64)
+    temperature = engine.model.temperature
+    nothing = np.zeros((0, n), np.float32), np.zeros(0, np.uint8)
+    measured = calibration.measure(*nothing, temperature)
+    for logits, targets in _labelled_logits(engine, data):
+        matrix += confusion.count(targets, logits.argmax(axis=1).astype(np.uint8), n)
+        measured += calibration.measure(logits, targets, temperature)
+    return Evaluation(data.scheme, matrix, measured)
 
-    def predict(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-        codes: NDArray[np.uint8] = engine.predict(image[np.newaxis])[0].argmax(0).astype(np.uint8)
-        return codes
 
-    return _over_validation(data, predict)
+def evaluate_baselines(
+    data: TrainingData, names: Sequence[str] | None = None
+) -> dict[str, Evaluation]:
+    """Scores of per-pixel rules on the validation tiles: what is reached without context.
+
+    Args:
+        data: The tiles; the rules are fitted on the training ones.
+        names: Which of `landshift.baselines.RULES`; None for all.
+
+    Raises:
+        ClassError: No labelled pixel in the training tiles.
+    """
+    n = len(data.scheme)
+    rules = baselines.fit(data, names)
+    matrices = {name: np.zeros((n, n + 1), np.int64) for name in rules}
+    for image, target in data.valid_ds.arrays():
+        if (target != IGNORE_INDEX).any():
+            for name, rule in rules.items():
+                matrices[name] += confusion.count(target, rule(image), n)
+    return {name: Evaluation(data.scheme, matrix) for name, matrix in matrices.items()}
 
 
-def evaluate_package(model: Path, tiles: Path) -> Evaluation:
+def evaluate_package(model: Path, tiles: Path, *, beside: bool = True) -> Evaluation:
     """Scores of a saved model on the validation tiles of the set it was trained on.
 
     The split is made again from what the model says of its training; on another tile set than
@@ -144,10 +389,12 @@ def evaluate_package(model: Path, tiles: Path) -> Evaluation:
     Args:
         model: The .emd, the .dlpk or the folder.
         tiles: The tile set, or a zip of it.
+        beside: Whether per-pixel rules are fitted and scored beside it.
 
     Raises:
         ModelError: The model can't be read, or its bands aren't those of the tiles.
         TileSetError: The set can't be read.
+        ClassError: No labelled pixel in the validation tiles, or in the training tiles.
     """
     package = bundle.load(model)
     network = package.model
@@ -162,56 +409,154 @@ def evaluate_package(model: Path, tiles: Path) -> Evaluation:
             f"The model's bands must be those of the tiles, got {', '.join(network.spec.bands)} "
             f"and {', '.join(data.spec.bands)}."
         )
-    return evaluate_model(TorchEngine(network), data)
+    found = evaluate_model(TorchEngine(network), data)
+    if not found.matrix.any():
+        raise ClassError(
+            f"The validation tiles must hold labelled pixels, got none in {tiles}; "
+            "split them otherwise."
+        )
+    return found.beside(evaluate_baselines(data)) if beside else found
 
 
-def evaluate_discriminant(data: TrainingData) -> Evaluation:
-    """Scores of a per-pixel linear discriminant on the validation tiles: what no context gives.
+def calibrate(model: ChangeModel, data: TrainingData) -> float:
+    """Fit the temperature of a model on the validation tiles and set it (Guo et al. 2017).
 
-    It is fitted on `DISCRIMINANT_PIXELS` labelled pixels of the training tiles, drawn with the
-    data's seed.
+    Classes stay as they are, since a temperature keeps the order of the logits; only how sure
+    the model says it is changes. At most `CALIBRATION_PIXELS` pixels are kept in memory.
+
+    Args:
+        model: The trained model.
+        data: Its tiles.
+
+    Returns:
+        The temperature: above 1 where the model was too sure, below where not sure enough; 1
+        where no validation pixel is labelled.
     """
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
-    pixels, labels = _training_pixels(data)
-    rule = LinearDiscriminantAnalysis().fit(pixels, labels)
-
-    def predict(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-        flat = image.reshape(len(image), -1).T
-        codes: NDArray[np.uint8] = rule.predict(flat).astype(np.uint8).reshape(image.shape[1:])
-        return codes
-
-    return _over_validation(data, predict)
+    logits, targets = _calibration_pixels(TorchEngine(model), data)
+    if len(targets):
+        model.temperature = calibration.fit_temperature(logits, targets)
+    else:
+        log.warning("No validation pixel is labelled: probabilities stay uncalibrated.")
+        model.temperature = 1.0
+    return model.temperature
 
 
-def _over_validation(
-    data: TrainingData, predict: Callable[[NDArray[np.float32]], NDArray[np.uint8]]
-) -> Evaluation:
-    n = len(data.scheme)
-    matrix = np.zeros((n, n + 1), np.int64)
-    for image, target in data.valid_ds.arrays():
-        if (target != IGNORE_INDEX).any():
-            matrix += confusion.count(target, predict(image), n)
-    return Evaluation(data.scheme, matrix)
-
-
-def _training_pixels(data: TrainingData) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """The same share of labelled pixels from each training tile."""
+def _calibration_pixels(
+    engine: TorchEngine, data: TrainingData
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Logits and classes of labelled validation pixels, each as likely to be drawn."""
     random = np.random.default_rng(data.options.seed)
-    labelled = sum(
-        n for v, n in data.tiles.class_pixels(data.split.train).items() if v in data.scheme.values
+    n = len(data.scheme)
+    most = min(CALIBRATION_PIXELS, _CALIBRATION_LOGITS // n)
+    labelled = sum(int((t != IGNORE_INDEX).sum()) for _, t in data.valid_ds.arrays())
+    kept, right = [np.zeros((0, n), np.float32)], [np.zeros(0, np.uint8)]
+    for logits, targets in _labelled_logits(engine, data):
+        chosen = random.random(len(targets)) < most / labelled
+        kept.append(logits[chosen])
+        right.append(targets[chosen])
+    return np.concatenate(kept)[:most], np.concatenate(right)[:most]
+
+
+def _labelled_logits(
+    engine: TorchEngine, data: TrainingData
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+    """Logits ``(pixel, class)`` and class indices of the labelled pixels of a validation tile."""
+    for image, target in data.valid_ds.arrays():
+        labelled = target != IGNORE_INDEX
+        if labelled.any():
+            yield engine.logits(image[np.newaxis])[0][:, labelled].T, target[labelled]
+
+
+def _over_raster(
+    reference: Path,
+    scheme: ClassScheme,
+    read: Callable[[Window], NDArray[np.uint8]],
+    bounds: Bounds | None,
+    on_block: OnBlock | None,
+) -> Matrix:
+    """The confusion of a reference with what ``read`` says of each window, block by block."""
+    info = raster.info(reference)
+    whole = Window(0, 0, info.height, info.width)
+    area = whole if bounds is None else grid.window_of_bounds(info.grid, bounds)
+    n = len(scheme)
+    matrix = np.zeros((n, n + 1), np.int64)
+    windows = list(raster.blocks(area.height, area.width))
+    with raster.open_raster(reference) as source:
+        for done, window in enumerate(windows, start=1):
+            at = window.shifted(area.row, area.column)
+            truth = _indices(source, at, scheme)
+            if (truth != IGNORE_INDEX).any():
+                matrix += confusion.count(truth, read(at), n)
+            if on_block is not None:
+                on_block(done, len(windows))
+    if not matrix.any():
+        raise ClassError(
+            f"The reference must hold labelled pixels, got none in {reference}"
+            f"{'' if bounds is None else ' within the bounds'}."
+        )
+    return matrix
+
+
+def _check_grids(rasters: Mapping[str, Path]) -> None:
+    """Check that rasters, by what they are, lie on the grid of the first."""
+    (first, path), *others = rasters.items()
+    box = raster.info(path).grid
+    for name, other in others:
+        what = f"{first.capitalize()} and {name}"
+        grid.check_same(box, raster.info(other).grid, what=what, names=(first, name))
+
+
+def _classes_of(maps: Sequence[Path]) -> ClassScheme:
+    """The classes of some class maps, which need not hold the same ones."""
+    mapping: dict[int, str] = {}
+    for path in maps:
+        scheme = raster.scheme_of(path)
+        for value, name in ({} if scheme is None else scheme.mapping).items():
+            if mapping.setdefault(value, name) != name:
+                raise ClassError(
+                    f"Class maps must share their classes, got {mapping[value]!r} and {name!r} "
+                    f"for value {value} in {', '.join(map(str, maps))}; give a class mapping."
+                )
+    if not mapping:
+        raise ClassError(
+            f"The class maps must say their classes, got none in {' or '.join(map(str, maps))}; "
+            "give a class mapping."
+        )
+    return ClassScheme.from_mapping(mapping)
+
+
+def _change_scheme(classes: ClassScheme, reference: Path, coding: str | None) -> CodingScheme:
+    """The scheme that codes two class maps as a reference is coded."""
+    if coding is not None:
+        if coding not in CODINGS:
+            raise ParameterError(f"coding must be one of {', '.join(CODINGS)}, got {coding!r}.")
+        return CODINGS[coding](classes)
+    found = raster.scheme_of(reference)
+    if found is not None:
+        for scheme in (make(classes) for make in CODINGS.values()):
+            if scheme.mapping == found.mapping:
+                return scheme
+    raise ClassError(
+        "The reference must be a change map of the class maps' classes, coded 'to', 'from-to' or "
+        f"'binary', got {_first_names(found)} in {reference} for {_first_names(classes)}; "
+        "make it with landshift label, name the classes as there, or state its coding."
     )
-    share = min(1.0, DISCRIMINANT_PIXELS / max(labelled, 1))
-    pixels, labels = [], []
-    for image, target in data.plain(data.split.train).arrays():
-        chosen = (target != IGNORE_INDEX) & (random.random(target.shape) < share)
-        pixels.append(image[:, chosen].T)
-        labels.append(target[chosen])
-    return np.concatenate(pixels), np.concatenate(labels)
 
 
-def _indices(source: Any, window: grid.Window, scheme: ClassScheme) -> NDArray[np.uint8]:
+def _first_names(scheme: ClassScheme | None) -> str:
+    if scheme is None:
+        return "none"
+    names = [f"{c.value} {c.name!r}" for c in scheme]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _indices(source: Any, window: Window, scheme: ClassScheme) -> NDArray[np.uint8]:
     values, mask = raster.read(source, window, [1])
     indices = scheme.to_indices(np.where(mask[np.newaxis], values, 0)[0], where=source.name)
     indices[~mask] = IGNORE_INDEX
     return indices
+
+
+def _values(source: Any, window: Window, classes: ClassScheme) -> NDArray[np.uint8]:
+    """Class values of a window, 0 where there is none."""
+    return classes.to_values(_indices(source, window, classes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import ledger, raster
+from landshift.calibration import Calibration, Reliability
 from landshift.classes import IGNORE_INDEX, ClassScheme, Colour
+from landshift.confusion import Matrix, Scores
 from landshift.errors import ClassError, ParameterError
 
 if TYPE_CHECKING:
@@ -21,6 +23,12 @@ VIEW_SIZE = 1200
 """Rows and columns at most that a map is shown with."""
 
 _STRETCH = (2.0, 98.0)  # percentiles of valid pixels that become black and white
+
+NUMBERED_CLASSES = 30
+"""Classes up to which the cells of a confusion matrix have numbers in them."""
+
+# Okabe & Ito (2008), without yellow, which is pale on white
+_BARS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 _DATES = ("Before", "After")
 _TRUE_COLOUR = ("red", "green", "blue")
 
@@ -138,6 +146,120 @@ def show_losses(train: Sequence[float], valid: Sequence[float]) -> Figure:
     return figure
 
 
+def show_confusion(matrix: Matrix, scheme: ClassScheme) -> Figure:
+    """A confusion matrix twice: pixels, and each row's shares; rows reference, columns map.
+
+    Cells are numbered up to `NUMBERED_CLASSES` classes. Light is little and dark is much, in one
+    hue, so that it can be read without seeing colours, and printed.
+
+    Args:
+        matrix: As `landshift.confusion.count` gives it; its last column is shown if it has pixels.
+        scheme: The classes.
+    """
+    from matplotlib.colors import LogNorm, Normalize
+    from matplotlib.figure import Figure
+
+    n = len(scheme)
+    unmapped = bool(matrix[:, n:].any())
+    counts = matrix if unmapped else matrix[:, :n]
+    columns = [*scheme.names, "no class"] if unmapped else list(scheme.names)
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
+    cell = 0.55 if n <= 8 else 0.36 if n <= NUMBERED_CLASSES else 0.16
+    names = 0.3 + 0.07 * max(len(name) for name in columns)  # inches that the longest takes
+    side = max(cell * len(columns), 2.5)
+    figure = Figure(figsize=(2 * side + names + 2.4, side + names + 0.9), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    shown = (
+        ("Pixels", np.where(counts > 0, counts, np.nan), LogNorm(1, max(int(counts.max()), 2))),
+        ("Share of the reference's class", shares, Normalize(0, 1)),
+    )
+    for axes, (title, values, norm) in zip(panels, shown, strict=True):
+        image = axes.imshow(values, cmap="Blues", norm=norm)
+        axes.set_title(title)
+        axes.set_xlabel("map")
+        axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=8)
+        figure.colorbar(image, ax=axes, shrink=0.6)
+    panels[0].set_ylabel("reference")
+    panels[0].set_yticks(range(n), scheme.names, fontsize=8)
+    if n <= NUMBERED_CLASSES:
+        for row, column in np.ndindex(*counts.shape):
+            if counts[row, column]:
+                texts = _short(int(counts[row, column])), f"{shares[row, column]:.2f}".lstrip("0")
+                for axes, text, (_, values, norm) in zip(panels, texts, shown, strict=True):
+                    dark = norm(values[row, column]) > 0.6
+                    axes.text(
+                        column, row, text, ha="center", va="center", fontsize=7,
+                        color="white" if dark else "black",
+                    )  # fmt: skip
+    return figure
+
+
+def show_f1(methods: Mapping[str, Scores]) -> Figure:
+    """F1 of each class, a bar for each method over the same classes; none where it isn't defined.
+
+    Args:
+        methods: Scores by name of the method; the first is the one that is judged.
+    """
+    from matplotlib.figure import Figure
+
+    names = [c.name for c in next(iter(methods.values())).classes]
+    bars = len(methods)
+    height = 1.2 + len(names) * (0.12 * bars + 0.15)
+    figure = Figure(figsize=(7, height), layout="constrained")
+    axes = figure.subplots()
+    places = np.arange(len(names))
+    thick = 0.8 / bars
+    for k, (method, scores) in enumerate(methods.items()):
+        values = [np.nan if c.f1 is None else c.f1 for c in scores.classes]
+        colour = _BARS[k % len(_BARS)]
+        axes.barh(places + (k - (bars - 1) / 2) * thick, values, thick, label=method, color=colour)
+    axes.set_yticks(places, names)
+    axes.invert_yaxis()
+    axes.margins(y=0.01)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("F1")
+    axes.grid(axis="x", alpha=0.3)
+    figure.legend(loc="outside upper center", ncols=min(bars, 3), frameon=False)
+    return figure
+
+
+def show_reliability(found: Calibration) -> Figure:
+    """How often the likeliest class is right against how likely it is said to be.
+
+    On the diagonal a probability means what it says; below it the model is too sure. The bars
+    are the share of the pixels in each bin.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.5, 7), layout="constrained")
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":")
+    curves = [(f"as trained, ECE {_figures(found.raw.ece)}", found.raw, _BARS[1], "s--")]
+    if found.temperature != 1:
+        name = f"temperature {found.temperature:.2f}, ECE {_figures(found.scaled.ece)}"
+        curves.append((name, found.scaled, _BARS[0], "o-"))
+    for name, curve, colour, style in curves:
+        filled = curve.pixels > 0
+        confidence = curve.confidence[filled] / curve.pixels[filled]
+        accuracy = curve.right[filled] / curve.pixels[filled]
+        axes.plot(confidence, accuracy, style, color=colour, label=name, markersize=4)
+        _draw_shares(below, curve, colour)
+    axes.set_ylabel("share that is right")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.legend(loc="upper left")
+    below.set_xlabel("probability of the likeliest class")
+    below.set_ylabel("share of pixels")
+    return figure
+
+
+def _draw_shares(axes: Axes, curve: Reliability, colour: str) -> None:
+    bins = len(curve.pixels)
+    edges = np.linspace(0, 1, bins + 1)
+    axes.stairs(curve.pixels / max(int(curve.pixels.sum()), 1), edges, color=colour)
+
+
 def save(figure: Figure, out: Path) -> Path:
     """Write a figure as a picture."""
     with ledger.whole_file(Path(out)) as part:
@@ -229,6 +351,22 @@ def _legend(figure: Figure, scheme: ClassScheme, present: set[int]) -> None:
     if IGNORE_INDEX in present:
         entries.append(Patch(facecolor="white", edgecolor="black", linewidth=0.4, label="No data"))
     figure.legend(handles=entries, loc="outside right center", frameon=False)
+
+
+def _short(number: int) -> str:
+    """A count in four characters: 950, 12k, 1.2M."""
+    for size, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if number >= size:
+            return (
+                f"{number / size:.1f}{letter}"
+                if number < 10 * size
+                else f"{number // size}{letter}"
+            )
+    return str(number)
+
+
+def _figures(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _unit(colour: Colour) -> tuple[float, float, float]:

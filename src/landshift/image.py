@@ -43,8 +43,8 @@ class Image:
             and quality bands.
         nodata: Value that means 'no data' in place of what the files say.
         quality: What quality bands hide.
-        resampling: A name in `RESAMPLING`; None: nearest for files with a colour table, else
-            bilinear.
+        resampling: A name in `RESAMPLING`, or one for each file; None: nearest for class rasters
+            (`raster.holds_classes`), else bilinear.
         assume_crs: CRS of files that state none.
         scaled: Whether scale and offset of the files are applied (values are float32 then).
     """
@@ -53,17 +53,30 @@ class Image:
     bands: tuple[str | int, ...] | None = None
     nodata: float | None = None
     quality: tuple[quality.Rule, ...] = ()
-    resampling: str | None = None
+    resampling: str | tuple[str | None, ...] | None = None
     assume_crs: str | None = None
     scaled: bool = False
 
     def __post_init__(self) -> None:
         if not self.files:
             raise ParameterError("An image must have a file, got none.")
-        if self.resampling is not None and self.resampling not in RESAMPLING:
+        if isinstance(self.resampling, tuple) and len(self.resampling) != len(self.files):
             raise ParameterError(
-                f"The resampling must be one of {', '.join(RESAMPLING)}, got '{self.resampling}'."
+                f"The resampling must be one, or one for each of {len(self.files)} files, got "
+                f"{len(self.resampling)}."
             )
+        for way in self.resamplings:
+            if way is not None and way not in RESAMPLING:
+                raise ParameterError(
+                    f"The resampling must be one of {', '.join(RESAMPLING)}, got '{way}'."
+                )
+
+    @property
+    def resamplings(self) -> tuple[str | None, ...]:
+        """How each file is resampled, as far as it is given."""
+        if isinstance(self.resampling, tuple):
+            return self.resampling
+        return (self.resampling,) * len(self.files)
 
 
 @dataclass(frozen=True)
@@ -78,7 +91,8 @@ class Layer:
         nodata: Value that means 'no data' instead of what the file says, or None.
         masked: Whether the file's own nodata, mask or alpha is heeded.
         alpha: Number of the alpha band that is heeded, or None.
-        palette: Whether a colour table gives the values a meaning.
+        classes: Whether values are classes, as far as the file tells.
+        resampling: How the bands are resampled where they aren't copied; a name in `RESAMPLING`.
         scales: Factor of each band.
         offsets: What is added to each band after that.
         derived: Whether the grid comes from ground control points or RPCs.
@@ -91,7 +105,8 @@ class Layer:
     nodata: float | None
     masked: bool
     alpha: int | None
-    palette: bool
+    classes: bool
+    resampling: str
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
     derived: bool
@@ -169,8 +184,8 @@ def plan(image: Image) -> Plan:
     """
     layers: list[Layer] = []
     dates: list[date] = []
-    for file in image.files:
-        found, taken = _layers(image, file)
+    for file, way in zip(image.files, image.resamplings, strict=True):
+        found, taken = _layers(image, file, way)
         layers += found
         dates += [taken] if taken is not None else []
     groups = _groups(_named(layers))
@@ -225,7 +240,7 @@ class Reader:
         self._stack = stack
         self._files: dict[str, DatasetReader] = {}
         self._placed = {
-            layer: _Placed(layer, self._open(layer), target, found.image.resampling, stack)
+            layer: _Placed(layer, self._open(layer), target, layer.resampling, stack)
             for layer in found.layers
         }
         self._quality = [
@@ -283,7 +298,7 @@ class _Placed:
     """A layer on the target grid: copied where pixels coincide, else warped on the fly."""
 
     def __init__(
-        self, layer: Layer, source: DatasetReader, target: GeoBox, how: str | None, stack: ExitStack
+        self, layer: Layer, source: DatasetReader, target: GeoBox, how: str, stack: ExitStack
     ) -> None:
         self.layer = layer
         self._source = source
@@ -367,38 +382,21 @@ def _mosaic(layers: Sequence[_Placed], window: Window) -> tuple[NDArray[Any], ND
 
 
 @contextmanager
-def _warped(layer: Layer, source: DatasetReader, target: GeoBox, how: str | None) -> Iterator[Any]:
-    from rasterio.crs import CRS
-    from rasterio.enums import Resampling
+def _warped(layer: Layer, source: DatasetReader, target: GeoBox, how: str) -> Iterator[Any]:
     from rasterio.errors import RasterioError
-    from rasterio.vrt import WarpedVRT
 
-    if how is None:
-        how = "nearest" if layer.palette else "bilinear"
     invalid = layer.invalid
     if invalid is None and layer.alpha is None and np.issubdtype(layer.info.dtype, np.floating):
         invalid = None if layer.info.masked else float("nan")
-    options: dict[str, Any] = (
-        {"add_alpha": layer.alpha is None}
-        if invalid is None
-        # each band's own nodata, as where it is copied: a pixel is valid where all bands are
-        else {"src_nodata": invalid, "nodata": invalid, "UNIFIED_SRC_NODATA": "NO"}
-    )
+    own = layer.info.grid
     try:
-        with WarpedVRT(
-            source,
-            src_crs=CRS.from_user_input(str(layer.info.grid.crs)),
-            crs=CRS.from_user_input(str(target.crs)),
-            transform=target.affine,
-            height=target.height,
-            width=target.width,
-            resampling=Resampling[how],
-            **options,
+        with raster.on_grid(
+            source, own, target, how, nodata=invalid, alpha=layer.alpha is not None
         ) as warped:
             yield warped
     except RasterioError as error:
         raise GridError(
-            f"An image must have a place on the target grid, got {grid.describe(layer.info.grid)} "
+            f"An image must have a place on the target grid, got {grid.describe(own)} "
             f"for {grid.describe(target)} ({str(error.__cause__ or error).splitlines()[0]}) in "
             f"{layer.path}; warp it by hand first (gdalwarp)."
         ) from error
@@ -416,17 +414,17 @@ def _straightened(source: DatasetReader) -> Iterator[Any]:
         yield straight
 
 
-def _layers(image: Image, file: Path | str) -> tuple[list[Layer], date | None]:
+def _layers(image: Image, file: Path | str, way: str | None) -> tuple[list[Layer], date | None]:
     """What a file or STAC Item brings, and its date."""
     name = str(file)
     if not name.lower().endswith((".json", ".geojson")):
-        layer = _look(image, _gdal_name(name))
+        layer = _look(image, _gdal_name(name), way)
         return [layer], layer.info.taken
     wanted = None if image.bands is None else [str(b) for b in image.bands]
     files, taken = stac.band_files(file, wanted, [rule.band for rule in image.quality])
     found = []
     for part in files:
-        layer = _look(image, _gdal_name(part.href))
+        layer = _look(image, _gdal_name(part.href), way)
         if max(part.numbers) > len(layer.info.bands):
             raise BandError(
                 f"A STAC asset must have band {max(part.numbers)} ({part.names[0]}), got "
@@ -454,7 +452,7 @@ def _gdal_name(name: str) -> str:
     return f"/vsis3/{name[5:]}" if name.startswith("s3://") else name
 
 
-def _look(image: Image, path: str) -> Layer:
+def _look(image: Image, path: str, way: str | None) -> Layer:
     from rasterio.enums import ColorInterp
 
     with raster.open_raster(path) as source, ExitStack() as stack:
@@ -492,13 +490,13 @@ def _look(image: Image, path: str) -> Layer:
         if own is not None and not fits(own, info.dtype):
             own = None
         info = replace(info, path=Path(path), grid=box, nodata=own)
-        table = source.colormap(1) if source.colorinterp[0] == ColorInterp.palette else {}
-        grey = all(r == g == b for r, g, b, _ in table.values())
+        classes = raster.holds_classes(source)
         return Layer(
             path=path, info=info, numbers=tuple(numbers),
             names=tuple(info.bands[k - 1] for k in numbers), nodata=image.nodata,
             masked=not explicit,
-            alpha=alpha if image.nodata is None else None, palette=bool(table) and not grey,
+            alpha=alpha if image.nodata is None else None, classes=classes,
+            resampling=way or ("nearest" if classes else "bilinear"),
             scales=tuple(source.scales[k - 1] for k in numbers),
             offsets=tuple(source.offsets[k - 1] for k in numbers), derived=derived,
         )  # fmt: skip
@@ -629,12 +627,11 @@ def reach(found: Plan, target: GeoBox) -> int:
     for layer in found.layers:
         if grid.offset(layer.info.grid, target) is not None:
             continue
-        how = found.image.resampling or ("nearest" if layer.palette else "bilinear")
-        if how == "nearest":
+        if layer.resampling == "nearest":
             continue
         top, left, bottom, right = grid.extent(layer.info.grid, target)
         size = max((bottom - top) / layer.info.height, (right - left) / layer.info.width, 1.0)
-        most = max(most, int(np.ceil(RESAMPLING[how] * size)))
+        most = max(most, int(np.ceil(RESAMPLING[layer.resampling] * size)))
     return most
 
 

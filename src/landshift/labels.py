@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import cleaning, grid, ledger, legend, overlay, provenance, raster
+from landshift import cleaning, grid, ledger, legend, overlay, parallel, provenance, raster
 from landshift.classes import CODINGS, IGNORE_INDEX, UNLABELLED, ClassScheme
 from landshift.errors import ClassError, ParameterError
 from landshift.grid import Window
@@ -35,6 +35,7 @@ Recoding = Mapping[int, Class | None]
 _NODATA_NAMES = {"nodata", "novalue", "null", "none", "unclassified", "unlabelled", "class0"}
 _NONE = IGNORE_INDEX
 _UNKNOWN = 256
+_BLOCK = 512  # rows and columns that a thread works on; as large as the blocks of most files
 _TABLE_BYTES = 2  # types of so many bytes are recoded by a table of all their values
 
 
@@ -141,7 +142,7 @@ def label(
     row_hectares = None if box.crs is None else grid.row_hectares(box)
     if min_hectares is not None and row_hectares is None:
         row_hectares = grid.row_hectares(box)  # says what is missing
-    windows = list(raster.blocks(area.height, area.width))
+    windows = list(raster.blocks(area.height, area.width, _BLOCK))
     passes = 1 if least is None else 2
     record = provenance.record(
         "label",
@@ -156,59 +157,76 @@ def label(
             "unconfirmed": unconfirmed,
         },
     )  # fmt: skip
-    with ExitStack() as stack:
-        layers = [
-            stack.enter_context(
-                overlay.on_grid(
-                    path, first.grid, resampling=resampling, nodata=nodata, names=("before", name)
+
+    @contextmanager
+    def opened() -> Iterator[list[overlay.Layer]]:
+        with ExitStack() as stack:
+            yield [
+                stack.enter_context(
+                    overlay.on_grid(
+                        path, first.grid, resampling=resampling, nodata=nodata,
+                        names=("before", name),
+                    )
                 )
-            )
-            for path, name in _with_roles(earlier, later)
-        ]
-        recodings = [recode_before] * len(earlier) + [recode_after] * len(later)
-        scheme, targets = _one_scheme(_without_nodata(scheme), layers, recodings)
-        maps = [
-            _ClassMap(layer, _Recoder(layer, target), smooth)
-            for layer, target in zip(layers, targets, strict=True)
-        ]
-        rules = _Rules(scheme, coding, keep, from_classes, to_classes, forbidden, unconfirmed)
-        pairs = _Pairs(maps[: len(earlier)], maps[len(earlier) :], rules, area)
+                for path, name in _with_roles(earlier, later)
+            ]  # fmt: skip
 
-        def patch_codes(window: Window) -> tuple[NDArray[Any], NDArray[np.float64]]:
-            return rules.patch_code[pairs.read(window).values], areas(window)
+    recodings = [recode_before] * len(earlier) + [recode_after] * len(later)
+    scheme, targets = _one_scheme(_without_nodata(scheme), opened, recodings)
+    rules = _Rules(scheme, coding, keep, from_classes, to_classes, forbidden, unconfirmed)
 
-        def areas(window: Window) -> NDArray[np.float64]:
-            if min_hectares is None or row_hectares is None:
-                return np.ones(window.height)
-            return row_hectares[window.slices[0]]
+    @contextmanager
+    def paired() -> Iterator[_Pairs]:
+        with opened() as layers:
+            maps = [
+                _ClassMap(layer, _Recoder(layer, target), smooth)
+                for layer, target in zip(layers, targets, strict=True)
+            ]
+            yield _Pairs(maps[: len(earlier)], maps[len(earlier) :], rules, area)
 
-        def told(done: int) -> None:
-            if on_block is not None:
-                on_block(done, passes * len(windows))
+    def areas(window: Window) -> NDArray[np.float64]:
+        if min_hectares is None or row_hectares is None:
+            return np.ones(window.height)
+        return row_hectares[window.slices[0]]
 
-        is_small = None
-        if least is not None:
+    def patch_codes(pairs: _Pairs, window: Window) -> tuple[NDArray[Any], cleaning.Parts]:
+        codes = rules.patch_code[pairs.read(window).values]
+        return codes, cleaning.parts_of(codes, areas(window), neighbours)
+
+    def told(done: int) -> None:
+        if on_block is not None:
+            on_block(done, passes * len(windows))
+
+    is_small = None
+    if least is not None:
+        with parallel.in_order(windows, paired, patch_codes) as codes:
             is_small = cleaning.remove_small(
-                windows, patch_codes, least=least, neighbours=neighbours, on_block=told
+                windows, codes, least=least, neighbours=neighbours, on_block=told
             )
-        n = len(scheme)
-        pixels = np.zeros(n * n + 1, np.int64)
-        hectares = np.zeros(n * n + 1)
-        lost = np.zeros(n * n + 1, np.int64)
-        nodata_pixels = removed = 0
-        target = stack.enter_context(
-            raster.create(
-                out, box, count=1, dtype=rules.change.dtype, nodata=UNLABELLED, bands=["change"],
-                tags=provenance.as_tag(record), scheme=rules.change,
-            )
-        )  # fmt: skip
-        for number, window in enumerate(windows):
-            found = pairs.read(window)
+
+    def cleaned(pairs: _Pairs, task: tuple[int, Window]) -> _Block:
+        number, window = task
+        found = pairs.read(window)
+        if is_small is None:
+            return found
+        small = is_small(number, rules.patch_code[found.values], areas(window))
+        found.values[small] = rules.taken_away[found.values[small]]
+        return replace(found, removed=found.removed + int(small.sum()))
+
+    n = len(scheme)
+    pixels = np.zeros(n * n + 1, np.int64)
+    hectares = np.zeros(n * n + 1)
+    lost = np.zeros(n * n + 1, np.int64)
+    nodata_pixels = removed = 0
+    with (
+        raster.create(
+            out, box, count=1, dtype=rules.change.dtype, nodata=UNLABELLED, bands=["change"],
+            tags=provenance.as_tag(record), scheme=rules.change,
+        ) as target,
+        parallel.in_order(list(enumerate(windows)), paired, cleaned) as blocks,
+    ):  # fmt: skip
+        for number, (window, found) in enumerate(zip(windows, blocks, strict=True)):
             pair = found.values
-            if is_small is not None:
-                small = is_small(number, rules.patch_code[pair], areas(window))
-                pair[small] = rules.taken_away[pair[small]]
-                removed += int(small.sum())
             nodata_pixels += found.nodata
             removed += found.removed
             lost += found.forbidden
@@ -227,7 +245,7 @@ def label(
         filtered=int(pixels[:-1][~rules.kept[:-1]].sum()),
         removed=removed,
     )
-    _write_sidecars(out, rules, pixels, None if row_hectares is None else hectares)
+    _write_attributes(out, rules, pixels, None if row_hectares is None else hectares)
     return table
 
 
@@ -483,12 +501,12 @@ def _without_nodata(scheme: ClassScheme | None) -> ClassScheme | None:
 
 def _one_scheme(
     scheme: ClassScheme | None,
-    layers: Sequence[overlay.Layer],
+    opened: Callable[[], AbstractContextManager[list[overlay.Layer]]],
     recodings: Sequence[Recoding | None],
 ) -> tuple[ClassScheme, list[dict[int, int]]]:
     """The scheme of all maps, and for each map the index of each of its values."""
     if scheme is None:
-        scheme = _scheme_found(layers, recodings)
+        scheme = _scheme_found(opened, recodings)
     targets: list[dict[int, int]] = []
     for recoding in recodings:
         if recoding is None:
@@ -505,16 +523,26 @@ def _one_scheme(
 
 
 def _scheme_found(
-    layers: Sequence[overlay.Layer], recodings: Sequence[Recoding | None]
+    opened: Callable[[], AbstractContextManager[list[overlay.Layer]]],
+    recodings: Sequence[Recoding | None],
 ) -> ClassScheme:
     """Classes that the files and recodings tell, widened by values that only the pixels tell."""
     known = legend.Legend()
     values: set[int] = set()
     new_names: list[str] = []
-    for layer, recoding in zip(layers, recodings, strict=True):
+    with opened() as layers:
+        paths = [layer.path for layer in layers]
+        height, width = layers[0].height, layers[0].width
+    unknown = [k for k, recoding in enumerate(recodings) if recoding is None]
+    if unknown:
+        windows = list(raster.blocks(height, width, _BLOCK))
+        with parallel.in_order(
+            windows, opened, lambda own, w: _values_of(own, unknown, w)
+        ) as present:
+            values.update(*present)
+    for path, recoding in zip(paths, recodings, strict=True):
         if recoding is None:
-            known = known.or_else(raster.legend_of(layer.path))
-            values |= _values_of(layer)
+            known = known.or_else(raster.legend_of(path))
         else:
             values |= {new for new in recoding.values() if isinstance(new, int)}
             new_names += [new.strip() for new in recoding.values() if isinstance(new, str)]
@@ -530,12 +558,12 @@ def _scheme_found(
                 raise ClassError(f"A scheme has 253 values, got no free one for {name!r}.")
             added[value] = name
     if not values and not added:
-        paths = " and ".join(dict.fromkeys(str(layer.path) for layer in layers))
-        raise ClassError(f"Class maps must hold classes, got only nodata in {paths}.")
+        where = " and ".join(dict.fromkeys(map(str, paths)))
+        raise ClassError(f"Class maps must hold classes, got only nodata in {where}.")
     if values and (min(values) < 0 or max(values) > 253):
-        paths = " and ".join(dict.fromkeys(str(layer.path) for layer in layers))
+        where = " and ".join(dict.fromkeys(map(str, paths)))
         raise ClassError(
-            f"Class values must lie in 1 to 253, got {min(values)} to {max(values)} in {paths}; "
+            f"Class values must lie in 1 to 253, got {min(values)} to {max(values)} in {where}; "
             "recode the maps."
         )
     named = {v: n for v, n in known.names.items() if 1 <= v <= 253}
@@ -543,21 +571,21 @@ def _scheme_found(
     return ClassScheme.from_mapping(names, {v: c for v, c in known.colours.items() if v in names})
 
 
-def _values_of(layer: overlay.Layer) -> set[int]:
+def _values_of(layers: Sequence[overlay.Layer], which: Sequence[int], window: Window) -> set[int]:
     values: set[int] = set()
-    for window in raster.blocks(layer.height, layer.width):
-        classes, mask = _read_classes(layer, window)
+    for k in which:
+        classes, mask = _read_classes(layers[k], window)
         values.update(int(v) for v in np.unique(classes[mask]))
     return values
 
 
-def _write_sidecars(
+def _write_attributes(
     out: Path,
     rules: _Rules,
     pixels: NDArray[np.int64],
     hectares: NDArray[np.float64] | None,
 ) -> None:
-    """The attribute table: code, from, to, count, hectares; and the style."""
+    """The attribute table: code, from, to, count, hectares."""
     codes = rules.map_code.astype(np.int64)
     most = rules.change.values[-1] + 1
     counts = np.bincount(codes, pixels, most)
@@ -573,4 +601,3 @@ def _write_sidecars(
             legend.Column("Hectares", [round(float(areas[v]), 6) for v in rules.change.values])
         )
     legend.write_attributes(out, rules.change, columns)
-    legend.write_qml(out, rules.change)

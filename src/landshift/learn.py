@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -22,13 +22,14 @@ from rich.console import Console
 from rich.jupyter import JupyterMixin
 from rich.live import Live
 from rich.table import Table
+from torch import nn
 
 from landshift import bundle, dataset, figures, tables, train
 from landshift.confusion import ClassScores, Scores
 from landshift.engine import TorchEngine
 from landshift.errors import ModelError, ParameterError
-from landshift.evaluate import Evaluation, evaluate_model
-from landshift.models import ChangeModel
+from landshift.evaluate import Evaluation, calibrate, evaluate_model
+from landshift.models import OWN, ChangeModel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 __all__ = [
-    "ClassMetrics", "Data", "DeepLab", "PSPNetClassifier", "UnetClassifier", "prepare_data",
+    "ClassMetrics", "Data", "DeepLab", "PSPNetClassifier", "SegmentationModel",
+    "SemanticChangeClassifier", "SiameseClassifier", "UnetClassifier", "prepare_data",
 ]  # fmt: skip
 
 
@@ -127,6 +129,7 @@ def prepare_data(
     seed: int = 42,
     split: str = "ground",
     num_workers: int = 0,
+    dates: Sequence[str] | None = None,
 ) -> Data:
     """Read a training set in Esri's 'Classified Tiles' layout, and split it.
 
@@ -142,6 +145,8 @@ def prepare_data(
         split: ``ground`` (default): by blocks of ground, so that no validation pixel was seen in
             training; ``random``: tile by tile, with a warning where tiles overlap.
         num_workers: Processes that load tiles; 0 loads in the training process.
+        dates: Names of the dates whose bands the tiles stack, where the bands' names don't say it
+            (``before:red``), as in tiles of others.
 
     Raises:
         TileSetError: The set is empty, incomplete or damaged.
@@ -153,7 +158,7 @@ def prepare_data(
         dataset.prepare(
             Path(path), class_mapping=class_mapping, chip_size=chip_size,
             val_split_pct=val_split_pct, batch_size=batch_size, split=split,
-            augment=transforms is not False, seed=seed, num_workers=num_workers,
+            augment=transforms is not False, seed=seed, num_workers=num_workers, dates=dates,
         )
     )  # fmt: skip
 
@@ -189,16 +194,23 @@ class _Classifier:
 
     Args:
         data: Tiles to train on, from `prepare_data`.
-        backbone: Encoder, by its name in timm; None: the usual one.
-        pretrained_backbone: True: ImageNet weights; False: random start; or a weights file.
+        backbone: Encoder, by its name in timm; None: that of the weights, where their name says it,
+            or the usual one.
+        pretrained_backbone: True: ImageNet weights; False: random start; a name of torchgeo's, as
+            ``ResNet18_Weights.LANDSAT_ETM_SR_MOCO`` (`pip install 'landshift[torchgeo]'`); or a
+            weights file, .safetensors or .pth. Weights made with satellite images also decide how
+            values are scaled, where these can be in their units (docs/models.md).
         class_balancing: Let rare classes count more: weights 1 / sqrt(share of pixels).
 
     Raises:
-        ModelError: An unknown backbone.
+        ModelError: An unknown backbone, or weights that don't fit it.
         WeightsError: The encoder's weights can't be had.
+        ParameterError: Weights of torchgeo, which isn't installed.
     """
 
-    architecture: ClassVar[str]
+    architecture: ClassVar[str | None] = None
+    """The one architecture that the class stands for; None: any."""
+    combination: ClassVar[str] = "stack"
 
     def __init__(
         self,
@@ -207,12 +219,25 @@ class _Classifier:
         pretrained_backbone: bool | str | Path = True,
         class_balancing: bool = False,
     ) -> None:
+        assert self.architecture is not None
+        self._build(data, self.architecture, backbone, pretrained_backbone, class_balancing, {})
+
+    def _build(
+        self,
+        data: Data,
+        architecture: str | nn.Module,
+        backbone: str | None,
+        pretrained: bool | str | Path,
+        class_balancing: bool,
+        options: Mapping[str, Any],
+    ) -> None:
         training = data.training
         self._setup(
             data,
             ChangeModel(
-                self.architecture, training.spec, training.scheme, backbone=backbone,
-                pretrained=pretrained_backbone, seed=training.options.seed,
+                architecture, training.spec, training.scheme, combination=self.combination,
+                map_scheme=training.tiles.map_scheme, backbone=backbone, options=options,
+                pretrained=pretrained, seed=training.options.seed,
             ),
         )  # fmt: skip
         self.class_balancing = class_balancing
@@ -225,21 +250,26 @@ class _Classifier:
         self._training: dict[str, Any] = {}
 
     @classmethod
-    def from_model(cls, emd_path: str | Path, data: Data | None = None) -> Self:
+    def from_model(
+        cls, emd_path: str | Path, data: Data | None = None, *, network: nn.Module | None = None
+    ) -> Self:
         """A saved model: its .emd, its .dlpk or its folder.
 
         Args:
             emd_path: Where it lies.
             data: Tiles to go on training or to show results with.
+            network: For a network of one's own, an untrained one of the same layers.
 
         Raises:
             ModelError: It can't be read, is of another architecture, or doesn't fit the tiles.
         """
-        package = bundle.load(emd_path)
-        if package.model.architecture != cls.architecture:
+        package = bundle.load(emd_path, network=network)
+        found = package.model.design
+        wanted = cls.architecture or found.architecture, cls.combination
+        if (found.architecture, found.combination) != wanted and found.architecture != OWN:
             raise ModelError(
-                f"{cls.__name__} reads models of architecture {cls.architecture}, got "
-                f"{package.model.architecture} in {emd_path}; use the classifier of that one."
+                f"{cls.__name__} reads {' '.join(reversed(wanted))} models, got a "
+                f"{found.combination} {found.architecture} in {emd_path}; use the class for it."
             )
         if data is not None:
             _check_fits(package.model, data)
@@ -318,6 +348,7 @@ class _Classifier:
             )  # fmt: skip
         self.history += rows
         training = self.data.training
+        calibrate(self.model, training)
         self._training = {
             "lr": float(f"{lr:.6g}"),
             "epochs": len(self.history),
@@ -369,7 +400,7 @@ class _Classifier:
         """Right share of the labelled validation pixels."""
         return self.evaluate().scores.accuracy
 
-    def mIOU(self, mean: bool = False) -> dict[str, float] | float:
+    def mIOU(self, mean: bool = False) -> dict[str, float | None] | float:
         """Intersection over union of each class on the validation tiles, or the mean of them.
 
         Args:
@@ -407,15 +438,148 @@ class UnetClassifier(_Classifier):
 
 
 class PSPNetClassifier(_Classifier):
-    """A pyramid scene parsing network (Zhao 2017, arXiv:1612.01105), resnet50 if not said."""
+    """A pyramid scene parsing network (Zhao 2017, arXiv:1612.01105), resnet50 if not said.
+
+    Args:
+        data: Tiles to train on.
+        backbone: As for every classifier, like the next two.
+        pretrained_backbone: See there.
+        class_balancing: See there.
+        pyramid_sizes: Rows and columns of the grids that features are pooled to.
+        use_unet: Read the pooled features out by a U-Net's decoder.
+    """
 
     architecture = "pspnet"
 
+    def __init__(
+        self,
+        data: Data,
+        backbone: str | None = None,
+        pretrained_backbone: bool | str | Path = True,
+        class_balancing: bool = False,
+        pyramid_sizes: Sequence[int] = (1, 2, 3, 6),
+        use_unet: bool = False,
+    ) -> None:
+        options = {"pyramid_sizes": tuple(pyramid_sizes), "use_unet": use_unet}
+        self._build(
+            data, self.architecture, backbone, pretrained_backbone, class_balancing, options
+        )
+
 
 class DeepLab(_Classifier):
-    """DeepLabV3+ (Chen 2018, arXiv:1802.02611), resnet101 if not said."""
+    """DeepLabV3+ (Chen 2018, arXiv:1802.02611), resnet101 if not said.
+
+    Args:
+        data: Tiles to train on.
+        backbone: As for every classifier, like the next two.
+        pretrained_backbone: See there.
+        class_balancing: See there.
+        keep_dilation: Dilate the last two stages of the encoder instead of the last: more detail,
+            more memory.
+    """
 
     architecture = "deeplab"
+
+    def __init__(
+        self,
+        data: Data,
+        backbone: str | None = None,
+        pretrained_backbone: bool | str | Path = True,
+        class_balancing: bool = False,
+        keep_dilation: bool = False,
+    ) -> None:
+        options = {"keep_dilation": keep_dilation}
+        self._build(
+            data, self.architecture, backbone, pretrained_backbone, class_balancing, options
+        )
+
+
+class SegmentationModel(_Classifier):
+    """Any architecture over the stacked dates, or a network of one's own.
+
+    Args:
+        data: Tiles to train on.
+        architecture: A name in `landshift.models.ARCHITECTURES`; or an ``nn.Module`` whose forward
+            takes scaled tiles ``(batch, band, row, column)``, or two such arguments, before and
+            after, and gives logits ``(batch, class, row, column)``.
+        backbone: As for every classifier, like the next two.
+        pretrained_backbone: See there.
+        class_balancing: See there.
+        options: Options of the architecture.
+    """
+
+    def __init__(
+        self,
+        data: Data,
+        architecture: str | nn.Module = "unet",
+        backbone: str | None = None,
+        pretrained_backbone: bool | str | Path = True,
+        class_balancing: bool = False,
+        **options: Any,
+    ) -> None:
+        self._build(data, architecture, backbone, pretrained_backbone, class_balancing, options)
+
+
+class SiameseClassifier(_Classifier):
+    """Each date through one shared encoder, fused at every scale, then a decoder.
+
+    The encoder's weights are those of one date, so weights made for single images serve.
+
+    Args:
+        data: Tiles to train on.
+        decoder: Any architecture's, a name in `landshift.models.ARCHITECTURES`.
+        fusion: ``concat``, ``difference`` or ``both``.
+        backbone: As for every classifier, like the next two.
+        pretrained_backbone: See there.
+        class_balancing: See there.
+        options: Options of the decoder's architecture.
+    """
+
+    combination = "siamese"
+
+    def __init__(
+        self,
+        data: Data,
+        decoder: str = "unet",
+        fusion: str = "both",
+        backbone: str | None = None,
+        pretrained_backbone: bool | str | Path = True,
+        class_balancing: bool = False,
+        **options: Any,
+    ) -> None:
+        self._build(
+            data, decoder, backbone, pretrained_backbone, class_balancing,
+            {"fusion": fusion, **options},
+        )  # fmt: skip
+
+
+class SemanticChangeClassifier(_Classifier):
+    """The class before, the class after and the change, learnt together and made to agree.
+
+    It needs tiles that carry both class maps (``labels_before``, ``labels_after``). Its map has
+    the codes of the labels; with from-to codes it tells both classes of every pixel.
+
+    Args:
+        data: Tiles to train on.
+        decoder: Any architecture's, a name in `landshift.models.ARCHITECTURES`.
+        backbone: As for every classifier, like the next two.
+        pretrained_backbone: See there.
+        class_balancing: See there.
+        options: Options of the decoder's architecture.
+    """
+
+    combination = "semantic"
+
+    def __init__(
+        self,
+        data: Data,
+        decoder: str = "unet",
+        backbone: str | None = None,
+        pretrained_backbone: bool | str | Path = True,
+        class_balancing: bool = False,
+        **options: Any,
+    ) -> None:
+        self._build(data, decoder, backbone, pretrained_backbone, class_balancing, options)
 
 
 def _check_fits(model: ChangeModel, data: Data) -> None:
@@ -450,9 +614,9 @@ def _read(samples: dataset.TileDataset) -> tuple[NDArray[np.float32], NDArray[np
     """Samples to look at: values that aren't valid are NaN."""
     images, targets = [], []
     for position in range(len(samples)):
-        values, mask, target = samples.read(position)
+        values, mask, layers = samples.read(position)
         images.append(np.where(mask, values, np.nan).astype(np.float32))
-        targets.append(target)
+        targets.append(layers[0])
     return np.stack(images), np.stack(targets)
 
 

@@ -5,8 +5,10 @@ Long ones note what is done, so that a run which was killed can be taken up wher
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,7 +36,8 @@ def check_apart(out: Path, inputs: Iterable[Path | str]) -> None:
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path``; renamed to it when the block ends well, else removed.
 
-    The suffix is kept, so that drivers which look at it do as they would for the final name.
+    The suffix is kept, so that drivers which look at it do as they would for the final name. What
+    a run left that was killed on this machine is removed.
 
     Raises:
         OutputError: The folder can't be made or written, the disk is full, or ``path`` is a folder.
@@ -43,6 +46,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     if path.is_dir():
         raise OutputError(f"The output must be a file, got the folder {path}; add a file name.")
     _make_folder(path.parent)
+    _remove_left(path.parent, f".{path.stem}.part")
     part = path.with_name(f".{path.stem}.part{os.getpid()}{path.suffix}")
     try:
         with _disk_errors(path):
@@ -68,6 +72,7 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     if not replace or path.is_file():
         _check_new(path)
     _make_folder(path.parent)
+    _remove_left(path.parent, f".{path.name}.part")
     part = path.with_name(f".{path.name}.part{os.getpid()}")
     try:
         with _disk_errors(path):
@@ -82,6 +87,35 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
                 os.replace(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _remove_left(folder: Path, start: str) -> None:
+    """Remove temporary files and folders of processes that were killed.
+
+    Args:
+        folder: Where they lie.
+        start: How their names begin; the number of the process follows.
+    """
+    if os.name == "nt":  # asking for a process there can end it
+        return
+    for left in folder.glob(f"{glob.escape(start)}*"):
+        number = re.match(r"\d+", left.name[len(start) :])
+        if number is None or _runs(int(number.group())):
+            continue
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True
 
 
 def _check_new(path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from landshift import ledger
-from landshift.classes import UNLABELLED, ClassScheme, Colour
+from landshift.classes import ClassScheme, Colour
 from landshift.errors import ClassError
 
 TAG = "LANDSHIFT_CLASSES"
@@ -155,36 +155,51 @@ def beside(raster: Path) -> Legend:
         ClassError: One of them is there and damaged.
     """
     raster = Path(raster)
-    found = Legend()
-    for name in (f"{raster.name}.aux.xml", f"{raster.name}.vat.dbf", f"{raster.stem}.vat.dbf"):
-        found = found.or_else(_if_there(raster.with_name(name)))
+    found = tables_beside(raster)
     for suffix in (".qml", ".clr"):
         found = found.or_else(_if_there(raster.with_suffix(suffix)))
     return found
 
 
-def from_tags(tags: Mapping[str, str]) -> ClassScheme | None:
-    """The classes that a raster's tags hold, or None.
+def tables_beside(raster: Path) -> Legend:
+    """What .aux.xml and .vat.dbf beside a raster tell, without styles; the earlier wins.
 
     Raises:
-        ClassError: The tag is there and damaged.
+        ClassError: One of them is there and damaged.
+    """
+    raster = Path(raster)
+    found = Legend()
+    for name in (f"{raster.name}.aux.xml", f"{raster.name}.vat.dbf", f"{raster.stem}.vat.dbf"):
+        found = found.or_else(_if_there(raster.with_name(name)))
+    return found
+
+
+def from_tags(tags: Mapping[str, str], raster: Path | str = "") -> ClassScheme | None:
+    """The classes that a raster's tags hold, or None.
+
+    Args:
+        tags: The tags.
+        raster: The raster, for the error.
+
+    Raises:
+        ClassError: The tag is there and damaged, or holds values of two bytes.
     """
     if TAG not in tags:
         return None
+    where = f" in {raster}" if str(raster) else ""
     try:
         entries = json.loads(tags[TAG])
-        return ClassScheme.from_list(entries)
+        if len(entries) <= ClassScheme.largest:
+            return ClassScheme.from_list(entries)
     except (ValueError, AttributeError, TypeError) as error:
-        raise ClassError(f"The tag {TAG} must hold a list of classes, got {error}.") from error
-
-
-def from_colour_table(table: Mapping[int, tuple[int, ...]], values: set[int]) -> ClassScheme | None:
-    """Classes named by their values, in the colours of a raster's colour table."""
-    values = {v for v in values if v != UNLABELLED}
-    if not values:
-        return None
-    colours = {v: (table[v][0], table[v][1], table[v][2]) for v in values if v in table}
-    return ClassScheme.from_mapping({v: f"class {v}" for v in values}, colours)
+        raise ClassError(
+            f"The tag {TAG} must hold a list of classes, got '{error}'{where}."
+        ) from error
+    raise ClassError(
+        f"A map to learn from or to compare must have at most {ClassScheme.largest} classes, got "
+        f"{len(entries)}{where}; a 'from-to' map of 16 or more classes is for GIS: make it again "
+        "with another coding ('to', 'binary') or with fewer classes."
+    )
 
 
 def _reader(path: Path) -> tuple[Callable[[Path], Legend], str]:

@@ -93,9 +93,6 @@ def on_grid(
             apart on the ground.
         RasterError: The raster can't be read.
     """
-    from rasterio.enums import Resampling
-    from rasterio.vrt import WarpedVRT
-
     if resampling is not None and resampling not in allowed:
         raise ParameterError(
             f"resampling must be one of {', '.join(allowed)}, got {resampling!r}; choose one."
@@ -121,16 +118,8 @@ def on_grid(
         known = source.nodata if source.nodata is not None else nodata
         if known is None and np.issubdtype(dtype, np.floating):
             known = float("nan")
-        with WarpedVRT(
-            source,
-            crs=str(box.crs),
-            transform=box.affine,
-            height=box.height,
-            width=box.width,
-            resampling=Resampling[resampling],
-            tolerance=_TOLERANCE,
-            # what lies outside the raster is told by nodata, or else by an alpha band
-            **({"add_alpha": True} if known is None else {"src_nodata": known, "nodata": known}),
+        with raster.on_grid(
+            source, own, box, resampling, nodata=known, tolerance=_TOLERANCE
         ) as resampled:
             yield Layer(*about, resampled, nodata)
 

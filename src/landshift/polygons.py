@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from landshift import grid, ledger, raster, vector
 from landshift.classes import UNLABELLED, ClassScheme, ends_of, stays
-from landshift.cleaning import Patches
+from landshift.cleaning import Patches, parts_of
 from landshift.errors import ClassError, GridError, ParameterError
 from landshift.grid import Window
 
@@ -33,6 +33,7 @@ BLOCK = 1024
 """Rows and columns of the map read at once."""
 
 _BATCH = 100_000  # polygons written at once
+_NEIGHBOURS = 4
 
 # Directions of a border step, clockwise around its patch: east above a pixel, south at its right,
 # west below, north at its left; rows count down
@@ -283,11 +284,11 @@ class _Source:
 
     def trace(self, on_block: Callable[[int, int], None] | None) -> Iterator[_Outlines]:
         """The patches, in batches: of each block those inside, of each row of blocks the rest."""
-        patches = Patches(self._windows, 4)
+        patches = Patches(self._windows, _NEIGHBOURS)
         total = 2 * len(self._windows)
         for done, window in enumerate(self._windows, start=1):
             codes = self._codes(window)
-            patches.add(codes, np.ones(window.height))
+            patches.add(codes, parts_of(codes, np.ones(window.height), _NEIGHBOURS))
             if on_block is not None:
                 on_block(done, total)
         patches.join()

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import cog, grid, ledger, legend
-from landshift.classes import UNLABELLED, ClassScheme
+from landshift import cog, grid, ledger, legend, overviews
+from landshift.classes import UNLABELLED, ClassScheme, Colour
 from landshift.errors import (
     BandError,
     ClassError,
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
 GDAL_CACHE = 256 << 20
 """Bytes for GDAL's blocks, so that a row of them is read once and not for each window."""
-
-DRAFT_ROWS = 128
-"""Rows of blocks while a raster is made: low, so that strips of a wide one are written cheaply."""
 
 _OPENING = threading.Lock()  # Python's warning filters are one for all threads
 
@@ -210,7 +207,7 @@ def read(
         if nodata is not None:
             mask &= (values != nodata).all(axis=0)
     else:
-        mask[rows, columns] = (source.read_masks(numbers, window=at) > 0).all(axis=0)
+        mask[rows, columns] = _valid(source, numbers, values[:, rows, columns], at)
     if np.issubdtype(values.dtype, np.floating):
         mask &= np.isfinite(values).all(axis=0)
     return values, mask
@@ -240,6 +237,74 @@ def read_classes(
         )
     values, mask = read(source, window, [1])
     return values[0], mask if zero else mask & (values[0] != UNLABELLED)
+
+
+def _valid(
+    source: DatasetReader, numbers: Sequence[int], values: NDArray[Any], at: Any
+) -> NDArray[np.bool_]:
+    """Where the file says that all bands are valid.
+
+    GDAL reads (and warps) the pixels again to tell nodata from them; whole numbers need it not.
+    """
+    from rasterio.enums import MaskFlags
+
+    flags = [source.mask_flag_enums[k - 1] for k in numbers]
+    if np.issubdtype(values.dtype, np.integer) and all(f == [MaskFlags.nodata] for f in flags):
+        valid = np.ones(values.shape[1:], np.bool_)
+        for number, band in zip(numbers, values, strict=True):
+            valid &= band != source.nodatavals[number - 1]
+        return valid
+    if all(f == [MaskFlags.all_valid] for f in flags):
+        return np.ones(values.shape[1:], np.bool_)
+    return np.asarray((source.read_masks(numbers, window=at) > 0).all(axis=0))
+
+
+@contextmanager
+def on_grid(
+    source: DatasetReader,
+    own: GeoBox,
+    box: GeoBox,
+    resampling: str,
+    *,
+    nodata: float | None,
+    alpha: bool = False,
+    tolerance: float | None = None,
+) -> Iterator[Any]:
+    """A raster resampled to another grid on the fly.
+
+    What lies outside it is told by nodata, else by an alpha band, the last one. With nodata, each
+    band is resampled from its own valid pixels.
+
+    Args:
+        source: The open raster.
+        own: Its grid, whose CRS it may not state.
+        box: The other grid.
+        resampling: GDAL's name of the way.
+        nodata: Value that means 'no data', or None.
+        alpha: Whether the raster has an alpha band, which then goes along.
+        tolerance: Pixels by which coordinates may be off where they are interpolated; None:
+            GDAL's 0.125, which lets the result depend on the windows read.
+    """
+    from rasterio.crs import CRS
+    from rasterio.enums import Resampling
+    from rasterio.vrt import WarpedVRT
+
+    options: dict[str, Any] = {} if tolerance is None else {"tolerance": tolerance}
+    if nodata is None:
+        options["add_alpha"] = not alpha
+    else:
+        options |= {"src_nodata": nodata, "nodata": nodata, "UNIFIED_SRC_NODATA": "NO"}
+    with WarpedVRT(
+        source,
+        src_crs=CRS.from_user_input(str(own.crs)),
+        crs=CRS.from_user_input(str(box.crs)),
+        transform=box.affine,
+        height=box.height,
+        width=box.width,
+        resampling=Resampling[resampling],
+        **options,
+    ) as resampled:
+        yield resampled
 
 
 @contextmanager
@@ -316,14 +381,15 @@ def create(
     bands: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
     scheme: ClassScheme | None = None,
-    classes: bool = False,
+    classes: bool | Sequence[bool] = False,
+    colours: Mapping[int, Colour] | None = None,
     cache: int = GDAL_CACHE,
 ) -> Iterator[DatasetWriter]:
     """A new Cloud-Optimised GeoTIFF that appears under its name when it is whole.
 
-    What the block writes goes, in any order, to a temporary GeoTIFF; from it GDAL's COG driver
-    then makes the file with its overviews, so that the same pixels give the same bytes. Until
-    then the disk holds both.
+    What the block writes goes, in any order, to a temporary GeoTIFF; overviews are made from it,
+    and the blocks of all are moved into one file, in one order, so that the same pixels give the
+    same bytes. Until then the disk holds both.
 
     Args:
         path: Where it will lie.
@@ -333,9 +399,11 @@ def create(
         nodata: Value that means 'no data', or None.
         bands: A name for each band.
         tags: Tags of the file.
-        scheme: Classes of a class raster: written as colour table, category names and tag.
-        classes: Whether values are classes though no scheme names them: overviews then hold the
-            most frequent value instead of the average.
+        scheme: Classes of a class raster: written as colour table and tag and, beside the file,
+            as category names (.aux.xml) and the style for QGIS (.qml).
+        classes: Whether values, or those of each band, are classes though no scheme names them:
+            overviews then hold the commonest value instead of the average.
+        colours: Colours of the values of a single band, where no scheme tells them.
         cache: Bytes for GDAL's blocks, of all open rasters together.
 
     Raises:
@@ -350,90 +418,125 @@ def create(
         try:
             with writing(path), rasterio.Env(GDAL_CACHEMAX=cache):
                 with rasterio.open(
-                    draft,
-                    "w",
-                    driver="GTiff",
-                    height=box.height,
-                    width=box.width,
-                    count=count,
-                    dtype=dtype,
-                    nodata=nodata,
-                    crs=None if box.crs is None else str(box.crs),
-                    transform=box.affine,
-                    tiled=True,
-                    blockxsize=cog.BLOCK,
-                    blockysize=DRAFT_ROWS,
-                    compress="zstd",  # read once more, by us: fast matters, others' readers don't
-                    zstd_level=1,
-                    predictor=predictor,
-                    num_threads="all_cpus",
-                    bigtiff="if_safer",
-                    interleave="pixel" if count > 1 else "band",
-                    photometric="minisblack",  # else the fourth of four bytes is taken for alpha
-                ) as target:
+                    draft, "w", **cog.creation(count, predictor), height=box.height,
+                    width=box.width, count=count, dtype=dtype, nodata=nodata,
+                    crs=None if box.crs is None else str(box.crs), transform=box.affine,
+                ) as target:  # fmt: skip
                     for number, name in enumerate(bands, start=1):
                         target.set_band_description(number, name)
                     target.update_tags(**(tags or {}))
                     if scheme is not None:
                         target.write_colormap(1, legend.colour_table(scheme))
                         target.update_tags(**legend.as_tag(scheme))
+                    elif colours:
+                        target.write_colormap(1, dict(colours))
                     yield target
                 cog.check_written(draft)
-                cog.finish(draft, part, predictor, classes=classes or scheme is not None)
-                cog.check_written(part)
+                each = [classes] * count if isinstance(classes, bool) else list(classes)
+                each = [True] if scheme is not None else each
+                coarse = overviews.build(draft, predictor, classes=each)
+                cog.join([draft, *coarse], part)
         finally:
             for left in path.parent.glob(f"{glob.escape(part.stem)}*"):
                 if left != part:
                     left.unlink(missing_ok=True)
     if scheme is not None:
         legend.write_category_names(path, scheme)
+        legend.write_qml(path, scheme)  # without it QGIS lists every entry of the colour table
 
 
 def write(target: DatasetWriter, values: NDArray[Any], window: Window) -> None:
-    """Write ``(band, row, column)`` values into a window of a new raster."""
-    target.write(values, window=_rasterio_window(window))
+    """Write ``(band, row, column)`` values into a window of a new raster.
+
+    Raises:
+        OutputError: The disk is full, or the like.
+    """
+    with writing(Path(target.name).parent):  # here, lest a reader around it take the error
+        target.write(values, window=_rasterio_window(window))
 
 
 def legend_of(path: Path | str) -> legend.Legend:
-    """Names and colours of a class raster, from its tag, the files beside it and its colour table.
+    """Names and colours of a class raster's values: what `scheme_of` takes, unlabelled apart.
 
-    Values that mean 'no data' have none.
+    From our own tag, then the files beside it (`legend.beside`), then the colour table; the
+    earlier wins. Value 0 and nodata have none.
+
+    Raises:
+        RasterError: See `open_raster`.
+        ClassError: The tag or a file beside it is damaged.
     """
     with open_raster(path) as source:
-        tagged = legend.from_tags(source.tags())
-        nodata = source.nodata
-        try:
-            table = source.colormap(1)
-        except ValueError:
-            table = {}
-    found = legend.Legend()
-    if tagged is not None:
-        found = legend.Legend(tagged.mapping, tagged.colours)
-    found = found.or_else(legend.beside(Path(path)))
-    found = found.or_else(legend.Legend({}, {v: (c[0], c[1], c[2]) for v, c in table.items()}))
-    names = {v: n for v, n in found.names.items() if v not in (UNLABELLED, nodata)}
-    return legend.Legend(names, found.colours)
+        return _legend_of(source, path)
 
 
 def scheme_of(path: Path | str) -> ClassScheme | None:
-    """Names and colours of a class raster as the file carries them, or None.
+    """The classes of a class raster as the file and those beside it tell them, or None.
 
-    Taken from our own tag, else from the colour table (classes are then named by value).
+    Our own tag tells them all. Else a class is each value that has a name, or a pixel; see
+    `legend_of`.
+
+    Raises:
+        RasterError: See `open_raster`.
+        ClassError: The tag or a file beside it is damaged; or values that can't be classes.
     """
     with open_raster(path) as source:
-        found = legend.from_tags(source.tags())
-        if found is not None:
-            return found
-        try:
-            table = source.colormap(1)
-        except ValueError:
+        tagged = legend.from_tags(source.tags(), path)
+        if tagged is not None:
+            return tagged
+        found = _legend_of(source, path)
+        if not found or not np.issubdtype(np.dtype(source.dtypes[0]), np.integer):
             return None
-        present: set[int] = set()
-        for _, window in source.block_windows(1):
-            present.update(int(v) for v in np.unique(source.read(1, window=window)))
-        if source.nodata is not None:
-            present.discard(int(source.nodata))
-        return legend.from_colour_table(table, present)
+        present = {
+            int(v) for _, w in source.block_windows(1) for v in np.unique(source.read(1, window=w))
+        }
+        values = (present | found.names.keys()) - {UNLABELLED, source.nodata}
+        if not values:
+            return None
+        names = {v: found.names.get(v) or f"class {v}" for v in values}
+        return ClassScheme.from_mapping(
+            names, {v: c for v, c in found.colours.items() if v in values}
+        )
+
+
+def holds_classes(source: DatasetReader) -> bool:
+    """Whether an open raster's values are classes, as far as the file and those beside it tell.
+
+    It has one band of whole numbers, and our tag, a colour table that is more than a grey ramp, or
+    names of values in ``.aux.xml`` or ``.vat.dbf``. A style (``.qml``, ``.clr``) says too little:
+    heights have them too.
+
+    Raises:
+        ClassError: A table beside it is damaged.
+    """
+    from rasterio.enums import ColorInterp
+
+    if source.count != 1 or not np.issubdtype(np.dtype(source.dtypes[0]), np.integer):
+        return False
+    if legend.TAG in source.tags():
+        return True
+    if source.colorinterp[0] == ColorInterp.palette:
+        colours = colours_of(source).values()
+        if any(len(set(colour)) > 1 for colour in colours):
+            return True
+    return bool(legend.tables_beside(Path(source.name)).names)
+
+
+def _legend_of(source: DatasetReader, path: Path | str) -> legend.Legend:
+    tagged = legend.from_tags(source.tags(), path)
+    found = legend.Legend() if tagged is None else legend.Legend(tagged.mapping, tagged.colours)
+    found = found.or_else(legend.beside(Path(path)))
+    found = found.or_else(legend.Legend({}, colours_of(source)))
+    names = {v: n for v, n in found.names.items() if v not in (UNLABELLED, source.nodata)}
+    return legend.Legend(names, found.colours)
+
+
+def colours_of(source: DatasetReader) -> dict[int, Colour]:
+    """The colour of each value in an open raster's colour table; empty where it has none."""
+    try:
+        table = source.colormap(1)
+    except ValueError:
+        return {}
+    return {value: (c[0], c[1], c[2]) for value, c in table.items()}
 
 
 def pick_bands(info: RasterInfo, wanted: Sequence[str]) -> tuple[int, ...]:

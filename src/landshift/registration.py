@@ -59,12 +59,15 @@ def block_windows(height: int, width: int, most: int = 5) -> list[Window]:
     """Square blocks spread evenly over a raster: at most ``most`` a side, without overlap.
 
     Blocks have 256 pixels a side, 128 on rasters below 1024, 64 below 256, and are the whole of
-    one below 128.
+    one below 128. They begin at multiples of their size, so that each mostly lies in one block of
+    the file.
     """
     short = min(height, width)
     size = 256 if short >= 1024 else 128 if short >= 256 else 64 if short >= 128 else short
-    rows = np.linspace(0, height - size, min(most, height // size)).round().astype(int)
-    columns = np.linspace(0, width - size, min(most, width // size)).round().astype(int)
+    rows, columns = (
+        (np.linspace(0, n - size, min(most, n // size)) // size * size).astype(int)
+        for n in (height, width)
+    )
     return [Window(int(r), int(c), size, size) for r in rows for c in columns]
 
 

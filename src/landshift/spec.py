@@ -20,8 +20,9 @@ class InputSpec:
     """Bands, scaling and tile size of a model's input.
 
     A value x of a band enters the network as (x - mean) / std, clipped to ± `LIMIT`; mean and
-    std are those of the training tiles, never of the tile at hand. Pixels that aren't valid
-    enter as the mean.
+    std are those of the training tiles, never of the tile at hand. Where the network started from
+    weights that need their input in units of their own, it enters as (x - zero) / unit instead.
+    Pixels that aren't valid enter as the mean.
 
     Attributes:
         bands: Name of each band, as in ``before:red``.
@@ -32,6 +33,9 @@ class InputSpec:
         tile_size: Rows and columns of the tiles it was trained on.
         dtype: Pixel type of the training tiles.
         cell_size: Ground size of a training pixel in CRS units, if known.
+        dates: Date of each band; () where the bands' names say it, as ``before:red`` does.
+        zero: Value of each band that enters the network as 0; () for the mean.
+        unit: Difference of each band that enters as 1, above 0; () for std.
     """
 
     bands: tuple[str, ...]
@@ -42,6 +46,28 @@ class InputSpec:
     tile_size: int
     dtype: str
     cell_size: float | None
+    dates: tuple[str, ...] = ()
+    zero: tuple[float, ...] = ()
+    unit: tuple[float, ...] = ()
+
+    @property
+    def scaling(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """What is subtracted from each band, and what the difference is divided by."""
+        return self.zero or self.mean, self.unit or self.std
+
+    def inputs(self) -> list[tuple[str, str]]:
+        """Date and name of each band; '' as the date where none is named."""
+        if self.dates:
+            pairs = zip(self.dates, self.bands, strict=True)
+            return [(d, b.removeprefix(f"{d}:")) for d, b in pairs]
+        return [
+            (d, n) if found else ("", d) for d, found, n in (b.partition(":") for b in self.bands)
+        ]
+
+    def by_date(self) -> dict[str, tuple[int, ...]]:
+        """Positions of the bands of each date, in order; a single date '' where none is named."""
+        dates = [date for date, _ in self.inputs()]
+        return {d: tuple(k for k, e in enumerate(dates) if e == d) for d in dict.fromkeys(dates)}
 
     def fill(self, values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Values ready for the network: float32 in the raster's units, the mean where not valid.
@@ -73,14 +99,22 @@ class InputSpec:
             cell_size = entry["cell_size"]
             spec = cls(
                 bands=bands, tile_size=int(entry["tile_size"]), dtype=str(entry["dtype"]),
-                cell_size=None if cell_size is None else float(cell_size), **numbers,
+                cell_size=None if cell_size is None else float(cell_size),
+                dates=tuple(str(d) for d in entry.get("dates", ())),
+                zero=tuple(float(v) for v in entry.get("zero", ())),
+                unit=tuple(float(v) for v in entry.get("unit", ())), **numbers,
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
                 f"The model's input must be described in full, got {error!r}."
             ) from error
         sizes = {len(v) for v in numbers.values()} | {len(bands)}
-        if len(sizes) != 1 or not bands or min(spec.std) <= 0 or spec.tile_size < 1:
+        if (
+            len(sizes | {len(v) for v in (spec.dates or bands, *spec.scaling)}) != 1
+            or not bands
+            or min(*spec.std, *spec.unit) <= 0
+            or spec.tile_size < 1
+        ):
             raise ModelError(
                 f"The model's input must give mean, std above 0 and range of all {len(bands)} "
                 "bands; the package is damaged."

@@ -9,9 +9,11 @@ from rich.table import Table
 from landshift.assess.estimate import Assessment, Figure
 from landshift.assess.files import Design
 from landshift.burning import PolygonLabels
+from landshift.calibration import Calibration
 from landshift.confusion import Scores
 from landshift.difference import Difference
 from landshift.polygons import Traced
+from landshift.radiometry import Normalisation
 from landshift.transitions import TransitionTable
 from landshift.zonal import Zones
 
@@ -29,24 +31,46 @@ def epochs(rows: Sequence[Sequence[str]] = ()) -> Table:
 
 
 def per_class(scores: Scores) -> Table:
-    """Scores of each class."""
+    """Scores of each class; '-' where a score isn't defined."""
     table = _table("class", "precision", "recall", "F1", "IoU", "support")
     for c in scores.classes:
         table.add_row(
-            c.name, f"{c.precision:.3f}", f"{c.recall:.3f}", f"{c.f1:.3f}", f"{c.iou:.3f}",
-            f"{c.support:,}",
-        )  # fmt: skip
+            c.name, *(_share(v) for v in (c.precision, c.recall, c.f1, c.iou)), f"{c.support:,}"
+        )
     return table
 
 
 def compare(methods: Mapping[str, Scores]) -> Table:
     """Scores of several methods over the same pixels, one a row."""
-    table = _table("method", "accuracy", "macro F1", "mIoU", "change F1")
-    for name, scores in methods.items():
-        change = "-" if scores.change_f1 is None else f"{scores.change_f1:.3f}"
-        table.add_row(
-            name, f"{scores.accuracy:.3f}", f"{scores.macro_f1:.3f}", f"{scores.miou:.3f}", change
-        )
+    table = _table(
+        "method", "accuracy", "kappa", "macro F1", "mIoU", "change F1", "change\nmacro F1"
+    )
+    for name, s in methods.items():
+        columns = (s.accuracy, s.kappa, s.macro_f1, s.miou, s.change_f1, s.change_macro_f1)
+        table.add_row(name, *(_share(v) for v in columns))
+    return table
+
+
+def semantic(methods: Mapping[str, Scores]) -> Table | None:
+    """Semantic change scores by protocol, one method a row; None where no method has them."""
+    if all(s.pooled is None and s.from_to is None for s in methods.values()):
+        return None
+    table = _table("protocol", "method", "mIoU_bc", "Fscd", "SeK", "Score")
+    for protocol, name_of in (("pooled", "pooled"), ("from-to", "from_to")):
+        for method, s in methods.items():
+            found = getattr(s, name_of)
+            if found is not None:
+                columns = (s.miou_bc, found.fscd, found.sek, found.score)
+                table.add_row(protocol, method, *(_share(v) for v in columns))
+    return table
+
+
+def calibration(found: Calibration) -> Table:
+    """Calibration of a model's probabilities as trained, and with its temperature."""
+    table = _table("probabilities", "temperature", "ECE", "NLL")
+    rows = {"as trained": (1.0, found.raw), "calibrated": (found.temperature, found.scaled)}
+    for name, (temperature, curve) in rows.items():
+        table.add_row(name, f"{temperature:.3f}", _share(curve.ece), _share(curve.nll))
     return table
 
 
@@ -91,6 +115,14 @@ def difference(found: Difference) -> Table:
     table = _table("band", "minimum", "mean", "maximum", "std")
     for b in found.statistics:
         table.add_row(b.name, f"{b.minimum:g}", f"{b.mean:.4g}", f"{b.maximum:g}", f"{b.std:.4g}")
+    return table
+
+
+def normalisation(found: Normalisation) -> Table:
+    """How each band was changed."""
+    table = _table("band", "gain", "offset")
+    for line in found.lines:
+        table.add_row(line.name, f"{line.gain:.4f}", f"{line.offset:.4g}")
     return table
 
 
@@ -185,9 +217,14 @@ def _interval(figure: Figure | None, form: str) -> tuple[str, str, str, str]:
     )  # fmt: skip
 
 
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
 def _table(first: str, *numbers: str) -> Table:
     table = Table(box=None, header_style="bold")
-    table.add_column(first)
+    table.add_column(first, overflow="fold")
     for name in numbers:
-        table.add_column(name, justify="left" if name == "to" else "right")
+        text = name in ("to", "method")
+        table.add_column(name, justify="left" if text else "right", no_wrap=not text)
     return table

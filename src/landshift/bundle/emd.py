@@ -24,7 +24,7 @@ def definition(package: Package, weights: str, manifest: str) -> dict[str, Any]:
     return {
         "Framework": "landshift",
         "FrameworkVersion": __version__,
-        "ModelConfiguration": ARCHITECTURES[model.architecture].esri,
+        "ModelConfiguration": _configuration(package),
         "ModelType": "ImageClassification",
         "ModelName": package.name,
         "ModelFile": weights,
@@ -56,6 +56,15 @@ def definition(package: Package, weights: str, manifest: str) -> dict[str, Any]:
             }
         ),
     }
+
+
+def _configuration(package: Package) -> str:
+    """What Esri's files call the network; our own words where they have none for it."""
+    design = package.model.design
+    known = ARCHITECTURES.get(design.architecture)
+    if known is not None and known.esri and design.combination == "stack":
+        return known.esri
+    return f"landshift_{design.combination}_{design.architecture}"
 
 
 def _statistics(spec: InputSpec) -> dict[str, list[float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import shutil
 import tempfile
@@ -13,19 +14,20 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
+from torch import nn
 
 from landshift import __version__, archive, ledger
 from landshift.bundle.contents import Package
 from landshift.bundle.emd import definition
 from landshift.classes import ClassScheme
 from landshift.errors import ClassError, ModelError
-from landshift.models import ChangeModel
+from landshift.models import OWN, ChangeModel
 from landshift.spec import InputSpec
 
 log = logging.getLogger(__name__)
 
 MANIFEST = "landshift.json"
-FORMAT = 1
+FORMAT = 2
 """Version of the manifest's layout."""
 
 _MAX_JSON = 16 << 20  # bytes; a real manifest has a few thousand
@@ -73,11 +75,13 @@ def save(package: Package, folder: Path) -> Path:
     return folder / f"{name}.emd"
 
 
-def load(path: Path | str) -> Package:
+def load(path: Path | str, *, network: nn.Module | None = None) -> Package:
     """Read a package; nothing in it is run, nothing is written outside a temporary folder.
 
     Args:
         path: The .dlpk, the .emd, or the folder.
+        network: An untrained network with the layers of the saved one, where that is its
+            author's own: a package holds no code.
 
     Raises:
         ModelError: It is missing, damaged, hostile, or not one of ours.
@@ -86,13 +90,13 @@ def load(path: Path | str) -> Package:
     if not path.exists():
         raise ModelError(f"The model must exist, got {path}; give its .emd, .dlpk or folder.")
     if path.is_dir():
-        return _read(path)
+        return _read(path, path, network)
     if path.suffix.lower() == ".emd":
-        return _read(path.parent)
+        return _read(path.parent, path.parent, network)
     temporary = Path(tempfile.mkdtemp(prefix="landshift-"))
     try:
         archive.unpack(path, temporary, error=ModelError, max_bytes=_MAX_PACKAGE)
-        return _read(temporary, shown=path)
+        return _read(temporary, path, network)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -106,10 +110,14 @@ def _describe(package: Package, weights: str) -> tuple[dict[str, Any], dict[str,
         "software": f"landshift {__version__}",
         "name": package.name,
         "architecture": model.architecture,
+        "combination": model.design.combination,
         "backbone": model.backbone,
+        "options": dict(model.design.options),
         "weights": weights,
         "input": model.spec.as_dict(),
         "classes": model.scheme.as_list(),
+        "map_classes": None if model.map_scheme is None else model.map_scheme.as_list(),
+        "temperature": model.temperature,
         "training": dict(package.training),
         "history": history,
         "scores": package.scores,
@@ -117,8 +125,7 @@ def _describe(package: Package, weights: str) -> tuple[dict[str, Any], dict[str,
     return manifest, {"seconds": [row.get("seconds") for row in package.history]}
 
 
-def _read(folder: Path, shown: Path | None = None) -> Package:
-    shown = shown or folder
+def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:
     manifest = _read_json(folder / MANIFEST, shown)
     if manifest.get("format") != FORMAT:
         raise ModelError(
@@ -130,6 +137,10 @@ def _read(folder: Path, shown: Path | None = None) -> Package:
         backbone, weights = str(manifest["backbone"]), str(manifest["weights"])
         spec = InputSpec.from_dict(manifest["input"])
         scheme = ClassScheme.from_list(manifest["classes"])
+        combination, options = str(manifest["combination"]), dict(manifest["options"])
+        entries = manifest["map_classes"]
+        map_scheme = None if entries is None else ClassScheme.from_list(entries)
+        temperature = float(manifest["temperature"])
         training = dict(manifest["training"])
         history = tuple(dict(row) for row in manifest["history"])
         scores = manifest["scores"]
@@ -141,7 +152,22 @@ def _read(folder: Path, shown: Path | None = None) -> Package:
         ) from error
     if Path(weights).name != weights:
         raise ModelError(f"The weights must lie in the package, got {weights!r} in {shown}.")
-    model = ChangeModel(architecture, spec, scheme, backbone=backbone, pretrained=False)
+    if architecture == OWN and network is None:
+        raise ModelError(
+            f"The model is a network of its author's own ({backbone}), got a package without its "
+            f"code [{shown}]; pass network= with an untrained one of the same layers."
+        )
+    if not 0 < temperature < math.inf:
+        raise ModelError(
+            f"The temperature must be a number above 0, got {temperature} in {shown}; "
+            "the package is damaged."
+        )
+    model = ChangeModel(
+        network if architecture == OWN and network is not None else architecture, spec, scheme,
+        combination=combination, map_scheme=map_scheme, backbone=backbone, options=options,
+        pretrained=False,
+    )  # fmt: skip
+    model.temperature = temperature
     _load_weights(model, folder / weights, shown)
     return Package(name, model.eval(), training, history, scores)
 

@@ -16,6 +16,7 @@ from landshift.cli import (
     estimate,
     evaluate,
     label,
+    normalise,
     polygons,
     sample,
     simulate,
@@ -35,8 +36,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for module in (
-    composite, label, burn, difference, tiles, train, evaluate, classify, view, polygons, sample,
-    estimate, zonal, simulate, demo,
+    composite, normalise, label, burn, difference, tiles, train, evaluate, classify, view, polygons,
+    sample, estimate, zonal, simulate, demo,
 ):  # fmt: skip
     app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
 

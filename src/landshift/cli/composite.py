@@ -49,8 +49,9 @@ def composite(
     resampling: Annotated[
         str | None,
         typer.Option(
-            help="nearest, bilinear, cubic, average, mode, ...; one, or one a date with commas "
-            "[default: bilinear; nearest for colour tables]."
+            help="nearest, bilinear, cubic, average, mode, ...; one, or one a date with commas, or "
+            "of a date's files with plus signs, '-' for the default: bilinear+nearest,- "
+            "[default: bilinear; nearest for class rasters]."
         ),
     ] = None,
     nodata: Annotated[
@@ -90,7 +91,7 @@ def composite(
             bands=None if select is None else tuple(_list(select)),
             nodata=None if missing[k] in (None, "-") else _number(missing[k], "nodata"),
             quality=tuple(quality.rule(text) for text in mask_qa or ()),
-            resampling=ways[k],
+            resampling=_ways(ways[k]),
             assume_crs=assume_crs,
             scaled=scaled,
         )
@@ -124,6 +125,12 @@ def _each_date(text: str | None, count: int, option: str) -> list[str | None]:
     if len(found) not in (1, count):
         raise ParameterError(f"--{option} must hold one value or {count}, one a date, got {text}.")
     return [*(found if len(found) == count else found * count)]
+
+
+def _ways(text: str | None) -> str | tuple[str | None, ...] | None:
+    """How a date is resampled: one way, or one for each file."""
+    found = tuple(None if way in ("", "-") else way for way in (text or "").split("+"))
+    return found if len(found) > 1 else found[0]
 
 
 def _resolution(text: str | None) -> float | tuple[float, float] | None:

@@ -9,41 +9,92 @@ import typer
 
 
 def evaluate(
-    judged: Annotated[Path, typer.Argument(help="A class map (.tif), or a model (.emd, .dlpk).")],
-    reference: Annotated[
-        Path, typer.Argument(help="The map's reference raster; or the model's tile set.")
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="[JUDGED] REFERENCE",
+            help="A class map (.tif) and its reference raster; or a model (.emd, .dlpk) and its "
+            "tile set; or the reference alone with --before-map and --after-map.",
+        ),
     ],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write scores as JSON.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--json", "--out", "-o", help="Write everything as JSON.")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="Folder for pictures: confusion, F1, reliability.")
+    ] = None,
+    before_map: Annotated[
+        Path | None, typer.Option(help="Class map of before, for post-classification comparison.")
+    ] = None,
+    after_map: Annotated[Path | None, typer.Option(help="Class map of after.")] = None,
+    coding: Annotated[
+        str | None,
+        typer.Option(
+            help="Coding of the reference, if its file doesn't tell: to, from-to, binary."
+        ),
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="What the map was made from, for per-pixel baselines.")
+    ] = None,
+    tiles: Annotated[
+        Path | None, typer.Option(help="Tile set, on other ground, to fit those baselines on.")
+    ] = None,
     classes: Annotated[
-        Path | None, typer.Option(help="Classes of map and reference: CSV value,name or JSON.")
+        Path | None,
+        typer.Option(
+            help="Classes of map and reference, or of the two class maps: CSV value,name or JSON."
+        ),
     ] = None,
     bounds: Annotated[
         tuple[float, float, float, float] | None,
-        typer.Option(help="Left bottom right top of the part to compare (maps only)."),
+        typer.Option(help="Left bottom right top of the part to compare (rasters only)."),
     ] = None,
+    baselines: Annotated[
+        bool, typer.Option(help="Fit per-pixel rules beside a model: a minute or so.")
+    ] = True,
 ) -> None:
-    """Score a map against a reference, or a model on the validation tiles it was trained beside."""
+    """Score a map against a reference, or a model on the validation tiles it was trained beside.
+
+    docs/scores.md says what each score means, and where it misleads.
+    """
     from landshift import evaluate as stage
     from landshift import legend, tables
     from landshift.cli import show
     from landshift.errors import ParameterError
 
-    if reference.is_dir() or reference.suffix.lower() == ".zip":
-        if bounds is not None or classes is not None:
-            raise ParameterError("--bounds and --classes are for maps; a model knows its classes.")
-        found = stage.evaluate_package(judged, reference)
-    else:
-        scheme = None if classes is None else legend.read_classes(classes)
-        with show.progress("evaluate") as on_block:
-            found = stage.evaluate_map(
-                judged, reference, scheme=scheme, bounds=bounds, on_block=on_block
+    if len(paths) > 2:
+        raise ParameterError(f"Give what is judged and its reference, got {len(paths)} paths.")
+    if (before_map is None) != (after_map is None):
+        raise ParameterError("Class maps come in pairs: give both --before-map and --after-map.")
+    judged, reference = paths[0] if len(paths) == 2 else None, paths[-1]
+    for_rasters = (bounds, classes, before_map, coding, image, tiles)
+    if judged is not None and (reference.is_dir() or reference.suffix.lower() == ".zip"):
+        if any(option is not None for option in for_rasters):
+            raise ParameterError(
+                "--bounds, --classes, --before-map, --after-map, --coding, --image and --tiles are "
+                "for rasters; a model knows its classes and its tiles."
             )
-    rows = {"this": found.scores}
-    if found.no_change_baseline is not None:
-        rows["all 'No change'"] = found.no_change_baseline
+        found = stage.evaluate_package(judged, reference, beside=baselines)
+    else:
+        with show.progress("evaluate") as on_block:
+            found = stage.evaluate_rasters(
+                judged, reference, image=image, tiles=tiles, coding=coding, bounds=bounds,
+                class_maps=None if before_map is None or after_map is None
+                else (before_map, after_map),
+                classes=None if classes is None else legend.read_classes(classes),
+                on_block=on_block,
+            )  # fmt: skip
     show.table(tables.per_class(found.scores))
-    show.table(tables.compare(rows))
+    show.table(tables.compare(found.methods))
+    semantic = tables.semantic(found.methods)
+    if semantic is not None:
+        show.table(semantic)
+    if found.calibration is not None:
+        show.table(tables.calibration(found.calibration))
     if found.scores.unmapped:
         typer.echo(f"{found.scores.unmapped:,} labelled pixels have no class in the map.")
     if out is not None:
         typer.echo(found.write_json(out))
+    if figures is not None:
+        for path in found.write_figures(figures):
+            typer.echo(path)

@@ -30,6 +30,9 @@ def tiles(
     chip_format: Annotated[
         str, typer.Option("--format", help="TIFF, PNG or JPEG (with PNG labels).")
     ] = "TIFF",
+    uncompressed: Annotated[
+        bool, typer.Option("--uncompressed", help="TIFF tiles without compression: faster, larger.")
+    ] = False,
     start_index: Annotated[
         int | None, typer.Option(help="Number of the first tile; 0, or the next when appending.")
     ] = None,
@@ -113,6 +116,7 @@ def tiles(
             skip_unlabelled=not unlabelled,
             minimum_labelled=minimum_labelled,
             chip_format=chip_format,
+            compress=not uncompressed,
             rotation_angle=rotation_angle,
             mask_polygons=mask_polygons,
             images2=images2 or (),

@@ -42,7 +42,11 @@ def train(
     backbone: Annotated[str | None, typer.Option(help="Encoder, by its name in timm.")] = None,
     pretrained: Annotated[bool, typer.Option(help="Start from ImageNet weights.")] = True,
     weights: Annotated[
-        Path | None, typer.Option(help="Start from the encoder weights in this file.")
+        str | None,
+        typer.Option(
+            help="Start from other encoder weights: a file, or a name of torchgeo's, as "
+            "ResNet18_Weights.LANDSAT_ETM_SR_MOCO."
+        ),
     ] = None,
     class_balancing: Annotated[bool, typer.Option(help="Let rare classes count more.")] = False,
     split: Annotated[

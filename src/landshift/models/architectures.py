@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import segmentation_models_pytorch as smp
 import timm
+from segmentation_models_pytorch.base.modules import Conv2dReLU
+from segmentation_models_pytorch.decoders.pspnet.decoder import PSPModule
 from torch import nn
 
 from landshift.errors import ModelError
+from landshift.models.dates import FUSIONS, SharedEncoder
+from landshift.models.detail import COARSE, FEATURES, Detailed
+from landshift.models.semantic import SemanticChange
+from landshift.models.transfer import EncoderWeights, fill
+
+_PSP_WIDTH = 512
 
 
 @dataclass(frozen=True)
@@ -19,84 +27,182 @@ class Architecture:
     """How a network is built, and what follows from its design.
 
     Attributes:
-        build: Constructor: encoder keywords -> network.
+        build: Constructor: encoder keywords of segmentation-models-pytorch and the options ->
+            network.
         backbone: Encoder used where none is named.
-        fixed_tile: Whether it pools over the whole tile, so that its answer for a pixel changes
-            with the tile's size.
-        esri: What Esri's model files call it.
+        fixed_tile: Whether it looks at the whole tile at once, so that its answer for a pixel
+            changes with the tile's size.
+        esri: What Esri's model files call it; '' where they have no such network.
+        options: Its options and their defaults.
     """
 
-    build: Callable[..., Any]
-    backbone: str
-    fixed_tile: bool
-    esri: str
+    build: Callable[..., nn.Module]
+    backbone: str = "resnet34"
+    fixed_tile: bool = False
+    esri: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _deeplab(**encoder: Any) -> Any:
-    return smp.DeepLabV3Plus(encoder_output_stride=16, **encoder)
+def _pspnet(*, pyramid_sizes: Sequence[int], use_unet: bool, **encoder: Any) -> nn.Module:
+    """Pyramid pooling over the deepest features, read out at once or by a U-Net's decoder."""
+    sizes = tuple(pyramid_sizes)
+    network: Any = smp.Unet(**encoder) if use_unet else smp.PSPNet(**encoder)
+    deepest = network.encoder.out_channels[-1]
+    pyramid = PSPModule(deepest, sizes=sizes)
+    width = deepest + deepest // len(sizes) * len(sizes)
+    if use_unet:
+        squeeze = Conv2dReLU(width, deepest, 1, use_norm="batchnorm")
+        network.decoder.center = nn.Sequential(pyramid, squeeze)
+    else:
+        network.decoder.psp = pyramid
+        network.decoder.conv = Conv2dReLU(width, _PSP_WIDTH, 1, use_norm="batchnorm")
+    assert isinstance(network, nn.Module)
+    return network
+
+
+def _deeplab(*, keep_dilation: bool, **encoder: Any) -> nn.Module:
+    """Dilation in the last stage of the encoder, or in the last two (more memory, more detail)."""
+    stride = 8 if keep_dilation else 16
+    network: nn.Module = smp.DeepLabV3Plus(encoder_output_stride=stride, **encoder)
+    return network
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
-    "unet": Architecture(smp.Unet, "resnet34", fixed_tile=False, esri="_unet"),
-    "pspnet": Architecture(smp.PSPNet, "resnet50", fixed_tile=True, esri="_psp"),
-    "deeplab": Architecture(_deeplab, "resnet101", fixed_tile=True, esri="_deeplab_infrencing"),
+    "unet": Architecture(smp.Unet, esri="_unet"),
+    "unetplusplus": Architecture(smp.UnetPlusPlus),
+    "fpn": Architecture(smp.FPN),
+    "pspnet": Architecture(
+        _pspnet, "resnet50", fixed_tile=True, esri="_psp",
+        options={"pyramid_sizes": (1, 2, 3, 6), "use_unet": False},
+    ),
+    "deeplab": Architecture(
+        _deeplab, "resnet101", fixed_tile=True, esri="_deeplab_infrencing",
+        options={"keep_dilation": False},
+    ),
+    "upernet": Architecture(smp.UPerNet, fixed_tile=True),
+    "segformer": Architecture(smp.Segformer, "pvt_v2_b1", fixed_tile=True),
+}  # fmt: skip
+"""U-Net (Ronneberger 2015), U-Net++ (Zhou 2018), FPN (Kirillov 2019), PSPNet (Zhao 2017),
+DeepLabV3+ (Chen 2018), UPerNet (Xiao 2018), SegFormer (Xie 2021; its decoder over pvt_v2)."""
+
+
+COMBINATIONS: Mapping[str, Mapping[str, Any]] = {
+    "stack": {"detail": False},
+    "siamese": {"detail": False, "fusion": "both"},
+    "semantic": {"detail": True},
 }
-"""U-Net (Ronneberger 2015), PSPNet (Zhao 2017), DeepLabV3+ (Chen 2018)."""
+"""How a network sees the dates, and the options of each way with their defaults: all bands as one
+image; each date through one shared encoder, fused at every scale (`SharedEncoder`); each date
+through one shared network, with heads for both classes and the change (`SemanticChange`). With
+``detail``, convolutions at full resolution stand beside the network (`Detailed`)."""
 
 
-def check_names(architecture: str, backbone: str | None) -> str:
-    """The name of the backbone, once both names are known; None stands for the usual one.
+@dataclass(frozen=True)
+class Design:
+    """Everything that decides a network's layers.
+
+    Attributes:
+        architecture: Name in `ARCHITECTURES`.
+        combination: Name in `COMBINATIONS`.
+        backbone: Name of a timm encoder.
+        options: Options of both, complete.
+    """
+
+    architecture: str
+    combination: str
+    backbone: str
+    options: Mapping[str, Any]
+
+    @property
+    def fixed_tile(self) -> bool:
+        """Whether the answer for a pixel changes with the size of the tile around it."""
+        return ARCHITECTURES[self.architecture].fixed_tile
+
+
+def design(
+    architecture: str, combination: str, backbone: str | None, options: Mapping[str, Any]
+) -> Design:
+    """The design of these names, the usual backbone and options filled in.
 
     Raises:
-        ModelError: An unknown architecture or backbone.
+        ModelError: An unknown name, or an option that the design hasn't.
     """
-    chosen = ARCHITECTURES.get(architecture)
-    if chosen is None:
+    if architecture not in ARCHITECTURES:
         raise ModelError(
             f"The architecture must be one of {', '.join(ARCHITECTURES)}, got {architecture!r}."
         )
-    if backbone is None:
-        return chosen.backbone
-    if not timm.is_model(backbone):
+    if combination not in COMBINATIONS:
+        raise ModelError(
+            f"The dates must be combined by {', '.join(COMBINATIONS)}, got {combination!r}."
+        )
+    chosen = ARCHITECTURES[architecture]
+    known = {**chosen.options, **COMBINATIONS[combination]}
+    if set(options) - set(known):
+        raise ModelError(
+            f"Options of {architecture} must be among {', '.join(known) or 'none'}, got "
+            f"{', '.join(sorted(set(options) - set(known)))}."
+        )
+    if backbone is not None and not timm.is_model(backbone):
         near = timm.list_models(f"*{backbone[:6]}*")[:5]
         hint = f"; near it are {', '.join(near)}" if near else ""
         raise ModelError(f"The backbone must be an encoder of timm, got {backbone!r}{hint}.")
-    return backbone
+    complete = {**known, **options}
+    if complete.get("fusion", FUSIONS[0]) not in FUSIONS:
+        raise ModelError(f"fusion must be one of {', '.join(FUSIONS)}, got {complete['fusion']!r}.")
+    sizes = complete.get("pyramid_sizes", (1,))
+    if not sizes or not all(isinstance(v, int) and 0 < v < 64 for v in sizes):
+        raise ModelError(f"pyramid_sizes must be whole numbers from 1 to 63, got {sizes}.")
+    return Design(architecture, combination, backbone or chosen.backbone, complete)
 
 
 def build(
-    architecture: str, backbone: str, bands: int, classes: int, weights: str | None
+    chosen: Design,
+    inputs: Sequence[tuple[str, str]],
+    dates: int,
+    classes: int,
+    pairs: Sequence[Sequence[tuple[int, int]]],
+    weights: EncoderWeights | None,
 ) -> nn.Module:
-    """A network of an architecture over an encoder of timm.
+    """The network of a design.
 
     Args:
-        architecture: Name in `ARCHITECTURES`.
-        backbone: Name of a timm encoder, such as ``resnet34``.
-        bands: Bands of its input.
-        classes: Outputs.
-        weights: File of encoder weights; None for a random start. The first convolution takes
-            any number of bands: timm repeats its filters over them and scales their sum back.
+        chosen: The design.
+        inputs: Date and name of each band that the encoder sees: of all bands where the dates
+            are stacked, else of one date's.
+        dates: How often the network's input holds these bands.
+        classes: Outputs; of a semantic network, classes before and after.
+        pairs: Of a semantic network, the pairs of classes that each code of its map stands for.
+        weights: Weights of the encoder, put into it by `fill`; None for a random start.
 
     Raises:
         ModelError: The architecture can't use the backbone, or the backbone the weights.
     """
+    semantic, detail = chosen.combination == "semantic", bool(chosen.options["detail"])
+    outputs = COARSE if detail else FEATURES if semantic else classes
     encoder: dict[str, Any] = {
-        "encoder_name": f"tu-{backbone}",
+        "encoder_name": f"tu-{chosen.backbone}",
         "encoder_weights": None,
-        "in_channels": bands,
-        "classes": classes,
+        "in_channels": len(inputs),
+        "classes": outputs,
     }
-    if weights is not None:
-        encoder |= {"encoder_weights": True, "pretrained_cfg_overlay": {"file": weights}}
+    architecture = ARCHITECTURES[chosen.architecture]
+    options = {k: v for k, v in chosen.options.items() if k in architecture.options}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of smp and timm, about their own internals
-            network: nn.Module = ARCHITECTURES[architecture].build(**encoder)
-            return network
+            network: Any = architecture.build(**encoder, **options)
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError, AssertionError) as error:
-        of = f" with the weights in {weights}" if weights else ""
         raise ModelError(
-            f"The backbone must work as encoder of {architecture}, got {backbone}{of} "
+            f"The backbone must work as encoder of {chosen.architecture}, got {chosen.backbone} "
             f"({str(error).splitlines()[0] if str(error) else type(error).__name__}); "
             "resnet34 works with all."
         ) from error
+    if weights is not None:
+        fill(network.encoder, chosen.backbone, weights, inputs)
+    if chosen.combination == "siamese":
+        network.encoder = SharedEncoder(network.encoder, dates, chosen.options["fusion"])
+    seen = len(inputs) * (1 if semantic else dates)
+    features: nn.Module = Detailed(network, seen) if detail else network
+    if semantic:
+        return SemanticChange(features, pairs, classes)
+    return nn.Sequential(features, nn.Conv2d(FEATURES, classes, 1)) if detail else features

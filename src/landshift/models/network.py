@@ -2,67 +2,131 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from landshift.classes import ClassScheme
-from landshift.models.architectures import ARCHITECTURES, build, check_names
-from landshift.models.weights import encoder_weights
+from landshift.classes import ClassScheme, Pairs, pairs_of
+from landshift.errors import ModelError
+from landshift.models.architectures import Design, build, design
+from landshift.models.transfer import scale
+from landshift.models.weights import backbone_of, encoder_weights
 from landshift.spec import LIMIT, InputSpec
 
 _MULTIPLE = 32
 """Encoders halve a tile up to five times; other sizes are extended to a multiple of this."""
+
+OWN = "own"
+"""Architecture of a network that the user brings."""
 
 
 class ChangeModel(nn.Module):
     """A network that takes tiles in the raster's own units and gives a logit per class.
 
     Args:
-        architecture: Name in `ARCHITECTURES`.
-        spec: Its input; the scaling is part of the model.
+        architecture: Name in `ARCHITECTURES`, or a network of the user's own. Its forward takes
+            scaled tiles ``(batch, band, row, column)``, or two such arguments, before and after,
+            and gives logits ``(batch, class, row, column)``.
+        spec: Its input; the scaling is part of the model, and is that of the weights where they
+            need one of their own.
         scheme: Its classes, one output each.
-        backbone: Name of a timm encoder; None for the architecture's usual one.
-        pretrained: True for ImageNet weights, False for a random start, or a weights file.
+        combination: How it sees the dates, a name in `COMBINATIONS`.
+        map_scheme: Classes before and after, for a semantic network.
+        backbone: Name of a timm encoder; None for the one of the weights, where their name says
+            it, or the architecture's usual one.
+        options: Options of the architecture and of the combination.
+        pretrained: True for ImageNet weights, False for a random start, a name of torchgeo's, or
+            a weights file (`landshift.models.weights.encoder_weights`).
         seed: Seed of the random start; the caller's random state is left as it was.
 
+    Attributes:
+        temperature: What logits are divided by to become probabilities; set after training.
+
     Raises:
-        ModelError: An unknown architecture or backbone.
+        ModelError: An unknown name or option; the bands don't divide into dates as it needs; no
+            class maps for a semantic network.
         WeightsError: The encoder's weights can't be had.
+        ParameterError: Weights of torchgeo, which isn't installed.
     """
 
     def __init__(
         self,
-        architecture: str,
+        architecture: str | nn.Module,
         spec: InputSpec,
         scheme: ClassScheme,
         *,
+        combination: str = "stack",
+        map_scheme: ClassScheme | None = None,
         backbone: str | None = None,
+        options: Mapping[str, Any] | None = None,
         pretrained: bool | str | Path = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.architecture = architecture
-        self.backbone = check_names(architecture, backbone)
         self.spec = spec
         self.scheme = scheme
-        weights = encoder_weights(self.backbone, pretrained)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.network = build(architecture, self.backbone, len(spec.bands), len(scheme), weights)
+        self.map_scheme = map_scheme
+        self._order: list[int] | None = None
+        if isinstance(architecture, nn.Module):
+            self.design = Design(OWN, "stack", type(architecture).__name__, {})
+            self.network = architecture
+            if _takes_two(architecture):
+                self._by_date(2)
+                self.design = Design(OWN, "siamese", type(architecture).__name__, {})
+        else:
+            backbone = backbone_of(pretrained, backbone)
+            self.design = design(architecture, combination, backbone, options or {})
+            dates = 1 if combination == "stack" else self._by_date(2 * (combination == "semantic"))
+            classes = len(scheme)
+            pairs: Pairs = ()
+            if combination == "semantic":
+                if map_scheme is None:
+                    raise ModelError(
+                        "A semantic network needs the class maps before and after, got tiles "
+                        "without; cut the set with both (labels_before, labels_after)."
+                    )
+                classes, pairs = len(map_scheme), pairs_of(scheme, map_scheme)
+            weights = encoder_weights(self.design.backbone, pretrained)
+            if weights is not None:
+                self.spec = spec = scale(spec, weights)
+            inputs = spec.inputs()
+            if dates > 1:
+                inputs = [inputs[k] for k in next(iter(spec.by_date().values()))]
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                self.network = build(self.design, inputs, dates, classes, pairs, weights)
         self.mean: torch.Tensor
         self.std: torch.Tensor
-        self.register_buffer("mean", torch.tensor(spec.mean)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(spec.std)[:, None, None], persistent=False)
+        for name, values in zip(("mean", "std"), spec.scaling, strict=True):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+        self.temperature = 1.0
         # Convolutions on CPU and GPU alike run faster with the bands of a pixel side by side.
         self.to(memory_format=torch.channels_last)
 
     @property
+    def architecture(self) -> str:
+        """Name in `ARCHITECTURES`; `OWN` for a network that the user brought."""
+        return self.design.architecture
+
+    @property
+    def backbone(self) -> str:
+        """Name of its encoder."""
+        return self.design.backbone
+
+    @property
     def fixed_tile(self) -> bool:
         """Whether its answer for a pixel changes with the size of the tile around it."""
-        return ARCHITECTURES[self.architecture].fixed_tile
+        return self.architecture != OWN and self.design.fixed_tile
+
+    @property
+    def class_maps(self) -> bool:
+        """Whether it learns from the classes before and after too."""
+        return self.design.combination == "semantic"
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of images.
@@ -74,11 +138,61 @@ class ChangeModel(nn.Module):
         Returns:
             ``(batch, class, row, column)`` logits.
         """
+        return self.heads(images)["change"]
+
+    def heads(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Logits of every head, by the layer of targets it learns from (`LAYERS` of the dataset).
+
+        Args:
+            images: As in `forward`.
+
+        Returns:
+            ``(batch, class, row, column)`` logits each: of the map's classes for ``change``, of
+            the class maps' for ``before`` and ``after``, which only semantic networks have.
+        """
         height, width = images.shape[-2:]
         images = images.contiguous(memory_format=torch.channels_last)
         scaled = ((images - self.mean) / self.std).clamp(-LIMIT, LIMIT)  # (B, C, H, W)
+        if self._order is not None:
+            scaled = scaled[:, self._order]
         down, right = -height % _MULTIPLE, -width % _MULTIPLE
         if down or right:
             scaled = functional.pad(scaled, (0, right, 0, down), mode="replicate")
-        logits: torch.Tensor = self.network(scaled)  # (B, K, H + down, W + right)
-        return logits[..., :height, :width]
+        if self.class_maps:
+            found: dict[str, torch.Tensor] = self.network.heads(scaled)  # type: ignore[operator]
+        elif self.architecture == OWN and self.design.combination == "siamese":
+            found = {"change": self.network(*scaled.chunk(2, 1))}
+        else:
+            found = {"change": self.network(scaled)}
+        return {name: logits[..., :height, :width] for name, logits in found.items()}
+
+    def _by_date(self, wanted: int) -> int:
+        """Number of dates, once the bands are ordered date by date.
+
+        Args:
+            wanted: Dates that there must be; 0 for any number from 2 up.
+        """
+        dates, inputs = self.spec.by_date(), self.spec.inputs()
+        names = [tuple(inputs[k][1] for k in positions) for positions in dates.values()]
+        told = len({len(n) for n in names} if self.spec.dates else set(names))
+        if len(dates) < 2 or wanted not in (0, len(dates)) or told != 1:
+            got = "; ".join(
+                f"{date or 'no date'}: {', '.join(n)}" for date, n in zip(dates, names, strict=True)
+            )
+            raise ModelError(
+                f"A network that sees each date by itself needs {wanted or 'two or more'} dates "
+                f"with the same bands, got {got}; name bands as in 'before:red', or say dates=."
+            )
+        order = [k for positions in dates.values() for k in positions]
+        self._order = None if order == sorted(order) else order
+        return len(dates)
+
+
+def _takes_two(network: nn.Module) -> bool:
+    """Whether a network's forward takes two dates instead of one stacked image."""
+    needed = [
+        p
+        for p in inspect.signature(network.forward).parameters.values()
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    return len(needed) == 2

@@ -1,49 +1,153 @@
-"""ImageNet weights of an encoder: from timm's hub once, from the local cache afterwards."""
+"""Where an encoder's weights come from: timm's ImageNet weights, torchgeo's, or a file."""
 
 from __future__ import annotations
 
 import logging
+import math
 import os
+import re
 import socket
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import safetensors.torch
 import timm
+import torch
 
-from landshift.errors import WeightsError
+from landshift.errors import ModelError, ParameterError, WeightsError
+from landshift.models.sensors import SENSORS, thermal
+from landshift.models.transfer import EncoderWeights, Encoding, Scaling
 
 log = logging.getLogger(__name__)
 
 OFFLINE = "LANDSHIFT_OFFLINE"
 """Environment variable; set, nothing is downloaded and training starts from random weights."""
 
-_TIMEOUT = 5.0  # seconds to wait for the hub to answer at all
+_TIMEOUT = 5.0  # seconds to wait for a server to answer at all
+_WAYS_ON = "pass pretrained_backbone=False for a random start, or the path of a weights file"
+
+_TORCHGEO = re.compile(r"(\w+)_Weights\.(\w+)")
+_BACKBONES = {"ResNet18": "resnet18", "ResNet50": "resnet50", "ResNet152": "resnet152"}
+"""torchgeo's models that are encoders of timm under the same names of tensors."""
+_PUBLISHED = re.compile(r"(?=.*(?:landsat|sentinel|fmow))(?:.*_)?(resnet\d+)_.*-[0-9a-f]{8}\.pth")
+"""File names that torchgeo's weights are published under."""
+
+_NESTS = ("state_dict", "model_state_dict", "model", "teacher")  # where checkpoints keep tensors
+
+_REFLECTANCE: tuple[Encoding, ...] = ((1.0, 0.0), (1e-4, 0.0))
+_LEVEL_2 = (2.75e-5, -0.2)  # of Landsat Collection 2, surface reflectance (USGS LSDS-1619)
+_OLI_LEVEL_1 = (2e-5, -0.1)  # at the top of the atmosphere, without the sun's elevation
+_KELVIN = math.nan  # as the zero of bands that aren't reflectance
 
 
-def encoder_weights(backbone: str, pretrained: bool | str | Path) -> str | None:
-    """The file of weights that an encoder starts from; None for a random start.
+def backbone_of(pretrained: bool | str | Path, backbone: str | None) -> str | None:
+    """The encoder that weights are for, as far as their name says.
+
+    Args:
+        pretrained: As for `encoder_weights`.
+        backbone: The encoder that was asked for, if any.
+
+    Raises:
+        ModelError: The weights are for another encoder, or for none that we can use.
+    """
+    named = None if isinstance(pretrained, bool) else _torchgeo_name(pretrained)
+    if named is not None:
+        if named[1] not in _BACKBONES:
+            raise ModelError(
+                f"Weights of torchgeo must be those of {', '.join(_BACKBONES)}, got {pretrained}; "
+                "its other models are no encoders of timm."
+            )
+        own = _BACKBONES[named[1]]
+    else:
+        published = _PUBLISHED.fullmatch(Path(str(pretrained)).name)
+        if published is None:
+            return backbone
+        own = published[1]
+    if backbone is not None and backbone.split(".")[0] != own:
+        raise ModelError(
+            f"The backbone must be {own} for {pretrained}, got {backbone}; leave it out."
+        )
+    return backbone or own
+
+
+def encoder_weights(backbone: str, pretrained: bool | str | Path) -> EncoderWeights | None:
+    """The weights that an encoder starts from; None for a random start.
 
     Args:
         backbone: Name of a timm encoder.
-        pretrained: True for ImageNet weights, False for none, or a file (.safetensors or .pth)
-            with the encoder's state dict.
+        pretrained: True for ImageNet weights; False for none; a name of torchgeo's, as
+            ``ResNet18_Weights.LANDSAT_ETM_TOA_MOCO``; or a file (.safetensors, or .pth written by
+            torch.save) with the encoder's state dict. A file that torchgeo publishes is known by
+            its name, and counts as the weights of that name.
 
     Raises:
         WeightsError: The file isn't there, the encoder has no weights, or no network answers.
+        ModelError: The file holds no state dict, or more than one.
+        ParameterError: Weights of torchgeo, which isn't installed, or hasn't got the name.
     """
     if pretrained is False:
         return None
-    if pretrained is not True:
-        if not Path(pretrained).is_file():
-            raise WeightsError(f"The weights file must exist, got {pretrained}; check the path.")
-        return str(pretrained)
+    named = None if pretrained is True else _torchgeo_name(pretrained)
+    if pretrained is not True and named is None:
+        return _from_file(Path(pretrained))
     if os.environ.get(OFFLINE):
         log.warning("%s is set: %s starts from random weights.", OFFLINE, backbone)
         return None
-    return _from_hub(backbone)
+    return _from_hub(backbone) if named is None else _from_torchgeo(named[0])
 
 
-def _from_hub(backbone: str) -> str:
+def read_state(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a state dict, by name; nothing in the file is run.
+
+    Args:
+        path: A .safetensors file, or one of torch.save, where they may lie under ``state_dict``.
+
+    Raises:
+        WeightsError: No such file.
+        ModelError: It can't be read as tensors alone.
+    """
+    if not path.is_file():
+        raise WeightsError(f"The weights file must exist, got {path}; check the path.")
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+        while isinstance(found, Mapping):
+            inner = next((n for n in _NESTS if isinstance(found.get(n), Mapping)), None)
+            if inner is None:
+                break
+            found = found[inner]
+        state = {str(k): v for k, v in found.items() if isinstance(v, torch.Tensor)}
+    except Exception as error:  # a damaged or hostile stream can fail in any way
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise ModelError(
+            f"A weights file must work as encoder weights, got {path} ({reason}); give a state "
+            "dict, as .safetensors or by torch.save."
+        ) from error
+    if not state:
+        raise ModelError(
+            f"A weights file must work as encoder weights, got no tensors in {path}; give a state "
+            "dict, as .safetensors or by torch.save."
+        )
+    return state
+
+
+def _from_file(path: Path) -> EncoderWeights:
+    state = read_state(path)
+    if _PUBLISHED.fullmatch(path.name):
+        try:
+            entry = _published_as(path.name)
+        except ParameterError as error:
+            log.warning("Bands and scaling of %s stay unknown: %s", path.name, error)
+        else:
+            if entry is not None:
+                return _described(entry, state)
+    return EncoderWeights(str(path), state)
+
+
+def _from_hub(backbone: str) -> EncoderWeights:
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 
     known = timm.get_pretrained_cfg(backbone)
@@ -53,17 +157,141 @@ def _from_hub(backbone: str) -> str:
             "pass pretrained_backbone=False, or a weights file."
         )
     name = known.hf_hub_filename or "model.safetensors"
-    cached = try_to_load_from_cache(known.hf_hub_id, name)
-    if isinstance(cached, str):
-        return cached
+    path = try_to_load_from_cache(known.hf_hub_id, name)
+    if not isinstance(path, str):
+        try:
+            _check_reachable(constants.ENDPOINT)
+            path = str(hf_hub_download(known.hf_hub_id, name))
+        except OSError as error:
+            raise _no_answer(f"ImageNet weights of {backbone}", constants.ENDPOINT) from error
+    # Photographs had mean 0 and standard deviation 1: as our tiles by their own statistics.
+    bands = ("red", "green", "blue")
+    return EncoderWeights(f"ImageNet weights of {backbone}", read_state(Path(path)), bands)
+
+
+def _from_torchgeo(name: str) -> EncoderWeights:
+    models = _torchgeo()
     try:
-        _check_reachable(constants.ENDPOINT)
-        return str(hf_hub_download(known.hf_hub_id, name))
-    except OSError as error:
-        raise WeightsError(
-            f"ImageNet weights of {backbone} must come from {constants.ENDPOINT}, got no answer; "
-            "pass pretrained_backbone=False for a random start, or the path of a weights file."
+        entry = models.get_weight(name)
+    except ValueError as error:
+        kind = name.split(".")[0]
+        known = ", ".join(e.name for e in getattr(models, kind))
+        raise ParameterError(
+            f"torchgeo must know the weights, got {name}; {kind} has {known}."
         ) from error
+    path = Path(torch.hub.get_dir()) / "checkpoints" / _file_name(entry)
+    if not path.is_file():
+        address = urlsplit(entry.url)
+        digest = re.search(r"-([0-9a-f]{8,})\.", path.name)
+        try:
+            _check_reachable(f"{address.scheme}://{address.netloc}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(
+                entry.url, str(path), digest and digest[1], progress=False
+            )
+        except OSError as error:
+            raise _no_answer(name, entry.url) from error
+        except RuntimeError as error:  # of torch.hub, about its digest
+            raise WeightsError(
+                f"{entry.url} must be the file that was published, got '{error}'; {_WAYS_ON}."
+            ) from error
+    return _described(entry, read_state(path))
+
+
+def _described(entry: Any, state: dict[str, torch.Tensor]) -> EncoderWeights:
+    """Weights together with what torchgeo knows of them."""
+    bands = tuple(entry.meta.get("bands") or ("red", "green", "blue"))
+    sensor = next((s for s in SENSORS if entry.name.startswith(s)), "")
+    return EncoderWeights(str(entry), state, bands, sensor, _scaling(entry, bands, sensor))
+
+
+def _scaling(entry: Any, bands: tuple[str, ...], sensor: str) -> Scaling | None:
+    """The input that torchgeo's weights need, in units that rasters have.
+
+    torchgeo says how the tensors of its data sets enter. SSL4EO-L holds Landsat in 8 bits:
+    value = 256 (x - low) / (high - low), with low to high 0 to 0.3 of surface reflectance, 0 to
+    0.4 at the top of the atmosphere, 248.15 to 318.15 K (its compress_*.sh; Stewart et al. 2023,
+    arXiv:2306.09424). Sentinel-2 is reflectance times 10,000, except for pictures of red, green
+    and blue (SeCo, Satlas). Radar is standardised, as our tiles are.
+    """
+    zero, unit = _normalisation(entry.transforms, len(bands))
+    dataset, name = entry.meta.get("dataset", ""), entry.name
+    if dataset == "SSL4EO-L":
+        high = 0.3 if "_SR_" in name else 0.4
+        step = high / 256
+        encodings = _REFLECTANCE
+        if sensor == "LANDSAT_OLI":
+            encodings += (_OLI_LEVEL_1,) if "_TOA_" in name else (_LEVEL_2,)
+        elif "_SR_" in name:
+            encodings += (_LEVEL_2,)
+        warm = [thermal(b, sensor) for b in bands]
+        return Scaling(
+            "reflectance",
+            tuple(_KELVIN if w else z * step for w, z in zip(warm, zero, strict=True)),
+            tuple(u * step for u in unit),
+            encodings,
+        )
+    if sensor == "SENTINEL2" and "SATLAS" not in name and not name.endswith("_RGB_SECO"):
+        reflected = [b != "NDVI" for b in bands]
+        return Scaling(
+            "reflectance",
+            tuple(z * 1e-4 if r else _KELVIN for r, z in zip(reflected, zero, strict=True)),
+            tuple(u * 1e-4 for u in unit),
+            _REFLECTANCE,
+        )
+    if sensor == "SENTINEL2" or "RGB" in name:
+        pictures = [u < 256 for u in unit]
+        return Scaling(
+            "8 bit",
+            tuple(z if p else _KELVIN for p, z in zip(pictures, zero, strict=True)),
+            unit,
+        )
+    return None
+
+
+def _normalisation(transforms: Any, count: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """What is subtracted, and divided by, in all steps of torchgeo's transforms together."""
+    zero, unit = torch.zeros(count, dtype=torch.float64), torch.ones(count, dtype=torch.float64)
+    for step in transforms.children() if isinstance(transforms, torch.nn.Module) else ():
+        if hasattr(step, "mean") and hasattr(step, "std"):
+            zero = zero + unit * torch.as_tensor(step.mean, dtype=torch.float64)
+            unit = unit * torch.as_tensor(step.std, dtype=torch.float64)
+    return tuple(zero.tolist()), tuple(unit.tolist())
+
+
+def _published_as(name: str) -> Any:
+    """torchgeo's entry for a file name; None where it has none."""
+    models = _torchgeo()
+    for kind in _BACKBONES:
+        for entry in getattr(models, f"{kind}_Weights"):
+            if _file_name(entry) == name:
+                return entry
+    return None
+
+
+def _torchgeo_name(pretrained: str | Path) -> tuple[str, str] | None:
+    """A name of torchgeo's weights, and of its model; None for a path."""
+    found = _TORCHGEO.fullmatch(str(pretrained))
+    return None if found is None or Path(pretrained).is_file() else (found[0], found[1])
+
+
+def _file_name(entry: Any) -> str:
+    return Path(urlsplit(entry.url).path).name
+
+
+def _torchgeo() -> Any:
+    try:
+        import torchgeo.models
+    except ImportError as error:
+        raise ParameterError(
+            f"Weights of torchgeo must have it installed, got '{error}'; "
+            "pip install 'landshift[torchgeo]'."
+        ) from error
+    return torchgeo.models
+
+
+def _no_answer(what: str, address: str) -> WeightsError:
+    return WeightsError(f"{what} must come from {address}, got no answer; {_WAYS_ON}.")
 
 
 def _check_reachable(endpoint: str) -> None:

@@ -126,6 +126,7 @@ def write_chip(
     bands: Sequence[str] = (),
     mask: NDArray[np.bool_] | None = None,
     shared: Shared | None = None,
+    compress: bool = True,
 ) -> None:
     """Write one file of a tile, and its world file.
 
@@ -139,6 +140,7 @@ def write_chip(
         mask: ``(row, column)``, True where valid: written into the file; None where the nodata
             value tells it, or all is valid.
         shared: What a TIFF tile shares with those that overlap it; None: nothing.
+        compress: Whether a TIFF tile is compressed.
 
     Raises:
         OutputError: The disk is full, or the folder can't be written.
@@ -151,11 +153,11 @@ def write_chip(
         )
     with raster.writing(path):
         if shared is None or mask is not None:
-            _write(path, values, place, chips, nodata, bands, mask)
+            _write(path, values, place, chips, nodata, bands, mask, compress=compress)
             if chips is ChipFormat.tiff:
                 cog.check_written(path)
         else:
-            _write_shared(path, values, place, nodata, bands, shared)
+            _write_shared(path, values, place, nodata, bands, shared, compress=compress)
     if not place.transform.is_identity:
         world = path.with_suffix(_TRAITS[chips].world)
         world.write_bytes(esri.world_file(place.transform).encode())
@@ -168,6 +170,8 @@ def _write_shared(
     nodata: float | None,
     bands: Sequence[str],
     shared: Shared,
+    *,
+    compress: bool,
 ) -> None:
     """Put a TIFF together from blocks that other tiles hold too."""
     from rasterio.io import MemoryFile
@@ -177,13 +181,21 @@ def _write_shared(
     def template() -> bytes:
         with MemoryFile() as file:
             nothing = np.zeros_like(values)
-            _write(file.name, nothing, place, tiff, nodata, bands, None, shared.block)
+            _write(
+                file.name, nothing, place, tiff, nodata, bands, None, shared.block,
+                compress=compress,
+            )  # fmt: skip
             return bytes(file.getbuffer())
 
     def block(part: NDArray[Any]) -> bytes:
+        if not compress:  # pixel by pixel, as the template says
+            return np.moveaxis(part, 0, -1).astype(part.dtype.newbyteorder("<")).tobytes()
         with MemoryFile() as file:
             nowhere, unnamed = Place(None, None), ("",) * len(bands)
-            _write(file.name, part, nowhere, tiff, None, unnamed, None, shared.block)
+            _write(
+                file.name, part, nowhere, tiff, None, unnamed, None, shared.block,
+                compress=compress,
+            )  # fmt: skip
             return first_block(bytes(file.getbuffer()))
 
     made = Template.of(shared.kept.get((shared.layer, "about"), template))
@@ -205,6 +217,8 @@ def _write(
     bands: Sequence[str],
     mask: NDArray[np.bool_] | None,
     block: tuple[int, int] | None = None,
+    *,
+    compress: bool,
 ) -> None:
     import rasterio
 
@@ -213,8 +227,8 @@ def _write(
     tiff = chips is ChipFormat.tiff
     if tiff:
         options = {
-            "compress": "lzw",
-            "predictor": _predictor(values.dtype) if bands else 1,
+            "compress": "lzw" if compress else "none",
+            "predictor": _predictor(values.dtype) if bands and compress else 1,
             "interleave": "pixel" if len(values) > 1 else "band",
             **_layout(values.shape[1], block),
             "photometric": "minisblack",  # else the fourth of four uint8 bands is taken for alpha

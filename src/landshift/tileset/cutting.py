@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ def cut(
     skip_unlabelled: bool = True,
     minimum_labelled: float = 0.0,
     chip_format: str = "TIFF",
+    compress: bool = True,
     rotation_angle: float = 0.0,
     mask_polygons: Path | None = None,
     images2: Sequence[Path] = (),
@@ -109,6 +111,7 @@ def cut(
         skip_unlabelled: Whether windows without a labelled pixel are left out.
         minimum_labelled: Share of a tile's pixels that must be labelled, 0 to 1.
         chip_format: ``TIFF``, ``PNG`` or ``JPEG`` (whose labels are PNG, without loss).
+        compress: Whether TIFF tiles are compressed (LZW); without, they are written faster.
         rotation_angle: Degrees above 0 and below 360: each window is also cut with its frame
             turned clockwise about its centre by the angle and its multiples below 360; images are
             sampled bilinearly, labels by the nearest pixel, what lies outside the raster is
@@ -144,6 +147,7 @@ def cut(
         minimum_labelled=float(minimum_labelled),
         chip_format=format_named(chip_format),
         rotation_angle=float(rotation_angle),
+        compress=compress,
     )
     folder = Path(folder)
     described = {**describe_job(inputs, options, scheme, map_scheme), "append": append}
@@ -300,23 +304,24 @@ def _write_tile(job: Job, chip: Chip, folder: Path, name: str) -> Tile:
     """Write a tile's files; what it holds."""
     chips = job.options.chip_format
     labels = label_format(chips)
+    write = partial(write_chip, compress=job.options.compress)
     image = folder / "images" / f"{name}{suffix(chips)}"
     label = folder / "labels" / f"{name}{suffix(labels)}"
     whole = bool(chip.mask.all())
     hidden = None if whole or job.nodata is not None else chip.mask
     place = chip.place
-    write_chip(
+    write(
         image, chip.values, place, chips, nodata=job.nodata, bands=chip.bands, mask=hidden,
         shared=_shared(job, chip, "images"),
     )  # fmt: skip
-    write_chip(label, chip.labels[None], place, labels, shared=_shared(job, chip, "labels"))
+    write(label, chip.labels[None], place, labels, shared=_shared(job, chip, "labels"))
     files = TileFiles(image, label)
     second = None
     if chip.second is not None and job.second is not None:
         path = folder / "images2" / image.name
         nodata, bands = job.second.nodata, job.second.bands
         hidden = None if whole or nodata is not None else chip.mask
-        write_chip(
+        write(
             path, chip.second, place, chips, nodata=nodata, bands=bands, mask=hidden,
             shared=_shared(job, chip, "images2"),
         )  # fmt: skip
@@ -325,7 +330,7 @@ def _write_tile(job: Job, chip: Chip, folder: Path, name: str) -> Tile:
     counts = []
     for root, values in zip((esri.BEFORE, esri.AFTER), chip.maps, strict=False):
         path = folder / root / label.name
-        write_chip(path, values[None], place, labels, shared=_shared(job, chip, root))
+        write(path, values[None], place, labels, shared=_shared(job, chip, root))
         counts.append(count_values(values))
     if counts:
         files = files._replace(

@@ -96,6 +96,7 @@ class Options:
     minimum_labelled: float
     chip_format: ChipFormat
     rotation_angle: float
+    compress: bool
 
     def __post_init__(self) -> None:
         if self.start_index is not None and self.start_index < 0:
@@ -108,6 +109,11 @@ class Options:
             raise ParameterError(
                 "rotation_angle must be at least 0 and below 360 degrees, got "
                 f"{self.rotation_angle}."
+            )
+
+        if not self.compress and self.chip_format is not ChipFormat.tiff:
+            raise ParameterError(
+                f"Only TIFF tiles can go without compression, got {self.chip_format}; choose TIFF."
             )
 
     @property

@@ -226,6 +226,18 @@ class TileSet(Contents):
             counts.update(tile.class_pixels)
         return dict(sorted(counts.items()))
 
+    def map_pixels(self, tiles: Sequence[int] | None = None) -> dict[int, int]:
+        """Pixels of each class in the class maps before and after together, ascending by value.
+
+        Args:
+            tiles: Indices of the tiles to count; None for all.
+        """
+        counts: Counter[int] = Counter()
+        for tile in self._chosen(tiles):
+            counts.update(tile.before_pixels or {})
+            counts.update(tile.after_pixels or {})
+        return dict(sorted(counts.items()))
+
     def _chosen(self, tiles: Sequence[int] | None) -> Sequence[Tile]:
         return self.tiles if tiles is None else [self.tiles[k] for k in tiles]
 

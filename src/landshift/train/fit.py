@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from landshift.dataset import Sample, TrainingData
 from landshift.engine import computes_in_bfloat16
 from landshift.errors import ParameterError, TrainingError
 from landshift.models import ChangeModel
-from landshift.train.losses import CrossEntropy, loss_for
+from landshift.train.losses import HeadsLoss, loss_for
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Epoch:
         accuracy: Right share of labelled validation pixels, 'No change' included.
         dice: Macro-averaged Dice (F1) over the classes that occur.
         miou: Macro-averaged IoU over the same classes.
-        change_f1: F1 of 'any change'; None without a class 'No change'.
+        change_f1: F1 of 'any change'; None where it isn't defined (`landshift.confusion.Scores`).
         seconds: Wall-clock time of the epoch.
     """
 
@@ -100,8 +101,10 @@ def fit(
         TrainingError: The loss is no longer a number; the model holds the last good weights.
     """
     _check(data, epochs, lr, max_steps, monitor)
-    loss = loss_for(data, class_balancing=class_balancing)
-    batches = len(data.train_loader())
+    loss = loss_for(data, class_balancing=class_balancing, class_maps=model.class_maps)
+    train = data.train_loader(class_maps=model.class_maps)
+    valid = data.valid_loader(class_maps=model.class_maps)
+    batches = len(train)
     if max_steps is not None:
         epochs = min(epochs, -(-max_steps // batches))
         batches = min(batches, max(1, max_steps // epochs))
@@ -126,7 +129,7 @@ def fit(
             num_sanity_val_steps=0,
             callbacks=callbacks,
         )
-        trainer.fit(task, data.train_loader(), data.valid_loader())
+        trainer.fit(task, train, valid)
     model.to("cpu").eval()
     return task.table
 
@@ -137,7 +140,7 @@ class _Task(lightning.LightningModule):
     def __init__(
         self,
         model: ChangeModel,
-        loss: CrossEntropy,
+        loss: HeadsLoss,
         data: TrainingData,
         lr: float,
         steps: int,
@@ -160,7 +163,7 @@ class _Task(lightning.LightningModule):
 
     def training_step(self, batch: Sample, _: int) -> torch.Tensor:
         images, targets = batch
-        loss: torch.Tensor = self.loss(self.model(images), targets)
+        loss: torch.Tensor = self.loss(self.model.heads(images), targets)
         self.train_losses.append(float(loss.detach()))
         return loss
 
@@ -171,11 +174,12 @@ class _Task(lightning.LightningModule):
 
     def validation_step(self, batch: Sample, _: int) -> None:
         images, targets = batch
-        logits = self.model(images)
-        labelled = int((targets != IGNORE_INDEX).sum())
-        self.valid_losses.append((float(self.loss(logits, targets)), labelled))
-        codes = logits.argmax(1).to(torch.uint8).cpu().numpy()
-        reference = targets.to(torch.uint8).cpu().numpy()
+        heads = self.model.heads(images)
+        change = targets[:, 0]
+        labelled = int((change != IGNORE_INDEX).sum())
+        self.valid_losses.append((float(self.loss(heads, targets)), labelled))
+        codes = heads["change"].argmax(1).to(torch.uint8).cpu().numpy()
+        reference = change.to(torch.uint8).cpu().numpy()
         self.matrix += confusion.count(reference, codes, len(self.scheme))
 
     def on_validation_epoch_end(self) -> None:
@@ -259,7 +263,7 @@ class _StopAtNaN(lightning.Callback):
 
 def _is_best(table: list[Epoch], monitor: str) -> bool:
     """Whether the last row is the best so far; the first of equals is."""
-    values = [getattr(row, monitor) for row in table]
+    values = [-math.inf if (v := getattr(row, monitor)) is None else v for row in table]
     best = MONITORS[monitor](values)
     return bool(values.index(best) == len(values) - 1)
 
@@ -271,9 +275,9 @@ def _check(data: TrainingData, epochs: int, lr: float, max_steps: int | None, mo
         raise ParameterError(f"The learning rate must lie between 0 and 10, got {lr}.")
     if monitor not in MONITORS:
         raise ParameterError(f"monitor must be one of {', '.join(MONITORS)}, got {monitor!r}.")
-    if monitor == "change_f1" and data.scheme.no_change is None:
+    if monitor == "change_f1" and not data.scheme.unchanged:
         raise ParameterError(
-            "monitor='change_f1' needs a class named 'No change', got "
+            "monitor='change_f1' needs a class 'No change' or 'forest->forest', got "
             f"{', '.join(data.scheme.names)}; monitor miou instead."
         )
 

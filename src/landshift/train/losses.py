@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from landshift.classes import IGNORE_INDEX, ClassScheme
-from landshift.dataset import TrainingData
+from landshift.dataset import LAYERS, TrainingData
 
 WEIGHT_CAP = 10.0
 """No class weighs more than this many times the mean weight."""
@@ -54,8 +54,43 @@ class CrossEntropy(nn.Module):
         )
 
 
-def loss_for(data: TrainingData, *, class_balancing: bool) -> CrossEntropy:
-    """The loss of a training, its class weights from the pixels of the training tiles."""
-    if not class_balancing:
-        return CrossEntropy()
-    return CrossEntropy(class_weights(data.tiles.class_pixels(data.split.train), data.scheme))
+class HeadsLoss(nn.Module):
+    """The loss of the change map, and half of that of the classes before and after each.
+
+    Args:
+        losses: Loss of each layer of the targets that the model learns from.
+    """
+
+    def __init__(self, losses: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.losses = nn.ModuleDict(losses)
+
+    def forward(self, heads: Mapping[str, torch.Tensor], targets: torch.Tensor) -> torch.Tensor:
+        """Loss of every head's logits against its layer of ``(batch, layer, row, column)``."""
+        total = targets.new_zeros((), dtype=torch.float32)
+        for name, loss in self.losses.items():
+            share = 1.0 if name == LAYERS[0] else 0.5
+            total = total + share * loss(heads[name], targets[:, LAYERS.index(name)])
+        return total
+
+
+def loss_for(data: TrainingData, *, class_balancing: bool, class_maps: bool) -> HeadsLoss:
+    """The loss of a training, its class weights from the pixels of the training tiles.
+
+    Args:
+        data: The tiles.
+        class_balancing: Whether classes are weighed.
+        class_maps: Whether the model learns from the classes before and after too.
+    """
+    tiles, train = data.tiles, data.split.train
+    counted = {"change": (tiles.class_pixels(train), data.scheme)}
+    if class_maps:
+        assert tiles.map_scheme is not None
+        pooled = tiles.map_pixels(train)
+        counted |= {"before": (pooled, tiles.map_scheme), "after": (pooled, tiles.map_scheme)}
+    return HeadsLoss(
+        {
+            name: CrossEntropy(class_weights(pixels, scheme) if class_balancing else None)
+            for name, (pixels, scheme) in counted.items()
+        }
+    )

@@ -66,18 +66,19 @@ def lr_find(
         raise ParameterError(
             f"The range must rise and hold 10 steps, got {start:g} to {end:g} in {steps}."
         )
-    loss_of = loss_for(data, class_balancing=class_balancing)
+    loss_of = loss_for(data, class_balancing=class_balancing, class_maps=model.class_maps)
     rates, losses = [], []
     with torch.random.fork_rng():
         torch.manual_seed(data.options.seed)
         trial = copy.deepcopy(model).train()
         optimiser = torch.optim.AdamW(trial.parameters(), start, fused=True)
-        batches = itertools.chain.from_iterable(itertools.repeat(data.train_loader()))
+        loader = data.train_loader(class_maps=model.class_maps)
+        batches = itertools.chain.from_iterable(itertools.repeat(loader))
         mean, smallest = 0.0, math.inf
         for step, (images, targets) in zip(range(steps), batches, strict=False):
             rate = start * (end / start) ** (step / (steps - 1))
             optimiser.param_groups[0]["lr"] = rate
-            loss = loss_of(trial(images), targets)
+            loss = loss_of(trial.heads(images), targets)
             value = float(loss.detach())
             if not math.isfinite(value):
                 break

@@ -1,0 +1,105 @@
+"""What a network must beat: rules that look at one pixel alone, fitted on the training tiles."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift.classes import IGNORE_INDEX
+from landshift.dataset import TrainingData
+from landshift.errors import ClassError
+
+PIXELS = 200_000
+"""Labelled training pixels that a rule is fitted on, at most."""
+
+TREES = 60
+LEAF = 3
+"""Training pixels in a leaf of a tree, at least."""
+
+Rule = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
+"""Class indices ``(row, column)`` of an image ``(band, row, column)`` as `InputSpec.fill` makes."""
+
+_PART = 1 << 16  # pixels ruled on at once: memory doesn't grow with the image
+
+
+def fit(data: TrainingData, names: Sequence[str] | None = None) -> dict[str, Rule]:
+    """Fit rules on the same labelled pixels of the training tiles, drawn with the data's seed.
+
+    Args:
+        data: The tiles.
+        names: Which of `RULES`; None for all.
+
+    Raises:
+        ClassError: No labelled pixel in the training tiles.
+    """
+    pixels, labels = _training_pixels(data)
+    rules: dict[str, Rule] = {}
+    for name in RULES if names is None else names:
+        rules[name] = _by_pixel(RULES[name](pixels, labels, data.options.seed))
+    return rules
+
+
+def _discriminant(pixels: NDArray[Any], labels: NDArray[Any], seed: int) -> Any:
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.dummy import DummyClassifier
+
+    if len(np.unique(labels)) == 1:  # nothing to tell apart
+        return DummyClassifier(strategy="most_frequent").fit(pixels, labels)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Variables are collinear")  # bands often are
+        return LinearDiscriminantAnalysis().fit(pixels, labels)
+
+
+def _forest(pixels: NDArray[Any], labels: NDArray[Any], seed: int) -> Any:
+    from sklearn.ensemble import RandomForestClassifier
+
+    forest = RandomForestClassifier(TREES, min_samples_leaf=LEAF, random_state=seed, n_jobs=-1)
+    forest.fit(pixels, labels)
+    # trees that vote side by side add up in any order, and ties would fall either way
+    return forest.set_params(n_jobs=1)
+
+
+RULES: dict[str, Callable[[NDArray[Any], NDArray[Any], int], Any]] = {
+    "linear discriminant": _discriminant,
+    "random forest": _forest,
+}
+"""Per-pixel rules by name: Fisher's linear discriminant, and a random forest (Breiman 2001)."""
+
+
+def _by_pixel(classifier: Any) -> Rule:
+    def rule(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+        flat = image.reshape(len(image), -1).T
+        parts = [
+            classifier.predict(flat[start : start + _PART]) for start in range(0, len(flat), _PART)
+        ]
+        return np.concatenate(parts).astype(np.uint8).reshape(image.shape[1:])
+
+    return rule
+
+
+def _training_pixels(data: TrainingData) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """The same share of labelled pixels from each training tile."""
+    random = np.random.default_rng(data.options.seed)
+    labelled = sum(
+        n for v, n in data.tiles.class_pixels(data.split.train).items() if v in data.scheme.values
+    )
+    share = min(1.0, PIXELS / max(labelled, 1))
+    pixels, labels = [], []
+    for image, target in data.plain(data.split.train).arrays():
+        chosen = (target != IGNORE_INDEX) & (random.random(target.shape) < share)
+        pixels.append(image[:, chosen].T)
+        labels.append(target[chosen])
+    if not sum(map(len, labels)):
+        raise ClassError(
+            f"The training tiles must hold labelled pixels, got none in {data.tiles.folder}; "
+            "check the class mapping."
+        )
+    drawn, classes = np.concatenate(pixels), np.concatenate(labels)
+    if len(classes) > PIXELS:  # the draw goes a little over it by chance
+        kept = random.permutation(len(classes))[:PIXELS]
+        return drawn[kept], classes[kept]
+    return drawn, classes

@@ -1,0 +1,232 @@
+"""Weights brought into an encoder: layers by name, the first convolution by band, the scaling."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import timm
+import torch
+
+from landshift.errors import ModelError
+from landshift.models.sensors import match
+from landshift.spec import InputSpec
+
+log = logging.getLogger(__name__)
+
+_PREFIXES = ("module.", "model.", "encoder.", "backbone.", "network.", "features.", "encoder_q.")
+_COUNTER = "num_batches_tracked"  # of batch norm; older files haven't got it
+
+Encoding = tuple[float, float]
+"""Factor and offset that turn a raster's values into the units of a `Scaling`."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How weights want their input: (x - zero) / unit, x in the units that they were made with.
+
+    Attributes:
+        units: ``reflectance``, or ``8 bit`` for pictures of values from 0 to 255.
+        zero: Value of each band that enters as 0; NaN where it has other units (temperature).
+        unit: Difference of each band that enters as 1.
+        encodings: Ways in which rasters store these units.
+    """
+
+    units: str
+    zero: tuple[float, ...]
+    unit: tuple[float, ...]
+    encodings: tuple[Encoding, ...] = ((1.0, 0.0),)
+
+
+@dataclass(frozen=True)
+class EncoderWeights:
+    """Weights of an encoder for images of one date.
+
+    Attributes:
+        name: What to call them: a name or a path.
+        state: Tensors by name, as read.
+        bands: Bands they were made for, in order; () where that isn't known.
+        sensor: Name in `landshift.models.sensors.SENSORS` of the sensor behind them, or ''.
+        scaling: The input they need; None: of mean 0 and standard deviation 1, as tiles have it
+            anyway.
+    """
+
+    name: str
+    state: Mapping[str, torch.Tensor]
+    bands: tuple[str, ...] = ()
+    sensor: str = ""
+    scaling: Scaling | None = None
+
+
+def fill(
+    encoder: Any, backbone: str, weights: EncoderWeights, inputs: Sequence[tuple[str, str]]
+) -> None:
+    """Put weights into an encoder.
+
+    Every layer but the first takes the tensor of its name; a classifier's head is left out. The
+    first convolution takes, for each date, the filters of the bands that `match` names as
+    partners, divided by the number of dates: so that the sum over stacked dates is that over one.
+
+    Args:
+        encoder: Encoder of segmentation-models-pytorch around one of timm.
+        backbone: Its name in timm.
+        weights: The weights.
+        inputs: Date and name of each band that it sees.
+
+    Raises:
+        ModelError: Layers are missing, or have other shapes.
+    """
+    own = {_flat(k): v for k, v in encoder.model.state_dict().items()}
+    wanted = [k for k in own if not k.endswith(_COUNTER)]
+    state = {_flat(k): v for k, v in _strip(weights.state, own).items()}
+    if not state.keys() >= set(wanted):
+        state = {_flat(k): v for k, v in _as_of_today(weights.state, own, backbone).items()}
+    config = timm.get_pretrained_cfg(backbone)
+    first = (config.first_conv if config else None) or ()
+    for name in (first,) if isinstance(first, str) else first:
+        key = _flat(f"{name}.weight")
+        shapes = [found[key].shape for found in (own, state) if key in found]
+        if [len(s) for s in shapes] == [4, 4] and shapes[0][1] == len(inputs):
+            state[key] = _first(state[key], weights, inputs)
+    unfit = [k for k in wanted if k not in state or state[k].shape != own[k].shape]
+    if unfit:
+        raise ModelError(
+            f"The weights must fit {backbone}, got {len(wanted) - len(unfit)} of its "
+            f"{len(wanted)} tensors in {weights.name} (not {', '.join(unfit[:3])}"
+            f"{' ...' if len(unfit) > 3 else ''}); name the backbone that they were made for."
+        )
+    with torch.no_grad():
+        for key, tensor in own.items():
+            if key in state:
+                tensor.copy_(state[key])
+    log.info("%s: all %d tensors of %s.", weights.name, len(wanted), backbone)
+
+
+def scale(spec: InputSpec, weights: EncoderWeights) -> InputSpec:
+    """The input as weights need it.
+
+    A band takes the scaling of its partner among the weights' bands, turned into the raster's
+    units; which those are is told from the tiles' values (`_encoding`). Bands without a partner,
+    and thermal ones, are scaled to the average mean and standard deviation of the others, as they
+    then enter the network. Where the values can't be in the weights' units, the input stays scaled
+    by the tiles' own mean and standard deviation, and a warning says so.
+
+    Args:
+        spec: The input of the tiles.
+        weights: The weights.
+    """
+    if weights.scaling is None:
+        return spec
+    scaling, known = weights.scaling, weights.bands
+    inputs = spec.inputs()
+    partners: list[int | None] = [None] * len(inputs)
+    for positions in spec.by_date().values():
+        found = match([inputs[k][1] for k in positions], known, weights.sensor).partners
+        for position, partner in zip(positions, found, strict=True):
+            if partner is not None and math.isfinite(scaling.zero[partner]):
+                partners[position] = partner
+    told = [k for k, partner in enumerate(partners) if partner is not None]
+    encoding = _encoding(spec, told, scaling)
+    if encoding is None:
+        low, high = min(spec.minimum), max(spec.maximum)
+        log.warning(
+            "%s were made with %s, got %s values of %g to %g (mean %g): scaled by the tiles' own "
+            "mean and standard deviation instead.",
+            weights.name, scaling.units, spec.dtype, low, high, sum(spec.mean) / len(spec.mean),
+        )  # fmt: skip
+        return spec
+    factor, offset = encoding
+    zero, unit = list(spec.mean), list(spec.std)
+    for k in told:
+        partner = partners[k]
+        assert partner is not None
+        zero[k] = (scaling.zero[partner] - offset) / factor
+        unit[k] = scaling.unit[partner] / factor
+    mean = sum((spec.mean[k] - zero[k]) / unit[k] for k in told) / len(told)
+    std = sum(spec.std[k] / unit[k] for k in told) / len(told)
+    for k in set(range(len(inputs))) - set(told):
+        unit[k] = spec.std[k] / std
+        zero[k] = spec.mean[k] - mean * unit[k]
+    log.info(
+        "%s: %s is value * %g %+g; enters as (value - %s) / %s.",
+        weights.name, scaling.units, factor, offset, zero, unit,
+    )  # fmt: skip
+    return replace(spec, zero=tuple(zero), unit=tuple(unit))
+
+
+def _encoding(spec: InputSpec, bands: Sequence[int], scaling: Scaling) -> Encoding | None:
+    """How the raster stores the weights' units, by its values; None where it can't.
+
+    Reflectance has a mean of 0.005 to 0.7 over the bands, no value below -0.3 and one of 0.1 or
+    more, and is never stored in 8 bits. Where two encodings hold, the smallest value is nearer to
+    0 in the right one: every scene has shadows.
+    """
+    if not bands:
+        return None
+    mean = sum(spec.mean[k] for k in bands) / len(bands)
+    low, high = min(spec.minimum[k] for k in bands), max(spec.maximum[k] for k in bands)
+    if scaling.units == "8 bit":
+        return scaling.encodings[0] if low >= 0 and 25 <= high <= 255 else None
+    if spec.dtype in ("uint8", "int8"):
+        return None
+    smallest: dict[Encoding, float] = {}
+    for factor, offset in scaling.encodings:
+        middle, bottom, top = (v * factor + offset for v in (mean, low, high))
+        if 0.005 <= middle <= 0.7 and bottom >= -0.3 and top >= 0.1:
+            smallest[factor, offset] = abs(bottom)
+    return min(smallest, key=lambda encoding: smallest[encoding], default=None)
+
+
+def _first(
+    filters: torch.Tensor, weights: EncoderWeights, inputs: Sequence[tuple[str, str]]
+) -> torch.Tensor:
+    """Filters ``(out, band, row, column)`` for the bands at hand, from those of the weights."""
+    count = filters.shape[1]
+    known = weights.bands if len(weights.bands) == count else ("",) * count
+    mean = filters.mean(1)
+    found = filters.new_empty(filters.shape[0], len(inputs), *filters.shape[2:])
+    dates = dict.fromkeys(date for date, _ in inputs)
+    for date in dates:
+        positions = [k for k, (d, _) in enumerate(inputs) if d == date]
+        matched = match([inputs[k][1] for k in positions], known, weights.sensor)
+        for position, partner in zip(positions, matched.partners, strict=True):
+            bank = mean if partner is None else filters[:, partner]
+            found[:, position] = bank * (matched.factor / len(dates))
+    return found
+
+
+def _strip(
+    state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]
+) -> Mapping[str, torch.Tensor]:
+    """Without the prefixes of whatever the encoder was a part of, and without its other parts."""
+    while not any(_flat(k) in own for k in state):
+        prefix = next((p for p in _PREFIXES if any(k.startswith(p) for k in state)), None)
+        if prefix is None:
+            break
+        state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    return state
+
+
+def _as_of_today(
+    state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], backbone: str
+) -> Mapping[str, torch.Tensor]:
+    """Tensors by the names of today, where timm knows those of another time or author."""
+    module = sys.modules[timm.models.model_entrypoint(backbone).__module__]
+    rename = getattr(module, "checkpoint_filter_fn", None)
+    if rename is None:
+        return _strip(state, own)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            renamed = rename(dict(state), timm.create_model(backbone, num_classes=0))
+    except Exception:  # written for files that are theirs: on others it may fail in any way
+        return _strip(state, own)
+    return _strip(renamed, own)
+
+
+def _flat(name: str) -> str:
+    """A tensor's name as an encoder of features has it, which joins some of its parts by '_'."""
+    return name.removeprefix("model.").replace(".", "_")
