@@ -56,7 +56,7 @@ def sample(folder: Path, sizes: list[int]) -> None:
         }
         for what, options in jobs.items():
             out = folder / "sample.gpkg"
-            seconds, peak = measured(
+            seconds, _, peak = measured(
                 landshift("sample", made, "-o", out, "--size", "1000", *options)
             )
             print(
@@ -73,7 +73,7 @@ def polygons(folder: Path, sizes: list[int]) -> None:
     for size in sizes:
         made = class_map(folder / f"map_{size}.tif", size)
         out = folder / "polygons.gpkg"
-        seconds, peak = measured(landshift("polygons", made, "-o", out, "--classes", names))
+        seconds, _, peak = measured(landshift("polygons", made, "-o", out, "--classes", names))
         about = pyogrio.read_info(out)
         print(
             f"polygons, {size}^2: {about['features']:,} polygons, {seconds:.1f} s, "
@@ -90,12 +90,18 @@ def polygons(folder: Path, sizes: list[int]) -> None:
         values = source.read()
         with rasterio.open(change, "w", **source.profile) as target:
             target.write(np.where(values == 5, 0, values))
-    ours, peak = measured(landshift("polygons", change, "-o", folder / "ours.gpkg"))
-    theirs, other = measured([tool, "-q", str(change), "-f", "GPKG", str(folder / "gdal.gpkg")])
-    print(
-        f"polygons to GeoPackage, {size}^2: {ours:.1f} s (peak {peak:.0f} MiB), gdal_polygonize "
-        f"{theirs:.1f} s (peak {other:.0f} MiB): {theirs / ours:.2f} times its speed"
-    )
+    for driver, suffix in (("GPKG", "gpkg"), ("FlatGeobuf", "fgb")):
+        ours, ours_cores, peak = measured(
+            landshift("polygons", change, "-o", folder / f"ours.{suffix}")
+        )
+        gdal = [tool, "-q", str(change), "-f", driver, str(folder / f"gdal.{suffix}")]
+        theirs, theirs_cores, other = measured(gdal)
+        print(
+            f"polygons to {driver}, {size}^2: {ours:.1f} s ({ours_cores:.1f} of a core, peak "
+            f"{peak:.0f} MiB), gdal_polygonize {theirs:.1f} s ({theirs_cores:.1f} of a core, peak "
+            f"{other:.0f} MiB): {theirs / ours:.2f} times its speed",
+            flush=True,
+        )
 
 
 def zonal(folder: Path, sizes: list[int]) -> None:
@@ -110,7 +116,7 @@ def zonal(folder: Path, sizes: list[int]) -> None:
             zones, shapely.to_wkb(cells), [np.array([f"zone {k}" for k in range(100)], object)],
             np.array(["name"], object), driver="GPKG", geometry_type="Polygon", crs="EPSG:32618",
         )  # fmt: skip
-        seconds, peak = measured(
+        seconds, _, peak = measured(
             landshift("zonal", made, zones, "--column", "name", "-o", folder / "zones.csv")
         )
         print(
