@@ -82,6 +82,14 @@ def test_polygons_are_those_of_the_whole_map(tmp_path, block):
     assert found["hectares"] == pytest.approx(shapely.area(found["outline"]) / 10_000)
 
 
+@pytest.mark.slow
+def test_a_large_map_is_traced_as_if_whole(tmp_path):
+    codes = np.kron(patchwork(580), np.ones((7, 7)))[:4000, :4000].astype(np.uint8)
+    mapped = write(tmp_path / "m.tif", codes, nodata=0)
+    by_blocks = traced(mapped, tmp_path / "p.gpkg")
+    assert as_set(by_blocks) == as_set(traced(mapped, tmp_path / "w.gpkg", block=4000))
+
+
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
 )
