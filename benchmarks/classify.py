@@ -166,6 +166,7 @@ def memory(folder: Path, image: Path, model: Path) -> None:
 
 def child(image: str, model: str, precision: str, out: str) -> None:
     """What a process of its own needs."""
+
     def peak() -> int:  # getrusage would tell of the parent's, too
         status = Path("/proc/self/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) >> 10

@@ -147,7 +147,19 @@ def test_rasters_that_are_no_pairs_are_refused(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     "command",
-    ["composite", "label", "tiles", "train", "evaluate", "classify", "view", "simulate", "demo"],
+    [
+        "composite",
+        "label",
+        "tiles",
+        "train",
+        "evaluate",
+        "classify",
+        "view",
+        "sample",
+        "estimate",
+        "simulate",
+        "demo",
+    ],
 )
 def test_every_command_says_what_it_does(command):
     result = CliRunner().invoke(app, [command, "--help"])
@@ -216,3 +228,41 @@ def test_tiles_refuses(arguments, message, monkeypatch, capsys, tmp_path):
     assert code == 2
     assert message in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_map_is_sampled_and_estimated_from(tmp_path, monkeypatch, capsys):
+    codes = np.repeat(np.array([[1, 2, 2, 2]], np.uint8), 40, axis=0).repeat(10, axis=1)
+    write(tmp_path / "map.tif", codes, nodata=0)
+    (tmp_path / "classes.csv").write_text("1,forest\n2,crop\n")
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(
+        monkeypatch, capsys, "sample", "map.tif", "-o", "s.gpkg", "--standard-error", "0.02",
+        "--allocation", "neyman", "--expect", "0.9", "--expect", "forest=0.7", "--classes",
+        "classes.csv",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "Expected standard error: 0.0" in out
+    assert out.split()[-2:] == ["s.gpkg", "s.csv"]
+    rows = [line.split(",") for line in (tmp_path / "s.csv").read_text().splitlines()]
+    at = rows[0].index("after")
+    for number, row in enumerate(rows[1:]):
+        row[at] = "forest" if number % 3 == 0 else "crop"
+    (tmp_path / "labels.csv").write_text("\n".join(",".join(r) for r in rows))
+    code, out, err = run(
+        monkeypatch, capsys, "estimate", "s.gpkg", "--labels", "labels.csv", "--map", "map.tif",
+        "--table", "t.csv", "-o", "e.json",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "95% intervals. Stratified random sampling" in out
+    assert out.split()[-2:] == ["t.csv", "e.json"]
+    assert json.loads((tmp_path / "e.json").read_text())["classes"][0]["name"] == "forest"
+    code, out, err = run(monkeypatch, capsys, "estimate", "map.tif")
+    assert (code, out) == (2, "")
+    assert "pixels counted in a map have no interval" in err
+    for arguments, message in (
+        (("estimate", "s.gpkg", "--merge", "a"), "must be written 'new=old,old'"),
+        (("estimate", "s.gpkg", "--domains", "p.gpkg"), "Domains need their polygons and"),
+        (("sample", "map.tif", "-o", "x.gpkg", "--expect", "a=b"), "must be 'stratum=0.7'"),
+    ):
+        code, _, err = run(monkeypatch, capsys, *arguments)
+        assert (code, message in err) == (2, True), err

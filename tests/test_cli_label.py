@@ -1,4 +1,4 @@
-"""The commands that make labels: label, polygons, difference."""
+"""The commands that make labels: label, burn, difference."""
 
 import csv
 import json
@@ -103,7 +103,7 @@ def test_polygons_become_labels(run, write_raster, tmp_path):
     }
     (tmp_path / "p.geojson").write_text(json.dumps(collection))
     code, out, err = run(
-        "polygons", "p.geojson", "--like", "like.tif", "-o", "l.tif", "--name-column", "kind",
+        "burn", "p.geojson", "--like", "like.tif", "-o", "l.tif", "--name-column", "kind",
         "--all-touched",
     )  # fmt: skip
     assert code == 0, err

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader, get_worker_info
 
 from landshift import dataset, tileset
 from landshift.classes import IGNORE_INDEX
-from landshift.dataset import prepare
+from landshift.dataset import Draws, prepare
 from landshift.errors import ClassError, ParameterError
 from scenes import BANDS, MAPPING
 
@@ -35,25 +36,50 @@ def test_statistics_are_those_of_the_training_tiles_valid_pixels(data):
     assert data.spec.std == pytest.approx(stacked.std(axis=1), rel=1e-4)
 
 
-def test_augmentation_turns_image_and_labels_together(data):
-    torch.manual_seed(0)
-    plain = data.plain(data.split.train)
+def test_a_draw_decides_where_a_sample_is_cropped(tiles):
+    data = prepare(tiles, class_mapping=MAPPING, chip_size=16)
+    whole = data.tiles.tiles[data.split.train[2]]
+    values, _, _ = tileset.read_tile(whole)
     seen = set()
-    for _ in range(40):
-        image, target = data.train_ds[1]
-        original, expected = plain[1]
-        candidates = [
-            (torch.rot90(original, k, (-2, -1)), torch.rot90(expected, k, (-2, -1)))
-            for k in range(4)
-        ]
-        candidates += [(a.flip(-1), b.flip(-1)) for a, b in candidates]
-        matches = [
-            n for n, (a, b) in enumerate(candidates)
-            if torch.equal(a, image) and torch.equal(b, target)
-        ]  # fmt: skip
-        assert matches
-        seen.update(matches)
-    assert len(seen) == 8
+    for position, number in [(2, 0), (2, 5), (2, 49 * 49 - 1), (2, 5 + 49 * 7)]:
+        rows, columns = number % 49, number // 49 % 49
+        image, _ = data.train_ds[position, number]
+        assert np.array_equal(image, values[:, rows : rows + 16, columns : columns + 16])
+        seen.add((rows, columns))
+    assert (48, 48) in seen
+
+
+def test_an_epoch_can_be_drawn_again_and_every_tile_is_in_it_once():
+    draws = Draws(np.ones(40), seed=1, batch_size=4)
+    first = list(draws)
+    assert sorted(position for position, _ in first) == list(range(40))
+    draws.epoch = 1
+    assert list(draws) != first
+    draws.epoch = 0
+    assert list(draws) == first
+
+
+def test_processes_share_an_epoch_without_meeting():
+    whole = [p for p, _ in Draws(np.ones(40), seed=1, batch_size=4)]
+    parts = [
+        [p for p, _ in Draws(np.ones(40), seed=1, batch_size=4, process=k, processes=3)]
+        for k in range(3)
+    ]
+    assert all(len(part) == 12 for part in parts)
+    assert sorted(p for part in parts for p in part) == sorted(whole[:36])
+
+
+def test_samples_are_drawn_as_often_as_their_factors_say():
+    factors = np.array([1.0, 1.0, 2.5, 1.0, 1.5])
+    counts = []
+    draws = Draws(factors, seed=0, batch_size=1)
+    for epoch in range(200):
+        draws.epoch = epoch
+        counts.append(np.bincount([p for p, _ in draws], minlength=5))
+    assert len(draws) == 7
+    assert np.mean(counts, axis=0) == pytest.approx(factors, abs=0.1)
+    assert set(np.array(counts)[:, 0]) == {1}
+    assert set(np.array(counts)[:, 2]) == {2, 3}
 
 
 def test_a_chip_is_a_random_part_in_training_and_the_middle_in_validation(tiles):
@@ -70,6 +96,17 @@ def test_tiles_beyond_the_memory_kept_for_them_are_read_again(tiles, monkeypatch
     for _ in range(2):
         assert len(list(data.train_ds.arrays())) == len(data.split.train)
     assert 0 < len(data.train_ds._cache) < len(data.split.train)
+
+
+def _held(_):
+    return len(get_worker_info().dataset._cache)
+
+
+def test_processes_that_load_tiles_share_the_memory_kept_for_them(tiles, monkeypatch):
+    monkeypatch.setattr(dataset, "CACHE_BYTES", 4 * (6 * 2 + 4) * 64 * 64)  # four tiles
+    samples = prepare(tiles, class_mapping=MAPPING).train_ds
+    loader = DataLoader(samples, batch_size=1, num_workers=2, collate_fn=_held)
+    assert max(loader) == 2
 
 
 def test_a_batch_is_never_larger_than_the_set(tiles):

@@ -32,3 +32,18 @@ def test_an_example_on_real_data_runs(script, data_folder, tmp_path):
     assert found.returncode == 0, found.stderr
     assert "macro F1" in found.stdout
     assert (tmp_path / "out" / "view.png").is_file()
+
+
+def test_the_areas_of_pucallpa_are_estimated(data_folder, tmp_path):
+    command = [
+        sys.executable,
+        EXAMPLES / "pucallpa_areas.py",
+        data_folder,
+        tmp_path,
+        "--size",
+        "200",
+    ]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.count("the interval") == 6
+    assert (tmp_path / "areas.json").is_file()

@@ -1,10 +1,11 @@
+import json
 import math
 import shutil
 
 import pytest
 
 from landshift.confusion import Scores
-from landshift.errors import ModelError, ParameterError
+from landshift.errors import ModelError, ParameterError, TileSetError
 from landshift.learn import DeepLab, PSPNetClassifier, UnetClassifier, prepare_data
 from scenes import MAPPING
 
@@ -71,11 +72,45 @@ def test_results_and_losses_are_shown_without_a_notebook(trained):
 
 def test_the_learning_rate_is_looked_for_where_none_is_given(data, monkeypatch):
     model = UnetClassifier(data, backbone="resnet18")
-    used = {}
-    monkeypatch.setattr("landshift.train.fit", lambda *_, **options: used.update(options) or [])
+    used = []
+    monkeypatch.setattr("landshift.train.fit", lambda *given, **_: used.append(given[2]) or [])
     model.fit(epochs=1)
-    assert used["lr"] == model.lr_find(allow_plot=False)
-    assert math.isfinite(used["lr"])
+    assert used[0].lr == model.lr_find(allow_plot=False)
+    assert math.isfinite(used[0].lr)
+
+
+def test_the_familiar_options_make_the_loss_they_name(data):
+    def loss_of(**options):
+        return UnetClassifier(data, backbone="resnet10t", **options).loss
+
+    assert loss_of().terms == {"cross_entropy": 1.0}
+    both = loss_of(focal_loss=True, dice_loss_fraction=0.25, dice_loss_average="macro")
+    assert both.terms == {"focal": 0.75, "dice": 0.25}
+    assert both.dice_average == "macro"
+    assert loss_of(loss="lovasz", class_balancing=True).class_balancing
+    with pytest.raises(ParameterError, match="must be told once"):
+        loss_of(loss="lovasz", focal_loss=True)
+    with pytest.raises(ParameterError, match="dice_loss_fraction must lie between 0 and 1"):
+        loss_of(dice_loss_fraction=2)
+
+
+def test_a_saved_model_says_how_it_was_trained(data, tmp_path):
+    model = UnetClassifier(data, backbone="resnet10t", loss="focal", ignore_classes=[1], mixup=True)
+    with pytest.raises(TileSetError, match="two classes or more"):
+        model.fit(epochs=1, lr=1e-3)
+    model = UnetClassifier(data, backbone="resnet10t", loss="focal", mixup=True)
+    model.freeze()
+    model.fit(epochs=1, lr=1e-3, max_steps=1, ema=0.9, log=tmp_path / "logs")
+    assert (tmp_path / "logs" / "training.csv").is_file()
+    path = model.save(tmp_path / "m")
+    told = json.loads((path.parent / "landshift.json").read_text())["training"]
+    assert told["loss"]["formula"] == "focal"
+    assert told["augmentation"]["mixup"] > 0
+    assert (told["ema"], told["frozen"], told["lr"]) == (0.9, True, 0.001)
+    again = UnetClassifier.from_model(path, data=data)
+    assert again.loss == model.loss
+    with pytest.raises(ParameterError, match="Options of fit must be among accelerator"):
+        again.fit(epoch=1)
 
 
 def test_training_goes_on_from_a_saved_model(saved, data):

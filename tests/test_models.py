@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -80,6 +81,19 @@ def test_detail_stands_beside_any_network(combination):
         for d in (True, False)
     )
     assert with_detail > without
+
+
+@pytest.mark.parametrize("detail", [True, False])
+@pytest.mark.parametrize("combination", ["stack", "siamese", "semantic"])
+def test_a_frozen_encoder_keeps_its_weights_and_statistics(combination, detail):
+    model = pair("unet", combination, options={"detail": detail})
+    model.freeze()
+    model.train()
+    before = copy.deepcopy(model.encoder.state_dict())
+    model(200 * torch.rand(2, 4, 32, 32)).sum().backward()
+    assert all(torch.equal(v, before[k]) for k, v in model.encoder.state_dict().items())
+    assert not any(p.requires_grad for p in model.encoder.parameters())
+    assert any(p.grad is not None for p in model.parameters())
 
 
 @pytest.mark.parametrize("fusion", ["concat", "difference", "both"])

@@ -1,20 +1,25 @@
 import copy
+import csv
+import importlib.util
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from landshift import train
+from landshift import bundle, tileset, train
 from landshift.classes import IGNORE_INDEX, ClassScheme
 from landshift.dataset import prepare
-from landshift.errors import ParameterError, TrainingError
+from landshift.errors import ParameterError, TileSetError, TrainingError
 from landshift.models import ChangeModel
-from landshift.train.fit import _is_best
-from landshift.train.losses import WEIGHT_CAP, CrossEntropy, class_weights
+from landshift.train import Training
+from landshift.train.average import Average
+from landshift.train.fit import is_best
 from landshift.train.lr_find import suggest
-from scenes import MAPPING
+from landshift.train.sampling import repeat_factors
+from scenes import BANDS, MAPPING, striped_scene, write
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +28,14 @@ def data(tiles):
 
 
 def fresh(data, seed=0):
-    return ChangeModel("unet", data.spec, data.scheme, backbone="resnet18", seed=seed)
+    return ChangeModel("unet", data.spec, data.scheme, backbone="resnet10t", seed=seed)
+
+
+def pixelwise(data, seed=0):
+    """A network that looks at each pixel alone, and trains in no time."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return ChangeModel(torch.nn.Conv2d(6, len(data.scheme), 1), data.spec, data.scheme)
 
 
 def test_training_learns_and_reports_each_epoch(trained):
@@ -36,7 +48,7 @@ def test_training_learns_and_reports_each_epoch(trained):
 
 def test_the_table_shows_what_an_evaluation_finds(data):
     model = fresh(data)
-    rows = train.fit(model, data, epochs=1, lr=1e-3, precision="32-true")
+    rows = train.fit(model, data, Training(epochs=1, lr=1e-3, precision="32-true"))
     from landshift.engine import TorchEngine
     from landshift.evaluate import evaluate_model
 
@@ -54,7 +66,7 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_the_random_state(data):
     for _ in range(2):
         torch.manual_seed(7)
         model = fresh(data)
-        train.fit(model, data, epochs=1, lr=1e-3, precision="32-true")
+        train.fit(model, data, Training(epochs=1, lr=1e-3, precision="32-true"))
         assert torch.equal(torch.rand(2), expected)
         results.append(model.state_dict())
     assert all(torch.equal(results[0][k], results[1][k]) for k in results[0])
@@ -62,7 +74,9 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_the_random_state(data):
 
 def test_the_best_epoch_is_kept(data):
     model = fresh(data)
-    rows = train.fit(model, data, epochs=3, lr=3e-3, monitor="change_f1", precision="32-true")
+    rows = train.fit(
+        model, data, Training(epochs=3, lr=3e-3, monitor="change_f1", precision="32-true")
+    )
     from landshift.engine import TorchEngine
     from landshift.evaluate import evaluate_model
 
@@ -73,15 +87,15 @@ def test_the_best_epoch_is_kept(data):
 def test_max_steps_bounds_the_batches_and_every_epoch_is_validated(data):
     batches = len(data.train_loader())
     assert batches >= 2
-    rows = train.fit(fresh(data), data, epochs=10, lr=1e-3, max_steps=batches + 1)
+    rows = train.fit(fresh(data), data, Training(epochs=10, lr=1e-3, max_steps=batches + 1))
     assert len(rows) == 2
 
 
 def test_early_stopping_ends_a_training_that_gets_no_better(data):
-    rows = train.fit(
-        fresh(data), data, epochs=60, lr=1e-9, one_cycle=False, early_stopping=True,
-        monitor="accuracy", max_steps=60,
-    )  # fmt: skip
+    options = Training(
+        epochs=60, lr=1e-9, one_cycle=False, early_stopping=True, monitor="accuracy", max_steps=60
+    )
+    rows = train.fit(fresh(data), data, options)
     assert len(rows) < 30
 
 
@@ -91,7 +105,7 @@ def test_a_loss_that_is_no_number_ends_in_one_line_with_good_weights(data):
         model.network.segmentation_head[0].bias.fill_(float("inf"))
     before = copy.deepcopy(model.state_dict())
     with pytest.raises(TrainingError, match=r"must stay a number, got (nan|inf) in epoch 0"):
-        train.fit(model, data, epochs=1, lr=1e-3, precision="32-true")
+        train.fit(model, data, Training(epochs=1, lr=1e-3, precision="32-true"))
     after = model.state_dict()
     assert all(torch.equal(before[k], after[k]) for k in before)
 
@@ -107,43 +121,22 @@ def test_a_loss_that_is_no_number_ends_in_one_line_with_good_weights(data):
 )
 def test_options_out_of_range_are_refused(data, options, message):
     with pytest.raises(ParameterError, match=message):
-        train.fit(fresh(data), data, **options)
+        train.fit(fresh(data), data, Training(**options))
 
 
 def test_change_is_monitored_in_every_coding_and_nowhere_else(tiles):
     from_to = prepare(tiles, class_mapping={1: "wood->crop", 2: "wood->wood"}, batch_size=4)
-    rows = train.fit(fresh(from_to), from_to, lr=1e-3, max_steps=1, monitor="change_f1")
+    rows = train.fit(fresh(from_to), from_to, Training(lr=1e-3, max_steps=1, monitor="change_f1"))
     assert rows[0].change_f1 is not None
     one_date = prepare(tiles, class_mapping={1: "crop", 2: "wood"}, batch_size=4)
     with pytest.raises(ParameterError, match="needs a class 'No change' or 'forest->forest'"):
-        train.fit(fresh(one_date), one_date, monitor="change_f1")
+        train.fit(fresh(one_date), one_date, Training(monitor="change_f1"))
 
 
 def test_an_epoch_without_a_change_score_is_never_the_best(trained):
     rows = [replace(trained.history[0], change_f1=f1) for f1 in (None, 0.2, None)]
-    best = [_is_best(rows[: k + 1], "change_f1") for k in range(3)]
+    best = [is_best(rows[: k + 1], "change_f1") for k in range(3)]
     assert best == [True, True, False]
-
-
-def test_unlabelled_pixels_never_count():
-    loss = CrossEntropy()
-    logits = torch.randn(1, 2, 2, 2, requires_grad=True)
-    targets = torch.tensor([[[0, 1], [IGNORE_INDEX, IGNORE_INDEX]]])
-    value = loss(logits, targets)
-    expected = torch.nn.functional.cross_entropy(logits[:, :, 0], targets[:, 0])
-    assert value.item() == pytest.approx(expected.item())
-    value.backward()
-    assert (logits.grad[:, :, 1] == 0).all()
-    nothing = loss(logits, torch.full((1, 2, 2), IGNORE_INDEX))
-    assert nothing.item() == 0
-
-
-def test_class_weights_by_hand():
-    scheme = ClassScheme.from_mapping({1: "a", 2: "b", 3: "c"})
-    weights = class_weights({0: 999, 1: 100, 2: 400}, scheme)
-    assert weights.tolist() == pytest.approx([4 / 3, 2 / 3, 1.0])
-    rare = class_weights({1: 1, 2: 10**8}, ClassScheme.from_mapping({1: "a", 2: "b"}))
-    assert rare.max() <= WEIGHT_CAP
 
 
 def test_the_range_test_leaves_weights_and_random_state_as_they_were(data):
@@ -167,6 +160,239 @@ def test_a_suggestion_lies_on_the_fall_of_the_loss():
     assert suggest([1e-4, 1e-2], [1.0, 2.0]) == pytest.approx(1e-3)
 
 
+def test_suggestions_of_five_seeds_are_alike(tiles):
+    found = []
+    for seed in range(5):
+        data = prepare(tiles, class_mapping=MAPPING, batch_size=4, chip_size=32, seed=seed)
+        found.append(train.lr_find(fresh(data, seed), data).suggestion)
+    assert max(found) < 3 * min(found)
+    assert min(found) > 3e-4
+    assert max(found) < 3e-2
+
+
 def test_a_range_that_does_not_rise_is_refused(data):
     with pytest.raises(ParameterError, match="must rise"):
         train.lr_find(fresh(data), data, start=1.0, end=0.1)
+
+
+def test_batches_add_up_to_the_step_of_one_large_batch(tiles):
+    """Two halves accumulated make the gradients of the whole; batch norm is left out of it."""
+    small = prepare(tiles, class_mapping=MAPPING, batch_size=2)
+    large = prepare(tiles, class_mapping=MAPPING, batch_size=4)
+    results = []
+    for data, accumulate, steps in ((small, 2, 2), (large, 1, 1)):
+        model = pixelwise(data)
+        options = Training(
+            epochs=1, lr=0.1, max_steps=steps, accumulate=accumulate, one_cycle=False,
+            augmentation=None, precision="32-true",
+        )  # fmt: skip
+        train.fit(model, data, options)
+        results.append(model.network.weight.detach())
+    assert torch.allclose(results[0], results[1], atol=1e-5)
+
+
+def test_averaged_weights_are_those_that_are_validated_and_kept(data):
+    plain, averaged = pixelwise(data), pixelwise(data)
+    options = Training(epochs=1, lr=0.05, one_cycle=False, precision="32-true", checkpoint=False)
+    start = plain.network.weight.detach().clone()
+    train.fit(plain, data, options)
+    rows = train.fit(averaged, data, replace(options, ema=0.999))
+    moved = (averaged.network.weight - start).abs().sum()
+    assert 0 < moved < (plain.network.weight - start).abs().sum()
+    from landshift.engine import TorchEngine
+    from landshift.evaluate import evaluate_model
+
+    scores = evaluate_model(TorchEngine(averaged, precision="float32"), data).scores
+    assert rows[0].miou == pytest.approx(scores.miou)
+
+
+def test_an_average_by_hand(data):
+    model = pixelwise(data)
+    average = Average(model, 0.9)
+    weight = model.network.weight
+    start = weight.detach().clone()
+    with torch.no_grad():
+        weight += 1
+    average.update()  # decay (1 + 1) / (10 + 1)
+    average.exchange()
+    assert torch.allclose(weight, start + 1 - 2 / 11)
+    average.exchange()
+    assert torch.equal(weight, start + 1)
+
+
+def test_tiles_with_rare_classes_are_drawn_more_often(data):
+    held = [data.tiles.tiles[k].class_pixels for k in data.split.train]
+    tiles = list(data.tiles.tiles)
+    rare = data.split.train[0]
+    for k in data.split.train[1:]:  # class 1 now lies in one tile of all
+        tiles[k] = replace(tiles[k], class_pixels={2: 4096})
+    tiles[rare] = replace(tiles[rare], class_pixels={1: 10, 2: 4086})
+    scarce = replace(data, tiles=replace(data.tiles, tiles=tuple(tiles)))
+    factors = repeat_factors(scarce, 0.5)
+    assert factors[0] == pytest.approx((0.5 * len(held)) ** 0.5)  # sqrt(t / f), f = 1 / n
+    assert set(factors[1:]) == {1.0}
+    assert set(repeat_factors(scarce, 0.0)) == {1.0}
+    drawn = [p for p, _ in scarce.train_loader(factors=factors).sampler]
+    assert drawn.count(0) in (int(factors[0]), int(factors[0]) + 1)
+
+
+def test_logs_hold_the_table(data, tmp_path):
+    rows = train.fit(pixelwise(data), data, Training(epochs=2, log=tmp_path / "logs"))
+    with (tmp_path / "logs" / "training.csv").open() as file:
+        found = list(csv.DictReader(file))
+    assert [float(r["valid_loss"]) for r in found] == [r.valid_loss for r in rows]
+    assert [r["epoch"] for r in found] == ["0", "1"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tensorboard's own imports
+def test_tensorboard_gets_a_curve_of_each_number(data, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    rows = train.fit(pixelwise(data), data, Training(epochs=2, log=tmp_path, tensorboard=True))
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    found = [e.value for e in events.Scalars("valid_loss")]
+    assert found == pytest.approx([r.valid_loss for r in rows], rel=1e-6)
+
+
+def test_a_log_that_needs_a_missing_package_says_which(data, tmp_path):
+    if importlib.util.find_spec("mlflow"):
+        pytest.skip("mlflow is installed")
+    with pytest.raises(ParameterError, match=r"pip install 'landshift\[mlflow\]'"):
+        train.fit(pixelwise(data), data, Training(mlflow=True))
+
+
+def test_the_model_of_every_epoch_is_saved_where_asked(tiles, tmp_path):
+    root = shutil.copytree(tiles, tmp_path / "tiles")
+    data = prepare(root, class_mapping=MAPPING, batch_size=4)
+    model = fresh(data)
+    options = Training(epochs=2, checkpoint="all", precision="32-true")
+    rows = train.fit(model, data, options)
+    folders = [root / "models" / "checkpoints" / f"epoch_{k}" for k in (0, 1)]
+    best = min(rows, key=lambda r: r.valid_loss).epoch
+    saved = bundle.load(folders[best]).model.state_dict()
+    assert all(torch.equal(saved[k], v) for k, v in model.state_dict().items())
+    assert len(bundle.load(folders[1]).history) == 2
+
+
+def test_a_frozen_encoder_stays_as_it_is(data):
+    model = fresh(data)
+    before = copy.deepcopy(model.state_dict())
+    model.freeze()
+    train.fit(model, data, Training(epochs=1, lr=1e-2))
+    after = model.state_dict()
+    changed = {k.split(".")[1] for k in after if not torch.equal(after[k], before[k])}
+    assert changed == {"decoder", "segmentation_head"}
+    model.freeze(False)
+    train.fit(model, data, Training(epochs=1, lr=1e-2))
+    first = next(k for k in before if k.startswith("network.encoder") and "conv" in k)
+    assert not torch.equal(model.state_dict()[first], before[first])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the compiler, about its own workings
+def test_a_compiled_network_trains_the_same(data):
+    models = pixelwise(data), pixelwise(data)
+    for model, compiled in zip(models, (False, True), strict=True):
+        options = Training(epochs=1, lr=0.05, precision="32-true", compile=compiled)
+        train.fit(model, data, options)
+    assert torch.allclose(models[0].network.weight, models[1].network.weight, atol=1e-4)
+
+
+def test_two_processes_train_one_model_and_score_all_tiles(data):
+    model = fresh(data)
+    seen = []
+    options = Training(epochs=2, lr=1e-3, devices=2, accelerator="cpu", precision="32-true")
+    rows = train.fit(model, data, options, on_epoch=seen.append)
+    assert seen == rows
+    assert len(rows) == 2
+    from landshift.engine import TorchEngine
+    from landshift.evaluate import evaluate_model
+
+    scores = evaluate_model(TorchEngine(model, precision="float32"), data).scores
+    best = min(rows, key=lambda r: r.valid_loss)
+    assert best.accuracy == pytest.approx(scores.accuracy)
+    assert best.miou == pytest.approx(scores.miou)
+
+
+def test_a_failure_in_one_of_several_processes_is_one_line(data):
+    model = fresh(data)
+    with torch.no_grad():
+        model.network.segmentation_head[0].bias.fill_(float("inf"))
+    with pytest.raises(TrainingError, match="must stay a number"):
+        train.fit(model, data, Training(epochs=1, devices=2, accelerator="cpu"))
+
+
+def test_one_class_alone_is_nothing_to_learn(data):
+    with pytest.raises(TileSetError, match=r"two classes or more, got only 'No change'"):
+        train.fit(fresh(data), data.ignoring([1]), Training())
+
+
+def test_tiles_without_a_label_are_refused(data):
+    tiles = tuple(replace(t, class_pixels={0: 4096}) for t in data.tiles.tiles)
+    empty = replace(data, tiles=replace(data.tiles, tiles=tiles))
+    with pytest.raises(TileSetError, match="got no labelled pixel"):
+        train.fit(fresh(data), empty, Training())
+
+
+def test_a_class_that_no_tile_holds_is_named(tiles, caplog):
+    data = prepare(tiles, class_mapping={**MAPPING, 7: "to ice"}, batch_size=4)
+    train.fit(pixelwise(data), data, Training(epochs=1, max_steps=1))
+    assert "No training tile holds pixels of to ice" in caplog.text
+
+
+def test_values_that_are_no_number_enter_as_the_mean(tmp_path):
+    composite, labels = striped_scene(192)
+    composite = composite.astype(np.float32)
+    composite[:, 40:60] = np.nan
+    composite[2, 100:110] = np.nan
+    paths = (
+        write(tmp_path / "composite.tif", composite, bands=BANDS),
+        write(tmp_path / "change.tif", labels, nodata=0),
+    )
+    scheme = ClassScheme.from_mapping(MAPPING)
+    tileset.cut([paths[0]], [paths[1]], tmp_path / "set", scheme=scheme, tile_size=32, stride=32)
+    data = prepare(tmp_path / "set", batch_size=2, class_mapping=MAPPING)
+    assert np.isfinite([*data.spec.mean, *data.spec.std]).all()
+    for images, targets in data.train_loader():
+        assert images.isfinite().all()
+        assert (targets != IGNORE_INDEX).any()
+    rows = train.fit(pixelwise(data), data, Training(epochs=1, lr=1e-2))
+    assert math.isfinite(rows[0].train_loss)
+
+
+def test_a_batch_of_one_trains_where_batch_norm_can_and_else_says_so(tiles):
+    data = prepare(tiles, class_mapping=MAPPING, batch_size=1, chip_size=32)
+    model = fresh(data)
+    with pytest.raises(ParameterError, match="two samples or more for this network's batch norm"):
+        train.fit(model, data, Training(epochs=1))
+    whole = prepare(tiles, class_mapping=MAPPING, batch_size=1)
+    assert train.fit(fresh(whole), whole, Training(epochs=1, max_steps=2))
+
+
+class _Greedy(torch.nn.Conv2d):
+    """Asks for more memory than there is where a batch is larger than two."""
+
+    def forward(self, images):
+        torch.empty(1 << 50 if len(images) > 2 else 1)
+        return super().forward(images)
+
+
+def test_a_batch_that_does_not_fit_the_memory_says_which_does(tiles):
+    data = prepare(tiles, class_mapping=MAPPING, batch_size=8)
+    model = ChangeModel(_Greedy(6, 2, 1), data.spec, data.scheme)
+    with pytest.raises(TrainingError, match=r"got 8 samples of 64 px .*batch_size=2"):
+        train.fit(model, data, Training(epochs=1))
+
+
+def test_processes_that_load_tiles_change_nothing(tiles):
+    results = []
+    for workers in (0, 2):
+        data = prepare(
+            tiles, class_mapping=MAPPING, batch_size=4, chip_size=32, num_workers=workers
+        )
+        model = pixelwise(data)
+        train.fit(model, data, Training(epochs=2, lr=0.05, precision="32-true"))
+        results.append(model.network.weight)
+    assert torch.equal(*results)

@@ -21,7 +21,13 @@ IGNORE_INDEX = 255
 
 NO_CHANGE = "No change"
 
-_STAYED = re.compile(r"\s*(\S.*?)\s*->\s*\1\s*")  # 'forest->forest'
+ARROW = "->"
+"""What stands between the classes of a transition."""
+
+TO = "to "
+"""What stands before the later class, where a map of changes tells only that."""
+
+_STAYED = re.compile(rf"\s*(\S.*?)\s*{ARROW}\s*\1\s*")  # 'forest->forest'
 
 Colour = tuple[int, int, int]
 
@@ -181,9 +187,7 @@ class ClassScheme:
         'No change', in any spelling, and each class of a from-to coding that stayed what it was
         ('forest->forest'). None of them in a map of one date.
         """
-        return tuple(
-            k for k, c in enumerate(self) if is_no_change(c.name) or _STAYED.fullmatch(c.name)
-        )
+        return tuple(k for k, c in enumerate(self) if stays(c.name))
 
     @property
     def transitions(self) -> tuple[tuple[str, str] | None, ...]:
@@ -191,8 +195,8 @@ class ClassScheme:
 
         None for a name that doesn't say both, or holds more than one arrow.
         """
-        ends = (tuple(end.strip() for end in c.name.split("->")) for c in self)
-        return tuple((e[0], e[1]) if len(e) == 2 and all(e) else None for e in ends)
+        ends = (ends_of(c.name) for c in self)
+        return tuple(None if e[0] is None or e[1] is None else (e[0], e[1]) for e in ends)
 
     def to_indices(self, values: NDArray[Any], *, where: str = "the labels") -> NDArray[np.uint8]:
         """Pixel values as indices of outputs; what is not labelled becomes `IGNORE_INDEX`.
@@ -257,7 +261,7 @@ class ChangeScheme(ClassScheme):
         _check_no_background(classes)
         self.no_change_value = classes.values[-1] + 1
         self.ends = {c.value: ("", c.name) for c in classes} | {self.no_change_value: ("", "")}
-        to_classes = [LandClass(c.value, f"to {c.name}", c.colour) for c in classes]
+        to_classes = [LandClass(c.value, f"{TO}{c.name}", c.colour) for c in classes]
         super().__init__([*to_classes, LandClass(self.no_change_value, NO_CHANGE, _NO_CHANGE_GREY)])
 
     def code(self, before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.uint8]:
@@ -299,7 +303,7 @@ class FromToScheme(ClassScheme):
                 red, green, blue = (
                     round((a + 2 * b) / 3) for a, b in zip(first.colour, other, strict=True)
                 )
-                name = f"{first.name}->{second.name}"
+                name = f"{first.name}{ARROW}{second.name}"
                 transitions.append(LandClass(value, name, (red, green, blue)))
                 self.ends[value] = (first.name, second.name)
         super().__init__(transitions)
@@ -371,6 +375,25 @@ def pairs_of(scheme: ClassScheme, classes: ClassScheme) -> Pairs:
     )
 
 
+def reversed_codes(scheme: ClassScheme) -> tuple[int, ...] | None:
+    """For each class of a change map, the index of the class it is when the dates are swapped.
+
+    None where the codes don't tell: 'to class' doesn't know what a pixel was before.
+
+    Args:
+        scheme: Classes of the change map.
+    """
+    places = {ends: k for k, ends in enumerate(scheme.transitions) if ends is not None}
+    found = []
+    for k, (name, ends) in enumerate(zip(scheme.names, scheme.transitions, strict=True)):
+        same = is_no_change(name) or name.lower() == "change"
+        at = places.get(ends[::-1]) if ends is not None else k if same else None
+        if at is None:
+            return None
+        found.append(at)
+    return tuple(found)
+
+
 def _check_no_background(classes: ClassScheme) -> None:
     if classes.background is not None:
         raise ClassError(
@@ -382,6 +405,19 @@ def _check_no_background(classes: ClassScheme) -> None:
 def is_no_change(name: str) -> bool:
     """Whether a class name means 'no change', whatever its case and separators."""
     return re.sub(r"[^a-z]", "", name.lower()) in {"nochange", "unchanged"}
+
+
+def ends_of(name: str) -> tuple[str | None, str | None]:
+    """What the name of a class of changes tells of before and after; None: nothing."""
+    ends = [end.strip() for end in name.split(ARROW)]
+    if len(ends) == 2 and all(ends):
+        return ends[0], ends[1]
+    return None, name.removeprefix(TO) if name.startswith(TO) else None
+
+
+def stays(name: str) -> bool:
+    """Whether the name of a class of changes means that nothing changed."""
+    return is_no_change(name) or _STAYED.fullmatch(name) is not None
 
 
 def _spare_colours(taken: set[Colour]) -> Iterator[Colour]:

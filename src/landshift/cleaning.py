@@ -114,7 +114,12 @@ class Patches:
         self._areas: list[NDArray[np.float64]] = []
         self._meetings: list[NDArray[np.int64]] = []
         self._total: NDArray[np.float64] | None = None
+        self._whole = np.zeros(0, np.int64)
         self._count = 0
+        self.count = 0
+        """Patches that touch a block's border, once joined; those are numbered first."""
+        self.last = np.zeros(0, np.int64)
+        """The last block that each of them reaches into, by its place."""
 
     def add(self, codes: NDArray[Any], parts: Parts) -> None:
         """Take the next block.
@@ -171,8 +176,12 @@ class Patches:
             (np.ones(meetings.shape[1], np.bool_), (meetings[0], meetings[1])),
             shape=(self._count, self._count),
         )
-        _, whole = connected_components(edges, directed=False)
+        self.count, whole = connected_components(edges, directed=False)
+        self._whole = whole.astype(np.int64)
         self._total = np.bincount(whole, areas)[whole]
+        blocks = np.repeat(np.arange(len(self._areas)), [a.size for a in self._areas])
+        self.last = np.zeros(self.count, np.int64)
+        np.maximum.at(self.last, whole, blocks)
 
     def small(
         self, number: int, codes: NDArray[Any], areas: NDArray[np.float64], least: float
@@ -190,6 +199,29 @@ class Patches:
         first = self._first[number]
         sums[at_border] = self._total[first : first + at_border.size]
         found: NDArray[np.bool_] = (sums < least * (1 - 1e-9))[patches] & (codes != 0)
+        return found
+
+    def numbers(
+        self, number: int, codes: NDArray[Any], areas: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """Number of each pixel's patch: below `count` where it touches a block's border.
+
+        From `count` on patches of this block alone are numbered; -1: no patch.
+
+        Args:
+            number: Place of the block among the windows.
+            codes: The same codes as `add` got.
+            areas: The same areas.
+        """
+        assert self._total is not None, "join comes before numbers"
+        patches, sums, at_border = parts_of(codes, areas, self._neighbours)
+        numbers = np.empty(sums.size, np.int64)
+        inside = np.ones(sums.size, np.bool_)
+        inside[at_border] = False
+        numbers[inside] = self.count + np.arange(int(inside.sum()))
+        first = self._first[number]
+        numbers[at_border] = self._whole[first : first + at_border.size]
+        found: NDArray[np.int64] = np.where(codes != 0, numbers[patches], -1)
         return found
 
     def _meet(

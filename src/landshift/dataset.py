@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from landshift import tileset
-from landshift.classes import ClassScheme
-from landshift.errors import ParameterError, TileSetError
+from landshift.classes import IGNORE_INDEX, ClassScheme
+from landshift.errors import ClassError, ParameterError, TileSetError
 from landshift.spec import InputSpec
 
 CACHE_BYTES = 1 << 30
-"""Tiles are kept in memory up to this size; a larger set is read from disk again each epoch."""
+"""Tiles are kept in memory up to this size, over all loading processes of a set; what is larger
+is read from disk again each epoch."""
 
 Sample = tuple[torch.Tensor, torch.Tensor]
+
+Draw = tuple[int, int]
+"""A sample's position, and a number that decides where it is cropped."""
 
 LAYERS = ("change", "before", "after")
 """What the layers of a sample's targets are; class maps only where they are asked for."""
@@ -34,14 +39,14 @@ class TileDataset(Dataset[Sample]):
         tiles: The tile set.
         indices: Which tiles of it.
         spec: What the model eats.
-        chip_size: Rows and columns of a sample: a random part of the tile where smaller.
-        augment: Whether samples are cropped, mirrored and turned at random; else the tile's
-            middle is taken, as it lies.
+        chip_size: Rows and columns of a sample, a part of the tile where smaller: the middle one
+            where a sample is asked for by its position, any one where by a `Draw`.
         class_maps: Whether the targets hold the classes before and after too.
+        ignored: Label values whose pixels count as unlabelled.
 
     A sample is ``(band, row, column)`` float32 in the raster's units and ``(layer, row, column)``
-    int64 class indices, `IGNORE_INDEX` where unlabelled; the layers are the first one or all
-    three of `LAYERS`.
+    int64 class indices, `IGNORE_INDEX` where unlabelled or where the image isn't valid; the layers
+    are the first one or all three of `LAYERS`.
 
     Raises:
         TileSetError: Class maps are asked for that the set doesn't hold.
@@ -54,8 +59,8 @@ class TileDataset(Dataset[Sample]):
         spec: InputSpec,
         *,
         chip_size: int,
-        augment: bool,
         class_maps: bool = False,
+        ignored: Sequence[int] = (),
     ) -> None:
         if class_maps and tiles.map_scheme is None:
             raise TileSetError(
@@ -67,7 +72,7 @@ class TileDataset(Dataset[Sample]):
         self.indices = tuple(indices)
         self.spec = spec
         self.chip_size = chip_size
-        self.augment = augment
+        self.ignored = tuple(ignored)
         size = np.dtype(tiles.dtype).itemsize * len(tiles.bands) * tiles.height * tiles.width
         self._room = CACHE_BYTES // (size + 4 * tiles.height * tiles.width)
         self._cache: dict[
@@ -77,25 +82,24 @@ class TileDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, position: int) -> Sample:
-        image, mask, targets = self.read(position)
+    def __getitem__(self, draw: int | Draw) -> Sample:
+        image, mask, targets = self.read(draw)
         pixels = torch.from_numpy(self.spec.fill(image, mask))
-        indices = torch.from_numpy(targets.astype(np.int64))
-        if self.augment:
-            pixels, indices = _turn(pixels, indices)
-        return pixels, indices
+        return pixels, torch.from_numpy(targets.astype(np.int64))
 
     def read(
-        self, position: int
+        self, draw: int | Draw
     ) -> tuple[NDArray[np.generic], NDArray[np.bool_], NDArray[np.uint8]]:
-        """A sample before it is filled and turned.
+        """A sample before it is filled.
 
         Returns:
             Values ``(band, row, column)`` as stored, a mask ``(row, column)``, True where valid,
             and class indices ``(layer, row, column)``.
         """
+        position, number = draw if isinstance(draw, tuple) else (draw, None)
         image, mask, targets = self._load(position)
-        rows, columns = self._part(*mask.shape)
+        height, width = mask.shape
+        rows, columns = self._part(height, width, number)
         return image[:, rows, columns], mask[rows, columns], targets[:, rows, columns]
 
     def arrays(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
@@ -121,18 +125,79 @@ class TileDataset(Dataset[Sample]):
                 tileset.read_class_maps(tile), (tile.before, tile.after), strict=True
             ):
                 layers.append(self.tiles.map_scheme.to_indices(values, where=str(path)))
-        loaded = image, mask, np.stack(layers)
-        if len(self._cache) < self._room:
+        targets = np.stack(layers)
+        targets[:, ~mask | np.isin(labels, self.ignored)] = IGNORE_INDEX
+        loaded = image, mask, targets
+        worker = get_worker_info()
+        if len(self._cache) < self._room // (worker.num_workers if worker else 1):
             self._cache[position] = loaded
         return loaded
 
-    def _part(self, height: int, width: int) -> tuple[slice, slice]:
+    def _part(self, height: int, width: int, number: int | None) -> tuple[slice, slice]:
         spare = (max(height - self.chip_size, 0), max(width - self.chip_size, 0))
-        if self.augment:
-            row, column = (int(torch.randint(s + 1, ())) for s in spare)
-        else:
+        if number is None:
             row, column = (s // 2 for s in spare)
+        else:
+            rest, row = divmod(number, spare[0] + 1)
+            column = rest % (spare[1] + 1)
         return slice(row, row + self.chip_size), slice(column, column + self.chip_size)
+
+
+class Draws(Sampler[int | Draw]):
+    """Which samples an epoch draws, in which order and cropped where.
+
+    All of it follows from the seed and `epoch`, whatever was drawn before, so that an epoch can
+    be drawn again. A sample is drawn as often as its factor says, rounded up or down at random
+    (systematic sampling), and an epoch holds as many as the factors' sum.
+
+    Args:
+        factors: How often each sample is drawn in an epoch, on average.
+        seed: Decides all.
+        batch_size: Samples a batch; what doesn't fill a batch of every process is left out.
+        process: Number of this process among those that train together.
+        processes: Number of them.
+        cropped: Whether samples are cropped at random; else the middle is taken.
+
+    Attributes:
+        epoch: The epoch that is drawn, from 0.
+        batches: Batches of this process to draw; may be lowered.
+    """
+
+    def __init__(
+        self,
+        factors: NDArray[np.float64],
+        *,
+        seed: int,
+        batch_size: int,
+        process: int = 0,
+        processes: int = 1,
+        cropped: bool = True,
+    ) -> None:
+        self.cropped = cropped
+        self.factors = factors
+        self.seed = seed
+        self.batch_size = batch_size
+        self.process = process
+        self.processes = processes
+        self.epoch = 0
+        self.batches = round(float(factors.sum())) // (batch_size * processes)
+
+    def __len__(self) -> int:
+        return self.batches * self.batch_size
+
+    def __iter__(self) -> Iterator[int | Draw]:
+        random = np.random.default_rng((self.seed, self.epoch))
+        order = random.permutation(len(self.factors))
+        ends = np.cumsum(self.factors[order])
+        ends *= round(ends[-1]) / ends[-1]
+        counts = np.diff(np.floor(ends.round(6) + random.random()), prepend=0)
+        drawn = random.permutation(np.repeat(order, counts.astype(np.int64)))
+        numbers = random.integers(2**62, size=len(drawn))
+        mine = slice(self.process, len(self) * self.processes, self.processes)
+        positions: list[int] = drawn[mine].tolist()
+        yield from (
+            zip(positions, numbers[mine].tolist(), strict=True) if self.cropped else positions
+        )
 
 
 @dataclass(frozen=True)
@@ -142,14 +207,16 @@ class DataOptions:
     Attributes:
         val_split_pct: Share of tiles for validation.
         split: ``ground`` or ``random``.
-        augment: Whether training samples are mirrored and turned.
+        augment: Whether training samples are random parts of the tiles, where smaller than them.
         seed: Seed of the split, the shuffle and the augmentation.
+        ignore_classes: Label values whose pixels count neither in training nor in scores.
     """
 
     val_split_pct: float = 0.1
     split: str = "ground"
     augment: bool = True
     seed: int = 42
+    ignore_classes: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -182,47 +249,83 @@ class TrainingData:
     @cached_property
     def train_ds(self) -> TileDataset:
         """Training samples."""
-        return self._dataset(self.split.train, augment=self.options.augment)
+        return self.plain(self.split.train)
 
     @cached_property
     def valid_ds(self) -> TileDataset:
-        """Validation samples, never augmented."""
+        """Validation samples."""
         return self.plain(self.split.valid)
 
-    def plain(self, indices: Sequence[int]) -> TileDataset:
-        """Samples of some tiles as they lie, never augmented."""
-        return self._dataset(indices, augment=False)
+    def plain(self, indices: Sequence[int], *, class_maps: bool = False) -> TileDataset:
+        """Samples of some tiles."""
+        return TileDataset(
+            self.tiles, indices, self.spec, chip_size=self.chip_size, class_maps=class_maps,
+            ignored=self.options.ignore_classes,
+        )  # fmt: skip
 
-    def train_loader(self, *, class_maps: bool = False) -> DataLoader[Sample]:
-        """Batches of training samples in random order; a last part of a batch is left out."""
-        samples = self._dataset(
-            self.split.train, augment=self.options.augment, class_maps=class_maps
-        )
+    def ignoring(self, values: Sequence[int]) -> TrainingData:
+        """The same tiles, with pixels of some label values left out of training and scores.
+
+        Raises:
+            ClassError: A value that is no class, or no class left.
+        """
+        left = set(self.scheme.values) - set(values)
+        if set(values) - set(self.scheme.values) or not left:
+            raise ClassError(
+                f"ignore_classes must be among the classes {list(self.scheme.values)} and leave "
+                f"one, got {sorted(values)}."
+            )
+        return replace(self, options=replace(self.options, ignore_classes=tuple(sorted(values))))
+
+    def class_pixels(self) -> dict[int, int]:
+        """Pixels of each class in the training tiles, without ignored ones."""
+        found = self.tiles.class_pixels(self.split.train)
+        counted = set(self.scheme.values) - set(self.options.ignore_classes)
+        return {v: n for v, n in found.items() if v in counted}
+
+    def train_loader(
+        self,
+        *,
+        class_maps: bool = False,
+        factors: NDArray[np.float64] | None = None,
+        process: int = 0,
+        processes: int = 1,
+    ) -> DataLoader[Sample]:
+        """Batches of training samples in random order; a last part of a batch is left out.
+
+        Args:
+            class_maps: Whether targets hold the classes before and after too.
+            factors: How often each tile is drawn in an epoch; None: once.
+            process: Number of this process among those that train together.
+            processes: Number of them.
+        """
+        samples = self.plain(self.split.train, class_maps=class_maps)
+        factors = np.ones(len(samples)) if factors is None else factors
+        batch_size = min(self.batch_size, len(samples))
+        draws = Draws(
+            factors, seed=self.options.seed, batch_size=batch_size, process=process,
+            processes=processes, cropped=self.options.augment,
+        )  # fmt: skip
+        # a batch of one sample may have no variance for batch norm, so that parts are dropped
+        return self._loader(samples, batch_size, sampler=draws, drop_last=True)
+
+    def valid_loader(
+        self, *, class_maps: bool = False, process: int = 0, processes: int = 1
+    ) -> DataLoader[Sample]:
+        """Batches of validation samples, in order; arguments as in `train_loader`."""
+        mine = self.split.valid[process::processes]
+        return self._loader(self.plain(mine, class_maps=class_maps), self.batch_size)
+
+    def _loader(self, samples: TileDataset, batch_size: int, **options: Any) -> DataLoader[Sample]:
         return DataLoader(
             samples,
-            batch_size=min(self.batch_size, len(samples)),
-            shuffle=True,
-            drop_last=True,  # a batch of one sample has no variance for batch norm
+            batch_size=batch_size,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # else each pass takes a number from the caller's
+            **options,
         )
-
-    def valid_loader(self, *, class_maps: bool = False) -> DataLoader[Sample]:
-        """Batches of validation samples, in order."""
-        return DataLoader(
-            self._dataset(self.split.valid, augment=False, class_maps=class_maps),
-            batch_size=self.batch_size,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-        )
-
-    def _dataset(
-        self, indices: Sequence[int], *, augment: bool, class_maps: bool = False
-    ) -> TileDataset:
-        return TileDataset(
-            self.tiles, indices, self.spec, chip_size=self.chip_size, augment=augment,
-            class_maps=class_maps,
-        )  # fmt: skip
 
 
 def prepare(
@@ -236,6 +339,7 @@ def prepare(
     augment: bool = True,
     seed: int = 42,
     num_workers: int = 0,
+    ignore_classes: Sequence[int] = (),
     dates: Sequence[str] | None = None,
     on_tile: Callable[[int, int], None] | None = None,
 ) -> TrainingData:
@@ -249,9 +353,10 @@ def prepare(
         batch_size: Tiles a batch.
         split: ``ground``: by blocks of ground, no validation pixel is seen in training;
             ``random``: tile by tile, which leaks where tiles overlap, and says so.
-        augment: Whether training samples are mirrored and turned.
+        augment: Whether training samples are random parts of the tiles, where smaller than them.
         seed: Seed of the split, the shuffle and the augmentation.
         num_workers: Processes that load tiles.
+        ignore_classes: Label values whose pixels count neither in training nor in scores.
         dates: Names of the dates whose bands the tiles stack, the same number each; None: as the
             bands' names say (``before:red``).
         on_tile: Called with tiles checked and all tiles, where the set has no index yet.
@@ -282,7 +387,7 @@ def prepare(
         raise ParameterError(
             f"chip_size must lie between 1 and the tile size {size}, got {chip_size}."
         )
-    return TrainingData(
+    data = TrainingData(
         tiles=tiles,
         split=parts,
         spec=_spec_of(tiles, parts.train, chip_size, dates),
@@ -291,6 +396,7 @@ def prepare(
         options=DataOptions(val_split_pct, split, augment, seed),
         num_workers=num_workers,
     )
+    return data.ignoring(ignore_classes) if ignore_classes else data
 
 
 _SPLITS = {"ground": tileset.split_by_ground, "random": tileset.split_at_random}
@@ -321,12 +427,3 @@ def _repeated(dates: Sequence[str], bands: int) -> tuple[str, ...]:
             f"{', '.join(dates)}."
         )
     return tuple(date for date in dates for _ in range(bands // len(dates)))
-
-
-def _turn(image: torch.Tensor, target: torch.Tensor) -> Sample:
-    """One of the eight flips and quarter turns, the same for image and targets."""
-    turns = int(torch.randint(4, ()))
-    image, target = torch.rot90(image, turns, (-2, -1)), torch.rot90(target, turns, (-2, -1))
-    if int(torch.randint(2, ())):
-        image, target = image.flip(-1), target.flip(-1)
-    return image.contiguous(), target.contiguous()

@@ -10,6 +10,7 @@
     ├── VectorError (OSError)            a vector file that is missing, unreadable or no polygons
     ├── TileSetError (ValueError)        a training set that is empty, incomplete or damaged
     │   └── SplitError                   no split into training and validation tiles exists
+    ├── SampleError (ValueError)         a sample that can't carry an estimate
     ├── ModelError (ValueError)          a model package that is damaged or doesn't fit the data
     ├── WeightsError (OSError)           encoder weights that can't be had
     ├── TrainingError (RuntimeError)     training that can't go on
@@ -59,6 +60,10 @@ class TileSetError(LandshiftError, ValueError):
 
 class SplitError(TileSetError):
     """No split into training and validation tiles exists."""
+
+
+class SampleError(LandshiftError, ValueError):
+    """A sample can't carry an estimate: unlabelled, incomplete, too small, of another map."""
 
 
 class ModelError(LandshiftError, ValueError):

@@ -160,10 +160,10 @@ def extent(box: GeoBox, on: GeoBox) -> tuple[float, float, float, float]:
     side = np.zeros_like(steps)
     columns = np.concatenate([steps, steps, side, side + 1]) * box.width
     rows = np.concatenate([side, side + 1, steps, steps]) * box.height
-    x, y = _apply(box.affine, columns, rows)
+    x, y = apply(box.affine, columns, rows)
     if box.crs != on.crs:
         x, y = _transformed(box, on, x, y)
-    columns, rows = _apply(~on.affine, np.asarray(x), np.asarray(y))
+    columns, rows = apply(~on.affine, np.asarray(x), np.asarray(y))
     known = np.isfinite(rows) & np.isfinite(columns)
     if not known.any():
         raise GridError(
@@ -174,7 +174,8 @@ def extent(box: GeoBox, on: GeoBox) -> tuple[float, float, float, float]:
     return float(rows.min()), float(columns.min()), float(rows.max()), float(columns.max())
 
 
-def _apply(affine: Any, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def apply(affine: Any, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Coordinates that an affine transform gives others; of pixels, columns come before rows."""
     return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
 
 

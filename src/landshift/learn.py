@@ -12,9 +12,9 @@ import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,16 +41,45 @@ __all__ = [
     "SemanticChangeClassifier", "SiameseClassifier", "UnetClassifier", "prepare_data",
 ]  # fmt: skip
 
+_USUAL = train.Augmentation()
+
+
+class Learning(TypedDict, total=False):
+    """What a classifier learns by, given when it is made.
+
+    Attributes:
+        loss: Formula such as ``focal+dice`` or ``0.7*cross_entropy + 0.3*lovasz``; names are
+            those of `landshift.train.LOSSES`.
+        focal_loss: Focal loss in the place of cross-entropy.
+        dice_loss_fraction: Weight of the Dice loss, 0 to 1; the other loss has the rest.
+        dice_loss_average: ``micro`` or ``macro``.
+        ignore_classes: Label values whose pixels count neither in the loss nor in scores.
+        mixup: Whether samples are mixed (`landshift.train.Augmentation` has this and more).
+    """
+
+    loss: str
+    focal_loss: bool
+    dice_loss_fraction: float
+    dice_loss_average: str
+    ignore_classes: Sequence[int]
+    mixup: bool
+
 
 class Data:
     """A tile set ready for training, as `prepare_data` returns it.
 
     Args:
         training: The tiles, split and described.
+        augmentation: How training batches are varied; None: not at all.
     """
 
-    def __init__(self, training: dataset.TrainingData) -> None:
+    def __init__(
+        self,
+        training: dataset.TrainingData,
+        augmentation: train.Augmentation | None = _USUAL,
+    ) -> None:
         self.training = training
+        self.augmentation = augmentation
 
     @property
     def classes(self) -> list[str]:
@@ -125,7 +154,7 @@ def prepare_data(
     chip_size: int | None = None,
     val_split_pct: float = 0.1,
     batch_size: int = 8,
-    transforms: bool | None = None,
+    transforms: train.Augmentation | bool | None = None,
     seed: int = 42,
     split: str = "ground",
     num_workers: int = 0,
@@ -140,7 +169,9 @@ def prepare_data(
         chip_size: Rows and columns of a sample; None: the whole tile.
         val_split_pct: Share of tiles for validation.
         batch_size: Samples a batch.
-        transforms: False for no augmentation; else samples are mirrored and turned.
+        transforms: How training samples are varied, an `landshift.train.Augmentation`; None for
+            flips, quarter turns and a little brightness and contrast of each date; False: not at
+            all, and the middle of tiles larger than ``chip_size``.
         seed: Seed of split, shuffle, augmentation and of a network's random start.
         split: ``ground`` (default): by blocks of ground, so that no validation pixel was seen in
             training; ``random``: tile by tile, with a warning where tiles overlap.
@@ -154,13 +185,14 @@ def prepare_data(
         ClassError: A label value outside the mapping.
         ParameterError: An option out of its range.
     """
-    return Data(
-        dataset.prepare(
-            Path(path), class_mapping=class_mapping, chip_size=chip_size,
-            val_split_pct=val_split_pct, batch_size=batch_size, split=split,
-            augment=transforms is not False, seed=seed, num_workers=num_workers, dates=dates,
-        )
+    training = dataset.prepare(
+        Path(path), class_mapping=class_mapping, chip_size=chip_size,
+        val_split_pct=val_split_pct, batch_size=batch_size, split=split,
+        augment=transforms is not False, seed=seed, num_workers=num_workers, dates=dates,
     )  # fmt: skip
+    if transforms is None or transforms is True:
+        return Data(training)
+    return Data(training, None if transforms is False else transforms)
 
 
 class ClassMetrics(JupyterMixin):
@@ -201,9 +233,11 @@ class _Classifier:
             weights file, .safetensors or .pth. Weights made with satellite images also decide how
             values are scaled, where these can be in their units (docs/models.md).
         class_balancing: Let rare classes count more: weights 1 / sqrt(share of pixels).
+        learning: Loss and the like, see `Learning`.
 
     Raises:
         ModelError: An unknown backbone, or weights that don't fit it.
+        ParameterError: A loss out of its range, or two that contradict each other.
         WeightsError: The encoder's weights can't be had.
         ParameterError: Weights of torchgeo, which isn't installed.
     """
@@ -218,9 +252,12 @@ class _Classifier:
         backbone: str | None = None,
         pretrained_backbone: bool | str | Path = True,
         class_balancing: bool = False,
+        **learning: Unpack[Learning],
     ) -> None:
         assert self.architecture is not None
-        self._build(data, self.architecture, backbone, pretrained_backbone, class_balancing, {})
+        self._build(
+            data, self.architecture, backbone, pretrained_backbone, class_balancing, learning
+        )
 
     def _build(
         self,
@@ -231,21 +268,28 @@ class _Classifier:
         class_balancing: bool,
         options: Mapping[str, Any],
     ) -> None:
+        known = Learning.__optional_keys__
+        learning = {k: v for k, v in options.items() if k in known}
+        ignored = learning.pop("ignore_classes", ())
+        if ignored:
+            data = Data(data.training.ignoring(ignored), data.augmentation)
+        if learning.pop("mixup", False):
+            usual = data.augmentation or train.Augmentation(turns=False, brightness=0, contrast=0)
+            data = Data(data.training, replace(usual, mixup=usual.mixup or _MIXUP))
+        loss = _loss(class_balancing, **learning)
         training = data.training
-        self._setup(
-            data,
-            ChangeModel(
-                architecture, training.spec, training.scheme, combination=self.combination,
-                map_scheme=training.tiles.map_scheme, backbone=backbone, options=options,
-                pretrained=pretrained, seed=training.options.seed,
-            ),
+        model = ChangeModel(
+            architecture, training.spec, training.scheme, combination=self.combination,
+            map_scheme=training.tiles.map_scheme, backbone=backbone,
+            options={k: v for k, v in options.items() if k not in known},
+            pretrained=pretrained, seed=training.options.seed,
         )  # fmt: skip
-        self.class_balancing = class_balancing
+        self._setup(data, model, loss)
 
-    def _setup(self, data: Data | None, model: ChangeModel) -> None:
+    def _setup(self, data: Data | None, model: ChangeModel, loss: train.Loss) -> None:
         self._data = data
         self._model = model
-        self.class_balancing = False
+        self.loss = loss
         self.history: list[train.Epoch] = []
         self._training: dict[str, Any] = {}
 
@@ -274,7 +318,7 @@ class _Classifier:
         if data is not None:
             _check_fits(package.model, data)
         made = cls.__new__(cls)
-        made._setup(data, package.model)
+        made._setup(data, package.model, _told_loss(package.training))
         made._training = dict(package.training)
         made.history = [_epoch(row, emd_path) for row in package.history]
         return made
@@ -308,7 +352,8 @@ class _Classifier:
         Returns:
             The suggested learning rate.
         """
-        found = train.lr_find(self.model, self.data.training, class_balancing=self.class_balancing)
+        options = train.Training(loss=self.loss, augmentation=self.data.augmentation)
+        found = train.lr_find(self.model, self.data.training, options)
         if allow_plot:
             _display(figures.show_learning_rates(found.rates, found.losses, found.suggestion))
         return found.suggestion
@@ -319,11 +364,13 @@ class _Classifier:
         lr: float | None = None,
         one_cycle: bool = True,
         early_stopping: bool = False,
-        checkpoint: bool = True,
+        checkpoint: bool | Literal["all"] = True,
+        tensorboard: bool = False,
         monitor: str = "valid_loss",
+        *,
         max_steps: int | None = None,
-        accelerator: str = "auto",
-        precision: str = "auto",
+        resume: str | Path | None = None,
+        **options: Any,
     ) -> None:
         """Train, with a table that grows by a row an epoch.
 
@@ -332,34 +379,60 @@ class _Classifier:
             lr: Learning rate; None: that of `lr_find`.
             one_cycle: Learning rate rises to ``lr`` and falls again; else it is constant.
             early_stopping: End when the monitored value has stopped getting better.
-            checkpoint: End with the weights of the best epoch.
+            checkpoint: End with the weights of the best epoch; ``all``: also save the model of each
+                epoch, under ``<tiles>/models/checkpoints``; False: end with the last weights.
+            tensorboard: Write TensorBoard's files to the folder ``log``, if not said
+                ``<tiles>/models/training_log``.
             monitor: What is best by: valid_loss, accuracy, dice, miou, change_f1.
             max_steps: At most this many batches in all; epochs become fewer, then shorter.
-            accelerator: Lightning's: auto, cpu, gpu.
-            precision: Lightning's, or auto: bf16 where the processor computes in it.
+            resume: File that keeps the state after each epoch. The same training started again
+                goes on from it; remove it when it isn't needed any more.
+            options: More of `landshift.train.Training`: accelerator, devices, strategy, precision,
+                compile, accumulate, ema, rare_classes, log, mlflow.
+
+        Raises:
+            ParameterError: An option out of its range, or ``resume`` of another training.
+            TrainingError: The loss is no longer a number, or a batch doesn't fit the memory.
         """
-        lr = self.lr_find(allow_plot=False) if lr is None else lr
-        with _live_table() as add_row:
-            rows = train.fit(
-                self.model, self.data.training, epochs=epochs, lr=lr, max_steps=max_steps,
-                one_cycle=one_cycle, class_balancing=self.class_balancing,
-                early_stopping=early_stopping, checkpoint=checkpoint, monitor=monitor,
-                accelerator=accelerator, precision=precision, on_epoch=add_row,
-            )  # fmt: skip
-        self.history += rows
+        known = {f.name for f in fields(train.Training)} - {"loss", "augmentation"}
+        if set(options) - known:
+            raise ParameterError(
+                f"Options of fit must be among {', '.join(sorted(known))}, got "
+                f"{', '.join(sorted(set(options) - known))}."
+            )
         training = self.data.training
+        state = None if resume is None else Path(resume)
+        if lr is None and state is not None and state.exists():
+            lr = train.unfinished_lr(state)
+        lr = self.lr_find(allow_plot=False) if lr is None else lr
+        if options.get("log") is not None:
+            options["log"] = Path(options["log"])
+        elif tensorboard:
+            options["log"] = self.data.path / "models" / "training_log"
+        asked = train.Training(
+            epochs=epochs, lr=lr, one_cycle=one_cycle, early_stopping=early_stopping,
+            checkpoint=checkpoint, tensorboard=tensorboard, monitor=monitor, max_steps=max_steps,
+            loss=self.loss, augmentation=self.data.augmentation, **options,
+        )  # fmt: skip
+        with _live_table() as add_row:
+            self.history += train.fit(self.model, training, asked, resume=state, on_epoch=add_row)
         calibrate(self.model, training)
         self._training = {
+            **asked.as_dict(),
             "lr": float(f"{lr:.6g}"),
             "epochs": len(self.history),
             "batch_size": training.batch_size,
-            "max_steps": max_steps,
-            "one_cycle": one_cycle,
-            "class_balancing": self.class_balancing,
-            "checkpoint": checkpoint,
-            "monitor": monitor,
+            "frozen": self.model.frozen,
             "data": asdict(training.options),
         }
+
+    def freeze(self) -> None:
+        """Keep the encoder as it is in the trainings to come."""
+        self.model.freeze()
+
+    def unfreeze(self) -> None:
+        """Train the encoder too, as a new model does."""
+        self.model.freeze(False)
 
     def plot_losses(self) -> None:
         """Show training and validation loss of each epoch."""
@@ -409,6 +482,12 @@ class _Classifier:
         scores = self.evaluate().scores
         return scores.miou if mean else {c.name: c.iou for c in scores.classes}
 
+    def folder_of(self, name_or_path: str | Path) -> Path:
+        """The folder that `save` writes."""
+        path = Path(name_or_path)
+        named = path.name == str(name_or_path)
+        return self.data.path / "models" / path if named else path
+
     def save(self, name_or_path: str | Path) -> Path:
         """Save the model as a folder with an .emd, weights and a .dlpk.
 
@@ -418,9 +497,7 @@ class _Classifier:
         Returns:
             The path of the .emd.
         """
-        path = Path(name_or_path)
-        named = path.name == str(name_or_path)
-        folder = self.data.path / "models" / path if named else path
+        folder = self.folder_of(name_or_path)
         package = bundle.Package(
             name=folder.name,
             model=self.model,
@@ -447,6 +524,7 @@ class PSPNetClassifier(_Classifier):
         class_balancing: See there.
         pyramid_sizes: Rows and columns of the grids that features are pooled to.
         use_unet: Read the pooled features out by a U-Net's decoder.
+        learning: See there.
     """
 
     architecture = "pspnet"
@@ -459,8 +537,9 @@ class PSPNetClassifier(_Classifier):
         class_balancing: bool = False,
         pyramid_sizes: Sequence[int] = (1, 2, 3, 6),
         use_unet: bool = False,
+        **learning: Unpack[Learning],
     ) -> None:
-        options = {"pyramid_sizes": tuple(pyramid_sizes), "use_unet": use_unet}
+        options = {"pyramid_sizes": tuple(pyramid_sizes), "use_unet": use_unet, **learning}
         self._build(
             data, self.architecture, backbone, pretrained_backbone, class_balancing, options
         )
@@ -476,6 +555,7 @@ class DeepLab(_Classifier):
         class_balancing: See there.
         keep_dilation: Dilate the last two stages of the encoder instead of the last: more detail,
             more memory.
+        learning: As for every classifier.
     """
 
     architecture = "deeplab"
@@ -487,8 +567,9 @@ class DeepLab(_Classifier):
         pretrained_backbone: bool | str | Path = True,
         class_balancing: bool = False,
         keep_dilation: bool = False,
+        **learning: Unpack[Learning],
     ) -> None:
-        options = {"keep_dilation": keep_dilation}
+        options = {"keep_dilation": keep_dilation, **learning}
         self._build(
             data, self.architecture, backbone, pretrained_backbone, class_balancing, options
         )
@@ -505,7 +586,7 @@ class SegmentationModel(_Classifier):
         backbone: As for every classifier, like the next two.
         pretrained_backbone: See there.
         class_balancing: See there.
-        options: Options of the architecture.
+        options: Options of the architecture, and those of `Learning`.
     """
 
     def __init__(
@@ -532,7 +613,7 @@ class SiameseClassifier(_Classifier):
         backbone: As for every classifier, like the next two.
         pretrained_backbone: See there.
         class_balancing: See there.
-        options: Options of the decoder's architecture.
+        options: Options of the decoder's architecture, and those of `Learning`.
     """
 
     combination = "siamese"
@@ -565,7 +646,7 @@ class SemanticChangeClassifier(_Classifier):
         backbone: As for every classifier, like the next two.
         pretrained_backbone: See there.
         class_balancing: See there.
-        options: Options of the decoder's architecture.
+        options: Options of the decoder's architecture, and those of `Learning`.
     """
 
     combination = "semantic"
@@ -580,6 +661,43 @@ class SemanticChangeClassifier(_Classifier):
         **options: Any,
     ) -> None:
         self._build(data, decoder, backbone, pretrained_backbone, class_balancing, options)
+
+
+_MIXUP = 0.4
+"""Alpha of mixup where it is asked for by name alone, as fastai has it."""
+
+
+def _loss(
+    class_balancing: bool,
+    *,
+    loss: str | None = None,
+    focal_loss: bool = False,
+    dice_loss_fraction: float = 0.0,
+    dice_loss_average: str = "micro",
+) -> train.Loss:
+    """The loss of the familiar options, or of a formula."""
+    if loss is not None and (focal_loss or dice_loss_fraction):
+        raise ParameterError(
+            f"A loss must be told once, got loss={loss!r} beside focal_loss or dice_loss_fraction; "
+            "put all of it into the formula."
+        )
+    if not 0 <= dice_loss_fraction <= 1:
+        raise ParameterError(
+            f"dice_loss_fraction must lie between 0 and 1, got {dice_loss_fraction}."
+        )
+    formula = "focal" if focal_loss else "cross_entropy"
+    if dice_loss_fraction:
+        formula = f"{1 - dice_loss_fraction:g}*{formula} + {dice_loss_fraction:g}*dice"
+    return train.Loss(loss or formula, class_balancing, dice_average=dice_loss_average)
+
+
+def _told_loss(training: Mapping[str, Any]) -> train.Loss:
+    """The loss that a saved model was trained with; the usual one where it doesn't say."""
+    told = training.get("loss")
+    try:
+        return train.Loss(**told) if isinstance(told, dict) else train.Loss()
+    except (TypeError, ParameterError):
+        return train.Loss()
 
 
 def _check_fits(model: ChangeModel, data: Data) -> None:

@@ -341,10 +341,19 @@ def _lock(file: IO[bytes], part: Path) -> None:
         ) from error
 
 
-def _other_job(part: Path, found: Mapping[str, Any], job: Mapping[str, Any]) -> str:
-    asked = json.loads(json.dumps(dict(job)))
+def differences(found: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """In what a job that was found is another than the one asked for, in words.
+
+    Args:
+        found: Options and inputs as JSON holds them.
+        asked: The same of the job at hand.
+    """
     other = [k for k in asked if found.get(k) != asked[k]] + [k for k in found if k not in asked]
-    told = ", ".join(f"{k} {_short(found.get(k))} and not {_short(asked.get(k))}" for k in other)
+    return ", ".join(f"{k} {_short(found.get(k))} and not {_short(asked.get(k))}" for k in other)
+
+
+def _other_job(part: Path, found: Mapping[str, Any], job: Mapping[str, Any]) -> str:
+    told = differences(found, json.loads(json.dumps(dict(job))))
     return (
         f"An unfinished output must be of the same inputs and options, got {told} in {part}; "
         "finish it with those, or remove it."

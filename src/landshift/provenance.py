@@ -31,6 +31,12 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
+def digest(path: Path) -> str:
+    """SHA-256 of a whole file, where a change in its middle must not go unseen."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def record(stage: str, inputs: Iterable[Path], parameters: Mapping[str, Any]) -> dict[str, Any]:
     """What made an output: the stage, its inputs by name and fingerprint, its parameters.
 

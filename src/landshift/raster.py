@@ -20,6 +20,7 @@ from landshift import cog, grid, ledger, legend, overviews
 from landshift.classes import UNLABELLED, ClassScheme, Colour
 from landshift.errors import (
     BandError,
+    ClassError,
     DateError,
     GridError,
     LandshiftError,
@@ -210,6 +211,32 @@ def read(
     if np.issubdtype(values.dtype, np.floating):
         mask &= np.isfinite(values).all(axis=0)
     return values, mask
+
+
+def read_classes(
+    source: DatasetReader, window: Window, *, zero: bool = False
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Read a window of a class raster.
+
+    Args:
+        source: An open raster.
+        window: Pixels to read, as for `read`.
+        zero: Whether 0 is a class; else it means 'unlabelled'.
+
+    Returns:
+        The values, ``(row, column)``, and a mask, True where there is a class.
+
+    Raises:
+        ClassError: More than one band, or values that aren't whole numbers.
+    """
+    if np.dtype(source.dtypes[0]).kind not in "iu" or source.count != 1:
+        raise ClassError(
+            f"A class raster must be one band of whole numbers, got {source.count} of "
+            f"{source.dtypes[0]} in {source.name}; take the band of classes out first "
+            "(gdal_translate -b, -ot)."
+        )
+    values, mask = read(source, window, [1])
+    return values[0], mask if zero else mask & (values[0] != UNLABELLED)
 
 
 def _valid(

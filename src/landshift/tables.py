@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
+from landshift.assess.estimate import Assessment, Figure
+from landshift.assess.files import Design
+from landshift.burning import PolygonLabels
 from landshift.calibration import Calibration
 from landshift.confusion import Scores
 from landshift.difference import Difference
-from landshift.polygons import PolygonLabels
+from landshift.polygons import Traced
 from landshift.radiometry import Normalisation
 from landshift.transitions import TransitionTable
+from landshift.zonal import Zones
 
 EPOCH_COLUMNS = (
     "epoch", "train_loss", "valid_loss", "accuracy", "dice", "mIoU", "change F1", "time",
@@ -128,6 +132,89 @@ def polygon_labels(found: PolygonLabels) -> Table:
     for c, polygons, pixels in zip(found.scheme, found.polygons, found.pixels, strict=True):
         table.add_row(c.name, str(c.value), f"{polygons:,}", f"{pixels:,}")
     return table
+
+
+def strata(found: Design) -> Table:
+    """The strata of a sample."""
+    table = _table("stratum", "units", "hectares", "% of area", "sampled", "1 unit in")
+    total = sum(s.hectares for s in found.strata)
+    for s in found.strata:
+        table.add_row(
+            s.name, f"{s.units:,}", f"{s.hectares:,.1f}", f"{100 * s.hectares / total:.2f}",
+            f"{s.sampled:,}", f"{s.units / s.sampled:,.0f}" if s.sampled else "-",
+        )  # fmt: skip
+    return table
+
+
+def areas(found: Assessment) -> Table:
+    """Area of each class by the map and as estimated, with intervals."""
+    table = _table("class", "map, ha", "estimate, ha", "±", "from", "to")
+    for c in found.classes:
+        table.add_row(c.name, f"{c.map_hectares:,.1f}", *_interval(c.hectares, ",.1f"))
+    return table
+
+
+def accuracies(found: Assessment) -> Table:
+    """User's and producer's accuracy of each class, and the overall accuracy."""
+    table = _table("class", "units", "user's", "±", "producer's", "±")
+    for c in found.classes:
+        users, producers = _interval(c.users, ".3f")[:2], _interval(c.producers, ".3f")[:2]
+        table.add_row(c.name, f"{c.map_units:,}", *users, *producers)
+    overall = _interval(found.overall, ".3f")[:2]
+    table.add_row("overall", f"{found.units:,}", *overall, *overall)
+    return table
+
+
+def area_confusion(found: Assessment) -> Table:
+    """The confusion matrix in per cent of the map's area: rows reference, columns map."""
+    table = _table("% of area, by reference; map:", *(c.name for c in found.classes), "total")
+    for c, row in zip(found.classes, found.confusion, strict=True):
+        table.add_row(c.name, *(f"{100 * p:.2f}" for p in row), f"{100 * row.sum():.2f}")
+    totals = found.confusion.sum(axis=0)
+    table.add_row("total", *(f"{100 * p:.2f}" for p in totals), f"{100 * totals.sum():.2f}")
+    return table
+
+
+def domains(found: Assessment) -> Table:
+    """Area of each class in each domain."""
+    table = _table("domain", "units", "class", "estimate, ha", "±", "from", "to")
+    for d in found.domains:
+        if not d.classes:
+            table.add_row(d.name, str(d.units), "fewer than 2 units", "-", "-", "-", "-")
+        for name, figure in d.classes.items():
+            table.add_row(d.name, f"{d.units:,}", name, *_interval(figure, ",.1f"))
+    return table
+
+
+def patches(found: Traced) -> Table:
+    """Polygons of change of each class, the largest area first."""
+    table = _table("class", "polygons", "hectares")
+    for name, hectares in sorted(found.hectares.items(), key=lambda item: -item[1]):
+        table.add_row(name, f"{found.polygons[name]:,}", f"{hectares:,.1f}")
+    return table
+
+
+def zones(found: Zones, most: int = 30) -> Table:
+    """Hectares of each class in each zone."""
+    table = _table("zone", *(f"{name}, ha" for name in found.classes.values()), "no class, %")
+    for k, name in enumerate(found.names[:most]):
+        table.add_row(
+            name, *(f"{h:,.1f}" for h in found.hectares[k]), f"{100 * found.outside[k]:.1f}"
+        )
+    if len(found.names) > most:
+        rest = found.hectares[most:].sum(axis=0)
+        table.add_row(f"{len(found.names) - most} more", *(f"{h:,.1f}" for h in rest), "")
+    return table
+
+
+def _interval(figure: Figure | None, form: str) -> tuple[str, str, str, str]:
+    """An estimate, half of its interval's width, and the interval's ends."""
+    if figure is None:
+        return "-", "-", "-", "-"
+    return (
+        f"{figure.value:{form}}", f"{figure.margin:{form}}", f"{figure.lower:{form}}",
+        f"{figure.upper:{form}}",
+    )  # fmt: skip
 
 
 def _share(value: float | None) -> str:

@@ -1,8 +1,8 @@
-"""Polygons as files, and burnt into grids."""
+"""Polygons as files, read and written, and burnt into grids."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,9 @@ from landshift.errors import VectorError
 if TYPE_CHECKING:
     from odc.geo.crs import CRS
     from odc.geo.geobox import GeoBox
+
+NEVER = "2000-01-01T00:00:00.000Z"
+"""When GeoPackages say that they were written: they must say something."""
 
 _POLYGONS = ("Polygon", "MultiPolygon")
 
@@ -101,3 +104,45 @@ def burn(
         fill=0, dtype="int32", all_touched=all_touched,
     )  # fmt: skip
     return burnt
+
+
+def write_layer(
+    path: Path,
+    layer: str,
+    columns: Mapping[str, NDArray[Any]],
+    outlines: NDArray[np.object_] | None = None,
+    crs: CRS | None = None,
+    *,
+    driver: str = "GPKG",
+    kind: str = "Polygon",
+    append: bool = False,
+    **options: str,
+) -> None:
+    """Write a layer of polygons, or a table; same values, same bytes.
+
+    Args:
+        path: The file; a GeoPackage that is there gets one more layer.
+        layer: Name of the layer.
+        columns: Values of each column, one a polygon; None for an empty field.
+        outlines: The polygons, as shapely geometries; None: a table.
+        crs: Their CRS.
+        driver: GDAL's name of the format.
+        kind: What the layer holds: Polygon or MultiPolygon.
+        append: Whether to add to the layer, which is there.
+        **options: Options of the layer.
+    """
+    import pyogrio
+    import shapely
+
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": NEVER})
+    try:
+        pyogrio.raw.write(
+            path, None if outlines is None else shapely.to_wkb(outlines), list(columns.values()),
+            np.array(list(columns), object), layer=layer, driver=driver,
+            geometry_type=None if outlines is None else kind,
+            crs=None if crs is None else str(crs), append=append, layer_options=options,
+            # what QGIS 3 reads without a warning
+            dataset_options={"VERSION": "1.2"} if driver == "GPKG" else {},
+        )  # fmt: skip
+    finally:
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})

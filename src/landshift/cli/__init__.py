@@ -8,20 +8,24 @@ import sys
 import typer
 
 from landshift.cli import (
+    burn,
     classify,
     composite,
     demo,
     difference,
+    estimate,
     evaluate,
     label,
     normalise,
     padding,
     polygons,
     quantize,
+    sample,
     simulate,
     tiles,
     train,
     view,
+    zonal,
 )
 from landshift.errors import LandshiftError
 
@@ -34,8 +38,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for module in (
-    composite, normalise, label, polygons, difference, tiles, train, evaluate, classify, padding,
-    quantize, view, simulate, demo,
+    composite, normalise, label, burn, difference, tiles, train, evaluate, classify, padding,
+    quantize, view, polygons, sample, estimate, zonal, simulate, demo,
 ):  # fmt: skip
     app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
 

@@ -9,38 +9,34 @@ import typer
 
 
 def polygons(
-    source: Annotated[Path, typer.Argument(help="Polygons, in any vector format.")],
-    like: Annotated[Path, typer.Option(help="The raster whose grid the labels get.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The label raster to write.")],
-    value_column: Annotated[
-        str | None, typer.Option(help="Column with the value of the class.")
+    mapped: Annotated[Path, typer.Argument(metavar="MAP", help="The change map, or a class map.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write: .gpkg or .fgb.")],
+    confidence: Annotated[
+        Path | None, typer.Option(help="Raster on the map's grid: each polygon gets its mean.")
     ] = None,
-    name_column: Annotated[
-        str | None, typer.Option(help="Column with the name of the class.")
+    min_hectares: Annotated[float, typer.Option(help="Leave smaller patches out.")] = 0.0,
+    simplify: Annotated[
+        float | None,
+        typer.Option(help="Simplify by this tolerance in CRS units; shared borders stay shared."),
     ] = None,
-    decide: Annotated[
-        str | None,
-        typer.Option(help="What counts where the two columns contradict: value, name or drop."),
-    ] = None,
-    classes: Annotated[
-        Path | None, typer.Option(help="The classes, as for label; none: those of the columns.")
-    ] = None,
-    layer: Annotated[str | None, typer.Option(help="Name of the layer; none: the first.")] = None,
-    all_touched: Annotated[
-        bool, typer.Option("--all-touched", help="Label every pixel that a polygon touches.")
+    everything: Annotated[
+        bool, typer.Option("--everything", help="Trace what stayed the same too.")
     ] = False,
+    classes: Annotated[
+        Path | None, typer.Option(help="The map's classes, as for label; none: as its files tell.")
+    ] = None,
 ) -> None:
-    """Burn polygons into a label raster; what no polygon covers is 0, not labelled."""
+    """Write a map's patches of change as polygons: class, from, to, hectares, confidence."""
     from landshift import legend, polygons, tables
     from landshift.cli import show
 
     with show.progress("polygons") as on_block:
-        found = polygons.label_polygons(
-            source, like, out, value_column=value_column, name_column=name_column, decide=decide,
-            scheme=None if classes is None else legend.read_classes(classes), layer=layer,
-            all_touched=all_touched, on_block=on_block,
+        found = polygons.trace_changes(
+            mapped, out, confidence=confidence, min_hectares=min_hectares, simplify=simplify,
+            everything=everything, on_block=on_block,
+            scheme=None if classes is None else legend.read_classes(classes),
         )  # fmt: skip
-    show.table(tables.polygon_labels(found))
-    if found.skipped:
-        typer.echo(f"{found.skipped:,} polygons have no class and are left out.")
-    typer.echo(out)
+    show.table(tables.patches(found))
+    if found.dropped:
+        typer.echo(f"{found.dropped:,} patches are smaller than {min_hectares:g} ha.")
+    typer.echo(found.path)

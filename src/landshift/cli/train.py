@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from landshift import learn
+    from landshift.train import Augmentation
 
 
 class Architecture(StrEnum):
@@ -15,6 +21,12 @@ class Architecture(StrEnum):
     unet = "unet"
     pspnet = "pspnet"
     deeplab = "deeplab"
+    unetplusplus = "unetplusplus"
+    fpn = "fpn"
+    upernet = "upernet"
+    segformer = "segformer"
+    siamese = "siamese"
+    semantic = "semantic"
 
 
 class Split(StrEnum):
@@ -48,12 +60,43 @@ def train(
             "ResNet18_Weights.LANDSAT_ETM_SR_MOCO."
         ),
     ] = None,
+    decoder: Annotated[
+        str, typer.Option(help="Decoder of siamese and semantic networks.")
+    ] = "unet",
+    freeze: Annotated[bool, typer.Option(help="Leave the encoder as it is.")] = False,
+    loss: Annotated[
+        str, typer.Option(help="Such as focal+dice, or 0.7*cross_entropy+0.3*lovasz.")
+    ] = "cross_entropy",
     class_balancing: Annotated[bool, typer.Option(help="Let rare classes count more.")] = False,
+    ignore_classes: Annotated[
+        str, typer.Option(help="Label values that count nowhere, such as 3,7.")
+    ] = "",
+    rare_classes: Annotated[
+        float, typer.Option(help="Draw tiles more often whose classes lie in a smaller share.")
+    ] = 0.0,
+    augment: Annotated[
+        str, typer.Option(help="'none', or variations such as shift=0.5,mixup=0.4.")
+    ] = "",
+    ema: Annotated[float, typer.Option(help="Decay of averaged weights, such as 0.99.")] = 0.0,
+    accumulate: Annotated[int, typer.Option(help="Batches a step of the optimiser.")] = 1,
+    early_stopping: Annotated[bool, typer.Option(help="End when nothing gets better.")] = False,
     split: Annotated[
         Split, typer.Option(help="By blocks of ground, or tile by tile.")
     ] = Split.ground,
     val_split_pct: Annotated[float, typer.Option(help="Share of tiles for validation.")] = 0.1,
     monitor: Annotated[str, typer.Option(help="What decides the best epoch.")] = "valid_loss",
+    accelerator: Annotated[str, typer.Option(help="Lightning's: auto, cpu, gpu.")] = "auto",
+    devices: Annotated[int, typer.Option(help="GPUs, or processes on CPUs.")] = 1,
+    strategy: Annotated[str, typer.Option(help="Lightning's: auto, ddp, ddp_spawn.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Lightning's, or auto: the fastest.")] = "auto",
+    compile: Annotated[bool, typer.Option(help="Compile the network first.")] = False,
+    workers: Annotated[int, typer.Option(help="Processes that load tiles.")] = 0,
+    log: Annotated[Path | None, typer.Option(help="Folder for training.csv.")] = None,
+    tensorboard: Annotated[bool, typer.Option(help="TensorBoard's files too.")] = False,
+    mlflow: Annotated[bool, typer.Option(help="Report to MLflow.")] = False,
+    resume: Annotated[
+        bool, typer.Option(help="Go on with the same training, which was interrupted.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 42,
     classes: Annotated[
         Path | None, typer.Option(help="Classes of the labels: CSV value,name or JSON.")
@@ -63,21 +106,80 @@ def train(
     from landshift import learn, legend
     from landshift.cli import show
 
-    classifiers = {
-        "unet": learn.UnetClassifier,
-        "pspnet": learn.PSPNetClassifier,
-        "deeplab": learn.DeepLab,
-    }
     mapping = None if classes is None else legend.read_classes(classes).mapping
     data = learn.prepare_data(
         tiles, class_mapping=mapping, chip_size=chip_size, val_split_pct=val_split_pct,
-        batch_size=batch_size, seed=seed, split=split.value,
+        batch_size=batch_size, seed=seed, split=split.value, transforms=_augmentation(augment),
+        num_workers=workers,
     )  # fmt: skip
-    typer.echo(repr(data))
-    classifier = classifiers[model.value](
-        data, backbone=backbone, pretrained_backbone=weights or pretrained,
-        class_balancing=class_balancing,
+    common = {
+        "backbone": backbone, "pretrained_backbone": weights or pretrained, "loss": loss,
+        "class_balancing": class_balancing, "ignore_classes": _values(ignore_classes),
+    }  # fmt: skip
+    classifier = _classifier(model.value, data, decoder, common)
+    if freeze:
+        classifier.freeze()
+    folder = classifier.folder_of(name or f"{model.value}_{epochs}")
+    state = folder.with_name(f".{folder.name}.unfinished.pt")
+    first = int(os.environ.get("LOCAL_RANK", 0)) == 0  # Lightning's ddp starts this command again
+    if first:
+        typer.echo(repr(data))
+        if state.exists() and not resume:
+            typer.echo(f"starting again: --resume would have gone on with {state}", err=True)
+            state.unlink()
+    classifier.fit(
+        epochs=epochs, lr=lr, max_steps=max_steps, monitor=monitor, early_stopping=early_stopping,
+        resume=state, ema=ema, accumulate=accumulate, rare_classes=rare_classes,
+        accelerator=accelerator, devices=devices, strategy=strategy, precision=precision,
+        compile=compile, log=log, tensorboard=tensorboard, mlflow=mlflow,
     )  # fmt: skip
-    classifier.fit(epochs=epochs, lr=lr, max_steps=max_steps, monitor=monitor)
-    show.table(classifier.per_class_metrics())
-    typer.echo(classifier.save(name or f"{model.value}_{epochs}"))
+    if first:
+        show.table(classifier.per_class_metrics())
+        typer.echo(classifier.save(folder))
+        state.unlink()
+
+
+def _classifier(model: str, data: learn.Data, decoder: str, common: dict[str, Any]) -> Any:
+    from landshift import learn
+
+    fixed: dict[str, Any] = {
+        "unet": learn.UnetClassifier, "pspnet": learn.PSPNetClassifier, "deeplab": learn.DeepLab,
+    }  # fmt: skip
+    by_date: dict[str, Any] = {
+        "siamese": learn.SiameseClassifier, "semantic": learn.SemanticChangeClassifier,
+    }  # fmt: skip
+    if model in fixed:
+        return fixed[model](data, **common)
+    if model in by_date:
+        return by_date[model](data, decoder=decoder, **common)
+    return learn.SegmentationModel(data, architecture=model, **common)
+
+
+def _values(told: str) -> tuple[int, ...]:
+    from landshift.errors import ParameterError
+
+    try:
+        return tuple(int(v) for v in told.split(",") if v)
+    except ValueError:
+        raise ParameterError(f"Classes must be numbers such as 3,7, got {told!r}.") from None
+
+
+def _augmentation(told: str) -> Augmentation | bool:
+    """The augmentation of ``shift=0.5,mixup=0.4``; what isn't named is as usual."""
+    from landshift.errors import ParameterError
+    from landshift.train import Augmentation
+
+    if told == "none":
+        return False
+    try:
+        numbers: dict[str, Any] = {
+            k: float(v) for k, v in (part.split("=") for part in told.split(",") if part)
+        }
+        return Augmentation(**numbers)
+    except (ValueError, TypeError) as error:
+        if isinstance(error, ParameterError):
+            raise
+        names = ", ".join(f.name for f in fields(Augmentation))
+        raise ParameterError(
+            f"--augment must be 'none' or name=number for some of {names}, got {told!r}."
+        ) from error

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
+from segmentation_models_pytorch.encoders.timm_universal import TimmUniversalEncoder
 from torch import nn
 from torch.nn import functional
 
@@ -72,6 +73,7 @@ class ChangeModel(nn.Module):
         self.scheme = scheme
         self.map_scheme = map_scheme
         self._order: list[int] | None = None
+        self._frozen = False
         if isinstance(architecture, nn.Module):
             self.design = Design(OWN, "stack", type(architecture).__name__, {})
             self.network = architecture
@@ -127,6 +129,45 @@ class ChangeModel(nn.Module):
     def class_maps(self) -> bool:
         """Whether it learns from the classes before and after too."""
         return self.design.combination == "semantic"
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The part that starts from pretrained weights.
+
+        Raises:
+            ModelError: A network of the user's own, whose parts aren't known.
+        """
+        if self.architecture == OWN:
+            raise ModelError(
+                f"Only a network with a known encoder can be frozen, got {self.backbone}, the "
+                "user's own; set requires_grad of its parameters."
+            )
+        encoder: nn.Module = next(
+            m for m in self.network.modules() if isinstance(m, TimmUniversalEncoder)
+        )
+        return encoder
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the encoder stays as it is in training."""
+        return self._frozen
+
+    def freeze(self, frozen: bool = True) -> None:
+        """Keep the encoder, weights and batch-norm statistics, as it is in training; or not.
+
+        Raises:
+            ModelError: As for `encoder`.
+        """
+        self.encoder.requires_grad_(not frozen)
+        self._frozen = frozen
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training or evaluation; a frozen encoder stays in evaluation."""
+        super().train(mode)
+        if self._frozen:
+            self.encoder.eval()
+        return self
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of images.

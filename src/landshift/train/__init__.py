@@ -1,6 +1,22 @@
-"""Training: the loop, the loss, the learning-rate finder."""
+"""Training: the loop, losses, augmentation, sampling, the learning-rate finder."""
 
-from landshift.train.fit import Epoch, fit
+from landshift.train.augment import Augmentation
+from landshift.train.fit import fit
+from landshift.train.logs import Epoch
+from landshift.train.losses import LOSSES, Loss
 from landshift.train.lr_find import LearningRates, lr_find
+from landshift.train.options import MONITORS, Training
+from landshift.train.resume import unfinished_lr
 
-__all__ = ["Epoch", "LearningRates", "fit", "lr_find"]
+__all__ = [
+    "LOSSES",
+    "MONITORS",
+    "Augmentation",
+    "Epoch",
+    "LearningRates",
+    "Loss",
+    "Training",
+    "fit",
+    "lr_find",
+    "unfinished_lr",
+]

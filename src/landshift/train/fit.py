@@ -4,25 +4,42 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
+import os
+import sys
+import tempfile
+import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn, cast
 
-import lightning
 import numpy as np
+import safetensors.torch
 import torch
+from lightning.fabric import Fabric
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from torch import multiprocessing, nn
+from torch.multiprocessing.spawn import ProcessRaisedException
+from torch.utils.data import DataLoader
 
-from landshift import confusion
+from landshift import bundle, confusion
 from landshift.classes import IGNORE_INDEX
-from landshift.dataset import Sample, TrainingData
+from landshift.dataset import Draws, Sample, TrainingData
 from landshift.engine import computes_in_bfloat16
-from landshift.errors import ParameterError, TrainingError
+from landshift.errors import LandshiftError, ParameterError, TileSetError, TrainingError
 from landshift.models import ChangeModel
-from landshift.train.losses import HeadsLoss, loss_for
+from landshift.train.augment import BatchAugmentation, Varied
+from landshift.train.average import Average
+from landshift.train.logs import Epoch, Log, logs
+from landshift.train.losses import HeadsLoss, build_loss
+from landshift.train.memory import is_out_of_memory, largest_batch
+from landshift.train.options import MONITORS, Training
+from landshift.train.resume import job_of, load_state, save_state
+from landshift.train.sampling import repeat_factors
 
 log = logging.getLogger(__name__)
 
@@ -30,272 +47,524 @@ WEIGHT_DECAY = 0.01
 PATIENCE = 5
 """Epochs without a better monitored value after which early stopping ends the training."""
 
-MONITORS = {"valid_loss": min, "accuracy": max, "dice": max, "miou": max, "change_f1": max}
-"""What 'best' can mean, and in which direction."""
+_CHECKED = 10  # steps between looks at the loss: each look makes a GPU wait
 
-
-@dataclass(frozen=True)
-class Epoch:
-    """One row of the training table.
-
-    Attributes:
-        epoch: Number, from 0.
-        train_loss: Mean loss of its training batches.
-        valid_loss: Mean loss of the validation batches.
-        accuracy: Right share of labelled validation pixels, 'No change' included.
-        dice: Macro-averaged Dice (F1) over the classes that occur.
-        miou: Macro-averaged IoU over the same classes.
-        change_f1: F1 of 'any change'; None where it isn't defined (`landshift.confusion.Scores`).
-        seconds: Wall-clock time of the epoch.
-    """
-
-    epoch: int
-    train_loss: float
-    valid_loss: float
-    accuracy: float
-    dice: float
-    miou: float
-    change_f1: float | None
-    seconds: float
+State = dict[str, torch.Tensor]
 
 
 def fit(
     model: ChangeModel,
     data: TrainingData,
+    options: Training | None = None,
     *,
-    epochs: int = 10,
-    lr: float = 1e-3,
-    max_steps: int | None = None,
-    one_cycle: bool = True,
-    class_balancing: bool = False,
-    early_stopping: bool = False,
-    checkpoint: bool = True,
-    monitor: str = "valid_loss",
-    accelerator: str = "auto",
-    precision: str = "auto",
+    resume: Path | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> list[Epoch]:
     """Train a model in place with AdamW.
 
+    The random numbers of an epoch follow from the data's seed and the epoch's number alone, and
+    the caller's random state stays as it was.
+
     Args:
         model: What is trained.
         data: Training and validation tiles.
-        epochs: Passes over the training tiles.
-        lr: Peak of the one-cycle schedule, or the constant learning rate.
-        max_steps: At most this many batches in all; epochs become fewer, then shorter, to fit.
-        one_cycle: Learning rate rises to ``lr`` over 30 % of the steps, then falls (Smith 2018,
-            arXiv:1803.09820).
-        class_balancing: Weigh classes by `class_weights`.
-        early_stopping: End after `PATIENCE` epochs without a better monitored value.
-        checkpoint: End with the weights of the best epoch instead of those of the last.
-        monitor: What decides which epoch is best, a key of `MONITORS`.
-        accelerator: Lightning's: ``auto``, ``cpu``, ``gpu``.
-        precision: Lightning's, or ``auto``: bf16 where the processor computes in it, else float32.
+        options: How.
+        resume: File that keeps the state after each epoch. Where it is there already, the
+            training goes on from it, and ends with the weights that it would have had without
+            the interruption. It stays when the training is done.
         on_epoch: Called with each row of the training table.
 
     Returns:
         The training table.
 
     Raises:
-        ParameterError: An option out of its range.
-        TrainingError: The loss is no longer a number; the model holds the last good weights.
+        ParameterError: Options that don't go with each other, the data or the machine; ``resume``
+            is of another training.
+        TileSetError: No labelled pixels of two classes to learn from.
+        TrainingError: The loss is no longer a number, or a batch doesn't fit the memory; the
+            model holds the last good weights.
     """
-    _check(data, epochs, lr, max_steps, monitor)
-    loss = loss_for(data, class_balancing=class_balancing, class_maps=model.class_maps)
-    train = data.train_loader(class_maps=model.class_maps)
-    valid = data.valid_loader(class_maps=model.class_maps)
-    batches = len(train)
-    if max_steps is not None:
-        epochs = min(epochs, -(-max_steps // batches))
-        batches = min(batches, max(1, max_steps // epochs))
-    steps = epochs * batches
-    task = _Task(model, loss, data, lr, steps, one_cycle, on_epoch)
-    callbacks: list[lightning.Callback] = [_StopAtNaN()]
-    if early_stopping:
-        callbacks.append(_EarlyStopping(monitor))
-    if checkpoint:
-        callbacks.append(_KeepBest(monitor))
-    with _quiet(), _seeded(data.options.seed):
-        trainer = lightning.Trainer(
-            max_epochs=epochs,
-            limit_train_batches=batches,
-            accelerator=accelerator,
-            devices=1,
-            precision=_precision(precision, accelerator),  # type: ignore[arg-type]
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            callbacks=callbacks,
-        )
-        trainer.fit(task, train, valid)
+    options = options or Training()
+    check_data(data, options)
+    fabric = _fabric(options)
+    launch: Any = fabric.launch  # its type says that functions take no more arguments
+    with _quiet(), torch.random.fork_rng():
+        table: list[Epoch]
+        if any(word in _strategy(options) for word in ("spawn", "fork", "notebook")):
+            table = _launch(fabric, model, data, options, resume, on_epoch)
+        else:
+            table = launch(_train, model, data, options, resume, on_epoch)
     model.to("cpu").eval()
-    return task.table
+    return table
 
 
-class _Task(lightning.LightningModule):
-    """Lightning's view of a training: a step, a validation, an optimiser."""
+def check_data(data: TrainingData, options: Training) -> None:
+    """Check that the tiles are some to learn from; name classes that can't be learnt.
 
-    def __init__(
-        self,
-        model: ChangeModel,
-        loss: HeadsLoss,
-        data: TrainingData,
-        lr: float,
-        steps: int,
-        one_cycle: bool,
-        on_epoch: Callable[[Epoch], None] | None,
-    ) -> None:
-        super().__init__()
-        self.model = model
-        self.loss = loss
-        self.scheme = data.scheme
-        self.lr = lr
-        self.steps = steps
-        self.one_cycle = one_cycle
-        self.on_epoch = on_epoch
-        self.table: list[Epoch] = []
-
-    def on_train_epoch_start(self) -> None:
-        self.started = time.perf_counter()
-        self.train_losses: list[float] = []
-
-    def training_step(self, batch: Sample, _: int) -> torch.Tensor:
-        images, targets = batch
-        loss: torch.Tensor = self.loss(self.model.heads(images), targets)
-        self.train_losses.append(float(loss.detach()))
-        return loss
-
-    def on_validation_epoch_start(self) -> None:
-        n = len(self.scheme)
-        self.matrix = np.zeros((n, n + 1), np.int64)
-        self.valid_losses: list[tuple[float, int]] = []
-
-    def validation_step(self, batch: Sample, _: int) -> None:
-        images, targets = batch
-        heads = self.model.heads(images)
-        change = targets[:, 0]
-        labelled = int((change != IGNORE_INDEX).sum())
-        self.valid_losses.append((float(self.loss(heads, targets)), labelled))
-        codes = heads["change"].argmax(1).to(torch.uint8).cpu().numpy()
-        reference = change.to(torch.uint8).cpu().numpy()
-        self.matrix += confusion.count(reference, codes, len(self.scheme))
-
-    def on_validation_epoch_end(self) -> None:
-        scores = confusion.score(self.matrix, self.scheme)
-        pixels = sum(n for _, n in self.valid_losses)
-        row = Epoch(
-            epoch=self.current_epoch,
-            train_loss=float(np.mean(self.train_losses)),
-            valid_loss=sum(v * n for v, n in self.valid_losses) / max(pixels, 1),
-            accuracy=scores.accuracy,
-            dice=scores.macro_f1,
-            miou=scores.miou,
-            change_f1=scores.change_f1,
-            seconds=time.perf_counter() - self.started,
-        )
-        self.table.append(row)
-        if self.on_epoch is not None:
-            self.on_epoch(row)
-
-    def configure_optimizers(self) -> Any:
-        optimiser = torch.optim.AdamW(
-            self.model.parameters(), self.lr, weight_decay=WEIGHT_DECAY, fused=True
-        )
-        if not self.one_cycle:
-            return optimiser
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, self.lr, total_steps=self.steps, pct_start=0.3
-        )
-        return {
-            "optimizer": optimiser,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
-
-
-class _KeepBest(lightning.Callback):
-    """Keeps a copy of the weights of the best epoch, and puts them back at the end."""
-
-    def __init__(self, monitor: str) -> None:
-        self.monitor = monitor
-        self.best: dict[str, torch.Tensor] = {}
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, task: Any) -> None:
-        if _is_best(task.table, self.monitor):
-            self.best = copy.deepcopy(task.model.state_dict())
-
-    def on_fit_end(self, trainer: lightning.Trainer, task: Any) -> None:
-        if self.best:
-            task.model.load_state_dict(self.best)
-
-
-class _EarlyStopping(lightning.Callback):
-    """Ends the training after `PATIENCE` epochs without a better monitored value."""
-
-    def __init__(self, monitor: str) -> None:
-        self.monitor = monitor
-        self.waited = 0
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, task: Any) -> None:
-        self.waited = 0 if _is_best(task.table, self.monitor) else self.waited + 1
-        trainer.should_stop = trainer.should_stop or self.waited >= PATIENCE
-
-
-class _StopAtNaN(lightning.Callback):
-    """Ends the training with a clear line as soon as a loss is no number; keeps good weights."""
-
-    def __init__(self) -> None:
-        self.good: dict[str, torch.Tensor] = {}
-
-    def on_train_epoch_start(self, trainer: lightning.Trainer, task: Any) -> None:
-        self.good = copy.deepcopy(task.model.state_dict())
-
-    def on_train_batch_end(self, trainer: lightning.Trainer, task: Any, *_: Any) -> None:
-        loss = task.train_losses[-1]
-        if not np.isfinite(loss):
-            task.model.load_state_dict(self.good)
-            raise TrainingError(
-                f"The loss must stay a number, got {loss} in epoch {task.current_epoch} with "
-                f"learning rate {task.lr:g}; train with a smaller one (lr_find suggests one)."
-            )
-
-
-def _is_best(table: list[Epoch], monitor: str) -> bool:
-    """Whether the last row is the best so far; the first of equals is."""
-    values = [-math.inf if (v := getattr(row, monitor)) is None else v for row in table]
-    best = MONITORS[monitor](values)
-    return bool(values.index(best) == len(values) - 1)
-
-
-def _check(data: TrainingData, epochs: int, lr: float, max_steps: int | None, monitor: str) -> None:
-    if epochs < 1 or (max_steps is not None and max_steps < 1):
-        raise ParameterError(f"epochs and max_steps must be at least 1, got {epochs}, {max_steps}.")
-    if not 0 < lr < 10:
-        raise ParameterError(f"The learning rate must lie between 0 and 10, got {lr}.")
-    if monitor not in MONITORS:
-        raise ParameterError(f"monitor must be one of {', '.join(MONITORS)}, got {monitor!r}.")
-    if monitor == "change_f1" and not data.scheme.unchanged:
+    Raises:
+        ParameterError: The monitored score needs another class.
+        TileSetError: Under two classes in the labels of the training tiles.
+    """
+    if options.monitor == "change_f1" and not data.scheme.unchanged:
         raise ParameterError(
             "monitor='change_f1' needs a class 'No change' or 'forest->forest', got "
             f"{', '.join(data.scheme.names)}; monitor miou instead."
         )
+    pixels = data.class_pixels()
+    names = data.scheme.mapping
+    seen = [v for v in sorted(pixels) if pixels[v]]
+    if len(seen) < 2:
+        held = f"only {names[seen[0]]!r}" if seen else "no labelled pixel"
+        raise TileSetError(
+            f"Training tiles must hold pixels of two classes or more, got {held} in "
+            f"{len(data.split.train)} tiles of {data.tiles.folder}; check labels and class mapping."
+        )
+    ignored = set(data.options.ignore_classes)
+    missing = [names[v] for v in data.scheme.values if v not in seen and v not in ignored]
+    if missing:
+        log.warning(
+            "No training tile holds pixels of %s: the network can't learn %s.",
+            ", ".join(missing), "them" if len(missing) > 1 else "it",
+        )  # fmt: skip
 
 
-def _precision(precision: str, accelerator: str) -> str:
-    if precision != "auto":
-        return precision
-    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+class Step(nn.Module):
+    """What a training step computes: the loss of a batch.
+
+    Args:
+        model: The network.
+        loss: What is minimised.
+    """
+
+    def __init__(self, model: ChangeModel, loss: HeadsLoss) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = loss
+
+    def forward(self, batch: Varied) -> torch.Tensor:
+        """The loss of a batch."""
+        heads = self.model.heads(batch.images)
+        loss: torch.Tensor = self.loss(heads, batch.targets)
+        if batch.partners is not None:
+            loss = batch.share * loss + (1 - batch.share) * self.loss(heads, batch.partners)
+        return loss
+
+
+class Run:
+    """One process's part of a training.
+
+    Args:
+        fabric: Devices, precision and the other processes.
+        model: What is trained.
+        data: Its tiles.
+        options: How.
+    """
+
+    def __init__(
+        self, fabric: Fabric, model: ChangeModel, data: TrainingData, options: Training
+    ) -> None:
+        self.fabric = fabric
+        self.model = model
+        self.data = data
+        self.options = options
+        self.augment = BatchAugmentation(options.augmentation, data)
+        process, processes = fabric.global_rank, fabric.world_size
+        self.batches = data.train_loader(
+            class_maps=model.class_maps or self.augment.class_maps,
+            factors=repeat_factors(data, options.rare_classes),
+            process=process, processes=processes,
+        )  # fmt: skip
+        self.valid: DataLoader[Sample] = data.valid_loader(
+            class_maps=model.class_maps, process=process, processes=processes
+        )
+        self.epochs = self._plan()
+        steps = self.epochs * -(-self.draws.batches // options.accumulate)
+        self.loss = build_loss(options.loss, data, class_maps=model.class_maps)
+        step: nn.Module = Step(model, self.loss)
+        optimiser = torch.optim.AdamW(
+            [p for p in model.parameters() if p.requires_grad], options.lr,
+            weight_decay=WEIGHT_DECAY, fused=True,
+        )  # fmt: skip
+        self.schedule: Any = torch.optim.lr_scheduler.ConstantLR(optimiser, 1.0, 1)
+        if options.one_cycle:
+            self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimiser, options.lr, total_steps=steps, pct_start=0.3
+            )
+        if options.compile:
+            step = cast(nn.Module, torch.compile(step))
+        self.step, self.optimiser = fabric.setup(step, optimiser)
+        self.average = Average(model, options.ema) if options.ema else None
+        self.best: State = {}
+        self.waited = 0
+        self.table: list[Epoch] = []
+
+    @property
+    def draws(self) -> Draws:
+        """Which tiles the training draws."""
+        assert isinstance(self.batches.sampler, Draws)
+        return self.batches.sampler
+
+    def _plan(self) -> int:
+        """Epochs of the training; the batches of each are cut to fit `max_steps`."""
+        draws, most = self.draws, self.options.max_steps
+        if not draws.batches:
+            raise ParameterError(
+                f"Each of {self.fabric.world_size} processes needs a batch of {draws.batch_size}, "
+                f"got {len(self.data.split.train)} training tiles; use fewer or smaller batches."
+            )
+        if most is None:
+            return self.options.epochs
+        epochs = min(self.options.epochs, -(-most // draws.batches))
+        draws.batches = min(draws.batches, max(1, most // epochs))
+        return epochs
+
+    def train(
+        self, resume: Path | None, write: Log | None, on_epoch: Callable[[Epoch], None] | None
+    ) -> None:
+        """Train all epochs that are left; the model ends with the weights to keep."""
+        job = job_of(self.model, self.data, self.options, self.fabric.world_size)
+        if resume is not None and resume.exists():
+            self._load(load_state(resume, job))
+        while len(self.table) < self.epochs and self.waited < self._patience:
+            started = time.perf_counter()
+            train_loss = self.train_epoch(len(self.table))
+            with self._averaged():
+                row = replace(self._validate(train_loss), seconds=time.perf_counter() - started)
+                self._note(row)
+                if self.fabric.is_global_zero:
+                    if self.options.checkpoint == "all":
+                        self._save_model()
+                    if write is not None:
+                        write(self.table)
+                    if on_epoch is not None:
+                        on_epoch(row)
+            if resume is not None and self.fabric.is_global_zero:
+                save_state(resume, job, self._state())
+        if self.best:
+            self.model.load_state_dict(self.best)
+        elif self.average is not None:
+            self.average.exchange()
+
+    @property
+    def _patience(self) -> float:
+        return PATIENCE if self.options.early_stopping else float("inf")
+
+    def train_epoch(self, epoch: int) -> float:
+        """Mean loss of the batches of an epoch."""
+        good = _copied(self.model)
+        self.draws.epoch = epoch
+        torch.manual_seed(_seed(self.data.options.seed, epoch, self.fabric.global_rank))
+        self.step.train()
+        count, group = self.draws.batches, self.options.accumulate
+        total = torch.zeros((), device=self.fabric.device)
+        for number, batch in enumerate(self.batches):
+            whole = number // group * group  # the batches from here on make one step
+            last = number + 1 == min(whole + group, count)
+            images, targets = self.fabric.to_device(batch)
+            total += self._backward(
+                self.augment(images, targets), min(group, count - whole), last, good
+            )
+            if last:
+                self.optimiser.step()
+                self.optimiser.zero_grad()
+                self.schedule.step()
+                if self.average is not None:
+                    self.average.update()
+            if (number + 1) % _CHECKED == 0 or number + 1 == count:
+                self._check_loss(total, epoch, good)
+        return float(self._summed(total)) / (count * self.fabric.world_size)
+
+    def _backward(self, batch: Varied, group: int, last: bool, good: State) -> torch.Tensor:
+        """Loss of a batch, its gradients added to those that are there."""
+        told = ""
+        try:
+            with self.fabric.no_backward_sync(self.step, enabled=not last):
+                loss: torch.Tensor = self.step(batch)
+                self.fabric.backward(loss / group)
+            return loss.detach()
+        except (MemoryError, RuntimeError, ValueError) as error:
+            told = str(error).splitlines()[0]
+            if "more than 1 value per channel" in told:
+                self.model.load_state_dict(good)
+                raise ParameterError(
+                    "A batch must hold two samples or more for this network's batch norm, got "
+                    f"{len(batch.images)}; use a larger batch_size or chip_size."
+                ) from error
+            if not is_out_of_memory(error):
+                raise
+        self._refuse_batch(batch, told, good)  # out here, the failed step's tensors are free
+
+    def _refuse_batch(self, batch: Varied, told: str, good: State) -> NoReturn:
+        self.optimiser.zero_grad()
+        self.model.load_state_dict(good)
+
+        def step(size: int) -> None:
+            part = Varied(batch.images[:size], batch.targets[:size])
+            with self.fabric.autocast():
+                loss = Step(self.model, self.loss)(part)
+            loss.backward()
+            self.optimiser.zero_grad()
+
+        fits = largest_batch(step, len(batch.images))
+        self.model.load_state_dict(good)
+        advice = f"a step with {fits} fits" if fits else "not even one sample fits"
+        raise TrainingError(
+            f"A batch must fit the memory, got {len(batch.images)} samples of "
+            f"{batch.images.shape[-1]} px ({told}); {advice}"
+            + (
+                f", so use batch_size={fits} and accumulate."
+                if fits
+                else ": use a smaller chip_size."
+            )
+        )
+
+    def _summed(self, values: torch.Tensor) -> torch.Tensor:
+        """The sum of each value over all processes."""
+        if self.fabric.world_size == 1:
+            return values
+        total = self.fabric.all_reduce(values.to(self.fabric.device, copy=True), reduce_op="sum")
+        assert isinstance(total, torch.Tensor)
+        return total
+
+    def _check_loss(self, total: torch.Tensor, epoch: int, good: State) -> None:
+        """End with a clear line if a loss was no number, in whichever process."""
+        found = float(self._summed(total))
+        if np.isfinite(found):
+            return
+        self.model.load_state_dict(good)
+        raise TrainingError(
+            f"The loss must stay a number, got {found} in epoch {epoch} with learning rate "
+            f"{self.options.lr:g}; train with a smaller one (lr_find suggests one)."
+        )
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The model as it would be kept: with averaged weights, where these are asked for."""
+        if self.fabric.world_size > 1:
+            for buffer in self.model.buffers():  # batch norm saw other samples in each process
+                buffer.copy_(self.fabric.broadcast(buffer))
+        if self.average is not None:
+            self.average.exchange()
+        yield
+        if self.average is not None:
+            self.average.exchange()
+
+    @torch.no_grad()
+    def _validate(self, train_loss: float) -> Epoch:
+        """The row of the training table, scored over the validation tiles of all processes."""
+        self.model.eval()
+        n = len(self.data.scheme)
+        matrix = np.zeros((n, n + 1), np.int64)
+        losses, pixels = 0.0, 0
+        for batch in self.valid:
+            images, targets = self.fabric.to_device(batch)
+            with self.fabric.autocast():
+                heads = self.model.heads(images)
+                loss = self.loss(heads, targets)
+            change = targets[:, 0]
+            labelled = int((change != IGNORE_INDEX).sum())
+            losses, pixels = losses + float(loss) * labelled, pixels + labelled
+            codes = heads["change"].argmax(1).to(torch.uint8).cpu().numpy()
+            matrix += confusion.count(change.to(torch.uint8).cpu().numpy(), codes, n)
+        sums = torch.tensor([losses, pixels, *matrix.ravel().tolist()], dtype=torch.float64)
+        sums = self._summed(sums).cpu()
+        matrix = sums[2:].numpy().astype(np.int64).reshape(n, n + 1)
+        scores = confusion.score(matrix, self.data.scheme)
+        return Epoch(
+            epoch=len(self.table),
+            train_loss=train_loss,
+            valid_loss=float(sums[0] / sums[1].clamp(min=1)),
+            accuracy=scores.accuracy,
+            dice=scores.macro_f1,
+            miou=scores.miou,
+            change_f1=scores.change_f1,
+            seconds=0.0,
+        )
+
+    def _note(self, row: Epoch) -> None:
+        """Add a row to the table; keep the weights if it is the best, the first of equals."""
+        self.table.append(row)
+        best = is_best(self.table, self.options.monitor)
+        self.waited = 0 if best else self.waited + 1
+        if best and self.options.checkpoint:
+            self.best = _copied(self.model)
+
+    def _save_model(self) -> None:
+        name = f"epoch_{len(self.table) - 1}"
+        history = tuple(asdict(row) for row in self.table)
+        package = bundle.Package(name, self.model, self.options.as_dict(), history)
+        bundle.save(package, self.data.tiles.folder / "models" / "checkpoints" / name)
+
+    def _state(self) -> dict[str, Any]:
+        """Everything that the coming epochs depend on."""
+        return {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),
+            "average": None if self.average is None else self.average.state(),
+            "best": self.best,
+            "waited": self.waited,
+            "table": [asdict(row) for row in self.table],
+        }
+
+    def _load(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        if self.average is not None:
+            self.average.load(state["average"])
+        self.best = state["best"]
+        self.waited = state["waited"]
+        self.table = [Epoch(**row) for row in state["table"]]
+
+
+def _train(
+    fabric: Fabric,
+    model: ChangeModel,
+    data: TrainingData,
+    options: Training,
+    resume: Path | None,
+    on_epoch: Callable[[Epoch], None] | None,
+) -> list[Epoch]:
+    """Train in this process; the model is left with the weights to keep."""
+    with _quiet():
+        run = Run(fabric, model, data, options)
+        with logs(options) if fabric.is_global_zero else nullcontext() as write:
+            run.train(resume, write, on_epoch)
+    return run.table
+
+
+def _launch(
+    fabric: Fabric,
+    model: ChangeModel,
+    data: TrainingData,
+    options: Training,
+    resume: Path | None,
+    on_epoch: Callable[[Epoch], None] | None,
+) -> list[Epoch]:
+    """Train in processes that are started for it; rows, weights and errors come back from them."""
+    table: list[Epoch] = []
+    failures: list[LandshiftError] = []
+    messages = multiprocessing.get_context("spawn").SimpleQueue()
+
+    def listen() -> None:
+        for told in iter(messages.get, None):
+            if isinstance(told, Epoch):
+                table.append(told)
+                if on_epoch is not None:
+                    on_epoch(told)
+            else:
+                failures.append(told)
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "weights.safetensors"
+        try:
+            apart = partial(
+                _train_apart, model=model, options=options, resume=resume, messages=messages,
+                weights=weights, data=replace(data),  # without the tiles that it keeps in memory
+            )  # fmt: skip
+            fabric.launch(apart)
+        except ProcessRaisedException as error:
+            if not failures:
+                failures.append(
+                    TrainingError(
+                        "Every process must train to the end, got "
+                        f"'{str(error).strip().splitlines()[-1]}' in one of them."
+                    )
+                )
+        finally:
+            messages.put(None)
+            listener.join()
+        if weights.exists():
+            model.load_state_dict(safetensors.torch.load_file(weights))
+    if failures:
+        raise failures[0]
+    return table
+
+
+def _train_apart(
+    fabric: Fabric,
+    *,
+    model: ChangeModel,
+    data: TrainingData,
+    options: Training,
+    resume: Path | None,
+    messages: Any,
+    weights: Path,
+) -> None:
+    first = fabric.is_global_zero
+    model = copy.deepcopy(model)  # what comes from the starting process shares its memory
+    if fabric.device.type == "cpu":
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // fabric.world_size))
+    try:
+        _train(fabric, model, data, options, resume, messages.put if first else None)
+    except LandshiftError as error:
+        messages.put(error)
+        raise
+    finally:
+        if first:
+            state = {k: v.cpu().contiguous() for k, v in model.state_dict().items()}
+            safetensors.torch.save_file(state, weights)
+
+
+def _fabric(options: Training) -> Fabric:
+    try:
+        with _quiet():
+            return Fabric(
+                accelerator=options.accelerator,
+                devices=options.devices,
+                strategy=_strategy(options),
+                precision=_precision(options),  # type: ignore[arg-type]
+            )
+    except (MisconfigurationException, ValueError, RuntimeError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise ParameterError(
+            "accelerator, devices, strategy and precision must be some that Lightning knows and "
+            f"this machine has, got {options.accelerator!r}, {options.devices!r}, "
+            f"{options.strategy!r} and {options.precision!r}: {reason}"
+        ) from error
+
+
+def one_device(options: Training) -> Fabric:
+    """A device as `fit` would use it, without others."""
+    return _fabric(replace(options, devices=1, strategy="auto"))
+
+
+def _strategy(options: Training) -> str:
+    if options.strategy != "auto" or options.devices in (1, "1"):
+        return options.strategy
+    return "ddp_notebook" if hasattr(sys, "ps1") else "ddp_spawn"
+
+
+def _precision(options: Training) -> str:
+    if options.precision != "auto":
+        return options.precision
+    on_gpu = options.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     device = torch.device("cuda" if on_gpu else "cpu")
     return "bf16-mixed" if computes_in_bfloat16(device) else "32-true"
 
 
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Random numbers from a seed; the caller's random state is left as it was."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
+def _seed(seed: int, epoch: int, process: int) -> int:
+    """A seed for the random numbers of one process in one epoch."""
+    return int(np.random.SeedSequence((seed, epoch, process)).generate_state(1)[0])
+
+
+def is_best(table: Sequence[Epoch], monitor: str) -> bool:
+    """Whether the last row is the best so far; the first of equals is; None never."""
+    best = MONITORS[monitor]
+    scored = [k for k, row in enumerate(table) if getattr(row, monitor) is not None]
+    if not scored:
+        return len(table) == 1
+    found = best(scored, key=lambda k: getattr(table[k], monitor))
+    return found == len(table) - 1
+
+
+def _copied(model: nn.Module) -> State:
+    return {k: v.clone() for k, v in model.state_dict().items()}
 
 
 @contextmanager

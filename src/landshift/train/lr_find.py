@@ -6,6 +6,7 @@ import copy
 import itertools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,13 +14,23 @@ import torch
 from landshift.dataset import TrainingData
 from landshift.errors import ParameterError, TrainingError
 from landshift.models import ChangeModel
-from landshift.train.losses import loss_for
+from landshift.train.augment import BatchAugmentation
+from landshift.train.fit import Step, one_device
+from landshift.train.losses import build_loss
+from landshift.train.options import Training
+from landshift.train.sampling import repeat_factors
 
 SMOOTHING = 0.9
 """Weight of the past in the running mean of the losses."""
 
 DIVERGED = 4.0
 """The test ends where the smoothed loss exceeds this many times the smallest one."""
+
+FALLEN = 0.7
+"""Share of the loss's fall at the rate that a suggestion starts from."""
+
+PART = 1 / 3
+"""What is suggested, of that rate."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +51,11 @@ class LearningRates:
 def lr_find(
     model: ChangeModel,
     data: TrainingData,
+    options: Training | None = None,
     *,
     start: float = 1e-6,
     end: float = 1.0,
     steps: int = 60,
-    class_balancing: bool = False,
 ) -> LearningRates:
     """Train a few batches at rising learning rates and see where the loss falls best.
 
@@ -53,10 +64,11 @@ def lr_find(
     Args:
         model: What will be trained.
         data: Its tiles.
+        options: How it will be trained: loss, augmentation, sampling, accelerator, precision; the
+            rest doesn't matter.
         start: First learning rate.
         end: Last learning rate.
         steps: Batches.
-        class_balancing: As in `landshift.train.fit`.
 
     Raises:
         ParameterError: A range that doesn't rise, or under 10 steps.
@@ -66,19 +78,27 @@ def lr_find(
         raise ParameterError(
             f"The range must rise and hold 10 steps, got {start:g} to {end:g} in {steps}."
         )
-    loss_of = loss_for(data, class_balancing=class_balancing, class_maps=model.class_maps)
+    options = options or Training()
+    augment = BatchAugmentation(options.augmentation, data)
     rates, losses = [], []
+    fabric = one_device(options)
     with torch.random.fork_rng():
         torch.manual_seed(data.options.seed)
         trial = copy.deepcopy(model).train()
-        optimiser = torch.optim.AdamW(trial.parameters(), start, fused=True)
-        loader = data.train_loader(class_maps=model.class_maps)
+        step_of: Any = Step(trial, build_loss(options.loss, data, class_maps=model.class_maps))
+        learnt = [p for p in trial.parameters() if p.requires_grad]
+        optimiser: Any = torch.optim.AdamW(learnt, start, fused=True)
+        step_of, optimiser = fabric.setup(step_of, optimiser)
+        loader = data.train_loader(
+            class_maps=model.class_maps or augment.class_maps,
+            factors=repeat_factors(data, options.rare_classes),
+        )
         batches = itertools.chain.from_iterable(itertools.repeat(loader))
         mean, smallest = 0.0, math.inf
         for step, (images, targets) in zip(range(steps), batches, strict=False):
             rate = start * (end / start) ** (step / (steps - 1))
             optimiser.param_groups[0]["lr"] = rate
-            loss = loss_of(trial.heads(images), targets)
+            loss = step_of(augment(*fabric.to_device((images, targets))))
             value = float(loss.detach())
             if not math.isfinite(value):
                 break
@@ -90,7 +110,7 @@ def lr_find(
             rates.append(rate)
             losses.append(smooth)
             optimiser.zero_grad()
-            loss.backward()
+            fabric.backward(loss)
             optimiser.step()
     if not rates:
         raise TrainingError(
@@ -100,21 +120,17 @@ def lr_find(
 
 
 def suggest(rates: list[float], losses: list[float]) -> float:
-    """The rate in the middle of the longest fall of the loss, at most a tenth of its lowest's.
+    """A third of the rate at which 70 % of the fall of the smoothed loss is done.
 
-    The fall is the longest run of non-rising smoothed losses, its middle that of the logarithm of
-    the rate: steep enough to learn fast, far enough from where learning breaks. Where the loss
-    never falls, the geometric mean of the rates tried.
+    The fall goes from the first losses, an eighth of them, to the lowest. A level that the loss
+    passes on its way down depends less on the seed than where it falls most steeply or ends; the
+    third makes up for the smoothing, which lags behind the loss. Where the loss never falls, the
+    geometric mean of the rates tried.
     """
-    falls = np.diff(losses) <= 0
-    best_start, best_end, start = 0, 0, 0
-    for k, falling in enumerate([*falls, False]):
-        if not falling:
-            if k - start > best_end - best_start:
-                best_start, best_end = start, k
-            start = k + 1
-    if best_end == best_start:
+    lowest = int(np.argmin(losses))
+    first = float(np.mean(losses[: max(1, len(losses) // 8)]))
+    level = first - FALLEN * (first - losses[lowest])
+    if losses[lowest] >= first:
         return float(np.exp(np.mean(np.log(rates))))
-    at = (best_start + best_end) // 2
-    lowest = rates[int(np.argmin(losses))]
-    return float(min(rates[at], lowest / 10))
+    reached = next(k for k in range(lowest + 1) if losses[k] <= level)
+    return float(rates[reached] * PART)

@@ -1,0 +1,233 @@
+"""How close the training loop comes to the bare step, and what each augmentation costs.
+
+    python benchmarks/training.py             # a few minutes on two cores
+    python benchmarks/training.py --cpu-time  # on a machine with other work
+
+U-Net resnet34, 12 bands of two dates, 256 px, batch 8. The bare step is forward, backward and fused
+AdamW on one batch in memory. Everything is driven in turn, a few steps each, so that a busy machine
+slows all of them alike; ratios are medians of the ratios of the rounds. Where there is a GPU, it is
+used, and batch 64 is driven besides, with the memory it takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import torch
+from lightning.fabric import Fabric
+from rasterio.transform import from_origin
+
+from landshift import dataset, tileset
+from landshift.classes import ClassScheme
+from landshift.dataset import TrainingData, prepare
+from landshift.engine import computes_in_bfloat16
+from landshift.models import ChangeModel
+from landshift.train import Augmentation, Loss, Training
+from landshift.train.augment import BatchAugmentation
+from landshift.train.fit import Run, Step
+from landshift.train.losses import build_loss
+
+CLOCK = time.perf_counter
+NAMES = [f"{date}:b{k}" for date in ("before", "after") for k in range(6)]
+CLASSES = {1: "to forest", 2: "to crop", 3: "to city", 4: "No change"}
+NONE = Augmentation(turns=False, brightness=0, contrast=0)
+VARIATIONS = {
+    "default": Augmentation(),
+    "turns": replace(NONE, turns=True),
+    "brightness": replace(NONE, brightness=0.1),
+    "brightness and contrast": replace(NONE, brightness=0.1, contrast=0.1),
+    "noise": replace(NONE, noise=0.1),
+    "band_dropout": replace(NONE, band_dropout=0.1),
+    "shift": replace(NONE, shift=0.5),
+    "mixup": replace(NONE, mixup=0.4),
+    "cutmix": replace(NONE, cutmix=1.0),
+}
+
+
+def make_tiles(folder: Path, tiles: int, size: int) -> Path:
+    """A set of tiles in one row of a noisy scene."""
+    random = np.random.default_rng(0)
+    place = {"crs": "EPSG:32618", "transform": from_origin(500000, 4000000, 30, 30)}
+    shape = {"driver": "GTiff", "width": tiles * size, "height": size}
+    values = random.integers(1, 4000, (12, size // 8, tiles * size // 8)).repeat(8, 1).repeat(8, 2)
+    labels = random.integers(1, 5, (size // 16, tiles * size // 16)).repeat(16, 0).repeat(16, 1)
+    with rasterio.open(folder / "c.tif", "w", **shape, **place, count=12, dtype="uint16") as file:
+        file.write((values + random.integers(0, 90, values.shape)).astype(np.uint16))
+        file.descriptions = NAMES
+    with rasterio.open(
+        folder / "l.tif", "w", **shape, **place, count=1, dtype="uint8", nodata=0
+    ) as file:
+        file.write(labels.astype(np.uint8), 1)
+    tileset.cut(
+        [folder / "c.tif"], [folder / "l.tif"], folder / "set",
+        scheme=ClassScheme.from_mapping(CLASSES), tile_size=size, stride=size,
+    )  # fmt: skip
+    return folder / "set"
+
+
+class Bare:
+    """Forward, backward and fused AdamW on a batch in memory."""
+
+    def __init__(
+        self, model: ChangeModel, data: TrainingData, device: torch.device, *, half: bool
+    ) -> None:
+        self.model = model.to(device).train()
+        step = Step(self.model, build_loss(Loss(), data, class_maps=False)).to(device)
+        self.step = step
+        self.half = half
+        self.device = device
+        self.optimiser = torch.optim.AdamW(model.parameters(), 1e-4, fused=True)
+        images, targets = next(iter(data.train_loader()))
+        self.images, self.targets = images.to(device), targets.to(device)
+        self.augment = BatchAugmentation(None, data)
+
+    def run(self, steps: int) -> float:
+        """Seconds a step."""
+        _wait(self.device)
+        start = CLOCK()
+        for _ in range(steps):
+            self.optimiser.zero_grad()
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+                loss = self.step(self.augment(self.images, self.targets))
+            loss.backward()
+            self.optimiser.step()
+        _wait(self.device)
+        return (CLOCK() - start) / steps
+
+
+class Loop:
+    """The training loop of `fit`: tiles read and cropped, batches varied, the step, its checks."""
+
+    def __init__(self, model: ChangeModel, data: TrainingData, options: Training) -> None:
+        fabric = Fabric(accelerator="auto", devices=1, precision=options.precision)
+        self.part = Run(fabric, model, data, options)
+        self.epoch = 0
+
+    def run(self, steps: int) -> float:
+        """Seconds a step, over an epoch of so many steps."""
+        self.part.draws.batches = steps
+        self.epoch += 1
+        start = CLOCK()
+        self.part.train_epoch(self.epoch)  # ends by reading the loss, so that a GPU is waited for
+        return (CLOCK() - start) / steps
+
+
+def drive(rivals: dict[str, Bare | Loop], steps: int, rounds: int) -> dict[str, list[float]]:
+    """Seconds a step of each, driven in turn; the first round warms up and doesn't count."""
+    found: dict[str, list[float]] = {name: [] for name in rivals}
+    for number in range(rounds + 1):
+        for name, rival in rivals.items():
+            seconds = rival.run(steps)
+            if number:
+                found[name].append(seconds)
+        logging.info("round %d of %d", number, rounds)
+    return found
+
+
+def ratio(these: list[float], those: list[float]) -> float:
+    """Median of the ratios of the rounds."""
+    return statistics.median(a / b for a, b in zip(these, those, strict=True))
+
+
+def cost_of(variation: Augmentation, data: TrainingData, rounds: int) -> float:
+    """Milliseconds to vary a batch, the fastest of several times."""
+    augment = BatchAugmentation(variation, data)
+    images, targets = next(iter(data.train_loader()))
+    times = []
+    for _ in range(rounds + 1):
+        start = CLOCK()
+        augment(images, targets)
+        times.append(CLOCK() - start)
+    return 1000 * min(times)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def report_gpu(data: TrainingData, steps: int, rounds: int) -> None:
+    """Batch 64 on a GPU: images a second, share of the bare step, memory; compiled or not."""
+    data = replace(data, batch_size=64)
+    device = torch.device("cuda")
+    for compiled in (False, True):
+        torch.cuda.reset_peak_memory_stats()
+        bare = Bare(new_model(data), data, device, half=True)
+        options = Training(precision="bf16-mixed", compile=compiled)
+        loop = Loop(new_model(data), data, options)
+        found = drive({"bare": bare, "loop": loop}, steps, rounds)
+        print(
+            f"batch 64, bf16, channels_last{', compiled' if compiled else ''}: "
+            f"{64 / statistics.median(found['loop']):.0f} images/s, "
+            f"{ratio(found['bare'], found['loop']):.2f} of the "
+            f"bare step, {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB for both"
+        )
+
+
+def new_model(data: TrainingData) -> ChangeModel:
+    return ChangeModel("unet", data.spec, data.scheme, backbone="resnet34")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=256, help="rows and columns of a tile")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=3, help="steps of each rival in a round")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument(
+        "--cpu-time", action="store_true",
+        help="processor time instead of the clock's, for a machine with other work; one thread",
+    )  # fmt: skip
+    arguments = parser.parse_args()
+    if arguments.cpu_time:
+        global CLOCK
+        CLOCK = time.process_time
+        torch.set_num_threads(1)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    half = computes_in_bfloat16(device)
+    precision = "bf16-mixed" if half else "32-true"
+    with tempfile.TemporaryDirectory() as root:
+        tiles = make_tiles(Path(root), 36, arguments.size)
+        data = prepare(tiles, batch_size=arguments.batch, class_mapping=CLASSES, val_split_pct=0.2)
+        options = Training(precision=precision, max_steps=10**6, epochs=10**6)
+        dataset.CACHE_BYTES = 0
+        from_disk = Loop(new_model(data), data, options)
+        dataset.CACHE_BYTES = 1 << 30
+        rivals: dict[str, Bare | Loop] = {
+            "bare fp32 step": Bare(new_model(data), data, device, half=False),
+            f"bare {precision} step": Bare(new_model(data), data, device, half=half),
+            "loop, tiles in memory": Loop(new_model(data), data, options),
+            "loop, tiles read from disk": from_disk,
+        }
+        found = drive(rivals, arguments.steps, arguments.rounds)
+        full, bare = (found[name] for name in list(rivals)[:2])
+        print(
+            f"U-Net resnet34, 12 bands, {arguments.size} px, batch {arguments.batch}, on "
+            f"{device}, {torch.get_num_threads()} threads"
+        )
+        for name, seconds in found.items():
+            print(
+                f"{name:28} {arguments.batch / statistics.median(seconds):7.2f} images/s   "
+                f"of the bare {precision} step {ratio(bare, seconds):.3f}   "
+                f"of the bare fp32 step {ratio(full, seconds):.2f}"
+            )
+        if device.type == "cpu":
+            for name, variation in VARIATIONS.items():
+                cost = cost_of(variation, data, 2 * arguments.rounds)
+                share = cost / 10 / min(bare)
+                print(f"{name:24} {cost:6.1f} ms a batch, {share:.1f} % of the bare step")
+        else:
+            report_gpu(data, arguments.steps, arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()

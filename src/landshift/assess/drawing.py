@@ -1,0 +1,495 @@
+"""Units drawn from a class raster of any size, read once, block by block.
+
+Each unit has a key: a pseudo-random number made from its place and the seed alone. The units with
+the smallest keys of a stratum are a simple random sample of it without replacement, whatever the
+blocks in which the raster is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import grid, raster
+from landshift.errors import ClassError, ParameterError
+from landshift.grid import Window
+
+BLOCK = 1024
+"""Rows and columns read at once, about."""
+
+WHOLE = 0
+"""Value of the only stratum where the map isn't stratified."""
+
+_GOLDEN = 0x9E3779B97F4A7C15  # steps and mixing of splitmix64: Steele, Lea & Flood (2014),
+_FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # doi 10.1145/2660193.2660195
+_ALL_BITS = (1 << 64) - 1
+
+
+@dataclass(frozen=True)
+class Part:
+    """The ground of one class of the map in one stratum.
+
+    Attributes:
+        stratum: Value of the stratum.
+        mapped: Value of the map's class.
+        units: Units of the population.
+        hectares: Area.
+    """
+
+    stratum: int
+    mapped: int
+    units: int
+    hectares: float
+
+
+@dataclass(frozen=True)
+class Units:
+    """Units of the population; arrays of one entry a unit.
+
+    Attributes:
+        row: Row of the unit's first pixel.
+        column: Column of it.
+        stratum: Value of the stratum.
+        mapped: Value of the map's class: of blocks, that of most of its pixels.
+        hectares: Area of its pixels with a class.
+    """
+
+    row: NDArray[np.int64]
+    column: NDArray[np.int64]
+    stratum: NDArray[np.int64]
+    mapped: NDArray[np.int64]
+    hectares: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return self.row.size
+
+    def take(self, chosen: NDArray[Any]) -> Units:
+        """Some of the units, by place or mask."""
+        return Units(
+            self.row[chosen], self.column[chosen], self.stratum[chosen], self.mapped[chosen],
+            self.hectares[chosen],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What one pass over a map found.
+
+    Attributes:
+        parts: The population, by stratum and class of the map, in the order of their values.
+        units: The units kept, by stratum; within each in the order in which they are drawn.
+    """
+
+    parts: tuple[Part, ...]
+    units: Units
+
+
+@dataclass(frozen=True)
+class Population:
+    """What a sample is drawn from.
+
+    Attributes:
+        mapped: The map; pixels of 0 and nodata belong to no unit.
+        strata: A class raster on the same grid whose values are the strata; None: the map.
+        stratified: Whether there are strata at all.
+        unit_size: Rows and columns of a unit. A block's class is that of most of its pixels (of
+            equally many the smaller value), and so is its stratum; blocks at the edges are cut.
+        zero: Whether 0 is a class of the map.
+    """
+
+    mapped: Path
+    strata: Path | None = None
+    stratified: bool = True
+    unit_size: int = 1
+    zero: bool = False
+
+    def __post_init__(self) -> None:
+        if self.unit_size < 1:
+            raise ParameterError(f"A unit must have at least 1 pixel a side, got {self.unit_size}.")
+
+
+def draw_random(
+    population: Population,
+    most: int,
+    seed: int,
+    *,
+    block: int = BLOCK,
+    on_block: Callable[[int, int], None] | None = None,
+) -> Drawn:
+    """Draw at most so many units of each stratum at random, without replacement.
+
+    Args:
+        population: What to draw from.
+        most: Units to keep of each stratum; the first n of them are a simple random sample of n.
+        seed: Another seed draws other units.
+        block: Rows and columns read at once, about; the result doesn't depend on it.
+        on_block: Called with blocks done and blocks in all.
+
+    Raises:
+        ClassError: The map holds no class; values that aren't whole numbers; ground that has a
+            class but no stratum.
+        GridError: The map has no CRS, or the strata lie on another grid.
+        RasterError: A raster can't be read.
+    """
+    kept: dict[int, _Reservoir] = {}
+
+    def choose(found: _Block) -> NDArray[np.int64]:
+        keys = _keys(found.numbers(), seed)
+        thresholds = np.full(len(found.pairs) + 1, 0, np.uint64)  # the last: units without a class
+        for k, (stratum, _) in enumerate(found.pairs):
+            thresholds[k] = kept.setdefault(stratum, _Reservoir(most)).threshold
+        chosen = np.flatnonzero(keys.ravel() < thresholds[found.pair].ravel())
+        units = found.units(chosen)
+        drawn = keys.ravel()[chosen]
+        for stratum in np.unique(units.stratum):
+            of_it = units.stratum == stratum
+            kept[int(stratum)].add(drawn[of_it], units.take(of_it))
+        return chosen
+
+    parts = _survey(population, choose, block, on_block)
+    return Drawn(parts, _joined([kept[s].units() for s in sorted(kept)]))
+
+
+def draw_systematic(
+    population: Population,
+    size: int,
+    seed: int,
+    *,
+    block: int = BLOCK,
+    on_block: Callable[[int, int], None] | None = None,
+) -> Drawn:
+    """Draw units on a square grid with a random start, about as many as asked for.
+
+    A first pass counts the units; the second takes those of every k-th row and column, where
+    k is the square root of units by size. k may be no whole number: each unit is still drawn
+    with the probability 1 / k^2.
+
+    Args:
+        population: What to draw from.
+        size: Units wanted, about.
+        seed: Where the grid starts.
+        block: As for `draw_random`.
+        on_block: As for `draw_random`.
+
+    Raises:
+        ParameterError: The size is below 2, or larger than the population.
+        ClassError: As for `draw_random`; also a grid that hits no unit.
+        GridError: As for `draw_random`.
+        RasterError: As for `draw_random`.
+    """
+    about = raster.info(population.mapped)
+    parts = _survey(population, lambda _: None, block, _half(on_block, 0))
+    total = sum(p.units for p in parts)
+    if not 2 <= size <= total:
+        raise ParameterError(
+            f"The sample must hold from 2 to {total:,} units, all of the map, got {size:,}."
+        )
+    step = np.sqrt(total / size)
+    rows, columns = (
+        _every(step, -(-length // population.unit_size), start)
+        for length, start in zip((about.height, about.width), _starts(seed), strict=True)
+    )
+    kept: list[Units] = []
+
+    def choose(found: _Block) -> None:
+        height, width = found.pair.shape
+        here = (
+            rows[found.row : found.row + height, np.newaxis]
+            & columns[np.newaxis, found.column : found.column + width]
+        )
+        kept.append(found.units(np.flatnonzero(here & (found.pair < len(found.pairs)))))
+
+    _survey(population, choose, block, _half(on_block, 1))
+    units = _joined(kept)
+    if not len(units):
+        raise ClassError("A systematic sample must hit a unit, got none; ask for more units.")
+    return Drawn(parts, units.take(np.lexsort((units.column, units.row))))
+
+
+def shuffled(units: Units, width: int, seed: int) -> Units:
+    """Units in random order, so that a labeller doesn't meet one stratum after the other."""
+    numbers = (units.row * width + units.column).astype(np.uint64)
+    return units.take(np.argsort(_keys(numbers, seed + 1), kind="stable"))
+
+
+class _Reservoir:
+    """The units of a stratum with the smallest keys, of all that were offered."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._keys: list[NDArray[np.uint64]] = []
+        self._units: list[Units] = []
+        self._held = 0
+        self.threshold = np.uint64(_ALL_BITS)
+        """Keys from this one on can't be among the smallest."""
+
+    def add(self, keys: NDArray[np.uint64], units: Units) -> None:
+        self._keys.append(keys)
+        self._units.append(units)
+        self._held += keys.size
+        if self._held > 2 * self._most:
+            self._trim()
+
+    def units(self) -> Units:
+        self._trim()
+        return self._units[0]
+
+    def _trim(self) -> None:
+        keys, units = np.concatenate(self._keys), _joined(self._units)
+        order = np.argsort(keys)[: self._most]  # no two keys are equal: the mixing is one to one
+        self._keys, self._units, self._held = [keys[order]], [units.take(order)], order.size
+        if order.size == self._most:
+            self.threshold = self._keys[0][-1]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Units of one block.
+
+    Attributes:
+        row: Row of the first unit, counted in units.
+        column: Column of it.
+        across: Units in a row of the raster.
+        pairs: Stratum and class of the map that occur in the block.
+        pair: ``(row, column)`` place of each unit's pair; one more than the last: no class.
+        mask: Pixels with a class.
+        hectares: Area of a pixel of each row of them.
+    """
+
+    row: int
+    column: int
+    across: int
+    pairs: list[tuple[int, int]]
+    pair: NDArray[np.int64]
+    mask: NDArray[np.bool_]
+    hectares: NDArray[np.float64]
+
+    def numbers(self) -> NDArray[np.uint64]:
+        """Number of each unit in the raster, row by row."""
+        height, width = self.pair.shape
+        first = np.arange(self.row, self.row + height, dtype=np.uint64) * np.uint64(self.across)
+        columns = np.arange(self.column, self.column + width, dtype=np.uint64)
+        return first[:, np.newaxis] + columns
+
+    def units(self, chosen: NDArray[np.int64]) -> Units:
+        """Some units of the block, by place."""
+        rows, columns = np.divmod(chosen, self.pair.shape[1])
+        pairs = np.array(self.pairs or [(0, 0)], np.int64)[self.pair[rows, columns]]
+        size = self.mask.shape[0] // self.pair.shape[0]
+        squares = self.mask.reshape(self.pair.shape[0], size, -1, size)
+        pixels = squares[rows, :, columns, :].sum(axis=2)
+        return Units(
+            (self.row + rows) * size,
+            (self.column + columns) * size,
+            pairs[:, 0],
+            pairs[:, 1],
+            (pixels * self.hectares.reshape(-1, size)[rows]).sum(axis=1),
+        )
+
+
+def _survey(
+    population: Population,
+    choose: Callable[[_Block], Any],
+    block: int,
+    on_block: Callable[[int, int], None] | None,
+) -> tuple[Part, ...]:
+    """Show each block to a function, and count the population."""
+    about = raster.info(population.mapped)
+    row_hectares = grid.row_hectares(about.grid)
+    units: dict[tuple[int, int], int] = {}
+    # pixels by row, so that areas are summed in one order whatever the blocks
+    pixels: dict[tuple[int, int], NDArray[np.int64]] = {}
+    windows = _windows(about.height, about.width, population.unit_size, block)
+    for done, (window, found, counts) in enumerate(
+        _blocks(population, windows, row_hectares), start=1
+    ):
+        choose(found)
+        held = np.bincount(found.pair.ravel(), minlength=len(found.pairs) + 1)
+        for k, pair in enumerate(found.pairs):
+            units[pair] = units.get(pair, 0) + int(held[k])
+            rows = pixels.setdefault(pair, np.zeros(about.height, np.int64))
+            inside = min(window.height, about.height - window.row)
+            rows[window.row : window.row + inside] += counts[:inside, k]
+        if on_block is not None:
+            on_block(done, len(windows))
+    parts = tuple(
+        Part(stratum, mapped, n, float((pixels[stratum, mapped] * row_hectares).sum()))
+        for (stratum, mapped), n in sorted(units.items())
+        if n
+    )
+    if not parts:
+        raise ClassError(f"The map must hold pixels with a class, got none in {population.mapped}.")
+    return parts
+
+
+def _windows(height: int, width: int, unit_size: int, block: int) -> list[Window]:
+    """Windows of whole units, row by row; the last ones may reach over the raster's edge."""
+    side = max(1, block // unit_size) * unit_size
+    return [
+        Window(
+            w.row, w.column, -(-w.height // unit_size) * unit_size,
+            -(-w.width // unit_size) * unit_size,
+        )
+        for w in raster.blocks(height, width, side)
+    ]  # fmt: skip
+
+
+def _blocks(
+    population: Population, windows: list[Window], row_hectares: NDArray[np.float64]
+) -> Iterator[tuple[Window, _Block, NDArray[np.int64]]]:
+    """Each window, its units, and its pixels by row and pair."""
+    size = population.unit_size
+    with ExitStack() as stack:
+        source = stack.enter_context(raster.open_raster(population.mapped))
+        about = raster.info_of(source)
+        strata = None
+        if population.stratified and population.strata is not None:
+            strata = stack.enter_context(raster.open_raster(population.strata))
+            grid.check_same(
+                about.grid, raster.info_of(strata).grid, what="Map and strata",
+                names=("map", "strata"),
+            )  # fmt: skip
+        areas = np.append(row_hectares, np.zeros(size))  # blocks may reach over the last row
+        for window in windows:
+            codes, mask = raster.read_classes(source, window, zero=population.zero)
+            values, mapped = _ranked(codes, mask)
+            if not population.stratified:
+                groups, stratum = np.array([WHOLE]), np.where(mask, 0, 1)
+            elif strata is None:
+                groups, stratum = values, mapped
+            else:
+                layer, known = raster.read_classes(strata, window, zero=population.zero)
+                _check_covered(mask & ~known, strata.name, window)
+                groups, stratum = _ranked(layer, mask)
+            if size > 1:
+                mapped = _commonest(mapped, len(values), size)
+                stratum = _commonest(stratum, len(groups), size)
+            pair = np.minimum(stratum * len(values) + mapped, len(groups) * len(values))
+            held = np.bincount(pair.ravel(), minlength=len(groups) * len(values) + 1)[:-1]
+            present = np.flatnonzero(held)
+            place = np.full(held.size + 1, present.size)
+            place[present] = np.arange(present.size)
+            pair = place[pair]
+            pairs = [(int(groups[p // len(values)]), int(values[p % len(values)])) for p in present]
+            found = _Block(
+                window.row // size,
+                window.column // size,
+                -(-about.width // size),
+                pairs,
+                pair,
+                mask,
+                areas[window.slices[0]],
+            )
+            yield window, found, _by_row(pair, mask, len(pairs), size)
+
+
+def _check_covered(bare: NDArray[np.bool_], name: str, window: Window) -> None:
+    if bare.any():
+        row, column = np.argwhere(bare)[0]
+        raise ClassError(
+            f"Every pixel with a class in the map must have a stratum, got none in {name} at row "
+            f"{window.row + row}, column {window.column + column}; fill it, or make the map "
+            "nodata there."
+        )
+
+
+def _ranked(
+    codes: NDArray[Any], mask: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The values that occur, ascending, and the place of each pixel's among them.
+
+    Where there is no class the place is one more than the last.
+    """
+    if codes.dtype.itemsize > 2:
+        values = np.unique(codes[mask]).astype(np.int64)
+        ranks = np.searchsorted(values, codes)
+    else:
+        low = int(np.iinfo(codes.dtype).min)
+        shifted = codes.astype(np.int64) - low if low else codes
+        present = np.flatnonzero(np.bincount(shifted.ravel()))
+        table = np.zeros(int(present[-1]) + 1, np.int64)
+        table[present] = np.arange(present.size)
+        ranks, values = table[shifted], present + low
+    return values, np.where(mask, ranks, values.size)
+
+
+def _commonest(ranks: NDArray[np.int64], count: int, size: int) -> NDArray[np.int64]:
+    """The rank that most pixels of each square have, of equally many the lowest."""
+    squares = ranks.reshape(ranks.shape[0] // size, size, -1, size)
+    best = np.full(squares.shape[::2], count, np.int64)
+    votes = np.zeros(best.shape, np.int64)
+    for k in range(count):
+        found = (squares == k).sum(axis=(1, 3))
+        more = found > votes
+        best[more], votes[more] = k, found[more]
+    return best
+
+
+def _by_row(
+    pair: NDArray[np.int64], mask: NDArray[np.bool_], pairs: int, size: int
+) -> NDArray[np.int64]:
+    """Pixels with a class in each row, by their unit's pair."""
+    if size > 1:
+        pair = np.where(mask, pair.repeat(size, axis=0).repeat(size, axis=1), pairs)
+    rows = np.arange(mask.shape[0])[:, np.newaxis] * (pairs + 1)
+    counts = np.bincount((pair + rows).ravel(), minlength=mask.shape[0] * (pairs + 1))
+    return counts.reshape(mask.shape[0], pairs + 1)[:, :pairs]
+
+
+def _keys(numbers: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
+    """A pseudo-random number for each unit's number: splitmix64's sequence, entered anywhere."""
+    start = np.uint64(_mixed_seed(seed))
+    keys = (numbers + np.uint64(1)) * np.uint64(_GOLDEN) + start
+    keys ^= keys >> np.uint64(30)
+    keys *= np.uint64(_FIRST)
+    keys ^= keys >> np.uint64(27)
+    keys *= np.uint64(_SECOND)
+    keys ^= keys >> np.uint64(31)
+    return keys
+
+
+def _mixed_seed(seed: int) -> int:
+    """A seed spread over 64 bits, so that neighbouring ones give unrelated keys."""
+    mixed = (seed * _GOLDEN) & _ALL_BITS
+    mixed = ((mixed ^ (mixed >> 30)) * _FIRST) & _ALL_BITS
+    mixed = ((mixed ^ (mixed >> 27)) * _SECOND) & _ALL_BITS
+    return mixed ^ (mixed >> 31)
+
+
+def _starts(seed: int) -> tuple[float, float]:
+    """Two numbers from 0 to below 1."""
+    first, second = _keys(np.arange(2, dtype=np.uint64), seed)
+    return float(first >> np.uint64(11)) / 2**53, float(second >> np.uint64(11)) / 2**53
+
+
+def _every(step: float, length: int, start: float) -> NDArray[np.bool_]:
+    """Which of some lines a grid of this step hits, from a start given in steps."""
+    lines = ((start + np.arange(int(length / step) + 2)) * step).astype(np.int64)
+    hit = np.zeros(length, np.bool_)
+    hit[lines[lines < length]] = True
+    return hit
+
+
+def _joined(parts: list[Units]) -> Units:
+    return Units(
+        np.concatenate([p.row for p in parts]),
+        np.concatenate([p.column for p in parts]),
+        np.concatenate([p.stratum for p in parts]),
+        np.concatenate([p.mapped for p in parts]),
+        np.concatenate([p.hectares for p in parts]),
+    )
+
+
+def _half(
+    on_block: Callable[[int, int], None] | None, half: int
+) -> Callable[[int, int], None] | None:
+    """Progress of one of two passes."""
+    if on_block is None:
+        return None
+    return lambda done, total: on_block(done + half * total, 2 * total)

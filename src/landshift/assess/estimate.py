@@ -1,0 +1,466 @@
+"""A labelled sample -> accuracies and areas with standard errors and intervals."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import ledger, provenance
+from landshift.assess.domains import Domains, find_domains
+from landshift.assess.estimators import Accuracy, Estimates, Estimator, Strata, judge, quantile
+from landshift.assess.files import Design, Sample, read_sample
+from landshift.classes import ARROW, TO
+from landshift.errors import ClassError, ParameterError, SampleError
+
+_SHOWN = 8  # names or numbers listed in an error
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An estimate.
+
+    Attributes:
+        value: The estimate.
+        error: Its standard error.
+        margin: Half of its interval's width, where neither end is cut.
+        lower: Where its interval begins, not below 0.
+        upper: Where it ends; of a share not above 1.
+    """
+
+    value: float
+    error: float
+    margin: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """What a sample tells of one class.
+
+    Attributes:
+        name: The class, or transition.
+        map_units: Units of the sample that the map gives the class.
+        reference_units: Units that labellers gave it.
+        map_hectares: Area that the map gives it; it has no interval.
+        hectares: Area estimated; None where no unit was found to be the class.
+        share: The same as a share of the map's area.
+        users: Share of what the map calls the class that is; None where it calls nothing so.
+        producers: Share of what is the class that the map calls so; None where no unit is.
+    """
+
+    name: str
+    map_units: int
+    reference_units: int
+    map_hectares: float
+    hectares: Figure | None
+    share: Figure | None
+    users: Figure | None
+    producers: Figure | None
+
+
+@dataclass(frozen=True)
+class DomainFigures:
+    """What a sample tells of one domain.
+
+    Attributes:
+        name: The domain.
+        units: Units of the sample in it.
+        hectares: Its area on the map.
+        classes: Area estimated of each class found in it, in hectares; empty where it holds too
+            few units.
+    """
+
+    name: str
+    units: int
+    hectares: float
+    classes: dict[str, Figure]
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What a labelled sample tells of a map.
+
+    Attributes:
+        design: How the sample was drawn.
+        units: Units of the sample.
+        level: Level of the intervals.
+        hectares: Area of the map.
+        overall: Share of the area where the map is right.
+        classes: What it tells of each class.
+        confusion: ``(reference, map)`` shares of the map's area, in the order of the classes.
+        counts: The same in units of the sample.
+        method: The estimators, and what they assume, in words.
+        notes: What a reader of the figures must know.
+        domains: What it tells of each domain, where there are some.
+    """
+
+    design: Design
+    units: int
+    level: float
+    hectares: float
+    overall: Figure
+    classes: tuple[ClassFigures, ...]
+    confusion: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    method: str
+    notes: tuple[str, ...]
+    domains: tuple[DomainFigures, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain values, for JSON."""
+        return {
+            "map": self.design.map_name,
+            "map_sha256": self.design.map_digest,
+            "design": self.design.kind,
+            "units": self.units,
+            "level": self.level,
+            "hectares": self.hectares,
+            "method": self.method,
+            "notes": list(self.notes),
+            "overall": asdict(self.overall),
+            "classes": [asdict(c) for c in self.classes],
+            "confusion": {
+                "rows": "reference",
+                "columns": "map",
+                "shares": self.confusion.tolist(),
+                "counts": self.counts.tolist(),
+            },
+            "domains": [asdict(d) for d in self.domains],
+        }
+
+    def write_json(self, path: Path) -> Path:
+        """Write `as_dict` as JSON."""
+        with ledger.whole_file(Path(path)) as part:
+            part.write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
+        return Path(path)
+
+    def write_csv(self, path: Path) -> Path:
+        """Write a row per figure: domain, class, quantity, estimate, standard error, interval."""
+        rows = [("", "", "overall accuracy", self.overall)]
+        for c in self.classes:
+            rows += [
+                ("", c.name, quantity, figure)
+                for quantity, figure in (
+                    ("hectares", c.hectares), ("share of area", c.share),
+                    ("user's accuracy", c.users), ("producer's accuracy", c.producers),
+                )
+                if figure is not None
+            ]  # fmt: skip
+        for d in self.domains:
+            rows += [(d.name, name, "hectares", figure) for name, figure in d.classes.items()]
+        with (
+            ledger.whole_file(Path(path)) as part,
+            part.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(
+                ["domain", "class", "quantity", "estimate", "standard error", "lower", "upper"]
+            )
+            for *words, f in rows:
+                writer.writerow(
+                    [*words, *(f"{v:.10g}" for v in (f.value, f.error, f.lower, f.upper))]
+                )
+        return Path(path)
+
+
+@dataclass(frozen=True)
+class DomainSource:
+    """Polygons whose areas are wanted apart.
+
+    Attributes:
+        polygons: A vector file of polygons, in any CRS.
+        column: Column with the name of each domain.
+        layer: Name of the layer; None: the first.
+    """
+
+    polygons: Path
+    column: str
+    layer: str | None = None
+
+
+def estimate_areas(
+    sample: Path,
+    *,
+    labels: Path | None = None,
+    mapped: Path | None = None,
+    post_stratify: bool = False,
+    merge: Mapping[str, Sequence[str]] | None = None,
+    domains: DomainSource | None = None,
+    level: float = 0.95,
+    on_block: Callable[[int, int], None] | None = None,
+) -> Assessment:
+    """Estimate a map's accuracies and the areas of its classes from a labelled sample.
+
+    Args:
+        sample: The GeoPackage that `landshift.assess.sample.draw_sample` wrote.
+        labels: A CSV with the labels; None: those in the GeoPackage.
+        mapped: The map: the sample must have been drawn from it. Domains need it.
+        post_stratify: Whether the map's classes serve as strata after a simple or systematic
+            sample: areas known from the map then narrow the intervals.
+        merge: Classes to count as one: the new name, and the names it takes in.
+        domains: Polygons whose areas are wanted apart.
+        level: Level of the intervals, 0 to 1.
+        on_block: Called with blocks done and blocks in all, for domains.
+
+    Raises:
+        SampleError: No sample; units unlabelled or left out; a stratum of fewer than 2 units; a
+            class of the map without any; another map.
+        ClassError: A label that is none of the choices; a merged class that there isn't.
+        ParameterError: A level outside 0 to 1; options that don't fit the design.
+        VectorError: The domains can't be read.
+    """
+    if not 0 < level < 1:
+        raise ParameterError(f"The level of an interval must lie in 0 to 1, got {level:g}.")
+    drawn = read_sample(sample, labels)
+    design = drawn.design
+    if mapped is not None and provenance.digest(Path(mapped)) != design.map_digest:
+        raise SampleError(
+            f"A sample must be drawn from the map that it judges, got one of {design.map_name} "
+            f"for {mapped}, which isn't that file any more; draw another, or give that map."
+        )
+    if post_stratify and design.kind == "stratified":
+        raise ParameterError(
+            "Only a simple or systematic sample can be stratified afterwards, got one that has "
+            "strata; leave the option out."
+        )
+    renamed = _renamed(design, merge or {})
+    reference = [renamed.get(n, n) for n in _reference(drawn, sample)]
+    mapped_names = [renamed.get(n, n) for n in (design.classes[int(v)] for v in drawn.mapped)]
+    map_hectares: dict[str, float] = {}
+    for part in design.parts:
+        name = design.classes[part.mapped]
+        name = renamed.get(name, name)
+        map_hectares[name] = map_hectares.get(name, 0.0) + part.hectares
+    order = dict.fromkeys(renamed.get(n, n) for n in design.classes.values())
+    names = [n for n in order if n in map_hectares or n in reference]
+    names += sorted(set(reference) - set(names))
+    strata, stratum = _strata(drawn, post_stratify)
+    _check_classes(names, mapped_names, map_hectares)
+    estimator = Estimator(strata, stratum, drawn.hectares)
+    at_reference = np.array([names.index(n) for n in reference])
+    at_map = np.array([names.index(n) for n in mapped_names])
+    found = judge(estimator, at_reference, at_map, len(names))
+    figures = _Figures(quantile(level))
+    classes = tuple(
+        ClassFigures(
+            name=name,
+            map_units=int(found.counts[:, k].sum()),
+            reference_units=int(found.counts[k].sum()),
+            map_hectares=map_hectares.get(name, 0.0),
+            hectares=figures.area(found.shares, k, found.counts[k].sum(), estimator.total),
+            share=figures.area(found.shares, k, found.counts[k].sum(), 1.0),
+            users=figures.share(found.users, k),
+            producers=figures.share(found.producers, k),
+        )
+        for k, name in enumerate(names)
+    )
+    parts: tuple[DomainFigures, ...] = ()
+    if domains is not None:
+        if mapped is None:
+            raise ParameterError("Domains need the map, got none; give it, for their areas.")
+        places = _find(domains, drawn, mapped, on_block)
+        parts = _in_domains(places, estimator, at_reference, names, figures)
+    return Assessment(
+        design, len(drawn), level, estimator.total, figures.one(found.overall, 0, most=1.0),
+        classes, found.confusion, found.counts, _method(design, post_stratify),
+        _notes(names, found), parts,
+    )  # fmt: skip
+
+
+class _Figures:
+    """Estimates with intervals of a level."""
+
+    def __init__(self, reach: float) -> None:
+        self._reach = reach
+
+    def one(self, of: Estimates, k: int, *, by: float = 1.0, most: float = math.inf) -> Figure:
+        value, error = float(of.value[k]) * by, float(of.error[k]) * by
+        margin = self._reach * error
+        return Figure(value, error, margin, max(0.0, value - margin), min(most, value + margin))
+
+    def share(self, of: Estimates, k: int) -> Figure | None:
+        return None if math.isnan(of.value[k]) else self.one(of, k, most=1.0)
+
+    def area(self, of: Estimates, k: int, units: int, total: float) -> Figure | None:
+        """An area; None without a unit: 0 with an error of 0 would claim what nobody knows."""
+        return None if units == 0 else self.one(of, k, by=total, most=total)
+
+
+def _reference(drawn: Sample, path: Path) -> list[str]:
+    """Class of each unit as labelled."""
+    pairs = list(zip(drawn.numbers, drawn.before, drawn.after, strict=True))
+    needs_before = drawn.design.response.dates == 2
+    empty = [int(n) for n, b, a in pairs if a is None or (needs_before and b is None)]
+    if empty:
+        more = ", ..." if len(empty) > _SHOWN else ""
+        raise SampleError(
+            f"Every unit must be labelled, got {len(empty):,} of {len(pairs):,} without a label "
+            f"(units {', '.join(map(str, empty[:_SHOWN]))}{more}) in {path}; label them: left out, "
+            "they bias the rest."
+        )
+    found = []
+    for number, before, after in pairs:
+        assert after is not None
+        try:
+            found.append(drawn.design.response.reference(before, after))
+        except ClassError as error:
+            raise ClassError(f"Unit {number}: {error}") from error
+    return found
+
+
+def _renamed(design: Design, merge: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The name that each merged class gets."""
+    found: dict[str, str] = {}
+    response = design.response
+    known = set(design.classes.values())
+    if response.coding == "from-to":
+        known |= {f"{a}{ARROW}{b}" for a in response.choices for b in response.choices}
+    elif response.coding == "to":
+        known |= {f"{TO}{c}" for c in response.choices}
+    elif response.coding == "class":
+        known |= set(response.choices)
+    for new, olds in merge.items():
+        for old in olds:
+            if old not in known or old in found:
+                raise ClassError(
+                    f"Classes to merge must be of the map, each once, got {old!r} for {new!r}; "
+                    f"the map has {', '.join(design.classes.values())}."
+                )
+            found[old] = new
+        if new in known and new not in olds:
+            raise ClassError(
+                f"Merged classes need a name of their own, got {new!r}; choose another."
+            )
+    return found
+
+
+def _strata(drawn: Sample, post_stratify: bool) -> tuple[Strata, NDArray[np.int64]]:
+    """The strata of the estimate, and each unit's place among them."""
+    design = drawn.design
+    if post_stratify:
+        values = sorted({p.mapped for p in design.parts})
+        groups = [[p for p in design.parts if p.mapped == v] for v in values]
+        units = np.array([sum(p.units for p in g) for g in groups], np.float64)
+        areas = np.array([sum(p.hectares for p in g) for g in groups])
+        names, of = [design.classes[v] for v in values], drawn.mapped
+    else:
+        values = [s.value for s in design.strata]
+        units = np.array([s.units for s in design.strata], np.float64)
+        areas = np.array([s.hectares for s in design.strata])
+        names, of = [s.name for s in design.strata], drawn.stratum
+    stratum = np.searchsorted(values, of)
+    held = np.bincount(stratum, minlength=len(values))
+    for name, n, all_of_it in zip(names, held, units, strict=True):
+        if n < 2 and n < all_of_it:
+            raise SampleError(
+                f"A stratum must have at least 2 units for a standard error, got {n} in {name!r}; "
+                + (
+                    "estimate without stratifying afterwards, or draw a stratified sample."
+                    if post_stratify
+                    else "draw a sample that gives it more, or merge strata."
+                )
+            )
+    return Strata(units, areas), stratum
+
+
+def _check_classes(
+    names: Sequence[str], mapped: Sequence[str], hectares: Mapping[str, float]
+) -> None:
+    bare = [n for n in names if n in hectares and n not in mapped]
+    if bare:
+        raise SampleError(
+            f"Every class of the map must have a unit in the sample, got none in "
+            f"{', '.join(map(repr, bare[:_SHOWN]))}; draw a sample stratified by the map's "
+            "classes, or merge classes for the estimate."
+        )
+
+
+def _method(design: Design, post_stratify: bool) -> str:
+    """The estimators in words."""
+    said = {
+        "stratified": "Stratified random sampling",
+        "simple": "Simple random sampling",
+        "systematic": "Systematic sampling, with the variance of a simple random sample, which "
+        "overstates it where neighbouring ground is alike",
+    }[design.kind]
+    if post_stratify:
+        said += ", stratified afterwards by the map's classes, given how many units fell into each"
+        said += " (Holt & Smith 1979)"
+    same = post_stratify or (design.kind == "stratified" and design.strata_name is None)
+    by = "Olofsson et al. (2014), eqs. 1-11" if same else "Stehman (2014), eqs. 2-29"
+    said += f"; estimators of {by}, with the correction for a finite population"
+    if design.unit_size > 1:
+        side = design.unit_size
+        said += (
+            f". Units are blocks of {side} x {side} pixels: accuracies and areas are those of "
+            "blocks, each counted whole as its commonest class"
+        )
+    return said + ". Intervals: the estimate, and so many standard errors on each side (normal)."
+
+
+def _notes(names: Sequence[str], found: Accuracy) -> tuple[str, ...]:
+    notes = []
+    for k, name in enumerate(names):
+        units = int(found.counts[:, k].sum())
+        if found.counts[k].sum() == 0:
+            notes.append(
+                f"No unit was found to be {name!r}: its area has no estimate and no interval. More "
+                "units in the strata where it may hide would give one; so does merging classes."
+            )
+        elif units and found.counts[k, k] == units:
+            notes.append(
+                f"All {units} units that the map calls {name!r} are right: the standard error of "
+                "its user's accuracy is 0 because the sample met no error, not because there is "
+                "none."
+            )
+    return tuple(notes)
+
+
+def _find(
+    source: DomainSource,
+    drawn: Sample,
+    mapped: Path,
+    on_block: Callable[[int, int], None] | None,
+) -> Domains:
+    half = drawn.design.unit_size // 2
+    return find_domains(
+        mapped, source.polygons, source.column, drawn.rows + half, drawn.columns + half,
+        zero=0 in drawn.design.classes, layer=source.layer, on_block=on_block,
+    )  # fmt: skip
+
+
+def _in_domains(
+    domains: Domains,
+    estimator: Estimator,
+    reference: NDArray[np.int64],
+    names: Sequence[str],
+    figures: _Figures,
+) -> tuple[DomainFigures, ...]:
+    """Area of each class in each domain: its share of the domain, times the domain's area.
+
+    The share is a ratio of two totals (Stehman 2014, eqs. 27-28; for domains Cochran 1977,
+    section 5A.14), the area is known from the map.
+    """
+    found = []
+    is_class = (reference[:, np.newaxis] == np.arange(len(names))).astype(np.float64)
+    for k, name in enumerate(domains.names):
+        inside = (domains.place == k).astype(np.float64)[:, np.newaxis]
+        units = int(inside.sum())
+        hectares = float(domains.hectares[k])
+        classes: dict[str, Figure] = {}
+        if units >= 2:
+            shares = estimator.ratios(is_class * inside, np.broadcast_to(inside, is_class.shape))
+            for j, class_name in enumerate(names):
+                if (is_class[:, j] * inside[:, 0]).any():
+                    classes[class_name] = figures.one(shares, j, by=hectares, most=hectares)
+        found.append(DomainFigures(name, units, hectares, classes))
+    return tuple(found)

@@ -1,0 +1,383 @@
+"""A sample as files: a GeoPackage that QGIS opens with a form to fill in, and a CSV.
+
+The GeoPackage has three layers: 'units', with an outline and the empty fields of each unit;
+'design', with what the estimate needs of each and a labeller shouldn't see; 'record', one row that
+says how the sample was drawn, as JSON.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import grid, ledger, vector
+from landshift.assess.drawing import Part, Units
+from landshift.assess.response import Response
+from landshift.errors import SampleError
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+CONFIDENCES = ("high", "medium", "low")
+"""What a labeller may say of how sure a label is."""
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """A stratum of a sample.
+
+    Attributes:
+        value: Its value in the raster of strata; 0 where there is but one.
+        name: Its name.
+        units: Units of the population.
+        hectares: Area.
+        sampled: Units in the sample.
+    """
+
+    value: int
+    name: str
+    units: int
+    hectares: float
+    sampled: int
+
+
+@dataclass(frozen=True)
+class Design:
+    """How a sample was drawn.
+
+    Attributes:
+        map_name: Name of the map's file.
+        map_digest: SHA-256 of that file.
+        kind: 'stratified', 'simple' or 'systematic'.
+        allocation: How strata share the units, where they do.
+        seed: The seed.
+        unit_size: Rows and columns of a unit.
+        strata_name: Name of the file of strata; None: the map's classes, or none.
+        classes: Name of each value of the map.
+        strata: The strata; one, where the design isn't stratified.
+        parts: The population by stratum and class of the map.
+        response: What labellers say.
+    """
+
+    map_name: str
+    map_digest: str
+    kind: str
+    allocation: str | None
+    seed: int
+    unit_size: int
+    strata_name: str | None
+    classes: dict[int, str]
+    strata: tuple[Stratum, ...]
+    parts: tuple[Part, ...]
+    response: Response
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Design:
+        """The design of `as_dict`'s values.
+
+        Raises:
+            KeyError: One is missing.
+            TypeError: One is of another kind.
+        """
+        response = values["response"]
+        known = dict(values) | {
+            "classes": {int(v): str(n) for v, n in values["classes"].items()},
+            "strata": tuple(Stratum(**s) for s in values["strata"]),
+            "parts": tuple(Part(**p) for p in values["parts"]),
+            "response": Response(
+                response["coding"], tuple(response["choices"]), tuple(response["classes"])
+            ),
+        }
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample read back.
+
+    Attributes:
+        design: How it was drawn.
+        numbers: Number of each unit, from 1.
+        stratum: Value of each unit's stratum.
+        mapped: Value of each unit's class in the map.
+        hectares: Area of each unit.
+        rows: Row of each unit's first pixel.
+        columns: Column of it.
+        before: Label before; None where there is none yet.
+        after: Label after, or of the only date.
+    """
+
+    design: Design
+    numbers: NDArray[np.int64]
+    stratum: NDArray[np.int64]
+    mapped: NDArray[np.int64]
+    hectares: NDArray[np.float64]
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    before: tuple[str | None, ...]
+    after: tuple[str | None, ...]
+
+    def __len__(self) -> int:
+        return self.numbers.size
+
+
+def write_sample(
+    path: Path,
+    units: Units,
+    design: Design,
+    made_by: Mapping[str, Any],
+    box: GeoBox,
+    *,
+    show_map: bool,
+) -> list[Path]:
+    """Write a sample as a GeoPackage, and beside it as CSV for spreadsheets.
+
+    Args:
+        path: The GeoPackage.
+        units: The units, in the order in which they are numbered.
+        design: How they were drawn.
+        made_by: What made the file; see `landshift.provenance`.
+        box: Grid of the map.
+        show_map: Whether labellers see the map's class.
+
+    Returns:
+        The files written.
+
+    Raises:
+        OutputError: A file can't be written.
+    """
+    path = Path(path)
+    outlines = _outlines(units, box, design.unit_size)
+    columns = _columns(units, design, box, show_map=show_map)
+    rates = {s.value: s.sampled / s.units for s in design.strata}
+    hidden = {
+        "unit": columns["unit"],
+        "row": units.row,
+        "column": units.column,
+        "stratum": units.stratum,
+        "mapped": units.mapped,
+        "probability": np.array([rates[int(s)] for s in units.stratum]),
+        "hectares": units.hectares,
+    }
+    record = json.dumps({**made_by, "design": design.as_dict()}, sort_keys=True)
+    style = {
+        "f_table_catalog": "", "f_table_schema": "", "f_table_name": "units",
+        "f_geometry_column": "geom", "styleName": "form", "styleQML": _style(columns, design),
+        "styleSLD": "", "useAsDefault": True, "description": "The form to fill in", "owner": "",
+        "ui": "", "update_time": vector.NEVER,
+    }  # fmt: skip
+    with ledger.whole_file(path) as part:
+        vector.write_layer(part, "units", columns, outlines, box.crs)
+        vector.write_layer(part, "design", hidden)
+        vector.write_layer(part, "record", {"record": np.array([record], object)})
+        vector.write_layer(
+            part, "layer_styles", {k: np.array([v]) for k, v in style.items()}, FID="id"
+        )
+    table = path.with_suffix(".csv")
+    with ledger.whole_file(table) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for row in zip(*(c.tolist() for c in columns.values()), strict=True):
+            writer.writerow(["" if v is None else v for v in row])
+    return [path, table]
+
+
+def read_sample(path: Path, labels: Path | None = None) -> Sample:
+    """Read a sample and its labels.
+
+    Args:
+        path: The GeoPackage.
+        labels: A CSV with the columns ``unit``, ``after`` and, for two dates, ``before``, whose
+            labels are taken instead of the GeoPackage's.
+
+    Raises:
+        SampleError: The file is no sample, units are missing, or labels name other units.
+    """
+    path = Path(path)
+    units, design, record = (_read_layer(path, name) for name in ("units", "design", "record"))
+    try:
+        drawn = Design.from_dict(json.loads(record["record"][0])["design"])
+        places = {int(n): k for k, n in enumerate(units["unit"])}
+        numbers = design["unit"].astype(np.int64)
+        place = [places.get(int(n)) for n in numbers]
+        missing = [int(n) for n, k in zip(numbers, place, strict=True) if k is None]
+        if missing or len(numbers) != sum(s.sampled for s in drawn.strata):
+            raise SampleError(
+                f"A sample must hold every unit that was drawn, got {len(places)} of "
+                f"{sum(s.sampled for s in drawn.strata)} in {path}; put those left out back, "
+                "with the label that is likeliest."
+            )
+        told = {name: [_text(v) for v in units[name][place]] for name in _asked(drawn.response)}
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        if isinstance(error, SampleError):
+            raise
+        raise SampleError(
+            f"A sample must hold what `landshift sample` wrote, got '{error}' in {path}; "
+            "fill in the file itself, no export of it."
+        ) from error
+    if labels is not None:
+        told = _labels_of(Path(labels), drawn.response, numbers)
+    nothing: list[str | None] = [None] * len(numbers)
+    rows, columns, stratum, mapped = (
+        design[name].astype(np.int64) for name in ("row", "column", "stratum", "mapped")
+    )
+    return Sample(
+        drawn, numbers, stratum, mapped, design["hectares"].astype(np.float64), rows, columns,
+        tuple(told.get("before", nothing)), tuple(told["after"]),
+    )  # fmt: skip
+
+
+def _asked(response: Response) -> tuple[str, ...]:
+    """Names of the fields that hold labels."""
+    return ("after",) if response.dates == 1 else ("before", "after")
+
+
+def _text(value: Any) -> str | None:
+    """A label, or None where there is none."""
+    text = "" if value is None or value != value else str(value).strip()
+    return text or None
+
+
+def _outlines(units: Units, box: GeoBox, size: int) -> NDArray[np.object_]:
+    """The outline of each unit, cut at the map's edge."""
+    import shapely
+
+    top, left = units.row, units.column
+    bottom = np.minimum(top + size, box.height)
+    right = np.minimum(left + size, box.width)
+    columns = np.stack([left, right, right, left, left], axis=1)
+    rows = np.stack([top, top, bottom, bottom, top], axis=1)
+    corners = np.stack(grid.apply(box.affine, columns, rows), axis=2)
+    found: NDArray[np.object_] = shapely.polygons(corners)
+    return found
+
+
+def _columns(
+    units: Units, design: Design, box: GeoBox, *, show_map: bool
+) -> dict[str, NDArray[Any]]:
+    """What a labeller sees and fills in, one entry a unit."""
+    from pyproj import Transformer
+
+    half = design.unit_size / 2
+    columns = np.minimum(units.column + half, (units.column + box.width) / 2)
+    rows = np.minimum(units.row + half, (units.row + box.height) / 2)
+    x, y = grid.apply(box.affine, columns, rows)
+    crs = box.crs.proj if box.crs is not None else None
+    assert crs is not None, "areas have been asked of the grid before"
+    way = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+    longitude, latitude = way.transform(x, y)
+    empty = np.full(len(units), None, object)
+    found: dict[str, NDArray[Any]] = {
+        "unit": np.arange(1, len(units) + 1, dtype=np.int64),
+        "x": x,
+        "y": y,
+        "longitude": np.round(longitude, 7),
+        "latitude": np.round(latitude, 7),
+    }
+    if show_map:
+        found["map"] = np.array([design.classes[int(v)] for v in units.mapped], object)
+    for name in (*_asked(design.response), "confidence", "notes"):
+        found[name] = empty
+    return found
+
+
+def _read_layer(path: Path, layer: str) -> dict[str, Any]:
+    """Columns of a layer."""
+    import pyogrio
+    from pyogrio.errors import DataLayerError, DataSourceError
+
+    try:
+        about, _, _, values = pyogrio.raw.read(path, layer=layer, read_geometry=False)
+    except (DataSourceError, DataLayerError, ValueError) as error:
+        raise SampleError(
+            f"An estimate needs a sample that `landshift sample` drew and people labelled, got "
+            f"{path}; pixels counted in a map have no interval."
+        ) from error
+    return dict(zip(about["fields"], values, strict=True))
+
+
+def _labels_of(
+    path: Path, response: Response, numbers: NDArray[np.int64]
+) -> dict[str, list[str | None]]:
+    """Labels from a CSV, in the order of the units."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SampleError(f"Labels must come as CSV, got '{error}' at {path}.") from error
+    asked = _asked(response)
+    lacking = [name for name in ("unit", *asked) if not rows or name not in rows[0]]
+    if lacking:
+        raise SampleError(
+            f"Labels must have the columns unit, {', '.join(asked)}, got none named "
+            f"{', '.join(lacking)} in {path}."
+        )
+    found: dict[int, dict[str, Any]] = {}
+    for line, row in enumerate(rows, start=2):
+        try:
+            number = int(row["unit"])
+        except (TypeError, ValueError):
+            number = 0
+        if number in found or number not in numbers:
+            raise SampleError(
+                f"Labels must name each unit of the sample once, got {row['unit']!r} in line "
+                f"{line} of {path}."
+            )
+        found[number] = row
+    return {name: [_text(found.get(int(n), {}).get(name)) for n in numbers] for name in asked}
+
+
+# ---- The form in QGIS
+
+
+def _style(columns: Mapping[str, Any], design: Design) -> str:
+    """A QGIS style of the layer of units: red outlines, and a form with lists to choose from."""
+    response = design.response
+    lists: dict[str, Sequence[str]] = dict.fromkeys(_asked(response), response.choices)
+    lists["confidence"] = CONFIDENCES
+    filled = {*lists, "notes"}
+    root = ElementTree.Element("qgis", version="3.22", styleCategories="AllStyleCategories")
+    renderer = ElementTree.SubElement(root, "renderer-v2", type="singleSymbol")
+    symbols = ElementTree.SubElement(renderer, "symbols")
+    symbol = ElementTree.SubElement(symbols, "symbol", type="fill", name="0")
+    layer = ElementTree.SubElement(symbol, "layer", {"class": "SimpleLine", "enabled": "1"})
+    options = ElementTree.SubElement(layer, "Option", type="Map")
+    for name, value in (("line_color", "255,0,80,255"), ("line_width", "0.6")):
+        ElementTree.SubElement(options, "Option", type="QString", name=name, value=value)
+    fields = ElementTree.SubElement(root, "fieldConfiguration")
+    for name in columns:
+        field = ElementTree.SubElement(fields, "field", name=name)
+        if name in lists:
+            widget = ElementTree.SubElement(field, "editWidget", type="ValueMap")
+            config = ElementTree.SubElement(widget, "config")
+            _add_value_map(ElementTree.SubElement(config, "Option", type="Map"), lists[name])
+        else:
+            widget = ElementTree.SubElement(field, "editWidget", type="TextEdit")
+            config = ElementTree.SubElement(widget, "config")
+            ElementTree.SubElement(config, "Option")
+    editable = ElementTree.SubElement(root, "editable")
+    for name in columns:
+        ElementTree.SubElement(editable, "field", name=name, editable=str(int(name in filled)))
+    if response.dates == 1:
+        aliases = ElementTree.SubElement(root, "aliases")
+        ElementTree.SubElement(aliases, "alias", field="after", name="class", index="")
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _add_value_map(options: ElementTree.Element, names: Sequence[str]) -> None:
+    entries = ElementTree.SubElement(options, "Option", type="List", name="map")
+    for name in names:
+        entry = ElementTree.SubElement(entries, "Option", type="Map")
+        ElementTree.SubElement(entry, "Option", type="QString", name=name, value=name)

@@ -1,0 +1,299 @@
+"""A sample of a map drawn and written, ready to be labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import ledger, legend, provenance, raster
+from landshift.assess import design as sizes
+from landshift.assess import drawing, files
+from landshift.assess.drawing import Drawn, Part, Population
+from landshift.assess.files import Design, Stratum
+from landshift.assess.response import response_of
+from landshift.classes import ClassScheme
+from landshift.errors import ClassError, ParameterError
+
+KINDS = ("stratified", "simple", "systematic")
+"""The designs that a sample may have."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked of a sample.
+
+    Attributes:
+        kind: One of `KINDS`.
+        size: Units in all; None where a target says it.
+        target: Standard error to reach, as a share of the map: of the overall accuracy, or, with
+            expectations of a class's share of each stratum, of that class's area.
+        allocation: How strata share the units; see `landshift.assess.design.allocate`.
+        floor: Least units of a stratum, for the allocation 'floor'.
+        expected: For a target and for Neyman's allocation: the share expected to be right (or to
+            be the class) in each stratum, by its name; under the name None for all others.
+        seed: Another seed draws other units.
+        unit_size: Rows and columns of a unit, in pixels.
+    """
+
+    kind: str = "stratified"
+    size: int | None = None
+    target: float | None = None
+    allocation: str = "proportional"
+    floor: int = 50
+    expected: Mapping[str | None, float] | None = None
+    seed: int = 0
+    unit_size: int = 1
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ParameterError(f"design must be one of {', '.join(KINDS)}, got {self.kind!r}.")
+        if (self.size is None) == (self.target is None):
+            raise ParameterError(
+                f"A sample needs a size or a standard error to reach, got size {self.size} and "
+                f"standard error {self.target}; give one of them."
+            )
+        if self.size is not None and self.size < sizes.LEAST:
+            raise ParameterError(
+                f"A sample must hold at least {sizes.LEAST} units, got {self.size}."
+            )
+        if self.target is not None:
+            sizes.check_target(self.target)
+        if self.kind != "stratified" and self.allocation != "proportional":
+            raise ParameterError(
+                f"Only strata can share units, got the allocation {self.allocation!r} for a "
+                f"{self.kind} design; leave it out."
+            )
+        if self.kind == "systematic" and self.target is not None:
+            raise ParameterError(
+                "A systematic sample needs a size, got a standard error; ask for a simple design "
+                "to learn a size that is enough."
+            )
+        wrong = [p for p in (self.expected or {}).values() if not 0 <= p <= 1]
+        if wrong:
+            raise ParameterError(f"An expected share must lie in 0 to 1, got {wrong[0]:g}.")
+        if not self.expected and (self.target is not None or self.allocation == "neyman"):
+            raise ParameterError(
+                "A target or Neyman's allocation needs expectations, got none; give the share of "
+                "each stratum that is likely right, such as 0.9 (from a pilot or a similar map)."
+            )
+
+    @property
+    def most(self) -> int:
+        """Units that one stratum can get at most.
+
+        For a target: where each stratum has so many, the largest variance, 0.25, suffices.
+        """
+        if self.size is not None:
+            return self.size
+        assert self.target is not None
+        return max(self.floor, sizes.LEAST, int(np.ceil(0.25 / self.target**2)) + 1)
+
+
+@dataclass(frozen=True)
+class NewSample:
+    """What `draw_sample` drew.
+
+    Attributes:
+        design: The design, as the file records it.
+        expected_error: Standard error expected of it, where expectations were given.
+        files: The files written.
+    """
+
+    design: Design
+    expected_error: float | None
+    files: tuple[Path, ...]
+
+
+def draw_sample(
+    mapped: Path,
+    out: Path,
+    plan: Plan,
+    *,
+    strata: Path | None = None,
+    scheme: ClassScheme | None = None,
+    choices: ClassScheme | None = None,
+    show_map: bool = False,
+    block: int = drawing.BLOCK,
+    on_block: Callable[[int, int], None] | None = None,
+) -> NewSample:
+    """Draw a probability sample of a map's pixels or blocks, and write it to be labelled.
+
+    Args:
+        mapped: The map: any class raster with a CRS.
+        out: The GeoPackage to write; a CSV comes beside it.
+        plan: What is asked of the sample.
+        strata: A class raster on the map's grid whose values are the strata; None: the map's
+            classes.
+        scheme: The map's classes; None: as its files tell, else by value.
+        choices: The classes that labellers may choose from, of each date; None: as the map's
+            classes tell.
+        show_map: Whether labellers see the map's class.
+        block: Rows and columns read at once; the result doesn't depend on it.
+        on_block: Called with blocks done and blocks in all.
+
+    Raises:
+        ParameterError: A size too small or too large for the strata; expectations that name no
+            stratum, or leave one out.
+        ClassError: The map holds no class, or classes that aren't named; ground without a stratum.
+        GridError: The map has no CRS, or the strata lie on another grid.
+        RasterError: A raster can't be read.
+        OutputError: A file can't be written.
+    """
+    mapped, out = Path(mapped), Path(out)
+    if out.suffix.lower() != ".gpkg":
+        raise ParameterError(f"A sample is written as GeoPackage, got {out}; name it .gpkg.")
+    if strata is not None and plan.kind != "stratified":
+        raise ParameterError(f"Only a stratified design has strata, got {strata}; leave it out.")
+    ledger.check_apart(out, [mapped])
+    about = raster.info(mapped)
+    if not mapped.is_file():
+        raise ParameterError(
+            f"The map must be a file, so that the sample can record its hash, got {mapped}; "
+            "copy it first."
+        )
+    known = _names(mapped, scheme)
+    population = Population(
+        mapped, strata, plan.kind == "stratified", plan.unit_size, zero=0 in known
+    )
+    if plan.kind == "systematic":
+        assert plan.size is not None, "the plan has checked it"
+        drawn = drawing.draw_systematic(
+            population, plan.size, plan.seed, block=block, on_block=on_block
+        )
+    else:
+        drawn = drawing.draw_random(
+            population, plan.most, plan.seed, block=block, on_block=on_block
+        )
+    classes = _named(known, {p.mapped for p in drawn.parts}, mapped, given=scheme is not None)
+    names = classes
+    if plan.kind != "stratified":
+        names = {drawing.WHOLE: "the whole map"}
+    elif strata is not None:
+        names = _named(_names(strata, None), {p.stratum for p in drawn.parts}, strata, given=False)
+    units, found, error = _pick(drawn, names, plan)
+    response = response_of(list(classes.values()), None if choices is None else choices.names)
+    design = Design(
+        map_name=mapped.name,
+        map_digest=provenance.digest(mapped),
+        kind=plan.kind,
+        allocation=plan.allocation if plan.kind == "stratified" else None,
+        seed=plan.seed,
+        unit_size=plan.unit_size,
+        strata_name=None if strata is None else Path(strata).name,
+        classes=classes,
+        strata=found,
+        parts=drawn.parts,
+        response=response,
+    )
+    record = provenance.record(
+        "sample",
+        [mapped, *([] if strata is None else [Path(strata)])],
+        {
+            "size": plan.size, "target": plan.target, "floor": plan.floor,
+            "expected": [[k, v] for k, v in (plan.expected or {}).items()], "show_map": show_map,
+        },
+    )  # fmt: skip
+    units = drawing.shuffled(units, about.width, plan.seed)
+    written = files.write_sample(out, units, design, record, about.grid, show_map=show_map)
+    return NewSample(design, error, tuple(written))
+
+
+def _pick(
+    drawn: Drawn, names: Mapping[int, str], plan: Plan
+) -> tuple[drawing.Units, tuple[Stratum, ...], float | None]:
+    """The units of the sample, its strata, and the standard error expected."""
+    values = sorted({p.stratum for p in drawn.parts})
+    population = np.array([sum(p.units for p in _of(drawn.parts, v)) for v in values])
+    hectares = np.array([sum(p.hectares for p in _of(drawn.parts, v)) for v in values])
+    weights = hectares / hectares.sum()
+    deviations = _deviations([names[v] for v in values], plan.expected)
+    if plan.kind == "systematic":
+        sampled = np.array([len(drawn.units)])
+    else:
+        claims = weights
+        if plan.allocation == "neyman":
+            assert deviations is not None, "the plan has checked it"
+            claims = weights * deviations
+            if not claims.any():
+                raise ParameterError(
+                    "Neyman's allocation needs a stratum that may be wrong, got expected shares "
+                    "of 0 or 1 only; give what a similar map had."
+                )
+        share = partial(
+            sizes.allocate, population=population, weights=claims, allocation=plan.allocation,
+            floor=plan.floor,
+        )  # fmt: skip
+        size = plan.size
+        if size is None:
+            assert plan.target is not None
+            assert deviations is not None
+            size = sizes.size_for(plan.target, population, weights, deviations, share)
+        sampled = share(size)
+    error = None
+    if deviations is not None:
+        error = sizes.expected_error(sampled, population, weights, deviations)
+    chosen = [
+        np.flatnonzero(drawn.units.stratum == v)[:n] for v, n in zip(values, sampled, strict=True)
+    ]
+    assert [c.size for c in chosen] == sampled.tolist(), "strata keep as many as they can get"
+    strata = tuple(
+        Stratum(v, names[v], int(population[k]), float(hectares[k]), int(sampled[k]))
+        for k, v in enumerate(values)
+    )
+    return drawn.units.take(np.concatenate(chosen)), strata, error
+
+
+def _of(parts: tuple[Part, ...], stratum: int) -> list[Part]:
+    return [p for p in parts if p.stratum == stratum]
+
+
+def _deviations(
+    names: list[str], expected: Mapping[str | None, float] | None
+) -> NDArray[np.float64] | None:
+    """Standard deviation expected in each stratum, or None."""
+    if not expected:
+        return None
+    unknown = [n for n in expected if n is not None and n not in names]
+    missing = [n for n in names if n not in expected]
+    if unknown or (missing and None not in expected):
+        wrong = f"{unknown[0]!r}" if unknown else f"none for {missing[0]!r}"
+        raise ParameterError(
+            f"Expected shares must be given for the strata {', '.join(names)}, got {wrong}; name "
+            "each, or give one for all others."
+        )
+    shares = np.array([expected.get(n, expected.get(None, 0.0)) for n in names])
+    deviations: NDArray[np.float64] = np.sqrt(shares * (1 - shares))
+    return deviations
+
+
+def _names(path: Path, scheme: ClassScheme | None) -> dict[int, str]:
+    """Name of each value, as far as given or told by the raster's files."""
+    if scheme is not None:
+        return scheme.mapping
+    found: legend.Legend = raster.legend_of(path)
+    return {v: n for v, n in found.names.items() if n}
+
+
+def _named(
+    known: Mapping[int, str], present: set[int], path: Path, *, given: bool
+) -> dict[int, str]:
+    """Names of a raster's classes; values that only the pixels tell are named by value."""
+    unknown = sorted(present - known.keys())
+    if given and unknown:
+        raise ClassError(
+            f"The classes given must name every value of the map, got no name for "
+            f"{', '.join(map(str, unknown[:8]))} in {path}; add them."
+        )
+    found = {v: f"class {v}" for v in present} | dict(known)
+    twice = sorted({n for n in found.values() if list(found.values()).count(n) > 1})
+    if twice:
+        raise ClassError(
+            f"Classes must have names of their own, got {', '.join(map(repr, twice[:8]))} more "
+            f"than once in {path}; give the classes as a file."
+        )
+    return dict(sorted(found.items()))

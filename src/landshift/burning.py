@@ -1,0 +1,282 @@
+"""Polygons with a class column -> a label raster; what no polygon covers is not labelled."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from landshift import grid, provenance, raster, vector
+from landshift.classes import UNLABELLED, ClassScheme, is_no_change
+from landshift.errors import ClassError, GridError, ParameterError
+
+logger = logging.getLogger(__name__)
+
+DECIDE = ("value", "name", "drop")
+"""What counts where a polygon's value and name contradict each other."""
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """A polygon whose value and name belong to different classes.
+
+    Attributes:
+        number: Number of the polygon in its file.
+        value: What its value column says.
+        name: What its name column says.
+    """
+
+    number: int
+    value: int
+    name: str
+
+
+@dataclass(frozen=True)
+class PolygonLabels:
+    """What `label_polygons` burnt.
+
+    Attributes:
+        scheme: The classes.
+        pixels: Labelled pixels of each class, in the order of the scheme.
+        polygons: Polygons of each class, in the order of the scheme.
+        skipped: Polygons without a class, or dropped.
+        contradictions: Polygons whose value and name contradict each other.
+        overlapping: Pixels in polygons of different classes; the last polygon counts.
+    """
+
+    scheme: ClassScheme
+    pixels: tuple[int, ...]
+    polygons: tuple[int, ...]
+    skipped: int
+    contradictions: tuple[Contradiction, ...]
+    overlapping: int
+
+
+def label_polygons(
+    polygons: Path | str,
+    like: Path,
+    out: Path,
+    *,
+    value_column: str | None = None,
+    name_column: str | None = None,
+    decide: str | None = None,
+    scheme: ClassScheme | None = None,
+    layer: str | None = None,
+    all_touched: bool = False,
+    on_block: Callable[[int, int], None] | None = None,
+) -> PolygonLabels:
+    """Burn polygons into a label raster on the grid of another raster.
+
+    Pixels that no polygon covers are 0: not labelled, and so ignored in training and in scores;
+    they are not 'No change'. Polygons of changes work the same way, with classes such as
+    'Change' and 'No change'.
+
+    Args:
+        polygons: GeoPackage, shapefile, GeoJSON, ...; in any CRS.
+        like: The raster whose grid the labels get.
+        out: The label raster to write: uint8, 0 where there is no label.
+        value_column: Column with the class's value, 1 to 254; 0 or nothing: no class.
+        name_column: Column with the class's name. Alone, names are numbered in the order of the
+            alphabet, 'No change' last, where no scheme tells their values.
+        decide: What counts where value and name contradict each other: 'value', 'name', or
+            'drop' for neither; None: such polygons are an error. The value that most polygons of
+            a name have is the right one for it, and the other way round, where no scheme tells.
+        scheme: The classes; None: those of the columns.
+        layer: Name of the layer; None: the first.
+        all_touched: Whether every pixel that a polygon touches counts, or only those whose
+            centre lies in it.
+        on_block: Called with blocks done and blocks in all.
+
+    Raises:
+        ClassError: No such column, or none given; a value outside 1 to 254 or the scheme;
+            contradictions without ``decide``.
+        ParameterError: Another ``decide``, or one without both columns.
+        VectorError: The vector file can't be read or holds something else than polygons.
+        GridError: The raster has no CRS, or no polygon covers a pixel of it.
+        RasterError: The raster can't be read.
+        OutputError: The label raster can't be written.
+    """
+    import shapely
+
+    out = Path(out)
+    both = value_column is not None and name_column is not None
+    if decide is not None and (decide not in DECIDE or not both):
+        raise ParameterError(
+            f"decide must be one of {', '.join(DECIDE)} and needs a value and a name column, got "
+            f"{decide!r} with value_column={value_column} and name_column={name_column}."
+        )
+    about = raster.info(like)
+    if about.grid.crs is None:
+        raise GridError(f"Polygons need a raster with a CRS, got none in {like}; assign it first.")
+    found = vector.read_polygons(polygons, about.grid.crs, layer)
+    values = _column(found, value_column, polygons)
+    names = _column(found, name_column, polygons)
+    rows = [
+        (_value_of(v, value_column, polygons), _name_of(n))
+        for v, n in zip(values, names, strict=True)
+    ]
+    scheme = scheme or _scheme_of(rows, both)
+    wrong = _contradictions(rows, found.numbers, scheme) if both else []
+    if wrong and decide is None:
+        told = ", ".join(f"{c.value} {c.name!r} in polygon {c.number}" for c in wrong[:8])
+        raise ClassError(
+            f"A class must have one value and one name, got {told} of {polygons}, where the "
+            f"classes are {', '.join(f'{c.value} {c.name!r}' for c in scheme)}; correct them, or "
+            f"say with decide what counts ({', '.join(DECIDE)})."
+        )
+    for c in wrong:
+        logger.warning(
+            "%s: polygon %d says %d and %r, which are different classes; %s.",
+            polygons, c.number, c.value, c.name,
+            "it is dropped" if decide == "drop" else f"its {decide} counts",
+        )  # fmt: skip
+    by_name = decide == "name" or value_column is None
+    dropped = {c.number for c in wrong} if decide == "drop" else set()
+    classes = [
+        UNLABELLED if number in dropped else _class_of(value, name, by_name, scheme, polygons)
+        for (value, name), number in zip(rows, found.numbers, strict=True)
+    ]
+    burnt = [k for k, value in enumerate(classes) if value != UNLABELLED]
+    geometries = [found.geometries[k] for k in burnt]
+    burn_values = [classes[k] for k in burnt]
+    tree = shapely.STRtree(geometries)
+    box = about.grid
+    extent = box.extent.geom
+    if not len(tree.query(extent, predicate="intersects")):
+        raise GridError(
+            f"Polygons must cover the raster, got none of {len(geometries)} with a class in "
+            f"{polygons} on {grid.describe(box)}; check their CRS."
+        )
+    counts = np.zeros(256, np.int64)
+    overlapping = 0
+    record = provenance.record(
+        "polygons",
+        [Path(polygons), Path(like)],
+        {
+            "value_column": value_column, "name_column": name_column, "decide": decide,
+            "layer": layer, "all_touched": all_touched,
+        },
+    )  # fmt: skip
+    windows = list(raster.blocks(about.height, about.width))
+    with raster.create(
+        out, box, count=1, dtype="uint8", nodata=UNLABELLED, bands=["label"],
+        tags=provenance.as_tag(record), scheme=scheme,
+    ) as target:  # fmt: skip
+        for done, window in enumerate(windows, start=1):
+            part = grid.window_geobox(box, window)
+            near = sorted(tree.query(part.extent.geom))
+            shapes, codes = [geometries[k] for k in near], [burn_values[k] for k in near]
+            labels = vector.burn(shapes, codes, part, all_touched=all_touched)
+            first = vector.burn(shapes[::-1], codes[::-1], part, all_touched=all_touched)
+            overlapping += int((labels != first).sum())
+            counts += np.bincount(labels.ravel(), minlength=256)
+            raster.write(target, labels.astype(np.uint8)[np.newaxis], window)
+            if on_block is not None:
+                on_block(done, len(windows))
+    if overlapping:
+        logger.warning(
+            "%s: %d pixels lie in polygons of different classes; the last polygon counts.",
+            polygons, overlapping,
+        )  # fmt: skip
+    return PolygonLabels(
+        scheme=scheme,
+        pixels=tuple(int(counts[v]) for v in scheme.values),
+        polygons=tuple(burn_values.count(v) for v in scheme.values),
+        skipped=len(classes) - len(burnt),
+        contradictions=tuple(wrong),
+        overlapping=overlapping,
+    )
+
+
+Row = tuple[int | None, str | None]
+
+
+def _column(found: vector.Polygons, column: str | None, path: Path | str) -> Sequence[Any]:
+    if column is None:
+        return [None] * len(found.geometries)
+    if column not in found.columns:
+        raise ClassError(
+            f"The class column must be one of {', '.join(found.columns) or 'no columns'}, got "
+            f"{column!r} for {path}; name another."
+        )
+    return found.columns[column]
+
+
+def _value_of(value: Any, column: str | None, path: Path | str) -> int | None:
+    """A class value, or None for none."""
+    if value is None or value == "" or value != value:
+        return None
+    try:
+        number = int(float(value))
+        if number != float(value) or not 0 <= number <= 254:
+            raise ValueError
+    except (ValueError, OverflowError, TypeError):
+        raise ClassError(
+            f"Class values must be whole numbers from 0 to 254, got {value!r} in the column "
+            f"{column!r} of {path}; give names as the name column."
+        ) from None
+    return number or None
+
+
+def _name_of(name: Any) -> str | None:
+    text = "" if name is None or name != name else str(name).strip()
+    return text or None
+
+
+def _scheme_of(rows: Sequence[Row], both: bool) -> ClassScheme:
+    """The classes of the columns; for both, the name that most polygons of a value have."""
+    if both:
+        pairs = Counter((v, n) for v, n in rows if v is not None and n is not None)
+        names: dict[int, str] = {}
+        for (value, name), _ in sorted(pairs.items(), key=lambda p: (-p[1], p[0])):
+            if name not in names.values():
+                names.setdefault(value, name)
+        for value, name in sorted(pairs):
+            names.setdefault(value, name)
+    elif any(v is not None for v, _ in rows):
+        names = {v: f"class {v}" for v, _ in rows if v is not None}
+    else:
+        found = {n for _, n in rows if n is not None}
+        ordered = sorted(found, key=lambda n: (is_no_change(n), n))
+        names = dict(enumerate(ordered, start=1))
+    if not names:
+        raise ClassError(
+            "Polygons must have classes, got none; name the column of their value or name."
+        )
+    return ClassScheme.from_mapping(names)
+
+
+def _contradictions(
+    rows: Sequence[Row], numbers: Sequence[int], scheme: ClassScheme
+) -> list[Contradiction]:
+    names = {v: n.casefold() for v, n in scheme.mapping.items()}
+    return [
+        Contradiction(number, value, name)
+        for (value, name), number in zip(rows, numbers, strict=True)
+        if value is not None and name is not None and names.get(value) != name.casefold()
+    ]
+
+
+def _class_of(
+    value: int | None, name: str | None, by_name: bool, scheme: ClassScheme, path: Path | str
+) -> int:
+    """Value of a polygon's class; 0 for none."""
+    if by_name:
+        if name is None:
+            return UNLABELLED
+        for c in scheme:
+            if c.name.casefold() == name.casefold():
+                return c.value
+    elif value is None:
+        return UNLABELLED
+    elif value in scheme.values:
+        return value
+    raise ClassError(
+        f"A polygon's class must be one of {', '.join(f'{c.value} {c.name!r}' for c in scheme)}, "
+        f"got {name if by_name else value!r} in {path}; add it or correct it."
+    )

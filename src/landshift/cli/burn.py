@@ -1,0 +1,46 @@
+"""`landshift burn`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def burn(
+    source: Annotated[Path, typer.Argument(help="Polygons, in any vector format.")],
+    like: Annotated[Path, typer.Option(help="The raster whose grid the labels get.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The label raster to write.")],
+    value_column: Annotated[
+        str | None, typer.Option(help="Column with the value of the class.")
+    ] = None,
+    name_column: Annotated[
+        str | None, typer.Option(help="Column with the name of the class.")
+    ] = None,
+    decide: Annotated[
+        str | None,
+        typer.Option(help="What counts where the two columns contradict: value, name or drop."),
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="The classes, as for label; none: those of the columns.")
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Name of the layer; none: the first.")] = None,
+    all_touched: Annotated[
+        bool, typer.Option("--all-touched", help="Label every pixel that a polygon touches.")
+    ] = False,
+) -> None:
+    """Burn polygons into a label raster; what no polygon covers is 0, not labelled."""
+    from landshift import burning, legend, tables
+    from landshift.cli import show
+
+    with show.progress("burn") as on_block:
+        found = burning.label_polygons(
+            source, like, out, value_column=value_column, name_column=name_column, decide=decide,
+            scheme=None if classes is None else legend.read_classes(classes), layer=layer,
+            all_touched=all_touched, on_block=on_block,
+        )  # fmt: skip
+    show.table(tables.polygon_labels(found))
+    if found.skipped:
+        typer.echo(f"{found.skipped:,} polygons have no class and are left out.")
+    typer.echo(out)

@@ -1,0 +1,91 @@
+"""`landshift sample`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def sample(
+    mapped: Annotated[Path, typer.Argument(metavar="MAP", help="The class or change map.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The GeoPackage to write; a CSV comes beside it.")
+    ],
+    size: Annotated[int | None, typer.Option(help="Units in all.")] = None,
+    standard_error: Annotated[
+        float | None,
+        typer.Option(
+            help="Or: the standard error to reach, as a share: of the overall accuracy, or of a "
+            "class's area (see --expect)."
+        ),
+    ] = None,
+    design: Annotated[str, typer.Option(help="stratified, simple or systematic.")] = "stratified",
+    strata: Annotated[
+        Path | None,
+        typer.Option(help="Class raster on the map's grid: its values are the strata; none: map."),
+    ] = None,
+    allocation: Annotated[
+        str, typer.Option(help="How strata share units: proportional, equal, neyman or floor.")
+    ] = "proportional",
+    floor: Annotated[
+        int, typer.Option(help="For the allocation floor: least units of a stratum.")
+    ] = 50,
+    expect: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Share of a stratum likely to be right, 'to water=0.7'; 0.9 alone is for all "
+            "others. For a class's area: share of the stratum likely to be that class."
+        ),
+    ] = None,
+    unit_size: Annotated[int, typer.Option(help="Pixels a side of a unit.")] = 1,
+    seed: Annotated[int, typer.Option(help="Another seed draws other units.")] = 0,
+    classes: Annotated[
+        Path | None, typer.Option(help="The map's classes, as for label; none: as its files tell.")
+    ] = None,
+    choices: Annotated[
+        Path | None,
+        typer.Option(help="Classes to choose from when labelling; none: as the map's tell."),
+    ] = None,
+    show_map: Annotated[
+        bool, typer.Option("--show-map", help="Let labellers see the map's class.")
+    ] = False,
+) -> None:
+    """Draw a probability sample of a map, to be labelled by people and then estimated from."""
+    from landshift import legend, tables
+    from landshift.assess import sample as stage
+    from landshift.cli import show
+
+    plan = stage.Plan(
+        kind=design, size=size, target=standard_error, allocation=allocation, floor=floor,
+        expected=_shares(expect or ()), seed=seed, unit_size=unit_size,
+    )  # fmt: skip
+    with show.progress("sample") as on_block:
+        found = stage.draw_sample(
+            mapped, out, plan, strata=strata,
+            scheme=None if classes is None else legend.read_classes(classes),
+            choices=None if choices is None else legend.read_classes(choices),
+            show_map=show_map, on_block=on_block,
+        )  # fmt: skip
+    show.table(tables.strata(found.design))
+    if found.expected_error is not None:
+        typer.echo(f"Expected standard error: {found.expected_error:.4f} of the area.")
+    for path in found.files:
+        typer.echo(path)
+
+
+def _shares(texts: list[str] | tuple[()]) -> dict[str | None, float]:
+    """Expected shares by stratum; None for all others."""
+    from landshift.errors import ParameterError
+
+    found: dict[str | None, float] = {}
+    for text in texts:
+        name, equals, share = text.rpartition("=")
+        try:
+            found[name.strip() if equals else None] = float(share)
+        except ValueError:
+            raise ParameterError(
+                f"An expected share must be 'stratum=0.7' or 0.9, got {text!r}."
+            ) from None
+    return found

@@ -1,0 +1,39 @@
+"""`landshift zonal`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def zonal(
+    mapped: Annotated[Path, typer.Argument(metavar="MAP", help="The class or change map.")],
+    zones: Annotated[Path, typer.Argument(help="Polygons, in any vector format and CRS.")],
+    column: Annotated[str, typer.Option(help="Column with the name of each zone.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The CSV to write: zone, class, hectares, percent.")
+    ],
+    geopackage: Annotated[
+        Path | None, typer.Option(help="Write the zones with a column per class here too.")
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer of the zones; none: the first.")] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="The map's classes, as for label; none: as its files tell.")
+    ] = None,
+) -> None:
+    """Measure a map's classes or transitions in polygons, border pixels by their part."""
+    from landshift import legend, tables
+    from landshift import zonal as stage
+    from landshift.cli import show
+
+    with show.progress("zonal") as on_block:
+        found = stage.measure_zones(
+            mapped, zones, column, layer=layer, on_block=on_block,
+            scheme=None if classes is None else legend.read_classes(classes),
+        )  # fmt: skip
+    show.table(tables.zones(found))
+    if geopackage is not None:
+        typer.echo(found.write_geopackage(geopackage))
+    typer.echo(found.write_csv(out))

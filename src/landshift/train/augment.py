@@ -1,0 +1,291 @@
+"""Training batches varied at random: images, labels and class maps together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import torch
+from torch.nn import functional
+
+from landshift.classes import IGNORE_INDEX, ClassScheme, pairs_of, reversed_codes
+from landshift.dataset import TrainingData
+from landshift.errors import ParameterError
+from landshift.spec import InputSpec
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training batches are varied; 0 leaves a variation out.
+
+    Each sample, and each of its dates where one is named, gets random numbers of its own.
+
+    Attributes:
+        turns: Mirror and turn by quarters: one of the eight ways at random.
+        brightness: Each date is brighter or darker by up to this many standard deviations of
+            its bands, so that the network doesn't learn the season.
+        contrast: Each date's values spread about the mean by a factor of up to 1 more or less this.
+        noise: Standard deviation of Gaussian noise in every value, in those of the band.
+        band_dropout: Chance of each band to become its mean.
+        shift: One date is moved by up to this many pixels, at most 1, by bilinear resampling.
+        swap: Chance that the two dates change places; labels follow.
+        mixup: Alpha of the beta distribution that two samples and their losses are mixed by
+            (Zhang et al. 2018, arXiv:1710.09412).
+        cutmix: Alpha of the beta distribution that decides the size of a rectangle that each
+            sample takes from another, labels included (Yun et al. 2019, arXiv:1905.04899). With
+            mixup too, each batch gets one of the two.
+
+    Raises:
+        ParameterError: A number out of its range.
+    """
+
+    turns: bool = True
+    brightness: float = 0.1
+    contrast: float = 0.1
+    noise: float = 0.0
+    band_dropout: float = 0.0
+    shift: float = 0.0
+    swap: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self)[1:]:
+            most = 1.0 if field.name in ("contrast", "band_dropout", "shift", "swap") else 10.0
+            if not 0 <= getattr(self, field.name) <= most:
+                raise ParameterError(
+                    f"Augmentation's {field.name} must lie between 0 and {most:g}, got "
+                    f"{getattr(self, field.name)}."
+                )
+
+
+class Varied(NamedTuple):
+    """A batch after augmentation.
+
+    Attributes:
+        images: ``(batch, band, row, column)``.
+        targets: ``(batch, layer, row, column)``.
+        partners: Targets of what was mixed into the images; None where nothing was.
+        share: Weight of `targets` in the loss; that of `partners` is the rest.
+    """
+
+    images: torch.Tensor
+    targets: torch.Tensor
+    partners: torch.Tensor | None = None
+    share: float = 1.0
+
+
+class BatchAugmentation:
+    """Varies batches with torch's random numbers.
+
+    A pixel that isn't valid holds the mean in all bands, and keeps it: brightness, noise and the
+    like leave it as unknown as it was.
+
+    Args:
+        options: How; None: not at all.
+        data: The tiles that batches are made of.
+
+    Raises:
+        ParameterError: Dates can't be told apart, or swapped.
+    """
+
+    def __init__(self, options: Augmentation | None, data: TrainingData) -> None:
+        self.options = options
+        self.spec = data.spec
+        self.mean = torch.tensor(data.spec.mean)[:, None, None]
+        self.std = torch.tensor(data.spec.std)[:, None, None]
+        self.dates = tuple(data.spec.by_date().values())
+        date_of = [next(d for d, own in enumerate(self.dates) if k in own) for k in self._bands]
+        self.date_of = torch.tensor(date_of)
+        self.swap = None
+        if options is not None and options.swap:
+            self.swap = _Swap(data.spec, data.scheme, data.tiles.map_scheme)
+        if options is not None and options.shift and len(self.dates) < 2:
+            raise ParameterError(
+                "Augmentation's shift moves one date against another, got bands of one date: "
+                f"{', '.join(data.spec.bands)}; name bands as in 'before:red', or say dates=."
+            )
+
+    @property
+    def _bands(self) -> range:
+        return range(len(self.spec.bands))
+
+    @property
+    def class_maps(self) -> bool:
+        """Whether it needs the class maps in the targets."""
+        return self.swap is not None and self.swap.codes is None
+
+    def __call__(self, images: torch.Tensor, targets: torch.Tensor) -> Varied:
+        """Vary a batch; the tensors given stay as they are."""
+        if self.options is None:
+            return Varied(images, targets)
+        images = self._values(images)
+        if self.swap is not None:
+            chosen = torch.rand(len(images)) < self.options.swap
+            images, targets = self.swap(images, targets, chosen)
+        if self.options.turns:
+            images, targets = turn(images, targets)
+        return self._mixed(images, targets)
+
+    def _values(self, images: torch.Tensor) -> torch.Tensor:
+        """What changes values and not labels."""
+        o, count, bands = self.options, len(images), len(self.spec.bands)
+        assert o is not None
+        mean, std = self.mean.to(images.device), self.std.to(images.device)
+        original, unknown = images, self._unknown(images, mean)
+        if o.brightness or o.contrast:
+            sizes = (count, len(self.dates))
+            scale = 1 + o.contrast * _around_zero(*sizes)[:, self.date_of, None, None]
+            bright = o.brightness * _around_zero(*sizes)[:, self.date_of, None, None]
+            scale, bright = scale.to(images.device), bright.to(images.device)
+            images = torch.addcmul(mean * (1 - scale) + bright * std, images, scale)
+        if o.noise:
+            images = torch.addcmul(images, torch.randn_like(images), std, value=o.noise)
+        if o.band_dropout:
+            dropped = (torch.rand(count, bands, 1, 1) < o.band_dropout).to(images.device)
+            images = torch.where(dropped, mean, images)
+        if o.shift:
+            moved = torch.randint(len(self.dates), (count, 1)) == self.date_of
+            offsets = o.shift * _around_zero(count, 1, 2) * moved[..., None]
+            images = shift(images, offsets)
+        if unknown is not None and images is not original:
+            images = torch.where(unknown, mean, images)
+        return images
+
+    def _unknown(self, images: torch.Tensor, mean: torch.Tensor) -> torch.Tensor | None:
+        """Pixels ``(batch, 1, row, column)`` that hold the mean in all bands; None: there are none.
+
+        A valid pixel that holds the exact mean of the first band is rare, so that one band is
+        all that is compared in most batches.
+        """
+        unknown = images[:, :1] == mean[:1]
+        for k in self._bands[1:]:
+            if not unknown.any():
+                return None
+            unknown &= images[:, k : k + 1] == mean[k]
+        return unknown if unknown.any() else None
+
+    def _mixed(self, images: torch.Tensor, targets: torch.Tensor) -> Varied:
+        """Mixup or cutmix, each sample with the next one of the batch."""
+        o = self.options
+        assert o is not None
+        ways = [name for name in ("mixup", "cutmix") if getattr(o, name)]
+        if not ways or len(images) < 2:
+            return Varied(images, targets)
+        way = ways[int(torch.randint(len(ways), ()))]
+        alpha = torch.tensor(float(getattr(o, way)))
+        share = float(torch.distributions.Beta(alpha, alpha).sample())
+        others, partners = images.roll(1, 0), targets.roll(1, 0)
+        if way == "mixup":
+            return Varied(torch.lerp(others, images, share), targets, partners, share)
+        rows, columns = (_span(n, (1 - share) ** 0.5) for n in images.shape[-2:])
+        images, targets = images.clone(), targets.clone()
+        images[..., rows, columns] = others[..., rows, columns]
+        targets[..., rows, columns] = partners[..., rows, columns]
+        return Varied(images, targets)
+
+
+def turn(images: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """One of the eight flips and quarter turns for each sample, the same for image and targets."""
+    turned = torch.empty_like(images), torch.empty_like(targets)
+    for k, way in enumerate(torch.randint(8, (len(images),)).tolist()):
+        for source, target in zip((images, targets), turned, strict=True):
+            sample = source[k].flip(-1) if way >= 4 else source[k]
+            target[k] = sample.rot90(way % 4, (-2, -1))
+    return turned
+
+
+def shift(images: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+    """Bands moved by parts of a pixel, bilinearly; edges are extended.
+
+    Args:
+        images: ``(batch, band, row, column)``.
+        offsets: ``(batch, band, 2)`` pixels down and to the right, each from -1 to 1.
+    """
+    count, bands, height, width = images.shape
+    steps = torch.tensor([1.0, 0.0, -1.0])  # moved down by 1, a pixel holds the one above it
+    hats = (1 - (offsets[..., None] - steps).abs()).clamp(min=0)
+    down, right = hats[..., 0, :, None], hats[..., 1, None, :]
+    kernels = (down * right).reshape(count * bands, 1, 3, 3)
+    stacked = images.reshape(1, count * bands, height, width)
+    padded = functional.pad(stacked, (1, 1, 1, 1), mode="replicate")
+    moved = functional.conv2d(padded, kernels.to(images), groups=count * bands)
+    return moved.reshape(images.shape)
+
+
+class _Swap:
+    """The two dates of samples changed for each other.
+
+    The codes of the change map follow by their names where these tell both classes; else from
+    the class maps in the targets. There a label that doesn't agree with the class maps, as after
+    a filter, becomes unlabelled.
+
+    Args:
+        spec: The bands.
+        scheme: Classes of the change map.
+        map_scheme: Classes before and after, if the tiles carry them.
+
+    Raises:
+        ParameterError: Other than two dates of the same bands; codes that can't be swapped.
+    """
+
+    def __init__(
+        self, spec: InputSpec, scheme: ClassScheme, map_scheme: ClassScheme | None
+    ) -> None:
+        dates = list(spec.by_date().values())
+        if len(dates) != 2 or len(dates[0]) != len(dates[1]):
+            raise ParameterError(
+                "Augmentation's swap needs two dates with the same bands, got "
+                f"{', '.join(spec.bands)}; leave it out."
+            )
+        self.bands = list(range(len(spec.bands)))
+        for first, second in zip(*dates, strict=True):
+            self.bands[first], self.bands[second] = second, first
+        codes = reversed_codes(scheme)
+        self.codes = None if codes is None else _table(len(codes), codes)
+        if codes is None:
+            if map_scheme is None:
+                raise ParameterError(
+                    "Augmentation's swap needs codes that tell the class before, or tiles with "
+                    f"both class maps, got {', '.join(scheme.names)} without; leave it out."
+                )
+            n = len(map_scheme)
+            self.pairs = torch.full((256, 256), IGNORE_INDEX)
+            for code, pairs in enumerate(pairs_of(scheme, map_scheme)):
+                for before, after in pairs:
+                    self.pairs[before, after] = code
+            assert int((self.pairs != IGNORE_INDEX).sum()) == n * n
+
+    def __call__(
+        self, images: torch.Tensor, targets: torch.Tensor, chosen: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        chosen = chosen.to(images.device)[:, None, None, None]
+        swapped = torch.where(chosen, images[:, self.bands], images)
+        change = targets[:, :1]
+        if self.codes is not None:
+            change = self.codes.to(targets.device)[change]
+        else:
+            pairs = self.pairs.to(targets.device)
+            before, after = targets[:, 1:2], targets[:, 2:3]
+            change = pairs[after, before].where(change == pairs[before, after], IGNORE_INDEX)
+        layers = torch.cat([change, targets[:, 1:].flip(1)], 1)
+        return swapped, torch.where(chosen, layers, targets)
+
+
+def _table(size: int, codes: tuple[int, ...]) -> torch.Tensor:
+    """A table over all indices; `IGNORE_INDEX` stays itself."""
+    table = torch.full((256,), IGNORE_INDEX)
+    table[:size] = torch.tensor(codes)
+    return table
+
+
+def _around_zero(*shape: int) -> torch.Tensor:
+    """Random numbers, even from -1 to 1."""
+    return torch.rand(*shape) * 2 - 1
+
+
+def _span(size: int, share: float) -> slice:
+    """A random run of that share of the pixels in a row."""
+    length = round(size * share)
+    start = int(torch.randint(size - length + 1, ()))
+    return slice(start, start + length)

@@ -1,0 +1,39 @@
+"""What to say when a batch doesn't fit the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory, of a GPU or of the machine, ran out."""
+    told = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError)
+        and any(t in told for t in ("out of memory", "can't allocate memory", "not enough memory"))
+    )
+
+
+def largest_batch(step: Callable[[int], object], failed: int) -> int:
+    """The largest of failed / 2, failed / 4, ... samples that one step fits the memory with.
+
+    Args:
+        step: Makes one training step of so many samples.
+        failed: Samples that were too many.
+
+    Returns:
+        Their number; 0 if not even one fits.
+    """
+    size = failed // 2
+    while size:
+        try:
+            step(size)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            return size
+        size //= 2
+    return 0

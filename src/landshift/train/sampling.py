@@ -1,0 +1,29 @@
+"""How often each tile is drawn in an epoch."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift.dataset import TrainingData
+
+
+def repeat_factors(data: TrainingData, threshold: float) -> NDArray[np.float64]:
+    """How often each training tile is drawn in an epoch, so that rare classes are seen more often.
+
+    A class that lies in a share f of the training tiles asks for max(1, sqrt(threshold / f)) draws
+    of each of them; a tile is drawn as its most asking class says (repeat-factor sampling, Gupta et
+    al. 2019, doi 10.1109/CVPR.2019.00550, section 4.2). With threshold 0 each is drawn once.
+
+    Args:
+        data: The tiles.
+        threshold: Share of tiles below which a class is rare, 0 to 1.
+    """
+    counted = set(data.scheme.values) - set(data.options.ignore_classes)
+    held = [
+        {v for v, n in data.tiles.tiles[k].class_pixels.items() if n and v in counted}
+        for k in data.split.train
+    ]
+    share = {v: sum(v in h for h in held) / len(held) for v in counted}
+    asked = {v: max(1.0, (threshold / f) ** 0.5) for v, f in share.items() if f}
+    return np.array([max((asked[v] for v in h), default=1.0) for h in held])

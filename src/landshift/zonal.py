@@ -1,0 +1,225 @@
+"""How much of each class of a map lies in each polygon of a layer, partial pixels by their part."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import grid, ledger, raster, vector
+from landshift.classes import ClassScheme
+from landshift.errors import ClassError, GridError, ParameterError
+from landshift.grid import Window
+
+if TYPE_CHECKING:
+    from odc.geo.crs import CRS
+
+BLOCK = 1024
+"""Rows and columns of the map read at once."""
+
+
+@dataclass(frozen=True)
+class Zones:
+    """Areas of a map's classes in zones.
+
+    Attributes:
+        names: Names of the zones, in the order in which they come first in their file.
+        outlines: Polygon of each zone, in the CRS of the map; those of one name joined.
+        classes: Name of each value of the map that occurs in a zone, ascending.
+        hectares: ``(zone, class)`` areas.
+        outside: Share of each zone that lies off the map, or where it has no class; in pixels.
+    """
+
+    names: tuple[str, ...]
+    outlines: NDArray[np.object_]
+    classes: dict[int, str]
+    hectares: NDArray[np.float64]
+    outside: NDArray[np.float64]
+    _crs: CRS
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per zone and class that occurs there: zone, class, hectares, per cent."""
+        totals = self.hectares.sum(axis=1)
+        return [
+            {
+                "zone": zone,
+                "class": name,
+                "hectares": round(float(self.hectares[z, c]), 4),
+                "percent": round(100 * float(self.hectares[z, c] / totals[z]), 4),
+            }
+            for z, zone in enumerate(self.names)
+            for c, name in enumerate(self.classes.values())
+            if self.hectares[z, c] > 0
+        ]
+
+    def write_csv(self, path: Path) -> Path:
+        """Write `rows` as CSV."""
+        with (
+            ledger.whole_file(Path(path)) as part,
+            part.open("w", newline="", encoding="utf-8") as file,
+        ):
+            fields = ["zone", "class", "hectares", "percent"]
+            writer = csv.DictWriter(file, fields, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows())
+        return Path(path)
+
+    def write_geopackage(self, path: Path) -> Path:
+        """Write a polygon per zone, with a column of hectares per class."""
+        import shapely
+
+        columns: dict[str, NDArray[Any]] = {"zone": np.array(self.names, object)}
+        for c, name in enumerate(self.classes.values()):
+            columns[f"{name}, ha"] = self.hectares[:, c]
+        multi = np.array([
+            g if g.geom_type == "MultiPolygon" else shapely.multipolygons([g])
+            for g in self.outlines
+        ])  # fmt: skip
+        with ledger.whole_file(Path(path)) as part:
+            vector.write_layer(part, "zones", columns, multi, self._crs, kind="MultiPolygon")
+        return Path(path)
+
+
+def measure_zones(
+    mapped: Path,
+    polygons: Path | str,
+    column: str,
+    *,
+    layer: str | None = None,
+    scheme: ClassScheme | None = None,
+    on_block: Callable[[int, int], None] | None = None,
+) -> Zones:
+    """Measure each class of a map in each zone.
+
+    A pixel that a zone's border cuts counts by the part inside (exactextract: the parts are exact
+    to 1e-6 of a pixel), times its area, geodesic on geographic grids. Zones may overlap.
+
+    Args:
+        mapped: The map: a class or change map with a CRS.
+        polygons: The zones: polygons of any vector format, in any CRS.
+        column: Column with the name of each zone; polygons of one name are one zone.
+        layer: Name of the layer; None: the first.
+        scheme: The map's classes; None: as its files tell, else by value.
+        on_block: Called with blocks done and blocks in all.
+
+    Raises:
+        ParameterError: exactextract isn't installed.
+        ClassError: No such column; a map that is no class raster, or values outside the scheme.
+        GridError: The map has no CRS, or no zone lies on it.
+        VectorError: The polygons can't be read.
+        RasterError: The map can't be read.
+    """
+    _check_installed()
+    import shapely
+
+    about = raster.info(mapped)
+    row_hectares = grid.row_hectares(about.grid)
+    crs = about.grid.crs
+    assert crs is not None, "areas need a CRS"
+    names, outlines = _zones(vector.read_polygons(polygons, crs, layer), column, polygons)
+    known = raster.legend_of(mapped).names if scheme is None else scheme.mapping
+    # in pixels, so that a grid may be turned any way
+    inverse = ~about.grid.affine
+    pixels = shapely.transform(outlines, lambda x, y: grid.apply(inverse, x, y), interleaved=False)
+    found: dict[int, NDArray[np.float64]] = {}
+    covered = np.zeros(len(names))
+    bounds = shapely.bounds(pixels)
+    windows = list(raster.blocks(about.height, about.width, BLOCK))
+    with raster.open_raster(mapped) as source:
+        for done, window in enumerate(windows, start=1):
+            near = np.flatnonzero(
+                (bounds[:, 0] < window.column + window.width)
+                & (bounds[:, 2] > window.column)
+                & (bounds[:, 1] < window.row + window.height)
+                & (bounds[:, 3] > window.row)
+            )
+            if near.size:
+                codes, mask = raster.read_classes(source, window, zero=0 in known)
+                values, ranks = np.unique(codes, return_inverse=True)
+                ranks = np.where(mask, ranks.reshape(codes.shape), values.size)
+                areas = row_hectares[window.slices[0]]
+                for zone in near:
+                    cells, parts = _covered(pixels[zone], window)
+                    weights = parts * areas[cells // window.width]
+                    within = ranks.ravel()[cells]
+                    covered[zone] += parts[within < values.size].sum()
+                    sums = np.bincount(within, weights, values.size + 1)[:-1]
+                    for value, hectares in zip(values, sums, strict=True):
+                        if hectares > 0:
+                            at = found.setdefault(int(value), np.zeros(len(names)))
+                            at[zone] += hectares
+            if on_block is not None:
+                on_block(done, len(windows))
+    if not found:
+        raise GridError(
+            f"Zones must lie on pixels of the map with a class, got none of {polygons} on "
+            f"{grid.describe(about.grid)}; check their CRS."
+        )
+    unnamed = sorted(found.keys() - known.keys())
+    if scheme is not None and unnamed:
+        raise ClassError(
+            f"The classes given must name every value of the map, got no name for "
+            f"{', '.join(map(str, unnamed[:8]))} in {mapped}; add them."
+        )
+    classes = {v: known.get(v) or f"class {v}" for v in sorted(found)}
+    hectares = np.stack([found[v] for v in classes], axis=1)
+    outside = (1 - covered / shapely.area(pixels)).clip(0, 1)
+    return Zones(names, outlines, classes, hectares, outside, crs)
+
+
+def _check_installed() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("exactextract") is None:
+        raise ParameterError(
+            "Zones need the package exactextract, got none; pip install 'landshift[zonal]'."
+        )
+
+
+def _zones(
+    found: vector.Polygons, column: str, path: Path | str
+) -> tuple[tuple[str, ...], NDArray[np.object_]]:
+    """Names and polygons of the zones; polygons of one name joined."""
+    import shapely
+
+    if column not in found.columns:
+        raise ClassError(
+            f"The zones' column must be one of {', '.join(found.columns) or 'no columns'}, got "
+            f"{column!r} for {path}; name another."
+        )
+    members: dict[str, list[Any]] = {}
+    for name, outline in zip(found.columns[column], found.geometries, strict=True):
+        members.setdefault(str(name), []).append(shapely.make_valid(outline))
+    joined = [m[0] if len(m) == 1 else shapely.union_all(m) for m in members.values()]
+    outlines = np.empty(len(joined), object)
+    outlines[:] = joined
+    return tuple(members), outlines
+
+
+def _covered(outline: Any, window: Window) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Pixels of a window that a polygon covers, counted row by row, and the part of each."""
+    import shapely
+    from exactextract import exact_extract
+    from exactextract.raster import NumPyRasterSource
+
+    height, width = window.height, window.width
+    left, top = window.column, window.row
+    clipped = shapely.clip_by_rect(outline, left, top, left + width, top + height)
+    # a border that only touches the window leaves lines and points
+    pieces = [p for p in shapely.get_parts(clipped) if p.geom_type == "Polygon" and p.area > 0]
+    if not pieces:
+        return np.zeros(0, np.int64), np.zeros(0)
+    here = shapely.multipolygons(pieces)
+    if here.area > height * width * (1 - 1e-12):  # inside: no border to look at
+        return np.arange(height * width), np.ones(height * width)
+    # rows count down, exactextract's y up
+    turned = shapely.transform(here, lambda x, y: (x - left, height - (y - top)), interleaved=False)
+    feature = {"type": "Feature", "properties": {}, "geometry": shapely.geometry.mapping(turned)}
+    no_values = NumPyRasterSource(np.zeros((height, width), np.uint8), 0, 0, width, height)
+    told = exact_extract(no_values, [feature], ["cell_id", "coverage"])[0]["properties"]
+    return told["cell_id"].astype(np.int64), told["coverage"]

@@ -1,0 +1,179 @@
+import json
+import logging
+
+import numpy as np
+import pytest
+import rasterio
+
+from landshift import raster
+from landshift.burning import Contradiction, label_polygons
+from landshift.classes import IGNORE_INDEX, ClassScheme
+from landshift.errors import ClassError, GridError, LandshiftError, ParameterError, VectorError
+
+LEFT, TOP = 500_000, 4_000_000
+
+
+def square(column, row, size=1):
+    """Ring of a square of 30 m pixels."""
+    left, top = LEFT + 30 * column, TOP - 30 * row
+    right, bottom = left + 30 * size, top - 30 * size
+    return [[[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]]
+
+
+@pytest.fixture
+def write_polygons(tmp_path):
+    def write(*features, crs="urn:ogc:def:crs:EPSG::32618", name="p.geojson"):
+        content = {
+            "type": "FeatureCollection",
+            "crs": {"type": "name", "properties": {"name": crs}},
+            "features": [
+                {
+                    "type": "Feature",
+                    "properties": properties,
+                    "geometry": {"type": "Polygon", "coordinates": ring},
+                }
+                for ring, properties in features
+            ],
+        }
+        (tmp_path / name).write_text(json.dumps(content))
+        return tmp_path / name
+
+    return write
+
+
+@pytest.fixture
+def like(write_raster):
+    return write_raster("like.tif", np.zeros((3, 4), np.uint16))
+
+
+def read(path):
+    with rasterio.open(path) as source:
+        return source.read(1)
+
+
+def test_what_no_polygon_covers_is_not_labelled(write_polygons, like, tmp_path):
+    path = write_polygons(
+        (square(0, 0, 2), {"what": "No change"}), (square(3, 2), {"what": "change"})
+    )
+    out = tmp_path / "l.tif"
+    found = label_polygons(path, like, out, name_column="what")
+    assert read(out).tolist() == [[2, 2, 0, 0], [2, 2, 0, 0], [0, 0, 0, 1]]
+    assert found.scheme.mapping == {1: "change", 2: "No change"}
+    assert (found.pixels, found.polygons, found.skipped) == ((1, 4), (1, 1), 0)
+    scheme = raster.scheme_of(out)
+    assert scheme == found.scheme
+    assert scheme.to_indices(read(out))[0, 2] == IGNORE_INDEX
+    assert raster.info(out).nodata == 0
+
+
+def test_values_alone_names_alone_and_a_scheme(write_polygons, like, tmp_path):
+    path = write_polygons(
+        (square(0, 0), {"code": 7, "what": "Water"}), (square(1, 0), {"code": None, "what": None})
+    )
+    found = label_polygons(path, like, tmp_path / "l.tif", value_column="code")
+    assert found.scheme.mapping == {7: "class 7"}
+    assert found.skipped == 1
+    scheme = ClassScheme.from_mapping({1: "forest", 4: "water"})
+    label_polygons(path, like, tmp_path / "l.tif", name_column="what", scheme=scheme)
+    assert read(tmp_path / "l.tif")[0].tolist() == [4, 0, 0, 0]
+    with pytest.raises(ClassError, match="one of 1 'forest', 4 'water', got 7"):
+        label_polygons(path, like, tmp_path / "l.tif", value_column="code", scheme=scheme)
+
+
+def test_contradictions_are_named_and_decided(write_polygons, like, tmp_path, caplog):
+    path = write_polygons(
+        (square(0, 0), {"code": 1, "what": "urban"}),
+        (square(1, 0), {"code": 1, "what": "urban"}),
+        (square(2, 0), {"code": 2, "what": "soil"}),
+        (square(3, 0), {"code": 2, "what": "soil"}),
+        (square(0, 1), {"code": 1, "what": "soil"}),
+    )
+    columns = {"value_column": "code", "name_column": "what"}
+    out = tmp_path / "l.tif"
+    with pytest.raises(ClassError, match=r"1 'soil' in polygon 4 .* are 1 'urban', 2 'soil'"):
+        label_polygons(path, like, out, **columns)
+    assert not out.exists()
+    for decide, expected in (("value", 1), ("name", 2), ("drop", 0)):
+        with caplog.at_level(logging.WARNING):
+            found = label_polygons(path, like, out, decide=decide, **columns)
+        assert read(out)[:2].tolist() == [[1, 1, 2, 2], [expected, 0, 0, 0]]
+        assert found.contradictions == (Contradiction(4, 1, "soil"),)
+        assert "polygon 4 says 1 and 'soil'" in caplog.text
+
+
+def test_polygons_that_overlap_are_counted_and_the_last_counts(
+    write_polygons, like, tmp_path, caplog
+):
+    path = write_polygons((square(0, 0, 2), {"code": 1}), (square(1, 1, 2), {"code": 2}))
+    found = label_polygons(path, like, tmp_path / "l.tif", value_column="code")
+    assert read(tmp_path / "l.tif").tolist() == [[1, 1, 0, 0], [1, 2, 2, 0], [0, 2, 2, 0]]
+    assert found.overlapping == 1
+    assert "1 pixels lie in polygons of different classes" in caplog.text
+
+
+def test_blocks_burn_as_the_whole(write_polygons, write_raster, tmp_path, monkeypatch):
+    random = np.random.default_rng(0)
+    rings = [
+        [[[LEFT + x, TOP - y], [LEFT + x + a, TOP - y - b], [LEFT + x - b, TOP - y - a],
+          [LEFT + x, TOP - y]]]
+        for x, y, a, b in random.uniform(0, 1500, (40, 4))
+    ]  # fmt: skip
+    path = write_polygons(*((ring, {"code": k % 5 + 1}) for k, ring in enumerate(rings)))
+    like = write_raster("like.tif", np.zeros((60, 60), np.uint8))
+    whole = label_polygons(path, like, tmp_path / "w.tif", value_column="code")
+    monkeypatch.setattr(raster.blocks, "__defaults__", (16,))
+    blocks = label_polygons(path, like, tmp_path / "b.tif", value_column="code")
+    assert (read(tmp_path / "w.tif") == read(tmp_path / "b.tif")).all()
+    assert whole == blocks
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "why"),
+    [
+        ({}, ClassError, "name the column"),
+        ({"value_column": "x"}, ClassError, "one of code, what, got 'x'"),
+        ({"value_column": "what"}, ClassError, "whole numbers from 0 to 254, got 'urban'"),
+        ({"value_column": "code", "decide": "name"}, ParameterError, "needs a value and a name"),
+        (
+            {"value_column": "code", "name_column": "what", "decide": "x"},
+            ParameterError,
+            "value, name, drop",
+        ),
+        ({"value_column": "code", "layer": "none"}, VectorError, "readable"),
+    ],
+)
+def test_bad_columns_are_one_line(write_polygons, like, tmp_path, options, error, why):
+    path = write_polygons((square(0, 0), {"code": 1, "what": "urban"}))
+    with pytest.raises(error, match=why):
+        label_polygons(path, like, tmp_path / "l.tif", **options)
+
+
+def test_polygons_beside_the_raster_and_rasters_without_a_crs_are_one_line(
+    write_polygons, write_raster, like, tmp_path
+):
+    path = write_polygons((square(90, 0), {"code": 1}))
+    with pytest.raises(GridError, match="got none of 1 with a class"):
+        label_polygons(path, like, tmp_path / "l.tif", value_column="code")
+    bare = write_raster("bare.tif", np.zeros((3, 4), np.uint8), crs=None)
+    with pytest.raises(LandshiftError, match="a raster with a CRS"):
+        label_polygons(path, bare, tmp_path / "l.tif", value_column="code")
+
+
+def test_chiapas_and_its_two_contradictory_polygons(data_folder, tmp_path):
+    folder = data_folder / "chiapas_l7"
+    arguments = (folder / "training_data.shp", folder / "t1_19991118.tif", tmp_path / "l.tif")
+    columns = {"value_column": "id", "name_column": "class"}
+    with pytest.raises(ClassError, match=r"5 'barren' in polygon 6, 4 'urban' in polygon 8"):
+        label_polygons(*arguments, **columns)
+    found = label_polygons(*arguments, decide="value", **columns)
+    assert found.scheme.names == ("forest", "water", "herbaceous", "barren", "urban")
+    assert found.pixels == (383, 16, 145, 106, 68)
+    assert (read(tmp_path / "l.tif") == read(folder / "labels_1999_sparse.tif")).all()
+    by_name = label_polygons(*arguments, name_column="class")
+    assert by_name.scheme.names == ("barren", "forest", "herbaceous", "urban", "water")
+
+
+def test_taizhou_unlabelled_is_ignored_not_unchanged(data_folder):
+    labels = read(data_folder / "taizhou" / "labels_0nodata_1nochange_2change.tif")
+    indices = ClassScheme.from_mapping({1: "No change", 2: "Change"}).to_indices(labels)
+    assert np.bincount(indices.ravel())[[0, 1, IGNORE_INDEX]].tolist() == [17163, 4227, 138610]

@@ -1,0 +1,125 @@
+import csv
+import json
+
+import numpy as np
+import pyogrio
+import pytest
+import shapely
+from affine import Affine
+from odc.geo.crs import CRS
+
+from landshift import grid, raster, zonal
+from landshift.classes import ClassScheme
+from landshift.errors import ClassError, GridError
+from scenes import write
+
+LEFT, TOP = 500_000.0, 4_000_000.0
+
+
+def polygons(path, shapes, names, crs="EPSG:32618"):
+    outlines = shapely.to_wkb(np.array(shapes, object))
+    pyogrio.raw.write(
+        path, outlines, [np.array(names, object)], np.array(["name"], object), driver="GPKG",
+        geometry_type="Unknown", crs=crs,
+    )  # fmt: skip
+    return path
+
+
+def box(left, top, right, bottom):
+    """A rectangle given in pixels of 30 m."""
+    return shapely.box(LEFT + 30 * left, TOP - 30 * bottom, LEFT + 30 * right, TOP - 30 * top)
+
+
+def test_border_pixels_count_by_their_part(tmp_path):
+    mapped = write(tmp_path / "map.tif", np.array([[1, 1, 2], [0, 2, 2]], np.uint8), nodata=0)
+    path = polygons(
+        tmp_path / "z.gpkg", [box(0.5, 0.5, 2.25, 1.5), box(2, 0, 4, 1), box(2, 1, 3, 2)],
+        ["a", "b", "b"],
+    )  # fmt: skip
+    found = zonal.measure_zones(mapped, path, "name")
+    assert found.names == ("a", "b")
+    assert found.classes == {1: "class 1", 2: "class 2"}
+    # a: class 1 half of 1.5 pixels; class 2 1/8 of the corner, 1/2 and 1/8 below
+    assert found.hectares / 0.09 == pytest.approx(np.array([[0.75, 0.75], [0, 2]]), abs=1e-6)
+    assert found.outside == pytest.approx([0.25 / 1.75, 1 / 3], abs=1e-6)
+    assert found.rows()[0] == {"zone": "a", "class": "class 1", "hectares": 0.0675, "percent": 50.0}
+
+
+def test_zones_that_part_the_map_have_its_area(tmp_path, monkeypatch):
+    monkeypatch.setattr(zonal, "BLOCK", 16)
+    random = np.random.default_rng(0)
+    codes = random.integers(0, 4, (50, 70)).astype(np.uint8)
+    mapped = write(
+        tmp_path / "map.tif", codes, nodata=0, crs="EPSG:4326", origin=(10, 50), pixel=0.1
+    )
+    corners = shapely.MultiPoint([(x, y) for x, y in random.uniform((9, 44), (18, 51), (40, 2))])
+    cells = shapely.get_parts(
+        shapely.voronoi_polygons(corners, extend_to=shapely.box(0, 40, 30, 60))
+    )
+    path = polygons(tmp_path / "z.gpkg", cells, [f"z{k}" for k in range(40)], "EPSG:4326")
+    found = zonal.measure_zones(mapped, path, "name")
+    areas = grid.row_hectares(raster.info(mapped).grid)[:, np.newaxis]
+    whole = [((codes == v) * areas).sum() for v in (1, 2, 3)]
+    assert found.hectares.sum(axis=0) == pytest.approx(whole, rel=1e-7)
+    monkeypatch.setattr(zonal, "BLOCK", 1000)
+    at_once = zonal.measure_zones(mapped, path, "name")
+    assert found.hectares == pytest.approx(at_once.hectares, rel=1e-5, abs=1e-2)
+
+
+def test_a_turned_grid_and_another_crs(tmp_path):
+    import rasterio
+
+    turned = Affine.translation(LEFT, TOP) @ Affine.rotation(30) @ Affine.scale(30, -30)
+    with rasterio.open(
+        tmp_path / "map.tif", "w", driver="GTiff", count=1, height=20, width=20, dtype="uint8",
+        crs="EPSG:32618", transform=turned, nodata=0,
+    ) as target:  # fmt: skip
+        target.write(np.ones((1, 20, 20), np.uint8))
+    centre = shapely.Point(turned @ (10, 10)).buffer(150, quad_segs=64)
+    path = polygons(tmp_path / "z.gpkg", [centre], ["disc"])
+    found = zonal.measure_zones(tmp_path / "map.tif", path, "name")
+    assert found.hectares[0, 0] == pytest.approx(centre.area / 10_000, rel=1e-6)
+
+    from pyproj import Transformer
+
+    way = Transformer.from_crs("EPSG:32618", "EPSG:4326", always_xy=True)
+    degrees = shapely.transform(centre, way.transform, interleaved=False)
+    path = polygons(tmp_path / "d.gpkg", [degrees], ["disc"], "EPSG:4326")
+    moved = zonal.measure_zones(tmp_path / "map.tif", path, "name")
+    assert moved.hectares[0, 0] == pytest.approx(centre.area / 10_000, rel=1e-6)
+
+
+def test_zones_as_files(tmp_path):
+    scheme = ClassScheme.from_mapping({1: "forest->urban", 2: "No change"})
+    mapped = write(
+        tmp_path / "map.tif", np.array([[1, 2], [2, 2]], np.uint8), nodata=0,
+        LANDSHIFT_CLASSES=json.dumps(scheme.as_list()),
+    )  # fmt: skip
+    path = polygons(tmp_path / "z.gpkg", [box(0, 0, 1, 1), box(0, 0, 2, 2)], ["a", "b"])
+    found = zonal.measure_zones(mapped, path, "name")
+    with found.write_csv(tmp_path / "z.csv").open() as file:
+        rows = [tuple(r.values()) for r in csv.DictReader(file)]
+    assert rows == [
+        ("a", "forest->urban", "0.09", "100.0"),
+        ("b", "forest->urban", "0.09", "25.0"),
+        ("b", "No change", "0.27", "75.0"),
+    ]
+    first = found.write_geopackage(tmp_path / "out.gpkg").read_bytes()
+    about, _, outlines, values = pyogrio.raw.read(tmp_path / "out.gpkg")
+    assert list(about["fields"]) == ["zone", "forest->urban, ha", "No change, ha"]
+    assert values[1].tolist() == pytest.approx([0.09, 0.09])
+    assert shapely.area(shapely.from_wkb(outlines)).tolist() == [900, 3600]
+    assert CRS(about["crs"]) == CRS("EPSG:32618")
+    assert found.write_geopackage(tmp_path / "out.gpkg").read_bytes() == first
+
+
+def test_zones_that_miss_the_map_are_refused(tmp_path):
+    mapped = write(tmp_path / "map.tif", np.ones((3, 3), np.uint8))
+    far = polygons(tmp_path / "far.gpkg", [box(10, 10, 11, 11)], ["far"])
+    with pytest.raises(GridError, match="must lie on pixels of the map"):
+        zonal.measure_zones(mapped, far, "name")
+    with pytest.raises(ClassError, match="must be one of name, got 'id'"):
+        zonal.measure_zones(mapped, far, "id")
+    near = polygons(tmp_path / "near.gpkg", [box(0, 0, 1, 1)], ["near"])
+    with pytest.raises(ClassError, match="got no name for 1"):
+        zonal.measure_zones(mapped, near, "name", scheme=ClassScheme.from_mapping({2: "forest"}))
