@@ -72,6 +72,19 @@ def test_openvino_says_what_torch_says(trained, openvino_engine, holed):
     assert (openvino_engine.best(values, mask) == expected.argmax(1)).all()
 
 
+def test_the_temperature_cools_every_engines_probabilities(trained, images):
+    pytest.importorskip("openvino", reason="the extra 'openvino' isn't installed")
+    from landshift.engine.openvino import OpenVinoEngine
+
+    model = copy.deepcopy(trained.model)
+    model.temperature = 2.5
+    torch_engine = TorchEngine(model, precision="float32")
+    logits = torch.from_numpy(torch_engine.logits(images[:1]))
+    expected = (logits / 2.5).softmax(1).numpy()
+    for engine in (torch_engine, OpenVinoEngine(model, precision="float32")):
+        assert engine.predict(images[:1]) == pytest.approx(expected, abs=1e-5)
+
+
 def test_tiles_of_any_size_fit(trained, openvino_engine, images):
     exact = TorchEngine(trained.model, precision="float32")
     odd = images[:1, :, :50, :60]
