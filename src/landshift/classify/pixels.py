@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 _CACHE = 128 << 20  # bytes for GDAL's blocks
 _BLOCK = 1024  # rows of a block of tiles
-_WIDEST, _NARROWEST = 4096, 1024  # its columns
+_WIDEST, _NARROWEST = 4096, 1024  # its columns: as many as the cache holds file blocks under them
 _SAMPLE = 64  # rows and columns of the windows that are looked at before
 _SAMPLES = 4  # of them, down and across
 _FAR = 3.0  # training deviations between means, and ratio of deviations, that are worth a warning
@@ -151,17 +151,15 @@ def classify_pixels(
         **record,
         "model": digest(network),
         "changed": [p.stat().st_mtime_ns if p.is_file() else str(p) for p in inputs],
+        "images": [repr(p.image) for p in scene.plans],
+        "graph": None
+        if recipe.quantised is None
+        else provenance.fingerprint(recipe.quantised.with_suffix(".bin")),
         "group": list(plan.group),
     }
     with ledger.resumable_file(out, description, restart=restart) as unfinished:
         job = Job(
-            scene,
-            plan,
-            network.scheme,
-            batch_size,
-            excluded,
-            tuple(layers),
-            blend,
+            scene, plan, network.scheme, batch_size, excluded, tuple(layers), blend,
             unfinished.folder,
         )  # fmt: skip
         done = {int(e["block"]): bool(e["empty"]) for e in unfinished.done}
@@ -337,9 +335,7 @@ def _plan(
         measured = network.spec.padding
         if measured is not None:
             padding = measured if tile_size is None else min(padding, measured)
-    columns = (
-        _NARROWEST if blend else _WIDEST
-    )  # of a macro-column: as many as the blocks under its tiles fit in a cache
+    columns = _NARROWEST if blend else _WIDEST
     rows = engine.core if tile_size is None else tile_size
     while columns > _NARROWEST and row_bytes(scene, rows + 2 * padding, columns) > _CACHE:
         columns //= 2
