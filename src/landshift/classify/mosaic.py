@@ -14,6 +14,8 @@ from landshift.classify import layers as layering
 from landshift.classify.blocks import Job
 from landshift.grid import Window
 
+_CACHE = 64 << 20  # bytes for GDAL's blocks: each is written once and not looked at again
+
 
 def paths_of(out: Path, layers: Collection[str]) -> dict[str, Path]:
     """Where the class map and each layer beside it go: ``<out>_<layer>``."""
@@ -43,7 +45,7 @@ def assemble(job: Job, empty: Collection[int], out: Path, record: Mapping[str, A
         with raster.create(
             paths[layer], job.scene.box, count=len(names), dtype="uint8", nodata=nodata,
             bands=names, tags=provenance.as_tag({**record, "layer": layer}),
-            scheme=job.scheme if is_map else None,
+            scheme=job.scheme if is_map else None, cache=_CACHE,
         ) as target:  # fmt: skip
             if not is_map:
                 target.scales = [1 / layering.SHARES] * len(names)
@@ -64,7 +66,7 @@ def assemble(job: Job, empty: Collection[int], out: Path, record: Mapping[str, A
 
 
 def _read(path: Path, bands: slice) -> NDArray[np.uint8]:
-    with raster.open_raster(path) as source:
+    with raster.open_raster(path, cache=_CACHE) as source:
         values, _ = raster.read(
             source,
             Window(0, 0, source.height, source.width),
