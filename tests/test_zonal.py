@@ -113,6 +113,21 @@ def test_zones_as_files(tmp_path):
     assert found.write_geopackage(tmp_path / "out.gpkg").read_bytes() == first
 
 
+def test_crossed_outlines_are_mended(tmp_path):
+    mapped = write(tmp_path / "map.tif", np.ones((4, 4), np.uint8))
+    crossed = shapely.transform(
+        shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)]), lambda x: x * (30, -30) + (LEFT, TOP)
+    )
+    line = shapely.transform(
+        shapely.Polygon([(0, 0), (3, 3), (0, 0), (0, 0)]), lambda x: x * (30, -30) + (LEFT, TOP)
+    )
+    path = polygons(tmp_path / "z.gpkg", [crossed, line], ["crossed", "line"])
+    found = zonal.measure_zones(mapped, path, "name")
+    assert found.hectares[:, 0] / 0.09 == pytest.approx([2, 0], abs=1e-6)
+    assert found.outside == pytest.approx([0, 1], abs=1e-6)
+    assert found.write_geopackage(tmp_path / "out.gpkg").is_file()
+
+
 def test_zones_that_miss_the_map_are_refused(tmp_path):
     mapped = write(tmp_path / "map.tif", np.ones((3, 3), np.uint8))
     far = polygons(tmp_path / "far.gpkg", [box(10, 10, 11, 11)], ["far"])

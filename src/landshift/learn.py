@@ -237,9 +237,9 @@ class _Classifier:
 
     Raises:
         ModelError: An unknown backbone, or weights that don't fit it.
-        ParameterError: A loss out of its range, or two that contradict each other.
+        ParameterError: A loss out of its range, or two that contradict each other; weights of
+            torchgeo, which isn't installed.
         WeightsError: The encoder's weights can't be had.
-        ParameterError: Weights of torchgeo, which isn't installed.
     """
 
     architecture: ClassVar[str | None] = None

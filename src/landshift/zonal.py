@@ -71,17 +71,13 @@ class Zones:
 
     def write_geopackage(self, path: Path) -> Path:
         """Write a polygon per zone, with a column of hectares per class."""
-        import shapely
-
         columns: dict[str, NDArray[Any]] = {"zone": np.array(self.names, object)}
         for c, name in enumerate(self.classes.values()):
             columns[f"{name}, ha"] = self.hectares[:, c]
-        multi = np.array([
-            g if g.geom_type == "MultiPolygon" else shapely.multipolygons([g])
-            for g in self.outlines
-        ])  # fmt: skip
         with ledger.whole_file(Path(path)) as part:
-            vector.write_layer(part, "zones", columns, multi, self._crs, kind="MultiPolygon")
+            vector.write_layer(
+                part, "zones", columns, self.outlines, self._crs, kind="MultiPolygon"
+            )
         return Path(path)
 
 
@@ -168,7 +164,7 @@ def measure_zones(
         )
     classes = {v: known.get(v) or f"class {v}" for v in sorted(found)}
     hectares = np.stack([found[v] for v in classes], axis=1)
-    outside = (1 - covered / shapely.area(pixels)).clip(0, 1)
+    outside = (1 - covered / np.maximum(shapely.area(pixels), 1e-300)).clip(0, 1)
     return Zones(names, outlines, classes, hectares, outside, crs)
 
 
@@ -195,9 +191,12 @@ def _zones(
     members: dict[str, list[Any]] = {}
     for name, outline in zip(found.columns[column], found.geometries, strict=True):
         members.setdefault(str(name), []).append(shapely.make_valid(outline))
-    joined = [m[0] if len(m) == 1 else shapely.union_all(m) for m in members.values()]
-    outlines = np.empty(len(joined), object)
-    outlines[:] = joined
+    outlines = np.empty(len(members), object)
+    for k, parts in enumerate(members.values()):
+        joined = parts[0] if len(parts) == 1 else shapely.union_all(parts)
+        # mending leaves lines too
+        pieces = shapely.get_parts(shapely.get_parts(joined))
+        outlines[k] = shapely.MultiPolygon([p for p in pieces if p.geom_type == "Polygon"])
     return tuple(members), outlines
 
 

@@ -222,6 +222,8 @@ def _write(
 ) -> None:
     import rasterio
 
+    if isinstance(path, Path):
+        path.unlink(missing_ok=True)  # half of one, left by a killed run, stops GDAL
     known = place.transform is not None and not place.transform.is_identity
     georeference = {"transform": place.transform} if known else {}
     tiff = chips is ChipFormat.tiff
