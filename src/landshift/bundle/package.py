@@ -217,8 +217,6 @@ def _times(package: Package) -> dict[str, Any]:
 
 def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:
     told = manifest.read(folder, shown)
-    if not archive.portable(told.weights):
-        raise ModelError(f"The weights must lie in the package, got {told.weights!r} in {shown}.")
     if told.architecture == OWN and network is None:
         raise ModelError(
             f"The model is a network of its author's own ({told.backbone}), got a package without "
