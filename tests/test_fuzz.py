@@ -90,6 +90,7 @@ def other_values(data):
             with contextlib.suppress(LookupError, TypeError):
                 for key in way:
                     around = around[key]
+                value = copy.deepcopy(value)
                 if kind == "r":
                     around[last] = value
                 elif kind == "d":

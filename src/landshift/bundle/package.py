@@ -53,7 +53,8 @@ def save(package: Package, folder: Path, *, extras: Iterable[Extras] = ()) -> Pa
         The path of the .emd.
 
     Raises:
-        ModelError: A name that can't be a file's; a folder there that isn't a model's.
+        ModelError: A name that can't be a file's; a folder there that isn't a model's; a model
+            that couldn't be read again.
         OutputError: The folder can't be written.
     """
     name = package.name
@@ -72,7 +73,7 @@ def save(package: Package, folder: Path, *, extras: Iterable[Extras] = ()) -> Pa
     emd = definition(package, weights, MANIFEST)
     with ledger.whole_folder(folder, replace=True) as part:
         write_weights(package.model, part / weights)
-        write_json(part / MANIFEST, manifest.describe(package, weights))
+        manifest.write(package, weights, part / MANIFEST)
         for added in extras:
             assert not added.emd.keys() & emd.keys(), "two statements of one key of the .emd"
             emd |= added.emd
@@ -235,6 +236,7 @@ def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:
         history=tuple(_numbers(row) for row in told.plain("history")),
         scores=told.plain("scores"),
         tiles=told.plain("tiles"),
+        versions=told.versions,
     )
 
 
