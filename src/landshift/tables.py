@@ -241,13 +241,15 @@ def model(package: Package, most: int = 20) -> Group:
 
 def _facts(package: Package) -> dict[str, str]:
     """Everything but the classes, a line each."""
-    network, training, tiles = package.model, package.training, package.tiles
+    network, tiles = package.model, package.tiles
     spec, design = network.spec, network.design
     weights = sum(p.numel() for p in network.parameters())
     options = ", ".join(f"{k} {v}" for k, v in design.options.items())
     padding = "not measured" if spec.padding is None else f"{spec.padding} (measured)"
     cells = "" if spec.cell_size is None else f", cells of {spec.cell_size:g} in units of the CRS"
-    facts = {
+    data = package.training.get("data")
+    split = "" if data is None else f", split by {data['split']}, seed {data['seed']}"
+    return {
         "model": package.name,
         "network": f"{network.architecture} over {network.backbone}, dates: {design.combination}"
         f"{f' ({options})' if options else ''}; {weights / 1e6:.1f} million weights",
@@ -258,7 +260,7 @@ def _facts(package: Package) -> dict[str, str]:
         "tiles": f"{spec.tile_size} x {spec.tile_size} pixels{cells}; padding {padding}",
         "trained": _trained(package),
         "on": "unknown tiles" if tiles is None else f"{tiles['training']} tiles of "
-        f"{tiles['name']} (SHA-256 {tiles['sha256'][:12]}), scored on {tiles['validation']}",
+        f"{tiles['name']} (SHA-256 {tiles['sha256'][:12]}), scored on {tiles['validation']}{split}",
         "scores": "none" if package.scores is None else ", ".join(
             f"{name} {_share(package.scores[key])}"
             for name, key in (("accuracy", "accuracy"), ("macro F1", "macro_f1"), ("mIoU", "miou"),
@@ -267,9 +269,6 @@ def _facts(package: Package) -> dict[str, str]:
         "temperature": f"{network.temperature:g}",
         "made with": ", ".join(f"{k} {v}" for k, v in package.versions.items()),
     }  # fmt: skip
-    if training.get("data"):
-        facts["split"] = f"by {training['data']['split']}, seed {training['data']['seed']}"
-    return facts
 
 
 def _trained(package: Package) -> str:

@@ -173,7 +173,7 @@ class Tiles(_Entry):
 class Manifest(_Entry):
     """All that a package says of its model; docs/formats.md tells what each key means."""
 
-    format: Literal[3]
+    format: int
     versions: Annotated[dict[_Text, _Text], Field(max_length=100)]
     name: Annotated[_File, Field(pattern=NAME)]
     architecture: _Text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 import shutil
@@ -27,8 +26,6 @@ from landshift.classes import ClassScheme
 from landshift.errors import ClassError, ModelError
 from landshift.models import OWN, ChangeModel
 from landshift.spec import InputSpec
-
-log = logging.getLogger(__name__)
 
 LOG = "log.json"
 _MAX_PACKAGE = 32 << 30  # bytes
