@@ -21,6 +21,7 @@ MAX_RATIO = 1000
 _MAX_DEPTH = 32  # names of folders in a path
 _MAX_LENGTH = 1024  # characters of a path
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DENSE = (".safetensors", ".onnx")
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -107,11 +108,15 @@ def _unwritable(target: Path, problem: OSError) -> OutputError:
 
 
 def pack(archive: Path, folder: Path, files: Iterable[Path]) -> None:
-    """Zip files of a folder, flat names kept, dates fixed: same content, same bytes."""
+    """Zip files of a folder, flat names kept, dates fixed: same content, same bytes.
+
+    Weights are stored as they are: deflate takes long over them and saves little.
+    """
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
         for path in sorted(files):
             member = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _FIXED_DATE)
-            member.compress_type = zipfile.ZIP_DEFLATED
+            dense = path.suffix in _DENSE
+            member.compress_type = zipfile.ZIP_STORED if dense else zipfile.ZIP_DEFLATED
             member.external_attr = 0o644 << 16
             with path.open("rb") as data, target.open(member, "w", force_zip64=True) as file:
                 while chunk := data.read(1 << 20):
