@@ -76,7 +76,7 @@ function load(unit) {
   const pictures = new Map();
   for (const zoom of asked.zooms) {
     for (const date of asked.dates) {
-      for (const colour of date.colours) {
+      for (const colour of Object.keys(date.colours)) {
         const place = `${date.name}-${zoom}-${colour}`;
         const coming = picture(unit, date.name, zoom, colour);
         coming.catch(() => {}); // told where it is shown
@@ -104,15 +104,16 @@ function lay_out() {
   for (const date of asked.dates) {
     const places = make("div");
     for (const zoom of asked.zooms) {
-      for (const colour of date.colours) {
+      for (const [colour, bands] of Object.entries(date.colours)) {
         places.append(make("figure", {},
           make("div", { class: "frame", id: `${date.name}-${zoom}-${colour}` }),
-          make("figcaption", { "data-zoom": zoom, "data-colour": colour })));
+          make("figcaption", { "data-zoom": zoom,
+            "data-bands": `${COLOURS[colour]} (${bands.join(", ")})` })));
       }
     }
     const title = make("h3", {}, `${capital(date.name)} `, make("span", {}, date.files.join(", ")));
-    const one = date.colours.length === 1 ? " one" : "";
-    $("pictures").append(make("section", { class: `date${one}`, "aria-label": date.name }, title, places));
+    const one = Object.keys(date.colours).length === 1 ? "date one" : "date";
+    $("pictures").append(make("section", { class: one, "aria-label": date.name }, title, places));
   }
 }
 
@@ -137,11 +138,7 @@ function distance(metres) {
   return `${Number(value.toPrecision(3))} ${unit} across`;
 }
 
-const WORDS = {
-  outside: "Outside the image",
-  nothing: "No data in the image here",
-  part: "Checkered: no data",
-};
+const WORDS = { outside: "Outside the image", nothing: "No data in the image here" };
 
 async function fill(unit, place, coming, frames) {
   const frame = $(place);
@@ -151,6 +148,7 @@ async function fill(unit, place, coming, frames) {
     if (unit !== current) return;
     frame.replaceChildren(image, outline(frames, zoom));
     if (WORDS[seen]) frame.append(make("p", {}, WORDS[seen]));
+    if (seen === "part") frame.nextSibling.append("; checkered: no data");
   } catch (error) {
     if (unit === current) frame.replaceChildren(make("p", {}, error.message));
   }
@@ -194,9 +192,9 @@ function mark() {
   for (const g of groups()) $(`group-${g}`).classList.toggle("here", g === name);
 }
 
-function go_to(name) {
-  const options = radios(name);
-  (options.find((r) => r.checked) ?? options[0]).focus();
+function go_to(name, options = {}) {
+  const among = radios(name);
+  (among.find((r) => r.checked) ?? among[0]).focus(options);
 }
 
 function choose(name, value) {
@@ -265,13 +263,14 @@ async function show(unit) {
   $("mapped").hidden = about.map === null;
   $("mapped").textContent = about.map === null ? "" : `Map: ${about.map}`;
   for (const caption of document.querySelectorAll("figcaption")) {
-    const { zoom, colour } = caption.dataset;
-    caption.textContent = `${distance(about.frames[zoom].metres)}, ${COLOURS[colour]}`;
+    const { zoom, bands } = caption.dataset;
+    caption.textContent = `${distance(about.frames[zoom].metres)}, ${bands}`;
   }
   for (const frame of document.querySelectorAll(".frame")) frame.replaceChildren();
   set_form(about.answer);
   show_others(about.others);
-  go_to(groups().find((g) => !chosen(g)) ?? groups()[0]);
+  go_to(groups().find((g) => !chosen(g)) ?? groups()[0], { preventScroll: true });
+  window.scrollTo(0, 0); // on a phone the pictures come first
   $("back").disabled = !seen.length && about.before_it === null;
   $("spoken").textContent = `Unit ${unit}. ${$("counts").textContent}`;
   const places = [...found.pictures];

@@ -132,7 +132,11 @@ class Labelling:
             "notes": NOTES,
             "zooms": list(ZOOMS),
             "dates": [
-                {"name": d.name, "files": list(d.files), "colours": list(d.plans)}
+                {
+                    "name": d.name,
+                    "files": list(d.files),
+                    "colours": {c: [n.rpartition(":")[2] for n in b] for c, b in d.bands.items()},
+                }
                 for d in self._dates.values()
             ],
             "progress": progress,

@@ -82,6 +82,11 @@ class Date:
     plans: dict[str, Plan]
     limits: dict[str, figures.Limits]
 
+    @property
+    def bands(self) -> dict[str, tuple[str, ...]]:
+        """Names of the bands shown as red, green and blue, by colour."""
+        return {colour: plan.names for colour, plan in self.plans.items()}
+
     def picture(self, box: GeoBox, colour: str) -> Picture:
         """The image on a grid.
 
@@ -95,8 +100,12 @@ class Date:
             mask = np.zeros(box.shape, np.bool_)
             for layer in group:
                 found = None if mask.all() else _read(layer, box)
-                if found is not None:
-                    met = True
+                if found is None:
+                    continue
+                met = True
+                if not mask.any():
+                    values, mask = found
+                else:
                     new = found[1] & ~mask
                     values[:, new] = found[0][:, new]
                     mask |= new
