@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from landshift.assess import files
 from landshift.assess.files import CONFIDENCES, Form
@@ -242,7 +243,7 @@ class Answers:
         )
         return [(unit, labeller, Answer(*said)) for unit, labeller, *said in rows]
 
-    def _read(self, job: str, *values: object) -> list[tuple[object, ...]]:
+    def _read(self, job: str, *values: object) -> list[Any]:
         with self._lock, _writing(self._sample):
             return self._base.execute(job, values).fetchall()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ _ALIKE = {"nir": ("nir", "nir08", "near infrared")}  # names that one band goes 
 _LOOKED_AT = 512  # rows and columns at most that the stretch of an image is found from
 _PROBES = 8  # places a side where an image without overviews is looked at instead
 _PROBE = 64  # rows and columns of each
+_READING = threading.Lock()  # rasterio sets Python's warning filters, which are one for all threads
 
 
 @dataclass(frozen=True)
@@ -309,22 +311,22 @@ def _read(layer: Layer, box: GeoBox) -> tuple[NDArray[np.float32], NDArray[np.bo
     pixels = max((bottom - top) / box.height, (right - left) / box.width)  # that one becomes
     scale = max(pixels, 1.0)
     shape = (max(1, round(near.height / scale)), max(1, round(near.width / scale)))
-    with image.open_layer(layer) as source:
-        values, mask = raster.read_shrunk(
-            source, near, shape, layer.numbers, nodata=layer.nodata, masked=layer.masked
-        )
-    shrunk = np.where(mask, values, np.nan).astype(np.float32)
+    found = np.full((len(layer.numbers), *box.shape), np.nan, np.float32)
     step = Affine.scale(near.width / shape[1], near.height / shape[0])
-    found = np.full((len(shrunk), *box.shape), np.nan, np.float32)
-    reproject(
-        shrunk, found,
-        src_transform=layer.info.grid.affine @ Affine.translation(near.column, near.row) @ step,
-        src_crs=str(layer.info.grid.crs), src_nodata=np.nan,
-        dst_transform=box.affine, dst_crs=str(box.crs), dst_nodata=np.nan,
-        # pixels of the image stay pixels where they are large enough to be seen
-        resampling=Resampling.nearest if pixels < 1 else Resampling.bilinear,
-    )  # fmt: skip
-    return found, np.isfinite(found).all(axis=0)
+    with _READING:
+        with image.open_layer(layer) as source:
+            values, mask = raster.read_shrunk(
+                source, near, shape, layer.numbers, nodata=layer.nodata, masked=layer.masked
+            )
+        reproject(
+            np.where(mask, values, np.nan).astype(np.float32), found, src_nodata=np.nan,
+            src_transform=layer.info.grid.affine @ Affine.translation(near.column, near.row) @ step,
+            src_crs=str(layer.info.grid.crs), dst_nodata=np.nan,
+            dst_transform=box.affine, dst_crs=str(box.crs),
+            # pixels of the image stay pixels where they are large enough to be seen
+            resampling=Resampling.nearest if pixels < 1 else Resampling.bilinear,
+        )  # fmt: skip
+    return found, np.asarray(np.isfinite(found).all(axis=0))
 
 
 def _png(shown: figures.Picture, mask: NDArray[np.bool_]) -> bytes:
