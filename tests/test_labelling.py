@@ -860,3 +860,49 @@ def test_a_composite_shows_both_dates(sample, write_raster):
         dates = json.load(reply)["dates"]
     assert [d["name"] for d in dates] == ["before", "after"]
     assert dates[0]["colours"]["true"] == ["red", "green", "blue"]
+
+
+QGIS_FILLS_IN = """
+import json, sys
+from qgis.core import QgsApplication, QgsVectorLayer
+application = QgsApplication([], False)
+application.initQgis()
+layer = QgsVectorLayer(sys.argv[1] + "|layername=units", "units", "ogr")
+layer.loadDefaultStyle()
+fields = layer.fields()
+told = {}
+for name in ("before", "after", "confidence", "notes"):
+    form = layer.editorWidgetSetup(fields.indexOf(name))
+    told[name] = [form.type(), [list(e)[0] for e in form.config().get("map", [])]]
+feature = next(f for f in layer.getFeatures() if f["unit"] == 5)
+layer.startEditing()
+for name, value in (("before", "crop"), ("after", "forest")):
+    layer.changeAttributeValue(feature.id(), fields.indexOf(name), value)
+told["saved"] = layer.commitChanges()
+print(json.dumps(told))
+del layer
+application.exitQgis()
+"""
+
+
+def test_qgis_shows_the_form_and_its_labels_are_kept(sample):
+    python = "/usr/bin/python3"  # of the system, for which QGIS is built
+    try:
+        subprocess.run([python, "-c", "import qgis.core"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("QGIS isn't installed (apt install python3-qgis)")
+    with answers.opened(sample) as found:
+        found.save("ann", 4, CROP)
+    told = subprocess.run(
+        [python, "-c", QGIS_FILLS_IN, str(sample)], capture_output=True, text=True, timeout=120,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        | {"QT_QPA_PLATFORM": "offscreen"},
+    )  # fmt: skip
+    form = json.loads(told.stdout)
+    assert form["before"] == form["after"] == ["ValueMap", ["forest", "crop"]]
+    assert form["confidence"] == ["ValueMap", ["high", "medium", "low"]]
+    assert form["notes"][0] == "TextEdit"
+    assert form["saved"]
+    with answers.opened(sample) as found:
+        assert found.of(answers.BY_HAND) == {5: Answer("crop", "forest")}
+        assert {n for n, a in found.final().items() if a is not None} == {4, 5}
