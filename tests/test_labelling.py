@@ -106,11 +106,11 @@ def test_an_answer_is_in_both_files_when_it_is_saved(sample):
 def test_the_last_answer_counts_and_none_is_forgotten(sample):
     with answers.opened(sample) as found:
         found.skip("ann", 1)
-        assert (found.skipped("ann"), found.of("ann")) == ({1}, {})
+        assert (found.done("ann"), found.of("ann")) == ((set(), {1}), {})
         found.save("ann", 1, CROP)
         found.save("ann", 1, FOREST)
         found.skip("ann", 1)  # which is no answer: the one given stays
-        assert (found.skipped("ann"), found.of("ann")) == (set(), {1: FOREST})
+        assert (found.done("ann"), found.of("ann")) == (({1}, set()), {1: FOREST})
         assert in_form(sample)[1][:2] == ("crop", "forest")
     with sqlite3.connect(sample.with_suffix(".answers.sqlite")) as base:
         assert base.execute("SELECT count(*) FROM answers").fetchone() == (3,)
@@ -305,7 +305,8 @@ def test_pictures_tell_what_is_not_known(images):
         assert found.seen == seen
         assert pixels(found.png)[3].all() == (seen == "all")
     assert date.picture(rasterio_box(images[1], 10, 1, 3), "false").seen == "nothing"
-    assert not date.reaches(rasterio_box(images[1], 0, -95, 20))
+    x, y = [500_010, 501_490, 501_510], [3_999_990, 3_998_210, 3_998_210]
+    assert date.holds(x, y, "EPSG:32618").tolist() == [True, True, False]
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -479,35 +480,14 @@ def test_of_one_date_one_class_is_asked(write_raster, tmp_path, images):
 
 @contextmanager
 def serving(site):
-    ready = threading.Event()
-    address = []
-    ended = threading.Event()
-
-    def on_ready(found):
-        address.append(found)
-        ready.set()
-
-    started = {}
-
-    class Watched(server._Server):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            started["server"] = self
-
-    original, server._Server = server._Server, Watched
-
-    def work():
-        server.serve(site, 0, on_ready)
-        ended.set()
-
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        assert ready.wait(10)
-        yield address[0]
-    finally:
-        server._Server = original
-        started["server"].shutdown()
-        assert ended.wait(10)
+    with server.Server(site) as page:
+        thread = threading.Thread(target=page.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield page.address
+        finally:
+            page.shutdown()
+            thread.join()
 
 
 def raw(address, request):
@@ -575,9 +555,9 @@ def test_a_port_in_use_is_one_clear_line(asking):
         other.bind(("127.0.0.1", 0))
         other.listen()
         with pytest.raises(ParameterError, match=r"must be free, got \d+, which is in use"):
-            server.serve(asking("ann"), other.getsockname()[1])
+            server.Server(asking("ann"), other.getsockname()[1])
     with pytest.raises(ParameterError, match="from 1 to 65535, got 70000"):
-        server.serve(asking("ann"), 70_000)
+        server.Server(asking("ann"), 70_000)
 
 
 # ---- The command and the page

@@ -37,6 +37,7 @@ CREATE TABLE answers (
     said TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))
 );
 CREATE INDEX by_unit ON answers (unit, review, labeller);
+CREATE INDEX by_labeller ON answers (review, labeller, unit, skipped);
 PRAGMA user_version = {_FORMAT};
 """
 
@@ -96,18 +97,30 @@ class Answers:
             OutputError: The answers can't be written.
         """
         self._check(unit)
-        if unit not in self.of(labeller, review=review):
+        if self.answer(labeller, unit, review=review) is None:
             self._insert(labeller, unit, None, review=review)
 
-    def of(self, labeller: str, *, review: bool = False) -> dict[int, Answer]:
-        """The answers of a labeller, by number of the unit."""
-        rows = self._last("labeller = ? AND review = ? AND NOT skipped", labeller, review)
-        return {unit: answer for unit, _, answer in rows}
+    def of(self, labeller: str) -> dict[int, Answer]:
+        """The answers of a labeller, by number of the unit; reviews apart."""
+        rows = self._last("NOT review AND labeller = ?", labeller)
+        return {unit: answer for unit, _, answer in rows if answer is not None}
 
-    def skipped(self, labeller: str, *, review: bool = False) -> set[int]:
-        """Units that a labeller has left for later."""
-        rows = self._last("labeller = ? AND review = ? AND skipped", labeller, review)
-        return {unit for unit, _, _ in rows}
+    def answer(self, labeller: str, unit: int, *, review: bool = False) -> Answer | None:
+        """The answer of a labeller to a unit; in a review, the one that counts, of whomever."""
+        if review:
+            return self.reviews(unit).get(unit)
+        return self.given(unit).get(unit, {}).get(labeller)
+
+    def done(self, labeller: str, *, review: bool = False) -> tuple[set[int], set[int]]:
+        """Units that a labeller has answered (in a review: that anyone has), or left for later."""
+        rows = self._read(
+            "SELECT unit, labeller, skipped FROM answers WHERE id IN (SELECT max(id) FROM answers "
+            f"WHERE review = ? {'' if review else 'AND labeller = ?'} GROUP BY labeller, unit)",
+            *((True,) if review else (False, labeller)),
+        )
+        answered = {unit for unit, _, skipped in rows if not skipped}
+        left = {unit for unit, name, skipped in rows if skipped and name == labeller}
+        return answered, left - answered
 
     def labellers(self) -> tuple[str, ...]:
         """Who has answered, in the order of the first answers; reviewers apart."""
@@ -147,9 +160,8 @@ class Answers:
         """
         with self._lock:
             self._waiting.update(units)
-            labels: dict[int, Answer | None] = {}
-            for unit in self._waiting:
-                labels |= self.final(unit)
+            one = next(iter(self._waiting)) if len(self._waiting) == 1 else None
+            labels = {n: a for n, a in self.final(one).items() if n in self._waiting}
             try:
                 files.fill_in(self._sample, self.form.design.response, labels)
             except OutputError as error:
@@ -225,23 +237,26 @@ class Answers:
                 (unit, labeller, review, answer is None, *said),
             )
 
-    def _by_unit(self, where: str, unit: int | None) -> dict[int, dict[str, Answer]]:
-        where += " AND NOT skipped"
-        rows = self._last(where) if unit is None else self._last(f"{where} AND unit = ?", unit)
+    def _by_unit(self, which: str, unit: int | None) -> dict[int, dict[str, Answer]]:
+        rows = self._last(which) if unit is None else self._last(f"{which} AND unit = ?", unit)
         found: dict[int, dict[str, Answer]] = {}
         for number, labeller, answer in rows:
-            found.setdefault(number, {})[labeller] = answer
+            if answer is not None:
+                found.setdefault(number, {})[labeller] = answer
         return found
 
-    def _last(self, where: str, *values: object) -> list[tuple[int, str, Answer]]:
-        """Last answers of each labeller to each unit, of those that fit, as they came."""
+    def _last(self, which: str, *values: object) -> list[tuple[int, str, Answer | None]]:
+        """Last answers of each labeller to each unit, None for a skip, in the order of giving."""
         rows = self._read(
-            "SELECT unit, labeller, before, after, confidence, notes FROM answers WHERE id IN "
-            f"(SELECT max(id) FROM answers GROUP BY unit, review, labeller) AND {where} "
+            "SELECT unit, labeller, skipped, before, after, confidence, notes FROM answers WHERE "
+            f"id IN (SELECT max(id) FROM answers WHERE {which} GROUP BY unit, review, labeller) "
             "ORDER BY id",
             *values,
         )
-        return [(unit, labeller, Answer(*said)) for unit, labeller, *said in rows]
+        return [
+            (unit, labeller, None if skipped else Answer(*said))
+            for unit, labeller, skipped, *said in rows
+        ]
 
     def _read(self, job: str, *values: object) -> list[Any]:
         with self._lock, _writing(self._sample):

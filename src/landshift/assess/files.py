@@ -331,10 +331,6 @@ def fill_in(path: Path, response: Response, answers: Mapping[int, Answer | None]
     """
     fields = (*response.asked, *_BESIDE)
     filled = ", ".join(f'"{name}" = ?' for name in fields)
-    rows = [
-        (*(None if a is None else getattr(a, f) for f in fields), number)
-        for number, a in answers.items()
-    ]
     address = f"{path.absolute().as_uri()}?mode=rw"
     try:
         with closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE)) as base:
@@ -344,7 +340,15 @@ def fill_in(path: Path, response: Response, answers: Mapping[int, Answer | None]
             for function in ("ST_IsEmpty", "ST_MinX", "ST_MaxX", "ST_MinY", "ST_MaxY"):
                 base.create_function(function, 1, _never)
             with base:
-                base.executemany(f"UPDATE units SET {filled} WHERE unit = ?", rows)
+                base.execute("BEGIN IMMEDIATE")
+                at = dict(base.execute("SELECT unit, rowid FROM units"))  # it has no index
+                base.executemany(
+                    f"UPDATE units SET {filled} WHERE rowid = ?",
+                    (
+                        (*(None if a is None else getattr(a, f) for f in fields), at[number])
+                        for number, a in answers.items()
+                    ),
+                )
     except sqlite3.Error as error:
         raise OutputError(
             f"The sample must be writable, got '{error}' for {path}; close the program that holds "

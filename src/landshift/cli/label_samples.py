@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,13 +78,18 @@ def label_samples(
             show_map=show_map,
         )
 
-        def ready(address: str) -> None:
-            typer.echo(f"Label at {address} (this machine only; Ctrl+C ends).")
-            if open_page:
-                typer.launch(address)
+        for name, count in site.off.items():
+            if count:
+                typer.echo(
+                    f"{count:,} of {site.progress()['units']:,} units lie off the image {name}."
+                )
 
         signal.signal(signal.SIGTERM, _interrupt)
-        server.serve(site, port, ready)
+        with server.Server(site, port) as page, suppress(KeyboardInterrupt):
+            typer.echo(f"Label at {page.address} (this machine only; Ctrl+C ends).")
+            if open_page:
+                typer.launch(page.address)
+            page.serve_forever(poll_interval=0.2)
         done = site.progress()
     typer.echo(f"{done['answered']:,} of {done['units']:,} units labelled.")
     typer.echo(sample)

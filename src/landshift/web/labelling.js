@@ -71,26 +71,33 @@ async function picture(unit, date, zoom, colour) {
 }
 
 function load(unit) {
-  if (loaded.has(unit)) return loaded.get(unit);
-  const about = ask(`units/${unit}`).then((reply) => reply.json());
-  const pictures = new Map();
+  const found = loaded.get(unit) ?? { about: null, pictures: pictures_of(unit) };
+  if (found.about === null) {
+    found.about = ask(`units/${unit}`).then((reply) => reply.json());
+    found.about.catch(() => loaded.delete(unit)); // asked again when it is shown again
+  }
+  loaded.delete(unit); // the last asked for comes last
+  loaded.set(unit, found);
+  for (const old of [...loaded.keys()].slice(0, -KEPT)) if (old !== current) drop(old);
+  return found;
+}
+
+function pictures_of(unit) {
+  const found = new Map();
   for (const zoom of asked.zooms) {
     for (const date of asked.dates) {
       for (const colour of Object.keys(date.colours)) {
-        const place = `${date.name}-${zoom}-${colour}`;
         const coming = picture(unit, date.name, zoom, colour);
         coming.catch(() => {}); // told where it is shown
-        pictures.set(place, coming);
+        found.set(`${date.name}-${zoom}-${colour}`, coming);
       }
     }
   }
-  const found = { about, pictures };
-  about.catch(() => loaded.delete(unit));
-  loaded.set(unit, found);
-  for (const old of [...loaded.keys()].slice(0, -KEPT)) {
-    if (old !== current && old !== unit) drop(old);
-  }
   return found;
+}
+
+function outdate(unit) { // what is said of it has changed, its pictures haven't
+  if (loaded.has(unit)) loaded.get(unit).about = null;
 }
 
 function drop(unit) {
@@ -295,10 +302,11 @@ async function leave(job) {
   const unit = current;
   try {
     const { progress, next, unfilled } = await job(unit);
-    loaded.delete(unit); // its answer is another one now
+    outdate(unit);
     seen.push(unit);
     show_progress(progress);
     complain(unfilled ?? "");
+    busy = false;
     await show(next);
   } catch (error) {
     complain(error.message);
@@ -327,7 +335,7 @@ async function back() {
   const to = seen.pop() ?? (current === null ? asked.last : (await load(current).about).before_it);
   if (to === null || to === undefined) return;
   complain("");
-  loaded.delete(to); // what is following has changed
+  outdate(to);
   await show(to).catch((error) => complain(error.message));
 }
 
@@ -339,7 +347,10 @@ function on_key(event) {
     if (event.key === "Escape") go_to(here());
     return;
   }
-  if ($("main").hidden) return;
+  if ($("main").hidden) {
+    if (event.key === "b" && $("keyed").checked) back();
+    return;
+  }
   if (event.key === "Enter") {
     const own = event.target.closest("button, summary, a");
     if (!own && !$("form").contains(event.target)) {

@@ -59,6 +59,7 @@ class Labelling:
         self._labeller, self._review, self._show_map = labeller, review, show_map
         self._dates = {d.name: d for d in dates}
         self._sides = sides
+        self._frames: dict[int, dict[str, Frame]] = {}
         self._places = {n: k for k, n in enumerate(form.numbers)}
         asked = answers.disputed() if review else form.numbers
         unknown = sorted(set(units or ()) - set(form.numbers))
@@ -72,12 +73,8 @@ class Labelling:
                 "A review needs units that labellers answer differently, got none among "
                 f"{len(answers.given()):,} answered."
             )
-        for date in dates:
-            if not any(date.reaches(self._frames(n)[ZOOMS[0]].box) for n in self._units):
-                raise GridError(
-                    f"An image must show some of the units, got none of {len(self._units):,} on "
-                    f"{', '.join(date.files)} ({date.name}); check that it is of the map's ground."
-                )
+        self.off = {d.name: self._count_off(d) for d in dates}
+        """Units that lie off the image, by date."""
         self._files = {
             path: Reply(resources.files(__package__).joinpath(name).read_bytes(), kind)
             for path, (name, kind) in _PAGE.items()
@@ -96,7 +93,7 @@ class Labelling:
         if asked and int(asked[1]) in self._units:
             number, date, zoom, colour = int(asked[1]), asked[2], asked[3], asked[4]
             if date in self._dates and colour in self._dates[date].plans:
-                found = self._dates[date].picture(self._frames(number)[zoom].box, colour)
+                found = self._dates[date].picture(self._frame(number)[zoom].box, colour)
                 return Reply(found.png, "image/png", (("Landshift-Seen", found.seen),))
         return None
 
@@ -110,10 +107,11 @@ class Labelling:
             self._answers.skip(self._labeller, unit, review=self._review)
         else:
             self._answers.save(self._labeller, unit, self._answer(told), review=self._review)
+        done = self._done()
         return as_json(
             {
-                "progress": self.progress(),
-                "next": self._next(unit),
+                "progress": self._progress(*done),
+                "next": self._next(unit, *done),
                 "unfilled": self._answers.unfilled,
             }
         )
@@ -121,7 +119,7 @@ class Labelling:
     def asked(self) -> dict[str, Any]:
         """What the page asks, of whom, and where it begins."""
         response = self._form.design.response
-        progress = self.progress()
+        done = self._done()
         return {
             "map": self._form.design.map_name,
             "labeller": self._labeller,
@@ -139,15 +137,15 @@ class Labelling:
                 }
                 for d in self._dates.values()
             ],
-            "progress": progress,
-            "first": self._next(None),
+            "progress": self._progress(*done),
+            "first": self._next(None, *done),
             "last": self._units[-1],
         }
 
     def unit(self, number: int) -> dict[str, Any]:
         """What the page shows of a unit beside its pictures."""
         place = self._places[number]
-        answer = self._own().get(number)
+        answer = self._answers.answer(self._labeller, number, review=self._review)
         at = self._units.index(number)
         return {
             "unit": number,
@@ -155,7 +153,7 @@ class Labelling:
             "latitude": self._form.latitude[place],
             "frames": {
                 zoom: {"outline": frame.outline, "metres": frame.metres}
-                for zoom, frame in self._frames(number).items()
+                for zoom, frame in self._frame(number).items()
             },
             "answer": None if answer is None else asdict(answer),
             "others": [
@@ -165,24 +163,26 @@ class Labelling:
             if self._review
             else [],
             "map": self._form.mapped[place] if self._show_map else None,
-            "next": self._next(number),
+            "next": self._next(number, *self._done()),
             "before_it": self._units[at - 1] if at else None,
         }
 
     def progress(self) -> dict[str, int]:
         """Units in all, answered, left for later, and not seen yet."""
-        answered = self._own().keys() & set(self._units)
-        skipped = (self._skipped() & set(self._units)) - answered
-        return {
-            "units": len(self._units),
-            "answered": len(answered),
-            "skipped": len(skipped),
-            "left": len(self._units) - len(answered) - len(skipped),
-        }
+        return self._progress(*self._done())
 
-    def _next(self, unit: int | None) -> int | None:
+    def _progress(self, answered: set[int], skipped: set[int]) -> dict[str, int]:
+        asked = set(self._units)
+        counts = {
+            "units": len(asked),
+            "answered": len(answered & asked),
+            "skipped": len(skipped & asked),
+        }
+        left = counts["units"] - counts["answered"] - counts["skipped"]
+        return counts | {"left": left}
+
+    def _next(self, unit: int | None, answered: set[int], skipped: set[int]) -> int | None:
         """The unit to ask of after one: the next without an answer, those left for later last."""
-        answered, skipped = self._own(), self._skipped()
         bare = [n for n in self._units if n not in answered and n != unit]
         waiting = [n for n in bare if n not in skipped] or bare
         if unit is not None:
@@ -190,14 +190,8 @@ class Labelling:
             waiting = [n for n in waiting if self._places[n] > at] or waiting
         return next(iter(waiting), None)
 
-    def _own(self) -> dict[int, Answer]:
-        """Answers that count as done here: the labeller's; in a review, any reviewer's."""
-        if self._review:
-            return self._answers.reviews()
-        return self._answers.of(self._labeller)
-
-    def _skipped(self) -> set[int]:
-        return self._answers.skipped(self._labeller, review=self._review)
+    def _done(self) -> tuple[set[int], set[int]]:
+        return self._answers.done(self._labeller, review=self._review)
 
     def _answer(self, told: Mapping[str, Any]) -> Answer:
         said = {}
@@ -215,5 +209,20 @@ class Labelling:
             said["notes"],
         )  # fmt: skip
 
-    def _frames(self, number: int) -> dict[str, Frame]:
-        return frames(self._form.outlines[self._places[number]], self._form.crs, self._sides)
+    def _count_off(self, date: Date) -> int:
+        outlines = [self._form.outlines[self._places[n]] for n in self._units]
+        centres = [((w + e) / 2, (s + n) / 2) for w, s, e, n in (o.bounds for o in outlines)]
+        x, y = zip(*centres, strict=True)
+        held = date.holds(x, y, self._form.crs)
+        if not held.any():
+            raise GridError(
+                f"An image must show some of the units, got none of {len(held):,} on "
+                f"{', '.join(date.files)} ({date.name}); check that it is of the map's ground."
+            )
+        return int((~held).sum())
+
+    def _frame(self, number: int) -> dict[str, Frame]:
+        if number not in self._frames:
+            outline = self._form.outlines[self._places[number]]
+            self._frames[number] = frames(outline, self._form.crs, self._sides)
+        return self._frames[number]

@@ -117,10 +117,26 @@ class Date:
         seen = "outside" if not met else "nothing" if not valid.any() else "part"
         return Picture(_png(shown, valid), "all" if valid.all() else seen)
 
-    def reaches(self, box: GeoBox) -> bool:
-        """Whether the image has pixels on a grid, valid or not."""
-        layers = next(iter(self.plans.values())).layers
-        return any(_window(layer, box) is not None for layer in layers)
+    def holds(self, x: Sequence[float], y: Sequence[float], crs: str) -> NDArray[np.bool_]:
+        """Which places lie on the image, valid or not.
+
+        Args:
+            x: Eastings, or longitudes.
+            y: Northings, or latitudes.
+            crs: Their CRS, as pyproj reads it.
+        """
+        from odc.geo import CRS
+        from pyproj import Transformer
+
+        found = np.zeros(len(x), np.bool_)
+        for layer in next(iter(self.plans.values())).stack[0]:
+            box = layer.info.grid
+            assert box.crs is not None, "the plan has checked it"
+            way = Transformer.from_crs(CRS(crs).proj, box.crs.proj, always_xy=True)
+            east, north = way.transform(np.array(x), np.array(y))
+            columns, rows = grid.apply(~box.affine, east, north)
+            found |= (rows >= 0) & (rows < box.height) & (columns >= 0) & (columns < box.width)
+        return found
 
 
 def look(
@@ -165,7 +181,7 @@ def look(
 
 
 def frames(outline: Any, crs: str, sides: Sequence[float], size: int = SIZE) -> dict[str, Frame]:
-    """What the pictures of a unit show.
+    """What the pictures of a unit show, by `ZOOMS`.
 
     Args:
         outline: Polygon of the unit.
@@ -181,22 +197,20 @@ def frames(outline: Any, crs: str, sides: Sequence[float], size: int = SIZE) -> 
     left, bottom, right, top = outline.bounds
     x, y = (left + right) / 2, (bottom + top) / 2
     # a degree of longitude is shorter than one of latitude: the ground shall look square
-    narrow = max(np.cos(np.radians(y)), 0.01) if known.geographic else 1.0
+    narrow = max(float(np.cos(np.radians(y))), 0.01) if known.geographic else 1.0
     side = max((right - left) * narrow, top - bottom)
     way = Transformer.from_crs(known.proj, known.proj.geodetic_crs, always_xy=True)
     found = {}
     for zoom, factor in zip(ZOOMS, sides, strict=True):
         width, height = factor * side / narrow, factor * side
         west, north = x - width / 2, y + height / 2
-        box = grid.geobox(
-            size, size, Affine(width / size, 0, west, 0, -height / size, north), known
-        )
-        corners = [
+        pixels = Affine(width / size, 0, west, 0, -height / size, north)
+        corners = tuple(
             ((e - west) / width, (north - n) / height) for e, n in outline.exterior.coords[:-1]
-        ]
+        )
         (lon, lon_end), (lat, lat_end) = way.transform([west, west + width], [y, y])
-        metres = Geod(ellps="WGS84").inv(lon, lat, lon_end, lat_end)[2]
-        found[zoom] = Frame(box, tuple(corners), float(metres))
+        metres = float(Geod(ellps="WGS84").inv(lon, lat, lon_end, lat_end)[2])
+        found[zoom] = Frame(grid.geobox(size, size, pixels, known), corners, metres)
     return found
 
 

@@ -67,8 +67,8 @@ def as_json(values: Any) -> Reply:
     return Reply(json.dumps(values).encode(), "application/json")
 
 
-def serve(site: Site, port: int = 0, on_ready: Callable[[str], None] | None = None) -> None:
-    """Serve a site until it is interrupted (KeyboardInterrupt, which ends here).
+class Server(socketserver.ThreadingTCPServer):
+    """A site served on this machine alone.
 
     Every address begins with a random word that only who started the server knows, so that other
     users and other pages on this machine can't ask; the Host header is checked against pages that
@@ -77,48 +77,41 @@ def serve(site: Site, port: int = 0, on_ready: Callable[[str], None] | None = No
     Args:
         site: What is served.
         port: The port; 0: any that is free.
-        on_ready: Called with the address of the page when the server listens.
+
+    Attributes:
+        address: Where the site begins.
 
     Raises:
         ParameterError: The port is in use, or may not be used.
     """
-    if not 0 <= port <= 65535:
-        raise ParameterError(f"A port must be a number from 1 to 65535, got {port}.")
-    try:
-        server = _Server((HOST, port), _Handler)
-    except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        raise ParameterError(
-            f"The port must be free, got {port}, "
-            f"{'which is in use' if taken else f'({error.strerror})'}; give another one, or none."
-        ) from error
-    with server:
-        server.site = site
-        if on_ready is not None:
-            on_ready(f"http://{HOST}:{server.server_address[1]}/{server.word}/")
-        try:
-            server.serve_forever(poll_interval=0.2)
-        except KeyboardInterrupt:
-            return
 
-
-class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 32
     allow_reuse_address = sys.platform != "win32"  # there two servers could share a port
 
-    site: Site
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, site: Site, port: int = 0) -> None:
+        if not 0 <= port <= 65535:
+            raise ParameterError(f"A port must be a number from 1 to 65535, got {port}.")
+        try:
+            super().__init__((HOST, port), _Handler)
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            raise ParameterError(
+                f"The port must be free, got {port}, "
+                f"{'which is in use' if taken else f'({error.strerror})'}; give another one, or "
+                "none."
+            ) from error
+        self.site = site
         self.word = secrets.token_urlsafe(24)
+        self.address = f"http://{HOST}:{self.server_address[1]}/{self.word}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        _log.debug("a connection ended early", exc_info=True)  # as when a page is closed
+        """Note a connection that ended early, as when a page is closed."""
+        _log.debug("a connection ended early", exc_info=True)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+    server: Server
     protocol_version = "HTTP/1.1"  # connections are kept: a unit needs eight pictures
     server_version = "landshift"
     sys_version = ""
