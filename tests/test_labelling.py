@@ -155,9 +155,8 @@ def test_agreement_by_hand(sample):
 
 def test_labels_made_by_hand_are_kept(sample):
     def by_hand(unit, before, after):
-        files.fill_in(
-            sample, files.read_form(sample).design.response, {unit: Answer(before, after)}
-        )
+        said = {unit: Answer(before, after)}
+        files.fill_in(sample, files.read_form(sample).design.response, lambda: said)
 
     by_hand(4, "crop", "crop")
     with answers.opened(sample) as found:

@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ class Answers:
                 f"Notes must have at most {NOTES:,} characters, got {len(answer.notes or ''):,}; "
                 "shorten them."
             )
-        self._insert(labeller, unit, answer, review=review)
+        self._insert(labeller, {unit: answer}, review=review)
         self.fill([unit])
 
     def skip(self, labeller: str, unit: int, *, review: bool = False) -> None:
@@ -98,7 +99,7 @@ class Answers:
         """
         self._check(unit)
         if self.answer(labeller, unit, review=review) is None:
-            self._insert(labeller, unit, None, review=review)
+            self._insert(labeller, {unit: None}, review=review)
 
     def of(self, labeller: str) -> dict[int, Answer]:
         """The answers of a labeller, by number of the unit; reviews apart."""
@@ -161,7 +162,10 @@ class Answers:
         with self._lock:
             self._waiting.update(units)
             one = next(iter(self._waiting)) if len(self._waiting) == 1 else None
-            labels = {n: a for n, a in self.final(one).items() if n in self._waiting}
+
+            def labels() -> dict[int, Answer | None]:
+                return {n: a for n, a in self.final(one).items() if n in self._waiting}
+
             try:
                 files.fill_in(self._sample, self.form.design.response, labels)
             except OutputError as error:
@@ -202,13 +206,17 @@ class Answers:
             ClassError: A label that is none of the choices.
         """
         said = self._ever()
-        for unit, answer in self.form.answers.items():
-            if (str(unit), self._asked(answer)) not in said:
-                try:
-                    self.form.design.response.reference(*answer.labels)
-                except ClassError as error:
-                    raise ClassError(f"Unit {unit} of {self._sample}: {error}") from error
-                self._insert(BY_HAND, unit, answer, review=False)
+        new = {
+            unit: answer
+            for unit, answer in self.form.answers.items()
+            if (str(unit), self._asked(answer)) not in said
+        }
+        for unit, answer in new.items():
+            try:
+                self.form.design.response.reference(*answer.labels)
+            except ClassError as error:
+                raise ClassError(f"Unit {unit} of {self._sample}: {error}") from error
+        self._insert(BY_HAND, new, review=False)
 
     def _asked(self, answer: Answer) -> tuple[str | None, ...]:
         return tuple(getattr(answer, name) for name in self.form.design.response.asked)
@@ -224,17 +232,18 @@ class Answers:
                 f"A unit must be one of the sample's {len(self.form.numbers):,}, got {unit}."
             )
 
-    def _insert(self, labeller: str, unit: int, answer: Answer | None, *, review: bool) -> None:
-        said = (
-            (None,) * 4
-            if answer is None
-            else (answer.before, answer.after, answer.confidence, answer.notes)
-        )
+    def _insert(self, labeller: str, answers: Mapping[int, Answer | None], *, review: bool) -> None:
+        """Add answers, by number of the unit, None for a skip; all or none."""
+        nothing = Answer(None, "")
+        rows = [
+            (unit, labeller, review, a is None, *astuple(a or nothing))
+            for unit, a in answers.items()
+        ]
         with self._lock, _writing(self._sample), self._base:
-            self._base.execute(
+            self._base.executemany(
                 "INSERT INTO answers (unit, labeller, review, skipped, before, after, confidence, "
                 "notes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (unit, labeller, review, answer is None, *said),
+                rows,
             )
 
     def _by_unit(self, which: str, unit: int | None) -> dict[int, dict[str, Answer]]:

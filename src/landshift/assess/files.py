@@ -11,7 +11,7 @@ import csv
 import hashlib
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -318,13 +318,15 @@ def read_form(path: Path) -> Form:
     )
 
 
-def fill_in(path: Path, response: Response, answers: Mapping[int, Answer | None]) -> None:
+def fill_in(path: Path, response: Response, ask: Callable[[], Mapping[int, Answer | None]]) -> None:
     """Write answers into a sample's form, all or none, and onto the disk before it returns.
 
     Args:
         path: The GeoPackage.
         response: What labellers say.
-        answers: What to fill in, by number of the unit; None empties its fields.
+        ask: Gives what to fill in, by number of the unit, None to empty its fields. It is called
+            when nobody else may write, so that of two processes none puts back what the other has
+            overtaken.
 
     Raises:
         OutputError: The file can't be written, or another program keeps it locked.
@@ -346,7 +348,8 @@ def fill_in(path: Path, response: Response, answers: Mapping[int, Answer | None]
                     f"UPDATE units SET {filled} WHERE rowid = ?",
                     (
                         (*(None if a is None else getattr(a, f) for f in fields), at[number])
-                        for number, a in answers.items()
+                        for number, a in ask().items()
+                        if number in at
                     ),
                 )
     except sqlite3.Error as error:

@@ -66,12 +66,12 @@ def label_samples(
         }  # fmt: skip
         dates = [
             pictures.look(name, files, **options)
-            for name, files in _images(found.form.design.response.asked, before, after)
+            for name, files in _images(found.form.design.response.asked, before, after, assume_crs)
         ]
         site = labelling.Labelling(
             found,
             dates,
-            answers.check_name(labeller or getpass.getuser()),
+            answers.check_name(_account() if labeller is None else labeller),
             sides=pictures.check_sides(_numbers(sides)),
             units=_units(units, found.form.numbers),
             review=review,
@@ -93,6 +93,16 @@ def label_samples(
         done = site.progress()
     typer.echo(f"{done['answered']:,} of {done['units']:,} units labelled.")
     typer.echo(sample)
+
+
+def _account() -> str:
+    """Name of the account that runs this."""
+    from landshift.errors import ParameterError
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError) as error:
+        raise ParameterError("A labeller needs a name, got none; give it (--labeller).") from error
 
 
 def _interrupt(*_: object) -> None:
@@ -121,17 +131,17 @@ def _print_agreement(found: Any) -> None:
 
 
 def _images(
-    asked: tuple[str, ...], before: str | None, after: str | None
+    asked: tuple[str, ...], before: str | None, after: str | None, assume_crs: str | None
 ) -> list[tuple[str, list[str]]]:
     """The files of each date."""
-    from landshift import raster
     from landshift.errors import ParameterError
+    from landshift.image import Image, plan
 
     given = {"before": _list(before), "after": _list(after)}
     for name, other in (("before", "after"), ("after", "before")):
         files = given[other]
-        if given[name] is None and files is not None and len(files) == 1:
-            bands = raster.info(files[0]).bands if not files[0].endswith(".json") else ()
+        if given[name] is None and files is not None:
+            bands = plan(Image(tuple(files), assume_crs=assume_crs)).names
             if any(b.lower().startswith(f"{name}:") for b in bands):
                 given[name] = files
     lacking = [name for name in asked if not given[name]]

@@ -278,7 +278,7 @@ async function show(unit) {
   show_others(about.others);
   go_to(groups().find((g) => !chosen(g)) ?? groups()[0], { preventScroll: true });
   window.scrollTo(0, 0); // on a phone the pictures come first
-  $("back").disabled = !seen.length && about.before_it === null;
+  $("back").disabled = !seen.length && about.previous === null;
   $("spoken").textContent = `Unit ${unit}. ${$("counts").textContent}`;
   const places = [...found.pictures];
   await Promise.all(places.map(([place, coming]) => fill(unit, place, coming, about.frames)));
@@ -332,7 +332,7 @@ function skip() {
 
 async function back() {
   if (busy) return;
-  const to = seen.pop() ?? (current === null ? asked.last : (await load(current).about).before_it);
+  const to = seen.pop() ?? (current === null ? asked.last : (await load(current).about).previous);
   if (to === null || to === undefined) return;
   complain("");
   outdate(to);

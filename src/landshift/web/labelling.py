@@ -164,7 +164,7 @@ class Labelling:
             else [],
             "map": self._form.mapped[place] if self._show_map else None,
             "next": self._next(number, *self._done()),
-            "before_it": self._units[at - 1] if at else None,
+            "previous": self._units[at - 1] if at else None,
         }
 
     def progress(self) -> dict[str, int]:
