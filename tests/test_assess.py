@@ -106,12 +106,13 @@ def test_stehman_2014_to_every_digit():
 
 
 def test_the_estimators_equal_those_of_mapaccuracy():
-    # its version 0.1.2, which leaves the correction for a finite population out, on the examples of
-    # Olofsson et al. (2013, doi 10.1016/j.rse.2012.10.031; 2014) and Stehman (2014)
+    # Its version 0.1.2 on the examples of Olofsson et al. (2013, doi 10.1016/j.rse.2012.10.031;
+    # 2014) and of Stehman (2014); the correction for a finite population is in the last alone.
     def shown(counts, areas):
-        mapped, reference = (np.repeat(k.ravel(), np.ravel(counts)) for k in np.indices((3, 3)))
-        strata = Strata(np.full(3, np.inf), np.array(areas))
-        found = judge(Estimator(strata, mapped, np.ones(mapped.size)), reference, mapped, 3)
+        n = len(counts)
+        mapped, reference = (np.repeat(k.ravel(), np.ravel(counts)) for k in np.indices((n, n)))
+        strata = Strata(np.full(n, np.inf), np.array(areas))
+        found = judge(Estimator(strata, mapped, np.ones(mapped.size)), reference, mapped, n)
         reach = quantile(0.95)
         return found, reach * found.users.error, reach * found.producers.error
 
@@ -134,13 +135,29 @@ def test_the_estimators_equal_those_of_mapaccuracy():
     assert users == pytest.approx([0.06246, 0.02438, 0.01350], abs=5e-6)
     assert producers == pytest.approx([0.30458, 0.02938, 0.00960], abs=5e-6)
 
+    third, users, producers = shown(
+        [[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]],
+        [18_000.0, 13_500, 288_000, 580_500],
+    )
+    assert third.producers.value == pytest.approx(
+        [0.7486614, 0.8471564, 0.9345089, 0.9616090], **close
+    )
+    assert users == pytest.approx([0.07403962, 0.10075516, 0.03974464, 0.02053312], **close)
+    assert producers == pytest.approx([0.21330593, 0.25440369, 0.03432379, 0.01836120], **close)
+    assert quantile(0.95) * third.overall.error[0] == pytest.approx(0.01848328, **close)
+    ends = quantile(0.95) * third.shares.scaled(900_000).error
+    assert ends == pytest.approx([6157.521, 3755.757, 15509.55, 16281.36], **close)
+
     mapped, reference = (
         np.array(["ABCD".index(c) for c in text.replace(" ", "")])
         for text in (STEHMAN_MAP, STEHMAN_REFERENCE)
     )
-    strata = Strata(np.full(4, np.inf), np.array([40_000.0, 30_000, 20_000, 10_000]))
+    units = np.array([40_000.0, 30_000, 20_000, 10_000])
+    strata = Strata(units, units)
     found = judge(Estimator(strata, np.repeat(np.arange(4), 10), np.ones(40)), reference, mapped, 4)
-    assert found.shares.error == pytest.approx([0.0822478, 0.0759, 0.06427977, 0.0307], abs=5e-5)
+    assert found.shares.error.round(4).tolist() == [0.0822, 0.0759, 0.0643, 0.0307]
+    assert found.users.value.round(4).tolist() == [0.7419, 0.5745, 0.5, 0.7]
+    assert found.producers.value.round(4).tolist() == [0.6571, 0.7941, 0.3, 0.6364]
     assert found.shares.error[[0, 2]] == pytest.approx([0.0822478, 0.06427977], **close)
     assert found.overall.error[0] == pytest.approx(0.08464219, **close)
     assert (found.users.error[1], found.producers.error[1]) == pytest.approx(
