@@ -201,6 +201,40 @@ def test_a_locked_sample_waits_and_loses_nothing(sample, monkeypatch):
     assert [in_form(sample)[n][1] for n in (1, 2)] == ["crop", "forest"]
 
 
+def test_a_kill_between_the_two_files_is_made_good(sample):
+    with answers.opened(sample):
+        pass
+    with sqlite3.connect(sample.with_suffix(".answers.sqlite")) as base:
+        base.execute(
+            "INSERT INTO answers (unit, labeller, review, skipped, before, after) "
+            "VALUES (6, 'ann', 0, 0, 'crop', 'forest')"
+        )
+    base.close()
+    assert in_form(sample)[6] == (None,) * 4
+    with answers.opened(sample) as found:
+        assert in_form(sample)[6][:2] == ("crop", "forest")
+        assert found.labellers() == ("ann",)
+
+
+def test_two_processes_may_have_a_sample_open(sample):
+    with answers.opened(sample) as one, answers.opened(sample) as other:
+        workers = [
+            threading.Thread(target=who.save, args=(name, unit, said))
+            for unit in (1, 2, 3)
+            for who, name, said in (
+                (one, "ann", CROP),
+                (other, "ben", CROP if unit < 3 else FOREST),
+            )
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert one.final() == other.final()
+        assert one.disputed() == (3,)
+        assert [in_form(sample)[n][1] for n in (1, 2, 3)] == ["crop", "crop", None]
+
+
 def test_bad_answers_are_refused(sample):
     with answers.opened(sample) as found:
         with pytest.raises(ParameterError, match="one of the sample's 12, got 99"):
@@ -763,7 +797,7 @@ def test_two_windows_of_one_labeller_and_a_review(sample, images, chromium):
         page.keyboard.press("1")
         page.keyboard.press("Enter")
         wait(page, "end")
-        assert "1 of 1 labelled" in page.inner_text("#ended")
+        assert "1 of 1 reviewed" in page.inner_text("#ended")
         page.keyboard.press("Tab")
         page.keyboard.press("Enter")
         wait(page, 1)

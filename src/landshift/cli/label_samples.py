@@ -91,7 +91,9 @@ def label_samples(
                 typer.launch(page.address)
             page.serve_forever(poll_interval=0.2)
         done = site.progress()
-    typer.echo(f"{done['answered']:,} of {done['units']:,} units labelled.")
+    typer.echo(
+        f"{done['answered']:,} of {done['units']:,} units {'reviewed' if review else 'labelled'}."
+    )
     typer.echo(sample)
 
 

@@ -171,7 +171,9 @@ function group(name, title, options, row) {
     if (key) radio.setAttribute("aria-keyshortcuts", key);
     choices.append(make("label", {}, radio, make("span", {}, option), ...(key ? [make("kbd", {}, key)] : [])));
   });
-  return make("fieldset", { id: `group-${name}` }, make("legend", {}, title), choices);
+  const hint = name === "after" && asked.asked.length === 2
+    ? [make("span", { class: "hint" }, make("kbd", {}, "0"), " as before")] : [];
+  return make("fieldset", { id: `group-${name}` }, make("legend", {}, title), choices, ...hint);
 }
 
 function build_form() {
@@ -248,7 +250,8 @@ function show_others(others) {
 function show_progress({ units, answered, skipped, left }) {
   $("bar").max = units;
   $("bar").value = answered;
-  $("counts").textContent = `${answered} of ${units} labelled, ${skipped} skipped, ${left} left`;
+  const done = asked.review ? "reviewed" : "labelled";
+  $("counts").textContent = `${answered} of ${units} ${done}, ${skipped} skipped, ${left} left`;
 }
 
 async function show(unit) {
