@@ -103,16 +103,11 @@ def show_samples(
         alpha: Opacity of the labels over the last date's image, 0 to 1.
         predicted: ``(sample, row, column)`` class indices of a model.
     """
-    dates = date_bands(bands)
-    columns = len(dates) + 1 + (predicted is not None)
+    columns = len(date_bands(bands)) + 1 + (predicted is not None)
     figure = _figure(columns, len(images), images.shape[-2:])
     present: set[int] = set()
     for row, image in enumerate(images):
-        mask = np.isfinite(image).all(axis=0)
-        pictures = []
-        for title, numbers in dates.items():
-            chosen = [numbers[k] for k in rgb_bands([bands[n] for n in numbers])]
-            pictures.append((title, picture(image[chosen], mask)))
+        pictures = date_pictures(image, bands)
         last = pictures[-1][1]
         pictures.append(("Labels", _over(last, targets[row], scheme, alpha)))
         present.update(int(k) for k in np.unique(targets[row]))
@@ -274,6 +269,21 @@ def date_bands(bands: Sequence[str]) -> dict[str, list[int]]:
         date = name.split(":")[0] if ":" in name else "image"
         dates.setdefault(date.capitalize(), []).append(position)
     return dates
+
+
+def date_pictures(image: NDArray[Any], bands: Sequence[str]) -> list[tuple[str, Picture]]:
+    """Each date of an image, and how the eye sees it.
+
+    Args:
+        image: ``(band, row, column)``; NaN where not valid.
+        bands: Names of the bands.
+    """
+    mask = np.isfinite(image).all(axis=0)
+    found = []
+    for title, numbers in date_bands(bands).items():
+        chosen = [numbers[k] for k in rgb_bands([bands[n] for n in numbers])]
+        found.append((title, picture(image[chosen], mask)))
+    return found
 
 
 def rgb_bands(names: Sequence[str]) -> tuple[int, int, int]:
