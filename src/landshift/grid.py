@@ -174,6 +174,54 @@ def extent(box: GeoBox, on: GeoBox) -> tuple[float, float, float, float]:
     return float(rows.min()), float(columns.min()), float(rows.max()), float(columns.max())
 
 
+@dataclass(frozen=True)
+class Bearing:
+    """How a grid lies on the ground, at its middle.
+
+    Attributes:
+        metres: Geodesic length of a step of one column.
+        north: Where true north lies: degrees clockwise from up, along a column of pixels.
+    """
+
+    metres: float
+    north: float
+
+
+def bearing(box: GeoBox) -> Bearing:
+    """How a grid lies on the ground, at its middle.
+
+    Raises:
+        GridError: It has no CRS, or one without a place on an ellipsoid there.
+    """
+    from pyproj import Geod, Transformer
+    from pyproj.exceptions import CRSError, ProjError
+
+    crs = None if box.crs is None else box.crs.proj
+    degrees, ellipsoid = (None, None) if crs is None else (crs.geodetic_crs, crs.ellipsoid)
+    problem = GridError(
+        f"Scale and north need a CRS on an ellipsoid, got {describe(box)}; assign one."
+    )
+    if degrees is None or ellipsoid is None:
+        raise problem
+    earth = Geod(a=ellipsoid.semi_major_metre, b=ellipsoid.semi_minor_metre)
+    unit = np.degrees(degrees.axis_info[0].unit_conversion_factor)
+    columns = box.width / 2 + np.array([-0.5, 0.0, 0.5])
+    rows = np.full(3, box.height / 2)
+    try:
+        way = Transformer.from_crs(crs, degrees, always_xy=True)
+        longitude, latitude = np.array(way.transform(*apply(box.affine, columns, rows))) * unit
+        metres = earth.inv(longitude[0], latitude[0], longitude[2], latitude[2])[2]
+        beyond = earth.fwd(longitude[1], latitude[1], 0.0, metres)[:2]
+        x, y = way.transform(*(v / unit for v in beyond), direction="INVERSE")
+    except (ProjError, CRSError, ValueError) as error:
+        raise problem from error
+    column, row = ~box.affine @ (x, y)
+    right, down = column - columns[1], row - rows[1]
+    if not (np.isfinite([metres, right, down]).all() and metres > 0):
+        raise problem
+    return Bearing(float(metres), float(np.degrees(np.arctan2(right, -down))))
+
+
 def apply(affine: Any, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Coordinates that an affine transform gives others; of pixels, columns come before rows."""
     return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f

@@ -21,6 +21,7 @@ from landshift.cli import (
     padding,
     polygons,
     quantize,
+    report,
     sample,
     simulate,
     tiles,
@@ -40,7 +41,7 @@ app = typer.Typer(
 )
 for module in (
     composite, normalise, label, burn, difference, tiles, train, evaluate, classify, padding,
-    quantize, view, polygons, sample, estimate, zonal, simulate, demo,
+    quantize, view, polygons, sample, estimate, zonal, report, simulate, demo,
 ):  # fmt: skip
     app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
 app.add_typer(model.app, name="model")

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from landshift import figures
 from landshift.calibration import TEMPERATURES
 from landshift.classes import IGNORE_INDEX, ClassScheme
-from landshift.report import parts, pictures, scores
+from landshift.errors import ModelError
+from landshift.report import formats, parts, pictures, scores
+from landshift.report.formats import Judged, Scores
 from landshift.report.page import Section, render
 from landshift.report.parts import Column, Fact
 
@@ -49,10 +51,18 @@ def model_page(
         package: The model.
         evaluation: Its scores on validation tiles; None: those that the package holds.
         samples: Some of these tiles.
+
+    Raises:
+        ModelError: The package holds scores that aren't any.
     """
     model = package.model
-    judged = None if evaluation is None else evaluation.as_dict()
-    scored = judged["scores"] if judged is not None else package.scores
+    judged = scored = None
+    if evaluation is not None:
+        judged = formats.check(formats.Judged, evaluation.as_dict(), what="The evaluation")
+        scored = judged.scores
+    elif package.scores is not None:
+        what = f"Scores of the model {package.name}"
+        scored = formats.check(formats.Scores, package.scores, what=what, error=ModelError)
     lead = [
         f"A network ({_design(package)}), trained to tell {len(model.scheme)} classes: "
         f"{', '.join(model.scheme.names)}."
@@ -100,7 +110,7 @@ def limits(package: Package) -> list[str]:
     return found
 
 
-def _scores(scored: Mapping[str, Any] | None, judged: Mapping[str, Any] | None) -> list[Section]:
+def _scores(scored: Scores | None, judged: Judged | None) -> list[Section]:
     if scored is None:
         return [
             Section(
@@ -114,7 +124,7 @@ def _scores(scored: Mapping[str, Any] | None, judged: Mapping[str, Any] | None) 
     return [
         scores.per_class(scored),
         scores.confusion(judged),
-        scores.calibration(judged["calibration"]),
+        scores.calibration(judged.calibration),
         scores.baselines(judged),
     ]
 
@@ -171,8 +181,6 @@ def _input(package: Package) -> Section:
     ]
     if spec.cell_size is not None:
         facts.append(Fact("Pixel size", f"{spec.cell_size:g}", "in units of the training images"))
-    if spec.padding is not None:
-        facts.append(Fact("Padding", str(spec.padding), "pixels around a tile, as measured"))
     columns = [
         Column("band"), *(
             Column(c, ".6g") for c in ("mean", "std", "smallest", "largest", "zero", "unit")
@@ -210,12 +218,10 @@ def _flat(options: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]
     return found
 
 
-def _limits(
-    package: Package, scored: Mapping[str, Any] | None, judged: Mapping[str, Any] | None
-) -> Section:
+def _limits(package: Package, scored: Scores | None, judged: Judged | None) -> Section:
     found = limits(package)
     if scored is not None:
-        found += scores.limits(scored, {} if judged is None else judged["baselines"])
+        found += scores.limits(scored, {} if judged is None else judged.baselines)
     if not found:
         return Section("limits", "Limits", missing="Nothing out of the ordinary was found.")
     return Section("limits", "Limits", [parts.warnings(found)])

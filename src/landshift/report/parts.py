@@ -112,7 +112,12 @@ def group(kind: str, members: Sequence[Markup]) -> Markup:
 
 
 def table(
-    name: str, caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]
+    name: str,
+    caption: str,
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    most: int | None = None,
 ) -> Markup:
     """A table that the page gives as CSV too; the first column names the rows.
 
@@ -121,10 +126,13 @@ def table(
         caption: What it shows.
         columns: Headings, and how numbers are written.
         rows: Texts and numbers; None where there is none.
+        most: Rows that the page shows; the CSV has all. None: all.
     """
+    if most is not None and len(rows) > most:
+        caption = f"{caption} The first {most} of {len(rows):,} rows; the CSV has all."
     shown = [
         [_Shown(_written(c, column), "text" if column.is_text else "") for c, column in cells]
-        for cells in (list(zip(row, columns, strict=True)) for row in rows)
+        for cells in (list(zip(row, columns, strict=True)) for row in rows[:most])
     ]
     return part(
         "table", name=name, caption=caption, columns=columns, rows=shown,
