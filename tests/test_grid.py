@@ -133,3 +133,20 @@ def test_scale_and_north_need_a_place_on_earth():
     far = grid.geobox(2, 2, Affine(1, 0, 1e12, 0, -1, 1e12), "EPSG:32618")
     with pytest.raises(GridError, match="Scale and north need"):
         grid.bearing(far)
+
+
+def test_sides_of_pixels_are_metres():
+    across, down = grid.side_metres(UTM)
+    assert (len(across), len(down)) == (101, 100)
+    assert set(across) == set(down) == {30.0}
+    feet = grid.geobox(2, 2, Affine(100, 0, 0, 0, -50, 0), "EPSG:2264")
+    assert grid.side_metres(feet)[0] == pytest.approx(100 * 0.3048006096, rel=1e-9)
+    degrees = grid.geobox(2, 3, Affine(0.001, 0, 10, 0, -0.002, 45), "EPSG:4326")
+    across, down = grid.side_metres(degrees)
+    earth = Geod(ellps="WGS84")
+    # so short a piece of a parallel is hardly longer than the way straight on
+    assert across[0] == pytest.approx(earth.inv(10, 45, 10.001, 45)[2], rel=1e-8)
+    assert across[2] == pytest.approx(earth.inv(10, 44.996, 10.001, 44.996)[2], rel=1e-8)
+    assert down[1] == pytest.approx(earth.inv(10, 44.998, 10, 44.996)[2], rel=1e-12)
+    with pytest.raises(GridError, match="must be north up"):
+        grid.side_metres(grid.geobox(2, 2, Affine(1, 1, 0, 1, -1, 0), "EPSG:4326"))

@@ -19,6 +19,7 @@ from landshift.cli import (
     model,
     normalise,
     padding,
+    patches,
     polygons,
     quantize,
     report,
@@ -41,7 +42,7 @@ app = typer.Typer(
 )
 for module in (
     composite, normalise, label, burn, difference, tiles, train, evaluate, classify, padding,
-    quantize, view, polygons, sample, estimate, zonal, report, simulate, demo,
+    quantize, view, polygons, patches, sample, estimate, zonal, report, simulate, demo,
 ):  # fmt: skip
     app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
 app.add_typer(model.app, name="model")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from landshift import ledger
+from landshift import grid, ledger, raster
 from landshift.classes import TO, ClassScheme, Colour, ends_of, stays
 from landshift.errors import ModelError
 from landshift.report import areas, charts, formats, history, job, maps, model, parts, scores
@@ -68,8 +68,14 @@ def folder_page(folder: Path, told: Files | None = None) -> str:
         *_judged(judged),
         *_trained(package, files),
     ]
-    title = f"Change map {files.map.name}" if files.map is not None else f"Job {folder.name}"
-    return render(title, [], sections)
+    if files.map is None:
+        return render(f"Job {Path(folder).resolve().name}", [], sections)
+    return render(
+        f"Change map {files.map.name}",
+        [f"{grid.describe(raster.info(files.map).grid)}. Hectares and pixels are as the files give "
+         "them; nothing is estimated on this page."],
+        sections,
+    )  # fmt: skip
 
 
 _NO_AREAS = (
@@ -78,7 +84,7 @@ _NO_AREAS = (
 )
 
 
-def _read[Kind: (Judged, Areas)](kind: type[Kind], path: Path | None) -> Kind | None:
+def _read(kind: type[formats.Kind], path: Path | None) -> formats.Kind | None:
     if path is None:
         return None
     return formats.check(kind, formats.read_json(path), what=str(path))
@@ -153,7 +159,7 @@ def _maps(files: Files, mapped: maps.ClassPicture | None) -> Section:
     if files.confidence is not None:
         shown.append(maps.confidence(files.confidence, "Confidence of the map"))
     else:
-        absent.append("confidence")
+        absent.append("confidence (landshift classify --layer confidence writes it)")
     missing = f"Not there: {', '.join(absent)}." if absent else ""
     return Section("maps", "Maps", [parts.group("pictures", shown)] if shown else [], missing)
 

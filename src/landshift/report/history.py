@@ -10,7 +10,7 @@ from markupsafe import Markup
 from landshift import provenance
 from landshift.report import parts
 from landshift.report.formats import Areas
-from landshift.report.job import Job, Made, as_json
+from landshift.report.job import Job, Made
 from landshift.report.page import Section
 from landshift.report.parts import Column
 
@@ -25,13 +25,10 @@ _CODINGS = {
     "binary": "pixels changed or didn't",
 }
 
-_OLD_LAYERS = ("confidence", "entropy", "probabilities")  # told with their map
-
 
 def section(job: Job, package: Package | None, areas: Areas | None) -> Section:
     """The steps of a job, each with its inputs, and all options as a table."""
-    told = [m for m in job.made if m.record.get("layer") not in _OLD_LAYERS]
-    ranked = sorted(told, key=lambda m: _rank(m.stage))
+    ranked = sorted(chain(job), key=lambda m: _rank(m.stage))
     lines = [_step(m) for m in ranked if m.stage != "classify"]
     if package is not None:
         lines += _trained(package)
@@ -49,10 +46,9 @@ def section(job: Job, package: Package | None, areas: Areas | None) -> Section:
         )  # fmt: skip
     shown: list[Markup] = [parts.steps(lines)]
     rows = [
-        [made.path.name, made.stage, key, as_json(value)]
+        [made.path.name, made.stage, key, value]
         for made in ranked
-        for key, value in made.parameters.items()
-        if value not in (None, [], "", {})
+        for key, value in parts.flat(made.parameters)
     ]
     if rows:
         columns = [Column("file"), Column("stage"), Column("option"), Column("value")]
@@ -60,19 +56,31 @@ def section(job: Job, package: Package | None, areas: Areas | None) -> Section:
     return Section("steps", "What was done", shown)
 
 
+def chain(job: Job) -> list[Made]:
+    """The rasters that the report shows, and all that they were made from, as far as they tell."""
+    prints = {provenance.fingerprint(m.path): m for m in job.made}
+    shown = {job.files.map, job.files.before, job.files.after, job.files.reference}
+    found, ahead = [], [m for m in job.made if m.path in shown]
+    while ahead:
+        made = ahead.pop()
+        if made not in found:
+            found.append(made)
+            ahead += [prints[f] for _, f in made.inputs if f in prints]
+    return [m for m in job.made if m in found]
+
+
 def limits(job: Job) -> list[str]:
     """Files that have changed since others were made from them; clouds and shifts of the dates."""
     lines = []
     here = {m.path.name: m.path for m in job.made}
-    for made in job.made:
+    for made in chain(job):
         for name, fingerprint in made.inputs:
             path = here.get(name)
             if path is not None and provenance.fingerprint(path) != fingerprint:
                 lines.append(f"{name} has changed since {made.path.name} was made from it.")
-    shown = {job.files.before, job.files.after}
-    for made in job.made:
+    for made in chain(job):
         checks = made.record.get("checks")
-        if made.path in shown and isinstance(checks, dict):
+        if isinstance(checks, dict):
             lines += [*_clouds(checks), *_shifts(checks)]
     return lines
 
@@ -94,9 +102,10 @@ def _simulated(made: Made) -> str:
 
 
 def _composed(made: Made) -> str:
-    dates = made.parameters.get("images")
-    names = ", ".join(map(str, dates)) if isinstance(dates, dict) else "its dates"
-    return f"{made.path.name} stacks the images of {names} on one grid{_from(made)}."
+    checks = made.record.get("checks")
+    dates = checks.get("dates") if isinstance(checks, dict) else None
+    of = f" of {_listed([str(d) for d in dates])}" if isinstance(dates, list) and dates else ""
+    return f"{made.path.name} stacks the images{of} on one grid{_from(made)}."
 
 
 def _labelled(made: Made) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -251,8 +250,3 @@ def _beside(mapped: Path | None) -> Path | None:
         return None
     path = mapped.with_name(f"{mapped.stem}_confidence.tif")
     return path if path.is_file() else None
-
-
-def as_json(value: Any) -> str:
-    """A value of a record as a reader may see it."""
-    return value if isinstance(value, str) else json.dumps(value)

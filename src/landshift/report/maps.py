@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from landshift import figures, grid, legend, raster
 from landshift.classes import IGNORE_INDEX, UNLABELLED, ClassScheme, Colour
-from landshift.errors import GridError
+from landshift.errors import ClassError, GridError
 from landshift.report import parts, pictures, svg
 
 SIZE = 1000
@@ -44,15 +44,18 @@ def image(path: Path, title: str, date: str | None = None) -> Markup:
     Args:
         path: The raster.
         title: What it is.
-        date: The date whose bands are shown, ``before`` of ``before:red``; None: any.
+        date: The date whose bands are shown, ``before`` of ``before:red``, where it has some.
     """
     info = raster.info(path)
-    chosen = [k for k, b in enumerate(info.bands) if date is None or b.startswith(f"{date}:")]
+    of_date = [k for k, b in enumerate(info.bands) if date is not None and b.startswith(f"{date}:")]
+    chosen = of_date or list(range(len(info.bands)))
     numbers = [chosen[k] + 1 for k in figures.rgb_bands([info.bands[c] for c in chosen])]
     values, mask = raster.preview(path, SIZE, numbers)
+    names = [info.bands[n - 1] or f"band {n}" for n in numbers]
+    seen = f"{', '.join(names)} as red, green, blue"
     return pictures.photo(
-        figures.picture(values, mask), alt=f"{title}: {path.name}, {_size(info)}", caption=title,
-        below=_bearing(info),
+        figures.picture(values, mask), alt=f"{title}: {path.name}, {_size(info)}, {seen}",
+        caption=f"{title}: {seen}", below=_bearing(info),
     )  # fmt: skip
 
 
@@ -109,6 +112,8 @@ def _classes(path: Path) -> tuple[NDArray[np.uint8], ClassScheme]:
     ranked = [int(v) for v in shown[np.argsort(-counts, kind="stable")]]
     ranked += sorted(names.keys() - set(ranked))
     kept = sorted(ranked[:_MOST])
+    if not kept:
+        raise ClassError(f"A map must hold a class, got none in {path}; give another.")
     scheme = ClassScheme.from_mapping(
         {k: names.get(v) or f"class {v}" for k, v in enumerate(kept, start=1)},
         {k: colours[v] for k, v in enumerate(kept, start=1) if v in colours},
@@ -137,7 +142,8 @@ def _bearing(info: raster.RasterInfo) -> Markup:
     return svg.element(
         "svg",
         svg.element("line", x1="0", x2=end, y1="30%", y2="30%", class_="whisker"),
-        *(svg.element("line", x1=x, x2=x, y1="18%", y2="42%", class_="whisker") for x in ("0", end)),
+        svg.element("line", x1="0", x2="0", y1="18%", y2="42%", class_="whisker"),
+        svg.element("line", x1=end, x2=end, y1="18%", y2="42%", class_="whisker"),
         svg.element("text", written, x=middle, y="78%", text_anchor="middle"),
         arrow,
         svg.element("text", "N", x="92%", y="62%", text_anchor="middle"),

@@ -201,21 +201,10 @@ def _choices(training: Mapping[str, Any]) -> Section:
         return Section(
             "choices", "How it was trained", missing="The package doesn't tell how it was trained."
         )
-    rows = [[name, value] for name, value in _flat(training)]
+    rows = [[name, value] for name, value in parts.flat(training)]
     columns = [Column("option"), Column("value")]
     table = parts.table("options", "Options of the training.", columns, rows)
     return Section("choices", "How it was trained", [table])
-
-
-def _flat(options: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    """Options one a line, those of options behind a dot."""
-    found = []
-    for key, value in options.items():
-        if isinstance(value, Mapping):
-            found += _flat(value, f"{before}{key}.")
-        elif value not in (None, "", [], ()):
-            found.append((f"{before}{key}", str(value)))
-    return found
 
 
 def _limits(package: Package, scored: Scores | None, judged: Judged | None) -> Section:

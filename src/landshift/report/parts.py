@@ -9,7 +9,7 @@ import base64
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -217,6 +217,19 @@ def chart(caption: str, drawn: Markup, key: Sequence[tuple[Markup, str]] = ()) -
     """A chart under its caption, with samples of its lines and their names."""
     below = part("key", entries=key) if key else Markup("")
     return part("chart", caption=caption, drawing=drawn, key=below)
+
+
+def flat(options: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+    """Options and their values as texts, those of options behind a dot; empty ones are left out."""
+    found = []
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            found += flat(value, f"{before}{key}.")
+        elif isinstance(value, list | tuple) and value:
+            found.append((f"{before}{key}", ", ".join(map(str, value))))
+        elif value not in (None, "", [], ()):
+            found.append((f"{before}{key}", str(value)))
+    return found
 
 
 def hexed(colour: Colour) -> str:
