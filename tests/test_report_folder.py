@@ -85,7 +85,7 @@ def test_a_report_is_made_from_what_lies_in_a_folder(job, page):
     assert len([t for t, _ in page.tags if t == "img"]) == 5
     alts = [found["alt"] for tag, found in page.tags if tag == "img"]
     assert alts[2].startswith("The map: map.tif, 256 by 256 pixels, about No change")
-    assert alts[4].startswith("Confidence of the map: map_confidence.tif")
+    assert alts[4].startswith("Confidence, from not at all to wholly sure: map_confidence.tif")
 
 
 def test_a_report_tells_what_was_done(page):
@@ -155,7 +155,7 @@ def test_files_can_be_told(job, tmp_path):
         scores=job / "scores.json",
     )  # fmt: skip
     page = read(folder_page(folder, told))
-    assert "Before: red, green, blue as red, green, blue" in page.text
+    assert "Before, true colour" in page.text
     assert "confusion-matrix.csv" in page.tables
     with pytest.raises(ParameterError, match=r"for --areas must exist, got nowhere\.json"):
         folder_page(folder, Files(areas=folder.__class__("nowhere.json")))

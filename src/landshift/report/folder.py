@@ -70,12 +70,8 @@ def folder_page(folder: Path, told: Files | None = None) -> str:
     ]
     if files.map is None:
         return render(f"Job {Path(folder).resolve().name}", [], sections)
-    return render(
-        f"Change map {files.map.name}",
-        [f"{grid.describe(raster.info(files.map).grid)}. Hectares and pixels are as the files give "
-         "them; nothing is estimated on this page."],
-        sections,
-    )  # fmt: skip
+    where = grid.describe(raster.info(files.map).grid)
+    return render(f"Change map {files.map.name}", [f"{where}."], sections)
 
 
 _NO_AREAS = (
@@ -157,7 +153,9 @@ def _maps(files: Files, mapped: maps.ClassPicture | None) -> Section:
     if files.reference is not None:
         shown.append(maps.class_map(files.reference, "The reference").shown)
     if files.confidence is not None:
-        shown.append(maps.confidence(files.confidence, "Confidence of the map"))
+        shown.append(
+            maps.confidence(files.confidence, "Confidence, from not at all to wholly sure")
+        )
     else:
         absent.append("confidence (landshift classify --layer confidence writes it)")
     missing = f"Not there: {', '.join(absent)}." if absent else ""
@@ -200,10 +198,11 @@ def _flows(flows: Sequence[Flow], known: Mapping[str, Colour]) -> Section:
 def _class_colours(names: Sequence[str], known: Mapping[str, Colour]) -> dict[str, Colour]:
     """Colours of the classes of one date: those that the map gives what became of them."""
     told = {(ends_of(n)[1] or n) if n.startswith(TO) else n: c for n, c in known.items()}
-    if not set(names) <= told.keys():
-        plain = ClassScheme.from_mapping(dict(enumerate(names, start=1)))
-        told = {c.name: c.colour for c in plain} | {n: told[n] for n in names if n in told}
-    return told
+    scheme = ClassScheme.from_mapping(
+        dict(enumerate(names, start=1)),
+        {k: told[n] for k, n in enumerate(names, start=1) if n in told},
+    )
+    return {c.name: c.colour for c in scheme}
 
 
 def _assessed(found: Areas | None) -> list[Section]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -52,7 +52,7 @@ def section(job: Job, package: Package | None, areas: Areas | None) -> Section:
     ]
     if rows:
         columns = [Column("file"), Column("stage"), Column("option"), Column("value")]
-        shown.append(parts.table("record", "Options of each step.", columns, rows, most=12))
+        shown.append(parts.table("record", "Options of each step.", columns, rows, most=8))
     return Section("steps", "What was done", shown)
 
 
@@ -81,7 +81,7 @@ def limits(job: Job) -> list[str]:
     for made in chain(job):
         checks = made.record.get("checks")
         if isinstance(checks, dict):
-            lines += [*_clouds(checks), *_shifts(checks)]
+            lines += [*_clouds(checks), *_apart(checks)]
     return lines
 
 
@@ -105,7 +105,13 @@ def _composed(made: Made) -> str:
     checks = made.record.get("checks")
     dates = checks.get("dates") if isinstance(checks, dict) else None
     of = f" of {_listed([str(d) for d in dates])}" if isinstance(dates, list) and dates else ""
-    return f"{made.path.name} stacks the images{of} on one grid{_from(made)}."
+    text = f"{made.path.name} stacks the images{of} on one grid{_from(made)}."
+    for date, right, down, large in _shifts(checks if isinstance(checks, dict) else {}):
+        if not large:
+            text += (
+                f" {date} lies {right:+.2f} pixels to the right and {down:+.2f} down of the first."
+            )
+    return text
 
 
 def _labelled(made: Made) -> str:
@@ -186,18 +192,27 @@ def _clouds(checks: dict[str, Any]) -> list[str]:
     ]
 
 
-def _shifts(checks: dict[str, Any]) -> list[str]:
-    """How far apart the dates lie."""
+def _apart(checks: dict[str, Any]) -> list[str]:
+    """Dates that lie too far from the first, or can't be told to lie on it."""
+    lines = [
+        f"{date} lies {right:.2f} pixels right and {down:.2f} down of the first date: edges look like "
+        "change."
+        for date, right, down, large in _shifts(checks)
+        if large
+    ]
     shifts = checks.get("shifts")
-    lines = []
-    for date, found in shifts.items() if isinstance(shifts, dict) else ():
-        if not isinstance(found, dict):
-            lines.append(f"Whether {date} is shifted against the first date can't be told.")
-            continue
-        right, down = found.get("columns"), found.get("rows")
-        if found.get("large") and isinstance(right, float | int) and isinstance(down, float | int):
-            lines.append(
-                f"{date} lies {right:.2f} pixels right and {down:.2f} down of the first date: "
-                "edges look like change."
-            )
+    unknown = [d for d, s in shifts.items() if s is None] if isinstance(shifts, dict) else []
+    lines += [
+        f"Whether {date} is shifted against the first date can't be told." for date in unknown
+    ]
     return lines
+
+
+def _shifts(checks: dict[str, Any]) -> Iterator[tuple[str, float, float, bool]]:
+    """Of each later date how far it lies from the first, in pixels, and whether that is much."""
+    shifts = checks.get("shifts")
+    for date, found in shifts.items() if isinstance(shifts, dict) else ():
+        if isinstance(found, dict):
+            right, down = found.get("columns"), found.get("rows")
+            if isinstance(right, float | int) and isinstance(down, float | int):
+                yield str(date), right, down, bool(found.get("large"))

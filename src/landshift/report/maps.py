@@ -51,11 +51,13 @@ def image(path: Path, title: str, date: str | None = None) -> Markup:
     chosen = of_date or list(range(len(info.bands)))
     numbers = [chosen[k] + 1 for k in figures.rgb_bands([info.bands[c] for c in chosen])]
     values, mask = raster.preview(path, SIZE, numbers)
-    names = [info.bands[n - 1] or f"band {n}" for n in numbers]
+    names = [info.bands[n - 1].split(":")[-1] or f"band {n}" for n in numbers]
     seen = f"{', '.join(names)} as red, green, blue"
+    if [n.lower() for n in names] == ["red", "green", "blue"]:
+        seen = "true colour"
     return pictures.photo(
         figures.picture(values, mask), alt=f"{title}: {path.name}, {_size(info)}, {seen}",
-        caption=f"{title}: {seen}", below=_bearing(info),
+        caption=f"{title}, {seen}", below=_bearing(info),
     )  # fmt: skip
 
 
