@@ -4,9 +4,10 @@
 
 DATA holds the images pucallpa/1995.tif and 2005.tif, and class maps of both in pucallpa/landcover.
 The map that is judged is the change map made from them with a strong clean-up (majority filter of
-7 x 7 pixels, no patch of change below 12). OUT/report.html explains all of it on one page. The labels are what the two class maps say without it. So the figures tell what the clean-up did to
-the class maps, not how right the class maps are; nobody looked at an image. In return the truth is
-known, and the script shows it beside the estimates.
+7 x 7 pixels, no patch of change below 12). The labels are what the two class maps say without it.
+So the figures tell what the clean-up did to the class maps, not how right the class maps are;
+nobody looked at an image. In return the truth is known, and the script shows it beside the
+estimates. OUT/report.html explains all of it on one page.
 """
 
 import argparse

@@ -195,8 +195,8 @@ def _clouds(checks: dict[str, Any]) -> list[str]:
 def _apart(checks: dict[str, Any]) -> list[str]:
     """Dates that lie too far from the first, or can't be told to lie on it."""
     lines = [
-        f"{date} lies {right:.2f} pixels right and {down:.2f} down of the first date: edges look like "
-        "change."
+        f"{date} lies {right:.2f} pixels right and {down:.2f} down of the first date: "
+        "edges look like change."
         for date, right, down, large in _shifts(checks)
         if large
     ]
