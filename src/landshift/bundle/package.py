@@ -53,7 +53,8 @@ def save(package: Package, folder: Path, *, extras: Iterable[Extras] = ()) -> Pa
         The path of the .emd.
 
     Raises:
-        ModelError: A name that can't be a file's; a folder there that isn't a model's.
+        ModelError: A name that can't be a file's; a folder there that isn't a model's; a model
+            that couldn't be read again.
         OutputError: The folder can't be written.
     """
     name = package.name
@@ -72,7 +73,7 @@ def save(package: Package, folder: Path, *, extras: Iterable[Extras] = ()) -> Pa
     emd = definition(package, weights, MANIFEST)
     with ledger.whole_folder(folder, replace=True) as part:
         write_weights(package.model, part / weights)
-        write_json(part / MANIFEST, manifest.describe(package, weights))
+        manifest.write(package, weights, part / MANIFEST)
         for added in extras:
             assert not added.emd.keys() & emd.keys(), "two statements of one key of the .emd"
             emd |= added.emd
@@ -217,8 +218,6 @@ def _times(package: Package) -> dict[str, Any]:
 
 def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:
     told = manifest.read(folder, shown)
-    if not archive.portable(told.weights):
-        raise ModelError(f"The weights must lie in the package, got {told.weights!r} in {shown}.")
     if told.architecture == OWN and network is None:
         raise ModelError(
             f"The model is a network of its author's own ({told.backbone}), got a package without "
@@ -237,6 +236,7 @@ def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:
         history=tuple(_numbers(row) for row in told.plain("history")),
         scores=told.plain("scores"),
         tiles=told.plain("tiles"),
+        versions=told.versions,
     )
 
 
