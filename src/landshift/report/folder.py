@@ -190,7 +190,7 @@ def _flows(flows: Sequence[Flow], known: Mapping[str, Colour]) -> Section:
     rows = [[f.before, f.after, f.pixels, f.hectares, f.percent] for f in flows]
     table = parts.table(
         "transitions", "Transitions in the class maps, the largest first. They are counts, without "
-        "an interval.", columns, rows, most=30,
+        "an interval.", columns, rows, most=15,
     )  # fmt: skip
     return Section("flows", "What became of what", [drawn, table])
 
