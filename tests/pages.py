@@ -89,9 +89,11 @@ class Page(HTMLParser):
         if len(set(self.ids)) != len(self.ids):
             self.faults.append(f"ids come twice: {sorted(self.ids)}")
         self.faults += [f"points at no id: {w}" for w in self._wanted if w not in self.ids]
-        for tag in ("html", "title", "main", "nav", "header", "footer", "h1"):
-            if names.count(tag) - (tag == "title") * names.count("path") != 1 and tag != "title":
+        for tag in ("html", "main", "nav", "header", "footer", "h1"):
+            if names.count(tag) != 1:
                 self.faults.append(f"{names.count(tag)} of {tag}")
+        if self.headings[:1] != [1]:
+            self.faults.append("the first heading isn't h1")
         for before, after in zip(self.headings, self.headings[1:], strict=False):
             if after > before + 1:
                 self.faults.append(f"h{after} comes after h{before}")

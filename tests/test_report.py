@@ -65,8 +65,22 @@ def test_a_matrix_is_shaded_by_its_rows():
     )
     page = page_of(shown)
     cells = [found.get("class") for tag, found in page.tags if tag == "td"]
-    assert cells == ["h7 right", "h1", None, " right"]
+    assert cells == ["h7 right", "h1", None, "right"]
     assert page.tables["m.csv"] == [["x", "a", "b"], ["a", "90", "10"], ["b", "0", "0"]]
+
+
+def test_a_matrix_of_many_classes_shows_the_largest():
+    n = 100
+    values = [[0] * n + [1] for _ in range(n)]
+    for k in range(n):
+        values[k][k] = 1000 - k
+    names = [f"c{k}" for k in range(n)]
+    page = page_of(
+        parts.matrix("m", "Many.", names, [*names, "none"], values, corner="x", form="d")
+    )
+    assert len(page.tables["m.csv"]) == 101
+    assert [t for t, _ in page.tags].count("td") == 40 * 41
+    assert "The 40 largest of 100 classes" in page.text
 
 
 def test_bars_lie_where_their_values_say():

@@ -78,7 +78,7 @@ def page(job):
 
 
 def test_a_report_is_made_from_what_lies_in_a_folder(job, page):
-    assert [w for w in page.ids if "-" not in w and w not in ("main", "theme")] == [
+    assert [w for w in page.ids if "-" not in w and w not in ("contents", "main", "theme")] == [
         "summary", "limits", "steps", "maps", "flows", "areas", "accuracy", "classes", "confusion",
         "calibration", "baselines", "training", "input",
     ]  # fmt: skip
@@ -235,6 +235,19 @@ def test_a_raster_that_cannot_be_shown_is_one_line(job, tmp_path):
     none = write(tmp_path / "n.tif", np.zeros((4, 4), np.uint8), nodata=0)
     with pytest.raises(ClassError, match="must hold a class"):
         folder_page(tmp_path, Files(map=none))
+    with pytest.raises(ClassError, match="one band of whole numbers, got 6 of uint16"):
+        folder_page(tmp_path, Files(map=job / "composite.tif"))
+
+
+def test_the_first_and_the_last_date_of_a_composite_are_shown(job, tmp_path):
+    dates = [job.parent / f"{year}.tif" for year in (2001, 2016)]
+    stack = composite(dates, tmp_path / "c.tif", names=["2001", "2016"])
+    page = read(folder_page(tmp_path, Files(map=job / "map.tif")))
+    sources = [found["src"] for tag, found in page.tags if tag == "img"]
+    assert len(sources) == 4
+    assert sources[0] != sources[1]
+    apart = read(folder_page(tmp_path, Files(map=job / "map.tif", before=dates[0], after=stack)))
+    assert sources[:2] == [found["src"] for tag, found in apart.tags if tag == "img"][:2]
 
 
 def test_many_classes_and_no_crs_are_shown(tmp_path):

@@ -136,7 +136,7 @@ def _domains(found: Areas) -> Markup:
         for d in found.domains
         for name, figure in d.classes.items()
     ]
-    return parts.table("domains", "Areas of the classes in each domain.", columns, rows)
+    return parts.table("domains", "Areas of the classes in each domain.", columns, rows, most=60)
 
 
 def _figures(figure: Figure | None) -> Sequence[float | None]:

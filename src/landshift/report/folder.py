@@ -38,7 +38,7 @@ def write_report(folder: Path, out: Path, told: Files | None = None) -> Path:
     """
     page = folder_page(folder, told)
     with ledger.whole_file(Path(out)) as part:
-        part.write_text(page, encoding="utf-8", newline="\n")
+        part.write_bytes(page.encode("utf-8", "replace"))  # names of files may be no text
     return Path(out)
 
 
@@ -139,13 +139,11 @@ def _limits(lines: Sequence[str]) -> Section:
 def _maps(files: Files, mapped: maps.ClassPicture | None) -> Section:
     """The dates, the map, its reference and how sure it is."""
     shown, absent = [], []
-    for date, path in (("before", files.before), ("after", files.after)):
+    for title, path, place in (("Before", files.before, 0), ("After", files.after, -1)):
         if path is None:
-            absent.append(f"image of {date}")
+            absent.append(f"image of {title.lower()}")
         else:
-            stacked = files.before == files.after
-            title = date.capitalize()
-            shown.append(maps.image(path, title, date if stacked else None))
+            shown.append(maps.image(path, title, place))
     if mapped is not None:
         shown.append(mapped.shown)
     else:

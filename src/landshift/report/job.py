@@ -140,12 +140,16 @@ def find(folder: Path, told: Files) -> Job:
 
 def _listed(folder: Path) -> Iterator[Path]:
     """Files of a job's folder."""
-    inner = _folders(folder)
-    for place in (folder, *inner):
-        if (place != folder and not (place / _TILE_SET).is_file()) or place == folder:
+    places = [folder] if _is_tile_set(folder) else [folder, *_folders(folder)]
+    for place in places:
+        if place == folder or not _is_tile_set(place):
             yield from _files(place)
         for model in _folders(place / "models"):
             yield from _files(model)
+
+
+def _is_tile_set(folder: Path) -> bool:
+    return (folder / _TILE_SET).is_file()
 
 
 def _files(folder: Path) -> list[Path]:

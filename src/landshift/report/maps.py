@@ -38,17 +38,16 @@ class ClassPicture:
     colours: dict[str, Colour]
 
 
-def image(path: Path, title: str, date: str | None = None) -> Markup:
-    """A date of an image or composite, in true colour where its bands say so.
+def image(path: Path, title: str, place: int) -> Markup:
+    """One date of an image or composite, in true colour where its bands say so.
 
     Args:
         path: The raster.
         title: What it is.
-        date: The date whose bands are shown, ``before`` of ``before:red``, where it has some.
+        place: Which of its dates: 0 the first, -1 the last; an image of one date has only that.
     """
     info = raster.info(path)
-    of_date = [k for k, b in enumerate(info.bands) if date is not None and b.startswith(f"{date}:")]
-    chosen = of_date or list(range(len(info.bands)))
+    chosen = list(figures.date_bands(info.bands).values())[place]
     numbers = [chosen[k] + 1 for k in figures.rgb_bands([info.bands[c] for c in chosen])]
     values, mask = raster.preview(path, SIZE, numbers)
     names = [info.bands[n - 1].split(":")[-1] or f"band {n}" for n in numbers]
@@ -101,6 +100,12 @@ def confidence(path: Path, title: str) -> Markup:
 
 def _classes(path: Path) -> tuple[NDArray[np.uint8], ClassScheme]:
     """Indices of a class map made small, and the classes that the file names or that show."""
+    info = raster.info(path)
+    if np.dtype(info.dtype).kind not in "iu" or len(info.bands) != 1:
+        raise ClassError(
+            f"A map must be one band of whole numbers, got {len(info.bands)} of {info.dtype} in "
+            f"{path}; give another."
+        )
     values, mask = raster.preview(path, SIZE, [1], classes=True)
     with raster.open_raster(path) as source:
         tagged = legend.from_tags(source.tags(), path)
@@ -158,7 +163,7 @@ def _bearing(info: raster.RasterInfo) -> Markup:
 def _round(metres: float) -> float:
     """The largest of 1, 2, 5, 10, 20, ... that isn't above."""
     step: float = 10.0 ** math.floor(math.log10(metres))
-    return max(f * step for f in (1, 2, 5) if f * step <= metres)
+    return max(f * step for f in (0.5, 1, 2, 5) if f * step <= metres)
 
 
 def _cividis() -> Sequence[Colour]:

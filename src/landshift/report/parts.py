@@ -24,6 +24,9 @@ NONE = "-"
 
 Cell = str | float | int | None
 
+_MATRIX = 40
+"""Classes of a matrix that a page shows."""
+
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -163,16 +166,23 @@ def matrix(
     """
     heads = [Column(corner), *(Column(c, form) for c in columns)]
     cells: list[list[Cell]] = [[r, *line] for r, line in zip(rows, values, strict=True)]
+    totals = [sum(line) for line in values]
+    kept = list(range(len(rows)))
+    if len(rows) > _MATRIX:
+        kept = sorted(sorted(kept, key=lambda k: -totals[k])[:_MATRIX])
+        caption = f"{caption} The {_MATRIX} largest of {len(rows)} classes; the CSV has all."
+    rest = list(range(len(rows), len(columns)))  # columns that are no class
     shown = []
-    for k, line in enumerate(cells):
-        total = sum(values[k])
-        shades = [_shade(v / total if total else 0.0) for v in values[k]]
-        kinds = [f"{s} right" if j == k else s for j, s in enumerate(shades)]
-        texts = [_written(c, h) if c else "0" for c, h in zip(line, heads, strict=True)]
-        shown.append([_Shown(t, s) for t, s in zip(texts, ["text", *kinds], strict=True)])
+    for k in kept:
+        line = [_Shown(rows[k], "text")]
+        for j in (*kept, *rest):
+            kind = _shade(values[k][j] / totals[k] if totals[k] else 0.0)
+            text = f"{values[k][j]:{form}}" if values[k][j] else "0"
+            line.append(_Shown(text, f"{kind} right".strip() if j == k else kind))
+        shown.append(line)
     return part(
-        "table", name=name, caption=caption, columns=heads, rows=shown,
-        csv=_as_csv(heads, cells), matrix=True,
+        "table", name=name, caption=caption, rows=shown, csv=_as_csv(heads, cells), matrix=True,
+        columns=[heads[0], *(heads[k + 1] for k in (*kept, *rest))],
     )  # fmt: skip
 
 
