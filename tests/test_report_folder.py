@@ -123,11 +123,11 @@ def test_a_report_shows_the_figures_of_its_files(job, page):
 
 def test_a_report_warns_of_clouds_and_of_files_that_changed(job, page, tmp_path):
     assert "2.3% of the ground isn't valid on every date (clouds" in page.text
-    assert "has changed since" not in page.text
+    assert "isn't the file" not in page.text
     copy = shutil.copytree(job, tmp_path / "job")
     with (copy / "composite.tif").open("ab") as file:
         file.write(b"more")
-    assert "composite.tif has changed since map.tif was made" in read(folder_page(copy)).text
+    assert "composite.tif isn't the file that map.tif was made from" in read(folder_page(copy)).text
 
 
 def test_the_same_files_give_the_same_page(job, tmp_path):

@@ -65,7 +65,7 @@ def folder_page(folder: Path, told: Files | None = None) -> str:
         _maps(files, mapped),
         _flows(flows, {} if mapped is None else mapped.colours),
         *_assessed(assessed),
-        *_judged(judged),
+        *_judged(judged, package),
         *_trained(package, files),
     ]
     if files.map is None:
@@ -215,12 +215,14 @@ def _assessed(found: Areas | None) -> list[Section]:
     return [areas.hectares(found), areas.accuracy(found)]
 
 
-def _judged(found: Judged | None) -> list[Section]:
+def _judged(found: Judged | None, package: Package | None) -> list[Section]:
     if found is None:
+        beside = f" Those on its validation tiles are in the model's {model.METRICS_PAGE}."
         return [
             Section(
                 "classes", "Scores against a reference",
-                missing="No scores are there; landshift evaluate --json writes them.",
+                missing="No scores are there; landshift evaluate --json writes them."
+                + (beside if package is not None else ""),
             )
         ]  # fmt: skip
     return [

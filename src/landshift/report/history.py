@@ -70,14 +70,17 @@ def chain(job: Job) -> list[Made]:
 
 
 def limits(job: Job) -> list[str]:
-    """Files that have changed since others were made from them; clouds and shifts of the dates."""
+    """Files that others weren't made from as they are; clouds and shifts of the dates."""
     lines = []
     here = {m.path.name: m.path for m in job.made}
     for made in chain(job):
         for name, fingerprint in made.inputs:
             path = here.get(name)
             if path is not None and provenance.fingerprint(path) != fingerprint:
-                lines.append(f"{name} has changed since {made.path.name} was made from it.")
+                lines.append(
+                    f"{name} isn't the file that {made.path.name} was made from: it has changed "
+                    "since, or another has its name."
+                )
     for made in chain(job):
         checks = made.record.get("checks")
         if isinstance(checks, dict):
