@@ -24,7 +24,7 @@ from rich.live import Live
 from rich.table import Table
 from torch import nn
 
-from landshift import bundle, dataset, figures, tables, tileset, train
+from landshift import bundle, dataset, figures, report, tables, tileset, train
 from landshift.confusion import ClassScores, Scores
 from landshift.engine import TorchEngine
 from landshift.errors import ModelError, ParameterError
@@ -42,6 +42,9 @@ __all__ = [
 ]  # fmt: skip
 
 _USUAL = train.Augmentation()
+
+_PAGE_ROWS = 4
+"""Validation tiles that a model's page shows."""
 
 
 class Learning(TypedDict, total=False):
@@ -462,15 +465,22 @@ class _Classifier:
     def results_figure(self, rows: int = 4, alpha: float = 1.0) -> Figure:
         """The picture that `show_results` shows."""
         training = self.data.training
-        samples = training.plain(_spread(training.split.valid, rows))
+        shown = self._samples(rows)
+        return figures.show_samples(
+            shown.images, shown.targets, training.spec.bands, training.scheme, alpha=alpha,
+            predicted=shown.predicted,
+        )  # fmt: skip
+
+    def _samples(self, count: int) -> report.Samples:
+        """Validation tiles, evenly from first to last, and what the model says of them."""
+        training = self.data.training
+        samples = training.plain(_spread(training.split.valid, count))
         images, targets = _read(samples)
         engine = TorchEngine(self.model)
         predicted = np.concatenate(
             [engine.predict(image[np.newaxis]).argmax(1) for image, _ in samples.arrays()]
         ).astype(np.uint8)
-        return figures.show_samples(
-            images, targets, training.spec.bands, training.scheme, alpha=alpha, predicted=predicted
-        )
+        return report.Samples(images, targets, predicted)
 
     def evaluate(self) -> Evaluation:
         """Scores on the validation tiles."""
@@ -500,7 +510,7 @@ class _Classifier:
         return self.data.path / "models" / path if named else path
 
     def save(self, name_or_path: str | Path) -> Path:
-        """Save the model as a folder with an .emd, weights and a .dlpk.
+        """Save the model as a folder with an .emd, weights, a page that explains it and a .dlpk.
 
         Args:
             name_or_path: A name: the folder is ``<tiles>/models/<name>``; or the folder's path.
@@ -509,15 +519,22 @@ class _Classifier:
             The path of the .emd.
         """
         folder = self.folder_of(name_or_path)
+        judged = None if self._data is None else self.evaluate()
         package = bundle.Package(
             name=folder.name,
             model=self.model,
             training=self._training,
             history=tuple(asdict(row) for row in self.history),
-            scores=self._scores if self._data is None else self.evaluate().scores.as_dict(),
+            scores=self._scores if judged is None else judged.scores.as_dict(),
             tiles=self._tiles,
         )
-        return bundle.save(package, folder)
+        page = report.model_page(
+            package,
+            evaluation=judged,
+            samples=None if judged is None else self._samples(_PAGE_ROWS),
+        )
+        extras = bundle.Extras(files={report.METRICS_PAGE: page.encode()})
+        return bundle.save(package, folder, extras=[extras])
 
 
 class UnetClassifier(_Classifier):

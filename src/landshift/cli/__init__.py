@@ -20,8 +20,10 @@ from landshift.cli import (
     model,
     normalise,
     padding,
+    patches,
     polygons,
     quantize,
+    report,
     sample,
     simulate,
     tiles,
@@ -41,7 +43,8 @@ app = typer.Typer(
 )
 for module in (
     composite, normalise, label, burn, difference, tiles, train, evaluate, classify, padding,
-    quantize, view, polygons, sample, label_samples, estimate, zonal, simulate, demo,
+    quantize, view, polygons, patches, zonal, sample, label_samples, estimate, report, simulate,
+    demo,
 ):  # fmt: skip
     app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
 app.add_typer(model.app, name="model")
