@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from landshift import bundle, ledger, provenance, tiling
+from landshift import ledger, provenance, tiling
 from landshift.classes import ClassScheme
 from landshift.classify import layers as layering
 from landshift.classify.blocks import Job, row_bytes, run_blocks
@@ -17,14 +17,18 @@ from landshift.classify.mosaic import assemble, paths_of
 from landshift.classify.progress import Counter, Progress
 from landshift.classify.scene import Bounds, Scene, find_scene
 from landshift.classify.workers import Recipe, run_in_processes
-from landshift.engine import Engine, choose_engine
+from landshift.engine import Engine, choose_engine, opened
+from landshift.engine.described import digest_of
 from landshift.engine.padding import Measured, measure_padding
-from landshift.engine.quantising import ENOUGH, SUFFIX, Quantised, digest, graph_of, quantise
+from landshift.engine.prepared import Prepared
+from landshift.engine.quantising import ENOUGH, SUFFIX, Quantised, graph_of, quantise
 from landshift.errors import ModelError, ParameterError, RasterError
 from landshift.grid import Window
 from landshift.image import Image
-from landshift.models import ChangeModel
 from landshift.spec import InputSpec
+
+if TYPE_CHECKING:
+    from landshift.models import ChangeModel
 
 log = logging.getLogger(__name__)
 
@@ -121,9 +125,13 @@ def classify_pixels(
         OutputError: The map can't be written; finished blocks are kept.
     """
     out = Path(out)
-    network = network_of(model)
     saved = Path(model) if isinstance(model, (str, Path)) else None
     _check_options(batch_size, tile_size, workers, layers)
+    network: ChangeModel | Prepared = (
+        network_of(model)
+        if saved is None
+        else opened(saved, engine, device=device, precision=precision)
+    )
     scene = find_scene(
         image, network.spec, bounds=bounds, polygons=polygons, cell_size=cell_size
     )  # fmt: skip
@@ -149,7 +157,7 @@ def classify_pixels(
     )
     description = {
         **record,
-        "model": digest(network),
+        "model": digest_of(network),
         "changed": [p.stat().st_mtime_ns if p.is_file() else str(p) for p in inputs],
         "images": [repr(p.image) for p in scene.plans],
         "graph": None
@@ -196,6 +204,8 @@ def measure_halo(
         ModelError: The model can't be read.
         OutputError: The package can't be written.
     """
+    from landshift import bundle
+
     network = network_of(model)
     scene = find_scene(image, network.spec)
     ready = choose_engine(network, engine, device=device)
@@ -274,6 +284,9 @@ def _spread(scene: Scene, size: int, count: int) -> list[Window]:
 
 def network_of(model: Trained | ChangeModel | Path | str) -> ChangeModel:
     """The network of a classifier, a model, or a saved one."""
+    from landshift import bundle
+    from landshift.models import ChangeModel
+
     if isinstance(model, ChangeModel):
         return model
     if isinstance(model, (str, Path)):
@@ -297,7 +310,12 @@ def _check_options(
 
 
 def _engine(
-    network: ChangeModel, saved: Path | None, engine: str, device: str, precision: str, turns: bool
+    network: ChangeModel | Prepared,
+    saved: Path | None,
+    engine: str,
+    device: str,
+    precision: str,
+    turns: bool,
 ) -> tuple[Recipe, Engine]:
     """The engine, and how other processes make the same."""
     quantised = None
@@ -315,7 +333,7 @@ def _engine(
 
 def _plan(
     scene: Scene,
-    network: ChangeModel,
+    network: ChangeModel | Prepared,
     engine: Engine,
     padding: int | None,
     tile_size: int | None,

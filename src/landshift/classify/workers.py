@@ -9,12 +9,16 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from landshift.classify.blocks import Job, run_blocks
 from landshift.engine import Engine, choose_engine
+from landshift.engine.prepared import Prepared
 from landshift.engine.turning import TurningEngine
 from landshift.errors import OutputError
-from landshift.models import ChangeModel
+
+if TYPE_CHECKING:
+    from landshift.models import ChangeModel
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Recipe:
         turns: Whether each tile is seen in its eight flips and turns.
     """
 
-    model: ChangeModel
+    model: ChangeModel | Prepared
     engine: str
     device: str
     precision: str
@@ -83,10 +87,11 @@ _own: tuple[Job, Engine]  # of this process
 
 
 def _prepare(job: Job, recipe: Recipe, threads: int) -> None:
-    import torch
-
     global _own
-    torch.set_num_threads(threads)
+    if recipe.engine == "torch":
+        import torch
+
+        torch.set_num_threads(threads)
     _own = job, recipe.make(threads)
 
 
