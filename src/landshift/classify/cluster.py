@@ -107,7 +107,12 @@ def cluster(
         try:
             client = distributed.Client(where, timeout=30, set_as_default=False, name="landshift")
             stack.callback(client.close)
-            client.wait_for_workers(workers, timeout=patience)
+            there = len(client.nthreads())
+            if there < workers:
+                log.warning(
+                    "Waiting for %d workers at %s, %d have joined.", workers, scheduler, there
+                )
+                client.wait_for_workers(workers, timeout=patience)
         except (OSError, TimeoutError) as error:
             raise ClusterError(
                 f"A scheduler with {workers} workers must answer, got '{error}' from {scheduler}; "
