@@ -67,7 +67,11 @@ def workers():
     """A scheduler's address and three workers of it."""
     with scheduler() as process:
         address = address_of(process)
-        with worker(address, "1") as one, worker(address, "2") as two, worker(address, "3") as three:
+        with (
+            worker(address, "1") as one,
+            worker(address, "2") as two,
+            worker(address, "3") as three,
+        ):
             yield address, [one, two, three]
 
 

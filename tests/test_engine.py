@@ -1,13 +1,16 @@
 import copy
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 
-from landshift.engine import TorchEngine, choose_engine
+from landshift.engine import TorchEngine, choose_engine, opened
 from landshift.engine.folding import fold_batch_norms
-from landshift.errors import ParameterError
+from landshift.errors import ModelError, ParameterError
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +117,45 @@ def test_auto_says_what_it_chose_and_why(trained, caplog):
     assert chosen.name == "openvino"
     assert "engine: openvino, " in caplog.text
     assert "fastest on CPUs" in caplog.text
+
+
+WITHOUT_TORCH = """
+import sys
+from landshift.classify import classify_pixels
+classify_pixels(*sys.argv[1:], engine="auto", device="cpu", precision="float32")
+print("torch" in sys.modules)
+"""
+
+
+def test_a_saved_model_is_converted_once_and_then_runs_without_torch(
+    scene, trained, saved, cache, tmp_path
+):
+    pytest.importorskip("openvino", reason="the extra 'openvino' isn't installed")
+    from landshift.classify import classify_pixels
+
+    expected = tmp_path / "expected.tif"
+    classify_pixels(scene[0], trained, expected, engine="openvino", precision="float32")
+    for package in (saved, saved.parent):
+        out = tmp_path / "map.tif"
+        code = [sys.executable, "-c", WITHOUT_TORCH, str(scene[0]), str(package), str(out)]
+        found = subprocess.run(code, capture_output=True, text=True, check=True)
+        assert found.stdout == "False\n"
+        with rasterio.open(out) as one, rasterio.open(expected) as other:
+            assert (one.read() == other.read()).all()
+    assert len(list((cache / "graphs").iterdir())) == 1
+
+
+def test_what_cannot_be_prepared_is_loaded_and_told_of_there(saved, tmp_path, monkeypatch):
+    pytest.importorskip("openvino", reason="the extra 'openvino' isn't installed")
+    from landshift.engine.prepared import prepare
+
+    monkeypatch.setenv("LANDSHIFT_CACHE", str(tmp_path / "cache"))
+    assert prepare(tmp_path / "none.dlpk") is None
+    with pytest.raises(ModelError, match="must exist"):
+        opened(tmp_path / "none.dlpk", device="cpu")
+    (tmp_path / "cache").write_text("no folder")
+    assert prepare(saved) is None
+    assert isinstance(opened(saved, device="cpu"), torch.nn.Module)
 
 
 def test_impossible_choices_are_one_line(trained):

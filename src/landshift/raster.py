@@ -220,7 +220,7 @@ def read(
     rows, columns = inside.shifted(-window.row, -window.column).slices
     at = _rasterio_window(inside)
     with reading(source.name):
-        values[:, rows, columns] = source.read(numbers, window=at)
+        source.read(numbers, window=at, out=values[:, rows, columns])
     if nodata is not None or not masked:
         mask[rows, columns] = True
         if nodata is not None:

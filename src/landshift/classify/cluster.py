@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import platform
 import tempfile
 import threading
 import time
@@ -18,12 +19,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from landshift import bundle, provenance
+from landshift import provenance
 from landshift.classify.blocks import Done, Job, run_blocks
 from landshift.classify.scene import Scene
 from landshift.classify.workers import Recipe, Traits
-from landshift.engine import Engine
-from landshift.engine.quantising import digest
+from landshift.engine import Engine, opened
+from landshift.engine.described import digest_of
 from landshift.errors import ClusterError, LandshiftError, ParameterError
 from landshift.grid import Window
 
@@ -64,11 +65,11 @@ class Report:
 
     Attributes:
         traits: What its engine is.
-        instructions: The instructions that its processor computes with, as torch names them.
+        processor: The name of its machine's processor.
     """
 
     traits: Traits
-    instructions: str
+    processor: str
 
 
 @contextmanager
@@ -241,11 +242,11 @@ class Cluster:
                 f"{_told(report.traits)} at {worker}; name engine, device and precision, or let "
                 "only workers of one kind join."
             )
-        if report.instructions != first.instructions:
+        if report.processor != first.processor:
             log.warning(
-                "Workers compute with different instructions (%s, and %s at %s): pixels where two "
+                "Workers have different processors (%s, and %s at %s): pixels where two "
                 "classes are all but equal may depend on who does them.",
-                first.instructions, report.instructions, worker,
+                first.processor, report.processor, worker,
             )  # fmt: skip
 
     def call(
@@ -477,8 +478,6 @@ async def _report(
 
 
 def _look(task: Task, prints: Mapping[Path, str], probe: Path, threads: int) -> Report:
-    import torch
-
     try:
         probe.read_bytes()
         with tempfile.TemporaryFile(dir=probe.parent):
@@ -498,7 +497,15 @@ def _look(task: Task, prints: Mapping[Path, str], probe: Path, threads: int) -> 
         read(Window(0, 0, 1, 1))
     with _turn:
         engine = _engine(task.recipe, task.weights, threads)
-    return Report(Traits.of(engine), torch.backends.cpu.get_cpu_capability())
+    return Report(Traits.of(engine), _processor())
+
+
+def _processor() -> str:
+    """The name of this machine's processor."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text().splitlines() if about.is_file() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor())
 
 
 _turn = threading.Lock()  # a worker does one block at a time, with all its threads
@@ -522,17 +529,14 @@ def _take_up(key: str, job: Job, task: Task, threads: int) -> None:
 @lru_cache(maxsize=1)
 def _engine(recipe: Recipe, weights: str, threads: int) -> Engine:
     """The engine of this worker, made once."""
-    import torch
-
     assert isinstance(recipe.model, Path), "models come to workers as files"
-    torch.set_num_threads(threads)
-    network = bundle.load(recipe.model).model
-    if digest(network) != weights:
+    model = opened(recipe.model, recipe.engine, device=recipe.device, precision=recipe.precision)
+    if digest_of(model) != weights:
         raise ClusterError(
             f"Every worker must see the same model, {recipe.model}, got another one; "
             "mount the same storage there."
         )
-    return replace(recipe, model=network).make(threads)
+    return replace(recipe, model=model).make(threads)
 
 
 async def _forget(key: str) -> None:

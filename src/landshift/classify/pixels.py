@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from landshift import bundle, ledger, provenance, tiling
+from landshift import ledger, provenance, tiling
 from landshift.classes import ClassScheme
 from landshift.classify import layers as layering
 from landshift.classify.blocks import Job, row_bytes
@@ -20,14 +20,18 @@ from landshift.classify.mosaic import assemble, check_mosaic, paths_of
 from landshift.classify.progress import Counter, Progress
 from landshift.classify.scene import Bounds, Scene, find_scene
 from landshift.classify.workers import Here, Processes, Recipe, Workers
-from landshift.engine import choose_engine
+from landshift.engine import choose_engine, opened
+from landshift.engine.described import digest_of
 from landshift.engine.padding import Measured, measure_padding
-from landshift.engine.quantising import ENOUGH, SUFFIX, Quantised, digest, graph_of, quantise
+from landshift.engine.prepared import Prepared
+from landshift.engine.quantising import ENOUGH, SUFFIX, Quantised, graph_of, quantise
 from landshift.errors import ModelError, ParameterError, RasterError
 from landshift.grid import Window
 from landshift.image import Image
-from landshift.models import ChangeModel
 from landshift.spec import InputSpec
+
+if TYPE_CHECKING:
+    from landshift.models import ChangeModel
 
 log = logging.getLogger(__name__)
 
@@ -134,12 +138,16 @@ def classify_pixels(
         ClusterError: The scheduler or its workers can't do the job; finished blocks are kept.
     """
     out = Path(out)
-    network = network_of(model)
     saved = Path(model) if isinstance(model, (str, Path)) else None
     _check_options(batch_size, tile_size, workers, layers)
     check_mosaic(out, layers, mosaic)
     if scheduler is not None:
         image, out, saved = _absolute(image), out.absolute(), _shared(saved)
+    network: ChangeModel | Prepared = (
+        network_of(model)
+        if saved is None  # on a cluster its workers say which engine they have
+        else opened(saved, engine, device="cpu" if scheduler else device, precision=precision)
+    )
     scene = find_scene(
         image, network.spec, bounds=bounds, polygons=polygons, cell_size=cell_size
     )  # fmt: skip
@@ -147,8 +155,12 @@ def classify_pixels(
     _check_apart(out, layers, [*inputs, *scene.sources()], saved)
     _warn_of_scene(scene, network.spec)
     excluded = _excluded(network.scheme, predict_background)
+    weights = digest_of(network)
     recipe = _recipe(network, saved, engine, device, precision, turns)
-    with _workers(recipe, saved, scene, out, workers, scheduler) as crew:
+    if scheduler is not None:
+        assert saved is not None
+        recipe = replace(recipe, model=saved)
+    with _workers(recipe, weights, scene, out, workers, scheduler) as crew:
         traits = crew.traits
         plan = _plan(scene, network, traits.core, padding, tile_size, blend)
         batch_size = traits.batch_size if batch_size is None else batch_size
@@ -166,7 +178,7 @@ def classify_pixels(
         )
         description = {
             **record,
-            "model": digest(network),
+            "model": weights,
             "changed": [p.stat().st_mtime_ns if p.is_file() else str(p) for p in inputs],
             "images": [repr(replace(p.image, files=_placed(p.image.files))) for p in scene.plans],
             "graph": None
@@ -216,6 +228,8 @@ def measure_halo(
         ModelError: The model can't be read.
         OutputError: The package can't be written.
     """
+    from landshift import bundle
+
     network = network_of(model)
     scene = find_scene(image, network.spec)
     ready = choose_engine(network, engine, device=device)
@@ -294,6 +308,9 @@ def _spread(scene: Scene, size: int, count: int) -> list[Window]:
 
 def network_of(model: Trained | ChangeModel | Path | str) -> ChangeModel:
     """The network of a classifier, a model, or a saved one."""
+    from landshift import bundle
+    from landshift.models import ChangeModel
+
     if isinstance(model, ChangeModel):
         return model
     if isinstance(model, (str, Path)):
@@ -361,7 +378,12 @@ def _counts(entry: Mapping[str, Any]) -> dict[int, int]:
 
 
 def _recipe(
-    network: ChangeModel, saved: Path | None, engine: str, device: str, precision: str, turns: bool
+    network: ChangeModel | Prepared,
+    saved: Path | None,
+    engine: str,
+    device: str,
+    precision: str,
+    turns: bool,
 ) -> Recipe:
     """How a process makes its engine."""
     quantised = None
@@ -377,13 +399,11 @@ def _recipe(
 
 @contextmanager
 def _workers(
-    recipe: Recipe, saved: Path | None, scene: Scene, out: Path, count: int, scheduler: str | None
+    recipe: Recipe, weights: str, scene: Scene, out: Path, count: int, scheduler: str | None
 ) -> Iterator[Workers]:
     """Who does the blocks: a cluster where a scheduler is named, else processes of our own."""
     if scheduler is not None:
-        assert saved is not None
-        assert isinstance(recipe.model, ChangeModel)
-        task = Task(replace(recipe, model=saved), digest(recipe.model), scene, out.parent)
+        task = Task(recipe, weights, scene, out.parent)
         with cluster(scheduler, task, workers=count) as found:
             yield found
     elif count > 1:
@@ -394,7 +414,7 @@ def _workers(
 
 def _plan(
     scene: Scene,
-    network: ChangeModel,
+    network: ChangeModel | Prepared,
     most: int,
     padding: int | None,
     tile_size: int | None,

@@ -10,13 +10,16 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from landshift.classify.blocks import Done, Job, run_blocks
 from landshift.engine import Engine, choose_engine
+from landshift.engine.prepared import Prepared
 from landshift.engine.turning import TurningEngine
 from landshift.errors import OutputError
-from landshift.models import ChangeModel
+
+if TYPE_CHECKING:
+    from landshift.models import ChangeModel
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Recipe:
         turns: Whether each tile is seen in its eight flips and turns.
     """
 
-    model: ChangeModel | Path
+    model: ChangeModel | Prepared | Path
     engine: str
     device: str
     precision: str
@@ -40,12 +43,20 @@ class Recipe:
     turns: bool
 
     def make(self, threads: int | None = None) -> Engine:
-        """The engine, once the model is loaded."""
-        assert isinstance(self.model, ChangeModel)
+        """The engine, once the model is loaded.
+
+        Args:
+            threads: Threads that it computes with; None: as many as there are cores.
+        """
+        assert not isinstance(self.model, Path)
         chosen = choose_engine(
             self.model, self.engine, device=self.device, precision=self.precision,
             quantised=self.quantised, threads=threads,
         )  # fmt: skip
+        if threads is not None and chosen.name == "torch":
+            import torch
+
+            torch.set_num_threads(threads)
         return TurningEngine(chosen) if self.turns else chosen
 
 
@@ -152,11 +163,8 @@ _own: tuple[Job, Engine]  # of this process
 
 
 def _prepare(job: Job, recipe: Recipe, threads: int) -> None:
-    import torch
-
     global _own
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
     _own = job, recipe.make(threads)
 
 
