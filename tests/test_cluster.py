@@ -1,16 +1,19 @@
 """Blocks on the workers of a dask cluster: real processes that talk over loopback."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+import shapely
+from pyogrio.raw import write as write_vector
 
 from landshift.classify import classify_pixels
 from landshift.errors import ClusterError, ModelError, ParameterError, RasterError
@@ -112,4 +115,144 @@ def test_a_worker_killed_in_the_middle_changes_no_byte(
     )  # fmt: skip
     assert first.wait(10) == -signal.SIGKILL
     assert "was lost; its blocks go to others" in caplog.text
+    assert outputs(out) == outputs(undisturbed)
+
+
+def test_parts_masks_cell_sizes_and_urls_go_through_workers_and_leave_a_vrt(
+    workers, scene, saved, tmp_path
+):
+    left, top = 500_000 + 30 * 32, 4_000_000 - 30 * 16
+    triangle = shapely.Polygon([(left, top), (left + 6000, top), (left, top - 6000)])
+    mask = tmp_path / "mask.gpkg"
+    write_vector(
+        mask, np.array([shapely.to_wkb(triangle)]), [], [], geometry_type="Polygon",
+        crs="EPSG:32618",
+    )  # fmt: skip
+    options = {
+        "polygons": mask, "bounds": (left, top - 4500, left + 6000, top), "cell_size": 60.0,
+        "layers": ("confidence",), "engine": "torch", "precision": "float32", "tile_size": 64,
+    }  # fmt: skip
+    expected = classify_pixels(scene[0], saved, tmp_path / "one" / "map.tif", **options)
+    server = [sys.executable, str(Path(__file__).with_name("range_server.py"))]
+    with subprocess.Popen(
+        [*server, str(scene[0].parent)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            url = f"/vsicurl/http://127.0.0.1:{process.stdout.readline().strip()}/composite.tif"
+            out = classify_pixels(
+                url, saved, tmp_path / "map.vrt", scheduler=workers[0], mosaic="vrt", **options
+            )
+        finally:
+            process.kill()
+    for name in ("map", "map_confidence"):
+        with (
+            rasterio.open(out.with_name(f"{name}.vrt")) as found,
+            rasterio.open(expected.with_name(f"{name}.tif")) as whole,
+        ):
+            assert (found.read() == whole.read()).all()
+            assert found.transform == whole.transform
+    assert not list(tmp_path.glob(".map.vrt.partial"))
+
+
+def test_a_block_that_fails_everywhere_is_one_line_and_keeps_the_rest(
+    workers, tall, saved, undisturbed, tmp_path
+):
+    packed, image, out = tmp_path / "packed.tif", tmp_path / "tall.vrt", tmp_path / "map.tif"
+    rasterio.shutil.copy(
+        tall, packed, driver="GTiff", compress="deflate", tiled=True, blockxsize=64, blockysize=64,
+        interleave="pixel",
+    )  # fmt: skip
+    with rasterio.open(packed) as source:
+        at = int(source.get_tag_item("BLOCK_OFFSET_0_84", "TIFF", bidx=1))
+    rasterio.shutil.copy(packed, image, driver="VRT")
+    whole = packed.read_bytes()
+    packed.write_bytes(whole[:at] + bytes(100) + whole[at + 100 :])
+    with pytest.raises(RasterError, match=r"must be readable.*\[worker tcp://127"):
+        classify_pixels(image, saved, out, scheduler=workers[0], **OPTIONS)
+    lines = (tmp_path / ".map.tif.partial" / "ledger.jsonl").read_text().splitlines()
+    done = {json.loads(line)["block"] for line in lines[1:]}
+    assert 5 not in done
+    assert {0, 1, 2} < done
+    packed.write_bytes(whole)
+    classify_pixels(image, saved, out, scheduler=workers[0], **OPTIONS)
+    with rasterio.open(out) as found, rasterio.open(undisturbed) as expected:
+        assert (found.read() == expected.read()).all()
+
+
+def test_a_worker_that_runs_something_else_is_refused_by_name(workers, tall, saved, tmp_path):
+    other = tmp_path / "other" / "landshift"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text("__version__ = '0.0.1'\n")
+    with (
+        distributed.Client(workers[0], set_as_default=False) as client,
+        worker(workers[0], "other", PYTHONPATH=str(other.parent)),
+    ):
+        client.wait_for_workers(len(client.nthreads()) + 1, timeout=60)
+        with pytest.raises(
+            ClusterError,
+            match=r"what is installed here \(landshift .*got landshift 0\.0\.1 ",
+        ):
+            classify_pixels(tall, saved, tmp_path / "map.tif", scheduler=workers[0], **OPTIONS)
+    assert not (tmp_path / ".map.tif.partial").exists()
+
+
+def test_what_no_cluster_can_do_is_one_line(tall, saved, trained, tmp_path):
+    out = tmp_path / "map.tif"
+    with pytest.raises(ParameterError, match="must be an address, tcp://HOST:PORT"):
+        classify_pixels(tall, saved, out, scheduler="localhost", **OPTIONS)
+    with pytest.raises(ModelError, match="needs a saved model"):
+        classify_pixels(tall, trained, out, scheduler="tcp://127.0.0.1:1", **OPTIONS)
+
+
+@pytest.mark.slow
+def test_a_cluster_of_this_machine_is_started_and_ended(tall, saved, undisturbed, tmp_path):
+    out = tmp_path / "map.tif"
+    classify_pixels(
+        tall, saved, out, layers=("confidence",), scheduler="local", workers=2, **OPTIONS
+    )
+    assert outputs(out) == outputs(undisturbed)
+
+
+@pytest.mark.slow
+def test_a_lost_scheduler_is_one_line_and_the_same_call_goes_on(tall, saved, undisturbed, tmp_path):
+    out = tmp_path / "map.tif"
+    options = {"layers": ("confidence",), **OPTIONS}
+    with scheduler() as process:
+        address = address_of(process)
+
+        def end(progress):
+            if progress.done == 2:
+                process.kill()
+
+        with (
+            worker(address, "1"),
+            pytest.raises(ClusterError, match="must live until the map is whole"),
+        ):
+            classify_pixels(tall, saved, out, scheduler=address, on_block=end, **options)
+    with pytest.raises(ClusterError, match="must answer"):
+        classify_pixels(tall, saved, out, scheduler=address, **options)
+    seen = []
+    classify_pixels(tall, saved, out, on_block=seen.append, **options)
+    assert seen[0].done >= 2
+    assert outputs(out) == outputs(undisturbed)
+
+
+@pytest.mark.slow
+def test_a_killed_client_is_taken_up_by_the_same_call(tall, saved, undisturbed, tmp_path):
+    out = tmp_path / "map.tif"
+    options = {"layers": ("confidence",), **OPTIONS}
+    with scheduler() as process:
+        address = address_of(process)
+        code = f"""
+import os, signal
+from landshift.classify import classify_pixels
+classify_pixels({str(tall)!r}, {str(saved)!r}, {str(out)!r}, scheduler={address!r},
+    on_block=lambda p: os.kill(os.getpid(), signal.SIGKILL) if p.done == 2 else None, **{options!r})
+"""
+        with worker(address, "1"), worker(address, "2"):
+            killed = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, timeout=300)
+            assert killed.returncode == -signal.SIGKILL
+            seen = []
+            classify_pixels(tall, saved, out, scheduler=address, on_block=seen.append, **options)
+    assert seen[0].done == 2
     assert outputs(out) == outputs(undisturbed)

@@ -147,8 +147,9 @@ def _vrt(
     for key, value in {**tags, **(legend.as_tag(scheme) if is_map else {})}.items():
         yield f"<MDI key={quoteattr(key)}>{escape(value)}</MDI>"
     yield "</Metadata>"
+    block = f'blockXSize="{cog.BLOCK}" blockYSize="{cog.BLOCK}"'
     for band, name in enumerate(layering.bands_of(layer, scheme), start=1):
-        yield f'<VRTRasterBand dataType="Byte" band="{band}">'
+        yield f'<VRTRasterBand dataType="Byte" band="{band}" {block}>'
         yield f"<Description>{escape(name)}</Description>"
         yield f"<NoDataValue>{layering.nodata_in(layer, scheme)}</NoDataValue>"
         yield from _classes(scheme) if is_map else [f"<Scale>{1 / layering.SHARES}</Scale>"]
