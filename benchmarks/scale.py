@@ -85,7 +85,8 @@ def measured_end(made: Path, mosaic: str) -> dict[str, float]:
     )  # fmt: skip
     told: dict[str, float] = json.loads(found.stdout)
     print(
-        f"end step, {mosaic}: {told['seconds'] * 1e9:.1f} s a Gpixel, peak {told['peak']:.0f} MB, "
+        f"end step, {mosaic}: {told['seconds'] * 1e9:.1f} s a Gpixel ({told['worked'] * 1e9:.1f} s "
+        f"of processors), peak {told['peak']:.0f} MB, "
         f"of it {told['before']:.0f} MB before; {told['blocks']:.3f} bytes a pixel in blocks, "
         f"{told['map']:.3f} in the map",
         flush=True,
@@ -106,14 +107,16 @@ def end_step(made: str, mosaic: str) -> None:
         job = Job(scene, plan, scheme, 1, None, (), False, Path(root) / "blocks", whole)
         counts = {d.number: d.counts for d in run_blocks(job, Copying(), range(plan.blocks))}
         blocks = _bytes(job.folder)
-        before, start = peak(), _now()
+        before, start, worked = peak(), _now(), time.process_time()
         assemble(job, counts, Path(root) / f"map.{'vrt' if whole else 'tif'}", {})
         seconds, pixels = _now() - start, height * width
+        worked = time.process_time() - worked
         size = _bytes(Path(root)) - (0 if whole else blocks)
         print(
             json.dumps(
                 {
-                    "seconds": seconds / pixels, "peak": peak(), "before": before,
+                    "seconds": seconds / pixels, "worked": worked / pixels,
+                    "peak": peak(), "before": before,
                     "blocks": blocks / pixels, "map": size / pixels,
                 }
             )

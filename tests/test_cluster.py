@@ -24,6 +24,7 @@ if sys.platform == "win32":
     pytest.skip("workers are killed by signals of POSIX", allow_module_level=True)
 
 OPTIONS = {"padding": 16, "tile_size": 96, "engine": "torch", "precision": "float32"}
+QUIET = ("--host", "127.0.0.1", "--no-dashboard", "--dashboard-address", "127.0.0.1:0")
 ENVIRONMENT = {
     **os.environ,
     "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
@@ -47,7 +48,7 @@ def started(*arguments, **options):
 
 
 def scheduler():
-    return started("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+    return started("scheduler", "--port", "0", *QUIET)
 
 
 def address_of(process):
@@ -60,9 +61,8 @@ def address_of(process):
 
 def worker(address, name, **options):
     return started(
-        "worker", address, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny",
-        "--no-dashboard", "--name", name, **options,
-    )  # fmt: skip
+        "worker", address, "--nthreads", "1", "--no-nanny", "--name", name, *QUIET, **options
+    )
 
 
 @pytest.fixture(scope="module")

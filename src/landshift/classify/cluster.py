@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from landshift import provenance
+from landshift import ledger, provenance
 from landshift.classify.blocks import Done, Job, run_blocks
 from landshift.classify.scene import Scene
 from landshift.classify.workers import Recipe, Traits
@@ -102,7 +102,7 @@ def cluster(
             where = stack.enter_context(
                 distributed.LocalCluster(
                     n_workers=workers, threads_per_worker=threads, host="127.0.0.1",
-                    dashboard_address=None, silence_logs=logging.CRITICAL,
+                    dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
                 )
             )  # fmt: skip
         try:
@@ -114,7 +114,7 @@ def cluster(
                     "Waiting for %d workers at %s, %d have joined.", workers, scheduler, there
                 )
                 client.wait_for_workers(workers, timeout=patience)
-        except (OSError, TimeoutError) as error:
+        except (OSError, ValueError) as error:
             raise ClusterError(
                 f"A scheduler with {workers} workers must answer, got '{error}' from {scheduler}; "
                 "check the address and that workers have joined it."
@@ -146,14 +146,15 @@ class Cluster:
         self.client, self.patience = client, patience
         self._task = task
         self._known: set[str] = set()
-        for worker, report in self._reports(self.present).items():
+        self._processors: set[str] = set()
+        reports = self._reports(self.present)
+        for report in reports.values():
             if isinstance(report, Exception):
                 raise report
-            if not self._known:
-                self._first = report
-            self._check_alike(worker, report)
-            self._known.add(worker)
-        self.traits = self._first.traits
+        if not reports:
+            raise ClusterError("A cluster must keep a worker, got all lost while they were asked.")
+        self.traits = next(r.traits for r in reports.values() if isinstance(r, Report))
+        self._known = self._alike(reports)
 
     def forget(self, worker: str) -> None:
         """Look at a worker anew before it gets blocks again."""
@@ -185,69 +186,79 @@ class Cluster:
         finally:
             round_.end()
 
-    def prepare(self, worker: str, key: str, job: Job) -> bool:
-        """Make a worker ready for a job; one that isn't fit is told of, and gets no blocks.
+    def prepare(self, workers: list[str], key: str, job: Job) -> set[str]:
+        """Make workers ready for a job; one that isn't fit is told of, and gets no blocks.
 
         Returns:
-            Whether it is ready.
+            Those that are ready.
         """
-        told: Any = None
-        if worker not in self._known:
-            told = self._reports([worker]).get(worker)
-            if isinstance(told, Report):
-                try:
-                    self._check_alike(worker, told)
-                except ClusterError as error:
-                    told = error
-        if not isinstance(told, Exception):
-            told = self.call(_prepare, key, job, self._task, workers=[worker])
-            told = told.get(worker, ClusterError("It left."))
-        if isinstance(told, Exception):
-            log.warning("A worker that joined gets no blocks: %s [worker %s]", told, worker)
-            return False
-        self._known.add(worker)
-        return True
+        self._known |= self._alike(self._reports([w for w in workers if w not in self._known]))
+        fit = [w for w in workers if w in self._known]
+        told = self.call(_prepare, key, job, self._task, workers=fit)
+        for worker, error in told.items():
+            if error is not None:
+                log.warning("A worker gets no blocks: %s [worker %s]", error, worker)
+        return {w for w, error in told.items() if error is None}
 
     def _reports(self, workers: list[str]) -> dict[str, Report | Exception]:
-        """What workers say of themselves, or what keeps them from the task."""
-        versions = self.call(_asker(_ALIKE), workers=workers)
-        own = _asker(_ALIKE)()
+        """What workers say of themselves, or what keeps them from the task; of those that stay."""
+        versions, own = self.call(_asker(_ALIKE), workers=workers), _asker(_ALIKE)()
         found: dict[str, Report | Exception] = {}
         for worker, told in versions.items():
-            other = told if isinstance(told, Exception) else {
-                k: v for k, v in told.items() if v != own[k]
-            }  # fmt: skip
-            if other:
+            names = list(own) if isinstance(told, Exception) else [
+                k for k in own if told.get(k) != own[k]
+            ]  # fmt: skip
+            if names:
+                got = f"'{told}'" if isinstance(told, Exception) else _listed(told, names)
                 found[worker] = ClusterError(
-                    f"Every worker must have what is installed here ({_listed(own, other)}), got "
-                    f"{_listed(told, other)} at {worker}; install the same there."
+                    f"Every worker must have what is installed here ({_listed(own, names)}), got "
+                    f"{got} at {worker}; install the same there."
                 )
         rest = [w for w in versions if w not in found]
-        token = uuid.uuid4().hex
-        probe = self._task.folder / f".landshift-{token}"
+        probe = self._task.folder / f".landshift-{uuid.uuid4().hex}"
+        with ledger.whole_file(probe) as part:
+            part.touch()
         try:
-            probe.write_text(token)
             told = self.call(_report, self._task, _prints(self._task), probe, workers=rest)
         finally:
             probe.unlink(missing_ok=True)
-        for worker in rest:
-            found[worker] = _named(told.get(worker, ClusterError("The worker left.")), worker)
-        return found
+        found |= {worker: _named(report, worker) for worker, report in told.items()}
+        present = self.present
+        return {worker: report for worker, report in found.items() if worker in present}
 
-    def _check_alike(self, worker: str, report: Report) -> None:
-        first = self._first
-        if report.traits != first.traits:
-            raise ClusterError(
-                f"All workers must compute alike ({_told(first.traits)}), got "
-                f"{_told(report.traits)} at {worker}; name engine, device and precision, or let "
-                "only workers of one kind join."
-            )
-        if report.processor != first.processor:
+    def _alike(self, reports: Mapping[str, Report | Exception]) -> set[str]:
+        """Those workers that compute as the first ones; of the others is told.
+
+        Raises:
+            ClusterError: One of the first ones computes otherwise.
+        """
+        fit = set()
+        for worker, report in reports.items():
+            error: object = report
+            if isinstance(report, Report):
+                error = ClusterError(
+                    f"All workers must compute alike ({_told(self.traits)}), got "
+                    f"{_told(report.traits)} at {worker}; name engine, device and precision, or "
+                    "let only workers of one kind join."
+                )
+                if report.traits == self.traits:
+                    fit.add(worker)
+                    self._tell_of(report.processor, worker)
+                    continue
+                if not self._known:
+                    raise error
+            log.warning("A worker gets no blocks: %s", error)
+        return fit
+
+    def _tell_of(self, processor: str, worker: str) -> None:
+        """Warn of a processor that others don't have, once."""
+        if self._processors and processor not in self._processors:
             log.warning(
-                "Workers have different processors (%s, and %s at %s): pixels where two "
-                "classes are all but equal may depend on who does them.",
-                first.processor, report.processor, worker,
+                "Workers have different processors (%s, and %s at %s): pixels where two classes "
+                "are all but equal may depend on who does them.",
+                ", ".join(sorted(self._processors)), processor, worker,
             )  # fmt: skip
+        self._processors.add(processor)
 
     def call(
         self, function: Callable[..., Any], *arguments: Any, workers: list[str]
@@ -304,7 +315,11 @@ class _Round:
         try:
             self._cluster.client.cancel(futures)
             self._cluster.call(_forget, self._key, workers=list(self._given))
-        except (OSError, CancelledError):  # no scheduler: nothing left to take back
+        except (
+            OSError,
+            CancelledError,
+            asyncio.CancelledError,
+        ):  # no scheduler: nothing left to take back
             log.debug("The scheduler can't be told that the round is over.")
 
     def _look(self) -> None:
@@ -317,12 +332,10 @@ class _Round:
         for worker in [w for w in self._given if w not in present]:
             self._lose(worker)
         self._unfit &= set(present)
-        for worker in present:
-            if worker not in self._given and worker not in self._unfit:
-                if self._cluster.prepare(worker, self._key, self._job):
-                    self._given[worker] = {}
-                else:
-                    self._unfit.add(worker)
+        new = [w for w in present if w not in self._given and w not in self._unfit]
+        ready = self._cluster.prepare(new, self._key, self._job) if new else set()
+        self._given |= {worker: {} for worker in ready}
+        self._unfit |= set(new) - ready
         if self._given:
             self._seen = time.monotonic()
         elif now - self._seen > self._cluster.patience:
@@ -361,6 +374,10 @@ class _Round:
                             _run, self._key, number, workers=[worker], pure=False
                         )
                         given[future] = number
+        if self._given and self._waiting and not any(self._given.values()):
+            failures = self._failed[self._waiting[0]]  # no one is left who hasn't tried it
+            worker, error = next(iter(failures.items()))
+            self._error = _named(error, worker)
 
     def _next_for(self, worker: str) -> int | None:
         """The next block that didn't fail on this worker."""
@@ -414,27 +431,29 @@ class _Round:
 def _outcome(future: Any) -> Any:
     try:
         return future.result()
-    except Exception as error:
-        return error
+    except Exception as error:  # dask's own: a task that outlived its workers, and the like
+        return _ours(error)
+
+
+def _ours(error: Exception) -> LandshiftError:
+    """An exception as one of ours, without what made it: that may be beyond pickling."""
+    if isinstance(error, LandshiftError):
+        return type(error)(str(error))
+    return ClusterError(
+        f"A worker must be able to do its part, got {type(error).__name__}: {error}"
+    )
 
 
 def _named(told: Any, worker: str) -> Any:
-    """What a worker said; an exception with the worker's name, as one of ours."""
-    if isinstance(told, LandshiftError):
-        return type(told)(f"{told} [worker {worker}]")
+    """What a worker said; an exception with the worker's name."""
     if isinstance(told, Exception):
-        return ClusterError(
-            f"A worker must be able to do its blocks, got '{type(told).__name__}: {told}' at "
-            f"{worker}."
-        )
+        error = _ours(told)
+        return type(error)(f"{error} [worker {worker}]")
     return told
 
 
-def _listed(told: Any, names: Any) -> str:
-    if isinstance(told, Exception):
-        return f"'{told}'"
-    chosen = names if isinstance(names, Mapping) else told
-    return ", ".join(f"{name} {told[name] or 'not at all'}" for name in chosen)
+def _listed(versions: Mapping[str, str | None], names: Sequence[str]) -> str:
+    return ", ".join(f"{name} {versions[name] or 'not at all'}" for name in names)
 
 
 def _told(traits: Traits) -> str:
@@ -474,7 +493,7 @@ async def _report(
     try:
         return await asyncio.to_thread(_look, task, prints, probe, dask_worker.state.nthreads)
     except Exception as error:
-        return error
+        return _ours(error)
 
 
 def _look(task: Task, prints: Mapping[Path, str], probe: Path, threads: int) -> Report:
@@ -516,7 +535,7 @@ async def _prepare(key: str, job: Job, task: Task, dask_worker: Any) -> Exceptio
     try:
         await asyncio.to_thread(_take_up, key, job, task, dask_worker.state.nthreads)
     except Exception as error:
-        return error
+        return _ours(error)
     return None
 
 
@@ -544,14 +563,17 @@ async def _forget(key: str) -> None:
         _engine.cache_clear()
 
 
-class _Unprepared(Exception):
-    """A worker that was asked for a block before it was made ready."""
+class _Unprepared:
+    """What a worker says that was asked for a block before it was made ready."""
 
 
-def _run(key: str, number: int) -> Done:
+def _run(key: str, number: int) -> Done | LandshiftError | _Unprepared:
     with _turn:
         if key not in _own:
-            raise _Unprepared
+            return _Unprepared()
         job, engine = _own[key]
-        (done,) = run_blocks(job, engine, [number])
+        try:
+            (done,) = run_blocks(job, engine, [number])
+        except Exception as error:
+            return _ours(error)
         return done
