@@ -2,6 +2,7 @@ import copy
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from landshift.engine import TorchEngine, choose_engine, opened
 from landshift.engine.folding import fold_batch_norms
+from landshift.engine.padding import measure_in_tiles
 from landshift.errors import ModelError, ParameterError
 
 
@@ -92,6 +94,34 @@ def test_tiles_of_any_size_fit(trained, openvino_engine, images):
     exact = TorchEngine(trained.model, precision="float32")
     odd = images[:1, :, :50, :60]
     assert openvino_engine.predict(odd) == pytest.approx(exact.predict(odd), abs=1e-5)
+
+
+class Blurred:
+    """Class 1 where the mean of so many pixels to each side is above 0.5: a known reach."""
+
+    def __init__(self, reach):
+        self.reach = reach
+
+    def best(self, values, mask=None, *, excluded=None):
+        found = []
+        for tile in values[:, 0]:
+            wide = np.pad(tile.astype(float), self.reach, mode="edge")
+            windows = np.lib.stride_tricks.sliding_window_view(wide, (2 * self.reach + 1,) * 2)
+            found.append((windows.mean((2, 3)) > 0.5).astype(np.uint8))
+        return np.stack(found)
+
+
+@pytest.mark.parametrize(("reach", "padding", "enough"), [(12, 16, True), (22, 64, False)])
+def test_the_padding_is_measured_in_tiles_up_to_a_quarter_of_them(trained, reach, padding, enough):
+    spec = replace(trained.model.spec, tile_size=128)
+    random = np.random.default_rng(0)
+    tiles = [(random.random((1, 128, 128)) > 0.5, np.ones((128, 128), bool)) for _ in range(4)]
+    found = measure_in_tiles(Blurred(reach), spec, tiles)
+    assert (found.padding, found.enough) == (padding, enough)
+    assert list(found.agreement) == [16]
+    assert measure_in_tiles(Blurred(1), replace(spec, tile_size=64), tiles) is None
+    masked = [(values, np.zeros_like(mask)) for values, mask in tiles]
+    assert measure_in_tiles(Blurred(1), spec, masked) is None
 
 
 def test_an_excluded_class_is_never_the_best(trained, openvino_engine, images):

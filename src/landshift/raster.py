@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 GDAL_CACHE = 256 << 20
 """Bytes for GDAL's blocks, so that a row of them is read once and not for each window."""
 
+_ROWS = 32  # so few that what is compared stays in the processor's cache
+
 _OPENING = threading.Lock()  # Python's warning filters are one for all threads
 
 
@@ -267,11 +269,17 @@ def _valid(
     """
     from rasterio.enums import MaskFlags
 
-    flags = [source.mask_flag_enums[k - 1] for k in numbers]
+    told = source.mask_flag_enums
+    flags = [told[k - 1] for k in numbers]
     if np.issubdtype(values.dtype, np.integer) and all(f == [MaskFlags.nodata] for f in flags):
+        nodata = [float(source.nodatavals[k - 1]) for k in numbers]
+        whole = [int(n) if n.is_integer() else None for n in nodata]  # no pixel has another one
         valid = np.ones(values.shape[1:], np.bool_)
-        for number, band in zip(numbers, values, strict=True):
-            valid &= band != source.nodatavals[number - 1]
+        for row in range(0, len(valid), _ROWS):
+            rows = slice(row, row + _ROWS)
+            for none, band in zip(whole, values, strict=True):
+                if none is not None:
+                    valid[rows] &= band[rows] != none
         return valid
     if all(f == [MaskFlags.all_valid] for f in flags):
         return np.ones(values.shape[1:], np.bool_)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from landshift.models import ChangeModel
 
 _CORE = 1024  # a tile of 1152 with its halo: larger ones are no faster and take more memory
+_CORE_FLOAT32 = 768  # whose activations take twice as much
 MULTIPLE = 32
 """What a tile's rows and columns are multiples of: graphs don't extend it, unlike `ChangeModel`."""
 
@@ -44,7 +45,6 @@ class OpenVinoEngine:
     name = "openvino"
     device = "cpu"
     streams = 1
-    core = _CORE
     batch_size = 1
 
     def __init__(
@@ -59,6 +59,7 @@ class OpenVinoEngine:
         self._openvino = openvino
         self._runtime = openvino.Core()
         self.precision = self._chosen(precision, quantised)
+        self.core = _CORE_FLOAT32 if self.precision == "float32" else _CORE
         self._config = {
             "INFERENCE_PRECISION_HINT": "f32" if self.precision == "float32" else "bf16",
             "PERFORMANCE_HINT": "LATENCY",
