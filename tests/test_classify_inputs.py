@@ -112,6 +112,17 @@ def test_a_mosaic_of_blocks_says_what_one_file_says(scene, trained, tmp_path):
     assert not any(p.name.startswith(".") for p in moved.iterdir())
 
 
+def test_what_killed_workers_left_among_blocks_goes(scene, trained, tmp_path):
+    out = tmp_path / "map.vrt"
+
+    def leave(progress):
+        for folder in (tmp_path / ".map.vrt.partial" / "whole").glob("*/class"):
+            (folder / "..0000000.elsewhere.part9.elsewhere.part9.draft.1.tif").touch()
+
+    classify_pixels(scene[0], trained, out, mosaic="vrt", on_block=leave, **OPTIONS)
+    assert [p.name for p in (tmp_path / "map_blocks").iterdir()] == ["0000000.tif"]
+
+
 def test_a_mosaic_replaces_an_earlier_one_and_nothing_else(scene, trained, write_raster, tmp_path):
     out = tmp_path / "map.vrt"
     classify_pixels(scene[0], trained, out, mosaic="vrt", **OPTIONS)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import shapely
 from pyogrio.raw import write as write_vector
 
 from landshift.classify import classify_pixels
-from landshift.errors import ClusterError, ModelError, ParameterError, RasterError
+from landshift.errors import ClusterError, LandshiftError, ModelError, ParameterError, RasterError
 from scenes import BANDS, striped_scene, write
 
 distributed = pytest.importorskip("distributed", reason="the extra 'cluster' isn't installed")
@@ -33,10 +34,10 @@ ENVIRONMENT = {
 
 
 @contextmanager
-def started(*arguments, **options):
+def started(*arguments, before=(), **options):
     """A process of dask's, until the block ends."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "dask", *arguments], stdout=subprocess.DEVNULL,
+        [*before, sys.executable, "-m", "dask", *arguments], stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True, env={**ENVIRONMENT, **options},
     )  # fmt: skip
     try:
@@ -202,6 +203,35 @@ def test_what_no_cluster_can_do_is_one_line(tall, saved, trained, tmp_path):
         classify_pixels(tall, saved, out, scheduler="localhost", **OPTIONS)
     with pytest.raises(ModelError, match="needs a saved model"):
         classify_pixels(tall, trained, out, scheduler="tcp://127.0.0.1:1", **OPTIONS)
+
+
+@pytest.mark.slow
+def test_a_worker_that_sees_other_files_is_refused_by_name(workers, tall, saved, tmp_path):
+    hidden, seen = tmp_path / "hidden", tmp_path / "seen"
+    hidden.mkdir()
+    seen.mkdir()
+    image, model = hidden / "image.tif", hidden / "small"
+    shutil.copy(tall, image)
+    shutil.copytree(saved.parent, model)
+    hide = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs "$0" && exec "$@"', str(hidden)]
+    if (
+        not shutil.which("unshare")
+        or subprocess.run([*hide, "true"], capture_output=True).returncode
+    ):
+        pytest.skip("files can't be hidden from a process here")
+    with (
+        distributed.Client(workers[0], set_as_default=False) as client,
+        worker(workers[0], "blind", before=hide),
+    ):
+        client.wait_for_workers(len(client.nthreads()) + 1, timeout=120)
+        for what, arguments in (
+            ("must see and write the map's folder", (tall, saved, hidden / "map.tif")),
+            ("must see the same input", (image, saved, seen / "map.tif")),
+            ("The model must exist", (tall, model, seen / "map.tif")),
+        ):
+            with pytest.raises(LandshiftError, match=rf"{what}.*\[worker tcp://127"):
+                classify_pixels(*arguments, scheduler=workers[0], **OPTIONS)
+    assert not list(seen.iterdir())
 
 
 @pytest.mark.slow

@@ -431,6 +431,8 @@ class _Round:
 def _outcome(future: Any) -> Any:
     try:
         return future.result()
+    except CancelledError:  # the scheduler is lost
+        raise
     except Exception as error:  # dask's own: a task that outlived its workers, and the like
         return _ours(error)
 

@@ -122,6 +122,8 @@ def _name(
     """Move a layer's blocks to where they stay, and write the VRT that names them."""
     made, folder = job.folder / layer, blocks_of(path)
     if made.is_dir():  # else a run that was killed has moved them
+        for left in [p for p in made.iterdir() if not _is_block(p)]:  # by workers that were killed
+            left.unlink(missing_ok=True)
         path.unlink(missing_ok=True)  # an earlier map, whose blocks go
         if folder.is_dir():
             shutil.rmtree(folder)
