@@ -153,6 +153,25 @@ def info(path: Path | str) -> RasterInfo:
         return info_of(source)
 
 
+def files_of(path: Path | str) -> set[Path]:
+    """The files of this machine that a raster is read from: its own, and those that a VRT names.
+
+    Raises:
+        RasterError: See `open_raster`.
+    """
+    found: set[Path] = set()
+    waiting = [Path(path)]
+    while waiting:
+        file = waiting.pop()
+        if file in found or not file.is_file():
+            continue
+        found.add(file)
+        if file.suffix.lower() == ".vrt":
+            with open_raster(file) as source:
+                waiting += map(Path, source.files)
+    return found
+
+
 def info_of(source: DatasetReader) -> RasterInfo:
     """What an open raster is."""
     from rasterio.enums import MaskFlags
@@ -428,6 +447,7 @@ def create(
     scheme: ClassScheme | None = None,
     classes: bool | Sequence[bool] = False,
     colours: Mapping[int, Colour] | None = None,
+    alone: bool = False,
     cache: int = GDAL_CACHE,
 ) -> Iterator[DatasetWriter]:
     """A new Cloud-Optimised GeoTIFF that appears under its name when it is whole.
@@ -449,6 +469,7 @@ def create(
         classes: Whether values, or those of each band, are classes though no scheme names them:
             overviews then hold the commonest value instead of the average.
         colours: Colours of the values of a single band, where no scheme tells them.
+        alone: Whether nothing is written beside the file.
         cache: Bytes for GDAL's blocks, of all open rasters together.
 
     Raises:
@@ -485,7 +506,7 @@ def create(
             for left in path.parent.glob(f"{glob.escape(part.stem)}*"):
                 if left != part:
                     left.unlink(missing_ok=True)
-    if scheme is not None:
+    if scheme is not None and not alone:
         legend.write_category_names(path, scheme)
         legend.write_qml(path, scheme)  # without it QGIS lists every entry of the colour table
 

@@ -72,6 +72,11 @@ class Scene:
     whole: GeoBox
     polygons: tuple[Any, ...] | None
 
+    def sources(self) -> list[Path]:
+        """Every file of this machine that pixels come from, those that a VRT names too."""
+        named = [*self.files, *(layer.path for plan in self.plans for layer in plan.layers)]
+        return sorted({f for name in named for f in raster.files_of(name)})
+
     @contextmanager
     def opened(self, cache: int) -> Iterator[Reader]:
         """The scene open to be read by windows of its box, which may reach over it; one thread.
