@@ -27,6 +27,7 @@ from torch import nn
 from landshift import bundle, dataset, figures, report, tables, tileset, train
 from landshift.confusion import ClassScores, Scores
 from landshift.engine import TorchEngine
+from landshift.engine.padding import measure_in_tiles
 from landshift.errors import ModelError, ParameterError
 from landshift.evaluate import Evaluation, calibrate, evaluate_model
 from landshift.models import OWN, ChangeModel
@@ -430,6 +431,7 @@ class _Classifier:
         with _live_table() as add_row:
             self.history += train.fit(self.model, training, asked, resume=state, on_epoch=add_row)
         calibrate(self.model, training)
+        self._measure_padding()
         self._training = {
             **asked.as_dict(),
             "lr": float(f"{lr:.6g}"),
@@ -439,6 +441,24 @@ class _Classifier:
             "data": asdict(training.options),
         }
         self._tiles = _told_tiles(training)
+
+    def _measure_padding(self) -> None:
+        """Measure on validation tiles how much ground around a tile the model needs."""
+        model, training = self.model, self.data.training
+        if model.fixed_tile:
+            return  # it runs at its training tile, whatever lies around
+        samples = training.plain(_spread(training.split.valid, _PADDING_TILES))
+        tiles = [samples.read(position)[:2] for position in range(len(samples))]
+        found = measure_in_tiles(TorchEngine(model), model.spec, tiles)
+        model.spec = replace(model.spec, padding=None if found is None else found.padding)
+        if found is not None and not found.enough:
+            most, share = list(found.agreement.items())[-1]
+            log.warning(
+                "The model looks further than tiles of %d pixels show: with %d around, %.2f %% of "
+                "pixels keep their class. Maps take half a tile, %d; `landshift padding` measures "
+                "on a raster whether less is enough.",
+                model.spec.tile_size, most, 100 * share, found.padding,
+            )  # fmt: skip
 
     def freeze(self) -> None:
         """Keep the encoder as it is in the trainings to come."""
@@ -691,6 +711,8 @@ class SemanticChangeClassifier(_Classifier):
     ) -> None:
         self._build(data, decoder, backbone, pretrained_backbone, class_balancing, options)
 
+
+_PADDING_TILES = 16  # to measure the padding on
 
 _MIXUP = 0.4
 """Alpha of mixup where it is asked for by name alone, as fastai has it."""

@@ -9,12 +9,14 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from landshift.assess.agreement import Agreement
 from landshift.assess.estimate import Assessment, Figure
 from landshift.assess.files import Design
 from landshift.burning import PolygonLabels
 from landshift.calibration import Calibration
 from landshift.confusion import Scores
 from landshift.difference import Difference
+from landshift.errors import plain
 from landshift.patches import Fragmentation
 from landshift.polygons import Traced
 from landshift.radiometry import Normalisation
@@ -193,6 +195,27 @@ def domains(found: Assessment) -> Table:
     return table
 
 
+def agreements(found: Sequence[Agreement]) -> Table:
+    """How far labellers agree: share of the units and kappa."""
+    table = _table("labellers", "on", "units", "agree", "kappa")
+    for a in found:
+        on = "class of the map" if a.on == "map" else f"class {a.on}"
+        table.add_row(
+            f"{a.first}, {a.second}", on, f"{a.units:,}", _share(a.share), _share(a.kappa)
+        )
+    return table
+
+
+def agreement(found: Agreement) -> Table:
+    """Units by what the one labeller says, a row, and the other, a column."""
+    table = _table(f"{found.first}, by row; {found.second}:", *found.names, "total")
+    for name, row in zip(found.names, found.counts, strict=True):
+        table.add_row(name, *(f"{n:,}" for n in row), f"{row.sum():,}")
+    totals = found.counts.sum(axis=0)
+    table.add_row("total", *(f"{n:,}" for n in totals), f"{found.units:,}")
+    return table
+
+
 def patches(found: Traced) -> Table:
     """Polygons of change of each class, the largest area first."""
     table = _table("class", "polygons", "hectares")
@@ -237,12 +260,12 @@ def model(package: Package, most: int = 20) -> Group:
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column()
     for name, value in _facts(package).items():
-        facts.add_row(name, Text(_plain(value)))
+        facts.add_row(name, Text(plain(value, 600)))
     by_name = {c["name"]: c for c in scores.get("classes", ())}
     classes = _table("class", "value", "F1", "IoU", "support")
     for c in list(network.scheme)[:most]:
         score = by_name.get(c.name, {})
-        swatch = Text.assemble(("  ", "on rgb({},{},{})".format(*c.colour)), " ", _plain(c.name))
+        swatch = Text.assemble(("  ", "on rgb({},{},{})".format(*c.colour)), " ", plain(c.name))
         support = "-" if not score else f"{score['support']:,}"
         classes.add_row(
             swatch, str(c.value), *(_share(score.get(k)) for k in ("f1", "iou")), support
@@ -253,13 +276,15 @@ def model(package: Package, most: int = 20) -> Group:
 
 def _facts(package: Package) -> dict[str, str]:
     """Everything but the classes, a line each."""
-    network, training, tiles = package.model, package.training, package.tiles
+    network, tiles = package.model, package.tiles
     spec, design = network.spec, network.design
     weights = sum(p.numel() for p in network.parameters())
     options = ", ".join(f"{k} {v}" for k, v in design.options.items())
     padding = "not measured" if spec.padding is None else f"{spec.padding} (measured)"
     cells = "" if spec.cell_size is None else f", cells of {spec.cell_size:g} in units of the CRS"
-    facts = {
+    data = package.training.get("data")
+    split = "" if data is None else f", split by {data['split']}, seed {data['seed']}"
+    return {
         "model": package.name,
         "network": f"{network.architecture} over {network.backbone}, dates: {design.combination}"
         f"{f' ({options})' if options else ''}; {weights / 1e6:.1f} million weights",
@@ -270,7 +295,7 @@ def _facts(package: Package) -> dict[str, str]:
         "tiles": f"{spec.tile_size} x {spec.tile_size} pixels{cells}; padding {padding}",
         "trained": _trained(package),
         "on": "unknown tiles" if tiles is None else f"{tiles['training']} tiles of "
-        f"{tiles['name']} (SHA-256 {tiles['sha256'][:12]}), scored on {tiles['validation']}",
+        f"{tiles['name']} (SHA-256 {tiles['sha256'][:12]}), scored on {tiles['validation']}{split}",
         "scores": "none" if package.scores is None else ", ".join(
             f"{name} {_share(package.scores[key])}"
             for name, key in (("accuracy", "accuracy"), ("macro F1", "macro_f1"), ("mIoU", "miou"),
@@ -279,9 +304,6 @@ def _facts(package: Package) -> dict[str, str]:
         "temperature": f"{network.temperature:g}",
         "made with": ", ".join(f"{k} {v}" for k, v in package.versions.items()),
     }  # fmt: skip
-    if training.get("data"):
-        facts["split"] = f"by {training['data']['split']}, seed {training['data']['seed']}"
-    return facts
 
 
 def _trained(package: Package) -> str:
@@ -303,12 +325,6 @@ def _told(words: Sequence[str | None]) -> str:
     if not any(found):
         return "not told"
     return ", ".join(word or "not told" for word in (found if len(found) == 1 else words))
-
-
-def _plain(text: str) -> str:
-    """Words of others without control characters, and not without end."""
-    shown = "".join(c for c in text if c.isprintable())
-    return shown if len(shown) <= 600 else f"{shown[:597]}..."
 
 
 def _interval(figure: Figure | None, form: str) -> tuple[str, str, str, str]:
