@@ -17,6 +17,7 @@ import safetensors.torch
 from torch import nn
 
 from landshift import __version__, archive, ledger
+from landshift.bundle import arcgis
 from landshift.bundle.contents import Package
 from landshift.bundle.emd import definition
 from landshift.classes import ClassScheme
@@ -90,13 +91,13 @@ def load(path: Path | str, *, network: nn.Module | None = None) -> Package:
     if not path.exists():
         raise ModelError(f"The model must exist, got {path}; give its .emd, .dlpk or folder.")
     if path.is_dir():
-        return _read(path, path, network)
+        return _read_any(path, path, network)
     if path.suffix.lower() == ".emd":
-        return _read(path.parent, path.parent, network)
+        return _read_any(path.parent, path, network)
     temporary = Path(tempfile.mkdtemp(prefix="landshift-"))
     try:
         archive.unpack(path, temporary, error=ModelError, max_bytes=_MAX_PACKAGE)
-        return _read(temporary, path, network)
+        return _read_any(temporary, path, network)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -163,6 +164,14 @@ def _describe(package: Package, weights: str) -> tuple[dict[str, Any], dict[str,
         "scores": package.scores,
     }
     return manifest, {"seconds": [row.get("seconds") for row in package.history]}
+
+
+def _read_any(folder: Path, shown: Path, network: nn.Module | None) -> Package:
+    """The package in a folder: our own, or one of arcgis.learn."""
+    emds = [shown] if shown.suffix.lower() == ".emd" else sorted(folder.glob("*.emd"))
+    if (folder / MANIFEST).exists() or len(emds) != 1:
+        return _read(folder, shown, network)
+    return arcgis.read(_read_json(emds[0], shown), folder, shown)
 
 
 def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:

@@ -16,6 +16,7 @@ from torch import nn
 from landshift.errors import ModelError
 from landshift.models.dates import FUSIONS, SharedEncoder
 from landshift.models.detail import COARSE, FEATURES, Detailed
+from landshift.models.dynamic import DynamicUnet
 from landshift.models.semantic import SemanticChange
 from landshift.models.transfer import EncoderWeights, fill
 
@@ -32,6 +33,7 @@ class Architecture:
         backbone: Encoder used where none is named.
         fixed_tile: Whether it looks at the whole tile at once, so that its answer for a pixel
             changes with the tile's size.
+        joins_image: Whether its decoder reads the image too, besides the encoder's features.
         esri: What Esri's model files call it; '' where they have no such network.
         options: Its options and their defaults.
     """
@@ -39,6 +41,7 @@ class Architecture:
     build: Callable[..., nn.Module]
     backbone: str = "resnet34"
     fixed_tile: bool = False
+    joins_image: bool = False
     esri: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -81,9 +84,11 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     ),
     "upernet": Architecture(smp.UPerNet, fixed_tile=True),
     "segformer": Architecture(smp.Segformer, "pvt_v2_b1", fixed_tile=True),
+    "dynamic_unet": Architecture(DynamicUnet, joins_image=True, esri="_unet"),
 }  # fmt: skip
 """U-Net (Ronneberger 2015), U-Net++ (Zhou 2018), FPN (Kirillov 2019), PSPNet (Zhao 2017),
-DeepLabV3+ (Chen 2018), UPerNet (Xiao 2018), SegFormer (Xie 2021; its decoder over pvt_v2)."""
+DeepLabV3+ (Chen 2018), UPerNet (Xiao 2018), SegFormer (Xie 2021; its decoder over pvt_v2), and
+the U-Net of fastai and ArcGIS (`DynamicUnet`)."""
 
 
 COMBINATIONS: Mapping[str, Mapping[str, Any]] = {
@@ -187,6 +192,9 @@ def build(
     }
     architecture = ARCHITECTURES[chosen.architecture]
     options = {k: v for k, v in chosen.options.items() if k in architecture.options}
+    seen = len(inputs) * (1 if semantic else dates)
+    if architecture.joins_image:
+        options["image_channels"] = seen
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of smp and timm, about their own internals
@@ -201,7 +209,6 @@ def build(
         fill(network.encoder, chosen.backbone, weights, inputs)
     if chosen.combination == "siamese":
         network.encoder = SharedEncoder(network.encoder, dates, chosen.options["fusion"])
-    seen = len(inputs) * (1 if semantic else dates)
     features: nn.Module = Detailed(network, seen) if detail else network
     if semantic:
         return SemanticChange(features, pairs, classes)

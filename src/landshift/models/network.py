@@ -17,7 +17,7 @@ from landshift.errors import ModelError
 from landshift.models.architectures import Design, build, design
 from landshift.models.transfer import scale
 from landshift.models.weights import backbone_of, encoder_weights
-from landshift.spec import LIMIT, InputSpec
+from landshift.spec import InputSpec
 
 _MULTIPLE = 32
 """Encoders halve a tile up to five times; other sizes are extended to a multiple of this."""
@@ -104,7 +104,10 @@ class ChangeModel(nn.Module):
                 self.network = build(self.design, inputs, dates, classes, pairs, weights)
         self.mean: torch.Tensor
         self.std: torch.Tensor
-        for name, values in zip(("mean", "std"), spec.scaling, strict=True):
+        self.least: torch.Tensor
+        self.greatest: torch.Tensor
+        names = ("mean", "std", "least", "greatest")
+        for name, values in zip(names, (*spec.scaling, *spec.limits), strict=True):
             self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
         self.temperature = 1.0
         # Convolutions on CPU and GPU alike run faster with the bands of a pixel side by side.
@@ -193,7 +196,7 @@ class ChangeModel(nn.Module):
         """
         height, width = images.shape[-2:]
         images = images.contiguous(memory_format=torch.channels_last)
-        scaled = ((images - self.mean) / self.std).clamp(-LIMIT, LIMIT)  # (B, C, H, W)
+        scaled = ((images - self.mean) / self.std).clamp(self.least, self.greatest)  # (B, C, H, W)
         if self._order is not None:
             scaled = scaled[:, self._order]
         down, right = -height % _MULTIPLE, -width % _MULTIPLE

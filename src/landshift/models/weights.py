@@ -7,6 +7,7 @@ import math
 import os
 import re
 import socket
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ _BACKBONES = {"ResNet18": "resnet18", "ResNet50": "resnet50", "ResNet152": "resn
 """torchgeo's models that are encoders of timm under the same names of tensors."""
 _PUBLISHED = re.compile(r"(?=.*(?:landsat|sentinel|fmow))(?:.*_)?(resnet\d+)_.*-[0-9a-f]{8}\.pth")
 """File names that torchgeo's weights are published under."""
+
+_MAX_BYTES = 16 << 30  # of a weights file; the largest encoders have a tenth
 
 _NESTS = ("state_dict", "model_state_dict", "model", "teacher")  # where checkpoints keep tensors
 
@@ -111,6 +114,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise WeightsError(f"The weights file must exist, got {path}; check the path.")
     try:
+        _check_size(path)
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         found: Any = torch.load(path, map_location="cpu", weights_only=True)
@@ -123,15 +127,25 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     except Exception as error:  # a damaged or hostile stream can fail in any way
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise ModelError(
-            f"A weights file must work as encoder weights, got {path} ({reason}); give a state "
-            "dict, as .safetensors or by torch.save."
+            f"A weights file must hold a state dict, got {path} ({reason}); give one as "
+            ".safetensors or by torch.save."
         ) from error
     if not state:
         raise ModelError(
-            f"A weights file must work as encoder weights, got no tensors in {path}; give a state "
-            "dict, as .safetensors or by torch.save."
+            f"A weights file must hold a state dict, got no tensors in {path}; give one as "
+            ".safetensors or by torch.save."
         )
     return state
+
+
+def _check_size(path: Path) -> None:
+    """Refuse what wouldn't fit into memory, before it is read or unpacked."""
+    size = path.stat().st_size
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as members:
+            size = max(size, sum(m.file_size for m in members.infolist()))
+    if size > _MAX_BYTES:
+        raise ValueError(f"{size} bytes, more than {_MAX_BYTES}")
 
 
 def _from_file(path: Path) -> EncoderWeights:
