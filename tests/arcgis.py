@@ -1,4 +1,4 @@
-"""Models as arcgis.learn saves them, made without it: an .emd with its keys, a .pth with its names."""
+"""Models as arcgis.learn saves them, made without it: its keys in an .emd, its names in a .pth."""
 
 from __future__ import annotations
 
@@ -12,8 +12,24 @@ from typing import Any
 
 import torch
 
-from landshift.bundle.arcgis import _their_name
 from landshift.models.dynamic import DynamicUnet
+
+_NAMES = (
+    ("encoder.model.conv1.", "layers.0.0."),
+    ("encoder.model.bn1.", "layers.0.1."),
+    *((f"encoder.model.layer{k}.", f"layers.0.{k + 3}.") for k in range(1, 5)),
+    ("norm.", "layers.1."),
+    ("middle.0.", "layers.3.0.0."),
+    ("middle.2.", "layers.3.1.0."),
+    *((f"blocks.{k}.up.convolution.", f"layers.{k + 4}.shuf.conv.0.") for k in range(4)),
+    *((f"blocks.{k}.norm.", f"layers.{k + 4}.bn.") for k in range(4)),
+    *((f"blocks.{k}.convolutions.0.", f"layers.{k + 4}.conv1.0.") for k in range(4)),
+    *((f"blocks.{k}.convolutions.2.", f"layers.{k + 4}.conv2.0.") for k in range(4)),
+    ("up.convolution.", "layers.8.conv.0."),
+    ("residual.0.", "layers.10.layers.0.0."),
+    ("residual.2.", "layers.10.layers.1.0."),
+    ("classifier.", "layers.11.0."),
+)
 
 RANGES = ((0.0, 1000.0), (10.0, 500.0), (1.0, 4000.0), (0.0, 255.0))
 
@@ -61,7 +77,11 @@ def state(backbone: str, bands: int, outputs: int, seed: int = 0) -> dict[str, t
         torch.manual_seed(seed)
         network = DynamicUnet(f"tu-{backbone}", None, bands, bands, outputs)
         torch.nn.init.normal_(network.classifier.bias)
-    return OrderedDict((_their_name(k), v) for k, v in network.state_dict().items())
+    made = OrderedDict()
+    for name, tensor in network.state_dict().items():
+        ours, theirs = next(pair for pair in _NAMES if name.startswith(pair[0]))
+        made[theirs + name.removeprefix(ours)] = tensor
+    return made
 
 
 def write(folder: Path, emd: dict[str, Any], weights: Any) -> Path:

@@ -42,6 +42,8 @@ class InputSpec:
         positions: Number of each band in rasters whose bands have other names, from 1; () where
             such a raster must have exactly these bands.
         padding: Pixels around a tile that it was measured to need, if it was.
+        band_sensors: Sensor of each band, None where it isn't known; () for none known.
+        band_units: What the values of each band count, as ``reflectance * 10000``; likewise.
     """
 
     bands: tuple[str, ...]
@@ -59,6 +61,8 @@ class InputSpec:
     high: tuple[float, ...] = ()
     positions: tuple[int, ...] = ()
     padding: int | None = None
+    band_sensors: tuple[str | None, ...] = ()
+    band_units: tuple[str | None, ...] = ()
 
     @property
     def scaling(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -127,17 +131,22 @@ class InputSpec:
                 low=tuple(float(v) for v in entry.get("low", ())),
                 high=tuple(float(v) for v in entry.get("high", ())),
                 positions=tuple(int(v) for v in entry.get("positions", ())),
-                padding=None if padding is None else int(padding), **numbers,
+                padding=None if padding is None else int(padding),
+                band_sensors=tuple(entry.get("band_sensors", ())),
+                band_units=tuple(entry.get("band_units", ())), **numbers,
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
                 f"The model's input must be described in full, got {error!r}."
             ) from error
-        per_band = (*numbers.values(), spec.dates, spec.zero, spec.unit, spec.low, spec.high)
+        optional = (
+            spec.dates, spec.zero, spec.unit, spec.low, spec.high, spec.positions,
+            spec.band_sensors, spec.band_units,
+        )  # fmt: skip
         if (
             not bands
-            or not {len(v) for v in (*per_band, spec.positions)} <= {0, len(bands)}
-            or not all(numbers.values())
+            or {len(v) for v in numbers.values()} != {len(bands)}
+            or not {len(v) for v in optional} <= {0, len(bands)}
             or bool(spec.low) != bool(spec.high)
             or min(*spec.std, *spec.unit) <= 0
             or any(low >= high for low, high in zip(spec.low, spec.high, strict=True))

@@ -16,6 +16,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, ValidationError
 
 from landshift.bundle.contents import Package
+from landshift.bundle.tensors import filled
 from landshift.classes import UNLABELLED, ClassScheme
 from landshift.errors import ClassError, ModelError
 from landshift.models import ChangeModel
@@ -34,23 +35,23 @@ _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation o
 _UNREAD = {"_psp": "PSPNetClassifier", "_deeplab_infrencing": "DeepLab"}
 
 _NAMES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
-    (r"encoder\.model\.conv1\.", "layers.0.0."),
-    (r"encoder\.model\.bn1\.", "layers.0.1."),
-    (r"encoder\.model\.layer([1-4])\.", lambda m: f"layers.0.{int(m[1]) + 3}."),
-    (r"norm\.", "layers.1."),
-    (r"middle\.([02])\.", lambda m: f"layers.3.{int(m[1]) // 2}.0."),
-    (r"blocks\.([0-3])\.up\.convolution\.", lambda m: f"layers.{int(m[1]) + 4}.shuf.conv.0."),
-    (r"blocks\.([0-3])\.norm\.", lambda m: f"layers.{int(m[1]) + 4}.bn."),
+    (r"layers\.0\.0\.", "encoder.model.conv1."),
+    (r"layers\.0\.1\.", "encoder.model.bn1."),
+    (r"layers\.0\.([4-7])\.", lambda m: f"encoder.model.layer{int(m[1]) - 3}."),
+    (r"layers\.1\.", "norm."),
+    (r"layers\.3\.([01])\.0\.", lambda m: f"middle.{2 * int(m[1])}."),
+    (r"layers\.([4-7])\.shuf\.conv\.0\.", lambda m: f"blocks.{int(m[1]) - 4}.up.convolution."),
+    (r"layers\.([4-7])\.bn\.", lambda m: f"blocks.{int(m[1]) - 4}.norm."),
     (
-        r"blocks\.([0-3])\.convolutions\.([02])\.",
-        lambda m: f"layers.{int(m[1]) + 4}.conv{int(m[2]) // 2 + 1}.0.",
+        r"layers\.([4-7])\.conv([12])\.0\.",
+        lambda m: f"blocks.{int(m[1]) - 4}.convolutions.{2 * int(m[2]) - 2}.",
     ),
-    (r"up\.convolution\.", "layers.8.conv.0."),
-    (r"residual\.([02])\.", lambda m: f"layers.10.layers.{int(m[1]) // 2}.0."),
-    (r"classifier\.", "layers.11.0."),
+    (r"layers\.8\.conv\.0\.", "up.convolution."),
+    (r"layers\.10\.layers\.([01])\.0\.", lambda m: f"residual.{2 * int(m[1])}."),
+    (r"layers\.11\.0\.", "classifier."),
 )
-"""How names of tensors begin: those of our `DynamicUnet`, and those of the same in its files."""
-_LAST = "layers.11.0.bias"
+"""How names of tensors begin in its files, and those of the same in our `DynamicUnet`."""
+_LAST = "layers.11.0."
 
 _Numbers = Annotated[list[FiniteFloat], Field(min_length=1, max_length=1000)]
 
@@ -149,8 +150,11 @@ def read(definition: Mapping[str, Any], folder: Path, shown: Path) -> Package:
     state = read_state(path)
     where = f"{path.name} of {shown}"
     scheme, outputs = _classes(told, state, where)
-    model = ChangeModel("dynamic_unet", spec, scheme, backbone=parameters.backbone)
-    _fill(model, state, outputs, where)
+    model = filled(
+        lambda: ChangeModel("dynamic_unet", spec, scheme, backbone=parameters.backbone),
+        _translated(state, outputs),
+        where,
+    )
     return Package(shown.stem, model.eval(), {"software": f"arcgis.learn {told.version}".strip()})
 
 
@@ -169,8 +173,8 @@ def _check_kind(definition: Mapping[str, Any], shown: Path) -> None:
         kind = kind.get("Name")
     raise ModelError(
         "An .emd must be landshift's own or of arcgis.learn's UnetClassifier, got "
-        f"{str(definition.get('ModelType', 'no ModelType')):.40} of "
-        f"{str(framework or 'no Framework'):.40} ({str(kind or 'no ModelConfiguration'):.40}) in "
+        f"{definition.get('ModelType', 'no ModelType')!s:.40} of "
+        f"{framework or 'no Framework'!s:.40} ({kind or 'no ModelConfiguration'!s:.40}) in "
         f"{shown}; run it with the tool that it is for."
     )
 
@@ -242,7 +246,8 @@ def _classes(
     told: _Definition, state: Mapping[str, torch.Tensor], where: str
 ) -> tuple[ClassScheme, list[int]]:
     """The classes that the network can answer with, and the output of each."""
-    count = state[_LAST].numel() if _LAST in state else 0
+    bias = state.get(f"{_LAST}bias")
+    count = 0 if bias is None else bias.numel()
     values = [c.value for c in told.classes]
     names = [c.name for c in told.classes]
     colours = [_colour(c) for c in told.classes]
@@ -274,46 +279,23 @@ def _colour(told: _Class) -> tuple[int, int, int] | None:
     return red, green, blue
 
 
-def _fill(
-    model: ChangeModel, state: Mapping[str, torch.Tensor], outputs: Sequence[int], where: str
-) -> None:
-    """Put the weights into the network, of its last layer those of the outputs that count."""
-    own: dict[str, torch.Tensor] = model.network.state_dict()
-    theirs = {name: _their_name(name) for name in own}
-    found: dict[str, torch.Tensor] = {}
-    for name, their in theirs.items():
-        tensor = state.get(their)
-        if name.startswith("classifier.") and tensor is not None and tensor.ndim:
+def _translated(
+    state: Mapping[str, torch.Tensor], outputs: Sequence[int]
+) -> dict[str, torch.Tensor]:
+    """The tensors under our names, of the last layer those of the outputs that count.
+
+    What has no name with us keeps its own, and is found to be too much.
+    """
+    found = {}
+    for name, tensor in state.items():
+        if name.startswith(_LAST) and tensor.ndim:
             tensor = tensor[[k for k in outputs if k < len(tensor)]]
-        if tensor is not None and _fits(tensor, own[name]):
-            found[name] = tensor
-    wrong = [theirs[n] for n in own if n not in found] + sorted(set(state) - set(theirs.values()))
-    if wrong:
-        more = " ..." if len(wrong) > 3 else ""
-        raise ModelError(
-            f"The weights must be those of a U-Net of arcgis.learn over {model.backbone} with "
-            f"{len(model.spec.bands)} bands, got {len(found)} of its {len(own)} tensors (others: "
-            f"{', '.join(f'{name:.60}' for name in wrong[:3])}{more}) in {where}; give the "
-            "two files of one model."
-        )
-    model.network.load_state_dict(found)
-
-
-def _fits(tensor: torch.Tensor, own: torch.Tensor) -> bool:
-    """Whether a tensor holds plain numbers of the kind and shape that the network has."""
-    return (
-        tensor.shape == own.shape
-        and tensor.is_floating_point() == own.is_floating_point()
-        and not tensor.is_complex()
-        and tensor.layout == torch.strided
-        and tensor.device.type == "cpu"
-        and not tensor.is_quantized
-    )
-
-
-def _their_name(name: str) -> str:
-    for begin, theirs in _NAMES:
-        renamed, count = re.subn(f"^{begin}", theirs, name)
-        if count:
-            return renamed
-    raise AssertionError(f"a tensor without a name there: {name}")
+        matches = ((re.match(begin, name), ours) for begin, ours in _NAMES)
+        match, ours = next(((m, o) for m, o in matches if m), (None, ""))
+        if match is not None:
+            name = (
+                f"network.{match.expand(ours) if isinstance(ours, str) else ours(match)}"
+                + (name[match.end() :])
+            )
+        found[name] = tensor.float() if tensor.is_floating_point() else tensor
+    return found

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from segmentation_models_pytorch.encoders._base import EncoderMixin
 from segmentation_models_pytorch.encoders.timm_universal import TimmUniversalEncoder
 from torch import nn
 from torch.nn import functional
@@ -108,7 +109,8 @@ class ChangeModel(nn.Module):
         self.greatest: torch.Tensor
         names = ("mean", "std", "least", "greatest")
         for name, values in zip(names, (*spec.scaling, *spec.limits), strict=True):
-            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+            known = torch.tensor(values, device="cpu")  # also of a network on the device "meta"
+            self.register_buffer(name, known[:, None, None], persistent=False)
         self.temperature = 1.0
         # Convolutions on CPU and GPU alike run faster with the bands of a pixel side by side.
         self.to(memory_format=torch.channels_last)
@@ -146,7 +148,7 @@ class ChangeModel(nn.Module):
                 "user's own; set requires_grad of its parameters."
             )
         encoder: nn.Module = next(
-            m for m in self.network.modules() if isinstance(m, TimmUniversalEncoder)
+            m for m in self.network.modules() if isinstance(m, TimmUniversalEncoder | EncoderMixin)
         )
         return encoder
 

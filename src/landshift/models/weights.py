@@ -101,11 +101,26 @@ def encoder_weights(backbone: str, pretrained: bool | str | Path) -> EncoderWeig
     return _from_hub(backbone) if named is None else _from_torchgeo(named[0])
 
 
-def read_state(path: Path) -> dict[str, torch.Tensor]:
+class _Skipped(dict[Any, Any]):
+    """What stands for anything but tensors in a checkpoint; it takes all, and is nothing."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__()
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Keep nothing."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Keep nothing."""
+
+
+def read_state(path: Path, *, skip: bool = False) -> dict[str, torch.Tensor]:
     """The tensors of a state dict, by name; nothing in the file is run.
 
     Args:
         path: A .safetensors file, or one of torch.save, where they may lie under ``state_dict``.
+        skip: Whether what isn't made of tensors and plain values, as training frameworks save
+            beside them, is passed over; else a file with such things is refused.
 
     Raises:
         WeightsError: No such file.
@@ -117,13 +132,18 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
         _check_size(path)
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+        strange = torch.serialization.get_unsafe_globals_in_checkpoint(path) if skip else []
+        with torch.serialization.safe_globals([(_Skipped, name) for name in strange]):
+            found: Any = torch.load(path, map_location="cpu", weights_only=True)
         while isinstance(found, Mapping):
             inner = next((n for n in _NESTS if isinstance(found.get(n), Mapping)), None)
             if inner is None:
                 break
             found = found[inner]
         state = {str(k): v for k, v in found.items() if isinstance(v, torch.Tensor)}
+        odd = [k for k, v in state.items() if v.layout != torch.strided or v.device.type != "cpu"]
+        if odd:
+            raise ValueError(f"{odd[0]:.60} is no plain tensor")
     except Exception as error:  # a damaged or hostile stream can fail in any way
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise ModelError(

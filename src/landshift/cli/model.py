@@ -1,0 +1,85 @@
+"""`landshift model`: what a saved model is, and whether it is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Saved models: what they are, whether they are whole.", no_args_is_help=True)
+
+Saved = Annotated[Path, typer.Argument(help="A saved model: .emd, .dlpk or folder.")]
+
+
+@app.command()
+def info(model: Saved) -> None:
+    """Print what a model eats, what its map says, how it was trained and how well it does."""
+    from landshift import bundle, tables
+    from landshift.cli import show
+
+    show.table(tables.model(bundle.load(model)))
+
+
+@app.command("import")
+def import_(
+    weights: Annotated[
+        Path,
+        typer.Argument(
+            help="A state dict of segmentation-models-pytorch or torchgeo (.pth, .ckpt, "
+            ".safetensors), with the options below; or a model of arcgis.learn (.emd, .dlpk)."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
+    architecture: Annotated[
+        str | None, typer.Option(help="unet, unetplusplus, fpn, pspnet, deeplabv3plus, ...")
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Its encoder, as segmentation-models-pytorch calls it.")
+    ] = None,
+    bands: Annotated[
+        Path | None,
+        typer.Option(help="CSV with the header band,mean,std: a line for each band, in order."),
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(help="Class of each output: CSV value,name[,red,green,blue] or JSON."),
+    ] = None,
+    tile_size: Annotated[
+        int, typer.Option(help="Rows and columns of the tiles it was trained on.", min=1)
+    ] = 256,
+) -> None:
+    """Make a model of another tool one of ours: a folder that says what it eats and answers."""
+    from dataclasses import replace
+
+    from landshift import bundle, legend
+    from landshift.errors import ParameterError
+
+    told = (architecture, backbone, bands, classes)
+    if weights.suffix.lower() in (".emd", ".dlpk"):
+        if told != (None,) * 4:
+            raise ParameterError(
+                f"A model that says what it is needs no more, got options beside {weights}."
+            )
+        package = bundle.load(weights)
+    elif architecture is None or backbone is None or bands is None or classes is None:
+        raise ParameterError(
+            "Weights must come with --architecture, --backbone, --bands and --classes, got "
+            f"{4 - told.count(None)} of them."
+        )
+    else:
+        package = bundle.read_checkpoint(
+            weights, architecture=architecture, backbone=backbone,
+            spec=bundle.read_input(bands, tile_size), scheme=legend.read_classes(classes),
+        )  # fmt: skip
+    typer.echo(bundle.save(replace(package, name=out.name), out))
+
+
+@app.command()
+def verify(model: Saved) -> None:
+    """Check that every file of a model is as it was saved; print the digest of all."""
+    from landshift import bundle
+
+    found = bundle.verify(model)
+    typer.echo(f"{len(found.files)} files are as they were saved.", err=True)
+    typer.echo(found.digest)
