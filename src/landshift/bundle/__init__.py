@@ -2,9 +2,10 @@
 
 from landshift.bundle.checkpoint import read_checkpoint, read_input
 from landshift.bundle.contents import Extras, Package
-from landshift.bundle.package import Verified, keep_padding, load, save, verify
+from landshift.bundle.hub import local
+from landshift.bundle.package import Verified, copy_files, keep_padding, load, save, verify
 
 __all__ = [
-    "Extras", "Package", "Verified", "keep_padding", "load", "read_checkpoint", "read_input",
-    "save", "verify",
+    "Extras", "Package", "Verified", "copy_files", "keep_padding", "load", "local",
+    "read_checkpoint", "read_input", "save", "verify",
 ]  # fmt: skip

@@ -22,6 +22,7 @@ from landshift.bundle.contents import Extras, Package
 from landshift.bundle.emd import definition
 from landshift.bundle.files import read_bounded
 from landshift.bundle.hashes import SUMS, check_sums, read_sums, write_sums
+from landshift.bundle.hub import local
 from landshift.bundle.manifest import MANIFEST, NAME, Manifest, write_json
 from landshift.bundle.tensors import with_weights, write_weights
 from landshift.classes import ClassScheme
@@ -88,14 +89,14 @@ def load(path: Path | str, *, network: nn.Module | None = None) -> Package:
     """Read a package; nothing in it is run, nothing is written outside a temporary folder.
 
     Args:
-        path: The .dlpk, the .emd, or the folder.
+        path: The .dlpk, the .emd, or the folder; or ``hf://owner/repo[@revision]`` (`local`).
         network: An untrained network with the layers of the saved one, where that is its
             author's own: a package holds no code.
 
     Raises:
         ModelError: It is missing, damaged, hostile, or not one of ours.
     """
-    path = Path(path)
+    path = local(path)
     with _opened(path) as folder:
         return _read_any(folder, path, network)
 
@@ -140,6 +141,24 @@ def verify(path: Path | str) -> Verified:
             "remove it, or save the model again."
         )
     return Verified(tuple(sums), digest)
+
+
+def copy_files(path: Path | str, folder: Path) -> None:
+    """Copy the files of a package, checked, into a folder.
+
+    Args:
+        path: The .dlpk, the .emd, or the folder.
+        folder: Where they go.
+
+    Raises:
+        ModelError: It is missing, hostile or none of ours; a file is missing or changed.
+    """
+    path = Path(path)
+    with _opened(path) as source:
+        sums = read_sums(source, path)
+        check_sums(source, sums, sums, path)
+        for name in (*sums, SUMS):
+            shutil.copyfile(source / name, folder / name)
 
 
 def keep_padding(path: Path | str, padding: int) -> None:

@@ -78,7 +78,8 @@ def classify_pixels(
     Args:
         image: The raster; the model's bands are picked by name where it has names. Or one image
             a date, which are stacked on the fly as `landshift.composite` would.
-        model: A classifier, a model, or the path of a saved one (.emd, .dlpk or folder).
+        model: A classifier, a model, or the path of a saved one (.emd, .dlpk, folder, or
+            ``hf://owner/repo``).
         out: The map to write: a Cloud-Optimised GeoTIFF of class values with colours, names and
             attribute table, 0 where nodata (255 where the model has a class 0).
         padding: Pixels thrown away on each side of a tile; None: what was measured to be enough
@@ -121,8 +122,9 @@ def classify_pixels(
         OutputError: The map can't be written; finished blocks are kept.
     """
     out = Path(out)
+    model = bundle.local(model) if isinstance(model, (str, Path)) else model
     network = network_of(model)
-    saved = Path(model) if isinstance(model, (str, Path)) else None
+    saved = model if isinstance(model, Path) else None
     _check_options(batch_size, tile_size, workers, layers)
     scene = find_scene(
         image, network.spec, bounds=bounds, polygons=polygons, cell_size=cell_size
@@ -196,6 +198,7 @@ def measure_halo(
         ModelError: The model can't be read.
         OutputError: The package can't be written.
     """
+    model = bundle.local(model)
     network = network_of(model)
     scene = find_scene(image, network.spec)
     ready = choose_engine(network, engine, device=device)
@@ -233,6 +236,7 @@ def quantise_model(
         ModelError: The model can't be read, converted or quantised.
         OutputError: The graph can't be written.
     """
+    model = bundle.local(model)
     network = network_of(model)
     if tiles < 1:
         raise ParameterError(f"tiles must be at least 1, got {tiles}.")
@@ -250,7 +254,7 @@ def quantise_model(
             f"Quantising needs two tiles of {size} pixels that are mostly valid, got {len(found)} "
             f"in {scene.files[0]}; give another raster."
         )
-    return quantise(network, int8_of(Path(model)), found[::2], found[1::2], least=least)
+    return quantise(network, int8_of(model), found[::2], found[1::2], least=least)
 
 
 def int8_of(model: Path) -> Path:

@@ -23,6 +23,7 @@ from landshift.cli import (
     quantize,
     sample,
     simulate,
+    stac,
     tiles,
     train,
     view,
@@ -40,7 +41,7 @@ app = typer.Typer(
 )
 for module in (
     composite, normalise, label, burn, difference, tiles, train, evaluate, classify, padding,
-    quantize, view, polygons, sample, estimate, zonal, simulate, demo,
+    quantize, view, polygons, sample, estimate, zonal, stac, simulate, demo,
 ):  # fmt: skip
     app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
 app.add_typer(model.app, name="model")

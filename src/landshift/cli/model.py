@@ -7,9 +7,13 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.stac import End, Moment, Out, Start
+
 app = typer.Typer(help="Saved models: what they are, whether they are whole.", no_args_is_help=True)
 
-Saved = Annotated[Path, typer.Argument(help="A saved model: .emd, .dlpk or folder.")]
+Saved = Annotated[
+    Path, typer.Argument(help="A saved model: .emd, .dlpk, folder or hf://owner/repo.")
+]
 
 
 @app.command()
@@ -73,6 +77,51 @@ def import_(
             spec=bundle.read_input(bands, tile_size), scheme=legend.read_classes(classes),
         )  # fmt: skip
     typer.echo(bundle.save(replace(package, name=out.name), out))
+
+
+@app.command()
+def push(
+    model: Saved,
+    repo: Annotated[str, typer.Argument(help="owner/name on the hub (HF_ENDPOINT).")],
+    to: Annotated[
+        Path | None, typer.Option(help="Write what would be pushed into a new folder instead.")
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Make a repository for its owner alone.")
+    ] = False,
+    licence: Annotated[
+        str | None, typer.Option("--license", help="Licence of the model, as apache-2.0.")
+    ] = None,
+    message: Annotated[str | None, typer.Option(help="What the hub's history says.")] = None,
+) -> None:
+    """Push a model with a card of it to a Hugging Face Hub.
+
+    `landshift classify image.tif hf://owner/name -o map.tif` then runs it anywhere.
+    """
+    from landshift import publish
+
+    if to is not None:
+        typer.echo(publish.write_for_hub(model, repo, to, licence=licence))
+        return
+    typer.echo(publish.push(model, repo, private=private, licence=licence, message=message))
+
+
+@app.command()
+def stac(
+    model: Saved,
+    out: Out,
+    moment: Moment = None,
+    start: Start = None,
+    end: End = None,
+    bounds: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(help="West south east north of the ground that it is for, in degrees."),
+    ] = None,
+) -> None:
+    """Describe a model as a STAC Item with the Machine Learning Model extension."""
+    from landshift.publish import describe_model
+
+    typer.echo(describe_model(model, out, moment=moment, start=start, end=end, bounds=bounds))
 
 
 @app.command()

@@ -194,7 +194,7 @@ def _from_hub(backbone: str) -> EncoderWeights:
     path = try_to_load_from_cache(known.hf_hub_id, name)
     if not isinstance(path, str):
         try:
-            _check_reachable(constants.ENDPOINT)
+            check_reachable(constants.ENDPOINT)
             path = str(hf_hub_download(known.hf_hub_id, name))
         except OSError as error:
             raise _no_answer(f"ImageNet weights of {backbone}", constants.ENDPOINT) from error
@@ -218,7 +218,7 @@ def _from_torchgeo(name: str) -> EncoderWeights:
         address = urlsplit(entry.url)
         digest = re.search(r"-([0-9a-f]{8,})\.", path.name)
         try:
-            _check_reachable(f"{address.scheme}://{address.netloc}")
+            check_reachable(f"{address.scheme}://{address.netloc}")
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(
                 entry.url, str(path), digest and digest[1], progress=False
@@ -328,8 +328,12 @@ def _no_answer(what: str, address: str) -> WeightsError:
     return WeightsError(f"{what} must come from {address}, got no answer; {_WAYS_ON}.")
 
 
-def _check_reachable(endpoint: str) -> None:
-    """Fail in seconds where the hub's own client would retry for a minute."""
+def check_reachable(endpoint: str) -> None:
+    """Fail in seconds where a hub's own client would retry for a minute.
+
+    Raises:
+        OSError: Nothing answers there.
+    """
     if any(os.environ.get(v) for v in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
         return
     address = urlsplit(endpoint)
