@@ -93,7 +93,7 @@ def _plain(snapshot: Path, cache: Path) -> Path:
     """The files of a snapshot as files, which a cache keeps as links that no package may hold."""
     folder = cache / ".landshift" / snapshot.parents[1].name / snapshot.name
     folder.mkdir(parents=True, exist_ok=True)
-    for path in (p for p in snapshot.iterdir() if p.is_file()):
+    for path in (p for p in snapshot.glob("*") if p.is_file()):
         target = folder / path.name
         if not target.exists():
             try:
