@@ -21,6 +21,7 @@ MAX_RATIO = 1000
 _MAX_DEPTH = 32  # names of folders in a path
 _MAX_LENGTH = 1024  # characters of a path
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DENSE = (".safetensors", ".onnx")
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -50,8 +51,9 @@ def unpack(
             members = [m for m in source.infolist() if not m.is_dir()]
             _check(archive, members, error, max_bytes)
             for member in members:
-                chunks = _chunks(source, member, archive, error)
-                _write(folder / _path_of(member), chunks)
+                path = inner_path(member.filename)
+                assert path is not None, "its name was checked"
+                _write(folder / path, _chunks(source, member, archive, error))
     except LandshiftError:
         raise
     except _DAMAGES as problem:
@@ -65,10 +67,6 @@ _DAMAGES = (
     RuntimeError,
 )  # fmt: skip
 """What zipfile raises over damaged files; RuntimeError also where one is encrypted."""
-
-
-def _path_of(member: zipfile.ZipInfo) -> PurePosixPath:
-    return PurePosixPath(member.filename.replace("\\", "/"))
 
 
 def _chunks(
@@ -110,15 +108,26 @@ def _unwritable(target: Path, problem: OSError) -> OutputError:
 
 
 def pack(archive: Path, folder: Path, files: Iterable[Path]) -> None:
-    """Zip files of a folder, flat names kept, dates fixed: same content, same bytes."""
+    """Zip files of a folder, flat names kept, dates fixed: same content, same bytes.
+
+    Weights are stored as they are: deflate takes long over them and saves little.
+    """
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
         for path in sorted(files):
             member = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _FIXED_DATE)
-            member.compress_type = zipfile.ZIP_DEFLATED
+            dense = path.suffix in _DENSE
+            member.compress_type = zipfile.ZIP_STORED if dense else zipfile.ZIP_DEFLATED
             member.external_attr = 0o644 << 16
             with path.open("rb") as data, target.open(member, "w", force_zip64=True) as file:
                 while chunk := data.read(1 << 20):
                     file.write(chunk)
+
+
+def inner_path(name: str) -> PurePosixPath | None:
+    r"""The path of a file inside a folder, with / or \ between names; None for any other."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    inside = 0 < len(path.parts) <= _MAX_DEPTH and len(name) <= _MAX_LENGTH
+    return path if inside and all(map(portable, path.parts)) else None
 
 
 def portable(name: str) -> bool:
@@ -156,15 +165,12 @@ def _check(
     seen: set[str] = set()
     folders: set[str] = set()
     for member in members:
-        path = _path_of(member)
-        plain = unicodedata.normalize("NFC", path.as_posix()).casefold()
-        around = {p.as_posix() for p in PurePosixPath(plain).parents} - {"."}
+        path = inner_path(member.filename)
+        plain = unicodedata.normalize("NFC", str(path)).casefold()
+        around = {str(p) for p in PurePosixPath(plain).parents} - {"."}
         kind = stat.S_IFMT(member.external_attr >> 16)
         if (
-            not path.parts
-            or len(path.parts) > _MAX_DEPTH
-            or len(str(path)) > _MAX_LENGTH
-            or not all(map(portable, path.parts))
+            path is None
             or kind not in (0, stat.S_IFREG)
             or plain in seen
             or plain in folders

@@ -10,9 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from landshift import __version__, jsons
+from landshift import __version__, archive, jsons
 from landshift.bundle.contents import Package
 from landshift.bundle.files import read_bounded
 from landshift.errors import ModelError
@@ -38,6 +38,15 @@ _Level = Annotated[int, Field(ge=0, le=255)]
 _Numbers = Annotated[tuple[float, ...], Field(max_length=_MAX_BANDS)]
 _Words = Annotated[tuple[_Text, ...], Field(max_length=_MAX_BANDS)]
 _MaybeWords = Annotated[tuple[_Text | None, ...], Field(max_length=_MAX_BANDS)]
+
+
+def _portable(name: str) -> str:
+    if not archive.portable(name):
+        raise ValueError("must be a plain file name on every system")
+    return name
+
+
+_File = Annotated[str, Field(max_length=255), AfterValidator(_portable)]
 
 
 class _Entry(BaseModel):
@@ -167,14 +176,14 @@ class Tiles(_Entry):
 class Manifest(_Entry):
     """All that a package says of its model; docs/formats.md tells what each key means."""
 
-    format: Literal[3]
+    format: int
     versions: Annotated[dict[_Text, _Text], Field(max_length=100)]
-    name: Annotated[str, Field(pattern=NAME)]
+    name: Annotated[_File, Field(pattern=NAME)]
     architecture: _Text
     combination: _Text
     backbone: Annotated[str, Field(pattern=r"^(smp:[\w-]+|\w+(\.\w+)?)$", max_length=255)]
     options: Annotated[dict[_Text, JsonValue], Field(max_length=100)]
-    weights: _Text
+    weights: _File
     input: Input
     classes: Annotated[tuple[Class, ...], Field(max_length=255)]
     map_classes: Annotated[tuple[Class, ...], Field(max_length=255)] | None
@@ -189,15 +198,19 @@ class Manifest(_Entry):
         return self.model_dump(mode="json", include={key}, exclude_unset=True)[key]
 
 
-def describe(package: Package, weights: str) -> dict[str, Any]:
-    """The manifest of a package, which the same training gives again: it tells no times.
+def write(package: Package, weights: str, path: Path) -> None:
+    """Write the manifest of a package, which the same training gives again: it tells no times.
 
     Args:
         package: The model.
         weights: File name of its weights.
+        path: Where it goes.
+
+    Raises:
+        ModelError: It would be refused when it is read.
     """
     model = package.model
-    return {
+    told = {
         "format": FORMAT,
         "versions": {
             "landshift": __version__,
@@ -219,6 +232,8 @@ def describe(package: Package, weights: str) -> dict[str, Any]:
         "scores": package.scores,
         "tiles": package.tiles,
     }
+    write_json(path, told)
+    read(path.parent, path.parent)
 
 
 def read(folder: Path, shown: Path) -> Manifest:
@@ -232,8 +247,10 @@ def read(folder: Path, shown: Path) -> Manifest:
         ModelError: There is none, or it isn't what it must be; in one line, with the first fault.
     """
     data = read_bounded(folder / MANIFEST, jsons.MAX_BYTES, shown)
-    found = jsons.parse(data, what=f"{MANIFEST} in {shown}", error=ModelError)
-    told = found.get("format") if isinstance(found, dict) else None
+    found = jsons.parse(data, what=f"{shown}: {MANIFEST}", error=ModelError)
+    if not isinstance(found, dict):
+        raise ModelError(f"{shown}: {MANIFEST} must hold a JSON object, got another value.")
+    told = found.get("format")
     if told != FORMAT:
         raise ModelError(
             f"The package's format must be {FORMAT}, got {str(told)[:20]} in {shown}; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 import shutil
@@ -30,8 +29,6 @@ from landshift.errors import ClassError, ModelError
 from landshift.models import OWN, ChangeModel
 from landshift.spec import InputSpec
 
-log = logging.getLogger(__name__)
-
 LOG = "log.json"
 _MAX_PACKAGE = 32 << 30  # bytes
 
@@ -55,7 +52,8 @@ def save(package: Package, folder: Path, *, extras: Iterable[Extras] = ()) -> Pa
         The path of the .emd.
 
     Raises:
-        ModelError: A name that can't be a file's; a folder there that isn't a model's.
+        ModelError: A name that can't be a file's; a folder there that isn't a model's; a model
+            that couldn't be read again.
         OutputError: The folder can't be written.
     """
     name = package.name
@@ -74,7 +72,7 @@ def save(package: Package, folder: Path, *, extras: Iterable[Extras] = ()) -> Pa
     emd = definition(package, weights, MANIFEST)
     with ledger.whole_folder(folder, replace=True) as part:
         write_weights(package.model, part / weights)
-        write_json(part / MANIFEST, manifest.describe(package, weights))
+        manifest.write(package, weights, part / MANIFEST)
         for added in extras:
             assert not added.emd.keys() & emd.keys(), "two statements of one key of the .emd"
             emd |= added.emd
@@ -249,8 +247,6 @@ def _read_any(folder: Path, shown: Path, network: nn.Module | None) -> Package:
 
 def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:
     told = manifest.read(folder, shown)
-    if not archive.portable(told.weights):
-        raise ModelError(f"The weights must lie in the package, got {told.weights!r} in {shown}.")
     if told.architecture == OWN and network is None:
         raise ModelError(
             f"The model is a network of its author's own ({told.backbone}), got a package without "
@@ -269,6 +265,7 @@ def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:
         history=tuple(_numbers(row) for row in told.plain("history")),
         scores=told.plain("scores"),
         tiles=told.plain("tiles"),
+        versions=told.versions,
     )
 
 
