@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from landshift.errors import LandshiftError, OutputError
+from landshift.errors import LandshiftError, OutputError, plain
 
 MAX_FILES = 1_000_000
 MAX_BYTES = 64 << 30
@@ -48,7 +48,7 @@ def unpack(
     """
     try:
         with zipfile.ZipFile(archive) as source:
-            members = [m for m in source.infolist() if not m.is_dir()]
+            members = [m for m in source.infolist() if not m.filename.endswith("/")]
             _check(archive, members, error, max_bytes)
             for member in members:
                 path = inner_path(member.filename)
@@ -166,24 +166,24 @@ def _check(
     folders: set[str] = set()
     for member in members:
         path = inner_path(member.filename)
-        plain = unicodedata.normalize("NFC", str(path)).casefold()
-        around = {str(p) for p in PurePosixPath(plain).parents} - {"."}
+        same = unicodedata.normalize("NFC", str(path)).casefold()
+        around = {str(p) for p in PurePosixPath(same).parents} - {"."}
         kind = stat.S_IFMT(member.external_attr >> 16)
         if (
             path is None
             or kind not in (0, stat.S_IFREG)
-            or plain in seen
-            or plain in folders
+            or same in seen
+            or same in folders
             or around & seen
         ):
             raise error(
                 f"Zip members must be plain files inside the folder, each once, got "
-                f"{member.filename[:80]!r} in {archive}; the file is hostile or damaged."
+                f"{plain(member.filename)!r} in {archive}; the file is hostile or damaged."
             )
         if member.flag_bits & 1 or member.compress_type not in _METHODS:
             raise error(
                 f"Zip members must be readable without a password, and stored or deflated, got "
-                f"{member.filename[:80]!r} in {archive}; pack it again so."
+                f"{plain(member.filename)!r} in {archive}; pack it again so."
             )
-        seen.add(plain)
+        seen.add(same)
         folders |= around

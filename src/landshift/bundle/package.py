@@ -6,7 +6,7 @@ import math
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from landshift.bundle.hub import local
 from landshift.bundle.manifest import MANIFEST, NAME, Manifest, write_json
 from landshift.bundle.tensors import with_weights, write_weights
 from landshift.classes import ClassScheme
-from landshift.errors import ClassError, ModelError
+from landshift.errors import ClassError, ModelError, plain
 from landshift.models import OWN, ChangeModel
 from landshift.spec import InputSpec
 
@@ -173,7 +173,7 @@ def keep_padding(path: Path | str, padding: int) -> None:
     path = Path(path)
     with _opened(path) as folder:
         sums = read_sums(folder, path)
-        check_sums(folder, sums, [MANIFEST], path)
+        check_sums(folder, sums, sorted({*sums, MANIFEST}), path)  # all are packed again
         told = manifest.read(folder, path).model_dump(mode="json", exclude_unset=True)
         told["input"]["padding"] = padding
         with ledger.whole_file(folder / MANIFEST) as part:
@@ -192,7 +192,7 @@ def _packed(path: Path) -> bool:
 @contextmanager
 def _opened(path: Path) -> Iterator[Path]:
     """The folder of a package's files: its own, or a temporary one that it is unpacked into."""
-    if not path.exists():
+    if not (path.is_file() or path.is_dir()):  # a pipe would be waited for
         raise ModelError(f"The model must exist, got {path}; give its .emd, .dlpk or folder.")
     if not _packed(path):
         yield path if path.is_dir() else path.parent
@@ -253,10 +253,7 @@ def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:
             f"its code [{shown}]; pass network= with an untrained one of the same layers."
         )
     check_sums(folder, read_sums(folder, shown), [told.weights], shown)
-    try:
-        model = with_weights(_maker(told, network), folder / told.weights, shown)
-    except (ModelError, ClassError) as error:
-        raise ModelError(f"{error} [{shown}]") from error
+    model = with_weights(lambda: _untrained(told, network, shown), folder / told.weights, shown)
     model.temperature = told.temperature
     return Package(
         name=told.name,
@@ -269,22 +266,22 @@ def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:
     )
 
 
-def _maker(told: Manifest, network: nn.Module | None) -> Callable[[], ChangeModel]:
-    """What makes the untrained model of a manifest."""
-    spec = InputSpec.from_dict(told.plain("input"))
-    scheme = ClassScheme.from_list(told.plain("classes"))
+def _untrained(told: Manifest, network: nn.Module | None, shown: Path) -> ChangeModel:
+    """The model of a manifest, with whatever weights it starts from."""
     entries = told.plain("map_classes")
-    map_scheme = None if entries is None else ClassScheme.from_list(entries)
-    own = network if told.architecture == OWN else None
-
-    def make() -> ChangeModel:
+    try:
         return ChangeModel(
-            told.architecture if own is None else own, spec, scheme,
-            combination=told.combination, map_scheme=map_scheme, backbone=told.backbone,
-            options=told.options, pretrained=False,
-        )  # fmt: skip
-
-    return make
+            told.architecture if told.architecture != OWN or network is None else network,
+            InputSpec.from_dict(told.plain("input")),
+            ClassScheme.from_list(told.plain("classes")),
+            combination=told.combination,
+            map_scheme=None if entries is None else ClassScheme.from_list(entries),
+            backbone=told.backbone,
+            options=told.options,
+            pretrained=False,
+        )
+    except (ModelError, ClassError) as error:
+        raise ModelError(f"{plain(str(error), 500)} [{shown}]") from error
 
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:
