@@ -288,13 +288,31 @@ def rgb_bands(names: Sequence[str]) -> tuple[int, int, int]:
     return (0, 1, 2) if len(names) >= 3 else (0, 0, 0)
 
 
-def picture(values: NDArray[Any], mask: NDArray[np.bool_]) -> Picture:
-    """Three bands stretched for the eye: ``(row, column, 3)`` in 0 to 1, white where not valid."""
+Limits = Sequence[tuple[float, float]]
+
+
+def limits_of(values: NDArray[Any]) -> Limits:
+    """Values of each band that become black and white.
+
+    Args:
+        values: ``(band, pixel)``, valid ones alone; at least one.
+    """
+    return [(float(a), float(b)) for a, b in np.percentile(values, _STRETCH, axis=1).T]
+
+
+def picture(values: NDArray[Any], mask: NDArray[np.bool_], limits: Limits | None = None) -> Picture:
+    """Three bands stretched for the eye: ``(row, column, 3)`` in 0 to 1, white where not valid.
+
+    Args:
+        values: ``(band, row, column)``.
+        mask: ``(row, column)``, True where valid.
+        limits: See `limits_of`; None: those of the picture itself.
+    """
     shown = np.ones((*mask.shape, 3), np.float32)
     if not mask.any():
         return shown
-    for channel, band in enumerate(values):
-        low, high = np.percentile(band[mask], _STRETCH)
+    limits = limits or limits_of(values[:, mask])
+    for channel, (band, (low, high)) in enumerate(zip(values, limits, strict=True)):
         scaled = (band.astype(np.float32) - low) / max(high - low, 1e-6)
         shown[..., channel] = np.where(mask, scaled.clip(0, 1), 1)
     return shown

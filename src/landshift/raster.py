@@ -356,18 +356,55 @@ def preview(
     Returns:
         As `read`.
     """
-    from rasterio.enums import Resampling
-
     with open_raster(path) as source:
-        numbers = list(bands) if bands is not None else list(source.indexes)
         scale = min(1.0, size / max(source.height, source.width))
         shape = (max(1, round(source.height * scale)), max(1, round(source.width * scale)))
-        how = Resampling.nearest if classes else Resampling.average
-        values = source.read(numbers, out_shape=(len(numbers), *shape), resampling=how)
-        mask = (source.read_masks(numbers, out_shape=(len(numbers), *shape)) > 0).all(axis=0)
-        if np.issubdtype(values.dtype, np.floating):
-            mask &= np.isfinite(values).all(axis=0)
-        return values, mask
+        whole = Window(0, 0, source.height, source.width)
+        return read_shrunk(source, whole, shape, bands, classes=classes)
+
+
+def read_shrunk(
+    source: DatasetReader,
+    window: Window,
+    shape: tuple[int, int],
+    bands: Sequence[int] | None = None,
+    *,
+    nodata: float | None = None,
+    masked: bool = True,
+    classes: bool = False,
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Read a window in fewer pixels, from the raster's overviews where it has some.
+
+    Args:
+        source: An open raster.
+        window: Pixels to read; all inside the raster.
+        shape: Rows and columns to make of them, no more than the window has.
+        bands: Numbers of the bands, from 1; None for all.
+        nodata: As for `read`.
+        masked: As for `read`.
+        classes: Whether values are classes: the nearest is taken then, else the average.
+
+    Returns:
+        As `read`.
+    """
+    from rasterio.enums import Resampling
+
+    numbers = list(bands) if bands is not None else list(source.indexes)
+    where: dict[str, Any] = {
+        "window": _rasterio_window(window), "out_shape": (len(numbers), *shape),
+    }  # fmt: skip
+    how = Resampling.nearest if classes else Resampling.average
+    with reading(source.name):
+        values = source.read(numbers, resampling=how, **where)
+        if nodata is not None:
+            mask = (values != nodata).all(axis=0)
+        elif masked:
+            mask = (source.read_masks(numbers, **where) > 0).all(axis=0)
+        else:
+            mask = np.ones(shape, np.bool_)
+    if np.issubdtype(values.dtype, np.floating):
+        mask &= np.isfinite(values).all(axis=0)
+    return values, mask
 
 
 @contextmanager

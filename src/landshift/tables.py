@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from landshift.assess.agreement import Agreement
 from landshift.assess.estimate import Assessment, Figure
 from landshift.assess.files import Design
 from landshift.burning import PolygonLabels
@@ -190,6 +191,27 @@ def domains(found: Assessment) -> Table:
             table.add_row(d.name, str(d.units), "fewer than 2 units", "-", "-", "-", "-")
         for name, figure in d.classes.items():
             table.add_row(d.name, f"{d.units:,}", name, *_interval(figure, ",.1f"))
+    return table
+
+
+def agreements(found: Sequence[Agreement]) -> Table:
+    """How far labellers agree: share of the units and kappa."""
+    table = _table("labellers", "on", "units", "agree", "kappa")
+    for a in found:
+        on = "class of the map" if a.on == "map" else f"class {a.on}"
+        table.add_row(
+            f"{a.first}, {a.second}", on, f"{a.units:,}", _share(a.share), _share(a.kappa)
+        )
+    return table
+
+
+def agreement(found: Agreement) -> Table:
+    """Units by what the one labeller says, a row, and the other, a column."""
+    table = _table(f"{found.first}, by row; {found.second}:", *found.names, "total")
+    for name, row in zip(found.names, found.counts, strict=True):
+        table.add_row(name, *(f"{n:,}" for n in row), f"{row.sum():,}")
+    totals = found.counts.sum(axis=0)
+    table.add_row("total", *(f"{n:,}" for n in totals), f"{found.units:,}")
     return table
 
 

@@ -16,6 +16,7 @@ from landshift.cli import (
     estimate,
     evaluate,
     label,
+    label_samples,
     model,
     normalise,
     padding,
@@ -41,7 +42,7 @@ app = typer.Typer(
 )
 for module in (
     composite, normalise, label, burn, difference, tiles, train, evaluate, classify, padding,
-    quantize, view, polygons, sample, estimate, zonal, stac, simulate, demo,
+    quantize, view, polygons, sample, label_samples, estimate, zonal, stac, simulate, demo,
 ):  # fmt: skip
     app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
 app.add_typer(model.app, name="model")
