@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import zipfile
 
@@ -340,3 +341,11 @@ def test_weights_behind_a_link_are_not_read(tmp_path, model):
     (folder / "m.pth").symlink_to(model.with_name("m.pth"))
     with pytest.raises(ModelError, match="must lie beside"):
         bundle.load(folder / "m.emd")
+
+
+def test_an_emd_of_theirs_beside_a_model_of_ours_is_theirs(model, saved, tmp_path):
+    folder = shutil.copytree(saved.parent, tmp_path / "small")
+    shutil.copy(model, folder / "m.emd")
+    os.link(model.with_name("m.pth"), folder / "m.pth")
+    assert bundle.load(folder / "m.emd").model.architecture == "dynamic_unet"
+    assert bundle.load(folder / "small.emd").name == "small"

@@ -108,15 +108,15 @@ class _Definition(_Part):
     version: Annotated[str, Field(alias="ArcGISLearnVersion")] = ""
 
 
-def read(definition: Mapping[str, Any], folder: Path, shown: Path) -> Package:
+def read(definition: Mapping[str, Any], emd: Path, shown: Path) -> Package:
     """The model of an .emd that arcgis.learn wrote.
 
     Its first output, NoData, becomes the class of value 0; outputs of classes that it was told to
     ignore are left out, as it never answers with them.
 
     Args:
-        definition: The .emd.
-        folder: Where its weights lie.
+        definition: What the .emd says.
+        emd: Where it lies, its weights beside it.
         shown: What errors call it.
 
     Raises:
@@ -141,7 +141,7 @@ def read(definition: Mapping[str, Any], folder: Path, shown: Path) -> Package:
             "read."
         )
     spec = _spec(told, shown)
-    path = folder / (PureWindowsPath(told.weights).name or "?")
+    path = emd.parent / (PureWindowsPath(told.weights).name or "?")
     if path.is_symlink() or not path.is_file():
         raise ModelError(
             f"A model's weights must lie beside its .emd, got no file {path.name} for {shown}; "
@@ -155,7 +155,7 @@ def read(definition: Mapping[str, Any], folder: Path, shown: Path) -> Package:
         _translated(state, outputs),
         where,
     )
-    return Package(shown.stem, model.eval(), {"software": f"arcgis.learn {told.version}".strip()})
+    return Package(emd.stem, model.eval(), {"software": f"arcgis.learn {told.version}".strip()})
 
 
 def _check_kind(definition: Mapping[str, Any], shown: Path) -> None:

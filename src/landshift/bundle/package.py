@@ -18,7 +18,7 @@ from torch import nn
 from landshift import archive, jsons, ledger, provenance
 from landshift.bundle import arcgis, manifest
 from landshift.bundle.contents import Extras, Package
-from landshift.bundle.emd import definition
+from landshift.bundle.emd import OURS, definition
 from landshift.bundle.files import read_bounded
 from landshift.bundle.hashes import SUMS, check_sums, read_sums, write_sums
 from landshift.bundle.hub import local
@@ -234,15 +234,18 @@ def _times(package: Package) -> dict[str, Any]:
 
 
 def _read_any(folder: Path, shown: Path, network: nn.Module | None) -> Package:
-    """The package in a folder: our own, or one of arcgis.learn."""
-    emds = [shown] if shown.suffix.lower() == ".emd" else sorted(folder.glob("*.emd"))
-    if (folder / MANIFEST).exists() or len(emds) != 1:
+    """The package in a folder: our own, or one of arcgis.learn, by what its .emd says."""
+    given = shown.suffix.lower() == ".emd"
+    emds = [shown] if given else sorted(folder.glob("*.emd"))
+    if len(emds) != 1 or ((folder / MANIFEST).exists() and not given):
         return _read(folder, shown, network)
     data = read_bounded(emds[0], jsons.MAX_BYTES, shown)
     definition = jsons.parse(data, what=f"{emds[0].name} in {shown}", error=ModelError)
     if not isinstance(definition, dict):
         raise ModelError(f"An .emd must hold a JSON object, got another value in {shown}.")
-    return arcgis.read(definition, folder, shown)
+    if OURS in definition:
+        return _read(folder, shown, network)
+    return arcgis.read(definition, emds[0], shown)
 
 
 def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:

@@ -68,7 +68,7 @@ def describe_model(
     return items.write(
         out, name=package.name, extensions=[MLM, items.FILE], geometry=geometry,
         bounds=bounds, properties={**items.times(moment, start, end), **_properties(package)},
-        assets=_assets([path] if packed else folder.iterdir(), out, _bands(package.model)),
+        assets=_assets([path] if packed else _files(path, folder), out, _bands(package.model)),
     )  # fmt: skip
 
 
@@ -145,6 +145,14 @@ def _name(name: str) -> str:
     return plain if _NAME.fullmatch(plain) else f"landshift_{plain}".rstrip("_.- ")
 
 
+def _files(path: Path, folder: Path) -> list[Path]:
+    """The files of a model in a folder: those of its hashes and their zip, or of arcgis.learn."""
+    if (folder / "SHA256SUMS").is_file():
+        names = bundle.verify(path).files
+        return [folder / name for name in names] + sorted(folder.glob("*.dlpk"))
+    return [p for p in folder.iterdir() if p.suffix.lower() in (".emd", ".pth")]
+
+
 def _assets(paths: Iterable[Path], out: Path, bands: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The files of a model that others can use; weights tell the bands that they are for."""
     found: dict[str, Any] = {}
@@ -153,7 +161,7 @@ def _assets(paths: Iterable[Path], out: Path, bands: Sequence[Mapping[str, Any]]
             kind, how = _WEIGHTS[path.suffix]
             told = {"mlm:artifact_type": how, "bands": bands}
             roles = ["mlm:model", "mlm:weights"]
-        elif path.suffix in _OTHERS and path.name != "log.json":
+        elif path.suffix in _OTHERS:
             kind, *roles = _OTHERS[path.suffix]
             told = {}
         else:
