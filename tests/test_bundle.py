@@ -39,7 +39,9 @@ def test_a_saved_model_is_the_same_when_read_from_any_of_its_files(trained, save
 def test_the_package_is_a_flat_zip_of_the_folder(saved):
     with zipfile.ZipFile(saved.with_suffix(".dlpk")) as package:
         names = set(package.namelist())
-    assert names == {"small.emd", "small.safetensors", "landshift.json", "SHA256SUMS"}
+    assert names == {
+        "small.emd", "small.safetensors", "landshift.json", "model_metrics.html", "SHA256SUMS",
+    }  # fmt: skip
     assert {p.name for p in saved.parent.iterdir()} == names | {"small.dlpk", "log.json"}
 
 
@@ -168,7 +170,7 @@ def test_the_hashes_are_those_of_sha256sum(saved):
         ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=saved.parent, check=True,
         capture_output=True, text=True,
     )  # fmt: skip
-    assert checked.stdout.count(": OK") == 3
+    assert checked.stdout.count(": OK") == 4
 
 
 @pytest.mark.parametrize("which", ["small.emd", "small.dlpk", "."])

@@ -11,6 +11,7 @@ from landshift import bundle, classify_pixels, publish
 from landshift.classes import ClassScheme
 from landshift.cli import app
 from landshift.errors import ModelError, OutputError, ParameterError, WeightsError
+from landshift.hub import local
 from landshift.models import ChangeModel
 from landshift.spec import InputSpec
 
@@ -64,7 +65,7 @@ def test_a_model_goes_to_a_hub_and_comes_back(model, hub, tmp_path, write_raster
     found = bundle.load("hf://me/tiny")
     own, theirs = bundle.load(model).model.state_dict(), found.model.state_dict()
     assert all(torch.equal(own[k], theirs[k]) for k in own)
-    assert bundle.verify(bundle.local("hf://me/tiny@main")).files
+    assert bundle.verify(local("hf://me/tiny@main")).files
     values = np.random.default_rng(0).integers(1, 255, (2, 40, 40)).astype(np.uint8)
     image = write_raster("i.tif", values, nodata=0, bands=["before:red", "after:red"])
     out = classify_pixels(image, "hf://me/tiny", tmp_path / "map.tif", engine="torch")

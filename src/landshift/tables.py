@@ -17,6 +17,7 @@ from landshift.calibration import Calibration
 from landshift.confusion import Scores
 from landshift.difference import Difference
 from landshift.errors import plain
+from landshift.patches import Fragmentation
 from landshift.polygons import Traced
 from landshift.radiometry import Normalisation
 from landshift.transitions import TransitionTable
@@ -220,6 +221,17 @@ def patches(found: Traced) -> Table:
     table = _table("class", "polygons", "hectares")
     for name, hectares in sorted(found.hectares.items(), key=lambda item: -item[1]):
         table.add_row(name, f"{found.polygons[name]:,}", f"{hectares:,.1f}")
+    return table
+
+
+def fragmentation(found: Fragmentation) -> Table:
+    """Patches of each class."""
+    table = _table("class", "patches", "hectares", "mean, ha", "largest, %", "edge, m/ha")
+    for c in found.classes:
+        table.add_row(
+            c.name, f"{c.patches:,}", f"{c.hectares:,.1f}", f"{c.mean:,.2f}",
+            f"{c.largest_percent:.2f}", f"{c.edge_density:.2f}",
+        )  # fmt: skip
     return table
 
 

@@ -2,10 +2,9 @@
 
 from landshift.bundle.checkpoint import read_checkpoint, read_input
 from landshift.bundle.contents import Extras, Package
-from landshift.bundle.hub import local
 from landshift.bundle.package import Verified, copy_files, keep_padding, load, save, verify
 
 __all__ = [
-    "Extras", "Package", "Verified", "copy_files", "keep_padding", "load", "local",
+    "Extras", "Package", "Verified", "copy_files", "keep_padding", "load",
     "read_checkpoint", "read_input", "save", "verify",
 ]  # fmt: skip

@@ -15,13 +15,12 @@ from typing import Any
 
 from torch import nn
 
-from landshift import archive, jsons, ledger, provenance
+from landshift import archive, hub, jsons, ledger, provenance
 from landshift.bundle import arcgis, manifest
 from landshift.bundle.contents import Extras, Package
 from landshift.bundle.emd import OURS, definition
 from landshift.bundle.files import read_bounded
 from landshift.bundle.hashes import SUMS, check_sums, read_sums, write_sums
-from landshift.bundle.hub import local
 from landshift.bundle.manifest import MANIFEST, NAME, Manifest, write_json
 from landshift.bundle.tensors import with_weights, write_weights
 from landshift.classes import ClassScheme
@@ -87,14 +86,14 @@ def load(path: Path | str, *, network: nn.Module | None = None) -> Package:
     """Read a package; nothing in it is run, nothing is written outside a temporary folder.
 
     Args:
-        path: The .dlpk, the .emd, or the folder; or ``hf://owner/repo[@revision]`` (`local`).
+        path: The .dlpk, the .emd, or the folder; or one on a hub (`landshift.hub.local`).
         network: An untrained network with the layers of the saved one, where that is its
             author's own: a package holds no code.
 
     Raises:
         ModelError: It is missing, damaged, hostile, or not one of ours.
     """
-    path = local(path)
+    path = hub.local(path)
     with _opened(path) as folder:
         return _read_any(folder, path, network)
 

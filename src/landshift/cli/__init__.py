@@ -20,8 +20,10 @@ from landshift.cli import (
     model,
     normalise,
     padding,
+    patches,
     polygons,
     quantize,
+    report,
     sample,
     simulate,
     stac,
@@ -42,7 +44,8 @@ app = typer.Typer(
 )
 for module in (
     composite, normalise, label, burn, difference, tiles, train, evaluate, classify, padding,
-    quantize, view, polygons, sample, label_samples, estimate, zonal, stac, simulate, demo,
+    quantize, view, polygons, patches, zonal, sample, label_samples, estimate, report, stac,
+    simulate, demo,
 ):  # fmt: skip
     app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
 app.add_typer(model.app, name="model")

@@ -6,7 +6,6 @@ import logging
 import math
 import os
 import re
-import socket
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,15 +17,12 @@ import timm
 import torch
 
 from landshift.errors import ModelError, ParameterError, WeightsError
+from landshift.hub import OFFLINE, check_reachable
 from landshift.models.sensors import SENSORS, thermal
 from landshift.models.transfer import EncoderWeights, Encoding, Scaling
 
 log = logging.getLogger(__name__)
 
-OFFLINE = "LANDSHIFT_OFFLINE"
-"""Environment variable; set, nothing is downloaded and training starts from random weights."""
-
-_TIMEOUT = 5.0  # seconds to wait for a server to answer at all
 _WAYS_ON = "pass pretrained_backbone=False for a random start, or the path of a weights file"
 
 _TORCHGEO = re.compile(r"(\w+)_Weights\.(\w+)")
@@ -326,16 +322,3 @@ def _torchgeo() -> Any:
 
 def _no_answer(what: str, address: str) -> WeightsError:
     return WeightsError(f"{what} must come from {address}, got no answer; {_WAYS_ON}.")
-
-
-def check_reachable(endpoint: str) -> None:
-    """Fail in seconds where a hub's own client would retry for a minute.
-
-    Raises:
-        OSError: Nothing answers there.
-    """
-    if any(os.environ.get(v) for v in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
-        return
-    address = urlsplit(endpoint)
-    port = address.port or (443 if address.scheme == "https" else 80)
-    socket.create_connection((address.hostname, port), _TIMEOUT).close()

@@ -8,9 +8,8 @@ import tempfile
 from pathlib import Path
 
 from landshift import bundle, ledger
-from landshift.bundle.hub import endpoint, import_hub
 from landshift.errors import OutputError, ParameterError
-from landshift.models.weights import OFFLINE, check_reachable
+from landshift.hub import OFFLINE, check_reachable, endpoint, import_hub, local
 from landshift.publish.card import card
 
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
@@ -34,7 +33,7 @@ def write_for_hub(
     """
     _check_name(repo)
     with ledger.whole_folder(Path(folder)) as part:
-        _fill(part, bundle.local(path), repo, licence)
+        _fill(part, local(path), repo, licence)
     return Path(folder)
 
 
@@ -77,7 +76,7 @@ def push(
         )
     with tempfile.TemporaryDirectory(prefix="landshift-") as temporary:
         folder = Path(temporary)
-        name = _fill(folder, bundle.local(path), repo, licence)
+        name = _fill(folder, local(path), repo, licence)
         try:
             check_reachable(endpoint())
             api = hub.HfApi(endpoint=endpoint())

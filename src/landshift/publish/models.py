@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from landshift import bundle, jsons
+from landshift import bundle, hub, jsons
 from landshift.bundle import Package
 from landshift.errors import ModelError, ParameterError
 from landshift.models import ChangeModel
@@ -58,7 +58,7 @@ def describe_model(
         OutputError: The Item can't be written.
     """
     out = Path(out)
-    path = bundle.local(path)
+    path = hub.local(path)
     package = bundle.load(path)
     folder = path if path.is_dir() else path.parent
     packed = path.is_file() and path.suffix.lower() != ".emd"

@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from landshift.errors import ModelError, ParameterError, WeightsError
-from landshift.models.weights import OFFLINE, check_reachable
+
+OFFLINE = "LANDSHIFT_OFFLINE"
+"""Environment variable; set, nothing is downloaded and training starts from random weights."""
+
+_TIMEOUT = 5.0  # seconds to wait for a server to answer at all
 
 _PLACE = re.compile(r"hf:/{1,2}([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")  # a Path has one slash left
 _FILES = [
@@ -101,3 +107,16 @@ def _plain(snapshot: Path, cache: Path) -> Path:
             except OSError:  # no hard links there
                 shutil.copyfile(path, target)
     return folder
+
+
+def check_reachable(endpoint: str) -> None:
+    """Fail in seconds where a hub's own client would retry for a minute.
+
+    Raises:
+        OSError: Nothing answers there.
+    """
+    if any(os.environ.get(v) for v in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return
+    address = urlsplit(endpoint)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    socket.create_connection((address.hostname, port), _TIMEOUT).close()
