@@ -31,7 +31,7 @@ GRAPH, ABOUT = "graph.xml", "model.json"
 """What lies in a graph's folder: the graph, its weights beside it; and its description."""
 
 _MANIFEST = "landshift.json"  # of a package, as `landshift.bundle` has it
-_WEIGHTS = (".safetensors", ".pth")
+_TOLD = (".emd", ".safetensors", ".pth")  # suffixes of what decides a network
 _KEPT = 4  # graphs; one has the size of its model's weights
 
 
@@ -96,12 +96,13 @@ def _folder() -> Path:
 
 def _key(package: Path) -> str:
     """Digest of all that decides a graph."""
+    which = package.name if package.suffix.lower() == ".emd" else ""
+    folder = package.parent if which else package
     files = [package]
-    if package.suffix.lower() == ".emd" or package.is_dir():
-        folder = package if package.is_dir() else package.parent
-        told = (p for p in folder.iterdir() if p.suffix in _WEIGHTS or p.name == _MANIFEST)
-        files = sorted({*told, *([package] if folder != package else folder.glob("*.emd"))})
-    parts = [__version__, version("openvino"), version("torch"), *map(provenance.digest, files)]
+    if folder.is_dir():  # other files there say nothing of the network
+        files = sorted(p for p in folder.iterdir() if p.suffix in _TOLD or p.name == _MANIFEST)
+    versions = __version__, version("openvino"), version("torch")
+    parts = [*versions, which, *map(provenance.digest, files)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
