@@ -96,13 +96,15 @@ def _folder() -> Path:
 
 def _key(package: Path) -> str:
     """Digest of all that decides a graph."""
-    which = package.name if package.suffix.lower() == ".emd" else ""
-    folder = package.parent if which else package
+    given = package.suffix.lower() == ".emd"
+    folder = package.parent if given else package
     files = [package]
     if folder.is_dir():  # other files there say nothing of the network
         files = sorted(p for p in folder.iterdir() if p.suffix in _TOLD or p.name == _MANIFEST)
     versions = __version__, version("openvino"), version("torch")
-    parts = [*versions, which, *map(provenance.digest, files)]
+    parts = [*versions, *map(provenance.digest, files)]
+    if given and sum(p.suffix == ".emd" for p in files) > 1:  # of several models
+        parts.append(package.name)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
