@@ -255,7 +255,9 @@ def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:
             f"its code [{shown}]; pass network= with an untrained one of the same layers."
         )
     check_sums(folder, read_sums(folder, shown), [told.weights], shown)
-    model = with_weights(lambda: _untrained(told, network, shown), folder / told.weights, shown)
+    model = with_weights(
+        lambda: _untrained(told, network, shown), told.backbone, folder / told.weights, shown
+    )
     model.temperature = told.temperature
     return Package(
         name=told.name,
