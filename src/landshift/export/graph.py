@@ -1,0 +1,284 @@
+"""A model as one ONNX file, from a raster's own values to probabilities."""
+
+from __future__ import annotations
+
+import copy
+import io
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from landshift import ledger
+from landshift.errors import ModelError, ParameterError
+from landshift.export.facts import facts
+from landshift.models import MULTIPLE, ChangeModel
+
+log = logging.getLogger(__name__)
+
+OPSET = 17
+"""Version of ONNX's operators: the oldest with all that is used, so that old hosts read it."""
+
+INPUT, OUTPUT = "image", "probabilities"
+
+DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+"""Pixel types that an input may have."""
+
+ENOUGH = 0.9999
+"""Share of pixels on which ONNX Runtime must choose the class that torch does."""
+
+_CLOSE = 1e-3  # by which probabilities may differ where classes don't
+_EXAMPLE = 64  # rows and columns of the tile that the network is traced on
+_TOLERANCE = 1e-6  # of a nodata value, by which hosts that scale to and fro may miss it
+
+
+def write_onnx(
+    model: ChangeModel,
+    path: Path | str,
+    *,
+    dtype: str | None = None,
+    tile_size: int | None = None,
+    nodata: float | None = None,
+) -> Path:
+    """Write a model as an ONNX file that holds everything: weights, scaling, softmax.
+
+    Its input ``image`` is ``(batch, band, row, column)`` in the raster's own units and pixel type;
+    its output ``probabilities`` is ``(batch, class, row, column)``, at the model's temperature.
+    Batch, rows and columns are free, but rows and columns of models that pool over the whole tile.
+    A pixel that is NaN, infinite or ``nodata`` in any band enters as the mean, in all of them; of
+    integers without ``nodata`` the host fills these (``fill`` in the metadata). Metadata tell what
+    a host needs (`landshift.export.facts`). The file was run, and says what torch says, or isn't
+    written.
+
+    Args:
+        model: The model; it stays as it is.
+        path: The file to write.
+        dtype: Pixel type of the input, a name in `DTYPES`; None: that of the training tiles.
+        tile_size: Rows and columns of the input, for hosts that need them fixed; None: free.
+        nodata: Value of pixels that aren't valid; None: NaN alone.
+
+    Returns:
+        The path.
+
+    Raises:
+        ParameterError: onnx or onnxruntime isn't installed; an unknown pixel type; a tile size
+            that the model can't take; a nodata value that the pixel type can't hold.
+        ModelError: The network can't be written in ONNX, or means something else there.
+        OutputError: The file can't be written.
+    """
+    onnx, runtime = import_onnx()
+    path = Path(path)
+    dtype = _dtype(model, dtype)
+    size = _size(model, tile_size)
+    _check_nodata(nodata, dtype)
+    graph = _traced(model, dtype, size, nodata, onnx)
+    _describe(graph, facts(model, dtype, size, nodata))
+    onnx.checker.check_model(graph, full_check=True)
+    data = graph.SerializeToString(deterministic=True)
+    _check_agrees(model, data, dtype, size, runtime)
+    with ledger.whole_file(path) as part:
+        part.write_bytes(data)
+    return path
+
+
+def import_onnx() -> tuple[Any, Any]:
+    """The packages onnx and onnxruntime.
+
+    Raises:
+        ParameterError: One isn't installed.
+    """
+    try:
+        import onnx
+        import onnxruntime
+    except ImportError as error:
+        raise ParameterError(
+            f"Writing ONNX needs onnx and onnxruntime, got '{error}'; "
+            "pip install 'landshift[onnx]'."
+        ) from error
+    return onnx, onnxruntime
+
+
+class _Whole(nn.Module):
+    """From a raster's values, already float, to probabilities: nothing is left to the host.
+
+    Args:
+        model: The model.
+        floating: Whether values may be NaN or infinite.
+        nodata: Value of pixels that aren't valid, if one is told.
+    """
+
+    def __init__(self, model: ChangeModel, floating: bool, nodata: float | None) -> None:
+        super().__init__()
+        self.model = model
+        self.floating = floating
+        self.nodata = nodata
+        self.fill = torch.tensor(model.spec.mean)[None, :, None, None]
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """``(batch, class, row, column)`` probabilities of ``(batch, band, row, column)``."""
+        height, width = image.shape[-2:]
+        filled = self._filled(image)
+        # Unlike the model, without asking whether: a graph has no such question.
+        down, right = -height % MULTIPLE, -width % MULTIPLE
+        extended = functional.pad(filled, (0, right, 0, down), mode="replicate")
+        logits = self.model(extended)[..., :height, :width]
+        return (logits / self.model.temperature).softmax(1)
+
+    def _filled(self, image: torch.Tensor) -> torch.Tensor:
+        """What `InputSpec.fill` does, told from the values alone."""
+        bad = []
+        if self.floating:
+            bad += [torch.isnan(image), torch.isinf(image)]
+        if self.nodata is not None:
+            bad.append((image - self.nodata).abs() <= abs(self.nodata) * _TOLERANCE)
+        if not bad:
+            return image
+        anywhere = torch.stack([b.float() for b in bad]).amax(0).amax(1, keepdim=True)
+        return torch.where(anywhere > 0, self.fill, image)
+
+
+def _traced(
+    model: ChangeModel, dtype: str, size: int | None, nodata: float | None, onnx: Any
+) -> Any:
+    """The graph, its input in the pixel type asked for.
+
+    By the exporter that traces: the other one of torch takes ten times as long, and lays the
+    network's source files into the graph.
+    """
+    floating = np.issubdtype(np.dtype(dtype), np.floating)
+    whole = _Whole(copy.deepcopy(model).cpu(), bool(floating), nodata).eval()
+    edge = _EXAMPLE if size is None else size
+    example = model.mean.cpu().expand(2, -1, edge, edge).contiguous()
+    free = {0: "batch"} if size is not None else {0: "batch", 2: "rows", 3: "columns"}
+    stream = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of tracing, and that the other exporter is newer
+        try:
+            torch.onnx.export(
+                whole, (example,), stream, dynamo=False, opset_version=OPSET,
+                input_names=[INPUT], output_names=[OUTPUT],
+                dynamic_axes={INPUT: free, OUTPUT: free},
+            )  # fmt: skip
+        except Exception as error:  # torch has no common ancestor for what may fail here
+            raise ModelError(
+                f"ONNX must be able to say what the network does, got {model.architecture} over "
+                f"{model.backbone} ('{str(error).splitlines()[0]}'); classify with landshift."
+            ) from error
+    graph = onnx.load_model_from_string(stream.getvalue())
+    if dtype != "float32":
+        _cast(graph.graph, np.dtype(dtype), onnx)
+    return graph
+
+
+def _cast(graph: Any, dtype: np.dtype[Any], onnx: Any) -> None:
+    """Let the input be of another type, and turn it into float first.
+
+    It is done here, since torch can't trace unsigned integers of 16 bits.
+    """
+    cast = f"{INPUT}_as_float"
+    for node in graph.node:
+        for k, name in enumerate(node.input):
+            if name == INPUT:
+                node.input[k] = cast
+    first = onnx.helper.make_node("Cast", [INPUT], [cast], to=onnx.TensorProto.FLOAT)
+    graph.node.insert(0, first)
+    graph.input[0].type.tensor_type.elem_type = onnx.helper.np_dtype_to_tensor_dtype(dtype)
+
+
+def _describe(graph: Any, about: Mapping[str, str]) -> None:
+    """Replace what the exporter says of itself by what a host needs to know."""
+    graph.doc_string = ""
+    for node in graph.graph.node:
+        node.doc_string = ""
+    del graph.metadata_props[:]
+    for key, value in about.items():
+        graph.metadata_props.add(key=key, value=value)
+
+
+def _check_agrees(
+    model: ChangeModel, data: bytes, dtype: str, size: int | None, runtime: Any
+) -> None:
+    """Run the graph beside the model, on tiles of other sizes than the one it was traced on."""
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    shapes = [(1, size, size)] if size is not None else [(1, 64, 96), (3, 80, 50)]
+    for shape in shapes:
+        image = _example(model, shape, dtype)
+        found = session.run([OUTPUT], {INPUT: image})[0]
+        expected = probabilities(model, image)
+        alike = float((found.argmax(1) == expected.argmax(1)).mean())
+        apart = float(np.abs(found - expected).max())
+        if alike < ENOUGH and apart > _CLOSE:
+            raise ModelError(
+                f"The network must say the same in ONNX Runtime and in torch, got the same class "
+                f"on {alike:.2%} of pixels, probabilities {apart:.2g} apart, at "
+                f"{shape[1]}x{shape[2]}; a network whose graph depends on its input can't be "
+                "exported."
+            )
+
+
+def probabilities(model: ChangeModel, image: NDArray[Any]) -> NDArray[np.float32]:
+    """What torch says of valid values ``(batch, band, row, column)``, in float32."""
+    was_training = model.training
+    with torch.inference_mode():
+        values = torch.from_numpy(image.astype(np.float32)).to(model.mean.device)
+        logits = model.eval()(values) / model.temperature
+        found: NDArray[np.float32] = logits.softmax(1).cpu().numpy()
+    model.train(was_training)
+    return found
+
+
+def _example(model: ChangeModel, shape: tuple[int, int, int], dtype: str) -> NDArray[Any]:
+    """Values as the training tiles had them, ``(batch, band, row, column)``."""
+    batch, height, width = shape
+    random = np.random.default_rng(0)
+    mean, std = (
+        np.array(v)[:, None, None] for v in (model.spec.mean, model.spec.std)
+    )  # (band, 1, 1)
+    values = mean + std * random.standard_normal((batch, len(mean), height, width))
+    return as_dtype(values, dtype)
+
+
+def as_dtype(values: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Values in a pixel type: rounded and clipped where it holds integers."""
+    kind = np.dtype(dtype)
+    if np.issubdtype(kind, np.floating):
+        return values.astype(kind)
+    limits = np.iinfo(kind)
+    return np.clip(np.rint(values), limits.min, limits.max).astype(kind)
+
+
+def _dtype(model: ChangeModel, dtype: str | None) -> str:
+    dtype = model.spec.dtype if dtype is None else dtype
+    if dtype not in DTYPES:
+        raise ParameterError(f"The pixel type must be one of {', '.join(DTYPES)}, got {dtype!r}.")
+    return dtype
+
+
+def _size(model: ChangeModel, tile_size: int | None) -> int | None:
+    """Rows and columns where they are fixed; None where they are free."""
+    trained = model.spec.tile_size
+    if tile_size is not None and tile_size < 1:
+        raise ParameterError(f"The tile size must be at least 1, got {tile_size}.")
+    if model.fixed_tile and tile_size not in (None, trained):
+        raise ParameterError(
+            f"The tile size of a {model.architecture}, which pools over the whole tile, must be "
+            f"that of its training, {trained}, got {tile_size}."
+        )
+    return trained if model.fixed_tile else tile_size
+
+
+def _check_nodata(nodata: float | None, dtype: str) -> None:
+    if nodata is None or np.issubdtype(np.dtype(dtype), np.floating):
+        return
+    limits = np.iinfo(np.dtype(dtype))
+    if not (np.isfinite(nodata) and nodata == int(nodata) and limits.min <= nodata <= limits.max):
+        raise ParameterError(f"The nodata value must fit {dtype}, got {nodata:g}.")
