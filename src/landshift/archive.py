@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import zipfile
 import zlib
@@ -70,6 +71,25 @@ def pack(archive: Path, folder: Path, files: Iterable[Path]) -> None:
             with path.open("rb") as data, target.open(member, "w", force_zip64=True) as file:
                 while chunk := data.read(1 << 20):
                     file.write(chunk)
+
+
+def portable(name: str) -> bool:
+    """Whether every system takes a text as the name of a file, and as nothing else.
+
+    No separator, drive or control character; no name that Windows keeps for devices, or would
+    shorten; at most 255 bytes.
+    """
+    return (
+        0 < len(name.encode("utf-8", "replace")) <= 255
+        and name.isprintable()
+        and not _FORBIDDEN.search(name)
+        and name[-1] not in ". "
+        and not _DEVICES.fullmatch(name.split(".")[0].rstrip())
+    )
+
+
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*]')
+_DEVICES = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9¹²³]|conin\$|conout\$", re.IGNORECASE)
 
 
 def _check(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -16,6 +17,9 @@ from landshift.polygons import Traced
 from landshift.radiometry import Normalisation
 from landshift.transitions import TransitionTable
 from landshift.zonal import Zones
+
+if TYPE_CHECKING:
+    from landshift.bundle import Package
 
 EPOCH_COLUMNS = (
     "epoch", "train_loss", "valid_loss", "accuracy", "dice", "mIoU", "change F1", "time",
@@ -204,6 +208,28 @@ def zones(found: Zones, most: int = 30) -> Table:
     if len(found.names) > most:
         rest = found.hectares[most:].sum(axis=0)
         table.add_row(f"{len(found.names) - most} more", *(f"{h:,.1f}" for h in rest), "")
+    return table
+
+
+def model(package: Package) -> Table:
+    """What a person needs to know of a saved model."""
+    network, spec = package.model, package.model.spec
+    table = Table(box=None, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    size = sum(p.numel() for p in network.parameters())
+    rows = {
+        "name": package.name,
+        "network": f"{network.design.combination} {network.architecture} over {network.backbone}, "
+        f"{size / 1e6:.1f} million weights",
+        "bands": ", ".join(spec.bands),
+        "input": f"{spec.dtype}, tiles of {spec.tile_size} pixels, padding "
+        f"{'not measured' if spec.padding is None else spec.padding}",
+        "classes": ", ".join(f"{v} {n}" for v, n in network.scheme.mapping.items()),
+        "temperature": f"{network.temperature:g}",
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
     return table
 
 

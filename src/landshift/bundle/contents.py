@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from landshift.models import ChangeModel
@@ -26,3 +27,16 @@ class Package:
     training: Mapping[str, Any] = field(default_factory=dict)
     history: tuple[Mapping[str, Any], ...] = ()
     scores: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What rooms above this one add to a package: they know it, it doesn't know them.
+
+    Attributes:
+        files: Files by their names in the package, as bytes or as the path of what is copied.
+        emd: Keys that the .emd gets beside ours.
+    """
+
+    files: Mapping[str, bytes | Path] = field(default_factory=dict)
+    emd: Mapping[str, Any] = field(default_factory=dict)

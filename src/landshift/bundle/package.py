@@ -8,7 +8,9 @@ import math
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,11 @@ import safetensors
 import safetensors.torch
 from torch import nn
 
-from landshift import __version__, archive, ledger
-from landshift.bundle.contents import Package
+from landshift import __version__, archive, ledger, provenance
+from landshift.bundle.contents import Extras, Package
 from landshift.bundle.emd import definition
+from landshift.bundle.files import read_bounded
+from landshift.bundle.hashes import SUMS, check_sums, read_sums, write_sums
 from landshift.classes import ClassScheme
 from landshift.errors import ClassError, ModelError
 from landshift.models import OWN, ChangeModel
@@ -27,23 +31,27 @@ from landshift.spec import InputSpec
 log = logging.getLogger(__name__)
 
 MANIFEST = "landshift.json"
-FORMAT = 2
+FORMAT = 3
 """Version of the manifest's layout."""
 
 _MAX_JSON = 16 << 20  # bytes; a real manifest has a few thousand
 _MAX_PACKAGE = 8 << 30
 
 
-def save(package: Package, folder: Path) -> Path:
+def save(package: Package, folder: Path, *, extras: Iterable[Extras] = ()) -> Path:
     """Write a package as a folder that also holds a .dlpk of it.
 
     The folder holds ``<name>.safetensors`` (weights), ``landshift.json`` (what the model is),
-    ``log.json`` (how long each epoch took), ``<name>.emd`` (the same for Esri's tools) and
-    ``<name>.dlpk``. A folder of an earlier model of that name is replaced.
+    ``<name>.emd`` (the same for Esri's tools), the extras, ``SHA256SUMS`` (their hashes), and a zip
+    of all these, ``<name>.dlpk``. Beside them lies ``log.json`` (how long each epoch took), outside
+    hashes and zip: the same training gives the same bytes of all the rest. A folder of an earlier
+    model of that name is replaced.
 
     Args:
         package: The model.
         folder: Where it goes; its parent is made if need be.
+        extras: What rooms above add: files, which are hashed and zipped as ours are, and keys of
+            the .emd.
 
     Returns:
         The path of the .emd.
@@ -53,9 +61,10 @@ def save(package: Package, folder: Path) -> Path:
         OutputError: The folder can't be written.
     """
     name = package.name
-    if not re.fullmatch(r"[\w][\w .-]{0,99}", name):
+    if not re.fullmatch(r"[\w][\w .-]{0,99}", name) or not archive.portable(name):
         raise ModelError(
-            f"A model's name must be letters, digits, space, '.', '-' or '_', got {name!r}."
+            "A model's name must be letters, digits, space, '.', '-' or '_', and a file's name on "
+            f"every system, got {name!r}."
         )
     folder = Path(folder)
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
@@ -65,13 +74,18 @@ def save(package: Package, folder: Path) -> Path:
         )
     weights = f"{name}.safetensors"
     manifest, timing = _describe(package, weights)
+    emd = definition(package, weights, MANIFEST)
     with ledger.whole_folder(folder, replace=True) as part:
         state = {k: v.detach().cpu().contiguous() for k, v in package.model.state_dict().items()}
         (part / weights).write_bytes(safetensors.torch.save(state))
         _write_json(part / MANIFEST, manifest)
+        for added in extras:
+            assert not added.emd.keys() & emd.keys(), "two statements of one key of the .emd"
+            emd |= added.emd
+            _write_files(part, added.files)
+        _write_json(part / f"{name}.emd", emd)
+        _seal(part, name)
         _write_json(part / "log.json", timing)
-        _write_json(part / f"{name}.emd", definition(package, weights, MANIFEST))
-        archive.pack(part / f"{name}.dlpk", part, [p for p in part.iterdir() if p.is_file()])
     return folder / f"{name}.emd"
 
 
@@ -87,18 +101,50 @@ def load(path: Path | str, *, network: nn.Module | None = None) -> Package:
         ModelError: It is missing, damaged, hostile, or not one of ours.
     """
     path = Path(path)
-    if not path.exists():
-        raise ModelError(f"The model must exist, got {path}; give its .emd, .dlpk or folder.")
-    if path.is_dir():
-        return _read(path, path, network)
-    if path.suffix.lower() == ".emd":
-        return _read(path.parent, path.parent, network)
-    temporary = Path(tempfile.mkdtemp(prefix="landshift-"))
-    try:
-        archive.unpack(path, temporary, error=ModelError, max_bytes=_MAX_PACKAGE)
-        return _read(temporary, path, network)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _opened(path) as folder:
+        return _read(folder, path, network)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A package whose files are as they were saved.
+
+    Attributes:
+        files: Their names.
+        digest: SHA-256 of the list of their hashes, which stands for the package.
+    """
+
+    files: tuple[str, ...]
+    digest: str
+
+
+def verify(path: Path | str) -> Verified:
+    """Check that all files of a package are those that were saved.
+
+    In a folder, files that came later (``log.json``, an int8 graph) don't count; the .dlpk there
+    must hold the same files. A .dlpk must hold none but its own.
+
+    Args:
+        path: The .dlpk, the .emd, or the folder.
+
+    Raises:
+        ModelError: It is missing or hostile; a file is missing, changed or added.
+    """
+    path = Path(path)
+    with _opened(path) as folder:
+        sums = read_sums(folder, path)
+        names = {*sums, MANIFEST}
+        if _packed(path):
+            names |= {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+        check_sums(folder, sums, sorted(names - {SUMS}), path)
+        digest = provenance.digest(folder / SUMS)
+        beside = folder / f"{_read_json(folder / MANIFEST, path).get('name')}.dlpk"
+    if beside.is_file() and verify(beside).digest != digest:
+        raise ModelError(
+            f"The .dlpk in a model's folder must hold the same files, got others in {beside}; "
+            "remove it, or save the model again."
+        )
+    return Verified(tuple(sums), digest)
 
 
 def keep_padding(path: Path | str, padding: int) -> None:
@@ -113,32 +159,58 @@ def keep_padding(path: Path | str, padding: int) -> None:
         OutputError: It can't be written.
     """
     path = Path(path)
-    if path.is_dir() or path.suffix.lower() == ".emd":
-        folder = path if path.is_dir() else path.parent
-        name = _note_padding(folder, padding, path)
-        packed = folder / f"{name}.dlpk"
+    with _opened(path) as folder:
+        sums = read_sums(folder, path)
+        check_sums(folder, sums, [MANIFEST], path)
+        manifest = _read_json(folder / MANIFEST, path)
+        manifest["input"]["padding"] = padding
+        with ledger.whole_file(folder / MANIFEST) as part:
+            _write_json(part, manifest)
+        write_sums(folder, {**sums, MANIFEST: provenance.digest(folder / MANIFEST)})
+        packed = path if _packed(path) else folder / f"{manifest['name']}.dlpk"
         if packed.is_file():
-            _note_padding_packed(packed, padding)
-    else:
-        _note_padding_packed(path, padding)
+            _pack(packed, folder, sums)
 
 
-def _note_padding(folder: Path, padding: int, shown: Path) -> str:
-    """Note it in a folder's manifest; the package's name."""
-    manifest = _read_json(folder / MANIFEST, shown)
-    manifest["input"]["padding"] = padding
-    with ledger.whole_file(folder / MANIFEST) as part:
-        _write_json(part, manifest)
-    return str(manifest["name"])
+def _packed(path: Path) -> bool:
+    """Whether a path is that of a zip, not of a folder or of the .emd in one."""
+    return not path.is_dir() and path.suffix.lower() != ".emd"
 
 
-def _note_padding_packed(path: Path, padding: int) -> None:
+@contextmanager
+def _opened(path: Path) -> Iterator[Path]:
+    """The folder of a package's files: its own, or a temporary one that it is unpacked into."""
+    if not path.exists():
+        raise ModelError(f"The model must exist, got {path}; give its .emd, .dlpk or folder.")
+    if not _packed(path):
+        yield path if path.is_dir() else path.parent
+        return
     with tempfile.TemporaryDirectory(prefix="landshift-") as temporary:
-        folder = Path(temporary)
-        archive.unpack(path, folder, error=ModelError, max_bytes=_MAX_PACKAGE)
-        _note_padding(folder, padding, path)
-        with ledger.whole_file(path) as part:
-            archive.pack(part, folder, [p for p in folder.iterdir() if p.is_file()])
+        archive.unpack(path, Path(temporary), error=ModelError, max_bytes=_MAX_PACKAGE)
+        yield Path(temporary)
+
+
+def _write_files(folder: Path, files: Mapping[str, bytes | Path]) -> None:
+    for name, content in files.items():
+        target = folder / name
+        assert archive.portable(name), "names of extras are plain ones"
+        assert not target.exists(), "two files of one name"
+        if isinstance(content, Path):
+            shutil.copyfile(content, target)
+        else:
+            target.write_bytes(content)
+
+
+def _seal(folder: Path, name: str) -> None:
+    """Hash the files of a folder, and zip them."""
+    sums = {p.name: provenance.digest(p) for p in folder.iterdir()}
+    write_sums(folder, sums)
+    _pack(folder / f"{name}.dlpk", folder, sums)
+
+
+def _pack(packed: Path, folder: Path, names: Iterable[str]) -> None:
+    with ledger.whole_file(packed) as part:
+        archive.pack(part, folder, [folder / name for name in (*names, SUMS)])
 
 
 def _describe(package: Package, weights: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -208,6 +280,7 @@ def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:
         pretrained=False,
     )  # fmt: skip
     model.temperature = temperature
+    check_sums(folder, read_sums(folder, shown), [weights], shown)
     _load_weights(model, folder / weights, shown)
     return Package(name, model.eval(), training, history, scores)
 
@@ -227,16 +300,11 @@ def _load_weights(model: ChangeModel, path: Path, shown: Path) -> None:
 
 
 def _read_json(path: Path, shown: Path) -> dict[str, Any]:
-    if not path.is_file() or path.is_symlink():
-        raise ModelError(
-            f"A model package must hold {path.name}, got none in {shown}; "
-            "landshift reads the packages that it saved."
-        )
-    if path.stat().st_size > _MAX_JSON:
-        raise ModelError(f"{path.name} must be at most {_MAX_JSON} bytes, got more in {shown}.")
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(read_bounded(path, _MAX_JSON, shown))
     except (ValueError, RecursionError) as error:
+        if isinstance(error, ModelError):
+            raise
         raise ModelError(f"{path.name} must be JSON, got '{error}' in {shown}.") from error
     if not isinstance(found, dict):
         raise ModelError(f"{path.name} must hold a JSON object, got another value in {shown}.")

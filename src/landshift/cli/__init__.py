@@ -16,6 +16,7 @@ from landshift.cli import (
     estimate,
     evaluate,
     label,
+    model,
     normalise,
     padding,
     polygons,
@@ -42,6 +43,7 @@ for module in (
     quantize, view, polygons, sample, estimate, zonal, simulate, demo,
 ):  # fmt: skip
     app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
+app.add_typer(model.app, name="model")
 
 
 def _print_version(asked: bool) -> None:
