@@ -24,7 +24,7 @@ from rich.live import Live
 from rich.table import Table
 from torch import nn
 
-from landshift import bundle, dataset, figures, tables, train
+from landshift import bundle, dataset, export, figures, tables, train
 from landshift.confusion import ClassScores, Scores
 from landshift.engine import TorchEngine
 from landshift.errors import ModelError, ParameterError
@@ -491,6 +491,9 @@ class _Classifier:
     def save(self, name_or_path: str | Path) -> Path:
         """Save the model as a folder with an .emd, weights and a .dlpk.
 
+        Where onnx and onnxruntime are installed (`pip install 'landshift[onnx]'`), it also holds
+        the model as ONNX, and the function with which ArcGIS runs that; else a line is logged.
+
         Args:
             name_or_path: A name: the folder is ``<tiles>/models/<name>``; or the folder's path.
 
@@ -505,7 +508,8 @@ class _Classifier:
             history=tuple(asdict(row) for row in self.history),
             scores=None if self._data is None else self.evaluate().scores.as_dict(),
         )
-        return bundle.save(package, folder)
+        extras = [export.for_arcgis(self.model, folder.name)]
+        return bundle.save(package, folder, extras=extras)
 
 
 class UnetClassifier(_Classifier):

@@ -6,7 +6,7 @@ import copy
 import io
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from landshift import ledger
 from landshift.errors import ModelError, ParameterError
-from landshift.export.facts import facts
+from landshift.export.facts import as_dtype, facts
 from landshift.models import MULTIPLE, ChangeModel
 
 log = logging.getLogger(__name__)
@@ -47,45 +48,58 @@ def write_onnx(
     tile_size: int | None = None,
     nodata: float | None = None,
 ) -> Path:
-    """Write a model as an ONNX file that holds everything: weights, scaling, softmax.
+    """Write the file that `onnx_bytes` makes, with the same options; its path is returned.
+
+    Raises:
+        ParameterError: See there.
+        ModelError: See there.
+        OutputError: The file can't be written.
+    """
+    path = Path(path)
+    data = onnx_bytes(model, dtype=dtype, tile_size=tile_size, nodata=nodata)
+    with ledger.whole_file(path) as part:
+        part.write_bytes(data)
+    return path
+
+
+def onnx_bytes(
+    model: ChangeModel,
+    *,
+    dtype: str | None = None,
+    tile_size: int | None = None,
+    nodata: float | None = None,
+) -> bytes:
+    """A model as an ONNX file that holds everything: weights, scaling, softmax.
 
     Its input ``image`` is ``(batch, band, row, column)`` in the raster's own units and pixel type;
     its output ``probabilities`` is ``(batch, class, row, column)``, at the model's temperature.
     Batch, rows and columns are free, but rows and columns of models that pool over the whole tile.
     A pixel that is NaN, infinite or ``nodata`` in any band enters as the mean, in all of them; of
     integers without ``nodata`` the host fills these (``fill`` in the metadata). Metadata tell what
-    a host needs (`landshift.export.facts`). The file was run, and says what torch says, or isn't
-    written.
+    a host needs (`landshift.export.facts`). The graph was run, and says what torch says; the same
+    model gives the same bytes.
 
     Args:
         model: The model; it stays as it is.
-        path: The file to write.
         dtype: Pixel type of the input, a name in `DTYPES`; None: that of the training tiles.
         tile_size: Rows and columns of the input, for hosts that need them fixed; None: free.
         nodata: Value of pixels that aren't valid; None: NaN alone.
-
-    Returns:
-        The path.
 
     Raises:
         ParameterError: onnx or onnxruntime isn't installed; an unknown pixel type; a tile size
             that the model can't take; a nodata value that the pixel type can't hold.
         ModelError: The network can't be written in ONNX, or means something else there.
-        OutputError: The file can't be written.
     """
     onnx, runtime = import_onnx()
-    path = Path(path)
     dtype = _dtype(model, dtype)
     size = _size(model, tile_size)
     _check_nodata(nodata, dtype)
     graph = _traced(model, dtype, size, nodata, onnx)
     _describe(graph, facts(model, dtype, size, nodata))
     onnx.checker.check_model(graph, full_check=True)
-    data = graph.SerializeToString(deterministic=True)
+    data: bytes = graph.SerializeToString(deterministic=True)
     _check_agrees(model, data, dtype, size, runtime)
-    with ledger.whole_file(path) as part:
-        part.write_bytes(data)
-    return path
+    return data
 
 
 def import_onnx() -> tuple[Any, Any]:
@@ -111,23 +125,26 @@ class _Whole(nn.Module):
     Args:
         model: The model.
         floating: Whether values may be NaN or infinite.
+        size: Rows and columns where they are fixed.
         nodata: Value of pixels that aren't valid, if one is told.
     """
 
-    def __init__(self, model: ChangeModel, floating: bool, nodata: float | None) -> None:
+    def __init__(
+        self, model: ChangeModel, floating: bool, size: int | None, nodata: float | None
+    ) -> None:
         super().__init__()
         self.model = model
         self.floating = floating
+        self.size = size
         self.nodata = nodata
         self.fill = torch.tensor(model.spec.mean)[None, :, None, None]
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """``(batch, class, row, column)`` probabilities of ``(batch, band, row, column)``."""
-        height, width = image.shape[-2:]
-        filled = self._filled(image)
+        height, width = image.shape[-2:] if self.size is None else (self.size, self.size)
         # Unlike the model, without asking whether: a graph has no such question.
-        down, right = -height % MULTIPLE, -width % MULTIPLE
-        extended = functional.pad(filled, (0, right, 0, down), mode="replicate")
+        extend = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
+        extended = functional.pad(self._filled(image), extend, mode="replicate")
         logits = self.model(extended)[..., :height, :width]
         return (logits / self.model.temperature).softmax(1)
 
@@ -144,6 +161,40 @@ class _Whole(nn.Module):
         return torch.where(anywhere > 0, self.fill, image)
 
 
+class _PoolsAsProducts(TorchFunctionMode):
+    """While it is entered, pooling to a grid is a product with averages, which ONNX can say.
+
+    ONNX has no pooling to a grid that doesn't divide the features, as pyramids need.
+    """
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if function is functional.adaptive_avg_pool2d:
+            return _pooled(*args, **kwargs)
+        if function is functional.interpolate and kwargs.get("mode") == "area":
+            return _pooled(args[0], kwargs["size"])
+        return function(*args, **kwargs)
+
+
+def _pooled(features: torch.Tensor, output_size: int | Sequence[int]) -> torch.Tensor:
+    rows, columns = output_size if isinstance(output_size, Sequence) else (output_size,) * 2
+    if rows == columns == 1:
+        return features.mean((-2, -1), keepdim=True)
+    height, width = map(int, features.shape[-2:])
+    return _averages(height, rows) @ features @ _averages(width, columns).T
+
+
+def _averages(length: int, cells: int) -> torch.Tensor:
+    """Weights ``(cell, place)`` of places along an axis: cell k is the mean of its own."""
+    weights = torch.zeros(cells, length)
+    for k in range(cells):
+        start, stop = k * length // cells, -(-(k + 1) * length // cells)
+        weights[k, start:stop] = 1 / (stop - start)
+    return weights
+
+
 def _traced(
     model: ChangeModel, dtype: str, size: int | None, nodata: float | None, onnx: Any
 ) -> Any:
@@ -153,12 +204,12 @@ def _traced(
     network's source files into the graph.
     """
     floating = np.issubdtype(np.dtype(dtype), np.floating)
-    whole = _Whole(copy.deepcopy(model).cpu(), bool(floating), nodata).eval()
+    whole = _Whole(copy.deepcopy(model).cpu(), bool(floating), size, nodata).eval()
     edge = _EXAMPLE if size is None else size
     example = model.mean.cpu().expand(2, -1, edge, edge).contiguous()
     free = {0: "batch"} if size is not None else {0: "batch", 2: "rows", 3: "columns"}
     stream = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad(), _PoolsAsProducts():
         warnings.simplefilter("ignore")  # of tracing, and that the other exporter is newer
         try:
             torch.onnx.export(
@@ -245,15 +296,6 @@ def _example(model: ChangeModel, shape: tuple[int, int, int], dtype: str) -> NDA
     )  # (band, 1, 1)
     values = mean + std * random.standard_normal((batch, len(mean), height, width))
     return as_dtype(values, dtype)
-
-
-def as_dtype(values: NDArray[Any], dtype: str) -> NDArray[Any]:
-    """Values in a pixel type: rounded and clipped where it holds integers."""
-    kind = np.dtype(dtype)
-    if np.issubdtype(kind, np.floating):
-        return values.astype(kind)
-    limits = np.iinfo(kind)
-    return np.clip(np.rint(values), limits.min, limits.max).astype(kind)
 
 
 def _dtype(model: ChangeModel, dtype: str | None) -> str:
