@@ -98,7 +98,7 @@ def onnx_bytes(
     _describe(graph, facts(model, dtype, size, nodata))
     onnx.checker.check_model(graph, full_check=True)
     data: bytes = graph.SerializeToString(deterministic=True)
-    _check_agrees(model, data, dtype, size, runtime)
+    _check_agrees(model, data, dtype, size, nodata, runtime)
     return data
 
 
@@ -223,9 +223,22 @@ def _traced(
                 f"{model.backbone} ('{str(error).splitlines()[0]}'); classify with landshift."
             ) from error
     graph = onnx.load_model_from_string(stream.getvalue())
+    _outline(graph.graph.output[0], len(model.scheme), size)
     if dtype != "float32":
         _cast(graph.graph, np.dtype(dtype), onnx)
     return graph
+
+
+def _outline(output: Any, classes: int, size: int | None) -> None:
+    """State the output's shape: hosts look at it before they run anything."""
+    axes = output.type.tensor_type.shape.dim
+    names, values = ("batch", "class", "rows", "columns"), (None, classes, size, size)
+    for axis, name, value in zip(axes, names, values, strict=True):
+        axis.Clear()
+        if value is None:
+            axis.dim_param = name
+        else:
+            axis.dim_value = value
 
 
 def _cast(graph: Any, dtype: np.dtype[Any], onnx: Any) -> None:
@@ -254,7 +267,12 @@ def _describe(graph: Any, about: Mapping[str, str]) -> None:
 
 
 def _check_agrees(
-    model: ChangeModel, data: bytes, dtype: str, size: int | None, runtime: Any
+    model: ChangeModel,
+    data: bytes,
+    dtype: str,
+    size: int | None,
+    nodata: float | None,
+    runtime: Any,
 ) -> None:
     """Run the graph beside the model, on tiles of other sizes than the one it was traced on."""
     options = runtime.SessionOptions()
@@ -262,9 +280,9 @@ def _check_agrees(
     session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     shapes = [(1, size, size)] if size is not None else [(1, 64, 96), (3, 80, 50)]
     for shape in shapes:
-        image = _example(model, shape, dtype)
+        image, filled = _example(model, shape, dtype, nodata)
         found = session.run([OUTPUT], {INPUT: image})[0]
-        expected = probabilities(model, image)
+        expected = probabilities(model, filled)
         alike = float((found.argmax(1) == expected.argmax(1)).mean())
         apart = float(np.abs(found - expected).max())
         if alike < ENOUGH and apart > _CLOSE:
@@ -276,6 +294,26 @@ def _check_agrees(
             )
 
 
+def _example(
+    model: ChangeModel, shape: tuple[int, int, int], dtype: str, nodata: float | None
+) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    """Values as training tiles had them, with a hole where values can tell it; the same filled."""
+    batch, height, width = shape
+    random = np.random.default_rng(0)
+    mean, std = (
+        np.array(v)[:, None, None] for v in (model.spec.mean, model.spec.std)
+    )  # (band, 1, 1)
+    values = mean + std * random.standard_normal((batch, len(mean), height, width))
+    image = as_dtype(values, dtype)
+    if nodata is not None:
+        image[:, 0, 3:9, 5:20] = nodata
+    elif np.issubdtype(image.dtype, np.floating):
+        image[:, 0, 3:9, 5:20] = np.nan
+    valid = (np.isfinite(image) & (image != nodata)).all(1)
+    pairs = zip(image, valid, strict=True)
+    return image, np.stack([model.spec.fill(*pair) for pair in pairs])
+
+
 def probabilities(model: ChangeModel, image: NDArray[Any]) -> NDArray[np.float32]:
     """What torch says of valid values ``(batch, band, row, column)``, in float32."""
     was_training = model.training
@@ -285,17 +323,6 @@ def probabilities(model: ChangeModel, image: NDArray[Any]) -> NDArray[np.float32
         found: NDArray[np.float32] = logits.softmax(1).cpu().numpy()
     model.train(was_training)
     return found
-
-
-def _example(model: ChangeModel, shape: tuple[int, int, int], dtype: str) -> NDArray[Any]:
-    """Values as the training tiles had them, ``(batch, band, row, column)``."""
-    batch, height, width = shape
-    random = np.random.default_rng(0)
-    mean, std = (
-        np.array(v)[:, None, None] for v in (model.spec.mean, model.spec.std)
-    )  # (band, 1, 1)
-    values = mean + std * random.standard_normal((batch, len(mean), height, width))
-    return as_dtype(values, dtype)
 
 
 def _dtype(model: ChangeModel, dtype: str | None) -> str:
