@@ -178,12 +178,11 @@ class Shy(nn.Module):
         (Shy(), r"ONNX must be able to say what the network does, got own over Shy \("),
     ],
 )
-def test_a_network_that_onnx_cannot_hold_is_refused(network, message, tmp_path, capfd):
+def test_a_network_that_onnx_cannot_hold_is_refused(network, message, tmp_path):
     model = ChangeModel(network, made().spec, CLASSES)
     with pytest.raises(ModelError, match=message):
         export.write_onnx(model, tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
-    assert capfd.readouterr() == ("", "")
 
 
 def test_a_model_in_training_stays_in_training(tmp_path):
@@ -316,15 +315,18 @@ def arcgis(emd, pixels, mask, tmp_path, **told):
 
 
 def real_model(path, scheme):
-    """A small network of random weights for the bands and values of a raster, and its pixels."""
+    """A small network of random weights for the bands and values of a raster, and its pixels.
+
+    Its means are whole numbers, so that the function can fill with them in the raster's integers.
+    """
     with rasterio.open(path) as source:
         pixels, mask = source.read(), source.read_masks() > 0
         dtype = source.dtypes[0]
     valid = pixels[:, mask.all(0)].astype(np.float64)
-    mean, std = (tuple(map(float, v)) for v in (valid.mean(1), valid.std(1) + 1))
+    mean, std = (tuple(map(float, v)) for v in (valid.mean(1).round(), valid.std(1) + 1))
     low, high = (tuple(map(float, v)) for v in (valid.min(1), valid.max(1)))
     names = tuple(f"b{k}" for k in range(1, len(pixels) + 1))
-    spec = InputSpec(names, mean, std, low, high, 64, dtype, 30.0)
+    spec = InputSpec(names, mean, std, low, high, 128, dtype, 30.0)
     return ChangeModel("unet", spec, scheme, backbone="resnet10t").eval(), pixels, mask
 
 
@@ -334,24 +336,22 @@ def save(model, folder):
 
 
 def test_arcgis_maps_a_real_raster_as_classify_does(data_folder, tmp_path):
-    path = data_folder / "chiapas_l7" / "t2_20020416.tif"
+    path = data_folder / "robustness_rasters" / "rasterio" / "RGB.byte.tif"  # a third is nodata
     model, pixels, mask = real_model(path, CLASSES)
-    assert not mask.all()
     emd = save(model, tmp_path / "m")
     found, valid, told = arcgis(emd, pixels, mask, tmp_path, batch_size="6")
     mapped = classify_pixels(
-        path, emd, tmp_path / "map.tif", 16, tile_size=64, engine="torch", precision="float32"
+        path, emd, tmp_path / "map.tif", 32, tile_size=128, engine="torch", precision="float32"
     )
     with rasterio.open(mapped) as source:
         expected = source.read(1)
     assert ((valid == 1) == mask.all(0)).all()
     assert (found[valid == 0] == 0).all()
     assert (expected[valid == 0] == 0).all()
-    # The function fills with means rounded to the raster's integers, classify with the means.
-    assert (found == expected).mean() >= 0.9995
+    assert (found == expected).mean() >= ENOUGH
     assert set(np.unique(found)) <= {0, *CLASSES.values}
-    assert told["configuration"]["tx"] == 3 * 32
-    assert told["configuration"]["ty"] == 2 * 32
+    assert told["configuration"]["tx"] == 3 * 64
+    assert told["configuration"]["ty"] == 2 * 64
     assert told["configuration"]["inputMask"] is True
     assert told["information"]["bandCount"] == 1
     assert told["information"]["pixelType"] == "u1"

@@ -273,7 +273,7 @@ def _number(scalars: dict[str, Any], name: str, default: int) -> int:
     """A whole number as tools hand it over: a number, a text, or nothing."""
     value = scalars.get(name)
     try:
-        return default if value in (None, "") else int(float(value))  # type: ignore[arg-type]
+        return default if value in (None, "") else int(float(value))
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be a whole number, got {value!r}.") from None
 

@@ -79,4 +79,5 @@ def as_dtype(values: NDArray[Any], dtype: str) -> NDArray[Any]:
     if np.issubdtype(kind, np.floating):
         return values.astype(kind)
     limits = np.iinfo(kind)
-    return np.clip(np.rint(values), limits.min, limits.max).astype(kind)
+    whole: NDArray[Any] = np.clip(np.rint(values), limits.min, limits.max).astype(kind)
+    return whole

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import io
-import logging
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,8 +20,6 @@ from landshift import ledger
 from landshift.errors import ModelError, ParameterError
 from landshift.export.facts import as_dtype, facts
 from landshift.models import MULTIPLE, ChangeModel
-
-log = logging.getLogger(__name__)
 
 OPSET = 17
 """Version of ONNX's operators: the oldest with all that is used, so that old hosts read it."""
@@ -146,7 +143,8 @@ class _Whole(nn.Module):
         extend = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
         extended = functional.pad(self._filled(image), extend, mode="replicate")
         logits = self.model(extended)[..., :height, :width]
-        return (logits / self.model.temperature).softmax(1)
+        found: torch.Tensor = (logits / self.model.temperature).softmax(1)
+        return found
 
     def _filled(self, image: torch.Tensor) -> torch.Tensor:
         """What `InputSpec.fill` does, told from the values alone."""
@@ -208,12 +206,17 @@ def _traced(
     edge = _EXAMPLE if size is None else size
     example = model.mean.cpu().expand(2, -1, edge, edge).contiguous()
     free = {0: "batch"} if size is not None else {0: "batch", 2: "rows", 3: "columns"}
-    stream = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad(), _PoolsAsProducts():
+    with (
+        tempfile.TemporaryDirectory(prefix="landshift-") as folder,
+        warnings.catch_warnings(),
+        torch.no_grad(),
+        _PoolsAsProducts(),
+    ):
         warnings.simplefilter("ignore")  # of tracing, and that the other exporter is newer
+        path = Path(folder) / "graph.onnx"
         try:
             torch.onnx.export(
-                whole, (example,), stream, dynamo=False, opset_version=OPSET,
+                whole, (example,), path, dynamo=False, opset_version=OPSET,
                 input_names=[INPUT], output_names=[OUTPUT],
                 dynamic_axes={INPUT: free, OUTPUT: free},
             )  # fmt: skip
@@ -222,7 +225,7 @@ def _traced(
                 f"ONNX must be able to say what the network does, got {model.architecture} over "
                 f"{model.backbone} ('{str(error).splitlines()[0]}'); classify with landshift."
             ) from error
-    graph = onnx.load_model_from_string(stream.getvalue())
+        graph = onnx.load(path)
     _outline(graph.graph.output[0], len(model.scheme), size)
     if dtype != "float32":
         _cast(graph.graph, np.dtype(dtype), onnx)
