@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 import stat
+import struct
+import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from landshift.errors import LandshiftError
+from landshift.errors import LandshiftError, OutputError
 
 MAX_FILES = 1_000_000
 MAX_BYTES = 64 << 30
 MAX_RATIO = 1000
 """How much larger than the archive its content may claim to be."""
 
+_MAX_DEPTH = 32  # names of folders in a path
+_MAX_LENGTH = 1024  # characters of a path
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -35,30 +40,73 @@ def unpack(
         max_bytes: The most that its files may hold together.
 
     Raises:
-        LandshiftError: As ``error``: no zip file, a path that leaves the folder, a link, more
-            than the bounds allow, a damaged member.
+        LandshiftError: As ``error``: no zip file, a name that isn't a plain file's inside the
+            folder on every system, a name twice, a link, a member that is encrypted, compressed
+            otherwise than by deflate or damaged, more than the bounds allow.
+        OutputError: A file can't be written.
     """
     try:
         with zipfile.ZipFile(archive) as source:
             members = [m for m in source.infolist() if not m.is_dir()]
             _check(archive, members, error, max_bytes)
             for member in members:
-                target = folder / PurePosixPath(member.filename.replace("\\", "/"))
-                target.parent.mkdir(parents=True, exist_ok=True)
-                left = member.file_size
-                with source.open(member) as data, target.open("wb") as file:
-                    while chunk := data.read(min(1 << 20, left + 1)):
-                        left -= len(chunk)
-                        if left < 0:
-                            raise error(
-                                f"Zip members must be as long as they say, got more in "
-                                f"{member.filename} of {archive}; the file is hostile or damaged."
-                            )
-                        file.write(chunk)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError) as problem:
+                chunks = _chunks(source, member, archive, error)
+                _write(folder / _path_of(member), chunks)
+    except LandshiftError:
+        raise
+    except _DAMAGES as problem:
         raise error(
             f"The archive must be a whole zip file, got {archive} ({problem}); fetch it again."
         ) from problem
+
+
+_DAMAGES = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, OverflowError, ValueError,
+    RuntimeError,
+)  # fmt: skip
+"""What zipfile raises over damaged files; RuntimeError also where one is encrypted."""
+
+
+def _path_of(member: zipfile.ZipInfo) -> PurePosixPath:
+    return PurePosixPath(member.filename.replace("\\", "/"))
+
+
+def _chunks(
+    source: zipfile.ZipFile, member: zipfile.ZipInfo, archive: Path, error: type[LandshiftError]
+) -> Iterator[bytes]:
+    """The bytes of a member, no more than it says."""
+    left = member.file_size
+    with source.open(member) as data:
+        while chunk := data.read(min(1 << 20, left + 1)):
+            left -= len(chunk)
+            if left < 0:
+                raise error(
+                    f"Zip members must be as long as they say, got more in {member.filename} of "
+                    f"{archive}; the file is hostile or damaged."
+                )
+            yield chunk
+
+
+def _write(target: Path, chunks: Iterator[bytes]) -> None:
+    first = next(chunks, b"")  # a member that can't be read leaves no file
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file = target.open("xb")
+    except OSError as problem:
+        raise _unwritable(target, problem) from problem
+    with file:
+        while first:
+            try:
+                file.write(first)
+            except OSError as problem:
+                raise _unwritable(target, problem) from problem
+            first = next(chunks, b"")
+
+
+def _unwritable(target: Path, problem: OSError) -> OutputError:
+    return OutputError(
+        f"Unpacked files must be writable, got '{problem.strerror}' at {target}; make room."
+    )
 
 
 def pack(archive: Path, folder: Path, files: Iterable[Path]) -> None:
@@ -106,14 +154,30 @@ def _check(
             f"got {len(members)} files and {total} bytes in {archive}; unpack it if you trust it."
         )
     seen: set[str] = set()
+    folders: set[str] = set()
     for member in members:
-        name = member.filename.replace("\\", "/")
-        path = PurePosixPath(name)
-        mode = member.external_attr >> 16
-        bad = path.is_absolute() or ".." in path.parts or ":" in name or "\0" in name or not name
-        if bad or stat.S_ISLNK(mode) or name.lower() in seen:
+        path = _path_of(member)
+        plain = unicodedata.normalize("NFC", path.as_posix()).casefold()
+        around = {p.as_posix() for p in PurePosixPath(plain).parents} - {"."}
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if (
+            not path.parts
+            or len(path.parts) > _MAX_DEPTH
+            or len(str(path)) > _MAX_LENGTH
+            or not all(map(portable, path.parts))
+            or kind not in (0, stat.S_IFREG)
+            or plain in seen
+            or plain in folders
+            or around & seen
+        ):
             raise error(
-                f"Zip members must be plain files inside the folder, got {member.filename!r} in "
-                f"{archive}; the file is hostile or damaged."
+                f"Zip members must be plain files inside the folder, each once, got "
+                f"{member.filename[:80]!r} in {archive}; the file is hostile or damaged."
             )
-        seen.add(name.lower())
+        if member.flag_bits & 1 or member.compress_type not in _METHODS:
+            raise error(
+                f"Zip members must be readable without a password, and stored or deflated, got "
+                f"{member.filename[:80]!r} in {archive}; pack it again so."
+            )
+        seen.add(plain)
+        folders |= around

@@ -24,7 +24,7 @@ from rich.live import Live
 from rich.table import Table
 from torch import nn
 
-from landshift import bundle, dataset, export, figures, tables, train
+from landshift import bundle, dataset, export, figures, tables, tileset, train
 from landshift.confusion import ClassScores, Scores
 from landshift.engine import TorchEngine
 from landshift.errors import ModelError, ParameterError
@@ -159,6 +159,8 @@ def prepare_data(
     split: str = "ground",
     num_workers: int = 0,
     dates: Sequence[str] | None = None,
+    sensor: str | Sequence[str | None] | None = None,
+    units: str | Sequence[str | None] | None = None,
 ) -> Data:
     """Read a training set in Esri's 'Classified Tiles' layout, and split it.
 
@@ -178,6 +180,9 @@ def prepare_data(
         num_workers: Processes that load tiles; 0 loads in the training process.
         dates: Names of the dates whose bands the tiles stack, where the bands' names don't say it
             (``before:red``), as in tiles of others.
+        sensor: What took the images, such as ``Landsat 8 OLI``, for all bands or for each: saved
+            with the model. None: as the tile set says, if it does.
+        units: What their values count, such as ``reflectance * 10000``, likewise.
 
     Raises:
         TileSetError: The set is empty, incomplete or damaged.
@@ -189,6 +194,7 @@ def prepare_data(
         Path(path), class_mapping=class_mapping, chip_size=chip_size,
         val_split_pct=val_split_pct, batch_size=batch_size, split=split,
         augment=transforms is not False, seed=seed, num_workers=num_workers, dates=dates,
+        sensor=sensor, units=units,
     )  # fmt: skip
     if transforms is None or transforms is True:
         return Data(training)
@@ -292,6 +298,8 @@ class _Classifier:
         self.loss = loss
         self.history: list[train.Epoch] = []
         self._training: dict[str, Any] = {}
+        self._tiles: Mapping[str, Any] | None = None
+        self._scores: Mapping[str, Any] | None = None
 
     @classmethod
     def from_model(
@@ -320,6 +328,8 @@ class _Classifier:
         made = cls.__new__(cls)
         made._setup(data, package.model, _told_loss(package.training))
         made._training = dict(package.training)
+        made._tiles = package.tiles
+        made._scores = package.scores
         made.history = [_epoch(row, emd_path) for row in package.history]
         return made
 
@@ -425,6 +435,7 @@ class _Classifier:
             "frozen": self.model.frozen,
             "data": asdict(training.options),
         }
+        self._tiles = _told_tiles(training)
 
     def freeze(self) -> None:
         """Keep the encoder as it is in the trainings to come."""
@@ -506,7 +517,8 @@ class _Classifier:
             model=self.model,
             training=self._training,
             history=tuple(asdict(row) for row in self.history),
-            scores=None if self._data is None else self.evaluate().scores.as_dict(),
+            scores=self._scores if self._data is None else self.evaluate().scores.as_dict(),
+            tiles=self._tiles,
         )
         extras = [export.for_arcgis(self.model, folder.name)]
         return bundle.save(package, folder, extras=extras)
@@ -702,6 +714,18 @@ def _told_loss(training: Mapping[str, Any]) -> train.Loss:
         return train.Loss(**told) if isinstance(told, dict) else train.Loss()
     except (TypeError, ParameterError):
         return train.Loss()
+
+
+def _told_tiles(training: dataset.TrainingData) -> dict[str, Any]:
+    """What a package says of the tiles that a model was trained on."""
+    tiles, split = training.tiles, training.split
+    return {
+        "name": tiles.folder.name,
+        "sha256": tileset.digest(tiles),
+        "training": len(split.train),
+        "validation": len(split.valid),
+        "sources": tileset.sources(tiles.folder),
+    }
 
 
 def _check_fits(model: ChangeModel, data: Data) -> None:

@@ -20,6 +20,9 @@ class Package:
         training: How it was trained: learning rate, batch size, split, ...
         history: The training table, a mapping per epoch.
         scores: Scores on the validation tiles (`landshift.confusion.Scores.as_dict`), if known.
+        tiles: The tile set that it was trained on, if known: its name, SHA-256
+            (`landshift.tileset.digest`), training and validation tiles, and the rasters that they
+            were cut from, with their fingerprints.
     """
 
     name: str
@@ -27,6 +30,7 @@ class Package:
     training: Mapping[str, Any] = field(default_factory=dict)
     history: tuple[Mapping[str, Any], ...] = ()
     scores: Mapping[str, Any] | None = None
+    tiles: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

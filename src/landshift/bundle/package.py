@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 from torch import nn
 
-from landshift import __version__, archive, ledger, provenance
+from landshift import archive, ledger, provenance
+from landshift.bundle import manifest
 from landshift.bundle.contents import Extras, Package
 from landshift.bundle.emd import definition
-from landshift.bundle.files import read_bounded
 from landshift.bundle.hashes import SUMS, check_sums, read_sums, write_sums
+from landshift.bundle.manifest import MANIFEST, NAME, Manifest, write_json
+from landshift.bundle.tensors import with_weights, write_weights
 from landshift.classes import ClassScheme
 from landshift.errors import ClassError, ModelError
 from landshift.models import OWN, ChangeModel
@@ -30,12 +30,8 @@ from landshift.spec import InputSpec
 
 log = logging.getLogger(__name__)
 
-MANIFEST = "landshift.json"
-FORMAT = 3
-"""Version of the manifest's layout."""
-
-_MAX_JSON = 16 << 20  # bytes; a real manifest has a few thousand
-_MAX_PACKAGE = 8 << 30
+LOG = "log.json"
+_MAX_PACKAGE = 32 << 30  # bytes
 
 
 def save(package: Package, folder: Path, *, extras: Iterable[Extras] = ()) -> Path:
@@ -43,9 +39,9 @@ def save(package: Package, folder: Path, *, extras: Iterable[Extras] = ()) -> Pa
 
     The folder holds ``<name>.safetensors`` (weights), ``landshift.json`` (what the model is),
     ``<name>.emd`` (the same for Esri's tools), the extras, ``SHA256SUMS`` (their hashes), and a zip
-    of all these, ``<name>.dlpk``. Beside them lies ``log.json`` (how long each epoch took), outside
-    hashes and zip: the same training gives the same bytes of all the rest. A folder of an earlier
-    model of that name is replaced.
+    of all these, ``<name>.dlpk``. Beside them lies ``log.json`` (when it was saved, how long each
+    epoch took), outside hashes and zip: the same training with the same versions of libraries gives
+    the same bytes of all the rest. A folder of an earlier model of that name is replaced.
 
     Args:
         package: The model.
@@ -61,7 +57,7 @@ def save(package: Package, folder: Path, *, extras: Iterable[Extras] = ()) -> Pa
         OutputError: The folder can't be written.
     """
     name = package.name
-    if not re.fullmatch(r"[\w][\w .-]{0,99}", name) or not archive.portable(name):
+    if not re.fullmatch(NAME, name) or not archive.portable(name):
         raise ModelError(
             "A model's name must be letters, digits, space, '.', '-' or '_', and a file's name on "
             f"every system, got {name!r}."
@@ -73,18 +69,16 @@ def save(package: Package, folder: Path, *, extras: Iterable[Extras] = ()) -> Pa
             "give another name."
         )
     weights = f"{name}.safetensors"
-    manifest, timing = _describe(package, weights)
     emd = definition(package, weights, MANIFEST)
     with ledger.whole_folder(folder, replace=True) as part:
-        state = {k: v.detach().cpu().contiguous() for k, v in package.model.state_dict().items()}
-        (part / weights).write_bytes(safetensors.torch.save(state))
-        _write_json(part / MANIFEST, manifest)
+        write_weights(package.model, part / weights)
+        write_json(part / MANIFEST, manifest.describe(package, weights))
         for added in extras:
             emd |= added.emd
             _write_files(part, added.files)
-        _write_json(part / f"{name}.emd", emd)
+        write_json(part / f"{name}.emd", emd)
         _seal(part, name)
-        _write_json(part / "log.json", timing)
+        write_json(part / LOG, _times(package))
     return folder / f"{name}.emd"
 
 
@@ -137,7 +131,7 @@ def verify(path: Path | str) -> Verified:
             names |= {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
         check_sums(folder, sums, sorted(names - {SUMS}), path)
         digest = provenance.digest(folder / SUMS)
-        beside = folder / f"{_read_json(folder / MANIFEST, path).get('name')}.dlpk"
+        beside = folder / f"{manifest.read(folder, path).name}.dlpk"
     if beside.is_file() and verify(beside).digest != digest:
         raise ModelError(
             f"The .dlpk in a model's folder must hold the same files, got others in {beside}; "
@@ -161,12 +155,12 @@ def keep_padding(path: Path | str, padding: int) -> None:
     with _opened(path) as folder:
         sums = read_sums(folder, path)
         check_sums(folder, sums, [MANIFEST], path)
-        manifest = _read_json(folder / MANIFEST, path)
-        manifest["input"]["padding"] = padding
+        told = manifest.read(folder, path).model_dump(mode="json", exclude_unset=True)
+        told["input"]["padding"] = padding
         with ledger.whole_file(folder / MANIFEST) as part:
-            _write_json(part, manifest)
+            write_json(part, told)
         write_sums(folder, {**sums, MANIFEST: provenance.digest(folder / MANIFEST)})
-        packed = path if _packed(path) else folder / f"{manifest['name']}.dlpk"
+        packed = path if _packed(path) else folder / f"{told['name']}.dlpk"
         if packed.is_file():
             _pack(packed, folder, sums)
 
@@ -212,103 +206,55 @@ def _pack(packed: Path, folder: Path, names: Iterable[str]) -> None:
         archive.pack(part, folder, [folder / name for name in (*names, SUMS)])
 
 
-def _describe(package: Package, weights: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The manifest, which the same training gives again, and the times, which it doesn't."""
-    model = package.model
-    history = [{k: v for k, v in row.items() if k != "seconds"} for row in package.history]
-    manifest = {
-        "format": FORMAT,
-        "software": f"landshift {__version__}",
-        "name": package.name,
-        "architecture": model.architecture,
-        "combination": model.design.combination,
-        "backbone": model.backbone,
-        "options": dict(model.design.options),
-        "weights": weights,
-        "input": model.spec.as_dict(),
-        "classes": model.scheme.as_list(),
-        "map_classes": None if model.map_scheme is None else model.map_scheme.as_list(),
-        "temperature": model.temperature,
-        "training": dict(package.training),
-        "history": history,
-        "scores": package.scores,
+def _times(package: Package) -> dict[str, Any]:
+    """What differs between two runs of one training."""
+    return {
+        "saved": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": [row.get("seconds") for row in package.history],
     }
-    return manifest, {"seconds": [row.get("seconds") for row in package.history]}
 
 
 def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:
-    manifest = _read_json(folder / MANIFEST, shown)
-    if manifest.get("format") != FORMAT:
+    told = manifest.read(folder, shown)
+    if told.architecture == OWN and network is None:
         raise ModelError(
-            f"The package's format must be {FORMAT}, got {manifest.get('format')!r} in {shown}; "
-            "read it with the version of landshift that wrote it."
+            f"The model is a network of its author's own ({told.backbone}), got a package without "
+            f"its code [{shown}]; pass network= with an untrained one of the same layers."
         )
+    check_sums(folder, read_sums(folder, shown), [told.weights], shown)
     try:
-        name, architecture = str(manifest["name"]), str(manifest["architecture"])
-        backbone, weights = str(manifest["backbone"]), str(manifest["weights"])
-        spec = InputSpec.from_dict(manifest["input"])
-        scheme = ClassScheme.from_list(manifest["classes"])
-        combination, options = str(manifest["combination"]), dict(manifest["options"])
-        entries = manifest["map_classes"]
-        map_scheme = None if entries is None else ClassScheme.from_list(entries)
-        temperature = float(manifest["temperature"])
-        training = dict(manifest["training"])
-        history = tuple(dict(row) for row in manifest["history"])
-        scores = manifest["scores"]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, (ModelError, ClassError)):
-            raise ModelError(f"{error} [{shown}]") from error
-        raise ModelError(
-            f"The package must describe its model in full, got {error!r} in {shown}."
-        ) from error
-    if Path(weights).name != weights:
-        raise ModelError(f"The weights must lie in the package, got {weights!r} in {shown}.")
-    if architecture == OWN and network is None:
-        raise ModelError(
-            f"The model is a network of its author's own ({backbone}), got a package without its "
-            f"code [{shown}]; pass network= with an untrained one of the same layers."
-        )
-    if not 0 < temperature < math.inf:
-        raise ModelError(
-            f"The temperature must be a number above 0, got {temperature} in {shown}; "
-            "the package is damaged."
-        )
-    model = ChangeModel(
-        network if architecture == OWN and network is not None else architecture, spec, scheme,
-        combination=combination, map_scheme=map_scheme, backbone=backbone, options=options,
-        pretrained=False,
-    )  # fmt: skip
-    model.temperature = temperature
-    check_sums(folder, read_sums(folder, shown), [weights], shown)
-    _load_weights(model, folder / weights, shown)
-    return Package(name, model.eval(), training, history, scores)
+        model = with_weights(_maker(told, network), folder / told.weights, shown)
+    except (ModelError, ClassError) as error:
+        raise ModelError(f"{error} [{shown}]") from error
+    model.temperature = told.temperature
+    return Package(
+        name=told.name,
+        model=model.eval(),
+        training=told.plain("training"),
+        history=tuple(_numbers(row) for row in told.plain("history")),
+        scores=told.plain("scores"),
+        tiles=told.plain("tiles"),
+    )
 
 
-def _load_weights(model: ChangeModel, path: Path, shown: Path) -> None:
-    if not path.is_file() or path.is_symlink():
-        raise ModelError(f"The package must hold its weights, got no file {path.name} in {shown}.")
-    try:
-        state = safetensors.torch.load_file(path)
-        model.load_state_dict(state)
-    except (safetensors.SafetensorError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(
-            f"The weights must fit {model.architecture} over {model.backbone}, got "
-            f"'{reason}' in {shown}; the package is damaged."
-        ) from error
+def _maker(told: Manifest, network: nn.Module | None) -> Callable[[], ChangeModel]:
+    """What makes the untrained model of a manifest."""
+    spec = InputSpec.from_dict(told.plain("input"))
+    scheme = ClassScheme.from_list(told.plain("classes"))
+    entries = told.plain("map_classes")
+    map_scheme = None if entries is None else ClassScheme.from_list(entries)
+    own = network if told.architecture == OWN else None
+
+    def make() -> ChangeModel:
+        return ChangeModel(
+            told.architecture if own is None else own, spec, scheme,
+            combination=told.combination, map_scheme=map_scheme, backbone=told.backbone,
+            options=told.options, pretrained=False,
+        )  # fmt: skip
+
+    return make
 
 
-def _read_json(path: Path, shown: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(read_bounded(path, _MAX_JSON, shown))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, ModelError):
-            raise
-        raise ModelError(f"{path.name} must be JSON, got '{error}' in {shown}.") from error
-    if not isinstance(found, dict):
-        raise ModelError(f"{path.name} must hold a JSON object, got another value in {shown}.")
-    return found
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the training table as it was before JSON."""
+    return {k: math.nan if v is None and k.endswith("_loss") else v for k, v in row.items()}
