@@ -240,11 +240,29 @@ def test_deepness_finds_the_tiles_as_it_needs_them(tmp_path):
     path = export.export_model(made(), tmp_path / "m.onnx", host="deepness", tile_size=160)
     told = {p.key: json.loads(p.value) for p in onnx.load(path).metadata_props}
     assert told["tile_size"] == told["tiles_size"] == 160
-    assert told["tiles_overlap"] == 20  # 16 of 160 pixels, a quarter of the training tile, a side
+    assert told["tiles_overlap"] == 50  # a quarter on each side
     assert told["resolution"] == 3000  # centimetres
     assert told["landshift"]["bands"] == BANDS
     assert told["landshift"]["classes"] == CLASSES.as_list()
     assert told["landshift"]["fill"] == pytest.approx([1000.3] * 6, abs=1e-3)
+
+
+def test_the_ten_lines_of_the_pages_do_what_classify_does(monkeypatch, tmp_path, write_raster):
+    page = Path(__file__).parents[1] / "docs" / "export.md"
+    lines = page.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    model = made()
+    image = values(model, 6, 64, 64)
+    image[:, :20, :20] = 0
+    write_raster("composite.tif", image, nodata=0, bands=BANDS)
+    export.write_onnx(model, tmp_path / "unet_10.onnx")
+    monkeypatch.chdir(tmp_path)
+    told: dict = {}
+    exec(lines, told)
+    mapped = classify_pixels(
+        "composite.tif", model, "map.tif", 0, tile_size=64, engine="torch", precision="float32"
+    )
+    with rasterio.open(mapped) as source:
+        assert (told["classes"] == source.read(1)).mean() > 0.99  # the means are rounded
 
 
 HOST = """
@@ -364,11 +382,12 @@ def test_arcgis_maps_a_real_raster_as_classify_does(data_folder, tmp_path):
 def test_arcgis_asks_for_what_esris_own_functions_ask_for(tmp_path):
     model = made()
     emd = save(model, tmp_path / "m")
+    bundle.keep_padding(emd, 24)
     image = values(model, 6, 80, 70)
     _, _, told = arcgis(emd, image, np.ones((6, 80, 70), bool), tmp_path, as_text=True)
     offered = {n: p.get("value") for n, p in told["parameters"].items()}
     assert offered == {
-        "raster": None, "model": None, "device": None, "padding": 16, "batch_size": 4,
+        "raster": None, "model": None, "device": None, "padding": 24, "batch_size": 4,
         "predict_background": "True", "test_time_augmentation": "False", "tile_size": 64,
     }  # fmt: skip
     assert all(p["displayName"] and p["description"] for p in told["parameters"].values())

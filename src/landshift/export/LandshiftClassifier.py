@@ -29,6 +29,7 @@ class LandshiftClassifier:
         self.description = "Classifies the pixels of a raster with a model trained by landshift."
         self._definition: dict[str, Any] = {}
         self._path = Path()
+        self._measured: int | None = None
         self._device = -1
         self._session: Any = None
         self._fill: Any = None
@@ -45,6 +46,7 @@ class LandshiftClassifier:
             return
         self._definition, folder = _read_definition(kwargs["model"])
         self._path = folder / self._definition["ModelFile"]
+        self._measured = _measured_padding(folder / str(self._definition.get("LandshiftModel")))
         self._device = _number(kwargs, "device", -1)
         self._session = None
 
@@ -83,7 +85,7 @@ class LandshiftClassifier:
         size = self._trained_size
         if self._definition.get("SupportsVariableTileSize"):
             size = _number(scalars, "tile_size", size)
-        padding = _number(scalars, "padding", min(self._trained_padding, size // 4))
+        padding = _number(scalars, "padding", min(self._trained_padding, (size - 1) // 2))
         batch = _number(scalars, "batch_size", _BATCH_SIZE)
         if padding < 0 or 2 * padding >= size:
             raise ValueError(
@@ -151,7 +153,7 @@ class LandshiftClassifier:
 
     @property
     def _trained_padding(self) -> int:
-        return int(self._definition.get("Padding", self._trained_size // 4))
+        return self._trained_size // 4 if self._measured is None else self._measured
 
     @property
     def _values(self) -> list[int]:
@@ -246,6 +248,14 @@ def _read_definition(model: Any) -> tuple[dict[str, Any], Path]:
     if not path.is_file():
         raise ValueError(f"The model must be the path of an .emd or its JSON text, got {text}.")
     return json.loads(path.read_text(encoding="utf-8")), path.resolve().parent
+
+
+def _measured_padding(manifest: Path) -> int | None:
+    """The padding that `landshift padding` measured and noted beside the definition, if it did."""
+    if not manifest.is_file():
+        return None
+    measured = json.loads(manifest.read_text(encoding="utf-8"))["input"].get("padding")
+    return None if measured is None else int(measured)
 
 
 def _parameter(

@@ -36,7 +36,8 @@ def facts(model: ChangeModel, dtype: str, size: int | None, nodata: float | None
     """
     spec = model.spec
     tile = spec.tile_size if size is None else size
-    padding = min(default_padding(model), tile // 4)
+    # What was measured to be enough, else a quarter of the tile.
+    padding = min(tile // 4 if spec.padding is None else spec.padding, (tile - 1) // 2)
     about: dict[str, Any] = {
         "model_type": "Segmentor",
         "class_names": dict(enumerate(model.scheme.names)),
@@ -60,12 +61,6 @@ def facts(model: ChangeModel, dtype: str, size: int | None, nodata: float | None
     if spec.cell_size is not None and spec.cell_size >= _CENTIMETRE:
         about["resolution"] = 100 * spec.cell_size
     return {key: json.dumps(value) for key, value in sorted(about.items())}
-
-
-def default_padding(model: ChangeModel) -> int:
-    """Pixels thrown away around a tile: what was measured to be enough, else a quarter of it."""
-    spec = model.spec
-    return spec.tile_size // 4 if spec.padding is None else spec.padding
 
 
 def fill(model: ChangeModel, dtype: str) -> list[float]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from landshift import bundle
 from landshift.bundle import Extras
 from landshift.errors import ModelError, ParameterError
-from landshift.export.facts import default_padding
 from landshift.export.graph import import_onnx, onnx_bytes, write_onnx
 from landshift.models import ChangeModel
 
@@ -80,6 +79,5 @@ def for_arcgis(model: ChangeModel, name: str) -> Extras:
             "Framework": "Onnx",  # as Esri's own example of an ONNX model spells it
             "ModelFile": f"{name}.onnx",
             "InferenceFunction": FUNCTION,
-            "Padding": default_padding(model),
         },
     )
