@@ -41,10 +41,10 @@ def what_qgis_shows(raster: Path, style: Path) -> dict[str, Any]:
         subprocess.run([_PYTHON, "-c", "import qgis.core"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("QGIS isn't installed (apt install python3-qgis)")
-    told = subprocess.run(
+    told = subprocess.run(  # its exit status tells nothing: it may crash on its way out
         [_PYTHON, "-c", _LOOKS, str(raster), str(style)], capture_output=True, text=True,
         env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-        | {"QT_QPA_PLATFORM": "offscreen"}, timeout=120, check=True,
+        | {"QT_QPA_PLATFORM": "offscreen"}, timeout=120, check=False,
     )  # fmt: skip
     found: dict[str, Any] = json.loads(told.stdout)
     return found
