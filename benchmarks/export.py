@@ -36,9 +36,12 @@ def main() -> None:
     parser.add_argument("--backbone", default="resnet18", help="of all but segformer: pvt_v2_b0")
     parser.add_argument("--tile", type=int, default=224)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--combination", choices=tuple(COMBINATIONS), action="append")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
     print("combination architecture  MB  of weights  same class  start-up, speed over torch")
     for combination in arguments.combination or COMBINATIONS:
         for architecture in ARCHITECTURES:
@@ -56,10 +59,14 @@ def made(architecture: str, combination: str, backbone: str, tile: int) -> Chang
         "uint16", 30.0,
     )  # fmt: skip
     scheme = ClassScheme.from_mapping({k: f"to class {k}" for k in range(1, 12)})
-    return ChangeModel(
+    model = ChangeModel(
         architecture, spec, FromToScheme(MAPS) if combination == "semantic" else scheme,
         combination=combination, map_scheme=MAPS, backbone=backbone,
-    ).eval()  # fmt: skip
+    )  # fmt: skip
+    with torch.no_grad():  # some batch norms start at 0: layers before them would say nothing
+        for weights in model.parameters():
+            weights += 0.02 * torch.randn_like(weights)
+    return model.eval()
 
 
 def compare(model: ChangeModel, folder: Path, rounds: int) -> str:

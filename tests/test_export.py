@@ -41,6 +41,10 @@ def made(architecture="unet", combination="stack", *, tile_size=64, dtype="uint1
         map_scheme=MAPS if semantic else None,
         backbone="pvt_v2_b0" if architecture == "segformer" else "resnet10t",
     )  # fmt: skip
+    with torch.no_grad():  # some batch norms start at 0: layers before them would say nothing
+        random = torch.Generator().manual_seed(0)
+        for weights in model.parameters():
+            weights += 0.02 * torch.randn(weights.shape, generator=random)
     model.temperature = 1.7
     return model.eval()
 
