@@ -50,8 +50,9 @@ def unpack(
             members = [m for m in source.infolist() if not m.is_dir()]
             _check(archive, members, error, max_bytes)
             for member in members:
-                chunks = _chunks(source, member, archive, error)
-                _write(folder / _path_of(member), chunks)
+                path = inner_path(member.filename)
+                assert path is not None, "its name was checked"
+                _write(folder / path, _chunks(source, member, archive, error))
     except LandshiftError:
         raise
     except _DAMAGES as problem:
@@ -65,10 +66,6 @@ _DAMAGES = (
     RuntimeError,
 )  # fmt: skip
 """What zipfile raises over damaged files; RuntimeError also where one is encrypted."""
-
-
-def _path_of(member: zipfile.ZipInfo) -> PurePosixPath:
-    return PurePosixPath(member.filename.replace("\\", "/"))
 
 
 def _chunks(
@@ -121,6 +118,13 @@ def pack(archive: Path, folder: Path, files: Iterable[Path]) -> None:
                     file.write(chunk)
 
 
+def inner_path(name: str) -> PurePosixPath | None:
+    r"""The path of a file inside a folder, with / or \ between names; None for any other."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    inside = 0 < len(path.parts) <= _MAX_DEPTH and len(name) <= _MAX_LENGTH
+    return path if inside and all(map(portable, path.parts)) else None
+
+
 def portable(name: str) -> bool:
     """Whether every system takes a text as the name of a file, and as nothing else.
 
@@ -156,15 +160,12 @@ def _check(
     seen: set[str] = set()
     folders: set[str] = set()
     for member in members:
-        path = _path_of(member)
-        plain = unicodedata.normalize("NFC", path.as_posix()).casefold()
-        around = {p.as_posix() for p in PurePosixPath(plain).parents} - {"."}
+        path = inner_path(member.filename)
+        plain = unicodedata.normalize("NFC", str(path)).casefold()
+        around = {str(p) for p in PurePosixPath(plain).parents} - {"."}
         kind = stat.S_IFMT(member.external_attr >> 16)
         if (
-            not path.parts
-            or len(path.parts) > _MAX_DEPTH
-            or len(str(path)) > _MAX_LENGTH
-            or not all(map(portable, path.parts))
+            path is None
             or kind not in (0, stat.S_IFREG)
             or plain in seen
             or plain in folders

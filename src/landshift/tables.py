@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from landshift.assess.estimate import Assessment, Figure
 from landshift.assess.files import Design
@@ -211,26 +213,89 @@ def zones(found: Zones, most: int = 30) -> Table:
     return table
 
 
-def model(package: Package) -> Table:
-    """What a person needs to know of a saved model."""
-    network, spec = package.model, package.model.spec
-    table = Table(box=None, show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
-    size = sum(p.numel() for p in network.parameters())
-    rows = {
-        "name": package.name,
-        "network": f"{network.design.combination} {network.architecture} over {network.backbone}, "
-        f"{size / 1e6:.1f} million weights",
-        "bands": ", ".join(spec.bands),
-        "input": f"{spec.dtype}, tiles of {spec.tile_size} pixels, padding "
-        f"{'not measured' if spec.padding is None else spec.padding}",
-        "classes": ", ".join(f"{v} {n}" for v, n in network.scheme.mapping.items()),
+def model(package: Package, most: int = 20) -> Group:
+    """What a person needs to know of a saved model, on one screen.
+
+    Args:
+        package: The model.
+        most: Classes to show.
+    """
+    network, scores = package.model, package.scores or {}
+    facts = Table(box=None, show_header=False)
+    facts.add_column(style="bold", no_wrap=True)
+    facts.add_column()
+    for name, value in _facts(package).items():
+        facts.add_row(name, Text(_plain(value)))
+    by_name = {c["name"]: c for c in scores.get("classes", ())}
+    classes = _table("class", "value", "F1", "IoU", "support")
+    for c in list(network.scheme)[:most]:
+        score = by_name.get(c.name, {})
+        swatch = Text.assemble(("  ", "on rgb({},{},{})".format(*c.colour)), " ", _plain(c.name))
+        support = "-" if not score else f"{score['support']:,}"
+        classes.add_row(
+            swatch, str(c.value), *(_share(score.get(k)) for k in ("f1", "iou")), support
+        )
+    rest = len(network.scheme) - most
+    return Group(facts, "", classes, *([f"and {rest} classes more"] if rest > 0 else []))
+
+
+def _facts(package: Package) -> dict[str, str]:
+    """Everything but the classes, a line each."""
+    network, tiles = package.model, package.tiles
+    spec, design = network.spec, network.design
+    weights = sum(p.numel() for p in network.parameters())
+    options = ", ".join(f"{k} {v}" for k, v in design.options.items())
+    padding = "not measured" if spec.padding is None else f"{spec.padding} (measured)"
+    cells = "" if spec.cell_size is None else f", cells of {spec.cell_size:g} in units of the CRS"
+    data = package.training.get("data")
+    split = "" if data is None else f", split by {data['split']}, seed {data['seed']}"
+    return {
+        "model": package.name,
+        "network": f"{network.architecture} over {network.backbone}, dates: {design.combination}"
+        f"{f' ({options})' if options else ''}; {weights / 1e6:.1f} million weights",
+        "bands": ", ".join(b or f"band {k}" for k, b in enumerate(spec.bands, start=1)),
+        "sensor": _told(spec.band_sensors),
+        "units": f"{_told(spec.band_units)}; {spec.dtype}, {min(spec.minimum):g} to "
+        f"{max(spec.maximum):g} in training",
+        "tiles": f"{spec.tile_size} x {spec.tile_size} pixels{cells}; padding {padding}",
+        "trained": _trained(package),
+        "on": "unknown tiles" if tiles is None else f"{tiles['training']} tiles of "
+        f"{tiles['name']} (SHA-256 {tiles['sha256'][:12]}), scored on {tiles['validation']}{split}",
+        "scores": "none" if package.scores is None else ", ".join(
+            f"{name} {_share(package.scores[key])}"
+            for name, key in (("accuracy", "accuracy"), ("macro F1", "macro_f1"), ("mIoU", "miou"),
+                              ("change F1", "change_f1"))
+        ),
         "temperature": f"{network.temperature:g}",
+        "made with": ", ".join(f"{k} {v}" for k, v in package.versions.items()),
+    }  # fmt: skip
+
+
+def _trained(package: Package) -> str:
+    """How long and by what it learnt."""
+    training = package.training
+    loss = training.get("loss") or {}
+    told = {
+        "learning rate": training.get("lr"),
+        "batches of": training.get("batch_size"),
+        "loss": loss.get("formula"),
     }
-    for name, value in rows.items():
-        table.add_row(name, value)
-    return table
+    epochs = f"{len(package.history)} epochs"
+    return ", ".join([epochs, *(f"{k} {v}" for k, v in told.items() if v is not None)])
+
+
+def _told(words: Sequence[str | None]) -> str:
+    """What is told of each band, once where it is the same for all."""
+    found = dict.fromkeys(words)
+    if not any(found):
+        return "not told"
+    return ", ".join(word or "not told" for word in (found if len(found) == 1 else words))
+
+
+def _plain(text: str) -> str:
+    """Words of others without control characters, and not without end."""
+    shown = "".join(c for c in text if c.isprintable())
+    return shown if len(shown) <= 600 else f"{shown[:597]}..."
 
 
 def _interval(figure: Figure | None, form: str) -> tuple[str, str, str, str]:

@@ -23,6 +23,7 @@ class Package:
         tiles: The tile set that it was trained on, if known: its name, SHA-256
             (`landshift.tileset.digest`), training and validation tiles, and the rasters that they
             were cut from, with their fingerprints.
+        versions: Of what saved it, landshift and its libraries, where it was read.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Package:
     history: tuple[Mapping[str, Any], ...] = ()
     scores: Mapping[str, Any] | None = None
     tiles: Mapping[str, Any] | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ class Tiles(_Entry):
 class Manifest(_Entry):
     """All that a package says of its model; docs/formats.md tells what each key means."""
 
-    format: Literal[3]
+    format: int
     versions: Annotated[dict[_Text, _Text], Field(max_length=100)]
     name: Annotated[_File, Field(pattern=NAME)]
     architecture: _Text
@@ -195,15 +195,19 @@ class Manifest(_Entry):
         return self.model_dump(mode="json", include={key}, exclude_unset=True)[key]
 
 
-def describe(package: Package, weights: str) -> dict[str, Any]:
-    """The manifest of a package, which the same training gives again: it tells no times.
+def write(package: Package, weights: str, path: Path) -> None:
+    """Write the manifest of a package, which the same training gives again: it tells no times.
 
     Args:
         package: The model.
         weights: File name of its weights.
+        path: Where it goes.
+
+    Raises:
+        ModelError: It would be refused when it is read.
     """
     model = package.model
-    return {
+    told = {
         "format": FORMAT,
         "versions": {
             "landshift": __version__,
@@ -225,6 +229,8 @@ def describe(package: Package, weights: str) -> dict[str, Any]:
         "scores": package.scores,
         "tiles": package.tiles,
     }
+    write_json(path, told)
+    read(path.parent, path.parent)
 
 
 def read(folder: Path, shown: Path) -> Manifest:

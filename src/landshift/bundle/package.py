@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 import shutil
@@ -28,8 +27,6 @@ from landshift.errors import ClassError, ModelError
 from landshift.models import OWN, ChangeModel
 from landshift.spec import InputSpec
 
-log = logging.getLogger(__name__)
-
 LOG = "log.json"
 _MAX_PACKAGE = 32 << 30  # bytes
 
@@ -53,7 +50,8 @@ def save(package: Package, folder: Path, *, extras: Iterable[Extras] = ()) -> Pa
         The path of the .emd.
 
     Raises:
-        ModelError: A name that can't be a file's; a folder there that isn't a model's.
+        ModelError: A name that can't be a file's; a folder there that isn't a model's; a model
+            that couldn't be read again.
         OutputError: The folder can't be written.
     """
     name = package.name
@@ -72,7 +70,7 @@ def save(package: Package, folder: Path, *, extras: Iterable[Extras] = ()) -> Pa
     emd = definition(package, weights, MANIFEST)
     with ledger.whole_folder(folder, replace=True) as part:
         write_weights(package.model, part / weights)
-        write_json(part / MANIFEST, manifest.describe(package, weights))
+        manifest.write(package, weights, part / MANIFEST)
         for added in extras:
             emd |= added.emd
             _write_files(part, added.files)
@@ -234,6 +232,7 @@ def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:
         history=tuple(_numbers(row) for row in told.plain("history")),
         scores=told.plain("scores"),
         tiles=told.plain("tiles"),
+        versions=told.versions,
     )
 
 

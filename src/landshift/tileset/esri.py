@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landshift import archive
 from landshift.errors import TileSetError
 from landshift.tileset.tiles import BandStatistics, TileFiles, TileSet
 
@@ -228,7 +229,7 @@ def read_cell_sizes(folder: Path) -> list[CellSize]:
 def _pair(folder: Path, line: str, where: str) -> TileFiles:
     names = [n.replace("\\", "/") for n in re.split(_BETWEEN_NAMES, line.strip())]
     image, label, second = names[0], names[-1], names[1:-1]
-    inside = all(".." not in n.split("/") for n in names)
+    inside = all(map(archive.inner_path, names))
     roots = [n.split("/", 1)[0] for n in names]
     if not inside or roots not in (_ONE_INPUT, _TWO_INPUTS):
         raise TileSetError(
