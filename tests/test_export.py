@@ -123,7 +123,12 @@ def test_each_pixel_type_is_taken_as_it_is(dtype, tmp_path):
 
 @pytest.mark.parametrize(
     ("dtype", "nodata", "bad"),
-    [("float32", None, np.nan), ("float32", -9999.0, -9999.0), ("uint16", 0, 0)],
+    [
+        ("float32", None, np.nan),
+        ("float32", -9999.0, -9999.0),
+        ("float32", -np.inf, -np.inf),
+        ("uint16", 0, 0),
+    ],
 )
 def test_what_is_not_valid_enters_as_the_mean_in_all_bands(dtype, nodata, bad, tmp_path):
     model = made(dtype=dtype)

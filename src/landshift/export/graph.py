@@ -90,7 +90,7 @@ def onnx_bytes(
     onnx, runtime = import_onnx()
     dtype = _dtype(model, dtype)
     size = _size(model, tile_size)
-    _check_nodata(nodata, dtype)
+    nodata = _nodata(nodata, dtype)
     graph = _traced(model, dtype, size, nodata, onnx)
     _describe(graph, facts(model, dtype, size, nodata))
     onnx.checker.check_model(graph, full_check=True)
@@ -198,8 +198,8 @@ def _traced(
 ) -> Any:
     """The graph, its input in the pixel type asked for.
 
-    By the exporter that traces: the other one of torch takes ten times as long, and lays the
-    network's source files into the graph.
+    By the exporter that traces: the other one of torch takes ten times as long, and names the
+    network's source files in the graph.
     """
     floating = np.issubdtype(np.dtype(dtype), np.floating)
     whole = _Whole(copy.deepcopy(model).cpu(), bool(floating), size, nodata).eval()
@@ -348,9 +348,14 @@ def _size(model: ChangeModel, tile_size: int | None) -> int | None:
     return trained if model.fixed_tile else tile_size
 
 
-def _check_nodata(nodata: float | None, dtype: str) -> None:
-    if nodata is None or np.issubdtype(np.dtype(dtype), np.floating):
-        return
+def _nodata(nodata: float | None, dtype: str) -> float | None:
+    """The nodata value, where values must be compared with it."""
+    if nodata is None:
+        return None
+    if np.issubdtype(np.dtype(dtype), np.floating):
+        # Beyond the largest float32 it has become infinite when it is looked at.
+        return nodata if abs(nodata) <= np.finfo(np.float32).max else None
     limits = np.iinfo(np.dtype(dtype))
     if not (np.isfinite(nodata) and nodata == int(nodata) and limits.min <= nodata <= limits.max):
         raise ParameterError(f"The nodata value must fit {dtype}, got {nodata:g}.")
+    return nodata
