@@ -44,7 +44,7 @@ def refused(path, match="."):
     before = {p: p.is_file() and p.stat().st_mtime_ns for p in root.rglob("*")}
     with pytest.raises(ModelError, match=match) as found:
         bundle.load(path)
-    assert "\n" not in str(found.value)
+    assert str(found.value).isprintable()
     assert len(str(found.value)) < 1000
     for other in (bundle.verify, lambda p: bundle.keep_padding(p, 8)):
         with contextlib.suppress(ModelError):
@@ -74,6 +74,9 @@ MANIFESTS = {
     "a format that is no number": {"format": "3"},
     "a format that is true": {"format": True},
     "a key too many": {"evil": 1},
+    "a key of two lines": {"evil\nkey\x1b[2J": 1},
+    "a format of two lines": {"format": "3\n\x1b[2J"},
+    "a value of two lines": {"combination": "x\n\x1b[2J", "temperature": "x\n\x1b[2J"},
     "a name that climbs": {"name": "../../owned"},
     "a name that is absolute": {"name": "/tmp/owned"},
     "a name of a device": {"name": "CON"},
@@ -98,6 +101,9 @@ MANIFESTS = {
     "an option of the encoder's": {"options": {"encoder_weights": "imagenet"}},
     "an option of timm's": {"options": {"pretrained": True}},
     "an option of another name": {"options": {"__init__": 1}},
+    "an option of two lines": {"options": {"a\nb\x1b[2J": 1}},
+    "bands of two lines": {"combination": "siamese"}
+    | input_with(bands=["a\nb", "c\x1b[2J", "d", "e", "f", "g"]),
     "an option of another type": {"options": {"use_unet": "yes"}},
     "an option of a nearby type": {"options": {"detail": 1}},
     "an option that is deep": {"options": {"use_unet": nested(30)}},
@@ -107,7 +113,7 @@ MANIFESTS = {
     "a pyramid of a million": {"options": {"pyramid_sizes": [1_000_000]}},
     "nothing in the input": {"input": {}},
     "no bands": input_with(bands=[]),
-    "a hundred thousand bands": {"input": packages.spec(100_000).as_dict()},
+    "ten thousand bands": {"input": packages.spec(10_000).as_dict()},
     "four thousand bands": {"input": packages.spec(4096).as_dict()},
     "bands that are numbers": input_with(bands=[1, 2, 3, 4, 5, 6]),
     "too few means": input_with(mean=[0.0]),
@@ -125,7 +131,7 @@ MANIFESTS = {
     "pixels of objects": input_with(dtype="object"),
     "dates for half of the bands": input_with(dates=["a", "b", "c"]),
     "no classes": {"classes": []},
-    "a hundred thousand classes": {"classes": [{**ONE, "Value": k % 255} for k in range(100_000)]},
+    "ten thousand classes": {"classes": [{**ONE, "Value": k % 255} for k in range(10_000)]},
     "a class twice": {"classes": [ONE, ONE]},
     "a class beyond a byte": {"classes": [{**ONE, "Value": 256}]},
     "a class below nothing": {"classes": [{**ONE, "Value": -1}]},
@@ -317,7 +323,7 @@ def test_a_pickle_of_torchs_is_never_opened(folder):
 
 
 def nan(state):
-    state[next(iter(state))][...] = torch.nan
+    state[next(k for k in state if k.endswith("conv1.weight"))][...] = torch.nan
 
 
 def infinite(state):
@@ -325,7 +331,7 @@ def infinite(state):
 
 
 def double(state):
-    name = next(iter(state))
+    name = next(k for k in state if k.endswith("weight"))
     state[name] = state[name].double()
 
 
@@ -335,7 +341,7 @@ def wider(state):
 
 
 def added(state):
-    state["evil"] = torch.zeros(1)
+    state["evil\n\x1b[2J"] = torch.zeros(1)
 
 
 def removed(state):

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from landshift.errors import LandshiftError, OutputError
+from landshift.errors import LandshiftError, OutputError, plain
 
 MAX_FILES = 1_000_000
 MAX_BYTES = 64 << 30
@@ -21,6 +21,7 @@ MAX_RATIO = 1000
 _MAX_DEPTH = 32  # names of folders in a path
 _MAX_LENGTH = 1024  # characters of a path
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DENSE = (".safetensors", ".onnx")
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -107,11 +108,15 @@ def _unwritable(target: Path, problem: OSError) -> OutputError:
 
 
 def pack(archive: Path, folder: Path, files: Iterable[Path]) -> None:
-    """Zip files of a folder, flat names kept, dates fixed: same content, same bytes."""
+    """Zip files of a folder, flat names kept, dates fixed: same content, same bytes.
+
+    Weights are stored as they are: deflate takes long over them and saves little.
+    """
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
         for path in sorted(files):
             member = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _FIXED_DATE)
-            member.compress_type = zipfile.ZIP_DEFLATED
+            dense = path.suffix in _DENSE
+            member.compress_type = zipfile.ZIP_STORED if dense else zipfile.ZIP_DEFLATED
             member.external_attr = 0o644 << 16
             with path.open("rb") as data, target.open(member, "w", force_zip64=True) as file:
                 while chunk := data.read(1 << 20):
@@ -161,24 +166,24 @@ def _check(
     folders: set[str] = set()
     for member in members:
         path = inner_path(member.filename)
-        plain = unicodedata.normalize("NFC", str(path)).casefold()
-        around = {str(p) for p in PurePosixPath(plain).parents} - {"."}
+        same = unicodedata.normalize("NFC", str(path)).casefold()
+        around = {str(p) for p in PurePosixPath(same).parents} - {"."}
         kind = stat.S_IFMT(member.external_attr >> 16)
         if (
             path is None
             or kind not in (0, stat.S_IFREG)
-            or plain in seen
-            or plain in folders
+            or same in seen
+            or same in folders
             or around & seen
         ):
             raise error(
                 f"Zip members must be plain files inside the folder, each once, got "
-                f"{member.filename[:80]!r} in {archive}; the file is hostile or damaged."
+                f"{plain(member.filename)!r} in {archive}; the file is hostile or damaged."
             )
         if member.flag_bits & 1 or member.compress_type not in _METHODS:
             raise error(
                 f"Zip members must be readable without a password, and stored or deflated, got "
-                f"{member.filename[:80]!r} in {archive}; pack it again so."
+                f"{plain(member.filename)!r} in {archive}; pack it again so."
             )
-        seen.add(plain)
+        seen.add(same)
         folders |= around

@@ -80,3 +80,9 @@ class TrainingError(LandshiftError, RuntimeError):
 
 class OutputError(LandshiftError, OSError):
     """An output can't be written."""
+
+
+def plain(text: str, most: int = 60) -> str:
+    """Words of others as messages show them: on one line, without control characters, short."""
+    shown = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text[: most + 1])
+    return shown if len(text) <= most else f"{shown[: most - 3]}..."

@@ -15,6 +15,7 @@ from landshift.burning import PolygonLabels
 from landshift.calibration import Calibration
 from landshift.confusion import Scores
 from landshift.difference import Difference
+from landshift.errors import plain
 from landshift.polygons import Traced
 from landshift.radiometry import Normalisation
 from landshift.transitions import TransitionTable
@@ -225,12 +226,12 @@ def model(package: Package, most: int = 20) -> Group:
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column()
     for name, value in _facts(package).items():
-        facts.add_row(name, Text(_plain(value)))
+        facts.add_row(name, Text(plain(value, 600)))
     by_name = {c["name"]: c for c in scores.get("classes", ())}
     classes = _table("class", "value", "F1", "IoU", "support")
     for c in list(network.scheme)[:most]:
         score = by_name.get(c.name, {})
-        swatch = Text.assemble(("  ", "on rgb({},{},{})".format(*c.colour)), " ", _plain(c.name))
+        swatch = Text.assemble(("  ", "on rgb({},{},{})".format(*c.colour)), " ", plain(c.name))
         support = "-" if not score else f"{score['support']:,}"
         classes.add_row(
             swatch, str(c.value), *(_share(score.get(k)) for k in ("f1", "iou")), support
@@ -290,12 +291,6 @@ def _told(words: Sequence[str | None]) -> str:
     if not any(found):
         return "not told"
     return ", ".join(word or "not told" for word in (found if len(found) == 1 else words))
-
-
-def _plain(text: str) -> str:
-    """Words of others without control characters, and not without end."""
-    shown = "".join(c for c in text if c.isprintable())
-    return shown if len(shown) <= 600 else f"{shown[:597]}..."
 
 
 def _interval(figure: Figure | None, form: str) -> tuple[str, str, str, str]:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Va
 from landshift import __version__, archive, jsons
 from landshift.bundle.contents import Package
 from landshift.bundle.files import read_bounded
-from landshift.errors import ModelError
+from landshift.errors import ModelError, plain
 
 MANIFEST = "landshift.json"
 
@@ -250,15 +250,15 @@ def read(folder: Path, shown: Path) -> Manifest:
     told = found.get("format")
     if told != FORMAT:
         raise ModelError(
-            f"The package's format must be {FORMAT}, got {str(told)[:20]} in {shown}; "
+            f"The package's format must be {FORMAT}, got {plain(repr(told))} in {shown}; "
             "read it with the version of landshift that wrote it."
         )
     try:
         return Manifest.model_validate_json(data.removeprefix(b"\xef\xbb\xbf"))
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        place = ".".join(map(str, first["loc"]))[:80]
-        got = "" if first["type"] == "missing" else f", got {_short(first['input'])}"
+        place = plain(".".join(map(str, first["loc"])))
+        got = "" if first["type"] == "missing" else f", got {plain(repr(first['input']))}"
         raise ModelError(
             f"The package must describe its model in full: {first['msg']} at {place}{got} in "
             f"{shown}; it is damaged or hostile."
@@ -277,8 +277,3 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
         if not math.isfinite(told[name]):
             told[name] = None
     return told
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

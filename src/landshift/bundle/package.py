@@ -6,7 +6,7 @@ import math
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from landshift.bundle.hashes import SUMS, check_sums, read_sums, write_sums
 from landshift.bundle.manifest import MANIFEST, NAME, Manifest, write_json
 from landshift.bundle.tensors import with_weights, write_weights
 from landshift.classes import ClassScheme
-from landshift.errors import ClassError, ModelError
+from landshift.errors import ClassError, ModelError, plain
 from landshift.models import OWN, ChangeModel
 from landshift.spec import InputSpec
 
@@ -220,10 +220,7 @@ def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:
             f"its code [{shown}]; pass network= with an untrained one of the same layers."
         )
     check_sums(folder, read_sums(folder, shown), [told.weights], shown)
-    try:
-        model = with_weights(_maker(told, network), folder / told.weights, shown)
-    except (ModelError, ClassError) as error:
-        raise ModelError(f"{error} [{shown}]") from error
+    model = with_weights(lambda: _untrained(told, network, shown), folder / told.weights, shown)
     model.temperature = told.temperature
     return Package(
         name=told.name,
@@ -236,22 +233,22 @@ def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:
     )
 
 
-def _maker(told: Manifest, network: nn.Module | None) -> Callable[[], ChangeModel]:
-    """What makes the untrained model of a manifest."""
-    spec = InputSpec.from_dict(told.plain("input"))
-    scheme = ClassScheme.from_list(told.plain("classes"))
+def _untrained(told: Manifest, network: nn.Module | None, shown: Path) -> ChangeModel:
+    """The model of a manifest, with whatever weights it starts from."""
     entries = told.plain("map_classes")
-    map_scheme = None if entries is None else ClassScheme.from_list(entries)
-    own = network if told.architecture == OWN else None
-
-    def make() -> ChangeModel:
+    try:
         return ChangeModel(
-            told.architecture if own is None else own, spec, scheme,
-            combination=told.combination, map_scheme=map_scheme, backbone=told.backbone,
-            options=told.options, pretrained=False,
-        )  # fmt: skip
-
-    return make
+            told.architecture if told.architecture != OWN or network is None else network,
+            InputSpec.from_dict(told.plain("input")),
+            ClassScheme.from_list(told.plain("classes")),
+            combination=told.combination,
+            map_scheme=None if entries is None else ClassScheme.from_list(entries),
+            backbone=told.backbone,
+            options=told.options,
+            pretrained=False,
+        )
+    except (ModelError, ClassError) as error:
+        raise ModelError(f"{plain(str(error), 500)} [{shown}]") from error
 
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from landshift.errors import ModelError
+from landshift.errors import ModelError, plain
 from landshift.models import ChangeModel
 
 
@@ -38,7 +38,7 @@ def with_weights(make: Callable[[], ChangeModel], path: Path, shown: Path) -> Ch
     try:
         state = safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = plain(str(error) or type(error).__name__, 200)
         raise ModelError(
             f"The weights must be a whole safetensors file, got '{reason}' in {shown}; "
             "the package is damaged."
@@ -65,7 +65,7 @@ def _check(model: ChangeModel, state: Mapping[str, torch.Tensor], shown: Path) -
     if unfit:
         raise ModelError(
             f"The weights must fit {model.architecture} over {model.backbone}, got {len(unfit)} "
-            f"other tensors ({', '.join(k[:60] for k in unfit[:3])}{' ...' if unfit[3:] else ''}) "
+            f"other tensors ({', '.join(map(plain, unfit[:3]))}{' ...' if unfit[3:] else ''}) "
             f"in {shown}; the package is damaged."
         )
     wild = [k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()]

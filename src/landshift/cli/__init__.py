@@ -28,7 +28,7 @@ from landshift.cli import (
     view,
     zonal,
 )
-from landshift.errors import LandshiftError
+from landshift.errors import LandshiftError, plain
 
 app = typer.Typer(
     name="landshift",
@@ -70,5 +70,5 @@ def main() -> None:
     try:
         app()
     except LandshiftError as error:
-        typer.echo(f"Error: {error}", err=True)
+        typer.echo(f"Error: {plain(str(error), 5000)}", err=True)
         sys.exit(2)
