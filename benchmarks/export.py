@@ -38,13 +38,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--combination", choices=tuple(COMBINATIONS), action="append")
+    parser.add_argument("--architecture", choices=tuple(ARCHITECTURES), action="append")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     print("combination architecture  MB  of weights  same class  start-up, speed over torch")
     for combination in arguments.combination or COMBINATIONS:
-        for architecture in ARCHITECTURES:
+        for architecture in arguments.architecture or ARCHITECTURES:
             backbone = "pvt_v2_b0" if architecture == "segformer" else arguments.backbone
             model = made(architecture, combination, backbone, arguments.tile)
             with tempfile.TemporaryDirectory() as folder:
