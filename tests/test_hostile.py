@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import pickle
 import resource
 import shutil
@@ -363,6 +364,15 @@ def test_links_are_not_followed(folder, name, tmp_path):
     (folder / name).rename(tmp_path / "elsewhere")
     (folder / name).symlink_to(tmp_path / "elsewhere")
     refused(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["landshift.json", "small.safetensors", "SHA256SUMS", "small.dlpk"]
+)
+def test_pipes_are_not_waited_for(folder, name):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    refused(folder / name if name == "small.dlpk" else folder)
 
 
 @pytest.mark.parametrize("sums", [b"", b"\xff", b"x", b"0" * (2 << 20), b"0" * 64 + b"  ../a\n"])

@@ -152,7 +152,7 @@ def keep_padding(path: Path | str, padding: int) -> None:
     path = Path(path)
     with _opened(path) as folder:
         sums = read_sums(folder, path)
-        check_sums(folder, sums, [MANIFEST], path)
+        check_sums(folder, sums, sorted({*sums, MANIFEST}), path)  # all are packed again
         told = manifest.read(folder, path).model_dump(mode="json", exclude_unset=True)
         told["input"]["padding"] = padding
         with ledger.whole_file(folder / MANIFEST) as part:
@@ -171,7 +171,7 @@ def _packed(path: Path) -> bool:
 @contextmanager
 def _opened(path: Path) -> Iterator[Path]:
     """The folder of a package's files: its own, or a temporary one that it is unpacked into."""
-    if not path.exists():
+    if not (path.is_file() or path.is_dir()):  # a pipe would be waited for
         raise ModelError(f"The model must exist, got {path}; give its .emd, .dlpk or folder.")
     if not _packed(path):
         yield path if path.is_dir() else path.parent
