@@ -9,7 +9,7 @@ from pathlib import Path
 from landshift import bundle
 from landshift.bundle import Extras
 from landshift.errors import ModelError, ParameterError
-from landshift.export.graph import import_onnx, onnx_bytes, write_onnx
+from landshift.export.graph import onnx_bytes, write_onnx
 from landshift.models import ChangeModel
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,6 @@ def for_arcgis(model: ChangeModel, name: str) -> Extras:
         name: Its name.
     """
     try:
-        import_onnx()
         graph = onnx_bytes(model)
     except (ParameterError, ModelError) as error:
         log.warning("%s is saved without ONNX file and ArcGIS function: %s", name, error)
