@@ -42,7 +42,9 @@ def test_a_saved_model_is_the_same_when_read_from_any_of_its_files(trained, save
 def test_the_package_is_a_flat_zip_of_the_folder(saved):
     with zipfile.ZipFile(saved.with_suffix(".dlpk")) as package:
         names = set(package.namelist())
-    own = {"small.emd", "small.safetensors", "landshift.json", "SHA256SUMS"}
+    own = {
+        "small.emd", "small.safetensors", "landshift.json", "model_metrics.html", "SHA256SUMS",
+    }  # fmt: skip
     assert names == own | {name.format("small") for name in FOR_OTHERS}
     assert {p.name for p in saved.parent.iterdir()} == names | {"small.dlpk", "log.json"}
 
@@ -172,7 +174,7 @@ def test_the_hashes_are_those_of_sha256sum(saved):
         ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=saved.parent, check=True,
         capture_output=True, text=True,
     )  # fmt: skip
-    assert checked.stdout.count(": OK") == 3 + len(FOR_OTHERS)
+    assert checked.stdout.count(": OK") == 4 + len(FOR_OTHERS)
 
 
 @pytest.mark.parametrize("which", ["small.emd", "small.dlpk", "."])

@@ -48,7 +48,7 @@ def unpack(
     """
     try:
         with zipfile.ZipFile(archive) as source:
-            members = [m for m in source.infolist() if not m.is_dir()]
+            members = [m for m in source.infolist() if not m.filename.endswith("/")]
             _check(archive, members, error, max_bytes)
             for member in members:
                 path = inner_path(member.filename)

@@ -14,6 +14,7 @@
     ├── ModelError (ValueError)          a model package that is damaged or doesn't fit the data
     ├── WeightsError (OSError)           encoder weights that can't be had
     ├── TrainingError (RuntimeError)     training that can't go on
+    ├── ClusterError (RuntimeError)      a scheduler or workers that can't do the job
     └── OutputError (OSError)            an output that can't be written
 
 A message says what must hold, what was found and where, and what to do.
@@ -76,6 +77,10 @@ class WeightsError(LandshiftError, OSError):
 
 class TrainingError(LandshiftError, RuntimeError):
     """Training can't go on."""
+
+
+class ClusterError(LandshiftError, RuntimeError):
+    """A scheduler or its workers can't do the job: not there, lost, or unlike each other."""
 
 
 class OutputError(LandshiftError, OSError):

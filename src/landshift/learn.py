@@ -24,9 +24,10 @@ from rich.live import Live
 from rich.table import Table
 from torch import nn
 
-from landshift import bundle, dataset, export, figures, tables, tileset, train
+from landshift import bundle, dataset, export, figures, report, tables, tileset, train
 from landshift.confusion import ClassScores, Scores
 from landshift.engine import TorchEngine
+from landshift.engine.padding import measure_in_tiles
 from landshift.errors import ModelError, ParameterError
 from landshift.evaluate import Evaluation, calibrate, evaluate_model
 from landshift.models import OWN, ChangeModel
@@ -42,6 +43,9 @@ __all__ = [
 ]  # fmt: skip
 
 _USUAL = train.Augmentation()
+
+_PAGE_ROWS = 4
+"""Validation tiles that a model's page shows."""
 
 
 class Learning(TypedDict, total=False):
@@ -427,6 +431,7 @@ class _Classifier:
         with _live_table() as add_row:
             self.history += train.fit(self.model, training, asked, resume=state, on_epoch=add_row)
         calibrate(self.model, training)
+        self._measure_padding()
         self._training = {
             **asked.as_dict(),
             "lr": float(f"{lr:.6g}"),
@@ -436,6 +441,24 @@ class _Classifier:
             "data": asdict(training.options),
         }
         self._tiles = _told_tiles(training)
+
+    def _measure_padding(self) -> None:
+        """Measure on validation tiles how much ground around a tile the model needs."""
+        model, training = self.model, self.data.training
+        if model.fixed_tile:
+            return  # it runs at its training tile, whatever lies around
+        samples = training.plain(_spread(training.split.valid, _PADDING_TILES))
+        tiles = [samples.read(position)[:2] for position in range(len(samples))]
+        found = measure_in_tiles(TorchEngine(model), model.spec, tiles)
+        model.spec = replace(model.spec, padding=None if found is None else found.padding)
+        if found is not None and not found.enough:
+            most, share = list(found.agreement.items())[-1]
+            log.warning(
+                "The model looks further than tiles of %d pixels show: with %d around, %.2f %% of "
+                "pixels keep their class. Maps take half a tile, %d; `landshift padding` measures "
+                "on a raster whether less is enough.",
+                model.spec.tile_size, most, 100 * share, found.padding,
+            )  # fmt: skip
 
     def freeze(self) -> None:
         """Keep the encoder as it is in the trainings to come."""
@@ -462,15 +485,22 @@ class _Classifier:
     def results_figure(self, rows: int = 4, alpha: float = 1.0) -> Figure:
         """The picture that `show_results` shows."""
         training = self.data.training
-        samples = training.plain(_spread(training.split.valid, rows))
+        shown = self._samples(rows)
+        return figures.show_samples(
+            shown.images, shown.targets, training.spec.bands, training.scheme, alpha=alpha,
+            predicted=shown.predicted,
+        )  # fmt: skip
+
+    def _samples(self, count: int) -> report.Samples:
+        """Validation tiles, evenly from first to last, and what the model says of them."""
+        training = self.data.training
+        samples = training.plain(_spread(training.split.valid, count))
         images, targets = _read(samples)
         engine = TorchEngine(self.model)
         predicted = np.concatenate(
             [engine.predict(image[np.newaxis]).argmax(1) for image, _ in samples.arrays()]
         ).astype(np.uint8)
-        return figures.show_samples(
-            images, targets, training.spec.bands, training.scheme, alpha=alpha, predicted=predicted
-        )
+        return report.Samples(images, targets, predicted)
 
     def evaluate(self) -> Evaluation:
         """Scores on the validation tiles."""
@@ -500,7 +530,7 @@ class _Classifier:
         return self.data.path / "models" / path if named else path
 
     def save(self, name_or_path: str | Path) -> Path:
-        """Save the model as a folder with an .emd, weights and a .dlpk.
+        """Save the model as a folder with an .emd, weights, a page that explains it and a .dlpk.
 
         Where onnx and onnxruntime are installed (`pip install 'landshift[onnx]'`), it also holds
         the model as ONNX, and the function with which ArcGIS runs that; else a line is logged.
@@ -512,15 +542,24 @@ class _Classifier:
             The path of the .emd.
         """
         folder = self.folder_of(name_or_path)
+        judged = None if self._data is None else self.evaluate()
         package = bundle.Package(
             name=folder.name,
             model=self.model,
             training=self._training,
             history=tuple(asdict(row) for row in self.history),
-            scores=self._scores if self._data is None else self.evaluate().scores.as_dict(),
+            scores=self._scores if judged is None else judged.scores.as_dict(),
             tiles=self._tiles,
         )
-        extras = [export.for_arcgis(self.model, folder.name)]
+        page = report.model_page(
+            package,
+            evaluation=judged,
+            samples=None if judged is None else self._samples(_PAGE_ROWS),
+        )
+        extras = [
+            bundle.Extras(files={report.METRICS_PAGE: page.encode()}),
+            export.for_arcgis(self.model, folder.name),
+        ]
         return bundle.save(package, folder, extras=extras)
 
 
@@ -678,6 +717,8 @@ class SemanticChangeClassifier(_Classifier):
     ) -> None:
         self._build(data, decoder, backbone, pretrained_backbone, class_balancing, options)
 
+
+_PADDING_TILES = 16  # to measure the padding on
 
 _MIXUP = 0.4
 """Alpha of mixup where it is asked for by name alone, as fastai has it."""

@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from landshift.assess.agreement import Agreement
 from landshift.assess.estimate import Assessment, Figure
 from landshift.assess.files import Design
 from landshift.burning import PolygonLabels
@@ -16,6 +17,7 @@ from landshift.calibration import Calibration
 from landshift.confusion import Scores
 from landshift.difference import Difference
 from landshift.errors import plain
+from landshift.patches import Fragmentation
 from landshift.polygons import Traced
 from landshift.radiometry import Normalisation
 from landshift.transitions import TransitionTable
@@ -193,11 +195,43 @@ def domains(found: Assessment) -> Table:
     return table
 
 
+def agreements(found: Sequence[Agreement]) -> Table:
+    """How far labellers agree: share of the units and kappa."""
+    table = _table("labellers", "on", "units", "agree", "kappa")
+    for a in found:
+        on = "class of the map" if a.on == "map" else f"class {a.on}"
+        table.add_row(
+            f"{a.first}, {a.second}", on, f"{a.units:,}", _share(a.share), _share(a.kappa)
+        )
+    return table
+
+
+def agreement(found: Agreement) -> Table:
+    """Units by what the one labeller says, a row, and the other, a column."""
+    table = _table(f"{found.first}, by row; {found.second}:", *found.names, "total")
+    for name, row in zip(found.names, found.counts, strict=True):
+        table.add_row(name, *(f"{n:,}" for n in row), f"{row.sum():,}")
+    totals = found.counts.sum(axis=0)
+    table.add_row("total", *(f"{n:,}" for n in totals), f"{found.units:,}")
+    return table
+
+
 def patches(found: Traced) -> Table:
     """Polygons of change of each class, the largest area first."""
     table = _table("class", "polygons", "hectares")
     for name, hectares in sorted(found.hectares.items(), key=lambda item: -item[1]):
         table.add_row(name, f"{found.polygons[name]:,}", f"{hectares:,.1f}")
+    return table
+
+
+def fragmentation(found: Fragmentation) -> Table:
+    """Patches of each class."""
+    table = _table("class", "patches", "hectares", "mean, ha", "largest, %", "edge, m/ha")
+    for c in found.classes:
+        table.add_row(
+            c.name, f"{c.patches:,}", f"{c.hectares:,.1f}", f"{c.mean:,.2f}",
+            f"{c.largest_percent:.2f}", f"{c.edge_density:.2f}",
+        )  # fmt: skip
     return table
 
 

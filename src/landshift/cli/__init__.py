@@ -16,11 +16,14 @@ from landshift.cli import (
     estimate,
     evaluate,
     label,
+    label_samples,
     model,
     normalise,
     padding,
+    patches,
     polygons,
     quantize,
+    report,
     sample,
     simulate,
     tiles,
@@ -40,7 +43,8 @@ app = typer.Typer(
 )
 for module in (
     composite, normalise, label, burn, difference, tiles, train, evaluate, classify, padding,
-    quantize, view, polygons, sample, estimate, zonal, simulate, demo,
+    quantize, view, polygons, patches, zonal, sample, label_samples, estimate, report, simulate,
+    demo,
 ):  # fmt: skip
     app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
 app.add_typer(model.app, name="model")
