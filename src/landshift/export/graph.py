@@ -19,7 +19,8 @@ from torch.overrides import TorchFunctionMode
 from landshift import ledger
 from landshift.errors import ModelError, ParameterError
 from landshift.export.facts import as_dtype, facts
-from landshift.models import MULTIPLE, ChangeModel
+from landshift.models import ChangeModel
+from landshift.spec import MULTIPLE
 
 OPSET = 17
 """Version of ONNX's operators: the oldest with all that is used, so that old hosts read it."""

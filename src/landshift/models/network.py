@@ -17,10 +17,7 @@ from landshift.errors import ModelError
 from landshift.models.architectures import Design, build, design
 from landshift.models.transfer import scale
 from landshift.models.weights import backbone_of, encoder_weights
-from landshift.spec import LIMIT, InputSpec
-
-MULTIPLE = 32
-"""Encoders halve a tile up to five times; other sizes are extended to a multiple of this."""
+from landshift.spec import LIMIT, MULTIPLE, InputSpec
 
 OWN = "own"
 """Architecture of a network that the user brings."""
