@@ -45,7 +45,7 @@ def save(package: Package, folder: Path, *, extras: Iterable[Extras] = ()) -> Pa
         package: The model.
         folder: Where it goes; its parent is made if need be.
         extras: What rooms above add: files, which are hashed and zipped as ours are, and keys of
-            the .emd.
+            the .emd, which stand for ours of the same names.
 
     Returns:
         The path of the .emd.
@@ -73,7 +73,6 @@ def save(package: Package, folder: Path, *, extras: Iterable[Extras] = ()) -> Pa
         write_weights(package.model, part / weights)
         manifest.write(package, weights, part / MANIFEST)
         for added in extras:
-            assert not added.emd.keys() & emd.keys(), "two statements of one key of the .emd"
             emd |= added.emd
             _write_files(part, added.files)
         write_json(part / f"{name}.emd", emd)
