@@ -3,6 +3,8 @@ import csv
 import importlib.util
 import math
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +18,8 @@ from landshift.errors import ParameterError, TileSetError, TrainingError
 from landshift.models import ChangeModel
 from landshift.train import Training
 from landshift.train.average import Average
-from landshift.train.fit import is_best
 from landshift.train.lr_find import suggest
+from landshift.train.run import is_best
 from landshift.train.sampling import repeat_factors
 from scenes import BANDS, MAPPING, striped_scene, write
 
@@ -256,6 +258,22 @@ def test_tensorboard_gets_a_curve_of_each_number(data, tmp_path):
     assert found == pytest.approx([r.valid_loss for r in rows], rel=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore")  # of mlflow, about its stores of files
+def test_mlflow_gets_the_options_and_each_number(data, tmp_path, monkeypatch):
+    pytest.importorskip("mlflow")
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "runs").as_uri())
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # what newer versions ask for
+    rows = train.fit(pixelwise(data), data, Training(epochs=2, mlflow=True))
+    client = MlflowClient()
+    (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["epochs"] == "2"
+    found = [m.value for m in client.get_metric_history(run.info.run_id, "valid_loss")]
+    assert found == pytest.approx([r.valid_loss for r in rows])
+
+
 def test_a_log_that_needs_a_missing_package_says_which(data, tmp_path):
     if importlib.util.find_spec("mlflow"):
         pytest.skip("mlflow is installed")
@@ -384,6 +402,42 @@ def test_a_batch_that_does_not_fit_the_memory_says_which_does(tiles):
     model = ChangeModel(_Greedy(6, 2, 1), data.spec, data.scheme)
     with pytest.raises(TrainingError, match=r"got 8 samples of 64 px .*batch_size=2"):
         train.fit(model, data, Training(epochs=1))
+
+
+_PEAK = """
+import resource, sys
+import torch
+from landshift import dataset, train
+from landshift.models import ChangeModel
+dataset.CACHE_BYTES = 8 << 20
+data = dataset.prepare(sys.argv[1], batch_size=50, class_mapping={1: "to crop", 2: "No change"})
+model = ChangeModel(torch.nn.Conv2d(6, 2, 1), data.spec, data.scheme)
+train.fit(model, data, train.Training(epochs=2, precision="32-true"))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_tiles(tmp_path):
+    """4,096 tiles take 80 MB as they are kept in memory: more than the cache may hold."""
+    peaks = []
+    for size in (14 * 32, 64 * 32):
+        composite, labels = striped_scene(size)
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        paths = (
+            write(folder / "composite.tif", composite, bands=BANDS),
+            write(folder / "change.tif", labels, nodata=0),
+        )
+        tileset.cut(
+            [paths[0]], [paths[1]], folder / "set", scheme=ClassScheme.from_mapping(MAPPING),
+            tile_size=32, stride=32,
+        )  # fmt: skip
+        command = [sys.executable, "-c", _PEAK, str(folder / "set")]
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        peaks.append(int(told.splitlines()[-1]))
+    print(f"peak memory with 196 and 4,096 tiles: {peaks[0]} and {peaks[1]} MB")
+    assert peaks[1] < peaks[0] + 40
 
 
 def test_processes_that_load_tiles_change_nothing(tiles):
