@@ -66,7 +66,7 @@ def _quadratic(pixels: NDArray[Any], labels: NDArray[Any], seed: int) -> Any:
     if len(known) < 2:
         return DummyClassifier(strategy="most_frequent").fit(pixels, labels)
     chosen = np.isin(labels, known)
-    rule = make_pipeline(StandardScaler(), QuadraticDiscriminantAnalysis(reg_param=_SPREAD))
+    rule = make_pipeline(StandardScaler(), QuadraticDiscriminantAnalysis(reg_param=_SPREAD, tol=0))
     return rule.fit(pixels[chosen], labels[chosen])
 
 
