@@ -30,6 +30,7 @@ from landshift import baselines, classify_pixels, evaluate_map, raster, tileset
 from landshift.classes import ClassScheme
 from landshift.composite import composite
 from landshift.evaluate import Evaluation, evaluate_rules, pool
+from landshift.grid import Window
 from landshift.learn import (
     Data,
     SegmentationModel,
@@ -101,7 +102,7 @@ def altered_of(data: Data, images: Sequence[Path]) -> Alteration:
     pixels = []
     for path in images:
         with raster.open_raster(path) as source:
-            values, mask = raster.read(source)
+            values, mask = raster.read(source, Window(0, 0, source.height, source.width))
         pixels.append((values[:, mask] - mean) / std)
     both = np.concatenate(pixels, axis=1)
     before, after = spec.by_date().values()
