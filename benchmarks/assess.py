@@ -1,4 +1,4 @@
-"""How fast large maps are sampled, traced as polygons and measured in zones; the peak memory.
+"""How fast large maps are sampled, traced, measured in patches and zones; the peak memory.
 
     python benchmarks/assess.py [--sizes 4000 20000] [--folder FOLDER] [STAGE ...]
 
@@ -9,6 +9,7 @@ writes them; each job runs in a process of its own.
 from __future__ import annotations
 
 import argparse
+import csv
 import shutil
 import tempfile
 from pathlib import Path
@@ -104,6 +105,21 @@ def polygons(folder: Path, sizes: list[int]) -> None:
         )
 
 
+def patches(folder: Path, sizes: list[int]) -> None:
+    """Measures of the patches of every class."""
+    for size in sizes:
+        made = class_map(folder / f"map_{size}.tif", size)
+        out = folder / "patches.csv"
+        seconds, _, peak = measured(landshift("patches", made, "-o", out))
+        with out.open(newline="", encoding="utf-8") as file:
+            count = sum(int(row["patches"]) for row in csv.DictReader(file))
+        print(
+            f"patches, {size}^2: {count:,} patches, {seconds:.1f} s, "
+            f"{size * size / seconds / 1e6:.1f} million pixels/s, peak {peak:.0f} MiB",
+            flush=True,
+        )
+
+
 def zonal(folder: Path, sizes: list[int]) -> None:
     """Classes in 100 irregular zones that part the map."""
     random = np.random.default_rng(0)
@@ -126,7 +142,7 @@ def zonal(folder: Path, sizes: list[int]) -> None:
         )
 
 
-STAGES = {"sample": sample, "polygons": polygons, "zonal": zonal}
+STAGES = {"sample": sample, "polygons": polygons, "patches": patches, "zonal": zonal}
 
 
 def main() -> None:

@@ -1,10 +1,13 @@
-"""How fast `classify` is: each figure as a ratio, all in one run, in turn.
+"""Speed, memory and loss of `classify`: every figure as a ratio or a share, all in one run.
 
-    python benchmarks/classify.py --model unet.emd --image composite.tif --rounds 3
+    python benchmarks/classify.py --demo demo
 
-The model is a U-Net over resnet34, or any saved one; without `--model` it has random weights, and
-nothing is said of agreement. Without `--image` a raster of 12 bands is made. Other work on the
-machine slows all of a round alike, more or less: read the ratios, not the rates, and their spread.
+The model is the U-Net over resnet34 (12 bands, 11 classes) that `landshift demo` trained in that
+folder; where there is none yet, the demo is run first. With `--untrained` weights are random, and
+nothing is said of loss: rates and memory are the same. Maps are judged on a scene of another seed
+than the training's. For the rates that scene is laid side by side until it has `--size` pixels.
+Other work on the machine slows all of a round alike, more or less: read the ratios, not the rates,
+and their spread. What a Mpixel costs is in seconds of the processor, which bear other work better.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import argparse
 import json
 import logging
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -20,96 +24,218 @@ import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
 import rasterio.shutil
-import torch
-from rasterio.transform import from_origin
 from rasterio.windows import Window as Part
 
-from landshift import bundle, raster, tiling
+from landshift import composite, demo, labels, simulate, tiling
 from landshift.classes import ClassScheme
-from landshift.classify import classify_pixels
+from landshift.classify import classify_pixels, quantise_model
+from landshift.classify.pixels import int8_of
 from landshift.classify.scene import find_scene
-from landshift.engine import TorchEngine
 from landshift.engine.openvino import OpenVinoEngine
-from landshift.engine.quantising import SUFFIX, quantise
-from landshift.grid import Window
-from landshift.models import ChangeModel
+from landshift.engine.prepared import CACHE, prepare
+from landshift.evaluate import evaluate_map
 from landshift.spec import InputSpec
 
-BANDS = tuple(f"{d}:b{k}" for d in ("before", "after") for k in range(1, 7))
-FAMILIAR = {"tile_size": 224, "padding": 56, "batch_size": 4}
+FAMILIAR = {"tile_size": 224, "padding": 56}
+LARGE = {"tile_size": 1152, "padding": 64}
+ENGINES = {
+    "OpenVINO bfloat16": ("openvino", "bfloat16"),
+    "OpenVINO int8": ("openvino", "int8"),
+    "torch bfloat16": ("torch", "bfloat16"),
+}
+SCENE, SEED = 1536, 1
+NEAR = 8  # pixels from a border between tiles
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path)
-    parser.add_argument("--image", type=Path)
-    parser.add_argument("--size", type=int, default=2048, help="rows and columns where it is made")
+    parser.add_argument("--demo", type=Path, default=Path("demo"), help="folder of landshift demo")
+    parser.add_argument("--untrained", action="store_true", help="rates and memory alone, at once")
+    parser.add_argument("--size", type=int, default=6144, help="rows and columns for the rates")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--only",
+        choices=("loss", "rates", "memory"),
+        nargs="*",
+        default=("loss", "rates", "memory"),
+    )
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        return child(*arguments.child)
+        child(*arguments.child)
+        return
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root)
-        image = arguments.image or make_image(folder / "image.tif", arguments.size)
-        network = bundle.load(arguments.model).model if arguments.model else random_model()
-        model = save(network, folder)
-        scene = find_scene(image, network.spec)
-        tiles = some_tiles(scene, network.spec.tile_size, 24)
-        path = model.parent / f"{model.parent.name}{SUFFIX}"
-        found = quantise(network, path, tiles[::2], tiles[1::2], least=0.0)
-        if arguments.model:
-            print(
-                f"agreement with float32: bfloat16 {found.bfloat16:.4%}, int8 {found.agreement:.4%}"
-            )
-        rates(folder, image, network, model, arguments.rounds)
-        memory(folder, image, model)
+        os.environ[CACHE] = str(folder / "cache")
+        image, reference = make_scene(folder)
+        if arguments.untrained:
+            model, seen = untrained(image, folder / "unet"), image
+        else:
+            model = arguments.demo / "tiles" / "models" / "unet" / "unet.emd"
+            seen = arguments.demo / "composite.tif"
+            if not model.is_file():
+                demo.run(arguments.demo)
+        quantised = quantise_model(seen, model, least=0.0)
+        if "loss" in arguments.only and not arguments.untrained:
+            told("int8, same class as float32 on tiles of the training scene", quantised.agreement)
+            loss(folder, image, reference, model)
+        large = side_by_side(image, folder / "large.tif", arguments.size)
+        if "rates" in arguments.only:
+            rates(folder, large, model, arguments.rounds)
+        if "memory" in arguments.only:
+            memory(folder, large, model)
 
 
-def rates(folder: Path, image: Path, network: ChangeModel, model: Path, rounds: int) -> None:
-    """Useful Mpixel/s of raster, and what follows from them."""
+def untrained(image: Path, folder: Path) -> Path:
+    """The demo's network with random weights."""
+    from landshift import bundle
+    from landshift.models import ChangeModel
+
+    with rasterio.open(image) as source:
+        values, bands = source.read(out_shape=(source.count, 256, 256)), source.descriptions
+    mean, std, least, most = (
+        tuple(float(v) for v in f(values, axis=(1, 2))) for f in (np.mean, np.std, np.min, np.max)
+    )
+    spec = InputSpec(tuple(bands), mean, std, least, most, 256, str(values.dtype), 30.0, padding=64)
+    scheme = ClassScheme.from_mapping({k: f"class {k}" for k in range(1, 12)})
+    model = ChangeModel("unet", spec, scheme, backbone=demo.BACKBONE).eval()
+    return bundle.save(bundle.Package("unet", model), folder)
+
+
+def told(what: str, share: float) -> None:
+    print(f"{what}: {share:.3%}", flush=True)
+
+
+def loss(folder: Path, image: Path, reference: Path, model: Path) -> None:
+    """What precision, tiling and borders between tiles cost, on a scene that wasn't trained on."""
+
+    def mapped(name: str, precision: str, **options: Any) -> Path:
+        return classify_pixels(
+            image, model, folder / f"{name}.tif", engine="openvino", precision=precision, **options
+        )
+
+    exact = mapped("float32", "float32", **LARGE)
+    miou = evaluate_map(exact, reference).scores.miou
+    print(f"float32, tile 1152, padding 64: mIoU {miou:.4f}")
+    for precision in ("bfloat16", "int8"):
+        path = mapped(precision, precision, **LARGE)
+        told(f"{precision}, same class as float32 on the same tiles", agreement(path, exact))
+        points = 100 * (miou - evaluate_map(path, reference).scores.miou)
+        print(f"{precision}, mIoU lost: {points:.3f} points")
+    tilings = {
+        "224/56": mapped("224", "float32", **FAMILIAR),
+        "384/64": mapped("384", "float32", tile_size=384, padding=64),
+    }
+    points = 100 * (evaluate_map(tilings["224/56"], reference).scores.miou - miou)
+    print(f"1152/64 against 224/56: mIoU lost {points:.3f} points")
+    print(f"224/56, same class as 1152/64: {agreement(tilings['224/56'], exact):.3%}")
+    for name, path in tilings.items():
+        size, padding = map(int, name.split("/"))
+        near, far = errors_by_border(path, reference, size - 2 * padding)
+        near_bare, far_bare = errors_by_border(exact, reference, size - 2 * padding)
+        print(
+            f"{name}: errors within {NEAR} pixels of borders {near:.4f}, elsewhere {far:.4f}: "
+            f"{near / far:.4f} (the same pixels without borders there: {near_bare / far_bare:.4f})",
+            flush=True,
+        )
+
+
+def agreement(one: Path, other: Path) -> float:
+    """Share of mapped pixels with the same class."""
+    first, second = (rasterio.open(p).read(1) for p in (one, other))
+    mapped = second > 0
+    return float((first == second)[mapped].mean())
+
+
+def errors_by_border(path: Path, reference: Path, core: int) -> tuple[float, float]:
+    """Share of wrong pixels near borders between tiles, and of those elsewhere."""
+    found, right = (rasterio.open(p).read(1) for p in (path, reference))
+    rows, columns = (
+        np.minimum(np.arange(n) % core, core - 1 - np.arange(n) % core) < NEAR for n in found.shape
+    )
+    near = rows[:, np.newaxis] | columns
+    counts = (found > 0) & (right > 0)
+    wrong = found != right
+    return float(wrong[counts & near].mean()), float(wrong[counts & ~near].mean())
+
+
+def rates(folder: Path, image: Path, model: Path, rounds: int) -> None:
+    """Useful Mpixel/s of raster, what follows from them, and where the processor's time goes."""
+    from landshift import bundle
+    from landshift.engine import TorchEngine
+
+    network = bundle.load(model).model
     sparse = make_sparse(image, folder / "sparse.tif")
     scene = find_scene(image, network.spec)
-    eager = network.eval()
-    graph = model.parent / f"{model.parent.name}.int8.xml"
+    graph = int8_of(model).with_suffix(".xml")
+    ready = prepare(model)
     pure = {
-        "openvino bfloat16": OpenVinoEngine(network),
-        "openvino int8": OpenVinoEngine(network, quantised=graph),
-        "torch bfloat16": TorchEngine(network, device="cpu"),
+        "OpenVINO bfloat16": OpenVinoEngine(ready, precision="bfloat16"),
+        "OpenVINO int8": OpenVinoEngine(ready, quantised=graph),
+        "torch bfloat16": TorchEngine(network, device="cpu", precision="bfloat16"),
     }
     measured: dict[str, list[float]] = defaultdict(list)
-    for number in range(-1, rounds):  # the first warms up
-        one: dict[str, float] = {"familiar": familiar(scene, eager)}
+    profiles: dict[str, list[dict[str, float]]] = defaultdict(list)
+    part = corner(image, 2048)
+    for _ in range(rounds):
+        one = {"familiar": familiar(scene, network)}
         for name, engine in pure.items():
-            kind, precision = name.split()
+            kind, precision = ENGINES[name]
             options = {"engine": kind, "precision": precision, "device": "cpu"}
-            one[name] = end_to_end(image, model, folder, **options)
-            one[f"{name}, pure"] = pure_rate(scene, engine)
+            if kind == "torch":
+                options["bounds"] = part
+            before = pure_rate(scene, engine)
+            run = end_to_end(image, model, folder, **options)
+            after = pure_rate(scene, engine)
+            one[f"{name}, pure"] = statistics.mean((before["rate"], after["rate"]))
+            one[name], one[f"{name}, blocks"] = run["rate"], run["blocks"]
+            profiles[name].append({**run, "engine": (before["cpu"] + after["cpu"]) / 2})
             if kind == "openvino":
-                one[f"{name}, 75 % nodata"] = end_to_end(sparse, model, folder, **options)
-        if number >= 0:
-            for name, value in one.items():
-                measured[name].append(value)
-            print(json.dumps({k: round(v, 4) for k, v in one.items()}), flush=True)
+                few = end_to_end(sparse, model, folder, **options)
+                one[f"{name}, 75 % nodata"] = few["rate"]
+                one[f"{name}, 75 % nodata, blocks"] = few["blocks"]
+        for name, value in one.items():
+            measured[name].append(value)
+        print(json.dumps({k: round(v, 4) for k, v in one.items()}), flush=True)
 
     def ratio(first: str, second: str) -> str:
         each = [a / b for a, b in zip(measured[first], measured[second], strict=True)]
         return f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})"
 
+    reading = reading_cost(image, network.spec)
     for name in pure:
-        print(f"{name} over familiar: {ratio(name, 'familiar')}")
+        print(f"{name} over the familiar settings: {ratio(name, 'familiar')}")
         print(f"{name}, end to end over pure: {ratio(name, f'{name}, pure')}")
+        print(f"{name}, its blocks alone over pure: {ratio(f'{name}, blocks', f'{name}, pure')}")
         if f"{name}, 75 % nodata" in measured:
-            print(f"{name}, 75 % nodata over full: {ratio(f'{name}, 75 % nodata', name)}")
+            few = f"{name}, 75 % nodata"
+            print(f"{few} over full: {ratio(few, name)}")
+            print(f"{few} over full, blocks alone: {ratio(f'{few}, blocks', f'{name}, blocks')}")
+        cost = {k: statistics.median(p[k] for p in profiles[name]) for k in profiles[name][0]}
+        print(
+            f"{name}, processor seconds a Mpixel: {cost['all']:.3f} in all, of it engine "
+            f"{cost['engine']:.3f}, reading {reading:.3f}, putting the map together "
+            f"{cost['assembling']:.3f}, the rest {rest(cost, reading):.3f}; before the first block "
+            f"{cost['start']:.1f} s once",
+            flush=True,
+        )
 
 
-def familiar(scene: object, model: ChangeModel) -> float:
+def rest(cost: dict[str, float], reading: float) -> float:
+    """Compiling, blocks' files, and what the parts cost more when they run side by side."""
+    return cost["all"] - cost["engine"] - reading - cost["assembling"]
+
+
+def familiar(scene: Any, model: Any) -> float:
     """Eager float32, one step after another: read 4 tiles of 224, run, keep 112 x 112 of each."""
+    import torch
+
     plan = tiling.plan_inference(448, 448, padding=56, tile_size=224)
     tiles = plan.block(0).tiles
     start = time.perf_counter()
@@ -121,149 +247,165 @@ def familiar(scene: object, model: ChangeModel) -> float:
     return 448 * 448 / (time.perf_counter() - start) / 1e6
 
 
-def end_to_end(image: Path, model: Path, folder: Path, **options: str) -> float:
-    """Mpixel/s from the first block's start to the finished map."""
-    started = []
-    classify_pixels(
-        image, model, folder / "map.tif", on_block=lambda p: started.append(time.perf_counter()),
-        **options,
-    )  # fmt: skip
-    info = raster.info(image)
-    return info.height * info.width / (time.perf_counter() - started[0]) / 1e6
+def end_to_end(image: Path, model: Path, folder: Path, **options: Any) -> dict[str, float]:
+    """Mpixel/s from the start of the first block to the finished map, and to the last block.
+
+    Also the processor's seconds: ``start`` before the first block; ``all`` and ``assembling`` for
+    each Mpixel from there on.
+    """
+    clocks: list[tuple[float, float, int]] = []
+
+    def tell(progress: Any) -> None:
+        clocks.append((time.perf_counter(), time.process_time(), progress.pixels))
+
+    begun = time.process_time()
+    classify_pixels(image, model, folder / "map.tif", on_block=tell, **options)
+    end = time.perf_counter(), time.process_time()
+    megapixels = clocks[-1][2] / 1e6
+    return {
+        "rate": megapixels / (end[0] - clocks[0][0]),
+        "blocks": megapixels / (clocks[-1][0] - clocks[0][0]),
+        "start": clocks[0][1] - begun,
+        "all": (end[1] - clocks[0][1]) / megapixels,
+        "assembling": (end[1] - clocks[-1][1]) / megapixels,
+    }
 
 
-def pure_rate(scene: object, engine: object) -> float:
-    """Mpixel/s of kept pixels where the tiles lie in memory."""
-    info = scene.box
+def pure_rate(scene: Any, engine: Any) -> dict[str, float]:
+    """Mpixel/s of kept pixels of a tile in memory, and the processor's seconds for each."""
     plan = tiling.plan_inference(
-        info.height, info.width, padding=64, most=engine.core, stored=scene.stored
+        scene.box.height, scene.box.width, padding=64, most=engine.core, stored=scene.stored
     )
     tile = plan.block(0).tiles[0]
     with scene.opened(256 << 20) as read:
         got = read(tile.window)
     engine.best(got.values[np.newaxis], got.mask[np.newaxis])
-    start = time.perf_counter()
-    for _ in range(3):
+    start = time.perf_counter(), time.process_time()
+    for _ in range(4):
         engine.best(got.values[np.newaxis], got.mask[np.newaxis])
-    return 3 * plan.core[0] * plan.core[1] / (time.perf_counter() - start) / 1e6
+    megapixels = 4 * plan.core[0] * plan.core[1] / 1e6
+    return {
+        "rate": megapixels / (time.perf_counter() - start[0]),
+        "cpu": (time.process_time() - start[1]) / megapixels,
+    }
+
+
+def reading_cost(image: Path, spec: Any) -> float:
+    """The processor's seconds to read all tiles and their masks, for each Mpixel."""
+    scene = find_scene(image, spec)
+    height, width = scene.box.height, scene.box.width
+    plan = tiling.plan_inference(
+        height, width, padding=64, stored=scene.stored, block_size=(1024, 2048)
+    )
+    start = time.process_time()
+    with scene.opened(192 << 20) as read:
+        for number in range(plan.blocks):
+            for tile in plan.block(number).tiles:
+                read(tile.window)
+    return (time.process_time() - start) / (height * width / 1e6)
 
 
 def memory(folder: Path, image: Path, model: Path) -> None:
-    """Peak resident memory and start-up of a process of its own, for two sizes of raster."""
-    tall = folder / "tall.vrt"
+    """Start-up and peak resident memory of processes of their own, for two sizes of raster."""
+    small = folder / "small.tif"
     with rasterio.open(image) as source:
-        height, width = source.shape
-        side_by_side(image, tall, height, width)
-    for name, precision in (("bfloat16", "bfloat16"), ("int8", "int8")):
-        for what, path in (("1 x", image), ("4 x", tall)):
-            found = subprocess.run(
-                [sys.executable, __file__, "--child", str(path), str(model), precision,
-                 str(folder / "child.tif")],
-                capture_output=True, text=True, check=True, env={**os.environ},
-            )  # fmt: skip
-            print(f"openvino {name}, raster {what}: {found.stdout.strip()}", flush=True)
+        about = {**source.profile, "height": 4096, "width": 4096}
+        with rasterio.open(small, "w", **about) as target:
+            for row in range(0, 4096, 512):
+                at = Part(0, row, 4096, 512)
+                target.write(source.read(window=at), window=at)
+            target.descriptions = source.descriptions
+    wide = folder / "wide.vrt"
+    rasterio.shutil.copy(small, wide, driver="VRT")
+    text = wide.read_text()
+    for axis in "XY":
+        text = text.replace(f'raster{axis}Size="4096"', f'raster{axis}Size="32768"', 1)
+    wide.write_text(text)
+    for precision, name, path in (  # the first converts, and fills the new cache
+        ("bfloat16", "4,096", small), ("bfloat16", "4,096", small), ("int8", "4,096", small),
+        ("float32", "4,096", small), ("bfloat16", "32,768", wide),
+    ):  # fmt: skip
+        found = subprocess.run(
+            [sys.executable, __file__, "--child", str(path), str(model), precision,
+             str(folder / "child.tif")],
+            capture_output=True, text=True, check=True,
+            env={**os.environ, CACHE: str(folder / "new")},
+        )  # fmt: skip
+        print(f"{precision}, {name} pixels a side: {found.stdout.strip()}", flush=True)
 
 
 def child(image: str, model: str, precision: str, out: str) -> None:
     """What a process of its own needs."""
-
-    def peak() -> int:  # getrusage would tell of the parent's, too
-        status = Path("/proc/self/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) >> 10
-
-    imported, start, ready = peak(), time.perf_counter(), []
+    start = begun()
+    ready: list[float] = []
     classify_pixels(
         image, model, out, engine="openvino", precision=precision, device="cpu",
-        on_block=lambda p: ready.append(time.perf_counter()),
+        on_block=lambda p: ready.append(time.time()),
     )  # fmt: skip
-    print(
-        f"peak {peak()} MB, of it {imported} MB by importing; {ready[0] - start:.1f} s and "
-        "the imports before the first block"
-    )
+    status = Path("/proc/self/status").read_text()  # getrusage would tell of the parent's, too
+    peak = int(status.split("VmHWM:")[1].split()[0]) >> 10
+    converting = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
+    other = f"{converting} MB in the process that converts" if converting else "nothing to convert"
+    print(f"{ready[0] - start:.1f} s to the first block; peak {peak} MB, {other}")
 
 
-def make_image(path: Path, size: int) -> Path:
-    """Squares of 16 pixels with noise, 12 bands uint16, a zstd COG's blocks."""
-    random = np.random.default_rng(0)
-    base = random.integers(0, 1200, (12, size // 16, size // 16))
-    with rasterio.open(path, "w", **profile(size, size)) as target:
-        for row in range(0, size, 512):
-            rows = min(512, size - row)
-            part = np.kron(base[:, row // 16 : (row + rows) // 16], np.ones((16, 16), np.int64))
-            values = part + random.integers(200, 500, part.shape)
-            target.write(values.astype(np.uint16), window=Part(0, row, size, rows))
-        target.descriptions = BANDS
-    return path
+def begun() -> float:
+    """When this process was started."""
+    ticks = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    return time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
 
 
-def profile(height: int, width: int) -> dict[str, object]:
-    return {
-        "driver": "GTiff", "height": height, "width": width, "count": 12, "dtype": "uint16",
-        "crs": "EPSG:32618", "transform": from_origin(5e5, 4e6, 30, 30), "tiled": True,
-        "blockxsize": 512, "blockysize": 512, "compress": "zstd", "zstd_level": 1,
-        "predictor": 2, "interleave": "pixel", "nodata": 0,
-    }  # fmt: skip
+def make_scene(folder: Path) -> tuple[Path, Path]:
+    """A composite of another seed than the demo's, and its change map."""
+    made = simulate.simulate(folder / "scene", height=SCENE, width=SCENE, seed=SEED)
+    image = composite.composite([made.before, made.after], folder / "composite.tif")
+    labels.label(made.before_classes, made.after_classes, folder / "change.tif")
+    return image, folder / "change.tif"
 
 
-def make_sparse(image: Path, path: Path) -> Path:
-    """The same raster, all but its upper left quarter nodata."""
+def side_by_side(image: Path, path: Path, size: int) -> Path:
+    """The raster over and over until it has so many rows and columns."""
     with rasterio.open(image) as source:
-        about = {**profile(*source.shape), "count": source.count, "nodata": 0}
+        values, about = source.read(), profile(source, size)
         with rasterio.open(path, "w", **about) as target:
-            quarter = Part(0, 0, source.width // 2, source.height // 2)
-            target.write(source.read(window=quarter), window=quarter)
+            for row in range(0, size, 512):
+                rows = (row + np.arange(min(512, size - row))) % source.height
+                columns = np.arange(size) % source.width
+                at = Part(0, row, size, len(rows))
+                target.write(values[:, rows][:, :, columns], window=at)
             target.descriptions = source.descriptions
     return path
 
 
-def side_by_side(image: Path, path: Path, height: int, width: int) -> None:
-    """A VRT of the raster twice over in both directions."""
-    rasterio.shutil.copy(image, path, driver="VRT")
-    text = path.read_text()
-    text = text.replace(f'rasterXSize="{width}"', f'rasterXSize="{2 * width}"', 1)
-    text = text.replace(f'rasterYSize="{height}"', f'rasterYSize="{2 * height}"', 1)
-    start, end = text.index("<SourceFilename"), 0
-    out, at = [], 0
-    kind = text.rfind("<", 0, start)
-    tag = text[kind + 1 : text.index(">", kind)].split()[0]
-    while (begin := text.find(f"<{tag}", at)) >= 0:
-        end = text.index(f"</{tag}>", begin) + len(tag) + 3
-        one = text[begin:end]
-        out.append(text[at:begin])
-        for row in (0, height):
-            for column in (0, width):
-                place = f'<DstRect xOff="{column}" yOff="{row}"'
-                out.append(one.replace('<DstRect xOff="0" yOff="0"', place))
-        at = end
-    path.write_text("".join(out) + text[at:])
+def make_sparse(image: Path, path: Path) -> Path:
+    """The same raster, all but its upper left quarter nodata."""
+    with (
+        rasterio.open(image) as source,
+        rasterio.open(path, "w", **profile(source, source.height)) as target,
+    ):
+        for row in range(0, source.height // 2, 512):
+            at = Part(0, row, source.width // 2, min(512, source.height // 2 - row))
+            target.write(source.read(window=at), window=at)
+        target.descriptions = source.descriptions
+    return path
 
 
-def some_tiles(scene: object, size: int, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    random = np.random.default_rng(1)
-    found = []
-    with scene.opened(256 << 20) as read:
-        for _ in range(count):
-            row, column = (
-                int(random.integers(0, max(n - size, 1)))
-                for n in (scene.box.height, scene.box.width)
-            )
-            got = read(Window(row, column, size, size))
-            found.append((got.values, got.mask))
-    return found
+def profile(source: Any, size: int) -> dict[str, Any]:
+    return {
+        "driver": "GTiff", "height": size, "width": size, "count": source.count,
+        "dtype": source.dtypes[0], "crs": source.crs, "transform": source.transform,
+        "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "zstd", "zstd_level": 1,
+        "predictor": 2, "interleave": "pixel", "nodata": source.nodata, "bigtiff": "yes",
+    }  # fmt: skip
 
 
-def random_model() -> ChangeModel:
-    count = len(BANDS)
-    spec = InputSpec(
-        BANDS, (950.0,) * count, (360.0,) * count, (0.0,) * count, (2000.0,) * count, 256,
-        "uint16", 30.0,
-    )  # fmt: skip
-    scheme = ClassScheme.from_mapping({k: f"class {k}" for k in range(1, 12)})
-    return ChangeModel("unet", spec, scheme, backbone="resnet34").eval()
-
-
-def save(network: ChangeModel, folder: Path) -> Path:
-    return bundle.save(bundle.Package("bench", network), folder / "bench")
+def corner(image: Path, size: int) -> tuple[float, float, float, float]:
+    """Bounds of the raster's upper left corner."""
+    with rasterio.open(image) as source:
+        left, top = source.transform @ (0, 0)
+        right, bottom = source.transform @ (size, size)
+    return left, bottom, right, top
 
 
 if __name__ == "__main__":

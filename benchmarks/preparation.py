@@ -1,6 +1,6 @@
 """How fast data preparation is, beside gdalwarp and a plain rasterio loop, and its peak memory.
 
-    python benchmarks/preparation.py [--sizes 2000 6000 20000] [--folder FOLDER] [STAGE ...]
+    python benchmarks/preparation.py [STAGE ...] [--sizes 2000 6000 20000] [--folder FOLDER]
 
 Each job runs in a process of its own, whose peak memory the system tells. Inputs of any size are
 VRTs that repeat one small scene, so that the disk holds outputs only.

@@ -18,6 +18,14 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 WriteRaster = Callable[..., Path]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of what can be made again, which processes that are started inherit."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["LANDSHIFT_CACHE"] = str(folder)
+    return folder
+
+
 @pytest.fixture
 def write_raster(tmp_path: Path) -> WriteRaster:
     """Write a raster under the test's folder, by name."""

@@ -46,6 +46,16 @@ def test_a_path_that_leaves_the_folder_is_refused(tmp_path, name):
     assert not list((tmp_path / "out").iterdir())
 
 
+def test_a_member_without_a_name_is_refused(tmp_path):
+    path = make(tmp_path / "a.zip", [("x", "1")])
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"PK\x01\x02")
+    data[entry + 46] = 0  # zipfile ends a name at NUL
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match="plain files inside the folder"):
+        unpack(path, tmp_path)
+
+
 def test_a_link_is_refused(tmp_path):
     member = zipfile.ZipInfo("link")
     member.external_attr = (stat.S_IFLNK | 0o777) << 16

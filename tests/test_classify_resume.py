@@ -39,7 +39,7 @@ def outputs(out):
     }
 
 
-def run_and(what, tall, saved, out):
+def run_and(what, tall, saved, out, workers=1):
     """Start a process that does something to itself once its first block is done."""
     code = f"""
 import os, resource, signal, sys
@@ -50,7 +50,7 @@ def on_block(progress):
         {what}
 try:
     classify_pixels({str(tall)!r}, {str(saved)!r}, {str(out)!r}, layers=("confidence",),
-                    on_block=on_block, **{OPTIONS!r})
+                    workers={workers}, on_block=on_block, **{OPTIONS!r})
 except LandshiftError as error:
     sys.exit(str(error))
 """
@@ -138,6 +138,16 @@ def test_an_unreadable_block_keeps_what_is_done_and_a_repaired_file_is_taken_up(
 def test_workers_give_the_same_bytes(tall, saved, undisturbed, tmp_path):
     out = tmp_path / "map.tif"
     classify_pixels(tall, saved, out, layers=("confidence",), workers=2, **OPTIONS)
+    assert outputs(out) == outputs(undisturbed)
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_run_that_is_killed(tall, saved, undisturbed, tmp_path):
+    out = tmp_path / "map.tif"
+    # its answer ends when all who hold its standard output have ended: its workers do
+    killed = run_and("os.kill(os.getpid(), signal.SIGKILL)", tall, saved, out, workers=2)
+    assert killed.returncode == -signal.SIGKILL
+    classify_pixels(tall, saved, out, layers=("confidence",), **OPTIONS)
     assert outputs(out) == outputs(undisturbed)
 
 

@@ -131,3 +131,12 @@ def test_options_out_of_range_are_refused(tiles, options, message):
 def test_a_label_outside_the_mapping_is_refused(tiles):
     with pytest.raises(ClassError, match=r"got .*2"):
         prepare(tiles, class_mapping={1: "to crop"})
+
+
+def test_sensor_and_units_are_told_once_or_for_each_band(tiles):
+    spec = prepare(tiles, sensor="ETM+", units=["a", None, "b", "a", None, "b"]).spec
+    assert spec.band_sensors == ("ETM+",) * 6
+    assert spec.band_units == ("a", None, "b", "a", None, "b")
+    assert prepare(tiles).spec.band_sensors == (None,) * 6
+    with pytest.raises(ParameterError, match="units must be told once, or for each of the 6 bands"):
+        prepare(tiles, units=["a"])

@@ -1,13 +1,18 @@
 import copy
 import logging
+import subprocess
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 
-from landshift.engine import TorchEngine, choose_engine
+from landshift.engine import TorchEngine, choose_engine, opened
 from landshift.engine.folding import fold_batch_norms
-from landshift.errors import ParameterError
+from landshift.engine.padding import measure_in_tiles
+from landshift.errors import ModelError, ParameterError
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +96,34 @@ def test_tiles_of_any_size_fit(trained, openvino_engine, images):
     assert openvino_engine.predict(odd) == pytest.approx(exact.predict(odd), abs=1e-5)
 
 
+class Blurred:
+    """Class 1 where the mean of so many pixels to each side is above 0.5: a known reach."""
+
+    def __init__(self, reach):
+        self.reach = reach
+
+    def best(self, values, mask=None, *, excluded=None):
+        found = []
+        for tile in values[:, 0]:
+            wide = np.pad(tile.astype(float), self.reach, mode="edge")
+            windows = np.lib.stride_tricks.sliding_window_view(wide, (2 * self.reach + 1,) * 2)
+            found.append((windows.mean((2, 3)) > 0.5).astype(np.uint8))
+        return np.stack(found)
+
+
+@pytest.mark.parametrize(("reach", "padding", "enough"), [(12, 16, True), (22, 64, False)])
+def test_the_padding_is_measured_in_tiles_up_to_a_quarter_of_them(trained, reach, padding, enough):
+    spec = replace(trained.model.spec, tile_size=128)
+    random = np.random.default_rng(0)
+    tiles = [(random.random((1, 128, 128)) > 0.5, np.ones((128, 128), bool)) for _ in range(4)]
+    found = measure_in_tiles(Blurred(reach), spec, tiles)
+    assert (found.padding, found.enough) == (padding, enough)
+    assert list(found.agreement) == [16]
+    assert measure_in_tiles(Blurred(1), replace(spec, tile_size=64), tiles) is None
+    masked = [(values, np.zeros_like(mask)) for values, mask in tiles]
+    assert measure_in_tiles(Blurred(1), spec, masked) is None
+
+
 def test_an_excluded_class_is_never_the_best(trained, openvino_engine, images):
     for engine in (TorchEngine(trained.model), openvino_engine):
         assert (engine.best(images, excluded=1) == 0).all()
@@ -114,6 +147,45 @@ def test_auto_says_what_it_chose_and_why(trained, caplog):
     assert chosen.name == "openvino"
     assert "engine: openvino, " in caplog.text
     assert "fastest on CPUs" in caplog.text
+
+
+WITHOUT_TORCH = """
+import sys
+from landshift.classify import classify_pixels
+classify_pixels(*sys.argv[1:], engine="auto", device="cpu", precision="float32")
+print("torch" in sys.modules)
+"""
+
+
+def test_a_saved_model_is_converted_once_and_then_runs_without_torch(
+    scene, trained, saved, cache, tmp_path
+):
+    pytest.importorskip("openvino", reason="the extra 'openvino' isn't installed")
+    from landshift.classify import classify_pixels
+
+    expected = tmp_path / "expected.tif"
+    classify_pixels(scene[0], trained, expected, engine="openvino", precision="float32")
+    for package in (saved, saved.parent):
+        out = tmp_path / "map.tif"
+        code = [sys.executable, "-c", WITHOUT_TORCH, str(scene[0]), str(package), str(out)]
+        found = subprocess.run(code, capture_output=True, text=True, check=True)
+        assert found.stdout == "False\n"
+        with rasterio.open(out) as one, rasterio.open(expected) as other:
+            assert (one.read() == other.read()).all()
+    assert len(list((cache / "graphs").iterdir())) == 1
+
+
+def test_what_cannot_be_prepared_is_loaded_and_told_of_there(saved, tmp_path, monkeypatch):
+    pytest.importorskip("openvino", reason="the extra 'openvino' isn't installed")
+    from landshift.engine.prepared import prepare
+
+    monkeypatch.setenv("LANDSHIFT_CACHE", str(tmp_path / "cache"))
+    assert prepare(tmp_path / "none.dlpk") is None
+    with pytest.raises(ModelError, match="must exist"):
+        opened(tmp_path / "none.dlpk", device="cpu")
+    (tmp_path / "cache").write_text("no folder")
+    assert prepare(saved) is None
+    assert isinstance(opened(saved, device="cpu"), torch.nn.Module)
 
 
 def test_impossible_choices_are_one_line(trained):

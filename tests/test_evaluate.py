@@ -103,7 +103,7 @@ def test_a_model_with_a_damaged_split_is_refused(saved, tiles, tmp_path):
     manifest = json.loads((folder / "landshift.json").read_text())
     manifest["training"]["data"] = {"shell": "rm"}
     (folder / "landshift.json").write_text(json.dumps(manifest))
-    with pytest.raises(ModelError, match="how its tiles were split"):
+    with pytest.raises(ModelError, match=r"at training\.data\.val_split_pct"):
         evaluate_package(folder, tiles)
 
 

@@ -111,3 +111,42 @@ def test_areas_need_a_crs_and_a_north_up_geographic_grid():
         grid.row_hectares(grid.geobox(1, 1, Affine.identity(), None))
     with pytest.raises(GridError, match="north up"):
         grid.row_hectares(grid.geobox(1, 1, Affine.rotation(30), "EPSG:4326"))
+
+
+def test_north_and_scale_at_a_grids_middle():
+    turned = Affine.translation(500_000, 4_000_000) @ Affine.rotation(30) @ Affine.scale(30, -30)
+    found = grid.bearing(grid.geobox(2, 2, turned, "EPSG:32618"))
+    assert found.metres == pytest.approx(30 / 0.9996, rel=1e-6)  # on UTM's central meridian
+    # columns run 30 degrees left of the east, so that north lies 30 degrees right of up
+    assert found.north == pytest.approx(30, abs=1e-3)
+    degrees = grid.geobox(100, 200, Affine(0.01, 0, 10, 0, -0.01, 60.5), "EPSG:4326")
+    at_60 = np.cos(np.radians(60)) * 6_378_137 / np.sqrt(1 - 0.00669438 * np.sin(np.pi / 3) ** 2)
+    assert grid.bearing(degrees).metres == pytest.approx(np.radians(0.01) * at_60, rel=1e-6)
+    assert grid.bearing(degrees).north == pytest.approx(0, abs=1e-9)
+    east = grid.geobox(2, 2, Affine(30, 0, 700_000, 0, -30, 6_000_000), "EPSG:32618")
+    assert -4 < grid.bearing(east).north < -2  # meridians lean to the central one
+
+
+def test_scale_and_north_need_a_place_on_earth():
+    with pytest.raises(GridError, match="Scale and north need a CRS on an ellipsoid, got 2 x 2"):
+        grid.bearing(grid.geobox(2, 2, Affine.identity(), None))
+    far = grid.geobox(2, 2, Affine(1, 0, 1e12, 0, -1, 1e12), "EPSG:32618")
+    with pytest.raises(GridError, match="Scale and north need"):
+        grid.bearing(far)
+
+
+def test_sides_of_pixels_are_metres():
+    across, down = grid.side_metres(UTM)
+    assert (len(across), len(down)) == (101, 100)
+    assert set(across) == set(down) == {30.0}
+    feet = grid.geobox(2, 2, Affine(100, 0, 0, 0, -50, 0), "EPSG:2264")
+    assert grid.side_metres(feet)[0] == pytest.approx(100 * 0.3048006096, rel=1e-9)
+    degrees = grid.geobox(2, 3, Affine(0.001, 0, 10, 0, -0.002, 45), "EPSG:4326")
+    across, down = grid.side_metres(degrees)
+    earth = Geod(ellps="WGS84")
+    # so short a piece of a parallel is hardly longer than the way straight on
+    assert across[0] == pytest.approx(earth.inv(10, 45, 10.001, 45)[2], rel=1e-8)
+    assert across[2] == pytest.approx(earth.inv(10, 44.996, 10.001, 44.996)[2], rel=1e-8)
+    assert down[1] == pytest.approx(earth.inv(10, 44.998, 10, 44.996)[2], rel=1e-12)
+    with pytest.raises(GridError, match="must be north up"):
+        grid.side_metres(grid.geobox(2, 2, Affine(1, 1, 0, 1, -1, 0), "EPSG:4326"))

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from landshift import tileset
+from landshift.classes import ClassScheme
 from landshift.confusion import Scores
 from landshift.errors import ModelError, ParameterError, TileSetError
 from landshift.learn import DeepLab, PSPNetClassifier, UnetClassifier, prepare_data
@@ -112,6 +114,22 @@ def test_a_saved_model_says_how_it_was_trained(data, tmp_path):
     assert again.loss == model.loss
     with pytest.raises(ParameterError, match="Options of fit must be among accelerator"):
         again.fit(epoch=1)
+
+
+def test_training_ends_with_the_padding_that_its_tiles_show(scene, tmp_path):
+    folder = tmp_path / "tiles"
+    scheme = ClassScheme.from_mapping(MAPPING)
+    tileset.cut([scene[0]], [scene[1]], folder, scheme=scheme, tile_size=96, stride=80)
+    data = prepare_data(folder, class_mapping=MAPPING, batch_size=4, split="random")
+    classifier = UnetClassifier(data, backbone="resnet18", pretrained_backbone=False)
+    classifier.fit(epochs=1, lr=1e-3, max_steps=1)
+    padding = classifier.model.spec.padding
+    assert padding in (16, 48)  # the one that 96 pixels can show to be enough, or half of them
+    saved = classifier.save(tmp_path / "model")
+    assert UnetClassifier.from_model(saved).model.spec.padding == padding
+    pooling = PSPNetClassifier(data, backbone="resnet18", pretrained_backbone=False)
+    pooling.fit(epochs=1, lr=1e-3, max_steps=1)
+    assert pooling.model.spec.padding is None  # it runs at its training tile
 
 
 def test_training_goes_on_from_a_saved_model(saved, data):

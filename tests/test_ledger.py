@@ -175,7 +175,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one(tmp_path):
     )
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
     assert len(list(tmp_path.iterdir())) == 3
-    mine = tmp_path / f".a.part{os.getppid()}.tif"  # of a run that goes on
+    mine = tmp_path / f".a.{ledger._machine()}.part{os.getppid()}.tif"  # of a run that goes on
     mine.write_text("")
     with ledger.whole_file(tmp_path / "a.tif") as part:
         part.write_text("whole")

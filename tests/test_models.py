@@ -195,15 +195,17 @@ def test_options_are_those_of_the_architecture():
     unet = ChangeModel("pspnet", spec(), SCHEME, backbone="resnet18", options={"use_unet": True})
     assert unet.eval()(torch.rand(1, 4, 64, 64)).shape == (1, 3, 64, 64)
     finer = ChangeModel(
-        "deeplab", spec(), SCHEME, backbone="resnet18", options={"keep_dilation": 1}
+        "deeplab", spec(), SCHEME, backbone="resnet18", options={"keep_dilation": True}
     )
     assert finer.network.encoder.output_stride == 8
     with pytest.raises(ModelError, match="Options of unet must be among detail, got keep_dilation"):
         ChangeModel("unet", spec(), SCHEME, options={"keep_dilation": True})
     with pytest.raises(ModelError, match="fusion must be one of concat, difference, both"):
         pair("unet", "siamese", options={"fusion": "sum"})
-    with pytest.raises(ModelError, match=r"pyramid_sizes must be whole numbers"):
+    with pytest.raises(ModelError, match=r"pyramid_sizes must be 1 to 16 whole numbers"):
         ChangeModel("pspnet", spec(), SCHEME, options={"pyramid_sizes": (0,)})
+    with pytest.raises(ModelError, match=r"use_unet must be such as False, got 'yes'"):
+        ChangeModel("pspnet", spec(), SCHEME, options={"use_unet": "yes"})
 
 
 def test_the_usual_backbones_are_the_familiar_ones():

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pyogrio
+import pyproj
 import pytest
 import shapely
 from hypothesis import HealthCheck, given, settings
@@ -9,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rasterio.features import shapes
 from rasterio.transform import from_origin
+from scipy import ndimage
 
-from landshift import grid, raster
+from landshift import grid, polygons, raster
 from landshift.classes import ClassScheme
 from landshift.errors import ClassError, GridError, ParameterError
 from landshift.polygons import trace_changes
@@ -82,6 +84,52 @@ def test_polygons_are_those_of_the_whole_map(tmp_path, block):
     assert found["hectares"] == pytest.approx(shapely.area(found["outline"]) / 10_000)
 
 
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
+)
+@given(arrays(np.uint8, (7, 7), elements=st.integers(0, 2)), st.integers(1, 8))
+def test_patches_over_corners_are_those_of_the_whole_map(tmp_path, codes, block):
+    codes[0, 0] = 1
+    mapped = write(tmp_path / "m.tif", codes, nodata=0)
+    found = traced(mapped, tmp_path / "p.gpkg", block=block, neighbours=8)
+    assert shapely.is_valid(found["outline"]).all()
+    assert as_set(found) == as_set(traced(mapped, tmp_path / "w.gpkg", block=7, neighbours=8))
+    expected = []
+    for value in (1, 2):
+        labels, count = ndimage.label(codes == value, np.ones((3, 3)))
+        expected += [(f"class {value}", int((labels == k + 1).sum())) for k in range(count)]
+    pixels = np.rint(found["hectares"] / 0.09).astype(int)
+    assert sorted(zip(found["class"], pixels, strict=True)) == sorted(expected)
+    assert shapely.area(found["outline"]) / 900 == pytest.approx(pixels)
+
+
+@pytest.mark.parametrize("block", [7, 50, 1000])
+def test_parts_of_patches_over_corners_touch_at_points_only(tmp_path, block):
+    mapped = write(tmp_path / "m.tif", patchwork(100).astype(np.uint8), nodata=0)
+    found = traced(mapped, tmp_path / "p.gpkg", block=block, neighbours=8)
+    assert shapely.is_valid(found["outline"]).all()
+    sides = traced(mapped, tmp_path / "s.gpkg")
+    parts = shapely.get_parts(found["outline"])
+    assert sorted(shapely.to_wkb(parts)) == sorted(shapely.to_wkb(sides["outline"]))
+    assert len(found["class"]) < len(sides["class"])
+    assert found["hectares"].sum() == pytest.approx(sides["hectares"].sum())
+
+
+def test_confidence_of_a_patch_over_corners_is_that_of_all_its_pixels(tmp_path):
+    codes = np.array([[1, 0, 0], [0, 1, 0], [0, 1, 2]], np.uint8)
+    sure = np.array([[0.2, 9, 9], [9, 0.4, 9], [9, 0.6, 0.9]], np.float32)
+    mapped = write(tmp_path / "m.tif", codes, nodata=0)
+    confidence = write(tmp_path / "c.tif", sure)
+    for block in (1, 2, 3):
+        found = traced(
+            mapped, tmp_path / "p.gpkg", confidence=confidence, neighbours=8, block=block
+        )
+        one = list(found["class"]).index("class 1")
+        assert found["hectares"][one] == pytest.approx(3 * 0.09)
+        assert found["confidence"][one] == pytest.approx(0.4, abs=1e-6)
+        assert len(found["class"]) == 2
+
+
 @pytest.mark.slow
 def test_a_large_map_is_traced_as_if_whole(tmp_path):
     codes = np.kron(patchwork(580), np.ones((7, 7)))[:4000, :4000].astype(np.uint8)
@@ -103,9 +151,9 @@ def test_patches_cover_what_changed_once(tmp_path, codes, block):
         shapely.Point(500_015 + 30 * c, 3_999_985 - 30 * r) for r in range(6) for c in range(6)
     ]
     covering = [[k for k, p in enumerate(found["outline"]) if p.contains(q)] for q in centres]
-    for value, polygons in zip(codes.ravel(), covering, strict=True):
-        assert len(polygons) == (value > 0)
-        assert all(found["class"][k] == f"class {value}" for k in polygons)
+    for value, over in zip(codes.ravel(), covering, strict=True):
+        assert len(over) == (value > 0)
+        assert all(found["class"][k] == f"class {value}" for k in over)
 
 
 def test_transitions_areas_and_confidence(tmp_path):
@@ -160,16 +208,45 @@ def test_simplified_neighbours_keep_their_borders(tmp_path):
     assert sorted(simple["hectares"]) == pytest.approx(sorted(plain["hectares"]))
 
 
-def test_the_same_map_gives_the_same_bytes(tmp_path):
+@pytest.mark.parametrize("suffix", ["gpkg", "parquet"])
+def test_the_same_map_gives_the_same_bytes(tmp_path, suffix):
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
     mapped = write(tmp_path / "m.tif", patchwork(50).astype(np.uint8), nodata=0)
-    first = trace_changes(mapped, tmp_path / "a.gpkg").path.read_bytes()
-    assert trace_changes(mapped, tmp_path / "b.gpkg").path.read_bytes() == first
+    first = trace_changes(mapped, tmp_path / f"a.{suffix}").path.read_bytes()
+    assert trace_changes(mapped, tmp_path / f"b.{suffix}").path.read_bytes() == first
+
+
+@pytest.mark.parametrize(("neighbours", "kind"), [(4, "Polygon"), (8, "MultiPolygon")])
+def test_geoparquet_says_what_it_holds(tmp_path, monkeypatch, neighbours, kind):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr(polygons, "_BATCH", 100)
+    mapped = write(tmp_path / "m.tif", patchwork(60).astype(np.uint8), nodata=0)
+    out = tmp_path / "p.parquet"
+    trace_changes(mapped, out, neighbours=neighbours, block=16)
+    file = parquet.ParquetFile(out)
+    assert file.num_row_groups > 2
+    about = json.loads(file.metadata.metadata[b"geo"])
+    assert (about["version"], about["primary_column"]) == ("1.1.0", "geometry")
+    geometry = about["columns"]["geometry"]
+    assert (geometry["encoding"], geometry["geometry_types"]) == ("WKB", [kind])
+    assert pyproj.CRS.from_json_dict(geometry["crs"]) == pyproj.CRS("EPSG:32618")
+    table = file.read()
+    outlines = shapely.from_wkb(np.array(table["geometry"].to_pylist(), object))
+    assert geometry["bbox"] == list(shapely.total_bounds(outlines))
+    assert {g.geom_type for g in outlines} == {kind}
+    columns = {name: table[name].to_numpy() for name in ("class", "hectares")}
+    other = traced(mapped, tmp_path / "p.gpkg", neighbours=neighbours, block=16)
+    assert as_set(columns | {"outline": outlines}) == as_set(other)
+    assert table["from"].null_count == table.num_rows
 
 
 def test_what_cannot_be_traced_is_refused(tmp_path):
     mapped = write(tmp_path / "m.tif", np.ones((3, 3), np.uint8))
     out = tmp_path / "p.gpkg"
-    with pytest.raises(ParameterError, match=r"as .gpkg or .fgb, got .*p.shp"):
+    with pytest.raises(ParameterError, match="4 or 8 neighbours, got 6"):
+        trace_changes(mapped, out, neighbours=6)
+    with pytest.raises(ParameterError, match=r"as .gpkg or .fgb or .parquet, got .*p.shp"):
         trace_changes(mapped, tmp_path / "p.shp")
     with pytest.raises(ParameterError, match="must be at least 0, got -1 ha"):
         trace_changes(mapped, out, min_hectares=-1)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import logging
 import shutil
@@ -267,6 +268,62 @@ def test_labels_that_map_txt_gives_to_other_images_are_seen(small):
     found = tileset.read(small.folder)
     assert found.tiles[0].label.name == "000000001.tif"
     assert found.tiles[0].class_pixels == small.tiles[1].class_pixels
+
+
+@pytest.mark.parametrize(
+    "name", ["..\\x.tif", "a" * 300, "a\\" * 600, "x\0.tif", "C:x.tif", "nul", "x.", "*.tif"]
+)
+def test_a_map_that_names_what_no_tile_can_be_called_is_one_line(small, name):
+    (small.folder / "map.txt").write_text(f"images\\{name}  labels\\{name} \r\n")
+    with pytest.raises(TileSetError, match="must name an image and its label inside the folder"):
+        tileset.read(small.folder)
+
+
+def test_the_digest_of_a_set_is_that_of_sha256sums_list(small):
+    names = sorted(
+        p.relative_to(small.folder).as_posix()
+        for f in ("images", "labels") for p in (small.folder / f).glob("*.tif")
+    )  # fmt: skip
+    lines = "".join(
+        f"{hashlib.sha256((small.folder / n).read_bytes()).hexdigest()}  {n}\n" for n in names
+    )
+    expected = hashlib.sha256(lines.encode()).hexdigest()
+    assert tileset.digest(small) == expected
+    index = (small.folder / "landshift.sqlite").read_bytes()
+    assert expected.encode() in index
+    assert tileset.digest(tileset.read(small.folder)) == expected  # as the index has it
+    assert (small.folder / "landshift.sqlite").read_bytes() == index
+
+
+def test_the_digest_changes_with_a_pixel(small):
+    first = tileset.digest(small)
+    path = small.tiles[0].label
+    with without_georeference(), rasterio.open(path, "r+") as source:
+        values = source.read(1)
+        values[0, 0] = 1 + values[0, 0] % 3
+        source.write(values, 1)
+    assert tileset.digest(small) != first
+    (small.folder / "landshift.sqlite").unlink()
+    assert tileset.digest(small) == tileset.digest(tileset.read(small.folder)) != first
+
+
+def test_a_set_tells_its_sources_and_their_fingerprints(small):
+    found = tileset.sources(small.folder)
+    assert found
+    assert all(len(s["fingerprint"]) == 64 for s in found)
+    (small.folder / "landshift.sqlite").unlink()
+    assert tileset.sources(small.folder) == []
+
+
+def test_sensor_and_units_are_those_of_the_files(small):
+    assert tileset.read_sensor(small.folder) is None  # 'Undefined'
+    path = small.folder / "esri_model_definition.emd"
+    path.write_text(path.read_text().replace('"Undefined"', '"Landsat 8 OLI"'))
+    assert tileset.read_sensor(small.folder) == "Landsat 8 OLI"
+    assert tileset.read_units(small.tiles[0]) == (None,) * len(small.bands)
+    with without_georeference(), rasterio.open(small.tiles[0].image, "r+") as source:
+        source.set_band_unit(1, "reflectance")
+    assert tileset.read_units(small.tiles[0])[0] == "reflectance"
 
 
 def test_a_damaged_index_is_replaced(small):

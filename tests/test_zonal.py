@@ -7,9 +7,11 @@ import pytest
 import shapely
 from affine import Affine
 from odc.geo.crs import CRS
+from typer.testing import CliRunner
 
-from landshift import grid, raster, zonal
+from landshift import figures, grid, raster, zonal
 from landshift.classes import ClassScheme
+from landshift.cli import app
 from landshift.errors import ClassError, GridError
 from scenes import write
 
@@ -138,3 +140,65 @@ def test_zones_that_miss_the_map_are_refused(tmp_path):
     near = polygons(tmp_path / "near.gpkg", [box(0, 0, 1, 1)], ["near"])
     with pytest.raises(ClassError, match="got no name for 1"):
         zonal.measure_zones(mapped, near, "name", scheme=ClassScheme.from_mapping({2: "forest"}))
+
+
+@pytest.fixture
+def changing(tmp_path):
+    """A map with 'No change', and three zones: half changed, not at all, off the map."""
+    scheme = ClassScheme.from_mapping({1: "to crop", 2: "to $urban$", 3: "No change"})
+    codes = np.array([[1, 3, 3, 3], [2, 3, 3, 3]], np.uint8)
+    mapped = write(
+        tmp_path / "map.tif", codes, nodata=0, LANDSHIFT_CLASSES=json.dumps(scheme.as_list())
+    )
+    ring = box(2, 0, 4, 2) - box(2.5, 0.5, 3, 1)
+    zones = polygons(
+        tmp_path / "z.gpkg", [box(0, 0, 2, 2), ring, box(5, 0, 6, 1)], ["west", "east", "far"]
+    )
+    return mapped, zones
+
+
+def test_zones_tell_their_share_of_change(changing):
+    found = zonal.measure_zones(*changing, "name")
+    np.testing.assert_allclose(found.percent(), [50, 0, np.nan])
+    np.testing.assert_allclose(found.percent("to crop"), [25, 0, np.nan])
+    with pytest.raises(ClassError, match=r"must be one of to crop, .*, got 'to ice'"):
+        found.percent("to ice")
+
+
+def test_change_in_zones_needs_to_know_what_stayed(tmp_path):
+    mapped = write(tmp_path / "map.tif", np.array([[1, 2]], np.uint8), nodata=0)
+    found = zonal.measure_zones(
+        mapped, polygons(tmp_path / "z.gpkg", [box(0, 0, 2, 1)], ["a"]), "name"
+    )
+    with pytest.raises(ClassError, match="needs a class that says what is unchanged, got class 1"):
+        found.percent()
+
+
+def test_zones_are_drawn_by_their_share(changing, tmp_path):
+    figure = figures.show_zones(zonal.measure_zones(*changing, "name"))
+    axes, bar = figure.axes
+    assert [t.get_text() for t in axes.texts] == ["west\n50.0 %", "east\n0.0 %", "far\nno class"]
+    assert (axes.get_title(), bar.get_ylabel()) == (
+        "Share that changed", "% of the zone's classed area",
+    )  # fmt: skip
+    drawn, off = axes.collections
+    assert (len(drawn.get_paths()), off.get_hatch()) == (2, "////")
+    # the brightest is the most, and a hole is a second ring
+    assert drawn.get_facecolors()[0].mean() > drawn.get_facecolors()[1].mean()
+    assert len(drawn.get_paths()[1].to_polygons()) == 2
+    for of in (None, "to $urban$"):  # no formula
+        out = figures.save(
+            figures.show_zones(zonal.measure_zones(*changing, "name"), of), tmp_path / "z.png"
+        )
+        assert out.stat().st_size > 5000
+
+
+def test_a_picture_of_zones_on_the_command_line(changing, tmp_path):
+    mapped, zones = map(str, changing)
+    picture, table = tmp_path / "z.png", tmp_path / "z.csv"
+    arguments = ["zonal", mapped, zones, "--column", "name", "-o", str(table)]
+    found = CliRunner().invoke(app, [*arguments, "--picture", str(picture), "--of", "to crop"])
+    assert found.exit_code == 0, found.output
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    found = CliRunner().invoke(app, [*arguments, "--of", "to crop"])
+    assert "without --picture" in str(found.exception)

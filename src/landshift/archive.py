@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import stat
+import struct
+import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from landshift.errors import LandshiftError
+from landshift.errors import LandshiftError, OutputError, plain
 
 MAX_FILES = 1_000_000
 MAX_BYTES = 64 << 30
 MAX_RATIO = 1000
 """How much larger than the archive its content may claim to be."""
 
+_MAX_DEPTH = 32  # names of folders in a path
+_MAX_LENGTH = 1024  # characters of a path
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DENSE = (".safetensors", ".onnx")
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -34,42 +41,112 @@ def unpack(
         max_bytes: The most that its files may hold together.
 
     Raises:
-        LandshiftError: As ``error``: no zip file, a path that leaves the folder, a link, more
-            than the bounds allow, a damaged member.
+        LandshiftError: As ``error``: no zip file, a name that isn't a plain file's inside the
+            folder on every system, a name twice, a link, a member that is encrypted, compressed
+            otherwise than by deflate or damaged, more than the bounds allow.
+        OutputError: A file can't be written.
     """
     try:
         with zipfile.ZipFile(archive) as source:
-            members = [m for m in source.infolist() if not m.is_dir()]
+            members = [m for m in source.infolist() if not m.filename.endswith("/")]
             _check(archive, members, error, max_bytes)
             for member in members:
-                target = folder / PurePosixPath(member.filename.replace("\\", "/"))
-                target.parent.mkdir(parents=True, exist_ok=True)
-                left = member.file_size
-                with source.open(member) as data, target.open("wb") as file:
-                    while chunk := data.read(min(1 << 20, left + 1)):
-                        left -= len(chunk)
-                        if left < 0:
-                            raise error(
-                                f"Zip members must be as long as they say, got more in "
-                                f"{member.filename} of {archive}; the file is hostile or damaged."
-                            )
-                        file.write(chunk)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError) as problem:
+                path = inner_path(member.filename)
+                assert path is not None, "its name was checked"
+                _write(folder / path, _chunks(source, member, archive, error))
+    except LandshiftError:
+        raise
+    except _DAMAGES as problem:
         raise error(
             f"The archive must be a whole zip file, got {archive} ({problem}); fetch it again."
         ) from problem
 
 
+_DAMAGES = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, OverflowError, ValueError,
+    RuntimeError,
+)  # fmt: skip
+"""What zipfile raises over damaged files; RuntimeError also where one is encrypted."""
+
+
+def _chunks(
+    source: zipfile.ZipFile, member: zipfile.ZipInfo, archive: Path, error: type[LandshiftError]
+) -> Iterator[bytes]:
+    """The bytes of a member, no more than it says."""
+    left = member.file_size
+    with source.open(member) as data:
+        while chunk := data.read(min(1 << 20, left + 1)):
+            left -= len(chunk)
+            if left < 0:
+                raise error(
+                    f"Zip members must be as long as they say, got more in {member.filename} of "
+                    f"{archive}; the file is hostile or damaged."
+                )
+            yield chunk
+
+
+def _write(target: Path, chunks: Iterator[bytes]) -> None:
+    first = next(chunks, b"")  # a member that can't be read leaves no file
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file = target.open("xb")
+    except OSError as problem:
+        raise _unwritable(target, problem) from problem
+    with file:
+        while first:
+            try:
+                file.write(first)
+            except OSError as problem:
+                raise _unwritable(target, problem) from problem
+            first = next(chunks, b"")
+
+
+def _unwritable(target: Path, problem: OSError) -> OutputError:
+    return OutputError(
+        f"Unpacked files must be writable, got '{problem.strerror}' at {target}; make room."
+    )
+
+
 def pack(archive: Path, folder: Path, files: Iterable[Path]) -> None:
-    """Zip files of a folder, flat names kept, dates fixed: same content, same bytes."""
+    """Zip files of a folder, flat names kept, dates fixed: same content, same bytes.
+
+    Weights are stored as they are: deflate takes long over them and saves little.
+    """
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
         for path in sorted(files):
             member = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _FIXED_DATE)
-            member.compress_type = zipfile.ZIP_DEFLATED
+            dense = path.suffix in _DENSE
+            member.compress_type = zipfile.ZIP_STORED if dense else zipfile.ZIP_DEFLATED
             member.external_attr = 0o644 << 16
             with path.open("rb") as data, target.open(member, "w", force_zip64=True) as file:
                 while chunk := data.read(1 << 20):
                     file.write(chunk)
+
+
+def inner_path(name: str) -> PurePosixPath | None:
+    r"""The path of a file inside a folder, with / or \ between names; None for any other."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    inside = 0 < len(path.parts) <= _MAX_DEPTH and len(name) <= _MAX_LENGTH
+    return path if inside and all(map(portable, path.parts)) else None
+
+
+def portable(name: str) -> bool:
+    """Whether every system takes a text as the name of a file, and as nothing else.
+
+    No separator, drive or control character; no name that Windows keeps for devices, or would
+    shorten; at most 255 bytes.
+    """
+    return (
+        0 < len(name.encode("utf-8", "replace")) <= 255
+        and name.isprintable()
+        and not _FORBIDDEN.search(name)
+        and name[-1] not in ". "
+        and not _DEVICES.fullmatch(name.split(".")[0].rstrip())
+    )
+
+
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*]')
+_DEVICES = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9¹²³]|conin\$|conout\$", re.IGNORECASE)
 
 
 def _check(
@@ -86,14 +163,27 @@ def _check(
             f"got {len(members)} files and {total} bytes in {archive}; unpack it if you trust it."
         )
     seen: set[str] = set()
+    folders: set[str] = set()
     for member in members:
-        name = member.filename.replace("\\", "/")
-        path = PurePosixPath(name)
-        mode = member.external_attr >> 16
-        bad = path.is_absolute() or ".." in path.parts or ":" in name or "\0" in name or not name
-        if bad or stat.S_ISLNK(mode) or name.lower() in seen:
+        path = inner_path(member.filename)
+        same = unicodedata.normalize("NFC", str(path)).casefold()
+        around = {str(p) for p in PurePosixPath(same).parents} - {"."}
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if (
+            path is None
+            or kind not in (0, stat.S_IFREG)
+            or same in seen
+            or same in folders
+            or around & seen
+        ):
             raise error(
-                f"Zip members must be plain files inside the folder, got {member.filename!r} in "
-                f"{archive}; the file is hostile or damaged."
+                f"Zip members must be plain files inside the folder, each once, got "
+                f"{plain(member.filename)!r} in {archive}; the file is hostile or damaged."
             )
-        seen.add(name.lower())
+        if member.flag_bits & 1 or member.compress_type not in _METHODS:
+            raise error(
+                f"Zip members must be readable without a password, and stored or deflated, got "
+                f"{plain(member.filename)!r} in {archive}; pack it again so."
+            )
+        seen.add(same)
+        folders |= around

@@ -128,12 +128,14 @@ class ClassScheme:
         for entry in entries:
             value = entry.get("Value", entry.get("ClassValue"))
             name = entry.get("Name", entry.get("ClassName"))
-            if not isinstance(value, int) or name is None:
-                raise ClassError(f"A class needs an integer Value and a Name, got {dict(entry)}.")
+            if not isinstance(value, int) or isinstance(value, bool) or name is None:
+                raise ClassError(
+                    f"A class needs an integer Value and a Name, got {str(dict(entry))[:100]}."
+                )
             mapping[value] = str(name)
-            colour = entry.get("Color")
-            if isinstance(colour, list) and len(colour) >= 3 and all(0 <= c < 256 for c in colour):
-                colours[value] = (int(colour[0]), int(colour[1]), int(colour[2]))
+            colour = colour_of(entry)
+            if colour is not None:
+                colours[value] = colour
         return cls.from_mapping(mapping, colours)
 
     def as_list(self) -> list[dict[str, Any]]:
@@ -400,6 +402,16 @@ def _check_no_background(classes: ClassScheme) -> None:
             "A class map's value 0 must mean 'no data', got a class named "
             f"{classes.names[0]!r} there; recode it to a value from 1 to 253."
         )
+
+
+def colour_of(entry: Mapping[str, Any]) -> Colour | None:
+    """Colour of an entry of Esri's 'Classes'; None where it has none, which Esri spells -1."""
+    found = entry.get("Color")
+    if not isinstance(found, list) or len(found) < 3:
+        return None
+    if not all(isinstance(c, int | float) and 0 <= c < 256 for c in found):
+        return None
+    return int(found[0]), int(found[1]), int(found[2])
 
 
 def is_no_change(name: str) -> bool:

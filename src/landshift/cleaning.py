@@ -104,7 +104,7 @@ class Patches:
     def __init__(self, windows: Sequence[Window], neighbours: int) -> None:
         check_neighbours(neighbours)
         self._windows = windows
-        self._neighbours = neighbours
+        self.neighbours = neighbours
         width = max(w.column + w.width for w in windows)
         # codes and patch numbers of the last line of the blocks above, and of this row of blocks
         self._above = _Line(width)
@@ -114,12 +114,15 @@ class Patches:
         self._areas: list[NDArray[np.float64]] = []
         self._meetings: list[NDArray[np.int64]] = []
         self._total: NDArray[np.float64] | None = None
-        self._whole = np.zeros(0, np.int64)
         self._count = 0
         self.count = 0
         """Patches that touch a block's border, once joined; those are numbered first."""
         self.last = np.zeros(0, np.int64)
         """The last block that each of them reaches into, by its place."""
+        self.areas = np.zeros(0)
+        """The area of each of them."""
+        self.whole = np.zeros(0, np.int64)
+        """Which of them each part at a block's border belongs to, block by block as they came."""
 
     def add(self, codes: NDArray[Any], parts: Parts) -> None:
         """Take the next block.
@@ -140,7 +143,7 @@ class Patches:
         self._areas.append(sums[at_border])
         own = numbers[patches]
         own[codes == 0] = -1
-        diagonal = (-1, 0, 1) if self._neighbours == 8 else (0,)
+        diagonal = (-1, 0, 1) if self.neighbours == 8 else (0,)
         columns = np.arange(window.column, window.column + window.width)
         for step in diagonal:
             other = columns + step
@@ -177,8 +180,9 @@ class Patches:
             shape=(self._count, self._count),
         )
         self.count, whole = connected_components(edges, directed=False)
-        self._whole = whole.astype(np.int64)
-        self._total = np.bincount(whole, areas)[whole]
+        self.whole = whole.astype(np.int64)
+        self.areas = np.bincount(whole, areas).astype(np.float64)
+        self._total = self.areas[whole]
         blocks = np.repeat(np.arange(len(self._areas)), [a.size for a in self._areas])
         self.last = np.zeros(self.count, np.int64)
         np.maximum.at(self.last, whole, blocks)
@@ -195,7 +199,7 @@ class Patches:
             least: Area of the smallest patch that isn't small, to one part in a billion.
         """
         assert self._total is not None, "join comes before small"
-        patches, sums, at_border = parts_of(codes, areas, self._neighbours)
+        patches, sums, at_border = parts_of(codes, areas, self.neighbours)
         first = self._first[number]
         sums[at_border] = self._total[first : first + at_border.size]
         found: NDArray[np.bool_] = (sums < least * (1 - 1e-9))[patches] & (codes != 0)
@@ -214,13 +218,13 @@ class Patches:
             areas: The same areas.
         """
         assert self._total is not None, "join comes before numbers"
-        patches, sums, at_border = parts_of(codes, areas, self._neighbours)
+        patches, sums, at_border = parts_of(codes, areas, self.neighbours)
         numbers = np.empty(sums.size, np.int64)
         inside = np.ones(sums.size, np.bool_)
         inside[at_border] = False
         numbers[inside] = self.count + np.arange(int(inside.sum()))
         first = self._first[number]
-        numbers[at_border] = self._whole[first : first + at_border.size]
+        numbers[at_border] = self.whole[first : first + at_border.size]
         found: NDArray[np.int64] = np.where(codes != 0, numbers[patches], -1)
         return found
 

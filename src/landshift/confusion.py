@@ -158,7 +158,7 @@ def score(matrix: Matrix, scheme: ClassScheme) -> Scores:
             for k, name in enumerate(scheme.names)
         ),
         accuracy=_ratio(right.sum(), total) or 0.0,
-        kappa=_kappa(square),
+        kappa=kappa(square),
         macro_precision=_mean(precision, f1) or 0.0,
         macro_recall=_mean(recall, f1) or 0.0,
         macro_f1=_mean(f1, f1) or 0.0,
@@ -331,17 +331,17 @@ def _semantic_of(histogram: Matrix | None) -> SemanticScores | None:
     changed, called = histogram[1:].sum(), histogram[:, 1:].sum()
     separated = histogram.copy()
     separated[0, 0] = 0
-    kappa = _kappa(separated)
-    sek = None if kappa is None or change.iou is None else kappa * float(np.exp(change.iou - 1))
+    agreed = kappa(separated)
+    sek = None if agreed is None or change.iou is None else agreed * float(np.exp(change.iou - 1))
     return SemanticScores(
         fscd=_ratio(2 * right, changed + called),
-        kappa=kappa,
+        kappa=agreed,
         sek=sek,
         score=None if sek is None or miou_bc is None else 0.3 * miou_bc + 0.7 * sek,
     )
 
 
-def _kappa(square: Matrix) -> float | None:
+def kappa(square: Matrix) -> float | None:
     """Cohen's kappa; None without pixels, or where chance alone would be right everywhere."""
     rows, columns = square.sum(axis=1), square.sum(axis=0)
     total = int(square.sum())

@@ -341,6 +341,8 @@ def prepare(
     num_workers: int = 0,
     ignore_classes: Sequence[int] = (),
     dates: Sequence[str] | None = None,
+    sensor: str | Sequence[str | None] | None = None,
+    units: str | Sequence[str | None] | None = None,
     on_tile: Callable[[int, int], None] | None = None,
 ) -> TrainingData:
     """Read a tile set, or a zip of it, and split it into training and validation tiles.
@@ -359,6 +361,8 @@ def prepare(
         ignore_classes: Label values whose pixels count neither in training nor in scores.
         dates: Names of the dates whose bands the tiles stack, the same number each; None: as the
             bands' names say (``before:red``).
+        sensor: What took the images, for all bands or for each; None: as the side files say.
+        units: What their values count, likewise; None: as the tiles' files say.
         on_tile: Called with tiles checked and all tiles, where the set has no index yet.
 
     Raises:
@@ -390,7 +394,11 @@ def prepare(
     data = TrainingData(
         tiles=tiles,
         split=parts,
-        spec=_spec_of(tiles, parts.train, chip_size, dates),
+        spec=replace(
+            _spec_of(tiles, parts.train, chip_size, dates),
+            band_sensors=_each("sensor", sensor or tileset.read_sensor(tiles.folder), tiles),
+            band_units=_each("units", units or tileset.read_units(tiles.tiles[0]), tiles),
+        ),
         batch_size=batch_size,
         chip_size=chip_size,
         options=DataOptions(val_split_pct, split, augment, seed),
@@ -417,6 +425,20 @@ def _spec_of(
         cell_size=None if tiles.cell_size is None else float(tiles.cell_size[0]),
         dates=() if dates is None else _repeated(dates, len(tiles.bands)),
     )
+
+
+def _each(
+    what: str, told: str | Sequence[str | None] | None, tiles: tileset.TileSet
+) -> tuple[str | None, ...]:
+    """What is told of all bands, or of each, for each."""
+    if told is None or isinstance(told, str):
+        return (told,) * len(tiles.bands)
+    if len(told) != len(tiles.bands):
+        raise ParameterError(
+            f"{what} must be told once, or for each of the {len(tiles.bands)} bands, got "
+            f"{len(told)} of them."
+        )
+    return tuple(told)
 
 
 def _repeated(dates: Sequence[str], bands: int) -> tuple[str, ...]:

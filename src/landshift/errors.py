@@ -14,6 +14,7 @@
     ├── ModelError (ValueError)          a model package that is damaged or doesn't fit the data
     ├── WeightsError (OSError)           encoder weights that can't be had
     ├── TrainingError (RuntimeError)     training that can't go on
+    ├── ClusterError (RuntimeError)      a scheduler or workers that can't do the job
     └── OutputError (OSError)            an output that can't be written
 
 A message says what must hold, what was found and where, and what to do.
@@ -78,5 +79,15 @@ class TrainingError(LandshiftError, RuntimeError):
     """Training can't go on."""
 
 
+class ClusterError(LandshiftError, RuntimeError):
+    """A scheduler or its workers can't do the job: not there, lost, or unlike each other."""
+
+
 class OutputError(LandshiftError, OSError):
     """An output can't be written."""
+
+
+def plain(text: str, most: int = 60) -> str:
+    """Words of others as messages show them: on one line, without control characters, short."""
+    shown = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text[: most + 1])
+    return shown if len(text) <= most else f"{shown[: most - 3]}..."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -25,7 +25,7 @@ from landshift.classes import (
     FromToScheme,
 )
 from landshift.confusion import Matrix, Scores
-from landshift.dataset import DataOptions, TrainingData, prepare
+from landshift.dataset import TrainingData, prepare
 from landshift.engine import TorchEngine
 from landshift.errors import ClassError, ModelError, ParameterError
 from landshift.grid import Window
@@ -398,9 +398,7 @@ def evaluate_package(model: Path, tiles: Path, *, beside: bool = True) -> Evalua
     """
     package = bundle.load(model)
     network = package.model
-    options = package.training.get("data", {})
-    if not isinstance(options, dict) or set(options) - {f.name for f in fields(DataOptions)}:
-        raise ModelError(f"The model must say how its tiles were split, got {options} in {model}.")
+    options = package.training.get("data") or {}
     data = prepare(
         tiles, class_mapping=network.scheme.mapping, chip_size=network.spec.tile_size, **options
     )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from landshift.zonal import Zones
+
 VIEW_SIZE = 1200
 """Rows and columns at most that a map is shown with."""
 
@@ -26,6 +28,9 @@ _STRETCH = (2.0, 98.0)  # percentiles of valid pixels that become black and whit
 
 NUMBERED_CLASSES = 30
 """Classes up to which the cells of a confusion matrix have numbers in them."""
+
+NAMED_ZONES = 40
+"""Zones up to which a picture of them writes their names."""
 
 # Okabe & Ito (2008), without yellow, which is pale on white
 _BARS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
@@ -103,16 +108,11 @@ def show_samples(
         alpha: Opacity of the labels over the last date's image, 0 to 1.
         predicted: ``(sample, row, column)`` class indices of a model.
     """
-    dates = date_bands(bands)
-    columns = len(dates) + 1 + (predicted is not None)
+    columns = len(date_bands(bands)) + 1 + (predicted is not None)
     figure = _figure(columns, len(images), images.shape[-2:])
     present: set[int] = set()
     for row, image in enumerate(images):
-        mask = np.isfinite(image).all(axis=0)
-        pictures = []
-        for title, numbers in dates.items():
-            chosen = [numbers[k] for k in rgb_bands([bands[n] for n in numbers])]
-            pictures.append((title, picture(image[chosen], mask)))
+        pictures = date_pictures(image, bands)
         last = pictures[-1][1]
         pictures.append(("Labels", _over(last, targets[row], scheme, alpha)))
         present.update(int(k) for k in np.unique(targets[row]))
@@ -260,6 +260,87 @@ def _draw_shares(axes: Axes, curve: Reliability, colour: str) -> None:
     axes.stairs(curve.pixels / max(int(curve.pixels.sum()), 1), edges, color=colour)
 
 
+def show_zones(zones: Zones, of: str | None = None) -> Figure:
+    """Zones by how much of them is one class, or changed: the brighter, the more.
+
+    Each zone says its number, up to `NAMED_ZONES` zones also its name; those off the map are
+    hatched.
+
+    Args:
+        zones: As `landshift.zonal.measure_zones` gives them.
+        of: The class; None: any change.
+
+    Raises:
+        ClassError: No such class; or no class that says what is unchanged.
+    """
+    import matplotlib
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.collections import PathCollection
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    shares = zones.percent(of)
+    known = np.isfinite(shares)
+    norm = Normalize(0, max(float(shares[known].max()), 1e-9))
+    colours = matplotlib.colormaps["cividis"]
+    left, bottom, right, top = _total_bounds(zones)
+    # degrees of longitude shrink towards the poles
+    shrink = np.cos(np.radians((bottom + top) / 2)) if zones.crs.proj.is_geographic else 1.0
+    ratio = (top - bottom) / max((right - left) * shrink, 1e-12)
+    figure = Figure(figsize=(7.5, 1.0 + 5.6 * min(max(ratio, 0.4), 1.8)), layout="constrained")
+    axes = figure.subplots()
+    for of_known in (True, False):
+        chosen = np.flatnonzero(known == of_known)
+        axes.add_collection(
+            PathCollection(
+                [_path_of(zones.outlines[k]) for k in chosen],
+                facecolors=colours(norm(shares[chosen])) if of_known else "white",
+                edgecolors="black" if of_known else "grey",
+                linewidths=0.6, hatch=None if of_known else "////",
+            )
+        )  # fmt: skip
+    if len(shares) <= NAMED_ZONES:
+        for outline, name, share in zip(zones.outlines, zones.names, shares, strict=True):
+            place = outline.representative_point()
+            bright = np.isfinite(share) and norm(share) > 0.5
+            text = f"{name}\n{share:.1f} %" if np.isfinite(share) else f"{name}\nno class"
+            axes.annotate(
+                text, (place.x, place.y), ha="center", va="center", fontsize=8,
+                color="black" if bright or not np.isfinite(share) else "white",
+                parse_math=False,
+            )  # fmt: skip
+    axes.set_xlim(left, right)
+    axes.set_ylim(bottom, top)
+    axes.margins(0.02)
+    axes.set_aspect(1 / shrink)
+    axes.set_axis_off()
+    title = "Share that changed" if of is None else f"Share of {of}"
+    axes.set_title(title, parse_math=False)
+    if not known.all():
+        nowhere = Patch(facecolor="white", edgecolor="grey", hatch="////", label="no class")
+        figure.legend(handles=[nowhere], loc="outside lower left", frameon=False)
+    bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, shrink=0.7)
+    bar.set_label("% of the zone's classed area")
+    return figure
+
+
+def _total_bounds(zones: Zones) -> tuple[float, float, float, float]:
+    import shapely
+
+    left, bottom, right, top = shapely.total_bounds(zones.outlines)
+    return float(left), float(bottom), float(right), float(top)
+
+
+def _path_of(outline: Any) -> Any:
+    """A polygon of any number of parts and holes as one path."""
+    import shapely
+    from matplotlib.path import Path as Outline
+
+    rings = shapely.get_rings(shapely.get_parts(outline))
+    return Outline.make_compound_path(*(Outline(shapely.get_coordinates(r)) for r in rings))
+
+
 def save(figure: Figure, out: Path) -> Path:
     """Write a figure as a picture."""
     with ledger.whole_file(Path(out)) as part:
@@ -276,6 +357,21 @@ def date_bands(bands: Sequence[str]) -> dict[str, list[int]]:
     return dates
 
 
+def date_pictures(image: NDArray[Any], bands: Sequence[str]) -> list[tuple[str, Picture]]:
+    """Each date of an image, and how the eye sees it.
+
+    Args:
+        image: ``(band, row, column)``; NaN where not valid.
+        bands: Names of the bands.
+    """
+    mask = np.isfinite(image).all(axis=0)
+    found = []
+    for title, numbers in date_bands(bands).items():
+        chosen = [numbers[k] for k in rgb_bands([bands[n] for n in numbers])]
+        found.append((title, picture(image[chosen], mask)))
+    return found
+
+
 def rgb_bands(names: Sequence[str]) -> tuple[int, int, int]:
     """Positions of the bands shown as red, green and blue.
 
@@ -288,13 +384,31 @@ def rgb_bands(names: Sequence[str]) -> tuple[int, int, int]:
     return (0, 1, 2) if len(names) >= 3 else (0, 0, 0)
 
 
-def picture(values: NDArray[Any], mask: NDArray[np.bool_]) -> Picture:
-    """Three bands stretched for the eye: ``(row, column, 3)`` in 0 to 1, white where not valid."""
+Limits = Sequence[tuple[float, float]]
+
+
+def limits_of(values: NDArray[Any]) -> Limits:
+    """Values of each band that become black and white.
+
+    Args:
+        values: ``(band, pixel)``, valid ones alone; at least one.
+    """
+    return [(float(a), float(b)) for a, b in np.percentile(values, _STRETCH, axis=1).T]
+
+
+def picture(values: NDArray[Any], mask: NDArray[np.bool_], limits: Limits | None = None) -> Picture:
+    """Three bands stretched for the eye: ``(row, column, 3)`` in 0 to 1, white where not valid.
+
+    Args:
+        values: ``(band, row, column)``.
+        mask: ``(row, column)``, True where valid.
+        limits: See `limits_of`; None: those of the picture itself.
+    """
     shown = np.ones((*mask.shape, 3), np.float32)
     if not mask.any():
         return shown
-    for channel, band in enumerate(values):
-        low, high = np.percentile(band[mask], _STRETCH)
+    limits = limits or limits_of(values[:, mask])
+    for channel, (band, (low, high)) in enumerate(zip(values, limits, strict=True)):
         scaled = (band.astype(np.float32) - low) / max(high - low, 1e-6)
         shown[..., channel] = np.where(mask, scaled.clip(0, 1), 1)
     return shown

@@ -174,6 +174,54 @@ def extent(box: GeoBox, on: GeoBox) -> tuple[float, float, float, float]:
     return float(rows.min()), float(columns.min()), float(rows.max()), float(columns.max())
 
 
+@dataclass(frozen=True)
+class Bearing:
+    """How a grid lies on the ground, at its middle.
+
+    Attributes:
+        metres: Geodesic length of a step of one column.
+        north: Where true north lies: degrees clockwise from up, along a column of pixels.
+    """
+
+    metres: float
+    north: float
+
+
+def bearing(box: GeoBox) -> Bearing:
+    """How a grid lies on the ground, at its middle.
+
+    Raises:
+        GridError: It has no CRS, or one without a place on an ellipsoid there.
+    """
+    from pyproj import Geod, Transformer
+    from pyproj.exceptions import CRSError, ProjError
+
+    crs = None if box.crs is None else box.crs.proj
+    degrees, ellipsoid = (None, None) if crs is None else (crs.geodetic_crs, crs.ellipsoid)
+    problem = GridError(
+        f"Scale and north need a CRS on an ellipsoid, got {describe(box)}; assign one."
+    )
+    if degrees is None or ellipsoid is None:
+        raise problem
+    earth = Geod(a=ellipsoid.semi_major_metre, b=ellipsoid.semi_minor_metre)
+    unit = np.degrees(degrees.axis_info[0].unit_conversion_factor)
+    columns = box.width / 2 + np.array([-0.5, 0.0, 0.5])
+    rows = np.full(3, box.height / 2)
+    try:
+        way = Transformer.from_crs(crs, degrees, always_xy=True)
+        longitude, latitude = np.array(way.transform(*apply(box.affine, columns, rows))) * unit
+        metres = earth.inv(longitude[0], latitude[0], longitude[2], latitude[2])[2]
+        east, north, _ = earth.fwd(longitude[1], latitude[1], 0.0, metres)
+        x, y = way.transform(east / unit, north / unit, direction="INVERSE")
+    except (ProjError, CRSError, ValueError) as error:
+        raise problem from error
+    column, row = ~box.affine @ (x, y)
+    right, down = column - columns[1], row - rows[1]
+    if not (np.isfinite([metres, right, down]).all() and metres > 0):
+        raise problem
+    return Bearing(float(metres), float(np.degrees(np.arctan2(right, -down))))
+
+
 def apply(affine: Any, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Coordinates that an affine transform gives others; of pixels, columns come before rows."""
     return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
@@ -218,6 +266,40 @@ def window_of_bounds(box: GeoBox, bounds: tuple[float, float, float, float]) -> 
         raise GridError(f"Bounds must hold a pixel, got {bounds} on {describe(box)}.")
     window = Window(first_row, first_column, last_row - first_row, last_column - first_column)
     return window.clipped(box.height, box.width)
+
+
+def side_metres(box: GeoBox) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How long the sides of pixels are.
+
+    On a projected CRS in its units; on a geographic one along parallels and meridians of the CRS's
+    ellipsoid.
+
+    Returns:
+        Length of the side between two pixels of a column, for each line between rows (one more
+        than rows), and of the side between two pixels of a row, for each row.
+
+    Raises:
+        GridError: No CRS, or a geographic grid that isn't north up.
+    """
+    row_hectares(box)  # says what is missing
+    assert box.crs is not None, "areas need one too"
+    a, crs = box.affine, box.crs.proj
+    unit = crs.axis_info[0].unit_conversion_factor
+    if not crs.is_geographic:
+        across, down = np.hypot(a.a, a.d) * unit, np.hypot(a.b, a.e) * unit
+        return np.full(box.height + 1, across), np.full(box.height, down)
+    from pyproj import Geod
+
+    ellipsoid = crs.ellipsoid
+    assert ellipsoid is not None, "areas need one too"
+    earth = Geod(a=ellipsoid.semi_major_metre, b=ellipsoid.semi_minor_metre)
+    latitudes = np.clip((a.f + a.e * np.arange(box.height + 1)) * unit, -np.pi / 2, np.pi / 2)
+    # radius of the ellipsoid's curve across the meridian (Snyder 1987, USGS PP 1395, eq. 4-20)
+    radius = earth.a / np.sqrt(1 - earth.es * np.sin(latitudes) ** 2)
+    across = np.abs(radius * np.cos(latitudes) * a.a * unit)
+    zero = np.zeros(box.height)
+    down = earth.inv(zero, latitudes[:-1], zero, latitudes[1:], radians=True)[2]
+    return across, np.asarray(down, np.float64)
 
 
 def row_hectares(box: GeoBox) -> NDArray[np.float64]:

@@ -287,11 +287,22 @@ class Reader:
 
     def _open(self, layer: Layer) -> DatasetReader:
         if layer.path not in self._files:
-            source = self._stack.enter_context(raster.open_raster(layer.path, cache=self._cache))
-            if layer.derived:
-                source = self._stack.enter_context(_straightened(source))
-            self._files[layer.path] = source
+            self._files[layer.path] = self._stack.enter_context(
+                open_layer(layer, cache=self._cache)
+            )
         return self._files[layer.path]
+
+
+@contextmanager
+def open_layer(layer: Layer, *, cache: int = raster.GDAL_CACHE) -> Iterator[Any]:
+    """A layer's file, open on the grid that the layer states.
+
+    Raises:
+        RasterError: The file can't be read.
+    """
+    with ExitStack() as stack:
+        source = stack.enter_context(raster.open_raster(layer.path, cache=cache))
+        yield stack.enter_context(_straightened(source)) if layer.derived else source
 
 
 class _Placed:

@@ -24,9 +24,10 @@ from rich.live import Live
 from rich.table import Table
 from torch import nn
 
-from landshift import bundle, dataset, figures, tables, train
+from landshift import bundle, dataset, figures, report, tables, tileset, train
 from landshift.confusion import ClassScores, Scores
 from landshift.engine import TorchEngine
+from landshift.engine.padding import measure_in_tiles
 from landshift.errors import ModelError, ParameterError
 from landshift.evaluate import Evaluation, calibrate, evaluate_model
 from landshift.models import OWN, ChangeModel
@@ -42,6 +43,9 @@ __all__ = [
 ]  # fmt: skip
 
 _USUAL = train.Augmentation()
+
+_PAGE_ROWS = 4
+"""Validation tiles that a model's page shows."""
 
 
 class Learning(TypedDict, total=False):
@@ -159,6 +163,8 @@ def prepare_data(
     split: str = "ground",
     num_workers: int = 0,
     dates: Sequence[str] | None = None,
+    sensor: str | Sequence[str | None] | None = None,
+    units: str | Sequence[str | None] | None = None,
 ) -> Data:
     """Read a training set in Esri's 'Classified Tiles' layout, and split it.
 
@@ -178,6 +184,9 @@ def prepare_data(
         num_workers: Processes that load tiles; 0 loads in the training process.
         dates: Names of the dates whose bands the tiles stack, where the bands' names don't say it
             (``before:red``), as in tiles of others.
+        sensor: What took the images, such as ``Landsat 8 OLI``, for all bands or for each: saved
+            with the model. None: as the tile set says, if it does.
+        units: What their values count, such as ``reflectance * 10000``, likewise.
 
     Raises:
         TileSetError: The set is empty, incomplete or damaged.
@@ -189,6 +198,7 @@ def prepare_data(
         Path(path), class_mapping=class_mapping, chip_size=chip_size,
         val_split_pct=val_split_pct, batch_size=batch_size, split=split,
         augment=transforms is not False, seed=seed, num_workers=num_workers, dates=dates,
+        sensor=sensor, units=units,
     )  # fmt: skip
     if transforms is None or transforms is True:
         return Data(training)
@@ -292,6 +302,8 @@ class _Classifier:
         self.loss = loss
         self.history: list[train.Epoch] = []
         self._training: dict[str, Any] = {}
+        self._tiles: Mapping[str, Any] | None = None
+        self._scores: Mapping[str, Any] | None = None
 
     @classmethod
     def from_model(
@@ -320,6 +332,8 @@ class _Classifier:
         made = cls.__new__(cls)
         made._setup(data, package.model, _told_loss(package.training))
         made._training = dict(package.training)
+        made._tiles = package.tiles
+        made._scores = package.scores
         made.history = [_epoch(row, emd_path) for row in package.history]
         return made
 
@@ -417,6 +431,7 @@ class _Classifier:
         with _live_table() as add_row:
             self.history += train.fit(self.model, training, asked, resume=state, on_epoch=add_row)
         calibrate(self.model, training)
+        self._measure_padding()
         self._training = {
             **asked.as_dict(),
             "lr": float(f"{lr:.6g}"),
@@ -425,6 +440,25 @@ class _Classifier:
             "frozen": self.model.frozen,
             "data": asdict(training.options),
         }
+        self._tiles = _told_tiles(training)
+
+    def _measure_padding(self) -> None:
+        """Measure on validation tiles how much ground around a tile the model needs."""
+        model, training = self.model, self.data.training
+        if model.fixed_tile:
+            return  # it runs at its training tile, whatever lies around
+        samples = training.plain(_spread(training.split.valid, _PADDING_TILES))
+        tiles = [samples.read(position)[:2] for position in range(len(samples))]
+        found = measure_in_tiles(TorchEngine(model), model.spec, tiles)
+        model.spec = replace(model.spec, padding=None if found is None else found.padding)
+        if found is not None and not found.enough:
+            most, share = list(found.agreement.items())[-1]
+            log.warning(
+                "The model looks further than tiles of %d pixels show: with %d around, %.2f %% of "
+                "pixels keep their class. Maps take half a tile, %d; `landshift padding` measures "
+                "on a raster whether less is enough.",
+                model.spec.tile_size, most, 100 * share, found.padding,
+            )  # fmt: skip
 
     def freeze(self) -> None:
         """Keep the encoder as it is in the trainings to come."""
@@ -451,15 +485,22 @@ class _Classifier:
     def results_figure(self, rows: int = 4, alpha: float = 1.0) -> Figure:
         """The picture that `show_results` shows."""
         training = self.data.training
-        samples = training.plain(_spread(training.split.valid, rows))
+        shown = self._samples(rows)
+        return figures.show_samples(
+            shown.images, shown.targets, training.spec.bands, training.scheme, alpha=alpha,
+            predicted=shown.predicted,
+        )  # fmt: skip
+
+    def _samples(self, count: int) -> report.Samples:
+        """Validation tiles, evenly from first to last, and what the model says of them."""
+        training = self.data.training
+        samples = training.plain(_spread(training.split.valid, count))
         images, targets = _read(samples)
         engine = TorchEngine(self.model)
         predicted = np.concatenate(
             [engine.predict(image[np.newaxis]).argmax(1) for image, _ in samples.arrays()]
         ).astype(np.uint8)
-        return figures.show_samples(
-            images, targets, training.spec.bands, training.scheme, alpha=alpha, predicted=predicted
-        )
+        return report.Samples(images, targets, predicted)
 
     def evaluate(self) -> Evaluation:
         """Scores on the validation tiles."""
@@ -489,7 +530,7 @@ class _Classifier:
         return self.data.path / "models" / path if named else path
 
     def save(self, name_or_path: str | Path) -> Path:
-        """Save the model as a folder with an .emd, weights and a .dlpk.
+        """Save the model as a folder with an .emd, weights, a page that explains it and a .dlpk.
 
         Args:
             name_or_path: A name: the folder is ``<tiles>/models/<name>``; or the folder's path.
@@ -498,14 +539,22 @@ class _Classifier:
             The path of the .emd.
         """
         folder = self.folder_of(name_or_path)
+        judged = None if self._data is None else self.evaluate()
         package = bundle.Package(
             name=folder.name,
             model=self.model,
             training=self._training,
             history=tuple(asdict(row) for row in self.history),
-            scores=None if self._data is None else self.evaluate().scores.as_dict(),
+            scores=self._scores if judged is None else judged.scores.as_dict(),
+            tiles=self._tiles,
         )
-        return bundle.save(package, folder)
+        page = report.model_page(
+            package,
+            evaluation=judged,
+            samples=None if judged is None else self._samples(_PAGE_ROWS),
+        )
+        extras = bundle.Extras(files={report.METRICS_PAGE: page.encode()})
+        return bundle.save(package, folder, extras=[extras])
 
 
 class UnetClassifier(_Classifier):
@@ -663,6 +712,8 @@ class SemanticChangeClassifier(_Classifier):
         self._build(data, decoder, backbone, pretrained_backbone, class_balancing, options)
 
 
+_PADDING_TILES = 16  # to measure the padding on
+
 _MIXUP = 0.4
 """Alpha of mixup where it is asked for by name alone, as fastai has it."""
 
@@ -698,6 +749,18 @@ def _told_loss(training: Mapping[str, Any]) -> train.Loss:
         return train.Loss(**told) if isinstance(told, dict) else train.Loss()
     except (TypeError, ParameterError):
         return train.Loss()
+
+
+def _told_tiles(training: dataset.TrainingData) -> dict[str, Any]:
+    """What a package says of the tiles that a model was trained on."""
+    tiles, split = training.tiles, training.split
+    return {
+        "name": tiles.folder.name,
+        "sha256": tileset.digest(tiles),
+        "training": len(split.train),
+        "validation": len(split.valid),
+        "sources": tileset.sources(tiles.folder),
+    }
 
 
 def _check_fits(model: ChangeModel, data: Data) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,8 +47,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     if path.is_dir():
         raise OutputError(f"The output must be a file, got the folder {path}; add a file name.")
     _make_folder(path.parent)
-    _remove_left(path.parent, f".{path.stem}.part")
-    part = path.with_name(f".{path.stem}.part{os.getpid()}{path.suffix}")
+    start = f".{path.stem}.{_machine()}.part"
+    _remove_left(path.parent, start)
+    part = path.with_name(f"{start}{os.getpid()}{path.suffix}")
     try:
         with _disk_errors(path):
             yield part
@@ -72,8 +74,9 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     if not replace or path.is_file():
         _check_new(path)
     _make_folder(path.parent)
-    _remove_left(path.parent, f".{path.name}.part")
-    part = path.with_name(f".{path.name}.part{os.getpid()}")
+    start = f".{path.name}.{_machine()}.part"
+    _remove_left(path.parent, start)
+    part = path.with_name(f"{start}{os.getpid()}")
     try:
         with _disk_errors(path):
             part.mkdir()
@@ -87,6 +90,11 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
                 os.replace(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _machine() -> str:
+    """This machine's name as part of a file's: numbers of processes are its own."""
+    return re.sub(r"\W", "_", socket.gethostname())[-24:] or "_"
 
 
 def _remove_left(folder: Path, start: str) -> None:

@@ -19,21 +19,21 @@ from numpy.typing import NDArray
 
 from landshift import grid, ledger, raster, vector
 from landshift.classes import UNLABELLED, ClassScheme, ends_of, stays
-from landshift.cleaning import Patches, parts_of
+from landshift.cleaning import Patches, check_neighbours, parts_of
 from landshift.errors import ClassError, GridError, ParameterError
 from landshift.grid import Window
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-DRIVERS = {".gpkg": "GPKG", ".fgb": "FlatGeobuf"}
+DRIVERS = {".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".parquet": vector.GEOPARQUET}
 """Formats that patches are written in, by suffix."""
 
 BLOCK = 1024
 """Rows and columns of the map read at once."""
 
 _BATCH = 100_000  # polygons written at once
-_NEIGHBOURS = 4
+_SIDES = 4
 
 # Directions of a border step, clockwise around its patch: east above a pixel, south at its right,
 # west below, north at its left; rows count down
@@ -72,30 +72,35 @@ def trace_changes(
     min_hectares: float = 0.0,
     simplify: float | None = None,
     everything: bool = False,
+    neighbours: int = _SIDES,
     scheme: ClassScheme | None = None,
     block: int = BLOCK,
     on_block: Callable[[int, int], None] | None = None,
 ) -> Traced:
     """Write a map's patches of change as polygons: class, from, to, hectares, mean confidence.
 
-    A patch is pixels of one class that connect over their sides. Its area is that of its pixels,
-    geodesic on geographic grids, also where its outline is simplified.
+    A patch is pixels of one class that connect over their sides or, on request, their corners. Then
+    it is a multipolygon, whose parts connect over sides and touch each other at corners only. Its
+    area is that of its pixels, geodesic on geographic grids, also where its outline is simplified.
 
     Args:
         mapped: The map: a change map, or any class map (all of whose classes count as change).
-        out: The file to write: .gpkg, or .fgb, which holds all polygons in memory.
+        out: The file to write: .gpkg, .parquet (GeoParquet; needs pyarrow), or .fgb, which holds
+            all polygons in memory.
         confidence: A raster of one band on the map's grid; each polygon gets its mean.
         min_hectares: Smaller patches are left out.
         simplify: Tolerance of a simplification in units of the CRS, which keeps borders that
             patches share (Visvalingam & Whyatt 1993, doi 10.1179/000870493786962263, as GEOS does
             it for coverages); holds all polygons in memory. None: outlines follow the pixels.
         everything: Whether 'No change' and classes such as 'forest->forest' become polygons too.
+        neighbours: Whether pixels connect over their sides only, 4, or corners too, 8.
         scheme: The map's classes; None: as its files tell, else by value.
         block: Rows and columns read at once; the polygons don't depend on it, their order does.
         on_block: Called with blocks done and blocks in all.
 
     Raises:
-        ParameterError: Another format; a minimum or tolerance below 0; confidences beyond 1000.
+        ParameterError: Another format, or one that needs what isn't installed; a minimum or
+            tolerance below 0; neither 4 nor 8 neighbours; confidences beyond 1000.
         ClassError: A map that is no class raster, or holds no change.
         GridError: The map has no CRS, or the confidence lies on another grid.
         RasterError: A raster can't be read.
@@ -110,6 +115,7 @@ def trace_changes(
             f"The smallest area and the tolerance must be at least 0, got {min_hectares:g} ha and "
             f"{simplify}."
         )
+    check_neighbours(neighbours)
     ledger.check_apart(out, [mapped])
     names = raster.legend_of(mapped).names if scheme is None else scheme.mapping
     left_out = np.zeros(1 << 16, np.bool_)
@@ -121,8 +127,14 @@ def trace_changes(
     dropped = 0
     with ExitStack() as stack:
         part = stack.enter_context(ledger.whole_file(out))
-        source = _Source(stack, mapped, confidence, left_out, block, simplify is not None)
-        sink = _Sink(part, driver, source.box, confidence is not None, simplify)
+        source = _Source(
+            stack, mapped, confidence, left_out, block, neighbours, nodes=simplify is not None
+        )
+        crs = source.box.crs
+        assert crs is not None, "areas need a CRS"
+        kind = "Polygon" if neighbours == _SIDES else "MultiPolygon"
+        layer = stack.enter_context(vector.new_layer(part, "changes", crs, driver, kind))
+        sink = _Sink(layer, source.box, confidence is not None, simplify)
         for patches in source.trace(on_block):
             large = patches.hectares >= min_hectares * (1 - 1e-9)
             dropped += int((~large).sum())
@@ -171,15 +183,14 @@ class _Sink:
     """A layer of polygons that grows by batches."""
 
     def __init__(
-        self, part: Path, driver: str, box: GeoBox, with_confidence: bool, tolerance: float | None
+        self, layer: vector.NewLayer, box: GeoBox, with_confidence: bool, tolerance: float | None
     ) -> None:
-        self._part = part
-        self._driver = driver
+        self._layer = layer
         self._box = box
         self._with_confidence = with_confidence
         self._tolerance = tolerance
         # what must be written at once, because the format or the simplification needs it
-        self._at_once = tolerance is not None or driver != "GPKG"
+        self._at_once = tolerance is not None or not layer.grows
         self._held: list[tuple[_Outlines, NDArray[np.object_]]] = []
         self._polygons = 0
         self.written = 0
@@ -214,10 +225,7 @@ class _Sink:
         }
         if self._with_confidence:
             columns["confidence"] = np.concatenate([p.confidence for p, _ in self._held])
-        vector.write_layer(
-            self._part, "changes", columns, outlines, self._box.crs, driver=self._driver,
-            append=self.written > 0,
-        )  # fmt: skip
+        self._layer.add(columns, outlines)
         self.written += self._polygons
         self._held, self._polygons = [], 0
 
@@ -228,6 +236,7 @@ class _Segments:
 
     Attributes:
         patch: Number of the patch.
+        part: Number of its part that connects over sides; the same array where patches do.
         row: Row of the corner where it starts.
         column: Column of it.
         heading: Direction.
@@ -237,6 +246,7 @@ class _Segments:
     """
 
     patch: Ints
+    part: Ints
     row: Ints
     column: Ints
     heading: Ints
@@ -244,10 +254,16 @@ class _Segments:
     node: NDArray[np.bool_]
 
     def take(self, chosen: NDArray[Any]) -> _Segments:
+        patch = self.patch[chosen]
         return _Segments(
-            self.patch[chosen], self.row[chosen], self.column[chosen], self.heading[chosen],
-            self.length[chosen], self.node[chosen],
+            patch, patch if self.part is self.patch else self.part[chosen], self.row[chosen],
+            self.column[chosen], self.heading[chosen], self.length[chosen], self.node[chosen],
         )  # fmt: skip
+
+    def numbered_from(self, first: int) -> _Segments:
+        """The same with patches numbered from another number on."""
+        patch = self.patch - first
+        return replace(self, patch=patch, part=patch if self.part is self.patch else self.part)
 
 
 class _Source:
@@ -260,9 +276,12 @@ class _Source:
         confidence: Path | None,
         left_out: NDArray[np.bool_],
         block: int,
+        neighbours: int,
+        *,
         nodes: bool,
     ) -> None:
         self._nodes = nodes
+        self._neighbours = neighbours
         self._map = stack.enter_context(raster.open_raster(mapped))
         about = raster.info_of(self._map)
         self.box: GeoBox = about.grid
@@ -284,14 +303,19 @@ class _Source:
 
     def trace(self, on_block: Callable[[int, int], None] | None) -> Iterator[_Outlines]:
         """The patches, in batches: of each block those inside, of each row of blocks the rest."""
-        patches = Patches(self._windows, _NEIGHBOURS)
+        patches = Patches(self._windows, self._neighbours)
+        # their parts that connect over sides: those have the outlines
+        parts = patches if self._neighbours == _SIDES else Patches(self._windows, _SIDES)
         total = 2 * len(self._windows)
         for done, window in enumerate(self._windows, start=1):
             codes = self._codes(window)
-            patches.add(codes, parts_of(codes, np.ones(window.height), _NEIGHBOURS))
+            for found in dict.fromkeys((patches, parts)):
+                found.add(codes, parts_of(codes, np.ones(window.height), found.neighbours))
             if on_block is not None:
                 on_block(done, total)
-        patches.join()
+        for found in dict.fromkeys((patches, parts)):
+            found.join()
+        passed = 0  # parts inside of earlier blocks
         waiting: list[_Segments] = []
         sums = np.zeros((3, patches.count), np.int64)  # code, confidence, pixels with it
         for number, window in enumerate(self._windows):
@@ -303,15 +327,19 @@ class _Source:
             inside = _Sums(int(local.max(initial=-1)) + 1)
             outside = _Sums(patches.count, sums)
             values = self._confidences(window)
-            for part, held in ((local, inside), (np.where(local < 0, labels, -1), outside)):
-                held.add(part, inner, values)
-            segments = _segments(codes, labels, window, nodes=self._nodes)
+            for own, held in ((local, inside), (np.where(local < 0, labels, -1), outside)):
+                held.add(own, inner, values)
+            own = labels
+            if parts is not patches:
+                own = parts.numbers(number, inner, np.ones(window.height))
+                own[own >= parts.count] += passed
+                passed = max(passed, int(own.max(initial=-1)) + 1 - parts.count)
+            segments = _segments(codes, labels, own, window, nodes=self._nodes)
             whole = segments.patch >= patches.count
             waiting.append(segments.take(~whole))
-            own = segments.take(whole)
-            if own.patch.size:
-                own = replace(own, patch=own.patch - patches.count)
-                yield self._close(own, inside.table)
+            closed = segments.take(whole)
+            if closed.patch.size:
+                yield self._close(closed.numbered_from(patches.count), inside.table)
             last = number + 1 == len(self._windows)
             if last or self._windows[number + 1].row != window.row:
                 ready = patches.last <= number
@@ -366,7 +394,16 @@ class _Source:
         corners = np.stack([rings.column, rings.row], axis=1).astype(np.float64)
         closed = shapely.linearrings(corners, indices=ring_of)
         polygons = shapely.polygons(closed, indices=rings.place)
-        code, total, pixels = sums[:, rings.patches]
+        patches = rings.patches
+        if self._neighbours != _SIDES:
+            patches, first, member = np.unique(patches, return_index=True, return_inverse=True)
+            order = np.argsort(first)  # patches in the order of their first parts
+            place = np.argsort(order)[member]
+            by_patch = np.argsort(place, kind="stable")
+            polygons = shapely.multipolygons(polygons[by_patch], indices=place[by_patch])
+            hectares = np.bincount(place, hectares).astype(np.float64)
+            patches = patches[order]
+        code, total, pixels = sums[:, patches]
         mean = np.full(code.size, np.nan)
         np.divide(total, pixels * float(_PARTS), out=mean, where=pixels > 0)
         return _Outlines(polygons, code, hectares, mean)
@@ -392,15 +429,15 @@ class _Sums:
 
 @dataclass(frozen=True)
 class _Rings:
-    """Closed borders: corners of all rings one after the other, and which patch each ring bounds.
+    """Closed borders: corners of all rings one after the other, and which part each ring bounds.
 
     Attributes:
         row: Row of each corner.
         column: Column of it.
         next_row: Row of the corner after it.
         start: Place of each ring's first corner.
-        place: Place of each ring's patch among the patches; shells come before their holes.
-        patches: Number of each patch, in the order of the first corner of their shells.
+        place: Place of each ring's part among the parts; shells come before their holes.
+        patches: Number of each part's patch, in the order of the first corner of their shells.
     """
 
     row: Ints
@@ -411,7 +448,7 @@ class _Rings:
     patches: Ints
 
 
-def _segments(codes: Ints, labels: Ints, window: Window, *, nodes: bool) -> _Segments:
+def _segments(codes: Ints, labels: Ints, parts: Ints, window: Window, *, nodes: bool) -> _Segments:
     """The border segments of a block's patches; codes reach one pixel further on each side."""
     height, width = labels.shape
 
@@ -435,17 +472,17 @@ def _segments(codes: Ints, labels: Ints, window: Window, *, nodes: bool) -> _Seg
         place = (line, at) if across else (at, line)
         patch, node = labels[place], node[place]
         backwards = heading in (_WEST, _NORTH)
-        parts = node[:-1] if backwards else node[1:]
-        joins = (
-            (line[1:] == line[:-1]) & (at[1:] == at[:-1] + 1) & (patch[1:] == patch[:-1]) & ~parts
-        )
+        cut = node[:-1] if backwards else node[1:]
+        joins = (line[1:] == line[:-1]) & (at[1:] == at[:-1] + 1) & (patch[1:] == patch[:-1]) & ~cut
         first = np.flatnonzero(np.append(True, ~joins)[: line.size])
         length = np.diff(np.append(first, line.size))
         head = first + (length - 1 if backwards else 0)
         row, column = (k[head] for k in place)
+        patch = patch[head]
         found.append(
             _Segments(
-                patch[head],
+                patch,
+                patch if parts is labels else parts[row, column],
                 row + window.row + (heading in (_WEST, _NORTH)),
                 column + window.column + (heading in (_SOUTH, _WEST)),
                 np.full(first.size, heading, np.int64),
@@ -476,7 +513,7 @@ def _rings(segments: _Segments, width: int) -> _Rings:
     for turn in (1, 0, 3):
         wanted = key(end_row, end_column, (s.heading + turn) & 3)
         at = np.minimum(np.searchsorted(starts, wanted), count - 1)
-        fits = (starts[at] == wanted) & (s.patch[at] == s.patch)
+        fits = (starts[at] == wanted) & (s.part[at] == s.part)
         after[fits] = at[fits]
     assert (after >= 0).all(), "borders close"
 
@@ -511,26 +548,29 @@ def _rings(segments: _Segments, width: int) -> _Rings:
 
     # shells run clockwise on screen: what lies left of their ways down is more
     shell = np.add.reduceat(s.column * (next_row - s.row), begin) > 0
-    patch = s.patch[begin]
-    patches, shells = np.unique(patch[shell], return_index=True)
-    rank = np.empty(patches.size, np.int64)
-    rank[np.argsort(shells)] = np.arange(patches.size)
-    place = rank[np.searchsorted(patches, patch)]
-    # rings in the order of their patches, shells first
+    part = s.part[begin]
+    parts, shells = np.unique(part[shell], return_index=True)
+    rank = np.empty(parts.size, np.int64)
+    rank[np.argsort(shells)] = np.arange(parts.size)
+    place = rank[np.searchsorted(parts, part)]
+    # rings in the order of their parts, shells first
     ring_order = np.lexsort((np.arange(begin.size), ~shell, place))
     sizes = np.diff(np.append(begin, ring.size))[ring_order]
     start = np.append(0, np.cumsum(sizes)[:-1])
     corners = np.repeat(begin[ring_order] - start, sizes) + np.arange(ring.size)
-    numbers = np.empty(patches.size, np.int64)
-    numbers[rank] = patches
+    numbers = np.empty(parts.size, np.int64)
+    numbers[rank] = s.patch[begin][shell][shells]
     return _Rings(
         s.row[corners], s.column[corners], next_row[corners], start, place[ring_order], numbers
     )
 
 
 def _joined(parts: list[_Segments]) -> _Segments:
+    patch = np.concatenate([p.patch for p in parts])
+    alike = all(p.part is p.patch for p in parts)
     return _Segments(
-        np.concatenate([p.patch for p in parts]),
+        patch,
+        patch if alike else np.concatenate([p.part for p in parts]),
         np.concatenate([p.row for p in parts]),
         np.concatenate([p.column for p in parts]),
         np.concatenate([p.heading for p in parts]),

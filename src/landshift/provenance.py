@@ -37,6 +37,12 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def short(entry: Mapping[str, Any]) -> str:
+    """A name for what a record says: 12 digits that are others for every other record."""
+    text = json.dumps(entry, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def record(stage: str, inputs: Iterable[Path], parameters: Mapping[str, Any]) -> dict[str, Any]:
     """What made an output: the stage, its inputs by name and fingerprint, its parameters.
 

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 GDAL_CACHE = 256 << 20
 """Bytes for GDAL's blocks, so that a row of them is read once and not for each window."""
 
+_ROWS = 32  # so few that what is compared stays in the processor's cache
+
 _OPENING = threading.Lock()  # Python's warning filters are one for all threads
 
 
@@ -151,6 +153,25 @@ def info(path: Path | str) -> RasterInfo:
         return info_of(source)
 
 
+def files_of(path: Path | str) -> set[Path]:
+    """The files of this machine that a raster is read from: its own, and those that a VRT names.
+
+    Raises:
+        RasterError: See `open_raster`.
+    """
+    found: set[Path] = set()
+    waiting = [Path(path)]
+    while waiting:
+        file = waiting.pop()
+        if file in found or not file.is_file():
+            continue
+        found.add(file)
+        if file.suffix.lower() == ".vrt":
+            with open_raster(file) as source:
+                waiting += map(Path, source.files)
+    return found
+
+
 def info_of(source: DatasetReader) -> RasterInfo:
     """What an open raster is."""
     from rasterio.enums import MaskFlags
@@ -201,7 +222,7 @@ def read(
     rows, columns = inside.shifted(-window.row, -window.column).slices
     at = _rasterio_window(inside)
     with reading(source.name):
-        values[:, rows, columns] = source.read(numbers, window=at)
+        source.read(numbers, window=at, out=values[:, rows, columns])
     if nodata is not None or not masked:
         mask[rows, columns] = True
         if nodata is not None:
@@ -248,11 +269,17 @@ def _valid(
     """
     from rasterio.enums import MaskFlags
 
-    flags = [source.mask_flag_enums[k - 1] for k in numbers]
+    told = source.mask_flag_enums
+    flags = [told[k - 1] for k in numbers]
     if np.issubdtype(values.dtype, np.integer) and all(f == [MaskFlags.nodata] for f in flags):
+        nodata = [float(source.nodatavals[k - 1]) for k in numbers]
+        whole = [int(n) if n.is_integer() else None for n in nodata]  # no pixel has another one
         valid = np.ones(values.shape[1:], np.bool_)
-        for number, band in zip(numbers, values, strict=True):
-            valid &= band != source.nodatavals[number - 1]
+        for row in range(0, len(valid), _ROWS):
+            rows = slice(row, row + _ROWS)
+            for none, band in zip(whole, values, strict=True):
+                if none is not None:
+                    valid[rows] &= band[rows] != none
         return valid
     if all(f == [MaskFlags.all_valid] for f in flags):
         return np.ones(values.shape[1:], np.bool_)
@@ -356,18 +383,55 @@ def preview(
     Returns:
         As `read`.
     """
-    from rasterio.enums import Resampling
-
     with open_raster(path) as source:
-        numbers = list(bands) if bands is not None else list(source.indexes)
         scale = min(1.0, size / max(source.height, source.width))
         shape = (max(1, round(source.height * scale)), max(1, round(source.width * scale)))
-        how = Resampling.nearest if classes else Resampling.average
-        values = source.read(numbers, out_shape=(len(numbers), *shape), resampling=how)
-        mask = (source.read_masks(numbers, out_shape=(len(numbers), *shape)) > 0).all(axis=0)
-        if np.issubdtype(values.dtype, np.floating):
-            mask &= np.isfinite(values).all(axis=0)
-        return values, mask
+        whole = Window(0, 0, source.height, source.width)
+        return read_shrunk(source, whole, shape, bands, classes=classes)
+
+
+def read_shrunk(
+    source: DatasetReader,
+    window: Window,
+    shape: tuple[int, int],
+    bands: Sequence[int] | None = None,
+    *,
+    nodata: float | None = None,
+    masked: bool = True,
+    classes: bool = False,
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Read a window in fewer pixels, from the raster's overviews where it has some.
+
+    Args:
+        source: An open raster.
+        window: Pixels to read; all inside the raster.
+        shape: Rows and columns to make of them, no more than the window has.
+        bands: Numbers of the bands, from 1; None for all.
+        nodata: As for `read`.
+        masked: As for `read`.
+        classes: Whether values are classes: the nearest is taken then, else the average.
+
+    Returns:
+        As `read`.
+    """
+    from rasterio.enums import Resampling
+
+    numbers = list(bands) if bands is not None else list(source.indexes)
+    where: dict[str, Any] = {
+        "window": _rasterio_window(window), "out_shape": (len(numbers), *shape),
+    }  # fmt: skip
+    how = Resampling.nearest if classes else Resampling.average
+    with reading(source.name):
+        values = source.read(numbers, resampling=how, **where)
+        if nodata is not None:
+            mask = (values != nodata).all(axis=0)
+        elif masked:
+            mask = (source.read_masks(numbers, **where) > 0).all(axis=0)
+        else:
+            mask = np.ones(shape, np.bool_)
+    if np.issubdtype(values.dtype, np.floating):
+        mask &= np.isfinite(values).all(axis=0)
+    return values, mask
 
 
 @contextmanager
@@ -383,6 +447,7 @@ def create(
     scheme: ClassScheme | None = None,
     classes: bool | Sequence[bool] = False,
     colours: Mapping[int, Colour] | None = None,
+    alone: bool = False,
     cache: int = GDAL_CACHE,
 ) -> Iterator[DatasetWriter]:
     """A new Cloud-Optimised GeoTIFF that appears under its name when it is whole.
@@ -404,6 +469,7 @@ def create(
         classes: Whether values, or those of each band, are classes though no scheme names them:
             overviews then hold the commonest value instead of the average.
         colours: Colours of the values of a single band, where no scheme tells them.
+        alone: Whether nothing is written beside the file.
         cache: Bytes for GDAL's blocks, of all open rasters together.
 
     Raises:
@@ -440,7 +506,7 @@ def create(
             for left in path.parent.glob(f"{glob.escape(part.stem)}*"):
                 if left != part:
                     left.unlink(missing_ok=True)
-    if scheme is not None:
+    if scheme is not None and not alone:
         legend.write_category_names(path, scheme)
         legend.write_qml(path, scheme)  # without it QGIS lists every entry of the colour table
 

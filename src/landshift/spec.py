@@ -37,6 +37,8 @@ class InputSpec:
         zero: Value of each band that enters the network as 0; () for the mean.
         unit: Difference of each band that enters as 1, above 0; () for std.
         padding: Pixels around a tile that it was measured to need, if it was.
+        band_sensors: Sensor of each band, None where it isn't known; () for none known.
+        band_units: What the values of each band count, as ``reflectance * 10000``; likewise.
     """
 
     bands: tuple[str, ...]
@@ -51,6 +53,8 @@ class InputSpec:
     zero: tuple[float, ...] = ()
     unit: tuple[float, ...] = ()
     padding: int | None = None
+    band_sensors: tuple[str | None, ...] = ()
+    band_units: tuple[str | None, ...] = ()
 
     @property
     def scaling(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -105,15 +109,18 @@ class InputSpec:
                 dates=tuple(str(d) for d in entry.get("dates", ())),
                 zero=tuple(float(v) for v in entry.get("zero", ())),
                 unit=tuple(float(v) for v in entry.get("unit", ())),
-                padding=None if padding is None else int(padding), **numbers,
+                padding=None if padding is None else int(padding),
+                band_sensors=tuple(entry.get("band_sensors", ())),
+                band_units=tuple(entry.get("band_units", ())), **numbers,
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
                 f"The model's input must be described in full, got {error!r}."
             ) from error
         sizes = {len(v) for v in numbers.values()} | {len(bands)}
+        told = spec.band_sensors or bands, spec.band_units or bands
         if (
-            len(sizes | {len(v) for v in (spec.dates or bands, *spec.scaling)}) != 1
+            len(sizes | {len(v) for v in (spec.dates or bands, *spec.scaling, *told)}) != 1
             or not bands
             or min(*spec.std, *spec.unit) <= 0
             or spec.tile_size < 1

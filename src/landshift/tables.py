@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
+from landshift.assess.agreement import Agreement
 from landshift.assess.estimate import Assessment, Figure
 from landshift.assess.files import Design
 from landshift.burning import PolygonLabels
 from landshift.calibration import Calibration
 from landshift.confusion import Scores
 from landshift.difference import Difference
+from landshift.errors import plain
+from landshift.patches import Fragmentation
 from landshift.polygons import Traced
 from landshift.radiometry import Normalisation
 from landshift.transitions import TransitionTable
 from landshift.zonal import Zones
+
+if TYPE_CHECKING:
+    from landshift.bundle import Package
 
 EPOCH_COLUMNS = (
     "epoch", "train_loss", "valid_loss", "accuracy", "dice", "mIoU", "change F1", "time",
@@ -186,11 +195,43 @@ def domains(found: Assessment) -> Table:
     return table
 
 
+def agreements(found: Sequence[Agreement]) -> Table:
+    """How far labellers agree: share of the units and kappa."""
+    table = _table("labellers", "on", "units", "agree", "kappa")
+    for a in found:
+        on = "class of the map" if a.on == "map" else f"class {a.on}"
+        table.add_row(
+            f"{a.first}, {a.second}", on, f"{a.units:,}", _share(a.share), _share(a.kappa)
+        )
+    return table
+
+
+def agreement(found: Agreement) -> Table:
+    """Units by what the one labeller says, a row, and the other, a column."""
+    table = _table(f"{found.first}, by row; {found.second}:", *found.names, "total")
+    for name, row in zip(found.names, found.counts, strict=True):
+        table.add_row(name, *(f"{n:,}" for n in row), f"{row.sum():,}")
+    totals = found.counts.sum(axis=0)
+    table.add_row("total", *(f"{n:,}" for n in totals), f"{found.units:,}")
+    return table
+
+
 def patches(found: Traced) -> Table:
     """Polygons of change of each class, the largest area first."""
     table = _table("class", "polygons", "hectares")
     for name, hectares in sorted(found.hectares.items(), key=lambda item: -item[1]):
         table.add_row(name, f"{found.polygons[name]:,}", f"{hectares:,.1f}")
+    return table
+
+
+def fragmentation(found: Fragmentation) -> Table:
+    """Patches of each class."""
+    table = _table("class", "patches", "hectares", "mean, ha", "largest, %", "edge, m/ha")
+    for c in found.classes:
+        table.add_row(
+            c.name, f"{c.patches:,}", f"{c.hectares:,.1f}", f"{c.mean:,.2f}",
+            f"{c.largest_percent:.2f}", f"{c.edge_density:.2f}",
+        )  # fmt: skip
     return table
 
 
@@ -205,6 +246,85 @@ def zones(found: Zones, most: int = 30) -> Table:
         rest = found.hectares[most:].sum(axis=0)
         table.add_row(f"{len(found.names) - most} more", *(f"{h:,.1f}" for h in rest), "")
     return table
+
+
+def model(package: Package, most: int = 20) -> Group:
+    """What a person needs to know of a saved model, on one screen.
+
+    Args:
+        package: The model.
+        most: Classes to show.
+    """
+    network, scores = package.model, package.scores or {}
+    facts = Table(box=None, show_header=False)
+    facts.add_column(style="bold", no_wrap=True)
+    facts.add_column()
+    for name, value in _facts(package).items():
+        facts.add_row(name, Text(plain(value, 600)))
+    by_name = {c["name"]: c for c in scores.get("classes", ())}
+    classes = _table("class", "value", "F1", "IoU", "support")
+    for c in list(network.scheme)[:most]:
+        score = by_name.get(c.name, {})
+        swatch = Text.assemble(("  ", "on rgb({},{},{})".format(*c.colour)), " ", plain(c.name))
+        support = "-" if not score else f"{score['support']:,}"
+        classes.add_row(
+            swatch, str(c.value), *(_share(score.get(k)) for k in ("f1", "iou")), support
+        )
+    rest = len(network.scheme) - most
+    return Group(facts, "", classes, *([f"and {rest} classes more"] if rest > 0 else []))
+
+
+def _facts(package: Package) -> dict[str, str]:
+    """Everything but the classes, a line each."""
+    network, tiles = package.model, package.tiles
+    spec, design = network.spec, network.design
+    weights = sum(p.numel() for p in network.parameters())
+    options = ", ".join(f"{k} {v}" for k, v in design.options.items())
+    padding = "not measured" if spec.padding is None else f"{spec.padding} (measured)"
+    cells = "" if spec.cell_size is None else f", cells of {spec.cell_size:g} in units of the CRS"
+    data = package.training.get("data")
+    split = "" if data is None else f", split by {data['split']}, seed {data['seed']}"
+    return {
+        "model": package.name,
+        "network": f"{network.architecture} over {network.backbone}, dates: {design.combination}"
+        f"{f' ({options})' if options else ''}; {weights / 1e6:.1f} million weights",
+        "bands": ", ".join(b or f"band {k}" for k, b in enumerate(spec.bands, start=1)),
+        "sensor": _told(spec.band_sensors),
+        "units": f"{_told(spec.band_units)}; {spec.dtype}, {min(spec.minimum):g} to "
+        f"{max(spec.maximum):g} in training",
+        "tiles": f"{spec.tile_size} x {spec.tile_size} pixels{cells}; padding {padding}",
+        "trained": _trained(package),
+        "on": "unknown tiles" if tiles is None else f"{tiles['training']} tiles of "
+        f"{tiles['name']} (SHA-256 {tiles['sha256'][:12]}), scored on {tiles['validation']}{split}",
+        "scores": "none" if package.scores is None else ", ".join(
+            f"{name} {_share(package.scores[key])}"
+            for name, key in (("accuracy", "accuracy"), ("macro F1", "macro_f1"), ("mIoU", "miou"),
+                              ("change F1", "change_f1"))
+        ),
+        "temperature": f"{network.temperature:g}",
+        "made with": ", ".join(f"{k} {v}" for k, v in package.versions.items()),
+    }  # fmt: skip
+
+
+def _trained(package: Package) -> str:
+    """How long and by what it learnt."""
+    training = package.training
+    loss = training.get("loss") or {}
+    told = {
+        "learning rate": training.get("lr"),
+        "batches of": training.get("batch_size"),
+        "loss": loss.get("formula"),
+    }
+    epochs = f"{len(package.history)} epochs"
+    return ", ".join([epochs, *(f"{k} {v}" for k, v in told.items() if v is not None)])
+
+
+def _told(words: Sequence[str | None]) -> str:
+    """What is told of each band, once where it is the same for all."""
+    found = dict.fromkeys(words)
+    if not any(found):
+        return "not told"
+    return ", ".join(word or "not told" for word in (found if len(found) == 1 else words))
 
 
 def _interval(figure: Figure | None, form: str) -> tuple[str, str, str, str]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift.errors import VectorError
+from landshift.errors import ParameterError, VectorError
 
 if TYPE_CHECKING:
     from odc.geo.crs import CRS
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
 
 NEVER = "2000-01-01T00:00:00.000Z"
 """When GeoPackages say that they were written: they must say something."""
+
+GEOPARQUET = "GeoParquet"
+"""The format of `new_layer` that isn't one of GDAL's."""
 
 _POLYGONS = ("Polygon", "MultiPolygon")
 
@@ -146,3 +152,105 @@ def write_layer(
         )  # fmt: skip
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
+
+
+class NewLayer(Protocol):
+    """A layer of polygons that is being written.
+
+    Attributes:
+        grows: Whether polygons may be added again and again; else once, all together.
+    """
+
+    grows: bool
+
+    def add(self, columns: Mapping[str, NDArray[Any]], outlines: NDArray[np.object_]) -> None:
+        """Add polygons, and the values of each column, which are always the same columns."""
+
+
+@contextmanager
+def new_layer(
+    path: Path, layer: str, crs: CRS, driver: str, kind: str = "Polygon"
+) -> Iterator[NewLayer]:
+    """A new file of one layer; same values in same batches, same bytes.
+
+    Args:
+        path: The file.
+        layer: Name of the layer, where the format has names.
+        crs: CRS of the polygons.
+        driver: GDAL's name of the format, or `GEOPARQUET`.
+        kind: What the layer holds: Polygon or MultiPolygon.
+
+    Raises:
+        ParameterError: GeoParquet needs pyarrow, which isn't installed.
+    """
+    if driver != GEOPARQUET:
+        yield _GdalLayer(path, layer, crs, driver, kind)
+        return
+    if find_spec("pyarrow") is None:
+        raise ParameterError(
+            "GeoParquet needs the package pyarrow, got none; pip install 'landshift[parquet]', or "
+            "write another format."
+        )
+    made = _ParquetLayer(path, crs, kind)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+class _GdalLayer:
+    def __init__(self, path: Path, layer: str, crs: CRS, driver: str, kind: str) -> None:
+        self.grows = driver == "GPKG"
+        self._options: dict[str, Any] = {"crs": crs, "driver": driver, "kind": kind}
+        self._place = path, layer
+        self._begun = False
+
+    def add(self, columns: Mapping[str, NDArray[Any]], outlines: NDArray[np.object_]) -> None:
+        write_layer(*self._place, columns, outlines, append=self._begun, **self._options)
+        self._begun = True
+
+
+class _ParquetLayer:
+    """GeoParquet 1.1.0 (OGC, geoparquet.org/releases/v1.1.0): a row group a batch."""
+
+    def __init__(self, path: Path, crs: CRS, kind: str) -> None:
+        self.grows = True
+        self._path, self._crs, self._kind = path, crs, kind
+        self._bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
+        self._writer: Any = None
+
+    def add(self, columns: Mapping[str, NDArray[Any]], outlines: NDArray[np.object_]) -> None:
+        import pyarrow
+        import shapely
+        from pyarrow import parquet
+
+        kinds = {"O": pyarrow.string(), "f": pyarrow.float64(), "i": pyarrow.int64()}
+        held = {
+            name: pyarrow.array(list(values), kinds[values.dtype.kind])
+            for name, values in columns.items()
+        }
+        held["geometry"] = pyarrow.array(shapely.to_wkb(outlines), pyarrow.binary())
+        table = pyarrow.table(held)
+        if self._writer is None:
+            self._writer = parquet.ParquetWriter(self._path, table.schema, compression="zstd")
+        self._writer.write_table(table)
+        left, bottom, right, top = shapely.total_bounds(outlines)
+        self._bounds[:2] = np.minimum(self._bounds[:2], (left, bottom))
+        self._bounds[2:] = np.maximum(self._bounds[2:], (right, top))
+
+    def close(self) -> None:
+        """End the file: what readers must know of its geometry stands there."""
+        if self._writer is None:
+            return
+        geometry = {
+            "encoding": "WKB",
+            "geometry_types": [self._kind],
+            "crs": self._crs.proj.to_json_dict(),
+            "edges": "planar",
+            "bbox": self._bounds.tolist(),
+        }
+        about = {
+            "version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry},
+        }  # fmt: skip
+        self._writer.add_key_value_metadata({"geo": json.dumps(about)})
+        self._writer.close()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import grid, ledger, raster, vector
-from landshift.classes import ClassScheme
+from landshift.classes import ClassScheme, stays
 from landshift.errors import ClassError, GridError, ParameterError
 from landshift.grid import Window
 
@@ -33,6 +33,7 @@ class Zones:
         classes: Name of each value of the map that occurs in a zone, ascending.
         hectares: ``(zone, class)`` areas.
         outside: Share of each zone that lies off the map, or where it has no class; in pixels.
+        crs: CRS of the outlines.
     """
 
     names: tuple[str, ...]
@@ -40,7 +41,7 @@ class Zones:
     classes: dict[int, str]
     hectares: NDArray[np.float64]
     outside: NDArray[np.float64]
-    _crs: CRS
+    crs: CRS
 
     def rows(self) -> list[dict[str, Any]]:
         """A row per zone and class that occurs there: zone, class, hectares, per cent."""
@@ -56,6 +57,34 @@ class Zones:
             for c, name in enumerate(self.classes.values())
             if self.hectares[z, c] > 0
         ]
+
+    def percent(self, of: str | None = None) -> NDArray[np.float64]:
+        """Per cent of each zone's classed area that is one class; NaN where it has none.
+
+        Args:
+            of: The class; None: everything but 'No change' and classes such as 'forest->forest'.
+
+        Raises:
+            ClassError: No such class; or no class that says what is unchanged.
+        """
+        names = list(self.classes.values())
+        if of is None:
+            chosen = [not stays(name) for name in names]
+            if all(chosen):
+                raise ClassError(
+                    "Change in zones needs a class that says what is unchanged, got "
+                    f"{', '.join(names)}; name one of them."
+                )
+        elif of in names:
+            chosen = [name == of for name in names]
+        else:
+            raise ClassError(
+                f"The class must be one of {', '.join(names)}, got {of!r}; correct it."
+            )
+        totals = self.hectares.sum(axis=1)
+        shares = np.full(len(self.names), np.nan)
+        np.divide(100 * self.hectares[:, chosen].sum(axis=1), totals, out=shares, where=totals > 0)
+        return shares
 
     def write_csv(self, path: Path) -> Path:
         """Write `rows` as CSV."""
@@ -75,9 +104,7 @@ class Zones:
         for c, name in enumerate(self.classes.values()):
             columns[f"{name}, ha"] = self.hectares[:, c]
         with ledger.whole_file(Path(path)) as part:
-            vector.write_layer(
-                part, "zones", columns, self.outlines, self._crs, kind="MultiPolygon"
-            )
+            vector.write_layer(part, "zones", columns, self.outlines, self.crs, kind="MultiPolygon")
         return Path(path)
 
 

@@ -8,8 +8,11 @@ says how the sample was drawn, as JSON.
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,14 +23,18 @@ from numpy.typing import NDArray
 
 from landshift import grid, ledger, vector
 from landshift.assess.drawing import Part, Units
-from landshift.assess.response import Response
-from landshift.errors import SampleError
+from landshift.assess.response import Answer, Response
+from landshift.errors import OutputError, SampleError
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
 CONFIDENCES = ("high", "medium", "low")
 """What a labeller may say of how sure a label is."""
+
+_BESIDE = ("confidence", "notes")  # fields beside the labels
+
+_PATIENCE = 5.0  # seconds to wait for another program that writes the sample
 
 
 @dataclass(frozen=True)
@@ -219,7 +226,7 @@ def read_sample(path: Path, labels: Path | None = None) -> Sample:
                 f"{sum(s.sampled for s in drawn.strata)} in {path}; put those left out back, "
                 "with the label that is likeliest."
             )
-        told = {name: [_text(v) for v in units[name][place]] for name in _asked(drawn.response)}
+        told = {name: [_text(v) for v in units[name][place]] for name in drawn.response.asked}
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         if isinstance(error, SampleError):
             raise
@@ -239,9 +246,166 @@ def read_sample(path: Path, labels: Path | None = None) -> Sample:
     )  # fmt: skip
 
 
-def _asked(response: Response) -> tuple[str, ...]:
-    """Names of the fields that hold labels."""
-    return ("after",) if response.dates == 1 else ("before", "after")
+@dataclass(frozen=True)
+class Form:
+    """What labellers see of a sample, and what is filled in already.
+
+    Attributes:
+        design: How the sample was drawn.
+        digest: SHA-256 of the record, which tells samples apart.
+        numbers: Number of each unit.
+        crs: CRS of the outlines, as pyproj reads it.
+        outlines: Polygon of each unit.
+        longitude: Of each unit's centre.
+        latitude: Of it.
+        mapped: Name of each unit's class in the map.
+        answers: What is filled in, by number of the unit; those without all labels have none.
+    """
+
+    design: Design
+    digest: str
+    numbers: tuple[int, ...]
+    crs: str
+    outlines: tuple[Any, ...]
+    longitude: tuple[float, ...]
+    latitude: tuple[float, ...]
+    mapped: tuple[str, ...]
+    answers: dict[int, Answer]
+
+
+def read_form(path: Path) -> Form:
+    """Read what labellers see of a sample.
+
+    Raises:
+        SampleError: The file is no sample, or has no classes to choose from.
+    """
+    import pyogrio
+    import shapely
+
+    sample = read_sample(path)
+    response = sample.design.response
+    if not response.choices:
+        raise SampleError(
+            f"A sample must say which classes labellers choose from, got none in {path}; draw it "
+            "with --choices."
+        )
+    about, _, outlines, values = pyogrio.raw.read(path, layer="units")
+    units = dict(zip(about["fields"], values, strict=True))
+    lacking = [n for n in ("longitude", "latitude", *_BESIDE) if n not in units]
+    if lacking or about["crs"] is None:
+        raise SampleError(
+            f"A sample must hold what `landshift sample` wrote, got no {(*lacking, 'CRS')[0]} in "
+            f"{path}; fill in the file itself, no export of it."
+        )
+    place = {int(n): k for k, n in enumerate(units["unit"])}
+    at = [place[int(n)] for n in sample.numbers]
+    filled = [[_text(v) for v in units[name][at]] for name in _BESIDE]
+    rows = zip(sample.numbers, sample.before, sample.after, *filled, strict=True)
+    return Form(
+        design=sample.design,
+        digest=hashlib.sha256(str(_read_layer(path, "record")["record"][0]).encode()).hexdigest(),
+        numbers=tuple(int(n) for n in sample.numbers),
+        crs=str(about["crs"]),
+        outlines=tuple(shapely.from_wkb(outlines[at])),
+        longitude=tuple(units["longitude"][at].tolist()),
+        latitude=tuple(units["latitude"][at].tolist()),
+        mapped=tuple(sample.design.classes[int(v)] for v in sample.mapped),
+        answers={
+            int(number): Answer(before, after, *beside)
+            for number, before, after, *beside in rows
+            if after is not None and (before is not None or response.dates == 1)
+        },
+    )
+
+
+def fill_in(path: Path, response: Response, ask: Callable[[], Mapping[int, Answer | None]]) -> None:
+    """Write answers into a sample's form, all or none, and onto the disk before it returns.
+
+    Args:
+        path: The GeoPackage.
+        response: What labellers say.
+        ask: Gives what to fill in, by number of the unit, None to empty its fields. It is called
+            when nobody else may write, so that of two processes none puts back what the other has
+            overtaken.
+
+    Raises:
+        OutputError: The file can't be written, or another program keeps it locked.
+    """
+    fields = (*response.asked, *_BESIDE)
+    filled = ", ".join(f'"{name}" = ?' for name in fields)
+    address = f"{path.absolute().as_uri()}?mode=rw"
+    try:
+        with closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE)) as base:
+            base.execute("PRAGMA synchronous = FULL")
+            # triggers of the outlines' index name GDAL's functions; they act where an outline or
+            # an id changes, and neither does
+            for function in ("ST_IsEmpty", "ST_MinX", "ST_MaxX", "ST_MinY", "ST_MaxY"):
+                base.create_function(function, 1, _never)
+            with base:
+                base.execute("BEGIN IMMEDIATE")
+                at = dict(base.execute("SELECT unit, rowid FROM units"))  # it has no index
+                base.executemany(
+                    f"UPDATE units SET {filled} WHERE rowid = ?",
+                    (
+                        (*(None if a is None else getattr(a, f) for f in fields), at[number])
+                        for number, a in ask().items()
+                        if number in at
+                    ),
+                )
+    except sqlite3.Error as error:
+        raise OutputError(
+            f"The sample must be writable, got '{error}' for {path}; close the program that holds "
+            "it open, or make it writable."
+        ) from error
+
+
+def _never(outline: bytes) -> None:
+    raise AssertionError("no outline changes")
+
+
+def fill_in_table(path: Path, response: Response, answers: Mapping[int, Answer | None]) -> None:
+    """Write answers into the CSV beside a sample, whose other columns stay.
+
+    Args:
+        path: The CSV.
+        response: What labellers say.
+        answers: What to fill in, by number of the unit; None empties its fields.
+
+    Raises:
+        SampleError: It isn't the sample's.
+        OutputError: It can't be written.
+    """
+    fields = (*response.asked, *_BESIDE)
+    header, rows = read_table(path)
+    lacking = [f for f in ("unit", *fields) if f not in header]
+    if lacking:
+        raise SampleError(
+            f"A sample's CSV must have the columns unit, {', '.join(fields)}, got none named "
+            f"{', '.join(lacking)} in {path}."
+        )
+    for row in rows:
+        if row["unit"].strip().isdigit() and int(row["unit"]) in answers:
+            answer = answers[int(row["unit"])]
+            row.update({f: (answer and getattr(answer, f)) or "" for f in fields})
+    with ledger.whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, header, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Columns and rows of a sample's CSV.
+
+    Raises:
+        SampleError: The file can't be read.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            found = csv.DictReader(file, restkey="", restval="")
+            rows = list(found)
+            return list(found.fieldnames or ()), rows
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SampleError(f"Labels must come as CSV, got '{error}' at {path}.") from error
 
 
 def _text(value: Any) -> str | None:
@@ -288,7 +452,7 @@ def _columns(
     }
     if show_map:
         found["map"] = np.array([design.classes[int(v)] for v in units.mapped], object)
-    for name in (*_asked(design.response), "confidence", "notes"):
+    for name in (*design.response.asked, *_BESIDE):
         found[name] = empty
     return found
 
@@ -312,13 +476,9 @@ def _labels_of(
     path: Path, response: Response, numbers: NDArray[np.int64]
 ) -> dict[str, list[str | None]]:
     """Labels from a CSV, in the order of the units."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SampleError(f"Labels must come as CSV, got '{error}' at {path}.") from error
-    asked = _asked(response)
-    lacking = [name for name in ("unit", *asked) if not rows or name not in rows[0]]
+    header, rows = read_table(path)
+    asked = response.asked
+    lacking = [name for name in ("unit", *asked) if name not in header]
     if lacking:
         raise SampleError(
             f"Labels must have the columns unit, {', '.join(asked)}, got none named "
@@ -345,7 +505,7 @@ def _labels_of(
 def _style(columns: Mapping[str, Any], design: Design) -> str:
     """A QGIS style of the layer of units: red outlines, and a form with lists to choose from."""
     response = design.response
-    lists: dict[str, Sequence[str]] = dict.fromkeys(_asked(response), response.choices)
+    lists: dict[str, Sequence[str]] = dict.fromkeys(response.asked, response.choices)
     lists["confidence"] = CONFIDENCES
     filled = {*lists, "notes"}
     root = ElementTree.Element("qgis", version="3.22", styleCategories="AllStyleCategories")

@@ -10,6 +10,28 @@ from landshift.errors import ClassError
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What a labeller says of a unit.
+
+    Attributes:
+        before: Class before; None where the map is of one date.
+        after: Class after, or of the only date.
+        confidence: How sure the labeller is, or None.
+        notes: What else there is to say, or None.
+    """
+
+    before: str | None
+    after: str
+    confidence: str | None = None
+    notes: str | None = None
+
+    @property
+    def labels(self) -> tuple[str | None, str]:
+        """The two classes."""
+        return self.before, self.after
+
+
+@dataclass(frozen=True)
 class Response:
     """How labels of a unit become a class of the map.
 
@@ -29,6 +51,11 @@ class Response:
     def dates(self) -> int:
         """Labels that a unit needs: 2, before and after; 1, after alone."""
         return 1 if self.coding == "class" else 2
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Names of the fields that hold the labels."""
+        return ("after",) if self.dates == 1 else ("before", "after")
 
     def reference(self, before: str | None, after: str) -> str:
         """The class of the map that two labels stand for.

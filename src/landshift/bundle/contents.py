@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from landshift.models import ChangeModel
@@ -19,6 +20,10 @@ class Package:
         training: How it was trained: learning rate, batch size, split, ...
         history: The training table, a mapping per epoch.
         scores: Scores on the validation tiles (`landshift.confusion.Scores.as_dict`), if known.
+        tiles: The tile set that it was trained on, if known: its name, SHA-256
+            (`landshift.tileset.digest`), training and validation tiles, and the rasters that they
+            were cut from, with their fingerprints.
+        versions: Of what saved it, landshift and its libraries, where it was read.
     """
 
     name: str
@@ -26,3 +31,18 @@ class Package:
     training: Mapping[str, Any] = field(default_factory=dict)
     history: tuple[Mapping[str, Any], ...] = ()
     scores: Mapping[str, Any] | None = None
+    tiles: Mapping[str, Any] | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What rooms above this one add to a package: they know it, it doesn't know them.
+
+    Attributes:
+        files: Files by their names in the package, as bytes or as the path of what is copied.
+        emd: Keys that the .emd gets beside ours.
+    """
+
+    files: Mapping[str, bytes | Path] = field(default_factory=dict)
+    emd: Mapping[str, Any] = field(default_factory=dict)

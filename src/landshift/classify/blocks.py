@@ -5,13 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,11 @@ from landshift.classify import layers as layering
 from landshift.classify.scene import Read, Scene
 from landshift.engine import Engine
 from landshift.errors import LandshiftError
+from landshift.grid import Window
 from landshift.tiling import Block, Plan, Tile
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
 
 _TINY = 1e-30  # where no tile was: any divisor will do
 _LEAST_CACHE = 32 << 20  # bytes for GDAL's blocks
@@ -44,6 +48,8 @@ class Job:
         blend: Whether tiles that overlap are averaged, by weights that fall towards their edges;
             else each is cut to its core.
         folder: Where the blocks' files go.
+        whole: Whether each block becomes maps of its own, a Cloud-Optimised GeoTIFF a layer, for a
+            mosaic that names them; else one plain file, to be put together with the others.
     """
 
     scene: Scene
@@ -54,10 +60,21 @@ class Job:
     layers: tuple[str, ...]
     blend: bool
     folder: Path
+    whole: bool = False
 
     def file(self, number: int) -> Path:
         """Where a block's file lies."""
-        return self.folder / f"{number:07d}.tif"
+        return self.folder / name_of(number)
+
+    def files(self, number: int) -> dict[str, Path]:
+        """Where a block's maps lie, by layer; each layer has a folder."""
+        name = name_of(number)
+        return {layer: self.folder / layer / name for layer in ("class", *self.layers)}
+
+    def holds(self, number: int) -> bool:
+        """Whether all files of a block are there."""
+        files = self.files(number).values() if self.whole else [self.file(number)]
+        return all(file.is_file() for file in files)
 
     def tiles(self, block: Block) -> tuple[Tile, ...]:
         """The tiles that a block is made from; blended ones of its neighbours are among them."""
@@ -74,6 +91,24 @@ class Job:
         return min(max(under, _LEAST_CACHE), raster.GDAL_CACHE)
 
 
+@dataclass(frozen=True)
+class Done:
+    """A block that is finished.
+
+    Attributes:
+        number: The block's.
+        counts: Pixels of each class value in it; none where it is empty, and has no file.
+    """
+
+    number: int
+    counts: Mapping[int, int]
+
+
+def name_of(number: int) -> str:
+    """A block's file name."""
+    return f"{number:07d}.tif"
+
+
 def row_bytes(scene: Scene, rows: int, columns: int) -> int:
     """Bytes of the file's blocks that a window meets at most."""
     (down, right), pixel = scene.stored, len(scene.bands) * np.dtype(scene.dtype).itemsize
@@ -81,9 +116,7 @@ def row_bytes(scene: Scene, rows: int, columns: int) -> int:
     return met[0] * met[1] * pixel
 
 
-def run_blocks(
-    job: Job, engine: Engine, numbers: Sequence[int], readers: int
-) -> Iterator[tuple[int, bool]]:
+def run_blocks(job: Job, engine: Engine, numbers: Sequence[int]) -> Iterator[Done]:
     """Classify blocks; each is written and renamed into place before it is told of.
 
     Threads read ahead of the engine, the engine has always a batch waiting, and a thread
@@ -94,13 +127,13 @@ def run_blocks(
         job: What decides the pixels.
         engine: The model.
         numbers: Numbers of the blocks.
-        readers: Threads that read.
 
     Yields:
-        Each block's number, and whether it is empty: then it has no file.
+        What was done, in order.
     """
+    readers = _readers(job.scene)
     tiles = (tile for n in numbers for tile in job.tiles(job.plan.block(n)))
-    writing: deque[tuple[int, bool, Future[None] | None]] = deque()
+    writing: deque[Future[Done]] = deque()
     with (
         _reading(job, readers) as submit,
         ThreadPoolExecutor(engine.streams, "engine") as engines,
@@ -111,20 +144,25 @@ def run_blocks(
             failed: LandshiftError | None = None
             try:
                 for made in _predicted(job, engine, engines, numbers, reads):
-                    done = None if made.empty else writer.submit(_write, job, made)
-                    writing.append((made.block.number, made.empty, done))
+                    writing.append(writer.submit(_write, job, made))
                     while len(writing) > _BEHIND:
-                        yield _written(*writing.popleft())
+                        yield writing.popleft().result()
             except LandshiftError as error:
                 failed = error  # what was predicted before is still written, and told of
             while writing:
-                yield _written(*writing.popleft())
+                yield writing.popleft().result()
             if failed is not None:
                 raise failed
         except BaseException:
             engines.shutdown(wait=False, cancel_futures=True)
             writer.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _readers(scene: Scene) -> int:
+    """Threads that read: a few where each waits for a network, else one."""
+    remote = any("://" in str(f) or str(f).startswith("/vsi") for f in scene.files)
+    return 4 if remote else 1
 
 
 class _Made:
@@ -259,13 +297,29 @@ def _predict(
     return engine.best(values, mask, excluded=job.excluded)
 
 
-def _write(job: Job, made: _Made) -> None:
-    """Write a block's file, whole and on the disk before it has its name."""
+def _write(job: Job, made: _Made) -> Done:
+    """Write a block's files, each whole and on the disk before it has its name."""
+    number = made.block.number
+    if made.empty:
+        return Done(number, {})
+    values = made.values()
+    box = grid.window_geobox(job.scene.box, made.block.window)
+    if job.whole:
+        for layer, bands in layering.places(job.layers, job.scheme).items():
+            with (
+                ledger.durable_file(job.files(number)[layer]) as part,
+                layering.create(part, layer, job.scheme, box, alone=True) as target,
+            ):
+                raster.write(target, values[bands], Window(0, 0, box.height, box.width))
+    else:
+        _write_plain(job.file(number), values, box)
+    counts = np.bincount(values[0].ravel(), minlength=256)
+    return Done(number, {v: int(counts[v]) for v in job.scheme.values if counts[v]})
+
+
+def _write_plain(path: Path, values: NDArray[np.uint8], box: GeoBox) -> None:
     import rasterio
 
-    values = made.values()
-    path = job.file(made.block.number)
-    box = grid.window_geobox(job.scene.box, made.block.window)
     with ledger.durable_file(path) as part, raster.writing(path):
         with rasterio.open(
             part, "w", driver="GTiff", count=len(values), height=box.height, width=box.width,
@@ -275,12 +329,6 @@ def _write(job: Job, made: _Made) -> None:
         ) as target:  # fmt: skip
             target.write(values)
         cog.check_written(part)
-
-
-def _written(number: int, empty: bool, done: Future[None] | None) -> tuple[int, bool]:
-    if done is not None:
-        done.result()
-    return number, empty
 
 
 def _ahead(

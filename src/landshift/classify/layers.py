@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from landshift import raster
 from landshift.classes import UNLABELLED, ClassScheme
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
 
 LAYERS = ("confidence", "entropy", "probabilities")
 """What may be had beside the class: the probability of the class that was chosen; the entropy of
@@ -20,12 +27,46 @@ SHARES = 250
 NODATA = 255
 """Nodata of shares, and of maps whose value 0 is a class."""
 
+_CACHE = 64 << 20  # bytes for GDAL's blocks: each is written once and not looked at again
 _LEAST = 1e-12  # below it a probability counts nothing towards the entropy
 
 
 def nodata_of(scheme: ClassScheme) -> int:
     """The map's nodata value: 0, or 255 where 0 is a class."""
     return UNLABELLED if scheme.background is None else NODATA
+
+
+def nodata_in(layer: str, scheme: ClassScheme) -> int:
+    """Nodata value of a layer, ``class`` among them."""
+    return nodata_of(scheme) if layer == "class" else NODATA
+
+
+@contextmanager
+def create(
+    path: Path, layer: str, scheme: ClassScheme, box: GeoBox, *, alone: bool = False,
+    tags: Mapping[str, str] | None = None,
+) -> Iterator[Any]:  # fmt: skip
+    """A new raster of a layer, to be written into.
+
+    Args:
+        path: Where it will lie.
+        layer: ``class``, or a name in `LAYERS`.
+        scheme: The classes.
+        box: Its grid.
+        alone: Whether nothing is written beside it.
+        tags: Its tags.
+
+    Raises:
+        OutputError: It can't be written.
+    """
+    names, is_map = bands_of(layer, scheme), layer == "class"
+    with raster.create(
+        path, box, count=len(names), dtype="uint8", nodata=nodata_in(layer, scheme), bands=names,
+        tags=tags, scheme=scheme if is_map else None, alone=alone, cache=_CACHE,
+    ) as target:  # fmt: skip
+        if not is_map:
+            target.scales = [1 / SHARES] * len(names)
+        yield target
 
 
 def bands_of(layer: str, scheme: ClassScheme) -> list[str]:

@@ -1,20 +1,28 @@
-"""The files of blocks -> maps that appear whole."""
+"""The files of blocks -> maps that appear whole: one file each, or a VRT that names them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import os
+import shutil
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import legend, provenance, raster
+from landshift import cog, ledger, legend, provenance, raster
+from landshift.classes import ClassScheme
 from landshift.classify import layers as layering
-from landshift.classify.blocks import Job
+from landshift.classify.blocks import Job, name_of
+from landshift.errors import OutputError, ParameterError
 from landshift.grid import Window
 
-_CACHE = 64 << 20  # bytes for GDAL's blocks: each is written once and not looked at again
+MOSAICS = ("cog", "vrt")
+"""What a map is: one Cloud-Optimised GeoTIFF, or a VRT over one for each block."""
+
+_CACHE = 64 << 20  # bytes for GDAL's blocks: each is read once
 
 
 def paths_of(out: Path, layers: Collection[str]) -> dict[str, Path]:
@@ -23,12 +31,45 @@ def paths_of(out: Path, layers: Collection[str]) -> dict[str, Path]:
     return {"class": out, **beside}
 
 
-def assemble(job: Job, empty: Collection[int], out: Path, record: Mapping[str, Any]) -> None:
+def blocks_of(path: Path) -> Path:
+    """The folder of the blocks that a VRT names, beside it."""
+    return path.with_name(f"{path.stem}_blocks")
+
+
+def check_mosaic(out: Path, layers: Collection[str], mosaic: str) -> None:
+    """Check that a mosaic can be written where it is to lie.
+
+    Raises:
+        ParameterError: An unknown kind, or a name that doesn't fit it.
+        OutputError: A folder that is to hold blocks holds something else.
+    """
+    if mosaic not in MOSAICS:
+        raise ParameterError(f"mosaic must be one of {', '.join(MOSAICS)}, got {mosaic!r}.")
+    if (out.suffix.lower() == ".vrt") != (mosaic == "vrt"):
+        raise ParameterError(
+            f"A map must end in .vrt if it is a mosaic 'vrt', and only then, got {out.name} with "
+            f"{mosaic!r}; change one of them."
+        )
+    if mosaic == "cog":
+        return
+    for path in paths_of(out, layers).values():
+        folder = blocks_of(path)
+        strange = [p for p in folder.glob("*") if not _is_block(p)]
+        if strange or (folder.exists() and not folder.is_dir()):
+            raise OutputError(
+                f"The blocks of {path.name} must have a folder of their own, got "
+                f"{strange[0] if strange else folder}; give the map another name."
+            )
+
+
+def assemble(
+    job: Job, counts: Mapping[int, Mapping[int, int]], out: Path, record: Mapping[str, Any]
+) -> None:
     """Write the class map and the layers beside it from the blocks' files.
 
     Args:
         job: What the blocks are.
-        empty: Numbers of those without a file: all nodata.
+        counts: Of each block, pixels of each class value; a block without any has no file.
         out: The class map.
         record: Its provenance.
 
@@ -36,33 +77,32 @@ def assemble(job: Job, empty: Collection[int], out: Path, record: Mapping[str, A
         OutputError: A map can't be written.
         RasterError: A block's file can't be read.
     """
-    paths = paths_of(out, job.layers)
-    for layer, bands in layering.places(job.layers, job.scheme).items():
-        is_map = layer == "class"
-        nodata = layering.nodata_of(job.scheme) if is_map else layering.NODATA
-        names = layering.bands_of(layer, job.scheme)
-        counts = np.zeros(256, np.int64)
-        with raster.create(
-            paths[layer], job.scene.box, count=len(names), dtype="uint8", nodata=nodata,
-            bands=names, tags=provenance.as_tag({**record, "layer": layer}),
-            scheme=job.scheme if is_map else None, cache=_CACHE,
-        ) as target:  # fmt: skip
-            if not is_map:
-                target.scales = [1 / layering.SHARES] * len(names)
-            for number in range(job.plan.blocks):
-                window = job.plan.window(number)
-                shape = (len(names), window.height, window.width)
-                values = (
-                    np.full(shape, nodata, np.uint8)
-                    if number in empty
-                    else _read(job.file(number), bands)
-                )
-                raster.write(target, values, window)
-                counts += np.bincount(values.ravel(), minlength=256) if is_map else 0
-        if is_map:
-            pixels = [int(counts[v]) for v in job.scheme.values]
-            legend.write_attributes(out, job.scheme, [legend.Column("Count", pixels)])
-            legend.write_qml(out, job.scheme)
+    write = _name if job.whole else _join
+    for layer, path in paths_of(out, job.layers).items():
+        tags = provenance.as_tag({**record, "layer": layer})
+        write(job, layer, [n for n in sorted(counts) if counts[n]], path, tags)
+    pixels = [sum(c.get(v, 0) for c in counts.values()) for v in job.scheme.values]
+    legend.write_attributes(out, job.scheme, [legend.Column("Count", pixels)])
+    legend.write_qml(out, job.scheme)
+
+
+def _join(
+    job: Job, layer: str, numbers: Collection[int], path: Path, tags: Mapping[str, str]
+) -> None:
+    """Write a layer's map from the plain files of blocks."""
+    bands = layering.places(job.layers, job.scheme)[layer]
+    nodata = layering.nodata_in(layer, job.scheme)
+    filled = set(numbers)
+    with layering.create(path, layer, job.scheme, job.scene.box, tags=tags) as target:
+        for number in range(job.plan.blocks):
+            window = job.plan.window(number)
+            shape = (bands.stop - bands.start, window.height, window.width)
+            values = (
+                _read(job.file(number), bands)
+                if number in filled
+                else np.full(shape, nodata, np.uint8)
+            )
+            raster.write(target, values, window)
 
 
 def _read(path: Path, bands: slice) -> NDArray[np.uint8]:
@@ -74,3 +114,73 @@ def _read(path: Path, bands: slice) -> NDArray[np.uint8]:
             masked=False,
         )
     return values
+
+
+def _name(
+    job: Job, layer: str, numbers: Collection[int], path: Path, tags: Mapping[str, str]
+) -> None:
+    """Move a layer's blocks to where they stay, and write the VRT that names them."""
+    made, folder = job.folder / layer, blocks_of(path)
+    if made.is_dir():  # else a run that was killed has moved them
+        for left in [p for p in made.iterdir() if not _is_block(p)]:  # by workers that were killed
+            left.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)  # an earlier map, whose blocks go
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        os.replace(made, folder)
+    legend.remove_beside(path)
+    with ledger.whole_file(path) as part, part.open("w", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in _vrt(job, layer, numbers, folder.name, tags))
+
+
+def _vrt(
+    job: Job, layer: str, numbers: Collection[int], folder: str, tags: Mapping[str, str]
+) -> Iterator[str]:
+    """Lines of the VRT of a layer (https://gdal.org/drivers/raster/vrt.html)."""
+    from rasterio.crs import CRS
+
+    box, scheme, is_map = job.scene.box, job.scheme, layer == "class"
+    yield f'<VRTDataset rasterXSize="{box.width}" rasterYSize="{box.height}">'
+    if box.crs is not None:
+        yield f"<SRS>{escape(CRS.from_user_input(str(box.crs)).to_wkt())}</SRS>"
+    a = box.affine
+    yield f"<GeoTransform>{', '.join(map(repr, (a.c, a.a, a.b, a.f, a.d, a.e)))}</GeoTransform>"
+    yield "<Metadata>"
+    for key, value in {**tags, **(legend.as_tag(scheme) if is_map else {})}.items():
+        yield f"<MDI key={quoteattr(key)}>{escape(value)}</MDI>"
+    yield "</Metadata>"
+    block = f'blockXSize="{cog.BLOCK}" blockYSize="{cog.BLOCK}"'
+    for band, name in enumerate(layering.bands_of(layer, scheme), start=1):
+        yield f'<VRTRasterBand dataType="Byte" band="{band}" {block}>'
+        yield f"<Description>{escape(name)}</Description>"
+        yield f"<NoDataValue>{layering.nodata_in(layer, scheme)}</NoDataValue>"
+        yield from _classes(scheme) if is_map else [f"<Scale>{1 / layering.SHARES}</Scale>"]
+        for number in numbers:
+            w = job.plan.window(number)
+            size = f'xSize="{w.width}" ySize="{w.height}"'
+            yield (
+                f'<SimpleSource><SourceFilename relativeToVRT="1">{escape(folder)}/'
+                f"{name_of(number)}</SourceFilename><SourceBand>{band}</SourceBand>"
+                f'<SourceProperties RasterXSize="{w.width}" RasterYSize="{w.height}" '
+                f'DataType="Byte" BlockXSize="{cog.BLOCK}" BlockYSize="{cog.BLOCK}"/>'
+                f'<SrcRect xOff="0" yOff="0" {size}/>'
+                f'<DstRect xOff="{w.column}" yOff="{w.row}" {size}/></SimpleSource>'
+            )
+        yield "</VRTRasterBand>"
+    yield "</VRTDataset>"
+
+
+def _classes(scheme: ClassScheme) -> Iterator[str]:
+    """Colours and names of the classes as a band of a VRT has them."""
+    yield "<ColorInterp>Palette</ColorInterp><ColorTable>"
+    for red, green, blue, alpha in legend.colour_table(scheme).values():
+        yield f'<Entry c1="{red}" c2="{green}" c3="{blue}" c4="{alpha}"/>'
+    yield "</ColorTable><CategoryNames>"
+    names = scheme.mapping
+    for value in range(scheme.values[-1] + 1):
+        yield f"<Category>{escape(names.get(value, ''))}</Category>"
+    yield "</CategoryNames>"
+
+
+def _is_block(path: Path) -> bool:
+    return path.suffix == ".tif" and path.stem.isdecimal()

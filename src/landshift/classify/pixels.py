@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from landshift import bundle, ledger, provenance, tiling
+from landshift import ledger, provenance, tiling
 from landshift.classes import ClassScheme
 from landshift.classify import layers as layering
-from landshift.classify.blocks import Job, row_bytes, run_blocks
-from landshift.classify.mosaic import assemble, paths_of
+from landshift.classify.blocks import Job, row_bytes
+from landshift.classify.cluster import Task, cluster
+from landshift.classify.mosaic import assemble, check_mosaic, paths_of
 from landshift.classify.progress import Counter, Progress
 from landshift.classify.scene import Bounds, Scene, find_scene
-from landshift.classify.workers import Recipe, run_in_processes
-from landshift.engine import Engine, choose_engine
+from landshift.classify.workers import Here, Processes, Recipe, Workers
+from landshift.engine import choose_engine, opened
+from landshift.engine.described import digest_of
 from landshift.engine.padding import Measured, measure_padding
-from landshift.engine.quantising import ENOUGH, SUFFIX, Quantised, digest, graph_of, quantise
+from landshift.engine.prepared import Prepared
+from landshift.engine.quantising import ENOUGH, SUFFIX, Quantised, graph_of, quantise
 from landshift.errors import ModelError, ParameterError, RasterError
 from landshift.grid import Window
 from landshift.image import Image
-from landshift.models import ChangeModel
 from landshift.spec import InputSpec
+
+if TYPE_CHECKING:
+    from landshift.models import ChangeModel
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +70,8 @@ def classify_pixels(
     device: str = "auto",
     precision: str = "auto",
     workers: int = 1,
+    scheduler: str | None = None,
+    mosaic: str = "cog",
     restart: bool = False,
     on_block: Callable[[Progress], None] | None = None,
 ) -> Path:
@@ -103,7 +112,14 @@ def classify_pixels(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
         precision: ``auto``, ``float32``, ``bfloat16``, or ``int8`` after `landshift quantize`.
         workers: Processes that share the work and the cores. More than one only pays where one
-            engine leaves cores idle; a script then needs ``if __name__ == "__main__":``.
+            engine leaves cores idle; a script then needs ``if __name__ == "__main__":``. With a
+            scheduler: how many workers must have joined it to begin.
+        scheduler: Address of a dask scheduler, ``tcp://host:port``, whose workers do the blocks;
+            they must see the same files. ``local``: a dask cluster of ``workers`` processes of
+            this machine, made for this run.
+        mosaic: ``cog``: a map is one file; ``vrt``: ``out`` ends in .vrt and names one
+            Cloud-Optimised GeoTIFF for each block, in a folder beside it; nothing is put
+            together at the end.
         restart: Whether to throw away what an earlier run left, and start over.
         on_block: Called when a block is done.
 
@@ -119,64 +135,80 @@ def classify_pixels(
         ParameterError: An option out of its range; the map would overwrite the raster; an
             unfinished map of other inputs or options lies there.
         OutputError: The map can't be written; finished blocks are kept.
+        ClusterError: The scheduler or its workers can't do the job; finished blocks are kept.
     """
     out = Path(out)
-    network = network_of(model)
     saved = Path(model) if isinstance(model, (str, Path)) else None
     _check_options(batch_size, tile_size, workers, layers)
+    check_mosaic(out, layers, mosaic)
+    if scheduler is not None:
+        image, out, saved = _absolute(image), out.absolute(), _shared(saved)
+    network: ChangeModel | Prepared = (
+        network_of(model)
+        if saved is None  # on a cluster its workers say which engine they have
+        else opened(saved, engine, device="cpu" if scheduler else device, precision=precision)
+    )
     scene = find_scene(
         image, network.spec, bounds=bounds, polygons=polygons, cell_size=cell_size
     )  # fmt: skip
-    for path in paths_of(out, layers).values():
-        ledger.check_apart(path, [*scene.files, *([polygons] if polygons else [])])
+    inputs = [*map(Path, scene.files), *([Path(polygons)] if polygons is not None else [])]
+    _check_apart(out, layers, [*inputs, *scene.sources()], saved)
     _warn_of_scene(scene, network.spec)
     excluded = _excluded(network.scheme, predict_background)
-    recipe, chosen = _engine(network, saved, engine, device, precision, turns)
-    plan = _plan(scene, network, chosen, padding, tile_size, blend)
-    batch_size = chosen.batch_size if batch_size is None else batch_size
-    parameters = {
-        "tile": list(plan.tile), "padding": plan.padding, "batch_size": batch_size,
-        "cell_size": cell_size, "predict_background": predict_background,
-        "bounds": bounds, "engine": chosen.name, "device": chosen.device,
-        "precision": chosen.precision, "architecture": network.architecture,
-        "backbone": network.backbone, "layers": list(layers), "blend": blend, "turns": turns,
-    }  # fmt: skip
-    inputs = [*map(Path, scene.files), *([Path(polygons)] if polygons is not None else [])]
-    record = provenance.record(
-        "classify",
-        [*inputs, *([saved] if saved is not None else [])],
-        parameters,
-    )
-    description = {
-        **record,
-        "model": digest(network),
-        "changed": [p.stat().st_mtime_ns if p.is_file() else str(p) for p in inputs],
-        "images": [repr(p.image) for p in scene.plans],
-        "graph": None
-        if recipe.quantised is None
-        else provenance.fingerprint(recipe.quantised.with_suffix(".bin")),
-        "group": list(plan.group),
-    }
-    with ledger.resumable_file(out, description, restart=restart) as unfinished:
-        job = Job(
-            scene, plan, network.scheme, batch_size, excluded, tuple(layers), blend,
-            unfinished.folder,
-        )  # fmt: skip
-        done = {int(e["block"]): bool(e["empty"]) for e in unfinished.done}
-        left = [n for n in range(plan.blocks) if n not in done]
-        areas = {n: _pixels(plan, n) for n in left}
-        counter = Counter(plan.blocks, len(done), sum(areas.values()), on_block)
-        if workers == 1:
-            run = run_blocks(job, chosen, left, readers=_readers(scene))
-        else:
-            run = run_in_processes(job, recipe, left, workers)
-        for number, empty in run:
-            unfinished.record({"block": number, "empty": empty})
-            done[number] = empty
-            counter.add(areas[number])
-        if all(done.values()):
-            log.warning("%s has no valid pixel: the map is nodata everywhere.", scene.files[0])
-        assemble(job, {n for n, empty in done.items() if empty}, out, record)
+    weights = digest_of(network)
+    recipe = _recipe(network, saved, engine, device, precision, turns)
+    if scheduler is not None:
+        assert saved is not None
+        recipe = replace(recipe, model=saved)
+    with _workers(recipe, weights, scene, out, workers, scheduler) as crew:
+        traits = crew.traits
+        plan = _plan(scene, network, traits.core, padding, tile_size, blend)
+        batch_size = traits.batch_size if batch_size is None else batch_size
+        parameters = {
+            "tile": list(plan.tile), "padding": plan.padding, "batch_size": batch_size,
+            "cell_size": cell_size, "predict_background": predict_background,
+            "bounds": bounds, "engine": traits.name, "device": traits.device,
+            "precision": traits.precision, "architecture": network.architecture,
+            "backbone": network.backbone, "layers": list(layers), "blend": blend, "turns": turns,
+        }  # fmt: skip
+        record = provenance.record(
+            "classify",
+            [*inputs, *([saved] if saved is not None else [])],
+            parameters,
+        )
+        description = {
+            **record,
+            "model": weights,
+            "changed": [p.stat().st_mtime_ns if p.is_file() else str(p) for p in inputs],
+            "images": [repr(replace(p.image, files=_placed(p.image.files))) for p in scene.plans],
+            "graph": None
+            if recipe.quantised is None
+            else provenance.fingerprint(recipe.quantised.with_suffix(".bin")),
+            "group": list(plan.group),
+            "mosaic": mosaic,
+        }
+        with ledger.resumable_file(out, description, restart=restart) as unfinished:
+            # a folder of the job's own: what a worker still writes of an earlier one stays apart
+            folder = unfinished.folder / provenance.short(description)
+            job = Job(
+                scene, plan, network.scheme, batch_size, excluded, tuple(layers), blend, folder,
+                mosaic == "vrt",
+            )  # fmt: skip
+            counts: dict[int, Mapping[int, int]] = {
+                int(e["block"]): _counts(e) for e in unfinished.done
+            }
+            left = [n for n in range(plan.blocks) if n not in counts]
+            areas = {n: _pixels(plan, n) for n in left}
+            counter = Counter(plan.blocks, len(counts), sum(areas.values()), on_block)
+            for done in crew.run(job, left) if left else ():
+                unfinished.record({"block": done.number, "counts": done.counts})
+                counts[done.number] = done.counts
+                counter.add(areas[done.number])
+            if not any(counts.values()):
+                log.warning(
+                    "%s has no valid pixel: the map is nodata everywhere.", scene.files[0]
+                )  # fmt: skip
+            assemble(job, counts, out, record)
     return out
 
 
@@ -196,6 +228,8 @@ def measure_halo(
         ModelError: The model can't be read.
         OutputError: The package can't be written.
     """
+    from landshift import bundle
+
     network = network_of(model)
     scene = find_scene(image, network.spec)
     ready = choose_engine(network, engine, device=device)
@@ -274,6 +308,9 @@ def _spread(scene: Scene, size: int, count: int) -> list[Window]:
 
 def network_of(model: Trained | ChangeModel | Path | str) -> ChangeModel:
     """The network of a classifier, a model, or a saved one."""
+    from landshift import bundle
+    from landshift.models import ChangeModel
+
     if isinstance(model, ChangeModel):
         return model
     if isinstance(model, (str, Path)):
@@ -296,10 +333,59 @@ def _check_options(
         )
 
 
-def _engine(
-    network: ChangeModel, saved: Path | None, engine: str, device: str, precision: str, turns: bool
-) -> tuple[Recipe, Engine]:
-    """The engine, and how other processes make the same."""
+def _check_apart(
+    out: Path, layers: Sequence[str], inputs: Iterable[Path], saved: Path | None
+) -> None:
+    """Check that no map overwrites what it is made from."""
+    package: list[Path] = []
+    if saved is not None:
+        folder = saved if saved.is_dir() else saved.parent
+        package = [saved, *(folder.iterdir() if saved.suffix.lower() != ".dlpk" else ())]
+    for path in paths_of(out, layers).values():
+        ledger.check_apart(path, [*inputs, *package])
+
+
+def _placed(files: Iterable[Path | str]) -> tuple[Path | str, ...]:
+    """Files by names that hold in every folder, and on every machine that sees them."""
+    return tuple(Path(f).absolute() if Path(f).exists() else f for f in files)
+
+
+def _absolute(
+    image: Path | str | Sequence[Path | str | Image],
+) -> Path | str | Sequence[Path | str | Image]:
+    """What is classified, by names that hold on every machine that sees it."""
+    if isinstance(image, (str, Path)):
+        return _placed([image])[0]
+    return [
+        replace(i, files=_placed(i.files)) if isinstance(i, Image) else _placed([i])[0]
+        for i in image
+    ]
+
+
+def _shared(saved: Path | None) -> Path:
+    """The saved model as workers of a cluster find it."""
+    if saved is None:
+        raise ModelError(
+            "A cluster needs a saved model, which each worker loads, got one in memory; save it "
+            "first."
+        )
+    return saved.absolute()
+
+
+def _counts(entry: Mapping[str, Any]) -> dict[int, int]:
+    """Pixels of each class value in a block, as the ledger has them."""
+    return {int(value): int(count) for value, count in entry["counts"].items()}
+
+
+def _recipe(
+    network: ChangeModel | Prepared,
+    saved: Path | None,
+    engine: str,
+    device: str,
+    precision: str,
+    turns: bool,
+) -> Recipe:
+    """How a process makes its engine."""
     quantised = None
     if precision == "int8":
         if saved is None:
@@ -308,15 +394,28 @@ def _engine(
                 "got one in memory: save it first."
             )
         quantised = graph_of(network, int8_of(saved))
-    chosen = Recipe(network, engine, device, precision, quantised, turns).make()
-    recipe = Recipe(network, chosen.name, chosen.device, chosen.precision, quantised, turns)
-    return recipe, chosen
+    return Recipe(network, engine, device, precision, quantised, turns)
+
+
+@contextmanager
+def _workers(
+    recipe: Recipe, weights: str, scene: Scene, out: Path, count: int, scheduler: str | None
+) -> Iterator[Workers]:
+    """Who does the blocks: a cluster where a scheduler is named, else processes of our own."""
+    if scheduler is not None:
+        task = Task(recipe, weights, scene, out.parent)
+        with cluster(scheduler, task, workers=count) as found:
+            yield found
+    elif count > 1:
+        yield Processes(recipe, count)
+    else:
+        yield Here(recipe)
 
 
 def _plan(
     scene: Scene,
-    network: ChangeModel,
-    engine: Engine,
+    network: ChangeModel | Prepared,
+    most: int,
     padding: int | None,
     tile_size: int | None,
     blend: bool,
@@ -336,24 +435,18 @@ def _plan(
         if measured is not None:
             padding = measured if tile_size is None else min(padding, measured)
     columns = _NARROWEST if blend else _WIDEST
-    rows = engine.core if tile_size is None else tile_size
+    rows = most if tile_size is None else tile_size
     while columns > _NARROWEST and row_bytes(scene, rows + 2 * padding, columns) > _CACHE:
         columns //= 2
     return tiling.plan_inference(
         scene.box.height, scene.box.width, padding=padding, tile_size=tile_size,
-        most=engine.core, stored=scene.stored, block_size=(_BLOCK, columns),
+        most=most, stored=scene.stored, block_size=(_BLOCK, columns),
     )  # fmt: skip
 
 
 def _pixels(plan: tiling.Plan, number: int) -> int:
     window = plan.window(number)
     return window.height * window.width
-
-
-def _readers(scene: Scene) -> int:
-    """Threads that read: a few where each waits for a network, else one."""
-    remote = any("://" in str(f) or str(f).startswith("/vsi") for f in scene.files)
-    return 4 if remote else 1
 
 
 def _excluded(scheme: ClassScheme, predict_background: bool) -> int | None:

@@ -72,6 +72,11 @@ class Scene:
     whole: GeoBox
     polygons: tuple[Any, ...] | None
 
+    def sources(self) -> list[Path]:
+        """Every file of this machine that pixels come from, those that a VRT names too."""
+        named = [*self.files, *(layer.path for plan in self.plans for layer in plan.layers)]
+        return sorted({f for name in named for f in raster.files_of(name)})
+
     @contextmanager
     def opened(self, cache: int) -> Iterator[Reader]:
         """The scene open to be read by windows of its box, which may reach over it; one thread.
@@ -99,7 +104,7 @@ class Scene:
             source: Any = stack.enter_context(raster.open_raster(self.files[0], cache=cache))
             if self.cell_size is not None:
                 source = stack.enter_context(raster.at_cell_size(source, self.cell_size))
-            return lambda window: raster.read(source, window, self.bands)
+            return lambda window: self._read(source, window)
         readers = [
             stack.enter_context(imagery.opened(plan, self.whole, cache=cache))
             for plan in self.plans
@@ -112,6 +117,13 @@ class Scene:
             return stacked[order], np.logical_and.reduce(masks)
 
         return read
+
+    def _read(self, source: Any, window: Window) -> tuple[Any, Any]:
+        """A window of the raster; where its first band has no valid pixel, no more is read."""
+        first, mask = raster.read(source, window, self.bands[:1])
+        if not mask.any():
+            return np.zeros((len(self.bands), *first.shape[1:]), first.dtype), mask
+        return raster.read(source, window, self.bands)
 
     def _inside(self, window: Window) -> NDArray[np.bool_]:
         box = grid.window_geobox(self.whole, window)

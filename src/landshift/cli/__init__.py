@@ -16,10 +16,14 @@ from landshift.cli import (
     estimate,
     evaluate,
     label,
+    label_samples,
+    model,
     normalise,
     padding,
+    patches,
     polygons,
     quantize,
+    report,
     sample,
     simulate,
     tiles,
@@ -27,7 +31,7 @@ from landshift.cli import (
     view,
     zonal,
 )
-from landshift.errors import LandshiftError
+from landshift.errors import LandshiftError, plain
 
 app = typer.Typer(
     name="landshift",
@@ -39,9 +43,11 @@ app = typer.Typer(
 )
 for module in (
     composite, normalise, label, burn, difference, tiles, train, evaluate, classify, padding,
-    quantize, view, polygons, sample, estimate, zonal, simulate, demo,
+    quantize, view, polygons, patches, zonal, sample, label_samples, estimate, report, simulate,
+    demo,
 ):  # fmt: skip
     app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
+app.add_typer(model.app, name="model")
 
 
 def _print_version(asked: bool) -> None:
@@ -68,5 +74,5 @@ def main() -> None:
     try:
         app()
     except LandshiftError as error:
-        typer.echo(f"Error: {error}", err=True)
+        typer.echo(f"Error: {plain(str(error), 5000)}", err=True)
         sys.exit(2)

@@ -61,7 +61,23 @@ def classify(
     precision: Annotated[
         str, typer.Option(help="auto, float32, bfloat16, or int8 (after landshift quantize).")
     ] = "auto",
-    workers: Annotated[int, typer.Option(help="Processes that share the work.")] = 1,
+    workers: Annotated[
+        int,
+        typer.Option(
+            help="Processes that share the work; with --scheduler: how many must have joined it."
+        ),
+    ] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="tcp://HOST:PORT of a dask scheduler whose workers do the work; or local: a dask "
+            "cluster of --workers processes here."
+        ),
+    ] = None,
+    mosaic: Annotated[
+        str,
+        typer.Option(help="cog: one file; vrt: OUT.vrt and a folder with a file for each block."),
+    ] = "cog",
     restart: Annotated[
         bool, typer.Option("--restart", help="Throw away what an earlier run left; start over.")
     ] = False,
@@ -84,6 +100,7 @@ def classify(
                 image if single else image.split(","), model, out, padding, batch_size,
                 predict_background, tile_size, layers=layer or (), blend=blend, turns=turns,
                 bounds=bounds, polygons=mask, cell_size=cell_size, engine=engine, device=device,
-                precision=precision, workers=workers, restart=restart, on_block=on_block,
+                precision=precision, workers=workers, scheduler=scheduler, mosaic=mosaic,
+                restart=restart, on_block=on_block,
             )
         )  # fmt: skip

@@ -10,7 +10,9 @@ import typer
 
 def polygons(
     mapped: Annotated[Path, typer.Argument(metavar="MAP", help="The change map, or a class map.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write: .gpkg or .fgb.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The file to write: .gpkg, .fgb or .parquet.")
+    ],
     confidence: Annotated[
         Path | None, typer.Option(help="Raster on the map's grid: each polygon gets its mean.")
     ] = None,
@@ -19,6 +21,14 @@ def polygons(
         float | None,
         typer.Option(help="Simplify by this tolerance in CRS units; shared borders stay shared."),
     ] = None,
+    neighbours: Annotated[
+        int,
+        typer.Option(
+            "--neighbours",
+            "--connectivity",
+            help="4: pixels connect over sides; 8: over corners too, as multipolygons.",
+        ),
+    ] = 4,
     everything: Annotated[
         bool, typer.Option("--everything", help="Trace what stayed the same too.")
     ] = False,
@@ -33,7 +43,7 @@ def polygons(
     with show.progress("polygons") as on_block:
         found = polygons.trace_changes(
             mapped, out, confidence=confidence, min_hectares=min_hectares, simplify=simplify,
-            everything=everything, on_block=on_block,
+            everything=everything, neighbours=neighbours, on_block=on_block,
             scheme=None if classes is None else legend.read_classes(classes),
         )  # fmt: skip
     show.table(tables.patches(found))

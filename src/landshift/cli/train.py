@@ -91,6 +91,12 @@ def train(
     precision: Annotated[str, typer.Option(help="Lightning's, or auto: the fastest.")] = "auto",
     compile: Annotated[bool, typer.Option(help="Compile the network first.")] = False,
     workers: Annotated[int, typer.Option(help="Processes that load tiles.")] = 0,
+    sensor: Annotated[
+        str, typer.Option(help="What took the images; one, or one a band, with commas between.")
+    ] = "",
+    units: Annotated[
+        str, typer.Option(help="What their values count, such as 'reflectance * 10000'; likewise.")
+    ] = "",
     log: Annotated[Path | None, typer.Option(help="Folder for training.csv.")] = None,
     tensorboard: Annotated[bool, typer.Option(help="TensorBoard's files too.")] = False,
     mlflow: Annotated[bool, typer.Option(help="Report to MLflow.")] = False,
@@ -110,7 +116,7 @@ def train(
     data = learn.prepare_data(
         tiles, class_mapping=mapping, chip_size=chip_size, val_split_pct=val_split_pct,
         batch_size=batch_size, seed=seed, split=split.value, transforms=_augmentation(augment),
-        num_workers=workers,
+        num_workers=workers, sensor=_words(sensor), units=_words(units),
     )  # fmt: skip
     common = {
         "backbone": backbone, "pretrained_backbone": weights or pretrained, "loss": loss,
@@ -153,6 +159,12 @@ def _classifier(model: str, data: learn.Data, decoder: str, common: dict[str, An
     if model in by_date:
         return by_date[model](data, decoder=decoder, **common)
     return learn.SegmentationModel(data, architecture=model, **common)
+
+
+def _words(told: str) -> str | list[str | None] | None:
+    """One word for all bands, or one for each of them; None where nothing is told."""
+    words = [word.strip() or None for word in told.split(",")]
+    return words[0] if len(words) == 1 else words
 
 
 def _values(told: str) -> tuple[int, ...]:

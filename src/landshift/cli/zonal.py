@@ -18,22 +18,33 @@ def zonal(
     geopackage: Annotated[
         Path | None, typer.Option(help="Write the zones with a column per class here too.")
     ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw the zones here, by their share of change: .png.")
+    ] = None,
+    of: Annotated[
+        str | None, typer.Option(help="Draw the share of this class; none: of any change.")
+    ] = None,
     layer: Annotated[str | None, typer.Option(help="Layer of the zones; none: the first.")] = None,
     classes: Annotated[
         Path | None, typer.Option(help="The map's classes, as for label; none: as its files tell.")
     ] = None,
 ) -> None:
     """Measure a map's classes or transitions in polygons, border pixels by their part."""
-    from landshift import legend, tables
+    from landshift import figures, legend, tables
     from landshift import zonal as stage
     from landshift.cli import show
+    from landshift.errors import ParameterError
 
+    if of is not None and picture is None:
+        raise ParameterError(f"--of says what to draw, got {of!r} without --picture; give both.")
     with show.progress("zonal") as on_block:
         found = stage.measure_zones(
             mapped, zones, column, layer=layer, on_block=on_block,
             scheme=None if classes is None else legend.read_classes(classes),
         )  # fmt: skip
     show.table(tables.zones(found))
+    if picture is not None:
+        typer.echo(figures.save(figures.show_zones(found, of), picture))
     if geopackage is not None:
         typer.echo(found.write_geopackage(geopackage))
     typer.echo(found.write_csv(out))

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import logging
+import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from landshift.engine.openvino import OpenVinoEngine
+from landshift.engine.prepared import Prepared, prepare
 from landshift.engine.protocol import Engine
-from landshift.engine.pytorch import TorchEngine, torch_device
 from landshift.errors import ModelError, ParameterError
-from landshift.models import ChangeModel
+
+if TYPE_CHECKING:
+    from landshift.models import ChangeModel
 
 log = logging.getLogger(__name__)
 
 ENGINES = ("auto", "torch", "openvino")
 
+_GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # Linux has one of them where torch finds a GPU
+
 
 def choose_engine(
-    model: ChangeModel,
+    model: ChangeModel | Prepared,
     engine: str = "auto",
     *,
     device: str = "auto",
@@ -30,7 +35,7 @@ def choose_engine(
     """A model made ready to predict; what was chosen, and why, is logged.
 
     Args:
-        model: The model.
+        model: The model; for torch it must be loaded, see `opened`.
         engine: ``torch``, ``openvino``, or ``auto``: torch on a GPU, else OpenVINO where it is
             installed and takes the network.
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda:1``, ...
@@ -47,7 +52,7 @@ def choose_engine(
         raise ParameterError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}.")
     if precision == "int8" and device == "auto":
         device = "cpu"
-    kind = torch_device(device).type
+    kind = _kind(device)
     if engine == "openvino" and kind != "cpu":
         if device != "auto":
             raise ParameterError(f"engine='openvino' runs on the CPU, got device={device!r}.")
@@ -65,7 +70,7 @@ def choose_engine(
     if engine == "openvino":
         return _told(OpenVinoEngine(model, **vino), "asked for")
     if engine == "torch":
-        return _told(TorchEngine(model, device=device, precision=precision), "asked for")
+        return _told(_torch(model, device, precision), "asked for")
     if kind != "cpu":
         why = f"it computes on {kind}"
     elif precision != "int8" and find_spec("openvino") is None:
@@ -75,7 +80,46 @@ def choose_engine(
             return _told(OpenVinoEngine(model, **vino), "the fastest on CPUs")
         except ModelError as error:
             why = str(error)
-    return _told(TorchEngine(model, device=device, precision=precision), why)
+    return _told(_torch(model, device, precision), why)
+
+
+def opened(
+    package: Path | str, engine: str = "auto", *, device: str = "auto", precision: str = "auto"
+) -> ChangeModel | Prepared:
+    """A saved model as `choose_engine` needs it with the same arguments.
+
+    Where OpenVINO will run it, that is its graph, and torch isn't even imported; else it is loaded.
+
+    Raises:
+        ModelError: It can't be read.
+    """
+    if engine != "torch" and find_spec("openvino") is not None:
+        on_cpu = engine == "openvino" or precision == "int8" or _kind(device) == "cpu"
+        found = prepare(package) if on_cpu else None
+        if found is not None:
+            return found
+    from landshift import bundle
+
+    return bundle.load(package).model
+
+
+def _kind(device: str) -> str:
+    """What kind of device a name stands for here; torch is only asked where it may be a GPU."""
+    none_there = sys.platform == "linux" and not any(Path(p).exists() for p in _GPUS)
+    if device == "cpu" or (device == "auto" and none_there):
+        return "cpu"
+    from landshift.engine.pytorch import torch_device
+
+    return torch_device(device).type
+
+
+def _torch(model: ChangeModel | Prepared, device: str, precision: str) -> Engine:
+    from landshift import bundle
+    from landshift.engine.pytorch import TorchEngine
+
+    if isinstance(model, Prepared):
+        model = bundle.load(model.package).model
+    return TorchEngine(model, device=device, precision=precision)
 
 
 def _told(engine: Engine, why: str) -> Engine:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from landshift.errors import ModelError, ParameterError
-from landshift.models import ChangeModel
+from landshift.engine.prepared import Prepared
+from landshift.errors import ParameterError
+
+if TYPE_CHECKING:
+    from landshift.models import ChangeModel
 
 _CORE = 1024  # a tile of 1152 with its halo: larger ones are no faster and take more memory
-_EXAMPLE = 64  # rows and columns of the tile that a network is traced on
-_MULTIPLE = 32  # the traced network doesn't extend tiles, see `ChangeModel`
+_CORE_FLOAT32 = 768  # whose activations take twice as much
+MULTIPLE = 32
+"""What a tile's rows and columns are multiples of: graphs don't extend it, unlike `ChangeModel`."""
+
 _DTYPES = ("uint8", "int8", "uint16", "int16", "float32")
 _NEVER = -1e30  # a logit that loses against any other
 
@@ -43,12 +45,11 @@ class OpenVinoEngine:
     name = "openvino"
     device = "cpu"
     streams = 1
-    core = _CORE
     batch_size = 1
 
     def __init__(
         self,
-        model: ChangeModel,
+        model: ChangeModel | Prepared,
         *,
         precision: str = "auto",
         quantised: Path | None = None,
@@ -58,6 +59,7 @@ class OpenVinoEngine:
         self._openvino = openvino
         self._runtime = openvino.Core()
         self.precision = self._chosen(precision, quantised)
+        self.core = _CORE_FLOAT32 if self.precision == "float32" else _CORE
         self._config = {
             "INFERENCE_PRECISION_HINT": "f32" if self.precision == "float32" else "bf16",
             "PERFORMANCE_HINT": "LATENCY",
@@ -69,7 +71,7 @@ class OpenVinoEngine:
             self._config["INFERENCE_NUM_THREADS"] = str(threads)
         self._spec, self._classes = model.spec, len(model.scheme)
         self._temperature = model.temperature
-        self._graph = converted(model) if quantised is None else self._runtime.read_model(quantised)
+        self._graph = self._graph_of(model) if quantised is None else self._read(quantised)
         self._compiled: dict[tuple[Any, ...], Any] = {}
 
     def predict(
@@ -98,7 +100,7 @@ class OpenVinoEngine:
         if mask is None:
             mask = np.ones((len(values), *values.shape[-2:]), np.bool_)
         height, width = values.shape[-2:]
-        down, right = -height % _MULTIPLE, -width % _MULTIPLE
+        down, right = -height % MULTIPLE, -width % MULTIPLE
         if down or right:  # extended by their last row and column, as `ChangeModel` does
             sides = ((0, 0), (0, down), (0, right))
             values = np.pad(values, ((0, 0), *sides), mode="edge")
@@ -149,6 +151,16 @@ class OpenVinoEngine:
         whole = openvino.Model([ops.result(end)], [values, mask], "landshift")
         return self._runtime.compile_model(whole, "CPU", self._config)
 
+    def _graph_of(self, model: ChangeModel | Prepared) -> Any:
+        if isinstance(model, Prepared):
+            return self._read(model.file())
+        from landshift.engine.conversion import converted
+
+        return converted(model)
+
+    def _read(self, path: Path) -> Any:
+        return self._runtime.read_model(path)
+
     def _chosen(self, precision: str, quantised: Path | None) -> str:
         if quantised is not None:
             return "int8"
@@ -178,39 +190,3 @@ def import_openvino() -> Any:
             "pip install 'landshift[openvino]', or choose engine='torch'."
         ) from error
     return openvino
-
-
-def converted(model: ChangeModel) -> Any:
-    """A model as an OpenVINO graph: filled float32 tiles of any multiple of 32 -> logits.
-
-    Raises:
-        ModelError: OpenVINO can't take the network.
-    """
-    openvino = import_openvino()
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
-
-    size = model.spec.tile_size if model.fixed_tile else _EXAMPLE
-    size += -size % _MULTIPLE
-    example = model.mean.cpu().expand(1, -1, size, size).contiguous()
-    # on the CPU the graph shares the model's weights: memory holds them once
-    traced = model if model.mean.device.type == "cpu" else copy.deepcopy(model).cpu()
-    was_training = traced.training
-    # openvino.convert_model does the same, five times as long, and reports its use to its makers
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of tracing: shapes that stay the same, which they do
-        try:
-            front = FrontEndManager().load_by_framework("pytorch")
-            script = torch.jit.trace(traced.eval(), example, check_trace=False)  # type: ignore[no-untyped-call]
-            decoder = TorchScriptPythonDecoder(script)  # must outlive the conversion
-            read = front.load(decoder)
-            bands = len(model.spec.bands)
-            read.set_partial_shape(read.get_inputs()[0], openvino.PartialShape([1, bands, -1, -1]))
-            return front.convert(read)
-        except Exception as error:  # openvino has no common ancestor for what may fail here
-            raise ModelError(
-                f"engine='openvino' needs a network that it can convert, got {model.architecture} "
-                f"({str(error).splitlines()[0]}); choose engine='torch'."
-            ) from error
-        finally:
-            traced.train(was_training)

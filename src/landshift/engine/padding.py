@@ -85,5 +85,40 @@ def measure_padding(
     return Measured(most, agreement, False)
 
 
+def measure_in_tiles(
+    engine: Engine, spec: InputSpec, tiles: Sequence[tuple[NDArray[Any], NDArray[np.bool_]]]
+) -> Measured | None:
+    """As `measure_padding`, where there is no raster but only tiles of the training tile's size.
+
+    A tile less a rim of so many pixels is compared with the whole tile, on what lies twice as far
+    from its edge: paddings of 16, 32, 48, ... pixels below a quarter of the tile. If none of them
+    is enough, it is half the training tile.
+
+    Args:
+        engine: The model.
+        spec: What it eats.
+        tiles: Values ``(band, row, column)`` and masks ``(row, column)``.
+
+    Returns:
+        None where tiles are too small, or none of their pixels valid, to tell anything.
+    """
+    size, agreement = spec.tile_size, dict[int, float]()
+    whole = [engine.best(v[np.newaxis], m[np.newaxis])[0] for v, m in tiles]
+    for padding in range(_FIRST, -(-size // 4), _FIRST):
+        inner, core = slice(padding, size - padding), slice(2 * padding, size - 2 * padding)
+        same = valid = 0
+        for (values, mask), found in zip(tiles, whole, strict=True):
+            one = engine.best(values[np.newaxis, :, inner, inner], mask[np.newaxis, inner, inner])
+            equal = one[0, padding:-padding, padding:-padding] == found[core, core]
+            same += int(equal[mask[core, core]].sum())
+            valid += int(mask[core, core].sum())
+        if not valid:
+            return None
+        agreement[padding] = same / valid
+        if agreement[padding] >= ENOUGH:
+            return Measured(padding, agreement, True)
+    return Measured(size // 2, agreement, False) if agreement else None
+
+
 def _doubling() -> Any:
     return (_FIRST << k for k in itertools.count())

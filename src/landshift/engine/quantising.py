@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import logging
@@ -13,15 +12,19 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landshift import ledger
-from landshift.engine.openvino import OpenVinoEngine, converted, import_openvino
+from landshift.engine.described import digest_of
+from landshift.engine.openvino import OpenVinoEngine, import_openvino
+from landshift.engine.prepared import Prepared
 from landshift.errors import ModelError, ParameterError
-from landshift.models import ChangeModel
+
+if TYPE_CHECKING:
+    from landshift.models import ChangeModel
 
 ENOUGH = 0.995
 """Share of pixels on which an int8 network must give the class of the float32 one."""
@@ -46,20 +49,6 @@ class Quantised:
     agreement: float
     bfloat16: float
     shares: dict[str, float]
-
-
-def digest(model: ChangeModel) -> str:
-    """What tells a network from others: its weights, input, classes and design."""
-    found = hashlib.sha256()
-    about = [
-        {k: v for k, v in model.spec.as_dict().items() if k != "padding"},
-        model.scheme.as_list(), repr(model.design), model.temperature,
-    ]  # fmt: skip
-    found.update(json.dumps(about).encode())
-    for name, tensor in model.state_dict().items():
-        found.update(name.encode())
-        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()
 
 
 def quantise(
@@ -96,6 +85,8 @@ def quantise(
         raise ParameterError(
             "Quantising needs nncf, got none installed; pip install 'landshift[openvino]'."
         ) from error
+    from landshift.engine.conversion import converted
+
     assert path.name.endswith(SUFFIX)
     nncf.set_log_level(logging.ERROR)
     images = [model.spec.fill(values, mask)[np.newaxis] for values, mask in calibration]
@@ -126,7 +117,7 @@ def quantise(
                 "ask for less (--least)."
             )
         about = {
-            "model": digest(model), "openvino": openvino.__version__, "nncf": nncf.__version__,
+            "model": digest_of(model), "openvino": openvino.__version__, "nncf": nncf.__version__,
             "calibration_tiles": len(images), "agreement": result.agreement,
             "bfloat16_agreement": result.bfloat16,
             "kept_of_class": {k: v if v == v else None for k, v in result.shares.items()},
@@ -139,7 +130,7 @@ def quantise(
     return result
 
 
-def graph_of(model: ChangeModel, path: Path) -> Path:
+def graph_of(model: ChangeModel | Prepared, path: Path) -> Path:
     """The int8 graph of a model.
 
     Args:
@@ -155,7 +146,7 @@ def graph_of(model: ChangeModel, path: Path) -> Path:
             f"precision='int8' needs the model's int8 graph, got none at {graph}; make it with "
             "`landshift quantize`."
         )
-    if json.loads(path.read_text(encoding="utf-8")).get("model") != digest(model):
+    if json.loads(path.read_text(encoding="utf-8")).get("model") != digest_of(model):
         raise ModelError(
             f"The int8 graph must be made from this very model, got another one's at {graph}; make "
             "it again with `landshift quantize`."

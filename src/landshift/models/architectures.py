@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,9 @@ from landshift.models.detail import COARSE, FEATURES, Detailed
 from landshift.models.semantic import SemanticChange
 from landshift.models.transfer import EncoderWeights, fill
 
+_BACKBONE = re.compile(r"\w+(\.\w+)?")  # what else timm knows as names are places to load from
 _PSP_WIDTH = 512
+_MAX_PYRAMID = 16  # grids of a pyramid
 
 
 @dataclass(frozen=True)
@@ -142,16 +145,25 @@ def design(
             f"Options of {architecture} must be among {', '.join(known) or 'none'}, got "
             f"{', '.join(sorted(set(options) - set(known)))}."
         )
-    if backbone is not None and not timm.is_model(backbone):
+    if backbone is not None and not (_BACKBONE.fullmatch(backbone) and timm.is_model(backbone)):
         near = timm.list_models(f"*{backbone[:6]}*")[:5]
         hint = f"; near it are {', '.join(near)}" if near else ""
         raise ModelError(f"The backbone must be an encoder of timm, got {backbone!r}{hint}.")
     complete = {**known, **options}
+    for name, default in known.items():
+        kind = (list, tuple) if isinstance(default, tuple) else type(default)
+        if not isinstance(complete[name], kind):
+            raise ModelError(f"{name} must be such as {default!r}, got {complete[name]!r:.60}.")
+        if isinstance(default, tuple):
+            complete[name] = tuple(complete[name])  # JSON has lists alone
     if complete.get("fusion", FUSIONS[0]) not in FUSIONS:
         raise ModelError(f"fusion must be one of {', '.join(FUSIONS)}, got {complete['fusion']!r}.")
     sizes = complete.get("pyramid_sizes", (1,))
-    if not sizes or not all(isinstance(v, int) and 0 < v < 64 for v in sizes):
-        raise ModelError(f"pyramid_sizes must be whole numbers from 1 to 63, got {sizes}.")
+    if not 0 < len(sizes) <= _MAX_PYRAMID or not all(type(v) is int and 0 < v < 64 for v in sizes):
+        raise ModelError(
+            f"pyramid_sizes must be 1 to {_MAX_PYRAMID} whole numbers from 1 to 63, got "
+            f"{str(sizes)[:80]}."
+        )
     return Design(architecture, combination, backbone or chosen.backbone, complete)
 
 

@@ -105,7 +105,8 @@ class ChangeModel(nn.Module):
         self.mean: torch.Tensor
         self.std: torch.Tensor
         for name, values in zip(("mean", "std"), spec.scaling, strict=True):
-            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+            known = torch.tensor(values, device="cpu")  # also of a network on the device "meta"
+            self.register_buffer(name, known[:, None, None], persistent=False)
         self.temperature = 1.0
         # Convolutions on CPU and GPU alike run faster with the bands of a pixel side by side.
         self.to(memory_format=torch.channels_last)

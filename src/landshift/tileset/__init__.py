@@ -5,7 +5,8 @@ from __future__ import annotations
 from landshift.tileset.audit import Audit, AuditedSplit, audit, shared_ground, write_pairs
 from landshift.tileset.chips import ChipFormat
 from landshift.tileset.cutting import cut
-from landshift.tileset.reading import class_colours, read
+from landshift.tileset.origin import digest, sources
+from landshift.tileset.reading import class_colours, read, read_sensor
 from landshift.tileset.splitting import (
     Split,
     leaking_pairs,
@@ -21,6 +22,7 @@ from landshift.tileset.tiles import (
     read_class_maps,
     read_second,
     read_tile,
+    read_units,
 )
 
 __all__ = [
@@ -35,13 +37,17 @@ __all__ = [
     "audit",
     "class_colours",
     "cut",
+    "digest",
     "leaking_pairs",
     "overlapping_pairs",
     "read",
     "read_class_maps",
     "read_second",
+    "read_sensor",
     "read_tile",
+    "read_units",
     "shared_ground",
+    "sources",
     "split_at_random",
     "split_by_ground",
     "write_pairs",

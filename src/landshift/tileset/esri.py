@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landshift import archive
 from landshift.errors import TileSetError
 from landshift.tileset.tiles import BandStatistics, TileFiles, TileSet
 
@@ -32,6 +33,8 @@ MAP_CLASSES = "landshift_class_maps.json"
 CellSize = dict[str, Any]
 """Esri's cell size: x, y, spatialReference."""
 
+_MAX_INDEX = 10**12  # names of tiles have twelve digits at most
+_NO_SENSOR = "Undefined"
 _NAME_WIDTH = 20  # of the class names in stats.txt
 _STATS_COLUMNS = "  cls value     images   pixels      min size   mean size    max size"
 
@@ -176,6 +179,20 @@ def read_band_names(folder: Path) -> tuple[str, ...]:
     return ()
 
 
+def read_sensor(folder: Path) -> str | None:
+    """Name of the sensor in the side files; None where they tell none.
+
+    Raises:
+        TileSetError: A side file that is no JSON.
+    """
+    for name in (DEFINITION, ACCUMULATED):
+        properties = _read_json(folder / name).get("InputRastersProps")
+        sensor = properties.get("SensorName") if isinstance(properties, dict) else None
+        if isinstance(sensor, str) and sensor.strip() and sensor != _NO_SENSOR:
+            return sensor.strip()
+    return None
+
+
 def read_map_classes(folder: Path) -> list[dict[str, Any]] | None:
     """Entries of the classes of the two class maps; None where they aren't told.
 
@@ -195,7 +212,7 @@ def read_next_index(folder: Path) -> int | None:
         TileSetError: A side file that is no JSON.
     """
     found = _read_json(folder / ACCUMULATED).get("NextTileIndex")
-    return int(found) if isinstance(found, int | float) and found >= 0 else None
+    return int(found) if isinstance(found, int | float) and 0 <= found < _MAX_INDEX else None
 
 
 def read_cell_sizes(folder: Path) -> list[CellSize]:
@@ -212,7 +229,7 @@ def read_cell_sizes(folder: Path) -> list[CellSize]:
 def _pair(folder: Path, line: str, where: str) -> TileFiles:
     names = [n.replace("\\", "/") for n in re.split(_BETWEEN_NAMES, line.strip())]
     image, label, second = names[0], names[-1], names[1:-1]
-    inside = all(".." not in n.split("/") for n in names)
+    inside = all(map(archive.inner_path, names))
     roots = [n.split("/", 1)[0] for n in names]
     if not inside or roots not in (_ONE_INPUT, _TWO_INPUTS):
         raise TileSetError(
@@ -350,7 +367,7 @@ def _second_bands(tiles: TileSet) -> tuple[str, ...]:
 
 
 def _raster_properties(bands: Sequence[str]) -> dict[str, Any]:
-    return {"RasterCount": 1, "SensorName": "Undefined", "BandNames": list(bands)}
+    return {"RasterCount": 1, "SensorName": _NO_SENSOR, "BandNames": list(bands)}
 
 
 def _cell_size_range(sizes: Sequence[CellSize]) -> dict[str, CellSize]:
@@ -394,7 +411,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(_read(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if isinstance(error, TileSetError):
             raise
         raise TileSetError(

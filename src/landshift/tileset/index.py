@@ -1,7 +1,8 @@
 """The index of a tile set: a small SQLite file beside the side files, so that no tile is opened.
 
 It is up to date while the same files have the same sizes and none of them is newer than the index
-itself. No times are written into it, so that the same tiles give the same bytes.
+itself. No times are written into it, so that the same tiles give the same bytes; once it was asked
+for, it also keeps the digest of them all.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import sqlite3
 import struct
 from collections.abc import Iterable, Mapping, Sequence
@@ -135,6 +137,46 @@ def read_provenance(folder: Path) -> dict[str, Any] | None:
         return None
     found = None if facts is None else facts.get("provenance")
     return found if isinstance(found, dict) else None
+
+
+def read_digest(folder: Path, files: Sequence[TileFiles]) -> str | None:
+    """The digest of a set's tiles, as its index has it; None where it has none, or is out of date.
+
+    Args:
+        folder: The set's root.
+        files: Those of each tile that the set holds.
+    """
+    path = folder / INDEX
+    try:
+        facts = _facts(path)
+        if facts is None or "digest" not in facts:
+            return None
+        state, newest = _state_of([folder], files)
+        fresh = newest <= path.stat().st_mtime_ns and facts["state"] == state
+    except (sqlite3.Error, ValueError, KeyError, TypeError, OSError):
+        return None
+    return str(facts["digest"]) if fresh else None
+
+
+def keep_digest(folder: Path, digest: str) -> None:
+    """Add the digest of its tiles to a set's index.
+
+    Raises:
+        OutputError: There is no index, or it can't be written.
+    """
+    path = folder / INDEX
+    with ledger.whole_file(path) as part:
+        shutil.copyfile(path, part)
+        try:
+            with closing(sqlite3.connect(part, isolation_level=None)) as base:
+                base.execute("PRAGMA journal_mode = OFF")  # the file is temporary until renamed
+                base.execute(
+                    "INSERT OR REPLACE INTO fact VALUES ('digest', ?)", (json.dumps(digest),)
+                )
+        except sqlite3.Error as error:
+            raise OutputError(
+                f"The index must be writable, got '{error}' at {path}; make room."
+            ) from error
 
 
 def _facts(path: Path) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from landshift import archive, ledger, provenance
-from landshift.classes import UNLABELLED, ClassScheme, Colour
+from landshift.classes import UNLABELLED, ClassScheme, Colour, colour_of
 from landshift.errors import ClassError, OutputError, RasterError, TileSetError
 from landshift.tileset import esri
 from landshift.tileset.index import read_index, read_provenance, write_index
@@ -97,8 +97,20 @@ def class_colours(folder: Path) -> dict[int, Colour]:
     found = esri.read_classes(root_of(Path(folder)))
     if found is None:
         return {}
-    coloured = [e for e in found[0] if _has_colour(e)]
+    coloured = [e for e in found[0] if colour_of(e) is not None]
     return ClassScheme.from_list(coloured).colours if coloured else {}
+
+
+def read_sensor(folder: Path) -> str | None:
+    """Name of the sensor that the side files of a tile set tell, if they do.
+
+    Args:
+        folder: As in `read`.
+
+    Raises:
+        TileSetError: No such folder, or a damaged side file or zip.
+    """
+    return esri.read_sensor(root_of(Path(folder)))
 
 
 def scan(
@@ -477,8 +489,3 @@ def _band_names(folder: Path, contents: Contents) -> tuple[str, ...]:
         return contents.bands
     named = esri.read_band_names(folder)
     return named if len(named) == len(contents.bands) else contents.bands
-
-
-def _has_colour(entry: dict[str, Any]) -> bool:
-    colour = entry.get("Color")
-    return isinstance(colour, list) and len(colour) >= 3 and all(0 <= c < 256 for c in colour)

@@ -324,6 +324,16 @@ def read_class_maps(tile: Tile) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     return found[0], found[1]
 
 
+def read_units(tile: Tile) -> tuple[str | None, ...]:
+    """What the values of each band of a tile count, as its file says; None where it doesn't.
+
+    Raises:
+        RasterError: The file is missing or damaged.
+    """
+    with open_tile(tile.image) as source:
+        return tuple(unit or None for unit in source.units)
+
+
 def read_whole(source: DatasetReader) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """All values of an open raster and where they are valid, see `raster.read`."""
     return raster.read(source, Window(0, 0, source.height, source.width))

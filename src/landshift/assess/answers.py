@@ -1,0 +1,361 @@
+"""What labellers say of a sample's units, kept on disk as they say it; what follows for the form.
+
+A SQLite file beside the sample takes every answer and forgets none: the last one of a labeller
+counts, earlier ones stay for who asks how a label came about. What labellers agree on, and what a
+reviewer decided, is filled into the sample itself, which `landshift.assess.estimate` reads.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from landshift.assess import files
+from landshift.assess.files import CONFIDENCES, Form
+from landshift.assess.response import Answer
+from landshift.errors import ClassError, OutputError, ParameterError, SampleError
+
+BY_HAND = "form"
+"""Whose the labels are that were filled into the sample itself, in QGIS for instance."""
+
+NOTES = 2000
+"""Characters that notes may have."""
+
+_NAME = 60  # characters of a labeller's name
+_FORMAT = 1
+_PATIENCE = 5.0  # seconds to wait for another process that writes
+_TABLES = f"""
+CREATE TABLE sample (digest TEXT NOT NULL);
+CREATE TABLE answers (
+    id INTEGER PRIMARY KEY, unit INTEGER NOT NULL, labeller TEXT NOT NULL,
+    review INTEGER NOT NULL, skipped INTEGER NOT NULL,
+    before TEXT, after TEXT, confidence TEXT, notes TEXT,
+    said TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))
+);
+CREATE INDEX by_unit ON answers (unit, review, labeller);
+CREATE INDEX by_labeller ON answers (review, labeller, unit, skipped);
+PRAGMA user_version = {_FORMAT};
+"""
+
+
+class Answers:
+    """The answers of all labellers to one sample; see `opened`.
+
+    Methods may be called from any thread. Several processes may have one sample open.
+
+    Attributes:
+        form: The sample's form as it was when it was opened.
+        unfilled: Why what labellers agree on couldn't be filled into the sample the last time;
+            None where it could. The answers themselves are safe.
+    """
+
+    def __init__(self, sample: Path, form: Form, base: sqlite3.Connection) -> None:
+        self.form = form
+        self.unfilled: str | None = None
+        self._sample = sample
+        self._base = base
+        self._lock = threading.RLock()
+        self._waiting: set[int] = set()
+
+    def save(self, labeller: str, unit: int, answer: Answer, *, review: bool = False) -> None:
+        """Take an answer; it is on disk, and in the sample where nobody differs, on return.
+
+        Args:
+            labeller: Who says it.
+            unit: Number of the unit.
+            answer: What is said.
+            review: Whether it settles what labellers differ on.
+
+        Raises:
+            ClassError: A class that is none of the choices.
+            ParameterError: No such unit; a confidence there isn't; notes too long.
+            OutputError: The answers can't be written.
+        """
+        self._check(unit)
+        self.form.design.response.reference(*answer.labels)
+        if answer.confidence not in (None, *CONFIDENCES):
+            raise ParameterError(
+                f"A confidence must be one of {', '.join(CONFIDENCES)}, got {answer.confidence!r}."
+            )
+        if len(answer.notes or "") > NOTES:
+            raise ParameterError(
+                f"Notes must have at most {NOTES:,} characters, got {len(answer.notes or ''):,}; "
+                "shorten them."
+            )
+        self._insert(labeller, {unit: answer}, review=review)
+        self.fill([unit])
+
+    def skip(self, labeller: str, unit: int, *, review: bool = False) -> None:
+        """Leave a unit for later; an answer given already stays.
+
+        Raises:
+            ParameterError: No such unit.
+            OutputError: The answers can't be written.
+        """
+        self._check(unit)
+        if self.answer(labeller, unit, review=review) is None:
+            self._insert(labeller, {unit: None}, review=review)
+
+    def of(self, labeller: str) -> dict[int, Answer]:
+        """The answers of a labeller, by number of the unit; reviews apart."""
+        rows = self._last("NOT review AND labeller = ?", labeller)
+        return {unit: answer for unit, _, answer in rows if answer is not None}
+
+    def answer(self, labeller: str, unit: int, *, review: bool = False) -> Answer | None:
+        """The answer of a labeller to a unit; in a review, the one that counts, of whomever."""
+        if review:
+            return self.reviews(unit).get(unit)
+        return self.given(unit).get(unit, {}).get(labeller)
+
+    def done(self, labeller: str, *, review: bool = False) -> tuple[set[int], set[int]]:
+        """Units that a labeller has answered (in a review: that anyone has), or left for later."""
+        rows = self._read(
+            "SELECT unit, labeller, skipped FROM answers WHERE id IN (SELECT max(id) FROM answers "
+            f"WHERE review = ? {'' if review else 'AND labeller = ?'} GROUP BY labeller, unit)",
+            *((True,) if review else (False, labeller)),
+        )
+        answered = {unit for unit, _, skipped in rows if not skipped}
+        left = {unit for unit, name, skipped in rows if skipped and name == labeller}
+        return answered, left - answered
+
+    def labellers(self) -> tuple[str, ...]:
+        """Who has answered, in the order of the first answers; reviewers apart."""
+        rows = self._read(
+            "SELECT labeller FROM answers WHERE NOT review AND NOT skipped "
+            "GROUP BY labeller ORDER BY min(id)"
+        )
+        return tuple(name for (name,) in rows)
+
+    def given(self, unit: int | None = None) -> dict[int, dict[str, Answer]]:
+        """The answers of all labellers, by unit and labeller; reviews apart."""
+        return self._by_unit("NOT review", unit)
+
+    def reviews(self, unit: int | None = None) -> dict[int, Answer]:
+        """What reviewers decided, by unit; the last one counts."""
+        found = self._by_unit("review", unit)
+        return {number: list(answers.values())[-1] for number, answers in found.items()}
+
+    def disputed(self) -> tuple[int, ...]:
+        """Units that labellers answer differently, reviewed or not, in the order of the form."""
+        given = self.given()
+        return tuple(n for n in self.form.numbers if _differ(given.get(n, {})))
+
+    def final(self, unit: int | None = None) -> dict[int, Answer | None]:
+        """The label of each answered unit: reviewed, or what all who answered agree on, or None."""
+        reviews = self.reviews(unit)
+        found: dict[int, Answer | None] = {}
+        for number, answers in self.given(unit).items():
+            agreed = None if _differ(answers) else _together(list(answers.values()))
+            found[number] = reviews.get(number, agreed)
+        return found
+
+    def fill(self, units: Sequence[int] = ()) -> None:
+        """Fill the labels of units into the sample, with those that couldn't be filled before.
+
+        Where another program keeps the sample locked, they wait, and `unfilled` says so.
+        """
+        with self._lock:
+            self._waiting.update(units)
+            one = next(iter(self._waiting)) if len(self._waiting) == 1 else None
+
+            def labels() -> dict[int, Answer | None]:
+                return {n: a for n, a in self.final(one).items() if n in self._waiting}
+
+            try:
+                files.fill_in(self._sample, self.form.design.response, labels)
+            except OutputError as error:
+                self.unfilled = str(error)
+            else:
+                self.unfilled = None
+                self._waiting.clear()
+
+    def fill_table(self) -> Path | None:
+        """Fill all labels into the CSV beside the sample.
+
+        A CSV with labels that nobody gave here is left alone: they are somebody's work.
+
+        Returns:
+            The CSV; None where there is none, or it was left alone.
+
+        Raises:
+            SampleError: It isn't the sample's.
+            OutputError: It can't be written.
+        """
+        path = self._sample.with_suffix(".csv")
+        if not path.is_file():
+            return None
+        asked = self.form.design.response.asked
+        said = self._ever()
+        for row in files.read_table(path)[1]:
+            labels = tuple((row.get(name) or "").strip() or None for name in asked)
+            number = row.get("unit", "").strip()
+            if any(labels) and (number, labels) not in said:
+                return None
+        files.fill_in_table(path, self.form.design.response, self.final())
+        return path
+
+    def take_over(self) -> None:
+        """Keep labels that were filled into the sample by hand, as answers of 'form'.
+
+        Raises:
+            ClassError: A label that is none of the choices.
+        """
+        said = self._ever()
+        new = {
+            unit: answer
+            for unit, answer in self.form.answers.items()
+            if (str(unit), self._asked(answer)) not in said
+        }
+        for unit, answer in new.items():
+            try:
+                self.form.design.response.reference(*answer.labels)
+            except ClassError as error:
+                raise ClassError(f"Unit {unit} of {self._sample}: {error}") from error
+        self._insert(BY_HAND, new, review=False)
+
+    def _asked(self, answer: Answer) -> tuple[str | None, ...]:
+        return tuple(getattr(answer, name) for name in self.form.design.response.asked)
+
+    def _ever(self) -> set[tuple[str, tuple[str | None, ...]]]:
+        """Every pair of a unit and its labels that was ever answered."""
+        rows = self._read("SELECT unit, before, after FROM answers WHERE NOT skipped")
+        return {(str(unit), self._asked(Answer(before, after))) for unit, before, after in rows}
+
+    def _check(self, unit: int) -> None:
+        if unit not in self.form.numbers:
+            raise ParameterError(
+                f"A unit must be one of the sample's {len(self.form.numbers):,}, got {unit}."
+            )
+
+    def _insert(self, labeller: str, answers: Mapping[int, Answer | None], *, review: bool) -> None:
+        """Add answers, by number of the unit, None for a skip; all or none."""
+        nothing = Answer(None, "")
+        rows = [
+            (unit, labeller, review, a is None, *astuple(a or nothing))
+            for unit, a in answers.items()
+        ]
+        with self._lock, _writing(self._sample), self._base:
+            self._base.executemany(
+                "INSERT INTO answers (unit, labeller, review, skipped, before, after, confidence, "
+                "notes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+
+    def _by_unit(self, which: str, unit: int | None) -> dict[int, dict[str, Answer]]:
+        rows = self._last(which) if unit is None else self._last(f"{which} AND unit = ?", unit)
+        found: dict[int, dict[str, Answer]] = {}
+        for number, labeller, answer in rows:
+            if answer is not None:
+                found.setdefault(number, {})[labeller] = answer
+        return found
+
+    def _last(self, which: str, *values: object) -> list[tuple[int, str, Answer | None]]:
+        """Last answers of each labeller to each unit, None for a skip, in the order of giving."""
+        rows = self._read(
+            "SELECT unit, labeller, skipped, before, after, confidence, notes FROM answers WHERE "
+            f"id IN (SELECT max(id) FROM answers WHERE {which} GROUP BY unit, review, labeller) "
+            "ORDER BY id",
+            *values,
+        )
+        return [
+            (unit, labeller, None if skipped else Answer(*said))
+            for unit, labeller, skipped, *said in rows
+        ]
+
+    def _read(self, job: str, *values: object) -> list[Any]:
+        with self._lock, _writing(self._sample):
+            return self._base.execute(job, values).fetchall()
+
+
+@contextmanager
+def opened(sample: Path) -> Iterator[Answers]:
+    """The answers to a sample, made where there are none yet; filled into it at the end too.
+
+    Raises:
+        SampleError: The file is no sample, or the answers beside it are to another one.
+        OutputError: The folder or the sample can't be written.
+        ClassError: A label in the sample that is none of its choices.
+    """
+    sample = Path(sample)
+    form = files.read_form(sample)
+    path = sample.with_suffix(".answers.sqlite")
+    with _writing(sample):
+        base = sqlite3.connect(path, timeout=_PATIENCE, check_same_thread=False)
+    with closing(base):
+        with _writing(sample):
+            base.execute("PRAGMA synchronous = FULL")
+            base.execute("PRAGMA trusted_schema = OFF")  # the file may be another's
+            _make(base, form, path)
+        found = Answers(sample, form, base)
+        found.take_over()
+        found.fill(tuple(found.given()))
+        if found.unfilled:
+            raise OutputError(found.unfilled)
+        try:
+            yield found
+        finally:
+            found.fill()
+            with suppress(SampleError, OutputError):  # a copy for spreadsheets: the sample has all
+                found.fill_table()
+
+
+def check_name(labeller: str) -> str:
+    """The name of a labeller, checked.
+
+    Raises:
+        ParameterError: It is empty, long, or has characters that don't print.
+    """
+    name = labeller.strip()
+    if not 0 < len(name) <= _NAME or not name.isprintable():
+        raise ParameterError(
+            f"A labeller's name must have 1 to {_NAME} printable characters, got {labeller!r}."
+        )
+    return name
+
+
+def _make(base: sqlite3.Connection, form: Form, path: Path) -> None:
+    """Make the tables where there are none, and check that they are of this sample."""
+    with base:
+        base.execute("BEGIN IMMEDIATE")
+        if not base.execute("PRAGMA user_version").fetchone()[0]:
+            for job in _TABLES.strip().split(";\n"):
+                base.execute(job)
+            base.execute("INSERT INTO sample VALUES (?)", (form.digest,))
+        version = base.execute("PRAGMA user_version").fetchone()[0]
+        digest = base.execute("SELECT digest FROM sample").fetchone() if version == _FORMAT else ()
+    if digest != (form.digest,):
+        raise SampleError(
+            f"Answers must be to the sample that they lie beside, got those to another one in "
+            f"{path}; move that file away, or put its sample back."
+        )
+
+
+@contextmanager
+def _writing(sample: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OutputError(
+            f"Answers must be kept beside the sample, got '{error}' for {sample}; make the folder "
+            "writable, or copy the sample to one that is."
+        ) from error
+
+
+def _differ(answers: Mapping[str, Answer]) -> bool:
+    return len({a.labels for a in answers.values()}) > 1
+
+
+def _together(answers: Sequence[Answer]) -> Answer:
+    """Answers with the same labels as one: the least confidence, all notes."""
+    said = [a.confidence for a in answers if a.confidence is not None]
+    notes = dict.fromkeys(a.notes for a in answers if a.notes)
+    return Answer(
+        *answers[0].labels,
+        max(said, key=CONFIDENCES.index, default=None),
+        "; ".join(notes) or None,
+    )

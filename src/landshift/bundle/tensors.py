@@ -1,0 +1,76 @@
+"""A model's weights in its package: safetensors, which can't run code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+
+from landshift.errors import ModelError, plain
+from landshift.models import ChangeModel
+
+
+def write_weights(model: ChangeModel, path: Path) -> None:
+    """Write a model's weights: the same weights, the same bytes."""
+    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    safetensors.torch.save_file(state, path, metadata={"format": "pt"})
+
+
+def with_weights(make: Callable[[], ChangeModel], path: Path, shown: Path) -> ChangeModel:
+    """A model with the weights of a file.
+
+    It is made without memory first (torch's device ``meta``), and compared with what the file
+    holds: so that a description of a few bytes can't ask for more memory than the weights beside
+    it take, and no time goes into a random start.
+
+    Args:
+        make: Makes the untrained model.
+        path: The weights.
+        shown: What errors call the package.
+
+    Raises:
+        ModelError: The file is damaged, holds other tensors than the model's, or numbers that
+            aren't finite.
+    """
+    try:
+        state = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = plain(str(error) or type(error).__name__, 200)
+        raise ModelError(
+            f"The weights must be a whole safetensors file, got '{reason}' in {shown}; "
+            "the package is damaged."
+        ) from error
+    with torch.device("meta"):
+        model = make()
+    _check(model, state, shown)
+    model.load_state_dict({k: v.clone() for k, v in state.items()}, assign=True)
+    if any(buffer.is_meta for buffer in model.buffers()):
+        model = make()  # it has tables that follow from its design, which no file holds
+        model.load_state_dict(state)
+    return model.to(memory_format=torch.channels_last)
+
+
+def _check(model: ChangeModel, state: Mapping[str, torch.Tensor], shown: Path) -> None:
+    own = model.state_dict()
+    unfit = sorted(
+        k
+        for k in own.keys() | state.keys()
+        if k not in own
+        or k not in state
+        or (own[k].shape, own[k].dtype) != (state[k].shape, state[k].dtype)
+    )
+    if unfit:
+        raise ModelError(
+            f"The weights must fit {model.architecture} over {model.backbone}, got {len(unfit)} "
+            f"other tensors ({', '.join(map(plain, unfit[:3]))}{' ...' if unfit[3:] else ''}) "
+            f"in {shown}; the package is damaged."
+        )
+    wild = [k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
+    if wild:
+        raise ModelError(
+            f"Weights must be finite numbers, got others in {wild[0]} of {shown}; "
+            "the package is damaged, or its training failed."
+        )

@@ -1,0 +1,37 @@
+"""`landshift patches`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def patches(
+    mapped: Annotated[Path, typer.Argument(metavar="MAP", help="The class or change map.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The CSV to write: a line per class.")],
+    neighbours: Annotated[
+        int,
+        typer.Option(
+            "--neighbours",
+            "--connectivity",
+            help="4: pixels connect over sides; 8: over corners too.",
+        ),
+    ] = 8,
+    classes: Annotated[
+        Path | None, typer.Option(help="The map's classes, as for label; none: as its files tell.")
+    ] = None,
+) -> None:
+    """Measure the patches of a map's classes: number, sizes, edges, the largest one."""
+    from landshift import legend, tables
+    from landshift import patches as stage
+    from landshift.cli import show
+
+    with show.progress("patches") as on_block:
+        found = stage.measure_patches(
+            mapped, neighbours=neighbours, on_block=on_block,
+            scheme=None if classes is None else legend.read_classes(classes),
+        )  # fmt: skip
+    show.table(tables.fragmentation(found))
+    typer.echo(found.write_csv(out))

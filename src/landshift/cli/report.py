@@ -1,0 +1,36 @@
+"""`landshift report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of the job's files.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write: .html.")],
+    mapped: Annotated[Path | None, typer.Option("--map", help="The map.")] = None,
+    before: Annotated[Path | None, typer.Option(help="Image or composite of before.")] = None,
+    after: Annotated[Path | None, typer.Option(help="Image or composite of after.")] = None,
+    reference: Annotated[Path | None, typer.Option(help="What the map is held against.")] = None,
+    confidence: Annotated[Path | None, typer.Option(help="How sure the map is.")] = None,
+    areas: Annotated[Path | None, typer.Option(help="JSON of landshift estimate.")] = None,
+    scores: Annotated[Path | None, typer.Option(help="JSON of landshift evaluate.")] = None,
+    model: Annotated[Path | None, typer.Option(help="The model: .emd, .dlpk or folder.")] = None,
+    transitions: Annotated[
+        Path | None, typer.Option(help="CSV of landshift label --table.")
+    ] = None,
+) -> None:
+    """Explain a map on one page: what was done, maps, changes, areas, accuracy, limits.
+
+    Files are found in the folder by what they say of themselves; options tell the others.
+    """
+    from landshift.report import Files, write_report
+
+    told = Files(
+        map=mapped, before=before, after=after, reference=reference, confidence=confidence,
+        areas=areas, scores=scores, model=model, transitions=transitions,
+    )  # fmt: skip
+    typer.echo(write_report(folder, out, told))

@@ -1,0 +1,82 @@
+"""Which tiles a set holds, to the byte, and what they were cut from."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from landshift import provenance
+from landshift.errors import OutputError, RasterError
+from landshift.tileset.index import keep_digest, read_digest, read_provenance
+from landshift.tileset.tiles import TileSet
+
+logger = logging.getLogger(__name__)
+
+
+def digest(tiles: TileSet) -> str:
+    """The SHA-256 that stands for all tiles of a set.
+
+    It is that of the list that ``sha256sum`` writes of their files (images, labels, second inputs,
+    class maps), by path; side files don't count. The index keeps it, so that the files are read
+    once: it counts while the index is up to date.
+
+    Args:
+        tiles: The set.
+
+    Raises:
+        RasterError: A file can't be read.
+    """
+    files = [tile.files for tile in tiles.tiles]
+    known = read_digest(tiles.folder, files)
+    if known is not None:
+        return known
+    paths = sorted(
+        {p.relative_to(tiles.folder).as_posix(): p for f in files for p in f.there}.items()
+    )
+    total = hashlib.sha256()
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        digests = pool.map(_digest_of, [path for _, path in paths])
+        for (name, _), found in zip(paths, digests, strict=True):
+            total.update(f"{found}  {name}\n".encode())
+    try:
+        keep_digest(tiles.folder, total.hexdigest())
+    except OutputError as error:
+        logger.info("The index stays without the digest of its tiles: %s", error)
+    return total.hexdigest()
+
+
+def sources(folder: Path) -> list[dict[str, str]]:
+    """Name and fingerprint of each file that a set was cut from, as its index says.
+
+    Args:
+        folder: The set's root.
+    """
+    record = read_provenance(folder)
+    found: dict[str, str] = {}
+    while isinstance(record, dict):
+        found = dict(_inputs(record.get("inputs"))) | found
+        record = record.get("appended_to")
+    return [{"name": name, "fingerprint": mark} for name, mark in found.items()]
+
+
+def _inputs(told: Any) -> Iterator[tuple[str, str]]:
+    for entry in told if isinstance(told, list) else ():
+        if isinstance(entry, dict):
+            name, mark = str(entry.get("name")), str(entry.get("fingerprint"))
+            if re.fullmatch(r"[0-9a-f]{64}", mark):
+                yield name[:255], mark
+
+
+def _digest_of(path: Path) -> str:
+    try:
+        return provenance.digest(path)
+    except OSError as error:
+        raise RasterError(
+            f"A tile's file must be readable, got '{error.strerror}' for {path}; restore it."
+        ) from error
