@@ -31,15 +31,16 @@ import rasterio
 import rasterio.shutil
 from rasterio.windows import Window as Part
 
-from landshift import composite, demo, labels, simulate, tiling
+from landshift import composite, labels, simulate, tiling
 from landshift.classes import ClassScheme
 from landshift.classify import classify_pixels, quantise_model
 from landshift.classify.pixels import int8_of
 from landshift.classify.scene import find_scene
 from landshift.engine.openvino import OpenVinoEngine
 from landshift.engine.prepared import CACHE, prepare
-from landshift.evaluate import evaluate_map
 from landshift.spec import InputSpec
+
+# what imports torch is imported where it is used: `child` shows what a run needs without it
 
 FAMILIAR = {"tile_size": 224, "padding": 56}
 LARGE = {"tile_size": 1152, "padding": 64}
@@ -80,6 +81,8 @@ def main() -> None:
             model = arguments.demo / "tiles" / "models" / "unet" / "unet.emd"
             seen = arguments.demo / "composite.tif"
             if not model.is_file():
+                from landshift import demo
+
                 demo.run(arguments.demo)
         quantised = quantise_model(seen, model, least=0.0)
         if "loss" in arguments.only and not arguments.untrained:
@@ -94,7 +97,7 @@ def main() -> None:
 
 def untrained(image: Path, folder: Path) -> Path:
     """The demo's network with random weights."""
-    from landshift import bundle
+    from landshift import bundle, demo
     from landshift.models import ChangeModel
 
     with rasterio.open(image) as source:
@@ -114,6 +117,7 @@ def told(what: str, share: float) -> None:
 
 def loss(folder: Path, image: Path, reference: Path, model: Path) -> None:
     """What precision, tiling and borders between tiles cost, on a scene that wasn't trained on."""
+    from landshift.evaluate import evaluate_map
 
     def mapped(name: str, precision: str, **options: Any) -> Path:
         return classify_pixels(
@@ -183,8 +187,11 @@ def rates(folder: Path, image: Path, model: Path, rounds: int) -> None:
     measured: dict[str, list[float]] = defaultdict(list)
     profiles: dict[str, list[dict[str, float]]] = defaultdict(list)
     part = corner(image, 2048)
+    slow: list[float] = []
     for _ in range(rounds):
-        one = {"familiar": familiar(scene, network)}
+        first = familiar(scene, network)
+        slow.append(first["cpu"])
+        one = {"familiar": first["rate"]}
         for name, engine in pure.items():
             kind, precision = ENGINES[name]
             options = {"engine": kind, "precision": precision, "device": "cpu"}
@@ -222,7 +229,8 @@ def rates(folder: Path, image: Path, model: Path, rounds: int) -> None:
             f"{name}, processor seconds a Mpixel: {cost['all']:.3f} in all, of it engine "
             f"{cost['engine']:.3f}, reading {reading:.3f}, putting the map together "
             f"{cost['assembling']:.3f}, the rest {rest(cost, reading):.3f}; before the first block "
-            f"{cost['start']:.1f} s once",
+            f"{cost['start']:.1f} s once; the familiar settings {statistics.median(slow):.1f}, "
+            f"{statistics.median(slow) / cost['all']:.1f} times as many",
             flush=True,
         )
 
@@ -232,19 +240,23 @@ def rest(cost: dict[str, float], reading: float) -> float:
     return cost["all"] - cost["engine"] - reading - cost["assembling"]
 
 
-def familiar(scene: Any, model: Any) -> float:
+def familiar(scene: Any, model: Any) -> dict[str, float]:
     """Eager float32, one step after another: read 4 tiles of 224, run, keep 112 x 112 of each."""
     import torch
 
-    plan = tiling.plan_inference(448, 448, padding=56, tile_size=224)
+    plan = tiling.plan_inference(896, 896, padding=56, tile_size=224)
     tiles = plan.block(0).tiles
-    start = time.perf_counter()
+    start = time.perf_counter(), time.process_time()
     with scene.opened(256 << 20) as read, torch.inference_mode():
         for first in range(0, len(tiles), 4):
             batch = [read(t.window) for t in tiles[first : first + 4]]
             images = np.stack([model.spec.fill(r.values, r.mask) for r in batch])
             model(torch.from_numpy(images)).softmax(1).numpy().argmax(1).astype(np.uint8)
-    return 448 * 448 / (time.perf_counter() - start) / 1e6
+    megapixels = 896 * 896 / 1e6
+    return {
+        "rate": megapixels / (time.perf_counter() - start[0]),
+        "cpu": (time.process_time() - start[1]) / megapixels,
+    }
 
 
 def end_to_end(image: Path, model: Path, folder: Path, **options: Any) -> dict[str, float]:
@@ -336,17 +348,19 @@ def memory(folder: Path, image: Path, model: Path) -> None:
 
 def child(image: str, model: str, precision: str, out: str) -> None:
     """What a process of its own needs."""
-    start = begun()
-    ready: list[float] = []
+    fresh = not (Path(os.environ[CACHE]) / "graphs").is_dir()
+    clocks: list[tuple[float, float]] = []
     classify_pixels(
         image, model, out, engine="openvino", precision=precision, device="cpu",
-        on_block=lambda p: ready.append(time.time()),
+        on_block=lambda p: clocks.append((time.time() - begun(), sum(os.times()[:4]))),
     )  # fmt: skip
     status = Path("/proc/self/status").read_text()  # getrusage would tell of the parent's, too
     peak = int(status.split("VmHWM:")[1].split()[0]) >> 10
     converting = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
-    other = f"{converting} MB in the process that converts" if converting else "nothing to convert"
-    print(f"{ready[0] - start:.1f} s to the first block; peak {peak} MB, {other}")
+    print(
+        f"{clocks[0][0]:.1f} s ({clocks[0][1]:.1f} s of processors) to the first block; peak "
+        f"{peak} MB{f', before it {converting} MB in the process that converts' * fresh}"
+    )
 
 
 def begun() -> float:

@@ -22,7 +22,8 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from classify import make_image, profile, random_model, save
+from classify import untrained
+from rasterio.transform import from_origin
 from rasterio.windows import Window as Part
 
 from landshift import ledger
@@ -68,7 +69,7 @@ def main() -> None:
 def classified(folder: Path, size: int) -> tuple[float, float]:
     """Pixels a second of `classify`, from the first block on; bytes that a pixel takes on disk."""
     image = make_image(folder / "image.tif", size)
-    model = save(random_model(), folder)
+    model = untrained(image, folder / "unet")
     told: list[float] = []
     classify_pixels(image, model, folder / "map.tif", on_block=lambda p: told.append(_now()))
     seconds = _now() - told[0]
@@ -153,8 +154,7 @@ def many_blocks(folder: Path) -> None:
     rows = BLOCKS // 100
     with rasterio.open(
         folder / "large.tif", "w",
-        **{**profile(1024 * rows, 4096 * 100), "count": 1, "dtype": "uint8", "predictor": 1,
-           "sparse_ok": True, "bigtiff": "yes"},
+        **zstd(1024 * rows, 4096 * 100, 1, "uint8"), sparse_ok=True, bigtiff="yes",
     ):  # fmt: skip
         pass
     scene = find_scene(folder / "large.tif", spec)
@@ -182,13 +182,35 @@ def make_classes(path: Path, size: int) -> Path:
     mixed = np.where(
         random.random(coarse.shape) < 0.3, random.integers(1, 12, coarse.shape), coarse
     )
-    about = {**profile(size, size), "count": 1, "dtype": "uint8", "predictor": 1}
-    with rasterio.open(path, "w", **about) as target:
+    with rasterio.open(path, "w", **zstd(size, size, 1, "uint8")) as target:
         for row in range(0, size, 512):
             part = np.kron(mixed[row // 16 : (row + 512) // 16], np.ones((16, 16), np.uint8))
             target.write(part.astype(np.uint8), 1, window=Part(0, row, size, 512))
         target.descriptions = ("class",)
     return path
+
+
+def make_image(path: Path, size: int) -> Path:
+    """Squares of 16 pixels with noise, in 12 bands."""
+    random = np.random.default_rng(0)
+    base = random.integers(0, 1200, (12, size // 16, size // 16))
+    with rasterio.open(path, "w", **zstd(size, size, 12, "uint16")) as target:
+        for row in range(0, size, 512):
+            part = np.kron(base[:, row // 16 : (row + 512) // 16], np.ones((16, 16), np.int64))
+            values = part + random.integers(200, 500, part.shape)
+            target.write(values.astype(np.uint16), window=Part(0, row, size, 512))
+        target.descriptions = [f"{d}:b{k}" for d in ("before", "after") for k in range(1, 7)]
+    return path
+
+
+def zstd(height: int, width: int, count: int, dtype: str) -> dict[str, object]:
+    """How rasters are stored that are read fast."""
+    return {
+        "driver": "GTiff", "height": height, "width": width, "count": count, "dtype": dtype,
+        "crs": "EPSG:32618", "transform": from_origin(5e5, 4e6, 30, 30), "tiled": True,
+        "blockxsize": 512, "blockysize": 512, "compress": "zstd", "zstd_level": 1,
+        "predictor": 2 if dtype == "uint16" else 1, "interleave": "pixel", "nodata": 0,
+    }  # fmt: skip
 
 
 def peak() -> float:

@@ -631,6 +631,7 @@ def chromium():
 
 def opened_page(browser, address, **options):
     page = browser.new_context(**options).new_page()
+    page.set_default_timeout(120_000)  # of a machine that is busy with other work too
     page.problems = []
     page.on("console", lambda message: page.problems.append(message.text))
     page.on("pageerror", lambda error: page.problems.append(str(error)))
@@ -692,8 +693,10 @@ def test_fifty_units_by_keyboard_and_a_killed_server(change_map, write_raster, t
         assert progress(page) == (50, 50, 0, 0)
         assert page.problems == []
         process.terminate()
-        assert process.wait(10) == 0
-        assert "50 of 50 units labelled." in process.stdout.read()
+        assert process.wait(60) == 0
+        told = process.stdout.read()
+        assert "50 of 50 units labelled." in told
+        assert "in dispute" not in told
     kept = in_form(sample)
     assert [kept[n][2] for n in (1, 2, 3, 26)] == ["medium", "low", "high", "high"]
     found = estimate_areas(sample, mapped=change_map)

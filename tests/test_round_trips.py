@@ -107,7 +107,7 @@ def test_the_same_training_gives_the_same_package(scene, tmp_path):
         data = prepare_data(scene[1], batch_size=4)
         train(UnetClassifier, data).save(tmp_path / name / "m")
     files = sorted(p.name for p in (tmp_path / "a" / "m").iterdir())
-    assert files == ["SHA256SUMS", "landshift.json", "log.json", "m.dlpk", "m.emd", "m.safetensors"]
+    assert {"SHA256SUMS", "landshift.json", "m.dlpk", "m.emd", "m.safetensors"} < set(files)
     for name in files:
         first, second = ((tmp_path / k / "m" / name).read_bytes() for k in "ab")
         assert (first == second) == (name != "log.json"), name

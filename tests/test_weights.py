@@ -125,7 +125,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(ModelError, match="got no tensors in"):
         unet(spec(SIX), path)
     path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(ModelError, match=r"must work as encoder weights, got .*e\.pth \("):
+    with pytest.raises(ModelError, match=r"must hold a state dict, got .*e\.pth \("):
         unet(spec(SIX), path)
 
 
@@ -136,7 +136,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
 
     path = tmp_path / "encoder.pth"
     torch.save(Hostile(), path)
-    with pytest.raises(ModelError, match="must work as encoder"):
+    with pytest.raises(ModelError, match="must hold a state dict"):
         unet(spec(SIX), path)
     assert not (tmp_path / "owned").exists()
 

@@ -58,7 +58,8 @@ def unpack(
         raise
     except _DAMAGES as problem:
         raise error(
-            f"The archive must be a whole zip file, got {archive} ({problem}); fetch it again."
+            f"The archive must be a whole zip file, got {archive} ({plain(str(problem), 200)}); "
+            "fetch it again."
         ) from problem
 
 

@@ -13,8 +13,8 @@ from landshift.classify import classify_pixels
 from landshift.confusion import Scores
 from landshift.errors import ParameterError
 from landshift.evaluate import Evaluation, evaluate_baselines
+from landshift.hub import OFFLINE
 from landshift.labels import TransitionTable
-from landshift.models.weights import OFFLINE
 
 BATCH_SIZE = 4
 LEARNING_RATE = 2e-3

@@ -12,7 +12,7 @@
     │   └── SplitError                   no split into training and validation tiles exists
     ├── SampleError (ValueError)         a sample that can't carry an estimate
     ├── ModelError (ValueError)          a model package that is damaged or doesn't fit the data
-    ├── WeightsError (OSError)           encoder weights that can't be had
+    ├── WeightsError (OSError)           weights or a model that can't be had
     ├── TrainingError (RuntimeError)     training that can't go on
     ├── ClusterError (RuntimeError)      a scheduler or workers that can't do the job
     └── OutputError (OSError)            an output that can't be written
@@ -72,7 +72,7 @@ class ModelError(LandshiftError, ValueError):
 
 
 class WeightsError(LandshiftError, OSError):
-    """Encoder weights can't be had."""
+    """Weights of an encoder, or a model on a hub, can't be had."""
 
 
 class TrainingError(LandshiftError, RuntimeError):

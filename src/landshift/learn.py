@@ -254,6 +254,8 @@ class _Classifier:
 
     architecture: ClassVar[str | None] = None
     """The one architecture that the class stands for; None: any."""
+    reads: ClassVar[tuple[str, ...]] = ()
+    """Other architectures whose models `from_model` takes."""
     combination: ClassVar[str] = "stack"
 
     def __init__(
@@ -311,6 +313,9 @@ class _Classifier:
     ) -> Self:
         """A saved model: its .emd, its .dlpk or its folder.
 
+        `UnetClassifier` reads those of arcgis.learn too. To go on training one, give
+        `prepare_data` its class mapping, 'NoData' (`model.scheme.mapping`) included.
+
         Args:
             emd_path: Where it lies.
             data: Tiles to go on training or to show results with.
@@ -321,10 +326,11 @@ class _Classifier:
         """
         package = bundle.load(emd_path, network=network)
         found = package.model.design
-        wanted = cls.architecture or found.architecture, cls.combination
-        if (found.architecture, found.combination) != wanted and found.architecture != OWN:
+        wanted = cls.architecture or found.architecture
+        known = found.architecture in (wanted, *cls.reads) and found.combination == cls.combination
+        if not known and found.architecture != OWN:
             raise ModelError(
-                f"{cls.__name__} reads {' '.join(reversed(wanted))} models, got a "
+                f"{cls.__name__} reads {cls.combination} {wanted} models, got a "
                 f"{found.combination} {found.architecture} in {emd_path}; use the class for it."
             )
         if data is not None:
@@ -561,6 +567,7 @@ class UnetClassifier(_Classifier):
     """A U-Net (Ronneberger 2015, doi 10.1007/978-3-319-24574-4_28), resnet34 if not said."""
 
     architecture = "unet"
+    reads = ("dynamic_unet",)
 
 
 class PSPNetClassifier(_Classifier):
@@ -765,7 +772,8 @@ def _told_tiles(training: dataset.TrainingData) -> dict[str, Any]:
 
 def _check_fits(model: ChangeModel, data: Data) -> None:
     bands, scheme = data.training.spec.bands, data.training.scheme
-    if model.spec.bands != bands:
+    positions = model.spec.positions  # of a model of others, whose bands have names of their own
+    if model.spec.bands != bands and positions != tuple(range(1, len(bands) + 1)):
         raise ModelError(
             f"The model's bands must be those of the tiles, got {', '.join(model.spec.bands)} and "
             f"{', '.join(bands)}."

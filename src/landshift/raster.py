@@ -605,14 +605,29 @@ def colours_of(source: DatasetReader) -> dict[int, Colour]:
     return {value: (c[0], c[1], c[2]) for value, c in table.items()}
 
 
-def pick_bands(info: RasterInfo, wanted: Sequence[str]) -> tuple[int, ...]:
+def pick_bands(
+    info: RasterInfo, wanted: Sequence[str], positions: Sequence[int] = ()
+) -> tuple[int, ...]:
     """Numbers of the bands to read, from 1: by name where the file has names, else in order.
+
+    Args:
+        info: The file.
+        wanted: Name of each band.
+        positions: Number of each band where the file hasn't all the names; none for a file that
+            must then have exactly these bands.
 
     Raises:
         BandError: A named band is missing, or an unnamed file has another number of bands.
     """
     if all(info.bands) and all(wanted) and set(wanted) <= set(info.bands):
         return tuple(info.bands.index(name) + 1 for name in wanted)
+    if positions:
+        if max(positions) > len(info.bands):
+            raise BandError(
+                f"The raster must have the bands {', '.join(map(str, positions))}, got "
+                f"{len(info.bands)} in {info.path}; stack the dates as for training first."
+            )
+        return tuple(positions)
     if len(info.bands) != len(wanted):
         have = f" ({', '.join(info.bands)})" if any(info.bands) else ""
         raise BandError(

@@ -22,6 +22,7 @@ class InputSpec:
     A value x of a band enters the network as (x - mean) / std, clipped to ± `LIMIT`; mean and
     std are those of the training tiles, never of the tile at hand. Where the network started from
     weights that need their input in units of their own, it enters as (x - zero) / unit instead.
+    Networks of others may have been trained with x clipped to ``low`` and ``high`` first, instead.
     Pixels that aren't valid enter as the mean.
 
     Attributes:
@@ -36,6 +37,10 @@ class InputSpec:
         dates: Date of each band; () where the bands' names say it, as ``before:red`` does.
         zero: Value of each band that enters the network as 0; () for the mean.
         unit: Difference of each band that enters as 1, above 0; () for std.
+        low: Value of each band that lower ones enter as; () for `LIMIT` units below zero.
+        high: Value of each band that higher ones enter as; () for `LIMIT` units above zero.
+        positions: Number of each band in rasters whose bands have other names, from 1; () where
+            such a raster must have exactly these bands.
         padding: Pixels around a tile that it was measured to need, if it was.
         band_sensors: Sensor of each band, None where it isn't known; () for none known.
         band_units: What the values of each band count, as ``reflectance * 10000``; likewise.
@@ -52,6 +57,9 @@ class InputSpec:
     dates: tuple[str, ...] = ()
     zero: tuple[float, ...] = ()
     unit: tuple[float, ...] = ()
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    positions: tuple[int, ...] = ()
     padding: int | None = None
     band_sensors: tuple[str | None, ...] = ()
     band_units: tuple[str | None, ...] = ()
@@ -60,6 +68,17 @@ class InputSpec:
     def scaling(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """What is subtracted from each band, and what the difference is divided by."""
         return self.zero or self.mean, self.unit or self.std
+
+    @property
+    def limits(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """What each scaled band is clipped to: least and greatest."""
+        if not self.low:
+            return (-LIMIT,) * len(self.bands), (LIMIT,) * len(self.bands)
+        least, greatest = (
+            tuple((v - z) / u for v, z, u in zip(values, *self.scaling, strict=True))
+            for values in (self.low, self.high)
+        )
+        return least, greatest
 
     def inputs(self) -> list[tuple[str, str]]:
         """Date and name of each band; '' as the date where none is named."""
@@ -109,6 +128,9 @@ class InputSpec:
                 dates=tuple(str(d) for d in entry.get("dates", ())),
                 zero=tuple(float(v) for v in entry.get("zero", ())),
                 unit=tuple(float(v) for v in entry.get("unit", ())),
+                low=tuple(float(v) for v in entry.get("low", ())),
+                high=tuple(float(v) for v in entry.get("high", ())),
+                positions=tuple(int(v) for v in entry.get("positions", ())),
                 padding=None if padding is None else int(padding),
                 band_sensors=tuple(entry.get("band_sensors", ())),
                 band_units=tuple(entry.get("band_units", ())), **numbers,
@@ -117,12 +139,18 @@ class InputSpec:
             raise ModelError(
                 f"The model's input must be described in full, got {error!r}."
             ) from error
-        sizes = {len(v) for v in numbers.values()} | {len(bands)}
-        told = spec.band_sensors or bands, spec.band_units or bands
+        optional = (
+            spec.dates, spec.zero, spec.unit, spec.low, spec.high, spec.positions,
+            spec.band_sensors, spec.band_units,
+        )  # fmt: skip
         if (
-            len(sizes | {len(v) for v in (spec.dates or bands, *spec.scaling, *told)}) != 1
-            or not bands
+            not bands
+            or {len(v) for v in numbers.values()} != {len(bands)}
+            or not {len(v) for v in optional} <= {0, len(bands)}
+            or bool(spec.low) != bool(spec.high)
             or min(*spec.std, *spec.unit) <= 0
+            or any(low >= high for low, high in zip(spec.low, spec.high, strict=True))
+            or min(spec.positions, default=1) < 1
             or spec.tile_size < 1
         ):
             raise ModelError(

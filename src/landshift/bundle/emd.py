@@ -10,6 +10,9 @@ from landshift.bundle.contents import Package
 from landshift.models import ARCHITECTURES
 from landshift.spec import InputSpec
 
+OURS = "LandshiftModel"
+"""Key of our own description; an .emd without it is another tool's."""
+
 
 def definition(package: Package, weights: str, manifest: str) -> dict[str, Any]:
     """The .emd of a package.
@@ -29,7 +32,7 @@ def definition(package: Package, weights: str, manifest: str) -> dict[str, Any]:
         "ModelName": package.name,
         "ModelFile": weights,
         "ModelFormat": "NCHW",
-        "LandshiftModel": manifest,
+        OURS: manifest,
         "ExtractBands": list(range(len(spec.bands))),
         "Bands": list(spec.bands),
         "Classes": model.scheme.as_list(),

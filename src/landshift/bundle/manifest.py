@@ -80,6 +80,9 @@ class Input(_Entry):
     dates: _Words
     zero: _Numbers
     unit: _Numbers
+    low: _Numbers = ()
+    high: _Numbers = ()
+    positions: Annotated[tuple[_Count, ...], Field(max_length=_MAX_BANDS)] = ()
     padding: Annotated[int, Field(ge=0, le=_MAX_SIZE)] | None
     band_sensors: _MaybeWords
     band_units: _MaybeWords
@@ -178,7 +181,7 @@ class Manifest(_Entry):
     name: Annotated[_File, Field(pattern=NAME)]
     architecture: _Text
     combination: _Text
-    backbone: Annotated[str, Field(pattern=r"^\w+(\.\w+)?$", max_length=255)]
+    backbone: Annotated[str, Field(pattern=r"^(smp:[\w-]+|\w+(\.\w+)?)$", max_length=255)]
     options: Annotated[dict[_Text, JsonValue], Field(max_length=100)]
     weights: _File
     input: Input

@@ -15,10 +15,11 @@ from typing import Any
 
 from torch import nn
 
-from landshift import archive, ledger, provenance
-from landshift.bundle import manifest
+from landshift import archive, hub, jsons, ledger, provenance
+from landshift.bundle import arcgis, manifest
 from landshift.bundle.contents import Extras, Package
-from landshift.bundle.emd import definition
+from landshift.bundle.emd import OURS, definition
+from landshift.bundle.files import read_bounded
 from landshift.bundle.hashes import SUMS, check_sums, read_sums, write_sums
 from landshift.bundle.manifest import MANIFEST, NAME, Manifest, write_json
 from landshift.bundle.tensors import with_weights, write_weights
@@ -85,16 +86,16 @@ def load(path: Path | str, *, network: nn.Module | None = None) -> Package:
     """Read a package; nothing in it is run, nothing is written outside a temporary folder.
 
     Args:
-        path: The .dlpk, the .emd, or the folder.
+        path: The .dlpk, the .emd, or the folder; or one on a hub (`landshift.hub.local`).
         network: An untrained network with the layers of the saved one, where that is its
             author's own: a package holds no code.
 
     Raises:
         ModelError: It is missing, damaged, hostile, or not one of ours.
     """
-    path = Path(path)
+    path = hub.local(path)
     with _opened(path) as folder:
-        return _read(folder, path, network)
+        return _read_any(folder, path, network)
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,24 @@ def verify(path: Path | str) -> Verified:
             "remove it, or save the model again."
         )
     return Verified(tuple(sums), digest)
+
+
+def copy_files(path: Path | str, folder: Path) -> None:
+    """Copy the files of a package, checked, into a folder.
+
+    Args:
+        path: The .dlpk, the .emd, or the folder.
+        folder: Where they go.
+
+    Raises:
+        ModelError: It is missing, hostile or none of ours; a file is missing or changed.
+    """
+    path = Path(path)
+    with _opened(path) as source:
+        sums = read_sums(source, path)
+        check_sums(source, sums, sums, path)
+        for name in (*sums, SUMS):
+            shutil.copyfile(source / name, folder / name)
 
 
 def keep_padding(path: Path | str, padding: int) -> None:
@@ -211,6 +230,21 @@ def _times(package: Package) -> dict[str, Any]:
         "saved": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": [row.get("seconds") for row in package.history],
     }
+
+
+def _read_any(folder: Path, shown: Path, network: nn.Module | None) -> Package:
+    """The package in a folder: our own, or one of arcgis.learn, by what its .emd says."""
+    given = shown.suffix.lower() == ".emd"
+    emds = [shown] if given else sorted(folder.glob("*.emd"))
+    if len(emds) != 1 or ((folder / MANIFEST).exists() and not given):
+        return _read(folder, shown, network)
+    data = read_bounded(emds[0], jsons.MAX_BYTES, shown)
+    definition = jsons.parse(data, what=f"{emds[0].name} in {shown}", error=ModelError)
+    if not isinstance(definition, dict):
+        raise ModelError(f"An .emd must hold a JSON object, got another value in {shown}.")
+    if OURS in definition:
+        return _read(folder, shown, network)
+    return arcgis.read(definition, emds[0], shown)
 
 
 def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:

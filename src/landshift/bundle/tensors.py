@@ -20,11 +20,7 @@ def write_weights(model: ChangeModel, path: Path) -> None:
 
 
 def with_weights(make: Callable[[], ChangeModel], path: Path, shown: Path) -> ChangeModel:
-    """A model with the weights of a file.
-
-    It is made without memory first (torch's device ``meta``), and compared with what the file
-    holds: so that a description of a few bytes can't ask for more memory than the weights beside
-    it take, and no time goes into a random start.
+    """A model with the weights of a file, which must be those of `filled`.
 
     Args:
         make: Makes the untrained model.
@@ -32,8 +28,7 @@ def with_weights(make: Callable[[], ChangeModel], path: Path, shown: Path) -> Ch
         shown: What errors call the package.
 
     Raises:
-        ModelError: The file is damaged, holds other tensors than the model's, or numbers that
-            aren't finite.
+        ModelError: The file is damaged, or as for `filled`.
     """
     try:
         state = safetensors.torch.load_file(path)
@@ -43,7 +38,30 @@ def with_weights(make: Callable[[], ChangeModel], path: Path, shown: Path) -> Ch
             f"The weights must be a whole safetensors file, got '{reason}' in {shown}; "
             "the package is damaged."
         ) from error
-    with torch.device("meta"):
+    return filled(make, state, shown)
+
+
+def filled(
+    make: Callable[[], ChangeModel], state: Mapping[str, torch.Tensor], shown: Path | str
+) -> ChangeModel:
+    """A model with the weights of a state dict.
+
+    It is made without memory first (torch's device ``meta``), and compared with the weights: so
+    that a description of a few bytes can't ask for more memory than the weights beside it take,
+    and no time goes into a random start.
+
+    Args:
+        make: Makes the untrained model.
+        state: Tensors by name.
+        shown: What errors call their package.
+
+    Raises:
+        ModelError: They are other tensors than the model's, or hold numbers that aren't finite.
+    """
+    try:
+        with torch.device("meta"):
+            model = make()
+    except ModelError:  # some encoders compute while they are made; or the design can't be made
         model = make()
     _check(model, state, shown)
     model.load_state_dict({k: v.clone() for k, v in state.items()}, assign=True)
@@ -53,7 +71,7 @@ def with_weights(make: Callable[[], ChangeModel], path: Path, shown: Path) -> Ch
     return model.to(memory_format=torch.channels_last)
 
 
-def _check(model: ChangeModel, state: Mapping[str, torch.Tensor], shown: Path) -> None:
+def _check(model: ChangeModel, state: Mapping[str, torch.Tensor], shown: Path | str) -> None:
     own = model.state_dict()
     unfit = sorted(
         k

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from landshift import ledger, provenance, tiling
+from landshift import hub, ledger, provenance, tiling
 from landshift.classes import ClassScheme
 from landshift.classify import layers as layering
 from landshift.classify.blocks import Job, row_bytes
@@ -87,7 +87,8 @@ def classify_pixels(
     Args:
         image: The raster; the model's bands are picked by name where it has names. Or one image
             a date, which are stacked on the fly as `landshift.composite` would.
-        model: A classifier, a model, or the path of a saved one (.emd, .dlpk or folder).
+        model: A classifier, a model, or the path of a saved one (.emd, .dlpk, folder, or
+            ``hf://owner/repo``).
         out: The map to write: a Cloud-Optimised GeoTIFF of class values with colours, names and
             attribute table, 0 where nodata (255 where the model has a class 0).
         padding: Pixels thrown away on each side of a tile; None: what was measured to be enough
@@ -138,7 +139,7 @@ def classify_pixels(
         ClusterError: The scheduler or its workers can't do the job; finished blocks are kept.
     """
     out = Path(out)
-    saved = Path(model) if isinstance(model, (str, Path)) else None
+    saved = hub.local(model) if isinstance(model, (str, Path)) else None
     _check_options(batch_size, tile_size, workers, layers)
     check_mosaic(out, layers, mosaic)
     if scheduler is not None:
@@ -230,6 +231,7 @@ def measure_halo(
     """
     from landshift import bundle
 
+    model = hub.local(model)
     network = network_of(model)
     scene = find_scene(image, network.spec)
     ready = choose_engine(network, engine, device=device)
@@ -267,6 +269,7 @@ def quantise_model(
         ModelError: The model can't be read, converted or quantised.
         OutputError: The graph can't be written.
     """
+    model = hub.local(model)
     network = network_of(model)
     if tiles < 1:
         raise ParameterError(f"tiles must be at least 1, got {tiles}.")
@@ -284,7 +287,7 @@ def quantise_model(
             f"Quantising needs two tiles of {size} pixels that are mostly valid, got {len(found)} "
             f"in {scene.files[0]}; give another raster."
         )
-    return quantise(network, int8_of(Path(model)), found[::2], found[1::2], least=least)
+    return quantise(network, int8_of(model), found[::2], found[1::2], least=least)
 
 
 def int8_of(model: Path) -> Path:

@@ -190,7 +190,7 @@ def find_scene(
 def _raster(image: Path | str, spec: InputSpec, cell_size: float | None) -> Scene:
     with raster.open_raster(image) as source:
         info = raster.info_of(source)
-        bands = raster.pick_bands(info, spec.bands)
+        bands = raster.pick_bands(info, spec.bands, spec.positions)
         box, stored = info.grid, info.block
         if cell_size is not None:
             with raster.at_cell_size(source, cell_size) as resampled:
@@ -210,9 +210,8 @@ def _dates(images: Sequence[Path | str | Image], spec: InputSpec, cell_size: flo
     names = composite.bands_of(plans)
     first = plans[0].layers[0].info
     dtype = str(np.result_type(*(p.dtype for p in plans)))
-    bands = raster.pick_bands(
-        raster.RasterInfo(first.path, box, dtype, None, names, first.block, False, None), spec.bands
-    )
+    info = raster.RasterInfo(first.path, box, dtype, None, names, first.block, False, None)
+    bands = raster.pick_bands(info, spec.bands, spec.positions)
     files = tuple(f for i in given for f in i.files)
     return Scene(files, box, dtype, first.block, (0, 0), bands, cell_size, plans, box, None)
 

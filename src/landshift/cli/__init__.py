@@ -26,6 +26,7 @@ from landshift.cli import (
     report,
     sample,
     simulate,
+    stac,
     tiles,
     train,
     view,
@@ -43,8 +44,8 @@ app = typer.Typer(
 )
 for module in (
     composite, normalise, label, burn, difference, tiles, train, evaluate, classify, padding,
-    quantize, view, polygons, patches, zonal, sample, label_samples, estimate, report, simulate,
-    demo,
+    quantize, view, polygons, patches, zonal, sample, label_samples, estimate, report, stac,
+    simulate, demo,
 ):  # fmt: skip
     app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
 app.add_typer(model.app, name="model")

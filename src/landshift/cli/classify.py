@@ -17,7 +17,9 @@ def classify(
             "between them, which are stacked on the fly."
         ),
     ],
-    model: Annotated[Path, typer.Argument(help="A saved model: .emd, .dlpk or folder.")],
+    model: Annotated[
+        Path, typer.Argument(help="A saved model: .emd, .dlpk, folder or hf://owner/repo.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The map to write.")],
     padding: Annotated[
         int | None, typer.Option(help="Pixels thrown away around a tile [default: as it needs].")

@@ -6,9 +6,12 @@ import getpass
 import signal
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from landshift.assess.answers import Answers
 
 
 def label_samples(
@@ -91,10 +94,19 @@ def label_samples(
                 typer.launch(page.address)
             page.serve_forever(poll_interval=0.2)
         done = site.progress()
+        waiting = _in_dispute(found)[1]
     typer.echo(
         f"{done['answered']:,} of {done['units']:,} units {'reviewed' if review else 'labelled'}."
     )
+    if waiting:
+        typer.echo(f"{waiting:,} units in dispute wait for a review (--review).")
     typer.echo(sample)
+
+
+def _in_dispute(found: Answers) -> tuple[int, int]:
+    """Units that labellers answer differently, and how many of them nobody has reviewed."""
+    disputed, reviews = found.disputed(), found.reviews()
+    return len(disputed), sum(n not in reviews for n in disputed)
 
 
 def _account() -> str:
@@ -111,7 +123,7 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _print_agreement(found: Any) -> None:
+def _print_agreement(found: Answers) -> None:
     from landshift import tables
     from landshift.assess.agreement import agreements
     from landshift.cli import show
@@ -127,9 +139,8 @@ def _print_agreement(found: Any) -> None:
     for one in compared:
         if one.on == "map" and one.units:
             show.table(tables.agreement(one))
-    disputed, reviews = found.disputed(), found.reviews()
-    settled = sum(n in reviews for n in disputed)
-    typer.echo(f"{len(disputed):,} units in dispute, {settled:,} of them reviewed.")
+    disputed, waiting = _in_dispute(found)
+    typer.echo(f"{disputed:,} units in dispute, {disputed - waiting:,} of them reviewed.")
 
 
 def _images(

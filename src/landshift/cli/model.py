@@ -7,9 +7,13 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.stac import End, Moment, Out, Start
+
 app = typer.Typer(help="Saved models: what they are, whether they are whole.", no_args_is_help=True)
 
-Saved = Annotated[Path, typer.Argument(help="A saved model: .emd, .dlpk or folder.")]
+Saved = Annotated[
+    Path, typer.Argument(help="A saved model: .emd, .dlpk, folder or hf://owner/repo.")
+]
 
 
 @app.command()
@@ -19,6 +23,105 @@ def info(model: Saved) -> None:
     from landshift.cli import show
 
     show.table(tables.model(bundle.load(model)))
+
+
+@app.command("import")
+def import_(
+    weights: Annotated[
+        Path,
+        typer.Argument(
+            help="A state dict of segmentation-models-pytorch or torchgeo (.pth, .ckpt, "
+            ".safetensors), with the options below; or a model of arcgis.learn (.emd, .dlpk)."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
+    architecture: Annotated[
+        str | None, typer.Option(help="unet, unetplusplus, fpn, pspnet, deeplabv3plus, ...")
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Its encoder, as segmentation-models-pytorch calls it.")
+    ] = None,
+    bands: Annotated[
+        Path | None,
+        typer.Option(help="CSV with the header band,mean,std: a line for each band, in order."),
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(help="Class of each output: CSV value,name[,red,green,blue] or JSON."),
+    ] = None,
+    tile_size: Annotated[
+        int, typer.Option(help="Rows and columns of the tiles it was trained on.", min=1)
+    ] = 256,
+) -> None:
+    """Make a model of another tool one of ours: a folder that says what it eats and answers."""
+    from dataclasses import replace
+
+    from landshift import bundle, legend
+    from landshift.errors import ParameterError
+
+    told = (architecture, backbone, bands, classes)
+    if weights.suffix.lower() in (".emd", ".dlpk"):
+        if told != (None,) * 4:
+            raise ParameterError(
+                f"A model that says what it is needs no more, got options beside {weights}."
+            )
+        package = bundle.load(weights)
+    elif architecture is None or backbone is None or bands is None or classes is None:
+        raise ParameterError(
+            "Weights must come with --architecture, --backbone, --bands and --classes, got "
+            f"{4 - told.count(None)} of them."
+        )
+    else:
+        package = bundle.read_checkpoint(
+            weights, architecture=architecture, backbone=backbone,
+            spec=bundle.read_input(bands, tile_size), scheme=legend.read_classes(classes),
+        )  # fmt: skip
+    typer.echo(bundle.save(replace(package, name=out.name), out))
+
+
+@app.command()
+def push(
+    model: Saved,
+    repo: Annotated[str, typer.Argument(help="owner/name on the hub (HF_ENDPOINT).")],
+    to: Annotated[
+        Path | None, typer.Option(help="Write what would be pushed into a new folder instead.")
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Make a repository for its owner alone.")
+    ] = False,
+    licence: Annotated[
+        str | None, typer.Option("--license", help="Licence of the model, as apache-2.0.")
+    ] = None,
+    message: Annotated[str | None, typer.Option(help="What the hub's history says.")] = None,
+) -> None:
+    """Push a model with a card of it to a Hugging Face Hub.
+
+    `landshift classify image.tif hf://owner/name -o map.tif` then runs it anywhere.
+    """
+    from landshift import publish
+
+    if to is not None:
+        typer.echo(publish.write_for_hub(model, repo, to, licence=licence))
+        return
+    typer.echo(publish.push(model, repo, private=private, licence=licence, message=message))
+
+
+@app.command()
+def stac(
+    model: Saved,
+    out: Out,
+    moment: Moment = None,
+    start: Start = None,
+    end: End = None,
+    bounds: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(help="West south east north of the ground that it is for, in degrees."),
+    ] = None,
+) -> None:
+    """Describe a model as a STAC Item with the Machine Learning Model extension."""
+    from landshift.publish import describe_model
+
+    typer.echo(describe_model(model, out, moment=moment, start=start, end=end, bounds=bounds))
 
 
 @app.command()

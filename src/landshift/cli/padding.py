@@ -9,7 +9,9 @@ import typer
 
 
 def padding(
-    model: Annotated[Path, typer.Argument(help="A saved model: .emd, .dlpk or folder.")],
+    model: Annotated[
+        Path, typer.Argument(help="A saved model: .emd, .dlpk, folder or hf://owner/repo.")
+    ],
     image: Annotated[str, typer.Argument(help="A raster as the model will see them.")],
     engine: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",

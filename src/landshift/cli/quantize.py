@@ -9,7 +9,9 @@ import typer
 
 
 def quantize(
-    model: Annotated[Path, typer.Argument(help="A saved model: .emd, .dlpk or folder.")],
+    model: Annotated[
+        Path, typer.Argument(help="A saved model: .emd, .dlpk, folder or hf://owner/repo.")
+    ],
     image: Annotated[str, typer.Argument(help="A raster as the model will see them.")],
     tiles: Annotated[int, typer.Option(help="Tiles to calibrate on; as many are checked.")] = 24,
     least: Annotated[

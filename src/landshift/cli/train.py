@@ -25,6 +25,7 @@ class Architecture(StrEnum):
     fpn = "fpn"
     upernet = "upernet"
     segformer = "segformer"
+    dynamic_unet = "dynamic_unet"
     siamese = "siamese"
     semantic = "semantic"
 

@@ -31,6 +31,7 @@ GRAPH, ABOUT = "graph.xml", "model.json"
 """What lies in a graph's folder: the graph, its weights beside it; and its description."""
 
 _MANIFEST = "landshift.json"  # of a package, as `landshift.bundle` has it
+_TOLD = (".emd", ".safetensors", ".pth")  # suffixes of what decides a network
 _KEPT = 4  # graphs; one has the size of its model's weights
 
 
@@ -95,12 +96,15 @@ def _folder() -> Path:
 
 def _key(package: Path) -> str:
     """Digest of all that decides a graph."""
-    if package.suffix.lower() == ".emd":
-        package = package.parent
+    given = package.suffix.lower() == ".emd"
+    folder = package.parent if given else package
     files = [package]
-    if package.is_dir():  # other files there say nothing of the network
-        files = [package / _MANIFEST, *sorted(package.glob("*.safetensors"))]
-    parts = [__version__, version("openvino"), version("torch"), *map(provenance.digest, files)]
+    if folder.is_dir():  # other files there say nothing of the network
+        files = sorted(p for p in folder.iterdir() if p.suffix in _TOLD or p.name == _MANIFEST)
+    versions = __version__, version("openvino"), version("torch")
+    parts = [*versions, *map(provenance.digest, files)]
+    if given and sum(p.suffix == ".emd" for p in files) > 1:  # of several models
+        parts.append(package.name)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

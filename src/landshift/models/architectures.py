@@ -17,10 +17,14 @@ from torch import nn
 from landshift.errors import ModelError
 from landshift.models.dates import FUSIONS, SharedEncoder
 from landshift.models.detail import COARSE, FEATURES, Detailed
+from landshift.models.dynamic import DynamicUnet
 from landshift.models.semantic import SemanticChange
 from landshift.models.transfer import EncoderWeights, fill
 
 _BACKBONE = re.compile(r"\w+(\.\w+)?")  # what else timm knows as names are places to load from
+SMP = "smp:"
+"""What stands before the name of an encoder of segmentation-models-pytorch's own."""
+
 _PSP_WIDTH = 512
 _MAX_PYRAMID = 16  # grids of a pyramid
 
@@ -35,6 +39,7 @@ class Architecture:
         backbone: Encoder used where none is named.
         fixed_tile: Whether it looks at the whole tile at once, so that its answer for a pixel
             changes with the tile's size.
+        joins_image: Whether its decoder reads the image too, besides the encoder's features.
         esri: What Esri's model files call it; '' where they have no such network.
         options: Its options and their defaults.
     """
@@ -42,6 +47,7 @@ class Architecture:
     build: Callable[..., nn.Module]
     backbone: str = "resnet34"
     fixed_tile: bool = False
+    joins_image: bool = False
     esri: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -84,9 +90,11 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     ),
     "upernet": Architecture(smp.UPerNet, fixed_tile=True),
     "segformer": Architecture(smp.Segformer, "pvt_v2_b1", fixed_tile=True),
+    "dynamic_unet": Architecture(DynamicUnet, joins_image=True, esri="_unet"),
 }  # fmt: skip
 """U-Net (Ronneberger 2015), U-Net++ (Zhou 2018), FPN (Kirillov 2019), PSPNet (Zhao 2017),
-DeepLabV3+ (Chen 2018), UPerNet (Xiao 2018), SegFormer (Xie 2021; its decoder over pvt_v2)."""
+DeepLabV3+ (Chen 2018), UPerNet (Xiao 2018), SegFormer (Xie 2021; its decoder over pvt_v2), and
+the U-Net of fastai and ArcGIS (`DynamicUnet`)."""
 
 
 COMBINATIONS: Mapping[str, Mapping[str, Any]] = {
@@ -107,7 +115,8 @@ class Design:
     Attributes:
         architecture: Name in `ARCHITECTURES`.
         combination: Name in `COMBINATIONS`.
-        backbone: Name of a timm encoder.
+        backbone: Name of a timm encoder; or `SMP` and the name of one that
+            segmentation-models-pytorch has itself.
         options: Options of both, complete.
     """
 
@@ -145,7 +154,7 @@ def design(
             f"Options of {architecture} must be among {', '.join(known) or 'none'}, got "
             f"{', '.join(sorted(set(options) - set(known)))}."
         )
-    if backbone is not None and not (_BACKBONE.fullmatch(backbone) and timm.is_model(backbone)):
+    if backbone is not None and not _is_encoder(backbone):
         near = timm.list_models(f"*{backbone[:6]}*")[:5]
         hint = f"; near it are {', '.join(near)}" if near else ""
         raise ModelError(f"The backbone must be an encoder of timm, got {backbone!r}{hint}.")
@@ -165,6 +174,12 @@ def design(
             f"{str(sizes)[:80]}."
         )
     return Design(architecture, combination, backbone or chosen.backbone, complete)
+
+
+def _is_encoder(backbone: str) -> bool:
+    if backbone.startswith(SMP):
+        return backbone.removeprefix(SMP) in smp.encoders.encoders
+    return bool(_BACKBONE.fullmatch(backbone)) and bool(timm.is_model(backbone))
 
 
 def build(
@@ -191,14 +206,18 @@ def build(
     """
     semantic, detail = chosen.combination == "semantic", bool(chosen.options["detail"])
     outputs = COARSE if detail else FEATURES if semantic else classes
+    own = chosen.backbone.startswith(SMP)
     encoder: dict[str, Any] = {
-        "encoder_name": f"tu-{chosen.backbone}",
+        "encoder_name": chosen.backbone.removeprefix(SMP) if own else f"tu-{chosen.backbone}",
         "encoder_weights": None,
         "in_channels": len(inputs),
         "classes": outputs,
     }
     architecture = ARCHITECTURES[chosen.architecture]
     options = {k: v for k, v in chosen.options.items() if k in architecture.options}
+    seen = len(inputs) * (1 if semantic else dates)
+    if architecture.joins_image:
+        options["image_channels"] = seen
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of smp and timm, about their own internals
@@ -213,7 +232,6 @@ def build(
         fill(network.encoder, chosen.backbone, weights, inputs)
     if chosen.combination == "siamese":
         network.encoder = SharedEncoder(network.encoder, dates, chosen.options["fusion"])
-    seen = len(inputs) * (1 if semantic else dates)
     features: nn.Module = Detailed(network, seen) if detail else network
     if semantic:
         return SemanticChange(features, pairs, classes)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from segmentation_models_pytorch.encoders._base import EncoderMixin
 from segmentation_models_pytorch.encoders.timm_universal import TimmUniversalEncoder
 from torch import nn
 from torch.nn import functional
@@ -17,7 +18,7 @@ from landshift.errors import ModelError
 from landshift.models.architectures import Design, build, design
 from landshift.models.transfer import scale
 from landshift.models.weights import backbone_of, encoder_weights
-from landshift.spec import LIMIT, InputSpec
+from landshift.spec import InputSpec
 
 _MULTIPLE = 32
 """Encoders halve a tile up to five times; other sizes are extended to a multiple of this."""
@@ -104,7 +105,10 @@ class ChangeModel(nn.Module):
                 self.network = build(self.design, inputs, dates, classes, pairs, weights)
         self.mean: torch.Tensor
         self.std: torch.Tensor
-        for name, values in zip(("mean", "std"), spec.scaling, strict=True):
+        self.least: torch.Tensor
+        self.greatest: torch.Tensor
+        names = ("mean", "std", "least", "greatest")
+        for name, values in zip(names, (*spec.scaling, *spec.limits), strict=True):
             known = torch.tensor(values, device="cpu")  # also of a network on the device "meta"
             self.register_buffer(name, known[:, None, None], persistent=False)
         self.temperature = 1.0
@@ -144,7 +148,7 @@ class ChangeModel(nn.Module):
                 "user's own; set requires_grad of its parameters."
             )
         encoder: nn.Module = next(
-            m for m in self.network.modules() if isinstance(m, TimmUniversalEncoder)
+            m for m in self.network.modules() if isinstance(m, TimmUniversalEncoder | EncoderMixin)
         )
         return encoder
 
@@ -194,7 +198,7 @@ class ChangeModel(nn.Module):
         """
         height, width = images.shape[-2:]
         images = images.contiguous(memory_format=torch.channels_last)
-        scaled = ((images - self.mean) / self.std).clamp(-LIMIT, LIMIT)  # (B, C, H, W)
+        scaled = ((images - self.mean) / self.std).clamp(self.least, self.greatest)  # (B, C, H, W)
         if self._order is not None:
             scaled = scaled[:, self._order]
         down, right = -height % _MULTIPLE, -width % _MULTIPLE

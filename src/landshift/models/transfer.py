@@ -80,6 +80,11 @@ def fill(
     Raises:
         ModelError: Layers are missing, or have other shapes.
     """
+    if not hasattr(encoder, "model"):
+        raise ModelError(
+            f"Weights go into encoders of timm, got {backbone} for {weights.name}; name the "
+            "encoder that timm has."
+        )
     own = {_flat(k): v for k, v in encoder.model.state_dict().items()}
     wanted = [k for k in own if not k.endswith(_COUNTER)]
     state = {_flat(k): v for k, v in _strip(weights.state, own).items()}

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import re
-import socket
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,12 @@ import timm
 import torch
 
 from landshift.errors import ModelError, ParameterError, WeightsError
+from landshift.hub import OFFLINE, check_reachable
 from landshift.models.sensors import SENSORS, thermal
 from landshift.models.transfer import EncoderWeights, Encoding, Scaling
 
 log = logging.getLogger(__name__)
 
-OFFLINE = "LANDSHIFT_OFFLINE"
-"""Environment variable; set, nothing is downloaded and training starts from random weights."""
-
-_TIMEOUT = 5.0  # seconds to wait for a server to answer at all
 _WAYS_ON = "pass pretrained_backbone=False for a random start, or the path of a weights file"
 
 _TORCHGEO = re.compile(r"(\w+)_Weights\.(\w+)")
@@ -33,6 +30,8 @@ _BACKBONES = {"ResNet18": "resnet18", "ResNet50": "resnet50", "ResNet152": "resn
 """torchgeo's models that are encoders of timm under the same names of tensors."""
 _PUBLISHED = re.compile(r"(?=.*(?:landsat|sentinel|fmow))(?:.*_)?(resnet\d+)_.*-[0-9a-f]{8}\.pth")
 """File names that torchgeo's weights are published under."""
+
+_MAX_BYTES = 16 << 30  # of a weights file; the largest encoders have a tenth
 
 _NESTS = ("state_dict", "model_state_dict", "model", "teacher")  # where checkpoints keep tensors
 
@@ -98,11 +97,26 @@ def encoder_weights(backbone: str, pretrained: bool | str | Path) -> EncoderWeig
     return _from_hub(backbone) if named is None else _from_torchgeo(named[0])
 
 
-def read_state(path: Path) -> dict[str, torch.Tensor]:
+class _Skipped(dict[Any, Any]):
+    """What stands for anything but tensors in a checkpoint; it takes all, and is nothing."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__()
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Keep nothing."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Keep nothing."""
+
+
+def read_state(path: Path, *, skip: bool = False) -> dict[str, torch.Tensor]:
     """The tensors of a state dict, by name; nothing in the file is run.
 
     Args:
         path: A .safetensors file, or one of torch.save, where they may lie under ``state_dict``.
+        skip: Whether what isn't made of tensors and plain values, as training frameworks save
+            beside them, is passed over; else a file with such things is refused.
 
     Raises:
         WeightsError: No such file.
@@ -111,27 +125,43 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise WeightsError(f"The weights file must exist, got {path}; check the path.")
     try:
+        _check_size(path)
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+        strange = torch.serialization.get_unsafe_globals_in_checkpoint(path) if skip else []
+        with torch.serialization.safe_globals([(_Skipped, name) for name in strange]):
+            found: Any = torch.load(path, map_location="cpu", weights_only=True)
         while isinstance(found, Mapping):
             inner = next((n for n in _NESTS if isinstance(found.get(n), Mapping)), None)
             if inner is None:
                 break
             found = found[inner]
         state = {str(k): v for k, v in found.items() if isinstance(v, torch.Tensor)}
+        odd = [k for k, v in state.items() if v.layout != torch.strided or v.device.type != "cpu"]
+        if odd:
+            raise ValueError(f"{odd[0]:.60} is no plain tensor")
     except Exception as error:  # a damaged or hostile stream can fail in any way
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise ModelError(
-            f"A weights file must work as encoder weights, got {path} ({reason}); give a state "
-            "dict, as .safetensors or by torch.save."
+            f"A weights file must hold a state dict, got {path} ({reason}); give one as "
+            ".safetensors or by torch.save."
         ) from error
     if not state:
         raise ModelError(
-            f"A weights file must work as encoder weights, got no tensors in {path}; give a state "
-            "dict, as .safetensors or by torch.save."
+            f"A weights file must hold a state dict, got no tensors in {path}; give one as "
+            ".safetensors or by torch.save."
         )
     return state
+
+
+def _check_size(path: Path) -> None:
+    """Refuse what wouldn't fit into memory, before it is read or unpacked."""
+    size = path.stat().st_size
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as members:
+            size = max(size, sum(m.file_size for m in members.infolist()))
+    if size > _MAX_BYTES:
+        raise ValueError(f"{size} bytes, more than {_MAX_BYTES}")
 
 
 def _from_file(path: Path) -> EncoderWeights:
@@ -160,7 +190,7 @@ def _from_hub(backbone: str) -> EncoderWeights:
     path = try_to_load_from_cache(known.hf_hub_id, name)
     if not isinstance(path, str):
         try:
-            _check_reachable(constants.ENDPOINT)
+            check_reachable(constants.ENDPOINT)
             path = str(hf_hub_download(known.hf_hub_id, name))
         except OSError as error:
             raise _no_answer(f"ImageNet weights of {backbone}", constants.ENDPOINT) from error
@@ -184,7 +214,7 @@ def _from_torchgeo(name: str) -> EncoderWeights:
         address = urlsplit(entry.url)
         digest = re.search(r"-([0-9a-f]{8,})\.", path.name)
         try:
-            _check_reachable(f"{address.scheme}://{address.netloc}")
+            check_reachable(f"{address.scheme}://{address.netloc}")
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(
                 entry.url, str(path), digest and digest[1], progress=False
@@ -292,12 +322,3 @@ def _torchgeo() -> Any:
 
 def _no_answer(what: str, address: str) -> WeightsError:
     return WeightsError(f"{what} must come from {address}, got no answer; {_WAYS_ON}.")
-
-
-def _check_reachable(endpoint: str) -> None:
-    """Fail in seconds where the hub's own client would retry for a minute."""
-    if any(os.environ.get(v) for v in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
-        return
-    address = urlsplit(endpoint)
-    port = address.port or (443 if address.scheme == "https" else 80)
-    socket.create_connection((address.hostname, port), _TIMEOUT).close()

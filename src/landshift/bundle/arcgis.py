@@ -1,0 +1,301 @@
+"""Models that arcgis.learn trained: an .emd and its .pth, read without a line of its code.
+
+What is read is the U-Net of its UnetClassifier over a resnet. What the keys mean was read off files
+that arcgis.learn wrote, and from its public guides.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PureWindowsPath
+from typing import Annotated, Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, ValidationError
+
+from landshift.bundle.contents import Package
+from landshift.bundle.tensors import filled
+from landshift.classes import UNLABELLED, ClassScheme
+from landshift.errors import ClassError, ModelError
+from landshift.models import ChangeModel
+from landshift.models.weights import read_state
+from landshift.spec import InputSpec
+
+log = logging.getLogger(__name__)
+
+BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+"""Encoders that can be read: torchvision's, whose tensors have the same names in timm."""
+
+_NO_DATA = "NoData"  # what it calls the output that it puts before those of the classes
+_BLACK = (0, 0, 0)
+_EPSILON = 1e-4  # what it adds to each band's range
+_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation of red, green, blue
+_UNREAD = {"_psp": "PSPNetClassifier", "_deeplab_infrencing": "DeepLab"}
+
+_NAMES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    (r"layers\.0\.0\.", "encoder.model.conv1."),
+    (r"layers\.0\.1\.", "encoder.model.bn1."),
+    (r"layers\.0\.([4-7])\.", lambda m: f"encoder.model.layer{int(m[1]) - 3}."),
+    (r"layers\.1\.", "norm."),
+    (r"layers\.3\.([01])\.0\.", lambda m: f"middle.{2 * int(m[1])}."),
+    (r"layers\.([4-7])\.shuf\.conv\.0\.", lambda m: f"blocks.{int(m[1]) - 4}.up.convolution."),
+    (r"layers\.([4-7])\.bn\.", lambda m: f"blocks.{int(m[1]) - 4}.norm."),
+    (
+        r"layers\.([4-7])\.conv([12])\.0\.",
+        lambda m: f"blocks.{int(m[1]) - 4}.convolutions.{2 * int(m[2]) - 2}.",
+    ),
+    (r"layers\.8\.conv\.0\.", "up.convolution."),
+    (r"layers\.10\.layers\.([01])\.0\.", lambda m: f"residual.{2 * int(m[1])}."),
+    (r"layers\.11\.0\.", "classifier."),
+)
+"""How names of tensors begin in its files, and those of the same in our `DynamicUnet`."""
+_LAST = "layers.11.0."
+
+_Numbers = Annotated[list[FiniteFloat], Field(min_length=1, max_length=1000)]
+
+
+class _Part(BaseModel):
+    """JSON of an .emd; what isn't read may be anything."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class _Class(_Part):
+    value: Annotated[int, Field(alias="Value")]
+    name: Annotated[str, Field(alias="Name")]
+    colour: Annotated[list[FiniteFloat] | None, Field(alias="Color")] = None
+
+
+class _Statistics(_Part):
+    band_min_values: _Numbers
+    band_max_values: _Numbers
+    band_mean_values: _Numbers
+    band_std_values: _Numbers
+    scaled_mean_values: _Numbers
+    scaled_std_values: _Numbers
+
+
+class _Cell(_Part):
+    x: FiniteFloat
+
+
+class _Parameters(_Part):
+    backbone: str
+    backend: str = "pytorch"
+
+
+class _Definition(_Part):
+    """The keys of an .emd that say what the network eats and answers."""
+
+    weights: Annotated[str, Field(alias="ModelFile")]
+    bands: Annotated[
+        list[NonNegativeInt], Field(alias="ExtractBands", min_length=1, max_length=1000)
+    ]
+    names: Annotated[list[str] | None, Field(alias="Bands")] = None
+    classes: Annotated[list[_Class], Field(alias="Classes", min_length=1, max_length=255)]
+    ignored: Annotated[list[NonNegativeInt] | None, Field(alias="ignore_mapped_class")] = None
+    height: Annotated[int, Field(alias="ImageHeight", ge=1, le=1 << 16)]
+    width: Annotated[int, Field(alias="ImageWidth", ge=1, le=1 << 16)]
+    resized: Annotated[int | None, Field(alias="resize_to", ge=1, le=1 << 16)] = None
+    cell: Annotated[_Cell | None, Field(alias="MinCellSize")] = None
+    parameters: Annotated[_Parameters, Field(alias="ModelParameters")]
+    multispectral: Annotated[bool, Field(alias="IsMultispectral")] = False
+    imagenet: Annotated[bool | None, Field(alias="IsImageNetNormalization")] = None
+    statistics: Annotated[_Statistics | None, Field(alias="NormalizationStats")] = None
+    standardised: Annotated[bool, Field(alias="DoNormalize")] = True
+    version: Annotated[str, Field(alias="ArcGISLearnVersion")] = ""
+
+
+def read(definition: Mapping[str, Any], emd: Path, shown: Path) -> Package:
+    """The model of an .emd that arcgis.learn wrote.
+
+    Its first output, NoData, becomes the class of value 0; outputs of classes that it was told to
+    ignore are left out, as it never answers with them.
+
+    Args:
+        definition: What the .emd says.
+        emd: Where it lies, its weights beside it.
+        shown: What errors call it.
+
+    Raises:
+        ModelError: It is of another tool or network, incomplete or damaged; or the weights are
+            missing, hostile, or not those that it describes.
+    """
+    _check_kind(definition, shown)
+    try:
+        told = _Definition.model_validate(dict(definition))
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(map(str, first["loc"]))
+        raise ModelError(
+            f"An .emd must hold what arcgis.learn writes, got '{first['msg']}' at {at} in {shown}; "
+            "save the model with it again."
+        ) from error
+    parameters = told.parameters
+    if parameters.backbone not in BACKBONES or parameters.backend != "pytorch":
+        raise ModelError(
+            f"A U-Net of arcgis.learn must have a backbone of {', '.join(BACKBONES)} in pytorch, "
+            f"got {parameters.backbone} in {parameters.backend} [{shown}]; its others can't be "
+            "read."
+        )
+    spec = _spec(told, shown)
+    path = emd.parent / (PureWindowsPath(told.weights).name or "?")
+    if path.is_symlink() or not path.is_file():
+        raise ModelError(
+            f"A model's weights must lie beside its .emd, got no file {path.name} for {shown}; "
+            "copy it there."
+        )
+    state = read_state(path)
+    where = f"{path.name} of {shown}"
+    scheme, outputs = _classes(told, state, where)
+    model = filled(
+        lambda: ChangeModel("dynamic_unet", spec, scheme, backbone=parameters.backbone),
+        _translated(state, outputs),
+        where,
+    )
+    return Package(emd.stem, model.eval(), {"software": f"arcgis.learn {told.version}".strip()})
+
+
+def _check_kind(definition: Mapping[str, Any], shown: Path) -> None:
+    """Say what it is where it is something else than a U-Net of arcgis.learn."""
+    framework, kind = (definition.get(k) for k in ("Framework", "ModelConfiguration"))
+    ours = isinstance(framework, str) and framework.startswith("arcgis.learn")
+    if ours and kind == "_unet":
+        return
+    if ours and isinstance(kind, str) and kind in _UNREAD:
+        raise ModelError(
+            f"Of arcgis.learn's models landshift reads those of UnetClassifier, got one of "
+            f"{_UNREAD[kind]} ({kind}) in {shown}; train it here."
+        )
+    if isinstance(kind, Mapping):
+        kind = kind.get("Name")
+    raise ModelError(
+        "An .emd must be landshift's own or of arcgis.learn's UnetClassifier, got "
+        f"{definition.get('ModelType', 'no ModelType')!s:.40} of "
+        f"{framework or 'no Framework'!s:.40} ({kind or 'no ModelConfiguration'!s:.40}) in "
+        f"{shown}; run it with the tool that it is for."
+    )
+
+
+def _spec(told: _Definition, shown: Path) -> InputSpec:
+    """What the network eats: each band in its range, clamped, then standardised."""
+    statistics = told.statistics
+    if statistics is not None and (told.multispectral or not told.imagenet):
+        low, high, mean, std, scaled_mean, scaled_std = (
+            _extracted(values, told, shown)
+            for values in (
+                statistics.band_min_values, statistics.band_max_values,
+                statistics.band_mean_values, statistics.band_std_values,
+                statistics.scaled_mean_values, statistics.scaled_std_values,
+            )
+        )  # fmt: skip
+        span = [b - a + _EPSILON for a, b in zip(low, high, strict=True)]
+        if not told.standardised:
+            scaled_mean, scaled_std = (0.0,) * len(span), (1.0,) * len(span)
+        if min(*span, *std, *scaled_std) <= 0:
+            raise ModelError(
+                "NormalizationStats must hold ranges and standard deviations above 0, got others "
+                f"in {shown}; save the model again."
+            )
+        scaling: dict[str, Any] = {
+            "zero": tuple(a + m * s for a, m, s in zip(low, scaled_mean, span, strict=True)),
+            "unit": tuple(d * s for d, s in zip(scaled_std, span, strict=True)),
+            "low": low, "high": tuple(a + s for a, s in zip(low, span, strict=True)),
+            "mean": mean, "std": std, "minimum": low, "maximum": high, "dtype": "float32",
+        }  # fmt: skip
+    elif not told.multispectral and told.imagenet is not False and len(told.bands) == 3:
+        scaling = {
+            "mean": tuple(255 * m for m in _IMAGENET[0]), "dtype": "uint8",
+            "std": tuple(255 * s for s in _IMAGENET[1]),
+            "minimum": (0.0,) * 3, "maximum": (255.0,) * 3,
+        }  # fmt: skip
+    else:
+        raise ModelError(
+            "An .emd must say how its bands are scaled (NormalizationStats; or three bands, scaled "
+            f"as ImageNet's), got {len(told.bands)} bands without in {shown}; save the model again."
+        )
+    size = told.resized or min(told.height, told.width)
+    if size != told.height:
+        log.warning(
+            "%s was trained on tiles brought from %d to %d pixels: run it at %.4g times the cell "
+            "size of its imagery (--cell-size).", shown, told.height, size, told.height / size,
+        )  # fmt: skip
+    names = told.names if told.names and len(told.names) > max(told.bands) else None
+    return InputSpec(
+        bands=tuple(f"Band_{k + 1}" if names is None else names[k] for k in told.bands),
+        tile_size=size, cell_size=None if told.cell is None else told.cell.x,
+        positions=tuple(k + 1 for k in told.bands), **scaling,
+    )  # fmt: skip
+
+
+def _extracted(values: Sequence[float], told: _Definition, shown: Path) -> tuple[float, ...]:
+    """Numbers of the bands that are extracted, out of those of all bands."""
+    if max(told.bands) < len(values):
+        return tuple(values[k] for k in told.bands)
+    if len(values) != len(told.bands):
+        raise ModelError(
+            f"NormalizationStats must hold a number for each band, got {len(values)} for bands up "
+            f"to {max(told.bands) + 1} in {shown}; save the model again."
+        )
+    return tuple(values)
+
+
+def _classes(
+    told: _Definition, state: Mapping[str, torch.Tensor], where: str
+) -> tuple[ClassScheme, list[int]]:
+    """The classes that the network can answer with, and the output of each."""
+    bias = state.get(f"{_LAST}bias")
+    count = 0 if bias is None else bias.numel()
+    values = [c.value for c in told.classes]
+    names = [c.name for c in told.classes]
+    colours = [_colour(c) for c in told.classes]
+    if count == len(values) + 1 and UNLABELLED not in values:
+        values, names = [UNLABELLED, *values], [_NO_DATA, *names]
+        colours = [_BLACK, *colours]
+    if count != len(values) or len(set(values)) != count:
+        raise ModelError(
+            "The weights must have an output for NoData and each class of the .emd, whose values "
+            f"must differ, got {count} outputs and the values {values[:20]} in {where}; give "
+            "the two files of one model."
+        )
+    outputs = sorted(set(range(count)) - set(told.ignored or ()), key=lambda k: values[k])
+    try:
+        scheme = ClassScheme.from_mapping(
+            {values[k]: names[k] for k in outputs},
+            {values[k]: colour for k in outputs if (colour := colours[k]) is not None},
+        )
+    except ClassError as error:
+        raise ModelError(f"{error} [{where}]") from error
+    return scheme, outputs
+
+
+def _colour(told: _Class) -> tuple[int, int, int] | None:
+    """Its colour; None where there is none, which is written as -1s."""
+    if told.colour is None or len(told.colour) < 3 or not all(0 <= c < 256 for c in told.colour):
+        return None
+    red, green, blue = (int(c) for c in told.colour[:3])
+    return red, green, blue
+
+
+def _translated(
+    state: Mapping[str, torch.Tensor], outputs: Sequence[int]
+) -> dict[str, torch.Tensor]:
+    """The tensors under our names, of the last layer those of the outputs that count.
+
+    What has no name with us keeps its own, and is found to be too much.
+    """
+    found = {}
+    for name, tensor in state.items():
+        if name.startswith(_LAST) and tensor.ndim:
+            tensor = tensor[[k for k in outputs if k < len(tensor)]]
+        matches = ((re.match(begin, name), ours) for begin, ours in _NAMES)
+        match, ours = next(((m, o) for m, o in matches if m), (None, ""))
+        if match is not None:
+            name = (
+                f"network.{match.expand(ours) if isinstance(ours, str) else ours(match)}"
+                + (name[match.end() :])
+            )
+        found[name] = tensor.float() if tensor.is_floating_point() else tensor
+    return found

@@ -1,0 +1,114 @@
+"""Models as arcgis.learn saves them, made without it: its keys in an .emd, its names in a .pth."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import zlib
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from landshift.models.dynamic import DynamicUnet
+
+_NAMES = (
+    ("encoder.model.conv1.", "layers.0.0."),
+    ("encoder.model.bn1.", "layers.0.1."),
+    *((f"encoder.model.layer{k}.", f"layers.0.{k + 3}.") for k in range(1, 5)),
+    ("norm.", "layers.1."),
+    ("middle.0.", "layers.3.0.0."),
+    ("middle.2.", "layers.3.1.0."),
+    *((f"blocks.{k}.up.convolution.", f"layers.{k + 4}.shuf.conv.0.") for k in range(4)),
+    *((f"blocks.{k}.norm.", f"layers.{k + 4}.bn.") for k in range(4)),
+    *((f"blocks.{k}.convolutions.0.", f"layers.{k + 4}.conv1.0.") for k in range(4)),
+    *((f"blocks.{k}.convolutions.2.", f"layers.{k + 4}.conv2.0.") for k in range(4)),
+    ("up.convolution.", "layers.8.conv.0."),
+    ("residual.0.", "layers.10.layers.0.0."),
+    ("residual.2.", "layers.10.layers.1.0."),
+    ("classifier.", "layers.11.0."),
+)
+
+RANGES = ((0.0, 1000.0), (10.0, 500.0), (1.0, 4000.0), (0.0, 255.0))
+
+
+def definition(bands: tuple[int, ...] = (0, 1, 2, 3), **changes: Any) -> dict[str, Any]:
+    """An .emd of four bands, of which some are extracted, and the classes 1 to 3."""
+    low, high = zip(*RANGES, strict=True)
+    return {
+        "Framework": "arcgis.learn.models._inferencing",
+        "ModelConfiguration": "_unet",
+        "ModelType": "ImageClassification",
+        "InferenceFunction": "ArcGISImageClassifier.py",
+        "ExtractBands": list(bands),
+        "ignore_mapped_class": [],
+        "Classes": [
+            {"Value": 1, "Name": "forest", "Color": [0, 100, 0]},
+            {"Value": 2, "Name": "water", "Color": [0, 0, 200]},
+            {"Value": 3, "Name": "urban", "Color": [-1, -1, -1]},
+        ],
+        "MinCellSize": {"x": 30.0, "y": 30.0, "spatialReference": {"wkid": 32618}},
+        "ArcGISLearnVersion": "2.4.4",
+        "ModelFile": "m.pth",
+        "ImageHeight": 64,
+        "ImageWidth": 64,
+        "ModelParameters": {"backbone": "resnet18", "backend": "pytorch"},
+        "resize_to": 64,
+        "IsMultispectral": True,
+        "IsImageNetNormalization": True,
+        "Bands": [f"Band_{k}" for k in range(1, 5)],
+        "NormalizationStats": {
+            "band_min_values": low,
+            "band_max_values": high,
+            "band_mean_values": [0.4 * b for b in high],
+            "band_std_values": [0.2 * b for b in high],
+            "scaled_mean_values": [0.4, 0.38, 0.41, 0.5],
+            "scaled_std_values": [0.2, 0.02, 0.19, 0.3],
+        },
+        "DoNormalize": True,
+    } | changes
+
+
+def state(backbone: str, bands: int, outputs: int, seed: int = 0) -> dict[str, torch.Tensor]:
+    """A random state dict of its U-Net, under its names."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = DynamicUnet(f"tu-{backbone}", None, bands, bands, outputs)
+        torch.nn.init.normal_(network.classifier.bias)
+    made = OrderedDict()
+    for name, tensor in network.state_dict().items():
+        ours, theirs = next(pair for pair in _NAMES if name.startswith(pair[0]))
+        made[theirs + name.removeprefix(ours)] = tensor
+    return made
+
+
+def write(folder: Path, emd: dict[str, Any], weights: Any) -> Path:
+    """Write both files, the weights from a file where there is one; the path of the .emd."""
+    folder.mkdir(exist_ok=True)
+    if isinstance(weights, Path):
+        os.link(weights, folder / "m.pth")
+    else:
+        torch.save(weights, folder / "m.pth")
+    (folder / "m.emd").write_text(json.dumps(emd))
+    return folder / "m.emd"
+
+
+def fixture(folder: Path) -> dict[str, torch.Tensor]:
+    """The state dict of the test vector, by the rule in its README."""
+    made = OrderedDict()
+    for line in (folder / "state_dict_keys.txt").read_text().splitlines():
+        name, told, dtype = line.split("\t")
+        shape = ast.literal_eval(told)
+        generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+        if dtype != "torch.float32":
+            made[name] = torch.zeros(shape, dtype=torch.int64)
+        elif name.endswith(("running_mean", "bias")):
+            made[name] = torch.randn(shape, generator=generator) * 0.05
+        elif len(shape) == 1:
+            made[name] = torch.rand(shape, generator=generator) * 0.5 + 0.75
+        else:
+            values = torch.randn(shape, generator=generator)
+            made[name] = values * (1 / values[0].numel()) ** 0.5
+    return made
