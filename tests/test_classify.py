@@ -11,6 +11,7 @@ from landshift.classify import classify_pixels
 from landshift.errors import BandError, ModelError, OutputError, ParameterError
 from landshift.evaluate import evaluate_map
 from landshift.models import ChangeModel
+from qgis_host import in_qgis, what_qgis_shows
 from scenes import BANDS, striped_scene
 
 classify = partial(classify_pixels, engine="torch")  # what the engines say: test_engine.py
@@ -32,6 +33,12 @@ def test_a_map_of_the_whole_raster_is_right_and_carries_its_legend(scene, traine
         assert mapped.nodata == 0
         assert mapped.colormap(1)[2][:3] == trained.model.scheme.colours[2]
     assert raster.scheme_of(out) == trained.model.scheme
+
+
+def test_qgis_opens_a_map_with_its_names_and_colours(scene, trained, tmp_path):
+    out = classify(scene[0], trained, tmp_path / "map.tif")
+    found = what_qgis_shows(out, tmp_path / "from_qgis.qml")
+    assert found["palette"] == found["table"] == in_qgis(trained.model.scheme)
 
 
 def test_nodata_stays_nodata_and_nothing_else_becomes_it(scene, trained, tmp_path):

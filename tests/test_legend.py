@@ -1,7 +1,4 @@
-import json
-import os
 import struct
-import subprocess
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +13,7 @@ from landshift import grid, legend, raster
 from landshift.classes import ClassScheme, FromToScheme
 from landshift.errors import ClassError
 from landshift.grid import Window
+from qgis_host import in_qgis, what_qgis_shows
 
 
 def test_classes_are_read_from_csv_and_json(tmp_path):
@@ -270,28 +268,7 @@ def test_tables_of_two_byte_codes_are_written_whole(tmp_path):
     assert np.shape(list(legend.colour_table(change))) == (65536,)
 
 
-QGIS_LOOKS = """
-import json, sys
-from qgis.core import QgsApplication, QgsRasterLayer
-application = QgsApplication([], False)
-application.initQgis()
-raster, style = sys.argv[1:]
-layer = QgsRasterLayer(raster, "classes")
-entries = layer.dataProvider().colorTable(1)
-table = [[int(e.value), e.label, e.color.name()] for e in entries if e.label != str(int(e.value))]
-palette = [[int(c.value), c.label, c.color.name()] for c in layer.renderer().classes()]
-layer.saveNamedStyle(style)
-print(json.dumps({"palette": palette, "table": table, "metadata": layer.htmlMetadata()}))
-application.exitQgis()
-"""
-
-
 def test_qgis_shows_names_and_colours_and_its_style_is_read(tmp_path):
-    python = "/usr/bin/python3"  # of the system, for which QGIS is built
-    try:
-        subprocess.run([python, "-c", "import qgis.core"], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("QGIS isn't installed (apt install python3-qgis)")
     scheme = ClassScheme.from_mapping(
         {1: "forest", 2: "Wässer & <ice>", 40: "built"}, {1: (0, 100, 0), 40: (200, 10, 255)}
     )
@@ -301,14 +278,7 @@ def test_qgis_shows_names_and_colours_and_its_style_is_read(tmp_path):
         raster.write(target, np.array([[[0, 1, 2], [40, 2, 1]]], np.uint8), Window(0, 0, 2, 3))
     legend.write_attributes(out, scheme, [legend.Column("Count", [2, 2, 1])])
     style = tmp_path / "from_qgis.qml"
-    told = subprocess.run(
-        [python, "-c", QGIS_LOOKS, str(out), str(style)], capture_output=True, text=True,
-        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-        | {"QT_QPA_PLATFORM": "offscreen"}, timeout=60,
-    )  # fmt: skip
-    found = json.loads(told.stdout)
-    expected = [[c.value, c.name, "#{:02x}{:02x}{:02x}".format(*c.colour)] for c in scheme]
-    assert found["palette"] == expected
-    assert found["table"] == expected
+    found = what_qgis_shows(out, style)
+    assert found["palette"] == found["table"] == in_qgis(scheme)
     assert "forest" in found["metadata"]
     assert legend.read_classes(style) == scheme

@@ -24,7 +24,7 @@ from rich.live import Live
 from rich.table import Table
 from torch import nn
 
-from landshift import bundle, dataset, figures, report, tables, tileset, train
+from landshift import bundle, dataset, export, figures, report, tables, tileset, train
 from landshift.confusion import ClassScores, Scores
 from landshift.engine import TorchEngine
 from landshift.engine.padding import measure_in_tiles
@@ -538,6 +538,9 @@ class _Classifier:
     def save(self, name_or_path: str | Path) -> Path:
         """Save the model as a folder with an .emd, weights, a page that explains it and a .dlpk.
 
+        Where onnx and onnxruntime are installed (`pip install 'landshift[onnx]'`), it also holds
+        the model as ONNX, and the function with which ArcGIS runs that; else a line is logged.
+
         Args:
             name_or_path: A name: the folder is ``<tiles>/models/<name>``; or the folder's path.
 
@@ -559,8 +562,11 @@ class _Classifier:
             evaluation=judged,
             samples=None if judged is None else self._samples(_PAGE_ROWS),
         )
-        extras = bundle.Extras(files={report.METRICS_PAGE: page.encode()})
-        return bundle.save(package, folder, extras=[extras])
+        extras = [
+            bundle.Extras(files={report.METRICS_PAGE: page.encode()}),
+            export.for_arcgis(self.model, folder.name),
+        ]
+        return bundle.save(package, folder, extras=extras)
 
 
 class UnetClassifier(_Classifier):

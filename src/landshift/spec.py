@@ -14,6 +14,10 @@ from landshift.errors import ModelError
 LIMIT = 8.0
 """Scaled values are clipped to this many standard deviations, so that outliers stay harmless."""
 
+MULTIPLE = 32
+"""Encoders halve a tile up to five times; other sizes are extended to a multiple of this, by
+`landshift.models.ChangeModel` or, where its graph is run without it, around that."""
+
 
 @dataclass(frozen=True)
 class InputSpec:

@@ -152,6 +152,7 @@ def read(definition: Mapping[str, Any], emd: Path, shown: Path) -> Package:
     scheme, outputs = _classes(told, state, where)
     model = filled(
         lambda: ChangeModel("dynamic_unet", spec, scheme, backbone=parameters.backbone),
+        parameters.backbone,
         _translated(state, outputs),
         where,
     )

@@ -60,12 +60,14 @@ def read_checkpoint(
     own = {f"network.{k.removeprefix(prefix)}": v for k, v in state.items() if k.startswith(prefix)}
     of_timm = any(name.startswith("network.encoder.model.") for name in own)
     encoder = backbone.removeprefix(SMP).removeprefix("tu-")
+    if not of_timm:
+        encoder = f"{SMP}{encoder}"
     name = _NAMES.get(architecture.lower(), architecture.lower())
 
     def make() -> ChangeModel:
-        return ChangeModel(name, spec, scheme, backbone=encoder if of_timm else f"{SMP}{encoder}")
+        return ChangeModel(name, spec, scheme, backbone=encoder)
 
-    model = filled(make, own, path)
+    model = filled(make, encoder, own, path)
     return Package(path.stem, model.eval(), {"weights": path.name})
 
 

@@ -41,7 +41,7 @@ class Extras:
 
     Attributes:
         files: Files by their names in the package, as bytes or as the path of what is copied.
-        emd: Keys that the .emd gets beside ours.
+        emd: Keys that the .emd gets beside ours, or in the place of those with the same names.
     """
 
     files: Mapping[str, bytes | Path] = field(default_factory=dict)

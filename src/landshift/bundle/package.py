@@ -45,7 +45,7 @@ def save(package: Package, folder: Path, *, extras: Iterable[Extras] = ()) -> Pa
         package: The model.
         folder: Where it goes; its parent is made if need be.
         extras: What rooms above add: files, which are hashed and zipped as ours are, and keys of
-            the .emd.
+            the .emd, which stand for ours of the same names.
 
     Returns:
         The path of the .emd.
@@ -73,7 +73,6 @@ def save(package: Package, folder: Path, *, extras: Iterable[Extras] = ()) -> Pa
         write_weights(package.model, part / weights)
         manifest.write(package, weights, part / MANIFEST)
         for added in extras:
-            assert not added.emd.keys() & emd.keys(), "two statements of one key of the .emd"
             emd |= added.emd
             _write_files(part, added.files)
         write_json(part / f"{name}.emd", emd)
@@ -255,7 +254,9 @@ def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:
             f"its code [{shown}]; pass network= with an untrained one of the same layers."
         )
     check_sums(folder, read_sums(folder, shown), [told.weights], shown)
-    model = with_weights(lambda: _untrained(told, network, shown), folder / told.weights, shown)
+    model = with_weights(
+        lambda: _untrained(told, network, shown), told.backbone, folder / told.weights, shown
+    )
     model.temperature = told.temperature
     return Package(
         name=told.name,

@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 from landshift.errors import ModelError, plain
-from landshift.models import ChangeModel
+from landshift.models import SMP, ChangeModel
 
 
 def write_weights(model: ChangeModel, path: Path) -> None:
@@ -19,11 +19,14 @@ def write_weights(model: ChangeModel, path: Path) -> None:
     safetensors.torch.save_file(state, path, metadata={"format": "pt"})
 
 
-def with_weights(make: Callable[[], ChangeModel], path: Path, shown: Path) -> ChangeModel:
+def with_weights(
+    make: Callable[[], ChangeModel], backbone: str, path: Path, shown: Path
+) -> ChangeModel:
     """A model with the weights of a file, which must be those of `filled`.
 
     Args:
         make: Makes the untrained model.
+        backbone: Its encoder.
         path: The weights.
         shown: What errors call the package.
 
@@ -38,11 +41,14 @@ def with_weights(make: Callable[[], ChangeModel], path: Path, shown: Path) -> Ch
             f"The weights must be a whole safetensors file, got '{reason}' in {shown}; "
             "the package is damaged."
         ) from error
-    return filled(make, state, shown)
+    return filled(make, backbone, state, shown)
 
 
 def filled(
-    make: Callable[[], ChangeModel], state: Mapping[str, torch.Tensor], shown: Path | str
+    make: Callable[[], ChangeModel],
+    backbone: str,
+    state: Mapping[str, torch.Tensor],
+    shown: Path | str,
 ) -> ChangeModel:
     """A model with the weights of a state dict.
 
@@ -52,6 +58,7 @@ def filled(
 
     Args:
         make: Makes the untrained model.
+        backbone: Its encoder.
         state: Tensors by name.
         shown: What errors call their package.
 
@@ -61,8 +68,12 @@ def filled(
     try:
         with torch.device("meta"):
             model = make()
-    except ModelError:  # some encoders compute while they are made; or the design can't be made
-        model = make()
+    except ModelError:
+        if not backbone.startswith(SMP):
+            raise
+        model = (
+            make()
+        )  # some of those compute while they are made; there is no large one among them
     _check(model, state, shown)
     model.load_state_dict({k: v.clone() for k, v in state.items()}, assign=True)
     if any(buffer.is_meta for buffer in model.buffers()):

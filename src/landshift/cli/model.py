@@ -1,4 +1,4 @@
-"""`landshift model`: what a saved model is, and whether it is whole."""
+"""`landshift model`: what a saved model is, whether it is whole, and files for others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import typer
 
 from landshift.cli.stac import End, Moment, Out, Start
 
-app = typer.Typer(help="Saved models: what they are, whether they are whole.", no_args_is_help=True)
+app = typer.Typer(
+    help="Saved models: what they are, whether they are whole, files for others.",
+    no_args_is_help=True,
+)
 
 Saved = Annotated[
     Path, typer.Argument(help="A saved model: .emd, .dlpk, folder or hf://owner/repo.")
@@ -132,3 +135,30 @@ def verify(model: Saved) -> None:
     found = bundle.verify(model)
     typer.echo(f"{len(found.files)} files are as they were saved.", err=True)
     typer.echo(found.digest)
+
+
+@app.command()
+def export(
+    model: Saved,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .onnx file to write.")],
+    host: Annotated[
+        str,
+        typer.Option(
+            "--for", help="any runtime of ONNX, or deepness: QGIS' plugin, which feeds floats."
+        ),
+    ] = "any",
+    nodata: Annotated[
+        float | None,
+        typer.Option(help="Value of pixels that aren't valid, where the host hands it over."),
+    ] = None,
+    tile_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Rows and columns, to fix them [default: free; deepness: the training tile's]."
+        ),
+    ] = None,
+) -> None:
+    """Write a model as one ONNX file: the raster's own values in, probabilities out."""
+    from landshift.export import export_model
+
+    typer.echo(export_model(model, out, host=host, nodata=nodata, tile_size=tile_size))

@@ -13,10 +13,11 @@ import torch
 
 from landshift import bundle
 from landshift.engine.described import Description
-from landshift.engine.openvino import MULTIPLE, import_openvino
+from landshift.engine.openvino import import_openvino
 from landshift.engine.prepared import ABOUT, GRAPH
 from landshift.errors import ModelError
 from landshift.models import ChangeModel
+from landshift.spec import MULTIPLE
 
 _EXAMPLE = 64  # rows and columns of the tile that a network is traced on
 

@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 
 from landshift.engine.prepared import Prepared
 from landshift.errors import ParameterError
+from landshift.spec import MULTIPLE
 
 if TYPE_CHECKING:
     from landshift.models import ChangeModel
 
 _CORE = 1024  # a tile of 1152 with its halo: larger ones are no faster and take more memory
 _CORE_FLOAT32 = 768  # whose activations take twice as much
-MULTIPLE = 32
-"""What a tile's rows and columns are multiples of: graphs don't extend it, unlike `ChangeModel`."""
-
 _DTYPES = ("uint8", "int8", "uint16", "int16", "float32")
 _NEVER = -1e30  # a logit that loses against any other
 

@@ -18,10 +18,7 @@ from landshift.errors import ModelError
 from landshift.models.architectures import Design, build, design
 from landshift.models.transfer import scale
 from landshift.models.weights import backbone_of, encoder_weights
-from landshift.spec import InputSpec
-
-_MULTIPLE = 32
-"""Encoders halve a tile up to five times; other sizes are extended to a multiple of this."""
+from landshift.spec import MULTIPLE, InputSpec
 
 OWN = "own"
 """Architecture of a network that the user brings."""
@@ -201,7 +198,7 @@ class ChangeModel(nn.Module):
         scaled = ((images - self.mean) / self.std).clamp(self.least, self.greatest)  # (B, C, H, W)
         if self._order is not None:
             scaled = scaled[:, self._order]
-        down, right = -height % _MULTIPLE, -width % _MULTIPLE
+        down, right = -height % MULTIPLE, -width % MULTIPLE
         if down or right:
             scaled = functional.pad(scaled, (0, right, 0, down), mode="replicate")
         if self.class_maps:

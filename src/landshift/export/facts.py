@@ -1,0 +1,78 @@
+"""What an ONNX file tells its host: the keys that QGIS' plugin Deepness reads, and ours."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import __version__
+from landshift.models import ChangeModel
+
+OURS = "landshift"
+"""Key of what Deepness has no key for, as one JSON object."""
+
+_BYTE = 255.0  # by which Deepness divides whatever it reads, before it standardises
+_CENTIMETRE = 0.01  # a smaller 'cell size' is in degrees, which Deepness doesn't take
+
+
+def facts(model: ChangeModel, dtype: str, size: int | None, nodata: float | None) -> dict[str, str]:
+    """Metadata of a model's ONNX file: JSON text by key.
+
+    Deepness (https://github.com/PUTvision/qgis-plugin-deepness) gives a model, whatever the
+    raster's pixel type, float32 values (x / 255 - standardization_mean) / standardization_std; with
+    a mean of 0 and a deviation of 1 / 255 these are x again, the raster's own units. Its pages
+    call the tile's size ``tiles_size``, its code reads ``tile_size``: both are told. A threshold
+    of 0 and no smallest segment leave each pixel its most probable class.
+
+    Args:
+        model: The model.
+        dtype: Pixel type of the graph's input.
+        size: Rows and columns of the input where they are fixed.
+        nodata: Value of pixels that aren't valid, if one is told.
+    """
+    spec = model.spec
+    tile = spec.tile_size if size is None else size
+    # What was measured to be enough, else a quarter of the tile.
+    padding = min(tile // 4 if spec.padding is None else spec.padding, (tile - 1) // 2)
+    about: dict[str, Any] = {
+        "model_type": "Segmentor",
+        "class_names": dict(enumerate(model.scheme.names)),
+        "tile_size": tile,
+        "tiles_size": tile,
+        "tiles_overlap": math.ceil(200 * padding / tile),
+        "standardization_mean": [0.0] * len(spec.bands),
+        "standardization_std": [1 / _BYTE] * len(spec.bands),
+        "seg_thresh": 0.0,
+        "seg_small_segment": 0,
+        OURS: {
+            "version": __version__,
+            "bands": list(spec.bands),
+            "classes": model.scheme.as_list(),
+            "fill": fill(model, dtype),
+            "nodata": nodata,
+            "padding": padding,
+            "temperature": model.temperature,
+        },
+    }
+    if spec.cell_size is not None and spec.cell_size >= _CENTIMETRE:
+        about["resolution"] = 100 * spec.cell_size
+    return {key: json.dumps(value) for key, value in sorted(about.items())}
+
+
+def fill(model: ChangeModel, dtype: str) -> list[float]:
+    """What a host puts where a pixel isn't valid: each band's mean, in the graph's pixel type."""
+    return [float(v) for v in as_dtype(np.array(model.spec.mean), dtype)]
+
+
+def as_dtype(values: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Values in a pixel type: rounded and clipped where it holds integers."""
+    kind = np.dtype(dtype)
+    if np.issubdtype(kind, np.floating):
+        return values.astype(kind)
+    limits = np.iinfo(kind)
+    whole: NDArray[Any] = np.clip(np.rint(values), limits.min, limits.max).astype(kind)
+    return whole
