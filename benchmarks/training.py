@@ -4,16 +4,16 @@
     python benchmarks/training.py --cpu-time  # on a machine with other work
 
 U-Net resnet34, 12 bands of two dates, 256 px, batch 8. The bare step is forward, backward and fused
-AdamW on one batch in memory. Everything is driven in turn, a few steps each, so that a busy machine
-slows all of them alike; ratios are medians of the ratios of the rounds. Where there is a GPU, it is
-used, and batch 64 is driven besides, with the memory it takes.
+AdamW on one batch in memory. Everything is driven in turn, a few steps each, and each round starts
+with another one, since what ran before leaves memory and caches behind. Other work on the machine
+only adds time, so that the fastest round of each is what counts. Where there is a GPU, it is used,
+and batch 64 is driven besides, with the memory it takes.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
-import statistics
 import tempfile
 import time
 from dataclasses import replace
@@ -32,8 +32,8 @@ from landshift.engine import computes_in_bfloat16
 from landshift.models import ChangeModel
 from landshift.train import Augmentation, Loss, Training
 from landshift.train.augment import BatchAugmentation
-from landshift.train.fit import Run, Step
 from landshift.train.losses import build_loss
+from landshift.train.run import Run, Step
 
 CLOCK = time.perf_counter
 NAMES = [f"{date}:b{k}" for date in ("before", "after") for k in range(6)]
@@ -123,18 +123,15 @@ class Loop:
 def drive(rivals: dict[str, Bare | Loop], steps: int, rounds: int) -> dict[str, list[float]]:
     """Seconds a step of each, driven in turn; the first round warms up and doesn't count."""
     found: dict[str, list[float]] = {name: [] for name in rivals}
+    order = list(rivals)
     for number in range(rounds + 1):
-        for name, rival in rivals.items():
-            seconds = rival.run(steps)
+        order = order[1:] + order[:1]
+        for name in order:
+            seconds = rivals[name].run(steps)
             if number:
                 found[name].append(seconds)
         logging.info("round %d of %d", number, rounds)
     return found
-
-
-def ratio(these: list[float], those: list[float]) -> float:
-    """Median of the ratios of the rounds."""
-    return statistics.median(a / b for a, b in zip(these, those, strict=True))
 
 
 def cost_of(variation: Augmentation, data: TrainingData, rounds: int) -> float:
@@ -166,8 +163,8 @@ def report_gpu(data: TrainingData, steps: int, rounds: int) -> None:
         found = drive({"bare": bare, "loop": loop}, steps, rounds)
         print(
             f"batch 64, bf16, channels_last{', compiled' if compiled else ''}: "
-            f"{64 / statistics.median(found['loop']):.0f} images/s, "
-            f"{ratio(found['bare'], found['loop']):.2f} of the "
+            f"{64 / min(found['loop']):.0f} images/s, "
+            f"{min(found['bare']) / min(found['loop']):.2f} of the "
             f"bare step, {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB for both"
         )
 
@@ -209,21 +206,21 @@ def main() -> None:
             "loop, tiles read from disk": from_disk,
         }
         found = drive(rivals, arguments.steps, arguments.rounds)
-        full, bare = (found[name] for name in list(rivals)[:2])
+        full, bare = (min(found[name]) for name in list(rivals)[:2])
         print(
             f"U-Net resnet34, 12 bands, {arguments.size} px, batch {arguments.batch}, on "
             f"{device}, {torch.get_num_threads()} threads"
         )
         for name, seconds in found.items():
             print(
-                f"{name:28} {arguments.batch / statistics.median(seconds):7.2f} images/s   "
-                f"of the bare {precision} step {ratio(bare, seconds):.3f}   "
-                f"of the bare fp32 step {ratio(full, seconds):.2f}"
+                f"{name:28} {arguments.batch / min(seconds):7.2f} images/s   "
+                f"of the bare {precision} step {bare / min(seconds):.3f}   "
+                f"of the bare fp32 step {full / min(seconds):.2f}"
             )
         if device.type == "cpu":
             for name, variation in VARIATIONS.items():
                 cost = cost_of(variation, data, 2 * arguments.rounds)
-                share = cost / 10 / min(bare)
+                share = cost / 10 / bare
                 print(f"{name:24} {cost:6.1f} ms a batch, {share:.1f} % of the bare step")
         else:
             report_gpu(data, arguments.steps, arguments.rounds)

@@ -96,6 +96,30 @@ def prepare(
     return made
 
 
+def cut_tiles(
+    source: Path, out: Path, *, together: bool, stride: int = 32
+) -> tuple[Path, list[tuple[Path, Path]]]:
+    """Tiles of the training columns, and composite and change map of each pair for the test.
+
+    Args:
+        source: The folder of images and class maps.
+        out: Where everything made goes.
+        together: Whether each year's image is brought to the radiometry of the reference year.
+        stride: Pixels between tiles.
+    """
+    images = [source / f"{year}.tif" for year in YEARS]
+    if together:
+        images = bring_together(source, out)
+    training = prepare(source, images, out, "train", TRAIN_COLUMNS)
+    test = prepare(source, images, out, "test", TEST_COLUMNS)
+    stacked, labels, before, after = zip(*training, strict=True)
+    tiles = tileset.cut(
+        stacked, labels, out / "tiles", tile_size=128, stride=stride,
+        labels_before=before, labels_after=after, map_scheme=CLASSES,
+    )  # fmt: skip
+    return tiles.folder, [(stacked, change) for stacked, change, *_ in test]
+
+
 def main() -> None:
     """Run the chain and print the scores."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -111,19 +135,10 @@ def main() -> None:
     source, out = asked.data / "pucallpa", asked.out
     out.mkdir(parents=True, exist_ok=True)
 
-    images = [source / f"{year}.tif" for year in YEARS]
-    if asked.normalise:
-        images = bring_together(source, out)
-    training = prepare(source, images, out, "train", TRAIN_COLUMNS)
-    test = prepare(source, images, out, "test", TEST_COLUMNS)
-    stacked, labels, before, after = zip(*training, strict=True)
-    tiles = tileset.cut(
-        stacked, labels, out / "tiles", tile_size=128, stride=asked.stride,
-        labels_before=before, labels_after=after, map_scheme=CLASSES,
-    )  # fmt: skip
+    tiles, test = cut_tiles(source, out, together=asked.normalise, stride=asked.stride)
     # a little ground to validate on: in so small an area each validation block takes with it the
     # tiles that overlap it, and the weights of the last step are kept whatever validation says
-    data = prepare_data(tiles.folder, batch_size=16, val_split_pct=0.02, seed=asked.seed)
+    data = prepare_data(tiles, batch_size=16, val_split_pct=0.02, seed=asked.seed)
     print(data)
 
     model = MODELS[asked.model](data, backbone=asked.backbone, class_balancing=True)
@@ -135,7 +150,7 @@ def main() -> None:
 
     rules, training_data = baselines.fit(data.training), data.training
     judged = []
-    for stacked, change, *_ in test:
+    for stacked, change in test:
         mapped = classify_pixels(stacked, saved, out / f"{stacked.stem}_map.tif")
         beside = evaluate_rules(
             rules, training_data.spec, stacked, change, scheme=training_data.scheme

@@ -110,7 +110,7 @@ def test_a_model_with_a_damaged_split_is_refused(saved, tiles, tmp_path):
 def test_per_pixel_rules_are_fitted_on_training_tiles_and_scored_on_validation(trained):
     training = trained.data.training
     found = evaluate_baselines(training)
-    assert list(found) == list(baselines.RULES)
+    assert list(found) == list(baselines.USUAL)
     for evaluation in found.values():
         assert evaluation.matrix.sum() == trained.evaluate().matrix.sum()
         assert 0.9 < evaluation.scores.accuracy <= 1  # the striped scene is easy, pixel by pixel
@@ -139,6 +139,20 @@ def test_one_class_alone_is_learnt_by_each_rule_without_a_warning():
     with warnings.catch_warnings(record=True) as said:
         baselines.RULES["linear discriminant"](collinear, np.arange(8) // 4, 0)
     assert said == []
+
+
+def test_the_quadratic_discriminant_is_one_normal_distribution_for_each_class():
+    random = np.random.default_rng(0)
+    still, changed = random.normal(0, 1, (400, 2)), random.normal(0, 6, (400, 2))
+    pixels, labels = np.concatenate([still, changed]), np.repeat([0, 1], 400).astype(np.uint8)
+    fitted = baselines.RULES["quadratic discriminant"](pixels, labels, 0)
+    found = fitted.predict(np.array([[0.0, 0.0], [9.0, 0.0], [-9.0, 0.0], [0.0, 9.0]]))
+    assert found.tolist() == [0, 1, 1, 1]  # which no line can tell apart
+    few = np.array([*labels, 2], np.uint8)  # one pixel of a class says nothing of its spread
+    pixels = np.concatenate([pixels, [[50.0, 50.0]]])
+    copied = np.concatenate([pixels, pixels], axis=1)  # and bands may repeat others
+    again = baselines.RULES["quadratic discriminant"](copied, few, 0).predict(copied[:-1])
+    assert (again == fitted.predict(pixels[:-1])).mean() > 0.99
 
 
 def test_the_temperature_is_that_of_all_validation_logits_and_keeps_the_classes(trained):

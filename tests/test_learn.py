@@ -1,6 +1,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -147,4 +148,16 @@ def test_a_model_without_tiles_says_what_it_needs(saved):
 def test_tiles_with_other_classes_are_refused(saved, tiles):
     other = prepare_data(tiles, class_mapping={1: "to corn", 2: "No change"})
     with pytest.raises(ModelError, match="classes must be those of the tiles"):
+        UnetClassifier.from_model(saved, data=other)
+
+
+def test_tiles_with_other_bands_are_refused(saved, tiles):
+    other = prepare_data(tiles, class_mapping=MAPPING)
+    spec = other.training.spec
+    fewer = replace(
+        spec, bands=spec.bands[:3], mean=spec.mean[:3], std=spec.std[:3],
+        minimum=spec.minimum[:3], maximum=spec.maximum[:3],
+    )  # fmt: skip
+    other.training = replace(other.training, spec=fewer)
+    with pytest.raises(ModelError, match="bands must be those of the tiles"):
         UnetClassifier.from_model(saved, data=other)

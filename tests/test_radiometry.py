@@ -7,7 +7,7 @@ from rasterio.transform import from_origin
 
 from landshift.errors import BandError, ParameterError, RasterError
 from landshift.provenance import TAG
-from landshift.radiometry import METHODS, normalise, unchanged_probability
+from landshift.radiometry import METHODS, alteration, normalise, unchanged_probability
 
 GAINS, OFFSETS = np.array([0.5, 0.8, 1.5]), np.array([20.0, -5.0, 3.0])
 
@@ -134,3 +134,19 @@ def test_dates_of_a_river_come_together(data_folder, tmp_path):
     for method in METHODS:
         found = normalise(folder / "2005.tif", like, tmp_path / "2005.tif", method=method)
         assert all(0.6 < line.gain < 1.3 for line in found.lines)
+
+
+def test_an_alteration_is_small_where_nothing_changed_and_large_elsewhere():
+    random = np.random.default_rng(0)
+    first = random.normal(size=(3, 6400)) * 20
+    second = np.array([[1.0, 0.5, 0], [0, 2, 0], [0, 1, 1]]) @ first + random.normal(
+        size=first.shape
+    )
+    second[:, :1600] = 30 * random.normal(size=(3, 1600))
+    statistic = alteration(first, second).statistic(first, second)
+    # 7.8 is exceeded by chance in a twentieth; reweighting narrows what counts as no change
+    assert 2 < np.median(statistic[1600:]) < 7.8
+    assert np.median(statistic[:1600]) > 50
+    scaled = 3 * first + 7  # units don't matter
+    again = alteration(scaled, second).statistic(scaled, second)
+    assert again == pytest.approx(statistic, rel=1e-3)

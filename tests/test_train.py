@@ -16,8 +16,8 @@ from landshift.errors import ParameterError, TileSetError, TrainingError
 from landshift.models import ChangeModel
 from landshift.train import Training
 from landshift.train.average import Average
-from landshift.train.fit import is_best
 from landshift.train.lr_find import suggest
+from landshift.train.run import is_best
 from landshift.train.sampling import repeat_factors
 from scenes import BANDS, MAPPING, striped_scene, write
 
@@ -254,6 +254,22 @@ def test_tensorboard_gets_a_curve_of_each_number(data, tmp_path):
     events.Reload()
     found = [e.value for e in events.Scalars("valid_loss")]
     assert found == pytest.approx([r.valid_loss for r in rows], rel=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")  # of mlflow, about its stores of files
+def test_mlflow_gets_the_options_and_each_number(data, tmp_path, monkeypatch):
+    pytest.importorskip("mlflow")
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "runs").as_uri())
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # what newer versions ask for
+    rows = train.fit(pixelwise(data), data, Training(epochs=2, mlflow=True))
+    client = MlflowClient()
+    (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["epochs"] == "2"
+    found = [m.value for m in client.get_metric_history(run.info.run_id, "valid_loss")]
+    assert found == pytest.approx([r.valid_loss for r in rows])
 
 
 def test_a_log_that_needs_a_missing_package_says_which(data, tmp_path):

@@ -20,6 +20,8 @@ TREES = 60
 LEAF = 3
 """Training pixels in a leaf of a tree, at least."""
 
+_SPREAD = 1e-4  # variance that a class has at least, in those of a band: bands often repeat others
+
 Rule = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
 """Class indices ``(row, column)`` of an image ``(band, row, column)`` as `InputSpec.fill` makes."""
 
@@ -31,14 +33,14 @@ def fit(data: TrainingData, names: Sequence[str] | None = None) -> dict[str, Rul
 
     Args:
         data: The tiles.
-        names: Which of `RULES`; None for all.
+        names: Which of `RULES`; None for those of `USUAL`.
 
     Raises:
         ClassError: No labelled pixel in the training tiles.
     """
     pixels, labels = _training_pixels(data)
     rules: dict[str, Rule] = {}
-    for name in RULES if names is None else names:
+    for name in USUAL if names is None else names:
         rules[name] = _by_pixel(RULES[name](pixels, labels, data.options.seed))
     return rules
 
@@ -54,6 +56,20 @@ def _discriminant(pixels: NDArray[Any], labels: NDArray[Any], seed: int) -> Any:
         return LinearDiscriminantAnalysis().fit(pixels, labels)
 
 
+def _quadratic(pixels: NDArray[Any], labels: NDArray[Any], seed: int) -> Any:
+    from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+    from sklearn.dummy import DummyClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    known = np.flatnonzero(np.bincount(labels) > 1)  # one pixel says nothing of a class's spread
+    if len(known) < 2:
+        return DummyClassifier(strategy="most_frequent").fit(pixels, labels)
+    chosen = np.isin(labels, known)
+    rule = make_pipeline(StandardScaler(), QuadraticDiscriminantAnalysis(reg_param=_SPREAD, tol=0))
+    return rule.fit(pixels[chosen], labels[chosen])
+
+
 def _forest(pixels: NDArray[Any], labels: NDArray[Any], seed: int) -> Any:
     from sklearn.ensemble import RandomForestClassifier
 
@@ -65,9 +81,14 @@ def _forest(pixels: NDArray[Any], labels: NDArray[Any], seed: int) -> Any:
 
 RULES: dict[str, Callable[[NDArray[Any], NDArray[Any], int], Any]] = {
     "linear discriminant": _discriminant,
+    "quadratic discriminant": _quadratic,
     "random forest": _forest,
 }
-"""Per-pixel rules by name: Fisher's linear discriminant, and a random forest (Breiman 2001)."""
+"""Per-pixel rules by name: Fisher's linear discriminant; one normal distribution for each class
+(the quadratic discriminant); a random forest (Breiman 2001)."""
+
+USUAL = ("linear discriminant", "random forest")
+"""What is fitted where no names are given."""
 
 
 def _by_pixel(classifier: Any) -> Rule:

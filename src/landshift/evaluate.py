@@ -365,7 +365,7 @@ def evaluate_baselines(
 
     Args:
         data: The tiles; the rules are fitted on the training ones.
-        names: Which of `landshift.baselines.RULES`; None for all.
+        names: Which of `landshift.baselines.RULES`; None for the usual ones.
 
     Raises:
         ClassError: No labelled pixel in the training tiles.

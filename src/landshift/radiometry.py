@@ -206,14 +206,36 @@ _FITS: dict[str, Callable[[Pairs, Window, str, str], Lines]] = {
 }
 
 
+@dataclass(frozen=True)
+class Alteration:
+    """Differences between two dates in which what didn't change stands out least.
+
+    Attributes:
+        centre: Mean of the unchanged pixels, the bands of one date and then those of the other.
+        weights: ``(variate, band)`` over the same bands. Applied to a pixel less the centre, they
+            give differences of standard deviation 1 where nothing changed.
+    """
+
+    centre: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+    def statistic(
+        self, own: NDArray[np.float64], other: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Sum of the squared differences, chi-squared where nothing changed: ``(pixel,)``.
+
+        Args:
+            own: Values of one date, ``(band, pixel)``.
+            other: Values of the other date at the same pixels.
+        """
+        found = self.weights @ (np.concatenate([own, other]) - self.centre[:, None])
+        return np.asarray((found**2).sum(axis=0))
+
+
 def unchanged_probability(
     own: NDArray[np.float64], other: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """How likely each pixel is to have stayed, by iteratively reweighted MAD (Nielsen 2007).
-
-    The two images' canonical variates are subtracted pair by pair; where nothing changed, the sum
-    of the squared, standardised differences follows chi-squared with as many degrees of freedom as
-    there are bands. Its upper tail is the probability, and the weight in the next round.
+    """How likely each pixel is to have stayed: the upper tail of `alteration`'s statistic.
 
     Args:
         own: Values of one date, ``(band, pixel)``.
@@ -221,6 +243,23 @@ def unchanged_probability(
 
     Returns:
         ``(pixel,)``, 0 to 1.
+    """
+    from scipy.stats import chi2
+
+    found = alteration(own, other).statistic(own, other)
+    return np.asarray(chi2.sf(found, len(own)), np.float64)
+
+
+def alteration(own: NDArray[np.float64], other: NDArray[np.float64]) -> Alteration:
+    """Iteratively reweighted MAD of two dates (Nielsen 2007, doi 10.1109/TIP.2006.888195).
+
+    The two images' canonical variates are subtracted pair by pair; where nothing changed, the sum
+    of the squared, standardised differences follows chi-squared with as many degrees of freedom as
+    there are bands. Its upper tail is each pixel's weight in the next round.
+
+    Args:
+        own: Values of one date, ``(band, pixel)``.
+        other: Values of the other date at the same pixels.
     """
     from scipy.linalg import eigh
     from scipy.stats import chi2
@@ -230,20 +269,21 @@ def unchanged_probability(
     weights = np.ones(both.shape[1])
     before = np.zeros(bands)
     for _ in range(_ITERATIONS):
-        centred = both - (both @ weights / weights.sum())[:, None]
+        centre = both @ weights / weights.sum()
+        centred = both - centre[:, None]
         cov = (centred * weights) @ centred.T / weights.sum()
         cov += 1e-9 * np.diag(np.diag(cov))  # bands that copy one another
         xx, yy, xy = cov[:bands, :bands], cov[bands:, bands:], cov[:bands, bands:]
         squares, a = eigh(xy @ np.linalg.solve(yy, xy.T), xx)
         correlation = np.sqrt(np.clip(squares, 1e-12, 1 - 1e-9))
         b = np.linalg.solve(yy, xy.T @ a) / correlation
-        difference = a.T @ centred[:bands] - b.T @ centred[bands:]
-        statistic = (difference**2 / (2 * (1 - correlation))[:, None]).sum(axis=0)
-        weights = chi2.sf(statistic, bands)
+        spread = np.sqrt(2 * (1 - correlation))[:, None]
+        found = Alteration(centre, np.concatenate([a.T, -b.T], axis=1) / spread)
+        weights = chi2.sf(found.statistic(own, other), bands)
         if np.abs(correlation - before).max() < _SETTLED or not weights.sum() > bands:
             break
         before = correlation
-    return np.asarray(weights, np.float64)
+    return found
 
 
 def _orthogonal(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:

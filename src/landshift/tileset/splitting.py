@@ -193,12 +193,13 @@ class _Search:
 
     def best(self) -> Bools | None:
         """The validation tiles of the cheapest split; None where there is none."""
-        reach, order = self._grow_all()
         wanted = max(1, round(self.share * self.count))
         best = self._smallest()
         best_cost = np.inf
-        for number in [n for n in _BLOCKS if n <= wanted]:
-            pool = self._pool(reach, order, max(1, round(wanted / number)))
+        sizes = {n: max(1, round(wanted / n)) for n in _BLOCKS if n <= wanted}
+        blocks = self._blocks(set(sizes.values()))
+        for number, size in sizes.items():
+            pool = _Pool.of(_unpacked(blocks[size], self.count), self.box, self.group, self.pixels)
             for start in self._starts(pool, number):
                 chosen = self._choose(pool, number, start)
                 valid: Bools = np.any(pool.members[chosen], axis=0)
@@ -227,13 +228,12 @@ class _Search:
             rare += list(rng.permutation(members)[:2])
         return np.unique(np.concatenate([drawn, np.array(outermost + rare, np.int64)]))
 
-    def _grow_all(self) -> tuple[Floats, Ints]:
-        """How large each block must grow to hold each tile; the tiles in that order.
+    def _reaches(self) -> Iterator[Floats]:
+        """How large each block must grow to hold each tile, block by block.
 
-        A block starts with the anchor's ground and grows in one of four directions. Infinite
+        A block starts with an anchor's ground and grows in one of four directions. Infinite
         where it never holds the tile.
         """
-        rows = []
         for anchor in self.anchors:
             elsewhere = self.group != self.group[anchor]
             for right, up in _CORNERS:
@@ -242,18 +242,23 @@ class _Search:
                 outside = elsewhere | (near_x < -_TOUCH) | (near_y < -_TOUCH)
                 for width, height in _SHAPES:
                     reach = np.maximum(far_x / width, far_y / height)
-                    rows.append(np.where(outside, np.inf, reach))
-        reach = np.round(np.array(rows), 5)  # equal ground must compare equal
-        return reach, np.argsort(reach, axis=1, kind="stable")
+                    reach[outside] = np.inf
+                    rounded: Floats = reach.round(5)  # equal ground must compare equal
+                    yield rounded
 
-    def _pool(self, reach: Floats, order: Ints, size: int) -> _Pool:
-        """Each block grown until it holds about so many tiles; no block twice."""
-        blocks: dict[bytes, Bools] = {}
-        for row, by_reach in zip(reach, order, strict=True):
-            inside = np.zeros(self.count, np.bool_)
-            inside[by_reach[: _level(row[by_reach], size)]] = True
-            blocks.setdefault(inside.tobytes(), inside)
-        return _Pool.of(np.array(list(blocks.values())), self.box, self.group, self.pixels)
+    def _blocks(self, sizes: set[int]) -> dict[int, list[bytes]]:
+        """For each size, the blocks grown until they hold about so many tiles; no block twice.
+
+        A block is a bit for each tile: there are hundreds of blocks and may be many tiles.
+        """
+        found: dict[int, dict[bytes, None]] = {size: {} for size in sizes}
+        for reach in self._reaches():
+            order = np.argsort(reach, kind="stable")
+            for size, blocks in found.items():
+                inside = np.zeros(self.count, np.bool_)
+                inside[order[: _level(reach[order], size)]] = True
+                blocks[np.packbits(inside).tobytes()] = None
+        return {size: list(blocks) for size, blocks in found.items()}
 
     def _starts(self, pool: _Pool, number: int) -> list[int]:
         """Blocks to begin with: the few that look cheapest alone."""
@@ -364,6 +369,12 @@ class _Pool:
             lost=wide @ pixels,
             apart=(inside @ wide.T).toarray() == 0,
         )
+
+
+def _unpacked(blocks: Sequence[bytes], count: int) -> Bools:
+    """Blocks of bits as ``(block, tile)``."""
+    bits = np.frombuffer(b"".join(blocks), np.uint8).reshape(len(blocks), -1)
+    return np.unpackbits(bits, axis=1, count=count).astype(np.bool_)
 
 
 def _seen_from(anchor: int, low: Floats, high: Floats, forwards: bool) -> tuple[Floats, Floats]:

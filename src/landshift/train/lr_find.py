@@ -15,9 +15,10 @@ from landshift.dataset import TrainingData
 from landshift.errors import ParameterError, TrainingError
 from landshift.models import ChangeModel
 from landshift.train.augment import BatchAugmentation
-from landshift.train.fit import Step, one_device
 from landshift.train.losses import build_loss
 from landshift.train.options import Training
+from landshift.train.processes import one_device
+from landshift.train.run import Step
 from landshift.train.sampling import repeat_factors
 
 SMOOTHING = 0.9
