@@ -24,11 +24,13 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	LANDSHIFT_OFFLINE=1 $(BIN)/landshift demo --out demo
 
+PYTEST := OMP_NUM_THREADS=1 LANDSHIFT_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
 test: $(READY)
-	LANDSHIFT_OFFLINE=1 $(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 slow: $(READY)
-	LANDSHIFT_OFFLINE=1 $(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: $(READY)
 	$(BIN)/ruff check .

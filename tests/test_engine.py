@@ -158,11 +158,12 @@ print("torch" in sys.modules)
 
 
 def test_a_saved_model_is_converted_once_and_then_runs_without_torch(
-    scene, trained, saved, cache, tmp_path
+    scene, trained, saved, tmp_path, monkeypatch
 ):
     pytest.importorskip("openvino", reason="the extra 'openvino' isn't installed")
     from landshift.classify import classify_pixels
 
+    monkeypatch.setenv("LANDSHIFT_CACHE", str(tmp_path / "cache"))
     expected = tmp_path / "expected.tif"
     classify_pixels(scene[0], trained, expected, engine="openvino", precision="float32")
     for package in (saved, saved.parent):
@@ -172,7 +173,7 @@ def test_a_saved_model_is_converted_once_and_then_runs_without_torch(
         assert found.stdout == "False\n"
         with rasterio.open(out) as one, rasterio.open(expected) as other:
             assert (one.read() == other.read()).all()
-    assert len(list((cache / "graphs").iterdir())) == 1
+    assert len(list((tmp_path / "cache" / "graphs").iterdir())) == 1
 
 
 def test_what_cannot_be_prepared_is_loaded_and_told_of_there(saved, tmp_path, monkeypatch):

@@ -549,7 +549,8 @@ def test_the_server_answers_who_knows_the_word_alone(asking):
         policy = re.search(r"Content-Security-Policy: (.*)\r", head)[1]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
-        assert get("/")[0] == get("/asked")[0] == get(f"/{word[:-1]}x/asked")[0] == 404
+        other = word[:-1] + ("y" if word.endswith("x") else "x")
+        assert get("/")[0] == get("/asked")[0] == get(f"/{other}/asked")[0] == 404
         for path in ("../server.py", "%2e%2e/server.py", "/etc/passwd", "labelling.py",
                      "pictures/1/before/close/..%2f", "units/99", "units/1/"):  # fmt: skip
             assert get(f"/{word}/{path}")[0] == 404

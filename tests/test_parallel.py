@@ -75,9 +75,10 @@ def test_tools_that_cannot_be_opened_are_told():
         raise OSError("no such tool")
         yield
 
+    others = threading.active_count()
     with (
         pytest.raises(OSError, match="no such tool"),
         parallel.in_order(range(9), broken, lambda *_: None) as results,
     ):
         list(results)
-    assert threading.active_count() < 3
+    assert threading.active_count() <= others

@@ -96,7 +96,7 @@ def test_a_backbone_with_tables_of_its_own_comes_back(tmp_path):
 
     model = make()
     write_weights(model, tmp_path / "w.safetensors")
-    found = with_weights(make, tmp_path / "w.safetensors", tmp_path).eval()
+    found = with_weights(make, "resnetblur18", tmp_path / "w.safetensors", tmp_path).eval()
     image = torch.rand(1, 6, 64, 64) * 2000
     with torch.no_grad():
         assert torch.equal(found(image), model(image))
