@@ -3,6 +3,8 @@ import csv
 import importlib.util
 import math
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -412,3 +414,42 @@ def test_processes_that_load_tiles_change_nothing(tiles):
         train.fit(model, data, Training(epochs=2, lr=0.05, precision="32-true"))
         results.append(model.network.weight)
     assert torch.equal(*results)
+
+
+_PEAK = """
+import sys
+from pathlib import Path
+import torch
+from landshift import dataset, train
+from landshift.models import ChangeModel
+dataset.CACHE_BYTES = 8 << 20
+data = dataset.prepare(sys.argv[1], batch_size=50, class_mapping={1: "to crop", 2: "No change"})
+model = ChangeModel(torch.nn.Conv2d(6, 2, 1), data.spec, data.scheme)
+train.fit(model, data, train.Training(epochs=1, precision="32-true"))
+status = Path("/proc/self/status").read_text()  # what getrusage tells counts the parent in
+print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
+def test_memory_does_not_grow_with_the_number_of_tiles(tmp_path):
+    """Kept, 1,600 tiles would take 27 MB, of which the cache may hold 8; their index takes 10."""
+    peaks = []
+    for size in (10 * 32, 40 * 32):
+        composite, labels = striped_scene(size)
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        paths = (
+            write(folder / "composite.tif", composite, bands=BANDS),
+            write(folder / "change.tif", labels, nodata=0),
+        )
+        tileset.cut(
+            [paths[0]], [paths[1]], folder / "set", scheme=ClassScheme.from_mapping(MAPPING),
+            tile_size=32, stride=32,
+        )  # fmt: skip
+        command = [sys.executable, "-c", _PEAK, str(folder / "set")]
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        peaks.append(int(told.splitlines()[-1]))
+    print(f"peak memory with 100 and 1,600 tiles: {peaks[0]} and {peaks[1]} MB")
+    assert peaks[1] < peaks[0] + 25
