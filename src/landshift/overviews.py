@@ -149,16 +149,16 @@ def _commonest(values: NDArray[Any], nodata: float | None) -> NDArray[Any]:
         nodata: Value that means 'no data', or None; it stays only where nothing else is.
     """
     values = _even(values)
-    four = [values[row::2, column::2] for row in (0, 1) for column in (0, 1)]
-    votes = []
-    for one in four:
-        same = np.sum([one == other for other in four], axis=0, dtype=np.int8)
-        votes.append(same if nodata is None else np.where(_is_valid(one, nodata), same, 0))
-    found, most = four[0].copy(), votes[0]
-    for one, vote in zip(four[1:], votes[1:], strict=True):
-        more = vote > most
-        found[more] = one[more]
-        most = np.maximum(vote, most)
+    a, b, c, d = four = [
+        np.ascontiguousarray(values[row::2, column::2]) for row in (0, 1) for column in (0, 1)
+    ]
+    valid = [True if nodata is None else _is_valid(one, nodata) for one in four]
+    twice = [(a == b) | (a == c) | (a == d), (b == c) | (b == d), c == d]
+    found = d.copy()
+    for k in (2, 1, 0):  # if none is there twice, the first valid one
+        np.copyto(found, four[k], where=valid[k])
+    for k in (2, 1, 0):
+        np.copyto(found, four[k], where=twice[k] & valid[k])
     return found
 
 

@@ -216,9 +216,10 @@ def read(
         ``(row, column)``, True where every band read is valid: not nodata, not masked, finite.
     """
     numbers = list(bands) if bands is not None else list(source.indexes)
-    values = np.zeros((len(numbers), window.height, window.width), source.dtypes[0])
-    mask = np.zeros((window.height, window.width), np.bool_)
     inside = window.clipped(source.height, source.width)
+    new = np.empty if inside == window else np.zeros
+    values = new((len(numbers), window.height, window.width), source.dtypes[0])
+    mask = np.zeros((window.height, window.width), np.bool_)
     rows, columns = inside.shifted(-window.row, -window.column).slices
     at = _rasterio_window(inside)
     with reading(source.name):

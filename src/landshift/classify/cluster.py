@@ -544,7 +544,9 @@ async def _prepare(key: str, job: Job, task: Task, dask_worker: Any) -> Exceptio
 def _take_up(key: str, job: Job, task: Task, threads: int) -> None:
     with _turn:
         _own.clear()
-        _own[key] = job, _engine(task.recipe, task.weights, threads)
+        engine = _engine(task.recipe, task.weights, threads)
+        job.make_ready(engine)
+        _own[key] = job, engine
 
 
 @lru_cache(maxsize=1)
