@@ -78,12 +78,15 @@ class RasterInfo:
 
 
 @contextmanager
-def open_raster(path: Path | str, *, cache: int = GDAL_CACHE) -> Iterator[DatasetReader]:
+def open_raster(
+    path: Path | str, *, cache: int = GDAL_CACHE, threads: int | None = None
+) -> Iterator[DatasetReader]:
     """Open a raster to read; what GDAL says when it can't becomes one clear line.
 
     Args:
         path: A path, or a name that GDAL knows how to open.
         cache: Bytes for GDAL's blocks, of all open rasters together.
+        threads: Threads that decode the blocks of a window; None: as GDAL's environment says.
 
     Raises:
         RasterError: The file is missing, no raster, or damaged.
@@ -93,7 +96,9 @@ def open_raster(path: Path | str, *, cache: int = GDAL_CACHE) -> Iterator[Datase
     name = str(path)
     if "://" not in name and not name.startswith("/vsi") and not Path(path).exists():
         raise RasterError(f"The raster must exist, got {path}; check the path.")
-    with reading(path), rasterio.Env(GDAL_CACHEMAX=cache):
+    settings = {"GDAL_CACHEMAX": cache, "GDAL_NUM_THREADS": threads}
+    told = {name: value for name, value in settings.items() if value is not None}
+    with reading(path), rasterio.Env(**told):
         with _OPENING, warnings.catch_warnings():
             from rasterio.errors import NotGeoreferencedWarning
 

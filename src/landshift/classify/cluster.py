@@ -26,6 +26,7 @@ from landshift.classify.workers import Recipe, Traits
 from landshift.engine import Engine, opened
 from landshift.engine.described import digest_of
 from landshift.errors import ClusterError, LandshiftError, ParameterError
+from landshift.extras import required
 from landshift.grid import Window
 
 log = logging.getLogger(__name__)
@@ -123,14 +124,7 @@ def cluster(
 
 
 def _import_distributed() -> Any:
-    try:
-        import distributed
-    except ImportError as error:
-        raise ParameterError(
-            "A scheduler needs dask.distributed, got none installed; "
-            "pip install 'landshift[cluster]', or use workers alone."
-        ) from error
-    return distributed
+    return required("distributed", "cluster", "A scheduler", instead="use workers alone")
 
 
 class Cluster:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
 Bounds = tuple[float, float, float, float]
+
+_THREADS = min(os.cpu_count() or 1, 4)  # that decode a tile's blocks, so that no engine waits
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,9 @@ class Scene:
                 for plan in self.plans
             ]
             return _Dates(readers, self.bands, self.dtype)
-        source: Any = stack.enter_context(raster.open_raster(self.files[0], cache=cache))
+        source: Any = stack.enter_context(
+            raster.open_raster(self.files[0], cache=cache, threads=_THREADS)
+        )
         if self.cell_size is not None:
             source = stack.enter_context(raster.at_cell_size(source, self.cell_size))
         return _Raster(source, self.bands)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from landshift.engine.prepared import Prepared
 from landshift.errors import ParameterError
+from landshift.extras import required
 from landshift.spec import MULTIPLE
 
 if TYPE_CHECKING:
@@ -73,9 +74,9 @@ class OpenVinoEngine:
             self._config["INFERENCE_NUM_THREADS"] = str(threads)
         self._spec, self._classes = model.spec, len(model.scheme)
         self._temperature = model.temperature
-        file = model.file() if isinstance(model, Prepared) else None
-        self._file = file if quantised is None else quantised
-        self._graph = None if self._file is not None else _converted(model)
+        self._graph: Any = quantised  # a file is read when it is compiled: it is seldom twice
+        if self._graph is None:
+            self._graph = model.file() if isinstance(model, Prepared) else _converted(model)
         self._compiled: dict[tuple[Any, ...], Any] = {}
 
     def ready(
@@ -151,8 +152,8 @@ class OpenVinoEngine:
         """The graph from a tile as it was read to what is asked for, ready to run."""
         openvino = self._openvino
         ops = openvino.opset13
-        # a file is read each time, and seldom twice: kept, the graph would hold its weights again
-        graph = self._graph.clone() if self._graph else self._runtime.read_model(self._file)
+        is_file = isinstance(self._graph, Path)
+        graph = self._runtime.read_model(self._graph) if is_file else self._graph.clone()
         graph.reshape([1, *shape])
         values = ops.parameter([1, *shape], openvino.Type(np.dtype(dtype)), name="values")
         mask = ops.parameter([1, 1, *shape[1:]], openvino.Type.u8, name="mask")
@@ -215,11 +216,4 @@ def import_openvino() -> Any:
     Raises:
         ParameterError: It isn't installed.
     """
-    try:
-        import openvino
-    except ImportError as error:
-        raise ParameterError(
-            "engine='openvino' needs OpenVINO, got none installed; "
-            "pip install 'landshift[openvino]', or choose engine='torch'."
-        ) from error
-    return openvino
+    return required("openvino", "openvino", "engine='openvino'", instead="choose engine='torch'")

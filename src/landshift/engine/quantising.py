@@ -22,6 +22,7 @@ from landshift.engine.described import digest_of
 from landshift.engine.openvino import OpenVinoEngine, import_openvino
 from landshift.engine.prepared import Prepared
 from landshift.errors import ModelError, ParameterError
+from landshift.extras import required
 
 if TYPE_CHECKING:
     from landshift.models import ChangeModel
@@ -79,12 +80,7 @@ def quantise(
     """
     openvino = import_openvino()
     os.environ.setdefault("NNCF_CI", "1")  # else it reports its use to its makers
-    try:
-        import nncf
-    except ImportError as error:
-        raise ParameterError(
-            "Quantising needs nncf, got none installed; pip install 'landshift[openvino]'."
-        ) from error
+    nncf = required("nncf", "openvino", "Quantising", instead="use bfloat16")
     from landshift.engine.conversion import converted
 
     assert path.name.endswith(SUFFIX)
