@@ -30,11 +30,11 @@ from landshift import dataset, tileset
 from landshift.classes import ClassScheme
 from landshift.dataset import TrainingData, prepare
 from landshift.engine import computes_in_bfloat16
+from landshift.heap import keeping_freed
 from landshift.models import ChangeModel
 from landshift.train import Augmentation, Loss, Training
 from landshift.train.augment import BatchAugmentation
 from landshift.train.losses import build_loss
-from landshift.train.memory import keeping_freed
 from landshift.train.run import Run, Step
 
 CLOCK = time.perf_counter

@@ -419,7 +419,7 @@ def test_processes_that_load_tiles_change_nothing(tiles):
 
 _FAULTS = """
 import resource
-from landshift.train.memory import keeping_freed
+from landshift.heap import keeping_freed
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +11,7 @@ from numpy.typing import NDArray
 from landshift.engine.prepared import Prepared
 from landshift.errors import ParameterError
 from landshift.extras import required
+from landshift.heap import give_back
 from landshift.spec import MULTIPLE
 
 if TYPE_CHECKING:
@@ -143,7 +141,7 @@ class OpenVinoEngine:
         key = shape, dtype, what, excluded
         if key not in self._compiled:
             self._compiled[key] = self._compile(*key).create_infer_request()
-            _give_back()
+            give_back()  # what compiling took
         return self._compiled[key]
 
     def _compile(
@@ -195,13 +193,6 @@ class OpenVinoEngine:
 def _taken(dtype: np.dtype[Any]) -> str:
     """The pixel type in which a graph takes values."""
     return str(dtype) if str(dtype) in _DTYPES else "float32"
-
-
-def _give_back() -> None:
-    """Let the system have the memory that compiling took; glibc keeps what was freed."""
-    if sys.platform == "linux":
-        with contextlib.suppress(AttributeError):  # of other C libraries
-            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _converted(model: ChangeModel) -> Any:

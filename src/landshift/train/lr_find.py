@@ -13,10 +13,10 @@ import torch
 
 from landshift.dataset import TrainingData
 from landshift.errors import ParameterError, TrainingError
+from landshift.heap import keeping_freed
 from landshift.models import ChangeModel
 from landshift.train.augment import BatchAugmentation
 from landshift.train.losses import build_loss
-from landshift.train.memory import keeping_freed
 from landshift.train.options import Training
 from landshift.train.processes import one_device
 from landshift.train.run import Step

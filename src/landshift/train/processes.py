@@ -26,9 +26,9 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 from landshift.dataset import TrainingData
 from landshift.engine import computes_in_bfloat16
 from landshift.errors import LandshiftError, ParameterError, TrainingError
+from landshift.heap import keeping_freed
 from landshift.models import ChangeModel
 from landshift.train.logs import Epoch, logs
-from landshift.train.memory import keeping_freed
 from landshift.train.options import Training
 from landshift.train.run import Run
 
