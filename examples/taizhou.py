@@ -192,11 +192,11 @@ def kappas(counts: Sequence[Counts]) -> NDArray[np.float64]:
 
 
 def show(found: Mapping[str, Sequence[Counts]], title: str) -> None:
-    """Print the scores, their intervals, and how many polygons they rest on."""
-    console = Console(width=140)
+    """Print the scores, intervals of kappa, and the polygon that costs most."""
     table = Table(
         "method", "accuracy", "kappa", "change F1", "95 % interval of kappa",
-        "of kappa less the\nquadratic discriminant's", title=title, box=None,
+        "of kappa less the\nquadratic discriminant's", "wrong pixels, and\nin the worst polygon",
+        title=title, box=None,
     )  # fmt: skip
     drawn = {name: kappas(counts) for name, counts in found.items()}
     for name, counts in found.items():
@@ -207,15 +207,22 @@ def show(found: Mapping[str, Sequence[Counts]], title: str) -> None:
             cells.append(f"{np.mean(values):.4f} ({min(values):.3f}-{max(values):.3f})")
         for values in (drawn[name], drawn[name] - drawn[RULES[-1]]):
             cells.append("{:.3f} to {:.3f}".format(*np.quantile(values, (0.025, 0.975))))
+        wrong = np.mean([c.sum(axis=(1, 2)) - c.trace(axis1=1, axis2=2) for c in counts], axis=0)
+        worst = wrong.argmax()
+        cells.append(f"{wrong.sum():.0f}, {wrong[worst]:.0f} of {counts[0][worst].sum()}")
         table.add_row(name, *cells)
-    console.print(table)
-    pixels = found[RULES[0]][0].sum(axis=2)
+    Console(width=160).print(table)
+
+
+def show_polygons(labels: Path) -> None:
+    """Print how many polygons the labelled pixels of some columns are."""
+    nothing = np.full(read_all(labels).shape[1:], IGNORE_INDEX)
+    pixels = count(labels, nothing).sum(axis=2)
     for k, c in enumerate(CLASSES):
         sizes = np.sort(pixels[pixels[:, k] > 0, k])[::-1]
         half = np.searchsorted(sizes.cumsum(), sizes.sum() / 2) + 1
-        console.print(
-            f"{c.name}: {sizes.sum():,} pixels in {len(sizes)} polygons, half in {half} of them"
-        )
+        print(f"{labels.stem}: {c.name}: {sizes.sum():,} pixels in {len(sizes)} polygons, "
+              f"half in {half} of them")  # fmt: skip
 
 
 def main() -> None:
@@ -247,6 +254,8 @@ def main() -> None:
         for name in judged[0]
     }
     show(found, "Taizhou, training columns, four folds" if asked.folds else "Taizhou, test columns")
+    for columns in (TRAIN, TEST):
+        show_polygons(parts[columns][1])
 
 
 if __name__ == "__main__":
