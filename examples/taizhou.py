@@ -173,7 +173,7 @@ def judge(
         for name, rule in baselines.fit(data.training, RULES).items():
             found[name].append(count(labels, rule(read_all(image).astype(np.float32))))
         for name in names:
-            mapped = out / f"{image.stem}_{name}_{seed}.tif"
+            mapped = out / f"{image.stem}_{name}_{seed}_{steps}.tif"
             codes = read_all(map_by_network(name, data, image, mapped, steps))[0]
             found[name].append(count(labels, CLASSES.to_indices(codes, where=str(mapped))))
     return found
