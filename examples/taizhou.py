@@ -211,7 +211,7 @@ def show(found: Mapping[str, Sequence[Counts]], title: str) -> None:
         worst = wrong.argmax()
         cells.append(f"{wrong.sum():.0f}, {wrong[worst]:.0f} of {counts[0][worst].sum()}")
         table.add_row(name, *cells)
-    Console(width=160).print(table)
+    Console(width=170).print(table)
 
 
 def show_polygons(labels: Path) -> None:
