@@ -47,3 +47,20 @@ def test_the_areas_of_pucallpa_are_estimated(data_folder, tmp_path):
     assert found.returncode == 0, found.stderr
     assert found.stdout.count("the interval") == 6
     assert (tmp_path / "areas.json").is_file()
+
+
+def test_methods_are_compared_on_few_polygons(data_folder, tmp_path):
+    command = [
+        sys.executable,
+        EXAMPLES / "taizhou.py",
+        data_folder,
+        tmp_path / "out",
+        *("--networks", "quadratic", "--seeds", "1", "--max-steps", "2"),
+    ]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert "No change: 10,232 pixels in 33 polygons" in found.stdout
+    assert "change: 1,702 pixels in 32 polygons" in found.stdout
+    rows = [line.split() for line in found.stdout.splitlines()]
+    (kappa,) = [float(r[3]) for r in rows if r[:1] == ["quadratic"] and r[1].startswith("0.")]
+    assert kappa > 0.9  # it starts as the discriminant of the training pixels

@@ -1,0 +1,262 @@
+"""Change or not, from few hand-drawn polygons: Taizhou, China, Landsat 7 of 2000 and 2003.
+
+    python examples/taizhou.py DATA OUT --folds     # compare on the training columns, and choose
+    python examples/taizhou.py DATA OUT             # then look at the test
+
+DATA holds taizhou/t1_2000.tif, taizhou/t2_2003.tif and the labels beside them.
+
+Protocol: six bands a date; 1 = no change, 2 = change, where polygons were drawn, and nothing
+elsewhere. Trained on columns 0-199, tested on the labelled pixels of columns 200-399; what maps
+them sees those columns alone. With --folds, each quarter of the training columns is mapped by what
+was trained on the other three, and the four are scored as one.
+
+Pixels of one polygon resemble each other, so intervals come from drawing whole polygons, of each
+class as many as there are, again and again (the bootstrap, by groups). A network's map that is in
+OUT from before isn't made again.
+"""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from torch import nn
+
+os.environ.setdefault("LANDSHIFT_OFFLINE", "1")  # random weights, so that figures can be compared
+
+from pucallpa import bounds_of_columns
+
+from landshift import baselines, classify_pixels, confusion, raster, tileset
+from landshift.classes import IGNORE_INDEX, ClassScheme
+from landshift.cleaning import parts_of
+from landshift.composite import composite
+from landshift.grid import Window
+from landshift.learn import Data, SegmentationModel, prepare_data
+from landshift.train import Augmentation
+
+CLASSES = ClassScheme.from_mapping({1: "No change", 2: "change"})
+LABELS = "labels_0nodata_1nochange_2change.tif"
+TRAIN, TEST = (0, 200), (200, 400)
+FOLDS = ((0, 50), (50, 100), (100, 150), (150, 200))
+TILE = 25
+RULES = ("linear discriminant", "quadratic discriminant")
+HIDDEN = 32
+SHRINK = 0.05  # of each class's covariance, towards the unit matrix
+DRAWS = 2000
+
+Part = tuple[Path, Path]
+"""Some columns of the scene: both dates stacked, and the labels."""
+
+Counts = NDArray[np.int64]
+"""The confusion matrix of each polygon, as `confusion.count` makes it."""
+
+
+class Quadratic(nn.Module):
+    """The quadratic discriminant as a network: of each class, less the square of a linear map.
+
+    It starts as the discriminant itself: one normal distribution for each class's scaled pixels.
+    """
+
+    def __init__(self, data: Data) -> None:
+        super().__init__()
+        mean, std = (np.array(v)[:, None] for v in data.training.spec.scaling)
+        pixels, labels = [], []
+        for image, target in data.training.plain(data.training.split.train).arrays():
+            labelled = target != IGNORE_INDEX
+            pixels.append(((image[:, labelled] - mean) / std).T)
+            labels.append(target[labelled])
+        rule = QuadraticDiscriminantAnalysis(reg_param=SHRINK, tol=0)
+        rule.fit(np.concatenate(pixels), np.concatenate(labels))
+        spreads = np.stack(rule.scalings_)
+        maps = np.stack(rule.rotations_).swapaxes(1, 2) / np.sqrt(2 * spreads)[..., None]
+        shifts = -np.einsum("cij,cj->ci", maps, rule.means_)
+        levels = np.log(rule.priors_) - np.log(spreads).sum(axis=1) / 2
+        self.map = nn.Conv2d(len(mean), spreads.size, 1)
+        self.level = nn.Parameter(torch.from_numpy(levels[:, None, None]).float())
+        with torch.no_grad():
+            self.map.weight.copy_(torch.from_numpy(maps.reshape(-1, len(mean), 1, 1)))
+            self.map.bias.copy_(torch.from_numpy(shifts.ravel()))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits of scaled bands ``(batch, band, row, column)``."""
+        squares = self.map(images).square().unflatten(1, (len(CLASSES), -1))
+        return self.level - squares.sum(dim=2)
+
+
+def hidden(data: Data, size: int) -> nn.Sequential:
+    """Two hidden layers for each pixel, over its own bands or its neighbours' too."""
+    return nn.Sequential(
+        nn.Conv2d(
+            len(data.training.spec.bands), HIDDEN, size, padding=size // 2, padding_mode="replicate"
+        ),
+        nn.BatchNorm2d(HIDDEN), nn.ReLU(),
+        nn.Conv2d(HIDDEN, HIDDEN, 1), nn.BatchNorm2d(HIDDEN), nn.ReLU(),
+        nn.Conv2d(HIDDEN, len(CLASSES), 1),
+    )  # fmt: skip
+
+
+NETWORKS: dict[str, tuple[float, Callable[[Data], nn.Module]]] = {
+    "quadratic": (1e-3, Quadratic),
+    "pixel": (3e-3, lambda data: hidden(data, 1)),
+    "3x3": (3e-3, lambda data: hidden(data, 3)),
+}
+"""Learning rate of a network, and what makes it."""
+
+
+def cut_out(source: Path, out: Path, columns: tuple[int, int]) -> Part:
+    """Composite and labels of some columns."""
+    bounds = bounds_of_columns(source / LABELS, *columns)
+    image = out / "columns_{}_{}.tif".format(*columns)
+    return (
+        composite([source / "t1_2000.tif", source / "t2_2003.tif"], image, bounds=bounds),
+        composite([source / LABELS], image.with_stem(f"{image.stem}_labels"), bounds=bounds),
+    )
+
+
+def map_by_network(name: str, data: Data, image: Path, out: Path, steps: int) -> Path:
+    """Train a network and map an image by it, where the map isn't there yet."""
+    if out.exists():
+        return out
+    rate, make = NETWORKS[name]
+    with torch.random.fork_rng():
+        torch.manual_seed(data.training.options.seed)
+        classifier = SegmentationModel(data, make(data))
+    classifier.fit(
+        epochs=1000, lr=rate, max_steps=steps, checkpoint=False, ema=0.98, precision="32-true"
+    )
+    return classify_pixels(image, classifier.model, out)
+
+
+def read_all(path: Path) -> NDArray[np.uint8]:
+    """All bands of a raster."""
+    with raster.open_raster(path) as source:
+        return raster.read(source, Window(0, 0, source.height, source.width))[0]
+
+
+def count(labels: Path, mapped: NDArray[np.uint8]) -> Counts:
+    """Confusion matrix of each polygon: connected pixels of one label, corners included."""
+    codes = read_all(labels)[0]
+    reference = CLASSES.to_indices(codes, where=str(labels))
+    polygon, sizes, _ = parts_of(codes, np.ones(len(codes)), 8)
+    polygon[reference == IGNORE_INDEX] = -1
+    chosen = [polygon == k for k in range(len(sizes))]
+    return np.stack([confusion.count(reference[c], mapped[c], len(CLASSES)) for c in chosen])
+
+
+def judge(
+    names: Sequence[str], train: Sequence[Part], test: Part, out: Path, folder: Path,
+    seeds: Sequence[int], steps: int,
+) -> dict[str, list[Counts]]:  # fmt: skip
+    """What rules and networks, trained on some parts, say of another, seed by seed.
+
+    Tiles go to the folder, maps to OUT.
+    """
+    image, labels = test
+    found: dict[str, list[Counts]] = {name: [] for name in (*RULES, *names)}
+    tiles = tileset.cut(
+        *zip(*train, strict=True), folder, scheme=CLASSES, tile_size=TILE, stride=TILE
+    )
+    for seed in seeds:
+        # neither date brighter or darker: there is one pair alone, and how its dates differ where
+        # nothing changed is what there is to learn
+        data = prepare_data(
+            tiles.folder, val_split_pct=0.02, seed=seed,
+            transforms=Augmentation(brightness=0, contrast=0),
+        )  # fmt: skip
+        for name, rule in baselines.fit(data.training, RULES).items():
+            found[name].append(count(labels, rule(read_all(image).astype(np.float32))))
+        for name in names:
+            mapped = out / f"{image.stem}_{name}_{seed}_{steps}.tif"
+            codes = read_all(map_by_network(name, data, image, mapped, steps))[0]
+            found[name].append(count(labels, CLASSES.to_indices(codes, where=str(mapped))))
+    return found
+
+
+def kappas(counts: Sequence[Counts]) -> NDArray[np.float64]:
+    """Kappa, its mean over seeds, of each draw of polygons: of each class as many as it has."""
+    random = np.random.default_rng(0)  # the same polygons for every method
+    changed = counts[0][:, 1].any(axis=1)
+    classes = [np.flatnonzero(changed == c) for c in (False, True)]
+    drawn = []
+    for _ in range(DRAWS):
+        chosen = np.concatenate([random.choice(c, len(c)) for c in classes])
+        drawn.append(np.mean([confusion.kappa(c[chosen].sum(axis=0)[:, :-1]) for c in counts]))
+    return np.array(drawn)
+
+
+def show(found: Mapping[str, Sequence[Counts]], title: str) -> None:
+    """Print the scores, intervals of kappa, and the polygon that costs most."""
+    table = Table(
+        "method", "accuracy", "kappa", "change F1", "95 % interval of kappa",
+        "of kappa less the\nquadratic discriminant's", "wrong pixels, and\nin the worst polygon",
+        title=title, box=None,
+    )  # fmt: skip
+    drawn = {name: kappas(counts) for name, counts in found.items()}
+    for name, counts in found.items():
+        scores = [confusion.score(c.sum(axis=0), CLASSES) for c in counts]
+        cells = []
+        for score in ("accuracy", "kappa", "change_f1"):
+            values = [getattr(s, score) for s in scores]
+            cells.append(f"{np.mean(values):.4f} ({min(values):.3f}-{max(values):.3f})")
+        for values in (drawn[name], drawn[name] - drawn[RULES[-1]]):
+            cells.append("{:.3f} to {:.3f}".format(*np.quantile(values, (0.025, 0.975))))
+        wrong = np.mean([c.sum(axis=(1, 2)) - c.trace(axis1=1, axis2=2) for c in counts], axis=0)
+        worst = wrong.argmax()
+        cells.append(f"{wrong.sum():.0f}, {wrong[worst]:.0f} of {counts[0][worst].sum()}")
+        table.add_row(name, *cells)
+    Console(width=170).print(table)
+
+
+def show_polygons(labels: Path) -> None:
+    """Print how many polygons the labelled pixels of some columns are."""
+    nothing = np.full(read_all(labels).shape[1:], IGNORE_INDEX)
+    pixels = count(labels, nothing).sum(axis=2)
+    for k, c in enumerate(CLASSES):
+        sizes = np.sort(pixels[pixels[:, k] > 0, k])[::-1]
+        half = np.searchsorted(sizes.cumsum(), sizes.sum() / 2) + 1
+        print(f"{labels.stem}: {c.name}: {sizes.sum():,} pixels in {len(sizes)} polygons, "
+              f"half in {half} of them")  # fmt: skip
+
+
+def main() -> None:
+    """Train, map and print the scores."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("data", type=Path)
+    options.add_argument("out", type=Path)
+    options.add_argument("--folds", action="store_true", help="score on the training columns")
+    options.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    options.add_argument("--max-steps", type=int, default=200)
+    options.add_argument("--seeds", type=int, nargs="+", default=(1, 2, 3))
+    asked = options.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+
+    parts = {c: cut_out(asked.data / "taizhou", asked.out, c) for c in (TRAIN, TEST, *FOLDS)}
+    jobs = [([c for c in FOLDS if c != fold], fold) for fold in FOLDS]
+    if not asked.folds:
+        jobs = [([TRAIN], TEST)]
+    with tempfile.TemporaryDirectory() as folder:
+        judged = [
+            judge(
+                asked.networks, [parts[c] for c in train], parts[test], asked.out,
+                Path(folder) / str(test[0]), asked.seeds, asked.max_steps,
+            )
+            for train, test in jobs
+        ]  # fmt: skip
+    found = {
+        name: [np.concatenate(of_seed) for of_seed in zip(*(j[name] for j in judged), strict=True)]
+        for name in judged[0]
+    }
+    show(found, "Taizhou, training columns, four folds" if asked.folds else "Taizhou, test columns")
+    for columns in (TRAIN, TEST):
+        show_polygons(parts[columns][1])
+
+
+if __name__ == "__main__":
+    main()
