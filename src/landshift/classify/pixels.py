@@ -207,7 +207,8 @@ def classify_pixels(
                 counter.add(areas[done.number])
             if not any(counts.values()):
                 log.warning(
-                    "%s has no valid pixel: the map is nodata everywhere.", scene.files[0]
+                    "%s has no valid pixel%s: the map is nodata everywhere.",
+                    scene.files[0], "" if polygons is None else " inside the polygons",
                 )  # fmt: skip
             assemble(job, counts, out, record)
     return out
@@ -468,12 +469,13 @@ def _warn_of_scene(scene: Scene, spec: InputSpec) -> None:
     values = _sampled(scene)
     if not values.size:
         return
-    means, deviations = values.mean(1), values.std(1)
+    with np.errstate(over="ignore", invalid="ignore"):  # a nodata of -1.8e308 that isn't declared
+        means, deviations = values.mean(1), values.std(1)
     told = []
     for k, band in enumerate(spec.bands):
         apart = abs(means[k] - spec.mean[k]) / spec.std[k]
         wider = max(deviations[k], 1e-9) / spec.std[k]
-        if apart > _FAR or wider > _FAR:
+        if not (apart <= _FAR and wider <= _FAR):
             told.append(
                 f"{band} {means[k]:.5g} ± {deviations[k]:.3g} (trained on {spec.mean[k]:.5g} ± "
                 f"{spec.std[k]:.3g})"
@@ -481,7 +483,8 @@ def _warn_of_scene(scene: Scene, spec: InputSpec) -> None:
     if told:
         more = f" and {len(told) - 3} more bands" if len(told) > 3 else ""
         log.warning(
-            "%s is far from what the model was trained on: %s%s; check units, bands and sensor.",
+            "%s is far from what the model was trained on: %s%s; check units, bands, sensor and "
+            "nodata.",
             scene.files[0], "; ".join(told[:3]), more,
         )  # fmt: skip
 
