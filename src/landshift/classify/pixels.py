@@ -180,7 +180,7 @@ def classify_pixels(
         description = {
             **record,
             "model": weights,
-            "changed": [p.stat().st_mtime_ns if p.is_file() else str(p) for p in inputs],
+            "inputs changed at": [_changed(p) for p in inputs],
             "images": [repr(replace(p.image, files=_placed(p.image.files))) for p in scene.plans],
             "graph": None
             if recipe.quantised is None
@@ -347,6 +347,13 @@ def _check_apart(
         package = [saved, *(folder.iterdir() if saved.suffix.lower() != ".dlpk" else ())]
     for path in paths_of(out, layers).values():
         ledger.check_apart(path, [*inputs, *package])
+
+
+def _changed(path: Path) -> str:
+    """When a file of this machine was changed (UTC); the name of what is elsewhere."""
+    if not path.is_file():
+        return str(path)
+    return str(np.datetime64(path.stat().st_mtime_ns, "ns"))
 
 
 def _placed(files: Iterable[Path | str]) -> tuple[Path | str, ...]:
