@@ -1,13 +1,14 @@
-"""How close the training loop comes to the bare step, and what each augmentation costs.
+"""How close the training loop comes to the bare step; what a tile and each augmentation cost.
 
     python benchmarks/training.py             # a few minutes on two cores
     python benchmarks/training.py --cpu-time  # on a machine with other work
 
 U-Net resnet34, 12 bands of two dates, 256 px, batch 8. The bare step is forward, backward and fused
-AdamW on one batch in memory. Everything is driven in turn, a few steps each, and each round starts
-with another one, since what ran before leaves memory and caches behind. Other work on the machine
-only adds time, so that the fastest round of each is what counts. Where there is a GPU, it is used,
-and batch 64 is driven besides, with the memory it takes.
+AdamW on one batch in memory. What a step frees is kept for the next, as in `fit`, by the loop and
+the bare step alike. Everything is driven in turn, a few steps each, and each round starts with
+another one, since what ran before leaves memory and caches behind. Other work on the machine only
+adds time, so that the fastest round of each is what counts. Where there is a GPU, it is used, and
+batch 64 is driven besides, with the memory it takes.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from landshift.models import ChangeModel
 from landshift.train import Augmentation, Loss, Training
 from landshift.train.augment import BatchAugmentation
 from landshift.train.losses import build_loss
+from landshift.train.memory import keeping_freed
 from landshift.train.run import Run, Step
 
 CLOCK = time.perf_counter
@@ -52,8 +54,8 @@ VARIATIONS = {
 }
 
 
-def make_tiles(folder: Path, tiles: int, size: int) -> Path:
-    """A set of tiles in one row of a noisy scene."""
+def make_scene(folder: Path, tiles: int, size: int) -> None:
+    """A noisy scene of so many tiles in one row, and its labels."""
     random = np.random.default_rng(0)
     place = {"crs": "EPSG:32618", "transform": from_origin(500000, 4000000, 30, 30)}
     shape = {"driver": "GTiff", "width": tiles * size, "height": size}
@@ -66,11 +68,14 @@ def make_tiles(folder: Path, tiles: int, size: int) -> Path:
         folder / "l.tif", "w", **shape, **place, count=1, dtype="uint8", nodata=0
     ) as file:
         file.write(labels.astype(np.uint8), 1)
-    tileset.cut(
-        [folder / "c.tif"], [folder / "l.tif"], folder / "set",
+
+
+def cut(folder: Path, name: str, size: int, *, compress: bool = True) -> tileset.TileSet:
+    """The scene's tiles."""
+    return tileset.cut(
+        [folder / "c.tif"], [folder / "l.tif"], folder / name, compress=compress,
         scheme=ClassScheme.from_mapping(CLASSES), tile_size=size, stride=size,
     )  # fmt: skip
-    return folder / "set"
 
 
 class Bare:
@@ -146,6 +151,16 @@ def cost_of(variation: Augmentation, data: TrainingData, rounds: int) -> float:
     return 1000 * min(times)
 
 
+def cost_to_read(tiles: tileset.TileSet) -> float:
+    """Milliseconds to read a tile from disk, the fastest of all."""
+    times = []
+    for tile in tiles.tiles:
+        start = CLOCK()
+        tileset.read_tile(tile)
+        times.append(CLOCK() - start)
+    return 1000 * min(times)
+
+
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize()
@@ -192,9 +207,13 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     half = computes_in_bfloat16(device)
     precision = "bf16-mixed" if half else "32-true"
-    with tempfile.TemporaryDirectory() as root:
-        tiles = make_tiles(Path(root), 36, arguments.size)
-        data = prepare(tiles, batch_size=arguments.batch, class_mapping=CLASSES, val_split_pct=0.2)
+    with tempfile.TemporaryDirectory() as root, keeping_freed():
+        make_scene(Path(root), 36, arguments.size)
+        tiles = cut(Path(root), "set", arguments.size)
+        plain = cut(Path(root), "plain", arguments.size, compress=False)
+        data = prepare(
+            tiles.folder, batch_size=arguments.batch, class_mapping=CLASSES, val_split_pct=0.2
+        )
         options = Training(precision=precision, max_steps=10**6, epochs=10**6)
         dataset.CACHE_BYTES = 0
         from_disk = Loop(new_model(data), data, options)
@@ -217,6 +236,8 @@ def main() -> None:
                 f"of the bare {precision} step {bare / min(seconds):.3f}   "
                 f"of the bare fp32 step {full / min(seconds):.2f}"
             )
+        lzw, none = cost_to_read(tiles), cost_to_read(plain)
+        print(f"to read a tile {lzw:.1f} ms with LZW, {none:.1f} ms uncompressed")
         if device.type == "cpu":
             for name, variation in VARIATIONS.items():
                 cost = cost_of(variation, data, 2 * arguments.rounds)

@@ -1,4 +1,4 @@
-"""Rasters that tests make."""
+"""Rasters that tests make, and what a map leaves."""
 
 from __future__ import annotations
 
@@ -53,3 +53,17 @@ def striped_scene(size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 BANDS = [f"{date}:{band}" for date in ("before", "after") for band in ("red", "green", "blue")]
 MAPPING = {1: "to crop", 2: "No change"}
+
+
+def write_tall(path: Path, rows: int) -> Path:
+    """Write a raster of blocks of 1,024 rows, as classify does them, the third all nodata."""
+    values, _ = striped_scene(64)
+    values = np.tile(values, (1, rows // 64, 1))
+    values[:, 2048:3072] = 0
+    return write(path, values, nodata=0, bands=BANDS)
+
+
+def outputs(out: Path) -> dict[str, bytes]:
+    """A map and everything beside it, by name."""
+    beside = sorted(p for p in out.parent.iterdir() if p.name.startswith(out.stem))
+    return {p.name: p.read_bytes() for p in beside}

@@ -99,6 +99,29 @@ def test_a_mask_polygon_leaves_the_rest_out(scene, trained, mapped, tmp_path):
     assert (codes[inside] == read(mapped)[0][40:140, 40:140][inside]).mean() > 0.99
 
 
+def test_what_no_polygon_touches_is_not_read(trained, write_raster, tmp_path):
+    values, _ = striped_scene(512)
+    image, packed = write_raster("image.tif", values, bands=BANDS), tmp_path / "packed.tif"
+    rasterio.shutil.copy(
+        image, packed, driver="GTiff", compress="deflate", tiled=True, blockxsize=64, blockysize=64,
+        interleave="pixel",
+    )  # fmt: skip
+    with rasterio.open(packed) as source:
+        at = int(source.get_tag_item("BLOCK_OFFSET_7_0", "TIFF", bidx=1))
+        corners = [source.transform @ place for place in ((10, 10), (500, 500))]
+    path = tmp_path / "mask.gpkg"
+    squares = [shapely.Point(corner).buffer(60) for corner in corners]  # their box holds the block
+    write_vector(
+        path, np.array(shapely.to_wkb(squares)), [], [], geometry_type="Polygon", crs="EPSG:32618"
+    )
+    whole = classify_pixels(packed, trained, tmp_path / "whole.tif", polygons=path, **OPTIONS)
+    stored = packed.read_bytes()
+    packed.write_bytes(stored[:at] + bytes(100) + stored[at + 100 :])
+    found = classify_pixels(packed, trained, tmp_path / "found.tif", polygons=path, **OPTIONS)
+    assert read(found).any()
+    assert (read(found) == read(whole)).all()
+
+
 def test_two_dates_are_stacked_on_the_fly(trained, write_raster, tmp_path):
     values, _ = striped_scene(128)
     dates = [

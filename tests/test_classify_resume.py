@@ -13,7 +13,7 @@ import rasterio.shutil
 
 from landshift.classify import classify_pixels
 from landshift.errors import OutputError, ParameterError, RasterError
-from scenes import BANDS, striped_scene, write
+from scenes import BANDS, outputs, write, write_tall
 
 OPTIONS = {"padding": 16, "tile_size": 96, "engine": "torch", "precision": "float32"}
 BLOCKS = 4
@@ -21,23 +21,13 @@ BLOCKS = 4
 
 @pytest.fixture(scope="module")
 def tall(tmp_path_factory):
-    """A raster of four blocks, the third of which is all nodata."""
-    values, _ = striped_scene(64)
-    values = np.tile(values, (1, 50, 1))
-    values[:, 2048:3072] = 0
-    return write(tmp_path_factory.mktemp("tall") / "tall.tif", values, nodata=0, bands=BANDS)
+    return write_tall(tmp_path_factory.mktemp("tall") / "tall.tif", rows=3200)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tall, saved, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole") / "map.tif"
     return classify_pixels(tall, saved, out, layers=("confidence",), **OPTIONS)
-
-
-def outputs(out):
-    return {
-        p.name: p.read_bytes() for p in sorted(out.parent.iterdir()) if p.name.startswith("map")
-    }
 
 
 def run_and(what, tall, saved, out, workers=1):
@@ -136,7 +126,7 @@ def test_an_unreadable_block_keeps_what_is_done_and_a_repaired_file_is_taken_up(
     with pytest.raises(RasterError, match="must be readable"):
         classify_pixels(image, saved, out, **OPTIONS)
     lines = (tmp_path / ".map.tif.partial" / "ledger.jsonl").read_text().splitlines()
-    assert [json.loads(line)["block"] for line in lines[1:]] == [0, 1]
+    assert [json.loads(line)["block"] for line in lines[1:]] == [0, 1, 2]
     packed.write_bytes(whole)
     assert classify_pixels(image, saved, out, **OPTIONS).read_bytes() == expected
 

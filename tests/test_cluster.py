@@ -18,7 +18,7 @@ from pyogrio.raw import write as write_vector
 
 from landshift.classify import classify_pixels
 from landshift.errors import ClusterError, LandshiftError, ModelError, ParameterError, RasterError
-from scenes import BANDS, striped_scene, write
+from scenes import outputs, write_tall
 
 distributed = pytest.importorskip("distributed", reason="the extra 'cluster' isn't installed")
 if sys.platform == "win32":
@@ -81,23 +81,13 @@ def workers():
 
 @pytest.fixture(scope="module")
 def tall(tmp_path_factory):
-    """A raster of eight blocks, the third of which is all nodata."""
-    values, _ = striped_scene(64)
-    values = np.tile(values, (1, 128, 1))
-    values[:, 2048:3072] = 0
-    return write(tmp_path_factory.mktemp("tall") / "tall.tif", values, nodata=0, bands=BANDS)
+    return write_tall(tmp_path_factory.mktemp("tall") / "tall.tif", rows=8192)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tall, saved, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole") / "map.tif"
     return classify_pixels(tall, saved, out, layers=("confidence",), **OPTIONS)
-
-
-def outputs(out):
-    return {
-        p.name: p.read_bytes() for p in sorted(out.parent.iterdir()) if p.name.startswith("map")
-    }
 
 
 def test_a_worker_killed_in_the_middle_changes_no_byte(

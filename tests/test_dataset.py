@@ -140,3 +140,12 @@ def test_sensor_and_units_are_told_once_or_for_each_band(tiles):
     assert prepare(tiles).spec.band_sensors == (None,) * 6
     with pytest.raises(ParameterError, match="units must be told once, or for each of the 6 bands"):
         prepare(tiles, units=["a"])
+
+
+def test_a_batch_read_on_all_cores_is_that_of_one_by_one(tiles):
+    samples = prepare(tiles, class_mapping=MAPPING, chip_size=32).train_ds
+    draws = [(k, 17 * k + 3) for k in (5, 0, 7, 5)]
+    together = samples.__getitems__(draws)
+    assert len(together) == len(draws)
+    for found, draw in zip(together, draws, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(found, samples[draw], strict=True))

@@ -96,6 +96,20 @@ def test_tiles_of_any_size_fit(trained, openvino_engine, images):
     assert openvino_engine.predict(odd) == pytest.approx(exact.predict(odd), abs=1e-5)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_engine_made_ready_compiles_nothing_more(trained, images, monkeypatch, turned):
+    pytest.importorskip("openvino", reason="the extra 'openvino' isn't installed")
+    from landshift.engine.openvino import OpenVinoEngine
+    from landshift.engine.turning import TurningEngine
+
+    inner = OpenVinoEngine(trained.model, precision="float32")
+    engine = TurningEngine(inner) if turned else inner
+    values = images[:1, :, :50, :60].clip(0).astype(np.int32)
+    engine.ready(values.shape[1:], "int32", excluded=1)
+    monkeypatch.setattr(inner, "_compile", lambda *key: pytest.fail(f"compiled {key}"))
+    assert (engine.best(values, excluded=1) == 0).all()
+
+
 class Blurred:
     """Class 1 where the mean of so many pixels to each side is above 0.5: a known reach."""
 

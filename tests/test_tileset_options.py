@@ -600,14 +600,16 @@ def test_an_audit_says_why_no_split_by_ground_exists(tmp_path):
     assert tileset.audit(advised).by_ground.leaking == 0
 
 
-def test_tiles_without_compression_hold_the_same_pixels(tmp_path):
-    image, labels = pair(tmp_path / "in")
-    sets = [cut(tmp_path / str(c), image, labels, compress=c) for c in (True, False)]
+@pytest.mark.parametrize("stride", [16, 32])  # with blocks that tiles share, and without
+def test_tiles_without_compression_hold_the_same_pixels(tmp_path, stride):
+    image, labels = pair(tmp_path / "in", count=3)
+    sets = [cut(tmp_path / str(c), image, labels, compress=c, stride=stride) for c in (True, False)]
     for a, b in zip(*(s.tiles for s in sets), strict=True):
         with rasterio.open(a.image) as packed, rasterio.open(b.image) as plain:
             assert (packed.read() == plain.read()).all()
             assert packed.transform == plain.transform
             assert packed.compression is not None
             assert plain.compression is None
+            assert plain.interleaving.name == "band"  # which is read fastest
     with pytest.raises(ParameterError, match="Only TIFF tiles can go without compression"):
         cut(tmp_path / "set", image, labels, chip_format="PNG", compress=False)

@@ -3,6 +3,7 @@ import csv
 import importlib.util
 import itertools
 import math
+import platform
 import re
 import shutil
 import subprocess
@@ -472,6 +473,33 @@ def test_processes_that_load_tiles_change_nothing(tiles):
         train.fit(model, data, Training(epochs=2, lr=0.05, precision="32-true"))
         results.append(model.network.weight)
     assert torch.equal(*results)
+
+
+_FAULTS = """
+import resource
+from landshift.train.memory import keeping_freed
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        b"x" * (48 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+usual = faults()
+with keeping_freed():
+    faults()
+    kept = faults()
+print(usual, kept, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to")
+def test_memory_that_a_step_frees_is_kept_for_the_next_and_given_back_after_all():
+    command = [sys.executable, "-c", _FAULTS]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    usual, kept, after = map(int, told.split())
+    assert kept < usual / 10
+    assert after > usual / 10
 
 
 _PEAK = """

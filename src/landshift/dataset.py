@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from landshift import tileset
+from landshift import parallel, tileset
 from landshift.classes import IGNORE_INDEX, ClassScheme
 from landshift.errors import ClassError, ParameterError, TileSetError
 from landshift.spec import InputSpec
@@ -22,6 +24,8 @@ from landshift.spec import InputSpec
 CACHE_BYTES = 1 << 30
 """Tiles are kept in memory up to this size, over all loading processes of a set; what is larger
 is read from disk again each epoch."""
+
+_KEEPING = threading.Lock()  # else several threads keep one tile more each than there is room for
 
 Sample = tuple[torch.Tensor, torch.Tensor]
 
@@ -87,6 +91,13 @@ class TileDataset(Dataset[Sample]):
         pixels = torch.from_numpy(self.spec.fill(image, mask))
         return pixels, torch.from_numpy(targets.astype(np.int64))
 
+    def __getitems__(self, draws: Sequence[int | Draw]) -> list[Sample]:
+        """The samples of a batch, read on all cores; in a process that loads tiles, on its own."""
+        if get_worker_info() is not None:
+            return [self[draw] for draw in draws]
+        with parallel.in_order(draws, nullcontext, lambda _, draw: self[draw]) as samples:
+            return list(samples)
+
     def read(
         self, draw: int | Draw
     ) -> tuple[NDArray[np.generic], NDArray[np.bool_], NDArray[np.uint8]]:
@@ -129,8 +140,9 @@ class TileDataset(Dataset[Sample]):
         targets[:, ~mask | np.isin(labels, self.ignored)] = IGNORE_INDEX
         loaded = image, mask, targets
         worker = get_worker_info()
-        if len(self._cache) < self._room // (worker.num_workers if worker else 1):
-            self._cache[position] = loaded
+        with _KEEPING:
+            if len(self._cache) < self._room // (worker.num_workers if worker else 1):
+                self._cache[position] = loaded
         return loaded
 
     def _part(self, height: int, width: int, number: int | None) -> tuple[slice, slice]:

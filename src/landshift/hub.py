@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from landshift.errors import ModelError, ParameterError, WeightsError
+from landshift.errors import ModelError, WeightsError
+from landshift.extras import required
 
 OFFLINE = "LANDSHIFT_OFFLINE"
 """Environment variable; set, nothing is downloaded and training starts from random weights."""
@@ -85,14 +86,7 @@ def import_hub() -> Any:
     Raises:
         ParameterError: It isn't installed.
     """
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise ParameterError(
-            "Models on a hub need huggingface_hub, got none installed; "
-            "pip install 'landshift[hub]'."
-        ) from error
-    return huggingface_hub
+    return required("huggingface_hub", "hub", "Models on a hub")
 
 
 def _plain(snapshot: Path, cache: Path) -> Path:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from landshift import cog
 
-_HALVED = 256  # rows and columns made at once: a block in four steps, each from one block
+_AT_ONCE = 1 << 20  # bytes: a block of more is made in four steps, each from one block
 
 
 def build(draft: Path, predictor: int, *, classes: Sequence[bool]) -> list[Path]:
@@ -59,7 +59,9 @@ def _halve(level: Path, path: Path, predictor: int, *, classes: Sequence[bool]) 
             "transform": source.transform @ source.transform.scale(2),
         }  # fmt: skip
         table = source.colormap(1) if _has_colours(source) else None
-    corners = _corners(profile["height"], profile["width"])
+    pixel = profile["count"] * np.dtype(profile["dtype"]).itemsize
+    size = cog.BLOCK if cog.BLOCK**2 * pixel <= _AT_ONCE else cog.BLOCK // 2
+    corners = _corners(profile["height"], profile["width"], size)
     lock = threading.Lock()
     with rasterio.open(path, "w", **profile) as target:
         if table is not None:
@@ -74,7 +76,7 @@ def _halve(level: Path, path: Path, predictor: int, *, classes: Sequence[bool]) 
                     if corner is None:
                         return
                     row, column = corner
-                    values = source.read(window=_part(source, 2 * row, 2 * column, 2 * _HALVED))
+                    values = source.read(window=_part(source, 2 * row, 2 * column, 2 * size))
                     # band by band, so that wider types in between cost little memory
                     halved = np.stack(
                         [
@@ -83,7 +85,7 @@ def _halve(level: Path, path: Path, predictor: int, *, classes: Sequence[bool]) 
                         ]
                     )
                     with lock:
-                        target.write(halved, window=_part(target, row, column, _HALVED))
+                        target.write(halved, window=_part(target, row, column, size))
 
         count = min(os.cpu_count() or 1, 4)
         with ThreadPoolExecutor(count) as pool:
@@ -91,10 +93,10 @@ def _halve(level: Path, path: Path, predictor: int, *, classes: Sequence[bool]) 
                 worker.result()
 
 
-def _corners(height: int, width: int) -> Iterator[tuple[int, int]]:
+def _corners(height: int, width: int, size: int) -> Iterator[tuple[int, int]]:
     """First row and column of each part, block by block, so that few blocks are unfinished."""
     for row, column in itertools.product(range(0, height, cog.BLOCK), range(0, width, cog.BLOCK)):
-        for down, right in itertools.product(range(0, cog.BLOCK, _HALVED), repeat=2):
+        for down, right in itertools.product(range(0, cog.BLOCK, size), repeat=2):
             if row + down < height and column + right < width:
                 yield row + down, column + right
 
@@ -149,16 +151,18 @@ def _commonest(values: NDArray[Any], nodata: float | None) -> NDArray[Any]:
         nodata: Value that means 'no data', or None; it stays only where nothing else is.
     """
     values = _even(values)
-    four = [values[row::2, column::2] for row in (0, 1) for column in (0, 1)]
-    votes = []
-    for one in four:
-        same = np.sum([one == other for other in four], axis=0, dtype=np.int8)
-        votes.append(same if nodata is None else np.where(_is_valid(one, nodata), same, 0))
-    found, most = four[0].copy(), votes[0]
-    for one, vote in zip(four[1:], votes[1:], strict=True):
-        more = vote > most
-        found[more] = one[more]
-        most = np.maximum(vote, most)
+    if (values == values[0, 0]).all():
+        return values[::2, ::2]
+    a, b, c, d = four = [
+        np.ascontiguousarray(values[row::2, column::2]) for row in (0, 1) for column in (0, 1)
+    ]
+    valid = [True if nodata is None else _is_valid(one, nodata) for one in four]
+    twice = [(a == b) | (a == c) | (a == d), (b == c) | (b == d), c == d]
+    found = d.copy()
+    for k in (2, 1, 0):  # if none is there twice, the first valid one
+        np.copyto(found, four[k], where=valid[k])
+    for k in (2, 1, 0):
+        np.copyto(found, four[k], where=twice[k] & valid[k])
     return found
 
 

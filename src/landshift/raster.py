@@ -80,12 +80,15 @@ class RasterInfo:
 
 
 @contextmanager
-def open_raster(path: Path | str, *, cache: int = GDAL_CACHE) -> Iterator[DatasetReader]:
+def open_raster(
+    path: Path | str, *, cache: int = GDAL_CACHE, threads: int | None = None
+) -> Iterator[DatasetReader]:
     """Open a raster to read; what GDAL says when it can't becomes one clear line.
 
     Args:
         path: A path, or a name that GDAL knows how to open.
         cache: Bytes for GDAL's blocks, of all open rasters together.
+        threads: Threads that decode the blocks of a window; None: as GDAL's environment says.
 
     Raises:
         RasterError: The file is missing, no raster, or damaged.
@@ -95,7 +98,9 @@ def open_raster(path: Path | str, *, cache: int = GDAL_CACHE) -> Iterator[Datase
     name = str(path)
     if "://" not in name and not name.startswith("/vsi") and not Path(path).exists():
         raise RasterError(f"The raster must exist, got {path}; check the path.")
-    with reading(path), rasterio.Env(GDAL_CACHEMAX=cache):
+    settings = {"GDAL_CACHEMAX": cache, "GDAL_NUM_THREADS": threads}
+    told = {name: value for name, value in settings.items() if value is not None}
+    with reading(path), rasterio.Env(**told):
         with _OPENING, warnings.catch_warnings():
             from rasterio.errors import NotGeoreferencedWarning
 
@@ -221,9 +226,10 @@ def read(
         ``(row, column)``, True where every band read is valid: not nodata, not masked, finite.
     """
     numbers = list(bands) if bands is not None else list(source.indexes)
-    values = np.zeros((len(numbers), window.height, window.width), source.dtypes[0])
-    mask = np.zeros((window.height, window.width), np.bool_)
     inside = window.clipped(source.height, source.width)
+    new = np.empty if inside == window else np.zeros
+    values = new((len(numbers), window.height, window.width), source.dtypes[0])
+    mask = np.zeros((window.height, window.width), np.bool_)
     rows, columns = inside.shifted(-window.row, -window.column).slices
     at = _rasterio_window(inside)
     with reading(source.name):

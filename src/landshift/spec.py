@@ -105,8 +105,10 @@ class InputSpec:
             values: ``(band, row, column)`` as read.
             mask: ``(row, column)``, True where valid.
         """
-        mean = np.array(self.mean, np.float32)[:, None, None]
-        return np.where(mask, values, mean).astype(np.float32, copy=False)
+        filled = values.astype(np.float32)
+        if not mask.all():
+            np.copyto(filled, np.array(self.mean, np.float32)[:, None, None], where=~mask)
+        return filled
 
     def as_dict(self) -> dict[str, Any]:
         """The spec as plain JSON values."""

@@ -8,7 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from landshift.errors import BandError, ParameterError, RasterError
+from landshift.errors import BandError, RasterError
+from landshift.extras import required
 
 _PICTURES = {"thumbnail", "overview", "visual"}  # roles, or keys, of assets that only show
 
@@ -88,14 +89,9 @@ def band_files(
 
 
 def _read(item: Path | str) -> Any:
-    try:
-        import pystac
-        from pystac.errors import STACError, STACTypeError
-    except ImportError as error:
-        raise ParameterError(
-            "STAC Items need pystac, got an installation without it; "
-            "pip install 'landshift[stac]' adds it."
-        ) from error
+    pystac = required("pystac", "stac", "STAC Items")
+    from pystac.errors import STACError, STACTypeError
+
     try:
         return pystac.Item.from_file(str(item))
     except (OSError, STACError, STACTypeError, KeyError, TypeError, ValueError) as error:

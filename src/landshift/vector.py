@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift.errors import ParameterError, VectorError
+from landshift.errors import VectorError
+from landshift.extras import required
 
 if TYPE_CHECKING:
     from odc.geo.crs import CRS
@@ -186,11 +186,7 @@ def new_layer(
     if driver != GEOPARQUET:
         yield _GdalLayer(path, layer, crs, driver, kind)
         return
-    if find_spec("pyarrow") is None:
-        raise ParameterError(
-            "GeoParquet needs the package pyarrow, got none; pip install 'landshift[parquet]', or "
-            "write another format."
-        )
+    required("pyarrow", "parquet", "GeoParquet", instead="write another format")
     made = _ParquetLayer(path, crs, kind)
     try:
         yield made

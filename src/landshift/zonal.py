@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from landshift import grid, ledger, raster, vector
 from landshift.classes import ClassScheme, stays
-from landshift.errors import ClassError, GridError, ParameterError
+from landshift.errors import ClassError, GridError
+from landshift.extras import required
 from landshift.grid import Window
 
 if TYPE_CHECKING:
@@ -196,12 +197,7 @@ def measure_zones(
 
 
 def _check_installed() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("exactextract") is None:
-        raise ParameterError(
-            "Zones need the package exactextract, got none; pip install 'landshift[zonal]'."
-        )
+    required("exactextract", "zonal", "Zones")
 
 
 def _zones(

@@ -83,6 +83,22 @@ class Job:
         around = block.window.grown(self.plan.padding)
         return tuple(self.plan.tiles_over(around.clipped(self.plan.height, self.plan.width)))
 
+    def make_ready(self, engine: Engine) -> None:
+        """Let an engine prepare itself for the job's tiles."""
+        engine.ready(
+            (len(self.scene.bands), *self.plan.tile), self.scene.dtype,
+            probabilities=self.probable, excluded=self.excluded,
+        )  # fmt: skip
+
+    @property
+    def probable(self) -> bool:
+        """Whether the engine is asked for probabilities, else for the best class alone."""
+        return self.blend or bool(self.layers)
+
+    def part(self, tile: Tile) -> Window:
+        """What is taken from a tile."""
+        return tile.window if self.blend else tile.core
+
     @property
     def cache(self) -> int:
         """Bytes for GDAL's blocks: the file's blocks under a row of tiles, kept for the next."""
@@ -218,8 +234,11 @@ class _Made:
     def _of(self, tile: Tile) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         """What the block takes from a tile: by rows and columns of the block, and of the tile."""
         outer = self.block.window
-        part = tile.window if self._job.blend else tile.core
-        at = part.shifted(-outer.row, -outer.column).clipped(outer.height, outer.width)
+        at = (
+            self._job.part(tile)
+            .shifted(-outer.row, -outer.column)
+            .clipped(outer.height, outer.width)
+        )
         there = at.shifted(outer.row - tile.window.row, outer.column - tile.window.column)
         return at.slices, there.slices
 
@@ -292,7 +311,7 @@ def _stacked(arrays: list[NDArray[Any]]) -> NDArray[Any]:
 def _predict(
     job: Job, engine: Engine, values: NDArray[Any], mask: NDArray[np.bool_]
 ) -> NDArray[Any]:
-    if job.layers or job.blend:
+    if job.probable:
         return engine.predict(values, mask)
     return engine.best(values, mask, excluded=job.excluded)
 
@@ -356,7 +375,7 @@ def _reading(job: Job, count: int) -> Iterator[Callable[[Tile], Future[Read]]]:
             with job.scene.opened(job.cache) as read:
                 while task is not None and not stop.is_set():
                     tile, future = task
-                    future.set_result(read(tile.window))
+                    future.set_result(read(tile.window, job.part(tile)))
                     task = tasks.get()
         except BaseException as error:  # it is raised again where the result is waited for
             while task is not None:

@@ -26,6 +26,7 @@ from landshift.classify.workers import Recipe, Traits
 from landshift.engine import Engine, opened
 from landshift.engine.described import digest_of
 from landshift.errors import ClusterError, LandshiftError, ParameterError
+from landshift.extras import required
 from landshift.grid import Window
 
 log = logging.getLogger(__name__)
@@ -123,14 +124,7 @@ def cluster(
 
 
 def _import_distributed() -> Any:
-    try:
-        import distributed
-    except ImportError as error:
-        raise ParameterError(
-            "A scheduler needs dask.distributed, got none installed; "
-            "pip install 'landshift[cluster]', or use workers alone."
-        ) from error
-    return distributed
+    return required("distributed", "cluster", "A scheduler", instead="use workers alone")
 
 
 class Cluster:
@@ -544,7 +538,9 @@ async def _prepare(key: str, job: Job, task: Task, dask_worker: Any) -> Exceptio
 def _take_up(key: str, job: Job, task: Task, threads: int) -> None:
     with _turn:
         _own.clear()
-        _own[key] = job, _engine(task.recipe, task.weights, threads)
+        engine = _engine(task.recipe, task.weights, threads)
+        job.make_ready(engine)
+        _own[key] = job, engine
 
 
 @lru_cache(maxsize=1)

@@ -200,8 +200,9 @@ def classify_pixels(
             }
             left = [n for n in range(plan.blocks) if n not in counts]
             areas = {n: _pixels(plan, n) for n in left}
+            run = crew.run(job, left) if left else ()
             counter = Counter(plan.blocks, len(counts), sum(areas.values()), on_block)
-            for done in crew.run(job, left) if left else ():
+            for done in run:
                 unfinished.record({"block": done.number, "counts": done.counts})
                 counts[done.number] = done.counts
                 counter.add(areas[done.number])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
 Bounds = tuple[float, float, float, float]
+
+_THREADS = min(os.cpu_count() or 1, 4)  # that decode a tile's blocks, so that no engine waits
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,17 @@ class Read:
     wanted: NDArray[np.bool_]
 
 
-Reader = Callable[[Window], Read]
+class Reader(Protocol):
+    """What reads windows of a scene, which may reach over it."""
+
+    def __call__(self, window: Window, needed: Window | None = None) -> Read:
+        """Read a window.
+
+        Args:
+            window: Pixels of the scene.
+            needed: Its part without which the rest is of no use: where nothing in it is wanted,
+                no more is read, and nothing of the window is valid. None: all of it.
+        """
 
 
 @dataclass(frozen=True)
@@ -88,42 +101,35 @@ class Scene:
             RasterError: A file can't be read.
         """
         with ExitStack() as stack:
-            read = self._values(stack, cache)
+            source = self._source(stack, cache)
 
-            def read_window(window: Window) -> Read:
+            def read_window(window: Window, needed: Window | None = None) -> Read:
                 at = window.shifted(*self.corner)
-                values, mask = read(at)
-                if self.polygons is None:
-                    return Read(values, mask, mask)
-                return Read(values, mask, mask & self._inside(at))
+                core = at if needed is None else needed.shifted(*self.corner)
+                inside = None if self.polygons is None else self._inside(at)
+                there = core.shifted(-at.row, -at.column).slices
+                if (inside is not None and not inside[there].any()) or source.is_empty(core):
+                    values = np.zeros((len(self.bands), at.height, at.width), self.dtype)
+                    none = np.zeros((at.height, at.width), np.bool_)
+                    return Read(values, none, none)
+                values, mask = source.read(at)
+                return Read(values, mask, mask if inside is None else mask & inside)
 
             yield read_window
 
-    def _values(self, stack: ExitStack, cache: int) -> Callable[[Window], tuple[Any, Any]]:
-        if not self.plans:
-            source: Any = stack.enter_context(raster.open_raster(self.files[0], cache=cache))
-            if self.cell_size is not None:
-                source = stack.enter_context(raster.at_cell_size(source, self.cell_size))
-            return lambda window: self._read(source, window)
-        readers = [
-            stack.enter_context(imagery.opened(plan, self.whole, cache=cache))
-            for plan in self.plans
-        ]
-        order = [b - 1 for b in self.bands]
-
-        def read(window: Window) -> tuple[Any, Any]:
-            parts, masks = zip(*(r.read(window) for r in readers), strict=True)
-            stacked = np.concatenate([p.astype(self.dtype, copy=False) for p in parts])
-            return stacked[order], np.logical_and.reduce(masks)
-
-        return read
-
-    def _read(self, source: Any, window: Window) -> tuple[Any, Any]:
-        """A window of the raster; where its first band has no valid pixel, no more is read."""
-        first, mask = raster.read(source, window, self.bands[:1])
-        if not mask.any():
-            return np.zeros((len(self.bands), *first.shape[1:]), first.dtype), mask
-        return raster.read(source, window, self.bands)
+    def _source(self, stack: ExitStack, cache: int) -> _Raster | _Dates:
+        if self.plans:
+            readers = [
+                stack.enter_context(imagery.opened(plan, self.whole, cache=cache))
+                for plan in self.plans
+            ]
+            return _Dates(readers, self.bands, self.dtype)
+        source: Any = stack.enter_context(
+            raster.open_raster(self.files[0], cache=cache, threads=_THREADS)
+        )
+        if self.cell_size is not None:
+            source = stack.enter_context(raster.at_cell_size(source, self.cell_size))
+        return _Raster(source, self.bands)
 
     def _inside(self, window: Window) -> NDArray[np.bool_]:
         box = grid.window_geobox(self.whole, window)
@@ -142,6 +148,50 @@ class Scene:
         from shapely import STRtree
 
         return STRtree(self._shapes)
+
+
+class _Raster:
+    """An open raster.
+
+    Args:
+        source: The raster.
+        bands: Numbers of the bands that are read.
+    """
+
+    def __init__(self, source: Any, bands: Sequence[int]) -> None:
+        self._source, self._bands = source, bands
+
+    def is_empty(self, window: Window) -> bool:
+        """Whether it is known, from the first band, that nothing is valid."""
+        return not raster.read(self._source, window, self._bands[:1])[1].any()
+
+    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Values and mask of a window."""
+        return raster.read(self._source, window, self._bands)
+
+
+class _Dates:
+    """Open images, one a date, as one raster.
+
+    Args:
+        readers: The images.
+        bands: Numbers of the bands that are read, counted through all dates.
+        dtype: Pixel type that holds all of them.
+    """
+
+    def __init__(self, readers: Sequence[imagery.Reader], bands: Sequence[int], dtype: str) -> None:
+        self._readers, self._bands, self._dtype = readers, bands, dtype
+
+    def is_empty(self, window: Window) -> bool:
+        """Not known: that takes reading all of it."""
+        return False
+
+    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Values and mask of a window."""
+        parts, masks = zip(*(r.read(window) for r in self._readers), strict=True)
+        bands = [band for part in parts for band in part]
+        values = np.stack([bands[b - 1] for b in self._bands], dtype=self._dtype)
+        return values, np.logical_and.reduce(masks)
 
 
 def find_scene(

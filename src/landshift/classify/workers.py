@@ -116,6 +116,7 @@ class Here:
 
     def run(self, job: Job, numbers: Sequence[int]) -> Iterator[Done]:
         """See `Workers`."""
+        job.make_ready(self._engine)
         return run_blocks(job, self._engine, numbers)
 
 
@@ -166,6 +167,7 @@ def _prepare(job: Job, recipe: Recipe, threads: int) -> None:
     global _own
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _own = job, recipe.make(threads)
+    job.make_ready(_own[1])
 
 
 def _end_with_parent() -> None:

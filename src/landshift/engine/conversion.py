@@ -65,7 +65,8 @@ def main(package: str, folder: str) -> None:
         package: The .dlpk, the .emd or the folder.
         folder: Where they go.
     """
-    model = bundle.load(package).model
+    # weights in the order that OpenVINO wants: of others it makes a copy
+    model = bundle.load(package).model.to(memory_format=torch.contiguous_format)
     path = Path(folder)
     import_openvino().save_model(converted(model), path / GRAPH, compress_to_fp16=False)
     about = Description.of(model).as_dict()

@@ -70,5 +70,5 @@ def digest_of(model: ChangeModel | Description) -> str:
     found.update(json.dumps(about).encode())
     for name, tensor in model.state_dict().items():
         found.update(name.encode())
-        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        found.update(tensor.detach().cpu().contiguous().numpy())
     return found.hexdigest()

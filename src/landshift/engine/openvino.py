@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +13,7 @@ from numpy.typing import NDArray
 
 from landshift.engine.prepared import Prepared
 from landshift.errors import ParameterError
+from landshift.extras import required
 from landshift.spec import MULTIPLE
 
 if TYPE_CHECKING:
@@ -56,6 +60,7 @@ class OpenVinoEngine:
         openvino = import_openvino()
         self._openvino = openvino
         self._runtime = openvino.Core()
+        self._runtime.set_property({"ENABLE_MMAP": False})  # mapped, a graph stays in memory
         self.precision = self._chosen(precision, quantised)
         self.core = _CORE_FLOAT32 if self.precision == "float32" else _CORE
         self._config = {
@@ -69,8 +74,24 @@ class OpenVinoEngine:
             self._config["INFERENCE_NUM_THREADS"] = str(threads)
         self._spec, self._classes = model.spec, len(model.scheme)
         self._temperature = model.temperature
-        self._graph = self._graph_of(model) if quantised is None else self._read(quantised)
+        self._graph: Any = quantised  # a file is read when it is compiled: it is seldom twice
+        if self._graph is None:
+            self._graph = model.file() if isinstance(model, Prepared) else _converted(model)
         self._compiled: dict[tuple[Any, ...], Any] = {}
+
+    def ready(
+        self,
+        shape: tuple[int, int, int],
+        dtype: str,
+        *,
+        probabilities: bool = False,
+        excluded: int | None = None,
+    ) -> None:
+        """See `landshift.engine.Engine`."""
+        bands, height, width = shape
+        taken = bands, height + -height % MULTIPLE, width + -width % MULTIPLE
+        what = ("probabilities", None) if probabilities else ("best", excluded)
+        self._request(taken, _taken(np.dtype(dtype)), *what)
 
     def predict(
         self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None
@@ -93,8 +114,7 @@ class OpenVinoEngine:
     def _run(
         self, values: NDArray[Any], mask: NDArray[np.bool_] | None, what: str, excluded: int | None
     ) -> NDArray[Any]:
-        if str(values.dtype) not in _DTYPES:
-            values = values.astype(np.float32)
+        values = values.astype(_taken(values.dtype), copy=False)
         if mask is None:
             mask = np.ones((len(values), *values.shape[-2:]), np.bool_)
         height, width = values.shape[-2:]
@@ -103,10 +123,7 @@ class OpenVinoEngine:
             sides = ((0, 0), (0, down), (0, right))
             values = np.pad(values, ((0, 0), *sides), mode="edge")
             mask = np.pad(mask, sides, mode="edge")
-        key = (values.shape[1:], str(values.dtype), what, excluded)
-        if key not in self._compiled:
-            self._compiled[key] = self._compile(*key).create_infer_request()
-        request = self._compiled[key]
+        request = self._request(values.shape[1:], str(values.dtype), what, excluded)
         found = []
         for tile, valid in zip(values, mask, strict=True):
             request.infer(
@@ -119,13 +136,24 @@ class OpenVinoEngine:
             found.append(request.get_output_tensor(0).data[0, :, :height, :width].copy())
         return np.stack(found)
 
+    def _request(
+        self, shape: tuple[int, int, int], dtype: str, what: str, excluded: int | None
+    ) -> Any:
+        """What runs the graph for tiles of a shape; made once."""
+        key = shape, dtype, what, excluded
+        if key not in self._compiled:
+            self._compiled[key] = self._compile(*key).create_infer_request()
+            _give_back()
+        return self._compiled[key]
+
     def _compile(
         self, shape: tuple[int, int, int], dtype: str, what: str, excluded: int | None
     ) -> Any:
         """The graph from a tile as it was read to what is asked for, ready to run."""
         openvino = self._openvino
         ops = openvino.opset13
-        graph = self._graph.clone()
+        is_file = isinstance(self._graph, Path)
+        graph = self._runtime.read_model(self._graph) if is_file else self._graph.clone()
         graph.reshape([1, *shape])
         values = ops.parameter([1, *shape], openvino.Type(np.dtype(dtype)), name="values")
         mask = ops.parameter([1, 1, *shape[1:]], openvino.Type.u8, name="mask")
@@ -149,16 +177,6 @@ class OpenVinoEngine:
         whole = openvino.Model([ops.result(end)], [values, mask], "landshift")
         return self._runtime.compile_model(whole, "CPU", self._config)
 
-    def _graph_of(self, model: ChangeModel | Prepared) -> Any:
-        if isinstance(model, Prepared):
-            return self._read(model.file())
-        from landshift.engine.conversion import converted
-
-        return converted(model)
-
-    def _read(self, path: Path) -> Any:
-        return self._runtime.read_model(path)
-
     def _chosen(self, precision: str, quantised: Path | None) -> str:
         if quantised is not None:
             return "int8"
@@ -174,17 +192,28 @@ class OpenVinoEngine:
         return "BF16" in self._runtime.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
+def _taken(dtype: np.dtype[Any]) -> str:
+    """The pixel type in which a graph takes values."""
+    return str(dtype) if str(dtype) in _DTYPES else "float32"
+
+
+def _give_back() -> None:
+    """Let the system have the memory that compiling took; glibc keeps what was freed."""
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError):  # of other C libraries
+            ctypes.CDLL(None).malloc_trim(0)
+
+
+def _converted(model: ChangeModel) -> Any:
+    from landshift.engine.conversion import converted
+
+    return converted(model)
+
+
 def import_openvino() -> Any:
     """The openvino package.
 
     Raises:
         ParameterError: It isn't installed.
     """
-    try:
-        import openvino
-    except ImportError as error:
-        raise ParameterError(
-            "engine='openvino' needs OpenVINO, got none installed; "
-            "pip install 'landshift[openvino]', or choose engine='torch'."
-        ) from error
-    return openvino
+    return required("openvino", "openvino", "engine='openvino'", instead="choose engine='torch'")

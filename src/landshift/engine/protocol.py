@@ -42,6 +42,23 @@ class Engine(Protocol):
     @property
     def batch_size(self) -> int: ...  # noqa: D102
 
+    def ready(
+        self,
+        shape: tuple[int, int, int],
+        dtype: str,
+        *,
+        probabilities: bool = False,
+        excluded: int | None = None,
+    ) -> None:
+        """Do before the first tile what needs its shape, so that it takes no longer than others.
+
+        Args:
+            shape: Bands, rows and columns of the tiles.
+            dtype: Their pixel type.
+            probabilities: Whether `predict` will be asked, else `best`.
+            excluded: As in `best`.
+        """
+
     def predict(
         self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None
     ) -> NDArray[np.float32]:

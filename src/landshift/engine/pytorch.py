@@ -55,6 +55,16 @@ class TorchEngine:
         self._mean = mean[:, None, None].to(self._device)
         self._own = threading.local()
 
+    def ready(
+        self,
+        shape: tuple[int, int, int],
+        dtype: str,
+        *,
+        probabilities: bool = False,
+        excluded: int | None = None,
+    ) -> None:
+        """See `landshift.engine.Engine`; torch takes tiles of any shape as they come."""
+
     def predict(
         self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None
     ) -> NDArray[np.float32]:

@@ -22,6 +22,7 @@ from landshift.engine.described import digest_of
 from landshift.engine.openvino import OpenVinoEngine, import_openvino
 from landshift.engine.prepared import Prepared
 from landshift.errors import ModelError, ParameterError
+from landshift.extras import required
 
 if TYPE_CHECKING:
     from landshift.models import ChangeModel
@@ -62,7 +63,9 @@ def quantise(
     """Quantise a network after training, and check that its classes stay.
 
     Weights and activations become integers with scales that are set on the calibration tiles
-    (Jacob et al. 2018, doi 10.1109/CVPR.2018.00286), by nncf.
+    (Jacob et al. 2018, doi 10.1109/CVPR.2018.00286), by nncf. Scales span the tiles' mean
+    quantiles, so that few extreme pixels don't coarsen all others; the convolutions that see the
+    image itself, where rounding costs most, stay as they are.
 
     Args:
         model: The network.
@@ -79,12 +82,9 @@ def quantise(
     """
     openvino = import_openvino()
     os.environ.setdefault("NNCF_CI", "1")  # else it reports its use to its makers
-    try:
-        import nncf
-    except ImportError as error:
-        raise ParameterError(
-            "Quantising needs nncf, got none installed; pip install 'landshift[openvino]'."
-        ) from error
+    nncf = required("nncf", "openvino", "Quantising", instead="use bfloat16")
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
     from landshift.engine.conversion import converted
 
     assert path.name.endswith(SUFFIX)
@@ -97,6 +97,10 @@ def quantise(
             small = nncf.quantize(
                 graph, nncf.Dataset(images), subset_size=len(images),
                 preset=nncf.QuantizationPreset.MIXED,
+                ignored_scope=nncf.IgnoredScope(names=_first_convolutions(graph)),
+                advanced_parameters=nncf.AdvancedQuantizationParameters(
+                    activations_range_estimator_params=RangeEstimatorParametersSet.MEAN_QUANTILE
+                ),
             )  # fmt: skip
     except Exception as error:  # nncf has no common ancestor for what may fail here
         raise ModelError(
@@ -152,6 +156,26 @@ def graph_of(model: ChangeModel | Prepared, path: Path) -> Path:
             "it again with `landshift quantize`."
         )
     return graph
+
+
+def _first_convolutions(graph: Any) -> list[str]:
+    """Names of the convolutions that see a graph's input with no other one before them."""
+    found: list[str] = []
+    waiting = list(graph.get_parameters())
+    seen = set()
+    while waiting:
+        node = waiting.pop()
+        for output in node.outputs():
+            for reader in (target.get_node() for target in output.get_target_inputs()):
+                name = reader.get_friendly_name()
+                if name in seen:
+                    continue
+                seen.add(name)
+                if "Convolution" in reader.get_type_name():
+                    found.append(name)
+                else:
+                    waiting.append(reader)
+    return found
 
 
 def _compare(

@@ -24,6 +24,19 @@ class TurningEngine:
         self.name, self.device, self.precision = engine.name, engine.device, engine.precision
         self.streams, self.core, self.batch_size = engine.streams, engine.core, engine.batch_size
 
+    def ready(
+        self,
+        shape: tuple[int, int, int],
+        dtype: str,
+        *,
+        probabilities: bool = False,
+        excluded: int | None = None,
+    ) -> None:
+        """See `landshift.engine.Engine`."""
+        bands, height, width = shape
+        for turned in {(bands, height, width), (bands, width, height)}:
+            self._engine.ready(turned, dtype, probabilities=True)
+
     def predict(
         self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None
     ) -> NDArray[np.float32]:

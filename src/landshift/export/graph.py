@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from landshift import ledger
 from landshift.errors import ModelError, ParameterError
 from landshift.export.facts import as_dtype, facts
+from landshift.extras import required
 from landshift.models import ChangeModel
 from landshift.spec import MULTIPLE
 
@@ -106,15 +107,8 @@ def import_onnx() -> tuple[Any, Any]:
     Raises:
         ParameterError: One isn't installed.
     """
-    try:
-        import onnx
-        import onnxruntime
-    except ImportError as error:
-        raise ParameterError(
-            f"Writing ONNX needs onnx and onnxruntime, got '{error}'; "
-            "pip install 'landshift[onnx]'."
-        ) from error
-    return onnx, onnxruntime
+    onnx, runtime = (required(p, "onnx", "Writing ONNX") for p in ("onnx", "onnxruntime"))
+    return onnx, runtime
 
 
 class _Whole(nn.Module):

@@ -17,6 +17,7 @@ import timm
 import torch
 
 from landshift.errors import ModelError, ParameterError, WeightsError
+from landshift.extras import required
 from landshift.hub import OFFLINE, check_reachable
 from landshift.models.sensors import SENSORS, thermal
 from landshift.models.transfer import EncoderWeights, Encoding, Scaling
@@ -310,14 +311,7 @@ def _file_name(entry: Any) -> str:
 
 
 def _torchgeo() -> Any:
-    try:
-        import torchgeo.models
-    except ImportError as error:
-        raise ParameterError(
-            f"Weights of torchgeo must have it installed, got '{error}'; "
-            "pip install 'landshift[torchgeo]'."
-        ) from error
-    return torchgeo.models
+    return required("torchgeo.models", "torchgeo", "Weights of torchgeo")
 
 
 def _no_answer(what: str, address: str) -> WeightsError:

@@ -188,8 +188,8 @@ def _write_shared(
             return bytes(file.getbuffer())
 
     def block(part: NDArray[Any]) -> bytes:
-        if not compress:  # pixel by pixel, as the template says
-            return np.moveaxis(part, 0, -1).astype(part.dtype.newbyteorder("<")).tobytes()
+        if not compress:
+            return part.astype(part.dtype.newbyteorder("<")).tobytes()
         with MemoryFile() as file:
             nowhere, unnamed = Place(None, None), ("",) * len(bands)
             _write(
@@ -205,6 +205,10 @@ def _write_shared(
         )
         for row, column, part in parts(values, shared.block)
     ]
+    if not compress:  # all blocks of a band, then those of the next, as the template says
+        size = len(blocks[0]) // len(values)
+        starts = range(0, len(blocks[0]), size)
+        blocks = [block[start : start + size] for start in starts for block in blocks]
     path.write_bytes(made.filled(blocks, place.transform))
 
 
@@ -231,7 +235,8 @@ def _write(
         options = {
             "compress": "lzw" if compress else "none",
             "predictor": _predictor(values.dtype) if bands and compress else 1,
-            "interleave": "pixel" if len(values) > 1 else "band",
+            # GDAL reads bands fastest one by one; several compress best, and fastest, together
+            "interleave": "pixel" if len(values) > 1 and compress else "band",
             **_layout(values.shape[1], block),
             "photometric": "minisblack",  # else the fourth of four uint8 bands is taken for alpha
         }

@@ -53,7 +53,7 @@ def fit(
     options = options or Training()
     check_data(data, options)
     with torch.random.fork_rng():
-        table = processes.train(model, data, options, resume, on_epoch)
+        table = processes.train(processes.Request(model, data, options, resume), on_epoch)
     model.to("cpu").eval()
     return table
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from landshift import ledger
-from landshift.errors import ParameterError
+from landshift.extras import required
 from landshift.train.options import Training
 
 TABLE = "training.csv"
@@ -57,11 +56,8 @@ def logs(options: Training) -> Iterator[Log]:
         ParameterError: One needs a package that isn't installed.
     """
     for asked, package in ((options.tensorboard, "tensorboard"), (options.mlflow, "mlflow")):
-        if asked and importlib.util.find_spec(package) is None:
-            raise ParameterError(
-                f"Logs for {package} need that package, got none installed; "
-                f"pip install 'landshift[{package}]'."
-            )
+        if asked:
+            required(package, package, f"Logs for {package}")
     writer: Any = None
     if options.tensorboard:
         from torch.utils.tensorboard import SummaryWriter

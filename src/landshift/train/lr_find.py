@@ -16,6 +16,7 @@ from landshift.errors import ParameterError, TrainingError
 from landshift.models import ChangeModel
 from landshift.train.augment import BatchAugmentation
 from landshift.train.losses import build_loss
+from landshift.train.memory import keeping_freed
 from landshift.train.options import Training
 from landshift.train.processes import one_device
 from landshift.train.run import Step
@@ -83,7 +84,7 @@ def lr_find(
     augment = BatchAugmentation(options.augmentation, data)
     rates, losses = [], []
     fabric = one_device(options)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), keeping_freed():
         torch.manual_seed(data.options.seed)
         trial = copy.deepcopy(model).train()
         step_of: Any = Step(trial, build_loss(options.loss, data, class_maps=model.class_maps))

@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
@@ -28,27 +28,33 @@ from landshift.engine import computes_in_bfloat16
 from landshift.errors import LandshiftError, ParameterError, TrainingError
 from landshift.models import ChangeModel
 from landshift.train.logs import Epoch, logs
+from landshift.train.memory import keeping_freed
 from landshift.train.options import Training
 from landshift.train.run import Run
 
+OnEpoch = Callable[[Epoch], None] | None
 
-def train(
-    model: ChangeModel,
-    data: TrainingData,
-    options: Training,
-    resume: Path | None,
-    on_epoch: Callable[[Epoch], None] | None,
-) -> list[Epoch]:
-    """Train on the devices that the options name; arguments, result and errors are those of `fit`.
+
+class Request(NamedTuple):
+    """What `fit` is asked for; attributes are its arguments."""
+
+    model: ChangeModel
+    data: TrainingData
+    options: Training
+    resume: Path | None
+
+
+def train(request: Request, on_epoch: OnEpoch) -> list[Epoch]:
+    """Train on the devices that the options name; result and errors are those of `fit`.
 
     The model is left on its device with the weights to keep.
     """
-    fabric = _fabric(options)
+    fabric = _fabric(request.options)
     launch: Any = fabric.launch  # its type says that functions take no more arguments
     with _quiet():
-        if any(word in _strategy(options) for word in ("spawn", "fork", "notebook")):
-            return _launch(fabric, model, data, options, resume, on_epoch)
-        table: list[Epoch] = launch(_train, model, data, options, resume, on_epoch)
+        if any(word in _strategy(request.options) for word in ("spawn", "fork", "notebook")):
+            return _launch(fabric, request, on_epoch)
+        table: list[Epoch] = launch(_train, request, on_epoch)
         return table
 
 
@@ -89,30 +95,17 @@ def _precision(options: Training) -> str:
     return "bf16-mixed" if computes_in_bfloat16(device) else "32-true"
 
 
-def _train(
-    fabric: Fabric,
-    model: ChangeModel,
-    data: TrainingData,
-    options: Training,
-    resume: Path | None,
-    on_epoch: Callable[[Epoch], None] | None,
-) -> list[Epoch]:
+def _train(fabric: Fabric, request: Request, on_epoch: OnEpoch) -> list[Epoch]:
     """Train in this process; the model is left with the weights to keep."""
-    with _quiet():
+    model, data, options, resume = request
+    with _quiet(), keeping_freed():
         run = Run(fabric, model, data, options)
         with logs(options) if fabric.is_global_zero else nullcontext() as write:
             run.train(resume, write, on_epoch)
     return run.table
 
 
-def _launch(
-    fabric: Fabric,
-    model: ChangeModel,
-    data: TrainingData,
-    options: Training,
-    resume: Path | None,
-    on_epoch: Callable[[Epoch], None] | None,
-) -> list[Epoch]:
+def _launch(fabric: Fabric, request: Request, on_epoch: OnEpoch) -> list[Epoch]:
     """Train in processes that are started for it; rows, weights and errors come back from them."""
     table: list[Epoch] = []
     failures: list[LandshiftError] = []
@@ -132,11 +125,8 @@ def _launch(
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.safetensors"
         try:
-            apart = partial(
-                _train_apart, model=model, options=options, resume=resume, messages=messages,
-                weights=weights, data=replace(data),  # without the tiles that it keeps in memory
-            )  # fmt: skip
-            fabric.launch(apart)
+            light = request._replace(data=replace(request.data))  # without the tiles that it keeps
+            fabric.launch(partial(_train_apart, request=light, messages=messages, weights=weights))
         except ProcessRaisedException as error:
             if not failures:
                 failures.append(
@@ -149,28 +139,19 @@ def _launch(
             messages.put(None)
             listener.join()
         if weights.exists():
-            model.load_state_dict(safetensors.torch.load_file(weights))
+            request.model.load_state_dict(safetensors.torch.load_file(weights))
     if failures:
         raise failures[0]
     return table
 
 
-def _train_apart(
-    fabric: Fabric,
-    *,
-    model: ChangeModel,
-    data: TrainingData,
-    options: Training,
-    resume: Path | None,
-    messages: Any,
-    weights: Path,
-) -> None:
+def _train_apart(fabric: Fabric, *, request: Request, messages: Any, weights: Path) -> None:
     first = fabric.is_global_zero
-    model = copy.deepcopy(model)  # what comes from the starting process shares its memory
+    model = copy.deepcopy(request.model)  # what comes from the starting process shares its memory
     if fabric.device.type == "cpu":
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // fabric.world_size))
     try:
-        _train(fabric, model, data, options, resume, messages.put if first else None)
+        _train(fabric, request._replace(model=model), messages.put if first else None)
     except LandshiftError as error:
         messages.put(error)
         raise

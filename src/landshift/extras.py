@@ -1,0 +1,29 @@
+"""Packages that only some installations have: the package, or one line that says how to get it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from landshift.errors import ParameterError
+
+
+def required(package: str, extra: str, what: str, instead: str = "") -> Any:
+    """A package of an extra, imported.
+
+    Args:
+        package: Its module.
+        extra: The extra of landshift that installs it.
+        what: What can't be done without it.
+        instead: What to do where it can't be installed, as a clause.
+
+    Raises:
+        ParameterError: It isn't installed.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ParameterError(
+            f"{what} must have the package {package.partition('.')[0]}, got '{error}'; "
+            f"pip install 'landshift[{extra}]'{', or ' * bool(instead)}{instead}."
+        ) from error
