@@ -147,7 +147,7 @@ def test_values_that_have_no_mean_are_one_line(tmp_path):
     values[:, :5] = np.finfo(np.float64).min
     image = write(tmp_path / "a.tif", values)
     labels = write(tmp_path / "b.tif", np.ones((64, 64), np.uint8))
-    with pytest.raises(TileSetError, match=r"values from -1\.8e\+308 to 1 in .* -a_nodata"):
+    with pytest.raises(TileSetError, match=r"values from -1\.79769e\+308 to 1 in .* -a_nodata"):
         tileset.cut([image], [labels], tmp_path / "set", scheme=SCHEME, tile_size=32, stride=32)
 
 
