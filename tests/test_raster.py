@@ -238,15 +238,20 @@ def test_bands_are_picked_by_name_else_by_number(write_raster):
 
 
 def test_an_alpha_band_is_no_band_of_a_model_unless_it_is_asked_for(write_raster):
-    path = write_raster("a.tif", np.stack([VALUES[0]] * 3), bands=["nir", "red"])
+    values = np.full((4, 4, 5), 9, np.uint8)
+    values[3, 0] = 0
+    path = write_raster("a.tif", values, bands=["nir", "red", "green"])
     with rasterio.open(path, "r+") as target:
-        target.colorinterp = [ColorInterp.gray, ColorInterp.undefined, ColorInterp.alpha]
+        target.colorinterp = [*target.colorinterp[:3], ColorInterp.alpha]
     found = raster.info(path)
     assert raster.pick_bands(found, ["red", "nir"]) == (2, 1)
-    assert raster.pick_bands(found, ["", ""]) == (1, 2)
-    assert raster.pick_bands(found, ["", "", ""]) == (1, 2, 3)
-    with pytest.raises(BandError, match=r"bands red, blue, got nir, red"):
-        raster.pick_bands(found, ["red", "blue"])
+    assert raster.pick_bands(found, [""] * 3) == (1, 2, 3)
+    assert raster.pick_bands(found, [""] * 4) == (1, 2, 3, 4)
+    with pytest.raises(BandError, match=r"bands red, blue, nir, got nir, red, green"):
+        raster.pick_bands(found, ["red", "blue", "nir"])
+    with raster.open_raster(path) as source:
+        _, mask = raster.read(source, Window(0, 0, 4, 5), [2, 1])
+    assert mask.sum(axis=1).tolist() == [0, 5, 5, 5]
 
 
 @pytest.mark.parametrize(

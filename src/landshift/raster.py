@@ -627,7 +627,8 @@ def pick_bands(
 ) -> tuple[int, ...]:
     """Numbers of the bands to read, from 1: by name where the file has names, else in order.
 
-    An alpha band that comes on top of the wanted ones isn't one of them.
+    An alpha band that comes on top of the wanted ones isn't one of them, where GDAL heeds it (of
+    two or four bands, the last).
 
     Args:
         info: The file.
@@ -639,7 +640,7 @@ def pick_bands(
         BandError: A named band is missing, or an unnamed file has another number of bands.
     """
     numbers = list(range(1, len(info.bands) + 1))
-    more = len(numbers) > len(wanted)
+    more = len(numbers) > len(wanted) and info.masked
     if more and info.alpha is not None and (info.bands[info.alpha - 1] or None) not in wanted:
         numbers.remove(info.alpha)
     names = [info.bands[k - 1] for k in numbers]
