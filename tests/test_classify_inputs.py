@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+from rasterio.enums import ColorInterp
 
 from landshift import raster
 from landshift.classify import classify_pixels
@@ -28,6 +29,27 @@ def test_missing_band_names_are_named(trained, write_raster, tmp_path):
     image = write_raster("other.tif", values, bands=names)
     with pytest.raises(BandError, match=r"must have the bands .*after:blue, got .*after:nir"):
         classify_pixels(image, trained, tmp_path / "map.tif", **OPTIONS)
+
+
+def test_an_alpha_band_that_gdal_does_not_heed_is_refused(trained, write_raster, tmp_path):
+    values, _ = striped_scene(32)
+    alpha = np.full((1, 32, 32), 65535, np.uint16)
+    image = write_raster("alpha.tif", np.concatenate([values, alpha]), bands=BANDS)
+    with rasterio.open(image, "r+") as target:
+        target.colorinterp = [*target.colorinterp[:6], ColorInterp.alpha]
+    with pytest.raises(BandError, match=r"must have 6 bands .* got 7"):
+        classify_pixels(image, trained, tmp_path / "map.tif", **OPTIONS)
+
+
+def test_a_nodata_value_that_is_not_declared_is_told_in_figures(
+    trained, write_raster, tmp_path, caplog
+):
+    values = striped_scene(32)[0].astype(np.float64)
+    values[:, :5] = np.finfo(np.float64).min
+    image = write_raster("undeclared.tif", values, bands=BANDS)
+    classify_pixels(image, trained, tmp_path / "map.tif", **OPTIONS)
+    assert "before:red -inf" in caplog.text
+    assert "check units, bands, sensor and nodata" in caplog.text
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 7), (3, 100)])

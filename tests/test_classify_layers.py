@@ -190,7 +190,7 @@ def test_other_units_and_a_missing_crs_are_told(trained, write_raster, tmp_path,
         classify_pixels(image, trained, tmp_path / "m.tif", **OPTIONS)
     assert "has no CRS" in caplog.text
     assert "before:red 0.099863 ± 0.00599 (trained on 999.6 ± 59.9)" in caplog.text
-    assert "check units, bands and sensor" in caplog.text
+    assert "check units, bands, sensor and nodata" in caplog.text
 
 
 def test_nan_and_infinity_are_nodata(trained, write_raster, tmp_path):

@@ -1,6 +1,7 @@
 """Runs that end early, and are taken up."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -85,6 +86,11 @@ def test_another_model_input_or_option_is_refused_until_told_to_start_over(
     other = write(tmp_path / "tall.tif", np.ones((6, 50, 60), np.uint16), bands=BANDS)
     with pytest.raises(ParameterError, match=r"got inputs .*tall\.tif"):
         classify_pixels(other, saved, out, **options)
+    stamp = tall.stat().st_mtime_ns
+    os.utime(tall, ns=(stamp, 86_400 * 10**9))
+    with pytest.raises(ParameterError, match=r"inputs changed at .* and not \[.1970-01-02T00:00"):
+        classify_pixels(tall, saved, out, **options)
+    os.utime(tall, ns=(stamp, stamp))
     with pytest.raises(ParameterError, match="model"):
         changed = _changed(trained.model)
         classify_pixels(tall, changed, out, **options)

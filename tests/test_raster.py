@@ -237,6 +237,23 @@ def test_bands_are_picked_by_name_else_by_number(write_raster):
         raster.pick_bands(named, ["red", "blue"])
 
 
+def test_an_alpha_band_is_no_band_of_a_model_unless_it_is_asked_for(write_raster):
+    values = np.full((4, 4, 5), 9, np.uint8)
+    values[3, 0] = 0
+    path = write_raster("a.tif", values, bands=["nir", "red", "green"])
+    with rasterio.open(path, "r+") as target:
+        target.colorinterp = [*target.colorinterp[:3], ColorInterp.alpha]
+    found = raster.info(path)
+    assert raster.pick_bands(found, ["red", "nir"]) == (2, 1)
+    assert raster.pick_bands(found, [""] * 3) == (1, 2, 3)
+    assert raster.pick_bands(found, [""] * 4) == (1, 2, 3, 4)
+    with pytest.raises(BandError, match=r"bands red, blue, nir, got nir, red, green"):
+        raster.pick_bands(found, ["red", "blue", "nir"])
+    with raster.open_raster(path) as source:
+        _, mask = raster.read(source, Window(0, 0, 4, 5), [2, 1])
+    assert mask.sum(axis=1).tolist() == [0, 5, 5, 5]
+
+
 @pytest.mark.parametrize(
     ("name", "tags", "expected"),
     [
@@ -268,6 +285,8 @@ def test_another_cell_size_resamples_on_the_fly(write_raster):
             assert (coarse.height, coarse.width) == (4, 4)
         with pytest.raises(ParameterError, match="cell_size must be above 0"):
             raster.at_cell_size(source, 0.0).__enter__()
+        with pytest.raises(GridError, match=r"at most 2,147,483,647 rows and columns, got 24000"):
+            raster.at_cell_size(source, 1e-7).__enter__()
     assert (values == 5).all()
     assert mask.all()
     with (
@@ -275,6 +294,24 @@ def test_another_cell_size_resamples_on_the_fly(write_raster):
         pytest.raises(GridError, match="needs a CRS"),
     ):
         raster.at_cell_size(source, 60.0).__enter__()
+
+
+def test_another_cell_size_keeps_a_raster_turned_as_it_is(tmp_path):
+    transform = Affine.translation(500_000, 4_000_000) @ Affine.rotation(30) @ Affine.scale(30, -30)
+    values = np.arange(64, dtype=np.uint16).reshape(1, 8, 8) + 1
+    with rasterio.open(
+        tmp_path / "turned.tif", "w", driver="GTiff", count=1, height=8, width=8, dtype="uint16",
+        crs="EPSG:32618", transform=transform,
+    ) as target:  # fmt: skip
+        target.write(values)
+    with (
+        raster.open_raster(tmp_path / "turned.tif") as source,
+        raster.at_cell_size(source, 60.0) as coarse,
+    ):
+        assert coarse.shape == (4, 4)
+        assert coarse.transform.almost_equals(transform @ Affine.scale(2))
+        found = coarse.read(1)
+    assert found[1, 1] == pytest.approx(values[0, 2:4, 2:4].mean(), abs=1)
 
 
 def test_a_preview_is_at_most_so_large(write_raster):

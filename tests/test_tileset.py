@@ -142,6 +142,15 @@ def test_statistics_are_those_of_the_stacked_tiles(small):
     assert found.count == (3 * 32 * 32,) * 2
 
 
+def test_values_that_have_no_mean_are_one_line(tmp_path):
+    values = np.ones((2, 64, 64))
+    values[:, :5] = np.finfo(np.float64).min
+    image = write(tmp_path / "a.tif", values)
+    labels = write(tmp_path / "b.tif", np.ones((64, 64), np.uint8))
+    with pytest.raises(TileSetError, match=r"values from -1\.79769e\+308 to 1 in .* -a_nodata"):
+        tileset.cut([image], [labels], tmp_path / "set", scheme=SCHEME, tile_size=32, stride=32)
+
+
 def test_class_pixels_are_exact(small):
     counts = np.zeros(256, np.int64)
     for tile in small.tiles:

@@ -1,8 +1,10 @@
 import copy
 import csv
 import importlib.util
+import itertools
 import math
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -10,10 +12,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import rasterio
 import torch
+from typer.testing import CliRunner
 
 from landshift import bundle, tileset, train
 from landshift.classes import IGNORE_INDEX, ClassScheme
+from landshift.cli import app
 from landshift.dataset import prepare
 from landshift.errors import ParameterError, TileSetError, TrainingError
 from landshift.models import ChangeModel
@@ -113,6 +118,41 @@ def test_a_loss_that_is_no_number_ends_in_one_line_with_good_weights(data):
     assert all(torch.equal(before[k], after[k]) for k in before)
 
 
+def test_weights_that_the_last_step_of_an_epoch_spoilt_are_not_kept(data):
+    model = pixelwise(data)
+    before = model.network.weight.detach().clone()
+    model.network.weight.register_hook(lambda gradient: gradient * math.nan)
+    with pytest.raises(TrainingError, match=r"must stay a number, got nan in epoch 0"):
+        train.fit(model, data, Training(epochs=1, max_steps=1, precision="32-true"))
+    assert torch.equal(model.network.weight, before)
+
+
+def test_a_training_that_comes_to_nothing_keeps_its_best_epoch(tiles, tmp_path, monkeypatch):
+    steps = itertools.count(1)
+    step = torch.optim.AdamW.step
+
+    def diverge(optimiser, *arguments, **options):
+        result = step(optimiser, *arguments, **options)
+        if next(steps) > 4:  # an epoch has three
+            for group in optimiser.param_groups:
+                for weights in group["params"]:
+                    weights.data.fill_(math.nan)
+        return result
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", diverge)
+    command = [
+        "train", str(tiles), "--backbone", "resnet10t", "--epochs", "3", "--lr", "0.003",
+        "--batch-size", "4", "--chip-size", "32", "--name", str(tmp_path / "mine"),
+    ]  # fmt: skip
+    ended = CliRunner().invoke(app, command)
+    assert isinstance(ended.exception, TrainingError)
+    assert re.search(r"loss must stay a number, got nan in epoch 1", str(ended.exception))
+    assert "the best epoch before the error is kept" in ended.stderr
+    assert not (tmp_path / "mine").exists()
+    kept = bundle.load(tmp_path / "mine_stopped")
+    assert all(p.isfinite().all() for p in kept.model.parameters())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -140,6 +180,9 @@ def test_an_epoch_without_a_change_score_is_never_the_best(trained):
     rows = [replace(trained.history[0], change_f1=f1) for f1 in (None, 0.2, None)]
     best = [is_best(rows[: k + 1], "change_f1") for k in range(3)]
     assert best == [True, True, False]
+    rows = [replace(trained.history[0], valid_loss=v) for v in (math.nan, 0.5, math.nan, 0.4)]
+    best = [is_best(rows[: k + 1], "valid_loss") for k in range(4)]
+    assert best == [True, True, False, True]
 
 
 def test_the_range_test_leaves_weights_and_random_state_as_they_were(data):
@@ -353,6 +396,21 @@ def test_tiles_without_a_label_are_refused(data):
     empty = replace(data, tiles=replace(data.tiles, tiles=tiles))
     with pytest.raises(TileSetError, match="got no labelled pixel"):
         train.fit(fresh(data), empty, Training())
+
+
+def test_validation_tiles_that_are_all_nodata_are_refused(tiles, data, tmp_path):
+    shutil.copytree(tiles / "images", tmp_path / "images")
+    shutil.copytree(tiles / "labels", tmp_path / "labels")
+    for file in tiles.iterdir():
+        if file.is_file():
+            shutil.copy(file, tmp_path)
+    for k in data.split.valid:
+        with rasterio.open(tmp_path / "images" / data.tiles.tiles[k].image.name, "r+") as image:
+            image.write(np.zeros_like(image.read()))
+    empty = prepare(tmp_path, class_mapping=MAPPING, batch_size=4)
+    assert empty.split == data.split
+    with pytest.raises(TileSetError, match=r"Validation tiles .*, got none in \d tiles of"):
+        train.fit(pixelwise(empty), empty, Training(epochs=1, max_steps=1))
 
 
 def test_a_class_that_no_tile_holds_is_named(tiles, caplog):

@@ -62,5 +62,10 @@ def test_what_holds_no_polygons_is_one_line(tmp_path):
     (tmp_path / "bad.gpkg").write_text("no vectors")
     with pytest.raises(VectorError, match="must be readable"):
         vector.read_polygons(tmp_path / "bad.gpkg", UTM)
+    (tmp_path / "table.csv").write_text("value,name\n1,forest\n")
+    with pytest.raises(VectorError, match="must hold polygons, got nothing"):
+        vector.read_polygons(tmp_path / "table.csv", UTM)
+    with pytest.raises(VectorError, match="must hold polygons, got nothing"):
+        vector.read_polygons(write(tmp_path / "empty.geojson", "Polygon", []), UTM)
     with pytest.raises(VectorError, match="must hold polygons, got Point"):
         vector.read_polygons(write(tmp_path / "p.geojson", "Point", [0, 0]), UTM)

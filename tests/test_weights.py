@@ -129,6 +129,15 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
         unet(spec(SIX), path)
 
 
+def test_weights_of_a_larger_network_are_told_of(tmp_path, caplog):
+    for backbone in ("resnet34", "resnet18"):
+        path, _ = saved(tmp_path / f"{backbone}.pth", 3, backbone)
+        caplog.clear()
+        unet(spec(SIX), path, backbone="resnet18")
+        larger = "resnet18 hasn't got, such as layer1_2_" in caplog.text
+        assert larger == (backbone == "resnet34")
+
+
 def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     class Hostile:
         def __reduce__(self):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SQUARE_METRES_PER_HECTARE = 10_000.0
 
+_MOST = 2**31 - 1  # rows and columns that GDAL counts
+
 
 @dataclass(frozen=True)
 class Window:
@@ -67,19 +69,27 @@ class Window:
 
 
 def geobox(height: int, width: int, transform: Any, crs: Any) -> GeoBox:
-    """The grid of a raster: its size, affine transform and CRS (None: unknown)."""
+    """The grid of a raster: its size, affine transform and CRS (None: unknown).
+
+    Raises:
+        GridError: More rows or columns than GDAL counts.
+    """
     from odc.geo.geobox import GeoBox
 
+    if max(height, width) > _MOST:
+        raise GridError(
+            f"A grid must have at most {_MOST:,} rows and columns, got {height} x {width}; take "
+            "larger pixels."
+        )
     return GeoBox((height, width), transform, crs)
 
 
 def window_geobox(box: GeoBox, window: Window) -> GeoBox:
     """The grid of a window of a raster; the window may reach over the raster's edge."""
     from affine import Affine
-    from odc.geo.geobox import GeoBox
 
     shift = Affine.translation(window.column, window.row)
-    return GeoBox((window.height, window.width), box.affine @ shift, box.crs)
+    return geobox(window.height, window.width, box.affine @ shift, box.crs)
 
 
 def describe(box: GeoBox) -> str:
@@ -265,7 +275,13 @@ def window_of_bounds(box: GeoBox, bounds: tuple[float, float, float, float]) -> 
     if first_row == last_row or first_column == last_column:
         raise GridError(f"Bounds must hold a pixel, got {bounds} on {describe(box)}.")
     window = Window(first_row, first_column, last_row - first_row, last_column - first_column)
-    return window.clipped(box.height, box.width)
+    try:
+        return window.clipped(box.height, box.width)
+    except GridError as error:
+        raise GridError(
+            f"The ground asked for must overlap the raster, got {bounds} on {describe(box)}; "
+            "check its CRS."
+        ) from error
 
 
 def side_metres(box: GeoBox) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

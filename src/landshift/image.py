@@ -464,7 +464,6 @@ def _gdal_name(name: str) -> str:
 
 
 def _look(image: Image, path: str, way: str | None) -> Layer:
-    from rasterio.enums import ColorInterp
 
     with raster.open_raster(path) as source, ExitStack() as stack:
         derived = source.transform.is_identity and bool(source.gcps[0] or source.rpcs)
@@ -488,9 +487,7 @@ def _look(image: Image, path: str, way: str | None) -> Layer:
                     "state it (--assume-crs EPSG:...)."
                 )
             box = grid.geobox(box.height, box.width, box.affine, crs_of(image.assume_crs))
-        alpha = next(
-            (k for k, c in enumerate(placed.colorinterp, 1) if c == ColorInterp.alpha), None
-        )
+        alpha = info.alpha
         explicit = image.bands is not None and str(alpha) in map(str, image.bands)
         if explicit:
             alpha = None  # a fourth band that a program took for alpha

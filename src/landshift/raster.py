@@ -55,6 +55,7 @@ class RasterInfo:
         block: Rows and columns of the blocks it is stored in.
         masked: Whether a mask or alpha band says which pixels are valid.
         taken: Date of the image or map, if tags or the file's name tell it.
+        alpha: Number of the alpha band, or None.
     """
 
     path: Path
@@ -65,6 +66,7 @@ class RasterInfo:
     block: tuple[int, int]
     masked: bool
     taken: date | None
+    alpha: int | None = None
 
     @property
     def height(self) -> int:
@@ -179,7 +181,7 @@ def files_of(path: Path | str) -> set[Path]:
 
 def info_of(source: DatasetReader) -> RasterInfo:
     """What an open raster is."""
-    from rasterio.enums import MaskFlags
+    from rasterio.enums import ColorInterp, MaskFlags
 
     if len(set(source.dtypes)) != 1:
         raise RasterError(
@@ -196,6 +198,9 @@ def info_of(source: DatasetReader) -> RasterInfo:
         block=source.block_shapes[0],
         masked=any(MaskFlags.per_dataset in flags for flags in source.mask_flag_enums),
         taken=_date_of(path, source.tags()),
+        alpha=next(
+            (k for k, c in enumerate(source.colorinterp, 1) if c is ColorInterp.alpha), None
+        ),
     )
 
 
@@ -350,26 +355,32 @@ def at_cell_size(source: DatasetReader, cell_size: float) -> Iterator[Any]:
 
     Raises:
         ParameterError: A size that isn't above 0, or larger than the raster.
+        GridError: No CRS, or a size so small that GDAL can't count the pixels.
     """
     from affine import Affine
     from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
 
     a = source.transform
-    height, width = (
-        round(source.height * abs(a.e) / cell_size) if cell_size > 0 else 0,
-        round(source.width * abs(a.a) / cell_size) if cell_size > 0 else 0,
+    across, down = np.hypot(a.a, a.d), np.hypot(a.b, a.e)
+    rows, columns = (
+        n * side / cell_size if cell_size > 0 else 0.0
+        for n, side in ((source.height, down), (source.width, across))
     )
-    if height < 1 or width < 1:
+    if not (min(rows, columns) > 0.5 and np.isfinite([rows, columns]).all()):
         raise ParameterError(
             f"cell_size must be above 0 and smaller than the raster, got {cell_size:g} for pixels "
-            f"of {abs(a.a):g} x {abs(a.e):g}."
+            f"of {across:g} x {down:g}."
         )
     if source.crs is None:
         raise GridError(f"Another cell size needs a CRS, got a raster without one: {source.name}.")
-    transform = Affine(cell_size * np.sign(a.a), 0.0, a.c, 0.0, cell_size * np.sign(a.e), a.f)
+    transform = Affine(
+        a.a / across * cell_size, a.b / down * cell_size, a.c,
+        a.d / across * cell_size, a.e / down * cell_size, a.f,
+    )  # fmt: skip
+    box = grid.geobox(round(rows), round(columns), transform, source.crs)
     with WarpedVRT(
-        source, crs=source.crs, transform=transform, height=height, width=width,
+        source, crs=source.crs, transform=transform, height=box.height, width=box.width,
         resampling=Resampling.bilinear,
     ) as resampled:  # fmt: skip
         yield resampled
@@ -616,6 +627,9 @@ def pick_bands(
 ) -> tuple[int, ...]:
     """Numbers of the bands to read, from 1: by name where the file has names, else in order.
 
+    An alpha band that comes on top of the wanted ones isn't one of them, where GDAL heeds it (of
+    two or four bands, the last).
+
     Args:
         info: The file.
         wanted: Name of each band.
@@ -625,8 +639,13 @@ def pick_bands(
     Raises:
         BandError: A named band is missing, or an unnamed file has another number of bands.
     """
-    if all(info.bands) and all(wanted) and set(wanted) <= set(info.bands):
-        return tuple(info.bands.index(name) + 1 for name in wanted)
+    numbers = list(range(1, len(info.bands) + 1))
+    more = len(numbers) > len(wanted) and info.masked
+    if more and info.alpha is not None and (info.bands[info.alpha - 1] or None) not in wanted:
+        numbers.remove(info.alpha)
+    names = [info.bands[k - 1] for k in numbers]
+    if all(names) and all(wanted) and set(wanted) <= set(names):
+        return tuple(numbers[names.index(name)] for name in wanted)
     if positions:
         if max(positions) > len(info.bands):
             raise BandError(
@@ -634,19 +653,19 @@ def pick_bands(
                 f"{len(info.bands)} in {info.path}; stack the dates as for training first."
             )
         return tuple(positions)
-    if len(info.bands) != len(wanted):
-        have = f" ({', '.join(info.bands)})" if any(info.bands) else ""
+    if len(numbers) != len(wanted):
+        have = f" ({', '.join(names)})" if any(names) else ""
         raise BandError(
             f"The raster must have {len(wanted)} bands ({', '.join(wanted)}), got "
-            f"{len(info.bands)}{have} in {info.path}; stack the dates as for training first."
+            f"{len(numbers)}{have} in {info.path}; stack the dates as for training first."
         )
-    missing = [name for name in wanted if name not in info.bands]
-    if all(info.bands) and missing and all(wanted):
+    missing = [name for name in wanted if name not in names]
+    if all(names) and missing and all(wanted):
         raise BandError(
-            f"The raster must have the bands {', '.join(wanted)}, got {', '.join(info.bands)} "
+            f"The raster must have the bands {', '.join(wanted)}, got {', '.join(names)} "
             f"in {info.path}; name its bands as those of the training images."
         )
-    return tuple(range(1, len(wanted) + 1))
+    return tuple(numbers)
 
 
 def check_order(before: RasterInfo, after: RasterInfo) -> None:

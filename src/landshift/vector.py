@@ -67,9 +67,10 @@ def read_polygons(path: Path | str, crs: CRS, layer: str | None = None) -> Polyg
     except (DataSourceError, DataLayerError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise VectorError(f"The vector file must be readable, got {path} ({reason}).") from error
-    geometries = shapely.from_wkb(encoded)
-    kinds = {g.geom_type for g in geometries if g is not None} - set(_POLYGONS)
-    if kinds or not len(geometries):
+    geometries = shapely.from_wkb([] if encoded is None else encoded)  # a table has none
+    whole = [k for k, g in enumerate(geometries) if g is not None and not g.is_empty]
+    kinds = {geometries[k].geom_type for k in whole} - set(_POLYGONS)
+    if kinds or not whole:
         raise VectorError(
             f"The vector file must hold polygons, got {', '.join(sorted(kinds)) or 'nothing'} in "
             f"{path}; buffer points or lines first."
@@ -78,7 +79,6 @@ def read_polygons(path: Path | str, crs: CRS, layer: str | None = None) -> Polyg
         raise VectorError(f"The vector file must have a CRS, got none in {path}; assign one.")
     change = pyproj.Transformer.from_crs(about["crs"], crs.proj, always_xy=True)
     moved = shapely.transform(geometries, change.transform, interleaved=False)
-    whole = [k for k, g in enumerate(moved) if g is not None and not g.is_empty]
     return Polygons(
         geometries=tuple(moved[k] for k in whole),
         columns={

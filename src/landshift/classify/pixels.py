@@ -180,7 +180,7 @@ def classify_pixels(
         description = {
             **record,
             "model": weights,
-            "changed": [p.stat().st_mtime_ns if p.is_file() else str(p) for p in inputs],
+            "inputs changed at": [_changed(p) for p in inputs],
             "images": [repr(replace(p.image, files=_placed(p.image.files))) for p in scene.plans],
             "graph": None
             if recipe.quantised is None
@@ -208,7 +208,8 @@ def classify_pixels(
                 counter.add(areas[done.number])
             if not any(counts.values()):
                 log.warning(
-                    "%s has no valid pixel: the map is nodata everywhere.", scene.files[0]
+                    "%s has no valid pixel%s: the map is nodata everywhere.",
+                    scene.files[0], "" if polygons is None else " inside the polygons",
                 )  # fmt: skip
             assemble(job, counts, out, record)
     return out
@@ -349,6 +350,13 @@ def _check_apart(
         ledger.check_apart(path, [*inputs, *package])
 
 
+def _changed(path: Path) -> str:
+    """When a file of this machine was changed (UTC); the name of what is elsewhere."""
+    if not path.is_file():
+        return str(path)
+    return str(np.datetime64(path.stat().st_mtime_ns, "ns"))
+
+
 def _placed(files: Iterable[Path | str]) -> tuple[Path | str, ...]:
     """Files by names that hold in every folder, and on every machine that sees them."""
     return tuple(Path(f).absolute() if Path(f).exists() else f for f in files)
@@ -469,12 +477,13 @@ def _warn_of_scene(scene: Scene, spec: InputSpec) -> None:
     values = _sampled(scene)
     if not values.size:
         return
-    means, deviations = values.mean(1), values.std(1)
+    with np.errstate(over="ignore", invalid="ignore"):  # a nodata of -1.8e308 that isn't declared
+        means, deviations = values.mean(1), values.std(1)
     told = []
     for k, band in enumerate(spec.bands):
         apart = abs(means[k] - spec.mean[k]) / spec.std[k]
         wider = max(deviations[k], 1e-9) / spec.std[k]
-        if apart > _FAR or wider > _FAR:
+        if not (apart <= _FAR and wider <= _FAR):
             told.append(
                 f"{band} {means[k]:.5g} ± {deviations[k]:.3g} (trained on {spec.mean[k]:.5g} ± "
                 f"{spec.std[k]:.3g})"
@@ -482,7 +491,8 @@ def _warn_of_scene(scene: Scene, spec: InputSpec) -> None:
     if told:
         more = f" and {len(told) - 3} more bands" if len(told) > 3 else ""
         log.warning(
-            "%s is far from what the model was trained on: %s%s; check units, bands and sensor.",
+            "%s is far from what the model was trained on: %s%s; check units, bands, sensor and "
+            "nodata.",
             scene.files[0], "; ".join(told[:3]), more,
         )  # fmt: skip
 

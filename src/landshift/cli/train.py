@@ -112,6 +112,7 @@ def train(
     """Train a network on a tile set and save it."""
     from landshift import learn, legend
     from landshift.cli import show
+    from landshift.errors import TrainingError
 
     mapping = None if classes is None else legend.read_classes(classes).mapping
     data = learn.prepare_data(
@@ -134,12 +135,19 @@ def train(
         if state.exists() and not resume:
             typer.echo(f"starting again: --resume would have gone on with {state}", err=True)
             state.unlink()
-    classifier.fit(
-        epochs=epochs, lr=lr, max_steps=max_steps, monitor=monitor, early_stopping=early_stopping,
-        resume=state, ema=ema, accumulate=accumulate, rare_classes=rare_classes,
-        accelerator=accelerator, devices=devices, strategy=strategy, precision=precision,
-        compile=compile, log=log, tensorboard=tensorboard, mlflow=mlflow,
-    )  # fmt: skip
+    try:
+        classifier.fit(
+            epochs=epochs, lr=lr, max_steps=max_steps, monitor=monitor,
+            early_stopping=early_stopping, resume=state, ema=ema, accumulate=accumulate,
+            rare_classes=rare_classes, accelerator=accelerator, devices=devices,
+            strategy=strategy, precision=precision, compile=compile, log=log,
+            tensorboard=tensorboard, mlflow=mlflow,
+        )  # fmt: skip
+    except TrainingError:
+        if first and state.exists():  # an epoch was done before: an earlier model keeps its name
+            kept = classifier.save(folder.with_name(f"{folder.name}_stopped"))
+            typer.echo(f"the best epoch before the error is kept: {kept}", err=True)
+        raise
     if first:
         show.table(classifier.per_class_metrics())
         typer.echo(classifier.save(folder))

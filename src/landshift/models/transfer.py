@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from landshift.spec import InputSpec
 log = logging.getLogger(__name__)
 
 _PREFIXES = ("module.", "model.", "encoder.", "backbone.", "network.", "features.", "encoder_q.")
+_BLOCK = re.compile(r"(?<=_)\d+(?=_)")  # number of a block in a flat name
 _COUNTER = "num_batches_tracked"  # of batch norm; older files haven't got it
 
 Encoding = tuple[float, float]
@@ -104,6 +106,13 @@ def fill(
             f"{len(wanted)} tensors in {weights.name} (not {', '.join(unfit[:3])}"
             f"{' ...' if len(unfit) > 3 else ''}); name the backbone that they were made for."
         )
+    blocks = {_BLOCK.sub("#", k) for k in own}
+    more = [k for k in state if k not in own and _BLOCK.sub("#", k) in blocks]
+    if more:
+        log.warning(
+            "%s holds blocks that %s hasn't got, such as %s: they are left out. Was it made for a "
+            "larger backbone?", weights.name, backbone, more[0],
+        )  # fmt: skip
     with torch.no_grad():
         for key, tensor in own.items():
             if key in state:

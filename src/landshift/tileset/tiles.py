@@ -254,7 +254,17 @@ def _pooled(facts: Sequence[BandFacts], folder: Path) -> BandStatistics:
     means = np.array([f.mean for f in chosen])
     mean = (count * means).sum(axis=0) / total
     within = np.array([f.m2 for f in chosen]).sum(axis=0)
-    m2 = within + (count * (means - mean) ** 2).sum(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        m2 = within + (count * (means - mean) ** 2).sum(axis=0)
+    if not np.isfinite(m2).all():
+        least, most = (
+            float(f(np.array([getattr(c, name) for c in chosen])))
+            for f, name in ((np.min, "minimum"), (np.max, "maximum"))
+        )
+        raise TileSetError(
+            f"Band values must have a mean and a deviation, got values from {least:g} to {most:g} "
+            f"in {folder}; declare the nodata value of the images (gdal_edit -a_nodata)."
+        )
     return BandStatistics(
         minimum=_floats(np.array([f.minimum for f in chosen]).min(axis=0)),
         maximum=_floats(np.array([f.maximum for f in chosen]).max(axis=0)),
@@ -393,9 +403,10 @@ def _moments(band: NDArray[Any]) -> tuple[float, float]:
     """Mean and sum of squared deviations; of short integers exactly, in one pass."""
     if not (np.issubdtype(band.dtype, np.integer) and band.dtype.itemsize <= 2):
         x = band.astype(np.float64)
-        mean = float(x.mean())
-        x -= mean
-        return mean, float(np.einsum("p,p->", x, x))
+        with np.errstate(over="ignore", invalid="ignore"):  # `_pooled` says what that means
+            mean = float(x.mean())
+            x -= mean
+            return mean, float(np.einsum("p,p->", x, x))
     total = squares = 0
     for start in range(0, len(band), _EXACT):
         x = band[start : start + _EXACT].astype(np.float64)

@@ -46,9 +46,9 @@ def fit(
     Raises:
         ParameterError: Options that don't go with each other, the data or the machine; ``resume``
             is of another training.
-        TileSetError: No labelled pixels of two classes to learn from.
+        TileSetError: No labelled pixels of two classes to learn from, or none to validate on.
         TrainingError: The loss is no longer a number, or a batch doesn't fit the memory; the
-            model holds the last good weights.
+            model holds the weights of the best epoch before, or those that it came with.
     """
     options = options or Training()
     check_data(data, options)

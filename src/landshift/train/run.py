@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from torch.utils.data import DataLoader
 from landshift import bundle, confusion
 from landshift.classes import IGNORE_INDEX
 from landshift.dataset import Draws, Sample, TrainingData
-from landshift.errors import ParameterError, TrainingError
+from landshift.errors import ParameterError, TileSetError, TrainingError
 from landshift.models import ChangeModel
 from landshift.train.augment import BatchAugmentation, Varied
 from landshift.train.average import Average
@@ -161,7 +162,7 @@ class Run:
 
     def train_epoch(self, epoch: int) -> float:
         """Mean loss of the batches of an epoch."""
-        good = _copied(self.model)
+        good = self.best or _copied(self.model)
         self.draws.epoch = epoch
         torch.manual_seed(_seed(self.data.options.seed, epoch, self.fabric.global_rank))
         self.step.train()
@@ -180,8 +181,11 @@ class Run:
                 self.schedule.step()
                 if self.average is not None:
                     self.average.update()
-            if (number + 1) % _CHECKED == 0 or number + 1 == count:
+            if (number + 1) % _CHECKED == 0:
                 self._check_loss(total, epoch, good)
+        if not all(p.isfinite().all() for p in self.model.parameters()):
+            total += torch.nan  # what the last step did is in no loss
+        self._check_loss(total, epoch, good)
         return float(self._summed(total)) / (count * self.fabric.world_size)
 
     def _backward(self, batch: Varied, group: int, last: bool, good: State) -> torch.Tensor:
@@ -278,12 +282,18 @@ class Run:
             matrix += confusion.count(change.to(torch.uint8).cpu().numpy(), codes, n)
         sums = torch.tensor([losses, pixels, *matrix.ravel().tolist()], dtype=torch.float64)
         sums = self._summed(sums).cpu()
+        if not sums[1]:
+            raise TileSetError(
+                "Validation tiles must hold a labelled pixel where the image is valid, got none in "
+                f"{len(self.data.split.valid)} tiles of {self.data.tiles.folder}; split with "
+                "another seed or a larger val_split_pct."
+            )
         matrix = sums[2:].numpy().astype(np.int64).reshape(n, n + 1)
         scores = confusion.score(matrix, self.data.scheme)
         return Epoch(
             epoch=len(self.table),
             train_loss=train_loss,
-            valid_loss=float(sums[0] / sums[1].clamp(min=1)),
+            valid_loss=float(sums[0] / sums[1]),
             accuracy=scores.accuracy,
             dice=scores.macro_f1,
             miou=scores.miou,
@@ -336,12 +346,13 @@ def _seed(seed: int, epoch: int, process: int) -> int:
 
 
 def is_best(table: Sequence[Epoch], monitor: str) -> bool:
-    """Whether the last row is the best so far; the first of equals is; None never."""
+    """Whether the last row is the best so far; the first of equals is; None and NaN never."""
     best = MONITORS[monitor]
-    scored = [k for k, row in enumerate(table) if getattr(row, monitor) is not None]
+    values = [getattr(row, monitor) for row in table]
+    scored = [k for k, value in enumerate(values) if value is not None and not math.isnan(value)]
     if not scored:
         return len(table) == 1
-    found = best(scored, key=lambda k: getattr(table[k], monitor))
+    found = best(scored, key=values.__getitem__)
     return found == len(table) - 1
 
 
