@@ -71,6 +71,24 @@ def test_a_chosen_core_divides_the_raster_evenly(length, padding, stored):
     assert tiles * core - length < max(32 * tiles, 0.03 * tiles * plan.tile[0] + 32 * tiles)
 
 
+@settings(deadline=None)
+@given(st.integers(1, 3000), st.integers(1, 700), st.integers(0, 200))
+def test_windows_of_chosen_tiles_stay_inside_and_show_all_ground_around(height, width, padding):
+    plan = plan_inference(height, width, padding=padding, most=512)
+    for number in range(plan.blocks):
+        for tile in plan.block(number).tiles:
+            window, core = tile.window, tile.core
+            for start, size, first, count, length in (
+                (window.row, window.height, core.row, core.height, height),
+                (window.column, window.width, core.column, core.width, width),
+            ):
+                assert start == 0 or (start > 0 and start + size <= length)
+                assert size < length + 32
+                assert first - start >= padding or start == 0
+                assert start + size >= min(first + count + padding, length)
+                assert first - start <= plan.reach
+
+
 def test_cores_follow_the_blocks_of_the_file_where_that_costs_little():
     def core(length, stored=512):
         return plan_inference(length, length, padding=64, most=1024, stored=(stored, stored)).core[

@@ -91,6 +91,8 @@ class Plan:
             what is left.
         padding: Pixels around a core that the model sees and that are thrown away.
         group: Rows and columns of tiles in a block.
+        inside: Whether windows stay inside the raster as far as they can: at its edges there is
+            no ground for a padding to show. Else they reach over it.
     """
 
     height: int
@@ -98,11 +100,23 @@ class Plan:
     core: tuple[int, int]
     padding: int
     group: tuple[int, int]
+    inside: bool = False
 
     @property
     def tile(self) -> tuple[int, int]:
         """Rows and columns that the model sees."""
-        return self.core[0] + 2 * self.padding, self.core[1] + 2 * self.padding
+        height, width = (c + 2 * self.padding for c in self.core)
+        if not self.inside:
+            return height, width
+        return min(height, _up(self.height, 2 * _HALF)), min(width, _up(self.width, 2 * _HALF))
+
+    @property
+    def reach(self) -> int:
+        """Pixels that a window reaches beyond its tile's core at most: the last one moved inside."""
+        if not self.inside:
+            return self.padding
+        sides = zip((self.height, self.width), self.core, strict=True)
+        return max(2 * self.padding + core - 1 - (length - 1) % core for length, core in sides)
 
     @property
     def blocks(self) -> int:
@@ -133,7 +147,14 @@ class Plan:
                 core = Window(
                     row, column, min(down, self.height - row), min(right, self.width - column)
                 )
-                yield Tile(Window(row - self.padding, column - self.padding, height, width), core)
+                top = self._start(row, height, self.height)
+                left = self._start(column, width, self.width)
+                yield Tile(Window(top, left, height, width), core)
+
+    def _start(self, core: int, size: int, length: int) -> int:
+        """Where the window of a core begins along one axis."""
+        start = core - self.padding
+        return max(0, min(start, length - size)) if self.inside else start
 
     @property
     def _blocks(self) -> tuple[int, int]:
@@ -153,9 +174,10 @@ def plan_inference(
 ) -> Plan:
     """Tiles whose cores cover every pixel of a raster once.
 
-    With a tile size the cores are what the padding leaves of it. Without one they divide the
-    raster evenly, in whole blocks of the file where that costs no more than `_ALIGNED` of the
-    work, else in multiples of 32 pixels; padding is then rounded up to a multiple of 16.
+    With a tile size the cores are what the padding leaves of it, and windows reach over the
+    raster's edges. Without one the cores divide the raster evenly, in whole blocks of the file
+    where that costs no more than `_ALIGNED` of the work, else in multiples of 32 pixels; padding
+    is then rounded up to a multiple of 16, and windows stay inside.
 
     Args:
         height: Rows of the raster.
@@ -184,7 +206,7 @@ def plan_inference(
     else:
         core = (tile_size - 2 * padding, tile_size - 2 * padding)
     group = (max(1, block_size[0] // core[0]), max(1, block_size[1] // core[1]))
-    return Plan(height, width, core, padding, group)
+    return Plan(height, width, core, padding, group, inside=tile_size is None)
 
 
 _HALF = 16  # half of what a chosen tile's size is a multiple of: encoders halve it five times

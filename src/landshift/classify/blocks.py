@@ -80,7 +80,7 @@ class Job:
         """The tiles that a block is made from; blended ones of its neighbours are among them."""
         if not self.blend:
             return block.tiles
-        around = block.window.grown(self.plan.padding)
+        around = block.window.grown(self.plan.reach)
         return tuple(self.plan.tiles_over(around.clipped(self.plan.height, self.plan.width)))
 
     def make_ready(self, engine: Engine) -> None:
