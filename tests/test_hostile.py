@@ -337,7 +337,7 @@ def double(state):
 
 
 def wider(state):
-    name = next(iter(state))
+    name = next(name for name, tensor in state.items() if tensor.dim())
     state[name] = torch.cat([state[name]] * 2)
 
 
