@@ -98,7 +98,8 @@ def classify_pixels(
         predict_background: Whether the background (the class of value 0) may be the answer; if
             not, each pixel gets its best other class. Without such a class it changes nothing.
         tile_size: Rows and columns of a tile; None: chosen so that tiles divide the raster
-            evenly, and the training tile for models that pool over the whole tile.
+            evenly and stay inside it, and the training tile for models that pool over the whole
+            tile.
         layers: What to write beside the map, as ``<out>_<layer>``: names in `LAYERS`.
         blend: Whether the probabilities of overlapping tiles are averaged, by weights that fall
             towards their edges; else each tile is cut to its core.
