@@ -70,14 +70,18 @@ def test_bounds_map_a_part_as_the_whole_has_it(scene, trained, mapped, tmp_path)
     with rasterio.open(scene[0]) as source:
         left, top = source.transform @ (64, 96)
     bounds = (left, top - 30 * 64, left + 30 * 96, top)
-    part = classify_pixels(
-        scene[0], trained, tmp_path / "map.tif", bounds=bounds, padding=64, tile_size=224,
-        engine="torch", precision="float32",
+    part, chosen = (
+        classify_pixels(
+            scene[0], trained, tmp_path / f"{size}.tif", bounds=bounds, padding=64, tile_size=size,
+            engine="torch", precision="float32",
+        )
+        for size in (224, None)
     )  # fmt: skip
     with rasterio.open(part) as source:
         assert source.shape == (64, 96)
         assert source.bounds[:] == pytest.approx(bounds)
     assert (read(part)[0] == read(mapped)[0][96:160, 64:160]).mean() > 0.995
+    assert (read(chosen) == read(part)).mean() > 0.995  # tiles see the ground beyond
     with pytest.raises(GridError, match="must hold a pixel"):
         classify_pixels(scene[0], trained, part, bounds=(0, 0, 10, 10), **OPTIONS)
 

@@ -71,22 +71,31 @@ def test_a_chosen_core_divides_the_raster_evenly(length, padding, stored):
     assert tiles * core - length < max(32 * tiles, 0.03 * tiles * plan.tile[0] + 32 * tiles)
 
 
+AROUND = st.integers(0, 300)
+
+
 @settings(deadline=None)
-@given(st.integers(1, 3000), st.integers(1, 700), st.integers(0, 200))
-def test_windows_of_chosen_tiles_stay_inside_and_show_all_ground_around(height, width, padding):
-    plan = plan_inference(height, width, padding=padding, most=512)
+@given(st.integers(1, 3000), st.integers(1, 700), st.integers(0, 200), AROUND, AROUND, AROUND)
+def test_windows_of_chosen_tiles_show_ground_alone_and_all_that_is_around(
+    height, width, padding, above, below, beside
+):
+    ground = Window(-above, -beside, above + height + below, beside + width + beside)
+    plan = plan_inference(height, width, padding=padding, most=512, ground=ground)
     for number in range(plan.blocks):
         for tile in plan.block(number).tiles:
             window, core = tile.window, tile.core
-            for start, size, first, count, length in (
-                (window.row, window.height, core.row, core.height, height),
-                (window.column, window.width, core.column, core.width, width),
+            for start, size, first, count, least, length in (
+                (window.row, window.height, core.row, core.height, -above, ground.height),
+                (window.column, window.width, core.column, core.width, -beside, ground.width),
             ):
-                assert start == 0 or (start > 0 and start + size <= length)
+                most = least + length
+                assert start >= least
+                assert start == least or start + size <= most
                 assert size < length + 32
-                assert first - start >= padding or start == 0
-                assert start + size >= min(first + count + padding, length)
+                assert start <= max(first - padding, least)
+                assert start + size >= min(first + count + padding, most)
                 assert first - start <= plan.reach
+                assert start + size - first - count <= plan.reach or start + size >= most
 
 
 def test_cores_follow_the_blocks_of_the_file_where_that_costs_little():

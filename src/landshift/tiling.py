@@ -91,8 +91,8 @@ class Plan:
             what is left.
         padding: Pixels around a core that the model sees and that are thrown away.
         group: Rows and columns of tiles in a block.
-        inside: Whether windows stay inside the raster as far as they can: at its edges there is
-            no ground for a padding to show. Else they reach over it.
+        ground: Where there is something to see, which may be more than the raster that is
+            covered; windows stay inside as far as they can. None: they lie around their cores.
     """
 
     height: int
@@ -100,20 +100,21 @@ class Plan:
     core: tuple[int, int]
     padding: int
     group: tuple[int, int]
-    inside: bool = False
+    ground: Window | None = None
 
     @property
     def tile(self) -> tuple[int, int]:
         """Rows and columns that the model sees."""
         height, width = (c + 2 * self.padding for c in self.core)
-        if not self.inside:
+        if self.ground is None:
             return height, width
-        return min(height, _up(self.height, 2 * _HALF)), min(width, _up(self.width, 2 * _HALF))
+        most = (_up(side, 2 * _HALF) for side in (self.ground.height, self.ground.width))
+        return min(height, next(most)), min(width, next(most))
 
     @property
     def reach(self) -> int:
-        """Pixels that a window reaches beyond its tile's core at most: the last one moved inside."""
-        if not self.inside:
+        """Pixels that a window reaches beyond its tile's core at most, moved or not."""
+        if self.ground is None:
             return self.padding
         sides = zip((self.height, self.width), self.core, strict=True)
         return max(2 * self.padding + core - 1 - (length - 1) % core for length, core in sides)
@@ -147,14 +148,11 @@ class Plan:
                 core = Window(
                     row, column, min(down, self.height - row), min(right, self.width - column)
                 )
-                top = self._start(row, height, self.height)
-                left = self._start(column, width, self.width)
+                top, left = row - self.padding, column - self.padding
+                if self.ground is not None:
+                    top = _moved(top, height, self.ground.row, self.ground.height)
+                    left = _moved(left, width, self.ground.column, self.ground.width)
                 yield Tile(Window(top, left, height, width), core)
-
-    def _start(self, core: int, size: int, length: int) -> int:
-        """Where the window of a core begins along one axis."""
-        start = core - self.padding
-        return max(0, min(start, length - size)) if self.inside else start
 
     @property
     def _blocks(self) -> tuple[int, int]:
@@ -171,13 +169,14 @@ def plan_inference(
     most: int = 1024,
     stored: tuple[int, int] = (1, 1),
     block_size: tuple[int, int] = (1024, 4096),
+    ground: Window | None = None,
 ) -> Plan:
     """Tiles whose cores cover every pixel of a raster once.
 
-    With a tile size the cores are what the padding leaves of it, and windows reach over the
-    raster's edges. Without one the cores divide the raster evenly, in whole blocks of the file
+    With a tile size the cores are what the padding leaves of it, and windows lie around them.
+    Without one the cores divide the raster evenly, in whole blocks of the file
     where that costs no more than `_ALIGNED` of the work, else in multiples of 32 pixels; padding
-    is then rounded up to a multiple of 16, and windows stay inside.
+    is then rounded up to a multiple of 16, and windows stay where there is ground.
 
     Args:
         height: Rows of the raster.
@@ -187,6 +186,7 @@ def plan_inference(
         most: Rows and columns of a chosen core at most.
         stored: Rows and columns of the blocks that the file is stored in.
         block_size: Rows and columns of a block of tiles at most, if that holds a tile.
+        ground: Where there is something to see; None: in the raster.
 
     Raises:
         ParameterError: The padding leaves no core, or is negative.
@@ -206,7 +206,9 @@ def plan_inference(
     else:
         core = (tile_size - 2 * padding, tile_size - 2 * padding)
     group = (max(1, block_size[0] // core[0]), max(1, block_size[1] // core[1]))
-    return Plan(height, width, core, padding, group, inside=tile_size is None)
+    if tile_size is not None:
+        return Plan(height, width, core, padding, group)
+    return Plan(height, width, core, padding, group, ground or Window(0, 0, height, width))
 
 
 _HALF = 16  # half of what a chosen tile's size is a multiple of: encoders halve it five times
@@ -228,6 +230,11 @@ def _even(length: int, padding: int, most: int, stored: int) -> int:
 def _work(length: int, core: int, padding: int) -> int:
     """Pixels along one axis that the model sees."""
     return -(-length // core) * (core + 2 * padding)
+
+
+def _moved(start: int, size: int, first: int, length: int) -> int:
+    """The start of a window moved along one axis to lie within others, at least from the first."""
+    return max(first, min(start, first + length - size))
 
 
 def _up(number: int, multiple: int) -> int:

@@ -85,6 +85,12 @@ class Scene:
     whole: GeoBox
     polygons: tuple[Any, ...] | None
 
+    @property
+    def ground(self) -> Window:
+        """All of it, by rows and columns of the part that is classified."""
+        row, column = self.corner
+        return Window(-row, -column, self.whole.height, self.whole.width)
+
     def sources(self) -> list[Path]:
         """Every file of this machine that pixels come from, those that a VRT names too."""
         named = [*self.files, *(layer.path for plan in self.plans for layer in plan.layers)]
