@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+import rasterio.shutil
 from rasterio.transform import from_origin
 
 
@@ -61,6 +62,24 @@ def write_tall(path: Path, rows: int) -> Path:
     values = np.tile(values, (1, rows // 64, 1))
     values[:, 2048:3072] = 0
     return write(path, values, nodata=0, bands=BANDS)
+
+
+def pack(image: Path, path: Path) -> Path:
+    """Copy a raster into blocks of 64 x 64 pixels, compressed."""
+    rasterio.shutil.copy(
+        image, path, driver="GTiff", compress="deflate", tiled=True, blockxsize=64, blockysize=64,
+        interleave="pixel",
+    )  # fmt: skip
+    return path
+
+
+def spoil(path: Path, column: int, row: int) -> None:
+    """Overwrite the start of a block of a packed raster, by the place of the block."""
+    with rasterio.open(path) as source:
+        at = int(source.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=1))
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(bytes(100))
 
 
 def outputs(out: Path) -> dict[str, bytes]:

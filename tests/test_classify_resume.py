@@ -13,7 +13,7 @@ import rasterio.shutil
 
 from landshift.classify import classify_pixels
 from landshift.errors import OutputError, ParameterError, RasterError
-from scenes import BANDS, outputs, write, write_tall
+from scenes import BANDS, outputs, pack, spoil, write, write_tall
 
 OPTIONS = {"padding": 16, "tile_size": 96, "engine": "torch", "precision": "float32"}
 BLOCKS = 4
@@ -111,18 +111,12 @@ def _changed(model):
 def test_an_unreadable_block_keeps_what_is_done_and_a_repaired_file_is_taken_up(
     tall, saved, tmp_path
 ):
-    packed, out = tmp_path / "packed.tif", tmp_path / "map.tif"
-    rasterio.shutil.copy(
-        tall, packed, driver="GTiff", compress="deflate", tiled=True, blockxsize=64, blockysize=64,
-        interleave="pixel",
-    )  # fmt: skip
-    with rasterio.open(packed) as source:
-        at = int(source.get_tag_item("BLOCK_OFFSET_0_48", "TIFF", bidx=1))
+    packed, out = pack(tall, tmp_path / "packed.tif"), tmp_path / "map.tif"
     image = tmp_path / "image.vrt"  # what is noted of a VRT says nothing of the files it names
     rasterio.shutil.copy(packed, image, driver="VRT")
     expected = classify_pixels(image, saved, tmp_path / "mapped.tif", **OPTIONS).read_bytes()
     whole = packed.read_bytes()
-    packed.write_bytes(whole[:at] + bytes(100) + whole[at + 100 :])
+    spoil(packed, 0, 48)
     with pytest.raises(RasterError, match="must be readable"):
         classify_pixels(image, saved, out, **OPTIONS)
     lines = (tmp_path / ".map.tif.partial" / "ledger.jsonl").read_text().splitlines()

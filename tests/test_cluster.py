@@ -18,7 +18,7 @@ from pyogrio.raw import write as write_vector
 
 from landshift.classify import classify_pixels
 from landshift.errors import ClusterError, LandshiftError, ModelError, ParameterError, RasterError
-from scenes import outputs, write_tall
+from scenes import outputs, pack, spoil, write_tall
 
 distributed = pytest.importorskip("distributed", reason="the extra 'cluster' isn't installed")
 if sys.platform == "win32":
@@ -149,15 +149,10 @@ def test_a_block_that_fails_everywhere_is_one_line_and_keeps_the_rest(
     workers, tall, saved, undisturbed, tmp_path
 ):
     packed, image, out = tmp_path / "packed.tif", tmp_path / "tall.vrt", tmp_path / "map.tif"
-    rasterio.shutil.copy(
-        tall, packed, driver="GTiff", compress="deflate", tiled=True, blockxsize=64, blockysize=64,
-        interleave="pixel",
-    )  # fmt: skip
-    with rasterio.open(packed) as source:
-        at = int(source.get_tag_item("BLOCK_OFFSET_0_90", "TIFF", bidx=1))
+    pack(tall, packed)
     rasterio.shutil.copy(packed, image, driver="VRT")
     whole = packed.read_bytes()
-    packed.write_bytes(whole[:at] + bytes(100) + whole[at + 100 :])
+    spoil(packed, 0, 90)
     with pytest.raises(RasterError, match=r"must be readable.*\[worker tcp://127"):
         classify_pixels(image, saved, out, scheduler=workers[0], **OPTIONS)
     lines = (tmp_path / ".map.tif.partial" / "ledger.jsonl").read_text().splitlines()

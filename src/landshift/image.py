@@ -464,7 +464,6 @@ def _gdal_name(name: str) -> str:
 
 
 def _look(image: Image, path: str, way: str | None) -> Layer:
-
     with raster.open_raster(path) as source, ExitStack() as stack:
         derived = source.transform.is_identity and bool(source.gcps[0] or source.rpcs)
         if derived and source.gcps[0] and source.crs is not None:

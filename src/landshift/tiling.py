@@ -174,9 +174,9 @@ def plan_inference(
     """Tiles whose cores cover every pixel of a raster once.
 
     With a tile size the cores are what the padding leaves of it, and windows lie around them.
-    Without one the cores divide the raster evenly, in whole blocks of the file
-    where that costs no more than `_ALIGNED` of the work, else in multiples of 32 pixels; padding
-    is then rounded up to a multiple of 16, and windows stay where there is ground.
+    Without one the cores divide the raster evenly, in whole blocks of the file where that costs no
+    more than `_ALIGNED` of the work, else in multiples of 32 pixels; padding is then rounded up to
+    a multiple of 16, and windows stay where there is ground.
 
     Args:
         height: Rows of the raster.
