@@ -33,7 +33,7 @@ from rasterio.windows import Window as Part
 
 from landshift import composite, labels, simulate, tiling
 from landshift.classes import ClassScheme
-from landshift.classify import classify_pixels, quantise_model
+from landshift.classify import classify_pixels, measure_halo, quantise_model
 from landshift.classify.pixels import int8_of
 from landshift.classify.scene import find_scene
 from landshift.engine.openvino import OpenVinoEngine
@@ -88,6 +88,7 @@ def main() -> None:
                 from landshift import demo
 
                 demo.run(arguments.demo)
+            measure_halo(seen, model)
         quantised = quantise_model(seen, model, least=0.0)
         if "loss" in arguments.only and not arguments.untrained:
             told("int8, same class as float32 on tiles of the training scene", quantised.agreement)
@@ -101,6 +102,8 @@ def main() -> None:
 
 def untrained(image: Path, folder: Path) -> Path:
     """The demo's network with random weights."""
+    from torch import nn
+
     from landshift import bundle, demo
     from landshift.models import ChangeModel
 
@@ -112,6 +115,9 @@ def untrained(image: Path, folder: Path) -> Path:
     spec = InputSpec(tuple(bands), mean, std, least, most, 256, str(values.dtype), 30.0, padding=64)
     scheme = ClassScheme.from_mapping({k: f"class {k}" for k in range(1, 12)})
     model = ChangeModel("unet", spec, scheme, backbone=demo.BACKBONE).eval()
+    for module in model.modules():  # some start at 0, and what they multiply would be left out
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
     return bundle.save(bundle.Package("unet", model), folder)
 
 
@@ -180,7 +186,7 @@ def rates(folder: Path, image: Path, model: Path, rounds: int) -> None:
 
     network = bundle.load(model).model
     sparse = make_sparse(image, folder / "sparse.tif")
-    scene = find_scene(image, network.spec)
+    scene, padding = find_scene(image, network.spec), network.spec.padding
     graph = int8_of(model).with_suffix(".xml")
     ready = prepare(model)
     pure = {
@@ -203,9 +209,9 @@ def rates(folder: Path, image: Path, model: Path, rounds: int) -> None:
             options = {"engine": kind, "precision": precision, "device": "cpu"}
             if kind == "torch":
                 options["bounds"] = part
-            before = pure_rate(scene, engine)
+            before = pure_rate(scene, engine, padding)
             run = end_to_end(image, model, folder, **options)
-            after = pure_rate(scene, engine)
+            after = pure_rate(scene, engine, padding)
             one[f"{name}, pure"] = statistics.mean((before["rate"], after["rate"]))
             one[name], one[f"{name}, blocks"] = run["rate"], run["blocks"]
             profiles[name].append({**run, "engine": (before["cpu"] + after["cpu"]) / 2})
@@ -221,7 +227,7 @@ def rates(folder: Path, image: Path, model: Path, rounds: int) -> None:
         each = [a / b for a, b in zip(measured[first], measured[second], strict=True)]
         return f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})"
 
-    reading = reading_cost(image, network.spec)
+    reading = reading_cost(image, network.spec, pure["OpenVINO bfloat16"].core)
     for name in pure:
         print(f"{name} over the familiar settings: {ratio(name, 'familiar')}")
         print(f"{name}, end to end over pure: {ratio(name, f'{name}, pure')}")
@@ -296,10 +302,10 @@ def end_to_end(image: Path, model: Path, folder: Path, **options: Any) -> dict[s
     }
 
 
-def pure_rate(scene: Any, engine: Any) -> dict[str, float]:
+def pure_rate(scene: Any, engine: Any, padding: int) -> dict[str, float]:
     """Mpixel/s of kept pixels of a tile in memory, and the processor's seconds for each."""
     plan = tiling.plan_inference(
-        scene.box.height, scene.box.width, padding=64, most=engine.core, stored=scene.stored
+        scene.box.height, scene.box.width, padding=padding, most=engine.core, stored=scene.stored
     )
     tile = plan.block(0).tiles[0]
     with scene.opened(256 << 20) as read:
@@ -315,12 +321,12 @@ def pure_rate(scene: Any, engine: Any) -> dict[str, float]:
     }
 
 
-def reading_cost(image: Path, spec: Any) -> float:
+def reading_cost(image: Path, spec: Any, core: int) -> float:
     """The processor's seconds to read all tiles and their masks, for each Mpixel."""
     scene = find_scene(image, spec)
     height, width = scene.box.height, scene.box.width
     plan = tiling.plan_inference(
-        height, width, padding=64, stored=scene.stored, block_size=(1024, 2048)
+        height, width, padding=spec.padding, most=core, stored=scene.stored, block_size=(core, 2048)
     )
     start = time.process_time()
     with scene.opened(192 << 20) as read:

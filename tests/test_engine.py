@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from scipy.ndimage import uniform_filter
 
+from landshift.classes import ClassScheme
 from landshift.engine import TorchEngine, choose_engine, opened
-from landshift.engine.folding import fold_batch_norms
-from landshift.engine.padding import measure_in_tiles
+from landshift.engine.folding import folded
+from landshift.engine.padding import measure_in_tiles, measure_padding
 from landshift.errors import ModelError, ParameterError
+from landshift.models import ChangeModel
+from landshift.spec import InputSpec
 
 
 @pytest.fixture(scope="module")
@@ -117,12 +121,9 @@ class Blurred:
         self.reach = reach
 
     def best(self, values, mask=None, *, excluded=None):
-        found = []
-        for tile in values[:, 0]:
-            wide = np.pad(tile.astype(float), self.reach, mode="edge")
-            windows = np.lib.stride_tricks.sliding_window_view(wide, (2 * self.reach + 1,) * 2)
-            found.append((windows.mean((2, 3)) > 0.5).astype(np.uint8))
-        return np.stack(found)
+        size = 0, 2 * self.reach + 1, 2 * self.reach + 1
+        means = uniform_filter(values[:, 0].astype(float), size, mode="nearest")
+        return (means > 0.5).astype(np.uint8)
 
 
 @pytest.mark.parametrize(("reach", "padding", "enough"), [(12, 16, True), (22, 64, False)])
@@ -138,20 +139,98 @@ def test_the_padding_is_measured_in_tiles_up_to_a_quarter_of_them(trained, reach
     assert measure_in_tiles(Blurred(1), spec, masked) is None
 
 
+@pytest.mark.parametrize(
+    ("reach", "tried", "padding"),
+    [
+        (12, [16], 16),
+        (20, [16, 32], 32),
+        (80, [16, 32, 64, 96, 128], 96),
+        (200, [16, 32, 64, 128], 0),
+    ],
+)
+def test_the_padding_is_measured_on_a_raster(trained, reach, tried, padding):
+    spec = replace(trained.model.spec, tile_size=256)
+    raster = np.random.default_rng(0).random((768, 768)) > 0.5
+
+    def read(window):
+        rows, columns = (
+            slice(start, start + size)
+            for start, size in ((window.row, window.height), (window.column, window.width))
+        )
+        return raster[np.newaxis, rows, columns], np.ones((window.height, window.width), bool)
+
+    found = measure_padding(Blurred(reach), spec, read, [(256, 256)])
+    assert list(found.agreement) == tried
+    assert [p for p in tried if found.agreement[p] >= 0.998] == [
+        p for p in tried if p >= padding > 0
+    ]
+    assert (found.padding, found.enough) == ((padding, True) if padding else (128, False))
+
+
 def test_an_excluded_class_is_never_the_best(trained, openvino_engine, images):
     for engine in (TorchEngine(trained.model), openvino_engine):
         assert (engine.best(images, excluded=1) == 0).all()
 
 
-def test_folding_batch_norms_changes_nothing(trained):
-    model = copy.deepcopy(trained.model).eval()
-    example = torch.randn(2, 6, 64, 64) * 300 + 1000
+@pytest.mark.parametrize(
+    ("architecture", "options", "doublings"),
+    [
+        ("unet", {}, 5),
+        ("unet", {"combination": "siamese"}, 5),
+        ("unetplusplus", {}, 11),
+        ("pspnet", {"options": {"use_unet": True}}, 5),
+        ("fpn", {}, 0),
+    ],
+)
+def test_folding_changes_no_answer(architecture, options, doublings):
+    model = network(architecture, **options)
+    example = torch.randn(2, 6, 96, 64) * 300 + 1000
     with torch.no_grad():
         expected = model(example)
-        assert fold_batch_norms(model) > 20
-        found = model(example)
-    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in model.modules())
-    assert torch.allclose(found, expected, atol=1e-4)
+        ready = folded(lambda: copy.deepcopy(model))
+        found = ready(example)
+    kinds = [type(module) for module in ready.modules()]
+    assert torch.nn.BatchNorm2d not in kinds
+    assert kinds.count(torch.nn.ConvTranspose2d) == doublings
+    assert torch.allclose(found, expected, atol=1e-4 * float(expected.abs().max()))
+
+
+def network(architecture, **options):
+    """A model for six bands whose batch norms do something."""
+    names = tuple(f"{date}:{band}" for date in ("before", "after") for band in "rgb")
+    statistics = [(value,) * 6 for value in (1000.0, 300.0, 0.0, 2000.0)]
+    spec = InputSpec(names, *statistics, 64, "uint16", 30.0)
+    scheme = ClassScheme.from_mapping({k: f"class {k}" for k in range(1, 4)})
+    model = ChangeModel(architecture, spec, scheme, backbone="resnet18", **options).eval()
+    random = torch.Generator().manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            for values in (module.weight, module.bias, module.running_mean, module.running_var):
+                values.data = 0.5 + torch.rand(values.shape, generator=random)
+    return model
+
+
+class Shortcut(torch.nn.Module):
+    """What a convolution gives goes through a batch norm, and past it."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Conv2d(6, 3, 3, padding=1)
+        self.norm = torch.nn.BatchNorm2d(3)
+
+    def forward(self, images):
+        found = self.first(images)
+        return found + self.norm(found)
+
+
+def test_what_cannot_be_folded_stays(caplog):
+    model = network(Shortcut())
+    example = torch.randn(1, 6, 64, 64) * 300 + 1000
+    with torch.no_grad(), caplog.at_level(logging.DEBUG, "landshift.engine"):
+        expected = model(example)
+        ready = folded(lambda: copy.deepcopy(model))
+        assert torch.equal(ready(example), expected)
+    assert "stays as it was" in caplog.text
 
 
 def test_auto_says_what_it_chose_and_why(trained, caplog):

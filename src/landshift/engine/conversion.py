@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 
 from landshift import bundle
 from landshift.engine.described import Description
+from landshift.engine.folding import folded
 from landshift.engine.openvino import import_openvino
 from landshift.engine.prepared import ABOUT, GRAPH
 from landshift.errors import ModelError
@@ -22,8 +23,11 @@ from landshift.spec import MULTIPLE
 _EXAMPLE = 64  # rows and columns of the tile that a network is traced on
 
 
-def converted(model: ChangeModel) -> Any:
+def converted(load: Callable[[], ChangeModel]) -> Any:
     """A model as an OpenVINO graph: filled float32 tiles of any multiple of 32 -> logits.
+
+    Args:
+        load: Gives the network, as `landshift.engine.folding.folded` wants it.
 
     Raises:
         ModelError: OpenVINO can't take the network.
@@ -32,30 +36,29 @@ def converted(model: ChangeModel) -> Any:
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    size = model.spec.tile_size if model.fixed_tile else _EXAMPLE
-    size += -size % MULTIPLE
-    example = model.mean.cpu().expand(1, -1, size, size).contiguous()
-    # on the CPU the graph shares the model's weights: memory holds them once
-    traced = model if model.mean.device.type == "cpu" else copy.deepcopy(model).cpu()
-    was_training = traced.training
     # openvino.convert_model does the same, five times as long, and reports its use to its makers
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of tracing: shapes that stay the same, which they do
         try:
+            model = folded(load)
+            # weights in the order that OpenVINO wants: of others it makes a copy
+            model = model.cpu().to(memory_format=torch.contiguous_format)
+            size = model.spec.tile_size if model.fixed_tile else _EXAMPLE
+            size += -size % MULTIPLE
+            example = model.mean.expand(1, -1, size, size).contiguous()
             front = FrontEndManager().load_by_framework("pytorch")
-            script = torch.jit.trace(traced.eval(), example, check_trace=False)  # type: ignore[no-untyped-call]
+            script = torch.jit.trace(model, example, check_trace=False)  # type: ignore[no-untyped-call]
             decoder = TorchScriptPythonDecoder(script)  # must outlive the conversion
             read = front.load(decoder)
-            bands = len(model.spec.bands)
-            read.set_partial_shape(read.get_inputs()[0], openvino.PartialShape([1, bands, -1, -1]))
+            shape = openvino.PartialShape([1, len(model.spec.bands), -1, -1])
+            read.set_partial_shape(read.get_inputs()[0], shape)
             return front.convert(read)
         except Exception as error:  # openvino has no common ancestor for what may fail here
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ModelError(
-                f"engine='openvino' needs a network that it can convert, got {model.architecture} "
-                f"({str(error).splitlines()[0]}); choose engine='torch'."
+                "engine='openvino' needs a network that it can convert, got one that it can't "
+                f"({reason}); choose engine='torch'."
             ) from error
-        finally:
-            traced.train(was_training)
 
 
 def main(package: str, folder: str) -> None:
@@ -65,11 +68,14 @@ def main(package: str, folder: str) -> None:
         package: The .dlpk, the .emd or the folder.
         folder: Where they go.
     """
-    # weights in the order that OpenVINO wants: of others it makes a copy
-    model = bundle.load(package).model.to(memory_format=torch.contiguous_format)
+
+    def load() -> ChangeModel:
+        return bundle.load(package).model
+
     path = Path(folder)
-    import_openvino().save_model(converted(model), path / GRAPH, compress_to_fp16=False)
-    about = Description.of(model).as_dict()
+    about = Description.of(load()).as_dict()
+    graph = converted(load)
+    import_openvino().save_model(graph, path / GRAPH, compress_to_fp16=False)
     (path / ABOUT).write_text(json.dumps(about), encoding="utf-8")  # last: the graph is whole
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,8 @@ from landshift.spec import MULTIPLE
 if TYPE_CHECKING:
     from landshift.models import ChangeModel
 
-_CORE = 1024  # a tile of 1152 with its halo: larger ones are no faster and take more memory
-_CORE_FLOAT32 = 768  # whose activations take twice as much
+_CORE = 1536  # larger ones would compute less in halos, and take more than a gigabyte
+_CORE_FLOAT32 = 1024  # whose activations take twice as much
 _DTYPES = ("uint8", "int8", "uint16", "int16", "float32")
 _NEVER = -1e30  # a logit that loses against any other
 
@@ -198,7 +199,7 @@ def _taken(dtype: np.dtype[Any]) -> str:
 def _converted(model: ChangeModel) -> Any:
     from landshift.engine.conversion import converted
 
-    return converted(model)
+    return converted(lambda: copy.deepcopy(model))
 
 
 def import_openvino() -> Any:

@@ -30,6 +30,7 @@ CACHE = "LANDSHIFT_CACHE"
 GRAPH, ABOUT = "graph.xml", "model.json"
 """What lies in a graph's folder: the graph, its weights beside it; and its description."""
 
+_MADE = "folded"  # another word wherever the same network is converted into another graph
 _MANIFEST = "landshift.json"  # of a package, as `landshift.bundle` has it
 _TOLD = (".emd", ".safetensors", ".pth")  # suffixes of what decides a network
 _KEPT = 4  # graphs; one has the size of its model's weights
@@ -101,7 +102,7 @@ def _key(package: Path) -> str:
     files = [package]
     if folder.is_dir():  # other files there say nothing of the network
         files = sorted(p for p in folder.iterdir() if p.suffix in _TOLD or p.name == _MANIFEST)
-    versions = __version__, version("openvino"), version("torch")
+    versions = _MADE, __version__, version("openvino"), version("torch")
     parts = [*versions, *map(provenance.digest, files)]
     if given and sum(p.suffix == ".emd" for p in files) > 1:  # of several models
         parts.append(package.name)
@@ -113,7 +114,8 @@ def _convert(package: Path, folder: Path) -> None:
     if not Path(sys.executable).stem.lower().startswith("python"):
         raise OSError(f"no Python, but {sys.executable}, which hosts it")
     command = [sys.executable, "-m", "landshift.engine.conversion", str(package), str(folder)]
-    subprocess.run(command, check=True, capture_output=True)
+    frugal = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "0"}  # glibc's: what is freed is given back
+    subprocess.run(command, check=True, capture_output=True, env=frugal)
 
 
 def _forget(folder: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from landshift.engine.folding import fold_batch_norms
+from landshift.engine.folding import folded
 from landshift.errors import ParameterError
 from landshift.models import ChangeModel
 
@@ -21,8 +21,8 @@ _CUDA_CORE = 1024
 class TorchEngine:
     """A model on a device, predicting in the fastest precision that keeps its answers.
 
-    Batch norms are folded into the convolutions before them, and in bfloat16 the weights are kept
-    in it. On CUDA each thread that calls has a stream of its own and sends tiles from pinned
+    The network is folded (`landshift.engine.folding`), and in bfloat16 its weights are kept in it.
+    On CUDA each thread that calls has a stream of its own and sends tiles from pinned
     memory, so that one batch is copied while another is computed.
 
     Args:
@@ -46,8 +46,7 @@ class TorchEngine:
         self.streams = 2 if self._cuda else 1
         self.core = _CUDA_CORE if self._cuda else _CPU_CORE
         self.batch_size = 4 if self._cuda else 1
-        ready = copy.deepcopy(model).eval()
-        fold_batch_norms(ready)
+        ready = folded(lambda: copy.deepcopy(model))
         if self.precision == "bfloat16":
             ready.network.to(torch.bfloat16)
         self.model = ready.to(self._device)
@@ -90,11 +89,11 @@ class TorchEngine:
         return found
 
     def _probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        return (logits / self.model.temperature).softmax(1)
+        return (logits.float() / self.model.temperature).softmax(1)
 
     def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the network says, before any temperature; `predict` has the arguments."""
-        found: NDArray[np.float32] = self._run(images, None, lambda logits: logits)
+        found: NDArray[np.float32] = self._run(images, None, torch.Tensor.float)
         return found
 
     def _run(self, values: NDArray[Any], mask: NDArray[np.bool_] | None, finish: Any) -> Any:
@@ -103,12 +102,12 @@ class TorchEngine:
             self._device.type, torch.bfloat16, enabled=self.precision == "bfloat16"
         )
         with torch.inference_mode(), self._stream():
-            images = self._sent(values).float()
+            images = self._sent(values).to(torch.float32, memory_format=torch.channels_last)
             if mask is not None and not mask.all():
                 images = torch.where(self._sent(mask)[:, None], images, self._mean)
             with autocast:
                 logits = self.model(images)
-            return finish(logits.float()).cpu().numpy()
+            return finish(logits).cpu().numpy()
 
     def _sent(self, array: NDArray[Any]) -> torch.Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(array))

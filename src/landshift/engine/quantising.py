@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import json
 import logging
@@ -90,7 +91,7 @@ def quantise(
     assert path.name.endswith(SUFFIX)
     nncf.set_log_level(logging.ERROR)
     images = [model.spec.fill(values, mask)[np.newaxis] for values, mask in calibration]
-    graph = converted(model)
+    graph = converted(lambda: copy.deepcopy(model))
     graph.reshape([1, *images[0].shape[1:]])
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # its progress bars

@@ -195,7 +195,7 @@ class ChangeModel(nn.Module):
         """
         height, width = images.shape[-2:]
         images = images.contiguous(memory_format=torch.channels_last)
-        scaled = ((images - self.mean) / self.std).clamp(self.least, self.greatest)  # (B, C, H, W)
+        scaled = (images - self.mean).div_(self.std).clamp_(self.least, self.greatest)
         if self._order is not None:
             scaled = scaled[:, self._order]
         down, right = -height % MULTIPLE, -width % MULTIPLE
