@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import cog, grid, ledger, raster
+from landshift import cog, grid, heap, ledger, raster
 from landshift.classes import ClassScheme
 from landshift.classify import layers as layering
 from landshift.classify.scene import Read, Scene
@@ -151,6 +151,7 @@ def run_blocks(job: Job, engine: Engine, numbers: Sequence[int]) -> Iterator[Don
     tiles = (tile for n in numbers for tile in job.tiles(job.plan.block(n)))
     writing: deque[Future[Done]] = deque()
     with (
+        heap.keeping_freed() if engine.allocates else nullcontext(),
         _reading(job, readers) as submit,
         ThreadPoolExecutor(engine.streams, "engine") as engines,
         ThreadPoolExecutor(1, "writer") as writer,

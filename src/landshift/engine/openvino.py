@@ -47,6 +47,7 @@ class OpenVinoEngine:
     device = "cpu"
     streams = 1
     batch_size = 1
+    allocates = False
 
     def __init__(
         self,

@@ -22,6 +22,8 @@ class Engine(Protocol):
         core: Rows and columns that a tile keeps at most where the user names no tile size: as
             many as it computes fast, in memory that every machine has.
         batch_size: Tiles at once where the user names no number.
+        allocates: Whether it asks for its memory anew for each tile, so that it is faster where
+            what it frees is kept (`landshift.heap.keeping_freed`).
     """
 
     @property
@@ -41,6 +43,9 @@ class Engine(Protocol):
 
     @property
     def batch_size(self) -> int: ...  # noqa: D102
+
+    @property
+    def allocates(self) -> bool: ...  # noqa: D102
 
     def ready(
         self,

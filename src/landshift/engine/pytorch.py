@@ -14,9 +14,6 @@ from landshift.engine.folding import folded
 from landshift.errors import ParameterError
 from landshift.models import ChangeModel
 
-_CPU_CORE = 768  # a tile of 896 with its halo: half a gigabyte of activations
-_CUDA_CORE = 1024
-
 
 class TorchEngine:
     """A model on a device, predicting in the fastest precision that keeps its answers.
@@ -35,6 +32,7 @@ class TorchEngine:
     """
 
     name = "torch"
+    core = 1024
 
     def __init__(
         self, model: ChangeModel, *, device: str = "auto", precision: str = "auto"
@@ -44,7 +42,7 @@ class TorchEngine:
         self.precision = _precision(precision, self._device)
         self._cuda = self._device.type == "cuda"
         self.streams = 2 if self._cuda else 1
-        self.core = _CUDA_CORE if self._cuda else _CPU_CORE
+        self.allocates = not self._cuda
         self.batch_size = 4 if self._cuda else 1
         ready = folded(lambda: copy.deepcopy(model))
         if self.precision == "bfloat16":

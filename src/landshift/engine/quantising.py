@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +66,8 @@ def quantise(
 
     Weights and activations become integers with scales that are set on the calibration tiles
     (Jacob et al. 2018, doi 10.1109/CVPR.2018.00286), by nncf. Scales span the tiles' mean
-    quantiles, so that few extreme pixels don't coarsen all others; the convolutions that see the
-    image itself, where rounding costs most, stay as they are.
+    quantiles, so that few extreme pixels don't coarsen all others. Where too few classes stay, the
+    convolutions that see the image itself, where rounding costs most, are left as they are.
 
     Args:
         model: The network.
@@ -82,57 +83,77 @@ def quantise(
         OutputError: The files can't be written.
     """
     openvino = import_openvino()
+    from landshift.engine.conversion import converted
+
+    assert path.name.endswith(SUFFIX)
+    images = [model.spec.fill(values, mask)[np.newaxis] for values, mask in calibration]
+    graph = converted(lambda: copy.deepcopy(model))
+    exact = _classes(OpenVinoEngine(model, precision="float32"), check)
+    if not exact.size:
+        raise ParameterError(
+            "The int8 network is checked on valid pixels, got none; give another raster."
+        )
+    with tempfile.TemporaryDirectory(prefix="landshift-") as temporary:
+        written = Path(temporary) / "graph.xml"
+        for left in ([], _first_convolutions(graph)):
+            openvino.save_model(_in_integers(graph, images, left), written, compress_to_fp16=False)
+            found = _classes(OpenVinoEngine(model, quantised=written), check)
+            agreement = float((found == exact).mean())
+            if agreement >= least:
+                break
+        else:
+            raise ParameterError(
+                f"The int8 network must give the classes of the float32 one on {least:.2%} of "
+                f"pixels, got {agreement:.2%}; calibrate on more tiles, use bfloat16, or "
+                "ask for less (--least)."
+            )
+        shares = {
+            name: float((found[exact == k] == k).mean()) if (exact == k).any() else float("nan")
+            for k, name in enumerate(model.scheme.names)
+        }
+        fast = _classes(OpenVinoEngine(model), check)
+        result = Quantised(path, agreement, float((fast == exact).mean()), shares)
+        about = {
+            "model": digest_of(model), "openvino": version("openvino"), "nncf": version("nncf"),
+            "calibration_tiles": len(images), "left_as_they_are": left,
+            "agreement": result.agreement, "bfloat16_agreement": result.bfloat16,
+            "kept_of_class": {k: v if v == v else None for k, v in result.shares.items()},
+        }  # fmt: skip
+        name = path.name.removesuffix(SUFFIX)
+        for suffix in (".xml", ".bin"):
+            with ledger.whole_file(path.with_name(f"{name}.int8{suffix}")) as part:
+                shutil.copyfile(written.with_suffix(suffix), part)
+        with ledger.whole_file(path) as part:
+            part.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    return result
+
+
+def _in_integers(graph: Any, images: list[NDArray[np.float32]], left: list[str]) -> Any:
+    """A graph in integers, but for the operations of these names."""
     os.environ.setdefault("NNCF_CI", "1")  # else it reports its use to its makers
     nncf = required("nncf", "openvino", "Quantising", instead="use bfloat16")
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-    from landshift.engine.conversion import converted
-
-    assert path.name.endswith(SUFFIX)
     nncf.set_log_level(logging.ERROR)
-    images = [model.spec.fill(values, mask)[np.newaxis] for values, mask in calibration]
-    graph = converted(lambda: copy.deepcopy(model))
-    graph.reshape([1, *images[0].shape[1:]])
+    ready = graph.clone()
+    ready.reshape([1, *images[0].shape[1:]])
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
             small = nncf.quantize(
-                graph, nncf.Dataset(images), subset_size=len(images),
+                ready, nncf.Dataset(images), subset_size=len(images),
                 preset=nncf.QuantizationPreset.MIXED,
-                ignored_scope=nncf.IgnoredScope(names=_first_convolutions(graph)),
+                ignored_scope=nncf.IgnoredScope(names=left),
                 advanced_parameters=nncf.AdvancedQuantizationParameters(
                     activations_range_estimator_params=RangeEstimatorParametersSet.MEAN_QUANTILE
                 ),
             )  # fmt: skip
     except Exception as error:  # nncf has no common ancestor for what may fail here
         raise ModelError(
-            f"nncf must be able to quantise the network, got '{str(error).splitlines()[0]}' for "
-            f"{model.architecture}; use bfloat16."
+            f"nncf must be able to quantise the network, got '{str(error).splitlines()[0]}'; use "
+            "bfloat16."
         ) from error
     small.reshape([1, images[0].shape[1], -1, -1])
-    name = path.name.removesuffix(SUFFIX)
-    with tempfile.TemporaryDirectory(prefix="landshift-") as temporary:
-        folder = Path(temporary)
-        openvino.save_model(small, folder / "graph.xml", compress_to_fp16=False)
-        found = _compare(model, folder / "graph.xml", check)
-        result = Quantised(path, *found)
-        if result.agreement < least:
-            raise ParameterError(
-                f"The int8 network must give the classes of the float32 one on {least:.2%} of "
-                f"pixels, got {result.agreement:.2%}; calibrate on more tiles, use bfloat16, or "
-                "ask for less (--least)."
-            )
-        about = {
-            "model": digest_of(model), "openvino": openvino.__version__, "nncf": nncf.__version__,
-            "calibration_tiles": len(images), "agreement": result.agreement,
-            "bfloat16_agreement": result.bfloat16,
-            "kept_of_class": {k: v if v == v else None for k, v in result.shares.items()},
-        }  # fmt: skip
-        for suffix in (".xml", ".bin"):
-            with ledger.whole_file(path.with_name(f"{name}.int8{suffix}")) as part:
-                shutil.copyfile(folder / f"graph{suffix}", part)
-        with ledger.whole_file(path) as part:
-            part.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    return result
+    return small
 
 
 def graph_of(model: ChangeModel | Prepared, path: Path) -> Path:
@@ -177,25 +198,6 @@ def _first_convolutions(graph: Any) -> list[str]:
                 else:
                     waiting.append(reader)
     return found
-
-
-def _compare(
-    model: ChangeModel, graph: Path, check: Sequence[tuple[NDArray[Any], NDArray[np.bool_]]]
-) -> tuple[float, float, dict[str, float]]:
-    """Agreement of int8 and of bfloat16 with float32, and of int8 class by class."""
-    exact, fast, small = (
-        _classes(OpenVinoEngine(model, precision=precision, quantised=quantised), check)
-        for precision, quantised in (("float32", None), ("auto", None), ("int8", graph))
-    )
-    if not exact.size:
-        raise ParameterError(
-            "The int8 network is checked on valid pixels, got none; give another raster."
-        )
-    shares = {
-        name: float((small[exact == k] == k).mean()) if (exact == k).any() else float("nan")
-        for k, name in enumerate(model.scheme.names)
-    }
-    return float((small == exact).mean()), float((fast == exact).mean()), shares
 
 
 def _classes(

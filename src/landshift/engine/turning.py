@@ -23,6 +23,7 @@ class TurningEngine:
         self._engine = engine
         self.name, self.device, self.precision = engine.name, engine.device, engine.precision
         self.streams, self.core, self.batch_size = engine.streams, engine.core, engine.batch_size
+        self.allocates = engine.allocates
 
     def ready(
         self,
