@@ -310,7 +310,7 @@ def end_to_end(image: Path, model: Path, folder: Path, **options: Any) -> dict[s
 def pure_rate(scene: Any, engine: Any, padding: int) -> dict[str, float]:
     """Mpixel/s of kept pixels of a tile in memory, and the processor's seconds for each."""
     plan = tiling.plan_inference(
-        scene.box.height, scene.box.width, padding=padding, most=engine.core, stored=scene.stored
+        scene.box.height, scene.box.width, padding=padding, most=engine.core
     )
     tile = plan.block(0).tiles[0]
     with scene.opened(256 << 20) as read:
@@ -321,7 +321,8 @@ def pure_rate(scene: Any, engine: Any, padding: int) -> dict[str, float]:
         for _ in range(4):
             engine.best(got.values[np.newaxis], got.mask[np.newaxis])
         took = time.perf_counter() - start[0], time.process_time() - start[1]
-    megapixels = 4 * plan.core[0] * plan.core[1] / 1e6
+    tiles = plan.axes[0].count * plan.axes[1].count
+    megapixels = 4 * plan.height * plan.width / tiles / 1e6  # borders keep more than a core
     return {"rate": megapixels / took[0], "cpu": took[1] / megapixels}
 
 
@@ -330,7 +331,7 @@ def reading_cost(image: Path, spec: Any, core: int) -> float:
     scene = find_scene(image, spec)
     height, width = scene.box.height, scene.box.width
     plan = tiling.plan_inference(
-        height, width, padding=spec.padding, most=core, stored=scene.stored, block_size=(core, 2048)
+        height, width, padding=spec.padding, most=core, block_size=(core, 2048)
     )
     start = time.process_time()
     with scene.opened(192 << 20) as read:

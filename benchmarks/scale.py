@@ -103,7 +103,7 @@ def end_step(made: str, mosaic: str) -> None:
     with tempfile.TemporaryDirectory() as root:
         scene = find_scene(made, spec)
         height, width = scene.box.height, scene.box.width
-        plan = plan_inference(height, width, padding=64, stored=scene.stored)
+        plan = plan_inference(height, width, padding=64)
         whole = mosaic == "vrt"
         job = Job(scene, plan, scheme, 1, None, (), False, Path(root) / "blocks", whole)
         counts = {d.number: d.counts for d in run_blocks(job, Copying(), range(plan.blocks))}
@@ -127,7 +127,8 @@ def end_step(made: str, mosaic: str) -> None:
 class Copying:
     """An engine that answers with the classes that it is shown, and costs next to nothing."""
 
-    name, device, precision, streams, core, batch_size = "copying", "cpu", "none", 1, 1024, 1
+    name, device, precision, streams, core = "copying", "cpu", "none", 1, 1024
+    batch_size, allocates = 1, False
 
     def best(self, values, mask=None, *, excluded=None):
         return (values[:, 0].clip(1) - 1).astype(np.uint8)
@@ -158,7 +159,7 @@ def many_blocks(folder: Path) -> None:
     ):  # fmt: skip
         pass
     scene = find_scene(folder / "large.tif", spec)
-    plan = plan_inference(scene.box.height, scene.box.width, padding=64, stored=scene.stored)
+    plan = plan_inference(scene.box.height, scene.box.width, padding=64)
     job = Job(scene, plan, scheme, 1, None, (), False, folder / "none", True)
     start = _now()
     assemble(job, {d.number: d.counts for d in (Done(n, counts) for n in range(plan.blocks))},

@@ -59,16 +59,17 @@ def test_cores_cover_every_pixel_once_with_padding_around_them(
     assert (seen == 1).all()
 
 
-@given(st.integers(1, 20_000), st.integers(0, 200), st.sampled_from([1, 128, 256, 512, 100]))
-def test_a_chosen_core_divides_the_raster_evenly(length, padding, stored):
-    plan = plan_inference(length, length, padding=padding, most=1024, stored=(stored, stored))
-    core = plan.core[0]
-    tiles = -(-length // core)
+@given(st.integers(1, 20_000), st.integers(0, 200))
+def test_a_chosen_core_divides_the_raster_evenly(length, padding):
+    plan = plan_inference(length, length, padding=padding, most=1024)
+    core, tiles = plan.core[0], plan.axes[0].count
     assert core % 32 == 0
     assert core <= 1024
     assert plan.padding >= padding
     assert plan.tile[0] % 32 == 0
-    assert tiles * core - length < max(32 * tiles, 0.03 * tiles * plan.tile[0] + 32 * tiles)
+    least = length / tiles + 2 * plan.padding * (1 - 1 / tiles)  # shared out without a remainder
+    assert least <= plan.tile[0] < least + 32
+    assert all(axis.seen(k) % 32 == 0 for axis in plan.axes for k in range(tiles - 1))
 
 
 AROUND = st.integers(0, 300)
@@ -81,9 +82,11 @@ def test_windows_of_chosen_tiles_show_ground_alone_and_all_that_is_around(
 ):
     ground = Window(-above, -beside, above + height + below, beside + width + beside)
     plan = plan_inference(height, width, padding=padding, most=512, ground=ground)
+    kept = np.zeros((height, width), np.uint8)
     for number in range(plan.blocks):
         for tile in plan.block(number).tiles:
             window, core = tile.window, tile.core
+            kept[core.slices] += 1
             for start, size, first, count, least, length in (
                 (window.row, window.height, core.row, core.height, -above, ground.height),
                 (window.column, window.width, core.column, core.width, -beside, ground.width),
@@ -96,18 +99,17 @@ def test_windows_of_chosen_tiles_show_ground_alone_and_all_that_is_around(
                 assert start + size >= min(first + count + padding, most)
                 assert first - start <= plan.reach
                 assert start + size - first - count <= plan.reach or start + size >= most
+    assert (kept == 1).all()
 
 
-def test_cores_follow_the_blocks_of_the_file_where_that_costs_little():
-    def core(length, stored=512):
-        return plan_inference(length, length, padding=64, most=1024, stored=(stored, stored)).core[
-            0
-        ]
+def test_chosen_cores_by_hand():
+    def core(length):
+        return plan_inference(length, length, padding=64, most=1024).core[0]
 
-    assert core(4096) == 1024
-    assert core(5000) == 1024  # even would be 1000
-    assert core(2176) == 736  # 1024 would be three tiles of 1152 for 2176 pixels
-    assert core(200) == 224
+    assert core(4 * 1024 + 128) == 1024
+    assert core(4 * 1024) == 992  # four tiles of 1120: borders keep their padding
+    assert core(5000) == 992
+    assert core(200) == 96  # one tile of 224, of which all is kept
 
 
 def test_blocks_go_down_macro_columns():

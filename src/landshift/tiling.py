@@ -87,8 +87,9 @@ class Plan:
     Attributes:
         height: Rows of the raster.
         width: Columns.
-        core: Rows and columns of a tile that are kept; the last tile of a row or column keeps
-            what is left.
+        core: Rows and columns of a tile that are kept. The first and the last tile of a row or
+            column keep the padding too on a side where there is no more ground; the last, no more
+            than is left.
         padding: Pixels around a core that the model sees and that are thrown away.
         group: Rows and columns of tiles in a block.
         ground: Where there is something to see, which may be more than the raster that is
@@ -105,19 +106,13 @@ class Plan:
     @property
     def tile(self) -> tuple[int, int]:
         """Rows and columns that the model sees."""
-        height, width = (c + 2 * self.padding for c in self.core)
-        if self.ground is None:
-            return height, width
-        most = (_up(side, 2 * _HALF) for side in (self.ground.height, self.ground.width))
-        return min(height, next(most)), min(width, next(most))
+        rows, columns = self.axes
+        return rows.size, columns.size
 
     @property
     def reach(self) -> int:
         """Pixels that a window reaches beyond its tile's core at most, moved or not."""
-        if self.ground is None:
-            return self.padding
-        sides = zip((self.height, self.width), self.core, strict=True)
-        return max(2 * self.padding + core - 1 - (length - 1) % core for length, core in sides)
+        return max(axis.reach for axis in self.axes)
 
     @property
     def blocks(self) -> int:
@@ -127,11 +122,11 @@ class Plan:
 
     def window(self, number: int) -> Window:
         """What a block covers."""
-        rows, _ = self._blocks
-        column, row = divmod(number, rows)
-        down, right = self.group[0] * self.core[0], self.group[1] * self.core[1]
-        top, left = row * down, column * right
-        return Window(top, left, min(down, self.height - top), min(right, self.width - left))
+        down, right = self.axes
+        column, row = divmod(number, self._blocks[0])
+        top, bottom = down.kept(row * self.group[0], self.group[0])
+        left, end = right.kept(column * self.group[1], self.group[1])
+        return Window(top, left, bottom - top, end - left)
 
     def block(self, number: int) -> Block:
         """A block by its number."""
@@ -140,24 +135,100 @@ class Plan:
 
     def tiles_over(self, window: Window) -> Iterator[Tile]:
         """The tiles whose cores meet a window of the raster, row by row."""
-        (down, right), (height, width) = self.core, self.tile
-        for row in range(window.row // down * down, window.row + window.height, down):
-            for column in range(
-                window.column // right * right, window.column + window.width, right
-            ):
-                core = Window(
-                    row, column, min(down, self.height - row), min(right, self.width - column)
+        down, right = self.axes
+        for row in down.over(window.row, window.height):
+            for column in right.over(window.column, window.width):
+                (top, bottom), (left, end) = down.kept(row), right.kept(column)
+                yield Tile(
+                    Window(down.seen(row), right.seen(column), down.size, right.size),
+                    Window(top, left, bottom - top, end - left),
                 )
-                top, left = row - self.padding, column - self.padding
-                if self.ground is not None:
-                    top = _moved(top, height, self.ground.row, self.ground.height)
-                    left = _moved(left, width, self.ground.column, self.ground.width)
-                yield Tile(Window(top, left, height, width), core)
+
+    @property
+    def axes(self) -> tuple[Axis, Axis]:
+        """Tiles along the rows and along the columns."""
+        rows = columns = None
+        if self.ground is not None:
+            rows = self.ground.row, self.ground.row + self.ground.height
+            columns = self.ground.column, self.ground.column + self.ground.width
+        return (
+            Axis(self.height, self.core[0], self.padding, rows),
+            Axis(self.width, self.core[1], self.padding, columns),
+        )
 
     @property
     def _blocks(self) -> tuple[int, int]:
-        down, right = self.group[0] * self.core[0], self.group[1] * self.core[1]
-        return -(-self.height // down), -(-self.width // right)
+        down, right = self.axes
+        return -(-down.count // self.group[0]), -(-right.count // self.group[1])
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Tiles along the rows or the columns of a raster.
+
+    Attributes:
+        length: Pixels of the raster.
+        core: Pixels that a tile keeps.
+        padding: Pixels around them.
+        ground: First pixel that there is to see, and the first after them; None: windows lie
+            around their cores.
+    """
+
+    length: int
+    core: int
+    padding: int
+    ground: tuple[int, int] | None
+
+    @property
+    def more(self) -> tuple[int, int]:
+        """Pixels that the first tile and the last keep more, since they show no ground there."""
+        if self.ground is None:
+            return 0, 0
+        start, end = self.ground
+        return max(self.padding + start, 0), max(self.padding - (end - self.length), 0)
+
+    @property
+    def count(self) -> int:
+        """Number of tiles."""
+        return max(1, -(-(self.length - sum(self.more)) // self.core))
+
+    @property
+    def size(self) -> int:
+        """Pixels that the model sees."""
+        size = self.core + 2 * self.padding
+        if self.ground is None:
+            return size
+        return min(size, _up(self.ground[1] - self.ground[0], 2 * _HALF))
+
+    @property
+    def reach(self) -> int:
+        """Pixels that a window reaches beyond its tile's core at most."""
+        found = self.padding
+        for number in (0, self.count - 1):
+            (start, end), seen = self.kept(number), self.seen(number)
+            found = max(found, start - seen, seen + self.size - end)
+        return found
+
+    def kept(self, number: int, tiles: int = 1) -> tuple[int, int]:
+        """First pixel that so many tiles keep, and the first after them."""
+        first, last = number, number + tiles
+        start = self.more[0] + first * self.core if first else 0
+        return start, self.length if last >= self.count else self.more[0] + last * self.core
+
+    def seen(self, number: int) -> int:
+        """First pixel of a tile's window."""
+        start = self.more[0] + number * self.core - self.padding
+        if self.ground is None:
+            return start
+        return max(self.ground[0], min(start, self.ground[1] - self.size))
+
+    def over(self, start: int, length: int) -> range:
+        """Numbers of the tiles that keep some of these pixels."""
+        first, last = (
+            min(max(pixel - self.more[0], 0) // self.core, self.count - 1)
+            for pixel in (start, start + length - 1)
+        )
+        return range(first, last + 1)
 
 
 def plan_inference(
@@ -167,16 +238,15 @@ def plan_inference(
     padding: int,
     tile_size: int | None = None,
     most: int = 1024,
-    stored: tuple[int, int] = (1, 1),
     block_size: tuple[int, int] = (1024, 4096),
     ground: Window | None = None,
 ) -> Plan:
     """Tiles whose cores cover every pixel of a raster once.
 
     With a tile size the cores are what the padding leaves of it, and windows lie around them.
-    Without one the cores divide the raster evenly, in whole blocks of the file where that costs no
-    more than `_ALIGNED` of the work, else in multiples of 32 pixels; padding is then rounded up to
-    a multiple of 16, and windows stay where there is ground.
+    Without one the cores divide the raster evenly, in multiples of 32 pixels (whole blocks of the
+    file would save less in reading than they cost in computing); padding is then rounded up to a
+    multiple of 16, and windows stay where there is ground.
 
     Args:
         height: Rows of the raster.
@@ -184,7 +254,6 @@ def plan_inference(
         padding: Pixels thrown away on each side of a tile.
         tile_size: Rows and columns that the model sees; None: chosen.
         most: Rows and columns of a chosen core at most.
-        stored: Rows and columns of the blocks that the file is stored in.
         block_size: Rows and columns of a block of tiles at most, if that holds a tile.
         ground: Where there is something to see; None: in the raster.
 
@@ -195,46 +264,29 @@ def plan_inference(
         raise ParameterError(f"The padding must be at least 0, got {padding}.")
     if tile_size is None:
         padding = _up(padding, _HALF)
-        core = (
-            _even(height, padding, most, stored[0]), _even(width, padding, most, stored[1])
-        )  # fmt: skip
+        widest = Plan(
+            height, width, (most, most), padding, (1, 1), ground or Window(0, 0, height, width)
+        )
+        ground = widest.ground
+        core = _even(widest.axes[0]), _even(widest.axes[1])
     elif 2 * padding >= tile_size:
         raise ParameterError(
             f"The padding must be at least 0 and below half the tile size, got {padding} with "
             f"tiles of {tile_size}; a quarter of the tile is usual."
         )
     else:
-        core = (tile_size - 2 * padding, tile_size - 2 * padding)
+        core, ground = (tile_size - 2 * padding, tile_size - 2 * padding), None
     group = (max(1, block_size[0] // core[0]), max(1, block_size[1] // core[1]))
-    if tile_size is not None:
-        return Plan(height, width, core, padding, group)
-    return Plan(height, width, core, padding, group, ground or Window(0, 0, height, width))
+    return Plan(height, width, core, padding, group, ground)
 
 
 _HALF = 16  # half of what a chosen tile's size is a multiple of: encoders halve it five times
-_ALIGNED = 1.03
 
 
-def _even(length: int, padding: int, most: int, stored: int) -> int:
-    """The core along one axis."""
-    pieces = -(-length // most)
-    core = _up(-(-length // pieces), 2 * _HALF)
-    aligned = _up(core, stored) if stored % (2 * _HALF) == 0 else core
-    if aligned <= max(most, core) and _work(length, aligned, padding) <= _ALIGNED * _work(
-        length, core, padding
-    ):
-        return aligned
-    return core
-
-
-def _work(length: int, core: int, padding: int) -> int:
-    """Pixels along one axis that the model sees."""
-    return -(-length // core) * (core + 2 * padding)
-
-
-def _moved(start: int, size: int, first: int, length: int) -> int:
-    """The start of a window moved along one axis to lie within others, at least from the first."""
-    return max(first, min(start, first + length - size))
+def _even(axis: Axis) -> int:
+    """The core along one axis, if it is to keep no more than that of the axis."""
+    inner = axis.length - sum(axis.more)
+    return _up(-(-max(inner, 1) // axis.count), 2 * _HALF)
 
 
 def _up(number: int, multiple: int) -> int:

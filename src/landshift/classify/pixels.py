@@ -453,7 +453,7 @@ def _plan(
         columns //= 2
     return tiling.plan_inference(
         scene.box.height, scene.box.width, padding=padding, tile_size=tile_size,
-        most=most, stored=scene.stored, block_size=(_BLOCK, columns), ground=scene.ground,
+        most=most, block_size=(_BLOCK, columns), ground=scene.ground,
     )  # fmt: skip
 
 

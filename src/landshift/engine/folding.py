@@ -91,7 +91,7 @@ def _run(model: ChangeModel, example: torch.Tensor) -> tuple[_Seen, torch.Tensor
         elif isinstance(module, nn.BatchNorm2d):
             if id(inputs[0]) in made:
                 seen.pairs[module] = made[id(inputs[0])][0]
-        elif _can_double(module) and out.shape[-1] == 2 * inputs[0].shape[-1]:
+        elif inputs and _can_double(module) and out.shape[-1] == 2 * inputs[0].shape[-1]:
             seen.doublings[module] = inputs[0].shape[1]
 
     kinds = nn.Conv2d, nn.BatchNorm2d, UnetDecoderBlock, DecoderBlock
