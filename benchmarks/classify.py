@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--demo", type=Path, default=Path("demo"), help="folder of landshift demo")
     parser.add_argument("--untrained", action="store_true", help="rates and memory alone, at once")
-    parser.add_argument("--size", type=int, default=6144, help="rows and columns for the rates")
+    parser.add_argument("--size", type=int, default=8192, help="rows and columns for the rates")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--only",

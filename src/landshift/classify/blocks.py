@@ -101,9 +101,9 @@ class Job:
 
     @property
     def cache(self) -> int:
-        """Bytes for GDAL's blocks: the file's blocks under a row of tiles, kept for the next."""
+        """Bytes for GDAL's blocks: the file's blocks under a row of cores, kept for the next."""
         columns = self.plan.group[1] * self.plan.core[1] + 2 * self.plan.padding
-        under = row_bytes(self.scene, self.plan.tile[0], columns)
+        under = row_bytes(self.scene, self.plan.core[0], columns)
         return min(max(under, _LEAST_CACHE), raster.GDAL_CACHE)
 
 
