@@ -187,8 +187,10 @@ def test_folding_changes_no_answer(architecture, options, doublings):
     example = torch.randn(2, 6, 96, 64) * 300 + 1000
     with torch.no_grad():
         expected = model(example)
+        state = torch.get_rng_state()
         ready = folded(lambda: copy.deepcopy(model))
         found = ready(example)
+    assert torch.equal(torch.get_rng_state(), state)
     kinds = [type(module) for module in ready.modules()]
     assert torch.nn.BatchNorm2d not in kinds
     assert kinds.count(torch.nn.ConvTranspose2d) == doublings

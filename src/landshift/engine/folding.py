@@ -133,13 +133,14 @@ class _Doubling(nn.Module):
         # the sum of a 3 x 3 kernel laid over itself, one pixel down, right, and both: 4 x 4
         around = functional.pad(weight.flip(2, 3), (1, 1, 1, 1))
         sums = functional.avg_pool2d(around, 2, stride=1, divisor_override=1)
-        self.up = nn.ConvTranspose2d(features, len(weight), 4, stride=2, padding=1)
+        empty: Any = {"device": "meta"}  # weights come; random ones would change torch's state
+        self.up = nn.ConvTranspose2d(features, len(weight), 4, stride=2, padding=1, **empty)
         self.up.weight = nn.Parameter(sums.transpose(0, 1).contiguous())
-        bias = torch.zeros(len(weight)) if first.bias is None else first.bias.detach()
-        self.up.bias = nn.Parameter(bias.clone())
+        bias = weight.new_zeros(len(weight)) if first.bias is None else first.bias
+        self.up.bias = nn.Parameter(bias.detach().clone())
         self.skip: nn.Module | None = None
         if beside.shape[1]:
-            self.skip = nn.Conv2d(beside.shape[1], len(weight), 3, padding=1, bias=False)
+            self.skip = nn.Conv2d(beside.shape[1], len(weight), 3, padding=1, bias=False, **empty)
             self.skip.weight = nn.Parameter(beside.contiguous())
         self.rest = nn.Sequential(*rest, block.conv2, block.attention2)
 
