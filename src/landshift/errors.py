@@ -87,6 +87,11 @@ class OutputError(LandshiftError, OSError):
     """An output can't be written."""
 
 
+def reason_of(error: BaseException) -> str:
+    """What an error of another library says: its first line, or its kind where it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 def plain(text: str, most: int = 60) -> str:
     """Words of others as messages show them: on one line, without control characters, short."""
     shown = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text[: most + 1])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift.errors import GridError
+from landshift.errors import GridError, reason_of
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -252,7 +252,7 @@ def _transformed(box: GeoBox, on: GeoBox, x: Any, y: Any) -> tuple[Any, Any]:
     except ProjError as error:
         raise GridError(
             f"CRS must lie on one body and lead to each other, got {describe(box)} and "
-            f"{describe(on)} ({str(error).splitlines()[0]}); warp one by hand first."
+            f"{describe(on)} ({reason_of(error)}); warp one by hand first."
         ) from error
     return found
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from landshift.errors import ModelError, WeightsError
+from landshift.errors import ModelError, WeightsError, reason_of
 from landshift.extras import required
 
 OFFLINE = "LANDSHIFT_OFFLINE"
@@ -64,8 +64,7 @@ def local(path: Path | str) -> Path:
             "log in with `hf auth login`."
         ) from error
     except Exception as error:  # its own and its HTTP client's have no common ancestor
-        lines = str(error).splitlines() or [type(error).__name__]
-        why = f"{OFFLINE} is set" if offline else lines[0]
+        why = f"{OFFLINE} is set" if offline else reason_of(error)
         raise WeightsError(
             f"{path} must come from {endpoint()}, got none in the cache and no answer ({why}); "
             "fetch it where there is a network, or give a folder."

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import grid, quality, raster, stac
-from landshift.errors import BandError, GridError, ParameterError
+from landshift.errors import BandError, GridError, ParameterError, reason_of
 from landshift.grid import Window
 
 if TYPE_CHECKING:
@@ -408,7 +408,7 @@ def _warped(layer: Layer, source: DatasetReader, target: GeoBox, how: str) -> It
     except RasterioError as error:
         raise GridError(
             f"An image must have a place on the target grid, got {grid.describe(own)} "
-            f"for {grid.describe(target)} ({str(error.__cause__ or error).splitlines()[0]}) in "
+            f"for {grid.describe(target)} ({reason_of(error.__cause__ or error)}) in "
             f"{layer.path}; warp it by hand first (gdalwarp)."
         ) from error
 

@@ -27,6 +27,7 @@ from landshift.errors import (
     OutputError,
     ParameterError,
     RasterError,
+    reason_of,
 )
 from landshift.grid import Window
 
@@ -124,7 +125,7 @@ def reading(path: Path | str) -> Iterator[None]:
     except LandshiftError:
         raise
     except RasterioError as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
+        reason = reason_of(error.__cause__ or error)
         raise RasterError(
             f"The raster must be readable, got {path} ({reason}); "
             "check that it is a whole raster file (gdalinfo -checksum shows where it breaks)."
@@ -143,7 +144,7 @@ def writing(path: Path | str) -> Iterator[None]:
     try:
         yield
     except RasterioError as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
+        reason = reason_of(error.__cause__ or error)
         raise OutputError(
             f"The output must be writable, got '{reason}' at {path}; "
             "make room or choose another folder."

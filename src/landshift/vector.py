@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift.errors import VectorError
+from landshift.errors import VectorError, reason_of
 from landshift.extras import required
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def read_polygons(path: Path | str, crs: CRS, layer: str | None = None) -> Polyg
     try:
         about, numbers, encoded, values = pyogrio.raw.read(path, layer=layer, return_fids=True)
     except (DataSourceError, DataLayerError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = reason_of(error)
         raise VectorError(f"The vector file must be readable, got {path} ({reason}).") from error
     geometries = shapely.from_wkb([] if encoded is None else encoded)  # a table has none
     whole = [k for k, g in enumerate(geometries) if g is not None and not g.is_empty]

@@ -16,7 +16,7 @@ from landshift.engine.described import Description
 from landshift.engine.folding import folded
 from landshift.engine.openvino import import_openvino
 from landshift.engine.prepared import ABOUT, GRAPH
-from landshift.errors import ModelError
+from landshift.errors import ModelError, reason_of
 from landshift.models import ChangeModel
 from landshift.spec import MULTIPLE
 
@@ -54,10 +54,9 @@ def converted(load: Callable[[], ChangeModel]) -> Any:
             read.set_partial_shape(read.get_inputs()[0], shape)
             return front.convert(read)
         except Exception as error:  # openvino has no common ancestor for what may fail here
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ModelError(
                 "engine='openvino' needs a network that it can convert, got one that it can't "
-                f"({reason}); choose engine='torch'."
+                f"({reason_of(error)}); choose engine='torch'."
             ) from error
 
 

@@ -23,7 +23,7 @@ from landshift import ledger
 from landshift.engine.described import digest_of
 from landshift.engine.openvino import OpenVinoEngine, import_openvino
 from landshift.engine.prepared import Prepared
-from landshift.errors import ModelError, ParameterError
+from landshift.errors import ModelError, ParameterError, reason_of
 from landshift.extras import required
 
 if TYPE_CHECKING:
@@ -149,8 +149,7 @@ def _in_integers(graph: Any, images: list[NDArray[np.float32]], left: list[str])
             )  # fmt: skip
     except Exception as error:  # nncf has no common ancestor for what may fail here
         raise ModelError(
-            f"nncf must be able to quantise the network, got '{str(error).splitlines()[0]}'; use "
-            "bfloat16."
+            f"nncf must be able to quantise the network, got '{reason_of(error)}'; use bfloat16."
         ) from error
     small.reshape([1, images[0].shape[1], -1, -1])
     return small

@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from landshift import ledger
-from landshift.errors import ModelError, ParameterError
+from landshift.errors import ModelError, ParameterError, reason_of
 from landshift.export.facts import as_dtype, facts
 from landshift.extras import required
 from landshift.models import ChangeModel
@@ -218,7 +218,7 @@ def _traced(
         except Exception as error:  # torch has no common ancestor for what may fail here
             raise ModelError(
                 f"ONNX must be able to say what the network does, got {model.architecture} over "
-                f"{model.backbone} ('{str(error).splitlines()[0]}'); classify with landshift."
+                f"{model.backbone} ('{reason_of(error)}'); classify with landshift."
             ) from error
         graph = onnx.load(path)
     _outline(graph.graph.output[0], len(model.scheme), size)

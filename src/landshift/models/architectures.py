@@ -14,7 +14,7 @@ from segmentation_models_pytorch.base.modules import Conv2dReLU
 from segmentation_models_pytorch.decoders.pspnet.decoder import PSPModule
 from torch import nn
 
-from landshift.errors import ModelError
+from landshift.errors import ModelError, reason_of
 from landshift.models.dates import FUSIONS, SharedEncoder
 from landshift.models.detail import COARSE, FEATURES, Detailed
 from landshift.models.dynamic import DynamicUnet
@@ -225,7 +225,7 @@ def build(
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError, AssertionError) as error:
         raise ModelError(
             f"The backbone must work as encoder of {chosen.architecture}, got {chosen.backbone} "
-            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}); "
+            f"({reason_of(error)}); "
             "resnet34 works with all."
         ) from error
     if weights is not None:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from landshift import bundle, ledger
-from landshift.errors import OutputError, ParameterError
+from landshift.errors import OutputError, ParameterError, reason_of
 from landshift.hub import OFFLINE, check_reachable, endpoint, import_hub, local
 from landshift.publish.card import card
 
@@ -85,7 +85,7 @@ def push(
                 repo_id=repo, folder_path=folder, commit_message=message or f"Model {name}"
             )
         except Exception as error:  # its own and its HTTP client's have no common ancestor
-            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+            reason = reason_of(error)
             raise OutputError(
                 f"The model must be pushed to {repo} on {endpoint()}, got '{reason}'; check the "
                 "name, the token's rights and the network."

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from landshift import grid, ledger, provenance
 from landshift.classes import ClassScheme
-from landshift.errors import GridError, ParameterError
+from landshift.errors import GridError, ParameterError, reason_of
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -118,8 +118,7 @@ def _outline(box: GeoBox, where: Path) -> tuple[NDArray[np.float64], NDArray[np.
         longitudes, latitudes = way.transform(x, y)
     except ProjError as error:
         raise GridError(
-            f"The CRS must lead to longitude and latitude, got '{str(error).splitlines()[0]}' for "
-            f"{where}."
+            f"The CRS must lead to longitude and latitude, got '{reason_of(error)}' for {where}."
         ) from error
     if not (np.isfinite(longitudes).all() and (abs(latitudes) <= 90).all()):
         raise GridError(f"The raster must lie within its CRS, got an outline beyond it of {where}.")

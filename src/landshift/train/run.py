@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from landshift import bundle, confusion
 from landshift.classes import IGNORE_INDEX
 from landshift.dataset import Draws, Sample, TrainingData
-from landshift.errors import ParameterError, TileSetError, TrainingError
+from landshift.errors import ParameterError, TileSetError, TrainingError, reason_of
 from landshift.models import ChangeModel
 from landshift.train.augment import BatchAugmentation, Varied
 from landshift.train.average import Average
@@ -197,7 +197,7 @@ class Run:
                 self.fabric.backward(loss / group)
             return loss.detach()
         except (MemoryError, RuntimeError, ValueError) as error:
-            told = str(error).splitlines()[0]
+            told = reason_of(error)
             if "more than 1 value per channel" in told:
                 self.model.load_state_dict(good)
                 raise ParameterError(
