@@ -90,8 +90,8 @@ def main() -> None:
                 from landshift import demo
 
                 demo.run(arguments.demo)
-            measure_halo(seen, model)
-        quantised = quantise_model(seen, model, least=0.0)
+            measure_halo(seen, model, overwrite=True)
+        quantised = quantise_model(seen, model, least=0.0, overwrite=True)
         if "loss" in arguments.only and not arguments.untrained:
             told("int8, same class as float32 on tiles of the training scene", quantised.agreement)
             loss(folder, image, reference, model)
@@ -295,7 +295,7 @@ def end_to_end(image: Path, model: Path, folder: Path, **options: Any) -> dict[s
         clocks.append((time.perf_counter(), time.process_time(), progress.pixels))
 
     begun = time.process_time()
-    classify_pixels(image, model, folder / "map.tif", on_block=tell, **options)
+    classify_pixels(image, model, folder / "map.tif", overwrite=True, on_block=tell, **options)
     end = time.perf_counter(), time.process_time()
     megapixels = clocks[-1][2] / 1e6
     return {
@@ -376,6 +376,7 @@ def child(image: str, model: str, precision: str, out: str) -> None:
     clocks: list[tuple[float, float]] = []
     classify_pixels(
         image, model, out, engine="openvino", precision=precision, device="cpu",
+        overwrite=True,
         on_block=lambda p: clocks.append((time.time() - begun(), sum(os.times()[:4]))),
     )  # fmt: skip
     status = Path("/proc/self/status").read_text()  # getrusage would tell of the parent's, too

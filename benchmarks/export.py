@@ -72,8 +72,8 @@ def made(architecture: str, combination: str, backbone: str, tile: int) -> Chang
 
 def compare(model: ChangeModel, folder: Path, rounds: int) -> str:
     """One line of figures."""
-    package = bundle.save(bundle.Package("m", model), folder / "m")
-    path = export.write_onnx(model, folder / "m.onnx")
+    package = bundle.save(bundle.Package("m", model), folder / "m", overwrite=True)
+    path = export.write_onnx(model, folder / "m.onnx", overwrite=True)
     weights = (folder / "m" / "m.safetensors").stat().st_size
     random = np.random.default_rng(0)
     size = model.spec.tile_size

@@ -114,9 +114,9 @@ def measured(command: list[str]) -> tuple[float, float, float]:
 
 
 def landshift(stage: str, *arguments: str | Path) -> list[str]:
-    """A landshift command in this interpreter."""
+    """A landshift command in this interpreter, which replaces what an earlier run wrote."""
     run = "from landshift.cli import main; main()"
-    return [sys.executable, "-c", run, stage, *map(str, arguments)]
+    return [sys.executable, "-c", run, stage, *map(str, arguments), "--overwrite"]
 
 
 def plain_loop(before: Path, after: Path, out: Path) -> None:

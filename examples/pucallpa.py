@@ -71,7 +71,7 @@ def bring_together(source: Path, out: Path) -> list[Path]:
         image = source / f"{year}.tif"
         if year != REFERENCE:
             made = out / f"{year}_normalised.tif"
-            normalise(image, source / f"{REFERENCE}.tif", made, bounds=bounds)
+            normalise(image, source / f"{REFERENCE}.tif", made, bounds=bounds, overwrite=True)
             image = made
         images.append(image)
     return images
@@ -84,14 +84,14 @@ def prepare(
     bounds = bounds_of_columns(source / "1985.tif", *columns)
     maps = {
         year: composite([source / "landcover" / f"{year}.tif"], out / f"{part}_{year}_classes.tif",
-                        bounds=bounds)
+                        bounds=bounds, overwrite=True)
         for year in YEARS
     }  # fmt: skip
     made = []
     for (a, before), (b, after) in itertools.combinations(zip(YEARS, images, strict=True), 2):
         stacked, change = (out / f"{part}_{a}_{b}{end}.tif" for end in ("", "_change"))
-        composite([before, after], stacked, bands=BANDS, bounds=bounds)
-        label(maps[a], maps[b], change, scheme=CLASSES)
+        composite([before, after], stacked, bands=BANDS, bounds=bounds, overwrite=True)
+        label(maps[a], maps[b], change, scheme=CLASSES, overwrite=True)
         made.append((stacked, change, maps[a], maps[b]))
     return made
 
@@ -115,7 +115,7 @@ def cut_tiles(
     stacked, labels, before, after = zip(*training, strict=True)
     tiles = tileset.cut(
         stacked, labels, out / "tiles", tile_size=128, stride=stride,
-        labels_before=before, labels_after=after, map_scheme=CLASSES,
+        labels_before=before, labels_after=after, map_scheme=CLASSES, overwrite=True,
     )  # fmt: skip
     return tiles.folder, [(stacked, change) for stacked, change, *_ in test]
 
@@ -146,18 +146,18 @@ def main() -> None:
     started = time.perf_counter()
     model.fit(epochs=1000, lr=1e-3, max_steps=asked.max_steps, checkpoint=False)
     print(f"{asked.max_steps} steps of 16 tiles in {time.perf_counter() - started:.0f} s")
-    saved = model.save(out / asked.model)
+    saved = model.save(out / asked.model, overwrite=True)
 
     rules, training_data = baselines.fit(data.training), data.training
     judged = []
     for stacked, change in test:
-        mapped = classify_pixels(stacked, saved, out / f"{stacked.stem}_map.tif")
+        mapped = classify_pixels(stacked, saved, out / f"{stacked.stem}_map.tif", overwrite=True)
         beside = evaluate_rules(
             rules, training_data.spec, stacked, change, scheme=training_data.scheme
         )
         judged.append(evaluate_map(mapped, change).beside(beside))
     found = pool(judged)
-    found.write_json(out / "scores.json")
+    found.write_json(out / "scores.json", overwrite=True)
     console = Console()
     console.print(tables.per_class(found.scores))
     console.print(tables.compare({asked.model: found.scores, **found.baselines}))
@@ -166,7 +166,9 @@ def main() -> None:
 
     bounds = bounds_of_columns(source / "1985.tif", *TEST_COLUMNS)
     dates = [
-        composite([source / f"{y}.tif"], out / f"{y}.tif", bands=BANDS, bounds=bounds)
+        composite(
+            [source / f"{y}.tif"], out / f"{y}.tif", bands=BANDS, bounds=bounds, overwrite=True
+        )
         for y in (1995, 2005)
     ]
     name = "test_1995_2005"

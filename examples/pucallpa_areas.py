@@ -59,16 +59,16 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     change, sample = asked.out / "change.tif", asked.out / "sample.gpkg"
 
-    composite(images, asked.out / "composite.tif", like=maps[0])
-    cleaned = label(*maps, change, scheme=CLASSES, smooth=7, min_pixels=12)
-    cleaned.write_csv(asked.out / "transitions.csv")
-    truth = label(*maps, asked.out / "uncleaned.tif", scheme=CLASSES)
+    composite(images, asked.out / "composite.tif", like=maps[0], overwrite=True)
+    cleaned = label(*maps, change, scheme=CLASSES, smooth=7, min_pixels=12, overwrite=True)
+    cleaned.write_csv(asked.out / "transitions.csv", overwrite=True)
+    truth = label(*maps, asked.out / "uncleaned.tif", scheme=CLASSES, overwrite=True)
     plan = Plan(size=asked.size, allocation="floor", floor=30)
-    drawn = draw_sample(change, sample, plan)
+    drawn = draw_sample(change, sample, plan, overwrite=True)
     labels = label_units(sample.with_suffix(".csv"), *maps, asked.out / "labels.csv")
     found = estimate_areas(sample, labels=labels, mapped=change)
-    found.write_json(asked.out / "areas.json")
-    found.write_csv(asked.out / "areas.csv")
+    found.write_json(asked.out / "areas.json", overwrite=True)
+    found.write_csv(asked.out / "areas.csv", overwrite=True)
 
     console = Console(width=110)
     for table in (

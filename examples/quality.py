@@ -69,24 +69,27 @@ class Benchmark:
 
 def prepare_simulated(_: Path, out: Path) -> Prepared:
     """Tiles and test part of the simulated scene."""
-    scene = simulate.simulate(out / "scene", height=SIZE, width=SIZE, seed=0)
+    scene = simulate.simulate(out / "scene", height=SIZE, width=SIZE, seed=0, overwrite=True)
     parts = {}
     for part, columns in {"train": TRAIN_COLUMNS, "test": TEST_COLUMNS}.items():
         bounds = pucallpa.bounds_of_columns(scene.before, *columns)
-        stacked = composite([scene.before, scene.after], out / f"{part}.tif", bounds=bounds)
+        stacked = composite(
+            [scene.before, scene.after], out / f"{part}.tif", bounds=bounds, overwrite=True
+        )
         maps = [
-            composite([classes], out / f"{part}_{date}_classes.tif", bounds=bounds)
+            composite([classes], out / f"{part}_{date}_classes.tif", bounds=bounds, overwrite=True)
             for date, classes in (
                 ("before", scene.before_classes), ("after", scene.after_classes),
             )
         ]  # fmt: skip
         change = out / f"{part}_change.tif"
-        label(*maps, change, scheme=simulate.LAND_COVER)
+        label(*maps, change, scheme=simulate.LAND_COVER, overwrite=True)
         parts[part] = stacked, change, *maps
     stacked, change, before, after = parts["train"]
     tiles = tileset.cut(
         [stacked], [change], out / "tiles", tile_size=128, stride=64,
         labels_before=[before], labels_after=[after], map_scheme=simulate.LAND_COVER,
+        overwrite=True,
     )  # fmt: skip
     return tiles.folder, [parts["test"][:2]]
 

@@ -115,8 +115,15 @@ def cut_out(source: Path, out: Path, columns: tuple[int, int]) -> Part:
     bounds = bounds_of_columns(source / LABELS, *columns)
     image = out / "columns_{}_{}.tif".format(*columns)
     return (
-        composite([source / "t1_2000.tif", source / "t2_2003.tif"], image, bounds=bounds),
-        composite([source / LABELS], image.with_stem(f"{image.stem}_labels"), bounds=bounds),
+        composite(
+            [source / "t1_2000.tif", source / "t2_2003.tif"], image, bounds=bounds, overwrite=True
+        ),
+        composite(
+            [source / LABELS],
+            image.with_stem(f"{image.stem}_labels"),
+            bounds=bounds,
+            overwrite=True,
+        ),
     )
 
 

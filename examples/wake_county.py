@@ -56,12 +56,12 @@ def main() -> None:
         right, bottom = grid.affine @ (end, grid.height)
         bounds = (left, bottom, right, top)
         parts[part] = [
-            composite([image], out / f"{part}.tif", bands=BANDS, bounds=bounds),
-            composite([classes], out / f"{part}_classes.tif", bounds=bounds),
+            composite([image], out / f"{part}.tif", bands=BANDS, bounds=bounds, overwrite=True),
+            composite([classes], out / f"{part}_classes.tif", bounds=bounds, overwrite=True),
         ]
     tiles = tileset.cut(
         parts["train"][:1], parts["train"][1:], out / "tiles",
-        scheme=CLASSES, tile_size=128, stride=32,
+        scheme=CLASSES, tile_size=128, stride=32, overwrite=True,
     )  # fmt: skip
     data = prepare_data(tiles.folder, batch_size=16, seed=asked.seed)
     print(data)
@@ -70,12 +70,12 @@ def main() -> None:
     started = time.perf_counter()
     model.fit(epochs=1000, lr=1e-3, max_steps=asked.max_steps)
     print(f"{asked.max_steps} steps of 16 tiles in {time.perf_counter() - started:.0f} s")
-    saved = model.save(out / "unet")
+    saved = model.save(out / "unet", overwrite=True)
 
     stacked, reference = parts["test"]
-    mapped = classify_pixels(stacked, saved, out / "map.tif")
+    mapped = classify_pixels(stacked, saved, out / "map.tif", overwrite=True)
     found = evaluate_map(mapped, reference, scheme=CLASSES)
-    found.write_json(out / "scores.json")
+    found.write_json(out / "scores.json", overwrite=True)
     console = Console()
     console.print(tables.per_class(found.scores))
     console.print(tables.compare({"U-Net": found.scores}))

@@ -74,10 +74,14 @@ def test_values_alone_names_alone_and_a_scheme(write_polygons, like, tmp_path):
     assert found.scheme.mapping == {7: "class 7"}
     assert found.skipped == 1
     scheme = ClassScheme.from_mapping({1: "forest", 4: "water"})
-    label_polygons(path, like, tmp_path / "l.tif", name_column="what", scheme=scheme)
+    label_polygons(
+        path, like, tmp_path / "l.tif", name_column="what", scheme=scheme, overwrite=True
+    )
     assert read(tmp_path / "l.tif")[0].tolist() == [4, 0, 0, 0]
     with pytest.raises(ClassError, match="one of 1 'forest', 4 'water', got 7"):
-        label_polygons(path, like, tmp_path / "l.tif", value_column="code", scheme=scheme)
+        label_polygons(
+            path, like, tmp_path / "l.tif", value_column="code", scheme=scheme, overwrite=True
+        )
 
 
 def test_contradictions_are_named_and_decided(write_polygons, like, tmp_path, caplog):
@@ -95,7 +99,7 @@ def test_contradictions_are_named_and_decided(write_polygons, like, tmp_path, ca
     assert not out.exists()
     for decide, expected in (("value", 1), ("name", 2), ("drop", 0)):
         with caplog.at_level(logging.WARNING):
-            found = label_polygons(path, like, out, decide=decide, **columns)
+            found = label_polygons(path, like, out, decide=decide, **columns, overwrite=True)
         assert read(out)[:2].tolist() == [[1, 1, 2, 2], [expected, 0, 0, 0]]
         assert found.contradictions == (Contradiction(4, 1, "soil"),)
         assert "polygon 4 says 1 and 'soil'" in caplog.text
@@ -169,7 +173,7 @@ def test_chiapas_and_its_two_contradictory_polygons(data_folder, tmp_path):
     assert found.scheme.names == ("forest", "water", "herbaceous", "barren", "urban")
     assert found.pixels == (383, 16, 145, 106, 68)
     assert (read(tmp_path / "l.tif") == read(folder / "labels_1999_sparse.tif")).all()
-    by_name = label_polygons(*arguments, name_column="class")
+    by_name = label_polygons(*arguments, name_column="class", overwrite=True)
     assert by_name.scheme.names == ("barren", "forest", "herbaceous", "urban", "water")
 
 

@@ -90,7 +90,7 @@ def test_the_file_says_what_made_it(write_raster, tmp_path):
     assert record["stage"] == "composite"
     assert [i["name"] for i in record["inputs"]] == ["b.tif", "a.tif"]
     first = (tmp_path / "c.tif").read_bytes()
-    composite(paths, tmp_path / "c.tif")
+    composite(paths, tmp_path / "c.tif", overwrite=True)
     assert (tmp_path / "c.tif").read_bytes() == first
 
 
@@ -122,7 +122,9 @@ def test_more_dates_and_given_names(write_raster, tmp_path):
     paths = [write_raster(f"{n}.tif", BEFORE[:1]) for n in "uvw"]
     _, names, _ = read(composite(paths, tmp_path / "c.tif", bands=["red"]))
     assert names == ("date1:red", "date2:red", "date3:red")
-    _, names, _ = read(composite(paths, tmp_path / "c.tif", bands=["red"], names=["x", "y", "z"]))
+    _, names, _ = read(
+        composite(paths, tmp_path / "c.tif", bands=["red"], names=["x", "y", "z"], overwrite=True)
+    )
     assert names == ("x:red", "y:red", "z:red")
     with pytest.raises(ParameterError, match="3 different names"):
         composite(paths, tmp_path / "c.tif", names=["x", "y", "y"])
@@ -187,9 +189,9 @@ def test_the_pixel_type_is_kept_unless_asked(write_raster, tmp_path):
     assert values.tolist() == [[[0, 2, 255, 255]]]
     assert nodata == 255
     with pytest.raises(ParameterError, match="must fit uint8, got -1"):
-        composite([image], tmp_path / "c.tif", dtype="uint8", nodata=-1)
+        composite([image], tmp_path / "c.tif", dtype="uint8", nodata=-1, overwrite=True)
     with pytest.raises(ParameterError, match="pixel type must be one of"):
-        composite([image], tmp_path / "c.tif", dtype="byte")
+        composite([image], tmp_path / "c.tif", dtype="byte", overwrite=True)
 
 
 def test_the_checks_are_in_the_file(write_raster, tmp_path):
@@ -348,9 +350,9 @@ def test_an_attribute_table_says_that_values_are_classes(write_raster, tmp_path)
     mixed = composite([file], tmp_path / "mixed.tif", like=like)
     assert 3 in read(mixed)[0]
     (tmp_path / "c.clr").write_text(NAMED)  # a style alone says nothing: heights have them too
-    assert 3 in read(composite([file], mixed, like=like))[0]
+    assert 3 in read(composite([file], mixed, like=like, overwrite=True))[0]
     (tmp_path / "c.tif.aux.xml").write_text(TABLE)
-    assert set(np.unique(read(composite([file], mixed, like=like))[0])) <= {0, 1, 9}
+    assert set(np.unique(read(composite([file], mixed, like=like, overwrite=True))[0])) <= {0, 1, 9}
 
 
 def test_each_file_is_resampled_in_its_own_way(write_raster, tmp_path):

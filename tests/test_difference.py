@@ -64,16 +64,16 @@ def test_a_threshold_and_breaks_make_classes(images, tmp_path):
     assert read(out).tolist() == [[[1, 3, 1, 3]]]  # decrease, no change; 4 itself is change
     assert found.classes[0].name == "decrease"
     assert raster.scheme_of(out).unchanged == (2,)
-    compute_change(*images, out, method="euclidean", threshold=7)
+    compute_change(*images, out, method="euclidean", threshold=7, overwrite=True)
     assert read(out).tolist() == [[[1, 1, 2, 1]]]
-    found = compute_change(*images, out, bands=[1], breaks=[-4, 0, 2.5])
+    found = compute_change(*images, out, bands=[1], breaks=[-4, 0, 2.5], overwrite=True)
     assert read(out).tolist() == [[[1, 3, 2, 4]]]
     assert [c.name for c in found.classes] == [
         "below -4", "-4 to 0", "0 to 2.5", "2.5 and above"
     ]  # fmt: skip
     _, _, _, values = pyogrio.raw.read(tmp_path / "d.tif.vat.dbf")
     assert values[2].tolist() == [1, 1, 1, 1]
-    compute_change(*images, out)  # continuous: no class is left beside it
+    compute_change(*images, out, overwrite=True)  # continuous: no class is left beside it
     assert not legend.beside(out)
 
 
@@ -156,7 +156,7 @@ def test_many_bands_take_smaller_blocks_and_give_the_same(write_raster, tmp_path
 def test_bands_are_matched_by_name(images, write_raster, tmp_path):
     turned = write_raster("t.tif", AFTER[::-1], bands=["nir", "red"])
     for after in (images[1], turned):
-        compute_change(images[0], after, tmp_path / "d.tif")
+        compute_change(images[0], after, tmp_path / "d.tif", overwrite=True)
         assert read(tmp_path / "d.tif")[0].tolist() == [[-5, 0, -4, 3]]
 
 

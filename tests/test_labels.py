@@ -277,10 +277,19 @@ def test_resampling_does_not_depend_on_the_blocks(write_raster, tmp_path, monkey
         origin=(-75.001, 36.148), pixel=0.00013,
     )  # fmt: skip
     for how in ("nearest", "mode"):
-        label(before, after, tmp_path / "whole.tif", resampling=how, coding="from-to")
+        label(
+            before, after, tmp_path / "whole.tif", resampling=how, coding="from-to", overwrite=True
+        )
         with monkeypatch.context() as patch:
             patch.setattr(raster.blocks, "__defaults__", (13,))
-            label(before, after, tmp_path / "blocks.tif", resampling=how, coding="from-to")
+            label(
+                before,
+                after,
+                tmp_path / "blocks.tif",
+                resampling=how,
+                coding="from-to",
+                overwrite=True,
+            )
         assert (read(tmp_path / "whole.tif") == read(tmp_path / "blocks.tif")).all()
         assert (read(tmp_path / "whole.tif") > 0).sum() > 1000
 
@@ -295,7 +304,7 @@ def test_changes_that_other_maps_do_not_confirm_are_taken_away(write_raster, tmp
     assert read(tmp_path / "c.tif").tolist() == [[2, 4, 4, 4]]
     assert found.removed == 2
     assert found.pixels[0].tolist() == [3, 1, 0]
-    found = label(*maps, tmp_path / "c.tif", unconfirmed="nodata", **more)
+    found = label(*maps, tmp_path / "c.tif", unconfirmed="nodata", **more, overwrite=True)
     assert read(tmp_path / "c.tif").tolist() == [[2, 0, 0, 4]]
     assert (found.nodata, found.removed) == (0, 2)
 
@@ -323,9 +332,11 @@ def test_small_patches_of_change_are_taken_away(write_raster, tmp_path):
     maps = [write_raster("b.tif", first), write_raster("a.tif", second)]
     label(*maps, tmp_path / "c.tif", min_pixels=2)
     assert read(tmp_path / "c.tif").tolist() == [[2, 2, 4, 3], [4, 4, 3, 4], [4, 4, 4, 4]]
-    label(*maps, tmp_path / "c.tif", min_pixels=2, neighbours=4)
+    label(*maps, tmp_path / "c.tif", min_pixels=2, neighbours=4, overwrite=True)
     assert read(tmp_path / "c.tif").tolist() == [[2, 2, 4, 4], [4] * 4, [4] * 4]
-    found = label(*maps, tmp_path / "c.tif", min_hectares=0.19, unconfirmed="nodata")
+    found = label(
+        *maps, tmp_path / "c.tif", min_hectares=0.19, unconfirmed="nodata", overwrite=True
+    )
     assert read(tmp_path / "c.tif").tolist() == [[0, 0, 4, 0], [4, 4, 0, 4], [0, 4, 4, 4]]
     assert found.removed == 5
 

@@ -21,7 +21,7 @@ from scenes import write
 
 def traced(mapped, out, **options):
     """Columns of the polygons of a map, with the geometries as 'outline'."""
-    trace_changes(mapped, out, **options)
+    trace_changes(mapped, out, **options, overwrite=True)
     about, _, outlines, values = pyogrio.raw.read(out)
     return dict(zip(about["fields"], values, strict=True)) | {"outline": shapely.from_wkb(outlines)}
 

@@ -112,7 +112,7 @@ def test_dates_of_a_composite_are_known(tmp_path, write_raster, class_map):
     days = json.dumps({"before": "2001-07-04", "after": "2016-08-01"})
     composite = write_raster("c.tif", np.ones((2, 8, 8)), LANDSHIFT_DATES=days)
     for image, told in ((composite, None), (class_map, composite)):
-        out = describe_map(image, tmp_path / "c.json", composite=told)
+        out = describe_map(image, tmp_path / "c.json", composite=told, overwrite=True)
         found = json.loads(out.read_text())["properties"]
         assert found["start_datetime"] == "2001-07-04T00:00:00Z"
         assert found["end_datetime"] == "2016-08-01T23:59:59Z"
@@ -236,7 +236,9 @@ def test_a_packed_model_is_one_asset_and_needs_a_date(model, tmp_path):
     folder = validated(describe_model(model.parent, tmp_path / "f.json"))
     assert folder.properties["datetime"] is not None  # of log.json
     with pytest.raises(ParameterError, match="in degrees"):
-        describe_model(packed, tmp_path / "p.json", moment="2020-01-01", bounds=(5, 0, 4, 1))
+        describe_model(
+            packed, tmp_path / "p.json", moment="2020-01-01", bounds=(5, 0, 4, 1), overwrite=True
+        )
 
 
 @pytest.mark.parametrize(
@@ -258,7 +260,8 @@ def test_the_commands(model, class_map, tmp_path):
     assert done.output.strip() == str(out)
     times = ["--start", "2001-01-01", "--end", "2016-12-31"]
     ground = ["--bounds", "-80", "30", "-70", "40"]
-    done = run(app, ["model", "stac", str(model), "-o", str(out), *times, *ground])
+    again = ["--overwrite"]
+    done = run(app, ["model", "stac", str(model), "-o", str(out), *times, *ground, *again])
     assert done.exit_code == 0, done.output
     assert validated(out).bbox == [-80, 30, -70, 40]
 

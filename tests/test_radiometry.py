@@ -65,7 +65,14 @@ def test_only_the_invariant_method_sees_past_change(tmp_path):
         write(tmp_path / f"{k}.tif", v.astype(np.float32)) for k, v in enumerate((first, second))
     )
     gains = {
-        m: np.array([x.gain for x in normalise(image, like, tmp_path / "out.tif", method=m).lines])
+        m: np.array(
+            [
+                x.gain
+                for x in normalise(
+                    image, like, tmp_path / "out.tif", method=m, overwrite=True
+                ).lines
+            ]
+        )
         for m in METHODS
     }
     assert np.abs(gains["invariant"] / GAINS - 1).max() < 0.05
@@ -132,7 +139,9 @@ def test_dates_of_a_river_come_together(data_folder, tmp_path):
     folder = data_folder / "pucallpa"
     like = folder / "2000.tif"
     for method in METHODS:
-        found = normalise(folder / "2005.tif", like, tmp_path / "2005.tif", method=method)
+        found = normalise(
+            folder / "2005.tif", like, tmp_path / "2005.tif", method=method, overwrite=True
+        )
         assert all(0.6 < line.gain < 1.3 for line in found.lines)
 
 

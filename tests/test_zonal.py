@@ -112,7 +112,7 @@ def test_zones_as_files(tmp_path):
     assert values[1].tolist() == pytest.approx([0.09, 0.09])
     assert shapely.area(shapely.from_wkb(outlines)).tolist() == [900, 3600]
     assert CRS(about["crs"]) == CRS("EPSG:32618")
-    assert found.write_geopackage(tmp_path / "out.gpkg").read_bytes() == first
+    assert found.write_geopackage(tmp_path / "out.gpkg", overwrite=True).read_bytes() == first
 
 
 def test_crossed_outlines_are_mended(tmp_path):

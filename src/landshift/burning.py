@@ -68,6 +68,7 @@ def label_polygons(
     scheme: ClassScheme | None = None,
     layer: str | None = None,
     all_touched: bool = False,
+    overwrite: bool = False,
     on_block: Callable[[int, int], None] | None = None,
 ) -> PolygonLabels:
     """Burn polygons into a label raster on the grid of another raster.
@@ -90,6 +91,7 @@ def label_polygons(
         layer: Name of the layer; None: the first.
         all_touched: Whether every pixel that a polygon touches counts, or only those whose
             centre lies in it.
+        overwrite: Whether what is there already is replaced.
         on_block: Called with blocks done and blocks in all.
 
     Raises:
@@ -104,6 +106,7 @@ def label_polygons(
     import shapely
 
     out = Path(out)
+    raster.check_new(out, inputs=[polygons, like], overwrite=overwrite)
     both = value_column is not None and name_column is not None
     if decide is not None and (decide not in DECIDE or not both):
         raise ParameterError(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, ledger, legend, parallel, provenance, raster, registration
+from landshift import grid, legend, parallel, provenance, raster, registration
 from landshift import image as imagery
 from landshift.errors import BandError, GridError, ParameterError, RasterError
 from landshift.grid import Window
@@ -52,6 +52,7 @@ def composite(
     bounds: tuple[float, float, float, float] | None = None,
     nodata: float | None = None,
     dtype: str | None = None,
+    overwrite: bool = False,
     on_block: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Stack the images of one or more dates into one Cloud-Optimised GeoTIFF on one grid.
@@ -82,6 +83,7 @@ def composite(
             else NaN for floats and, where something may be missing, 0.
         dtype: Pixel type of the composite; None: the smallest that holds all images' types.
             Floats become integers by rounding, and values beyond its limits become those.
+        overwrite: Whether what is there already is replaced.
         on_block: Called with blocks done and blocks in all.
 
     Raises:
@@ -96,7 +98,8 @@ def composite(
     if not given:
         raise ParameterError("A composite takes at least one image, got none.")
     dates = _date_names(len(given), names)
-    ledger.check_apart(out, [f for i in given for f in i.files])
+    sources = [f for i in given for f in i.files]
+    raster.check_new(out, inputs=[*sources, like], overwrite=overwrite)
     plans = [imagery.plan(i) for i in given]
     for first, second in pairwise(plans):
         raster.check_order(*(replace(p.layers[0].info, taken=p.taken) for p in (first, second)))

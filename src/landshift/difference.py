@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, ledger, legend, overlay, provenance, raster
+from landshift import grid, legend, overlay, provenance, raster
 from landshift.classes import NO_CHANGE, ClassScheme
 from landshift.errors import BandError, ParameterError
 from landshift.grid import Window
@@ -103,6 +103,7 @@ def compute_change(
     resampling: str | None = None,
     nodata: float | None = None,
     bounds: tuple[float, float, float, float] | None = None,
+    overwrite: bool = False,
     on_block: Callable[[int, int], None] | None = None,
 ) -> Difference:
     """Compare two images pixel by pixel, as Esri's Compute Change Raster does.
@@ -134,6 +135,7 @@ def compute_change(
             'bilinear', 'cubic' or 'average'; None: the grids must be one.
         nodata: A value that means 'no data' in any band, beside what the files say.
         bounds: Left, bottom, right, top in the CRS of ``before``; None for all.
+        overwrite: Whether what is there already is replaced.
         on_block: Called with blocks done and blocks in all.
 
     Raises:
@@ -146,7 +148,7 @@ def compute_change(
         OutputError: The result can't be written.
     """
     before, after, out = Path(before), Path(after), Path(out)
-    ledger.check_apart(out, [before, after])
+    raster.check_new(out, inputs=[before, after], overwrite=overwrite)
     _check_options(method, threshold, breaks)
     first, second = raster.info(before), raster.info(after)
     raster.check_order(first, second)
@@ -235,9 +237,7 @@ def compute_change(
                 written = codes[np.newaxis]
             raster.write(target, written, window)
     classes: tuple[ClassArea, ...] = ()
-    if scheme is None:
-        legend.remove_beside(out)  # of classes, where an earlier run wrote them under this name
-    else:
+    if scheme is not None:
         classes = tuple(
             ClassArea(
                 c.name, int(counts[c.value]),

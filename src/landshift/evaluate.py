@@ -112,27 +112,38 @@ class Evaluation:
             "calibration": None if self.calibration is None else self.calibration.as_dict(),
         }
 
-    def write_json(self, path: Path) -> Path:
+    def write_json(self, path: Path, *, overwrite: bool = False) -> Path:
         """Write `as_dict` as JSON."""
+        ledger.check_new(path, overwrite=overwrite)
         text = json.dumps(self.as_dict(), indent=2, allow_nan=False) + "\n"
         with ledger.whole_file(Path(path)) as part:
             part.write_text(text, encoding="utf-8")
         return Path(path)
 
-    def write_figures(self, folder: Path) -> list[Path]:
+    def write_figures(self, folder: Path, *, overwrite: bool = False) -> list[Path]:
         """Draw the confusion matrix, F1 of each class beside the baselines, and the reliability.
 
         Args:
             folder: Where ``confusion.png``, ``f1.png`` and, for a model, ``reliability.png`` go.
+            overwrite: Whether other pictures than ours of these names are replaced.
         """
         folder = Path(folder)
+        ledger.check_new(*figure_files(folder), overwrite=overwrite)
         drawn = {
             "confusion": figures.show_confusion(self.matrix, self.scheme),
             "f1": figures.show_f1(self.methods),
         }
         if self.calibration is not None:
             drawn["reliability"] = figures.show_reliability(self.calibration)
-        return [figures.save(figure, folder / f"{name}.png") for name, figure in drawn.items()]
+        return [
+            figures.save(figure, folder / f"{name}.png", overwrite=overwrite)
+            for name, figure in drawn.items()
+        ]
+
+
+def figure_files(folder: Path) -> list[Path]:
+    """The pictures that `Evaluation.write_figures` may write."""
+    return [Path(folder) / f"{name}.png" for name in ("confusion", "f1", "reliability")]
 
 
 def pool(evaluations: Sequence[Evaluation]) -> Evaluation:

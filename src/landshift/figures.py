@@ -47,6 +47,7 @@ def view(
     *,
     reference: Path | None = None,
     scheme: ClassScheme | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Save the images, the map and its reference side by side, with a legend.
 
@@ -56,6 +57,7 @@ def view(
         out: The picture to write; PNG, or what its suffix says.
         reference: Reference of the map, if there is one.
         scheme: Classes of the map; None: as its file says.
+        overwrite: Whether what is there already is replaced.
 
     Raises:
         ParameterError: Not one or two images.
@@ -63,6 +65,7 @@ def view(
         RasterError: A file can't be read.
         OutputError: The picture can't be written.
     """
+    ledger.check_new(out, inputs=[*images, mapped, reference], overwrite=overwrite)
     scheme = scheme or raster.scheme_of(mapped)
     if scheme is None:
         raise ClassError(f"The map must say its classes, got none in {mapped}; give a mapping.")
@@ -86,7 +89,7 @@ def view(
     for axes, (title, image) in zip(figure.axes, panels, strict=True):
         _show(axes, image, title)
     _legend(figure, scheme, present)
-    return save(figure, out)
+    return save(figure, out, overwrite=overwrite)
 
 
 def show_samples(
@@ -341,10 +344,20 @@ def _path_of(outline: Any) -> Any:
     return Outline.make_compound_path(*(Outline(shapely.get_coordinates(r)) for r in rings))
 
 
-def save(figure: Figure, out: Path) -> Path:
-    """Write a figure as a picture."""
+def save(figure: Figure, out: Path, *, overwrite: bool = False) -> Path:
+    """Write a figure as a picture, which carries our mark where its format is PNG or SVG.
+
+    Args:
+        figure: The figure.
+        out: The file; its suffix says the format.
+        overwrite: Whether another file than a picture of ours is replaced.
+
+    Raises:
+        OutputError: A file is there and ``overwrite`` is off; or it can't be written.
+    """
+    ledger.check_new(out, overwrite=overwrite)
     with ledger.whole_file(Path(out)) as part:
-        figure.savefig(part, dpi=130, metadata=_no_date(Path(out)))
+        figure.savefig(part, dpi=130, metadata=_metadata(Path(out)))
     return Path(out)
 
 
@@ -488,6 +501,11 @@ def _unit(colour: Colour) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _no_date(out: Path) -> dict[str, None] | None:
-    """Metadata that keeps the time of day out of the file, so that same pictures are same bytes."""
-    return {"CreationDate": None} if out.suffix.lower() == ".pdf" else None
+def _metadata(out: Path) -> dict[str, str | None] | None:
+    """Our mark; and no time of day in the file, so that same pictures are same bytes."""
+    known: dict[str, dict[str, str | None]] = {
+        ".png": {"Software": ledger.MARK},
+        ".svg": {"Creator": ledger.MARK, "Date": None},
+        ".pdf": {"CreationDate": None},
+    }
+    return known.get(out.suffix.lower())

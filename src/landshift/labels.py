@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import cleaning, grid, ledger, legend, overlay, parallel, provenance, raster
+from landshift import cleaning, grid, legend, overlay, parallel, provenance, raster
 from landshift.classes import CODINGS, IGNORE_INDEX, UNLABELLED, ClassScheme
 from landshift.errors import ClassError, ParameterError
 from landshift.grid import Window
@@ -62,6 +62,7 @@ def label(
     agree_before: Sequence[Path] = (),
     agree_after: Sequence[Path] = (),
     unconfirmed: str = "unchanged",
+    overwrite: bool = False,
     on_block: Callable[[int, int], None] | None = None,
 ) -> TransitionTable:
     """Compare two class maps: write a change map, return the table of transitions.
@@ -110,6 +111,7 @@ def label(
             them have the later class: it persists.
         unconfirmed: What a change that is taken away becomes: 'unchanged', as if the pixel had
             kept its earlier class, or 'nodata'.
+        overwrite: Whether what is there already is replaced.
         on_block: Called with blocks done and blocks in all.
 
     Raises:
@@ -123,7 +125,7 @@ def label(
     before, after, out = Path(before), Path(after), Path(out)
     earlier = [before, *(Path(p) for p in agree_before)]
     later = [after, *(Path(p) for p in agree_after)]
-    ledger.check_apart(out, [*earlier, *later])
+    raster.check_new(out, inputs=[*earlier, *later], overwrite=overwrite)
     _check_options(coding, keep, [*from_classes, *to_classes], unconfirmed)
     if smooth is not None:
         cleaning.check_kernel(smooth)

@@ -205,6 +205,23 @@ def prepare_data(
     return Data(training, None if transforms is False else transforms)
 
 
+def model_folder(name_or_path: str | Path, tiles: Path | None) -> Path:
+    """Where a model is saved: ``<tiles>/models/<name>``, or the path that is given.
+
+    Raises:
+        ParameterError: A name alone, and no tiles.
+    """
+    path = Path(name_or_path)
+    if path.name != str(name_or_path):
+        return path
+    if tiles is None:
+        raise ParameterError(
+            f"A model's name needs tiles to lie beside, got {path} and none; give a path, or pass "
+            "data= to from_model."
+        )
+    return tiles / "models" / path
+
+
 class ClassMetrics(JupyterMixin):
     """Scores of each class, shown as a table; ``metrics['to forest'].recall`` gives one number.
 
@@ -390,6 +407,7 @@ class _Classifier:
         *,
         max_steps: int | None = None,
         resume: str | Path | None = None,
+        overwrite: bool = False,
         **options: Any,
     ) -> None:
         """Train, with a table that grows by a row an epoch.
@@ -407,6 +425,8 @@ class _Classifier:
             max_steps: At most this many batches in all; epochs become fewer, then shorter.
             resume: File that keeps the state after each epoch. The same training started again
                 goes on from it; remove it when it isn't needed any more.
+            overwrite: Whether the log and the models of each epoch that an earlier training left
+                are replaced.
             options: More of `landshift.train.Training`: accelerator, devices, strategy, precision,
                 compile, accumulate, ema, rare_classes, log, mlflow.
 
@@ -435,7 +455,9 @@ class _Classifier:
             loss=self.loss, augmentation=self.data.augmentation, **options,
         )  # fmt: skip
         with _live_table() as add_row:
-            self.history += train.fit(self.model, training, asked, resume=state, on_epoch=add_row)
+            self.history += train.fit(
+                self.model, training, asked, resume=state, overwrite=overwrite, on_epoch=add_row
+            )
         calibrate(self.model, training)
         self._measure_padding()
         self._training = {
@@ -531,11 +553,9 @@ class _Classifier:
 
     def folder_of(self, name_or_path: str | Path) -> Path:
         """The folder that `save` writes."""
-        path = Path(name_or_path)
-        named = path.name == str(name_or_path)
-        return self.data.path / "models" / path if named else path
+        return model_folder(name_or_path, None if self._data is None else self._data.path)
 
-    def save(self, name_or_path: str | Path) -> Path:
+    def save(self, name_or_path: str | Path, *, overwrite: bool = False) -> Path:
         """Save the model as a folder with an .emd, weights, a page that explains it and a .dlpk.
 
         Where onnx and onnxruntime are installed (`pip install 'landshift[onnx]'`), it also holds
@@ -543,11 +563,16 @@ class _Classifier:
 
         Args:
             name_or_path: A name: the folder is ``<tiles>/models/<name>``; or the folder's path.
+            overwrite: Whether a model that is there already is replaced.
 
         Returns:
             The path of the .emd.
+
+        Raises:
+            ParameterError: A model is there already, and ``overwrite`` is off.
         """
         folder = self.folder_of(name_or_path)
+        bundle.check_new(folder, overwrite=overwrite)
         judged = None if self._data is None else self.evaluate()
         package = bundle.Package(
             name=folder.name,
@@ -566,7 +591,7 @@ class _Classifier:
             bundle.Extras(files={report.METRICS_PAGE: page.encode()}),
             export.for_arcgis(self.model, folder.name),
         ]
-        return bundle.save(package, folder, extras=extras)
+        return bundle.save(package, folder, extras=extras, overwrite=overwrite)
 
 
 class UnetClassifier(_Classifier):

@@ -5,18 +5,161 @@ Long ones note what is done, so that a run which was killed can be taken up wher
 
 from __future__ import annotations
 
+import csv
 import glob
 import json
+import logging
 import os
 import re
 import shutil
 import socket
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 from landshift.errors import LandshiftError, OutputError, ParameterError
+
+log = logging.getLogger(__name__)
+
+MARK = "landshift"
+"""How the program's name begins in pages (generator) and pictures (Software) that it made."""
+
+_MARKS = (  # of HTML, PNG and SVG
+    f'<meta name="generator" content="{MARK}'.encode(),
+    f"tEXtSoftware\0{MARK}".encode(),
+    f"<dc:title>{MARK}".encode(),
+)
+_HEAD = 4096  # bytes of a file in which its mark stands
+
+
+def check_new(
+    *paths: Path | str | None,
+    inputs: Iterable[Path | str | None] = (),
+    overwrite: bool = False,
+) -> None:
+    """Check, before any work, that no output is there already: the rule of every stage.
+
+    Pages and pictures that carry our own mark are replaced without asking. Labels that people
+    gave are named before they are lost.
+
+    Args:
+        paths: The files that will be written; None for one that won't.
+        inputs: What they are made from.
+        overwrite: Whether a file that is there is replaced.
+
+    Raises:
+        OutputError: A file is there and ``overwrite`` is off; or a folder is.
+        ParameterError: An output is one of the inputs, or two outputs are one file.
+    """
+    outputs = [Path(path) for path in paths if path is not None]
+    sources = [path for path in inputs if path is not None]
+    for number, path in enumerate(outputs):
+        check_apart(path, sources)
+        _check_no_folder(path)
+        if any(path.resolve() == other.resolve() for other in outputs[:number]):
+            raise ParameterError(f"Outputs must be different files, got {path} twice; rename one.")
+    there = [p for p in outputs if os.path.lexists(p) and not is_marked(p)]
+    for path in there:
+        labelled = labelled_units(path)
+        labels = f" with the labels of {labelled:,} units" if labelled else ""
+        if not overwrite:
+            raise OutputError(
+                f"The output must be new, got {path} that is there already{labels}; give another "
+                "name, or replace it (overwrite=True, --overwrite)."
+            )
+        if labels:
+            _say_lost(path, path.stat().st_mtime_ns, labels)
+
+
+@cache  # a command checks all its outputs at once, and its parts check theirs again
+def _say_lost(path: Path, changed: int, labels: str) -> None:
+    log.warning("%s is replaced%s.", path, labels)
+
+
+def check_new_folder(path: Path, *, overwrite: bool = False) -> None:
+    """Check that a folder to be made is new or empty.
+
+    Raises:
+        OutputError: A file is there.
+        ParameterError: The folder has something in it, and ``overwrite`` is off.
+    """
+    path = Path(path)
+    if path.is_file():
+        raise OutputError(f"The output must be a folder, got the file {path}; give another name.")
+    if not overwrite and path.is_dir() and any(path.iterdir()):
+        raise ParameterError(
+            f"The output folder must be new or empty, got {path} with files in it; "
+            "give another name, or replace it (overwrite=True, --overwrite)."
+        )
+
+
+def is_marked(path: Path) -> bool:
+    """Whether a page or picture carries our own mark."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return False
+    return any(mark in head for mark in _MARKS)
+
+
+def labelled_units(path: Path) -> int:
+    """Units of a sample that people have labelled, in its GeoPackage or CSV; 0 in other files."""
+    if not path.is_file():
+        return 0
+    try:
+        if path.suffix.lower() == ".gpkg":
+            return _labelled_in_geopackage(path)
+        return _labelled_in_table(path) if path.suffix.lower() == ".csv" else 0
+    except (OSError, sqlite3.Error, csv.Error):
+        return 0
+
+
+def _labelled_in_geopackage(path: Path) -> int:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as base:
+        columns = [row[1] for row in base.execute("PRAGMA table_info(units)")]
+        labels = [name for name in ("before", "after") if name in columns]
+        if not labels or not base.execute("PRAGMA table_info(design)").fetchall():
+            return 0
+        filled = " OR ".join(f"trim(\"{name}\") != ''" for name in labels)
+        return int(base.execute(f"SELECT count(*) FROM units WHERE {filled}").fetchone()[0])
+
+
+def _labelled_in_table(path: Path) -> int:
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        separator = max(",;\t", key=file.readline().count)
+        file.seek(0)
+        rows = csv.DictReader(file, delimiter=separator)
+        if not {"unit", "after"} <= set(rows.fieldnames or ()):
+            return 0
+        return sum(bool((r.get("after") or r.get("before") or "").strip()) for r in rows)
+
+
+_BESIDE = (".aux.xml", ".vat.dbf", ".vat.cpg", ".msk", ".ovr")
+_INSTEAD = (".qml", ".clr", ".tfw")
+
+
+def side_files(raster: Path) -> list[Path]:
+    """The files beside a raster that belong to it: what GDAL, QGIS and ArcGIS read with it."""
+    raster = Path(raster)
+    beside = [raster.with_name(raster.name + suffix) for suffix in _BESIDE]
+    return beside + [raster.with_suffix(suffix) for suffix in _INSTEAD]
+
+
+def remove_raster(raster: Path) -> None:
+    """Make room for a new raster where another one has files beside it that belong to it.
+
+    The raster goes first: a run that is killed here leaves no raster without its mask, and no new
+    one with the old files beside it. A raster that has none of them stays until it is replaced.
+    """
+    there = [path for path in side_files(raster) if path.exists()]
+    if there:
+        Path(raster).unlink(missing_ok=True)
+    for path in there:
+        path.unlink(missing_ok=True)
 
 
 def check_apart(out: Path, inputs: Iterable[Path | str]) -> None:
@@ -44,8 +187,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         OutputError: The folder can't be made or written, the disk is full, or ``path`` is a folder.
     """
     path = Path(path)
-    if path.is_dir():
-        raise OutputError(f"The output must be a file, got the folder {path}; add a file name.")
+    _check_no_folder(path)
     _make_folder(path.parent)
     start = f".{path.stem}.{_machine()}.part"
     _remove_left(path.parent, start)
@@ -71,8 +213,7 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         OutputError: The folder can't be made or written, or the disk is full.
     """
     path = Path(path)
-    if not replace or path.is_file():
-        _check_new(path)
+    check_new_folder(path, overwrite=replace)
     _make_folder(path.parent)
     start = f".{path.name}.{_machine()}.part"
     _remove_left(path.parent, start)
@@ -81,15 +222,20 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         with _disk_errors(path):
             part.mkdir()
             yield part
-            if path.is_dir():
-                old = path.with_name(f".{path.name}.old{os.getpid()}")
-                os.replace(path, old)
-                os.replace(part, path)
-                shutil.rmtree(old)
-            else:
-                os.replace(part, path)
+            _put_in_place(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _put_in_place(part: Path, path: Path) -> None:
+    """Give a whole folder its name, and remove the one that has it."""
+    if not path.is_dir():
+        os.replace(part, path)
+        return
+    old = path.with_name(f".{path.name}.old{os.getpid()}")
+    os.replace(path, old)
+    os.replace(part, path)
+    shutil.rmtree(old)
 
 
 def _machine() -> str:
@@ -126,14 +272,9 @@ def _runs(process: int) -> bool:
     return True
 
 
-def _check_new(path: Path) -> None:
-    if path.is_file():
-        raise OutputError(f"The output must be a folder, got the file {path}; give another name.")
-    if path.is_dir() and any(path.iterdir()):
-        raise ParameterError(
-            f"The output folder must be new or empty, got {path} with files in it; "
-            "give another name or remove it."
-        )
+def _check_no_folder(path: Path) -> None:
+    if path.is_dir():
+        raise OutputError(f"The output must be a file, got the folder {path}; add a file name.")
 
 
 def _make_folder(folder: Path) -> None:
@@ -182,7 +323,7 @@ class Unfinished:
 
 @contextmanager
 def resumable_folder(
-    path: Path, job: Mapping[str, Any], *, join: bool = False
+    path: Path, job: Mapping[str, Any], *, join: bool = False, overwrite: bool = False
 ) -> Iterator[Unfinished]:
     """A folder made step by step beside ``path``, which outlives a run that was killed.
 
@@ -196,16 +337,17 @@ def resumable_folder(
         job: What decides the output, as JSON holds it: options and inputs.
         join: Whether the files are moved into a folder that is there already. No file of the
             same name may be there, but for those that are to be replaced.
+        overwrite: Whether a folder that is there is replaced.
 
     Raises:
-        ParameterError: ``path`` is there and isn't empty; or an unfinished folder of another job
-            lies beside it.
+        ParameterError: ``path`` is there, isn't empty, and ``overwrite`` is off; or an unfinished
+            folder of another job lies beside it.
         OutputError: The folder can't be made or written, the disk is full, or another run is at
             it.
     """
     path = Path(path)
     if not join:
-        _check_new(path)
+        check_new_folder(path, overwrite=overwrite)
     _make_folder(path.parent)
     part = path.with_name(f".{path.name}.partial")
     whole = part / "whole"
@@ -232,9 +374,7 @@ def resumable_folder(
                 _move_into(whole, path)
         if not join:
             (part / _LEDGER).unlink()
-            if path.is_dir():
-                path.rmdir()
-            os.replace(whole, path)
+            _put_in_place(whole, path)
         shutil.rmtree(part)
 
 
@@ -258,8 +398,7 @@ def resumable_file(
             or another run is at it.
     """
     path = Path(path)
-    if path.is_dir():
-        raise OutputError(f"The output must be a file, got the folder {path}; add a file name.")
+    _check_no_folder(path)
     _make_folder(path.parent)
     part = path.with_name(f".{path.name}.partial")
     whole = part / "whole"
@@ -291,6 +430,11 @@ def durable_file(path: Path) -> Iterator[Path]:
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a run of `resumable_file` left what the same job takes up."""
+    return (path.with_name(f".{path.name}.partial") / _LEDGER).is_file()
 
 
 def finish_joining(path: Path, job: Mapping[str, Any]) -> bool:

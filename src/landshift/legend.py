@@ -555,18 +555,6 @@ def write_qml(raster: Path, scheme: ClassScheme) -> Path:
     return _write_xml(Path(raster).with_suffix(".qml"), root)
 
 
-def remove_beside(raster: Path) -> None:
-    """Remove the sidecars that tell of the classes of a raster that was here before."""
-    raster = Path(raster)
-    for path in (
-        raster.with_name(f"{raster.name}.aux.xml"),
-        raster.with_name(f"{raster.name}.vat.dbf"),
-        raster.with_name(f"{raster.name}.vat.cpg"),
-        raster.with_suffix(".qml"),
-    ):
-        path.unlink(missing_ok=True)
-
-
 def _write_aux_xml(raster: Path, scheme: ClassScheme, table: Sequence[Column]) -> Path:
     root = ElementTree.Element("PAMDataset")
     band = ElementTree.SubElement(root, "PAMRasterBand", band="1")

@@ -81,8 +81,9 @@ class Fragmentation:
             for c in self.classes
         ]
 
-    def write_csv(self, path: Path) -> Path:
+    def write_csv(self, path: Path, *, overwrite: bool = False) -> Path:
         """Write `rows` as CSV."""
+        ledger.check_new(path, overwrite=overwrite)
         rows = self.rows()
         with (
             ledger.whole_file(Path(path)) as part,

@@ -75,6 +75,7 @@ def trace_changes(
     neighbours: int = _SIDES,
     scheme: ClassScheme | None = None,
     block: int = BLOCK,
+    overwrite: bool = False,
     on_block: Callable[[int, int], None] | None = None,
 ) -> Traced:
     """Write a map's patches of change as polygons: class, from, to, hectares, mean confidence.
@@ -96,6 +97,7 @@ def trace_changes(
         neighbours: Whether pixels connect over their sides only, 4, or corners too, 8.
         scheme: The map's classes; None: as its files tell, else by value.
         block: Rows and columns read at once; the polygons don't depend on it, their order does.
+        overwrite: Whether what is there already is replaced.
         on_block: Called with blocks done and blocks in all.
 
     Raises:
@@ -116,7 +118,7 @@ def trace_changes(
             f"{simplify}."
         )
     check_neighbours(neighbours)
-    ledger.check_apart(out, [mapped])
+    ledger.check_new(out, inputs=[mapped, confidence], overwrite=overwrite)
     names = raster.legend_of(mapped).names if scheme is None else scheme.mapping
     left_out = np.zeros(1 << 16, np.bool_)
     left_out[UNLABELLED] = True

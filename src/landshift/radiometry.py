@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, image, ledger, provenance, raster
+from landshift import grid, image, provenance, raster
 from landshift.errors import BandError, ParameterError
 from landshift.grid import Window
 
@@ -67,6 +67,7 @@ def normalise(
     *,
     method: str = "moments",
     bounds: tuple[float, float, float, float] | None = None,
+    overwrite: bool = False,
     on_block: Callable[[int, int], None] | None = None,
 ) -> Normalisation:
     """Write an image with its bands brought to the radiometry of a reference.
@@ -86,6 +87,7 @@ def normalise(
             kept within the type.
         method: Name in `METHODS`.
         bounds: Left, bottom, right, top of the ground that the lines come from; None for all.
+        overwrite: Whether what is there already is replaced.
         on_block: Called with blocks done and blocks in all, of both passes.
 
     Raises:
@@ -98,7 +100,7 @@ def normalise(
     path, like, out = Path(path), Path(like), Path(out)
     if method not in METHODS:
         raise ParameterError(f"The method must be one of {', '.join(METHODS)}, got {method!r}.")
-    ledger.check_apart(out, [path, like])
+    raster.check_new(out, inputs=[path, like], overwrite=overwrite)
     found = raster.info(path)
     other = image.plan(image.Image((like,), bands=_bands(found, raster.info(like))))
     whole = Window(0, 0, found.height, found.width)

@@ -6,7 +6,7 @@ import glob
 import re
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -452,6 +452,19 @@ def read_shrunk(
     return values, mask
 
 
+def check_new(
+    *paths: Path | str, inputs: Iterable[Path | str | None] = (), overwrite: bool = False
+) -> None:
+    """As `ledger.check_new`, for rasters: the files beside one belong to it.
+
+    Raises:
+        OutputError: See there.
+        ParameterError: See there.
+    """
+    beside = [file for path in paths for file in ledger.side_files(Path(path))]
+    ledger.check_new(*paths, *beside, inputs=inputs, overwrite=overwrite)
+
+
 @contextmanager
 def create(
     path: Path,
@@ -472,7 +485,7 @@ def create(
 
     What the block writes goes, in any order, to a temporary GeoTIFF; overviews are made from it,
     and the blocks of all are moved into one file, in one order, so that the same pixels give the
-    same bytes. Until then the disk holds both.
+    same bytes. Until then the disk holds both. Files beside a raster that is replaced go with it.
 
     Args:
         path: Where it will lie.
@@ -524,6 +537,7 @@ def create(
             for left in path.parent.glob(f"{glob.escape(part.stem)}*"):
                 if left != part:
                     left.unlink(missing_ok=True)
+        ledger.remove_raster(path)
     if scheme is not None and not alone:
         legend.write_category_names(path, scheme)
         legend.write_qml(path, scheme)  # without it QGIS lists every entry of the colour table

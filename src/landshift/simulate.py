@@ -228,6 +228,7 @@ def simulate(
     clouds: float = 0.025,
     scan_gaps: bool = True,
     misregistration: float = 0.3,
+    overwrite: bool = False,
     on_block: Callable[[int, int], None] | None = None,
 ) -> Scene:
     """Make two images and two class maps of one piece of land.
@@ -246,6 +247,7 @@ def simulate(
         scan_gaps: Whether the later image has the gaps of Landsat 7's broken scan-line corrector.
             Column 0 lies near the swath's whole middle; the gaps widen to the right.
         misregistration: Distance in pixels by which the later image is shifted, 0 to 1.
+        overwrite: Whether what is there already is replaced.
         on_block: Called with the number of blocks done and of all blocks.
 
     Raises:
@@ -256,6 +258,7 @@ def simulate(
     settings = _Settings(seed, clouds, scan_gaps, misregistration)
     folder = Path(folder)
     scene = Scene(*(folder / f"{field.name}.tif" for field in fields(Scene)))
+    raster.check_new(*(getattr(scene, f.name) for f in fields(Scene)), overwrite=overwrite)
     size = {"height": height, "width": width, "cell_size": cell_size}
     made_by = provenance.record("simulate", [], {**size, **asdict(settings)})
     box = _geobox(height, width, cell_size)

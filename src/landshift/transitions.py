@@ -130,12 +130,14 @@ class TransitionTable:
             for c in self.per_class()
         ]  # fmt: skip
 
-    def write_csv(self, path: Path) -> Path:
+    def write_csv(self, path: Path, *, overwrite: bool = False) -> Path:
         """Write `rows` as CSV."""
+        ledger.check_new(path, overwrite=overwrite)
         return _write(path, ["from", "to", "pixels", "hectares", "percent"], self.rows())
 
-    def write_class_csv(self, path: Path) -> Path:
+    def write_class_csv(self, path: Path, *, overwrite: bool = False) -> Path:
         """Write `class_rows` as CSV."""
+        ledger.check_new(path, overwrite=overwrite)
         rows = self.class_rows()
         return _write(path, list(rows[0]), rows)
 

@@ -87,8 +87,9 @@ class Zones:
         np.divide(100 * self.hectares[:, chosen].sum(axis=1), totals, out=shares, where=totals > 0)
         return shares
 
-    def write_csv(self, path: Path) -> Path:
+    def write_csv(self, path: Path, *, overwrite: bool = False) -> Path:
         """Write `rows` as CSV."""
+        ledger.check_new(path, overwrite=overwrite)
         with (
             ledger.whole_file(Path(path)) as part,
             part.open("w", newline="", encoding="utf-8") as file,
@@ -99,8 +100,9 @@ class Zones:
             writer.writerows(self.rows())
         return Path(path)
 
-    def write_geopackage(self, path: Path) -> Path:
+    def write_geopackage(self, path: Path, *, overwrite: bool = False) -> Path:
         """Write a polygon per zone, with a column of hectares per class."""
+        ledger.check_new(path, overwrite=overwrite)
         columns: dict[str, NDArray[Any]] = {"zone": np.array(self.names, object)}
         for c, name in enumerate(self.classes.values()):
             columns[f"{name}, ha"] = self.hectares[:, c]

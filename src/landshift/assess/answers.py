@@ -283,7 +283,7 @@ def opened(sample: Path) -> Iterator[Answers]:
     """
     sample = Path(sample)
     form = files.read_form(sample)
-    path = sample.with_suffix(".answers.sqlite")
+    path = files.answers_beside(sample)
     with _writing(sample):
         base = sqlite3.connect(path, timeout=_PATIENCE, check_same_thread=False)
     with closing(base):

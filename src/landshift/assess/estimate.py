@@ -137,14 +137,16 @@ class Assessment:
             "domains": [asdict(d) for d in self.domains],
         }
 
-    def write_json(self, path: Path) -> Path:
+    def write_json(self, path: Path, *, overwrite: bool = False) -> Path:
         """Write `as_dict` as JSON."""
+        ledger.check_new(path, overwrite=overwrite)
         with ledger.whole_file(Path(path)) as part:
             part.write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
         return Path(path)
 
-    def write_csv(self, path: Path) -> Path:
+    def write_csv(self, path: Path, *, overwrite: bool = False) -> Path:
         """Write a row per figure: domain, class, quantity, estimate, standard error, interval."""
+        ledger.check_new(path, overwrite=overwrite)
         rows = [("", "", "overall accuracy", self.overall)]
         for c in self.classes:
             rows += [

@@ -201,6 +201,11 @@ def write_sample(
     return [path, table]
 
 
+def answers_beside(sample: Path) -> Path:
+    """The file that keeps every answer of every labeller to a sample."""
+    return sample.with_suffix(".answers.sqlite")
+
+
 def read_sample(path: Path, labels: Path | None = None) -> Sample:
     """Read a sample and its labels.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,8 @@ from landshift.assess.files import Design, Stratum
 from landshift.assess.response import response_of
 from landshift.classes import ClassScheme
 from landshift.errors import ClassError, ParameterError
+
+log = logging.getLogger(__name__)
 
 KINDS = ("stratified", "simple", "systematic")
 """The designs that a sample may have."""
@@ -119,6 +122,7 @@ def draw_sample(
     choices: ClassScheme | None = None,
     show_map: bool = False,
     block: int = drawing.BLOCK,
+    overwrite: bool = False,
     on_block: Callable[[int, int], None] | None = None,
 ) -> NewSample:
     """Draw a probability sample of a map's pixels or blocks, and write it to be labelled.
@@ -134,6 +138,7 @@ def draw_sample(
             classes tell.
         show_map: Whether labellers see the map's class.
         block: Rows and columns read at once; the result doesn't depend on it.
+        overwrite: Whether what is there already is replaced.
         on_block: Called with blocks done and blocks in all.
 
     Raises:
@@ -149,7 +154,10 @@ def draw_sample(
         raise ParameterError(f"A sample is written as GeoPackage, got {out}; name it .gpkg.")
     if strata is not None and plan.kind != "stratified":
         raise ParameterError(f"Only a stratified design has strata, got {strata}; leave it out.")
-    ledger.check_apart(out, [mapped])
+    ledger.check_new(out, out.with_suffix(".csv"), inputs=[mapped, strata], overwrite=overwrite)
+    answers = files.answers_beside(out)
+    if answers.exists():
+        log.warning("%s holds answers to an earlier sample, and stays; move it elsewhere.", answers)
     about = raster.info(mapped)
     if not mapped.is_file():
         raise ParameterError(

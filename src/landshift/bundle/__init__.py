@@ -2,9 +2,18 @@
 
 from landshift.bundle.checkpoint import read_checkpoint, read_input
 from landshift.bundle.contents import Extras, Package
-from landshift.bundle.package import Verified, copy_files, keep_padding, load, save, verify
+from landshift.bundle.package import (
+    Verified,
+    check_new,
+    check_new_padding,
+    copy_files,
+    keep_padding,
+    load,
+    save,
+    verify,
+)
 
 __all__ = [
-    "Extras", "Package", "Verified", "copy_files", "keep_padding", "load",
-    "read_checkpoint", "read_input", "save", "verify",
+    "Extras", "Package", "Verified", "check_new", "check_new_padding", "copy_files",
+    "keep_padding", "load", "read_checkpoint", "read_input", "save", "verify",
 ]  # fmt: skip

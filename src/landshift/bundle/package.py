@@ -24,7 +24,7 @@ from landshift.bundle.hashes import SUMS, check_sums, read_sums, write_sums
 from landshift.bundle.manifest import MANIFEST, NAME, Manifest, write_json
 from landshift.bundle.tensors import with_weights, write_weights
 from landshift.classes import ClassScheme
-from landshift.errors import ClassError, ModelError, plain
+from landshift.errors import ClassError, ModelError, ParameterError, plain
 from landshift.models import OWN, ChangeModel
 from landshift.spec import InputSpec
 
@@ -32,20 +32,23 @@ LOG = "log.json"
 _MAX_PACKAGE = 32 << 30  # bytes
 
 
-def save(package: Package, folder: Path, *, extras: Iterable[Extras] = ()) -> Path:
+def save(
+    package: Package, folder: Path, *, extras: Iterable[Extras] = (), overwrite: bool = False
+) -> Path:
     """Write a package as a folder that also holds a .dlpk of it.
 
     The folder holds ``<name>.safetensors`` (weights), ``landshift.json`` (what the model is),
     ``<name>.emd`` (the same for Esri's tools), the extras, ``SHA256SUMS`` (their hashes), and a zip
     of all these, ``<name>.dlpk``. Beside them lies ``log.json`` (when it was saved, how long each
     epoch took), outside hashes and zip: the same training with the same versions of libraries gives
-    the same bytes of all the rest. A folder of an earlier model of that name is replaced.
+    the same bytes of all the rest.
 
     Args:
         package: The model.
         folder: Where it goes; its parent is made if need be.
         extras: What rooms above add: files, which are hashed and zipped as ours are, and keys of
             the .emd, which stand for ours of the same names.
+        overwrite: Whether a model that is there already is replaced.
 
     Returns:
         The path of the .emd.
@@ -53,6 +56,7 @@ def save(package: Package, folder: Path, *, extras: Iterable[Extras] = ()) -> Pa
     Raises:
         ModelError: A name that can't be a file's; a folder there that isn't a model's; a model
             that couldn't be read again.
+        ParameterError: A model is there already, and ``overwrite`` is off.
         OutputError: The folder can't be written.
     """
     name = package.name
@@ -62,11 +66,7 @@ def save(package: Package, folder: Path, *, extras: Iterable[Extras] = ()) -> Pa
             f"every system, got {name!r}."
         )
     folder = Path(folder)
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
-        raise ModelError(
-            f"A model's folder must be new or hold a model, got {folder} with other files in it; "
-            "give another name."
-        )
+    check_new(folder, overwrite=overwrite)
     weights = f"{name}.safetensors"
     emd = definition(package, weights, MANIFEST)
     with ledger.whole_folder(folder, replace=True) as part:
@@ -79,6 +79,22 @@ def save(package: Package, folder: Path, *, extras: Iterable[Extras] = ()) -> Pa
         _seal(part, name)
         write_json(part / LOG, _times(package))
     return folder / f"{name}.emd"
+
+
+def check_new(folder: Path, *, overwrite: bool = False) -> None:
+    """Check that a model's folder is new or empty, or a model that is to be replaced.
+
+    Raises:
+        ModelError: The folder holds other files.
+        ParameterError: It holds a model, and ``overwrite`` is off.
+        OutputError: It is a file.
+    """
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+        raise ModelError(
+            f"A model's folder must be new or hold a model, got {folder} with other files in it; "
+            "give another name."
+        )
+    ledger.check_new_folder(folder, overwrite=overwrite)
 
 
 def load(path: Path | str, *, network: nn.Module | None = None) -> Package:
@@ -139,33 +155,52 @@ def verify(path: Path | str) -> Verified:
     return Verified(tuple(sums), digest)
 
 
-def copy_files(path: Path | str, folder: Path) -> None:
+def copy_files(path: Path | str, folder: Path, *, overwrite: bool = False) -> None:
     """Copy the files of a package, checked, into a folder.
 
     Args:
         path: The .dlpk, the .emd, or the folder.
         folder: Where they go.
+        overwrite: Whether files that are there already are replaced.
 
     Raises:
         ModelError: It is missing, hostile or none of ours; a file is missing or changed.
+        OutputError: A file is there already, and ``overwrite`` is off.
     """
     path = Path(path)
     with _opened(path) as source:
         sums = read_sums(source, path)
         check_sums(source, sums, sums, path)
-        for name in (*sums, SUMS):
+        names = (*sums, SUMS)
+        ledger.check_new(*(folder / name for name in names), overwrite=overwrite)
+        for name in names:
             shutil.copyfile(source / name, folder / name)
 
 
-def keep_padding(path: Path | str, padding: int) -> None:
+def check_new_padding(padding: int | None, path: Path | str, *, overwrite: bool) -> None:
+    """Check that a package notes no padding yet.
+
+    Raises:
+        ParameterError: It does, and ``overwrite`` is off.
+    """
+    if padding is not None and not overwrite:
+        raise ParameterError(
+            f"The padding must be new, got {padding} that is noted in {path} already; replace it "
+            "(overwrite=True, --overwrite)."
+        )
+
+
+def keep_padding(path: Path | str, padding: int, *, overwrite: bool = False) -> None:
     """Note in a package which padding its model was measured to need.
 
     Args:
         path: The .dlpk, the .emd, or the folder; a .dlpk in the folder is packed anew.
         padding: Pixels around a tile.
+        overwrite: Whether a padding that is noted already is replaced.
 
     Raises:
         ModelError: There is no package of ours.
+        ParameterError: A padding is noted already, and ``overwrite`` is off.
         OutputError: It can't be written.
     """
     path = Path(path)
@@ -173,6 +208,7 @@ def keep_padding(path: Path | str, padding: int) -> None:
         sums = read_sums(folder, path)
         check_sums(folder, sums, sorted({*sums, MANIFEST}), path)  # all are packed again
         told = manifest.read(folder, path).model_dump(mode="json", exclude_unset=True)
+        check_new_padding(told["input"].get("padding"), path, overwrite=overwrite)
         told["input"]["padding"] = padding
         with ledger.whole_file(folder / MANIFEST) as part:
             write_json(part, told)

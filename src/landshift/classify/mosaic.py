@@ -62,6 +62,20 @@ def check_mosaic(out: Path, layers: Collection[str], mosaic: str) -> None:
             )
 
 
+def check_new(out: Path, layers: Collection[str], mosaic: str, *, overwrite: bool) -> None:
+    """Check that no map or layer is there already, nor a folder of their blocks.
+
+    Raises:
+        OutputError: See `ledger.check_new`.
+        ParameterError: See `ledger.check_new_folder`.
+    """
+    paths = paths_of(out, layers).values()
+    raster.check_new(*paths, overwrite=overwrite)
+    if mosaic == "vrt":
+        for path in paths:
+            ledger.check_new_folder(blocks_of(path), overwrite=overwrite)
+
+
 def assemble(
     job: Job, counts: Mapping[int, Mapping[int, int]], out: Path, record: Mapping[str, Any]
 ) -> None:
@@ -128,7 +142,7 @@ def _name(
         if folder.is_dir():
             shutil.rmtree(folder)
         os.replace(made, folder)
-    legend.remove_beside(path)
+    ledger.remove_raster(path)
     with ledger.whole_file(path) as part, part.open("w", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in _vrt(job, layer, numbers, folder.name, tags))
 

@@ -16,7 +16,7 @@ from landshift.classes import ClassScheme
 from landshift.classify import layers as layering
 from landshift.classify.blocks import Job, row_bytes
 from landshift.classify.cluster import Task, cluster
-from landshift.classify.mosaic import assemble, check_mosaic, paths_of
+from landshift.classify.mosaic import assemble, check_mosaic, check_new, paths_of
 from landshift.classify.progress import Counter, Progress
 from landshift.classify.scene import Bounds, Scene, find_scene
 from landshift.classify.workers import Here, Processes, Recipe, Workers
@@ -24,7 +24,14 @@ from landshift.engine import choose_engine, opened
 from landshift.engine.described import digest_of
 from landshift.engine.padding import Measured, measure_padding
 from landshift.engine.prepared import Prepared
-from landshift.engine.quantising import ENOUGH, SUFFIX, Quantised, graph_of, quantise
+from landshift.engine.quantising import (
+    ENOUGH,
+    SUFFIX,
+    Quantised,
+    check_new_graph,
+    graph_of,
+    quantise,
+)
 from landshift.errors import ModelError, ParameterError, RasterError
 from landshift.grid import Window
 from landshift.image import Image
@@ -73,6 +80,7 @@ def classify_pixels(
     scheduler: str | None = None,
     mosaic: str = "cog",
     restart: bool = False,
+    overwrite: bool = False,
     on_block: Callable[[Progress], None] | None = None,
 ) -> Path:
     """Run a model over a raster and write the class of each pixel.
@@ -123,6 +131,7 @@ def classify_pixels(
             Cloud-Optimised GeoTIFF for each block, in a folder beside it; nothing is put
             together at the end.
         restart: Whether to throw away what an earlier run left, and start over.
+        overwrite: Whether what is there already is replaced.
         on_block: Called when a block is done.
 
     Returns:
@@ -143,6 +152,9 @@ def classify_pixels(
     saved = hub.local(model) if isinstance(model, (str, Path)) else None
     _check_options(batch_size, tile_size, workers, layers)
     check_mosaic(out, layers, mosaic)
+    _check_apart(out, layers, _files_of(image), saved)
+    if restart or not ledger.is_unfinished(out):  # else the job goes on, whatever it has written
+        check_new(out, layers, mosaic, overwrite=overwrite)
     if scheduler is not None:
         image, out, saved = _absolute(image), out.absolute(), _shared(saved)
     network: ChangeModel | Prepared = (
@@ -217,7 +229,12 @@ def classify_pixels(
 
 
 def measure_halo(
-    image: Path | str, model: Path | str, *, engine: str = "auto", device: str = "auto"
+    image: Path | str,
+    model: Path | str,
+    *,
+    engine: str = "auto",
+    device: str = "auto",
+    overwrite: bool = False,
 ) -> Measured:
     """Measure which padding a saved model needs, and note it in its package.
 
@@ -226,6 +243,7 @@ def measure_halo(
         model: The .emd, the .dlpk or the folder; from now on a padding left out is the one found.
         engine: As for `classify_pixels`.
         device: As for `classify_pixels`.
+        overwrite: Whether a padding that the package notes already is replaced.
 
     Raises:
         RasterError: The raster can't be read, or has no valid pixel where it is looked at.
@@ -236,6 +254,7 @@ def measure_halo(
 
     model = hub.local(model)
     network = network_of(model)
+    bundle.check_new_padding(network.spec.padding, model, overwrite=overwrite)
     scene = find_scene(image, network.spec)
     ready = choose_engine(network, engine, device=device)
     size = network.spec.tile_size
@@ -251,12 +270,17 @@ def measure_halo(
             return got.values, got.mask
 
         found = measure_padding(ready, network.spec, values_of, corners)
-    bundle.keep_padding(model, found.padding)
+    bundle.keep_padding(model, found.padding, overwrite=True)
     return found
 
 
 def quantise_model(
-    image: Path | str, model: Path | str, *, tiles: int = 24, least: float = ENOUGH
+    image: Path | str,
+    model: Path | str,
+    *,
+    tiles: int = 24,
+    least: float = ENOUGH,
+    overwrite: bool = False,
 ) -> Quantised:
     """Make a saved model's int8 graph beside it, calibrated on tiles of a raster.
 
@@ -265,6 +289,7 @@ def quantise_model(
         model: The .emd, the .dlpk or the folder.
         tiles: Tiles to calibrate on; as many others are checked.
         least: Share of pixels that must keep the class of the float32 network.
+        overwrite: Whether an int8 graph that is there already is replaced.
 
     Raises:
         RasterError: The raster can't be read, or has no two tiles that are mostly valid.
@@ -273,6 +298,7 @@ def quantise_model(
         OutputError: The graph can't be written.
     """
     model = hub.local(model)
+    check_new_graph(int8_of(model), overwrite=overwrite)
     network = network_of(model)
     if tiles < 1:
         raise ParameterError(f"tiles must be at least 1, got {tiles}.")
@@ -290,7 +316,9 @@ def quantise_model(
             f"Quantising needs two tiles of {size} pixels that are mostly valid, got {len(found)} "
             f"in {scene.files[0]}; give another raster."
         )
-    return quantise(network, int8_of(model), found[::2], found[1::2], least=least)
+    return quantise(
+        network, int8_of(model), found[::2], found[1::2], least=least, overwrite=overwrite
+    )
 
 
 def int8_of(model: Path) -> Path:
@@ -349,6 +377,13 @@ def _check_apart(
         package = [saved, *(folder.iterdir() if saved.suffix.lower() != ".dlpk" else ())]
     for path in paths_of(out, layers).values():
         ledger.check_apart(path, [*inputs, *package])
+
+
+def _files_of(image: Path | str | Sequence[Path | str | Image]) -> list[Path]:
+    """The files that name what is classified."""
+    images = [image] if isinstance(image, (str, Path)) else image
+    named = [i.files if isinstance(i, Image) else [i] for i in images]
+    return [Path(file) for files in named for file in files]
 
 
 def _changed(path: Path) -> str:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.options import Overwrite
+
 
 def burn(
     source: Annotated[Path, typer.Argument(help="Polygons, in any vector format.")],
@@ -29,6 +31,7 @@ def burn(
     all_touched: Annotated[
         bool, typer.Option("--all-touched", help="Label every pixel that a polygon touches.")
     ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Burn polygons into a label raster; what no polygon covers is 0, not labelled."""
     from landshift import burning, legend, tables
@@ -38,7 +41,7 @@ def burn(
         found = burning.label_polygons(
             source, like, out, value_column=value_column, name_column=name_column, decide=decide,
             scheme=None if classes is None else legend.read_classes(classes), layer=layer,
-            all_touched=all_touched, on_block=on_block,
+            all_touched=all_touched, overwrite=overwrite, on_block=on_block,
         )  # fmt: skip
     show.table(tables.polygon_labels(found))
     if found.skipped:

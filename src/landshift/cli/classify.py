@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.options import Overwrite
+
 
 def classify(
     image: Annotated[
@@ -86,6 +88,7 @@ def classify(
     json: Annotated[
         bool, typer.Option("--json", help="Progress as lines of JSON on standard error.")
     ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Run a model over a raster of any size: a georeferenced class map.
 
@@ -103,6 +106,6 @@ def classify(
                 predict_background, tile_size, layers=layer or (), blend=blend, turns=turns,
                 bounds=bounds, polygons=mask, cell_size=cell_size, engine=engine, device=device,
                 precision=precision, workers=workers, scheduler=scheduler, mosaic=mosaic,
-                restart=restart, on_block=on_block,
+                restart=restart, overwrite=overwrite, on_block=on_block,
             )
         )  # fmt: skip

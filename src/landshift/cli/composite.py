@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.options import Overwrite
 from landshift.errors import ParameterError
 
 
@@ -75,6 +76,7 @@ def composite(
     out_nodata: Annotated[
         float | None, typer.Option(help="Value that is no data in the composite.")
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Stack the images of one or more dates on one grid into a Cloud-Optimised GeoTIFF."""
     from landshift import composite as stage
@@ -102,7 +104,7 @@ def composite(
             dates, out, bands=None if bands is None else _list(bands),
             names=None if names is None else _list(names), like=like, crs=crs,
             resolution=_resolution(resolution), extent=extent, bounds=bounds, nodata=out_nodata,
-            dtype=dtype, on_block=on_block,
+            dtype=dtype, overwrite=overwrite, on_block=on_block,
         )  # fmt: skip
     for line in stage.describe(stage.checks_of(path)):
         typer.echo(line, err=True)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.options import Overwrite
+
 
 def difference(
     before: Annotated[Path, typer.Argument(help="Image of the first date.")],
@@ -39,6 +41,7 @@ def difference(
         tuple[float, float, float, float] | None,
         typer.Option(help="Left bottom right top, in the CRS of the first image."),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Compare two images pixel by pixel: how much changed, continuous or in classes."""
     from landshift import difference, tables
@@ -53,7 +56,8 @@ def difference(
     with show.progress("difference") as on_block:
         found = difference.compute_change(
             before, after, out, method=method, bands=band, threshold=limit, breaks=breaks or (),
-            resampling=resampling, nodata=nodata, bounds=bounds, on_block=on_block,
+            resampling=resampling, nodata=nodata, bounds=bounds, overwrite=overwrite,
+            on_block=on_block,
         )  # fmt: skip
     show.table(tables.difference(found))
     if found.threshold is not None:

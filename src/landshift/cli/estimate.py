@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.options import Overwrite
+
 
 def estimate(
     sample: Annotated[Path, typer.Argument(help="The labelled sample (.gpkg).")],
@@ -39,13 +41,15 @@ def estimate(
     level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.95,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write all as JSON.")] = None,
     table: Annotated[Path | None, typer.Option(help="Write the figures as CSV.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Estimate areas and accuracies, with intervals, from a labelled sample."""
-    from landshift import tables
+    from landshift import ledger, tables
     from landshift.assess import estimate as stage
     from landshift.cli import show
     from landshift.errors import ParameterError
 
+    ledger.check_new(out, table, inputs=[sample, labels, mapped, domains], overwrite=overwrite)
     if (domains is None) != (domain_column is None):
         raise ParameterError(
             f"Domains need their polygons and the column of their names, got {domains} and "
@@ -68,9 +72,9 @@ def estimate(
     for note in found.notes:
         typer.echo(note)
     if table is not None:
-        typer.echo(found.write_csv(table))
+        typer.echo(found.write_csv(table, overwrite=overwrite))
     if out is not None:
-        typer.echo(found.write_json(out))
+        typer.echo(found.write_json(out, overwrite=overwrite))
 
 
 def _groups(texts: list[str] | tuple[()]) -> dict[str, list[str]]:

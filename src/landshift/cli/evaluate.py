@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.options import Overwrite
+
 
 def evaluate(
     paths: Annotated[
@@ -52,16 +54,21 @@ def evaluate(
     baselines: Annotated[
         bool, typer.Option(help="Fit per-pixel rules beside a model: a minute or so.")
     ] = True,
+    overwrite: Overwrite = False,
 ) -> None:
     """Score a map against a reference, or a model on the validation tiles it was trained beside.
 
     docs/scores.md says what each score means, and where it misleads.
     """
     from landshift import evaluate as stage
-    from landshift import legend, tables
+    from landshift import ledger, legend, tables
     from landshift.cli import show
     from landshift.errors import ParameterError
 
+    ledger.check_new(
+        out, *(() if figures is None else stage.figure_files(figures)),
+        inputs=[*paths, before_map, after_map, image, classes], overwrite=overwrite,
+    )  # fmt: skip
     if len(paths) > 2:
         raise ParameterError(f"Give what is judged and its reference, got {len(paths)} paths.")
     if (before_map is None) != (after_map is None):
@@ -94,7 +101,7 @@ def evaluate(
     if found.scores.unmapped:
         typer.echo(f"{found.scores.unmapped:,} labelled pixels have no class in the map.")
     if out is not None:
-        typer.echo(found.write_json(out))
+        typer.echo(found.write_json(out, overwrite=overwrite))
     if figures is not None:
-        for path in found.write_figures(figures):
+        for path in found.write_figures(figures, overwrite=overwrite):
             typer.echo(path)

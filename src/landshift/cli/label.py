@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.options import Overwrite
+
 
 def label(
     before: Annotated[Path, typer.Argument(help="Class map of the first date.")],
@@ -79,11 +81,17 @@ def label(
     unconfirmed: Annotated[
         str, typer.Option(help="What a change taken away becomes: unchanged or nodata.")
     ] = "unchanged",
+    overwrite: Overwrite = False,
 ) -> None:
     """Compare two class maps: a change map, and the table of transitions."""
-    from landshift import labels, legend, tables
+    from landshift import labels, ledger, legend, tables
     from landshift.cli import show
 
+    maps = [before, after, *(agree_before or ()), *(agree_after or ())]
+    ledger.check_new(
+        out, table, class_table, inputs=[*maps, classes, recode_before, recode_after],
+        overwrite=overwrite,
+    )  # fmt: skip
     with show.progress("label") as on_block:
         found = labels.label(
             before,
@@ -107,6 +115,7 @@ def label(
             agree_before=agree_before or (),
             agree_after=agree_after or (),
             unconfirmed=unconfirmed,
+            overwrite=overwrite,
             on_block=on_block,
         )
     show.table(tables.transitions(found))
@@ -120,7 +129,7 @@ def label(
         typer.echo(f"{found.filtered:,} pixels are left out by the filter.")
     typer.echo(f"{found.changed:.1%} of the classed pixels changed.")
     if table is not None:
-        typer.echo(found.write_csv(table))
+        typer.echo(found.write_csv(table, overwrite=overwrite))
     if class_table is not None:
-        typer.echo(found.write_class_csv(class_table))
+        typer.echo(found.write_class_csv(class_table, overwrite=overwrite))
     typer.echo(out)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.options import Overwrite
 from landshift.cli.stac import End, Moment, Out, Start
 
 app = typer.Typer(
@@ -55,6 +56,7 @@ def import_(
     tile_size: Annotated[
         int, typer.Option(help="Rows and columns of the tiles it was trained on.", min=1)
     ] = 256,
+    overwrite: Overwrite = False,
 ) -> None:
     """Make a model of another tool one of ours: a folder that says what it eats and answers."""
     from dataclasses import replace
@@ -62,6 +64,7 @@ def import_(
     from landshift import bundle, legend
     from landshift.errors import ParameterError
 
+    bundle.check_new(out, overwrite=overwrite)
     told = (architecture, backbone, bands, classes)
     if weights.suffix.lower() in (".emd", ".dlpk"):
         if told != (None,) * 4:
@@ -79,7 +82,7 @@ def import_(
             weights, architecture=architecture, backbone=backbone,
             spec=bundle.read_input(bands, tile_size), scheme=legend.read_classes(classes),
         )  # fmt: skip
-    typer.echo(bundle.save(replace(package, name=out.name), out))
+    typer.echo(bundle.save(replace(package, name=out.name), out, overwrite=overwrite))
 
 
 @app.command()
@@ -96,6 +99,7 @@ def push(
         str | None, typer.Option("--license", help="Licence of the model, as apache-2.0.")
     ] = None,
     message: Annotated[str | None, typer.Option(help="What the hub's history says.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Push a model with a card of it to a Hugging Face Hub.
 
@@ -104,7 +108,7 @@ def push(
     from landshift import publish
 
     if to is not None:
-        typer.echo(publish.write_for_hub(model, repo, to, licence=licence))
+        typer.echo(publish.write_for_hub(model, repo, to, licence=licence, overwrite=overwrite))
         return
     typer.echo(publish.push(model, repo, private=private, licence=licence, message=message))
 
@@ -120,11 +124,16 @@ def stac(
         tuple[float, float, float, float] | None,
         typer.Option(help="West south east north of the ground that it is for, in degrees."),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Describe a model as a STAC Item with the Machine Learning Model extension."""
     from landshift.publish import describe_model
 
-    typer.echo(describe_model(model, out, moment=moment, start=start, end=end, bounds=bounds))
+    typer.echo(
+        describe_model(
+            model, out, moment=moment, start=start, end=end, bounds=bounds, overwrite=overwrite
+        )
+    )
 
 
 @app.command()
@@ -157,8 +166,11 @@ def export(
             help="Rows and columns, to fix them [default: free; deepness: the training tile's]."
         ),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a model as one ONNX file: the raster's own values in, probabilities out."""
     from landshift.export import export_model
 
-    typer.echo(export_model(model, out, host=host, nodata=nodata, tile_size=tile_size))
+    typer.echo(
+        export_model(model, out, host=host, nodata=nodata, tile_size=tile_size, overwrite=overwrite)
+    )

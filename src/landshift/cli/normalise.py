@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.options import Overwrite
+
 
 def normalise(
     image: Annotated[Path, typer.Argument(help="Image to change.")],
@@ -19,6 +21,7 @@ def normalise(
         tuple[float, float, float, float] | None,
         typer.Option(help="Ground to measure on: left bottom right top, in the image's CRS."),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Bring an image of one date to the radiometry of another."""
     from landshift import radiometry, tables
@@ -26,7 +29,7 @@ def normalise(
 
     with show.progress("normalise") as on_block:
         found = radiometry.normalise(
-            image, like, out, method=method, bounds=bounds, on_block=on_block
+            image, like, out, method=method, bounds=bounds, overwrite=overwrite, on_block=on_block
         )
     show.table(tables.normalisation(found))
     typer.echo(out)

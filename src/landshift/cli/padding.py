@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.options import Overwrite
+
 
 def padding(
     model: Annotated[
@@ -15,6 +17,7 @@ def padding(
     image: Annotated[str, typer.Argument(help="A raster as the model will see them.")],
     engine: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    overwrite: Overwrite = False,
 ) -> None:
     """Measure how much ground around a tile a model needs, and note it in its package.
 
@@ -22,7 +25,7 @@ def padding(
     """
     from landshift.classify import measure_halo
 
-    found = measure_halo(image, model, engine=engine, device=device)
+    found = measure_halo(image, model, engine=engine, device=device, overwrite=overwrite)
     for one, agreement in found.agreement.items():
         typer.echo(f"padding {one}: {agreement:.4%} of pixels as with {2 * one}", err=True)
     if not found.enough:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.options import Overwrite
+
 
 def patches(
     mapped: Annotated[Path, typer.Argument(metavar="MAP", help="The class or change map.")],
@@ -22,16 +24,18 @@ def patches(
     classes: Annotated[
         Path | None, typer.Option(help="The map's classes, as for label; none: as its files tell.")
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Measure the patches of a map's classes: number, sizes, edges, the largest one."""
-    from landshift import legend, tables
+    from landshift import ledger, legend, tables
     from landshift import patches as stage
     from landshift.cli import show
 
+    ledger.check_new(out, inputs=[mapped, classes], overwrite=overwrite)
     with show.progress("patches") as on_block:
         found = stage.measure_patches(
             mapped, neighbours=neighbours, on_block=on_block,
             scheme=None if classes is None else legend.read_classes(classes),
         )  # fmt: skip
     show.table(tables.fragmentation(found))
-    typer.echo(found.write_csv(out))
+    typer.echo(found.write_csv(out, overwrite=overwrite))

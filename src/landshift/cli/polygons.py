@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.options import Overwrite
+
 
 def polygons(
     mapped: Annotated[Path, typer.Argument(metavar="MAP", help="The change map, or a class map.")],
@@ -35,6 +37,7 @@ def polygons(
     classes: Annotated[
         Path | None, typer.Option(help="The map's classes, as for label; none: as its files tell.")
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a map's patches of change as polygons: class, from, to, hectares, confidence."""
     from landshift import legend, polygons, tables
@@ -43,7 +46,7 @@ def polygons(
     with show.progress("polygons") as on_block:
         found = polygons.trace_changes(
             mapped, out, confidence=confidence, min_hectares=min_hectares, simplify=simplify,
-            everything=everything, neighbours=neighbours, on_block=on_block,
+            everything=everything, neighbours=neighbours, overwrite=overwrite, on_block=on_block,
             scheme=None if classes is None else legend.read_classes(classes),
         )  # fmt: skip
     show.table(tables.patches(found))

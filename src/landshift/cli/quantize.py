@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.options import Overwrite
+
 
 def quantize(
     model: Annotated[
@@ -17,6 +19,7 @@ def quantize(
     least: Annotated[
         float, typer.Option(help="Share of pixels that must keep their class, or it is refused.")
     ] = 0.995,
+    overwrite: Overwrite = False,
 ) -> None:
     """Make a model's int8 graph, for `landshift classify --precision int8`.
 
@@ -25,7 +28,7 @@ def quantize(
     """
     from landshift.classify import quantise_model
 
-    found = quantise_model(image, model, tiles=tiles, least=least)
+    found = quantise_model(image, model, tiles=tiles, least=least, overwrite=overwrite)
     typer.echo(f"int8: {found.agreement:.3%} of pixels as with float32", err=True)
     typer.echo(f"bfloat16: {found.bfloat16:.3%}", err=True)
     for name, share in found.shares.items():

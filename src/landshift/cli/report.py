@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.options import Overwrite
+
 
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of the job's files.")],
@@ -22,6 +24,7 @@ def report(
     transitions: Annotated[
         Path | None, typer.Option(help="CSV of landshift label --table.")
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Explain a map on one page: what was done, maps, changes, areas, accuracy, limits.
 
@@ -33,4 +36,4 @@ def report(
         map=mapped, before=before, after=after, reference=reference, confidence=confidence,
         areas=areas, scores=scores, model=model, transitions=transitions,
     )  # fmt: skip
-    typer.echo(write_report(folder, out, told))
+    typer.echo(write_report(folder, out, told, overwrite=overwrite))

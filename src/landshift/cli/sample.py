@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.options import Overwrite
+
 
 def sample(
     mapped: Annotated[Path, typer.Argument(metavar="MAP", help="The class or change map.")],
@@ -51,6 +53,7 @@ def sample(
     show_map: Annotated[
         bool, typer.Option("--show-map", help="Let labellers see the map's class.")
     ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw a probability sample of a map, to be labelled by people and then estimated from."""
     from landshift import legend, tables
@@ -66,7 +69,7 @@ def sample(
             mapped, out, plan, strata=strata,
             scheme=None if classes is None else legend.read_classes(classes),
             choices=None if choices is None else legend.read_classes(choices),
-            show_map=show_map, on_block=on_block,
+            show_map=show_map, overwrite=overwrite, on_block=on_block,
         )  # fmt: skip
     show.table(tables.strata(found.design))
     if found.expected_error is not None:

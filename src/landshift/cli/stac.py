@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.options import Overwrite
+
 Out = Annotated[Path, typer.Option("--out", "-o", help="The Item to write (.json).")]
 Moment = Annotated[
     str | None, typer.Option("--datetime", help="Its day or time, as 2016-07-01 (UTC).")
@@ -25,8 +27,14 @@ def stac(
         Path | None,
         typer.Option(help="The composite it was made from, if that knows the days of its dates."),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Describe a map as a STAC Item: ground, time, classes, and the file with its checksum."""
     from landshift.publish import describe_map
 
-    typer.echo(describe_map(image, out, moment=moment, start=start, end=end, composite=composite))
+    typer.echo(
+        describe_map(
+            image, out, moment=moment, start=start, end=end, composite=composite,
+            overwrite=overwrite,
+        )
+    )  # fmt: skip

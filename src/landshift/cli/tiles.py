@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from landshift.cli.options import Overwrite
+
 _LISTED = 40  # leaking pairs that the screen shows
 
 
@@ -75,12 +77,13 @@ def tiles(
         float, typer.Option(help="With --audit: share of tiles for validation.")
     ] = 0.1,
     seed: Annotated[int, typer.Option(help="With --audit: seed of the splits.")] = 42,
+    overwrite: Overwrite = False,
 ) -> None:
     """Cut composites and change maps into a training set in Esri's 'Classified Tiles' layout.
 
     Run it again after it was stopped, and it goes on where it ended.
     """
-    from landshift import legend, tileset
+    from landshift import ledger, legend, tileset
     from landshift.cli import show
     from landshift.errors import ParameterError
 
@@ -91,9 +94,10 @@ def tiles(
                 f"--audit looks at a set that is there, got rasters or -o beside {audit}; "
                 "do one after the other."
             )
+        ledger.check_new(pairs, overwrite=overwrite)
         with show.progress("tiles") as on_tile:
             found = tileset.read(audit, scheme, on_tile=on_tile)
-        _audit(found, pairs, val_split_pct, seed)
+        _audit(found, pairs, val_split_pct, seed, overwrite=overwrite)
         return
     if pairs is not None:
         raise ParameterError("--pairs needs --audit, got it alone; give the set to look at.")
@@ -124,6 +128,7 @@ def tiles(
             labels_after=labels_after or (),
             map_scheme=None if map_classes is None else legend.read_classes(map_classes),
             append=append,
+            overwrite=overwrite,
             on_tile=on_tile,
         )
     typer.echo(f"{len(made.tiles)} tiles")
@@ -143,7 +148,9 @@ def _size(text: str, option: str) -> tuple[int, int]:
     return int(parts[-1]), int(parts[0])
 
 
-def _audit(tiles: Any, pairs: Path | None, valid_share: float, seed: int) -> None:
+def _audit(
+    tiles: Any, pairs: Path | None, valid_share: float, seed: int, *, overwrite: bool
+) -> None:
     from landshift import tileset
 
     found = tileset.audit(tiles, valid_share=valid_share, seed=seed)
@@ -163,7 +170,7 @@ def _audit(tiles: Any, pairs: Path | None, valid_share: float, seed: int) -> Non
     else:
         _print_split("split by ground", found.by_ground)
     if pairs is not None:
-        tileset.write_pairs(pairs, tiles, found)
+        tileset.write_pairs(pairs, tiles, found, overwrite=overwrite)
         typer.echo(pairs)
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import fields
 from enum import StrEnum
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from landshift.cli.options import Overwrite
 
 if TYPE_CHECKING:
     from landshift import learn
@@ -108,9 +111,10 @@ def train(
     classes: Annotated[
         Path | None, typer.Option(help="Classes of the labels: CSV value,name or JSON.")
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Train a network on a tile set and save it."""
-    from landshift import learn, legend
+    from landshift import bundle, learn, legend
     from landshift.cli import show
     from landshift.errors import TrainingError
 
@@ -120,6 +124,10 @@ def train(
         batch_size=batch_size, seed=seed, split=split.value, transforms=_augmentation(augment),
         num_workers=workers, sensor=_words(sensor), units=_words(units),
     )  # fmt: skip
+    first = int(os.environ.get("LOCAL_RANK", 0)) == 0  # Lightning's ddp starts this command again
+    folder = learn.model_folder(name or f"{model.value}_{epochs}", data.path)
+    if first:
+        bundle.check_new(folder, overwrite=overwrite)
     common = {
         "backbone": backbone, "pretrained_backbone": weights or pretrained, "loss": loss,
         "class_balancing": class_balancing, "ignore_classes": _values(ignore_classes),
@@ -127,9 +135,7 @@ def train(
     classifier = _classifier(model.value, data, decoder, common)
     if freeze:
         classifier.freeze()
-    folder = classifier.folder_of(name or f"{model.value}_{epochs}")
     state = folder.with_name(f".{folder.name}.unfinished.pt")
-    first = int(os.environ.get("LOCAL_RANK", 0)) == 0  # Lightning's ddp starts this command again
     if first:
         typer.echo(repr(data))
         if state.exists() and not resume:
@@ -141,17 +147,23 @@ def train(
             early_stopping=early_stopping, resume=state, ema=ema, accumulate=accumulate,
             rare_classes=rare_classes, accelerator=accelerator, devices=devices,
             strategy=strategy, precision=precision, compile=compile, log=log,
-            tensorboard=tensorboard, mlflow=mlflow,
+            tensorboard=tensorboard, mlflow=mlflow, overwrite=overwrite,
         )  # fmt: skip
     except TrainingError:
         if first and state.exists():  # an epoch was done before: an earlier model keeps its name
-            kept = classifier.save(folder.with_name(f"{folder.name}_stopped"))
+            kept = classifier.save(_free(folder.with_name(f"{folder.name}_stopped")))
             typer.echo(f"the best epoch before the error is kept: {kept}", err=True)
         raise
     if first:
         show.table(classifier.per_class_metrics())
-        typer.echo(classifier.save(folder))
+        typer.echo(classifier.save(folder, overwrite=overwrite))
         state.unlink()
+
+
+def _free(folder: Path) -> Path:
+    """A folder's name, or the first one with a number behind it that isn't taken."""
+    names = (folder.with_name(f"{folder.name}_{number}") for number in count(2))
+    return next(path for path in chain([folder], names) if not path.exists())
 
 
 def _classifier(model: str, data: learn.Data, decoder: str, common: dict[str, Any]) -> Any:

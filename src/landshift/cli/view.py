@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.options import Overwrite
+
 
 def view(
     images: Annotated[list[Path], typer.Argument(help="Image before, image after (or one date).")],
@@ -16,9 +18,12 @@ def view(
     classes: Annotated[
         Path | None, typer.Option(help="Classes of the map: CSV value,name or JSON.")
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Show the images, the map and its reference side by side, with a legend."""
     from landshift import figures, legend
 
     scheme = None if classes is None else legend.read_classes(classes)
-    typer.echo(figures.view(images, mapped, out, reference=reference, scheme=scheme))
+    typer.echo(
+        figures.view(images, mapped, out, reference=reference, scheme=scheme, overwrite=overwrite)
+    )

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.options import Overwrite
+
 
 def zonal(
     mapped: Annotated[Path, typer.Argument(metavar="MAP", help="The class or change map.")],
@@ -28,15 +30,17 @@ def zonal(
     classes: Annotated[
         Path | None, typer.Option(help="The map's classes, as for label; none: as its files tell.")
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Measure a map's classes or transitions in polygons, border pixels by their part."""
-    from landshift import figures, legend, tables
+    from landshift import figures, ledger, legend, tables
     from landshift import zonal as stage
     from landshift.cli import show
     from landshift.errors import ParameterError
 
     if of is not None and picture is None:
         raise ParameterError(f"--of says what to draw, got {of!r} without --picture; give both.")
+    ledger.check_new(out, geopackage, picture, inputs=[mapped, zones, classes], overwrite=overwrite)
     with show.progress("zonal") as on_block:
         found = stage.measure_zones(
             mapped, zones, column, layer=layer, on_block=on_block,
@@ -44,7 +48,7 @@ def zonal(
         )  # fmt: skip
     show.table(tables.zones(found))
     if picture is not None:
-        typer.echo(figures.save(figures.show_zones(found, of), picture))
+        typer.echo(figures.save(figures.show_zones(found, of), picture, overwrite=overwrite))
     if geopackage is not None:
-        typer.echo(found.write_geopackage(geopackage))
-    typer.echo(found.write_csv(out))
+        typer.echo(found.write_geopackage(geopackage, overwrite=overwrite))
+    typer.echo(found.write_csv(out, overwrite=overwrite))

@@ -61,6 +61,7 @@ def quantise(
     check: Sequence[tuple[NDArray[Any], NDArray[np.bool_]]],
     *,
     least: float = ENOUGH,
+    overwrite: bool = False,
 ) -> Quantised:
     """Quantise a network after training, and check that its classes stay.
 
@@ -76,6 +77,7 @@ def quantise(
             ``(band, row, column)`` and mask ``(row, column)``.
         check: Other tiles, to compare on.
         least: Agreement below which nothing is written.
+        overwrite: Whether a graph that is there already is replaced.
 
     Raises:
         ParameterError: openvino or nncf isn't installed; or the agreement is below ``least``.
@@ -86,6 +88,7 @@ def quantise(
     from landshift.engine.conversion import converted
 
     assert path.name.endswith(SUFFIX)
+    check_new_graph(path, overwrite=overwrite)
     images = [model.spec.fill(values, mask)[np.newaxis] for values, mask in calibration]
     graph = converted(lambda: copy.deepcopy(model))
     exact = _classes(OpenVinoEngine(model, precision="float32"), check)
@@ -126,6 +129,17 @@ def quantise(
         with ledger.whole_file(path) as part:
             part.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     return result
+
+
+def check_new_graph(path: Path, *, overwrite: bool) -> None:
+    """Check that `quantise` would replace no graph.
+
+    Raises:
+        OutputError: See `ledger.check_new`.
+    """
+    name = path.name.removesuffix(SUFFIX)
+    graph = (path.with_name(f"{name}.int8{suffix}") for suffix in (".xml", ".bin"))
+    ledger.check_new(path, *graph, overwrite=overwrite)
 
 
 def _in_integers(graph: Any, images: list[NDArray[np.float32]], left: list[str]) -> Any:

@@ -46,8 +46,11 @@ def write_onnx(
     dtype: str | None = None,
     tile_size: int | None = None,
     nodata: float | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write the file that `onnx_bytes` makes, with the same options; its path is returned.
+
+    A file that is there already is replaced where ``overwrite`` says so.
 
     Raises:
         ParameterError: See there.
@@ -55,6 +58,7 @@ def write_onnx(
         OutputError: The file can't be written.
     """
     path = Path(path)
+    ledger.check_new(path, overwrite=overwrite)
     data = onnx_bytes(model, dtype=dtype, tile_size=tile_size, nodata=nodata)
     with ledger.whole_file(path) as part:
         part.write_bytes(data)

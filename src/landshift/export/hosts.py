@@ -6,7 +6,7 @@ import logging
 from importlib import resources
 from pathlib import Path
 
-from landshift import bundle
+from landshift import bundle, ledger
 from landshift.bundle import Extras
 from landshift.errors import ModelError, ParameterError
 from landshift.export.graph import onnx_bytes, write_onnx
@@ -28,6 +28,7 @@ def export_model(
     host: str = "any",
     nodata: float | None = None,
     tile_size: int | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write a model as one ONNX file for a host.
 
@@ -39,6 +40,7 @@ def export_model(
             units, and takes no other than square tiles of one size: by default the training tile.
         nodata: Value of pixels that aren't valid, for hosts that hand it over as it is.
         tile_size: Rows and columns of the input, where they are to be fixed.
+        overwrite: Whether what is there already is replaced.
 
     Returns:
         The path of the file.
@@ -50,11 +52,16 @@ def export_model(
     """
     if host not in HOSTS:
         raise ParameterError(f"The host must be one of {', '.join(HOSTS)}, got {host!r}.")
+    ledger.check_new(
+        out, inputs=[] if isinstance(model, ChangeModel) else [model], overwrite=overwrite
+    )
     network = model if isinstance(model, ChangeModel) else bundle.load(model).model
     if host == "any":
-        return write_onnx(network, out, tile_size=tile_size, nodata=nodata)
+        return write_onnx(network, out, tile_size=tile_size, nodata=nodata, overwrite=overwrite)
     size = network.spec.tile_size if tile_size is None else tile_size
-    return write_onnx(network, out, dtype="float32", tile_size=size, nodata=nodata)
+    return write_onnx(
+        network, out, dtype="float32", tile_size=size, nodata=nodata, overwrite=overwrite
+    )
 
 
 def for_arcgis(model: ChangeModel, name: str) -> Extras:

@@ -16,7 +16,12 @@ _REPO = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def write_for_hub(
-    path: Path | str, repo: str, folder: Path | str, *, licence: str | None = None
+    path: Path | str,
+    repo: str,
+    folder: Path | str,
+    *,
+    licence: str | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write what `push` would push: the files of a model, and its card.
 
@@ -25,6 +30,7 @@ def write_for_hub(
         repo: Where it shall go: ``owner/name``.
         folder: A new folder.
         licence: Its licence, as hubs call it.
+        overwrite: Whether a model that is there already is replaced.
 
     Raises:
         ModelError: The model is none of ours, or its files aren't as they were saved.
@@ -32,7 +38,8 @@ def write_for_hub(
         OutputError: The folder can't be written.
     """
     _check_name(repo)
-    with ledger.whole_folder(Path(folder)) as part:
+    bundle.check_new(Path(folder), overwrite=overwrite)
+    with ledger.whole_folder(Path(folder), replace=overwrite) as part:
         _fill(part, local(path), repo, licence)
     return Path(folder)
 

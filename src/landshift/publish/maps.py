@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from landshift import raster
+from landshift import ledger, raster
 from landshift.composite import DATES_TAG
 from landshift.errors import RasterError
 from landshift.publish import items
@@ -27,6 +27,7 @@ def describe_map(
     start: str | None = None,
     end: str | None = None,
     composite: Path | str | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write the STAC Item of a map: where, when, which classes, and the file with its checksum.
 
@@ -41,6 +42,7 @@ def describe_map(
         end: Last day of it.
         composite: The composite that the map was made from; its dates are taken where none are
             given. A raster that knows its own dates needs none.
+        overwrite: Whether what is there already is replaced.
 
     Raises:
         ParameterError: No date is known, or one isn't valid.
@@ -49,6 +51,7 @@ def describe_map(
         OutputError: The Item can't be written.
     """
     path, out = Path(path), Path(out)
+    ledger.check_new(out, inputs=[path, composite], overwrite=overwrite)
     if not path.is_file():
         raise RasterError(f"A STAC Item is made of a file on this machine, got {path}.")
     with raster.open_raster(path) as source:

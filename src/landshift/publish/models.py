@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from landshift import bundle, hub, jsons
+from landshift import bundle, hub, jsons, ledger
 from landshift.bundle import Package
 from landshift.errors import ModelError, ParameterError
 from landshift.models import ChangeModel
@@ -41,6 +41,7 @@ def describe_model(
     start: str | None = None,
     end: str | None = None,
     bounds: tuple[float, float, float, float] | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write the STAC Item of a saved model: its bands, scaling, classes, files with checksums.
 
@@ -51,6 +52,7 @@ def describe_model(
         start: First day of the time that it is for, instead.
         end: Last day of it.
         bounds: West, south, east, north of the ground that it is for, in degrees; None: anywhere.
+        overwrite: Whether what is there already is replaced.
 
     Raises:
         ModelError: The model can't be read.
@@ -58,6 +60,7 @@ def describe_model(
         OutputError: The Item can't be written.
     """
     out = Path(out)
+    ledger.check_new(out, inputs=[path], overwrite=overwrite)
     path = hub.local(path)
     package = bundle.load(path)
     folder = path if path.is_dir() else path.parent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,13 +22,16 @@ if TYPE_CHECKING:  # it brings torch, which only a report of a model needs
     from landshift.bundle import Package
 
 
-def write_report(folder: Path, out: Path, told: Files | None = None) -> Path:
+def write_report(
+    folder: Path, out: Path, told: Files | None = None, *, overwrite: bool = False
+) -> Path:
     """Write the report of a job as one HTML file that needs nothing else.
 
     Args:
         folder: Where the job's files lie; see `landshift.report.job.find`.
         out: The page to write.
         told: Files that are known.
+        overwrite: Whether another file than a page of ours is replaced.
 
     Raises:
         ParameterError: See `landshift.report.job.find`; also a file that isn't what it must be.
@@ -36,6 +40,8 @@ def write_report(folder: Path, out: Path, told: Files | None = None) -> Path:
         ClassError: The map isn't one.
         OutputError: The page can't be written.
     """
+    given = () if told is None else (getattr(told, field.name) for field in fields(told))
+    ledger.check_new(out, inputs=given, overwrite=overwrite)
     page = folder_page(folder, told)
     with ledger.whole_file(Path(out)) as part:
         part.write_bytes(page.encode("utf-8", "replace"))  # names of files may be no text

@@ -81,7 +81,7 @@ def audit(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42) -> Audit:
     return Audit(pairs, _groups(pairs, len(tiles.tiles)), at_random, by_ground, why_not)
 
 
-def write_pairs(path: Path, tiles: TileSet, audit: Audit) -> None:
+def write_pairs(path: Path, tiles: TileSet, audit: Audit, *, overwrite: bool = False) -> None:
     """Write the pairs of tiles that share ground as CSV, and which of them leak at random.
 
     Args:
@@ -89,10 +89,12 @@ def write_pairs(path: Path, tiles: TileSet, audit: Audit) -> None:
             the second, 1 where one trains and the other validates.
         tiles: The tile set.
         audit: Its audit.
+        overwrite: Whether what is there already is replaced.
 
     Raises:
         OutputError: The file can't be written.
     """
+    ledger.check_new(path, overwrite=overwrite)
     leaks = set(map(tuple, audit.at_random.leaks.tolist()))
     with ledger.whole_file(Path(path)) as part, part.open("w", newline="") as file:
         table = csv.writer(file)

@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 
 from landshift import ledger, provenance, raster
 from landshift.classes import ClassScheme
-from landshift.errors import (
-    TileSetError,
-)
+from landshift.errors import ParameterError, TileSetError
 from landshift.grid import Window
 from landshift.tileset import esri
 from landshift.tileset.blocks import Kept, shared_block
@@ -30,7 +28,7 @@ from landshift.tileset.chips import (
     suffix,
     write_chip,
 )
-from landshift.tileset.index import read_bands, read_provenance, spell_bands, write_index
+from landshift.tileset.index import INDEX, read_bands, read_provenance, spell_bands, write_index
 from landshift.tileset.job import (
     Inputs,
     Job,
@@ -68,6 +66,12 @@ logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 
+_OF_A_SET = {
+    "images", "images2", "labels", esri.BEFORE, esri.AFTER, esri.MAP, esri.STATS, esri.ACCUMULATED,
+    esri.DEFINITION, esri.MAP_CLASSES, INDEX,
+}  # fmt: skip
+"""What a set's folder holds; models saved in it are no part of it."""
+
 _WAITING_BYTES = 64 << 20  # of tiles read and not yet written: what keeps the cores busy
 
 
@@ -91,6 +95,7 @@ def cut(
     labels_after: Sequence[Path] = (),
     map_scheme: ClassScheme | None = None,
     append: bool = False,
+    overwrite: bool = False,
     on_tile: Progress | None = None,
 ) -> TileSet:
     """Cut images and their class rasters into a training set in 'Classified Tiles' layout.
@@ -103,7 +108,7 @@ def cut(
     Args:
         images: Composites; all with the same bands, pixel type and nodata value.
         labels: The class raster of each image, on its grid.
-        folder: Where the set goes; new or empty, unless appended to.
+        folder: Where the set goes; new or empty, unless appended to or overwritten.
         scheme: Classes of the labels; None: as the class rasters tell.
         tile_size: Rows and columns of a tile; one number for both.
         stride: Step between tiles down and to the right, in pixels; one number for both.
@@ -123,6 +128,8 @@ def cut(
         labels_after: The class map after; both or neither.
         map_scheme: Classes of the class maps; None: as they tell.
         append: Whether tiles are added to the set in `folder`, if one is there.
+        overwrite: Whether a set in `folder` is replaced; not where models were saved in it, or
+            anything else.
         on_tile: Called after each window (each rotation of it) with those done and all.
 
     Raises:
@@ -150,6 +157,7 @@ def cut(
         compress=compress,
     )
     folder = Path(folder)
+    _check_new(folder, append=append, overwrite=overwrite)
     described = {**describe_job(inputs, options, scheme, map_scheme), "append": append}
     with without_georeference():  # check_rasters says it once, in our words
         base = None
@@ -179,7 +187,9 @@ def cut(
         )
         if base is not None:
             check_alike(job, base)
-        with ledger.resumable_folder(folder, described, join=base is not None) as unfinished:
+        with ledger.resumable_folder(
+            folder, described, join=base is not None, overwrite=overwrite
+        ) as unfinished:
             tiles = _cut_all(job, plans, unfinished, on_tile)
             windows = sum(map(len, plans)) * len(job.turns)
             if not any(t.valid and job.is_labelled(t) for t in tiles):
@@ -191,6 +201,23 @@ def cut(
             _write_about(unfinished.folder, job, tiles, base)
             logger.info("%s: %d tiles of %d windows hold labels.", folder, len(tiles), windows)
     return read(folder, scheme)
+
+
+def _check_new(folder: Path, *, append: bool, overwrite: bool) -> None:
+    """Check that a set goes into a new folder, or into one that holds nothing but a set."""
+    if append and overwrite:
+        raise ParameterError(
+            "A set is either appended to or replaced, got both append and overwrite; choose one."
+        )
+    if append:
+        return
+    ledger.check_new_folder(folder, overwrite=overwrite)
+    others = sorted(p.name for p in folder.glob("*") if p.name not in _OF_A_SET)
+    if others:
+        raise ParameterError(
+            f"Only a tile set is replaced, got {folder} with {', '.join(others[:3])} in it; move "
+            "that elsewhere, or give another name."
+        )
 
 
 def _cut_all(

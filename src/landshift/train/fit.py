@@ -8,12 +8,14 @@ from pathlib import Path
 
 import torch
 
+from landshift import bundle, ledger
 from landshift.dataset import TrainingData
 from landshift.errors import ParameterError, TileSetError
 from landshift.models import ChangeModel
 from landshift.train import processes
-from landshift.train.logs import Epoch
+from landshift.train.logs import TABLE, Epoch
 from landshift.train.options import Training
+from landshift.train.run import model_of_epoch
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,7 @@ def fit(
     options: Training | None = None,
     *,
     resume: Path | None = None,
+    overwrite: bool = False,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> list[Epoch]:
     """Train a model in place with AdamW.
@@ -38,6 +41,8 @@ def fit(
         resume: File that keeps the state after each epoch. Where it is there already, the
             training goes on from it, and ends with the weights that it would have had without
             the interruption. It stays when the training is done.
+        overwrite: Whether the log and the models of each epoch are replaced where an earlier
+            training left some; those of a training that goes on are its own.
         on_epoch: Called with each row of the training table.
 
     Returns:
@@ -45,17 +50,28 @@ def fit(
 
     Raises:
         ParameterError: Options that don't go with each other, the data or the machine; ``resume``
-            is of another training.
+            is of another training; a model of an epoch is there already.
+        OutputError: The log is there already, or can't be written.
         TileSetError: No labelled pixels of two classes to learn from, or none to validate on.
         TrainingError: The loss is no longer a number, or a batch doesn't fit the memory; the
             model holds the weights of the best epoch before, or those that it came with.
     """
     options = options or Training()
+    if resume is None or not resume.exists():
+        _check_new(data, options, overwrite=overwrite)
     check_data(data, options)
     with torch.random.fork_rng():
         table = processes.train(processes.Request(model, data, options, resume), on_epoch)
     model.to("cpu").eval()
     return table
+
+
+def _check_new(data: TrainingData, options: Training, *, overwrite: bool) -> None:
+    if options.log is not None:
+        ledger.check_new(options.log / TABLE, overwrite=overwrite)
+    if options.checkpoint == "all":
+        for epoch in range(options.epochs):
+            bundle.check_new(model_of_epoch(data, epoch), overwrite=overwrite)
 
 
 def check_data(data: TrainingData, options: Training) -> None:

@@ -310,10 +310,10 @@ class Run:
             self.best = _copied(self.model)
 
     def _save_model(self) -> None:
-        name = f"epoch_{len(self.table) - 1}"
+        folder = model_of_epoch(self.data, len(self.table) - 1)
         history = tuple(asdict(row) for row in self.table)
-        package = bundle.Package(name, self.model, self.options.as_dict(), history)
-        bundle.save(package, self.data.tiles.folder / "models" / "checkpoints" / name)
+        package = bundle.Package(folder.name, self.model, self.options.as_dict(), history)
+        bundle.save(package, folder, overwrite=True)  # `fit` has checked it
 
     def _state(self) -> dict[str, Any]:
         """Everything that the coming epochs depend on."""
@@ -338,6 +338,11 @@ class Run:
         self.best = state["best"]
         self.waited = state["waited"]
         self.table = [Epoch(**row) for row in state["table"]]
+
+
+def model_of_epoch(data: TrainingData, epoch: int) -> Path:
+    """The folder of the model of an epoch, where all are kept."""
+    return data.tiles.folder / "models" / "checkpoints" / f"epoch_{epoch}"
 
 
 def _seed(seed: int, epoch: int, process: int) -> int:
