@@ -13,12 +13,71 @@ def test_a_small_demo_makes_every_result(tmp_path, monkeypatch):
     assert set(found.methods) == {"U-Net", "per-pixel linear discriminant", "all no change"}
     supports = {sum(c.support for c in s.classes) for s in found.methods.values()}
     assert len(supports) == 1  # judged on the same pixels
+    (tmp_path / "demo" / "notes.txt").write_text("mine")
     again = demo.run(tmp_path / "demo", size=512, epochs=1)
+    assert (tmp_path / "demo" / "notes.txt").exists()
     assert again.network.matrix.tolist() == found.network.matrix.tolist()
 
 
-def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
-    (tmp_path / "thesis.txt").write_text("x")
-    with pytest.raises(ParameterError, match=r"earlier demo, got .*thesis\.txt"):
+OUTPUTS = ["composite.tif", "change.tif", "map.tif", "tiles", "scene", "view.png"]
+
+
+def held(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("names", [["thesis.txt"], OUTPUTS, ["map.tif"], [".composite"]])
+def test_a_folder_without_a_mark_is_left_alone(names, tmp_path):
+    """Also one that holds only names that the demo uses, or what an older demo left."""
+    for name in names:
+        path = tmp_path / name
+        if path.suffix or name.startswith("."):
+            path.write_text("mine")
+        else:
+            (path / "models").mkdir(parents=True)
+            (path / "models" / "mine").write_text("mine")
+    before = held(tmp_path)
+    with pytest.raises(ParameterError, match=r"carry an earlier demo's mark .* with --out"):
         demo.run(tmp_path)
-    assert (tmp_path / "thesis.txt").exists()
+    assert held(tmp_path) == before
+
+
+@pytest.fixture
+def marked(tmp_path):
+    """A folder that a demo marked, with a composite, tiles and its model."""
+    demo._make_room(tmp_path)
+    (tmp_path / "composite.tif").write_text("composite")
+    (tmp_path / "tiles" / "models" / "unet").mkdir(parents=True)
+    (tmp_path / "tiles" / "models" / "unet" / "unet.emd").write_text("model")
+    return tmp_path
+
+
+def test_in_its_own_folder_a_demo_removes_what_it_made_and_nothing_else(marked):
+    for name in ("map_mine.tif", "map.gpkg", "notes.txt", ".hidden"):
+        (marked / name).write_text("mine")
+    demo._make_room(marked)
+    names = {p.name for p in marked.iterdir()}
+    assert names == {"map_mine.tif", "map.gpkg", "notes.txt", ".hidden", demo.MARK}
+
+
+def test_what_is_no_longer_the_demos_own_is_not_removed(marked):
+    (marked / "tiles" / "models" / "mine").mkdir()
+    with pytest.raises(ParameterError, match="made itself, got tiles/models/mine"):
+        demo._make_room(marked)
+    (marked / "tiles" / "models" / "mine").rmdir()
+    made = demo._read_mark(marked)
+    demo._write_mark(marked, {**made, "composite.tif": "another file's"})
+    with pytest.raises(ParameterError, match=r"made itself, got composite\.tif"):
+        demo._make_room(marked)
+    assert (marked / "composite.tif").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", '{"made by landshift demo": {"../x": null}}', "null", "3"]
+)
+def test_a_mark_that_is_damaged_names_nothing(text, marked):
+    (marked / demo.MARK).write_text(text)
+    before = held(marked)
+    with pytest.raises(ParameterError, match="damaged"):
+        demo._make_room(marked)
+    assert held(marked) == before

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from landshift import composite, figures, labels, learn, simulate, tileset
+from landshift import composite, figures, labels, learn, ledger, provenance, simulate, tileset
 from landshift.classify import classify_pixels
 from landshift.confusion import Scores
 from landshift.errors import ParameterError
@@ -19,6 +20,10 @@ from landshift.labels import TransitionTable
 BATCH_SIZE = 4
 LEARNING_RATE = 2e-3
 BACKBONE = "resnet34"
+MODEL = "unet"
+
+MARK = ".landshift-demo.json"
+"""A file in a demo's folder that says what of it the demo made, and so may remove."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +54,16 @@ def run(
     """Simulate a scene and run all seven stages on it, from random weights.
 
     Args:
-        folder: Where everything goes; results of an earlier demo there are replaced.
+        folder: Where everything goes: new, empty, or with the mark of an earlier demo, whose
+            results are replaced. Other files there stay.
         size: Rows and columns of the scene.
         epochs: Epochs of training.
         seed: Seed of scene and training.
         on_stage: Called with a line before each stage.
 
     Raises:
-        ParameterError: The folder holds something that isn't an earlier demo.
+        ParameterError: The folder holds files and no mark of a demo, or what the demo made isn't
+            as it was.
     """
     folder = Path(folder)
     _make_room(folder)
@@ -74,7 +81,7 @@ def run(
     data = learn.prepare_data(tiles, batch_size=BATCH_SIZE, seed=seed)
     classifier = learn.UnetClassifier(data, backbone=BACKBONE, class_balancing=True)
     classifier.fit(epochs=epochs, lr=LEARNING_RATE)
-    model = classifier.save("unet")
+    model = classifier.save(MODEL)
     on_stage("5/7 evaluate: on validation ground that no training tile touches")
     network = classifier.evaluate()
     scores = network.write_json(folder / "scores.json")
@@ -88,6 +95,8 @@ def run(
     picture = figures.view(
         [scene.before, scene.after], mapped, folder / "view.png", reference=change
     )
+    whole = {n: provenance.fingerprint(folder / n) for n in _OUTPUTS if (folder / n).is_file()}
+    _write_mark(folder, {**_read_mark(folder), **whole})
     return Demo(
         paths={
             "scene": scene.before.parent,
@@ -107,19 +116,69 @@ def run(
 
 
 def _make_room(folder: Path) -> None:
-    """Remove what an earlier demo left, and nothing else."""
-    if not folder.is_dir():
-        return
-    found = list(folder.iterdir())
-    foreign = sorted(p.name for p in found if p.name.lstrip(".").split(".")[0] not in _OUTPUTS)
-    if foreign:
+    """Remove what an earlier demo made, and nothing else; mark the folder as a demo's."""
+    if (folder / MARK).is_file():
+        made = _read_mark(folder)
+        _check_own(folder, made)
+        for name in made:
+            path = folder / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    elif folder.is_dir() and any(folder.iterdir()):
+        held = sorted(path.name for path in folder.iterdir())
         raise ParameterError(
-            f"The demo's folder must be new or hold an earlier demo, got {folder} with "
-            f"{', '.join(foreign[:3])} in it; give another with --out."
+            "The demo's folder must be new or empty, or carry an earlier demo's mark "
+            f"({MARK}), got {folder} with {', '.join(held[:3])} in it; give another with --out."
         )
-    for path in found:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    rasters = [folder / name for name in _OUTPUTS if name.endswith(".tif")]
+    beside = [path.name for raster in rasters for path in ledger.side_files(raster)]
+    _write_mark(folder, dict.fromkeys([*_OUTPUTS, *beside, *_UNFINISHED]))
 
 
-_OUTPUTS = {"scene", "composite", "change", "transitions", "tiles", "scores", "map", "view"}
-"""What a demo's files and folders are called, without their suffixes."""
+def _check_own(folder: Path, made: Mapping[str, str | None]) -> None:
+    """Check that what would be removed is still what the demo made."""
+    changed = [
+        name
+        for name, fingerprint in made.items()
+        if fingerprint is not None
+        and (folder / name).is_file()
+        and provenance.fingerprint(folder / name) != fingerprint
+    ]
+    models = (folder / "tiles" / "models").glob("*")
+    changed += [
+        f"tiles/models/{p.name}" for p in models if p.name.lstrip(".").split(".")[0] != MODEL
+    ]
+    if changed:
+        raise ParameterError(
+            f"The demo replaces only what it made itself, got {', '.join(sorted(changed)[:3])} in "
+            f"{folder}; move that elsewhere, or give another folder with --out."
+        )
+
+
+def _write_mark(folder: Path, made: Mapping[str, str | None]) -> None:
+    with ledger.whole_file(folder / MARK) as part:
+        part.write_text(json.dumps({"made by landshift demo": made}, indent=2) + "\n")
+
+
+def _read_mark(folder: Path) -> dict[str, str | None]:
+    """What the demo made in a folder, by name; and the fingerprint of files that are finished."""
+    try:
+        made = json.loads((folder / MARK).read_text(encoding="utf-8"))["made by landshift demo"]
+        whole = all(Path(name).name == name and name not in (".", "..") for name in made)
+    except (OSError, ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise ParameterError(
+            f"The demo's mark must say what it made, got a damaged one at {folder / MARK}; give "
+            "another folder with --out."
+        )
+    return dict(made)
+
+
+_OUTPUTS = (
+    "scene", "composite.tif", "change.tif", "transitions.csv", "tiles", "scores.json", "map.tif",
+    "view.png",
+)  # fmt: skip
+_UNFINISHED = (".tiles.partial", ".map.tif.partial")
