@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift.errors import VectorError, reason_of
+from landshift.errors import OutputError, VectorError, reason_of
 from landshift.extras import required
 
 if TYPE_CHECKING:
@@ -136,9 +137,30 @@ def write_layer(
         kind: What the layer holds: Polygon or MultiPolygon.
         append: Whether to add to the layer, which is there.
         **options: Options of the layer.
+
+    Raises:
+        OutputError: The file can't be written whole: a full disk, say.
     """
+    _write(path, layer, columns, outlines, crs, driver, kind, append, options)
+    if not append:
+        features = len(next(iter(columns.values())))
+        _check_whole(path, layer, features, driver, outlines is not None)
+
+
+def _write(
+    path: Path,
+    layer: str,
+    columns: Mapping[str, NDArray[Any]],
+    outlines: NDArray[np.object_] | None,
+    crs: CRS | None,
+    driver: str,
+    kind: str,
+    append: bool,
+    options: Mapping[str, str],
+) -> None:
     import pyogrio
     import shapely
+    from pyogrio.errors import DataLayerError, DataSourceError
 
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": NEVER})
     try:
@@ -150,8 +172,43 @@ def write_layer(
             # what QGIS 3 reads without a warning
             dataset_options={"VERSION": "1.2"} if driver == "GPKG" else {},
         )  # fmt: skip
+    except (DataSourceError, DataLayerError) as error:
+        raise _unwritable(path, reason_of(error)) from error
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
+
+
+def _check_whole(path: Path, layer: str, features: int, driver: str, spatial: bool) -> None:
+    """Check that a layer has all its features, and a GeoPackage their spatial index.
+
+    GDAL writes some of a file when it closes it, and says nothing where that fails.
+
+    Raises:
+        OutputError: Something is missing.
+    """
+    import pyogrio
+    from pyogrio.errors import DataLayerError, DataSourceError
+
+    tables = [layer, f"rtree_{layer}_geom"] if spatial else [layer]
+    try:
+        if driver == "GPKG":
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as base:
+                counts = [
+                    base.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in tables
+                ]
+        else:
+            counts = [len(pyogrio.read_bounds(path)[0])]
+    except (sqlite3.Error, DataSourceError, DataLayerError) as error:
+        raise _unwritable(path, reason_of(error)) from error
+    if any(count != features for count in counts):
+        raise _unwritable(path, f"{min(counts):,} of {features:,} features")
+
+
+def _unwritable(path: Path, reason: str) -> OutputError:
+    return OutputError(
+        f"The vector file must be written whole, got '{reason}' in {path.absolute().parent}; make "
+        "room or choose another folder."
+    )
 
 
 class NewLayer(Protocol):
@@ -182,9 +239,12 @@ def new_layer(
 
     Raises:
         ParameterError: GeoParquet needs pyarrow, which isn't installed.
+        OutputError: The file can't be written whole.
     """
     if driver != GEOPARQUET:
-        yield _GdalLayer(path, layer, crs, driver, kind)
+        grown = _GdalLayer(path, layer, crs, driver, kind)
+        yield grown
+        grown.check()
         return
     required("pyarrow", "parquet", "GeoParquet", instead="write another format")
     made = _ParquetLayer(path, crs, kind)
@@ -197,13 +257,18 @@ def new_layer(
 class _GdalLayer:
     def __init__(self, path: Path, layer: str, crs: CRS, driver: str, kind: str) -> None:
         self.grows = driver == "GPKG"
-        self._options: dict[str, Any] = {"crs": crs, "driver": driver, "kind": kind}
+        self._options = crs, driver, kind
         self._place = path, layer
-        self._begun = False
+        self._features = 0
 
     def add(self, columns: Mapping[str, NDArray[Any]], outlines: NDArray[np.object_]) -> None:
-        write_layer(*self._place, columns, outlines, append=self._begun, **self._options)
-        self._begun = True
+        _write(*self._place, columns, outlines, *self._options, self._features > 0, {})
+        self._features += len(outlines)
+
+    def check(self) -> None:
+        """Check that all are in the file, once: each time would cost as much as the file."""
+        if self._features:
+            _check_whole(*self._place, self._features, self._options[1], spatial=True)
 
 
 class _ParquetLayer:
