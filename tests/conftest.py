@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,26 @@ def write_raster(tmp_path: Path) -> WriteRaster:
         return write(tmp_path / name, values, **options)
 
     return write_named
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Makes folders with a file system of so many KiB of their own."""
+    folders: list[Path] = []
+
+    def mounted(size: int) -> Path:
+        folder = tmp_path / f"disk{len(folders)}"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(folder)]
+        made = sys.platform == "linux" and shutil.which("mount")
+        if not made or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("a file system of its own can't be mounted here")
+        folders.append(folder)
+        return folder
+
+    yield mounted
+    for folder in folders:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")

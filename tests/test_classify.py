@@ -50,7 +50,9 @@ def test_nodata_stays_nodata_and_nothing_else_becomes_it(scene, trained, tmp_pat
 def test_a_saved_model_gives_the_same_bytes(scene, trained, saved, tmp_path):
     first = read(classify(scene[0], trained, tmp_path / "1.tif"))
     for k, path in enumerate((saved, saved.with_suffix(".dlpk"), saved.parent)):
-        assert (read(classify(scene[0], path, tmp_path / f"{k}.tif")) == first).all()
+        assert (
+            read(classify(scene[0], path, tmp_path / f"{k}.tif", overwrite=True)) == first
+        ).all()
 
 
 def test_batches_do_not_change_the_map(scene, trained, tmp_path):

@@ -83,7 +83,7 @@ def test_bounds_map_a_part_as_the_whole_has_it(scene, trained, mapped, tmp_path)
     assert (read(part)[0] == read(mapped)[0][96:160, 64:160]).mean() > 0.995
     assert (read(chosen) == read(part)).mean() > 0.995  # tiles see the ground beyond
     with pytest.raises(GridError, match="must hold a pixel"):
-        classify_pixels(scene[0], trained, part, bounds=(0, 0, 10, 10), **OPTIONS)
+        classify_pixels(scene[0], trained, part, bounds=(0, 0, 10, 10), **OPTIONS, overwrite=True)
 
 
 def test_a_mask_polygon_leaves_the_rest_out(scene, trained, mapped, tmp_path):
@@ -224,4 +224,4 @@ def test_an_int8_network_is_checked_and_runs(scene, trained, tmp_path):
     assert tag["parameters"]["precision"] == "int8"
     (tmp_path / "small" / "small.int8.json").write_text('{"model": "another"}')
     with pytest.raises(ModelError, match="made from this very model"):
-        classify_pixels(scene[0], model, tmp_path / "map.tif", precision="int8")
+        classify_pixels(scene[0], model, tmp_path / "map.tif", precision="int8", overwrite=True)

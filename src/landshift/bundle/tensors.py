@@ -9,14 +9,24 @@ import safetensors
 import safetensors.torch
 import torch
 
-from landshift.errors import ModelError, plain
+from landshift.errors import ModelError, OutputError, plain, reason_of
 from landshift.models import SMP, ChangeModel
 
 
 def write_weights(model: ChangeModel, path: Path) -> None:
-    """Write a model's weights: the same weights, the same bytes."""
+    """Write a model's weights: the same weights, the same bytes.
+
+    Raises:
+        OutputError: The file can't be written.
+    """
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    safetensors.torch.save_file(state, path, metadata={"format": "pt"})
+    try:
+        safetensors.torch.save_file(state, path, metadata={"format": "pt"})
+    except safetensors.SafetensorError as error:
+        raise OutputError(
+            f"The weights must be writable, got '{reason_of(error)}'; make room or choose another "
+            "folder."
+        ) from error
 
 
 def with_weights(

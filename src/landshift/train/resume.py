@@ -14,7 +14,7 @@ import torch
 
 from landshift import ledger
 from landshift.dataset import TrainingData
-from landshift.errors import ParameterError
+from landshift.errors import OutputError, ParameterError, reason_of
 from landshift.models import ChangeModel
 from landshift.train.options import Training
 
@@ -69,7 +69,13 @@ def save_state(path: Path, job: Mapping[str, Any], state: Mapping[str, Any]) -> 
         OutputError: It can't be written.
     """
     with ledger.whole_file(path) as part:
-        torch.save({"format": _FORMAT, "job": json.dumps(job), "state": dict(state)}, part)
+        try:
+            torch.save({"format": _FORMAT, "job": json.dumps(job), "state": dict(state)}, part)
+        except RuntimeError as error:  # as torch says that its file can't be written on
+            raise OutputError(
+                f"The state of the training must be writable, got '{reason_of(error)}' at {path}; "
+                "make room or choose another folder. That of the epoch before is kept."
+            ) from error
 
 
 def load_state(path: Path, job: Mapping[str, Any]) -> dict[str, Any]:
