@@ -1,6 +1,8 @@
 """Outputs on a disk that is nearly full: whole, or one line and nothing left."""
 
+import os
 import sqlite3
+import stat
 import sys
 from contextlib import closing
 
@@ -130,3 +132,17 @@ def test_a_training_that_finds_no_room_is_taken_up(tiles, disk, tmp_path):
     assert [row.valid_loss for row in table] == [row.valid_loss for row in expected]
     for one, other in zip(taken_up.parameters(), whole.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no modes there")
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_all_files_of_a_model_have_the_mode_that_the_umask_gives(umask, tmp_path):
+    before = os.umask(umask)
+    try:
+        folder = save_model(tmp_path)
+        bundle.keep_padding(folder, 16)
+    finally:
+        os.umask(before)
+    modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in folder.iterdir()}
+    assert modes == dict.fromkeys(modes, 0o666 & ~umask)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o777 & ~umask

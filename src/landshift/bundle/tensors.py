@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -20,6 +21,8 @@ def write_weights(model: ChangeModel, path: Path) -> None:
         OutputError: The file can't be written.
     """
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)  # that of the umask; the library's are the owner's
     try:
         safetensors.torch.save_file(state, path, metadata={"format": "pt"})
     except safetensors.SafetensorError as error:
@@ -27,6 +30,7 @@ def write_weights(model: ChangeModel, path: Path) -> None:
             f"The weights must be writable, got '{reason_of(error)}'; make room or choose another "
             "folder."
         ) from error
+    path.chmod(mode)
 
 
 def with_weights(
