@@ -182,3 +182,76 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one(tmp_path):
     with ledger.whole_folder(tmp_path / "s") as folder:
         (folder / "x").write_text("whole")
     assert {p.name for p in tmp_path.iterdir()} == {"a.tif", "s", mine.name}
+
+
+KILLED = """
+import ctypes, os, shutil, sys
+from pathlib import Path
+from landshift import ledger
+
+folder, exchanges = Path(sys.argv[1]), sys.argv[2] == "exchange"
+if not exchanges:
+    ctypes.CDLL = lambda name: None  # as where the system can't exchange names
+path = folder / "model"
+rename, remove, steps = os.replace, shutil.rmtree, 0
+
+def counted(step):
+    def taken(*args, **options):
+        global steps
+        steps -= 1
+        if steps < 0:
+            os.kill(os.getpid(), 9)
+        return step(*args, **options)
+    return taken
+
+def write(path, text):
+    with ledger.whole_folder(path, replace=True) as part:
+        (part / "text").write_text(text)
+
+for number in range(9):
+    write(path, "old")
+    steps = number
+    child = os.fork()
+    if not child:
+        os.replace, shutil.rmtree = counted(rename), counted(remove)
+        write(path, "new")
+        os._exit(0)
+    ended = os.waitpid(child, 0)[1]
+    named = path.exists()
+    text = (ledger.repaired(path / "text")).read_text()
+    write(path, "last")
+    left = [p.name for p in folder.iterdir() if p.name != "model"]
+    print(named, text, (path / "text").read_text(), *left)
+    if not ended:
+        break
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("way", ["exchange", "rename"])
+def test_a_folder_keeps_its_name_whenever_the_run_that_replaces_it_is_killed(way, tmp_path):
+    command = [sys.executable, "-c", KILLED, str(tmp_path), way]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    states = done.stdout.splitlines()
+    if way == "exchange" and sys.platform == "linux":
+        assert states == ["True new last", "True new last", "True new last"]
+    else:
+        assert states == [
+            "True old last",  # before the old one is renamed
+            "False new last",  # between the two renamings
+            "True new last",  # before the old one is removed
+            "True new last",
+            "True new last",
+        ]
+
+
+def test_a_folder_that_an_earlier_version_left_without_a_name_gets_it_back(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    old = tmp_path / f".model.old{gone.pid}"
+    old.mkdir()
+    (old / "text").write_text("old")
+    assert ledger.repaired(tmp_path / "model").is_dir()
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+    (tmp_path / "model").rename(tmp_path / f".model.old{os.getpid()}")
+    assert not ledger.repaired(tmp_path / "model").exists()  # that run is at it still

@@ -3,6 +3,7 @@
 import csv
 import logging
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 import rasterio
 import typer
 
-from landshift import figures, ledger, legend, tileset
+from landshift import bundle, figures, ledger, legend, tileset
 from landshift.assess.sample import Plan, draw_sample
 from landshift.classes import ClassScheme
 from landshift.cli import app, main
@@ -348,8 +349,6 @@ def test_a_tile_set_is_replaced_but_not_the_models_in_it(tmp_path):
 
 
 def test_a_model_keeps_its_name_and_its_padding_unless_replaced(tmp_path):
-    from landshift import bundle
-
     folder = save_model(tmp_path)
     sums = (folder / "SHA256SUMS").read_bytes()
     with pytest.raises(ParameterError, match="must be new or empty"):
@@ -365,6 +364,22 @@ def test_a_model_keeps_its_name_and_its_padding_unless_replaced(tmp_path):
     (folder / "landshift.json").unlink()
     with pytest.raises(bundle.package.ModelError, match="other files"):
         bundle.save(package, folder, overwrite=True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="processes can't be asked for there")
+def test_models_and_tile_sets_are_read_where_a_killed_run_took_their_name(tiles, tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    shutil.copytree(tiles, tmp_path / "set")
+    model = save_model(tmp_path)
+    for folder, read in (
+        (tmp_path / "set", lambda: tileset.read(tmp_path / "set")),
+        (model, lambda: bundle.load(model / "small.emd")),
+        (model, lambda: bundle.verify(model)),
+    ):
+        folder.rename(tmp_path / f".{folder.name}.old{gone.pid}")
+        read()
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["set", "small"]
 
 
 def test_new_rasters_appear_beside_nothing_of_others(tmp_path):

@@ -6,6 +6,7 @@ Long ones note what is done, so that a run which was killed can be taken up wher
 from __future__ import annotations
 
 import csv
+import ctypes
 import glob
 import json
 import logging
@@ -15,7 +16,7 @@ import shutil
 import socket
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -86,7 +87,7 @@ def check_new_folder(path: Path, *, overwrite: bool = False) -> None:
         OutputError: A file is there.
         ParameterError: The folder has something in it, and ``overwrite`` is off.
     """
-    path = Path(path)
+    path = repaired(Path(path))
     if path.is_file():
         raise OutputError(f"The output must be a folder, got the file {path}; give another name.")
     if not overwrite and path.is_dir() and any(path.iterdir()):
@@ -212,9 +213,11 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         ParameterError: ``path`` is there, isn't empty, and ``replace`` is off.
         OutputError: The folder can't be made or written, or the disk is full.
     """
-    path = Path(path)
+    path = repaired(Path(path))
     check_new_folder(path, overwrite=replace)
     _make_folder(path.parent)
+    for left in _left_over(path):
+        shutil.rmtree(left, ignore_errors=True)
     start = f".{path.name}.{_machine()}.part"
     _remove_left(path.parent, start)
     part = path.with_name(f"{start}{os.getpid()}")
@@ -227,15 +230,65 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
+def repaired(path: Path) -> Path:
+    """A path, after a folder's name was given back where a run was killed while it replaced it.
+
+    The new folder is whole by then and gets the name; where it is gone, the old one does.
+
+    Args:
+        path: The folder, or a file in it.
+    """
+    for folder in (path.parent, path):
+        for old in [] if folder.exists() else _left_over(folder)[:1]:
+            part = folder.with_name(f".{folder.name}.{_machine()}.part{_number(old)}")
+            with suppress(OSError):  # who may not write there finds no folder
+                os.replace(part if part.is_dir() else old, folder)
+    return path
+
+
+def _left_over(path: Path) -> list[Path]:
+    """What runs that were killed left of a folder that they replaced; also without a machine."""
+    if os.name == "nt":  # asking for a process there can end it
+        return []
+    return [
+        left
+        for left in sorted(path.parent.glob(f".{glob.escape(path.name)}.*"))
+        if left.name in (f".{path.name}.{_machine()}.old{_number(left)}",
+                         f".{path.name}.old{_number(left)}")
+        and not _runs(int(_number(left)))
+    ]  # fmt: skip
+
+
+def _number(left: Path) -> str:
+    """The number of the process at the end of a temporary name."""
+    return left.name[len(left.name.rstrip("0123456789")) :]
+
+
 def _put_in_place(part: Path, path: Path) -> None:
-    """Give a whole folder its name, and remove the one that has it."""
+    """Give a whole folder its name, and remove the one that has it.
+
+    Linux exchanges two names at once. Elsewhere there is a moment without a folder of the name; a
+    run that is killed then is made good by `repaired`.
+    """
     if not path.is_dir():
         os.replace(part, path)
-        return
-    old = path.with_name(f".{path.name}.old{os.getpid()}")
-    os.replace(path, old)
-    os.replace(part, path)
-    shutil.rmtree(old)
+    elif _exchanged(part, path):
+        shutil.rmtree(part)
+    else:
+        old = path.with_name(f".{path.name}.{_machine()}.old{os.getpid()}")
+        os.replace(path, old)
+        os.replace(part, path)
+        shutil.rmtree(old)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Exchange the names of two folders at once; False where the system can't (renameat2(2))."""
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError, TypeError):
+        return False
+    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
 
 
 def _machine() -> str:
@@ -345,10 +398,12 @@ def resumable_folder(
         OutputError: The folder can't be made or written, the disk is full, or another run is at
             it.
     """
-    path = Path(path)
+    path = repaired(Path(path))
     if not join:
         check_new_folder(path, overwrite=overwrite)
     _make_folder(path.parent)
+    for left in _left_over(path):
+        shutil.rmtree(left, ignore_errors=True)
     part = path.with_name(f".{path.name}.partial")
     whole = part / "whole"
     with _disk_errors(path):

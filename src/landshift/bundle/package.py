@@ -226,6 +226,7 @@ def _packed(path: Path) -> bool:
 @contextmanager
 def _opened(path: Path) -> Iterator[Path]:
     """The folder of a package's files: its own, or a temporary one that it is unpacked into."""
+    ledger.repaired(path)
     if not (path.is_file() or path.is_dir()):  # a pipe would be waited for
         raise ModelError(f"The model must exist, got {path}; give its .emd, .dlpk or folder.")
     if not _packed(path):

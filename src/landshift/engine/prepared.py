@@ -74,7 +74,7 @@ def prepare(package: Path | str) -> Prepared | None:
     Returns:
         None where that can't be had, for whatever reason: loading the package will tell.
     """
-    package = Path(package)
+    package = ledger.repaired(Path(package))
     try:
         folder = _folder() / _key(package)
         if not (folder / ABOUT).is_file():

@@ -361,7 +361,7 @@ def name_crs(wkt: str) -> str:
 
 def root_of(path: Path) -> Path:
     """The folder that holds ``images``: the one given, one inside it, or one unpacked."""
-    if not path.exists():
+    if not ledger.repaired(path).exists():
         raise TileSetError(f"The tile set must exist, got {path}; check the path.")
     folder = _unpacked(path) if path.is_file() else path
     if not (folder / "images").is_dir():
