@@ -168,7 +168,8 @@ def test_bad_images_are_one_line(write_raster):
         plan(Image(files=(file,), quality=(rule("fmask:1=cloud"),)))
 
 
-def test_a_vrt_and_a_url_are_images(write_raster, tmp_path):
+def test_a_vrt_and_a_url_are_images(write_raster, tmp_path, monkeypatch):
+    monkeypatch.delenv("LANDSHIFT_OFFLINE")
     file = write_raster("i.tif", numbers(2))
     vrt = tmp_path / "i.vrt"
     rasterio.shutil.copy(file, vrt, driver="VRT")

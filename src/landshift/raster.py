@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import cog, grid, ledger, legend, overviews
+from landshift import access, cog, grid, ledger, legend, overviews
 from landshift.classes import UNLABELLED, ClassScheme, Colour
 from landshift.errors import (
     BandError,
@@ -82,33 +82,62 @@ class RasterInfo:
 
 @contextmanager
 def open_raster(
-    path: Path | str, *, cache: int = GDAL_CACHE, threads: int | None = None
+    path: Path | str,
+    *,
+    cache: int = GDAL_CACHE,
+    threads: int | None = None,
+    untrusted: bool = False,
 ) -> Iterator[DatasetReader]:
     """Open a raster to read; what GDAL says when it can't becomes one clear line.
 
     Args:
-        path: A path, or a name that GDAL knows how to open.
+        path: A path, or a name that GDAL knows how to open; no URL where LANDSHIFT_OFFLINE is
+            set.
         cache: Bytes for GDAL's blocks, of all open rasters together.
         threads: Threads that decode the blocks of a window; None: as GDAL's environment says.
+        untrusted: Whether the file may come from anyone: it must then be of `access.FORMATS`, as
+            those beside it that GDAL opens with it, and name no other file.
 
     Raises:
-        RasterError: The file is missing, no raster, or damaged.
+        RasterError: The file is missing, no raster, damaged, or not to be opened.
     """
     import rasterio
 
     name = str(path)
+    access.check_local(path)
     if "://" not in name and not name.startswith("/vsi") and not Path(path).exists():
         raise RasterError(f"The raster must exist, got {path}; check the path.")
-    settings = {"GDAL_CACHEMAX": cache, "GDAL_NUM_THREADS": threads}
+    settings = {"GDAL_CACHEMAX": cache, "GDAL_NUM_THREADS": threads, **access.settings()}
+    if untrusted:
+        settings["GDAL_DISABLE_READDIR_ON_OPEN"] = "TRUE"  # side files in their exact names alone
     told = {name: value for name, value in settings.items() if value is not None}
     with reading(path), rasterio.Env(**told):
+        for beside in access.side_files(Path(path)) if untrusted else ():
+            with open_raster(beside, untrusted=True):
+                pass  # of such a format too
         with _OPENING, warnings.catch_warnings():
             from rasterio.errors import NotGeoreferencedWarning
 
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # those who need it, check
-            source = rasterio.open(path)
+            source = _open_own_formats(Path(path)) if untrusted else rasterio.open(path)
         with source:
+            if untrusted:
+                access.check_contained(source)
             yield source
+
+
+def _open_own_formats(path: Path) -> DatasetReader:
+    """Open a file as one of `access.FORMATS`; never as another, whatever it holds."""
+    from rasterio.errors import RasterioIOError
+    from rasterio.io import DatasetReader
+
+    try:
+        return DatasetReader(str(path), driver=list(access.FORMATS))
+    except RasterioIOError as error:
+        raise RasterError(
+            f"A raster of a tile set must be a whole TIFF, PNG or JPEG, got {path} "
+            f"({reason_of(error)}); export it again, or convert it (gdal_translate -of GTiff)."
+        ) from error
 
 
 @contextmanager

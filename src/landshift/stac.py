@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from landshift import access
 from landshift.errors import BandError, RasterError
 from landshift.extras import required
 
@@ -89,6 +90,7 @@ def band_files(
 
 
 def _read(item: Path | str) -> Any:
+    access.check_local(item)
     pystac = required("pystac", "stac", "STAC Items")
     from pystac.errors import STACError, STACTypeError
 

@@ -346,8 +346,8 @@ def _refuse(problems: Sequence[_Problem], count: int) -> None:
         parts.append(f"{len(own)} {what}: {', '.join(named[:_NAMED_AT_MOST])}{rest}")
     bad = len({p.path.stem for p in problems})
     raise TileSetError(
-        f"Tiles must be there, readable and alike, got {bad} of {count} that aren't: "
-        f"{'; '.join(parts)}; export the set again or remove them."
+        "Tiles must be there, readable (TIFF, PNG, JPEG) and alike, got "
+        f"{bad} of {count} that aren't: {'; '.join(parts)}; export the set again or remove them."
     )
 
 

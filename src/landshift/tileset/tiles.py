@@ -5,10 +5,9 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -416,20 +415,13 @@ def _moments(band: NDArray[Any]) -> tuple[float, float]:
     return total / count, (count * squares - total * total) / count
 
 
-_FILTERS = Lock()
-
-
-@contextmanager
-def open_tile(path: Path) -> Iterator[DatasetReader]:
-    """Open a tile's file, which may lack a georeference: label tiles of ArcGIS often do.
+def open_tile(path: Path) -> AbstractContextManager[DatasetReader]:
+    """Open a tile's file, whoever made it.
 
     Raises:
         RasterError: See `raster.open_raster`.
     """
-    with ExitStack() as stack:
-        with _FILTERS, without_georeference():  # Python's warning filters belong to all threads
-            source = stack.enter_context(raster.open_raster(path))
-        yield source
+    return raster.open_raster(path, untrusted=True)
 
 
 @contextmanager
