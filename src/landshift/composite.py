@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 
 from landshift import grid, legend, parallel, provenance, raster, registration
 from landshift import image as imagery
-from landshift.errors import BandError, GridError, ParameterError, RasterError
+from landshift.errors import (
+    BandError,
+    GridError,
+    ParameterError,
+    RasterError,
+    of_gdal,
+    reason_of,
+)
 from landshift.grid import Window
 from landshift.image import Image, Plan
 
@@ -447,7 +454,6 @@ def _regular(
     """One pixel of a north-up grid whose edges lie at whole multiples of the pixel size."""
     from affine import Affine
     from rasterio.crs import CRS
-    from rasterio.errors import RasterioError
     from rasterio.warp import calculate_default_transform
 
     target = base.crs if crs is None else imagery.crs_of(crs)
@@ -457,10 +463,10 @@ def _regular(
                 CRS.from_user_input(str(base.crs)), CRS.from_user_input(str(target)), base.width,
                 base.height, *base.boundingbox.bbox,
             )  # fmt: skip
-        except RasterioError as error:
+        except of_gdal() as error:
             raise GridError(
                 f"The images must have a place on the CRS {crs}, got {grid.describe(base)} "
-                f"({error}); choose another CRS."
+                f"({reason_of(error)}); choose another CRS."
             ) from error
         resolution = float(found.a)
     width, height = resolution if isinstance(resolution, tuple) else (resolution, resolution)

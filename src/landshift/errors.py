@@ -87,6 +87,14 @@ class OutputError(LandshiftError, OSError):
     """An output can't be written."""
 
 
+def of_gdal() -> tuple[type[Exception], ...]:
+    """What rasterio raises where GDAL or PROJ fails; its errors have no common ancestor."""
+    from rasterio._err import CPLE_BaseError  # GDAL's own, which some functions let through
+    from rasterio.errors import CRSError, RasterioError
+
+    return RasterioError, CRSError, CPLE_BaseError
+
+
 def reason_of(error: BaseException) -> str:
     """What an error of another library says: its first line, or its kind where it says nothing."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -17,6 +17,8 @@ SQUARE_METRES_PER_HECTARE = 10_000.0
 
 _MOST = 2**31 - 1  # rows and columns that GDAL counts
 
+_FLATTEST = 1e-10  # GDAL inverts no transform that makes less of a square, and of its longest side
+
 
 @dataclass(frozen=True)
 class Window:
@@ -72,16 +74,32 @@ def geobox(height: int, width: int, transform: Any, crs: Any) -> GeoBox:
     """The grid of a raster: its size, affine transform and CRS (None: unknown).
 
     Raises:
-        GridError: More rows or columns than GDAL counts.
+        GridError: More rows or columns than GDAL counts, or pixels without a size or a place.
     """
     from odc.geo.geobox import GeoBox
 
+    if not _has_pixels(transform):
+        raise GridError(
+            "A grid must have pixels of a size above 0 at finite coordinates, got the transform "
+            f"{tuple(float(v) for v in transform)[:6]}; place the raster again (gdal_edit "
+            "-a_ullr)."
+        )
     if max(height, width) > _MOST:
         raise GridError(
             f"A grid must have at most {_MOST:,} rows and columns, got {height} x {width}; take "
             "larger pixels."
         )
     return GeoBox((height, width), transform, crs)
+
+
+def _has_pixels(transform: Any) -> bool:
+    """Whether an affine transform leads to the ground and back, in GDAL's arithmetic too."""
+    a, b, c, d, e, f = (float(v) for v in tuple(transform)[:6])
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        area = np.float64(a) * e - np.float64(b) * d
+        longest = np.float64(max(map(abs, (a, b, d, e)))) ** 2
+        flat = abs(area) <= _FLATTEST * longest if b or d else area == 0
+    return bool(np.isfinite([c, f, area, longest]).all() and not flat)
 
 
 def window_geobox(box: GeoBox, window: Window) -> GeoBox:
@@ -237,23 +255,40 @@ def apply(affine: Any, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], 
     return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
 
 
-def _transformed(box: GeoBox, on: GeoBox, x: Any, y: Any) -> tuple[Any, Any]:
+def transformer(crs: Any, other: Any, where: str = "") -> Any:
+    """The way from one CRS to another, x before y, as a pyproj Transformer.
+
+    Args:
+        crs: As pyproj reads it.
+        other: The CRS to lead to.
+        where: What to name in an error: " in map.tif".
+
+    Raises:
+        GridError: PROJ knows none: they lie on two bodies, or one is no place on Earth.
+    """
     from pyproj import Transformer
     from pyproj.exceptions import ProjError
 
+    try:
+        return Transformer.from_crs(crs, other, always_xy=True)
+    except ProjError as error:
+        raise GridError(
+            f"CRS must lie on one body and lead to each other, got {_named(crs)} and "
+            f"{_named(other)}{where} ({reason_of(error)}); warp one by hand first."
+        ) from error
+
+
+def _named(crs: Any) -> str:
+    return str(getattr(crs, "name", crs))
+
+
+def _transformed(box: GeoBox, on: GeoBox, x: Any, y: Any) -> tuple[Any, Any]:
     if box.crs is None or on.crs is None:
         raise GridError(
             f"Rasters must both have a CRS, got {describe(box)} and {describe(on)}; "
             "state the missing one (--assume-crs)."
         )
-    try:
-        way = Transformer.from_crs(box.crs.proj, on.crs.proj, always_xy=True)
-        found: tuple[Any, Any] = way.transform(x, y)
-    except ProjError as error:
-        raise GridError(
-            f"CRS must lie on one body and lead to each other, got {describe(box)} and "
-            f"{describe(on)} ({reason_of(error)}); warp one by hand first."
-        ) from error
+    found: tuple[Any, Any] = transformer(box.crs.proj, on.crs.proj).transform(x, y)
     return found
 
 
@@ -353,4 +388,6 @@ def row_hectares(box: GeoBox) -> NDArray[np.float64]:
         q = 2 * sine
     zone = np.abs(np.diff(q)) * minor**2 / 2  # per radian of longitude
     hectares: NDArray[np.float64] = zone * abs(a.a) * degrees / SQUARE_METRES_PER_HECTARE
+    if not hectares.any():
+        raise GridError(f"Areas need a grid between the poles, got {describe(box)}; check its CRS.")
     return hectares

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import grid, quality, raster, stac
-from landshift.errors import BandError, GridError, ParameterError, reason_of
+from landshift.errors import BandError, GridError, ParameterError, of_gdal, reason_of
 from landshift.grid import Window
 
 if TYPE_CHECKING:
@@ -394,8 +394,6 @@ def _mosaic(layers: Sequence[_Placed], window: Window) -> tuple[NDArray[Any], ND
 
 @contextmanager
 def _warped(layer: Layer, source: DatasetReader, target: GeoBox, how: str) -> Iterator[Any]:
-    from rasterio.errors import RasterioError
-
     invalid = layer.invalid
     if invalid is None and layer.alpha is None and np.issubdtype(layer.info.dtype, np.floating):
         invalid = None if layer.info.masked else float("nan")
@@ -405,7 +403,7 @@ def _warped(layer: Layer, source: DatasetReader, target: GeoBox, how: str) -> It
             source, own, target, how, nodata=invalid, alpha=layer.alpha is not None
         ) as warped:
             yield warped
-    except RasterioError as error:
+    except of_gdal() as error:
         raise GridError(
             f"An image must have a place on the target grid, got {grid.describe(own)} "
             f"for {grid.describe(target)} ({reason_of(error.__cause__ or error)}) in "

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import grid, raster
-from landshift.errors import GridError, ParameterError
+from landshift.errors import GridError, ParameterError, of_gdal
 from landshift.grid import Window
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def on_grid(
             f"resampling must be one of {', '.join(allowed)}, got {resampling!r}; choose one."
         )
     with raster.open_raster(path) as source:
-        own = grid.geobox(source.height, source.width, source.transform, source.crs)
+        own = raster.grid_of(source)
         dtype = np.dtype(source.dtypes[0])
         bands = raster.info_of(source).bands  # also checks that they share a pixel type
         about = (Path(path), dtype, bands, box.height, box.width)
@@ -136,7 +136,6 @@ def _apart(first: GeoBox, second: GeoBox) -> bool | None:
 
     A CRS may hold only a part of the Earth, so that one direction tells what the other can't.
     """
-    from rasterio.errors import RasterioError
     from rasterio.warp import transform_bounds
 
     here, there = first.extent.boundingbox, second.extent.boundingbox
@@ -144,7 +143,7 @@ def _apart(first: GeoBox, second: GeoBox) -> bool | None:
         left, bottom, right, top = transform_bounds(
             str(second.crs), str(first.crs), there.left, there.bottom, there.right, there.top
         )
-    except RasterioError:
+    except of_gdal():
         return None
     if not np.isfinite([left, bottom, right, top]).all() or left > right:
         return None  # out of the CRS, or over the antimeridian

@@ -27,6 +27,7 @@ from landshift.errors import (
     OutputError,
     ParameterError,
     RasterError,
+    of_gdal,
     reason_of,
 )
 from landshift.grid import Window
@@ -147,13 +148,11 @@ def reading(path: Path | str) -> Iterator[None]:
     Raises:
         RasterError: The block ended in an error of GDAL's.
     """
-    from rasterio.errors import RasterioError
-
     try:
         yield
     except LandshiftError:
         raise
-    except RasterioError as error:
+    except of_gdal() as error:
         reason = reason_of(error.__cause__ or error)
         raise RasterError(
             f"The raster must be readable, got {path} ({reason}); "
@@ -168,11 +167,9 @@ def writing(path: Path | str) -> Iterator[None]:
     Raises:
         OutputError: The block ended in an error of GDAL's.
     """
-    from rasterio.errors import RasterioError
-
     try:
         yield
-    except RasterioError as error:
+    except of_gdal() as error:
         reason = reason_of(error.__cause__ or error)
         raise OutputError(
             f"The output must be writable, got '{reason}' at {path}; "
@@ -221,7 +218,7 @@ def info_of(source: DatasetReader) -> RasterInfo:
     path = Path(source.name)
     return RasterInfo(
         path=path,
-        grid=grid.geobox(source.height, source.width, source.transform, source.crs),
+        grid=grid_of(source),
         dtype=str(source.dtypes[0]),
         nodata=source.nodata,
         bands=tuple(d or "" for d in source.descriptions),
@@ -232,6 +229,18 @@ def info_of(source: DatasetReader) -> RasterInfo:
             (k for k, c in enumerate(source.colorinterp, 1) if c is ColorInterp.alpha), None
         ),
     )
+
+
+def grid_of(source: DatasetReader) -> GeoBox:
+    """The grid of an open raster.
+
+    Raises:
+        GridError: See `grid.geobox`.
+    """
+    try:
+        return grid.geobox(source.height, source.width, source.transform, source.crs)
+    except GridError as error:
+        raise GridError(f"{source.name}: {error}") from error
 
 
 def read(

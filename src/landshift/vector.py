@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from landshift import grid
 from landshift.errors import OutputError, VectorError, reason_of
 from landshift.extras import required
 
@@ -57,7 +58,6 @@ def read_polygons(path: Path | str, crs: CRS, layer: str | None = None) -> Polyg
             polygons.
     """
     import pyogrio
-    import pyproj
     import shapely
     from pyogrio.errors import DataLayerError, DataSourceError
 
@@ -78,7 +78,7 @@ def read_polygons(path: Path | str, crs: CRS, layer: str | None = None) -> Polyg
         )
     if about["crs"] is None:
         raise VectorError(f"The vector file must have a CRS, got none in {path}; assign one.")
-    change = pyproj.Transformer.from_crs(about["crs"], crs.proj, always_xy=True)
+    change = grid.transformer(about["crs"], crs.proj, f" in {path}")
     moved = shapely.transform(geometries, change.transform, interleaved=False)
     return Polygons(
         geometries=tuple(moved[k] for k in whole),

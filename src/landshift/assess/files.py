@@ -437,15 +437,13 @@ def _columns(
     units: Units, design: Design, box: GeoBox, *, show_map: bool
 ) -> dict[str, NDArray[Any]]:
     """What a labeller sees and fills in, one entry a unit."""
-    from pyproj import Transformer
-
     half = design.unit_size / 2
     columns = np.minimum(units.column + half, (units.column + box.width) / 2)
     rows = np.minimum(units.row + half, (units.row + box.height) / 2)
     x, y = grid.apply(box.affine, columns, rows)
     crs = box.crs.proj if box.crs is not None else None
     assert crs is not None, "areas have been asked of the grid before"
-    way = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+    way = grid.transformer(crs, crs.geodetic_crs)
     longitude, latitude = way.transform(x, y)
     empty = np.full(len(units), None, object)
     found: dict[str, NDArray[Any]] = {

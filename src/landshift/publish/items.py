@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from landshift import grid, ledger, provenance
 from landshift.classes import ClassScheme
-from landshift.errors import GridError, ParameterError, reason_of
+from landshift.errors import GridError, ParameterError
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -103,9 +103,6 @@ def ground(box: GeoBox, where: Path) -> tuple[dict[str, Any], list[float]]:
 
 def _outline(box: GeoBox, where: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Longitudes, without jumps, and latitudes of points around a grid, the first again at last."""
-    from pyproj import Transformer
-    from pyproj.exceptions import ProjError
-
     if box.crs is None:
         raise GridError(f"A STAC Item needs to know where its raster lies, got no CRS in {where}.")
     along = np.linspace(0, 1, _POINTS, endpoint=False)
@@ -113,13 +110,8 @@ def _outline(box: GeoBox, where: Path) -> tuple[NDArray[np.float64], NDArray[np.
     columns = box.width * np.concatenate([0 * ones, along, ones, 1 - along, [0]])
     rows = box.height * np.concatenate([along, ones, 1 - along, 0 * ones, [0]])
     x, y = grid.apply(box.transform, columns, rows)
-    try:
-        way = Transformer.from_crs(box.crs.proj, "EPSG:4326", always_xy=True)
-        longitudes, latitudes = way.transform(x, y)
-    except ProjError as error:
-        raise GridError(
-            f"The CRS must lead to longitude and latitude, got '{reason_of(error)}' for {where}."
-        ) from error
+    way = grid.transformer(box.crs.proj, "EPSG:4326", f" in {where}")
+    longitudes, latitudes = way.transform(x, y)
     if not (np.isfinite(longitudes).all() and (abs(latitudes) <= 90).all()):
         raise GridError(f"The raster must lie within its CRS, got an outline beyond it of {where}.")
     return np.unwrap(longitudes, period=360), latitudes

@@ -126,13 +126,12 @@ class Date:
             crs: Their CRS, as pyproj reads it.
         """
         from odc.geo import CRS
-        from pyproj import Transformer
 
         found = np.zeros(len(x), np.bool_)
         for layer in next(iter(self.plans.values())).stack[0]:
             box = layer.info.grid
             assert box.crs is not None, "the plan has checked it"
-            way = Transformer.from_crs(CRS(crs).proj, box.crs.proj, always_xy=True)
+            way = grid.transformer(CRS(crs).proj, box.crs.proj)
             east, north = way.transform(np.array(x), np.array(y))
             columns, rows = grid.apply(~box.affine, east, north)
             found |= (rows >= 0) & (rows < box.height) & (columns >= 0) & (columns < box.width)
@@ -191,7 +190,7 @@ def frames(outline: Any, crs: str, sides: Sequence[float], size: int = SIZE) -> 
     """
     from affine import Affine
     from odc.geo import CRS
-    from pyproj import Geod, Transformer
+    from pyproj import Geod
 
     known = CRS(crs)
     left, bottom, right, top = outline.bounds
@@ -199,7 +198,7 @@ def frames(outline: Any, crs: str, sides: Sequence[float], size: int = SIZE) -> 
     # a degree of longitude is shorter than one of latitude: the ground shall look square
     narrow = max(float(np.cos(np.radians(y))), 0.01) if known.geographic else 1.0
     side = max((right - left) * narrow, top - bottom)
-    way = Transformer.from_crs(known.proj, known.proj.geodetic_crs, always_xy=True)
+    way = grid.transformer(known.proj, known.proj.geodetic_crs)
     found = {}
     for zoom, factor in zip(ZOOMS, sides, strict=True):
         width, height = factor * side / narrow, factor * side
