@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -266,3 +267,37 @@ def test_a_map_is_sampled_and_estimated_from(tmp_path, monkeypatch, capsys):
     ):
         code, _, err = run(monkeypatch, capsys, *arguments)
         assert (code, message in err) == (2, True), err
+
+
+def alone(*arguments, before="", **environment):
+    """What the command line writes on standard error, in a process of its own."""
+    code = f"from landshift.cli import main\n{before}\nmain()"
+    found = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True,
+        env=os.environ | environment, check=False,
+    )  # fmt: skip
+    return found.returncode, found.stderr
+
+
+def test_no_line_of_gdal_comes_before_ours(tmp_path):
+    values = np.random.default_rng(0).integers(0, 60_000, (2, 512, 512), np.uint16)
+    path = write(tmp_path / "i.tif", values)
+    small = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))"
+    out = tmp_path / "c.tif"
+    code, err = alone("composite", path, path, "-o", out, before=small)
+    assert (code, err.count("\n")) == (2, 1), err
+    assert err.startswith("Error: The output must be writable, got '")
+    code, err = alone("composite", path, path, "-o", out, before=small, CPL_DEBUG="OFF")
+    assert (code, err.splitlines()[0]) == (2, "_tiffWriteProc: File too large.")
+    junk = tmp_path / "junk.gpkg"
+    junk.write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 16)
+    code, err = alone("burn", junk, "--like", path, "-o", out, "--name-column", "class")
+    assert (code, err.count("\n")) == (2, 1), err
+    assert err.startswith("Error: The vector file must be readable, got ")
+
+
+def test_a_crash_says_where_the_program_was():
+    crash = "import os\nfrom landshift.cli import app\napp.command('crash')(lambda: os.abort())"
+    code, err = alone("crash", before=crash)
+    assert code == -6
+    assert err.startswith("Fatal Python error: Aborted")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 
 import typer
 
@@ -25,6 +26,7 @@ from landshift.cli import (
     quantize,
     report,
     sample,
+    show,
     simulate,
     stac,
     tiles,
@@ -70,10 +72,13 @@ def _options(
 
 def main() -> None:
     """Run a command; an error of ours becomes one line and exit code 2."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # what matters comes as an error
-    try:
-        app()
-    except LandshiftError as error:
-        typer.echo(f"Error: {plain(str(error), 5000)}", err=True)
-        sys.exit(2)
+    with show.ours_alone():
+        logging.basicConfig(format="%(message)s", level=logging.WARNING)
+        for name in ("rasterio", "pyogrio"):  # what matters comes as an error
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module="pyogrio")
+        try:
+            app()
+        except LandshiftError as error:
+            typer.echo(f"Error: {plain(str(error), 5000)}", err=True)
+            sys.exit(2)
