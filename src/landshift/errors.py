@@ -22,6 +22,8 @@ A message says what must hold, what was found and where, and what to do.
 
 from __future__ import annotations
 
+import unicodedata
+
 
 class LandshiftError(Exception):
     """Base of every error that landshift raises on purpose."""
@@ -100,7 +102,27 @@ def reason_of(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
+def shown(text: str) -> str:
+    """A text as terminals and tables may show it: as it is written, control characters escaped.
+
+    Those that move the cursor, colour what follows or turn its direction: line breaks and
+    terminal controls, bidirectional controls (Unicode Annex 9), and halves of characters. What
+    joins letters (U+200C, U+200D) stays.
+    """
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+_ESCAPED = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of Unicode
+_JOINERS = "\u200c\u200d"
+
+
+def _shown(letter: str) -> str:
+    if unicodedata.category(letter) not in _ESCAPED or letter in _JOINERS:
+        return letter
+    return letter.encode("unicode_escape").decode("ascii")
+
+
 def plain(text: str, most: int = 60) -> str:
-    """Words of others as messages show them: on one line, without control characters, short."""
-    shown = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text[: most + 1])
-    return shown if len(text) <= most else f"{shown[: most - 3]}..."
+    """Words of others as messages show them: on one line, control characters escaped, short."""
+    line = shown("".join(" " if c.isspace() else c for c in text[: most + 1]))
+    return line if len(text) <= most else f"{line[: most - 3]}..."

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -16,7 +16,7 @@ from landshift.burning import PolygonLabels
 from landshift.calibration import Calibration
 from landshift.confusion import Scores
 from landshift.difference import Difference
-from landshift.errors import plain
+from landshift.errors import plain, shown
 from landshift.patches import Fragmentation
 from landshift.polygons import Traced
 from landshift.radiometry import Normalisation
@@ -52,7 +52,7 @@ def per_class(scores: Scores) -> Table:
 def compare(methods: Mapping[str, Scores]) -> Table:
     """Scores of several methods over the same pixels, one a row."""
     table = _table(
-        "method", "accuracy", "kappa", "macro F1", "mIoU", "change F1", "change\nmacro F1"
+        "method", "accuracy", "kappa", "macro F1", "mIoU", "change F1", Text("change\nmacro F1")
     )
     for name, s in methods.items():
         columns = (s.accuracy, s.kappa, s.macro_f1, s.miou, s.change_f1, s.change_macro_f1)
@@ -256,11 +256,11 @@ def model(package: Package, most: int = 20) -> Group:
         most: Classes to show.
     """
     network, scores = package.model, package.scores or {}
-    facts = Table(box=None, show_header=False)
+    facts = _Texts(box=None, show_header=False)
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column()
     for name, value in _facts(package).items():
-        facts.add_row(name, Text(plain(value, 600)))
+        facts.add_row(name, plain(value, 600))
     by_name = {c["name"]: c for c in scores.get("classes", ())}
     classes = _table("class", "value", "F1", "IoU", "support")
     for c in list(network.scheme)[:most]:
@@ -341,10 +341,24 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _table(first: str, *numbers: str) -> Table:
-    table = Table(box=None, header_style="bold")
+def _table(first: str, *numbers: str | Text) -> Table:
+    table = _Texts(box=None, header_style="bold")
     table.add_column(first, overflow="fold")
     for name in numbers:
         text = name in ("to", "method")
         table.add_column(name, justify="left" if text else "right", no_wrap=not text)
     return table
+
+
+class _Texts(Table):
+    """A table that shows texts as they are written: none is markup."""
+
+    def add_column(self, header: RenderableType = "", *arguments: Any, **options: Any) -> None:
+        super().add_column(_as_written(header), *arguments, **options)
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        super().add_row(*map(_as_written, cells), **options)
+
+
+def _as_written(cell: Any) -> Any:
+    return Text(shown(cell)) if isinstance(cell, str) else cell

@@ -18,6 +18,7 @@ from landshift.cli import (
     evaluate,
     label,
     label_samples,
+    lines,
     model,
     normalise,
     padding,
@@ -26,7 +27,6 @@ from landshift.cli import (
     quantize,
     report,
     sample,
-    show,
     simulate,
     stac,
     tiles,
@@ -72,8 +72,10 @@ def _options(
 
 def main() -> None:
     """Run a command; an error of ours becomes one line and exit code 2."""
-    with show.ours_alone():
-        logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    with lines.ours_alone():
+        handler = logging.StreamHandler()
+        handler.setFormatter(lines.Lines("%(message)s"))
+        logging.basicConfig(level=logging.WARNING, handlers=[handler])
         for name in ("rasterio", "pyogrio"):  # what matters comes as an error
             logging.getLogger(name).setLevel(logging.CRITICAL)
         warnings.filterwarnings("ignore", category=RuntimeWarning, module="pyogrio")

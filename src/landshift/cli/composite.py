@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.lines import say
 from landshift.cli.options import Overwrite
 from landshift.errors import ParameterError
 
@@ -107,7 +108,7 @@ def composite(
             dtype=dtype, overwrite=overwrite, on_block=on_block,
         )  # fmt: skip
     for line in stage.describe(stage.checks_of(path)):
-        typer.echo(line, err=True)
+        say(line, err=True)
     typer.echo(path)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.lines import say
 from landshift.cli.options import Overwrite
 
 
@@ -70,7 +71,7 @@ def estimate(
         show.table(tables.domains(found))
     typer.echo(f"{level:.0%} intervals. {found.method}")
     for note in found.notes:
-        typer.echo(note)
+        say(note)
     if table is not None:
         typer.echo(found.write_csv(table, overwrite=overwrite))
     if out is not None:

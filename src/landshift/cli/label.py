@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.lines import say
 from landshift.cli.options import Overwrite
 
 
@@ -122,7 +123,7 @@ def label(
     show.table(tables.class_changes(found))
     for (first, second), pixels in found.forbidden.items():
         if pixels:
-            typer.echo(f"{pixels:,} pixels of the forbidden {first}->{second} are nodata.")
+            say(f"{pixels:,} pixels of the forbidden {first}->{second} are nodata.")
     if found.removed:
         typer.echo(f"{found.removed:,} pixels of change were taken away by the cleaning.")
     if found.filtered:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from landshift.cli.lines import say
 from landshift.cli.options import Overwrite
 
 
@@ -33,5 +34,5 @@ def quantize(
     typer.echo(f"bfloat16: {found.bfloat16:.3%}", err=True)
     for name, share in found.shares.items():
         if share == share:  # NaN: no pixel of it
-            typer.echo(f"  {name}: {share:.3%} kept", err=True)
+            say(f"  {name}: {share:.3%} kept", err=True)
     typer.echo(found.path)

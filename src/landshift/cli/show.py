@@ -2,58 +2,17 @@
 
 from __future__ import annotations
 
-import faulthandler
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
     from landshift.classify import Progress as Blocks
-
-
-@contextmanager
-def ours_alone() -> Iterator[None]:
-    """Standard error for what this program says; lines of GDAL, libtiff and others go nowhere.
-
-    They write them past Python, before the error that says the same. A crash still says where the
-    program was. Where CPL_DEBUG is set, GDAL's lines are wanted, and nothing changes.
-    """
-    if "CPL_DEBUG" in os.environ:
-        yield
-        return
-    sys.stderr.flush()
-    ours, told = os.dup(2), sys.stderr
-    if _descriptor(told) == 2:
-        sys.stderr = os.fdopen(ours, "w", 1, told.encoding, told.errors, closefd=False)
-    watch = not faulthandler.is_enabled()
-    if watch:
-        faulthandler.enable(ours)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(ours, 2)
-        if watch:
-            faulthandler.disable()
-        if sys.stderr is told:
-            os.close(ours)  # else loggers hold what writes there
-        sys.stderr = told
-
-
-def _descriptor(stream: TextIO) -> int | None:
-    try:
-        return stream.fileno()
-    except (OSError, ValueError, AttributeError):  # in a notebook or a test
-        return None
 
 
 @contextmanager
@@ -107,6 +66,6 @@ def block_progress(what: str, *, as_json: bool) -> Iterator[Callable[[Blocks], N
         yield update
 
 
-def table(shown: RenderableType) -> None:
+def table(content: RenderableType) -> None:
     """Print a table on standard output."""
-    Console().print(shown)
+    Console().print(content)

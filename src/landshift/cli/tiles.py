@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from landshift.cli.lines import say
 from landshift.cli.options import Overwrite
 
 _LISTED = 40  # leaking pairs that the screen shows
@@ -162,7 +163,7 @@ def _audit(
     _print_split("random split", found.at_random)
     for a, b in found.at_random.leaks[:_LISTED]:
         share = tileset.shared_ground(tiles, int(a), int(b))
-        typer.echo(f"  leak: {tiles.tiles[a].name} {tiles.tiles[b].name} ({share:.0%} shared)")
+        say(f"  leak: {tiles.tiles[a].name} {tiles.tiles[b].name} ({share:.0%} shared)")
     if len(found.at_random.leaks) > _LISTED:
         typer.echo(f"  and {len(found.at_random.leaks) - _LISTED} more; --pairs writes them all")
     if found.by_ground is None:
@@ -183,4 +184,4 @@ def _print_split(name: str, audited: Any) -> None:
     )
     for side, names in audited.absent.items():
         if names:
-            typer.echo(f"  no {side} tile holds {', '.join(names)}")
+            say(f"  no {side} tile holds {', '.join(names)}")

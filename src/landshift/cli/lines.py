@@ -1,0 +1,68 @@
+"""Lines on the terminal: ours alone, and words of users and files as they are written."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+import typer
+
+from landshift.errors import shown
+
+
+@contextmanager
+def ours_alone() -> Iterator[None]:
+    """Standard error for what this program says; lines of GDAL, libtiff and others go nowhere.
+
+    They write them past Python, before the error that says the same. A crash still says where the
+    program was. Where CPL_DEBUG is set, GDAL's lines are wanted, and nothing changes.
+    """
+    if "CPL_DEBUG" in os.environ:
+        yield
+        return
+    sys.stderr.flush()
+    ours, told = os.dup(2), sys.stderr
+    if _descriptor(told) == 2:
+        sys.stderr = os.fdopen(ours, "w", 1, told.encoding, told.errors, closefd=False)
+    watch = not faulthandler.is_enabled()
+    if watch:
+        faulthandler.enable(ours)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(ours, 2)
+        if watch:
+            faulthandler.disable()
+        if sys.stderr is told:
+            os.close(ours)  # else loggers hold what writes there
+        sys.stderr = told
+
+
+def _descriptor(stream: TextIO) -> int | None:
+    try:
+        return stream.fileno()
+    except (OSError, ValueError, AttributeError):  # in a notebook or a test
+        return None
+
+
+def say(text: object, *, err: bool = False) -> None:
+    """Print a line that holds words of the user or of a file, see `errors.shown`."""
+    typer.echo(shown(str(text)), err=err)
+
+
+class Lines(logging.Formatter):
+    """What is logged as lines that hold words of the user or of files."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message, see `errors.shown`; a traceback below it as it is."""
+        message = super().format(record)
+        return message if record.exc_info else shown(message)
