@@ -4,9 +4,11 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ import rasterio.shutil
 import shapely
 from pyogrio.raw import write as write_vector
 
-from landshift.classify import classify_pixels
+from landshift.classify import classify_pixels, cluster
 from landshift.errors import ClusterError, LandshiftError, ModelError, ParameterError, RasterError
 from scenes import outputs, pack, spoil, write_tall
 
@@ -31,6 +33,7 @@ ENVIRONMENT = {
     "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
     "OMP_NUM_THREADS": "1",
 }
+ENVIRONMENT.pop("LANDSHIFT_OFFLINE")  # a test lets workers read from a URL
 
 
 @contextmanager
@@ -90,6 +93,34 @@ def undisturbed(tall, saved, tmp_path_factory):
     return classify_pixels(tall, saved, out, layers=("confidence",), **OPTIONS)
 
 
+@pytest.mark.parametrize("greets", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_scheduler_that_stays_silent_is_given_up(tall, saved, tmp_path, greets):
+    """One that takes the connection only, or stops (SIGSTOP) as a machine does that hangs."""
+    code = "from landshift.cli import main; main()"
+    with ExitStack() as stack:
+        if greets:
+            process = stack.enter_context(scheduler())
+            address = address_of(process)
+            process.send_signal(signal.SIGSTOP)
+        else:
+            listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            address = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+        began = time.monotonic()
+        found = subprocess.run(
+            [sys.executable, "-c", code, "classify", tall, saved, "-o", tmp_path / "map.tif",
+             "--scheduler", address],
+            capture_output=True, text=True, timeout=100, check=False,
+            env={**ENVIRONMENT, "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "2s"},
+        )  # fmt: skip
+    assert time.monotonic() - began < 60
+    assert (found.returncode, found.stderr.count("\n")) == (2, 1), found.stderr
+    assert "scheduler with 1 workers must answer, got 'no answer within 2 s' from" in found.stderr
+
+
+def test_a_scheduler_is_given_half_a_minute():
+    assert cluster._answer_limit() == 30
+
+
 def test_a_worker_killed_in_the_middle_changes_no_byte(
     workers, tall, saved, undisturbed, tmp_path, caplog
 ):
@@ -110,8 +141,9 @@ def test_a_worker_killed_in_the_middle_changes_no_byte(
 
 
 def test_parts_masks_cell_sizes_and_urls_go_through_workers_and_leave_a_vrt(
-    workers, scene, saved, tmp_path
+    workers, scene, saved, tmp_path, monkeypatch
 ):
+    monkeypatch.delenv("LANDSHIFT_OFFLINE")
     left, top = 500_000 + 30 * 32, 4_000_000 - 30 * 16
     triangle = shapely.Polygon([(left, top), (left + 6000, top), (left, top - 6000)])
     mask = tmp_path / "mask.gpkg"
@@ -261,7 +293,7 @@ def test_a_killed_client_is_taken_up_by_the_same_call(tall, saved, undisturbed, 
         address = address_of(process)
         code = f"""
 import os, signal
-from landshift.classify import classify_pixels
+from landshift.classify import classify_pixels, cluster
 classify_pixels({str(tall)!r}, {str(saved)!r}, {str(out)!r}, scheduler={address!r},
     on_block=lambda p: os.kill(os.getpid(), signal.SIGKILL) if p.done == 2 else None, **{options!r})
 """

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -107,7 +107,12 @@ def cluster(
                 )
             )  # fmt: skip
         try:
-            client = distributed.Client(where, timeout=30, set_as_default=False, name="landshift")
+            limit = _answer_limit()
+            if scheduler != LOCAL:
+                _greet(scheduler, limit)
+            client = distributed.Client(
+                where, timeout=limit, set_as_default=False, name="landshift"
+            )
             stack.callback(client.close)
             there = len(client.nthreads())
             if there < workers:
@@ -121,6 +126,39 @@ def cluster(
                 "check the address and that workers have joined it."
             ) from error
         yield Cluster(client, task, patience)
+
+
+def _answer_limit() -> float:
+    """Seconds within which a scheduler must answer: dask's own setting, 30 by default."""
+    import dask
+
+    setting = dask.config.get("distributed.comm.timeouts.connect")
+    return float(dask.utils.parse_timedelta(setting, default="seconds"))
+
+
+def _greet(scheduler: str, limit: float) -> None:
+    """Check that what listens at an address greets as dask's schedulers do.
+
+    A client waits without end for the greeting of one that takes the connection and stays silent.
+
+    Raises:
+        OSError: Nothing listens there, or it says nothing in time.
+    """
+    distributed = _import_distributed()
+
+    async def greet() -> None:
+        options = distributed.Security().get_connection_args("client")
+        comm = await distributed.comm.connect(scheduler, timeout=limit, **options)
+        comm.abort()
+
+    async def in_time() -> None:
+        try:
+            await asyncio.wait_for(greet(), limit)
+        except TimeoutError as error:
+            raise TimeoutError(f"no answer within {limit:g} s") from error
+
+    with ThreadPoolExecutor(1) as pool:  # a notebook's thread has a loop of its own
+        pool.submit(asyncio.run, in_time()).result()
 
 
 def _import_distributed() -> Any:
