@@ -14,7 +14,7 @@ import tempfile
 import threading
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -569,7 +569,11 @@ def test_the_server_answers_who_knows_the_word_alone(asking):
         assert post(f"/{word}/answers/1", host + f"{json_of}{'9' * 5000}\r\n") == 413
         plain = f"Content-Type: text/plain\r\nContent-Length: {len(told)}\r\n"
         assert post(f"/{word}/answers/1", host + plain, told) == 415
-        for body in (b"[1]", b"{", b"\xff\xfe", b"[" * 20_000):
+        halves = [
+            json.dumps({"before": "forest", "after": "crop"} | told).encode()
+            for told in ({"notes": "a\ud800"}, {"before": "\udfff"}, {"x": [{"\ud83d": 1}]})
+        ]
+        for body in (b"[1]", b"{", b"\xff\xfe", b"[" * 20_000, *halves):
             assert post(f"/{word}/answers/1", f"{host}{json_of}{len(body)}\r\n", body) == 400
         assert post(f"/{word}/answers/1", host + size, told) == 200
         assert post(f"/{word}/answers/99", host + size, told) == 404
@@ -582,6 +586,48 @@ def test_the_server_answers_who_knows_the_word_alone(asking):
             )
         with refused.value:
             assert "must be one of forest, crop, got 'sea!'" in json.load(refused.value)["error"]
+
+
+IDLE = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, ({most}, {most}))
+from landshift.web import server
+
+class Site:
+    def get(self, path):
+        return server.as_json(path)
+
+    def post(self, path, told):
+        return server.as_json(told)
+
+with server.Server(Site()) as page:
+    print(page.address, flush=True)
+    page.serve_forever(poll_interval=0.2)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+@pytest.mark.parametrize(
+    ("most", "count", "sent"), [(48, 100, b""), (256, 300, b"GET / HTTP/1.1\r\nHost: lo")]
+)
+def test_connections_that_stay_idle_make_room(most, count, sent):
+    with (
+        ExitStack() as stack,
+        subprocess.Popen(
+            [sys.executable, "-c", IDLE.format(most=most)], stdout=subprocess.PIPE, text=True
+        ) as process,
+    ):
+        try:
+            address = process.stdout.readline().strip()
+            port = int(re.search(r":(\d+)/", address)[1])
+            for _ in range(count):
+                idle = stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
+                idle.sendall(sent)
+            for _ in range(3):
+                with urllib.request.urlopen(f"{address}a", timeout=20) as reply:
+                    assert json.load(reply) == "a"
+        finally:
+            process.kill()
 
 
 def test_a_port_in_use_is_one_clear_line(asking):

@@ -7,9 +7,13 @@ import hmac
 import json
 import logging
 import secrets
+import socket
 import socketserver
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -26,6 +30,8 @@ MOST = 64 << 10
 _log = logging.getLogger(__name__)
 _NAMES = ("127.0.0.1", "localhost")
 _TIMEOUT = 60.0  # seconds that a connection may say nothing
+_MOST_WAITING = 64  # connections between two requests; a browser keeps six
+_PAUSE = 0.01  # seconds for a closed connection to give its descriptor back
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -101,9 +107,42 @@ class Server(socketserver.ThreadingTCPServer):
                 f"{'which is in use' if taken else f'({error.strerror})'}; give another one, or "
                 "none."
             ) from error
+        self._waiting: dict[socket.socket, None] = {}  # between two requests, the longest first
+        self._lock = threading.Lock()
         self.site = site
         self.word = secrets.token_urlsafe(24)
         self.address = f"http://{HOST}:{self.server_address[1]}/{self.word}/"
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """The next connection; where descriptors are used up, one that waits makes room for it."""
+        try:
+            return super().get_request()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self._close_longest()
+                time.sleep(_PAUSE)
+            raise
+
+    def waits(self, connection: socket.socket) -> None:
+        """Note that a connection waits for its next request; of too many, the longest ends."""
+        with self._lock:
+            self._waiting[connection] = None
+            many = len(self._waiting) > _MOST_WAITING
+        if many:
+            self._close_longest()
+
+    def works(self, connection: socket.socket) -> None:
+        """Note that a connection waits no longer."""
+        with self._lock:
+            self._waiting.pop(connection, None)
+
+    def _close_longest(self) -> None:
+        with self._lock:
+            longest = next(iter(self._waiting), None)
+            if longest is not None:
+                del self._waiting[longest]
+                with suppress(OSError):
+                    longest.shutdown(socket.SHUT_RDWR)  # its thread reads the end, and closes it
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Note a connection that ended early, as when a page is closed."""
@@ -116,6 +155,16 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "landshift"
     sys_version = ""
     timeout = _TIMEOUT
+
+    def handle_one_request(self) -> None:
+        """Wait for a request, and answer it."""
+        self.server.waits(self.connection)
+        super().handle_one_request()
+
+    def finish(self) -> None:
+        """End the connection."""
+        self.server.works(self.connection)
+        super().finish()
 
     def do_GET(self) -> None:
         path = self._path()
@@ -130,6 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _path(self) -> str | None:
         """The address within the site; None where the request was refused."""
+        self.server.works(self.connection)
         host = self.headers.get("Host", "")
         if host.partition(":")[0] not in _NAMES:
             self._refuse(HTTPStatus.MISDIRECTED_REQUEST)
@@ -158,6 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         try:
             told = json.loads(self.rfile.read(int(length)))
+            json.dumps(told, ensure_ascii=False).encode()  # no halves of characters
         except (ValueError, RecursionError):
             told = None
         if not isinstance(told, dict):
