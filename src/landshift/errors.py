@@ -15,6 +15,7 @@
     ├── WeightsError (OSError)           weights or a model that can't be had
     ├── TrainingError (RuntimeError)     training that can't go on
     ├── ClusterError (RuntimeError)      a scheduler or workers that can't do the job
+    ├── OutOfMemoryError (MemoryError)   memory that ran out, of whatever library
     └── OutputError (OSError)            an output that can't be written
 
 A message says what must hold, what was found and where, and what to do.
@@ -22,6 +23,7 @@ A message says what must hold, what was found and where, and what to do.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 
@@ -85,6 +87,10 @@ class ClusterError(LandshiftError, RuntimeError):
     """A scheduler or its workers can't do the job: not there, lost, or unlike each other."""
 
 
+class OutOfMemoryError(LandshiftError, MemoryError):
+    """Memory ran out, of whatever library."""
+
+
 class OutputError(LandshiftError, OSError):
     """An output can't be written."""
 
@@ -95,6 +101,46 @@ def of_gdal() -> tuple[type[Exception], ...]:
     from rasterio.errors import CRSError, RasterioError
 
     return RasterioError, CRSError, CPLE_BaseError
+
+
+_NO_MEMORY = re.compile(
+    r"bad_alloc|bad allocation|out ?of ?(?:host )?memory|(?:not enough|allocate) memory"
+    r"|unable to allocate|malloc\w* ?failed|failed to allocate",
+    re.IGNORECASE,
+)
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory ran out: Python's, numpy's, GDAL's, torch's, OpenVINO's or the system's.
+
+    Some libraries say it in words alone, or in the error that caused theirs.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        told = f"{type(error).__name__} {error} {getattr(error, 'errmsg', '')}"
+        if isinstance(error, MemoryError) or _NO_MEMORY.search(told):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def refuse_out_of_memory(error: BaseException, where: str = "") -> None:
+    """Say that memory ran out where that is what an error comes from; else do nothing.
+
+    Args:
+        error: What was raised.
+        where: While what: " while reading a.tif".
+
+    Raises:
+        OutOfMemoryError: Memory ran out.
+    """
+    if isinstance(error, OutOfMemoryError) or not is_out_of_memory(error):
+        return
+    raise OutOfMemoryError(
+        f"There must be memory enough, got none left{where} ({reason_of(error)}); close other "
+        "programs, or take smaller tiles or batches, fewer workers, or a part."
+    ) from error
 
 
 def reason_of(error: BaseException) -> str:

@@ -29,6 +29,7 @@ from landshift.errors import (
     RasterError,
     of_gdal,
     reason_of,
+    refuse_out_of_memory,
 )
 from landshift.grid import Window
 
@@ -147,12 +148,14 @@ def reading(path: Path | str) -> Iterator[None]:
 
     Raises:
         RasterError: The block ended in an error of GDAL's.
+        OutOfMemoryError: It ended so for want of memory.
     """
     try:
         yield
     except LandshiftError:
         raise
     except of_gdal() as error:
+        refuse_out_of_memory(error, f" while reading {path}")
         reason = reason_of(error.__cause__ or error)
         raise RasterError(
             f"The raster must be readable, got {path} ({reason}); "
@@ -166,10 +169,12 @@ def writing(path: Path | str) -> Iterator[None]:
 
     Raises:
         OutputError: The block ended in an error of GDAL's.
+        OutOfMemoryError: It ended so for want of memory.
     """
     try:
         yield
     except of_gdal() as error:
+        refuse_out_of_memory(error, f" while writing to {path}")
         reason = reason_of(error.__cause__ or error)
         raise OutputError(
             f"The output must be writable, got '{reason}' at {path}; "

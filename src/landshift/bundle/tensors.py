@@ -10,7 +10,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from landshift.errors import ModelError, OutputError, plain, reason_of
+from landshift.errors import ModelError, OutputError, plain, reason_of, refuse_out_of_memory
 from landshift.models import SMP, ChangeModel
 
 
@@ -50,6 +50,7 @@ def with_weights(
     try:
         state = safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
+        refuse_out_of_memory(error, f" while reading {shown}")
         reason = plain(str(error) or type(error).__name__, 200)
         raise ModelError(
             f"The weights must be a whole safetensors file, got '{reason}' in {shown}; "

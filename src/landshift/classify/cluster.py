@@ -25,7 +25,13 @@ from landshift.classify.scene import Scene
 from landshift.classify.workers import Recipe, Traits
 from landshift.engine import Engine, opened
 from landshift.engine.described import digest_of
-from landshift.errors import ClusterError, LandshiftError, ParameterError
+from landshift.errors import (
+    ClusterError,
+    LandshiftError,
+    OutOfMemoryError,
+    ParameterError,
+    refuse_out_of_memory,
+)
 from landshift.extras import required
 from landshift.grid import Window
 
@@ -473,6 +479,10 @@ def _ours(error: Exception) -> LandshiftError:
     """An exception as one of ours, without what made it: that may be beyond pickling."""
     if isinstance(error, LandshiftError):
         return type(error)(str(error))
+    try:
+        refuse_out_of_memory(error)
+    except OutOfMemoryError as named:
+        return OutOfMemoryError(str(named))
     return ClusterError(
         f"A worker must be able to do its part, got {type(error).__name__}: {error}"
     )

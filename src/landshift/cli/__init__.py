@@ -34,7 +34,7 @@ from landshift.cli import (
     view,
     zonal,
 )
-from landshift.errors import LandshiftError, plain
+from landshift.errors import LandshiftError, OutOfMemoryError, plain, refuse_out_of_memory
 
 app = typer.Typer(
     name="landshift",
@@ -81,6 +81,18 @@ def main() -> None:
         warnings.filterwarnings("ignore", category=RuntimeWarning, module="pyogrio")
         try:
             app()
-        except LandshiftError as error:
-            typer.echo(f"Error: {plain(str(error), 5000)}", err=True)
-            sys.exit(2)
+        except Exception as error:
+            sys.exit(_told(error))
+
+
+def _told(error: Exception) -> int:
+    """Say what ended a command, if that is one of ours or a want of memory."""
+    if not isinstance(error, LandshiftError):
+        try:
+            refuse_out_of_memory(error)
+        except OutOfMemoryError as named:
+            error = named
+        else:
+            raise error
+    typer.echo(f"Error: {plain(str(error), 5000)}", err=True)
+    return 2

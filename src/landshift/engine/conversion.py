@@ -16,7 +16,7 @@ from landshift.engine.described import Description
 from landshift.engine.folding import folded
 from landshift.engine.openvino import import_openvino
 from landshift.engine.prepared import ABOUT, GRAPH
-from landshift.errors import ModelError, reason_of
+from landshift.errors import ModelError, reason_of, refuse_out_of_memory
 from landshift.models import ChangeModel
 from landshift.spec import MULTIPLE
 
@@ -54,6 +54,7 @@ def converted(load: Callable[[], ChangeModel]) -> Any:
             read.set_partial_shape(read.get_inputs()[0], shape)
             return front.convert(read)
         except Exception as error:  # openvino has no common ancestor for what may fail here
+            refuse_out_of_memory(error)
             raise ModelError(
                 "engine='openvino' needs a network that it can convert, got one that it can't "
                 f"({reason_of(error)}); choose engine='torch'."

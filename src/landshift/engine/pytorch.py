@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from landshift.engine.folding import folded
-from landshift.errors import ParameterError, reason_of
+from landshift.errors import ParameterError, reason_of, refuse_out_of_memory
 from landshift.models import ChangeModel
 
 
@@ -144,6 +144,7 @@ def torch_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
+        refuse_out_of_memory(error)
         reason = reason_of(error)
         raise ParameterError(
             f"The device must be on this machine, got {name!r} ({reason}); try device='auto'."

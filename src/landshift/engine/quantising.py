@@ -23,7 +23,7 @@ from landshift import ledger
 from landshift.engine.described import digest_of
 from landshift.engine.openvino import OpenVinoEngine, import_openvino
 from landshift.engine.prepared import Prepared
-from landshift.errors import ModelError, ParameterError, reason_of
+from landshift.errors import ModelError, ParameterError, reason_of, refuse_out_of_memory
 from landshift.extras import required
 
 if TYPE_CHECKING:
@@ -162,6 +162,7 @@ def _in_integers(graph: Any, images: list[NDArray[np.float32]], left: list[str])
                 ),
             )  # fmt: skip
     except Exception as error:  # nncf has no common ancestor for what may fail here
+        refuse_out_of_memory(error)
         raise ModelError(
             f"nncf must be able to quantise the network, got '{reason_of(error)}'; use bfloat16."
         ) from error

@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from landshift import ledger
-from landshift.errors import ModelError, ParameterError, reason_of
+from landshift.errors import ModelError, ParameterError, reason_of, refuse_out_of_memory
 from landshift.export.facts import as_dtype, facts
 from landshift.extras import required
 from landshift.models import ChangeModel
@@ -220,6 +220,7 @@ def _traced(
                 dynamic_axes={INPUT: free, OUTPUT: free},
             )  # fmt: skip
         except Exception as error:  # torch has no common ancestor for what may fail here
+            refuse_out_of_memory(error)
             raise ModelError(
                 f"ONNX must be able to say what the network does, got {model.architecture} over "
                 f"{model.backbone} ('{reason_of(error)}'); classify with landshift."

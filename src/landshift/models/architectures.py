@@ -14,7 +14,7 @@ from segmentation_models_pytorch.base.modules import Conv2dReLU
 from segmentation_models_pytorch.decoders.pspnet.decoder import PSPModule
 from torch import nn
 
-from landshift.errors import ModelError, reason_of
+from landshift.errors import ModelError, reason_of, refuse_out_of_memory
 from landshift.models.dates import FUSIONS, SharedEncoder
 from landshift.models.detail import COARSE, FEATURES, Detailed
 from landshift.models.dynamic import DynamicUnet
@@ -223,6 +223,7 @@ def build(
             warnings.simplefilter("ignore")  # of smp and timm, about their own internals
             network: Any = architecture.build(**encoder, **options)
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError, AssertionError) as error:
+        refuse_out_of_memory(error)
         raise ModelError(
             f"The backbone must work as encoder of {chosen.architecture}, got {chosen.backbone} "
             f"({reason_of(error)}); "

@@ -16,7 +16,13 @@ import safetensors.torch
 import timm
 import torch
 
-from landshift.errors import ModelError, ParameterError, WeightsError, reason_of
+from landshift.errors import (
+    ModelError,
+    ParameterError,
+    WeightsError,
+    reason_of,
+    refuse_out_of_memory,
+)
 from landshift.extras import required
 from landshift.hub import OFFLINE, check_reachable
 from landshift.models.sensors import SENSORS, thermal
@@ -142,6 +148,7 @@ def read_state(path: Path, *, skip: bool = False) -> dict[str, torch.Tensor]:
         if odd:
             raise ValueError(f"{odd[0]:.60} is no plain tensor")
     except Exception as error:  # a damaged or hostile stream can fail in any way
+        refuse_out_of_memory(error, f" while reading {path}")
         reason = reason_of(error)
         raise ModelError(
             f"A weights file must hold a state dict, got {path} ({reason}); give one as "

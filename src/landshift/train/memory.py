@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory, of a GPU or of the machine, ran out."""
-    told = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError)
-        and any(t in told for t in ("out of memory", "can't allocate memory", "not enough memory"))
-    )
+from landshift.errors import is_out_of_memory
 
 
 def largest_batch(step: Callable[[int], object], failed: int) -> int:

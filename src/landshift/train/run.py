@@ -19,13 +19,19 @@ from torch.utils.data import DataLoader
 from landshift import bundle, confusion
 from landshift.classes import IGNORE_INDEX
 from landshift.dataset import Draws, Sample, TrainingData
-from landshift.errors import ParameterError, TileSetError, TrainingError, reason_of
+from landshift.errors import (
+    ParameterError,
+    TileSetError,
+    TrainingError,
+    is_out_of_memory,
+    reason_of,
+)
 from landshift.models import ChangeModel
 from landshift.train.augment import BatchAugmentation, Varied
 from landshift.train.average import Average
 from landshift.train.logs import Epoch, Log
 from landshift.train.losses import HeadsLoss, build_loss
-from landshift.train.memory import is_out_of_memory, largest_batch
+from landshift.train.memory import largest_batch
 from landshift.train.options import MONITORS, Training
 from landshift.train.resume import job_of, load_state, save_state
 from landshift.train.sampling import repeat_factors
