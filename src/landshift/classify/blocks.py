@@ -188,12 +188,13 @@ class _Made:
     Attributes:
         block: The block.
         empty: Whether no pixel of it is wanted so far.
+        job: What it is part of.
     """
 
     def __init__(self, job: Job, block: Block) -> None:
         self.block = block
         self.empty = True
-        self._job = job
+        self.job = job
         shape = (block.window.height, block.window.width)
         if job.blend:
             self._wanted = np.zeros(shape, np.bool_)
@@ -207,26 +208,32 @@ class _Made:
         return bool(read.wanted[self._of(tile)[1]].any())
 
     def place(self, tile: Tile, read: Read, found: NDArray[Any]) -> None:
-        """Take over what a tile says, ``(row, column)`` indices or ``(class, row, column)``."""
+        """Take over what a tile says, see `_predict`."""
         self.empty = False
         here, there = self._of(tile)
+        job = self.job
+        if job.layers and not job.blend:  # see `reduced`
+            self._values[(slice(None), *here)] = found
+            return
         wanted, found = read.wanted[there], found[(..., *there)]
-        job = self._job
         if job.blend:
             weight = tile_weights(job.plan)[there]
             self._wanted[here] = wanted
             self._sum[(slice(None), *here)] += found * weight
             self._weight[here] += weight
-        elif job.layers:
-            self._values[(slice(None), *here)] = layering.from_probabilities(
-                found, wanted, job.scheme, job.layers, job.excluded
-            )
         else:
             self._values[(slice(None), *here)] = layering.from_codes(found, wanted, job.scheme)
 
+    def reduced(self, tile: Tile, read: Read, found: NDArray[Any]) -> NDArray[np.uint8]:
+        """The layers' bytes of what the block takes from a tile, of its probabilities."""
+        there, job = self._of(tile)[1], self.job
+        return layering.from_probabilities(
+            found[(..., *there)], read.wanted[there], job.scheme, job.layers, job.excluded
+        )
+
     def values(self) -> NDArray[np.uint8]:
         """The block's bands, once all its tiles were placed."""
-        job = self._job
+        job = self.job
         if not job.blend:
             return self._values
         mean = (self._sum / np.maximum(self._weight, _TINY)).astype(np.float32, copy=False)
@@ -236,7 +243,7 @@ class _Made:
         """What the block takes from a tile: by rows and columns of the block, and of the tile."""
         outer = self.block.window
         at = (
-            self._job.part(tile)
+            self.job.part(tile)
             .shifted(-outer.row, -outer.column)
             .clipped(outer.height, outer.width)
         )
@@ -284,7 +291,7 @@ def _predicted(
 
     def send(made: _Made, batch: list[tuple[Tile, Read]]) -> None:
         values, mask = _stacked([r.values for _, r in batch]), _stacked([r.mask for _, r in batch])
-        pending.append((made, batch, engines.submit(_predict, job, engine, values, mask)))
+        pending.append((made, batch, engines.submit(_predict, engine, made, batch, values, mask)))
 
     for number in numbers:
         block = job.plan.block(number)
@@ -310,10 +317,24 @@ def _stacked(arrays: list[NDArray[Any]]) -> NDArray[Any]:
 
 
 def _predict(
-    job: Job, engine: Engine, values: NDArray[Any], mask: NDArray[np.bool_]
-) -> NDArray[Any]:
-    if job.probable:
+    engine: Engine,
+    made: _Made,
+    batch: Sequence[tuple[Tile, Read]],
+    values: NDArray[Any],
+    mask: NDArray[np.bool_],
+) -> Iterable[NDArray[Any]]:
+    """What each tile of a batch says.
+
+    ``(row, column)`` indices of the best classes; ``(class, row, column)`` probabilities where
+    tiles are blended; the bytes of the block's part where layers are wanted alone: the
+    probabilities of one tile at a time are held, a hundred megabytes.
+    """
+    job = made.job
+    if job.blend:
         return engine.predict(values, mask)
+    if job.layers:
+        told = zip(batch, engine.one_by_one(values, mask), strict=True)
+        return [made.reduced(tile, read, found) for (tile, read), found in told]
     return engine.best(values, mask, excluded=job.excluded)
 
 

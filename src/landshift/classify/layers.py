@@ -28,6 +28,7 @@ NODATA = 255
 """Nodata of shares, and of maps whose value 0 is a class."""
 
 _CACHE = 64 << 20  # bytes for GDAL's blocks: each is written once and not looked at again
+_ROWS = 64  # rows that are reduced to bytes at once: what that takes stays small
 _LEAST = 1e-12  # below it a probability counts nothing towards the entropy
 
 
@@ -118,6 +119,22 @@ def from_probabilities(
         layers: Names in `LAYERS`.
         excluded: Index of a class that may not be the answer, or None.
     """
+    rows = probabilities.shape[1]
+    bands = max(p.stop for p in places(layers, scheme).values())
+    values = np.empty((bands, *wanted.shape), np.uint8)
+    for first in range(0, rows, _ROWS):
+        at = slice(first, first + _ROWS)
+        values[:, at] = _reduced(probabilities[:, at], wanted[at], scheme, layers, excluded)
+    return values
+
+
+def _reduced(
+    probabilities: NDArray[np.float32],
+    wanted: NDArray[np.bool_],
+    scheme: ClassScheme,
+    layers: Sequence[str],
+    excluded: int | None,
+) -> NDArray[np.uint8]:
     rivals = probabilities
     if excluded is not None:
         rivals = probabilities.copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,8 +98,13 @@ class OpenVinoEngine:
         self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None
     ) -> NDArray[np.float32]:
         """See `landshift.engine.Engine`."""
-        found: NDArray[np.float32] = self._run(values, mask, "probabilities", None)
-        return found
+        return np.stack([found.copy() for found in self.one_by_one(values, mask)])
+
+    def one_by_one(
+        self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None
+    ) -> Iterator[NDArray[np.float32]]:
+        """See `landshift.engine.Engine`."""
+        return self._run(values, mask, "probabilities", None)
 
     def best(
         self,
@@ -108,12 +114,12 @@ class OpenVinoEngine:
         excluded: int | None = None,
     ) -> NDArray[np.uint8]:
         """See `landshift.engine.Engine`."""
-        found: NDArray[np.uint8] = self._run(values, mask, "best", excluded)[:, 0]
-        return found
+        return np.stack([found[0].copy() for found in self._run(values, mask, "best", excluded)])
 
     def _run(
         self, values: NDArray[Any], mask: NDArray[np.bool_] | None, what: str, excluded: int | None
-    ) -> NDArray[Any]:
+    ) -> Iterator[NDArray[Any]]:
+        """What the graph gives of each tile, where it wrote it: the next tile overwrites it."""
         values = values.astype(_taken(values.dtype), copy=False)
         if mask is None:
             mask = np.ones((len(values), *values.shape[-2:]), np.bool_)
@@ -124,7 +130,6 @@ class OpenVinoEngine:
             values = np.pad(values, ((0, 0), *sides), mode="edge")
             mask = np.pad(mask, sides, mode="edge")
         request = self._request(values.shape[1:], str(values.dtype), what, excluded)
-        found = []
         for tile, valid in zip(values, mask, strict=True):
             request.infer(
                 [
@@ -133,8 +138,7 @@ class OpenVinoEngine:
                 ],
                 share_inputs=True,
             )
-            found.append(request.get_output_tensor(0).data[0, :, :height, :width].copy())
-        return np.stack(found)
+            yield request.get_output_tensor(0).data[0, :, :height, :width]
 
     def _request(
         self, shape: tuple[int, int, int], dtype: str, what: str, excluded: int | None

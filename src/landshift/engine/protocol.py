@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -75,6 +76,19 @@ class Engine(Protocol):
 
         Returns:
             ``(batch, class, row, column)``, adding up to 1 over the classes.
+        """
+
+    def one_by_one(
+        self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None
+    ) -> Iterator[NDArray[np.float32]]:
+        """What `predict` gives, tile by tile; a tile's array holds until the next is asked for.
+
+        Args:
+            values: As in `predict`.
+            mask: As in `predict`.
+
+        Yields:
+            ``(class, row, column)``.
         """
 
     def best(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,12 @@ class TorchEngine:
         """See `landshift.engine.Engine`."""
         found: NDArray[np.float32] = self._run(values, mask, self._probabilities)
         return found
+
+    def one_by_one(
+        self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None
+    ) -> Iterator[NDArray[np.float32]]:
+        """See `landshift.engine.Engine`."""
+        yield from self.predict(values, mask)
 
     def best(
         self,

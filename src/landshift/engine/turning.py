@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,12 @@ class TurningEngine:
                 total = found if total is None else total + found
         assert total is not None
         return (total / 8).astype(np.float32)
+
+    def one_by_one(
+        self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None
+    ) -> Iterator[NDArray[np.float32]]:
+        """See `landshift.engine.Engine`."""
+        yield from self.predict(values, mask)
 
     def best(
         self,
