@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +11,14 @@ import rasterio.shutil
 import shapely
 from pyogrio.raw import write as write_vector
 
+import packages
 from landshift import composite, legend, raster
-from landshift.classify import classify_pixels, measure_halo, quantise_model
+from landshift.classes import ClassScheme
+from landshift.classify import classify_pixels, measure_halo, pixels, quantise_model
 from landshift.classify.blocks import tile_weights
 from landshift.engine import TorchEngine
 from landshift.errors import GridError, ModelError, ParameterError
+from landshift.models import ChangeModel
 from landshift.tiling import plan_inference
 from scenes import BANDS, pack, spoil, striped_scene
 
@@ -225,3 +229,14 @@ def test_an_int8_network_is_checked_and_runs(scene, trained, tmp_path):
     (tmp_path / "small" / "small.int8.json").write_text('{"model": "another"}')
     with pytest.raises(ModelError, match="made from this very model"):
         classify_pixels(scene[0], model, tmp_path / "map.tif", precision="int8", overwrite=True)
+
+
+@pytest.mark.parametrize("classes", [2, 11, 40])
+def test_tiles_shrink_where_probabilities_of_many_classes_are_held(classes):
+    scheme = ClassScheme.from_mapping({k: f"class {k}" for k in range(1, classes + 1)})
+    spec = replace(packages.spec(), padding=64)
+    model = ChangeModel("pspnet", spec, scheme, backbone="test_resnet")
+    assert pixels._core(1504, model, probable=False) == 1504
+    core = pixels._core(1504, model, probable=True)
+    assert 4 * classes * (core + 2 * 64) ** 2 <= 64 << 20 or core == 1504
+    assert core == {2: 1504, 11: 1106, 40: 519}[classes]

@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 _CACHE = 128 << 20  # bytes for GDAL's blocks
 _BLOCK = 1024  # rows of a block of tiles
 _WIDEST, _NARROWEST = 4096, 1024  # its columns: as many as the cache holds file blocks under them
+_PROBABILITIES = 64 << 20  # bytes of a tile's probabilities, where they are asked for
 _SAMPLE = 64  # rows and columns of the windows that are looked at before
 _SAMPLES = 4  # of them, down and across
 _FAR = 3.0  # training deviations between means, and ratio of deviations, that are worth a warning
@@ -176,7 +177,8 @@ def classify_pixels(
         recipe = replace(recipe, model=saved)
     with _workers(recipe, weights, scene, out, workers, scheduler) as crew:
         traits = crew.traits
-        plan = _plan(scene, network, traits.core, padding, tile_size, blend)
+        most = _core(traits.core, network, probable=blend or bool(layers))
+        plan = _plan(scene, network, most, padding, tile_size, blend)
         batch_size = traits.batch_size if batch_size is None else batch_size
         parameters = {
             "tile": list(plan.tile), "padding": plan.padding, "batch_size": batch_size,
@@ -458,6 +460,16 @@ def _workers(
         yield Processes(recipe, count)
     else:
         yield Here(recipe)
+
+
+def _core(most: int, network: ChangeModel | Prepared, *, probable: bool) -> int:
+    """Rows and columns of a core at most: fewer where many classes' probabilities are held."""
+    if not probable:
+        return most
+    tile = int((_PROBABILITIES / (4 * len(network.scheme))) ** 0.5)
+    spec = network.spec
+    padding = spec.tile_size // 4 if spec.padding is None else spec.padding
+    return min(most, max(tile - 2 * padding, spec.tile_size))
 
 
 def _plan(
