@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ import torch
 from torch import nn
 
 from landshift import bundle, classify_pixels, export
+from landshift.bundle.emd import definition as definition_of
 from landshift.classes import ClassScheme, FromToScheme
 from landshift.cli import app
 from landshift.engine import TorchEngine
 from landshift.errors import ModelError, OutputError, ParameterError
+from landshift.export.facts import facts
 from landshift.export.graph import ENOUGH, probabilities
 from landshift.models import ARCHITECTURES, COMBINATIONS, ChangeModel
 from landshift.spec import InputSpec
@@ -27,6 +30,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="the extra 'onnx' isn't 
 
 CLASSES = ClassScheme.from_mapping({1: "crop", 3: "forêt", 20: "No change"})
 MAPS = ClassScheme.from_mapping({1: "crop", 2: "water"})
+SPEC = InputSpec(("a",), (1.0,), (1.0,), (0.0,), (9.0,), 64, "uint16", 30.0)
 
 
 def made(architecture="unet", combination="stack", *, tile_size=64, dtype="uint16", scheme=CLASSES):
@@ -298,6 +302,7 @@ loaded = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(loaded)
 function = getattr(loaded, module)()
 as_text = json.loads(told).pop("as_text", False)
+masked = "nodata" not in json.loads(told)  # without a mask, what lies beyond has its value
 function.initialize(model=json.dumps(definition) if as_text else emd, device=-1)
 parameters = {p["name"]: p for p in function.getParameterInfo()}
 scalars = {n: p["value"] for n, p in parameters.items() if "value" in p} | json.loads(told)
@@ -309,7 +314,8 @@ with np.load(scene) as held:
     pixels, mask = (held[n][list(configuration["extractBands"])] for n in ("pixels", "mask"))
 height, width = pixels.shape[1:]
 around = [(0, 0)] + [(configuration["padding"],) * 2] * 2
-pixels, mask = np.pad(pixels, around), np.pad(mask, around)
+beyond = 0 if masked else json.loads(told)["nodata"]
+pixels, mask = np.pad(pixels, around, constant_values=beyond), np.pad(mask, around)
 classes = np.full((height, width), 77, information["pixelType"])
 valid = np.full((height, width), 7, "u1")
 down, right, halo = configuration["ty"], configuration["tx"], 2 * configuration["padding"]
@@ -319,7 +325,8 @@ for row in range(0, height, down):
         at = (..., slice(row, row + rows + halo), slice(column, column + columns + halo))
         blocks = function.updatePixels(
             (column, row), (1, rows, columns), {"pixelType": information["pixelType"]},
-            raster_pixels=pixels[at].copy(), raster_mask=mask[at].copy(),
+            raster_pixels=pixels[at].copy(),
+            **({"raster_mask": mask[at].copy()} if masked else {}),
         )
         here = slice(row, row + rows), slice(column, column + columns)
         classes[here], valid[here] = blocks["output_pixels"][0], blocks["output_mask"][0]
@@ -402,7 +409,7 @@ def test_arcgis_asks_for_what_esris_own_functions_ask_for(tmp_path):
     offered = {n: p.get("value") for n, p in told["parameters"].items()}
     assert offered == {
         "raster": None, "model": None, "device": None, "padding": 24, "batch_size": 4,
-        "predict_background": "True", "test_time_augmentation": "False", "tile_size": 64,
+        "predict_background": "True", "test_time_augmentation": "False", "tile_size": 96,
     }  # fmt: skip
     assert all(p["displayName"] and p["description"] for p in told["parameters"].values())
     definition = json.loads(emd.read_text())
@@ -410,6 +417,80 @@ def test_arcgis_asks_for_what_esris_own_functions_ask_for(tmp_path):
     assert definition["ModelFile"] == "m.onnx"
     assert definition["Framework"] == "Onnx"
     assert bundle.load(emd).model.design == model.design
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("size", [64, 250, 256])
+def test_arcgis_and_deepness_are_given_a_core_of_half_the_tile(tmp_path, architecture, size):
+    """At every padding that may have been measured: by what the function says of itself."""
+    from landshift.export.LandshiftClassifier import LandshiftClassifier
+
+    fixed = ARCHITECTURES[architecture].fixed_tile
+    for padding in (None, *range(size // 2 + 1)):
+        spec = replace(SPEC, tile_size=size, padding=padding)
+        tile, halo = spec.hosted(fixed=fixed)
+        assert tile - 2 * halo >= tile / 2
+        assert (tile, halo) == spec.hosted(tile, fixed=fixed)
+        assert halo == (padding if padding is not None and not fixed else min(
+            size // 4, size if padding is None else padding
+        ))  # fmt: skip
+        (tmp_path / "landshift.json").write_text(json.dumps({"input": spec.as_dict()}))
+        for height in (size, tile):  # as before the padding was measured, and after
+            definition = {
+                "ModelFile": "m.onnx", "LandshiftModel": "landshift.json", "ImageHeight": height,
+                "ExtractBands": [0], "Classes": [], "SupportsVariableTileSize": not fixed,
+            }  # fmt: skip
+            (tmp_path / "m.emd").write_text(json.dumps(definition))
+            function = LandshiftClassifier()
+            function.initialize(model=str(tmp_path / "m.emd"))
+            offered = {p["name"]: p["value"] for p in function.getParameterInfo() if "value" in p}
+            assert (offered.get("tile_size", height), offered["padding"]) == (tile, halo)
+            told = function.getConfiguration(**offered)
+            assert told["padding"] == halo
+            assert (told["ty"], told["tx"]) == (2 * (tile - 2 * halo),) * 2
+            assert function.getConfiguration() == told
+            assert function.getConfiguration(**{k: str(v) for k, v in offered.items()}) == told
+
+
+def test_a_package_and_deepness_state_the_tile_that_the_padding_needs(tmp_path):
+    for padding, tile in ((None, 64), (16, 64), (24, 96), (32, 128)):
+        spec = replace(SPEC, tile_size=64, padding=padding)
+        model = ChangeModel("unet", spec, CLASSES, backbone="resnet10t")
+        told = definition_of(bundle.Package("m", model), "m.pth", "landshift.json")
+        assert (told["ImageHeight"], told["ImageWidth"]) == (tile, tile)
+        about = {k: json.loads(v) for k, v in facts(model, "float32", tile, None).items()}
+        assert (about["tile_size"], about["tiles_overlap"]) == (tile, 50)
+        assert json.loads(facts(model, "uint16", None, None)["tile_size"]) == tile
+    fixed = ChangeModel("pspnet", replace(SPEC, tile_size=64, padding=32), CLASSES,
+                        backbone="resnet10t")  # fmt: skip
+    about = {k: json.loads(v) for k, v in facts(fixed, "float32", None, None).items()}
+    assert (about["tile_size"], about["tiles_overlap"]) == (64, 50)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_arcgis_maps_nodata_alike_with_and_without_a_mask(write_raster, tmp_path, masked):
+    model = made()
+    model.spec = replace(model.spec, nodata=7.0, padding=32)
+    image = values(model, 6, 90, 70)
+    image[image == 7] = 8
+    image[:, :20, :30] = 7
+    image[2, 60:, 40:] = 7  # in one band alone
+    raster = write_raster("scene.tif", image, nodata=7, bands=BANDS)
+    path = save(model, tmp_path / "m")
+    mask = image != 7
+    found, valid, told = arcgis(path, image, mask, tmp_path, **({} if masked else {"nodata": 7}))
+    assert told["configuration"]["padding"] == 32
+    assert ((valid == 1) == mask.all(0)).all()
+    assert (found[valid == 0] == 0).all()
+    mapped = classify_pixels(
+        raster, path, tmp_path / "map.tif", 32, tile_size=128, engine="torch", precision="float32"
+    )
+    with rasterio.open(mapped) as source:
+        assert (found == source.read(1)).mean() >= 0.999
+    graph = export.export_model(path, tmp_path / "m.onnx")
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    about = session.get_modelmeta().custom_metadata_map
+    assert json.loads(about["landshift"])["nodata"] == 7
 
 
 def test_arcgis_turns_tiles_and_leaves_the_background_out(write_raster, tmp_path):
@@ -445,8 +526,9 @@ def test_arcgis_refuses_what_it_cannot_do_in_one_line(tmp_path):
         function.initialize(model="nowhere")
     emd = save(made(), tmp_path / "m")
     function.initialize(model=emd, device="")
-    with pytest.raises(ValueError, match="padding must be at least 0 and below half the tile size"):
-        function.getConfiguration(padding="32")
+    for told in ({"padding": -1}, {"tile_size": 0, "padding": 0}):
+        with pytest.raises(ValueError, match="padding must be from 0 to a quarter of the tile"):
+            function.getConfiguration(**told)
     with pytest.raises(ValueError, match="batch size must be at least 1, got 0"):
         function.getConfiguration(batch_size=0)
     with pytest.raises(ValueError, match="padding must be a whole number, got 'wide'"):

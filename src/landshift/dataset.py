@@ -436,6 +436,7 @@ def _spec_of(
         dtype=tiles.dtype,
         cell_size=None if tiles.cell_size is None else float(tiles.cell_size[0]),
         dates=() if dates is None else _repeated(dates, len(tiles.bands)),
+        nodata=tiles.nodata if tiles.nodata is not None and np.isfinite(tiles.nodata) else None,
     )
 
 

@@ -48,6 +48,7 @@ class InputSpec:
         padding: Pixels around a tile that it was measured to need, if it was.
         band_sensors: Sensor of each band, None where it isn't known; () for none known.
         band_units: What the values of each band count, as ``reflectance * 10000``; likewise.
+        nodata: Value that means 'no data' in the training tiles, finite, if they have one.
     """
 
     bands: tuple[str, ...]
@@ -67,6 +68,7 @@ class InputSpec:
     padding: int | None = None
     band_sensors: tuple[str | None, ...] = ()
     band_units: tuple[str | None, ...] = ()
+    nodata: float | None = None
 
     @property
     def scaling(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -83,6 +85,25 @@ class InputSpec:
             for values in (self.low, self.high)
         )
         return least, greatest
+
+    def hosted(self, tile_size: int | None = None, *, fixed: bool = False) -> tuple[int, int]:
+        """Tile size and padding for programs that cut the tiles themselves.
+
+        The padding is what was measured, else a quarter of the tile; the core that is left is at
+        least half the tile, which grows where the padding needs it. `LandshiftClassifier` states
+        the same again.
+
+        Args:
+            tile_size: Rows and columns to begin with; None: those of the training tiles.
+            fixed: Whether the tile may not grow: the padding is cut to a quarter of it then.
+        """
+        size = self.tile_size if tile_size is None else tile_size
+        padding = size // 4 if self.padding is None else self.padding
+        if fixed:
+            return size, min(padding, size // 4)
+        if 4 * padding > size:
+            size = -(-4 * padding // MULTIPLE) * MULTIPLE
+        return size, padding
 
     def inputs(self) -> list[tuple[str, str]]:
         """Date and name of each band; '' as the date where none is named."""
@@ -128,6 +149,7 @@ class InputSpec:
                 for key in ("mean", "std", "minimum", "maximum")
             }
             cell_size, padding = entry["cell_size"], entry.get("padding")
+            nodata = entry.get("nodata")
             spec = cls(
                 bands=bands, tile_size=int(entry["tile_size"]), dtype=str(entry["dtype"]),
                 cell_size=None if cell_size is None else float(cell_size),
@@ -139,7 +161,8 @@ class InputSpec:
                 positions=tuple(int(v) for v in entry.get("positions", ())),
                 padding=None if padding is None else int(padding),
                 band_sensors=tuple(entry.get("band_sensors", ())),
-                band_units=tuple(entry.get("band_units", ())), **numbers,
+                band_units=tuple(entry.get("band_units", ())),
+                nodata=None if nodata is None else float(nodata), **numbers,
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(

@@ -24,6 +24,7 @@ def definition(package: Package, weights: str, manifest: str) -> dict[str, Any]:
     """
     model = package.model
     spec = model.spec
+    size, _ = spec.hosted(fixed=model.fixed_tile)
     return {
         "Framework": "landshift",
         "FrameworkVersion": __version__,
@@ -36,8 +37,8 @@ def definition(package: Package, weights: str, manifest: str) -> dict[str, Any]:
         "ExtractBands": list(range(len(spec.bands))),
         "Bands": list(spec.bands),
         "Classes": model.scheme.as_list(),
-        "ImageHeight": spec.tile_size,
-        "ImageWidth": spec.tile_size,
+        "ImageHeight": size,
+        "ImageWidth": size,
         "ImageSpaceUsed": "MAP_SPACE",
         "ImageryType": "multispectral" if len(spec.bands) != 3 else "RGB",
         "IsMultispectral": len(spec.bands) != 3,

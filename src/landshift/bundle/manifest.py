@@ -86,6 +86,7 @@ class Input(_Entry):
     padding: Annotated[int, Field(ge=0, le=_MAX_SIZE)] | None
     band_sensors: _MaybeWords
     band_units: _MaybeWords
+    nodata: float | None = None
 
 
 class Class(_Entry):

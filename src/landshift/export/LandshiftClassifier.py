@@ -18,6 +18,7 @@ import numpy as np
 _NODATA = 0
 _NODATA_BESIDE_BACKGROUND = 255  # where 0 is a class
 _BATCH_SIZE = 4
+_MULTIPLE = 32  # a tile that grows has a multiple of it
 _NEVER = -1.0  # a probability that loses against any other
 
 
@@ -29,7 +30,7 @@ class LandshiftClassifier:
         self.description = "Classifies the pixels of a raster with a model trained by landshift."
         self._definition: dict[str, Any] = {}
         self._path = Path()
-        self._measured: int | None = None
+        self._input: dict[str, Any] = {}
         self._device = -1
         self._session: Any = None
         self._fill: Any = None
@@ -46,20 +47,20 @@ class LandshiftClassifier:
             return
         self._definition, folder = _read_definition(kwargs["model"])
         self._path = folder / self._definition["ModelFile"]
-        self._measured = _measured_padding(folder / str(self._definition.get("LandshiftModel")))
+        self._input = _read_input(folder / str(self._definition.get("LandshiftModel")))
         self._device = _number(kwargs, "device", -1)
         self._session = None
 
     def getParameterInfo(self) -> list[dict[str, Any]]:
         """What the tool asks for, with the values it offers."""
-        size = self._trained_size
+        size, padding = self._offered
         parameters = [
             _parameter("raster", "raster", "Raster", "The raster to classify.", required=True),
             _parameter("model", "string", "Model definition", "The .emd file.", required=True),
             _parameter("device", "numeric", "Device", "GPU number; -1 for the CPU."),
             _parameter(
                 "padding", "numeric", "Padding",
-                "Pixels thrown away on each side of a tile.", self._trained_padding,
+                "Pixels thrown away on each side of a tile.", padding,
             ),
             _parameter(
                 "batch_size", "numeric", "Batch size", "Tiles the model sees at once.", _BATCH_SIZE
@@ -74,7 +75,7 @@ class LandshiftClassifier:
                 "False", ("True", "False"),
             ),
         ]  # fmt: skip
-        if self._definition.get("SupportsVariableTileSize"):
+        if self._grows:
             parameters.append(
                 _parameter("tile_size", "numeric", "Tile size", "Rows and columns of a tile.", size)
             )
@@ -82,15 +83,17 @@ class LandshiftClassifier:
 
     def getConfiguration(self, **scalars: Any) -> dict[str, Any]:
         """How pixels are to be delivered: bands, padding, and blocks of whole tiles."""
-        size = self._trained_size
-        if self._definition.get("SupportsVariableTileSize"):
+        size, padding = self._offered
+        if self._grows:
             size = _number(scalars, "tile_size", size)
-        padding = _number(scalars, "padding", min(self._trained_padding, (size - 1) // 2))
+        padding = _number(scalars, "padding", min(padding, size // 4))
         batch = _number(scalars, "batch_size", _BATCH_SIZE)
-        if padding < 0 or 2 * padding >= size:
+        if self._grows:
+            size = _grown(size, padding)
+        if size < 1 or not 0 <= padding <= size // 4:
             raise ValueError(
-                f"The padding must be at least 0 and below half the tile size, got {padding} with "
-                f"tiles of {size}; a quarter of the tile is usual."
+                f"The padding must be from 0 to a quarter of the tile, got {padding} with tiles of "
+                f"{size}."
             )
         if batch < 1:
             raise ValueError(f"The batch size must be at least 1, got {batch}.")
@@ -138,7 +141,7 @@ class LandshiftClassifier:
         bands = len(self._definition["ExtractBands"])
         if len(pixels) != bands:
             raise ValueError(f"The raster must have the model's {bands} bands, got {len(pixels)}.")
-        valid = _valid(pixels, pixelBlocks.get("raster_mask"))
+        valid = _valid(pixels, pixelBlocks.get("raster_mask"), self._input.get("nodata"))
         inside = slice(self._padding, -self._padding or None)
         kept = valid[inside, inside]
         found = np.where(kept, self._classified(pixels, valid), self._nodata)
@@ -148,12 +151,17 @@ class LandshiftClassifier:
         return pixelBlocks
 
     @property
-    def _trained_size(self) -> int:
-        return int(self._definition.get("ImageHeight", 256))
+    def _grows(self) -> bool:
+        """Whether tiles may have another size than in training."""
+        return bool(self._definition.get("SupportsVariableTileSize"))
 
     @property
-    def _trained_padding(self) -> int:
-        return self._trained_size // 4 if self._measured is None else self._measured
+    def _offered(self) -> tuple[int, int]:
+        """Tile size and padding: a core of at least half the tile, as `InputSpec.hosted` has it."""
+        size = int(self._definition.get("ImageHeight", 256))
+        measured = self._input.get("padding")
+        padding = size // 4 if measured is None else int(measured)
+        return (_grown(size, padding), padding) if self._grows else (size, min(padding, size // 4))
 
     @property
     def _values(self) -> list[int]:
@@ -250,12 +258,17 @@ def _read_definition(model: Any) -> tuple[dict[str, Any], Path]:
     return json.loads(path.read_text(encoding="utf-8")), path.resolve().parent
 
 
-def _measured_padding(manifest: Path) -> int | None:
-    """The padding that `landshift padding` measured and noted beside the definition, if it did."""
+def _read_input(manifest: Path) -> dict[str, Any]:
+    """What is noted beside the definition: the measured padding and the training tiles' nodata."""
     if not manifest.is_file():
-        return None
-    measured = json.loads(manifest.read_text(encoding="utf-8"))["input"].get("padding")
-    return None if measured is None else int(measured)
+        return {}
+    told: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))["input"]
+    return told
+
+
+def _grown(size: int, padding: int) -> int:
+    """A tile size that leaves a core of at least half the tile."""
+    return size if 4 * padding <= size else -(-4 * padding // _MULTIPLE) * _MULTIPLE
 
 
 def _parameter(
@@ -292,11 +305,13 @@ def _flag(value: Any) -> bool:
     return str(value).strip().lower() in ("true", "t", "1", "yes", "y")
 
 
-def _valid(pixels: Any, mask: Any) -> Any:
-    """Where every band is valid, (row, column)."""
+def _valid(pixels: Any, mask: Any, nodata: Any) -> Any:
+    """Where every band is valid, (row, column); without a mask the tiles' nodata value tells."""
     valid = np.ones(pixels.shape[1:], np.bool_)
     if mask is not None:
         valid &= (np.asarray(mask).reshape(-1, *valid.shape) != 0).all(0)
+    elif nodata is not None:
+        valid &= (pixels != nodata).all(0)
     if np.issubdtype(pixels.dtype, np.floating):
         valid &= np.isfinite(pixels).all(0)
     return valid

@@ -35,9 +35,7 @@ def facts(model: ChangeModel, dtype: str, size: int | None, nodata: float | None
         nodata: Value of pixels that aren't valid, if one is told.
     """
     spec = model.spec
-    tile = spec.tile_size if size is None else size
-    # What was measured to be enough, else a quarter of the tile.
-    padding = min(tile // 4 if spec.padding is None else spec.padding, (tile - 1) // 2)
+    tile, padding = spec.hosted(size, fixed=model.fixed_tile or size is not None)
     about: dict[str, Any] = {
         "model_type": "Segmentor",
         "class_names": dict(enumerate(model.scheme.names)),

@@ -37,8 +37,10 @@ def export_model(
         out: The file to write.
         host: A name in `HOSTS`. For ``any``, the input has the training tiles' pixel type and any
             number of rows and columns. Deepness hands every model float32 in the raster's own
-            units, and takes no other than square tiles of one size: by default the training tile.
-        nodata: Value of pixels that aren't valid, for hosts that hand it over as it is.
+            units, and takes no other than square tiles of one size: by default the training tile,
+            or a larger one where the padding needs it (`landshift.spec.InputSpec.hosted`).
+        nodata: Value of pixels that aren't valid, for hosts that hand it over as it is; None:
+            that of the training tiles, if they had one.
         tile_size: Rows and columns of the input, where they are to be fixed.
         overwrite: Whether what is there already is replaced.
 
@@ -56,9 +58,10 @@ def export_model(
         out, inputs=[] if isinstance(model, ChangeModel) else [model], overwrite=overwrite
     )
     network = model if isinstance(model, ChangeModel) else bundle.load(model).model
+    nodata = network.spec.nodata if nodata is None else nodata
     if host == "any":
         return write_onnx(network, out, tile_size=tile_size, nodata=nodata, overwrite=overwrite)
-    size = network.spec.tile_size if tile_size is None else tile_size
+    size = tile_size or network.spec.hosted(fixed=network.fixed_tile)[0]
     return write_onnx(
         network, out, dtype="float32", tile_size=size, nodata=nodata, overwrite=overwrite
     )
