@@ -613,3 +613,18 @@ def test_tiles_without_compression_hold_the_same_pixels(tmp_path, stride):
             assert plain.interleaving.name == "band"  # which is read fastest
     with pytest.raises(ParameterError, match="Only TIFF tiles can go without compression"):
         cut(tmp_path / "set", image, labels, chip_format="PNG", compress=False)
+
+
+def test_what_arcgis_learn_takes_otherwise_is_warned_of(tmp_path, caplog):
+    image, labels = pair(tmp_path / "in")
+    same, _ = pair(tmp_path / "in", name="b", seed=2)
+    more, _ = pair(tmp_path / "in", name="c", count=3)
+    options = {"tile_size": 32, "stride": 32, "scheme": SCHEME}
+    cut(tmp_path / "one", image, labels, images2=[same], **options)
+    assert "arcgis.learn" not in caplog.text
+    cut(tmp_path / "two", image, labels, images2=[more], **options)
+    assert "The second input has 3 bands and the image 2, where arcgis.learn takes" in caplog.text
+    options["scheme"] = ClassScheme.from_mapping({0: "water", 1: "a", 2: "b", 3: "c"})
+    cut(tmp_path / "three", image, labels, **options)
+    assert "The class water has the value 0, which arcgis.learn takes for 'NoData'" in caplog.text
+    assert "--recode CSV" in caplog.text

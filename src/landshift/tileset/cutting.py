@@ -43,6 +43,7 @@ from landshift.tileset.job import (
     start_of,
     turns_of,
     usable_nodata,
+    warn_of_others,
     who_else,
 )
 from landshift.tileset.reading import name_crs, read, root_of
@@ -170,6 +171,8 @@ def cut(
         scheme = scheme_for(labels, scheme, base)
         if inputs.before:
             map_scheme = map_scheme or scheme_of([*inputs.before, *inputs.after], "Class maps")
+        second = second_of(inputs, options.chip_format)
+        warn_of_others(scheme, infos[0], second)
         plans = [list(training_windows(i.height, i.width, *options.sizes)) for i in infos]
         job = Job(
             inputs=inputs,
@@ -177,7 +180,7 @@ def cut(
             scheme=scheme,
             map_scheme=map_scheme if inputs.before else None,
             infos=infos,
-            second=second_of(inputs, options.chip_format),
+            second=second,
             nodata=nodata_of(options.chip_format, usable_nodata(infos[0])),
             turns=turns_of(options),
             start=start_of(options, base),

@@ -275,6 +275,22 @@ def second_of(inputs: Inputs, chips: ChipFormat) -> SecondInput | None:
     return SecondInput(first.bands, first.dtype, nodata_of(chips, usable_nodata(first)))
 
 
+def warn_of_others(scheme: ClassScheme, image: RasterInfo, second: SecondInput | None) -> None:
+    """Warn of what a set holds that arcgis.learn takes otherwise, or not at all."""
+    if scheme.background is not None:
+        logger.warning(
+            "The class %s has the value 0, which arcgis.learn takes for 'NoData' and drops; give "
+            "it another value (--recode CSV) for a set that is to be trained there.",
+            scheme.names[scheme.background],
+        )
+    if second is not None and len(second.bands) != len(image.bands):
+        logger.warning(
+            "The second input has %d bands and the image %d, where arcgis.learn takes sets of two "
+            "inputs with as many bands in both; give both the same for a set that is to be "
+            "trained there.", len(second.bands), len(image.bands),
+        )  # fmt: skip
+
+
 def _kind(info: RasterInfo) -> tuple[Any, ...]:
     return info.bands, info.dtype, repr(info.nodata)  # repr: NaN differs from itself
 
