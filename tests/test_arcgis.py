@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import shutil
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from rich.console import Console
 
 import arcgis
-from landshift import bundle, classify_pixels
+from landshift import bundle, classify_pixels, tables
 from landshift.engine import choose_engine
 from landshift.errors import BandError, ModelError
 from landshift.learn import DeepLab, UnetClassifier, prepare_data
@@ -349,3 +351,28 @@ def test_an_emd_of_theirs_beside_a_model_of_ours_is_theirs(model, saved, tmp_pat
     os.link(model.with_name("m.pth"), folder / "m.pth")
     assert bundle.load(folder / "m.emd").model.architecture == "dynamic_unet"
     assert bundle.load(folder / "small.emd").name == "small"
+
+
+def test_the_scores_that_it_states_are_shown(pth, tmp_path):
+    stated = json.dumps({
+        "NoData": {"precision": 0.0, "recall": 0.0, "f1": 0.0},
+        "forest": {"precision": 0.9, "recall": 0.8, "f1": 0.847}, "odd": 3,
+        "beyond": {"f1": 1.5},
+    })  # fmt: skip
+    keys = {"accuracy": "8.1763e-01", "per_class_metrics": stated}
+    package = bundle.load(arcgis.write(tmp_path / "m", arcgis.definition(**keys), pth))
+    assert package.training["stated"] == {"accuracy": 0.81763, "f1": {"NoData": 0, "forest": 0.847}}
+    console = Console(file=io.StringIO(), width=200)
+    console.print(tables.model(package))
+    text = console.file.getvalue()
+    assert (
+        "accuracy 0.818, F1 of NoData 0.000, F1 of forest 0.847 (as arcgis.learn 2.4.4 states)"
+        in text
+    )
+    path = bundle.save(bundle.Package("again", package.model, package.training), tmp_path / "again")
+    assert bundle.load(path).training["stated"] == package.training["stated"]
+    for k, odd in enumerate(
+        ({"accuracy": "high"}, {"per_class_metrics": "{"}, {"per_class_metrics": "[" * 99})
+    ):
+        bare = bundle.load(arcgis.write(tmp_path / f"n{k}", arcgis.definition(**odd), pth))
+        assert "stated" not in bare.training

@@ -296,14 +296,26 @@ def _facts(package: Package) -> dict[str, str]:
         "trained": _trained(package),
         "on": "unknown tiles" if tiles is None else f"{tiles['training']} tiles of "
         f"{tiles['name']} (SHA-256 {tiles['sha256'][:12]}), scored on {tiles['validation']}{split}",
-        "scores": "none" if package.scores is None else ", ".join(
-            f"{name} {_share(package.scores[key])}"
-            for name, key in (("accuracy", "accuracy"), ("macro F1", "macro_f1"), ("mIoU", "miou"),
-                              ("change F1", "change_f1"))
-        ),
+        "scores": _scores(package),
         "temperature": f"{network.temperature:g}",
         "made with": ", ".join(f"{k} {v}" for k, v in package.versions.items()),
     }  # fmt: skip
+
+
+def _scores(package: Package) -> str:
+    """Its scores on validation tiles; of a model of others, what it states of itself."""
+    if package.scores is not None:
+        names = (
+            ("accuracy", "accuracy"), ("macro F1", "macro_f1"), ("mIoU", "miou"),
+            ("change F1", "change_f1"),
+        )  # fmt: skip
+        return ", ".join(f"{name} {_share(package.scores[key])}" for name, key in names)
+    stated = package.training.get("stated")
+    if not isinstance(stated, Mapping) or not stated:
+        return "none"
+    told = [f"accuracy {_share(stated['accuracy'])}"] if "accuracy" in stated else []
+    told += [f"F1 of {name} {_share(value)}" for name, value in stated.get("f1", {}).items()]
+    return f"{', '.join(told)} (as {package.training.get('software', 'its .emd')} states)"
 
 
 def _trained(package: Package) -> str:

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, ValidationError
 
+from landshift import jsons
 from landshift.bundle.contents import Package
 from landshift.bundle.tensors import filled
 from landshift.classes import UNLABELLED, ClassScheme
@@ -156,7 +157,36 @@ def read(definition: Mapping[str, Any], emd: Path, shown: Path) -> Package:
         _translated(state, outputs),
         where,
     )
-    return Package(emd.stem, model.eval(), {"software": f"arcgis.learn {told.version}".strip()})
+    training: dict[str, Any] = {"software": f"arcgis.learn {told.version}".strip()}
+    scores = _stated_scores(definition)
+    return Package(emd.stem, model.eval(), training | ({"stated": scores} if scores else {}))
+
+
+def _stated_scores(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """The accuracy and each class's F1 as the .emd states them; what isn't stated is left out."""
+    found: dict[str, Any] = {}
+    accuracy = _share(definition.get("accuracy"))
+    if accuracy is not None:
+        found["accuracy"] = accuracy
+    text = definition.get("per_class_metrics")
+    if isinstance(text, str) and text:
+        try:
+            classes = jsons.parse(text.encode(), what="per_class_metrics", error=ModelError)
+        except (ModelError, UnicodeEncodeError):
+            return found  # what it says of itself changes no map
+        if isinstance(classes, dict):
+            shares = {n: _share(v.get("f1")) for n, v in classes.items() if isinstance(v, dict)}
+            found["f1"] = {n: v for n, v in shares.items() if v is not None}
+    return found
+
+
+def _share(told: object) -> float | None:
+    """A share as an .emd states it, a number or a text; None where it is none."""
+    try:
+        share = float(str(told))
+    except ValueError:
+        return None
+    return share if 0 <= share <= 1 else None
 
 
 def _check_kind(definition: Mapping[str, Any], shown: Path) -> None:
