@@ -150,7 +150,7 @@ def test_a_model_goes_into_a_folder_of_its_own(trained, tmp_path):
     with pytest.raises(ModelError, match="name must be"):
         trained.save(tmp_path / "a*b")
     trained.save(tmp_path / "small")
-    trained.save(tmp_path / "small")  # replaces the first
+    trained.save(tmp_path / "small", overwrite=True)  # replaces the first
     assert np.isfinite(bundle.load(tmp_path / "small").model.spec.mean).all()
 
 

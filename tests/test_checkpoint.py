@@ -114,6 +114,7 @@ def test_the_command_makes_a_model_that_classifies(tmp_path, write_raster):
         assert result.exit_code == 0, result.output
         assert result.output.strip() == "made/made.emd"
         few = CliRunner().invoke(app, ["model", "import", "w.pth", *options[:4], "-o", "none"])
+        options.append("--overwrite")
         many = CliRunner().invoke(app, ["model", "import", "made/made.dlpk", *options])
     assert "must come with" in str(few.exception)
     assert "needs no more" in str(many.exception)

@@ -27,7 +27,8 @@ def test_files_of_a_date_are_resampled_each_in_its_own_way(tmp_path, monkeypatch
     for name in "ab":
         write(tmp_path / f"{name}.tif", values, bands=[name], origin=(500_010.0, 4_000_000.0))
     write(tmp_path / "like.tif", values)
-    job = ["composite", "a.tif,b.tif", "--like", "like.tif", "-o", "c.tif", "--resampling"]
+    job = ["composite", "a.tif,b.tif", "--like", "like.tif", "-o", "c.tif", "--overwrite"]
+    job.append("--resampling")
     assert run(monkeypatch, capsys, *job, "nearest+-")[0] == 0
     assert run(monkeypatch, capsys, *job, "nearest")[0] == 0
     code, _, err = run(monkeypatch, capsys, *job, "nearest+mode+-")

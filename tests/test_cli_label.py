@@ -71,16 +71,20 @@ def test_difference_prints_classes_or_statistics(run, write_raster):
     code, out, err = run("difference", "b.tif", "a.tif", "-o", "d.tif")
     assert code == 0, err
     assert "-8" in out
-    code, out, err = run("difference", "b.tif", "a.tif", "-o", "d.tif", "--threshold", "otsu")
+    code, out, err = run(
+        "difference", "b.tif", "a.tif", "-o", "d.tif", "--overwrite", "--threshold", "otsu"
+    )
     assert code == 0, err
     assert "Change from" in out
     assert read("d.tif").tolist() == [[3, 3, 3, 1]]
-    code, out, err = run("difference", "b.tif", "a.tif", "-o", "d.tif", "--threshold", "much")
+    code, out, err = run(
+        "difference", "b.tif", "a.tif", "-o", "d.tif", "--overwrite", "--threshold", "much"
+    )
     assert code == 2
     assert "a number or 'otsu'" in err
     code, out, err = run(
-        "difference", "b.tif", "a.tif", "-o", "d.tif", "--band", "1", "--breaks", "0.5",
-        "--breaks", "3", "--method", "euclidean",
+        "difference", "b.tif", "a.tif", "-o", "d.tif", "--overwrite", "--band", "1",
+        "--breaks", "0.5", "--breaks", "3", "--method", "euclidean",
     )  # fmt: skip
     assert code == 0, err
     assert read("d.tif").tolist() == [[1, 2, 1, 3]]

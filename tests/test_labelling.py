@@ -255,7 +255,7 @@ def test_answers_to_another_sample_are_refused(change_map, sample, tmp_path):
     with answers.opened(sample) as found:
         found.save("ann", 1, CROP)
     kept = sample.with_suffix(".answers.sqlite").read_bytes()
-    draw_sample(change_map, sample, Plan(size=12, seed=1))  # over it
+    draw_sample(change_map, sample, Plan(size=12, seed=1), overwrite=True)  # over it
     wrong = r"got those to another one .* move that file away"
     with pytest.raises(SampleError, match=wrong), answers.opened(sample):
         pass

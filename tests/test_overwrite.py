@@ -15,7 +15,7 @@ import pytest
 import rasterio
 import typer
 
-from landshift import bundle, figures, ledger, legend, tileset
+from landshift import bundle, dataset, figures, ledger, legend, tileset, train
 from landshift.assess.sample import Plan, draw_sample
 from landshift.classes import ClassScheme
 from landshift.cli import app, main
@@ -24,6 +24,7 @@ from landshift.errors import OutputError, ParameterError
 from landshift.labels import label
 from landshift.raster import legend_of
 from packages import save as save_model
+from packages import untrained
 from scenes import BANDS, MAPPING, striped_scene, write
 
 MINE = b"mine"
@@ -364,6 +365,28 @@ def test_a_model_keeps_its_name_and_its_padding_unless_replaced(tmp_path):
     (folder / "landshift.json").unlink()
     with pytest.raises(bundle.package.ModelError, match="other files"):
         bundle.save(package, folder, overwrite=True)
+
+
+def test_a_training_over_an_earlier_one_is_refused_before_it_begins(
+    tiles, tmp_path, monkeypatch, capsys
+):
+    folder = shutil.copytree(tiles, tmp_path / "set")
+    model = save_model(folder / "models")
+    before = {p: p.read_bytes() for p in model.iterdir()}
+    code, err = run(monkeypatch, capsys, "train", folder, "--name", "small", "--epochs", "1")
+    assert (code, len(err.splitlines())) == (2, 1), err
+    assert "--overwrite" in err
+    assert {p: p.read_bytes() for p in model.iterdir()} == before
+    data = dataset.prepare(folder, class_mapping=MAPPING, batch_size=8)
+    kept = tmp_path / "logs" / train.logs.TABLE
+    kept.parent.mkdir()
+    kept.write_bytes(MINE)
+    with pytest.raises(OutputError, match=r"must be new, got .*training\.csv"):
+        train.fit(untrained(), data, train.Training(epochs=1, log=kept.parent))
+    save_model(folder / "models" / "checkpoints", name="epoch_1")
+    with pytest.raises(ParameterError, match=r"got .*epoch_1 with files"):
+        train.fit(untrained(), data, train.Training(epochs=2, checkpoint="all"))
+    assert kept.read_bytes() == MINE
 
 
 @pytest.mark.skipif(os.name == "nt", reason="processes can't be asked for there")

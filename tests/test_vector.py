@@ -1,7 +1,9 @@
 import json
 
 import numpy as np
+import pyogrio
 import pytest
+import shapely
 from affine import Affine
 from odc.geo.crs import CRS
 
@@ -69,3 +71,16 @@ def test_what_holds_no_polygons_is_one_line(tmp_path):
         vector.read_polygons(write(tmp_path / "empty.geojson", "Polygon", []), UTM)
     with pytest.raises(VectorError, match="must hold polygons, got Point"):
         vector.read_polygons(write(tmp_path / "p.geojson", "Point", [0, 0]), UTM)
+
+
+def test_layers_with_empty_outlines_and_tables_are_whole(tmp_path):
+    """A spatial index holds no empty outline, and a table has none."""
+    outlines = np.array([shapely.box(0, 0, 1, 1), shapely.Polygon(), shapely.box(1, 0, 2, 1)])
+    path, grown = tmp_path / "layers.gpkg", tmp_path / "grown.gpkg"
+    values = {"n": np.array([1.0, 2.0, 3.0])}
+    vector.write_layer(path, "table", values)
+    vector.write_layer(path, "zones", values, outlines, UTM)
+    with vector.new_layer(grown, "zones", UTM, "GPKG") as layer:
+        layer.add(values, outlines)
+        layer.add(values, outlines)
+    assert [len(pyogrio.raw.read(p, layer="zones")[2]) for p in (path, grown)] == [3, 6]

@@ -23,6 +23,7 @@ A message says what must hold, what was found and where, and what to do.
 
 from __future__ import annotations
 
+import numbers
 import re
 import unicodedata
 
@@ -141,6 +142,19 @@ def refuse_out_of_memory(error: BaseException, where: str = "") -> None:
         f"There must be memory enough, got none left{where} ({reason_of(error)}); close other "
         "programs, or take smaller tiles or batches, fewer workers, or a part."
     ) from error
+
+
+def check_number(name: str, value: object, *, whole: bool = False) -> None:
+    """Check that an option is a number, Python's or numpy's.
+
+    Raises:
+        ParameterError: It isn't.
+    """
+    kind = numbers.Integral if whole else numbers.Real
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise ParameterError(
+            f"{name} must be a {'whole ' * whole}number, got {plain(repr(value), 80)}."
+        )
 
 
 def reason_of(error: BaseException) -> str:

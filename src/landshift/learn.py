@@ -28,9 +28,9 @@ from landshift import bundle, dataset, export, figures, report, tables, tileset,
 from landshift.confusion import ClassScores, Scores
 from landshift.engine import TorchEngine
 from landshift.engine.padding import measure_in_tiles
-from landshift.errors import ModelError, ParameterError
+from landshift.errors import ModelError, ParameterError, check_number
 from landshift.evaluate import Evaluation, calibrate, evaluate_model
-from landshift.models import OWN, ChangeModel
+from landshift.models import ARCHITECTURES, COMBINATIONS, OWN, ChangeModel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -157,7 +157,7 @@ def prepare_data(
     class_mapping: Mapping[int, str] | None = None,
     chip_size: int | None = None,
     val_split_pct: float = 0.1,
-    batch_size: int = 8,
+    batch_size: int | None = 8,
     transforms: train.Augmentation | bool | None = None,
     seed: int = 42,
     split: str = "ground",
@@ -174,7 +174,7 @@ def prepare_data(
             the mapping names it. None: as the tile set says.
         chip_size: Rows and columns of a sample; None: the whole tile.
         val_split_pct: Share of tiles for validation.
-        batch_size: Samples a batch.
+        batch_size: Samples a batch; None: 8.
         transforms: How training samples are varied, an `landshift.train.Augmentation`; None for
             flips, quarter turns and a little brightness and contrast of each date; False: not at
             all, and the middle of tiles larger than ``chip_size``.
@@ -194,6 +194,15 @@ def prepare_data(
         ClassError: A label value outside the mapping.
         ParameterError: An option out of its range.
     """
+    _check_data_options(path, class_mapping, transforms)
+    batch_size = 8 if batch_size is None else batch_size
+    wholes = {
+        "chip_size": chip_size, "batch_size": batch_size, "seed": seed, "num_workers": num_workers,
+    }  # fmt: skip
+    for name, value in wholes.items():
+        if name != "chip_size" or chip_size is not None:
+            check_number(name, value, whole=True)
+    check_number("val_split_pct", val_split_pct)
     training = dataset.prepare(
         Path(path), class_mapping=class_mapping, chip_size=chip_size,
         val_split_pct=val_split_pct, batch_size=batch_size, split=split,
@@ -220,6 +229,25 @@ def model_folder(name_or_path: str | Path, tiles: Path | None) -> Path:
             "data= to from_model."
         )
     return tiles / "models" / path
+
+
+def _check_data_options(path: object, class_mapping: object, transforms: object) -> None:
+    """Check what notebooks of arcgis.learn may hand over otherwise."""
+    if not isinstance(path, str | Path):
+        raise ParameterError(
+            f"A tile set must be the path of one folder or zip, got {path!r:.80}; several are "
+            "joined before (landshift tiles --append)."
+        )
+    if class_mapping is not None and not isinstance(class_mapping, Mapping):
+        raise ParameterError(
+            "class_mapping must give each label value its name, as {1: 'to forest'}, got "
+            f"{class_mapping!r:.80}."
+        )
+    if not (transforms is None or isinstance(transforms, bool | train.Augmentation)):
+        raise ParameterError(
+            "transforms must be a landshift.train.Augmentation, None for the usual, or False for "
+            f"none, got {transforms!r:.80}."
+        )
 
 
 class ClassMetrics(JupyterMixin):
@@ -298,8 +326,17 @@ class _Classifier:
         options: Mapping[str, Any],
     ) -> None:
         known = Learning.__optional_keys__
+        _check_model_options(data, backbone, pretrained)
+        if isinstance(architecture, str):
+            _check_names(architecture, self.combination, options)
         learning = {k: v for k, v in options.items() if k in known}
-        ignored = learning.pop("ignore_classes", ())
+        ignored = learning.pop("ignore_classes", ()) or ()
+        if isinstance(ignored, str) or not isinstance(ignored, Sequence):
+            raise ParameterError(
+                f"ignore_classes must be a list of label values, got {ignored!r:.80}."
+            )
+        for value in ignored:
+            check_number("A value of ignore_classes", value, whole=True)
         if ignored:
             data = Data(data.training.ignoring(ignored), data.augmentation)
         if learning.pop("mixup", False):
@@ -434,6 +471,9 @@ class _Classifier:
             ParameterError: An option out of its range, or ``resume`` of another training.
             TrainingError: The loss is no longer a number, or a batch doesn't fit the memory.
         """
+        for name, value in (("resume", resume), ("log", options.get("log"))):
+            if not (value is None or isinstance(value, str | Path)):
+                raise ParameterError(f"{name} must be a path, got {value!r:.80}.")
         known = {f.name for f in fields(train.Training)} - {"loss", "augmentation"}
         if set(options) - known:
             raise ParameterError(
@@ -444,6 +484,7 @@ class _Classifier:
         state = None if resume is None else Path(resume)
         if lr is None and state is not None and state.exists():
             lr = train.unfinished_lr(state)
+        train.Training(epochs, 1e-3 if lr is None else lr, max_steps)  # before minutes of lr_find
         lr = self.lr_find(allow_plot=False) if lr is None else lr
         if options.get("log") is not None:
             options["log"] = Path(options["log"])
@@ -553,6 +594,8 @@ class _Classifier:
 
     def folder_of(self, name_or_path: str | Path) -> Path:
         """The folder that `save` writes."""
+        if not isinstance(name_or_path, str | Path):
+            raise ParameterError(f"A model needs a name or a path, got {name_or_path!r:.80}.")
         return model_folder(name_or_path, None if self._data is None else self._data.path)
 
     def save(self, name_or_path: str | Path, *, overwrite: bool = False) -> Path:
@@ -756,6 +799,37 @@ _MIXUP = 0.4
 """Alpha of mixup where it is asked for by name alone, as fastai has it."""
 
 
+def _check_model_options(data: object, backbone: object, pretrained: object) -> None:
+    if not isinstance(data, Data):
+        raise ParameterError(f"data must come from prepare_data, got {data!r:.80}.")
+    if not (backbone is None or isinstance(backbone, str)):
+        raise ParameterError(
+            f"backbone must be the name of an encoder, as 'resnet34', got {backbone!r:.80}."
+        )
+    if not isinstance(pretrained, bool | str | Path):
+        raise ParameterError(
+            "pretrained_backbone must be True, False, or the name or file of weights, got "
+            f"{pretrained!r:.80}."
+        )
+
+
+def _check_names(architecture: str, combination: str, options: Mapping[str, Any]) -> None:
+    """Check the names of a classifier's options, all of them: of its design and of its learning.
+
+    Raises:
+        ParameterError: One has another name.
+    """
+    if architecture not in ARCHITECTURES:
+        return  # said where the network is made
+    own = (*ARCHITECTURES[architecture].options, *COMBINATIONS[combination])
+    unknown = sorted(set(options) - {*own, *Learning.__optional_keys__})
+    if unknown:
+        raise ParameterError(
+            f"Options of {architecture} must be among {', '.join(own)}, or of its learning among "
+            f"{', '.join(sorted(Learning.__optional_keys__))}, got {', '.join(unknown)}."
+        )
+
+
 def _loss(
     class_balancing: bool,
     *,
@@ -770,6 +844,9 @@ def _loss(
             f"A loss must be told once, got loss={loss!r} beside focal_loss or dice_loss_fraction; "
             "put all of it into the formula."
         )
+    check_number("dice_loss_fraction", dice_loss_fraction)
+    if not (loss is None or isinstance(loss, str)):
+        raise ParameterError(f"loss must be a formula, as 'focal+dice', got {loss!r:.80}.")
     if not 0 <= dice_loss_fraction <= 1:
         raise ParameterError(
             f"dice_loss_fraction must lie between 0 and 1, got {dice_loss_fraction}."
@@ -826,6 +903,7 @@ def _epoch(row: Mapping[str, Any], path: str | Path) -> train.Epoch:
 
 def _spread(indices: tuple[int, ...], count: int) -> list[int]:
     """Some of the tiles, evenly from first to last."""
+    check_number("rows", count, whole=True)
     places = np.linspace(0, len(indices) - 1, min(count, len(indices)))
     return [indices[round(p)] for p in places]
 

@@ -144,7 +144,7 @@ def write_layer(
     _write(path, layer, columns, outlines, crs, driver, kind, append, options)
     if not append:
         features = len(next(iter(columns.values())))
-        _check_whole(path, layer, features, driver, outlines is not None)
+        _check_whole(path, layer, features, _in_index(outlines), driver)
 
 
 def _write(
@@ -178,7 +178,14 @@ def _write(
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
 
 
-def _check_whole(path: Path, layer: str, features: int, driver: str, spatial: bool) -> None:
+def _in_index(outlines: NDArray[np.object_] | None) -> int | None:
+    """How many outlines a spatial index holds: those that aren't empty; None for a table."""
+    import shapely
+
+    return None if outlines is None else int((~shapely.is_empty(outlines)).sum())
+
+
+def _check_whole(path: Path, layer: str, features: int, indexed: int | None, driver: str) -> None:
     """Check that a layer has all its features, and a GeoPackage their spatial index.
 
     GDAL writes some of a file when it closes it, and says nothing where that fails.
@@ -189,19 +196,23 @@ def _check_whole(path: Path, layer: str, features: int, driver: str, spatial: bo
     import pyogrio
     from pyogrio.errors import DataLayerError, DataSourceError
 
-    tables = [layer, f"rtree_{layer}_geom"] if spatial else [layer]
+    expected = {layer: features}
+    if driver == "GPKG" and indexed is not None:
+        expected[f"rtree_{layer}_geom"] = indexed
     try:
         if driver == "GPKG":
             with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as base:
-                counts = [
-                    base.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in tables
-                ]
+                counts = {
+                    name: base.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
+                    for name in expected
+                }
         else:
-            counts = [len(pyogrio.read_bounds(path)[0])]
+            counts = {layer: len(pyogrio.read_bounds(path)[0])}
     except (sqlite3.Error, DataSourceError, DataLayerError) as error:
         raise _unwritable(path, reason_of(error)) from error
-    if any(count != features for count in counts):
-        raise _unwritable(path, f"{min(counts):,} of {features:,} features")
+    for name, count in expected.items():
+        if counts[name] != count:
+            raise _unwritable(path, f"{counts[name]:,} of {count:,} features in {name}")
 
 
 def _unwritable(path: Path, reason: str) -> OutputError:
@@ -257,18 +268,20 @@ def new_layer(
 class _GdalLayer:
     def __init__(self, path: Path, layer: str, crs: CRS, driver: str, kind: str) -> None:
         self.grows = driver == "GPKG"
-        self._options = crs, driver, kind
+        self._crs, self._driver, self._kind = crs, driver, kind
         self._place = path, layer
-        self._features = 0
+        self._features = self._indexed = 0
 
     def add(self, columns: Mapping[str, NDArray[Any]], outlines: NDArray[np.object_]) -> None:
-        _write(*self._place, columns, outlines, *self._options, self._features > 0, {})
+        append = self._features > 0
+        _write(*self._place, columns, outlines, self._crs, self._driver, self._kind, append, {})
         self._features += len(outlines)
+        self._indexed += _in_index(outlines) or 0
 
     def check(self) -> None:
         """Check that all are in the file, once: each time would cost as much as the file."""
         if self._features:
-            _check_whole(*self._place, self._features, self._options[1], spatial=True)
+            _check_whole(*self._place, self._features, self._indexed, self._driver)
 
 
 class _ParquetLayer:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from landshift.errors import ParameterError
+from landshift.errors import ParameterError, check_number
 from landshift.train.augment import Augmentation
 from landshift.train.losses import Loss
 
@@ -70,6 +70,17 @@ class Training:
     mlflow: bool = False
 
     def __post_init__(self) -> None:
+        lr: object = self.lr
+        if isinstance(lr, slice):  # rates by layer, as arcgis.learn takes them
+            raise ParameterError(
+                f"The learning rate must be one number for all layers, got {lr}; give its end, "
+                f"{lr.stop}, or freeze() the encoder."
+            )
+        for name in ("epochs", "accumulate", "max_steps"):
+            if name != "max_steps" or self.max_steps is not None:
+                check_number(name, getattr(self, name), whole=True)
+        for name in ("lr", "rare_classes", "ema"):
+            check_number(name, getattr(self, name))
         most = 1 if self.max_steps is None else self.max_steps
         if min(self.epochs, self.accumulate, most) < 1:
             raise ParameterError(
@@ -83,11 +94,13 @@ class Training:
                 "rare_classes must lie between 0 and 1, and ema below 1, got "
                 f"{self.rare_classes} and {self.ema}."
             )
-        if self.monitor not in MONITORS:
+        if not isinstance(self.monitor, str) or self.monitor not in MONITORS:
             raise ParameterError(
                 f"monitor must be one of {', '.join(MONITORS)}, got {self.monitor!r}."
             )
-        if self.checkpoint not in (True, False, "all"):
+        if not isinstance(self.checkpoint, bool | str) or self.checkpoint not in (
+            True, False, "all"
+        ):  # fmt: skip
             raise ParameterError(
                 f"checkpoint must be True, 'all' or False, got {self.checkpoint!r}."
             )
