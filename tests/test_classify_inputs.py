@@ -29,14 +29,16 @@ def test_missing_band_names_are_named(trained, write_raster, tmp_path):
         classify_pixels(image, trained, tmp_path / "map.tif", **OPTIONS)
 
 
-def test_an_alpha_band_that_gdal_does_not_heed_is_refused(trained, write_raster, tmp_path):
+def test_an_alpha_band_that_gdal_does_not_heed_hides_pixels(trained, write_raster, tmp_path):
     values, _ = striped_scene(32)
     alpha = np.full((1, 32, 32), 65535, np.uint16)
+    alpha[0, :, :7] = 0
     image = write_raster("alpha.tif", np.concatenate([values, alpha]), bands=BANDS)
     with rasterio.open(image, "r+") as target:
         target.colorinterp = [*target.colorinterp[:6], ColorInterp.alpha]
-    with pytest.raises(BandError, match=r"must have 6 bands .* got 7"):
-        classify_pixels(image, trained, tmp_path / "map.tif", **OPTIONS)
+    codes = read(classify_pixels(image, trained, tmp_path / "map.tif", **OPTIONS))
+    assert (codes[:, :7] == 0).all()
+    assert (codes[:, 7:] > 0).all()
 
 
 def test_a_nodata_value_that_is_not_declared_is_told_in_figures(

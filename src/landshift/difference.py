@@ -153,6 +153,7 @@ def compute_change(
     first, second = raster.info(before), raster.info(after)
     raster.check_order(first, second)
     numbers, names = _pick_bands(first, second, bands)
+    numbers_of = (numbers, _same_bands(second, numbers, names))
     single = method not in _SIGNED or len(numbers) == 1
     if not single and (threshold is not None or len(breaks)):
         raise ParameterError(
@@ -178,27 +179,24 @@ def compute_change(
         layers = [
             stack.enter_context(
                 overlay.on_grid(
-                    path, first.grid, resampling=resampling, nodata=nodata, what="Images",
-                    allowed=overlay.IMAGE_RESAMPLINGS,
+                    path, first.grid, resampling=resampling, bands=chosen, nodata=nodata,
+                    what="Images", allowed=overlay.IMAGE_RESAMPLINGS,
                 )
             )
-            for path in (before, after)
+            for path, chosen in zip((before, after), numbers_of, strict=True)
         ]  # fmt: skip
         done = 0
 
         def result(window: Window) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
             nonlocal done
             at = window.shifted(area.row, area.column)
-            (a, valid_a), (b, valid_b) = (
-                layer.read(at, chosen) for layer, chosen in zip(layers, numbers_of, strict=True)
-            )
+            (a, valid_a), (b, valid_b) = (layer.read(at) for layer in layers)
             found = _compare(a.astype(np.float64), b.astype(np.float64), valid_a & valid_b, method)
             done += 1
             if on_block is not None:
                 on_block(done, passes * len(windows))
             return found
 
-        numbers_of = (numbers, _same_bands(second, numbers, names))
         limit = None
         if threshold == OTSU:
             limit = _streamed_otsu(windows, result)
@@ -441,12 +439,12 @@ def _pick_bands(
     """Numbers of the bands in the first image, and their names."""
     have = [name or f"band {k}" for k, name in enumerate(first.bands, start=1)]
     if bands is None:
-        if len(first.bands) != len(second.bands):
+        if len(first.numbers) != len(second.numbers):
             raise BandError(
-                f"Images must have the same bands, got {len(first.bands)} in {first.path} and "
-                f"{len(second.bands)} in {second.path}; choose some."
+                f"Images must have the same bands, got {len(first.numbers)} in {first.path} and "
+                f"{len(second.numbers)} in {second.path}; choose some."
             )
-        return list(range(1, len(have) + 1)), have
+        return list(first.numbers), [have[k - 1] for k in first.numbers]
     numbers = []
     for band in bands:
         text = str(band)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, quality, raster, stac
+from landshift import grid, quality, raster, stac, validity
 from landshift.errors import BandError, GridError, ParameterError, of_gdal, reason_of
 from landshift.grid import Window
 
@@ -41,7 +41,8 @@ class Image:
         files: Rasters (paths, VRT, http(s) URLs) or STAC Items (.json).
         bands: Bands to take, in this order: names, or numbers from 1; None: all but alpha bands
             and quality bands.
-        nodata: Value that means 'no data' in place of what the files say.
+        nodata: Value that means 'no data' in place of those that the files state; masks and
+            alpha bands count as well.
         quality: What quality bands hide.
         resampling: A name in `RESAMPLING`, or one for each file; None: nearest for class rasters
             (`raster.holds_classes`), else bilinear.
@@ -88,9 +89,8 @@ class Layer:
         info: What it is; its grid has a CRS and a place on the ground.
         numbers: Numbers of the bands, from 1.
         names: A name for each.
-        nodata: Value that means 'no data' instead of what the file says, or None.
-        masked: Whether the file's own nodata, mask or alpha is heeded.
-        alpha: Number of the alpha band that is heeded, or None.
+        nodata: Value that means 'no data' in place of the file's own, or None.
+        alpha: Whether an alpha band counts: not where it was taken as a band.
         classes: Whether values are classes, as far as the file tells.
         resampling: How the bands are resampled where they aren't copied; a name in `RESAMPLING`.
         scales: Factor of each band.
@@ -103,8 +103,7 @@ class Layer:
     numbers: tuple[int, ...]
     names: tuple[str, ...]
     nodata: float | None
-    masked: bool
-    alpha: int | None
+    alpha: bool
     classes: bool
     resampling: str
     scales: tuple[float, ...]
@@ -124,7 +123,7 @@ class Layer:
     @property
     def invalid(self) -> float | None:
         """The value that means 'no data', from the option or the file."""
-        return self.info.nodata if self.nodata is None and self.masked else self.nodata
+        return self.info.nodata if self.nodata is None else self.nodata
 
 
 @dataclass(frozen=True)
@@ -302,7 +301,9 @@ def open_layer(layer: Layer, *, cache: int = raster.GDAL_CACHE) -> Iterator[Any]
     """
     with ExitStack() as stack:
         source = stack.enter_context(raster.open_raster(layer.path, cache=cache))
-        yield stack.enter_context(_straightened(source)) if layer.derived else source
+        yield (
+            stack.enter_context(_straightened(source, layer.nodata)) if layer.derived else source
+        )
 
 
 class _Placed:
@@ -314,7 +315,7 @@ class _Placed:
         self.layer = layer
         self._source = source
         self._offset = grid.offset(layer.info.grid, target)
-        self._warped = None
+        self._warped: raster.Warped | None = None
         top, left, bottom, right = grid.extent(layer.info.grid, target)
         self._rows, self._columns = (top, bottom), (left, right)
         if self._offset is None:
@@ -336,39 +337,16 @@ class _Placed:
         layer = self.layer
         with raster.reading(layer.path):
             if self._warped is not None:
-                return self._read_warped(self._warped, window)
+                if not _touches(window, *self._warped.grid.shape):
+                    return None
+                return self._warped.read(window)
             rows, columns = self._offset or (0, 0)
             at = window.shifted(-rows, -columns)
-            try:
-                at.clipped(layer.info.height, layer.info.width)
-            except GridError:
+            if not _touches(at, layer.info.height, layer.info.width):
                 return None
             return raster.read(
-                self._source, at, layer.numbers, nodata=layer.nodata, masked=layer.masked
+                self._source, at, layer.numbers, nodata=layer.nodata, alpha=layer.alpha
             )
-
-    def _read_warped(
-        self, warped: Any, window: Window
-    ) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
-        layer = self.layer
-        try:
-            inside = window.clipped(warped.height, warped.width)
-        except GridError:
-            return None
-        if layer.invalid is not None:
-            values, mask = raster.read(warped, window, layer.numbers)
-        else:
-            witness = layer.alpha or warped.count  # the alpha band, ours where the file has none
-            both, _ = raster.read(warped, window, [*layer.numbers, witness], masked=False)
-            values, mask = both[:-1], both[-1] > 0
-            if np.issubdtype(values.dtype, np.floating):
-                mask &= np.isfinite(values).all(axis=0)
-        if inside != window:
-            rows, columns = inside.shifted(-window.row, -window.column).slices
-            outside = np.ones_like(mask)
-            outside[rows, columns] = False
-            mask &= ~outside
-        return values, mask
 
 
 def _mosaic(layers: Sequence[_Placed], window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -392,15 +370,22 @@ def _mosaic(layers: Sequence[_Placed], window: Window) -> tuple[NDArray[Any], ND
     return values, mask
 
 
+def _touches(window: Window, height: int, width: int) -> bool:
+    """Whether a window has a pixel of a raster of this size."""
+    return (
+        window.row < height and window.row + window.height > 0
+        and window.column < width and window.column + window.width > 0
+    )  # fmt: skip
+
+
 @contextmanager
-def _warped(layer: Layer, source: DatasetReader, target: GeoBox, how: str) -> Iterator[Any]:
-    invalid = layer.invalid
-    if invalid is None and layer.alpha is None and np.issubdtype(layer.info.dtype, np.floating):
-        invalid = None if layer.info.masked else float("nan")
+def _warped(
+    layer: Layer, source: DatasetReader, target: GeoBox, how: str
+) -> Iterator[raster.Warped]:
     own = layer.info.grid
     try:
         with raster.on_grid(
-            source, own, target, how, nodata=invalid, alpha=layer.alpha is not None
+            source, own, target, how, bands=layer.numbers, nodata=layer.nodata, alpha=layer.alpha
         ) as warped:
             yield warped
     except of_gdal() as error:
@@ -412,15 +397,25 @@ def _warped(layer: Layer, source: DatasetReader, target: GeoBox, how: str) -> It
 
 
 @contextmanager
-def _straightened(source: DatasetReader) -> Iterator[Any]:
-    """A raster placed by ground control points or RPCs, on the north-up grid that GDAL gives it."""
+def _straightened(source: DatasetReader, nodata: float | None) -> Iterator[Any]:
+    """A raster placed by ground control points or RPCs, on the north-up grid that GDAL gives it.
+
+    What isn't valid there has the nodata value, if the bands share one, or an alpha of 0.
+    """
     from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
 
-    options: dict[str, Any] = {"add_alpha": True} if source.nodata is None else {}
+    says = validity.of(source, nodata=nodata)
+    none = says.nodata[0] if len({repr(n) for n in says.nodata}) == 1 else None
     crs = source.gcps[1] if source.gcps[0] else "EPSG:4326"  # RPCs lead to WGS 84
-    with WarpedVRT(source, crs=crs, resampling=Resampling.bilinear, **options) as straight:
-        yield straight
+    with validity.presented(source, says) as (shown, alpha):
+        options: dict[str, Any] = {} if none is None else {"src_nodata": none, "nodata": none}
+        if alpha is not None:
+            options |= {"src_alpha": alpha, "dst_alpha": alpha, "UNIFIED_SRC_NODATA": "NO"}
+        elif none is None:
+            options["add_alpha"] = True
+        with WarpedVRT(shown, crs=crs, resampling=Resampling.bilinear, **options) as straight:
+            yield straight
 
 
 def _layers(image: Image, file: Path | str, way: str | None) -> tuple[list[Layer], date | None]:
@@ -446,7 +441,7 @@ def _layers(image: Image, file: Path | str, way: str | None) -> tuple[list[Layer
                 layer,
                 numbers=part.numbers,
                 names=part.names,
-                nodata=part.nodata if stated and not layer.info.masked else layer.nodata,
+                nodata=part.nodata if stated else layer.nodata,
                 scales=tuple(layer.scales[0] if own else s for s in part.scales),
                 offsets=tuple(layer.offsets[0] if own else o for o in part.offsets),
             )
@@ -474,7 +469,7 @@ def _look(image: Image, path: str, way: str | None) -> Layer:
                 f"An image must have a place on the ground, got no georeference in {path}; "
                 "georeference it first (gdal_translate -a_ullr -a_srs, or QGIS' georeferencer)."
             )
-        placed = stack.enter_context(_straightened(source)) if derived else source
+        placed = stack.enter_context(_straightened(source, image.nodata)) if derived else source
         info = raster.info_of(placed)
         box = info.grid
         if box.crs is None:
@@ -484,11 +479,10 @@ def _look(image: Image, path: str, way: str | None) -> Layer:
                     "state it (--assume-crs EPSG:...)."
                 )
             box = grid.geobox(box.height, box.width, box.affine, crs_of(image.assume_crs))
-        alpha = info.alpha
-        explicit = image.bands is not None and str(alpha) in map(str, image.bands)
-        if explicit:
-            alpha = None  # a fourth band that a program took for alpha
-        numbers = [k for k in placed.indexes if k != alpha]
+        numbers = info.numbers
+        taken = info.alpha is not None and _takes(image, info.alpha, info.bands[info.alpha - 1])
+        if taken:  # a fourth band that a program took for alpha
+            numbers = tuple(placed.indexes)
         if image.nodata is not None:
             _check_fits(image.nodata, info.dtype, path)
         own = info.nodata
@@ -497,14 +491,18 @@ def _look(image: Image, path: str, way: str | None) -> Layer:
         info = replace(info, path=Path(path), grid=box, nodata=own)
         classes = raster.holds_classes(source)
         return Layer(
-            path=path, info=info, numbers=tuple(numbers),
+            path=path, info=info, numbers=numbers,
             names=tuple(info.bands[k - 1] for k in numbers), nodata=image.nodata,
-            masked=not explicit,
-            alpha=alpha if image.nodata is None else None, classes=classes,
+            alpha=not taken, classes=classes,
             resampling=way or ("nearest" if classes else "bilinear"),
             scales=tuple(source.scales[k - 1] for k in numbers),
             offsets=tuple(source.offsets[k - 1] for k in numbers), derived=derived,
         )  # fmt: skip
+
+
+def _takes(image: Image, alpha: int, name: str) -> bool:
+    """Whether an alpha band is asked for as a band, by its number or name."""
+    return image.bands is not None and any(str(b) in (str(alpha), name) for b in image.bands)
 
 
 def crs_of(text: str) -> Any:

@@ -445,9 +445,9 @@ def _least_patch(min_pixels: int | None, min_hectares: float | None) -> float | 
 
 
 def _check_class_map(info: raster.RasterInfo) -> None:
-    if len(info.bands) != 1:
+    if len(info.names) != 1:
         raise ClassError(
-            f"A class map must have one band, got {len(info.bands)} in {info.path}; "
+            f"A class map must have one band, got {len(info.names)} in {info.path}; "
             "extract the classes first (gdal_translate -b 1)."
         )
 

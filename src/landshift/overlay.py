@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ class Layer:
     Attributes:
         path: Where it lies.
         dtype: Its pixel type.
-        bands: Name of each of its bands; '' where the file has none.
+        bands: Name of each of its bands, without alpha; '' where the file has none.
         height: Rows of the grid.
         width: Columns of the grid.
     """
@@ -44,8 +45,8 @@ class Layer:
     bands: tuple[str, ...]
     height: int
     width: int
-    _source: Any
-    _nodata: float | None
+    _read: Callable[[Window, Sequence[int]], tuple[NDArray[Any], NDArray[np.bool_]]]
+    _numbers: tuple[int, ...]
 
     def read(
         self, window: Window, bands: Sequence[int] | None = None
@@ -55,11 +56,7 @@ class Layer:
         Raises:
             RasterError: The file breaks off or is damaged there.
         """
-        numbers = list(bands) if bands is not None else list(range(1, len(self.bands) + 1))
-        values, mask = raster.read(self._source, window, numbers)
-        if self._nodata is not None:
-            mask &= (values != self._nodata).all(axis=0)
-        return values, mask
+        return self._read(window, self._numbers if bands is None else bands)
 
 
 @contextmanager
@@ -68,6 +65,7 @@ def on_grid(
     box: GeoBox,
     *,
     resampling: str | None,
+    bands: Sequence[int] | None = None,
     allowed: Sequence[str] = CLASS_RESAMPLINGS,
     nodata: float | None = None,
     what: str = "Class maps",
@@ -82,6 +80,7 @@ def on_grid(
         path: The raster.
         box: The grid.
         resampling: How to resample; None: the grids must be one.
+        bands: Numbers of the bands that are read, from 1; None for all but an alpha band.
         allowed: The resamplings that make sense for the raster.
         nodata: A value that means 'no data' beside what the file says; None for none.
         what: What must share a grid, for the error.
@@ -100,10 +99,13 @@ def on_grid(
     with raster.open_raster(path) as source:
         own = raster.grid_of(source)
         dtype = np.dtype(source.dtypes[0])
-        bands = raster.info_of(source).bands  # also checks that they share a pixel type
-        about = (Path(path), dtype, bands, box.height, box.width)
+        info = raster.info_of(source)  # also checks that the bands share a pixel type
+        numbers = info.numbers if bands is None else tuple(bands)
+        names_read = tuple(info.bands[k - 1] for k in numbers)
+        about = (Path(path), dtype, names_read, box.height, box.width)
         if grid.same(box, own):
-            yield Layer(*about, source, nodata)
+            alpha = info.alpha not in numbers
+            yield Layer(*about, partial(raster.read, source, also=nodata, alpha=alpha), numbers)
             return
         differ = f"got {grid.describe(box)} {names[0]} and {grid.describe(own)} {names[1]}"
         if resampling is None:
@@ -115,13 +117,10 @@ def on_grid(
             raise GridError(f"Resampling needs a CRS on both grids, {differ}; assign it first.")
         if not _meet(box, own):
             raise GridError(f"{what} must overlap on the ground, {differ}; check their CRS.")
-        known = source.nodata if source.nodata is not None else nodata
-        if known is None and np.issubdtype(dtype, np.floating):
-            known = float("nan")
         with raster.on_grid(
-            source, own, box, resampling, nodata=known, tolerance=_TOLERANCE
+            source, own, box, resampling, bands=numbers, also=nodata, tolerance=_TOLERANCE
         ) as resampled:
-            yield Layer(*about, resampled, nodata)
+            yield Layer(*about, resampled.read, numbers)
 
 
 def _meet(box: GeoBox, own: GeoBox) -> bool:

@@ -119,7 +119,7 @@ def normalise(
 
         def pairs() -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], Window]]:
             for window in measured:
-                values, mask = raster.read(source, window)
+                values, mask = raster.read(source, window, found.numbers)
                 wanted, there = reference.read(window)
                 both = mask & there
                 both &= np.isfinite(values).all(axis=0) & np.isfinite(wanted).all(axis=0)
@@ -127,7 +127,7 @@ def normalise(
                 step()
 
         gains, offsets, pixels = _FITS[method](pairs(), area, str(path), str(like))
-        names = [n or f"band {k}" for k, n in enumerate(found.bands, start=1)]
+        names = [n or f"band {k}" for k, n in enumerate(found.names, start=1)]
         lines = tuple(
             BandLine(n, float(g), float(o)) for n, g, o in zip(names, gains, offsets, strict=True)
         )
@@ -139,11 +139,11 @@ def normalise(
         target = stack.enter_context(
             raster.create(
                 out, found.grid, count=len(lines), dtype=found.dtype, nodata=_nodata(found),
-                bands=found.bands, tags=provenance.as_tag(record),
+                bands=found.names, tags=provenance.as_tag(record),
             )
         )  # fmt: skip
         for window in windows:
-            values, mask = raster.read(source, window)
+            values, mask = raster.read(source, window, found.numbers)
             raster.write(target, _changed(values, mask, gains, offsets, _nodata(found)), window)
             step()
     return Normalisation(method, lines, pixels)
@@ -297,15 +297,15 @@ def _orthogonal(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
 
 def _bands(found: raster.RasterInfo, like: raster.RasterInfo) -> tuple[int, ...]:
     """Numbers of the reference's bands that answer to the image's."""
-    named = all(found.bands) and all(like.bands)
-    if named and set(found.bands) <= set(like.bands):
-        return tuple(like.bands.index(b) + 1 for b in found.bands)
-    if len(found.bands) != len(like.bands):
+    named = all(found.names) and all(like.names)
+    if named and set(found.names) <= set(like.names):
+        return tuple(like.bands.index(b) + 1 for b in found.names)
+    if len(found.names) != len(like.names):
         raise BandError(
-            f"The reference must have the image's bands, got {len(like.bands)} in {like.path} for "
-            f"{len(found.bands)} in {found.path}; write the same bands of both first (composite)."
+            f"The reference must have the image's bands, got {len(like.names)} in {like.path} for "
+            f"{len(found.names)} in {found.path}; write the same bands of both first (composite)."
         )
-    return tuple(range(1, len(like.bands) + 1))
+    return like.numbers
 
 
 def _check_met(count: int, path: str, like: str) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import glob
 import re
-import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import access, cog, grid, ledger, legend, overviews
+from landshift import access, cog, grid, ledger, legend, overviews, validity
 from landshift.classes import UNLABELLED, ClassScheme, Colour
 from landshift.errors import (
     BandError,
@@ -40,10 +39,6 @@ if TYPE_CHECKING:
 GDAL_CACHE = 256 << 20
 """Bytes for GDAL's blocks, so that a row of them is read once and not for each window."""
 
-_ROWS = 32  # so few that what is compared stays in the processor's cache
-
-_OPENING = threading.Lock()  # Python's warning filters are one for all threads
-
 
 @dataclass(frozen=True)
 class RasterInfo:
@@ -53,10 +48,11 @@ class RasterInfo:
         path: Where it lies.
         grid: Size, affine transform and CRS.
         dtype: Pixel type of its bands, as numpy names it.
-        nodata: Value that means 'no data', or None.
+        nodata: Value that means 'no data' in every band that isn't alpha, or None.
         bands: Name of each band; '' where the file has none.
         block: Rows and columns of the blocks it is stored in.
-        masked: Whether a mask or alpha band says which pixels are valid.
+        masked: Whether something else says too which pixels are valid: a mask, an alpha band, or
+            nodata values that differ between bands.
         taken: Date of the image or map, if tags or the file's name tell it.
         alpha: Number of the alpha band, or None.
     """
@@ -80,6 +76,16 @@ class RasterInfo:
     def width(self) -> int:
         """Columns."""
         return int(self.grid.width)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Numbers of the bands that aren't alpha, from 1."""
+        return tuple(k for k in range(1, len(self.bands) + 1) if k != self.alpha)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the bands that aren't alpha; '' where the file has none."""
+        return tuple(self.bands[k - 1] for k in self.numbers)
 
 
 @contextmanager
@@ -117,7 +123,7 @@ def open_raster(
         for beside in access.side_files(Path(path)) if untrusted else ():
             with open_raster(beside, untrusted=True):
                 pass  # of such a format too
-        with _OPENING, warnings.catch_warnings():
+        with validity.OPENING, warnings.catch_warnings():
             from rasterio.errors import NotGeoreferencedWarning
 
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # those who need it, check
@@ -213,26 +219,24 @@ def files_of(path: Path | str) -> set[Path]:
 
 def info_of(source: DatasetReader) -> RasterInfo:
     """What an open raster is."""
-    from rasterio.enums import ColorInterp, MaskFlags
-
     if len(set(source.dtypes)) != 1:
         raise RasterError(
             f"Bands must share a pixel type, got {source.dtypes} in {source.name}; "
             "convert it first (gdal_translate -ot)."
         )
     path = Path(source.name)
+    says = validity.of(source)
+    same = len({repr(n) for n in says.nodata}) == 1
     return RasterInfo(
         path=path,
         grid=grid_of(source),
         dtype=str(source.dtypes[0]),
-        nodata=source.nodata,
+        nodata=source.nodatavals[says.bands[0] - 1] if same else None,
         bands=tuple(d or "" for d in source.descriptions),
         block=source.block_shapes[0],
-        masked=any(MaskFlags.per_dataset in flags for flags in source.mask_flag_enums),
+        masked=bool(says.masks) or says.alpha is not None or not same,
         taken=_date_of(path, source.tags()),
-        alpha=next(
-            (k for k, c in enumerate(source.colorinterp, 1) if c is ColorInterp.alpha), None
-        ),
+        alpha=says.alpha,
     )
 
 
@@ -254,38 +258,33 @@ def read(
     bands: Sequence[int] | None = None,
     *,
     nodata: float | None = None,
-    masked: bool = True,
+    also: float | None = None,
+    alpha: bool = True,
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read a window, which may reach over the raster's edge.
 
     Args:
         source: An open raster.
         window: Pixels to read; those outside the raster come as 0 and not valid.
-        bands: Numbers of the bands, from 1; None for all.
+        bands: Numbers of the bands, from 1; None for all but an alpha band.
         nodata: Value that means 'no data' in place of what the file says; None: as it says.
-        masked: Whether to heed what the file says of its valid pixels (nodata, mask, alpha).
+        also: A value that means 'no data' beside those.
+        alpha: Whether an alpha band that isn't read counts.
 
     Returns:
         The values, ``(band, row, column)`` in the file's pixel type, and a mask
-        ``(row, column)``, True where every band read is valid: not nodata, not masked, finite.
+        ``(row, column)``, True where every band read is valid (see `validity`).
     """
-    numbers = list(bands) if bands is not None else list(source.indexes)
+    says = validity.of(source, bands, nodata=nodata, also=also, alpha=alpha)
     inside = window.clipped(source.height, source.width)
     new = np.empty if inside == window else np.zeros
-    values = new((len(numbers), window.height, window.width), source.dtypes[0])
+    values = new((len(says.bands), window.height, window.width), source.dtypes[0])
     mask = np.zeros((window.height, window.width), np.bool_)
     rows, columns = inside.shifted(-window.row, -window.column).slices
     at = _rasterio_window(inside)
     with reading(source.name):
-        source.read(numbers, window=at, out=values[:, rows, columns])
-    if nodata is not None or not masked:
-        mask[rows, columns] = True
-        if nodata is not None:
-            mask &= (values != nodata).all(axis=0)
-    else:
-        mask[rows, columns] = _valid(source, numbers, values[:, rows, columns], at)
-    if np.issubdtype(values.dtype, np.floating):
-        mask &= np.isfinite(values).all(axis=0)
+        source.read(list(says.bands), window=at, out=values[:, rows, columns])
+        mask[rows, columns] = says.mask(source, values[:, rows, columns], window=at)
     return values, mask
 
 
@@ -315,30 +314,110 @@ def read_classes(
     return values[0], mask if zero else mask & (values[0] != UNLABELLED)
 
 
-def _valid(
-    source: DatasetReader, numbers: Sequence[int], values: NDArray[Any], at: Any
-) -> NDArray[np.bool_]:
-    """Where the file says that all bands are valid.
+class Warped:
+    """A raster on another grid, resampled as it is read.
 
-    GDAL reads (and warps) the pixels again to tell nodata from them; whole numbers need it not.
+    Attributes:
+        grid: The grid.
+        dtype: Pixel type.
+        bands: Numbers of the bands that can be read, from 1.
     """
-    from rasterio.enums import MaskFlags
 
-    told = source.mask_flag_enums
-    flags = [told[k - 1] for k in numbers]
-    if np.issubdtype(values.dtype, np.integer) and all(f == [MaskFlags.nodata] for f in flags):
-        nodata = [float(source.nodatavals[k - 1]) for k in numbers]
-        whole = [int(n) if n.is_integer() else None for n in nodata]  # no pixel has another one
-        valid = np.ones(values.shape[1:], np.bool_)
-        for row in range(0, len(valid), _ROWS):
-            rows = slice(row, row + _ROWS)
-            for none, band in zip(whole, values, strict=True):
-                if none is not None:
-                    valid[rows] &= band[rows] != none
-        return valid
-    if all(f == [MaskFlags.all_valid] for f in flags):
-        return np.ones(values.shape[1:], np.bool_)
-    return np.asarray((source.read_masks(numbers, window=at) > 0).all(axis=0))
+    def __init__(
+        self,
+        source: DatasetReader,
+        own: GeoBox,
+        box: GeoBox,
+        resampling: str,
+        says: validity.Validity,
+        stack: ExitStack,
+        tolerance: float | None,
+    ) -> None:
+        self.grid, self.bands = box, says.bands
+        self.dtype = np.dtype(source.dtypes[0])
+        self._name = source.name
+        self._own, self._resampling, self._tolerance = own, resampling, tolerance
+        self._says, self._stack = says, stack
+        self._shown, self._alpha = stack.enter_context(validity.presented(source, says))
+        self._opened: dict[str, Any] = {}
+        for nodata in self._nodata:
+            self._warped(nodata)  # what GDAL can't warp shows here
+
+    @property
+    def _nodata(self) -> list[float | None]:
+        """The value of each band that means 'no data' to GDAL."""
+        says = self._says
+        nan = float("nan") if self.dtype.kind == "f" else None
+        return [n if n is not None else says.also if says.also is not None else nan
+                for n in says.nodata]  # fmt: skip
+
+    def read(
+        self, window: Window, bands: Sequence[int] | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Values and mask of a window, as `read` gives them.
+
+        Args:
+            window: Pixels of the grid; those outside it come as 0 and not valid.
+            bands: Some of `bands`; None for all.
+        """
+        wanted = list(self.bands if bands is None else bands)
+        places = [self.bands.index(k) for k in wanted]
+        inside = window.clipped(self.grid.height, self.grid.width)
+        rows, columns = inside.shifted(-window.row, -window.column).slices
+        at = _rasterio_window(inside)
+        values = np.zeros((len(wanted), window.height, window.width), self.dtype)
+        mask = np.zeros((window.height, window.width), np.bool_)
+        valid = np.ones((inside.height, inside.width), np.bool_)
+        groups: dict[str, list[int]] = {}
+        for k, place in enumerate(places):
+            groups.setdefault(repr(self._nodata[place]), []).append(k)
+        for group in groups.values():
+            nodata = self._nodata[places[group[0]]]
+            warped = self._warped(nodata)
+            numbers = [wanted[k] for k in group]
+            veiled = nodata is None or self._alpha is not None
+            veil = [self._alpha or warped.count] if veiled else []
+            with reading(self._name):
+                resampled = warped.read([*numbers, *veil], window=at)
+            if veiled:
+                valid &= resampled[-1] > 0
+                resampled = resampled[:-1]
+            valid &= self._says.pick([places[k] for k in group]).of_values(resampled)
+            if len(groups) == 1 and inside == window:
+                return resampled, valid
+            values[group, rows, columns] = resampled
+        mask[rows, columns] = valid
+        return values, mask
+
+    def _warped(self, nodata: float | None) -> Any:
+        """The raster warped with one nodata value; without any, its last band is alpha."""
+        from rasterio.crs import CRS
+        from rasterio.enums import Resampling
+        from rasterio.vrt import WarpedVRT
+
+        if repr(nodata) not in self._opened:
+            options: dict[str, Any] = {}
+            if self._tolerance is not None:
+                options["tolerance"] = self._tolerance
+            if self._alpha is not None:
+                options |= {"src_alpha": self._alpha, "dst_alpha": self._alpha}
+            elif nodata is None:
+                options["add_alpha"] = True
+            if nodata is not None:
+                options |= {"src_nodata": nodata, "nodata": nodata, "UNIFIED_SRC_NODATA": "NO"}
+            self._opened[repr(nodata)] = self._stack.enter_context(
+                WarpedVRT(
+                    self._shown,
+                    src_crs=CRS.from_user_input(str(self._own.crs)),
+                    crs=CRS.from_user_input(str(self.grid.crs)),
+                    transform=self.grid.affine,
+                    height=self.grid.height,
+                    width=self.grid.width,
+                    resampling=Resampling[self._resampling],
+                    **options,
+                )
+            )
+        return self._opened[repr(nodata)]
 
 
 @contextmanager
@@ -348,62 +427,47 @@ def on_grid(
     box: GeoBox,
     resampling: str,
     *,
-    nodata: float | None,
-    alpha: bool = False,
+    bands: Sequence[int] | None = None,
+    nodata: float | None = None,
+    also: float | None = None,
+    alpha: bool = True,
     tolerance: float | None = None,
-) -> Iterator[Any]:
-    """A raster resampled to another grid on the fly.
-
-    What lies outside it is told by nodata, else by an alpha band, the last one. With nodata, each
-    band is resampled from its own valid pixels.
+) -> Iterator[Warped]:
+    """A raster resampled to another grid on the fly; each band from its own valid pixels.
 
     Args:
         source: The open raster.
         own: Its grid, whose CRS it may not state.
         box: The other grid.
         resampling: GDAL's name of the way.
-        nodata: Value that means 'no data', or None.
-        alpha: Whether the raster has an alpha band, which then goes along.
+        bands: Numbers of the bands to read, from 1; None for all but an alpha band.
+        nodata: As for `read`.
+        also: As for `read`.
+        alpha: As for `read`.
         tolerance: Pixels by which coordinates may be off where they are interpolated; None:
             GDAL's 0.125, which lets the result depend on the windows read.
     """
-    from rasterio.crs import CRS
-    from rasterio.enums import Resampling
-    from rasterio.vrt import WarpedVRT
-
-    options: dict[str, Any] = {} if tolerance is None else {"tolerance": tolerance}
-    if nodata is None:
-        options["add_alpha"] = not alpha
-    else:
-        options |= {"src_nodata": nodata, "nodata": nodata, "UNIFIED_SRC_NODATA": "NO"}
-    with WarpedVRT(
-        source,
-        src_crs=CRS.from_user_input(str(own.crs)),
-        crs=CRS.from_user_input(str(box.crs)),
-        transform=box.affine,
-        height=box.height,
-        width=box.width,
-        resampling=Resampling[resampling],
-        **options,
-    ) as resampled:
-        yield resampled
+    says = validity.of(source, bands, nodata=nodata, also=also, alpha=alpha)
+    with ExitStack() as stack:
+        yield Warped(source, own, box, resampling, says, stack, tolerance)
 
 
 @contextmanager
-def at_cell_size(source: DatasetReader, cell_size: float) -> Iterator[Any]:
+def at_cell_size(
+    source: DatasetReader, cell_size: float, bands: Sequence[int] | None = None
+) -> Iterator[Warped]:
     """The raster resampled bilinearly to square pixels of another size, read on the fly.
 
     Args:
         source: An open raster.
         cell_size: Size of a pixel in CRS units.
+        bands: Numbers of the bands to read, from 1; None for all but an alpha band.
 
     Raises:
         ParameterError: A size that isn't above 0, or larger than the raster.
         GridError: No CRS, or a size so small that GDAL can't count the pixels.
     """
     from affine import Affine
-    from rasterio.enums import Resampling
-    from rasterio.vrt import WarpedVRT
 
     a = source.transform
     across, down = np.hypot(a.a, a.d), np.hypot(a.b, a.e)
@@ -422,11 +486,9 @@ def at_cell_size(source: DatasetReader, cell_size: float) -> Iterator[Any]:
         a.a / across * cell_size, a.b / down * cell_size, a.c,
         a.d / across * cell_size, a.e / down * cell_size, a.f,
     )  # fmt: skip
+    own = grid.geobox(source.height, source.width, a, source.crs)
     box = grid.geobox(round(rows), round(columns), transform, source.crs)
-    with WarpedVRT(
-        source, crs=source.crs, transform=transform, height=box.height, width=box.width,
-        resampling=Resampling.bilinear,
-    ) as resampled:  # fmt: skip
+    with on_grid(source, own, box, "bilinear", bands=bands) as resampled:
         yield resampled
 
 
@@ -458,7 +520,7 @@ def read_shrunk(
     bands: Sequence[int] | None = None,
     *,
     nodata: float | None = None,
-    masked: bool = True,
+    alpha: bool = True,
     classes: bool = False,
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read a window in fewer pixels, from the raster's overviews where it has some.
@@ -469,7 +531,7 @@ def read_shrunk(
         shape: Rows and columns to make of them, no more than the window has.
         bands: Numbers of the bands, from 1; None for all.
         nodata: As for `read`.
-        masked: As for `read`.
+        alpha: As for `read`.
         classes: Whether values are classes: the nearest is taken then, else the average.
 
     Returns:
@@ -477,21 +539,20 @@ def read_shrunk(
     """
     from rasterio.enums import Resampling
 
-    numbers = list(bands) if bands is not None else list(source.indexes)
+    says = validity.of(source, bands, nodata=nodata, alpha=alpha)
+    numbers = list(says.bands)
     where: dict[str, Any] = {
         "window": _rasterio_window(window), "out_shape": (len(numbers), *shape),
     }  # fmt: skip
     how = Resampling.nearest if classes else Resampling.average
-    with reading(source.name):
-        values = source.read(numbers, resampling=how, **where)
-        if nodata is not None:
-            mask = (values != nodata).all(axis=0)
-        elif masked:
-            mask = (source.read_masks(numbers, **where) > 0).all(axis=0)
-        else:
-            mask = np.ones(shape, np.bool_)
-    if np.issubdtype(values.dtype, np.floating):
-        mask &= np.isfinite(values).all(axis=0)
+    with (
+        reading(source.name),
+        validity.presented(source, says, averaged=not classes) as (shown, _),
+    ):
+        values = shown.read(numbers, resampling=how, **where)
+        # averages never hold nodata where GDAL heeds a mask instead
+        nearest = values if classes else source.read(numbers, **where)
+        mask = says.mask(source, nearest, **where)
     return values, mask
 
 
@@ -685,8 +746,7 @@ def pick_bands(
 ) -> tuple[int, ...]:
     """Numbers of the bands to read, from 1: by name where the file has names, else in order.
 
-    An alpha band that comes on top of the wanted ones isn't one of them, where GDAL heeds it (of
-    two or four bands, the last).
+    An alpha band that comes on top of the wanted ones isn't one of them.
 
     Args:
         info: The file.
@@ -698,8 +758,11 @@ def pick_bands(
         BandError: A named band is missing, or an unnamed file has another number of bands.
     """
     numbers = list(range(1, len(info.bands) + 1))
-    more = len(numbers) > len(wanted) and info.masked
-    if more and info.alpha is not None and (info.bands[info.alpha - 1] or None) not in wanted:
+    if (
+        len(numbers) > len(wanted)
+        and info.alpha is not None
+        and (info.bands[info.alpha - 1] or None) not in wanted
+    ):
         numbers.remove(info.alpha)
     names = [info.bands[k - 1] for k in numbers]
     if all(names) and all(wanted) and set(wanted) <= set(names):

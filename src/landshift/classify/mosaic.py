@@ -125,7 +125,6 @@ def _read(path: Path, bands: slice) -> NDArray[np.uint8]:
             source,
             Window(0, 0, source.height, source.width),
             range(bands.start + 1, bands.stop + 1),
-            masked=False,
         )
     return values
 

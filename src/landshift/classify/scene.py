@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import composite, grid, raster, vector
+from landshift import composite, grid, raster, validity, vector
 from landshift import image as imagery
 from landshift.errors import GridError, ParameterError
 from landshift.grid import Window
@@ -130,12 +130,14 @@ class Scene:
                 for plan in self.plans
             ]
             return _Dates(readers, self.bands, self.dtype)
-        source: Any = stack.enter_context(
+        source = stack.enter_context(
             raster.open_raster(self.files[0], cache=cache, threads=_THREADS)
         )
-        if self.cell_size is not None:
-            source = stack.enter_context(raster.at_cell_size(source, self.cell_size))
-        return _Raster(source, self.bands)
+        if self.cell_size is None:
+            alpha = validity.alpha_of(source) not in self.bands
+            return _Raster(partial(raster.read, source, alpha=alpha), self.bands)
+        resampled = raster.at_cell_size(source, self.cell_size, self.bands)
+        return _Raster(stack.enter_context(resampled).read, self.bands)
 
     def _inside(self, window: Window) -> NDArray[np.bool_]:
         box = grid.window_geobox(self.whole, window)
@@ -160,20 +162,24 @@ class _Raster:
     """An open raster.
 
     Args:
-        source: The raster.
+        read: What reads a window of some bands.
         bands: Numbers of the bands that are read.
     """
 
-    def __init__(self, source: Any, bands: Sequence[int]) -> None:
-        self._source, self._bands = source, bands
+    def __init__(
+        self,
+        read: Callable[[Window, Sequence[int]], tuple[NDArray[Any], NDArray[np.bool_]]],
+        bands: Sequence[int],
+    ) -> None:
+        self._read, self._bands = read, bands
 
     def is_empty(self, window: Window) -> bool:
         """Whether it is known, from the first band, that nothing is valid."""
-        return not raster.read(self._source, window, self._bands[:1])[1].any()
+        return not self._read(window, self._bands[:1])[1].any()
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Values and mask of a window."""
-        return raster.read(self._source, window, self._bands)
+        return self._read(window, self._bands)
 
 
 class _Dates:
@@ -249,10 +255,8 @@ def _raster(image: Path | str, spec: InputSpec, cell_size: float | None) -> Scen
         bands = raster.pick_bands(info, spec.bands, spec.positions)
         box, stored = info.grid, info.block
         if cell_size is not None:
-            with raster.at_cell_size(source, cell_size) as resampled:
-                box = grid.geobox(
-                    resampled.height, resampled.width, resampled.transform, resampled.crs
-                )
+            with raster.at_cell_size(source, cell_size, bands) as resampled:
+                box = resampled.grid
             stored = (1, 1)
     return Scene((image,), box, info.dtype, stored, (0, 0), bands, cell_size, (), box, None)
 

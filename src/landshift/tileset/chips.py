@@ -103,10 +103,10 @@ def check_fits(chips: ChipFormat, info: RasterInfo) -> None:
     traits = _TRAITS[chips]
     if traits.bands is None or traits.dtypes is None:
         return
-    if len(info.bands) not in traits.bands or info.dtype not in traits.dtypes:
+    if len(info.names) not in traits.bands or info.dtype not in traits.dtypes:
         raise BandError(
             f"{chips} tiles must have {' or '.join(map(str, traits.bands))} bands of "
-            f"{' or '.join(traits.dtypes)}, got {len(info.bands)} of {info.dtype} in {info.path}; "
+            f"{' or '.join(traits.dtypes)}, got {len(info.names)} of {info.dtype} in {info.path}; "
             "choose TIFF, or extract and rescale the bands first (gdal_translate -b -ot -scale)."
         )
 

@@ -408,7 +408,7 @@ def _write_about(folder: Path, job: Job, tiles: Sequence[Tile], base: TileSet | 
     parameters = {**job.options.named(), "start_index": start}
     record = provenance.record("tileset", job.inputs.all, parameters)
     contents = Contents(
-        bands=job.infos[0].bands,
+        bands=job.infos[0].names,
         dtype=job.infos[0].dtype,
         nodata=job.nodata,
         height=job.options.tile_size[0],

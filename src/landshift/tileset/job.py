@@ -242,9 +242,9 @@ def check_rasters(inputs: Inputs, chips: ChipFormat) -> list[RasterInfo]:
             found = raster.info(path)
             names = (f"in {info.path}", f"in {path}")
             grid.check_same(info.grid, found.grid, what=what, names=names)
-            if classes and len(found.bands) != 1:
+            if classes and len(found.names) != 1:
                 raise BandError(
-                    f"Labels must have one band, got {len(found.bands)} in {path}; extract the "
+                    f"Labels must have one band, got {len(found.names)} in {path}; extract the "
                     "band of class values (gdal_translate -b)."
                 )
     return infos
@@ -272,7 +272,7 @@ def second_of(inputs: Inputs, chips: ChipFormat) -> SecondInput | None:
         return None
     first = _infos_alike(inputs.seconds, "Second inputs")[0]
     check_fits(chips, first)
-    return SecondInput(first.bands, first.dtype, nodata_of(chips, usable_nodata(first)))
+    return SecondInput(first.names, first.dtype, nodata_of(chips, usable_nodata(first)))
 
 
 def warn_of_others(scheme: ClassScheme, image: RasterInfo, second: SecondInput | None) -> None:
@@ -292,12 +292,12 @@ def warn_of_others(scheme: ClassScheme, image: RasterInfo, second: SecondInput |
 
 
 def _kind(info: RasterInfo) -> tuple[Any, ...]:
-    return info.bands, info.dtype, repr(info.nodata)  # repr: NaN differs from itself
+    return info.names, info.dtype, repr(info.nodata)  # repr: NaN differs from itself
 
 
 def _describe(info: RasterInfo) -> str:
-    names = ", ".join(info.bands) if any(info.bands) else "unnamed"
-    return f"{len(info.bands)} bands ({names}) of {info.dtype} with nodata {info.nodata}"
+    names = ", ".join(info.names) if any(info.names) else "unnamed"
+    return f"{len(info.names)} bands ({names}) of {info.dtype} with nodata {info.nodata}"
 
 
 def scheme_for(
@@ -367,15 +367,15 @@ def check_alike(job: Job, base: TileSet) -> None:
     first = base.tiles[0]
     pairs = {
         "tile size": (options.tile_size, (base.height, base.width)),
-        "number of bands": (len(info.bands), len(base.bands)),
+        "number of bands": (len(info.names), len(base.bands)),
         "pixel type": (info.dtype, base.dtype),
         "nodata value": (_float(job.nodata), _float(base.nodata)),
         "format": (options.chip_format, format_of(first.image)),
         "second input": (second, theirs),
         "class maps": (bool(job.inputs.before), first.before is not None),
     }
-    if all(info.bands) and all(base.bands):
-        pairs["bands"] = (info.bands, base.bands)
+    if all(info.names) and all(base.bands):
+        pairs["bands"] = (info.names, base.bands)
     if first.before is not None:
         pairs["classes of the class maps"] = (job.map_scheme, base.map_scheme)
     for what, (ours, found) in pairs.items():

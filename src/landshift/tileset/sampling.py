@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import raster
+from landshift import raster, validity
 from landshift.grid import Window
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ Ints = NDArray[np.int64]
 
 
 class Rows:
-    """An open raster that keeps the rows under the windows, so that each is read once.
+    """An open raster's bands, without alpha; keeps the rows under the windows: each is read once.
 
     Tiles overlap: read one by one, a pixel would be decompressed, copied and masked for each.
 
@@ -34,16 +34,17 @@ class Rows:
     def __init__(self, source: DatasetReader, reach: int) -> None:
         self.source = source
         self.reach = min(reach, source.height)
-        pixel = source.count * np.dtype(source.dtypes[0]).itemsize + 1
+        self._bands = validity.data_bands(source)
+        pixel = len(self._bands) * np.dtype(source.dtypes[0]).itemsize + 1
         self.keeps = self.reach * source.width * pixel <= ROWS_BYTES
         self._first = self._end = 0
-        self._values: NDArray[Any] = np.empty((source.count, 0, source.width), source.dtypes[0])
+        self._values: NDArray[Any] = np.empty((len(self._bands), 0, source.width), source.dtypes[0])
         self._mask: NDArray[np.bool_] = np.empty((0, source.width), np.bool_)
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Values and mask of a window, as `raster.read` gives them; the caller's to change."""
         if not self.keeps:
-            return raster.read(self.source, window)
+            return raster.read(self.source, window, self._bands)
         if not _overlaps(window, self.source):
             return self._nothing(window)
         inside = window.clipped(self.source.height, self.source.width)
@@ -59,7 +60,7 @@ class Rows:
     def _nothing(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         shape = (window.height, window.width)
         return (
-            np.zeros((self.source.count, *shape), self._values.dtype),
+            np.zeros((len(self._bands), *shape), self._values.dtype),
             np.zeros(shape, np.bool_),
         )
 
@@ -69,7 +70,8 @@ class Rows:
             return
         end = max(end, min(first + self.reach, self.source.height))
         start = self._end if self._first <= first < self._end else first
-        new = raster.read(self.source, Window(start, 0, end - start, self.source.width))
+        rows = Window(start, 0, end - start, self.source.width)
+        new = raster.read(self.source, rows, self._bands)
         if start > first:
             kept = slice(first - self._first, None)
             new = (

@@ -115,7 +115,7 @@ class _Source:
             second=second,
             maps=tuple(maps),
             place=Place(_transform_of(self.info, window, turn), self.crs),
-            bands=self.info.bands,
+            bands=self.info.names,
             source=self.number,
             corner=None if turn is not None else (window.row, window.column),
         )

@@ -344,8 +344,8 @@ def read_units(tile: Tile) -> tuple[str | None, ...]:
 
 
 def read_whole(source: DatasetReader) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """All values of an open raster and where they are valid, see `raster.read`."""
-    return raster.read(source, Window(0, 0, source.height, source.width))
+    """All bands of an open raster, alpha too, and where they are valid, see `raster.read`."""
+    return raster.read(source, Window(0, 0, source.height, source.width), source.indexes)
 
 
 def read_labels(source: DatasetReader) -> NDArray[Any]:

@@ -290,7 +290,7 @@ def _glances(source: Any, layer: Layer) -> list[NDArray[Any]]:
     for window in windows:
         shape = (min(window.height, _LOOKED_AT), min(window.width, _LOOKED_AT))
         values, mask = raster.read_shrunk(
-            source, window, shape, layer.numbers, nodata=layer.nodata, masked=layer.masked
+            source, window, shape, layer.numbers, nodata=layer.nodata, alpha=layer.alpha
         )
         found.append(values[:, mask])
     return found
@@ -329,7 +329,7 @@ def _read(layer: Layer, box: GeoBox) -> tuple[NDArray[np.float32], NDArray[np.bo
     with _READING:
         with image.open_layer(layer) as source:
             values, mask = raster.read_shrunk(
-                source, near, shape, layer.numbers, nodata=layer.nodata, masked=layer.masked
+                source, near, shape, layer.numbers, nodata=layer.nodata, alpha=layer.alpha
             )
         reproject(
             np.where(mask, values, np.nan).astype(np.float32), found, src_nodata=np.nan,

@@ -1,0 +1,279 @@
+"""Which pixels of a raster are valid: one rule for every way of reading it.
+
+A pixel is valid where every band read is valid: it is finite, isn't that band's own nodata value,
+and neither the mask (in the file, in a ``.msk`` beside it, or of a VRT) nor an alpha band hides
+it. An alpha band counts whatever the number of bands, unless it is itself read as a band. A nodata
+value that the user gives takes the place of those of the file.
+
+Where a raster is resampled, a band's values come from its own valid pixels alone. They are valid as
+GDAL's warper has it: where neither mask nor alpha hides the source pixel under the centre, and that
+pixel (in files of several bands: one of those that the value is made from) isn't nodata; of ways
+that look at an area (average, mode, ...), where any pixel of it is valid.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+OPENING = threading.Lock()
+"""Held while Python's warning filters, one for all threads, are changed to open a raster."""
+
+_ROWS = 32  # rows compared at once; they fit the CPU cache
+
+_ALPHA_WORDS = ("alpha", "mask", "opacity", "transparen", "valid")
+
+
+@dataclass(frozen=True)
+class Validity:
+    """What says which pixels of some bands of a raster are valid.
+
+    Attributes:
+        bands: Numbers of the bands, from 1.
+        nodata: Value of each band that means 'no data'; None where it has none, or none that its
+            pixel type can hold.
+        also: A second value that means 'no data' in every band, or None.
+        masks: Numbers of bands whose masks count; one stands for all where they share it.
+        alpha: Number of the alpha band that counts, or None.
+        hidden: Whether GDAL itself would heed a mask or an alpha band that doesn't count here.
+    """
+
+    bands: tuple[int, ...]
+    nodata: tuple[float | None, ...]
+    also: float | None
+    masks: tuple[int, ...]
+    alpha: int | None
+    hidden: bool
+
+    def mask(self, source: DatasetReader, values: NDArray[Any], **where: Any) -> NDArray[np.bool_]:
+        """Where the bands, once read, are all valid: ``(row, column)``.
+
+        Args:
+            source: The open raster.
+            values: What was read of the bands, ``(band, row, column)``.
+            where: The window, and the shape, that they were read with.
+        """
+        valid = self.of_values(values)
+        if "out_shape" in where:
+            where = {**where, "out_shape": valid.shape}
+        for number in self.masks:
+            valid &= source.read_masks(number, **where) > 0
+        if self.alpha is not None:
+            valid &= source.read(self.alpha, **where) > 0
+        return valid
+
+    def of_values(self, values: NDArray[Any]) -> NDArray[np.bool_]:
+        """Where values are finite and none of those that mean 'no data': ``(row, column)``."""
+        valid = np.ones(values.shape[1:], np.bool_)
+        floats = values.dtype.kind in "fc"
+        if not floats and self.also is None and not any(n is not None for n in self.nodata):
+            return valid
+        for row in range(0, len(valid), _ROWS):
+            rows = slice(row, row + _ROWS)
+            for none, band in zip(self.nodata, values, strict=True):
+                for value in (none, self.also):
+                    if value is not None and math.isfinite(value):
+                        valid[rows] &= _differs(band[rows], value)
+                if floats:
+                    valid[rows] &= np.isfinite(band[rows])
+        return valid
+
+    def pick(self, places: Sequence[int]) -> Validity:
+        """That of some of the bands, by place in `bands`, as far as their values say."""
+        return Validity(
+            tuple(self.bands[k] for k in places), tuple(self.nodata[k] for k in places), self.also,
+            (), None, hidden=False,
+        )  # fmt: skip
+
+
+def of(
+    source: DatasetReader,
+    bands: Sequence[int] | None = None,
+    *,
+    nodata: float | None = None,
+    also: float | None = None,
+    alpha: bool = True,
+) -> Validity:
+    """What says which pixels of some bands are valid; see the module for the rule.
+
+    Args:
+        source: An open raster.
+        bands: Numbers of the bands, from 1; None: all but an alpha band.
+        nodata: Value that means 'no data' in place of what the file says; None: as it says.
+        also: A value that means 'no data' beside those.
+        alpha: Whether an alpha band counts; it never does where it is among the bands.
+    """
+    from rasterio.enums import ColorInterp, MaskFlags
+
+    own = alpha_of(source)
+    numbers = tuple(bands) if bands is not None else tuple(k for k in source.indexes if k != own)
+    kind = np.dtype(source.dtypes[0])
+    none = [nodata if nodata is not None else source.nodatavals[k - 1] for k in numbers]
+    masks: list[int] = []
+    taken_for_alpha = False
+    flags = source.mask_flag_enums
+    for number in numbers:
+        told = set(flags[number - 1])
+        if MaskFlags.alpha in told:
+            taken_for_alpha = True
+        elif told == {MaskFlags.per_dataset} or not told:
+            if not told or not any(flags[k - 1] == flags[number - 1] for k in masks):
+                masks.append(number)
+        elif {MaskFlags.per_dataset, MaskFlags.nodata} <= told and nodata is None and not masks:
+            masks.append(number)  # valid where not all bands hold their value of NODATA_VALUES
+    counted = own if alpha and own is not None and own not in numbers else None
+    like_alpha = taken_for_alpha or ColorInterp.alpha in source.colorinterp
+    return Validity(
+        numbers,
+        tuple(_held(value, kind) for value in none),
+        _held(also, kind),
+        tuple(masks),
+        counted,
+        hidden=like_alpha and counted is None,
+    )
+
+
+def alpha_of(source: DatasetReader) -> int | None:
+    """Number of the band that holds alpha, from 1, or None.
+
+    It is the first whose colour interpretation says so. Programs write a fourth band of bytes as
+    alpha unless they are told otherwise; where every band has a name and that one's is another
+    than alpha's, it is a band like the others.
+    """
+    from rasterio.enums import ColorInterp
+
+    if source.count == 1 or ColorInterp.alpha not in source.colorinterp:
+        return None
+    place = source.colorinterp.index(ColorInterp.alpha)
+    name = (source.descriptions[place] or "").lower()
+    if all(source.descriptions) and not any(word in name for word in _ALPHA_WORDS):
+        return None
+    return int(place) + 1
+
+
+def data_bands(source: DatasetReader) -> tuple[int, ...]:
+    """Numbers of the bands that aren't alpha, from 1."""
+    alpha = alpha_of(source)
+    return tuple(int(k) for k in source.indexes if k != alpha)
+
+
+@contextmanager
+def presented(
+    source: DatasetReader, says: Validity, *, averaged: bool = False
+) -> Iterator[tuple[Any, int | None]]:
+    """The raster as GDAL must see it, so that its warper heeds what says which pixels are valid.
+
+    GDAL takes nodata values of a single band, or a mask, never both, and heeds alpha bands by
+    rules of its own. Where that isn't enough, masks and alpha become one alpha band of a VRT that
+    is made in memory, the last, and the bands' nodata values those that count.
+
+    Args:
+        source: An open raster.
+        says: What says which pixels are valid.
+        averaged: Whether GDAL is to average pixels, for which it heeds the bands' own values only.
+
+    Yields:
+        The raster to warp, and the number of its alpha band, or None.
+    """
+    from rasterio.enums import MaskFlags
+
+    twice = says.also is not None and any(n not in (None, says.also) for n in says.nodata)
+    kind = np.dtype(source.dtypes[0])
+    values = kind.kind not in "iu" or any(n is not None for n in (*says.nodata, says.also))
+    shared = all(source.mask_flag_enums[k - 1] == [MaskFlags.per_dataset] for k in says.masks)
+    alone = shared and says.alpha is None and not values  # which GDAL heeds
+    needed = (bool(says.masks) and not alone) or says.hidden or twice
+    if averaged:
+        own = [_held(source.nodatavals[k - 1], kind) for k in says.bands]
+        needed = twice or repr(own) != repr(list(says.nodata))
+    if not needed:
+        yield source, says.alpha
+        return
+    import rasterio
+
+    with OPENING, warnings.catch_warnings():
+        from rasterio.errors import NotGeoreferencedWarning
+
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # placed by GCPs or RPCs
+        shown = rasterio.open(_as_vrt(source, says))
+    with shown:
+        veiled = bool(says.masks) or says.alpha is not None
+        yield shown, shown.count if veiled else None
+
+
+def _as_vrt(source: DatasetReader, says: Validity) -> str:
+    """A VRT of the raster whose last band is what masks and alpha say; see `presented`."""
+    from xml.etree import ElementTree as xml
+
+    import rasterio.shutil
+    from rasterio.io import MemoryFile
+
+    with MemoryFile(ext=".vrt") as file:
+        rasterio.shutil.copy(source, file.name, driver="VRT")
+        root = xml.fromstring(file.read())
+    for element in root.findall("MaskBand"):
+        root.remove(element)
+    for place, band in enumerate(root.findall("VRTRasterBand"), start=1):
+        for name in ("ColorInterp", "NoDataValue", "MaskBand"):
+            for element in band.findall(name):
+                band.remove(element)
+        if place not in says.bands:
+            continue
+        value = says.nodata[says.bands.index(place)]
+        if value is not None and says.also is not None:
+            for pixels in band.findall("SimpleSource"):
+                pixels.tag = "ComplexSource"
+                xml.SubElement(pixels, "NODATA").text = repr(says.also)
+        value = says.also if value is None else value
+        if value is not None:
+            none = xml.Element("NoDataValue")
+            none.text = repr(value)
+            band.insert(0, none)
+    parts = [f"mask,{k}" for k in says.masks] + [str(k) for k in [says.alpha] if k is not None]
+    if parts:
+        veil = xml.SubElement(root, "VRTRasterBand", dataType="Byte", band=str(source.count + 1))
+        xml.SubElement(veil, "ColorInterp").text = "Alpha"
+        if len(parts) > 1:
+            veil.set("subClass", "VRTDerivedRasterBand")
+            # beyond 255 it stays 255, so that a 0 alone hides a pixel
+            xml.SubElement(veil, "PixelFunctionType").text = "mul"
+            xml.SubElement(veil, "SourceTransferType").text = "Float64"
+        for part in parts:
+            pixels = xml.SubElement(veil, "SimpleSource")
+            xml.SubElement(pixels, "SourceFilename", relativeToVRT="0").text = source.name
+            xml.SubElement(pixels, "SourceBand").text = part
+    return xml.tostring(root, encoding="unicode")
+
+
+def _held(value: float | None, kind: np.dtype[Any]) -> float | None:
+    """A value that means 'no data', as far as pixels of this type can hold it."""
+    if value is None or kind.kind not in "iu":
+        return None if value is None else float(value)
+    if not (math.isfinite(value) and float(value).is_integer()):
+        return None
+    limits = np.iinfo(kind)
+    return float(value) if limits.min <= value <= limits.max else None
+
+
+def _differs(band: NDArray[Any], value: float) -> NDArray[np.bool_]:
+    """Where pixels hold another value; floats of any size by as much as GDAL tells float32 apart.
+
+    GDAL, gdal_priv.h, ARE_REAL_EQUAL: a difference below 2 epsilon times the sum of both.
+    """
+    if band.dtype.kind in "iu":
+        return np.asarray(band != int(value))
+    with np.errstate(over="ignore", invalid="ignore"):
+        wanted = band.dtype.type(value)
+        spare = 4 * np.finfo(np.float32).eps * abs(wanted)
+        return np.asarray(~(abs(band - wanted) <= spare))
