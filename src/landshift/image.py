@@ -133,14 +133,14 @@ class Plan:
     Attributes:
         image: What it was made from.
         stack: Groups of bands; each is a mosaic of layers with the same bands, the first on top.
-        quality: Each rule and the mosaic of its one band.
+        quality: What each quality band hides, and the mosaic of that one band.
         names: Names of the bands, group after group.
         taken: Date of the image, if its files tell.
     """
 
     image: Image
     stack: tuple[tuple[Layer, ...], ...]
-    quality: tuple[tuple[quality.Rule, tuple[Layer, ...]], ...]
+    quality: tuple[tuple[quality.Hidden, tuple[Layer, ...]], ...]
     names: tuple[str, ...]
     taken: date | None
 
@@ -195,8 +195,15 @@ def plan(image: Image) -> Plan:
     for rule in image.quality:
         at = _find(rule.band, names, image)
         group, k = every[at]
-        rules.append((rule, tuple(layer.pick([k]) for layer in group)))
-        hidden.add(at)
+        if k + rule.bands > len(group[0].names):
+            raise BandError(
+                f"A {rule.coding} mask must have {rule.bands} bands from '{names[at]}' on, got "
+                f"{len(group[0].names) - k} in {group[0].path}; name its first band "
+                f"({rule.coding}:BAND=...)."
+            )
+        for codes in rule.hidden:
+            rules.append((codes, tuple(layer.pick([k + codes.place]) for layer in group)))
+        hidden |= set(range(at, at + rule.bands))
     chosen = (
         [_find(b, names, image) for b in image.bands]
         if image.bands is not None
@@ -244,11 +251,11 @@ class Reader:
         }
         self._quality = [
             (
-                rule,
+                codes,
                 [_Placed(one, self._open(one), target, "nearest", stack) for one in mosaic],
                 reach(found, target),
             )
-            for rule, mosaic in found.quality
+            for codes, mosaic in found.quality
         ]
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -269,10 +276,10 @@ class Reader:
                 values = values.astype(np.float32) * scales + offsets
             parts.append(values)
             mask &= valid
-        for rule, mosaic, reach in self._quality:
+        for codes, mosaic, reach in self._quality:
             wide = window.grown(reach)
             values, covered = _mosaic(mosaic, wide)
-            clear = quality.valid(values[0], rule.coding, rule.classes) & covered
+            clear = codes.valid(values[0]) & covered
             if reach:
                 from scipy import ndimage
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -20,11 +20,15 @@ class Coding:
         how: Whether a class is a value of the band, or a bit of it (counted from 0).
         classes: Values or bits of each class; a pixel is of a class where any of them holds.
         fill: The class that means 'no data': never valid, whatever is asked for.
+        bands: How many bands, that follow one another, it takes.
+        places: Place of the band that holds a class, from 0, where it isn't the first.
     """
 
     how: Literal["values", "bits"]
     classes: Mapping[str, tuple[int, ...]]
     fill: str
+    bands: int = 1
+    places: Mapping[str, int] = field(default_factory=dict)
 
 
 CODINGS: dict[str, Coding] = {
@@ -63,8 +67,63 @@ CODINGS: dict[str, Coding] = {
         },
         "fill",
     ),
+    # Planet's Usable Data Mask 2 and 2.1 (docs.planet.com/data/imagery/udm): eight bands, the last
+    # of which holds bits, as the Unusable Data Mask before it; bit 0 is what wasn't imaged
+    "udm2": Coding(
+        "values",
+        {
+            "not_clear": (0,), "snow": (1,), "shadow": (1,), "light_haze": (1,),
+            "heavy_haze": (1,), "cloud": (1,), "unusable": tuple(range(1, 256)),
+            "fill": tuple(range(1, 256, 2)),
+        },
+        "fill",
+        bands=8,
+        places={
+            "snow": 1, "shadow": 2, "light_haze": 3, "heavy_haze": 4, "cloud": 5, "unusable": 7,
+            "fill": 7,
+        },
+    ),
 }  # fmt: skip
 """Every coding of a quality band that we read, by name."""
+
+FREE = ("bits", "values")
+"""Codings whose classes are the numbers themselves: bits, from 0, or values."""
+
+_FIRST = {"udm2": "clear"}
+"""Name of the first band of codings that aren't named like it."""
+
+_MOST_BITS = 63
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Values or bits of a quality band whose pixels aren't valid.
+
+    Attributes:
+        how: Whether codes are values of the band or bits of it, from 0.
+        codes: The codes.
+        place: How many bands it lies after the one that the rule names.
+    """
+
+    how: str
+    codes: tuple[int, ...]
+    place: int = 0
+
+    def valid(self, values: NDArray[Any]) -> NDArray[np.bool_]:
+        """Where a quality band shows none of the codes.
+
+        Args:
+            values: The band, any shape, integers (or floats that hold them).
+
+        Returns:
+            True where the pixel is valid; same shape.
+        """
+        if self.how == "values":
+            return np.asarray(~np.isin(values, self.codes))
+        if values.dtype.kind == "f":
+            values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+        bits = np.int64(sum(1 << c for c in self.codes))
+        return np.asarray((values.astype(np.int64) & bits) == 0)
 
 
 @dataclass(frozen=True)
@@ -72,8 +131,8 @@ class Rule:
     """Which classes of which quality band are not valid.
 
     Attributes:
-        coding: A name in `CODINGS`.
-        classes: Names of the classes to leave out.
+        coding: A name in `CODINGS` or `FREE`.
+        classes: Names of the classes to leave out; of free codings the numbers, as text.
         band: The quality band: its name in the image, the end of it after a '_', or its number.
     """
 
@@ -82,9 +141,13 @@ class Rule:
     band: str
 
     def __post_init__(self) -> None:
+        if self.coding in FREE:
+            self._check_numbers()
+            return
         if self.coding not in CODINGS:
             raise ParameterError(
-                f"A quality band must be one of {', '.join(CODINGS)}, got '{self.coding}'."
+                f"A quality band must be one of {', '.join([*CODINGS, *FREE])}, got "
+                f"'{self.coding}'."
             )
         known = CODINGS[self.coding].classes
         unknown = [c for c in self.classes if c not in known]
@@ -94,41 +157,50 @@ class Rule:
                 f"{', '.join(unknown) or 'none'}."
             )
 
+    @property
+    def bands(self) -> int:
+        """How many bands, from `band` on, are quality bands."""
+        return 1 if self.coding in FREE else CODINGS[self.coding].bands
+
+    @property
+    def hidden(self) -> tuple[Hidden, ...]:
+        """What isn't valid of each band that tells it, fill included."""
+        if self.coding in FREE:
+            return (Hidden(self.coding, tuple(map(int, self.classes))),)
+        table = CODINGS[self.coding]
+        codes: dict[int, set[int]] = {}
+        for name in (*self.classes, table.fill):
+            codes.setdefault(table.places.get(name, 0), set()).update(table.classes[name])
+        return tuple(Hidden(table.how, tuple(sorted(c)), k) for k, c in sorted(codes.items()))
+
+    def _check_numbers(self) -> None:
+        what = "bits from 0 to 62" if self.coding == "bits" else "whole numbers"
+        for text in self.classes or ("none",):
+            digits = text.removeprefix("-") if self.coding == "values" else text
+            number = int(text) if digits.isascii() and digits.isdigit() else None
+            if number is None or (self.coding == "bits" and number >= _MOST_BITS):
+                raise ParameterError(
+                    f"{self.coding.capitalize()} of a quality band must be {what}, got '{text}'; "
+                    f"an example is {self.coding}:8=2,4."
+                )
+
 
 def rule(text: str) -> Rule:
     """A rule from text: ``<coding>[:<band>]=<class>,<class>``, as ``fmask:8=cloud,shadow``.
 
-    Without a band the one named like the coding is meant.
+    Without a band the one named like the coding is meant (of ``udm2`` the one named 'clear').
+    ``bits:<band>=3,4`` and ``values:<band>=2,4`` name bits, counted from 0, or values.
 
     Raises:
-        ParameterError: Another form, an unknown coding or class.
+        ParameterError: Another form, an unknown coding or class, no band where one is needed.
     """
     left, equals, right = text.partition("=")
     coding, _, band = left.partition(":")
-    if not equals or not coding:
+    coding, band = coding.strip().lower(), band.strip()
+    if not equals or not coding or (coding in FREE and not band):
         raise ParameterError(
             f"A quality rule must read <coding>[:<band>]=<class>,<class>, got '{text}'; "
-            "an example is fmask:8=cloud,shadow."
+            "examples are fmask:8=cloud,shadow, bits:QA_PIXEL=3,4 and values:8=2,4."
         )
-    coding = coding.strip().lower()
     classes = tuple(c.strip().lower() for c in right.split(",") if c.strip())
-    return Rule(coding, classes, band.strip() or coding)
-
-
-def valid(values: NDArray[Any], coding: str, classes: Sequence[str]) -> NDArray[np.bool_]:
-    """Where a quality band shows none of these classes, nor fill.
-
-    Args:
-        values: The band, any shape, integers (or floats that hold them).
-        coding: A name in `CODINGS`.
-        classes: Names of the classes to leave out.
-
-    Returns:
-        True where the pixel is valid; same shape.
-    """
-    table = CODINGS[coding]
-    codes = {c for name in [*classes, table.fill] for c in table.classes[name]}
-    if table.how == "values":
-        return np.asarray(~np.isin(values, sorted(codes)))
-    bits = np.int64(sum(1 << c for c in codes))
-    return np.asarray((values.astype(np.int64) & bits) == 0)
+    return Rule(coding, classes, band or _FIRST.get(coding, coding))

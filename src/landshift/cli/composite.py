@@ -63,8 +63,9 @@ def composite(
     mask_qa: Annotated[
         list[str] | None,
         typer.Option(
-            help="Hide classes of a quality band: fmask, qa_pixel, scl or hls_fmask, then "
-            "[:BAND]=CLASS,CLASS, as fmask:8=cloud,shadow. Can be repeated."
+            help="Hide classes of a quality band: fmask, qa_pixel, scl, hls_fmask or udm2, then "
+            "[:BAND]=CLASS,CLASS, as fmask:8=cloud,shadow; or its bits or values: "
+            "bits:QA_PIXEL=3,4, values:8=2,4. Can be repeated."
         ),
     ] = None,
     assume_crs: Annotated[str | None, typer.Option(help="CRS of images that state none.")] = None,
