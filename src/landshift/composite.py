@@ -104,13 +104,14 @@ def composite(
     given = [i if isinstance(i, Image) else Image(files=(i,)) for i in images]
     if not given:
         raise ParameterError("A composite takes at least one image, got none.")
-    dates = _date_names(len(given), names)
+    dates = date_names(len(given), names)
     sources = [f for i in given for f in i.files]
     raster.check_new(out, inputs=[*sources, like], overwrite=overwrite)
     plans = [imagery.plan(i) for i in given]
     for first, second in pairwise(plans):
         raster.check_order(*(replace(p.layers[0].info, taken=p.taken) for p in (first, second)))
     own = _band_names(plans, dates, bands)
+    imagery.warn_of_scaling(plans, dates)
     box = target_grid(
         plans, like=like, crs=crs, resolution=resolution, extent=extent, bounds=bounds
     )
@@ -287,7 +288,7 @@ def bands_of(plans: Sequence[Plan]) -> tuple[str, ...]:
     Raises:
         BandError: The dates have another number of bands.
     """
-    return tuple(_band_names(plans, _date_names(len(plans), None), None))
+    return tuple(_band_names(plans, date_names(len(plans)), None))
 
 
 class _Checks:
@@ -475,7 +476,12 @@ def _regular(
     return grid.geobox(1, 1, Affine(width, 0.0, 0.0, 0.0, -height, 0.0), target)
 
 
-def _date_names(count: int, names: Sequence[str] | None) -> list[str]:
+def date_names(count: int, names: Sequence[str] | None = None) -> list[str]:
+    """Names of dates: before and after for two, else date1, date2, ..., or those given.
+
+    Raises:
+        ParameterError: Another number of names, two alike, or one that is empty or holds ':'.
+    """
     if names is None:
         return list(DATES) if count == len(DATES) else [f"date{k}" for k in range(1, count + 1)]
     if len(names) != count or len(set(names)) != count or any(":" in n or not n for n in names):
@@ -588,12 +594,10 @@ def _legend(plans: Sequence[Plan], kind: np.dtype[Any]) -> legend.Legend:
 
 def _keep_scaling(target: Any, plans: Sequence[Plan]) -> None:
     """What a stored value means, where it isn't applied."""
-    if any(p.image.scaled for p in plans):
-        return
-    scales = [s for p in plans for group in p.stack for s in group[0].scales]
-    offsets = [o for p in plans for group in p.stack for o in group[0].offsets]
-    if any(s != 1 for s in scales) or any(o != 0 for o in offsets):
-        target.scales, target.offsets = scales, offsets
+    # a band whose files differ has no tag that is right for all of it
+    tags = [next(iter(t)) if len(t) == 1 else (1.0, 0.0) for p in plans for t in p.scaling]
+    if any(tag != (1, 0) for tag in tags):
+        target.scales, target.offsets = zip(*tags, strict=True)
 
 
 def _days(plans: Sequence[Plan], dates: Sequence[str]) -> dict[str, str]:

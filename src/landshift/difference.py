@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -17,6 +18,8 @@ from landshift import grid, legend, overlay, provenance, raster
 from landshift.classes import NO_CHANGE, ClassScheme
 from landshift.errors import BandError, ParameterError
 from landshift.grid import Window
+
+log = logging.getLogger(__name__)
 
 METHODS = {
     "difference": "to - from, each band",
@@ -154,6 +157,7 @@ def compute_change(
     raster.check_order(first, second)
     numbers, names = _pick_bands(first, second, bands)
     numbers_of = (numbers, _same_bands(second, numbers, names))
+    _warn_of_scaling((first, second), numbers_of, names)
     single = method not in _SIGNED or len(numbers) == 1
     if not single and (threshold is not None or len(breaks)):
         raise ParameterError(
@@ -460,6 +464,22 @@ def _pick_bands(
     if not numbers:
         raise BandError("Images are compared over at least one band, got none.")
     return numbers, [have[k - 1] for k in numbers]
+
+
+def _warn_of_scaling(
+    images: Sequence[raster.RasterInfo], numbers: Sequence[Sequence[int]], names: Sequence[str]
+) -> None:
+    """Warn where the same band of the two images states another scale or offset."""
+    tags = [
+        [info.scaling[k - 1] for k in chosen] for info, chosen in zip(images, numbers, strict=True)
+    ]
+    differ = [name for name, *pair in zip(names, *tags, strict=True) if pair[0] != pair[1]]
+    if differ:
+        log.warning(
+            "The images state different scales or offsets in %s, and are compared as stored: what "
+            "didn't change will look like change; apply them first (landshift composite --scaled, "
+            "one date at a time).", ", ".join(differ),
+        )  # fmt: skip
 
 
 def _same_bands(

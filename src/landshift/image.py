@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ from landshift.grid import Window
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from rasterio.io import DatasetReader
+
+log = logging.getLogger(__name__)
 
 RESAMPLING: dict[str, float] = {
     "nearest": 0.5, "bilinear": 1, "cubic": 2, "cubic_spline": 2, "lanczos": 3, "average": 1,
@@ -155,6 +158,17 @@ class Plan:
         return self.stack[0][0].info.grid
 
     @property
+    def scaling(self) -> list[set[tuple[float, float]]]:
+        """Of each band, the scales and offsets that its values still need; one for most."""
+        if self.image.scaled:
+            return [{(1.0, 0.0)} for _ in self.names]
+        return [
+            {(layer.scales[k], layer.offsets[k]) for layer in group}
+            for group in self.stack
+            for k in range(len(group[0].numbers))
+        ]
+
+    @property
     def dtype(self) -> str:
         """Pixel type that holds every band."""
         if self.image.scaled:
@@ -267,13 +281,8 @@ class Reader:
         parts = []
         mask = np.ones((window.height, window.width), np.bool_)
         for group in self._plan.stack:
-            values, valid = _mosaic([self._placed[layer] for layer in group], window)
-            if self._plan.image.scaled:
-                scales, offsets = (
-                    np.array(v, np.float32)[:, np.newaxis, np.newaxis]
-                    for v in (group[0].scales, group[0].offsets)
-                )
-                values = values.astype(np.float32) * scales + offsets
+            layers = [self._placed[layer] for layer in group]
+            values, valid = _mosaic(layers, window, scaled=self._plan.image.scaled)
             parts.append(values)
             mask &= valid
         for codes, mosaic, reach in self._quality:
@@ -356,21 +365,34 @@ class _Placed:
             )
 
 
-def _mosaic(layers: Sequence[_Placed], window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """The first layer's valid pixels, then the next one's in what is left."""
+def _mosaic(
+    layers: Sequence[_Placed], window: Window, *, scaled: bool = False
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """The first layer's valid pixels, then the next one's in what is left.
+
+    Each layer's values are scaled by its own tags, where they are.
+    """
     count = len(layers[0].layer.numbers)
-    dtype = np.result_type(*(placed.layer.info.dtype for placed in layers))
+    types = [np.dtype(placed.layer.info.dtype) for placed in layers]
+    dtype = np.dtype(np.float32) if scaled else np.result_type(*types)
     values: NDArray[Any] = np.zeros((count, window.height, window.width), dtype)
     mask = np.zeros((window.height, window.width), np.bool_)
     for number, placed in enumerate(layers):
         found = placed.read(window)
         if found is None:
             continue
+        read, valid = found
+        if scaled:
+            scales, offsets = (
+                np.array(v, np.float32)[:, np.newaxis, np.newaxis]
+                for v in (placed.layer.scales, placed.layer.offsets)
+            )
+            read = read.astype(np.float32) * scales + offsets
         if number == 0 or not mask.any():
-            values, mask = found[0].astype(dtype, copy=False), found[1]
+            values, mask = read.astype(dtype, copy=False), valid
         else:
-            new = found[1] & ~mask
-            values[:, new] = found[0][:, new]
+            new = valid & ~mask
+            values[:, new] = read[:, new]
             mask |= new
         if mask.all():
             break
@@ -442,18 +464,67 @@ def _layers(image: Image, file: Path | str, way: str | None) -> tuple[list[Layer
                 f"{len(layer.info.bands)} in {layer.path}."
             )
         stated = layer.info.nodata is None and image.nodata is None
-        own = any(s != 1 for s in layer.scales) or any(o != 0 for o in layer.offsets)
+        if not set(part.numbers) <= set(layer.numbers):
+            layer = replace(layer, alpha=False)  # the item calls it a band
+        scaling = [
+            _scaling(layer.info.scaling[number - 1], (scale, offset), shifted=part.shifted)
+            for number, scale, offset in zip(part.numbers, part.scales, part.offsets, strict=True)
+        ]
         found.append(
             replace(
                 layer,
                 numbers=part.numbers,
                 names=part.names,
                 nodata=part.nodata if stated else layer.nodata,
-                scales=tuple(layer.scales[0] if own else s for s in part.scales),
-                offsets=tuple(layer.offsets[0] if own else o for o in part.offsets),
+                scales=tuple(scale for scale, _ in scaling),
+                offsets=tuple(offset for _, offset in scaling),
             )
         )
     return found, taken
+
+
+def _scaling(
+    own: tuple[float, float], stated: tuple[float, float], *, shifted: bool
+) -> tuple[float, float]:
+    """Scale and offset of a band of a STAC Item: the file's own tags, else what the item states.
+
+    Args:
+        own: The file's.
+        stated: The item's.
+        shifted: Whether the item says that the file's values have the offset in them already.
+    """
+    scale, offset = stated if own == (1, 0) else own
+    return scale, 0.0 if shifted else offset
+
+
+def warn_of_scaling(plans: Sequence[Plan], dates: Sequence[str]) -> None:
+    """Warn where values that are put together as stored mean different things.
+
+    That is where files of one band, or the same bands of two dates, state another scale or offset.
+
+    Args:
+        plans: The image of each date.
+        dates: Names of the dates.
+    """
+    for found, name in zip(plans, dates, strict=True):
+        mixed = [
+            band for band, tags in zip(found.names, found.scaling, strict=True) if len(tags) > 1
+        ]
+        if mixed:
+            log.warning(
+                "Files of %s state different scales or offsets in %s, and are joined as stored: "
+                "one value means several things; apply them (landshift composite --scaled).",
+                name, ", ".join(mixed),
+            )  # fmt: skip
+    for found, name in zip(plans[1:], dates[1:], strict=True):
+        pairs = zip(plans[0].names, plans[0].scaling, found.scaling, strict=False)
+        differ = [band for band, first, second in pairs if first != second]
+        if differ:
+            log.warning(
+                "%s and %s state different scales or offsets in %s, and are stacked as stored: "
+                "what didn't change will look like change; apply them (landshift composite "
+                "--scaled).", dates[0], name, ", ".join(differ),
+            )  # fmt: skip
 
 
 def _gdal_name(name: str) -> str:
@@ -495,15 +566,16 @@ def _look(image: Image, path: str, way: str | None) -> Layer:
         own = info.nodata
         if own is not None and not fits(own, info.dtype):
             own = None
-        info = replace(info, path=Path(path), grid=box, nodata=own)
+        scaling = (raster.info_of(source) if derived else info).scaling
+        info = replace(info, path=Path(path), grid=box, nodata=own, scaling=scaling)
         classes = raster.holds_classes(source)
         return Layer(
             path=path, info=info, numbers=numbers,
             names=tuple(info.bands[k - 1] for k in numbers), nodata=image.nodata,
             alpha=not taken, classes=classes,
             resampling=way or ("nearest" if classes else "bilinear"),
-            scales=tuple(source.scales[k - 1] for k in numbers),
-            offsets=tuple(source.offsets[k - 1] for k in numbers), derived=derived,
+            scales=tuple(scaling[k - 1][0] for k in numbers),
+            offsets=tuple(scaling[k - 1][1] for k in numbers), derived=derived,
         )  # fmt: skip
 
 

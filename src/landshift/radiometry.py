@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from landshift import grid, image, provenance, raster
 from landshift.errors import BandError, ParameterError
 from landshift.grid import Window
+
+log = logging.getLogger(__name__)
 
 METHODS = {
     "moments": "mean and standard deviation of each band become those of the reference",
@@ -84,7 +87,8 @@ def normalise(
         path: The image.
         like: The reference; bands of the same names, or as many; read on the image's grid.
         out: The image to write: the same grid, bands and pixel type; integers are rounded and
-            kept within the type.
+            kept within the type. Its scale and offset tags are the reference's, whose values it
+            now holds, or the image's where the reference states none.
         method: Name in `METHODS`.
         bounds: Left, bottom, right, top of the ground that the lines come from; None for all.
         overwrite: Whether what is there already is replaced.
@@ -102,7 +106,10 @@ def normalise(
         raise ParameterError(f"The method must be one of {', '.join(METHODS)}, got {method!r}.")
     raster.check_new(out, inputs=[path, like], overwrite=overwrite)
     found = raster.info(path)
-    other = image.plan(image.Image((like,), bands=_bands(found, raster.info(like))))
+    reference_info = raster.info(like)
+    numbers = _bands(found, reference_info)
+    scaling = _scaling(found, reference_info, numbers)
+    other = image.plan(image.Image((like,), bands=numbers))
     whole = Window(0, 0, found.height, found.width)
     area = whole if bounds is None else grid.window_of_bounds(found.grid, bounds)
     measured = [w.shifted(area.row, area.column) for w in raster.blocks(area.height, area.width)]
@@ -142,6 +149,8 @@ def normalise(
                 bands=found.names, tags=provenance.as_tag(record),
             )
         )  # fmt: skip
+        if any(tags != (1, 0) for tags in scaling):
+            target.scales, target.offsets = zip(*scaling, strict=True)
         for window in windows:
             values, mask = raster.read(source, window, found.numbers)
             raster.write(target, _changed(values, mask, gains, offsets, _nodata(found)), window)
@@ -306,6 +315,22 @@ def _bands(found: raster.RasterInfo, like: raster.RasterInfo) -> tuple[int, ...]
             f"{len(found.names)} in {found.path}; write the same bands of both first (composite)."
         )
     return like.numbers
+
+
+def _scaling(
+    found: raster.RasterInfo, like: raster.RasterInfo, numbers: tuple[int, ...]
+) -> list[tuple[float, float]]:
+    """Scale and offset of each band of the result: the reference's, else the image's."""
+    own = [found.scaling[k - 1] for k in found.numbers]
+    theirs = [like.scaling[k - 1] for k in numbers]
+    if own == theirs or all(tags == (1, 0) for tags in theirs):
+        return own
+    if any(tags != (1, 0) for tags in own):
+        log.warning(
+            "%s and %s state different scales or offsets; the result has those of the latter, "
+            "whose values it gets.", found.path, like.path,
+        )  # fmt: skip
+    return theirs
 
 
 def _check_met(count: int, path: str, like: str) -> None:

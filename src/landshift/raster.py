@@ -55,6 +55,7 @@ class RasterInfo:
             nodata values that differ between bands.
         taken: Date of the image or map, if tags or the file's name tell it.
         alpha: Number of the alpha band, or None.
+        scaling: Scale and offset of each band: what a value means is value * scale + offset.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class RasterInfo:
     masked: bool
     taken: date | None
     alpha: int | None = None
+    scaling: tuple[tuple[float, float], ...] = ()
 
     @property
     def height(self) -> int:
@@ -237,6 +239,9 @@ def info_of(source: DatasetReader) -> RasterInfo:
         masked=bool(says.masks) or says.alpha is not None or not same,
         taken=_date_of(path, source.tags()),
         alpha=says.alpha,
+        scaling=tuple(
+            (float(s), float(o)) for s, o in zip(source.scales, source.offsets, strict=True)
+        ),
     )
 
 

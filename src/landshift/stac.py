@@ -26,6 +26,7 @@ class BandFile:
         nodata: Value that means 'no data' by the item, or None.
         scales: Factor of each band by the item; 1 where it says nothing.
         offsets: What is added after the factor; 0 where it says nothing.
+        shifted: Whether the item says that the pixels have their offset in them already.
     """
 
     href: str
@@ -34,6 +35,7 @@ class BandFile:
     nodata: float | None
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
+    shifted: bool = False
 
 
 def band_files(
@@ -72,6 +74,7 @@ def band_files(
                         nodata=_number(stated.get("nodata")),
                         scales=(float(stated.get("scale", 1.0)),),
                         offsets=(float(stated.get("offset", 0.0)),),
+                        shifted=_is_shifted(found.properties, asset.extra_fields),
                     ),
                 )  # fmt: skip
             if name and name not in common and not _shows(key, asset):
@@ -111,6 +114,14 @@ def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of STAC 1.0 and 1.1 under one name: ``eo:common_name`` is ``common_name``."""
     names = ("common_name", "name", "nodata", "scale", "offset")
     return {n: fields[k] for k in fields for n in names if k.rpartition(":")[2] == n}
+
+
+def _is_shifted(*fields: Mapping[str, Any]) -> bool:
+    """Whether the offset of Sentinel-2's baseline 04.00 is in the pixels already.
+
+    Element 84's Earth Search subtracts it when it makes its files, and still states it beside them.
+    """
+    return any(f.get("earthsearch:boa_offset_applied") is True for f in fields)
 
 
 def _number(value: Any) -> float | None:

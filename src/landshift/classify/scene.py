@@ -268,6 +268,7 @@ def _dates(images: Sequence[Path | str | Image], spec: InputSpec, cell_size: flo
     plans = tuple(imagery.plan(i) for i in given)
     box = composite.target_grid(plans, resolution=cell_size)
     names = composite.bands_of(plans)
+    imagery.warn_of_scaling(plans, composite.date_names(len(plans)))
     first = plans[0].layers[0].info
     dtype = str(np.result_type(*(p.dtype for p in plans)))
     info = raster.RasterInfo(first.path, box, dtype, None, names, first.block, False, None)
