@@ -76,7 +76,8 @@ def composite(
             `Image` of several files with what is known about them.
         out: The composite to write; its bands are described ``<date>:<band>`` (one date:
             ``<band>``).
-        bands: New names for the bands of each date; None: those in the files, else b1, b2, ...
+        bands: Names for the bands of each date; None: those in the files, else b1, b2, ... A date
+            whose own bands have these names gives them in this order; see `match_bands`.
         names: Names of the dates; None: before and after for two, else date1, date2, ...
         like: A raster whose grid the composite takes; None: the first file of the first date.
         crs: CRS of the composite, where it is not that of ``like``.
@@ -110,6 +111,7 @@ def composite(
     plans = [imagery.plan(i) for i in given]
     for first, second in pairwise(plans):
         raster.check_order(*(replace(p.layers[0].info, taken=p.taken) for p in (first, second)))
+    plans = match_bands(plans, dates, bands)
     own = _band_names(plans, dates, bands)
     imagery.warn_of_scaling(plans, dates)
     box = target_grid(
@@ -283,12 +285,43 @@ def target_grid(
 
 
 def bands_of(plans: Sequence[Plan]) -> tuple[str, ...]:
-    """Names that the bands of a composite of these images get without options.
+    """Names that the bands of a composite of these images, once matched, get without options."""
+    return tuple(_band_names(plans, date_names(len(plans)), None))
+
+
+def match_bands(
+    plans: Sequence[Plan], dates: Sequence[str], names: Sequence[str] | None = None
+) -> list[Plan]:
+    """The images with their bands in one order, by name where they carry names.
+
+    A date whose bands carry the given names, or else those of the first date, all of them and no
+    others, gives them in that order. Bands of other names stay as they are; where the same name
+    then stands at different places of two dates, a line warns.
+
+    Args:
+        plans: The image of each date.
+        dates: Names of the dates.
+        names: What the bands are to be called; None: as the first date's.
 
     Raises:
-        BandError: The dates have another number of bands.
+        BandError: Another number of bands; a band would be called what another of its date is.
     """
-    return tuple(_band_names(plans, date_names(len(plans)), None))
+    _check_counts(plans, dates, names)
+    found: list[Plan] = []
+    for plan, date in zip(plans, dates, strict=True):
+        places = None if names is None else raster.match_names(names, plan.names)
+        if places is None and names is not None and raster.crossed(names, plan.names):
+            raise BandError(
+                f"Bands must not be called what others of their date are, got {', '.join(names)} "
+                f"for {', '.join(plan.names)} {date}; choose and order them first (--select)."
+            )
+        if places is None and found:
+            places = raster.in_step(
+                found[0].names, plan.names, what=f"{dates[0]} and {date}",
+                instead="choose and order them by name (--select)",
+            )  # fmt: skip
+        found.append(plan if places is None else plan.take(places))
+    return found
 
 
 class _Checks:
@@ -299,7 +332,8 @@ class _Checks:
     ) -> None:
         self._plans, self._dates, self._box = plans, dates, box
         self._count = len(plans[0].names)
-        self._bands = [n.rpartition(":")[2] for n in own[: self._count]]
+        first = own[: self._count]
+        self._bands = [n.removeprefix(f"{dates[0]}:") for n in first] if len(plans) > 1 else first
         self._step = 4 if box.height * box.width > _SAMPLED else 1
         self._kept: dict[tuple[int, int], tuple[list[int], NDArray[np.float64]]] = {}
 
@@ -491,9 +525,7 @@ def date_names(count: int, names: Sequence[str] | None = None) -> list[str]:
     return list(names)
 
 
-def _band_names(
-    plans: Sequence[Plan], dates: Sequence[str], names: Sequence[str] | None
-) -> list[str]:
+def _check_counts(plans: Sequence[Plan], dates: Sequence[str], names: Sequence[str] | None) -> None:
     count = len(plans[0].names)
     for date, plan in zip(dates[1:], plans[1:], strict=True):
         if len(plan.names) != count:
@@ -504,6 +536,11 @@ def _band_names(
             )
     if names is not None and len(names) != count:
         raise BandError(f"Band names must number {count}, got {len(names)}: {', '.join(names)}.")
+
+
+def _band_names(
+    plans: Sequence[Plan], dates: Sequence[str], names: Sequence[str] | None
+) -> list[str]:
     found = []
     for date, plan in zip(dates, plans, strict=True):
         own = list(names) if names is not None else list(plan.names)

@@ -155,8 +155,8 @@ def compute_change(
     _check_options(method, threshold, breaks)
     first, second = raster.info(before), raster.info(after)
     raster.check_order(first, second)
-    numbers, names = _pick_bands(first, second, bands)
-    numbers_of = (numbers, _same_bands(second, numbers, names))
+    numbers, answering, names = _pick_bands(first, second, bands)
+    numbers_of = (numbers, answering)
     _warn_of_scaling((first, second), numbers_of, names)
     single = method not in _SIGNED or len(numbers) == 1
     if not single and (threshold is not None or len(breaks)):
@@ -439,8 +439,11 @@ def _check_options(method: str, threshold: float | str | None, breaks: Sequence[
 
 def _pick_bands(
     first: raster.RasterInfo, second: raster.RasterInfo, bands: Sequence[str | int] | None
-) -> tuple[list[int], list[str]]:
-    """Numbers of the bands in the first image, and their names."""
+) -> tuple[list[int], list[int], list[str]]:
+    """Numbers of the bands in both images, and their names.
+
+    Bands that carry names are matched by name, others by number.
+    """
     have = [name or f"band {k}" for k, name in enumerate(first.bands, start=1)]
     if bands is None:
         if len(first.numbers) != len(second.numbers):
@@ -448,12 +451,21 @@ def _pick_bands(
                 f"Images must have the same bands, got {len(first.numbers)} in {first.path} and "
                 f"{len(second.numbers)} in {second.path}; choose some."
             )
-        return list(first.numbers), [have[k - 1] for k in first.numbers]
+        places = raster.in_step(
+            first.names, second.names, what=f"{first.path} and {second.path}",
+            instead="choose them by name (--band)",
+        )  # fmt: skip
+        return (
+            list(first.numbers), [second.numbers[k] for k in places],
+            [have[k - 1] for k in first.numbers],
+        )  # fmt: skip
     numbers = []
+    by_name = []
     for band in bands:
         text = str(band)
-        if text in have:
-            numbers.append(have.index(text) + 1)
+        place = raster.match_names([text], have)
+        if place is not None:
+            numbers.append(place[0] + 1)
         elif text.isdecimal() and 1 <= int(text) <= min(len(have), len(second.bands)):
             numbers.append(int(text))
         else:
@@ -461,9 +473,28 @@ def _pick_bands(
                 f"A band must be one of {', '.join(have)} or a number from 1 to "
                 f"{min(len(have), len(second.bands))}, got {text!r}."
             )
+        by_name.append(place is not None)
     if not numbers:
         raise BandError("Images are compared over at least one band, got none.")
-    return numbers, [have[k - 1] for k in numbers]
+    answering = [
+        _answering(second, number, first.bands[number - 1], named=named)
+        for number, named in zip(numbers, by_name, strict=True)
+    ]
+    return numbers, answering, [have[k - 1] for k in numbers]
+
+
+def _answering(second: raster.RasterInfo, number: int, name: str, *, named: bool) -> int:
+    """Number of the second image's band that answers to one of the first's."""
+    place = raster.match_names([name], second.bands)
+    if place is not None:
+        return place[0] + 1
+    if number > len(second.bands) or (named and name and all(second.names)):
+        have = ", ".join(n or f"band {k}" for k, n in enumerate(second.bands, start=1))
+        raise BandError(
+            f"The second image must have the band {name or number}, got {have} in {second.path}; "
+            "choose another, or a number."
+        )
+    return number
 
 
 def _warn_of_scaling(
@@ -480,17 +511,3 @@ def _warn_of_scaling(
             "didn't change will look like change; apply them first (landshift composite --scaled, "
             "one date at a time).", ", ".join(differ),
         )  # fmt: skip
-
-
-def _same_bands(
-    second: raster.RasterInfo, numbers: Sequence[int], names: Sequence[str]
-) -> list[int]:
-    """Numbers of the same bands in the second image: by name where it has names, else the same."""
-    if all(name in second.bands for name in names):
-        return [second.bands.index(name) + 1 for name in names]
-    if max(numbers) > len(second.bands):
-        raise BandError(
-            f"The second image must have the bands {', '.join(names)}, got {len(second.bands)} "
-            f"bands in {second.path}; choose others."
-        )
-    return list(numbers)

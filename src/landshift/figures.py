@@ -14,6 +14,7 @@ from landshift.calibration import Calibration, Reliability
 from landshift.classes import IGNORE_INDEX, ClassScheme, Colour
 from landshift.confusion import Matrix, Scores
 from landshift.errors import ClassError, ParameterError
+from landshift.spec import split_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -365,7 +366,7 @@ def date_bands(bands: Sequence[str]) -> dict[str, list[int]]:
     """Positions of the bands of each date: ``before:red`` belongs to ``Before``."""
     dates: dict[str, list[int]] = {}
     for position, name in enumerate(bands):
-        date = name.split(":")[0] if ":" in name else "image"
+        date = split_name(name)[0] or "image"
         dates.setdefault(date.capitalize(), []).append(position)
     return dates
 
@@ -390,7 +391,7 @@ def rgb_bands(names: Sequence[str]) -> tuple[int, int, int]:
 
     True colour where bands are named so; else the first three, or the first one in grey.
     """
-    plain = [name.split(":")[-1].lower() for name in names]
+    plain = [split_name(name)[1].lower() for name in names]
     if set(_TRUE_COLOUR) <= set(plain):
         red, green, blue = (plain.index(c) for c in _TRUE_COLOUR)
         return red, green, blue

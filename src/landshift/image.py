@@ -175,6 +175,15 @@ class Plan:
             return "float32"
         return str(np.result_type(*(layer.info.dtype for layer in self.layers)))
 
+    def take(self, places: Sequence[int]) -> Plan:
+        """The image with some of its bands, by place in `names`."""
+        every = [(group, k) for group in self.stack for k in range(len(group[0].numbers))]
+        return replace(
+            self,
+            stack=_stack([every[p] for p in places]),
+            names=tuple(self.names[p] for p in places),
+        )
+
     def extent(self, on: GeoBox) -> tuple[float, float, float, float]:
         """The part of a grid that every band covers: first row and column, last row and column."""
         sides = []
@@ -638,8 +647,10 @@ def _groups(layers: Sequence[Layer]) -> list[list[Layer]]:
             if plain and len(first.numbers) == len(layer.numbers):
                 if all(_overlap(other, layer) < _OVERLAP for other in group):
                     home = group
-            elif not unnamed and first.names == layer.names:
-                home = group
+            elif not unnamed and sorted(first.names) == sorted(layer.names):
+                places = raster.match_names(first.names, layer.names)
+                layer = layer if places is None else layer.pick(places)
+                home = group if first.names == layer.names else None
             if home is not None:
                 break
         if home is not None:
@@ -676,12 +687,14 @@ def _overlap(first: Layer, second: Layer) -> float:
 
 
 def _find(wanted: str | int, names: Sequence[str], image: Image) -> int:
-    """Place of a band: by name, by the end of its name after a '_', or by number from 1."""
+    """Place of a band: by name (not of an int), by number from 1, or by a name's end after '_'."""
     text = str(wanted).lower()
-    lower = [n.lower() for n in names]
+    lower = ["" if isinstance(wanted, int) else n.lower() for n in names]
     for hits in (
         [k for k, n in enumerate(lower) if n == text],
-        [int(text) - 1] if text.isdigit() and 1 <= int(text) <= len(names) else [],
+        [int(text) - 1]
+        if text.isascii() and text.isdigit() and 1 <= int(text) <= len(names)
+        else [],
         [k for k, n in enumerate(lower) if n.endswith(f"_{text}")],
     ):
         if len(hits) == 1:
@@ -692,9 +705,9 @@ def _find(wanted: str | int, names: Sequence[str], image: Image) -> int:
     )
 
 
-def _stack(chosen: Sequence[tuple[list[Layer], int]]) -> tuple[tuple[Layer, ...], ...]:
+def _stack(chosen: Sequence[tuple[Sequence[Layer], int]]) -> tuple[tuple[Layer, ...], ...]:
     """Neighbouring bands of one mosaic are read together."""
-    runs: list[tuple[list[Layer], list[int]]] = []
+    runs: list[tuple[Sequence[Layer], list[int]]] = []
     for group, k in chosen:
         if runs and runs[-1][0] is group:
             runs[-1][1].append(k)

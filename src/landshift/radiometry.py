@@ -306,15 +306,17 @@ def _orthogonal(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
 
 def _bands(found: raster.RasterInfo, like: raster.RasterInfo) -> tuple[int, ...]:
     """Numbers of the reference's bands that answer to the image's."""
-    named = all(found.names) and all(like.names)
-    if named and set(found.names) <= set(like.names):
-        return tuple(like.bands.index(b) + 1 for b in found.names)
-    if len(found.names) != len(like.names):
+    same = len(found.names) == len(like.names)
+    if not same and raster.match_names(found.names, like.names) is None:
         raise BandError(
             f"The reference must have the image's bands, got {len(like.names)} in {like.path} for "
             f"{len(found.names)} in {found.path}; write the same bands of both first (composite)."
         )
-    return like.numbers
+    places = raster.in_step(
+        found.names, like.names, what=f"{found.path} and {like.path}",
+        instead="write the same bands of both first (composite)",
+    )  # fmt: skip
+    return tuple(like.numbers[k] for k in places)
 
 
 def _scaling(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,6 +36,8 @@ from landshift.grid import Window
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from rasterio.io import DatasetReader, DatasetWriter
+
+log = logging.getLogger(__name__)
 
 GDAL_CACHE = 256 << 20
 """Bytes for GDAL's blocks, so that a row of them is read once and not for each window."""
@@ -792,6 +795,57 @@ def pick_bands(
             f"in {info.path}; name its bands as those of the training images."
         )
     return tuple(numbers)
+
+
+def match_names(wanted: Sequence[str], names: Sequence[str]) -> list[int] | None:
+    """Places among a file's bands of those with the wanted names, whatever their case.
+
+    Args:
+        wanted: Names of the bands, in the order in which they are wanted.
+        names: Name of each band of the file; '' where it has none.
+
+    Returns:
+        The places, from 0; None where a name is missing, or not the name of one band alone.
+    """
+    own = [name.lower() for name in names]
+    sought = [name.lower() for name in wanted]
+    if not all(sought) or any(own.count(n) != 1 or sought.count(n) != 1 for n in sought):
+        return None
+    return [own.index(n) for n in sought]
+
+
+def crossed(first: Sequence[str], second: Sequence[str]) -> list[str]:
+    """Names that stand at one place of the first list and at another of the second."""
+    own, other = ([name.lower() for name in names] for names in (first, second))
+    return [
+        name
+        for place, name in enumerate(first)
+        if name and own[place] in other and other[place : place + 1] != [own[place]]
+    ]
+
+
+def in_step(first: Sequence[str], second: Sequence[str], *, what: str, instead: str) -> list[int]:
+    """Places among the bands of a second image that answer to those of a first one, from 0.
+
+    By name where every band of the first has a name that the second has too; else one by one, with
+    a warning where the same name then stands at different places.
+
+    Args:
+        first: Name of each band; '' where it has none.
+        second: Likewise; as many.
+        what: Whose bands they are, for the warning.
+        instead: What to do, for the warning.
+    """
+    places = match_names(first, second)
+    if places is not None:
+        return places
+    if crossing := crossed(first, second):
+        log.warning(
+            "The bands of %s are taken one by one, though the same names stand at different "
+            "places: %s (%s; %s); %s.", what, ", ".join(crossing), ", ".join(first),
+            ", ".join(second), instead,
+        )  # fmt: skip
+    return list(range(len(first)))
 
 
 def check_order(before: RasterInfo, after: RasterInfo) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,6 +18,19 @@ LIMIT = 8.0
 MULTIPLE = 32
 """Encoders halve a tile up to five times; other sizes are extended to a multiple of this, by
 `landshift.models.ChangeModel` or, where its graph is run without it, around that."""
+
+
+_NUMBERED = re.compile(r"band\s*\d+", re.IGNORECASE)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Date and name of a band described ``<date>:<band>``; '' as the date where there is none.
+
+    A colon may belong to the name: ENVI writes 'Resize (Band 1:scene.img)' and 'Band 1:scene.img'.
+    """
+    date, colon, band = name.partition(":")
+    own = date.count("(") != date.count(")") or _NUMBERED.fullmatch(date.strip())
+    return (date, band) if colon and date and not own else ("", name)
 
 
 @dataclass(frozen=True)
@@ -110,9 +124,7 @@ class InputSpec:
         if self.dates:
             pairs = zip(self.dates, self.bands, strict=True)
             return [(d, b.removeprefix(f"{d}:")) for d, b in pairs]
-        return [
-            (d, n) if found else ("", d) for d, found, n in (b.partition(":") for b in self.bands)
-        ]
+        return [split_name(band) for band in self.bands]
 
     def by_date(self) -> dict[str, tuple[int, ...]]:
         """Positions of the bands of each date, in order; a single date '' where none is named."""

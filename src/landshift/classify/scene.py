@@ -265,10 +265,11 @@ def _dates(images: Sequence[Path | str | Image], spec: InputSpec, cell_size: flo
     given = [i if isinstance(i, Image) else Image(files=(i,)) for i in images]
     if not given:
         raise ParameterError("A raster, or an image of each date, must be given, got none.")
-    plans = tuple(imagery.plan(i) for i in given)
+    dates = composite.date_names(len(given))
+    plans = tuple(composite.match_bands([imagery.plan(i) for i in given], dates))
     box = composite.target_grid(plans, resolution=cell_size)
     names = composite.bands_of(plans)
-    imagery.warn_of_scaling(plans, composite.date_names(len(plans)))
+    imagery.warn_of_scaling(plans, dates)
     first = plans[0].layers[0].info
     dtype = str(np.result_type(*(p.dtype for p in plans)))
     info = raster.RasterInfo(first.path, box, dtype, None, names, first.block, False, None)

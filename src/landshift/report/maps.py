@@ -15,6 +15,7 @@ from landshift import figures, grid, legend, raster
 from landshift.classes import IGNORE_INDEX, UNLABELLED, ClassScheme, Colour
 from landshift.errors import ClassError, GridError
 from landshift.report import parts, pictures, svg
+from landshift.spec import split_name
 
 SIZE = 1000
 """Rows and columns at most of a map on a page: four maps stay below 6 MB."""
@@ -50,7 +51,7 @@ def image(path: Path, title: str, place: int) -> Markup:
     chosen = list(figures.date_bands(info.bands).values())[place]
     numbers = [chosen[k] + 1 for k in figures.rgb_bands([info.bands[c] for c in chosen])]
     values, mask = raster.preview(path, SIZE, numbers)
-    names = [info.bands[n - 1].split(":")[-1] or f"band {n}" for n in numbers]
+    names = [split_name(info.bands[n - 1])[1] or f"band {n}" for n in numbers]
     seen = f"{', '.join(names)} as red, green, blue"
     if [n.lower() for n in names] == ["red", "green", "blue"]:
         seen = "true colour"

@@ -12,6 +12,7 @@ from landshift.assess.answers import NOTES, Answers
 from landshift.assess.files import CONFIDENCES
 from landshift.assess.response import Answer
 from landshift.errors import GridError, ParameterError
+from landshift.spec import split_name
 from landshift.web.pictures import ZOOMS, Date, Frame, frames
 from landshift.web.server import Reply, as_json
 
@@ -133,7 +134,7 @@ class Labelling:
                 {
                     "name": d.name,
                     "files": list(d.files),
-                    "colours": {c: [n.rpartition(":")[2] for n in b] for c, b in d.bands.items()},
+                    "colours": {c: [split_name(n)[1] for n in b] for c, b in d.bands.items()},
                 }
                 for d in self._dates.values()
             ],

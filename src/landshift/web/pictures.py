@@ -17,6 +17,7 @@ from landshift import figures, grid, image, raster
 from landshift.errors import BandError, GridError, ParameterError
 from landshift.grid import Window
 from landshift.image import Image, Layer, Plan
+from landshift.spec import split_name
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -231,7 +232,7 @@ def _bands(
     names: Sequence[str], colour: str, wanted: Sequence[str] | None, where: Path | str
 ) -> tuple[str, ...] | None:
     """Names of the bands of a colour; None where there are none for false colour."""
-    plain = [n.rpartition(":")[2].lower() for n in names]
+    plain = [split_name(n)[1].lower() for n in names]
     if wanted is None:
         named = [
             next((names[plain.index(n)] for n in _ALIKE.get(b, (b,)) if n in plain), None)
