@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import rasterio
+from typer.testing import CliRunner
 
 from landshift.classify import classify_pixels
+from landshift.cli import app
 from landshift.composite import checks_of, composite
 from landshift.difference import compute_change
 from landshift.errors import BandError
@@ -103,6 +105,27 @@ def test_images_are_compared_and_normalised_by_name(coloured, tmp_path):
     other = coloured("o.tif", ["green", "blue"])
     with pytest.raises(BandError, match=r"second image must have the band red, got green, blue"):
         compute_change(before, other, tmp_path / "x.tif", bands=["red"])
+
+
+def test_one_time_series_gives_two_dates(write_raster, tmp_path):
+    values = np.random.default_rng(0).integers(1, 900, (6, 16, 16)).astype(np.uint16)
+    names = [f"{b}_{year}" for year in (2000, 2010, 2020) for b in ("red", "nir")]
+    series = str(write_raster("series.tif", values, bands=names))
+
+    def run(name, *options):
+        out = tmp_path / f"{name}.tif"
+        return CliRunner().invoke(app, ["composite", series, series, "-o", str(out), *options])
+
+    select = ["--select", "red_2000,nir_2000", "--select", "5,6"]
+    assert run("c", *select, "--bands", "red,nir").exit_code == 0
+    with rasterio.open(tmp_path / "c.tif") as made:
+        assert made.descriptions == ("before:red", "before:nir", "after:red", "after:nir")
+        assert (made.read() == values[[0, 1, 4, 5]]).all()
+    assert run("o", "--select", "3,4").exit_code == 0
+    with rasterio.open(tmp_path / "o.tif") as made:
+        assert (made.read() == values[[2, 3, 2, 3]]).all()
+    wrong = run("w", *select, "--select", "1,2")
+    assert "--select must be given once or 2 times, once a date, got 3" in str(wrong.exception)
 
 
 def test_tiles_whose_bands_come_in_another_order_are_one_mosaic(coloured):

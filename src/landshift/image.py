@@ -689,12 +689,11 @@ def _overlap(first: Layer, second: Layer) -> float:
 def _find(wanted: str | int, names: Sequence[str], image: Image) -> int:
     """Place of a band: by name (not of an int), by number from 1, or by a name's end after '_'."""
     text = str(wanted).lower()
+    number = int(text) if text.isascii() and text.isdigit() else 0
     lower = ["" if isinstance(wanted, int) else n.lower() for n in names]
     for hits in (
         [k for k, n in enumerate(lower) if n == text],
-        [int(text) - 1]
-        if text.isascii() and text.isdigit() and 1 <= int(text) <= len(names)
-        else [],
+        [number - 1] if 1 <= number <= len(names) else [],
         [k for k, n in enumerate(lower) if n.endswith(f"_{text}")],
     ):
         if len(hits) == 1:

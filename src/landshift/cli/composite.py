@@ -22,9 +22,10 @@ def composite(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The composite to write.")],
     select: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="Bands to take from each date: names or numbers, as in 'red,nir' or 4,3."
+            help="Bands to take from each date: names or numbers, as in 'red,nir' or 4,3. Give it "
+            "once for each date to take others of each."
         ),
     ] = None,
     bands: Annotated[
@@ -88,11 +89,12 @@ def composite(
 
     count = len(images)
     ways = _each_date(resampling, count, "resampling")
+    chosen = _selected(select, count)
     missing = _each_date(nodata, count, "nodata")
     dates = [
         Image(
             files=_files(text),
-            bands=None if select is None else tuple(_list(select)),
+            bands=None if chosen is None else tuple(_list(chosen[k])),
             nodata=None if missing[k] in (None, "-") else _number(missing[k], "nodata"),
             quality=tuple(quality.rule(text) for text in mask_qa or ()),
             resampling=_ways(ways[k]),
@@ -120,6 +122,17 @@ def _files(text: str) -> tuple[str, ...]:
 
 def _list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _selected(select: list[str] | None, count: int) -> list[str] | None:
+    """The bands of each date, from one list for all or one a date."""
+    if not select:
+        return None
+    if len(select) not in (1, count):
+        raise ParameterError(
+            f"--select must be given once or {count} times, once a date, got {len(select)} times."
+        )
+    return select if len(select) == count else select * count
 
 
 def _each_date(text: str | None, count: int, option: str) -> list[str | None]:
