@@ -451,7 +451,9 @@ def test_maps_that_are_no_class_rasters_are_refused(write_raster):
     with pytest.raises(ClassError, match="whole numbers, got 1 of float32"):
         drawing.draw_random(Population(write_raster("f.tif", np.ones((3, 3), np.float32))), 2, 0)
     with pytest.raises(ClassError, match="must hold pixels with a class"):
-        drawing.draw_random(Population(write_raster("0.tif", np.zeros((3, 3), np.uint8))), 2, 0)
+        drawing.draw_random(
+            Population(write_raster("0.tif", np.zeros((3, 3), np.uint8), nodata=0)), 2, 0
+        )
     with pytest.raises(GridError, match="Areas need a CRS"):
         bare = write_raster("n.tif", np.ones((3, 3), np.uint8), crs=None)
         drawing.draw_random(Population(bare), 2, 0)

@@ -104,12 +104,12 @@ def test_what_is_no_class_map_is_refused(maps, write_raster, tmp_path):
     image = write_raster("i.tif", np.ones((2, 2, 3), np.uint8))
     with pytest.raises(ClassError, match="one band, got 2"):
         label(image, image, out)
-    empty = write_raster("e.tif", np.zeros((2, 3), np.uint8))
+    empty = write_raster("e.tif", np.zeros((2, 3), np.uint8), nodata=0)
     with pytest.raises(ClassError, match="only nodata"):
         label(empty, empty, out)
-    large = write_raster("l.tif", np.full((2, 3), 900, np.uint16))
-    with pytest.raises(ClassError, match="1 to 253"):
-        label(large, large, out)
+    many = write_raster("l.tif", np.arange(300, dtype=np.uint16).reshape(2, 150))
+    with pytest.raises(ClassError, match="at most 253 classes, got 300"):
+        label(many, many, out)
     assert not out.exists()
 
 
@@ -245,8 +245,6 @@ def test_a_legend_may_call_0_unclassified_but_no_class(maps, tmp_path):
     mapping = {0: "Unclassified", **SCHEME.mapping}
     found = label(*maps, tmp_path / "c.tif", scheme=ClassScheme.from_mapping(mapping))
     assert found.scheme.mapping == SCHEME.mapping
-    with pytest.raises(ClassError, match="got a class named 'sea'"):
-        label(*maps, tmp_path / "d.tif", scheme=ClassScheme.from_mapping(mapping | {0: "sea"}))
 
 
 def test_other_grids_are_resampled_on_request(write_raster, tmp_path):

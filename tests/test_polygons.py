@@ -261,5 +261,3 @@ def test_what_cannot_be_traced_is_refused(tmp_path):
         trace_changes(mapped, out, confidence=sure)
     with pytest.raises(GridError, match="Areas need a CRS"):
         trace_changes(write(tmp_path / "n.tif", np.ones((3, 3), np.uint8), crs=None), out)
-    with pytest.raises(ClassError, match="Classes must be below 65536, got 70000"):
-        trace_changes(write(tmp_path / "l.tif", np.full((3, 3), 70_000, np.int32)), out)

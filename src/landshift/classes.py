@@ -27,6 +27,8 @@ ARROW = "->"
 TO = "to "
 """What stands before the later class, where a map of changes tells only that."""
 
+_NONE_NAMES = {"nodata", "novalue", "null", "none", "unclassified", "unlabelled", "unlabeled"}
+
 _STAYED = re.compile(rf"\s*(\S.*?)\s*{ARROW}\s*\1\s*")  # 'forest->forest'
 
 Colour = tuple[int, int, int]
@@ -45,7 +47,7 @@ class LandClass:
     """One class of a raster.
 
     Attributes:
-        value: Pixel value, 0 to 254.
+        value: Pixel value.
         name: Name as shown to people.
         colour: Red, green, blue, 0 to 255.
     """
@@ -65,6 +67,9 @@ class ClassScheme:
         ClassError: No class at all, a value twice, a value outside 0 to 254, an empty name.
     """
 
+    smallest = 0
+    """The smallest value that a class may have."""
+
     largest = 254
     """The largest value that a class may have."""
 
@@ -75,10 +80,10 @@ class ClassScheme:
         values = [c.value for c in self._classes]
         if len(set(values)) != len(values):
             raise ClassError(f"Class values must differ, got {values}.")
-        if values[0] < 0 or values[-1] > self.largest:
+        if values[0] < self.smallest or values[-1] > self.largest:
             raise ClassError(
-                f"Class values must lie in 0 to {self.largest}, got {values[0]} to {values[-1]}; "
-                "recode the others."
+                f"Class values must lie in {self.smallest} to {self.largest}, got {values[0]} to "
+                f"{values[-1]}; recode the others."
             )
         for c in self._classes:
             if not c.name.strip():
@@ -180,7 +185,7 @@ class ClassScheme:
     @property
     def background(self) -> int | None:
         """Index of the background: the class of value 0, if the scheme has one."""
-        return 0 if self._classes[0].value == UNLABELLED else None
+        return self.values.index(UNLABELLED) if UNLABELLED in self.values else None
 
     @property
     def unchanged(self) -> tuple[int, ...]:
@@ -222,10 +227,16 @@ class ClassScheme:
                 f"Label values must be in the class mapping {list(self.values)} (or 0, "
                 f"unlabelled), got {unknown[:8]} in {where}; add them or recode them."
             )
+        indices: NDArray[np.uint8]
+        if self.values[0] < 0 or self.values[-1] > np.iinfo(np.uint16).max:
+            known = np.array(self.values)
+            places = np.searchsorted(known, values).clip(max=len(self) - 1)
+            indices = np.where(known[places] == values, places, IGNORE_INDEX).astype(np.uint8)
+            return indices
         wide = np.uint8 if self.values[-1] < 256 else np.uint16
         table = np.full(np.iinfo(wide).max + 1, IGNORE_INDEX, np.uint8)
         table[list(self.values)] = np.arange(len(self), dtype=np.uint8)
-        indices: NDArray[np.uint8] = table[np.asarray(values).astype(wide)]
+        indices = table[np.asarray(values).astype(wide)]
         return indices
 
     def to_values(self, indices: NDArray[Any]) -> NDArray[np.uint8]:
@@ -239,6 +250,16 @@ class ClassScheme:
         """Values of an array that are neither 0 nor in the scheme, ascending."""
         present = np.unique(values)
         return [int(v) for v in present if v != UNLABELLED and v not in self.values]
+
+
+class MapScheme(ClassScheme):
+    """Classes of a class map as files hold them: any whole numbers of four bytes.
+
+    What an output of one byte can't hold gets another value there; see `landshift.recoding.coded`.
+    """
+
+    smallest = -(1 << 31)
+    largest = (1 << 32) - 1
 
 
 class ChangeScheme(ClassScheme):
@@ -417,6 +438,11 @@ def colour_of(entry: Mapping[str, Any]) -> Colour | None:
 def is_no_change(name: str) -> bool:
     """Whether a class name means 'no change', whatever its case and separators."""
     return re.sub(r"[^a-z]", "", name.lower()) in {"nochange", "unchanged"}
+
+
+def says_none(name: str) -> bool:
+    """Whether the name of value 0 only says that there is no class ('No data', 'unclassified')."""
+    return re.sub(r"[^a-z]", "", name.casefold()) in _NONE_NAMES
 
 
 def ends_of(name: str) -> tuple[str | None, str | None]:

@@ -17,6 +17,24 @@ Parts = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
 SMALLEST_KERNEL, LARGEST_KERNEL = 3, 11
 
 
+def patch_codes(values: NDArray[Any], classed: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Codes of class values for patches, 0 where there is no class.
+
+    0 and the values above it are counted from 1 on, so that 0 can be a class too.
+
+    Args:
+        values: Class values ``(row, column)``, of any sign.
+        classed: Where there is a class.
+    """
+    wide = values.astype(np.int64)
+    return np.where(classed, wide + (wide >= 0), 0)
+
+
+def value_of(code: int) -> int:
+    """The class value of a code of `patch_codes`."""
+    return code - (code > 0)
+
+
 def check_kernel(size: int) -> None:
     """Check the size of a majority filter.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
@@ -14,15 +15,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import baselines, bundle, calibration, confusion, figures, grid, ledger, raster
+from landshift import (
+    baselines,
+    bundle,
+    calibration,
+    confusion,
+    figures,
+    grid,
+    ledger,
+    raster,
+    recoding,
+)
 from landshift.calibration import Calibration
 from landshift.classes import (
     CODINGS,
     IGNORE_INDEX,
+    UNLABELLED,
     BinaryScheme,
     ChangeScheme,
     ClassScheme,
     FromToScheme,
+    MapScheme,
 )
 from landshift.confusion import Matrix, Scores
 from landshift.dataset import TrainingData, prepare
@@ -174,6 +187,7 @@ def evaluate_map(
     reference: Path,
     *,
     scheme: ClassScheme | None = None,
+    nodata: float | None = None,
     bounds: Bounds | None = None,
     on_block: OnBlock | None = None,
 ) -> Evaluation:
@@ -181,8 +195,10 @@ def evaluate_map(
 
     Args:
         mapped: The map.
-        reference: The reference; 0 and nodata are unlabelled and never count.
+        reference: The reference; pixels without a class never count (see
+            `raster.class_values`).
         scheme: The classes of both; None: as the reference says, else the map.
+        nodata: A value without a class in both, beside what the files say.
         bounds: Left, bottom, right, top of the part to compare; None for all.
         on_block: Called with blocks done and blocks in all.
 
@@ -193,15 +209,16 @@ def evaluate_map(
         RasterError: A file can't be read.
     """
     _check_grids({"map": mapped, "reference": reference})
-    scheme = scheme or raster.scheme_of(reference) or raster.scheme_of(mapped)
+    told = (raster.scheme_of(path, nodata=nodata) for path in (reference, mapped))
+    scheme = scheme or next((s for s in told if s is not None), None)
     if scheme is None:
         raise ClassError(
             f"The classes must be known, got none in {reference} or {mapped}; give a class mapping."
         )
-    with raster.open_raster(mapped) as source:
-        matrix = _over_raster(
-            reference, scheme, lambda at: _indices(source, at, scheme), bounds, on_block
-        )
+    for path in (mapped, reference):
+        raster.tell_unstated(_class_values(path, scheme, nodata))
+    with _ClassRaster.opened(mapped, scheme, nodata) as source:
+        matrix = _over_raster(reference, scheme, source.indices, nodata, bounds, on_block)
     return Evaluation(scheme, matrix)
 
 
@@ -211,6 +228,7 @@ def evaluate_class_maps(
     reference: Path,
     *,
     classes: ClassScheme | None = None,
+    nodata: float | None = None,
     coding: str | None = None,
     bounds: Bounds | None = None,
     on_block: OnBlock | None = None,
@@ -223,8 +241,9 @@ def evaluate_class_maps(
     Args:
         before: Class map of the first date.
         after: Class map of the second date.
-        reference: Change map; 0 and nodata are unlabelled and never count.
+        reference: Change map; pixels without a class never count.
         classes: The classes of the two class maps; None: as the files say.
+        nodata: A value without a class in all of them, beside what the files say.
         coding: How the reference is coded, a key of `landshift.classes.CODINGS`; None: as its
             classes tell.
         bounds: Left, bottom, right, top of the part to compare; None for all.
@@ -238,15 +257,21 @@ def evaluate_class_maps(
         RasterError: A file can't be read.
     """
     _check_grids({"map of before": before, "map of after": after, "reference": reference})
-    classes = classes or _classes_of([before, after])
-    scheme = _change_scheme(classes, reference, coding)
-    with raster.open_raster(before) as first, raster.open_raster(after) as second:
+    classes = classes or _classes_of([before, after], nodata)
+    coded = recoding.coded(recoding.without_none(classes))
+    scheme = _change_scheme(coded.scheme, reference, coding)
+    for path in (before, after):
+        raster.tell_unstated(_class_values(path, classes, nodata))
+    raster.tell_unstated(_class_values(reference, scheme, nodata))
+    with (
+        _ClassRaster.opened(before, classes, nodata) as first,
+        _ClassRaster.opened(after, classes, nodata) as second,
+    ):
 
         def read(at: Window) -> NDArray[np.uint8]:
-            codes = scheme.code(_values(first, at, classes), _values(second, at, classes))
-            return scheme.to_indices(codes)
+            return scheme.to_indices(scheme.code(first.values(at, coded), second.values(at, coded)))
 
-        matrix = _over_raster(reference, scheme, read, bounds, on_block)
+        matrix = _over_raster(reference, scheme, read, nodata, bounds, on_block)
     return Evaluation(scheme, matrix)
 
 
@@ -257,6 +282,7 @@ def evaluate_rules(
     reference: Path,
     *,
     scheme: ClassScheme,
+    nodata: float | None = None,
     bounds: Bounds | None = None,
     on_block: OnBlock | None = None,
 ) -> dict[str, Evaluation]:
@@ -266,8 +292,9 @@ def evaluate_rules(
         rules: As `landshift.baselines.fit` gives them.
         spec: What they were fitted on: bands, and what isn't valid.
         image: The image; where it isn't valid, the rules give no class.
-        reference: The reference; 0 and nodata are unlabelled and never count.
+        reference: The reference; pixels without a class never count.
         scheme: The classes that the rules were fitted on.
+        nodata: A value of the reference without a class, beside what the file says.
         bounds: Left, bottom, right, top of the part to compare; None for all.
         on_block: Called with blocks done and blocks in all, for each rule.
 
@@ -287,7 +314,7 @@ def evaluate_rules(
                 values, mask = raster.read(source, at, bands)
                 return np.where(mask, rule(spec.fill(values, mask)), np.uint8(IGNORE_INDEX))
 
-            matrix = _over_raster(reference, scheme, read, bounds, on_block)
+            matrix = _over_raster(reference, scheme, read, nodata, bounds, on_block)
             found[name] = Evaluation(scheme, matrix)
     return found
 
@@ -300,6 +327,7 @@ def evaluate_rasters(
     image: Path | None = None,
     tiles: Path | None = None,
     classes: ClassScheme | None = None,
+    nodata: float | None = None,
     coding: str | None = None,
     bounds: Bounds | None = None,
     on_block: OnBlock | None = None,
@@ -308,13 +336,14 @@ def evaluate_rasters(
 
     Args:
         mapped: The map; None: the change between the two class maps is judged.
-        reference: The reference; 0 and nodata are unlabelled and never count.
+        reference: The reference; pixels without a class never count.
         class_maps: Class maps of before and after, for post-classification comparison.
         image: What the map was made from, for the per-pixel rules; only with ``tiles``.
         tiles: Tile set whose training tiles the rules are fitted on; only with ``image``. None
             of its ground may be that of the reference.
         classes: Classes of the class maps where there are some, else of map and reference; None:
             as the files say.
+        nodata: A value without a class in map, class maps and reference, beside what they say.
         coding: How the reference is coded; see `evaluate_class_maps`.
         bounds: Left, bottom, right, top of the part to compare; None for all.
         on_block: Called with blocks done and blocks in all, for each method.
@@ -332,14 +361,16 @@ def evaluate_rasters(
     compared = None
     if class_maps is not None:
         compared = evaluate_class_maps(
-            *class_maps, reference, classes=classes, coding=coding, bounds=bounds,
-            on_block=on_block,
+            *class_maps, reference, classes=classes, nodata=nodata, coding=coding,
+            bounds=bounds, on_block=on_block,
         )  # fmt: skip
         scheme = compared.scheme
     elif coding is not None:
         raise ParameterError("A coding says how class maps are compared; give two class maps.")
     if mapped is not None:
-        found = evaluate_map(mapped, reference, scheme=scheme, bounds=bounds, on_block=on_block)
+        found = evaluate_map(
+            mapped, reference, scheme=scheme, nodata=nodata, bounds=bounds, on_block=on_block
+        )
         if compared is not None:
             found = found.beside({POST_CLASSIFICATION: compared})
     elif compared is not None:
@@ -349,8 +380,8 @@ def evaluate_rasters(
     if image is not None and tiles is not None:
         data = prepare(tiles, class_mapping=found.scheme.mapping)
         rules = evaluate_rules(
-            baselines.fit(data), data.spec, image, reference, scheme=found.scheme, bounds=bounds,
-            on_block=on_block,
+            baselines.fit(data), data.spec, image, reference, scheme=found.scheme,
+            nodata=nodata, bounds=bounds, on_block=on_block,
         )  # fmt: skip
         found = found.beside(rules)
     return found
@@ -480,6 +511,7 @@ def _over_raster(
     reference: Path,
     scheme: ClassScheme,
     read: Callable[[Window], NDArray[np.uint8]],
+    nodata: float | None,
     bounds: Bounds | None,
     on_block: OnBlock | None,
 ) -> Matrix:
@@ -490,10 +522,10 @@ def _over_raster(
     n = len(scheme)
     matrix = np.zeros((n, n + 1), np.int64)
     windows = list(raster.blocks(area.height, area.width))
-    with raster.open_raster(reference) as source:
+    with _ClassRaster.opened(reference, scheme, nodata) as source:
         for done, window in enumerate(windows, start=1):
             at = window.shifted(area.row, area.column)
-            truth = _indices(source, at, scheme)
+            truth = source.indices(at)
             if (truth != IGNORE_INDEX).any():
                 matrix += confusion.count(truth, read(at), n)
             if on_block is not None:
@@ -515,11 +547,11 @@ def _check_grids(rasters: Mapping[str, Path]) -> None:
         grid.check_same(box, raster.info(other).grid, what=what, names=(first, name))
 
 
-def _classes_of(maps: Sequence[Path]) -> ClassScheme:
+def _classes_of(maps: Sequence[Path], nodata: float | None) -> ClassScheme:
     """The classes of some class maps, which need not hold the same ones."""
     mapping: dict[int, str] = {}
     for path in maps:
-        scheme = raster.scheme_of(path)
+        scheme = raster.scheme_of(path, nodata=nodata)
         for value, name in ({} if scheme is None else scheme.mapping).items():
             if mapping.setdefault(value, name) != name:
                 raise ClassError(
@@ -531,7 +563,7 @@ def _classes_of(maps: Sequence[Path]) -> ClassScheme:
             f"The class maps must say their classes, got none in {' or '.join(map(str, maps))}; "
             "give a class mapping."
         )
-    return ClassScheme.from_mapping(mapping)
+    return MapScheme.from_mapping(mapping)
 
 
 def _change_scheme(classes: ClassScheme, reference: Path, coding: str | None) -> CodingScheme:
@@ -559,13 +591,46 @@ def _first_names(scheme: ClassScheme | None) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _indices(source: Any, window: Window, scheme: ClassScheme) -> NDArray[np.uint8]:
-    values, mask = raster.read(source, window, [1])
-    indices = scheme.to_indices(np.where(mask[np.newaxis], values, 0)[0], where=source.name)
-    indices[~mask] = IGNORE_INDEX
-    return indices
+def _class_values(path: Path, scheme: ClassScheme, nodata: float | None) -> raster.ClassValues:
+    with raster.open_raster(path) as source:
+        return raster.class_values(source, names=scheme.mapping, nodata=nodata)
 
 
-def _values(source: Any, window: Window, classes: ClassScheme) -> NDArray[np.uint8]:
-    """Class values of a window, 0 where there is none."""
-    return classes.to_values(_indices(source, window, classes))
+@dataclass(frozen=True)
+class _ClassRaster:
+    """An open class raster whose classes are listed."""
+
+    source: Any
+    classes: ClassScheme
+    known: raster.ClassValues
+
+    @classmethod
+    @contextmanager
+    def opened(
+        cls, path: Path, scheme: ClassScheme, nodata: float | None
+    ) -> Iterator[_ClassRaster]:
+        """Open a raster whose classes are those of a scheme."""
+        known = _class_values(path, scheme, nodata)
+        with raster.open_raster(path) as source:
+            yield cls(source, scheme, known)
+
+    def indices(self, window: Window) -> NDArray[np.uint8]:
+        """Indices of the classes of a window, `IGNORE_INDEX` where there is none.
+
+        Raises:
+            ClassError: A value outside the classes.
+        """
+        values, mask = raster.read(self.source, window, [1])
+        classed = self.known.classed(values[0], mask)
+        codes = np.where(classed, values[0], self.classes.values[0])
+        if self.classes.background is None and (codes == UNLABELLED).any():
+            self.known.name(UNLABELLED)
+        indices = self.classes.to_indices(codes, where=self.source.name)
+        indices[~classed] = IGNORE_INDEX
+        return indices
+
+    def values(self, window: Window, coded: recoding.Coded) -> NDArray[np.uint8]:
+        """Values of the classes of a window in an output, 0 where there is none."""
+        table = np.full(IGNORE_INDEX + 1, UNLABELLED, np.uint8)
+        table[: len(self.classes)] = [coded.values.get(v, UNLABELLED) for v in self.classes.values]
+        return table[self.indices(window)]

@@ -83,7 +83,11 @@ def view(
     maps += [("Reference", reference)] if reference else []
     for title, path in maps:
         values, mask = raster.preview(path, VIEW_SIZE, [1], classes=True)
-        codes = scheme.to_indices(np.where(mask, values[0], 0), where=str(path))
+        with raster.open_raster(path) as source:
+            known = raster.class_values(source, names=scheme.mapping)
+        classed = known.classed(values[0], mask)
+        codes = scheme.to_indices(np.where(classed, values[0], 0), where=str(path))
+        codes[~classed] = IGNORE_INDEX
         present.update(int(k) for k in np.unique(codes))
         panels.append((title, colour_classes(codes, scheme)))
     figure = _figure(len(panels), 1, panels[0][1].shape)

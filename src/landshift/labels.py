@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -12,13 +12,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import cleaning, grid, legend, overlay, parallel, provenance, raster
-from landshift.classes import CODINGS, IGNORE_INDEX, UNLABELLED, ClassScheme
+from landshift import (
+    cleaning,
+    grid,
+    legend,
+    overlay,
+    parallel,
+    provenance,
+    raster,
+    recoding,
+)
+from landshift.classes import (
+    CODINGS,
+    IGNORE_INDEX,
+    UNLABELLED,
+    ClassScheme,
+)
 from landshift.errors import ClassError, ParameterError
 from landshift.grid import Window
+from landshift.recoding import Class, Coded, Recoding
 from landshift.transitions import TransitionTable
 
 __all__ = ["TransitionTable", "label", "parse_transition"]
+
+logger = logging.getLogger(__name__)
 
 KEEP = ("all", "changed", "unchanged")
 """Which pixels a change map may keep."""
@@ -26,17 +43,8 @@ KEEP = ("all", "changed", "unchanged")
 UNCONFIRMED = ("unchanged", "nodata")
 """What a change that cleaning takes away may become."""
 
-ANY = "*"
-"""Stands for every class in a forbidden transition."""
-
-Class = str | int
-Recoding = Mapping[int, Class | None]
-
-_NODATA_NAMES = {"nodata", "novalue", "null", "none", "unclassified", "unlabelled", "class0"}
 _NONE = IGNORE_INDEX
-_UNKNOWN = 256
 _BLOCK = 512  # rows and columns that a thread works on; as large as the blocks of most files
-_TABLE_BYTES = 2  # types of so many bytes are recoded by a table of all their values
 
 
 def label(
@@ -76,12 +84,13 @@ def label(
     ``.vat.dbf`` (the attribute table for ArcGIS) and ``.qml`` (the style for QGIS).
 
     Args:
-        before: Class map of the first date; whole numbers, one band.
+        before: Class map of the first date; whole numbers, one band. Which of its values are
+            classes: see `raster.class_values`.
         after: Class map of the second date.
         out: The change map to write; 0 where either map has no class.
         scheme: The classes of both maps; None: names and colours that the files or their
             sidecars carry, else the values found. A value 0 named 'nodata', 'unclassified' or
-            the like is no class.
+            the like is no class. Classes whose value isn't 1 to 253 get the lowest free ones.
         bounds: Left, bottom, right, top in the CRS of ``before``; None for all. Smoothing looks
             over them, patches end at them.
         coding: What the codes tell. 'to': the value of the later class where the class differs,
@@ -146,6 +155,34 @@ def label(
         row_hectares = grid.row_hectares(box)  # says what is missing
     windows = list(raster.blocks(area.height, area.width, _BLOCK))
     passes = 1 if least is None else 2
+    recodings = [recode_before] * len(earlier) + [recode_after] * len(later)
+    known = [
+        _class_values(path, scheme, each, nodata)
+        for path, each in zip((*earlier, *later), recodings, strict=True)
+    ]
+
+    @contextmanager
+    def opened() -> Iterator[list[_Read]]:
+        with ExitStack() as stack:
+            layers = [
+                stack.enter_context(
+                    overlay.on_grid(
+                        path, first.grid, resampling=resampling, nodata=nodata,
+                        names=("before", name),
+                    )
+                )
+                for path, name in _with_roles(earlier, later)
+            ]  # fmt: skip
+            yield [_Read(layer, values) for layer, values in zip(layers, known, strict=True)]
+
+    if scheme is None:
+        scheme = _classes_found([*earlier, *later], opened, recodings)
+    classes = recoding.coded(recoding.without_none(scheme))
+    if classes.moved and coding == "to":
+        logger.warning(
+            "%s: classes whose value the map can't hold have another one there: %s.",
+            out, classes.line(),
+        )  # fmt: skip
     record = provenance.record(
         "label",
         [*earlier, *later],
@@ -157,32 +194,19 @@ def label(
             "min_pixels": min_pixels, "min_hectares": min_hectares, "neighbours": neighbours,
             "agree_before": len(agree_before), "agree_after": len(agree_after),
             "unconfirmed": unconfirmed,
+            "moved": {str(old): new for old, new in classes.moved.items()},
         },
     )  # fmt: skip
-
-    @contextmanager
-    def opened() -> Iterator[list[overlay.Layer]]:
-        with ExitStack() as stack:
-            yield [
-                stack.enter_context(
-                    overlay.on_grid(
-                        path, first.grid, resampling=resampling, nodata=nodata,
-                        names=("before", name),
-                    )
-                )
-                for path, name in _with_roles(earlier, later)
-            ]  # fmt: skip
-
-    recodings = [recode_before] * len(earlier) + [recode_after] * len(later)
-    scheme, targets = _one_scheme(_without_nodata(scheme), opened, recodings)
-    rules = _Rules(scheme, coding, keep, from_classes, to_classes, forbidden, unconfirmed)
+    targets = [classes.targets(each) for each in recodings]
+    scheme = classes.scheme
+    rules = _Rules(classes, coding, keep, from_classes, to_classes, forbidden, unconfirmed)
 
     @contextmanager
     def paired() -> Iterator[_Pairs]:
-        with opened() as layers:
+        with opened() as reads:
             maps = [
-                _ClassMap(layer, _Recoder(layer, target), smooth)
-                for layer, target in zip(layers, targets, strict=True)
+                _ClassMap(each, _Recoder(each.layer, target), smooth)
+                for each, target in zip(reads, targets, strict=True)
             ]
             yield _Pairs(maps[: len(earlier)], maps[len(earlier) :], rules, area)
 
@@ -270,7 +294,7 @@ class _Rules:
 
     def __init__(
         self,
-        scheme: ClassScheme,
+        classes: Coded,
         coding: str,
         keep: str,
         from_classes: Sequence[Class],
@@ -278,22 +302,22 @@ class _Rules:
         forbidden: Sequence[tuple[Class, Class]],
         unconfirmed: str,
     ) -> None:
+        scheme = self.scheme = classes.scheme
         n = len(scheme)
-        self.scheme = scheme
         self.change = CODINGS[coding](scheme)
         i, j = (k.ravel() for k in np.indices((n, n)))
         self.changed = np.append(i != j, False)
         self.forbidden = np.zeros(n * n + 1, np.bool_)
         for before, after in forbidden:
-            at = [a * n + b for a in _find(scheme, before) for b in _find(scheme, after) if a != b]
+            at = [a * n + b for a in classes.find(before) for b in classes.find(after) if a != b]
             if not at:
                 raise ParameterError(
                     f"A forbidden transition must be a change, got {before}->{after}; "
                     "choose unchanged pixels with keep."
                 )
             self.forbidden[at] = True
-        froms = {k for c in from_classes for k in _find(scheme, c)} or set(range(n))
-        tos = {k for c in to_classes for k in _find(scheme, c)} or set(range(n))
+        froms = {k for c in from_classes for k in classes.find(c)} or set(range(n))
+        tos = {k for c in to_classes for k in classes.find(c)} or set(range(n))
         listed = np.append(np.isin(i, list(froms)) & np.isin(j, list(tos)), False) & self.changed
         stayed = np.append(i == j, False)
         self.kept = (listed & (keep != "unchanged")) | (stayed & (keep != "changed"))
@@ -315,40 +339,27 @@ class _Recoder:
 
     Args:
         layer: The map.
-        targets: Index of each value, `_NONE` for no class.
+        targets: Index of each value, None for no class.
     """
 
-    def __init__(self, layer: overlay.Layer, targets: Mapping[int, int]) -> None:
+    def __init__(self, layer: overlay.Layer, targets: Mapping[int, int | None]) -> None:
         self._path = layer.path
         self._targets = targets
-        self._table: NDArray[np.uint16] | None = None
-        if layer.dtype.kind in "iu" and layer.dtype.itemsize <= _TABLE_BYTES:
-            limits = np.iinfo(layer.dtype)
-            self._table = np.full(limits.max - limits.min + 1, _UNKNOWN, np.uint16)
-            for value, index in targets.items():
-                if limits.min <= value <= limits.max:
-                    # negative values count from the table's end, as numpy indexes it
-                    self._table[value] = index
+        numbers = {v: _NONE if index is None else index for v, index in targets.items()}
+        self._table = recoding.Table(numbers, layer.dtype)
 
-    def indices(self, values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        """Indices of values, `_NONE` where masked.
+    def indices(self, values: NDArray[Any], classed: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """Indices of values, `_NONE` where there is no class.
 
         Raises:
             ClassError: A value without an index.
         """
-        found: NDArray[Any]
-        if self._table is not None:
-            found = self._table[values]
-        else:
-            present, at = np.unique(values, return_inverse=True)
-            table = [self._targets.get(int(v), _UNKNOWN) for v in present]
-            found = np.array(table, np.uint16)[at.reshape(values.shape)]
-        found[~mask] = _NONE
-        unknown = found == _UNKNOWN
+        found = self._table(values)
+        found[~classed] = _NONE
+        unknown = found == recoding.UNKNOWN
         if unknown.any():
-            have = sorted(v for v in self._targets if v != UNLABELLED)
             raise ClassError(
-                f"Class values must be in the class mapping {have[:16]} (or 0, unlabelled), got "
+                f"Class values must be in the class mapping {sorted(self._targets)[:16]}, got "
                 f"{[int(v) for v in np.unique(values[unknown])[:8]]} in {self._path}; "
                 "add them or recode them."
             )
@@ -360,13 +371,13 @@ class _Recoder:
 class _ClassMap:
     """A class map as indices of classes, smoothed where asked for."""
 
-    layer: overlay.Layer
+    map: _Read
     recoder: _Recoder
     smooth: int | None
 
     def read(self, window: Window) -> NDArray[np.uint8]:
         halo = 0 if self.smooth is None else self.smooth // 2
-        found = self.recoder.indices(*_read_classes(self.layer, window.grown(halo)))
+        found = self.recoder.indices(*self.map.read(window.grown(halo)))
         if self.smooth is None:
             return found
         found = cleaning.majority(found, self.smooth, _NONE)
@@ -452,6 +463,19 @@ def _check_class_map(info: raster.RasterInfo) -> None:
         )
 
 
+def _class_values(
+    path: Path, scheme: ClassScheme | None, recode: Recoding | None, nodata: float | None
+) -> raster.ClassValues:
+    """Which values of a map are classes; a recoding or scheme lists them all."""
+    names: Mapping[int, str] | None = None if scheme is None else scheme.mapping
+    if recode is not None:
+        names = {value: f"class {value}" for value in recode}
+    with raster.open_raster(path) as source:
+        known = raster.class_values(source, names=names, nodata=nodata)
+    raster.tell_unstated(known)
+    return known
+
+
 def _with_roles(earlier: Sequence[Path], later: Sequence[Path]) -> list[tuple[Path, str]]:
     """The maps, and how an error names them."""
     return [
@@ -460,124 +484,58 @@ def _with_roles(earlier: Sequence[Path], later: Sequence[Path]) -> list[tuple[Pa
     ]
 
 
-def _read_classes(layer: overlay.Layer, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Class values of a window, and where there are any."""
-    values, mask = layer.read(window)
-    classes: NDArray[Any] = np.where(mask, values[0], 0)
-    if np.issubdtype(classes.dtype, np.floating):
-        if (classes != np.round(classes)).any():
-            raise ClassError(
-                f"A class map must hold whole numbers, got fractions in {layer.path}; "
-                "give class maps, not images."
-            )
-        classes = classes.astype(np.int64)
-    return classes, mask
+@dataclass(frozen=True)
+class _Read:
+    """A class map on the grid of the first."""
+
+    layer: overlay.Layer
+    known: raster.ClassValues
+
+    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Class values of a window, and where there are any."""
+        values, mask = self.layer.read(window)
+        classes: NDArray[Any] = np.where(mask, values[0], 0)
+        if np.issubdtype(classes.dtype, np.floating):
+            if (classes != np.round(classes)).any():
+                raise ClassError(
+                    f"A class map must hold whole numbers, got fractions in {self.layer.path}; "
+                    "give class maps, not images."
+                )
+            classes = classes.astype(np.int64)
+        return classes, self.known.classed(classes, mask)
 
 
-def _find(scheme: ClassScheme, wanted: Class | None) -> list[int]:
-    """Indices of the classes of a name or value.
-
-    Raises:
-        ClassError: There is none.
-    """
-    text = str(wanted).strip().casefold()
-    if text == ANY:
-        return list(range(len(scheme)))
-    found = [k for k, c in enumerate(scheme) if c.name.casefold() == text]
-    found = found or [k for k, c in enumerate(scheme) if str(c.value) == text]
-    if not found:
-        raise ClassError(
-            f"A class must be one of {', '.join(f'{c.value} {c.name!r}' for c in scheme)}, got "
-            f"{wanted!r}; give a name or a value."
-        )
-    return found
-
-
-def _without_nodata(scheme: ClassScheme | None) -> ClassScheme | None:
-    """The scheme without a class of value 0 that only says that there is none."""
-    if scheme is None or scheme.background is None or len(scheme) == 1:
-        return scheme
-    name = re.sub(r"[^a-z0]", "", scheme.names[0].casefold())
-    return ClassScheme(list(scheme)[1:]) if name in _NODATA_NAMES else scheme
-
-
-def _one_scheme(
-    scheme: ClassScheme | None,
-    opened: Callable[[], AbstractContextManager[list[overlay.Layer]]],
-    recodings: Sequence[Recoding | None],
-) -> tuple[ClassScheme, list[dict[int, int]]]:
-    """The scheme of all maps, and for each map the index of each of its values."""
-    if scheme is None:
-        scheme = _scheme_found(opened, recodings)
-    targets: list[dict[int, int]] = []
-    for recoding in recodings:
-        if recoding is None:
-            found = {v: k for k, v in enumerate(scheme.values)}
-            found.setdefault(UNLABELLED, _NONE)
-        else:
-            found = {}
-            for value, new in recoding.items():
-                classed = new is not None and new != UNLABELLED
-                found[value] = _find(scheme, new)[0] if classed else _NONE
-            found.setdefault(UNLABELLED, _NONE)
-        targets.append(found)
-    return scheme, targets
-
-
-def _scheme_found(
-    opened: Callable[[], AbstractContextManager[list[overlay.Layer]]],
+def _classes_found(
+    paths: Sequence[Path],
+    opened: Callable[[], AbstractContextManager[list[_Read]]],
     recodings: Sequence[Recoding | None],
 ) -> ClassScheme:
     """Classes that the files and recodings tell, widened by values that only the pixels tell."""
-    known = legend.Legend()
+    plain = [k for k, each in enumerate(recodings) if each is None]
     values: set[int] = set()
-    new_names: list[str] = []
-    with opened() as layers:
-        paths = [layer.path for layer in layers]
-        height, width = layers[0].height, layers[0].width
-    unknown = [k for k, recoding in enumerate(recodings) if recoding is None]
-    if unknown:
+    if plain:
+        with opened() as maps:
+            height, width = maps[0].layer.height, maps[0].layer.width
         windows = list(raster.blocks(height, width, _BLOCK))
         with parallel.in_order(
-            windows, opened, lambda own, w: _values_of(own, unknown, w)
+            windows, opened, lambda own, w: _values_of([own[k] for k in plain], w)
         ) as present:
             values.update(*present)
-    for path, recoding in zip(paths, recodings, strict=True):
-        if recoding is None:
-            known = known.or_else(raster.legend_of(path))
-        else:
-            values |= {new for new in recoding.values() if isinstance(new, int)}
-            new_names += [new.strip() for new in recoding.values() if isinstance(new, str)]
-    values.discard(UNLABELLED)
-    taken = {name.casefold() for name in known.names.values()}
-    free = (v for v in range(1, 254) if v not in values and v not in known.names)
-    added: dict[int, str] = {}
-    for name in dict.fromkeys(new_names):
-        if name.casefold() not in taken:
-            taken.add(name.casefold())
-            value = next(free, None)
-            if value is None:
-                raise ClassError(f"A scheme has 253 values, got no free one for {name!r}.")
-            added[value] = name
-    if not values and not added:
+    told = legend.Legend()
+    for k in plain:
+        told = told.or_else(raster.legend_of(paths[k]))
+    given = [each for each in recodings if each is not None]
+    if not values and not any(given):
         where = " and ".join(dict.fromkeys(map(str, paths)))
         raise ClassError(f"Class maps must hold classes, got only nodata in {where}.")
-    if values and (min(values) < 0 or max(values) > 253):
-        where = " and ".join(dict.fromkeys(map(str, paths)))
-        raise ClassError(
-            f"Class values must lie in 1 to 253, got {min(values)} to {max(values)} in {where}; "
-            "recode the maps."
-        )
-    named = {v: n for v, n in known.names.items() if 1 <= v <= 253}
-    names = {v: f"class {v}" for v in values} | named | added
-    return ClassScheme.from_mapping(names, {v: c for v, c in known.colours.items() if v in names})
+    return recoding.scheme_from(told, values, given)
 
 
-def _values_of(layers: Sequence[overlay.Layer], which: Sequence[int], window: Window) -> set[int]:
+def _values_of(maps: Sequence[_Read], window: Window) -> set[int]:
     values: set[int] = set()
-    for k in which:
-        classes, mask = _read_classes(layers[k], window)
-        values.update(int(v) for v in np.unique(classes[mask]))
+    for each in maps:
+        classes, classed = each.read(window)
+        values.update(int(v) for v in np.unique(classes[classed]))
     return values
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from landshift import ledger
-from landshift.classes import ClassScheme, Colour
+from landshift.classes import ClassScheme, Colour, MapScheme
 from landshift.errors import ClassError
 
 TAG = "LANDSHIFT_CLASSES"
@@ -62,7 +62,7 @@ class Legend:
         """
         values = sorted(self.names.keys() | self.colours.keys())
         names = {v: self.names.get(v) or f"class {v}" for v in values}
-        return ClassScheme.from_mapping(names, self.colours)
+        return MapScheme.from_mapping(names, self.colours)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import grid, ledger, raster
-from landshift.classes import UNLABELLED, ClassScheme
-from landshift.cleaning import Patches, check_neighbours, parts_of
+from landshift.classes import ClassScheme
+from landshift.cleaning import Patches, check_neighbours, parts_of, patch_codes, value_of
 from landshift.errors import ClassError
 from landshift.grid import Window
 
@@ -100,6 +100,7 @@ def measure_patches(
     *,
     neighbours: int = _NEIGHBOURS,
     scheme: ClassScheme | None = None,
+    nodata: float | None = None,
     block: int = BLOCK,
     on_block: Callable[[int, int], None] | None = None,
 ) -> Fragmentation:
@@ -112,6 +113,7 @@ def measure_patches(
         mapped: A class or change map with a CRS.
         neighbours: Whether pixels connect over their sides only, 4, or corners too, 8.
         scheme: The map's classes; None: as its files tell, else by value.
+        nodata: A value without a class, beside what the file says.
         block: Rows and columns read at once.
         on_block: Called with blocks done and blocks in all.
 
@@ -125,7 +127,7 @@ def measure_patches(
     about = raster.info(mapped)
     row_hectares = grid.row_hectares(about.grid)
     sides = grid.side_metres(about.grid)
-    names = raster.legend_of(mapped).names if scheme is None else scheme.mapping
+    known = raster.map_classes(mapped, scheme, nodata)
     windows = list(raster.blocks(about.height, about.width, block))
     patches = Patches(windows, neighbours)
     sums: dict[int, _Sums] = {}
@@ -134,16 +136,15 @@ def measure_patches(
         for done, window in enumerate(windows, start=1):
             # a row and a column further, for the edges between blocks
             wider = Window(window.row, window.column, window.height + 1, window.width + 1)
-            values, mask = raster.read_classes(source, wider, zero=UNLABELLED in names)
-            wide = np.where(mask, values.astype(np.int64) + 1, 0)  # 0 belongs to no patch
+            wide = patch_codes(*raster.read_classes(source, wider, known))
             codes = wide[:-1, :-1]
             found = parts_of(codes, row_hectares[window.slices[0]], neighbours)
             patches.add(codes, found)
             of_part, areas, border = found
             code = np.zeros(areas.size, np.int64)
-            code[of_part[codes > 0]] = codes[codes > 0]
+            code[of_part[codes != 0]] = codes[codes != 0]
             at_borders.append(code[border])
-            inside = code > 0
+            inside = code != 0
             inside[border] = False
             _add_patches(sums, code[inside], areas[inside])
             _add_edges(sums, wide, window, *sides)
@@ -156,11 +157,8 @@ def measure_patches(
     if not sums:
         raise ClassError(f"A map must hold a class, got none in {mapped}; give another.")
     total = sum(s.hectares for s in sums.values())
-    return Fragmentation(
-        tuple(
-            sums[c].of(names.get(c - 1) or f"class {c - 1}", total) for c in sorted(sums)
-        ), total,
-    )  # fmt: skip
+    names = known.named(map(value_of, sums))
+    return Fragmentation(tuple(sums[c].of(names[value_of(c)], total) for c in sorted(sums)), total)
 
 
 @dataclass
@@ -217,7 +215,7 @@ def _add_edges(
     own = wide[:-1, :-1]
     below = across[rows.start + 1 : rows.stop + 1]
     for other, lengths in ((wide[:-1, 1:], down[rows]), (wide[1:, :-1], below)):
-        edge = (own != other) & (own > 0) & (other > 0)
+        edge = (own != other) & (own != 0) & (other != 0)
         metres = np.broadcast_to(lengths[:, np.newaxis], edge.shape)[edge]
         for codes in (own[edge], other[edge]):
             found, ranks = np.unique(codes, return_inverse=True)

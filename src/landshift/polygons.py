@@ -8,7 +8,7 @@ reach over a block's border wait until the last of their blocks is done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import grid, ledger, raster, vector
-from landshift.classes import UNLABELLED, ClassScheme, ends_of, stays
-from landshift.cleaning import Patches, check_neighbours, parts_of
+from landshift.classes import ClassScheme, ends_of, stays
+from landshift.cleaning import Patches, check_neighbours, parts_of, patch_codes, value_of
 from landshift.errors import ClassError, GridError, ParameterError
 from landshift.grid import Window
 
@@ -74,6 +74,7 @@ def trace_changes(
     everything: bool = False,
     neighbours: int = _SIDES,
     scheme: ClassScheme | None = None,
+    nodata: float | None = None,
     block: int = BLOCK,
     overwrite: bool = False,
     on_block: Callable[[int, int], None] | None = None,
@@ -96,6 +97,7 @@ def trace_changes(
         everything: Whether 'No change' and classes such as 'forest->forest' become polygons too.
         neighbours: Whether pixels connect over their sides only, 4, or corners too, 8.
         scheme: The map's classes; None: as its files tell, else by value.
+        nodata: A value without a class, beside what the file says.
         block: Rows and columns read at once; the polygons don't depend on it, their order does.
         overwrite: Whether what is there already is replaced.
         on_block: Called with blocks done and blocks in all.
@@ -119,18 +121,22 @@ def trace_changes(
         )
     check_neighbours(neighbours)
     ledger.check_new(out, inputs=[mapped, confidence], overwrite=overwrite)
-    names = raster.legend_of(mapped).names if scheme is None else scheme.mapping
-    left_out = np.zeros(1 << 16, np.bool_)
-    left_out[UNLABELLED] = True
-    if not everything:
-        left_out[[v for v, n in names.items() if stays(n)]] = True
+    known = raster.map_classes(mapped, scheme, nodata)
+    left_out = [v for v, n in known.names.items() if stays(n) and not everything]
     polygons: dict[str, int] = {}
     hectares: dict[str, float] = {}
     dropped = 0
     with ExitStack() as stack:
         part = stack.enter_context(ledger.whole_file(out))
         source = _Source(
-            stack, mapped, confidence, left_out, block, neighbours, nodes=simplify is not None
+            stack,
+            mapped,
+            confidence,
+            known,
+            left_out,
+            block,
+            neighbours,
+            nodes=simplify is not None,
         )
         crs = source.box.crs
         assert crs is not None, "areas need a CRS"
@@ -144,7 +150,7 @@ def trace_changes(
             classes = np.empty(kept.codes.size, object)
             for value in np.unique(kept.codes):
                 of_it = kept.codes == value
-                name = names.get(int(value)) or f"class {value}"
+                name = known.name(value_of(int(value)))
                 classes[of_it] = name
                 polygons[name] = polygons.get(name, 0) + int(of_it.sum())
                 hectares[name] = hectares.get(name, 0.0) + float(kept.hectares[of_it].sum())
@@ -164,7 +170,7 @@ class _Outlines:
 
     Attributes:
         polygons: Their polygons, in pixels.
-        codes: Value of each.
+        codes: Code of each.
         hectares: Area of each.
         confidence: Mean confidence of each; NaN where there is none.
     """
@@ -276,7 +282,8 @@ class _Source:
         stack: ExitStack,
         mapped: Path,
         confidence: Path | None,
-        left_out: NDArray[np.bool_],
+        known: raster.ClassValues,
+        left_out: Sequence[int],
         block: int,
         neighbours: int,
         *,
@@ -287,6 +294,7 @@ class _Source:
         self._map = stack.enter_context(raster.open_raster(mapped))
         about = raster.info_of(self._map)
         self.box: GeoBox = about.grid
+        self._known = known
         self._left_out = left_out
         self._confidence = None
         if confidence is not None:
@@ -354,16 +362,11 @@ class _Source:
                 on_block(len(self._windows) + number + 1, total)
 
     def _codes(self, window: Window) -> Ints:
-        """Codes of change, 0 elsewhere."""
-        values, mask = raster.read_classes(self._map, window)
-        if values.dtype.itemsize > 2 and mask.any() and values[mask].max() >= self._left_out.size:
-            raise ClassError(
-                f"Classes must be below {self._left_out.size}, got {values[mask].max()} in "
-                f"{self._map.name}; recode them."
-            )
-        known = np.where(mask, values, 0).astype(np.int64)
-        known[self._left_out[known]] = 0
-        return known
+        """Codes of change as `patch_codes` gives them, 0 elsewhere."""
+        values, mask = raster.read_classes(self._map, window, self._known)
+        if self._left_out:
+            mask &= ~np.isin(values, self._left_out)
+        return patch_codes(values, mask)
 
     def _confidences(self, window: Window) -> tuple[Ints, NDArray[np.bool_]] | None:
         """Confidences as whole numbers of a small part, and where there are some."""

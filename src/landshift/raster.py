@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import access, cog, grid, ledger, legend, overviews, validity
-from landshift.classes import UNLABELLED, ClassScheme, Colour
+from landshift.classes import UNLABELLED, ClassScheme, Colour, MapScheme, says_none
 from landshift.errors import (
     BandError,
     ClassError,
@@ -296,15 +296,159 @@ def read(
     return values, mask
 
 
+@dataclass(frozen=True)
+class ClassValues:
+    """Which values of a class raster are classes; see `class_values`.
+
+    Attributes:
+        names: Name of each class that has one.
+        zero: Whether 0 is a class.
+        nodata: A value without a class, beside what the file says; None for none.
+        unstated: Values whose meaning neither the file nor the caller states.
+        listed: Whether the caller listed all classes.
+        path: The raster.
+    """
+
+    names: Mapping[int, str]
+    zero: bool
+    nodata: float | None = None
+    unstated: tuple[int, ...] = ()
+    listed: bool = False
+    path: str = ""
+
+    def name(self, value: int) -> str:
+        """The name of a class that occurs.
+
+        Raises:
+            ClassError: All classes were listed, and it isn't among them.
+        """
+        name = self.names.get(value)
+        if name is None and self.listed:
+            raise ClassError(
+                "The classes given must name every value of the map, got no name for "
+                f"{value} in {self.path}; add it, or give --nodata {value} if it is no class."
+            )
+        return name or f"class {value}"
+
+    def named(self, values: Iterable[int]) -> dict[int, str]:
+        """Names of the classes that occur, by value, ascending.
+
+        Raises:
+            ClassError: See `name`.
+        """
+        return {value: self.name(value) for value in sorted(values)}
+
+    def classed(self, values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Where valid pixels have a class.
+
+        Args:
+            values: ``(row, column)``.
+            mask: ``(row, column)``, True where the file says that the pixel is valid.
+        """
+        if not self.zero:
+            mask = mask & (values != UNLABELLED)
+        if self.nodata is not None:
+            mask = mask & (values != self.nodata)
+        return mask
+
+
+def class_values(
+    source: DatasetReader,
+    *,
+    names: Mapping[int, str] | None = None,
+    nodata: float | None = None,
+    labels: bool = False,
+) -> ClassValues:
+    """Which values of an open class raster are classes.
+
+    Every value is one, 0 and negative values too, except where the file's nodata value or mask, or
+    ``nodata``, says that there is none. 0 is none either where its name says so ('No data'), or
+    where the file declares no nodata and the list of classes leaves it out: the list given, or
+    that of our own tag. In label rasters without nodata, 0 is unlabelled unless it is named.
+
+    Args:
+        source: The open raster.
+        names: Names of all classes; None: as the file and those beside it tell, perhaps not all.
+        nodata: A value without a class, beside what the file says.
+        labels: Whether the raster holds labels to learn from, which needn't cover the ground.
+
+    Raises:
+        ClassError: The tag or a file beside it is damaged.
+    """
+    listed = names is not None or legend.TAG in source.tags()
+    known = dict(_told(source, source.name).names if names is None else names)
+    declared = _declares_nodata(source)
+    unstated: list[int] = []
+    if nodata == UNLABELLED:
+        zero = False
+    elif UNLABELLED in known:
+        zero = not says_none(known[UNLABELLED])
+    elif declared:
+        zero = True
+    else:
+        zero = not listed and not labels
+        unstated.append(UNLABELLED)
+    kind = np.dtype(source.dtypes[0])
+    if not declared and not labels and kind.kind == "i" and kind.itemsize > 1:
+        least = int(np.iinfo(kind).min)  # what many programs write for 'no data'
+        if least not in known and least != nodata:
+            unstated.append(least)
+    none = {source.nodata, nodata} | (set() if zero else {UNLABELLED})
+    kept = {value: name for value, name in known.items() if value not in none}
+    return ClassValues(kept, zero, nodata, tuple(unstated), names is not None, source.name)
+
+
+def _declares_nodata(source: DatasetReader) -> bool:
+    from rasterio.enums import MaskFlags
+
+    return source.nodata is not None or MaskFlags.all_valid not in source.mask_flag_enums[0]
+
+
+def tell_unstated(known: ClassValues) -> None:
+    """Say in one line how many pixels have a value whose meaning nothing states, and its reading.
+
+    The raster is read for it, but only where it declares no nodata.
+
+    Args:
+        known: Which values of the raster are classes.
+
+    Raises:
+        RasterError: It can't be read.
+    """
+    if not known.unstated:
+        return
+    counts = dict.fromkeys(known.unstated, 0)
+    with open_raster(known.path) as source:
+        for window in blocks(source.height, source.width):
+            values, mask = read(source, window, [1])
+            for value in counts:
+                counts[value] += int(np.count_nonzero((values[0] == value) & mask))
+    for value, pixels in counts.items():
+        if not pixels:
+            continue
+        if value == UNLABELLED and not known.zero:
+            log.warning(
+                "%s: %s pixels of 0 count as without a class, since the file declares no nodata "
+                "value and the classes leave 0 out; name 0 among them if it is a class.",
+                known.path, f"{pixels:,}",
+            )  # fmt: skip
+        else:
+            log.warning(
+                "%s: %s pixels of %d count as a class, since the file declares no nodata value; "
+                "give --nodata %d if they have no class.",
+                known.path, f"{pixels:,}", value, value,
+            )  # fmt: skip
+
+
 def read_classes(
-    source: DatasetReader, window: Window, *, zero: bool = False
+    source: DatasetReader, window: Window, known: ClassValues
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read a window of a class raster.
 
     Args:
         source: An open raster.
         window: Pixels to read, as for `read`.
-        zero: Whether 0 is a class; else it means 'unlabelled'.
+        known: Which of its values are classes.
 
     Returns:
         The values, ``(row, column)``, and a mask, True where there is a class.
@@ -312,14 +456,42 @@ def read_classes(
     Raises:
         ClassError: More than one band, or values that aren't whole numbers.
     """
+    _check_class_raster(source)
+    values, mask = read(source, window, [1])
+    return values[0], known.classed(values[0], mask)
+
+
+def _check_class_raster(source: DatasetReader) -> None:
     if np.dtype(source.dtypes[0]).kind not in "iu" or source.count != 1:
         raise ClassError(
             f"A class raster must be one band of whole numbers, got {source.count} of "
             f"{source.dtypes[0]} in {source.name}; take the band of classes out first "
             "(gdal_translate -b, -ot)."
         )
-    values, mask = read(source, window, [1])
-    return values[0], mask if zero else mask & (values[0] != UNLABELLED)
+
+
+def map_classes(
+    path: Path | str, scheme: ClassScheme | None = None, nodata: float | None = None
+) -> ClassValues:
+    """Which values of a class map are classes, told in one line where nothing states it.
+
+    Args:
+        path: The map.
+        scheme: All its classes; None: as its files tell, perhaps not all.
+        nodata: A value without a class, beside what the file says.
+
+    Raises:
+        RasterError: See `open_raster`.
+        ClassError: More than one band, or values that aren't whole numbers; the tag or a file
+            beside it is damaged.
+    """
+    with open_raster(path) as source:
+        _check_class_raster(source)
+        known = class_values(
+            source, names=None if scheme is None else scheme.mapping, nodata=nodata
+        )
+    tell_unstated(known)
+    return known
 
 
 class Warped:
@@ -666,24 +838,31 @@ def write(target: DatasetWriter, values: NDArray[Any], window: Window) -> None:
 
 
 def legend_of(path: Path | str) -> legend.Legend:
-    """Names and colours of a class raster's values: what `scheme_of` takes, unlabelled apart.
+    """Names of a class raster's classes, and colours of its values.
 
     From our own tag, then the files beside it (`legend.beside`), then the colour table; the
-    earlier wins. Value 0 and nodata have none.
+    earlier wins. What is no class has no name; see `class_values`.
 
     Raises:
         RasterError: See `open_raster`.
         ClassError: The tag or a file beside it is damaged.
     """
     with open_raster(path) as source:
-        return _legend_of(source, path)
+        return legend.Legend(dict(class_values(source).names), _told(source, path).colours)
 
 
-def scheme_of(path: Path | str) -> ClassScheme | None:
+def scheme_of(
+    path: Path | str, *, nodata: float | None = None, labels: bool = False
+) -> ClassScheme | None:
     """The classes of a class raster as the file and those beside it tell them, or None.
 
     Our own tag tells them all. Else a class is each value that has a name, or a pixel; see
-    `legend_of`.
+    `class_values`.
+
+    Args:
+        path: The raster.
+        nodata: A value without a class, beside what the file says.
+        labels: As for `class_values`.
 
     Raises:
         RasterError: See `open_raster`.
@@ -693,19 +872,20 @@ def scheme_of(path: Path | str) -> ClassScheme | None:
         tagged = legend.from_tags(source.tags(), path)
         if tagged is not None:
             return tagged
-        found = _legend_of(source, path)
-        if not found or not np.issubdtype(np.dtype(source.dtypes[0]), np.integer):
+        told = _told(source, path)
+        if not told or not np.issubdtype(np.dtype(source.dtypes[0]), np.integer):
             return None
-        present = {
-            int(v) for _, w in source.block_windows(1) for v in np.unique(source.read(1, window=w))
-        }
-        values = (present | found.names.keys()) - {UNLABELLED, source.nodata}
-        if not values:
-            return None
-        names = {v: found.names.get(v) or f"class {v}" for v in values}
-        return ClassScheme.from_mapping(
-            names, {v: c for v, c in found.colours.items() if v in values}
-        )
+        known = class_values(source, nodata=nodata, labels=labels)
+        values = set(known.names)
+        for window in blocks(source.height, source.width):
+            codes, mask = read(source, window, [1])
+            values.update(int(v) for v in np.unique(codes[0][known.classed(codes[0], mask)]))
+    if not values:
+        return None
+    return MapScheme.from_mapping(
+        {v: known.names.get(v) or f"class {v}" for v in values},
+        {v: c for v, c in told.colours.items() if v in values},
+    )
 
 
 def holds_classes(source: DatasetReader) -> bool:
@@ -731,13 +911,12 @@ def holds_classes(source: DatasetReader) -> bool:
     return bool(legend.tables_beside(Path(source.name)).names)
 
 
-def _legend_of(source: DatasetReader, path: Path | str) -> legend.Legend:
+def _told(source: DatasetReader, path: Path | str) -> legend.Legend:
+    """Names and colours of values, classes or not, as the file and those beside it tell."""
     tagged = legend.from_tags(source.tags(), path)
     found = legend.Legend() if tagged is None else legend.Legend(tagged.mapping, tagged.colours)
     found = found.or_else(legend.beside(Path(path)))
-    found = found.or_else(legend.Legend({}, colours_of(source)))
-    names = {v: n for v, n in found.names.items() if v not in (UNLABELLED, source.nodata)}
-    return legend.Legend(names, found.colours)
+    return found.or_else(legend.Legend({}, colours_of(source)))
 
 
 def colours_of(source: DatasetReader) -> dict[int, Colour]:

@@ -118,6 +118,7 @@ def measure_zones(
     *,
     layer: str | None = None,
     scheme: ClassScheme | None = None,
+    nodata: float | None = None,
     on_block: Callable[[int, int], None] | None = None,
 ) -> Zones:
     """Measure each class of a map in each zone.
@@ -131,6 +132,7 @@ def measure_zones(
         column: Column with the name of each zone; polygons of one name are one zone.
         layer: Name of the layer; None: the first.
         scheme: The map's classes; None: as its files tell, else by value.
+        nodata: A value without a class, beside what the file says.
         on_block: Called with blocks done and blocks in all.
 
     Raises:
@@ -148,7 +150,7 @@ def measure_zones(
     crs = about.grid.crs
     assert crs is not None, "areas need a CRS"
     names, outlines = _zones(vector.read_polygons(polygons, crs, layer), column, polygons)
-    known = raster.legend_of(mapped).names if scheme is None else scheme.mapping
+    known = raster.map_classes(mapped, scheme, nodata)
     # in pixels, so that a grid may be turned any way
     inverse = ~about.grid.affine
     pixels = shapely.transform(outlines, lambda x, y: grid.apply(inverse, x, y), interleaved=False)
@@ -165,7 +167,7 @@ def measure_zones(
                 & (bounds[:, 3] > window.row)
             )
             if near.size:
-                codes, mask = raster.read_classes(source, window, zero=0 in known)
+                codes, mask = raster.read_classes(source, window, known)
                 values, ranks = np.unique(codes, return_inverse=True)
                 ranks = np.where(mask, ranks.reshape(codes.shape), values.size)
                 areas = row_hectares[window.slices[0]]
@@ -186,13 +188,7 @@ def measure_zones(
             f"Zones must lie on pixels of the map with a class, got none of {polygons} on "
             f"{grid.describe(about.grid)}; check their CRS."
         )
-    unnamed = sorted(found.keys() - known.keys())
-    if scheme is not None and unnamed:
-        raise ClassError(
-            f"The classes given must name every value of the map, got no name for "
-            f"{', '.join(map(str, unnamed[:8]))} in {mapped}; add them."
-        )
-    classes = {v: known.get(v) or f"class {v}" for v in sorted(found)}
+    classes = known.named(found)
     hectares = np.stack([found[v] for v in classes], axis=1)
     outside = (1 - covered / np.maximum(shapely.area(pixels), 1e-300)).clip(0, 1)
     return Zones(names, outlines, classes, hectares, outside, crs)

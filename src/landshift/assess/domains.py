@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def find_domains(
     rows: NDArray[np.int64],
     columns: NDArray[np.int64],
     *,
-    zero: bool = False,
+    classes: Collection[int],
     layer: str | None = None,
     on_block: Callable[[int, int], None] | None = None,
 ) -> Domains:
@@ -49,7 +49,7 @@ def find_domains(
         column: Column with the name of each domain.
         rows: Row of the pixel at each unit's centre.
         columns: Column of it.
-        zero: Whether 0 is a class of the map.
+        classes: Values of the map's classes.
         layer: Name of the layer; None: the first.
         on_block: Called with blocks done and blocks in all.
 
@@ -89,7 +89,8 @@ def find_domains(
                 & (bounds[:, 3] >= bottom)
             )
             burnt = vector.burn([found.geometries[k] for k in near], [values[k] for k in near], box)
-            _, mask = raster.read_classes(source, window, zero=zero)
+            codes, mask = raster.read(source, window, [1])
+            mask &= np.isin(codes[0], list(classes))
             weights = np.where(mask, row_hectares[window.slices[0], np.newaxis], 0.0)
             areas += np.bincount(burnt.ravel(), weights.ravel(), areas.size)
             here = (rows // drawing.BLOCK == window.row // drawing.BLOCK) & (

@@ -95,19 +95,19 @@ class Population:
     """What a sample is drawn from.
 
     Attributes:
-        mapped: The map; pixels of 0 and nodata belong to no unit.
+        mapped: The map; pixels without a class belong to no unit.
         strata: A class raster on the same grid whose values are the strata; None: the map.
         stratified: Whether there are strata at all.
         unit_size: Rows and columns of a unit. A block's class is that of most of its pixels (of
             equally many the smaller value), and so is its stratum; blocks at the edges are cut.
-        zero: Whether 0 is a class of the map.
+        known: Which values of the map are classes; None: as its files tell.
     """
 
     mapped: Path
     strata: Path | None = None
     stratified: bool = True
     unit_size: int = 1
-    zero: bool = False
+    known: raster.ClassValues | None = None
 
     def __post_init__(self) -> None:
         if self.unit_size < 1:
@@ -348,24 +348,26 @@ def _blocks(
     with ExitStack() as stack:
         source = stack.enter_context(raster.open_raster(population.mapped))
         about = raster.info_of(source)
+        known = population.known or raster.class_values(source)
         strata = None
         if population.stratified and population.strata is not None:
             strata = stack.enter_context(raster.open_raster(population.strata))
+            of_strata = raster.class_values(strata)
             grid.check_same(
                 about.grid, raster.info_of(strata).grid, what="Map and strata",
                 names=("map", "strata"),
             )  # fmt: skip
         areas = np.append(row_hectares, np.zeros(size))  # blocks may reach over the last row
         for window in windows:
-            codes, mask = raster.read_classes(source, window, zero=population.zero)
+            codes, mask = raster.read_classes(source, window, known)
             values, mapped = _ranked(codes, mask)
             if not population.stratified:
                 groups, stratum = np.array([WHOLE]), np.where(mask, 0, 1)
             elif strata is None:
                 groups, stratum = values, mapped
             else:
-                layer, known = raster.read_classes(strata, window, zero=population.zero)
-                _check_covered(mask & ~known, strata.name, window)
+                layer, covered = raster.read_classes(strata, window, of_strata)
+                _check_covered(mask & ~covered, strata.name, window)
                 groups, stratum = _ranked(layer, mask)
             if size > 1:
                 mapped = _commonest(mapped, len(values), size)

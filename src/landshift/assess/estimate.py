@@ -436,7 +436,7 @@ def _find(
     half = drawn.design.unit_size // 2
     return find_domains(
         mapped, source.polygons, source.column, drawn.rows + half, drawn.columns + half,
-        zero=0 in drawn.design.classes, layer=source.layer, on_block=on_block,
+        classes=drawn.design.classes, layer=source.layer, on_block=on_block,
     )  # fmt: skip
 
 

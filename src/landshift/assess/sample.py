@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import ledger, legend, provenance, raster
+from landshift import ledger, provenance, raster
 from landshift.assess import design as sizes
 from landshift.assess import drawing, files
 from landshift.assess.drawing import Drawn, Part, Population
@@ -119,6 +119,7 @@ def draw_sample(
     *,
     strata: Path | None = None,
     scheme: ClassScheme | None = None,
+    nodata: float | None = None,
     choices: ClassScheme | None = None,
     show_map: bool = False,
     block: int = drawing.BLOCK,
@@ -134,6 +135,7 @@ def draw_sample(
         strata: A class raster on the map's grid whose values are the strata; None: the map's
             classes.
         scheme: The map's classes; None: as its files tell, else by value.
+        nodata: A value of the map without a class, beside what the file says.
         choices: The classes that labellers may choose from, of each date; None: as the map's
             classes tell.
         show_map: Whether labellers see the map's class.
@@ -164,10 +166,9 @@ def draw_sample(
             f"The map must be a file, so that the sample can record its hash, got {mapped}; "
             "copy it first."
         )
-    known = _names(mapped, scheme)
-    population = Population(
-        mapped, strata, plan.kind == "stratified", plan.unit_size, zero=0 in known
-    )
+    known = raster.map_classes(mapped, scheme, nodata)
+    of_strata = None if strata is None else raster.map_classes(strata)
+    population = Population(mapped, strata, plan.kind == "stratified", plan.unit_size, known)
     if plan.kind == "systematic":
         assert plan.size is not None, "the plan has checked it"
         drawn = drawing.draw_systematic(
@@ -177,12 +178,12 @@ def draw_sample(
         drawn = drawing.draw_random(
             population, plan.most, plan.seed, block=block, on_block=on_block
         )
-    classes = _named(known, {p.mapped for p in drawn.parts}, mapped, given=scheme is not None)
+    classes = _named(known, {p.mapped for p in drawn.parts})
     names = classes
     if plan.kind != "stratified":
         names = {drawing.WHOLE: "the whole map"}
-    elif strata is not None:
-        names = _named(_names(strata, None), {p.stratum for p in drawn.parts}, strata, given=False)
+    elif of_strata is not None:
+        names = _named(of_strata, {p.stratum for p in drawn.parts})
     units, found, error = _pick(drawn, names, plan)
     response = response_of(list(classes.values()), None if choices is None else choices.names)
     design = Design(
@@ -202,7 +203,7 @@ def draw_sample(
         "sample",
         [mapped, *([] if strata is None else [Path(strata)])],
         {
-            "size": plan.size, "target": plan.target, "floor": plan.floor,
+            "size": plan.size, "target": plan.target, "floor": plan.floor, "nodata": nodata,
             "expected": [[k, v] for k, v in (plan.expected or {}).items()], "show_map": show_map,
         },
     )  # fmt: skip
@@ -279,29 +280,13 @@ def _deviations(
     return deviations
 
 
-def _names(path: Path, scheme: ClassScheme | None) -> dict[int, str]:
-    """Name of each value, as far as given or told by the raster's files."""
-    if scheme is not None:
-        return scheme.mapping
-    found: legend.Legend = raster.legend_of(path)
-    return {v: n for v, n in found.names.items() if n}
-
-
-def _named(
-    known: Mapping[int, str], present: set[int], path: Path, *, given: bool
-) -> dict[int, str]:
+def _named(known: raster.ClassValues, present: set[int]) -> dict[int, str]:
     """Names of a raster's classes; values that only the pixels tell are named by value."""
-    unknown = sorted(present - known.keys())
-    if given and unknown:
-        raise ClassError(
-            f"The classes given must name every value of the map, got no name for "
-            f"{', '.join(map(str, unknown[:8]))} in {path}; add them."
-        )
-    found = {v: f"class {v}" for v in present} | dict(known)
+    found = {**known.named(present), **known.names}
     twice = sorted({n for n in found.values() if list(found.values()).count(n) > 1})
     if twice:
         raise ClassError(
             f"Classes must have names of their own, got {', '.join(map(repr, twice[:8]))} more "
-            f"than once in {path}; give the classes as a file."
+            f"than once in {known.path}; give the classes as a file."
         )
     return dict(sorted(found.items()))

@@ -47,6 +47,10 @@ def evaluate(
             help="Classes of map and reference, or of the two class maps: CSV value,name or JSON."
         ),
     ] = None,
+    nodata: Annotated[
+        float | None,
+        typer.Option(help="A value without a class, beside what the files say (rasters only)."),
+    ] = None,
     bounds: Annotated[
         tuple[float, float, float, float] | None,
         typer.Option(help="Left bottom right top of the part to compare (rasters only)."),
@@ -74,12 +78,12 @@ def evaluate(
     if (before_map is None) != (after_map is None):
         raise ParameterError("Class maps come in pairs: give both --before-map and --after-map.")
     judged, reference = paths[0] if len(paths) == 2 else None, paths[-1]
-    for_rasters = (bounds, classes, before_map, coding, image, tiles)
+    for_rasters = (bounds, classes, nodata, before_map, coding, image, tiles)
     if judged is not None and (reference.is_dir() or reference.suffix.lower() == ".zip"):
         if any(option is not None for option in for_rasters):
             raise ParameterError(
-                "--bounds, --classes, --before-map, --after-map, --coding, --image and --tiles are "
-                "for rasters; a model knows its classes and its tiles."
+                "--bounds, --classes, --nodata, --before-map, --after-map, --coding, --image and "
+                "--tiles are for rasters; a model knows its classes and its tiles."
             )
         found = stage.evaluate_package(judged, reference, beside=baselines)
     else:
@@ -89,6 +93,7 @@ def evaluate(
                 class_maps=None if before_map is None or after_map is None
                 else (before_map, after_map),
                 classes=None if classes is None else legend.read_classes(classes),
+                nodata=nodata,
                 on_block=on_block,
             )  # fmt: skip
     show.table(tables.per_class(found.scores))

@@ -24,6 +24,9 @@ def patches(
     classes: Annotated[
         Path | None, typer.Option(help="The map's classes, as for label; none: as its files tell.")
     ] = None,
+    nodata: Annotated[
+        float | None, typer.Option(help="A value without a class, beside what the file says.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure the patches of a map's classes: number, sizes, edges, the largest one."""
@@ -35,7 +38,7 @@ def patches(
     with show.progress("patches") as on_block:
         found = stage.measure_patches(
             mapped, neighbours=neighbours, on_block=on_block,
-            scheme=None if classes is None else legend.read_classes(classes),
+            scheme=None if classes is None else legend.read_classes(classes), nodata=nodata,
         )  # fmt: skip
     show.table(tables.fragmentation(found))
     typer.echo(found.write_csv(out, overwrite=overwrite))

@@ -37,6 +37,9 @@ def polygons(
     classes: Annotated[
         Path | None, typer.Option(help="The map's classes, as for label; none: as its files tell.")
     ] = None,
+    nodata: Annotated[
+        float | None, typer.Option(help="A value without a class, beside what the file says.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a map's patches of change as polygons: class, from, to, hectares, confidence."""
@@ -47,7 +50,7 @@ def polygons(
         found = polygons.trace_changes(
             mapped, out, confidence=confidence, min_hectares=min_hectares, simplify=simplify,
             everything=everything, neighbours=neighbours, overwrite=overwrite, on_block=on_block,
-            scheme=None if classes is None else legend.read_classes(classes),
+            scheme=None if classes is None else legend.read_classes(classes), nodata=nodata,
         )  # fmt: skip
     show.table(tables.patches(found))
     if found.dropped:

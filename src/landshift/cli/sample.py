@@ -46,6 +46,9 @@ def sample(
     classes: Annotated[
         Path | None, typer.Option(help="The map's classes, as for label; none: as its files tell.")
     ] = None,
+    nodata: Annotated[
+        float | None, typer.Option(help="A value without a class, beside what the file says.")
+    ] = None,
     choices: Annotated[
         Path | None,
         typer.Option(help="Classes to choose from when labelling; none: as the map's tell."),
@@ -67,7 +70,7 @@ def sample(
     with show.progress("sample") as on_block:
         found = stage.draw_sample(
             mapped, out, plan, strata=strata,
-            scheme=None if classes is None else legend.read_classes(classes),
+            scheme=None if classes is None else legend.read_classes(classes), nodata=nodata,
             choices=None if choices is None else legend.read_classes(choices),
             show_map=show_map, overwrite=overwrite, on_block=on_block,
         )  # fmt: skip

@@ -30,6 +30,9 @@ def zonal(
     classes: Annotated[
         Path | None, typer.Option(help="The map's classes, as for label; none: as its files tell.")
     ] = None,
+    nodata: Annotated[
+        float | None, typer.Option(help="A value without a class, beside what the file says.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure a map's classes or transitions in polygons, border pixels by their part."""
@@ -44,7 +47,7 @@ def zonal(
     with show.progress("zonal") as on_block:
         found = stage.measure_zones(
             mapped, zones, column, layer=layer, on_block=on_block,
-            scheme=None if classes is None else legend.read_classes(classes),
+            scheme=None if classes is None else legend.read_classes(classes), nodata=nodata,
         )  # fmt: skip
     show.table(tables.zones(found))
     if picture is not None:

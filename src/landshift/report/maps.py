@@ -11,8 +11,8 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from landshift import figures, grid, legend, raster
-from landshift.classes import IGNORE_INDEX, UNLABELLED, ClassScheme, Colour
+from landshift import figures, grid, raster
+from landshift.classes import IGNORE_INDEX, ClassScheme, Colour
 from landshift.errors import ClassError, GridError
 from landshift.report import parts, pictures, svg
 from landshift.spec import split_name
@@ -109,12 +109,9 @@ def _classes(path: Path) -> tuple[NDArray[np.uint8], ClassScheme]:
         )
     values, mask = raster.preview(path, SIZE, [1], classes=True)
     with raster.open_raster(path) as source:
-        tagged = legend.from_tags(source.tags(), path)
-    found = raster.legend_of(path)
-    names, colours = dict(found.names), dict(found.colours)
-    if tagged is not None:
-        names, colours = tagged.mapping, tagged.colours
-    labelled = mask & ((values[0] != UNLABELLED) | (UNLABELLED in names))
+        known = raster.class_values(source)
+    names, colours = dict(known.names), raster.legend_of(path).colours
+    labelled = known.classed(values[0], mask)
     shown, counts = np.unique(values[0][labelled], return_counts=True)
     # those that show first, by their size: no picture tells more apart
     ranked = [int(v) for v in shown[np.argsort(-counts, kind="stable")]]

@@ -1,0 +1,206 @@
+"""Values of class rasters brought to the values of one scheme."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift.classes import UNLABELLED, ClassScheme, MapScheme, says_none
+from landshift.errors import ClassError
+from landshift.legend import Legend
+
+ANY = "*"
+"""Stands for every class where one is asked for."""
+
+LARGEST_CLASS = 253
+"""The largest value of a class in an output of one byte that also needs a value for no change."""
+
+UNKNOWN = -1
+"""What `Table` gives for a value that it doesn't know."""
+
+Class = str | int
+"""A class by its name or value."""
+
+Recoding = Mapping[int, Class | None]
+"""What each value becomes: a value, the name of a class, or None for no class."""
+
+_TABLE_BYTES = 2  # types of so many bytes are looked up in a table of all their values
+_LISTED = 12  # moved values that a line names
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Classes with values that an output holds.
+
+    Attributes:
+        scheme: The classes; those whose value the output can't hold have another one.
+        moved: The value in the output of each value that it can't hold.
+    """
+
+    scheme: ClassScheme
+    moved: Mapping[int, int]
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """The value in the files of each class, in the order of the scheme."""
+        back = {new: old for old, new in self.moved.items()}
+        return tuple(back.get(v, v) for v in self.scheme.values)
+
+    @property
+    def indices(self) -> dict[int, int]:
+        """Index of the class of each value in the files."""
+        return {value: k for k, value in enumerate(self.sources)}
+
+    @property
+    def values(self) -> dict[int, int]:
+        """Value in the output of each value in the files."""
+        return dict(zip(self.sources, self.scheme.values, strict=True))
+
+    def line(self) -> str:
+        """One line that tells what was moved; '' where nothing was."""
+        names = self.scheme.mapping
+        moves = [f"{old} -> {new} {names[new]!r}" for old, new in sorted(self.moved.items())]
+        more = f" and {len(moves) - _LISTED} more" if len(moves) > _LISTED else ""
+        return ", ".join(moves[:_LISTED]) + more
+
+    def find(self, wanted: Class | None) -> list[int]:
+        """Indices of the classes of a name or of a value in the files.
+
+        Raises:
+            ClassError: There is none.
+        """
+        text = str(wanted).strip().casefold()
+        if text == ANY:
+            return list(range(len(self.scheme)))
+        places = [k for k, c in enumerate(self.scheme) if c.name.casefold() == text]
+        places = places or [k for k, value in enumerate(self.sources) if str(value) == text]
+        if not places:
+            have = zip(self.sources, self.scheme.names, strict=True)
+            raise ClassError(
+                f"A class must be one of {', '.join(f'{v} {n!r}' for v, n in have)}, got "
+                f"{wanted!r}; give a name or a value."
+            )
+        return places
+
+    def targets(self, recoding: Recoding | None) -> dict[int, int | None]:
+        """Index of the class of each value of a raster; None where a recoding takes it out.
+
+        Args:
+            recoding: What the raster's values become; None: its values are those of the classes.
+
+        Raises:
+            ClassError: The recoding names a class that there isn't.
+        """
+        if recoding is None:
+            return dict(self.indices)
+        return {
+            value: None if _is_none(new) else self.find(new)[0] for value, new in recoding.items()
+        }
+
+
+def coded(
+    classes: ClassScheme, *, largest: int = LARGEST_CLASS, smallest: int = UNLABELLED + 1
+) -> Coded:
+    """Give classes whose value an output can't hold the lowest free values, in their order.
+
+    Args:
+        classes: The classes as files hold them.
+        largest: The largest value that the output holds.
+        smallest: The smallest one.
+
+    Raises:
+        ClassError: More classes than the output has values.
+    """
+    held = [v for v in classes.values if smallest <= v <= largest]
+    others = [v for v in classes.values if not smallest <= v <= largest]
+    free = list(_free(held, largest))
+    if len(others) > len(free):
+        raise ClassError(
+            f"An output of one byte holds at most {largest} classes, got {len(classes)}; merge "
+            "some by a recoding."
+        )
+    moved = dict(zip(others, free, strict=False))
+    new = {c.value: moved.get(c.value, c.value) for c in classes}
+    scheme = ClassScheme.from_mapping(
+        {new[c.value]: c.name for c in classes}, {new[c.value]: c.colour for c in classes}
+    )
+    return Coded(scheme, moved)
+
+
+def without_none(classes: ClassScheme) -> ClassScheme:
+    """Classes without a value 0 whose name only says that there is no class."""
+    rest = [c for c in classes if c.value != UNLABELLED or not says_none(c.name)]
+    return MapScheme(rest) if rest else classes
+
+
+def scheme_from(told: Legend, values: Iterable[int], recodings: Sequence[Recoding]) -> ClassScheme:
+    """The classes that legends, pixels and recodings tell of.
+
+    Names that only a recoding tells get the lowest free values from 1 on.
+
+    Args:
+        told: Names and colours of values.
+        values: Values that pixels have.
+        recodings: What values of further rasters become.
+
+    Raises:
+        ClassError: No class at all, or too many.
+    """
+    news = [new for recoding in recodings for new in recoding.values() if not _is_none(new)]
+    names = {v: f"class {v}" for v in [*values, *(n for n in news if isinstance(n, int))]}
+    names |= told.names
+    taken = {name.casefold() for name in names.values()}
+    free = _free(names, LARGEST_CLASS)
+    for new in news:
+        if isinstance(new, str) and new.strip().casefold() not in taken:
+            name = new.strip()
+            taken.add(name.casefold())
+            value = next(free, None)
+            if value is None:
+                raise ClassError(
+                    f"A scheme has {LARGEST_CLASS} values, got no free one for {name!r}."
+                )
+            names[value] = name
+    return MapScheme.from_mapping(names, {v: c for v, c in told.colours.items() if v in names})
+
+
+def _free(taken: Iterable[int], largest: int) -> Iterator[int]:
+    held = set(taken)
+    return (v for v in range(UNLABELLED + 1, largest + 1) if v not in held)
+
+
+def _is_none(new: Class | None) -> bool:
+    return new is None or new == UNLABELLED
+
+
+class Table:
+    """Numbers of the values of a raster, looked up.
+
+    Args:
+        numbers: Number of each value, from 0 on.
+        dtype: Pixel type of the raster.
+    """
+
+    def __init__(self, numbers: Mapping[int, int], dtype: np.dtype[Any]) -> None:
+        self._numbers = numbers
+        self._table: NDArray[np.int16] | None = None
+        if dtype.kind in "iu" and dtype.itemsize <= _TABLE_BYTES:
+            limits = np.iinfo(dtype)
+            self._table = np.full(int(limits.max) - int(limits.min) + 1, UNKNOWN, np.int16)
+            for value, number in numbers.items():
+                if limits.min <= value <= limits.max:
+                    # negative values count from the table's end, as numpy indexes it
+                    self._table[value] = number
+
+    def __call__(self, values: NDArray[Any]) -> NDArray[np.int16]:
+        """The number of each pixel's value, `UNKNOWN` where it has none."""
+        if self._table is not None:
+            found: NDArray[np.int16] = self._table[values]
+            return found
+        present, at = np.unique(values, return_inverse=True)
+        numbers = [self._numbers.get(v, UNKNOWN) for v in present.tolist()]
+        return np.array(numbers, np.int16)[at.reshape(values.shape)]
