@@ -350,8 +350,11 @@ def test_a_class_of_value_0_counts(tmp_path):
         codes = source.read(1)
     codes[:5] = 77
     labels = write(tmp_path / "nodata.tif", codes, nodata=77)
+    moved = cut(tmp_path / "other", image, labels, scheme=scheme)
+    assert moved.scheme.mapping == {1: "a", 2: "b", 3: "c", 4: "no change"}
+    again = {"start_index": 900, "append": True, "scheme": scheme}
     with pytest.raises(ClassError, match=r"Every valid pixel needs a label where 0 is a class"):
-        cut(tmp_path / "other", image, labels, scheme=scheme)
+        cut(tiles.folder, image, labels, **again)
 
 
 def test_rasters_without_georeference_are_cut_and_read(tmp_path, caplog):

@@ -30,6 +30,9 @@ def tiles(
     classes: Annotated[
         Path | None, typer.Option(help="Classes of the labels: CSV value,name or JSON.")
     ] = None,
+    recode: Annotated[
+        Path | None, typer.Option(help="CSV: value of the labels, new value or class name.")
+    ] = None,
     chip_format: Annotated[
         str, typer.Option("--format", help="TIFF, PNG or JPEG (with PNG labels).")
     ] = "TIFF",
@@ -115,6 +118,7 @@ def tiles(
             rasters[1::2],
             out,
             scheme=scheme,
+            recode=None if recode is None else legend.read_recoding(recode),
             tile_size=_size(tile_size, "--tile-size"),
             stride=_size(stride, "--stride"),
             start_index=start_index,

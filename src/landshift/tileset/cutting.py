@@ -18,6 +18,7 @@ from landshift import ledger, provenance, raster
 from landshift.classes import ClassScheme
 from landshift.errors import ParameterError, TileSetError
 from landshift.grid import Window
+from landshift.recoding import Recoding
 from landshift.tileset import esri
 from landshift.tileset.blocks import Kept, shared_block
 from landshift.tileset.chips import (
@@ -28,6 +29,7 @@ from landshift.tileset.chips import (
     suffix,
     write_chip,
 )
+from landshift.tileset.coding import codes_of_labels, codes_of_maps, tell_codes
 from landshift.tileset.index import INDEX, read_bands, read_provenance, spell_bands, write_index
 from landshift.tileset.job import (
     Inputs,
@@ -37,8 +39,6 @@ from landshift.tileset.job import (
     check_rasters,
     describe_job,
     format_named,
-    scheme_for,
-    scheme_of,
     second_of,
     start_of,
     turns_of,
@@ -82,6 +82,7 @@ def cut(
     folder: Path,
     *,
     scheme: ClassScheme | None = None,
+    recode: Recoding | None = None,
     tile_size: Size = 256,
     stride: Size = 128,
     start_index: int | None = None,
@@ -110,7 +111,11 @@ def cut(
         images: Composites; all with the same bands, pixel type and nodata value.
         labels: The class raster of each image, on its grid.
         folder: Where the set goes; new or empty, unless appended to or overwritten.
-        scheme: Classes of the labels; None: as the class rasters tell.
+        scheme: Classes of the labels; None: as the class rasters, or the recoding, tell. Classes
+            whose value a byte can't hold get the lowest free values; so does class 0 where a valid
+            pixel is unlabelled. 0 is no class where it isn't named and no nodata is declared.
+        recode: What each value of the labels becomes, a value or the name of a class, or None
+            for unlabelled; without a scheme, new names get the lowest free values.
         tile_size: Rows and columns of a tile; one number for both.
         stride: Step between tiles down and to the right, in pixels; one number for both.
         start_index: Number of the first tile; None: 0, or the next one of the set appended to.
@@ -127,7 +132,8 @@ def cut(
             pixel is valid where it is in both.
         labels_before: The class map before of each image, kept beside the labels.
         labels_after: The class map after; both or neither.
-        map_scheme: Classes of the class maps; None: as they tell.
+        map_scheme: Classes of the class maps; None: as they tell. Values that a change map of
+            them can't hold are moved as `landshift.labels.label` moves them.
         append: Whether tiles are added to the set in `folder`, if one is there.
         overwrite: Whether a set in `folder` is replaced; not where models were saved in it, or
             anything else.
@@ -159,26 +165,31 @@ def cut(
     )
     folder = Path(folder)
     _check_new(folder, append=append, overwrite=overwrite)
-    described = {**describe_job(inputs, options, scheme, map_scheme), "append": append}
+    described = {**describe_job(inputs, options, scheme, map_scheme, recode), "append": append}
     with without_georeference():  # check_rasters says it once, in our words
         base = None
         if append and folder.is_dir() and any(folder.iterdir()):
             folder = root_of(folder)
             if ledger.finish_joining(folder, described):
-                return read(folder, scheme)
+                return read(folder)
             base = read(folder)
         infos = check_rasters(inputs, options.chip_format)
-        scheme = scheme_for(labels, scheme, base)
+        label_codes = codes_of_labels(
+            inputs.images, inputs.labels, scheme, recode, None if base is None else base.scheme
+        )
+        tell_codes(folder, label_codes, inputs.labels)
+        map_codes = None
         if inputs.before:
-            map_scheme = map_scheme or scheme_of([*inputs.before, *inputs.after], "Class maps")
+            map_codes = codes_of_maps([*inputs.before, *inputs.after], map_scheme)
+            tell_codes(folder, map_codes, [*inputs.before, *inputs.after])
         second = second_of(inputs, options.chip_format)
-        warn_of_others(scheme, infos[0], second)
+        warn_of_others(label_codes.scheme, infos[0], second)
         plans = [list(training_windows(i.height, i.width, *options.sizes)) for i in infos]
         job = Job(
             inputs=inputs,
             options=options,
-            scheme=scheme,
-            map_scheme=map_scheme if inputs.before else None,
+            labels=label_codes,
+            maps=map_codes,
             infos=infos,
             second=second,
             nodata=nodata_of(options.chip_format, usable_nodata(infos[0])),
@@ -201,9 +212,9 @@ def cut(
                     f"{labels[0]}; check that image and labels are valid on the same ground"
                     f"{who_else(options, inputs)}."
                 )
-            _write_about(unfinished.folder, job, tiles, base)
+            _write_about(unfinished.folder, job, tiles, base, recode)
             logger.info("%s: %d tiles of %d windows hold labels.", folder, len(tiles), windows)
-    return read(folder, scheme)
+    return read(folder, label_codes.scheme)
 
 
 def _check_new(folder: Path, *, append: bool, overwrite: bool) -> None:
@@ -400,12 +411,19 @@ def _stored(
         return read_whole(source)
 
 
-def _write_about(folder: Path, job: Job, tiles: Sequence[Tile], base: TileSet | None) -> None:
+def _write_about(
+    folder: Path, job: Job, tiles: Sequence[Tile], base: TileSet | None, recode: Recoding | None
+) -> None:
     """Write side files and index."""
     own = [(size, i) for i in job.infos if (size := cell_size_of(i.grid.affine))]
     sizes = [esri.cell_size(size, _crs_of(i.path)) for size, i in own]
     start = int(tiles[0].name)
-    parameters = {**job.options.named(), "start_index": start}
+    parameters = {
+        **job.options.named(),
+        "start_index": start,
+        "recode": recode,
+        "moved": {str(old): new for old, new in job.labels.moved.items()},
+    }
     record = provenance.record("tileset", job.inputs.all, parameters)
     contents = Contents(
         bands=job.infos[0].names,

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import grid, provenance, raster
-from landshift.classes import ClassScheme, Colour
-from landshift.errors import BandError, ClassError, GridError, ParameterError, TileSetError
+from landshift.classes import ClassScheme
+from landshift.errors import BandError, GridError, ParameterError, TileSetError
 from landshift.raster import RasterInfo
+from landshift.recoding import Recoding
 from landshift.tileset import esri
 from landshift.tileset.blocks import Kept
 from landshift.tileset.chips import ChipFormat, check_fits, format_of, nodata_of
+from landshift.tileset.coding import LabelCodes
 from landshift.tileset.sampling import Turn
 from landshift.tileset.tiles import SecondInput, Tile, TileSet
 from landshift.tiling import Size
@@ -137,8 +139,8 @@ class Job:
     Attributes:
         inputs: The files.
         options: What was asked for.
-        scheme: Classes of the labels.
-        map_scheme: Classes of the class maps; None without them.
+        labels: What the values of the labels become.
+        maps: What those of the class maps become; None without them.
         infos: What the images are.
         second: What the second input is; None without one.
         nodata: Value of image pixels that aren't valid; None: 0, under a mask inside the file.
@@ -151,8 +153,8 @@ class Job:
 
     inputs: Inputs
     options: Options
-    scheme: ClassScheme
-    map_scheme: ClassScheme | None
+    labels: LabelCodes
+    maps: LabelCodes | None
     infos: Sequence[RasterInfo]
     second: SecondInput | None
     nodata: float | None
@@ -161,6 +163,16 @@ class Job:
     digits: int
     block: tuple[int, int] | None
     kept: Kept
+
+    @property
+    def scheme(self) -> ClassScheme:
+        """Classes of the labels."""
+        return self.labels.scheme
+
+    @property
+    def map_scheme(self) -> ClassScheme | None:
+        """Classes of the class maps; None without them."""
+        return None if self.maps is None else self.maps.scheme
 
     def is_labelled(self, tile: Tile) -> bool:
         """Whether a tile holds a labelled pixel."""
@@ -179,6 +191,7 @@ def describe_job(
     options: Options,
     scheme: ClassScheme | None,
     map_scheme: ClassScheme | None,
+    recode: Recoding | None,
 ) -> dict[str, Any]:
     """What decides the tiles, for the ledger of an unfinished set."""
     files = [
@@ -189,6 +202,7 @@ def describe_job(
         **options.named(),
         "classes": None if scheme is None else scheme.as_list(),
         "map_classes": None if map_scheme is None else map_scheme.as_list(),
+        "recode": None if recode is None else [list(entry) for entry in recode.items()],
         "inputs": files,
         "software": provenance.record("tileset", (), {})["software"],
     }
@@ -298,48 +312,6 @@ def _kind(info: RasterInfo) -> tuple[Any, ...]:
 def _describe(info: RasterInfo) -> str:
     names = ", ".join(info.names) if any(info.names) else "unnamed"
     return f"{len(info.names)} bands ({names}) of {info.dtype} with nodata {info.nodata}"
-
-
-def scheme_for(
-    labels: Sequence[Path], scheme: ClassScheme | None, base: TileSet | None
-) -> ClassScheme:
-    """The classes of the labels; of a set appended to, those that it has."""
-    if base is None:
-        return scheme or scheme_of(labels, "Labels")
-    for value, name in (scheme.mapping if scheme else _told(labels)).items():
-        if base.scheme.mapping.get(value) != name:
-            raise ClassError(
-                "Tiles appended to a set must have its classes, got "
-                f"{value}: {name!r} beside {base.scheme.mapping} in {base.folder}; recode the "
-                "labels, or give its class mapping."
-            )
-    return base.scheme
-
-
-def scheme_of(labels: Sequence[Path], what: str) -> ClassScheme:
-    """The classes that the class rasters tell, together."""
-    colours: dict[int, Colour] = {}
-    names = _told(labels, colours)
-    if not names:
-        raise ClassError(
-            f"{what} must carry class names or a colour table, got neither in {labels[0]}; "
-            "give a class mapping such as {1: 'to forest', 2: 'No change'}."
-        )
-    return ClassScheme.from_mapping(names, colours)
-
-
-def _told(labels: Sequence[Path], colours: dict[int, Colour] | None = None) -> dict[int, str]:
-    names: dict[int, str] = {}
-    for path in labels:
-        for c in raster.scheme_of(path) or ():
-            if names.setdefault(c.value, c.name) != c.name:
-                raise ClassError(
-                    f"Class rasters must agree on their classes, got {names[c.value]!r} and "
-                    f"{c.name!r} for value {c.value} in {path}; give a class mapping."
-                )
-            if colours is not None:
-                colours.setdefault(c.value, c.colour)
-    return names
 
 
 def start_of(options: Options, base: TileSet | None) -> int:

@@ -17,6 +17,7 @@ from landshift.errors import ClassError
 from landshift.grid import Window
 from landshift.raster import RasterInfo
 from landshift.tileset.chips import Place
+from landshift.tileset.coding import LabelReader
 from landshift.tileset.job import Job
 from landshift.tileset.sampling import Rows, Turn, turned
 from landshift.tileset.tiles import cell_size_of
@@ -65,7 +66,7 @@ class _Source:
         self.job = job
         self.number = number
         self.info = job.infos[number]
-        self.label_path = job.inputs.labels[number]
+        self.label_path = label_path = job.inputs.labels[number]
         reach = max(
             [job.options.tile_size[0]] + [t.around.height for t in job.turns if t is not None]
         )
@@ -73,10 +74,12 @@ class _Source:
         def rows(path: Path) -> Rows:
             return Rows(stack.enter_context(raster.open_raster(path)), reach)
 
-        self.image, self.labels = rows(self.info.path), rows(self.label_path)
+        self.image, self.labels = rows(self.info.path), rows(label_path)
+        self.label_reader = LabelReader(job.labels, self.labels.source)
         self.second = rows(job.inputs.seconds[number]) if job.inputs.seconds else None
         maps = (job.inputs.before, job.inputs.after)
-        self.maps = [(paths[number], rows(paths[number])) for paths in maps if paths]
+        of_maps = [rows(paths[number]) for paths in maps if job.maps is not None and paths]
+        self.maps = [(each, LabelReader(job.maps, each.source)) for each in of_maps if job.maps]
         self.crs = self.image.source.crs
         self.inside = _inside_polygons(job.inputs.polygons, self.info)
 
@@ -85,7 +88,7 @@ class _Source:
         job = self.job
         if self.inside is not None and not self.inside(window, turn):
             return None
-        codes = self._codes(self.labels, self.label_path, window, turn, job.scheme)
+        codes = _codes(self.labels, self.label_reader, window, turn)
         if job.skips(codes):
             return None
         values, mask = self._values(self.image, window, turn)
@@ -103,9 +106,8 @@ class _Source:
         if second is not None and job.second is not None:
             second[:, ~mask] = 0 if job.second.nodata is None else job.second.nodata
         maps = []
-        for path, rows in self.maps:
-            assert job.map_scheme is not None
-            found = self._codes(rows, path, window, turn, job.map_scheme)
+        for rows, reader in self.maps:
+            found = _codes(rows, reader, window, turn)
             found[~mask] = -1
             maps.append(_label_values(found))
         return Chip(
@@ -127,38 +129,15 @@ class _Source:
             return rows.read(window)
         return turn.bilinear(*rows.read(turn.around.shifted(window.row, window.column)))
 
-    def _codes(
-        self, rows: Rows, path: Path, window: Window, turn: Turn | None, scheme: ClassScheme
-    ) -> NDArray[np.int16]:
-        """Class values of a window, -1 where unlabelled."""
-        around = window if turn is None else turn.around.shifted(window.row, window.column)
-        values, mask = rows.read(around)
-        if scheme.background is not None:
-            # A class that the mapping names counts, even where the file calls it nodata.
-            inside = around.clipped(rows.source.height, rows.source.width)
-            at = inside.shifted(-around.row, -around.column).slices
-            mask[at] |= values[0][at] == UNLABELLED
-        if turn is not None:
-            values, mask = turn.nearest(values, mask)
-        return _checked(values[0], mask, scheme, path)
 
-
-def _checked(
-    values: NDArray[Any], mask: NDArray[np.bool_], scheme: ClassScheme, path: Path
-) -> NDArray[np.int16]:
-    """Class values, -1 where unlabelled, once each is known."""
-    unknown = scheme.unknown(values[mask])
-    if unknown:
-        raise ClassError(
-            f"Label values must be in the class mapping {list(scheme.values)} (or 0, unlabelled), "
-            f"got {', '.join(map(str, unknown[:8]))} in {path}; add them to the mapping or "
-            "recode them."
-        )
-    codes = np.full(values.shape, -1, np.int16)
-    codes[mask] = values[mask]
-    if scheme.background is None:
-        codes[codes == UNLABELLED] = -1
-    return codes
+def _codes(rows: Rows, reader: LabelReader, window: Window, turn: Turn | None) -> NDArray[np.int16]:
+    """Class values of a window, -1 where unlabelled."""
+    around = window if turn is None else turn.around.shifted(window.row, window.column)
+    values, mask = rows.read(around)
+    mask = reader.mask(values, mask, around)
+    if turn is not None:
+        values, mask = turn.nearest(values, mask)
+    return reader.codes(values[0], mask)
 
 
 def _label_values(codes: NDArray[np.int16]) -> NDArray[np.uint8]:
