@@ -136,7 +136,7 @@ def test_blocks_burn_as_the_whole(write_polygons, write_raster, tmp_path, monkey
     [
         ({}, ClassError, "name the column"),
         ({"value_column": "x"}, ClassError, "one of code, what, got 'x'"),
-        ({"value_column": "what"}, ClassError, "whole numbers from 0 to 254, got 'urban'"),
+        ({"value_column": "what"}, ClassError, "whole numbers of four bytes, got 'urban'"),
         ({"value_column": "code", "decide": "name"}, ParameterError, "needs a value and a name"),
         (
             {"value_column": "code", "name_column": "what", "decide": "x"},
@@ -181,3 +181,45 @@ def test_taizhou_unlabelled_is_ignored_not_unchanged(data_folder):
     labels = read(data_folder / "taizhou" / "labels_0nodata_1nochange_2change.tif")
     indices = ClassScheme.from_mapping({1: "No change", 2: "Change"}).to_indices(labels)
     assert np.bincount(indices.ravel())[[0, 1, IGNORE_INDEX]].tolist() == [17163, 4227, 138610]
+
+
+def test_values_that_labels_cannot_hold_are_moved_with_their_names(
+    write_polygons, like, tmp_path, caplog
+):
+    path = write_polygons(
+        (square(0, 0), {"code": 0, "what": "other"}),
+        (square(1, 0), {"code": 1, "what": "forest"}),
+        (square(2, 0), {"code": -1, "what": "lost"}),
+        (square(3, 0), {"code": 523, "what": "sea"}),
+        (square(0, 1), {"code": 0, "what": "other"}),
+    )
+    out = tmp_path / "l.tif"
+    with caplog.at_level(logging.WARNING):
+        found = label_polygons(path, like, out, value_column="code", name_column="what")
+    assert "-1 -> 2 'lost', 0 -> 3 'other', 523 -> 4 'sea'" in caplog.text
+    assert found.scheme.mapping == {1: "forest", 2: "lost", 3: "other", 4: "sea"}
+    assert read(out)[:2].tolist() == [[3, 1, 2, 4], [3, 0, 0, 0]]
+    assert (found.polygons, found.skipped) == ((1, 1, 2, 1), 0)
+
+
+def test_polygons_of_value_0_are_a_class_unless_something_says_otherwise(
+    write_polygons, like, tmp_path, caplog
+):
+    path = write_polygons((square(0, 0), {"code": 0}), (square(1, 0), {"code": 5}))
+    out = tmp_path / "l.tif"
+    with caplog.at_level(logging.WARNING):
+        found = label_polygons(path, like, out, value_column="code")
+    assert "1 polygons of value 0 count as a class" in caplog.text
+    assert found.scheme.mapping == {1: "class 0", 5: "class 5"}
+    assert read(out)[0].tolist() == [1, 5, 0, 0]
+    scheme = ClassScheme.from_mapping({5: "water"})
+    for k, options in enumerate(({"nodata": 0}, {"scheme": scheme})):
+        out = tmp_path / f"{k}.tif"
+        found = label_polygons(path, like, out, value_column="code", **options)
+        assert (found.skipped, read(out)[0].tolist()) == (1, [0, 5, 0, 0])
+    named = write_polygons(
+        (square(0, 0), {"code": 0, "what": "No data"}), (square(1, 0), {"code": 5, "what": "x"})
+    )
+    out = tmp_path / "named.tif"
+    found = label_polygons(named, like, out, value_column="code", name_column="what")
+    assert (found.skipped, found.scheme.mapping) == (1, {5: "x"})

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from landshift import grid, provenance, raster, vector
-from landshift.classes import UNLABELLED, ClassScheme, is_no_change
+from landshift import grid, provenance, raster, recoding, vector
+from landshift.classes import UNLABELLED, ClassScheme, MapScheme, is_no_change, says_none
 from landshift.errors import ClassError, GridError, ParameterError
 
 logger = logging.getLogger(__name__)
@@ -66,6 +66,7 @@ def label_polygons(
     name_column: str | None = None,
     decide: str | None = None,
     scheme: ClassScheme | None = None,
+    nodata: int | None = None,
     layer: str | None = None,
     all_touched: bool = False,
     overwrite: bool = False,
@@ -81,13 +82,16 @@ def label_polygons(
         polygons: GeoPackage, shapefile, GeoJSON, ...; in any CRS.
         like: The raster whose grid the labels get.
         out: The label raster to write: uint8, 0 where there is no label.
-        value_column: Column with the class's value, 1 to 254; 0 or nothing: no class.
+        value_column: Column with the class's value, a whole number; nothing: no class. Values that
+            aren't 1 to 254 get the lowest free ones.
         name_column: Column with the class's name. Alone, names are numbered in the order of the
             alphabet, 'No change' last, where no scheme tells their values.
         decide: What counts where value and name contradict each other: 'value', 'name', or
             'drop' for neither; None: such polygons are an error. The value that most polygons of
             a name have is the right one for it, and the other way round, where no scheme tells.
-        scheme: The classes; None: those of the columns.
+        scheme: The classes; None: those of the columns. Where they leave 0 out, or call it
+            'No data', 0 is no class.
+        nodata: A value without a class.
         layer: Name of the layer; None: the first.
         all_touched: Whether every pixel that a polygon touches counts, or only those whose
             centre lies in it.
@@ -95,8 +99,8 @@ def label_polygons(
         on_block: Called with blocks done and blocks in all.
 
     Raises:
-        ClassError: No such column, or none given; a value outside 1 to 254 or the scheme;
-            contradictions without ``decide``.
+        ClassError: No such column, or none given; a value outside the scheme; contradictions
+            without ``decide``.
         ParameterError: Another ``decide``, or one without both columns.
         VectorError: The vector file can't be read or holds something else than polygons.
         GridError: The raster has no CRS, or no polygon covers a pixel of it.
@@ -119,11 +123,18 @@ def label_polygons(
     found = vector.read_polygons(polygons, about.grid.crs, layer)
     values = _column(found, value_column, polygons)
     names = _column(found, name_column, polygons)
+    none = _values_without_class(scheme, nodata)
     rows = [
-        (_value_of(v, value_column, polygons), _name_of(n))
+        _without_none((_value_of(v, value_column, polygons, none), _name_of(n)))
         for v, n in zip(values, names, strict=True)
     ]
-    scheme = scheme or _scheme_of(rows, both)
+    zeros = sum(row == (UNLABELLED, None) for row in rows)
+    if zeros and scheme is None:
+        logger.warning(
+            "%s: %d polygons of value 0 count as a class, since no name says what 0 is; "
+            "give --nodata 0 if they have no class.", polygons, zeros,
+        )  # fmt: skip
+    scheme = recoding.without_none(scheme or _scheme_of(rows, both))
     wrong = _contradictions(rows, found.numbers, scheme) if both else []
     if wrong and decide is None:
         told = ", ".join(f"{c.value} {c.name!r} in polygon {c.number}" for c in wrong[:8])
@@ -140,13 +151,18 @@ def label_polygons(
         )  # fmt: skip
     by_name = decide == "name" or value_column is None
     dropped = {c.number for c in wrong} if decide == "drop" else set()
-    classes = [
-        UNLABELLED if number in dropped else _class_of(value, name, by_name, scheme, polygons)
+    chosen = [
+        None if number in dropped else _class_of(value, name, by_name, scheme, polygons)
         for (value, name), number in zip(rows, found.numbers, strict=True)
     ]
-    burnt = [k for k, value in enumerate(classes) if value != UNLABELLED]
-    geometries = [found.geometries[k] for k in burnt]
-    burn_values = [classes[k] for k in burnt]
+    coded = recoding.coded(scheme, largest=ClassScheme.largest)
+    if coded.moved:
+        logger.warning(
+            "%s: classes whose value the labels can't hold have another one there: %s.",
+            out, coded.line(),
+        )  # fmt: skip
+    burn_values = [coded.values[value] for value in chosen if value is not None]
+    geometries = [g for g, value in zip(found.geometries, chosen, strict=True) if value is not None]
     tree = shapely.STRtree(geometries)
     box = about.grid
     extent = box.extent.geom
@@ -162,13 +178,14 @@ def label_polygons(
         [Path(polygons), Path(like)],
         {
             "value_column": value_column, "name_column": name_column, "decide": decide,
-            "layer": layer, "all_touched": all_touched,
+            "layer": layer, "all_touched": all_touched, "nodata": nodata,
+            "moved": {str(old): new for old, new in coded.moved.items()},
         },
     )  # fmt: skip
     windows = list(raster.blocks(about.height, about.width))
     with raster.create(
         out, box, count=1, dtype="uint8", nodata=UNLABELLED, bands=["label"],
-        tags=provenance.as_tag(record), scheme=scheme,
+        tags=provenance.as_tag(record), scheme=coded.scheme,
     ) as target:  # fmt: skip
         for done, window in enumerate(windows, start=1):
             part = grid.window_geobox(box, window)
@@ -187,10 +204,10 @@ def label_polygons(
             polygons, overlapping,
         )  # fmt: skip
     return PolygonLabels(
-        scheme=scheme,
-        pixels=tuple(int(counts[v]) for v in scheme.values),
-        polygons=tuple(burn_values.count(v) for v in scheme.values),
-        skipped=len(classes) - len(burnt),
+        scheme=coded.scheme,
+        pixels=tuple(int(counts[v]) for v in coded.scheme.values),
+        polygons=tuple(burn_values.count(v) for v in coded.scheme.values),
+        skipped=len(chosen) - len(burn_values),
         contradictions=tuple(wrong),
         overlapping=overlapping,
     )
@@ -210,20 +227,34 @@ def _column(found: vector.Polygons, column: str | None, path: Path | str) -> Seq
     return found.columns[column]
 
 
-def _value_of(value: Any, column: str | None, path: Path | str) -> int | None:
+def _values_without_class(scheme: ClassScheme | None, nodata: int | None) -> set[int]:
+    """Values of polygons without a class: ``nodata``, and a 0 that the classes given leave out."""
+    none = set() if nodata is None else {nodata}
+    if scheme is not None and says_none(scheme.mapping.get(UNLABELLED, "none")):
+        none.add(UNLABELLED)
+    return none
+
+
+def _without_none(row: Row) -> Row:
+    """Value and name of a polygon; neither where value 0 has a name that says so."""
+    value, name = row
+    return (None, None) if value == UNLABELLED and name and says_none(name) else row
+
+
+def _value_of(value: Any, column: str | None, path: Path | str, none: set[int]) -> int | None:
     """A class value, or None for none."""
     if value is None or value == "" or value != value:
         return None
     try:
         number = int(float(value))
-        if number != float(value) or not 0 <= number <= 254:
+        if number != float(value) or not MapScheme.smallest <= number <= MapScheme.largest:
             raise ValueError
     except (ValueError, OverflowError, TypeError):
         raise ClassError(
-            f"Class values must be whole numbers from 0 to 254, got {value!r} in the column "
+            f"Class values must be whole numbers of four bytes, got {value!r} in the column "
             f"{column!r} of {path}; give names as the name column."
         ) from None
-    return number or None
+    return None if number in none else number
 
 
 def _name_of(name: Any) -> str | None:
@@ -251,7 +282,7 @@ def _scheme_of(rows: Sequence[Row], both: bool) -> ClassScheme:
         raise ClassError(
             "Polygons must have classes, got none; name the column of their value or name."
         )
-    return ClassScheme.from_mapping(names)
+    return MapScheme.from_mapping(names)
 
 
 def _contradictions(
@@ -267,16 +298,16 @@ def _contradictions(
 
 def _class_of(
     value: int | None, name: str | None, by_name: bool, scheme: ClassScheme, path: Path | str
-) -> int:
-    """Value of a polygon's class; 0 for none."""
+) -> int | None:
+    """Value of a polygon's class; None for none."""
     if by_name:
         if name is None:
-            return UNLABELLED
+            return None
         for c in scheme:
             if c.name.casefold() == name.casefold():
                 return c.value
     elif value is None:
-        return UNLABELLED
+        return None
     elif value in scheme.values:
         return value
     raise ClassError(

@@ -27,6 +27,9 @@ def burn(
     classes: Annotated[
         Path | None, typer.Option(help="The classes, as for label; none: those of the columns.")
     ] = None,
+    nodata: Annotated[
+        int | None, typer.Option(help="A value of the column that means no class.")
+    ] = None,
     layer: Annotated[str | None, typer.Option(help="Name of the layer; none: the first.")] = None,
     all_touched: Annotated[
         bool, typer.Option("--all-touched", help="Label every pixel that a polygon touches.")
@@ -40,8 +43,8 @@ def burn(
     with show.progress("burn") as on_block:
         found = burning.label_polygons(
             source, like, out, value_column=value_column, name_column=name_column, decide=decide,
-            scheme=None if classes is None else legend.read_classes(classes), layer=layer,
-            all_touched=all_touched, overwrite=overwrite, on_block=on_block,
+            scheme=None if classes is None else legend.read_classes(classes), nodata=nodata,
+            layer=layer, all_touched=all_touched, overwrite=overwrite, on_block=on_block,
         )  # fmt: skip
     show.table(tables.polygon_labels(found))
     if found.skipped:
