@@ -9,7 +9,8 @@ from scipy import ndimage
 
 from landshift import composite as stage
 from landshift import image as imagery
-from landshift import parallel, provenance, quality, raster
+from landshift import legend, parallel, provenance, quality, raster
+from landshift.classes import MapScheme
 from landshift.composite import checks_of, composite, describe
 from landshift.errors import (
     BandError,
@@ -375,3 +376,11 @@ def test_each_file_is_resampled_in_its_own_way(write_raster, tmp_path):
     assert ways == ["bilinear", "nearest", None]
     with pytest.raises(ParameterError, match="one for each of 3 files, got 2"):
         Image(files=files, resampling=("bilinear", "nearest"))
+
+
+def test_a_composite_keeps_the_names_of_large_class_values(write_raster, tmp_path):
+    file = write_raster("c.tif", np.array([[311, 523], [523, 111]], np.uint16), nodata=0)
+    scheme = MapScheme.from_mapping({111: "city", 311: "broad", 523: "sea"})
+    legend.write_category_names(file, scheme)
+    out = composite([file], tmp_path / "out.tif")
+    assert raster.scheme_of(out).mapping == scheme.mapping

@@ -190,7 +190,7 @@ def from_tags(tags: Mapping[str, str], raster: Path | str = "") -> ClassScheme |
     try:
         entries = json.loads(tags[TAG])
         if len(entries) <= ClassScheme.largest:
-            return ClassScheme.from_list(entries)
+            return MapScheme.from_list(entries)
     except (ValueError, AttributeError, TypeError) as error:
         raise ClassError(
             f"The tag {TAG} must hold a list of classes, got '{error}'{where}."

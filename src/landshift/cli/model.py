@@ -62,6 +62,7 @@ def import_(
     from dataclasses import replace
 
     from landshift import bundle, legend
+    from landshift.classes import ClassScheme
     from landshift.errors import ParameterError
 
     bundle.check_new(out, overwrite=overwrite)
@@ -80,7 +81,8 @@ def import_(
     else:
         package = bundle.read_checkpoint(
             weights, architecture=architecture, backbone=backbone,
-            spec=bundle.read_input(bands, tile_size), scheme=legend.read_classes(classes),
+            spec=bundle.read_input(bands, tile_size),
+            scheme=ClassScheme(legend.read_classes(classes)),
         )  # fmt: skip
     typer.echo(bundle.save(replace(package, name=out.name), out, overwrite=overwrite))
 
