@@ -3,7 +3,7 @@ import pytest
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
-from pyproj import Geod
+from pyproj import Geod, Transformer
 
 from landshift import grid
 from landshift.errors import GridError
@@ -83,36 +83,6 @@ def test_the_window_of_bounds_is_the_nearest_whole_pixels():
         grid.window_of_bounds(UTM, (0, 0, 300, 300))
 
 
-def test_pixels_of_a_projected_raster_have_their_crs_area():
-    assert grid.row_hectares(UTM) == pytest.approx(np.full(100, 0.09))
-
-
-def test_feet_become_metres():
-    feet = grid.geobox(2, 2, Affine(100, 0, 0, 0, -100, 0), "EPSG:2264")
-    assert grid.row_hectares(feet)[0] == pytest.approx((100 * 0.3048006096) ** 2 / 1e4)
-
-
-@pytest.mark.parametrize("latitude", [-8.3, 0.0, 45.0, 71.0, 89.9])
-def test_pixels_of_a_geographic_raster_have_their_geodesic_area(latitude):
-    size = 0.0008
-    box = grid.geobox(1, 1, Affine(size, 0, 10, 0, -size, latitude), "EPSG:4326")
-    corners = [
-        (10, latitude),
-        (10 + size, latitude),
-        (10 + size, latitude - size),
-        (10, latitude - size),
-    ]
-    area, _ = Geod(ellps="WGS84").polygon_area_perimeter(*zip(*corners, strict=True))
-    assert grid.row_hectares(box)[0] == pytest.approx(abs(area) / 1e4, rel=1e-5)
-
-
-def test_areas_need_a_crs_and_a_north_up_geographic_grid():
-    with pytest.raises(GridError, match="need a CRS"):
-        grid.row_hectares(grid.geobox(1, 1, Affine.identity(), None))
-    with pytest.raises(GridError, match="north up"):
-        grid.row_hectares(grid.geobox(1, 1, Affine.rotation(30), "EPSG:4326"))
-
-
 def test_north_and_scale_at_a_grids_middle():
     turned = Affine.translation(500_000, 4_000_000) @ Affine.rotation(30) @ Affine.scale(30, -30)
     found = grid.bearing(grid.geobox(2, 2, turned, "EPSG:32618"))
@@ -135,18 +105,202 @@ def test_scale_and_north_need_a_place_on_earth():
         grid.bearing(far)
 
 
-def test_sides_of_pixels_are_metres():
-    across, down = grid.side_metres(UTM)
-    assert (len(across), len(down)) == (101, 100)
-    assert set(across) == set(down) == {30.0}
-    feet = grid.geobox(2, 2, Affine(100, 0, 0, 0, -50, 0), "EPSG:2264")
-    assert grid.side_metres(feet)[0] == pytest.approx(100 * 0.3048006096, rel=1e-9)
-    degrees = grid.geobox(2, 3, Affine(0.001, 0, 10, 0, -0.002, 45), "EPSG:4326")
-    across, down = grid.side_metres(degrees)
+def on_ellipsoid(box, window, points=2_000):
+    """The oracle: area of a window in hectares by Karney's polygons, its outline in many steps."""
+    steps = np.arange(points) / points
+    columns = np.concatenate([steps, np.ones(points), 1 - steps, np.zeros(points)])
+    rows = np.concatenate([np.zeros(points), steps, np.ones(points), 1 - steps])
+    longitude, latitude = degrees(
+        box, window.column + columns * window.width, window.row + rows * window.height
+    )
+    return abs(earth_of(box).polygon_area_perimeter(longitude, latitude)[0]) / 1e4
+
+
+def earth_of(box):
+    ellipsoid = box.crs.proj.ellipsoid
+    return Geod(a=ellipsoid.semi_major_metre, b=ellipsoid.semi_minor_metre)
+
+
+def degrees(box, columns, rows):
+    crs = box.crs.proj
+    way = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+    return way.transform(*(box.affine @ (np.asarray(columns), np.asarray(rows))))
+
+
+def sides_of(box, row, column):
+    """Metres of the sides below and at the right of a pixel, by geodesics."""
+    longitude, latitude = degrees(box, column + np.array([0, 1, 1]), row + np.array([1, 1, 0]))
+    return earth_of(box).inv(longitude[:-1], latitude[:-1], longitude[1:], latitude[1:])[2]
+
+
+TURNED = Affine.rotation(30)
+CURVED = {
+    "Web Mercator at 60 N": ("EPSG:3857", 2.8e6, 8.4e6, 20, None),
+    "Web Mercator, pixels of 5 cm": ("EPSG:3857", 2.8e6, 8.4e6, 0.05, None),
+    "Web Mercator, pixels of 20 km, turned": ("EPSG:3857", 1e6, 1.5e7, 20_000, TURNED),
+    "polar stereographic": ("EPSG:3413", -2.5e6, 1e6, 30, None),
+    "the pole": ("EPSG:3413", -50_000, 50_000, 100, TURNED),
+    "Antarctica, pixels of 25 km": ("EPSG:3031", -3.95e6, 4.35e6, 25_000, None),
+    "Lambert conic in France": ("EPSG:2154", 6e5, 6.8e6, 10, TURNED),
+    "US survey feet": ("EPSG:2264", 2e6, 6e5, 100, None),
+    "UTM far from its zone": ("EPSG:32633", 1.2e6, 5e6, 30, None),
+    "Mollweide of the sphere": ("ESRI:54009", -1e6, 6e6, 1_000, None),
+    "plate carrée": ("EPSG:32662", 1e6, 6e6, 1_000, None),
+    "degrees, turned": ("EPSG:4326", 10, 60, 0.01, TURNED),
+    "Bessel, a datum of its own": ("EPSG:31370", 1.5e5, 1.7e5, 10, None),
+}
+
+
+@pytest.mark.parametrize("name", CURVED)
+def test_areas_and_sides_of_pixels_are_those_of_the_ellipsoid(name):
+    crs, x, y, size, turn = CURVED[name]
+    affine = Affine.translation(x, y) @ (turn or Affine.identity()) @ Affine.scale(size, -size)
+    box = grid.geobox(600, 700, affine, crs)
+    ground = grid.ground(box)
+    for window in (Window(0, 0, 80, 50), Window(500, 490, 40, 60), Window(299, 420, 101, 1)):
+        assert ground.hectares(window).sum() == pytest.approx(on_ellipsoid(box, window), rel=2e-7)
+    if size > 1:  # coordinates of places 5 cm apart don't give their distance to a millionth
+        window = Window(510, 511, 3, 4)
+        below, right = ground.sides(window)
+        assert (below[2, 1], right[2, 1]) == pytest.approx(sides_of(box, 512, 512), rel=1e-5)
+        assert (below[0, 3], right[0, 3]) == pytest.approx(sides_of(box, 510, 514), rel=1e-5)
+
+
+def test_web_mercator_gives_the_ground_its_size():
+    box = grid.geobox(100, 100, Affine(20, 0, 2_782_987.27, 0, -20, 8_399_737.89), "EPSG:3857")
+    whole = grid.ground(box).hectares(Window(0, 0, 100, 100))
+    assert whole.sum() == pytest.approx(100.55, abs=0.2)  # 400 ha in the plane
+    assert whole[0, 0] < whole[99, 0]
+
+
+@pytest.mark.parametrize(
+    ("crs", "x", "y"),
+    [
+        ("EPSG:5070", 0, 2e6),
+        ("EPSG:3035", 4.3e6, 3.2e6),
+        ("EPSG:6933", 0, 6e6),
+        ("EPSG:2163", -5e5, 5e5),
+        ("+proj=sinu +R=6371007.181", -1e6, 6e6),
+    ],
+)
+def test_areas_of_an_equal_area_crs_are_those_of_its_plane(crs, x, y):
+    box = grid.geobox(600, 700, Affine(500, 0, x, 0, -500, y), crs)
+    ground = grid.ground(box)
+    window = Window(100, 200, 300, 400)
+    assert set(ground.hectares(window).ravel()) == {25.0}
+    assert on_ellipsoid(box, window) == pytest.approx(25 * 300 * 400, rel=1e-6)
+    assert {float(v) for sides in ground.sides(window) for v in sides.ravel()} == {500.0}
+
+
+def test_transverse_mercator_in_its_zone_has_its_planes_areas_to_0_2_per_cent():
+    whole = Window(0, 0, 100, 80)
+    assert set(grid.ground(UTM).hectares(whole).ravel()) == {0.09}
+    assert on_ellipsoid(UTM, whole) == pytest.approx(0.09 * 8_000 * 1.0008, rel=2e-5)
+    to_utm = Transformer.from_crs("EPSG:4326", "EPSG:32618", always_xy=True)
+    for latitude, off in ((0.2, 0.0019), (40, 0.00083), (60, -0.00012), (84, -0.00077)):
+        x, y = to_utm.transform(-72.02, latitude)  # the zone's border, nearly
+        edge = grid.geobox(10, 10, Affine(30, 0, x, 0, -30, y), "EPSG:32618")
+        window = Window(0, 0, 10, 10)
+        assert set(grid.ground(edge).hectares(window).ravel()) == {0.09}
+        assert 9 / on_ellipsoid(edge, window) - 1 == pytest.approx(off, abs=1e-4)
+    beyond = grid.geobox(10, 10, Affine(30, 0, 900_000, 0, -30, 1e6), "EPSG:32618")
+    assert grid.ground(beyond).hectares(window)[0, 0] == pytest.approx(0.09 / 1.0031, rel=1e-4)
+
+
+def test_feet_become_metres():
+    # Florida East: transverse Mercator in US survey feet
+    feet = grid.geobox(2, 2, Affine(100, 0, 656_166, 0, -50, 9e5), "EPSG:2236")
+    ground = grid.ground(feet)
+    foot = 1200 / 3937
+    assert ground.hectares(Window(0, 0, 2, 2)) == pytest.approx(100 * 50 * foot**2 / 1e4)
+    below, right = ground.sides(Window(0, 0, 2, 2))
+    assert below == pytest.approx(100 * foot)
+    assert right == pytest.approx(50 * foot)
+
+
+@pytest.mark.parametrize("latitude", [-8.3, 0.25, 45.0, 71.0, 90.0])
+@pytest.mark.parametrize("up", [False, True])
+def test_pixels_of_a_geographic_raster_have_their_geodesic_area(latitude, up):
+    size = 0.5
+    affine = Affine(size, 0, 10, 0, size if up else -size, latitude - 4 * size * up)
+    box = grid.geobox(4, 3, affine, "EPSG:4326")
+    hectares = grid.ground(box).hectares(Window(0, 0, 4, 3))
+    for row in range(4):
+        pixel = Window(row, 2, 1, 1)
+        assert hectares[row, 2] == pytest.approx(on_ellipsoid(box, pixel, 500), rel=1e-8)
+    assert (hectares == hectares[:, :1]).all()
+    assert (grid.ground(box).hectares(Window(1, 1, 2, 2)) == hectares[1:3, 1:3]).all()
+
+
+def test_a_sphere_has_the_areas_of_a_sphere():
+    box = grid.geobox(2, 1, Affine(1, 0, 0, 0, -1, 61), "+proj=longlat +R=6371000")
+    hectares = grid.ground(box).hectares(Window(0, 0, 2, 1))[:, 0]
+    sines = np.sin(np.radians([61, 60, 59]))
+    assert hectares == pytest.approx(6371**2 * 100 * np.radians(1) * -np.diff(sines))
+
+
+def test_rows_over_a_pole_end_at_it():
+    box = grid.geobox(181, 360, Affine(1, 0, -180, 0, -1, 90.5), "EPSG:4326")
+    ground = grid.ground(box)
+    world = ground.hectares(Window(0, 0, 181, 360)).sum()
+    assert world == pytest.approx(51_006_562_172.4, rel=1e-9)  # WGS 84
+    below, right = ground.sides(Window(0, 0, 181, 1))
+    assert right[0, 0] == pytest.approx(right[1, 0] / 2, rel=1e-3)
+    assert below[-1, 0] == pytest.approx(0, abs=1e-6)
+
+
+def test_sides_of_geographic_pixels_follow_parallels_and_meridians():
+    box = grid.geobox(2, 3, Affine(0.001, 0, 10, 0, -0.002, 45), "EPSG:4326")
+    below, right = grid.ground(box).sides(Window(0, 0, 2, 3))
     earth = Geod(ellps="WGS84")
     # so short a piece of a parallel is hardly longer than the way straight on
-    assert across[0] == pytest.approx(earth.inv(10, 45, 10.001, 45)[2], rel=1e-8)
-    assert across[2] == pytest.approx(earth.inv(10, 44.996, 10.001, 44.996)[2], rel=1e-8)
-    assert down[1] == pytest.approx(earth.inv(10, 44.998, 10, 44.996)[2], rel=1e-12)
-    with pytest.raises(GridError, match="must be north up"):
-        grid.side_metres(grid.geobox(2, 2, Affine(1, 1, 0, 1, -1, 0), "EPSG:4326"))
+    assert below[0] == pytest.approx(earth.inv(10, 44.998, 10.001, 44.998)[2], rel=1e-8)
+    assert below[1] == pytest.approx(earth.inv(10, 44.996, 10.001, 44.996)[2], rel=1e-8)
+    assert right[0] == pytest.approx(earth.inv(10, 45, 10, 44.998)[2], rel=1e-12)
+    assert right[1] == pytest.approx(earth.inv(10, 44.998, 10, 44.996)[2], rel=1e-12)
+
+
+def test_areas_are_the_same_whatever_window_they_are_read_in():
+    box = grid.geobox(1200, 1300, Affine(900, 0, -4e5, 0, -900, 9e5), "EPSG:3413")
+    ground = grid.ground(box)
+    whole = ground.hectares(Window(0, 0, 1200, 1300))
+    for window in (Window(0, 0, 1, 1300), Window(270, 275, 300, 10), Window(1199, 1299, 1, 1)):
+        assert ground.hectares(window) == pytest.approx(whole[window.slices], rel=1e-13)
+        shares = ground.shares(window)
+        assert shares * ground.share == pytest.approx(whole[window.slices], rel=1e-9)
+    assert UTM.crs is not None
+    assert grid.ground(UTM).shares(Window(0, 0, 2, 2)).tolist() == [[2**30] * 2] * 2
+
+
+def test_pixels_off_the_ellipsoid_have_no_area():
+    goes = "+proj=geos +h=35785831 +lon_0=-75 +sweep=x"
+    size = 40_000
+    box = grid.geobox(300, 300, Affine(size, 0, -6e6, 0, -size, 6e6), goes)
+    hectares = grid.ground(box).hectares(Window(0, 0, 300, 300))
+    middle = np.arange(300) + 0.5
+    longitude, _ = degrees(box, *np.meshgrid(middle, middle))
+    on = np.isfinite(longitude)
+    assert (hectares[~on] == 0).all()
+    assert (hectares[on] > 0).mean() > 0.99  # a step outward from the last ones leads off
+    below, right = grid.ground(box).sides(Window(0, 0, 3, 3))
+    assert not below.any()
+    assert not right.any()
+    window = Window(145, 148, 9, 6)
+    assert hectares[window.slices].sum() == pytest.approx(on_ellipsoid(box, window), rel=1e-6)
+    with pytest.raises(
+        GridError, match="must have a place on the CRS's ellipsoid, got none of 2 x"
+    ):
+        grid.ground(grid.geobox(2, 2, Affine(size, 0, 9e6, 0, -size, 9e6), goes))
+
+
+LOCAL = 'LOCAL_CS["drawing",UNIT["metre",1]]'
+
+
+def test_areas_need_a_crs_on_an_ellipsoid():
+    with pytest.raises(GridError, match="need a CRS, got a raster without one; assign"):
+        grid.ground(grid.geobox(1, 1, Affine.identity(), None))
+    with pytest.raises(GridError, match=r"need a CRS on an ellipsoid, got 1 x 1 .*own CRS"):
+        grid.ground(grid.geobox(1, 1, Affine.identity(), LOCAL))
+    for crs in (None, LOCAL):
+        assert grid.known_ground(grid.geobox(1, 1, Affine.identity(), crs)) is None
+    assert grid.known_ground(UTM) is not None

@@ -13,6 +13,7 @@ from landshift import grid, raster
 from landshift.classes import ClassScheme
 from landshift.cli import app
 from landshift.errors import ClassError, GridError, ParameterError
+from landshift.grid import Window
 from landshift.patches import measure_patches
 from scenes import write
 
@@ -80,11 +81,11 @@ def test_areas_and_edges_are_geodesic(tmp_path):
         tmp_path / "m.tif", codes, nodata=0, crs="EPSG:4326", origin=(10, 60), pixel=0.1
     )  # fmt: skip
     one, two = measure_patches(mapped).classes
-    box = raster.info(mapped).grid
-    areas, (across, down) = grid.row_hectares(box), grid.side_metres(box)
+    ground, whole = grid.ground(raster.info(mapped).grid), Window(0, 0, 2, 2)
+    areas, (below, right) = ground.hectares(whole)[:, 0], ground.sides(whole)
     assert two.hectares == pytest.approx(areas[0])
     assert one.hectares == pytest.approx(areas[0] + 2 * areas[1])
-    assert one.edge == pytest.approx(across[1] + down[0])
+    assert one.edge == pytest.approx(below[0, 0] + right[0, 0])
 
 
 def test_a_class_of_value_0_has_patches_too(tmp_path):

@@ -13,6 +13,7 @@ from landshift import figures, grid, raster, zonal
 from landshift.classes import ClassScheme
 from landshift.cli import app
 from landshift.errors import ClassError, GridError
+from landshift.grid import Window
 from scenes import write
 
 LEFT, TOP = 500_000.0, 4_000_000.0
@@ -60,7 +61,7 @@ def test_zones_that_part_the_map_have_its_area(tmp_path, monkeypatch):
     )
     path = polygons(tmp_path / "z.gpkg", cells, [f"z{k}" for k in range(40)], "EPSG:4326")
     found = zonal.measure_zones(mapped, path, "name")
-    areas = grid.row_hectares(raster.info(mapped).grid)[:, np.newaxis]
+    areas = grid.ground(raster.info(mapped).grid).hectares(Window(0, 0, *codes.shape))
     whole = [((codes == v) * areas).sum() for v in (1, 2, 3)]
     assert found.hectares.sum(axis=0) == pytest.approx(whole, rel=1e-7)
     monkeypatch.setattr(zonal, "BLOCK", 1000)

@@ -272,7 +272,7 @@ def parts_of(codes: NDArray[Any], areas: NDArray[np.float64], neighbours: int) -
 
     Args:
         codes: Its codes ``(row, column)``; 0 belongs to no patch.
-        areas: Area of a pixel in each of its rows.
+        areas: Area of each of its pixels ``(row, column)``, or ``(1, 1)`` of all.
         neighbours: Whether pixels connect over their sides only, 4, or corners too, 8.
 
     Returns:
@@ -301,7 +301,7 @@ def parts_of(codes: NDArray[Any], areas: NDArray[np.float64], neighbours: int) -
     edges = coo_array((np.ones(head.size, np.bool_), (head, tail)), shape=(count, count))
     _, patch = connected_components(edges, directed=False)
     patches: NDArray[np.int64] = patch.astype(np.int64)[np.maximum(node, 0)]
-    weights = np.broadcast_to(areas[:, np.newaxis], codes.shape)[chosen]
+    weights = np.broadcast_to(areas, codes.shape)[chosen]
     sums = np.bincount(patch, weights).astype(np.float64)
     border = np.zeros(codes.shape, np.bool_)
     border[[0, -1]] = border[:, [0, -1]] = True

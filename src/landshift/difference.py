@@ -167,7 +167,7 @@ def compute_change(
     whole = Window(0, 0, first.height, first.width)
     area = whole if bounds is None else grid.window_of_bounds(first.grid, bounds)
     box = grid.window_geobox(first.grid, area)
-    row_hectares = None if box.crs is None else grid.row_hectares(box)
+    ground = grid.known_ground(box)
     size = max(16, min(_BLOCK, math.isqrt(_MOST_VALUES // len(numbers))))
     windows = list(raster.blocks(area.height, area.width, size))
     passes = 3 if threshold == OTSU else 1
@@ -233,8 +233,8 @@ def compute_change(
                 codes = _classify(values[0], method, limit, breaks)
                 codes[~valid] = 0
                 counts += np.bincount(codes.ravel(), minlength=256)
-                if row_hectares is not None:
-                    weights = np.repeat(row_hectares[window.slices[0]], window.width)
+                if ground is not None:
+                    weights = ground.hectares(window).ravel()
                     hectares += np.bincount(codes.ravel(), weights, 256)
                 written = codes[np.newaxis]
             raster.write(target, written, window)
@@ -243,12 +243,12 @@ def compute_change(
         classes = tuple(
             ClassArea(
                 c.name, int(counts[c.value]),
-                None if row_hectares is None else float(hectares[c.value]),
+                None if ground is None else float(hectares[c.value]),
             )
             for c in scheme
         )  # fmt: skip
         columns = [legend.Column("Count", [c.pixels for c in classes])]
-        if row_hectares is not None:
+        if ground is not None:
             columns.append(
                 legend.Column("Hectares", [round(c.hectares or 0.0, 6) for c in classes])
             )

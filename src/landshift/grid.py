@@ -18,6 +18,15 @@ SQUARE_METRES_PER_HECTARE = 10_000.0
 _MOST = 2**31 - 1  # rows and columns that GDAL counts
 
 _FLATTEST = 1e-10  # GDAL inverts no transform that makes less of a square, and of its longest side
+# Areas on the ground, see `ground`
+_LATTICE = 21  # places a side of a grid where the plane is compared with the ellipsoid
+_IN_ITS_ZONE = 0.002  # a zone of UTM is 0.08 % off at its middle, up to 0.2 % at its borders
+_EQUAL = 1e-6
+_STEP = 250.0  # metres: far above the rounding of coordinates, far below the earth's curve
+_SQUARE_METRES, _SQUARE_PIXELS = 250_000.0, 512
+_NODES = 9
+_REST = 1e-7
+_SHARES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -319,75 +328,336 @@ def window_of_bounds(box: GeoBox, bounds: tuple[float, float, float, float]) -> 
         ) from error
 
 
-def side_metres(box: GeoBox) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How long the sides of pixels are.
+class Ground:
+    """How large the pixels of a grid are on the ground, window by window; see `ground`.
 
-    On a projected CRS in its units; on a geographic one along parallels and meridians of the CRS's
-    ellipsoid.
-
-    Returns:
-        Length of the side between two pixels of a column, for each line between rows (one more
-        than rows), and of the side between two pixels of a row, for each row.
-
-    Raises:
-        GridError: No CRS, or a geographic grid that isn't north up.
+    Attributes:
+        share: Hectares of one of the shares that `shares` counts.
     """
-    row_hectares(box)  # says what is missing
-    assert box.crs is not None, "areas need one too"
-    a, crs = box.affine, box.crs.proj
-    unit = crs.axis_info[0].unit_conversion_factor
-    if not crs.is_geographic:
-        across, down = np.hypot(a.a, a.d) * unit, np.hypot(a.b, a.e) * unit
-        return np.full(box.height + 1, across), np.full(box.height, down)
-    from pyproj import Geod
 
-    ellipsoid = crs.ellipsoid
-    assert ellipsoid is not None, "areas need one too"
-    earth = Geod(a=ellipsoid.semi_major_metre, b=ellipsoid.semi_minor_metre)
-    latitudes = np.clip((a.f + a.e * np.arange(box.height + 1)) * unit, -np.pi / 2, np.pi / 2)
-    # radius of the ellipsoid's curve across the meridian (Snyder 1987, USGS PP 1395, eq. 4-20)
-    radius = earth.a / np.sqrt(1 - earth.es * np.sin(latitudes) ** 2)
-    across = np.abs(radius * np.cos(latitudes) * a.a * unit)
-    zero = np.zeros(box.height)
-    down = earth.inv(zero, latitudes[:-1], zero, latitudes[1:], radians=True)[2]
-    return across, np.asarray(down, np.float64)
+    def __init__(self, largest: float) -> None:
+        self.share = largest / _SHARES
+
+    def hectares(self, window: Window) -> NDArray[np.float64]:
+        """Area of each pixel ``(row, column)`` of a window inside the grid; 0 off the ellipsoid."""
+        raise NotImplementedError
+
+    def shares(self, window: Window) -> NDArray[np.int64]:
+        """The same in whole shares, of which the largest pixel has about 2^30.
+
+        Their sums are exact, so that areas don't depend on the blocks in which a raster is read.
+        """
+        return np.rint(self.hectares(window) / self.share).astype(np.int64)
+
+    def sides(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Metres of the side below each pixel ``(row, column)``, and of that at its right."""
+        raise NotImplementedError
 
 
-def row_hectares(box: GeoBox) -> NDArray[np.float64]:
-    """Area of one pixel of each row, in hectares.
-
-    On a projected CRS the pixel's area in CRS units; on a geographic one the exact area between
-    two parallels and two meridians of the CRS's ellipsoid (Snyder 1987, USGS PP 1395, eq. 3-12).
+def known_ground(box: GeoBox) -> Ground | None:
+    """As `ground`; None without a CRS, or in a local one, which says nothing of the ground.
 
     Raises:
-        GridError: No CRS, or a geographic grid that isn't north up.
+        GridError: No pixel has a place on the CRS's ellipsoid.
+    """
+    return None if box.crs is None or box.crs.proj.ellipsoid is None else ground(box)
+
+
+def ground(box: GeoBox) -> Ground:
+    """How large the pixels of a grid are on the ground, whatever its CRS.
+
+    - Geographic grids that are north up: exact, between parallels and meridians.
+    - Where the CRS keeps areas, and in transverse Mercator (UTM) where the plane's areas are
+      within 0.2 % of the ellipsoid's at every place of the grid: areas and sides of the plane.
+    - All others: on the ellipsoid, to a hundred-thousandth; smooth projections to a millionth.
+
+    Raises:
+        GridError: No CRS, one without an ellipsoid, or no pixel has a place there.
     """
     if box.crs is None:
         raise GridError(
             "Areas need a CRS, got a raster without one; assign it first (gdal_edit.py -a_srs)."
         )
+    earth = _Earth.under(box)
+    if earth is None:
+        raise GridError(
+            f"Areas need a CRS on an ellipsoid, got {describe(box)}; assign one "
+            "(gdal_edit.py -a_srs)."
+        )
+    a, crs = box.affine, box.crs.proj
+    if crs.is_geographic and not (a.b or a.d):
+        return _between_parallels(box, earth)
+    lines = np.linspace(0.0, 1.0, _LATTICE)
+    columns, rows = np.meshgrid(lines * box.width, lines * box.height)
+    area = earth.pixels(columns, rows, 0.5)[0]
+    known = area > 0
+    if not known.any():
+        raise GridError(
+            f"Pixels must have a place on the CRS's ellipsoid, got none of {describe(box)}; check "
+            "the CRS."
+        )
+    side = float(np.sqrt(np.median(area[known])))
+    if crs.is_geographic:
+        return _Curved(box, earth, side)
+    area = earth.pixels(columns[known], rows[known], _STEP / side)[0]
+    unit = crs.axis_info[0].unit_conversion_factor
+    plane = abs(a.a * a.e - a.b * a.d) * unit**2
+    off = float(np.abs(plane / area[area > 0] - 1).max(initial=0.0))
+    if off <= (_IN_ITS_ZONE if "Transverse Mercator" in _method(crs) else _EQUAL):
+        below, right = np.hypot(a.a, a.d) * unit, np.hypot(a.b, a.e) * unit
+        return _Rows(
+            box.width,
+            np.full(box.height, plane / SQUARE_METRES_PER_HECTARE),
+            np.full(box.height, below),
+            np.full(box.height, right),
+        )
+    return _Curved(box, earth, side)
+
+
+class _Rows(Ground):
+    """Pixels that differ by row alone.
+
+    Args:
+        width: Columns of the grid.
+        hectares: Area of a pixel of each row.
+        below: Metres of the side below each.
+        right: Metres of the side at the right of each.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        hectares: NDArray[np.float64],
+        below: NDArray[np.float64],
+        right: NDArray[np.float64],
+    ) -> None:
+        super().__init__(float(hectares.max()))
+        self._hectares, self._below, self._right = hectares, below, right
+
+    def hectares(self, window: Window) -> NDArray[np.float64]:
+        return self._over(self._hectares, window)
+
+    def sides(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return self._over(self._below, window), self._over(self._right, window)
+
+    @staticmethod
+    def _over(values: NDArray[np.float64], window: Window) -> NDArray[np.float64]:
+        rows = values[window.slices[0], np.newaxis]
+        return np.broadcast_to(rows, (window.height, window.width))
+
+
+class _Curved(Ground):
+    """Pixels that may differ at every place.
+
+    The grid is cut into squares of up to 250 km and 512 pixels, always the same ones. In each,
+    areas and sides are a polynomial through their values at Chebyshev's 9 by 9 nodes (Trefethen
+    2019, Approximation Theory and Approximation Practice, doi 10.1137/1.9781611975949); each pixel
+    gets its mean over the pixel's own ground or side. Where the polynomial's last terms are above a
+    ten-millionth of the first, every pixel is computed by itself.
+
+    Args:
+        box: The grid.
+        earth: Its ellipsoid.
+        side: Metres of a pixel's side, about.
+    """
+
+    def __init__(self, box: GeoBox, earth: _Earth, side: float) -> None:
+        super().__init__(side**2 / SQUARE_METRES_PER_HECTARE)
+        self._earth, self._side = earth, side
+        self._height, self._width = box.height, box.width
+        self._square = int(np.clip(_SQUARE_METRES / side, 1, _SQUARE_PIXELS))
+
+    def hectares(self, window: Window) -> NDArray[np.float64]:
+        return self._over(window, 0, (0.5, 0.5)) / SQUARE_METRES_PER_HECTARE
+
+    def sides(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return self._over(window, 1, (1.0, 0.5)), self._over(window, 2, (0.5, 1.0))
+
+    def _over(self, window: Window, which: int, at: tuple[float, float]) -> NDArray[np.float64]:
+        """One of what `_Earth.pixels` gives, for each pixel of a window.
+
+        Args:
+            window: The window.
+            which: Which of the three.
+            at: Row and column of it in each pixel: 0.5 for the mean over the pixel, 1 for its end.
+        """
+        values = np.empty((window.height, window.width))
+        size = self._square
+        rows = range(window.row // size * size, window.row + window.height, size)
+        columns = range(window.column // size * size, window.column + window.width, size)
+        for row in rows:
+            for column in columns:
+                square = Window(row, column, size, size).clipped(self._height, self._width)
+                top, left = max(row, window.row), max(column, window.column)
+                bottom = min(row + square.height, window.row + window.height)
+                right = min(column + square.width, window.column + window.width)
+                part = Window(top, left, bottom - top, right - left)
+                values[part.shifted(-window.row, -window.column).slices] = self._part(
+                    square, part, which, at
+                )
+        return values
+
+    def _part(
+        self, square: Window, part: Window, which: int, at: tuple[float, float]
+    ) -> NDArray[np.float64]:
+        """The same for a part of a square."""
+        nodes = np.cos(np.pi * (np.arange(_NODES) + 0.5) / _NODES) / 2 + 0.5
+        columns, rows = np.meshgrid(
+            square.column + nodes * square.width, square.row + nodes * square.height
+        )
+        values = self._earth.pixels(columns, rows, _STEP / self._side)[which]
+        if np.isfinite(values).all():
+            terms = np.polynomial.chebyshev.chebvander(2 * nodes - 1, _NODES - 1)
+            terms *= np.where(np.arange(_NODES) > 0, 2, 1) / _NODES
+            series = terms.T @ values @ terms
+            rest = max(np.abs(series[-1]).sum(), np.abs(series[:, -1]).sum())
+            if rest <= _REST * series[0, 0]:
+                down = _terms(part.row - square.row, part.height, square.height, at[0])
+                across = _terms(part.column - square.column, part.width, square.width, at[1])
+                return np.asarray(down @ series @ across.T, np.float64)
+        elif not np.isfinite(values).any() and self._is_off(square):
+            return np.zeros((part.height, part.width))
+        columns, rows = np.meshgrid(
+            part.column + np.arange(part.width) + at[1], part.row + np.arange(part.height) + at[0]
+        )
+        values = self._earth.pixels(columns, rows, min(0.5, _STEP / self._side))[which]
+        return np.where(np.isfinite(values), values, 0.0)
+
+    def _is_off(self, square: Window) -> bool:
+        """Whether the border of a square lies off the ellipsoid."""
+        across, down = np.arange(square.width + 1), np.arange(square.height + 1)
+        columns = [across, across, np.zeros_like(down), np.full_like(down, square.width)]
+        rows = [np.zeros_like(across), np.full_like(across, square.height), down, down]
+        border = self._earth.places(
+            square.column + np.concatenate(columns), square.row + np.concatenate(rows)
+        )
+        return not np.isfinite(border).any()
+
+
+@dataclass(frozen=True)
+class _Earth:
+    """The ellipsoid that a grid lies on.
+
+    Attributes:
+        affine: The grid's transform.
+        way: From its CRS to longitude and latitude.
+        unit: Radians of the unit of those.
+        major: Semi-major axis in metres.
+        squared: Squared eccentricity.
+    """
+
+    affine: Any
+    way: Any
+    unit: float
+    major: float
+    squared: float
+
+    @classmethod
+    def under(cls, box: GeoBox) -> _Earth | None:
+        """That of a grid; None where its CRS has none."""
+        from pyproj import Transformer
+        from pyproj.exceptions import CRSError, ProjError
+
+        crs = None if box.crs is None else box.crs.proj
+        if crs is None or not (crs.is_geographic or crs.is_projected):
+            return None
+        degrees, ellipsoid = crs.geodetic_crs, crs.ellipsoid
+        if degrees is None or ellipsoid is None:
+            return None
+        try:
+            way = Transformer.from_crs(crs, degrees, always_xy=True)
+        except (ProjError, CRSError):
+            return None
+        major, minor = ellipsoid.semi_major_metre, ellipsoid.semi_minor_metre
+        unit = degrees.axis_info[0].unit_conversion_factor
+        return cls(box.affine, way, unit, major, 1 - (minor / major) ** 2)
+
+    def places(self, columns: NDArray[Any], rows: NDArray[Any]) -> NDArray[np.float64]:
+        """Geocentric ``(axis, ...)`` metres of pixels' places; not finite off the ellipsoid."""
+        x, y = self.way.transform(*apply(self.affine, columns, rows))
+        with np.errstate(invalid="ignore"):
+            longitude, latitude = np.asarray(x) * self.unit, np.asarray(y) * self.unit
+            sine = np.sin(latitude)
+            radius = self.major / np.sqrt(1 - self.squared * sine**2)
+            out = radius * np.cos(latitude)
+            return np.stack(
+                [
+                    out * np.cos(longitude), out * np.sin(longitude),
+                    radius * (1 - self.squared) * sine,
+                ]
+            )  # fmt: skip
+
+    def pixels(
+        self, columns: NDArray[Any], rows: NDArray[Any], step: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Square metres, width and height in metres of pixels that lay at some places.
+
+        They follow from the chords between places a step before and after; not finite where one
+        of those lies off the ellipsoid.
+        """
+        with np.errstate(invalid="ignore"):
+            right = self.places(columns + step, rows) - self.places(columns - step, rows)
+            down = self.places(columns, rows + step) - self.places(columns, rows - step)
+            area = np.linalg.norm(np.cross(right, down, axis=0), axis=0)
+        lengths = [np.linalg.norm(v, axis=0) / (2 * step) for v in (right, down)]
+        return area / (2 * step) ** 2, lengths[0], lengths[1]
+
+
+def _terms(start: int, count: int, length: int, at: float) -> NDArray[np.float64]:
+    """Chebyshev's polynomials ``(pixel, term)`` on some pixels of a line of them.
+
+    Args:
+        start: The first of those pixels.
+        count: How many.
+        length: Pixels of the line, over which the polynomials' argument runs from -1 to 1.
+        at: 0.5 for the mean over each pixel, 1 for the value at its end.
+    """
+    chebyshev = np.polynomial.chebyshev
+    lines = 2 * np.arange(start, start + count + 1) / length - 1
+    if at == 1:
+        return np.asarray(chebyshev.chebvander(lines[1:], _NODES - 1))
+    integrals = chebyshev.chebvander(lines, _NODES) @ chebyshev.chebint(np.eye(_NODES))
+    return np.diff(integrals, axis=0) * length / 2
+
+
+def _method(crs: Any) -> str:
+    """Name of a projected CRS's method."""
+    while crs.is_bound or crs.is_compound:
+        crs = crs.source_crs if crs.is_bound else crs.sub_crs_list[0]
+    return "" if crs.coordinate_operation is None else str(crs.coordinate_operation.method_name)
+
+
+def _between_parallels(box: GeoBox, earth: _Earth) -> Ground:
+    """Ground of a geographic grid that is north up.
+
+    Areas are exact between two parallels and two meridians (Snyder 1987, USGS PP 1395, eq. 3-12),
+    sides run along parallels and meridians.
+    """
+    from pyproj import Geod
+
     a = box.affine
-    crs = box.crs.proj
-    if not crs.is_geographic:
-        metres = crs.axis_info[0].unit_conversion_factor
-        area = abs(a.a * a.e - a.b * a.d) * metres**2
-        return np.full(box.height, area / SQUARE_METRES_PER_HECTARE)
-    if a.b or a.d:
-        raise GridError("A geographic grid must be north up for areas, got a rotated one; warp it.")
-    ellipsoid = crs.ellipsoid
-    if ellipsoid is None:
-        raise GridError(f"Areas need an ellipsoid, got a CRS without one: {crs.name}.")
-    major, minor = ellipsoid.semi_major_metre, ellipsoid.semi_minor_metre
-    degrees = crs.axis_info[0].unit_conversion_factor  # radians per unit
-    latitudes = np.clip((a.f + a.e * np.arange(box.height + 1)) * degrees, -np.pi / 2, np.pi / 2)
+    latitudes = (a.f + a.e * np.arange(box.height + 1)) * earth.unit
+    latitudes = np.clip(latitudes, -np.pi / 2, np.pi / 2)
     sine = np.sin(latitudes)
-    eccentricity = np.sqrt(1 - (minor / major) ** 2)
+    eccentricity = np.sqrt(earth.squared)
     if eccentricity > 0:
         q = sine / (1 - (eccentricity * sine) ** 2) + np.arctanh(eccentricity * sine) / eccentricity
     else:
         q = 2 * sine
-    zone = np.abs(np.diff(q)) * minor**2 / 2  # per radian of longitude
-    hectares: NDArray[np.float64] = zone * abs(a.a) * degrees / SQUARE_METRES_PER_HECTARE
-    if not hectares.any():
+    # per radian of longitude
+    zone = np.abs(np.diff(q)) * earth.major**2 * (1 - earth.squared) / 2
+    if not zone.any():
         raise GridError(f"Areas need a grid between the poles, got {describe(box)}; check its CRS.")
-    return hectares
+    width = abs(a.a) * earth.unit
+    # radius of the ellipsoid's curve across the meridian (eq. 4-20)
+    radius = earth.major / np.sqrt(1 - earth.squared * sine**2)
+    zero = np.zeros(box.height)
+    right = Geod(a=earth.major, es=earth.squared).inv(
+        zero, latitudes[:-1], zero, latitudes[1:], radians=True
+    )[2]
+    return _Rows(
+        box.width,
+        zone * width / SQUARE_METRES_PER_HECTARE,
+        (radius * np.cos(latitudes) * width)[1:],
+        np.asarray(right, np.float64),
+    )

@@ -150,9 +150,8 @@ def label(
     whole = Window(0, 0, first.height, first.width)
     area = whole if bounds is None else grid.window_of_bounds(first.grid, bounds)
     box = grid.window_geobox(first.grid, area)
-    row_hectares = None if box.crs is None else grid.row_hectares(box)
-    if min_hectares is not None and row_hectares is None:
-        row_hectares = grid.row_hectares(box)  # says what is missing
+    # a smallest area needs a CRS, and the error says so
+    ground = grid.known_ground(box) if min_hectares is None else grid.ground(box)
     windows = list(raster.blocks(area.height, area.width, _BLOCK))
     passes = 1 if least is None else 2
     recodings = [recode_before] * len(earlier) + [recode_after] * len(later)
@@ -211,9 +210,9 @@ def label(
             yield _Pairs(maps[: len(earlier)], maps[len(earlier) :], rules, area)
 
     def areas(window: Window) -> NDArray[np.float64]:
-        if min_hectares is None or row_hectares is None:
-            return np.ones(window.height)
-        return row_hectares[window.slices[0]]
+        if min_hectares is None or ground is None:
+            return np.ones((1, 1))
+        return ground.hectares(window)
 
     def patch_codes(pairs: _Pairs, window: Window) -> tuple[NDArray[Any], cleaning.Parts]:
         codes = rules.patch_code[pairs.read(window).values]
@@ -257,21 +256,21 @@ def label(
             removed += found.removed
             lost += found.forbidden
             pixels += np.bincount(pair.ravel(), minlength=n * n + 1)
-            if row_hectares is not None:
-                weights = np.repeat(row_hectares[window.slices[0]], window.width)
+            if ground is not None:
+                weights = ground.hectares(window).ravel()
                 hectares += np.bincount(pair.ravel(), weights, n * n + 1)
             raster.write(target, rules.map_code[pair][np.newaxis], window)
             told((passes - 1) * len(windows) + number + 1)
     table = TransitionTable(
         scheme,
         pixels[:-1].reshape(n, n),
-        None if row_hectares is None else hectares[:-1].reshape(n, n),
+        None if ground is None else hectares[:-1].reshape(n, n),
         nodata_pixels,
         forbidden={rules.names(int(p)): int(lost[p]) for p in np.flatnonzero(rules.forbidden)},
         filtered=int(pixels[:-1][~rules.kept[:-1]].sum()),
         removed=removed,
     )
-    _write_attributes(out, rules, pixels, None if row_hectares is None else hectares)
+    _write_attributes(out, rules, pixels, None if ground is None else hectares)
     return table
 
 

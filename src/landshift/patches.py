@@ -107,7 +107,7 @@ def measure_patches(
     """Measure how a map's classes are cut into patches.
 
     The map is read once, by blocks; patches over their borders are joined as if the map were
-    labelled whole. Areas and edges are geodesic on geographic grids.
+    labelled whole. Areas and edges are those of `landshift.grid.ground`.
 
     Args:
         mapped: A class or change map with a CRS.
@@ -125,8 +125,7 @@ def measure_patches(
     """
     check_neighbours(neighbours)
     about = raster.info(mapped)
-    row_hectares = grid.row_hectares(about.grid)
-    sides = grid.side_metres(about.grid)
+    ground = grid.ground(about.grid)
     known = raster.map_classes(mapped, scheme, nodata)
     windows = list(raster.blocks(about.height, about.width, block))
     patches = Patches(windows, neighbours)
@@ -138,7 +137,7 @@ def measure_patches(
             wider = Window(window.row, window.column, window.height + 1, window.width + 1)
             wide = patch_codes(*raster.read_classes(source, wider, known))
             codes = wide[:-1, :-1]
-            found = parts_of(codes, row_hectares[window.slices[0]], neighbours)
+            found = parts_of(codes, ground.hectares(window), neighbours)
             patches.add(codes, found)
             of_part, areas, border = found
             code = np.zeros(areas.size, np.int64)
@@ -147,7 +146,7 @@ def measure_patches(
             inside = code != 0
             inside[border] = False
             _add_patches(sums, code[inside], areas[inside])
-            _add_edges(sums, wide, window, *sides)
+            _add_edges(sums, wide, *ground.sides(window))
             if on_block is not None:
                 on_block(done, len(windows))
     patches.join()
@@ -206,17 +205,14 @@ def _add_patches(
 def _add_edges(
     sums: dict[int, _Sums],
     wide: NDArray[np.int64],
-    window: Window,
-    across: NDArray[np.float64],
-    down: NDArray[np.float64],
+    below: NDArray[np.float64],
+    right: NDArray[np.float64],
 ) -> None:
-    """Take the edges at the right of and below a block's pixels."""
-    rows = window.slices[0]
+    """Take the edges below a block's pixels and at their right."""
     own = wide[:-1, :-1]
-    below = across[rows.start + 1 : rows.stop + 1]
-    for other, lengths in ((wide[:-1, 1:], down[rows]), (wide[1:, :-1], below)):
+    for other, lengths in ((wide[:-1, 1:], right), (wide[1:, :-1], below)):
         edge = (own != other) & (own != 0) & (other != 0)
-        metres = np.broadcast_to(lengths[:, np.newaxis], edge.shape)[edge]
+        metres = lengths[edge]
         for codes in (own[edge], other[edge]):
             found, ranks = np.unique(codes, return_inverse=True)
             for code, length in zip(found, np.bincount(ranks, metres), strict=True):

@@ -34,6 +34,7 @@ BLOCK = 1024
 
 _BATCH = 100_000  # polygons written at once
 _SIDES = 4
+_ALIKE = np.ones((1, 1))  # areas that nobody asks for
 
 # Directions of a border step, clockwise around its patch: east above a pixel, south at its right,
 # west below, north at its left; rows count down
@@ -83,7 +84,7 @@ def trace_changes(
 
     A patch is pixels of one class that connect over their sides or, on request, their corners. Then
     it is a multipolygon, whose parts connect over sides and touch each other at corners only. Its
-    area is that of its pixels, geodesic on geographic grids, also where its outline is simplified.
+    area is that of its pixels (`landshift.grid.ground`), also where its outline is simplified.
 
     Args:
         mapped: The map: a change map, or any class map (all of whose classes count as change).
@@ -308,8 +309,7 @@ class _Source:
                     f"The confidence must be one band, got {len(other.bands)} in {confidence}."
                 )
         self._windows = list(raster.blocks(about.height, about.width, block))
-        # area of a column of pixels above each line between rows
-        self._above = np.append(0.0, np.cumsum(grid.row_hectares(about.grid)))
+        self._ground = grid.ground(about.grid)
 
     def trace(self, on_block: Callable[[int, int], None] | None) -> Iterator[_Outlines]:
         """The patches, in batches: of each block those inside, of each row of blocks the rest."""
@@ -320,28 +320,28 @@ class _Source:
         for done, window in enumerate(self._windows, start=1):
             codes = self._codes(window)
             for found in dict.fromkeys((patches, parts)):
-                found.add(codes, parts_of(codes, np.ones(window.height), found.neighbours))
+                found.add(codes, parts_of(codes, _ALIKE, found.neighbours))
             if on_block is not None:
                 on_block(done, total)
         for found in dict.fromkeys((patches, parts)):
             found.join()
         passed = 0  # parts inside of earlier blocks
         waiting: list[_Segments] = []
-        sums = np.zeros((3, patches.count), np.int64)  # code, confidence, pixels with it
+        sums = np.zeros((4, patches.count), np.int64)  # rows as in _Sums
         for number, window in enumerate(self._windows):
             codes = self._codes(window.grown(1))
             inner = codes[1:-1, 1:-1]
-            labels = patches.numbers(number, inner, np.ones(window.height))
+            labels = patches.numbers(number, inner, _ALIKE)
             # patches at the border have numbers below the count, those inside from it on
             local = labels - patches.count
             inside = _Sums(int(local.max(initial=-1)) + 1)
             outside = _Sums(patches.count, sums)
-            values = self._confidences(window)
+            areas, values = self._ground.shares(window), self._confidences(window)
             for own, held in ((local, inside), (np.where(local < 0, labels, -1), outside)):
-                held.add(own, inner, values)
+                held.add(own, inner, areas, values)
             own = labels
             if parts is not patches:
-                own = parts.numbers(number, inner, np.ones(window.height))
+                own = parts.numbers(number, inner, _ALIKE)
                 own[own >= parts.count] += passed
                 passed = max(passed, int(own.max(initial=-1)) + 1 - parts.count)
             segments = _segments(codes, labels, own, window, nodes=self._nodes)
@@ -389,13 +389,6 @@ class _Source:
         rings = _rings(segments, int(self.box.width))
         sizes = np.diff(np.append(rings.start, rings.row.size))
         ring_of = np.repeat(np.arange(sizes.size), sizes)
-        # Green's theorem: what lies left of each step down or up, summed around the ring; from the
-        # ring's own column on, so that little is lost in the differences
-        below = self._above[rings.next_row] - self._above[rings.row]
-        right = rings.column - rings.column[rings.start][ring_of]
-        parts = np.add.reduceat(right * below, rings.start)
-        hectares = np.zeros(rings.patches.size)
-        np.add.at(hectares, rings.place, parts)
         corners = np.stack([rings.column, rings.row], axis=1).astype(np.float64)
         closed = shapely.linearrings(corners, indices=ring_of)
         polygons = shapely.polygons(closed, indices=rings.place)
@@ -406,30 +399,32 @@ class _Source:
             place = np.argsort(order)[member]
             by_patch = np.argsort(place, kind="stable")
             polygons = shapely.multipolygons(polygons[by_patch], indices=place[by_patch])
-            hectares = np.bincount(place, hectares).astype(np.float64)
             patches = patches[order]
-        code, total, pixels = sums[:, patches]
+        code, shares, total, pixels = sums[:, patches]
         mean = np.full(code.size, np.nan)
         np.divide(total, pixels * float(_PARTS), out=mean, where=pixels > 0)
-        return _Outlines(polygons, code, hectares, mean)
+        return _Outlines(polygons, code, shares * self._ground.share, mean)
 
 
 class _Sums:
-    """Code, confidence and pixels with one, of each patch."""
+    """Code, area in shares, confidence and pixels with one, of each patch."""
 
     def __init__(self, count: int, table: Ints | None = None) -> None:
-        self.table = np.zeros((3, count), np.int64) if table is None else table
+        self.table = np.zeros((4, count), np.int64) if table is None else table
 
-    def add(self, labels: Ints, codes: Ints, values: tuple[Ints, NDArray[np.bool_]] | None) -> None:
+    def add(
+        self, labels: Ints, codes: Ints, areas: Ints, values: tuple[Ints, NDArray[np.bool_]] | None
+    ) -> None:
         """Take the pixels of a block; labels below 0 belong to none of these patches."""
         chosen = labels >= 0
         held = labels[chosen]
         self.table[0][held] = codes[chosen]
+        np.add.at(self.table[1], held, areas[chosen])
         if values is not None:
             confidence, mask = values
             valid = mask[chosen]
-            np.add.at(self.table[1], held[valid], confidence[chosen][valid])
-            np.add.at(self.table[2], held[valid], 1)
+            np.add.at(self.table[2], held[valid], confidence[chosen][valid])
+            np.add.at(self.table[3], held[valid], 1)
 
 
 @dataclass(frozen=True)
@@ -439,7 +434,6 @@ class _Rings:
     Attributes:
         row: Row of each corner.
         column: Column of it.
-        next_row: Row of the corner after it.
         start: Place of each ring's first corner.
         place: Place of each ring's part among the parts; shells come before their holes.
         patches: Number of each part's patch, in the order of the first corner of their shells.
@@ -447,7 +441,6 @@ class _Rings:
 
     row: Ints
     column: Ints
-    next_row: Ints
     start: Ints
     place: Ints
     patches: Ints
@@ -565,9 +558,7 @@ def _rings(segments: _Segments, width: int) -> _Rings:
     corners = np.repeat(begin[ring_order] - start, sizes) + np.arange(ring.size)
     numbers = np.empty(parts.size, np.int64)
     numbers[rank] = s.patch[begin][shell][shells]
-    return _Rings(
-        s.row[corners], s.column[corners], next_row[corners], start, place[ring_order], numbers
-    )
+    return _Rings(s.row[corners], s.column[corners], start, place[ring_order], numbers)
 
 
 def _joined(parts: list[_Segments]) -> _Segments:

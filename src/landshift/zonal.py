@@ -124,7 +124,7 @@ def measure_zones(
     """Measure each class of a map in each zone.
 
     A pixel that a zone's border cuts counts by the part inside (exactextract: the parts are exact
-    to 1e-6 of a pixel), times its area, geodesic on geographic grids. Zones may overlap.
+    to 1e-6 of a pixel), times its area (`landshift.grid.ground`). Zones may overlap.
 
     Args:
         mapped: The map: a class or change map with a CRS.
@@ -146,7 +146,7 @@ def measure_zones(
     import shapely
 
     about = raster.info(mapped)
-    row_hectares = grid.row_hectares(about.grid)
+    ground = grid.ground(about.grid)
     crs = about.grid.crs
     assert crs is not None, "areas need a CRS"
     names, outlines = _zones(vector.read_polygons(polygons, crs, layer), column, polygons)
@@ -170,10 +170,10 @@ def measure_zones(
                 codes, mask = raster.read_classes(source, window, known)
                 values, ranks = np.unique(codes, return_inverse=True)
                 ranks = np.where(mask, ranks.reshape(codes.shape), values.size)
-                areas = row_hectares[window.slices[0]]
+                areas = ground.hectares(window).ravel()
                 for zone in near:
                     cells, parts = _covered(pixels[zone], window)
-                    weights = parts * areas[cells // window.width]
+                    weights = parts * areas[cells]
                     within = ranks.ravel()[cells]
                     covered[zone] += parts[within < values.size].sum()
                     sums = np.bincount(within, weights, values.size + 1)[:-1]

@@ -60,7 +60,7 @@ def find_domains(
         RasterError: The map can't be read.
     """
     about = raster.info(mapped)
-    row_hectares = grid.row_hectares(about.grid)
+    ground = grid.ground(about.grid)
     crs = about.grid.crs
     assert crs is not None, "areas need a CRS"
     rows = np.minimum(rows, about.height - 1)  # the centre of a block cut at the edge
@@ -91,7 +91,7 @@ def find_domains(
             burnt = vector.burn([found.geometries[k] for k in near], [values[k] for k in near], box)
             codes, mask = raster.read(source, window, [1])
             mask &= np.isin(codes[0], list(classes))
-            weights = np.where(mask, row_hectares[window.slices[0], np.newaxis], 0.0)
+            weights = np.where(mask, ground.hectares(window), 0.0)
             areas += np.bincount(burnt.ravel(), weights.ravel(), areas.size)
             here = (rows // drawing.BLOCK == window.row // drawing.BLOCK) & (
                 columns // drawing.BLOCK == window.column // drawing.BLOCK

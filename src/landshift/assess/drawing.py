@@ -258,8 +258,8 @@ class _Block:
         across: Units in a row of the raster.
         pairs: Stratum and class of the map that occur in the block.
         pair: ``(row, column)`` place of each unit's pair; one more than the last: no class.
-        mask: Pixels with a class.
-        hectares: Area of a pixel of each row of them.
+        shares: Area of each pixel with a class, 0 elsewhere; see `landshift.grid.Ground.shares`.
+        share: Hectares of one share.
     """
 
     row: int
@@ -267,8 +267,8 @@ class _Block:
     across: int
     pairs: list[tuple[int, int]]
     pair: NDArray[np.int64]
-    mask: NDArray[np.bool_]
-    hectares: NDArray[np.float64]
+    shares: NDArray[np.int64]
+    share: float
 
     def numbers(self) -> NDArray[np.uint64]:
         """Number of each unit in the raster, row by row."""
@@ -277,19 +277,25 @@ class _Block:
         columns = np.arange(self.column, self.column + width, dtype=np.uint64)
         return first[:, np.newaxis] + columns
 
+    def by_pair(self) -> NDArray[np.int64]:
+        """Area of the units of each pair, in shares."""
+        size = self.shares.shape[0] // self.pair.shape[0]
+        areas = self.shares.reshape(self.pair.shape[0], size, -1, size).sum(axis=(1, 3))
+        sums = np.bincount(self.pair.ravel(), areas.ravel(), len(self.pairs) + 1)[:-1]
+        return np.rint(sums).astype(np.int64)
+
     def units(self, chosen: NDArray[np.int64]) -> Units:
         """Some units of the block, by place."""
         rows, columns = np.divmod(chosen, self.pair.shape[1])
         pairs = np.array(self.pairs or [(0, 0)], np.int64)[self.pair[rows, columns]]
-        size = self.mask.shape[0] // self.pair.shape[0]
-        squares = self.mask.reshape(self.pair.shape[0], size, -1, size)
-        pixels = squares[rows, :, columns, :].sum(axis=2)
+        size = self.shares.shape[0] // self.pair.shape[0]
+        squares = self.shares.reshape(self.pair.shape[0], size, -1, size)
         return Units(
             (self.row + rows) * size,
             (self.column + columns) * size,
             pairs[:, 0],
             pairs[:, 1],
-            (pixels * self.hectares.reshape(-1, size)[rows]).sum(axis=1),
+            squares[rows, :, columns, :].sum(axis=(1, 2)) * self.share,
         )
 
 
@@ -301,25 +307,21 @@ def _survey(
 ) -> tuple[Part, ...]:
     """Show each block to a function, and count the population."""
     about = raster.info(population.mapped)
-    row_hectares = grid.row_hectares(about.grid)
+    ground = grid.ground(about.grid)
     units: dict[tuple[int, int], int] = {}
-    # pixels by row, so that areas are summed in one order whatever the blocks
-    pixels: dict[tuple[int, int], NDArray[np.int64]] = {}
+    shares: dict[tuple[int, int], int] = {}
     windows = _windows(about.height, about.width, population.unit_size, block)
-    for done, (window, found, counts) in enumerate(
-        _blocks(population, windows, row_hectares), start=1
-    ):
+    for done, found in enumerate(_blocks(population, windows, ground), start=1):
         choose(found)
         held = np.bincount(found.pair.ravel(), minlength=len(found.pairs) + 1)
+        areas = found.by_pair()
         for k, pair in enumerate(found.pairs):
             units[pair] = units.get(pair, 0) + int(held[k])
-            rows = pixels.setdefault(pair, np.zeros(about.height, np.int64))
-            inside = min(window.height, about.height - window.row)
-            rows[window.row : window.row + inside] += counts[:inside, k]
+            shares[pair] = shares.get(pair, 0) + int(areas[k])
         if on_block is not None:
             on_block(done, len(windows))
     parts = tuple(
-        Part(stratum, mapped, n, float((pixels[stratum, mapped] * row_hectares).sum()))
+        Part(stratum, mapped, n, shares[stratum, mapped] * ground.share)
         for (stratum, mapped), n in sorted(units.items())
         if n
     )
@@ -340,10 +342,8 @@ def _windows(height: int, width: int, unit_size: int, block: int) -> list[Window
     ]  # fmt: skip
 
 
-def _blocks(
-    population: Population, windows: list[Window], row_hectares: NDArray[np.float64]
-) -> Iterator[tuple[Window, _Block, NDArray[np.int64]]]:
-    """Each window, its units, and its pixels by row and pair."""
+def _blocks(population: Population, windows: list[Window], ground: grid.Ground) -> Iterator[_Block]:
+    """The units of each window."""
     size = population.unit_size
     with ExitStack() as stack:
         source = stack.enter_context(raster.open_raster(population.mapped))
@@ -357,7 +357,6 @@ def _blocks(
                 about.grid, raster.info_of(strata).grid, what="Map and strata",
                 names=("map", "strata"),
             )  # fmt: skip
-        areas = np.append(row_hectares, np.zeros(size))  # blocks may reach over the last row
         for window in windows:
             codes, mask = raster.read_classes(source, window, known)
             values, mapped = _ranked(codes, mask)
@@ -379,16 +378,19 @@ def _blocks(
             place[present] = np.arange(present.size)
             pair = place[pair]
             pairs = [(int(groups[p // len(values)]), int(values[p % len(values)])) for p in present]
-            found = _Block(
+            # blocks may reach over the raster's edge
+            inside = window.clipped(about.height, about.width)
+            shares = np.zeros(mask.shape, np.int64)
+            shares[: inside.height, : inside.width] = ground.shares(inside)
+            yield _Block(
                 window.row // size,
                 window.column // size,
                 -(-about.width // size),
                 pairs,
                 pair,
-                mask,
-                areas[window.slices[0]],
+                np.where(mask, shares, 0),
+                ground.share,
             )
-            yield window, found, _by_row(pair, mask, len(pairs), size)
 
 
 def _check_covered(bare: NDArray[np.bool_], name: str, window: Window) -> None:
@@ -431,17 +433,6 @@ def _commonest(ranks: NDArray[np.int64], count: int, size: int) -> NDArray[np.in
         more = found > votes
         best[more], votes[more] = k, found[more]
     return best
-
-
-def _by_row(
-    pair: NDArray[np.int64], mask: NDArray[np.bool_], pairs: int, size: int
-) -> NDArray[np.int64]:
-    """Pixels with a class in each row, by their unit's pair."""
-    if size > 1:
-        pair = np.where(mask, pair.repeat(size, axis=0).repeat(size, axis=1), pairs)
-    rows = np.arange(mask.shape[0])[:, np.newaxis] * (pairs + 1)
-    counts = np.bincount((pair + rows).ravel(), minlength=mask.shape[0] * (pairs + 1))
-    return counts.reshape(mask.shape[0], pairs + 1)[:, :pairs]
 
 
 def _keys(numbers: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
