@@ -123,7 +123,8 @@ def earth_of(box):
 
 def degrees(box, columns, rows):
     crs = box.crs.proj
-    way = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+    base = crs.source_crs if crs.is_geographic and crs.is_derived else crs.geodetic_crs
+    way = Transformer.from_crs(crs, base, always_xy=True)
     return way.transform(*(box.affine @ (np.asarray(columns), np.asarray(rows))))
 
 
@@ -134,6 +135,7 @@ def sides_of(box, row, column):
 
 
 TURNED = Affine.rotation(30)
+ROTATED_POLE = "+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=39.25 +lon_0=18 +datum=WGS84"
 CURVED = {
     "Web Mercator at 60 N": ("EPSG:3857", 2.8e6, 8.4e6, 20, None),
     "Web Mercator, pixels of 5 cm": ("EPSG:3857", 2.8e6, 8.4e6, 0.05, None),
@@ -147,6 +149,7 @@ CURVED = {
     "Mollweide of the sphere": ("ESRI:54009", -1e6, 6e6, 1_000, None),
     "plate carrée": ("EPSG:32662", 1e6, 6e6, 1_000, None),
     "degrees, turned": ("EPSG:4326", 10, 60, 0.01, TURNED),
+    "a rotated pole": (ROTATED_POLE, -20, 15, 0.05, None),
     "Bessel, a datum of its own": ("EPSG:31370", 1.5e5, 1.7e5, 10, None),
 }
 

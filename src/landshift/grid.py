@@ -385,7 +385,7 @@ def ground(box: GeoBox) -> Ground:
             "(gdal_edit.py -a_srs)."
         )
     a, crs = box.affine, box.crs.proj
-    if crs.is_geographic and not (a.b or a.d):
+    if crs.is_geographic and not (crs.is_derived or a.b or a.d):
         return _between_parallels(box, earth)
     lines = np.linspace(0.0, 1.0, _LATTICE)
     columns, rows = np.meshgrid(lines * box.width, lines * box.height)
@@ -562,6 +562,8 @@ class _Earth:
         if crs is None or not (crs.is_geographic or crs.is_projected):
             return None
         degrees, ellipsoid = crs.geodetic_crs, crs.ellipsoid
+        if degrees is not None and degrees.is_derived:  # of a pole of its own
+            degrees = degrees.source_crs
         if degrees is None or ellipsoid is None:
             return None
         try:
