@@ -216,11 +216,7 @@ class ClassScheme:
             ClassError: A value is neither 0 nor in the scheme; more classes than a network tells
                 apart.
         """
-        if len(self) > IGNORE_INDEX:
-            raise ClassError(
-                f"A network tells at most {IGNORE_INDEX} classes apart, got {len(self)}; "
-                "code the change map by 'to class', or merge classes."
-            )
+        self.check_count()
         unknown = self.unknown(values)
         if unknown:
             raise ClassError(
@@ -238,6 +234,18 @@ class ClassScheme:
         table[list(self.values)] = np.arange(len(self), dtype=np.uint8)
         indices = table[np.asarray(values).astype(wide)]
         return indices
+
+    def check_count(self) -> None:
+        """Check that indices of one byte tell the classes apart.
+
+        Raises:
+            ClassError: There are more.
+        """
+        if len(self) > IGNORE_INDEX:
+            raise ClassError(
+                f"A network tells at most {IGNORE_INDEX} classes apart, got {len(self)}; "
+                "code the change map by 'to class', or merge classes."
+            )
 
     def to_values(self, indices: NDArray[Any]) -> NDArray[np.uint8]:
         """Indices of outputs as pixel values; `IGNORE_INDEX` becomes 0."""
@@ -438,6 +446,33 @@ def colour_of(entry: Mapping[str, Any]) -> Colour | None:
 def is_no_change(name: str) -> bool:
     """Whether a class name means 'no change', whatever its case and separators."""
     return re.sub(r"[^a-z]", "", name.lower()) in {"nochange", "unchanged"}
+
+
+def same_name(name: str) -> str:
+    """What the spellings of a name have in common: neither case nor spaces tell names apart."""
+    return "no change" if is_no_change(name) else " ".join(name.casefold().split())
+
+
+def check_names(names: Mapping[int, str], where: object) -> None:
+    """Check that no two classes share a name.
+
+    Args:
+        names: Name of each class, by value.
+        where: What holds the classes, for the error.
+
+    Raises:
+        ClassError: Two do.
+    """
+    values: dict[str, list[int]] = {}
+    for value, name in names.items():
+        values.setdefault(same_name(name), []).append(value)
+    twice = [held for held in values.values() if len(held) > 1]
+    if twice:
+        told = "; ".join(f"{names[v[0]]!r} for {', '.join(map(str, v))}" for v in twice[:8])
+        raise ClassError(
+            f"Classes must have names of their own, got {told} in {where}; give them as a file "
+            "(--classes), each with another name, or merge them by a recoding."
+        )
 
 
 def says_none(name: str) -> bool:

@@ -36,6 +36,7 @@ from landshift.classes import (
     ClassScheme,
     FromToScheme,
     MapScheme,
+    same_name,
 )
 from landshift.confusion import Matrix, Scores
 from landshift.dataset import TrainingData, prepare
@@ -43,7 +44,10 @@ from landshift.engine import TorchEngine
 from landshift.errors import ClassError, ModelError, ParameterError
 from landshift.grid import Window
 from landshift.models import ChangeModel
+from landshift.recoding import Recoding
 from landshift.spec import InputSpec
+
+_AGREE = "say what the values mean in both with --classes, or recode those of the map (--recode)"
 
 log = logging.getLogger(__name__)
 
@@ -187,6 +191,7 @@ def evaluate_map(
     reference: Path,
     *,
     scheme: ClassScheme | None = None,
+    recode: Recoding | None = None,
     nodata: float | None = None,
     bounds: Bounds | None = None,
     on_block: OnBlock | None = None,
@@ -197,27 +202,27 @@ def evaluate_map(
         mapped: The map.
         reference: The reference; pixels without a class never count (see
             `raster.class_values`).
-        scheme: The classes of both; None: as the reference says, else the map.
+        scheme: The classes of both, by their values; None: as the reference says, else the map.
+            Where both name their classes, names decide: a class that has another value in the
+            map than in the reference is recoded.
+        recode: What each value of the map becomes: a value or the name of a class of the
+            reference, or None for no class. None: values, or names, are those of the reference.
         nodata: A value without a class in both, beside what the files say.
         bounds: Left, bottom, right, top of the part to compare; None for all.
         on_block: Called with blocks done and blocks in all.
 
     Raises:
         GridError: The grids or CRS differ.
-        ClassError: Neither file says its classes and none are given; a value outside them; no
-            labelled pixel.
+        ClassError: Neither file says its classes and none are given; a value that map and
+            reference name differently; a value outside them; no labelled pixel.
         RasterError: A file can't be read.
     """
     _check_grids({"map": mapped, "reference": reference})
-    told = (raster.scheme_of(path, nodata=nodata) for path in (reference, mapped))
-    scheme = scheme or next((s for s in told if s is not None), None)
-    if scheme is None:
-        raise ClassError(
-            f"The classes must be known, got none in {reference} or {mapped}; give a class mapping."
-        )
-    for path in (mapped, reference):
-        raster.tell_unstated(_class_values(path, scheme, nodata))
-    with _ClassRaster.opened(mapped, scheme, nodata) as source:
+    classes = _map_and_reference(mapped, reference, scheme, recode, nodata)
+    scheme = classes.scheme
+    for path, numbers in ((mapped, classes.numbers), (reference, None)):
+        raster.tell_unstated(_class_values(path, scheme, nodata, numbers))
+    with _ClassRaster.opened(mapped, scheme, nodata, classes.numbers) as source:
         matrix = _over_raster(reference, scheme, source.indices, nodata, bounds, on_block)
     return Evaluation(scheme, matrix)
 
@@ -257,15 +262,17 @@ def evaluate_class_maps(
         RasterError: A file can't be read.
     """
     _check_grids({"map of before": before, "map of after": after, "reference": reference})
-    classes = classes or _classes_of([before, after], nodata)
+    numbers: list[dict[int, int] | None] = [None, None]
+    if classes is None:
+        classes, numbers = _classes_of([before, after], nodata)
     coded = recoding.coded(recoding.without_none(classes))
     scheme = _change_scheme(coded.scheme, reference, coding)
-    for path in (before, after):
-        raster.tell_unstated(_class_values(path, classes, nodata))
+    for path, own in zip((before, after), numbers, strict=True):
+        raster.tell_unstated(_class_values(path, classes, nodata, own))
     raster.tell_unstated(_class_values(reference, scheme, nodata))
     with (
-        _ClassRaster.opened(before, classes, nodata) as first,
-        _ClassRaster.opened(after, classes, nodata) as second,
+        _ClassRaster.opened(before, classes, nodata, numbers[0]) as first,
+        _ClassRaster.opened(after, classes, nodata, numbers[1]) as second,
     ):
 
         def read(at: Window) -> NDArray[np.uint8]:
@@ -327,6 +334,7 @@ def evaluate_rasters(
     image: Path | None = None,
     tiles: Path | None = None,
     classes: ClassScheme | None = None,
+    recode: Recoding | None = None,
     nodata: float | None = None,
     coding: str | None = None,
     bounds: Bounds | None = None,
@@ -343,6 +351,7 @@ def evaluate_rasters(
             of its ground may be that of the reference.
         classes: Classes of the class maps where there are some, else of map and reference; None:
             as the files say.
+        recode: What each value of the map becomes; see `evaluate_map`.
         nodata: A value without a class in map, class maps and reference, beside what they say.
         coding: How the reference is coded; see `evaluate_class_maps`.
         bounds: Left, bottom, right, top of the part to compare; None for all.
@@ -357,6 +366,8 @@ def evaluate_rasters(
             "Per-pixel baselines need both an image and the tile set to fit them on, got one; "
             "give both or neither."
         )
+    if recode is not None and mapped is None:
+        raise ParameterError("A recoding is of the values of a map, got none; give the map.")
     scheme = classes
     compared = None
     if class_maps is not None:
@@ -369,8 +380,9 @@ def evaluate_rasters(
         raise ParameterError("A coding says how class maps are compared; give two class maps.")
     if mapped is not None:
         found = evaluate_map(
-            mapped, reference, scheme=scheme, nodata=nodata, bounds=bounds, on_block=on_block
-        )
+            mapped, reference, scheme=scheme, recode=recode, nodata=nodata, bounds=bounds,
+            on_block=on_block,
+        )  # fmt: skip
         if compared is not None:
             found = found.beside({POST_CLASSIFICATION: compared})
     elif compared is not None:
@@ -547,23 +559,86 @@ def _check_grids(rasters: Mapping[str, Path]) -> None:
         grid.check_same(box, raster.info(other).grid, what=what, names=(first, name))
 
 
-def _classes_of(maps: Sequence[Path], nodata: float | None) -> ClassScheme:
-    """The classes of some class maps, which need not hold the same ones."""
-    mapping: dict[int, str] = {}
-    for path in maps:
-        scheme = raster.scheme_of(path, nodata=nodata)
-        for value, name in ({} if scheme is None else scheme.mapping).items():
-            if mapping.setdefault(value, name) != name:
-                raise ClassError(
-                    f"Class maps must share their classes, got {mapping[value]!r} and {name!r} "
-                    f"for value {value} in {', '.join(map(str, maps))}; give a class mapping."
-                )
-    if not mapping:
+@dataclass(frozen=True)
+class _Shared:
+    """Classes of a map and its reference, and the index of each value of the map."""
+
+    scheme: ClassScheme
+    numbers: dict[int, int] | None
+
+
+def _map_and_reference(
+    mapped: Path,
+    reference: Path,
+    scheme: ClassScheme | None,
+    recode: Recoding | None,
+    nodata: float | None,
+) -> _Shared:
+    """The classes of a map and its reference: those given, else as the reference, or map, says."""
+    if scheme is None:
+        told = [raster.scheme_of(path, nodata=nodata) for path in (reference, mapped)]
+        scheme = told[0] or told[1]
+        if scheme is None:
+            raise ClassError(
+                f"The classes must be known, got none in {reference} or {mapped}; give a class "
+                "mapping."
+            )
+        if recode is None and not _agree(told):
+            one = _united([reference, mapped], nodata, _AGREE)
+            more = {v: one.legend.names.get(v, f"class {v}") for v in one.values}
+            scheme = MapScheme.from_mapping(more | scheme.mapping, one.legend.colours)
+            return _Shared(scheme, _numbers(scheme, one.recodings[1]))
+    if recode is None:
+        return _Shared(scheme, None)
+    targets = recoding.Coded(scheme, {}).targets(recode)
+    return _Shared(scheme, {v: IGNORE_INDEX if k is None else k for v, k in targets.items()})
+
+
+def _classes_of(
+    maps: Sequence[Path], nodata: float | None
+) -> tuple[ClassScheme, list[dict[int, int] | None]]:
+    """The classes of some class maps, and for each the index of each of its values."""
+    told = [raster.scheme_of(path, nodata=nodata) for path in maps]
+    if not any(told):
         raise ClassError(
             f"The class maps must say their classes, got none in {' or '.join(map(str, maps))}; "
             "give a class mapping."
         )
-    return MapScheme.from_mapping(mapping)
+    one = _united(
+        maps, nodata,
+        "say what the values mean in all of them with --classes, or label them with "
+        "--recode-before or --recode-after first",
+    )  # fmt: skip
+    scheme = recoding.scheme_from(one.legend, one.values, ())
+    return scheme, [_numbers(scheme, own) for own in one.recodings]
+
+
+def _agree(told: Sequence[ClassScheme | None]) -> bool:
+    """Whether names and values of all schemes go together."""
+    pairs = {(c.value, same_name(c.name)) for scheme in told for c in scheme or ()}
+    return len(pairs) == len({v for v, _ in pairs}) == len({n for _, n in pairs})
+
+
+def _united(maps: Sequence[Path], nodata: float | None, options: str) -> recoding.United:
+    """One legend for class maps; what was recoded for it is told."""
+    told = []
+    for path in maps:
+        with raster.open_raster(path) as source:
+            known = raster.class_values(source, nodata=nodata)
+            values = frozenset(raster.values_in(source, known))
+        told.append(recoding.Told(path, raster.legend_of(path), values))
+    one = recoding.united(told, options)
+    for k, path in enumerate(maps):
+        line = one.line(k, path)
+        if line:
+            log.warning("%s", line)
+    return one
+
+
+def _numbers(scheme: ClassScheme, recode: Mapping[int, int]) -> dict[int, int]:
+    """Index of the class of each value of a raster, some of which have another one there."""
+    places = {value: k for k, value in enumerate(scheme.values)}
+    return {**places, **{value: places[new] for value, new in recode.items()}}
 
 
 def _change_scheme(classes: ClassScheme, reference: Path, coding: str | None) -> CodingScheme:
@@ -591,9 +666,14 @@ def _first_names(scheme: ClassScheme | None) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _class_values(path: Path, scheme: ClassScheme, nodata: float | None) -> raster.ClassValues:
+def _class_values(
+    path: Path, scheme: ClassScheme, nodata: float | None, numbers: Mapping[int, int] | None = None
+) -> raster.ClassValues:
+    names = scheme.mapping
+    if numbers is not None:
+        names = {value: names.get(value, f"class {value}") for value in numbers}
     with raster.open_raster(path) as source:
-        return raster.class_values(source, names=scheme.mapping, nodata=nodata)
+        return raster.class_values(source, names=names, nodata=nodata)
 
 
 @dataclass(frozen=True)
@@ -603,16 +683,32 @@ class _ClassRaster:
     source: Any
     classes: ClassScheme
     known: raster.ClassValues
+    table: recoding.Table
 
     @classmethod
     @contextmanager
     def opened(
-        cls, path: Path, scheme: ClassScheme, nodata: float | None
+        cls,
+        path: Path,
+        scheme: ClassScheme,
+        nodata: float | None,
+        numbers: Mapping[int, int] | None = None,
     ) -> Iterator[_ClassRaster]:
-        """Open a raster whose classes are those of a scheme."""
-        known = _class_values(path, scheme, nodata)
+        """Open a raster to read it as indices of the classes of a scheme.
+
+        Args:
+            path: The raster.
+            scheme: The classes.
+            nodata: A value without a class, beside what the file says.
+            numbers: Index of the class of each value, `IGNORE_INDEX` for none; None: its values
+                are those of the classes.
+        """
+        scheme.check_count()
+        known = _class_values(path, scheme, nodata, numbers)
+        numbers = _numbers(scheme, {}) if numbers is None else numbers
         with raster.open_raster(path) as source:
-            yield cls(source, scheme, known)
+            table = recoding.Table(numbers, np.dtype(source.dtypes[0]))
+            yield cls(source, scheme, known, table)
 
     def indices(self, window: Window) -> NDArray[np.uint8]:
         """Indices of the classes of a window, `IGNORE_INDEX` where there is none.
@@ -621,16 +717,21 @@ class _ClassRaster:
             ClassError: A value outside the classes.
         """
         values, mask = raster.read(self.source, window, [1])
-        classed = self.known.classed(values[0], mask)
-        codes = np.where(classed, values[0], self.classes.values[0])
-        if self.classes.background is None and (codes == UNLABELLED).any():
-            self.known.name(UNLABELLED)
-        indices = self.classes.to_indices(codes, where=self.source.name)
-        indices[~classed] = IGNORE_INDEX
+        codes = self.table(values[0])
+        codes[~self.known.classed(values[0], mask)] = IGNORE_INDEX
+        unknown = codes == recoding.UNKNOWN
+        if unknown.any():
+            raise ClassError(
+                f"Class values must be in the class mapping {list(self.classes.values)}, got "
+                f"{np.unique(values[0][unknown])[:8].tolist()} in {self.source.name}; add them or "
+                "recode them."
+            )
+        indices: NDArray[np.uint8] = codes.astype(np.uint8)
         return indices
 
     def values(self, window: Window, coded: recoding.Coded) -> NDArray[np.uint8]:
         """Values of the classes of a window in an output, 0 where there is none."""
         table = np.full(IGNORE_INDEX + 1, UNLABELLED, np.uint8)
         table[: len(self.classes)] = [coded.values.get(v, UNLABELLED) for v in self.classes.values]
-        return table[self.indices(window)]
+        values: NDArray[np.uint8] = table[self.indices(window)]
+        return values

@@ -27,6 +27,7 @@ from landshift.classes import (
     IGNORE_INDEX,
     UNLABELLED,
     ClassScheme,
+    check_names,
 )
 from landshift.errors import ClassError, ParameterError
 from landshift.grid import Window
@@ -174,8 +175,9 @@ def label(
             ]  # fmt: skip
             yield [_Read(layer, values) for layer, values in zip(layers, known, strict=True)]
 
+    by_name: list[Mapping[int, int]] = [{} for _ in known]
     if scheme is None:
-        scheme = _classes_found([*earlier, *later], opened, recodings)
+        scheme, by_name = _classes_found([*earlier, *later], opened, recodings)
     classes = recoding.coded(recoding.without_none(scheme))
     if classes.moved and coding == "to":
         logger.warning(
@@ -194,9 +196,10 @@ def label(
             "agree_before": len(agree_before), "agree_after": len(agree_after),
             "unconfirmed": unconfirmed,
             "moved": {str(old): new for old, new in classes.moved.items()},
+            "by_name": [{str(old): new for old, new in each.items()} for each in by_name],
         },
     )  # fmt: skip
-    targets = [classes.targets(each) for each in recodings]
+    targets = [classes.targets(each, names) for each, names in zip(recodings, by_name, strict=True)]
     scheme = classes.scheme
     rules = _Rules(classes, coding, keep, from_classes, to_classes, forbidden, unconfirmed)
 
@@ -261,9 +264,13 @@ def label(
                 hectares += np.bincount(pair.ravel(), weights, n * n + 1)
             raster.write(target, rules.map_code[pair][np.newaxis], window)
             told((passes - 1) * len(windows) + number + 1)
+        counts = pixels[:-1].reshape(n, n)
+        occurring = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
+        names = {classes.sources[k]: scheme.names[k] for k in occurring}
+        check_names(names, f"{before} and {after}")
     table = TransitionTable(
         scheme,
-        pixels[:-1].reshape(n, n),
+        counts,
         None if ground is None else hectares[:-1].reshape(n, n),
         nodata_pixels,
         forbidden={rules.names(int(p)): int(lost[p]) for p in np.flatnonzero(rules.forbidden)},
@@ -508,34 +515,48 @@ def _classes_found(
     paths: Sequence[Path],
     opened: Callable[[], AbstractContextManager[list[_Read]]],
     recodings: Sequence[Recoding | None],
-) -> ClassScheme:
-    """Classes that the files and recodings tell, widened by values that only the pixels tell."""
+) -> tuple[ClassScheme, list[Mapping[int, int]]]:
+    """Classes that the files, their pixels and the recodings tell.
+
+    Returns:
+        The classes, and for each map what its values become, as names decide.
+    """
     plain = [k for k, each in enumerate(recodings) if each is None]
-    values: set[int] = set()
+    values: list[set[int]] = [set() for _ in paths]
     if plain:
         with opened() as maps:
             height, width = maps[0].layer.height, maps[0].layer.width
         windows = list(raster.blocks(height, width, _BLOCK))
         with parallel.in_order(
-            windows, opened, lambda own, w: _values_of([own[k] for k in plain], w)
+            windows, opened, lambda own, w: {k: _values_of(own[k], w) for k in plain}
         ) as present:
-            values.update(*present)
-    told = legend.Legend()
-    for k in plain:
-        told = told.or_else(raster.legend_of(paths[k]))
+            for found in present:
+                for k, more in found.items():
+                    values[k] |= more
     given = [each for each in recodings if each is not None]
-    if not values and not any(given):
+    if not any(values) and not any(given):
         where = " and ".join(dict.fromkeys(map(str, paths)))
         raise ClassError(f"Class maps must hold classes, got only nodata in {where}.")
-    return recoding.scheme_from(told, values, given)
+    told = [
+        recoding.Told(paths[k], raster.legend_of(paths[k]), frozenset(values[k])) for k in plain
+    ]
+    one = recoding.united(
+        told,
+        "say what the values mean in all of them with --classes, or bring one to the other with "
+        "--recode-before or --recode-after",
+    )
+    by_name: list[Mapping[int, int]] = [{} for _ in paths]
+    for place, k in enumerate(plain):
+        by_name[k] = one.recodings[place]
+        line = one.line(place, paths[k])
+        if line:
+            logger.warning("%s", line)
+    return recoding.scheme_from(one.legend, one.values, given), by_name
 
 
-def _values_of(maps: Sequence[_Read], window: Window) -> set[int]:
-    values: set[int] = set()
-    for each in maps:
-        classes, classed = each.read(window)
-        values.update(int(v) for v in np.unique(classes[classed]))
-    return values
+def _values_of(each: _Read, window: Window) -> set[int]:
+    classes, classed = each.read(window)
+    return {int(v) for v in np.unique(classes[classed])}
 
 
 def _write_attributes(

@@ -126,19 +126,14 @@ def trace_changes(
     left_out = [v for v, n in known.names.items() if stays(n) and not everything]
     polygons: dict[str, int] = {}
     hectares: dict[str, float] = {}
+    names: dict[int, str] = {}
     dropped = 0
     with ExitStack() as stack:
         part = stack.enter_context(ledger.whole_file(out))
         source = _Source(
-            stack,
-            mapped,
-            confidence,
-            known,
-            left_out,
-            block,
-            neighbours,
+            stack, mapped, confidence, known, left_out, block, neighbours,
             nodes=simplify is not None,
-        )
+        )  # fmt: skip
         crs = source.box.crs
         assert crs is not None, "areas need a CRS"
         kind = "Polygon" if neighbours == _SIDES else "MultiPolygon"
@@ -149,9 +144,12 @@ def trace_changes(
             dropped += int((~large).sum())
             kept = patches.take(large)
             classes = np.empty(kept.codes.size, object)
-            for value in np.unique(kept.codes):
-                of_it = kept.codes == value
-                name = known.name(value_of(int(value)))
+            for code in np.unique(kept.codes):
+                of_it = kept.codes == code
+                value = value_of(int(code))
+                if value not in names:
+                    names = known.named([*names, value])
+                name = names[value]
                 classes[of_it] = name
                 polygons[name] = polygons.get(name, 0) + int(of_it.sum())
                 hectares[name] = hectares.get(name, 0.0) + float(kept.hectares[of_it].sum())

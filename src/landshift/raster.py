@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import access, cog, grid, ledger, legend, overviews, validity
-from landshift.classes import UNLABELLED, ClassScheme, Colour, MapScheme, says_none
+from landshift.classes import UNLABELLED, ClassScheme, Colour, MapScheme, check_names, says_none
 from landshift.errors import (
     BandError,
     ClassError,
@@ -334,9 +334,11 @@ class ClassValues:
         """Names of the classes that occur, by value, ascending.
 
         Raises:
-            ClassError: See `name`.
+            ClassError: See `name`; or two of them share a name.
         """
-        return {value: self.name(value) for value in sorted(values)}
+        names = {value: self.name(value) for value in sorted(values)}
+        check_names(names, self.path)
+        return names
 
     def classed(self, values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Where valid pixels have a class.
@@ -876,16 +878,26 @@ def scheme_of(
         if not told or not np.issubdtype(np.dtype(source.dtypes[0]), np.integer):
             return None
         known = class_values(source, nodata=nodata, labels=labels)
-        values = set(known.names)
-        for window in blocks(source.height, source.width):
-            codes, mask = read(source, window, [1])
-            values.update(int(v) for v in np.unique(codes[0][known.classed(codes[0], mask)]))
+        values = known.names.keys() | values_in(source, known)
     if not values:
         return None
     return MapScheme.from_mapping(
         {v: known.names.get(v) or f"class {v}" for v in values},
         {v: c for v, c in told.colours.items() if v in values},
     )
+
+
+def values_in(source: DatasetReader, known: ClassValues) -> set[int]:
+    """The classes that pixels of an open class raster have.
+
+    Raises:
+        RasterError: It can't be read.
+    """
+    values: set[int] = set()
+    for window in blocks(source.height, source.width):
+        codes, mask = read(source, window, [1])
+        values.update(int(v) for v in np.unique(codes[0][known.classed(codes[0], mask)]))
+    return values
 
 
 def holds_classes(source: DatasetReader) -> bool:

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift.classes import UNLABELLED, ClassScheme, MapScheme, says_none
+from landshift.classes import (
+    UNLABELLED,
+    ClassScheme,
+    Colour,
+    MapScheme,
+    check_names,
+    same_name,
+    says_none,
+)
 from landshift.errors import ClassError
 from landshift.legend import Legend
 
@@ -86,17 +94,21 @@ class Coded:
             )
         return places
 
-    def targets(self, recoding: Recoding | None) -> dict[int, int | None]:
+    def targets(
+        self, recoding: Recoding | None, by_name: Mapping[int, int] | None = None
+    ) -> dict[int, int | None]:
         """Index of the class of each value of a raster; None where a recoding takes it out.
 
         Args:
             recoding: What the raster's values become; None: its values are those of the classes.
+            by_name: Without a recoding, the values of the classes that have others in the raster.
 
         Raises:
             ClassError: The recoding names a class that there isn't.
         """
         if recoding is None:
-            return dict(self.indices)
+            indices = self.indices
+            return {**indices, **{value: indices[new] for value, new in (by_name or {}).items()}}
         return {
             value: None if _is_none(new) else self.find(new)[0] for value, new in recoding.items()
         }
@@ -129,6 +141,105 @@ def coded(
         {new[c.value]: c.name for c in classes}, {new[c.value]: c.colour for c in classes}
     )
     return Coded(scheme, moved)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the files of a class map tell of its classes.
+
+    Attributes:
+        path: The map.
+        legend: Names and colours of its classes.
+        values: Values of its pixels that are classes.
+    """
+
+    path: object
+    legend: Legend
+    values: frozenset[int]
+
+
+@dataclass(frozen=True)
+class United:
+    """One legend for several class maps.
+
+    Attributes:
+        legend: Names and colours of the classes.
+        values: Values of the classes that pixels have.
+        recodings: For each map, the new value of each class whose name has another value here.
+    """
+
+    legend: Legend
+    values: frozenset[int]
+    recodings: tuple[dict[int, int], ...]
+
+    def line(self, k: int, path: object) -> str:
+        """What was recoded in a map, in one line; '' where nothing was."""
+        moves = [f"{a} -> {b} {self.legend.names[b]!r}" for a, b in self.recodings[k].items()]
+        return f"{path}: recoded by name: {', '.join(moves)}." if moves else ""
+
+
+def united(maps: Sequence[Told], options: str) -> United:
+    """One legend for the maps, in which classes of one name are one class.
+
+    Names count where maps carry them, whatever their case and spaces: a class that a map before
+    names too gets its value there. Names of values that no pixel has count last.
+
+    Args:
+        maps: What the maps tell, the one whose values count first.
+        options: What decides where legends disagree, for the error.
+
+    Raises:
+        ClassError: Two classes of one map share a name; or a value has two names, of which one
+            isn't the name of another class of the maps before.
+    """
+    names: dict[int, str] = {}
+    places: dict[str, int] = {}
+    recodings: tuple[dict[int, int], ...] = tuple({} for _ in maps)
+    for told in maps:
+        check_names({v: n for v, n in told.legend.names.items() if v in told.values}, told.path)
+    for occurs in (True, False):
+        for told, recode in zip(maps, recodings, strict=True):
+            for value, name in sorted(told.legend.names.items()):
+                if (value in told.values) is not occurs:
+                    continue
+                place = places.get(same_name(name))
+                if place is not None:
+                    recode[value] = place
+                elif value not in names:
+                    names[value] = name
+                    places[same_name(name)] = value
+                elif occurs:
+                    raise _disagreement(maps, value, options)
+    for told, recode in zip(maps, recodings, strict=True):
+        moved = {value: new for value, new in recode.items() if value != new}
+        recode.clear()
+        recode.update({value: new for value, new in moved.items() if value in told.values})
+        for value in set(recode.values()) & told.values:
+            if value not in moved and value not in told.legend.names:
+                raise _disagreement(maps, value, options)
+    values: set[int] = set()
+    colours: dict[int, Colour] = {}
+    for told, recode in zip(maps, recodings, strict=True):
+        values.update(recode.get(value, value) for value in told.values)
+        for value, colour in told.legend.colours.items():
+            colours.setdefault(recode.get(value, value), colour)
+    return United(Legend(names, colours), frozenset(values), recodings)
+
+
+def _disagreement(maps: Sequence[Told], value: int, options: str) -> ClassError:
+    """A value has two names: what each map says."""
+    tables = "; ".join(
+        f"{told.path}: {', '.join(f'{v} {n!r}' for v, n in sorted(told.legend.names.items())[:16])}"
+        for told in maps
+        if told.legend.names
+    )
+    meanings = dict.fromkeys(
+        repr(told.legend.names.get(value, f"class {value}")) for told in maps if told.legend.names
+    )
+    return ClassError(
+        f"Class maps must agree on their classes, got {' and '.join(meanings)} for value {value} "
+        f"({tables}); {options}."
+    )
 
 
 def without_none(classes: ClassScheme) -> ClassScheme:

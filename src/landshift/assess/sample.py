@@ -18,7 +18,7 @@ from landshift.assess.drawing import Drawn, Part, Population
 from landshift.assess.files import Design, Stratum
 from landshift.assess.response import response_of
 from landshift.classes import ClassScheme
-from landshift.errors import ClassError, ParameterError
+from landshift.errors import ParameterError
 
 log = logging.getLogger(__name__)
 
@@ -282,11 +282,4 @@ def _deviations(
 
 def _named(known: raster.ClassValues, present: set[int]) -> dict[int, str]:
     """Names of a raster's classes; values that only the pixels tell are named by value."""
-    found = {**known.named(present), **known.names}
-    twice = sorted({n for n in found.values() if list(found.values()).count(n) > 1})
-    if twice:
-        raise ClassError(
-            f"Classes must have names of their own, got {', '.join(map(repr, twice[:8]))} more "
-            f"than once in {known.path}; give the classes as a file."
-        )
-    return dict(sorted(found.items()))
+    return known.named(present | known.names.keys())

@@ -47,6 +47,10 @@ def evaluate(
             help="Classes of map and reference, or of the two class maps: CSV value,name or JSON."
         ),
     ] = None,
+    recode: Annotated[
+        Path | None,
+        typer.Option(help="CSV: value of the map, new value or class name of the reference."),
+    ] = None,
     nodata: Annotated[
         float | None,
         typer.Option(help="A value without a class, beside what the files say (rasters only)."),
@@ -78,12 +82,12 @@ def evaluate(
     if (before_map is None) != (after_map is None):
         raise ParameterError("Class maps come in pairs: give both --before-map and --after-map.")
     judged, reference = paths[0] if len(paths) == 2 else None, paths[-1]
-    for_rasters = (bounds, classes, nodata, before_map, coding, image, tiles)
+    for_rasters = (bounds, classes, recode, nodata, before_map, coding, image, tiles)
     if judged is not None and (reference.is_dir() or reference.suffix.lower() == ".zip"):
         if any(option is not None for option in for_rasters):
             raise ParameterError(
-                "--bounds, --classes, --nodata, --before-map, --after-map, --coding, --image and "
-                "--tiles are for rasters; a model knows its classes and its tiles."
+                "--bounds, --classes, --recode, --nodata, --before-map, --after-map, --coding, "
+                "--image and --tiles are for rasters; a model knows its classes and its tiles."
             )
         found = stage.evaluate_package(judged, reference, beside=baselines)
     else:
@@ -93,6 +97,7 @@ def evaluate(
                 class_maps=None if before_map is None or after_map is None
                 else (before_map, after_map),
                 classes=None if classes is None else legend.read_classes(classes),
+                recode=None if recode is None else legend.read_recoding(recode),
                 nodata=nodata,
                 on_block=on_block,
             )  # fmt: skip
