@@ -4,11 +4,14 @@ import logging
 import numpy as np
 import pytest
 import rasterio
+from typer.testing import CliRunner
 
 from landshift import raster
 from landshift.burning import Contradiction, label_polygons
 from landshift.classes import IGNORE_INDEX, ClassScheme
+from landshift.cli import app
 from landshift.errors import ClassError, GridError, LandshiftError, ParameterError, VectorError
+from landshift.labels import label
 
 LEFT, TOP = 500_000, 4_000_000
 
@@ -223,3 +226,57 @@ def test_polygons_of_value_0_are_a_class_unless_something_says_otherwise(
     out = tmp_path / "named.tif"
     found = label_polygons(named, like, out, value_column="code", name_column="what")
     assert (found.skipped, found.scheme.mapping) == (1, {5: "x"})
+
+
+def test_two_dates_share_one_legend(write_polygons, like, tmp_path, caplog):
+    first = write_polygons(
+        (square(0, 0), {"what": "forest"}), (square(1, 0), {"what": "water"}), name="1.geojson"
+    )
+    second = write_polygons(
+        (square(0, 0), {"what": "crop"}), (square(1, 0), {"what": "Forest "}),
+        (square(2, 0), {"what": "water"}), name="2.geojson",
+    )  # fmt: skip
+    label_polygons(first, like, tmp_path / "1.tif", name_column="what")
+    alone = label_polygons(second, like, tmp_path / "2.tif", name_column="what")
+    assert alone.scheme.mapping == {1: "Forest", 2: "crop", 3: "water"}
+    with caplog.at_level(logging.WARNING):
+        found = label_polygons(
+            second, tmp_path / "1.tif", tmp_path / "like.tif", name_column="what"
+        )
+    assert "1.tif has no class 'crop'; each gets a free value" in caplog.text
+    assert found.scheme.mapping == {1: "forest", 2: "water", 3: "crop"}
+    assert read(tmp_path / "like.tif")[0].tolist() == [3, 1, 2, 0]
+    # so that a change is one of classes, not of numbers
+    changes = label(tmp_path / "1.tif", tmp_path / "like.tif", tmp_path / "c.tif")
+    assert [(r["from"], r["to"]) for r in changes.rows()] == [
+        ("forest", "crop"), ("water", "forest")
+    ]  # fmt: skip
+    recode = {1: "forest", 2: "crop", 3: "water"}
+    with pytest.raises(ClassError, match="'water' and 'crop' for value 2"):
+        label(tmp_path / "1.tif", tmp_path / "2.tif", tmp_path / "d.tif")
+    by_names = label(
+        tmp_path / "1.tif", tmp_path / "2.tif", tmp_path / "d.tif", recode_after=recode
+    )
+    assert by_names.rows() == changes.rows()
+
+
+def test_labels_of_another_date_are_a_legend_on_the_command_line(write_polygons, like, tmp_path):
+    first = write_polygons((square(0, 0), {"what": "water"}), name="1.geojson")
+    scheme = ClassScheme.from_mapping({3: "forest", 7: "water"})
+    label_polygons(first, like, tmp_path / "1.tif", name_column="what", scheme=scheme)
+    options = ["--name-column", "what", "--like", str(like), "-o", str(tmp_path / "2.tif")]
+    run = CliRunner().invoke(
+        app, ["burn", str(first), *options, "--classes", str(tmp_path / "1.tif")]
+    )
+    assert run.exit_code == 0, run.output
+    assert raster.scheme_of(tmp_path / "2.tif") == scheme
+    with pytest.raises(ClassError, match=r"must say its classes, got none in .*like\.tif"):
+        raster.read_scheme(like)
+
+
+def test_a_map_of_others_is_a_grid_and_no_legend(write_polygons, write_raster, tmp_path):
+    tag = json.dumps(ClassScheme.from_mapping({9: "forest"}).as_list())
+    other = write_raster("o.tif", np.full((3, 4), 9, np.uint8), LANDSHIFT_CLASSES=tag)
+    path = write_polygons((square(0, 0), {"what": "forest"}))
+    found = label_polygons(path, other, tmp_path / "l.tif", name_column="what")
+    assert found.scheme.mapping == {1: "forest"}

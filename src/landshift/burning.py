@@ -11,8 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from landshift import grid, provenance, raster, recoding, vector
-from landshift.classes import UNLABELLED, ClassScheme, MapScheme, is_no_change, says_none
+from landshift import grid, legend, provenance, raster, recoding, vector
+from landshift.classes import (
+    UNLABELLED,
+    ClassScheme,
+    MapScheme,
+    is_no_change,
+    same_name,
+    says_none,
+)
 from landshift.errors import ClassError, GridError, ParameterError
 
 logger = logging.getLogger(__name__)
@@ -80,7 +87,8 @@ def label_polygons(
 
     Args:
         polygons: GeoPackage, shapefile, GeoJSON, ...; in any CRS.
-        like: The raster whose grid the labels get.
+        like: The raster whose grid the labels get. Where it was burnt from polygons too, classes
+            of its names keep their values, so that two dates share one legend.
         out: The label raster to write: uint8, 0 where there is no label.
         value_column: Column with the class's value, a whole number; nothing: no class. Values that
             aren't 1 to 254 get the lowest free ones.
@@ -134,6 +142,8 @@ def label_polygons(
             "%s: %d polygons of value 0 count as a class, since no name says what 0 is; "
             "give --nodata 0 if they have no class.", polygons, zeros,
         )  # fmt: skip
+    if scheme is None and value_column is None:
+        scheme = _with_legend_of(like, rows)
     scheme = recoding.without_none(scheme or _scheme_of(rows, both))
     wrong = _contradictions(rows, found.numbers, scheme) if both else []
     if wrong and decide is None:
@@ -275,8 +285,8 @@ def _scheme_of(rows: Sequence[Row], both: bool) -> ClassScheme:
     elif any(v is not None for v, _ in rows):
         names = {v: f"class {v}" for v, _ in rows if v is not None}
     else:
-        found = {n for _, n in rows if n is not None}
-        ordered = sorted(found, key=lambda n: (is_no_change(n), n))
+        spellings = {same_name(n): n for _, n in reversed(rows) if n is not None}
+        ordered = sorted(spellings.values(), key=lambda n: (is_no_change(n), n))
         names = dict(enumerate(ordered, start=1))
     if not names:
         raise ClassError(
@@ -285,14 +295,32 @@ def _scheme_of(rows: Sequence[Row], both: bool) -> ClassScheme:
     return MapScheme.from_mapping(names)
 
 
+def _with_legend_of(like: Path, rows: Sequence[Row]) -> ClassScheme | None:
+    """The classes of labels that were burnt by names, and free values for new names; else None."""
+    with raster.open_raster(like) as source:
+        held = legend.from_tags(source.tags(), like)
+        made = provenance.from_tags(source.tags())
+    if held is None or made.get("stage") != "polygons":
+        return None
+    known = {same_name(name) for name in held.names}
+    news = sorted({n for _, n in rows if n is not None and same_name(n) not in known})
+    if news:
+        logger.warning(
+            "%s has no class %s; each gets a free value.", like, ", ".join(map(repr, news))
+        )
+    return recoding.scheme_from(
+        legend.Legend(held.mapping, held.colours), (), [dict(enumerate(news))]
+    )
+
+
 def _contradictions(
     rows: Sequence[Row], numbers: Sequence[int], scheme: ClassScheme
 ) -> list[Contradiction]:
-    names = {v: n.casefold() for v, n in scheme.mapping.items()}
+    names = {v: same_name(n) for v, n in scheme.mapping.items()}
     return [
         Contradiction(number, value, name)
         for (value, name), number in zip(rows, numbers, strict=True)
-        if value is not None and name is not None and names.get(value) != name.casefold()
+        if value is not None and name is not None and names.get(value) != same_name(name)
     ]
 
 
@@ -304,7 +332,7 @@ def _class_of(
         if name is None:
             return None
         for c in scheme:
-            if c.name.casefold() == name.casefold():
+            if same_name(c.name) == same_name(name):
                 return c.value
     elif value is None:
         return None

@@ -60,6 +60,15 @@ def record(stage: str, inputs: Iterable[Path], parameters: Mapping[str, Any]) ->
     }
 
 
+def from_tags(tags: Mapping[str, str]) -> dict[str, Any]:
+    """The record that a raster's tags hold; empty where there is none."""
+    try:
+        entry = json.loads(tags.get(TAG, "{}"))
+    except ValueError:
+        return {}
+    return entry if isinstance(entry, dict) else {}
+
+
 def as_tag(entry: Mapping[str, Any]) -> dict[str, str]:
     """The record as a raster tag."""
     return {TAG: json.dumps(entry, sort_keys=True, default=str)}

@@ -887,6 +887,21 @@ def scheme_of(
     )
 
 
+def read_scheme(path: Path | str) -> ClassScheme:
+    """The classes that a file states: a legend (`legend.read_legend`), or a class raster.
+
+    Raises:
+        ClassError: The file holds no classes.
+        RasterError: The raster can't be read.
+    """
+    if Path(path).suffix.lower() not in (".tif", ".tiff", ".img", ".vrt"):
+        return legend.read_classes(path)
+    scheme = scheme_of(path)
+    if scheme is None:
+        raise ClassError(f"The raster must say its classes, got none in {path}; give a CSV.")
+    return scheme
+
+
 def values_in(source: DatasetReader, known: ClassValues) -> set[int]:
     """The classes that pixels of an open class raster have.
 

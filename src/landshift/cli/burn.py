@@ -12,7 +12,12 @@ from landshift.cli.options import Overwrite
 
 def burn(
     source: Annotated[Path, typer.Argument(help="Polygons, in any vector format.")],
-    like: Annotated[Path, typer.Option(help="The raster whose grid the labels get.")],
+    like: Annotated[
+        Path,
+        typer.Option(
+            help="The raster whose grid the labels get; of labels burnt by name, the classes too."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The label raster to write.")],
     value_column: Annotated[
         str | None, typer.Option(help="Column with the value of the class.")
@@ -25,7 +30,10 @@ def burn(
         typer.Option(help="What counts where the two columns contradict: value, name or drop."),
     ] = None,
     classes: Annotated[
-        Path | None, typer.Option(help="The classes, as for label; none: those of the columns.")
+        Path | None,
+        typer.Option(
+            help="The classes, as for label, or labels burnt before; none: those of the columns."
+        ),
     ] = None,
     nodata: Annotated[
         int | None, typer.Option(help="A value of the column that means no class.")
@@ -37,13 +45,13 @@ def burn(
     overwrite: Overwrite = False,
 ) -> None:
     """Burn polygons into a label raster; what no polygon covers is 0, not labelled."""
-    from landshift import burning, legend, tables
+    from landshift import burning, raster, tables
     from landshift.cli import show
 
     with show.progress("burn") as on_block:
         found = burning.label_polygons(
             source, like, out, value_column=value_column, name_column=name_column, decide=decide,
-            scheme=None if classes is None else legend.read_classes(classes), nodata=nodata,
+            scheme=None if classes is None else raster.read_scheme(classes), nodata=nodata,
             layer=layer, all_touched=all_touched, overwrite=overwrite, on_block=on_block,
         )  # fmt: skip
     show.table(tables.polygon_labels(found))
