@@ -565,12 +565,12 @@ def test_labelled_as_mapped_the_map_is_right(change_map, tmp_path):
     sample = tmp_path / "s.gpkg"
     drawn = draw_sample(change_map, sample, Plan(size=30)).design
     found = estimate_areas(sample, labels=fill(sample, "l.csv", as_mapped), mapped=change_map)
-    assert (found.overall.value, found.overall.error) == (pytest.approx(1), 0)
+    assert (found.overall.value, found.overall.error) == (pytest.approx(1), None)
     assert [c.name for c in found.classes] == list(CHANGE.names)
     assert [c.hectares.value for c in found.classes] == pytest.approx(
         [p.hectares for p in drawn.parts]
     )
-    assert "met no error, not because there is none" in found.notes[0]
+    assert "met no error, which isn't to say that there is none" in " ".join(found.notes)
     assert "Olofsson" in found.method
 
 
@@ -589,7 +589,8 @@ def test_labels_are_read_from_the_form(change_map, tmp_path):
     found = estimate_areas(sample)
     shares = {c.name: c.share for c in found.classes}
     assert shares["No change"].value == pytest.approx(1)
-    assert shares["to crop"] is None
+    assert shares["to crop"].value == 0
+    assert shares["to crop"].upper > 0.2  # 12 units in all
     assert "No unit was found to be 'to crop'" in " ".join(found.notes)
 
 
@@ -773,9 +774,12 @@ def test_the_estimate_as_files(change_map, tmp_path):
         rows = list(csv.DictReader(file))
     assert rows[0]["quantity"] == "overall accuracy"
     assert float(rows[0]["estimate"]) == pytest.approx(found.overall.value)
-    assert float(rows[0]["upper"]) == pytest.approx(
-        min(1, found.overall.value + 1.6448536 * found.overall.error)
-    )
+    figures = {(r["class"], r["quantity"]): r for r in rows}
+    assert {r["interval by"] for r in rows} == {"Clopper-Pearson"}  # 60 units are few
+    stayed = found.classes[2].share
+    assert stayed.method == figures["No change", "share of area"]["interval by"]
+    assert float(figures["No change", "share of area"]["upper"]) == pytest.approx(stayed.upper)
+    assert told["classes"][2]["share"]["method"] == stayed.method
     assert len(rows) == 1 + 4 * 3
 
 

@@ -157,7 +157,7 @@ def strata(found: Design) -> Table:
 
 def areas(found: Assessment) -> Table:
     """Area of each class by the map and as estimated, with intervals."""
-    table = _table("class", "map, ha", "estimate, ha", "±", "from", "to")
+    table = _table("class", "map, ha", "estimate, ha", "±", "from", "to", "interval by")
     for c in found.classes:
         table.add_row(c.name, f"{c.map_hectares:,.1f}", *_interval(c.hectares, ",.1f"))
     return table
@@ -165,12 +165,13 @@ def areas(found: Assessment) -> Table:
 
 def accuracies(found: Assessment) -> Table:
     """User's and producer's accuracy of each class, and the overall accuracy."""
-    table = _table("class", "units", "user's", "±", "producer's", "±")
+    table = _table("class", "whose", "units", "accuracy", "±", "from", "to", "interval by")
     for c in found.classes:
-        users, producers = _interval(c.users, ".3f")[:2], _interval(c.producers, ".3f")[:2]
-        table.add_row(c.name, f"{c.map_units:,}", *users, *producers)
-    overall = _interval(found.overall, ".3f")[:2]
-    table.add_row("overall", f"{found.units:,}", *overall, *overall)
+        for whose, units, figure in (
+            ("user's", c.map_units, c.users), ("producer's", c.reference_units, c.producers)
+        ):  # fmt: skip
+            table.add_row(c.name, whose, f"{units:,}", *_interval(figure, ".3f"))
+    table.add_row("", "overall", f"{found.units:,}", *_interval(found.overall, ".3f"))
     return table
 
 
@@ -186,10 +187,10 @@ def area_confusion(found: Assessment) -> Table:
 
 def domains(found: Assessment) -> Table:
     """Area of each class in each domain."""
-    table = _table("domain", "units", "class", "estimate, ha", "±", "from", "to")
+    table = _table("domain", "units", "class", "estimate, ha", "±", "from", "to", "interval by")
     for d in found.domains:
         if not d.classes:
-            table.add_row(d.name, str(d.units), "fewer than 2 units", "-", "-", "-", "-")
+            table.add_row(d.name, str(d.units), "fewer than 2 units", *_interval(None, ""))
         for name, figure in d.classes.items():
             table.add_row(d.name, f"{d.units:,}", name, *_interval(figure, ",.1f"))
     return table
@@ -339,13 +340,13 @@ def _told(words: Sequence[str | None]) -> str:
     return ", ".join(word or "not told" for word in (found if len(found) == 1 else words))
 
 
-def _interval(figure: Figure | None, form: str) -> tuple[str, str, str, str]:
-    """An estimate, half of its interval's width, and the interval's ends."""
+def _interval(figure: Figure | None, form: str) -> tuple[str, str, str, str, str]:
+    """An estimate, half of its interval's width if it is even, its ends, and what it is by."""
     if figure is None:
-        return "-", "-", "-", "-"
+        return "-", "-", "-", "-", "-"
     return (
-        f"{figure.value:{form}}", f"{figure.margin:{form}}", f"{figure.lower:{form}}",
-        f"{figure.upper:{form}}",
+        f"{figure.value:{form}}", "-" if figure.is_exact else f"{figure.margin:{form}}",
+        f"{figure.lower:{form}}", f"{figure.upper:{form}}", figure.method,
     )  # fmt: skip
 
 
@@ -357,8 +358,9 @@ def _table(first: str, *numbers: str | Text) -> Table:
     table = _Texts(box=None, header_style="bold")
     table.add_column(first, overflow="fold")
     for name in numbers:
-        text = name in ("to", "method")
-        table.add_column(name, justify="left" if text else "right", no_wrap=not text)
+        text = name in ("to", "method", "whose", "interval by")
+        wraps = name in ("to", "method")
+        table.add_column(name, justify="left" if text else "right", no_wrap=not wraps)
     return table
 
 

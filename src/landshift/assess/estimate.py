@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,13 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import ledger, provenance
+from landshift.assess import intervals
 from landshift.assess.domains import Domains, find_domains
-from landshift.assess.estimators import Accuracy, Estimates, Estimator, Strata, judge, quantile
+from landshift.assess.estimators import (
+    Estimates,
+    Estimator,
+    Strata,
+    judge,
+    quantile,
+)
 from landshift.assess.files import Design, Sample, read_sample
 from landshift.classes import ARROW, TO
 from landshift.errors import ClassError, ParameterError, SampleError
 
 _SHOWN = 8  # names or numbers listed in an error
+_STRATA = 3  # strata named in a note
+_NO_ERROR = 1e-9  # of the whole: what rounding leaves of a standard error of 0
 
 
 @dataclass(frozen=True)
@@ -29,17 +37,26 @@ class Figure:
 
     Attributes:
         value: The estimate.
-        error: Its standard error.
-        margin: Half of its interval's width, where neither end is cut.
+        error: Its standard error; None where no unit differs from the others, from which none
+            follows.
+        margin: Half of its interval's width, where neither end is cut. An exact interval reaches
+            further on one side of the estimate than on the other.
         lower: Where its interval begins, not below 0.
         upper: Where it ends; of a share not above 1.
+        method: Name of the interval: `landshift.assess.intervals.NORMAL` or ``EXACT``.
     """
 
     value: float
-    error: float
+    error: float | None
     margin: float
     lower: float
     upper: float
+    method: str = intervals.NORMAL
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether few units decide the interval, so that it isn't the normal one."""
+        return self.method == intervals.EXACT
 
 
 @dataclass(frozen=True)
@@ -51,7 +68,8 @@ class ClassFigures:
         map_units: Units of the sample that the map gives the class.
         reference_units: Units that labellers gave it.
         map_hectares: Area that the map gives it; it has no interval.
-        hectares: Area estimated; None where no unit was found to be the class.
+        hectares: Area estimated; 0, and what it may be at most, where no unit was found to be the
+            class.
         share: The same as a share of the map's area.
         users: Share of what the map calls the class that is; None where it calls nothing so.
         producers: Share of what is the class that the map calls so; None where no unit is.
@@ -61,8 +79,8 @@ class ClassFigures:
     map_units: int
     reference_units: int
     map_hectares: float
-    hectares: Figure | None
-    share: Figure | None
+    hectares: Figure
+    share: Figure
     users: Figure | None
     producers: Figure | None
 
@@ -145,7 +163,10 @@ class Assessment:
         return Path(path)
 
     def write_csv(self, path: Path, *, overwrite: bool = False) -> Path:
-        """Write a row per figure: domain, class, quantity, estimate, standard error, interval."""
+        """Write a row per figure: domain, class, quantity, estimate, standard error, interval.
+
+        A standard error that doesn't follow from the sample is an empty field.
+        """
         ledger.check_new(path, overwrite=overwrite)
         rows = [("", "", "overall accuracy", self.overall)]
         for c in self.classes:
@@ -165,11 +186,13 @@ class Assessment:
         ):
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(
-                ["domain", "class", "quantity", "estimate", "standard error", "lower", "upper"]
-            )
+                ["domain", "class", "quantity", "estimate", "standard error", "lower", "upper",
+                 "interval by"]
+            )  # fmt: skip
             for *words, f in rows:
+                numbers = (f.value, f.error, f.lower, f.upper)
                 writer.writerow(
-                    [*words, *(f"{v:.10g}" for v in (f.value, f.error, f.lower, f.upper))]
+                    [*words, *("" if v is None else f"{v:.10g}" for v in numbers), f.method]
                 )
         return Path(path)
 
@@ -245,56 +268,125 @@ def estimate_areas(
     order = dict.fromkeys(renamed.get(n, n) for n in design.classes.values())
     names = [n for n in order if n in map_hectares or n in reference]
     names += sorted(set(reference) - set(names))
-    strata, stratum = _strata(drawn, post_stratify)
+    strata, stratum, stratum_names = _strata(drawn, post_stratify)
     _check_classes(names, mapped_names, map_hectares)
     estimator = Estimator(strata, stratum, drawn.hectares)
     at_reference = np.array([names.index(n) for n in reference])
     at_map = np.array([names.index(n) for n in mapped_names])
     found = judge(estimator, at_reference, at_map, len(names))
-    figures = _Figures(quantile(level))
-    classes = tuple(
-        ClassFigures(
-            name=name,
-            map_units=int(found.counts[:, k].sum()),
-            reference_units=int(found.counts[k].sum()),
-            map_hectares=map_hectares.get(name, 0.0),
-            hectares=figures.area(found.shares, k, found.counts[k].sum(), estimator.total),
-            share=figures.area(found.shares, k, found.counts[k].sum(), 1.0),
-            users=figures.share(found.users, k),
-            producers=figures.share(found.producers, k),
+    told = Intervals(estimator, at_reference, at_map, level)
+    reach = quantile(level)
+    notes: list[str] = []
+    classes = []
+    for k, name in enumerate(names):
+        area, users, producers = told.area(k), told.users(k), told.producers(k)
+        classes.append(
+            ClassFigures(
+                name=name,
+                map_units=int(found.counts[:, k].sum()),
+                reference_units=int(found.counts[k].sum()),
+                map_hectares=map_hectares.get(name, 0.0),
+                hectares=_figure(found.shares, k, area, reach, by=estimator.total),
+                share=_figure(found.shares, k, area, reach),
+                users=None if users is None else _figure(found.users, k, users, reach),
+                producers=None
+                if producers is None
+                else _figure(found.producers, k, producers, reach),
+            )
         )
-        for k, name in enumerate(names)
-    )
+        notes += _notes(classes[-1], int(found.counts[k, k]), area, users, stratum_names)
+    overall = told.overall()
+    if overall.strata:
+        notes.append(
+            f"Overall accuracy: fewer than {intervals.FEW} units are wrong, or right, in strata "
+            f"that decide it ({_seen('right', overall, stratum_names)}): interval by "
+            f"{intervals.EXACT}."
+        )
     parts: tuple[DomainFigures, ...] = ()
     if domains is not None:
         if mapped is None:
             raise ParameterError("Domains need the map, got none; give it, for their areas.")
         places = _find(domains, drawn, mapped, on_block)
-        parts = _in_domains(places, estimator, at_reference, names, figures)
+        parts = _in_domains(places, estimator, at_reference, names, level)
     return Assessment(
-        design, len(drawn), level, estimator.total, figures.one(found.overall, 0, most=1.0),
-        classes, found.confusion, found.counts, _method(design, post_stratify),
-        _notes(names, found), parts,
+        design, len(drawn), level, estimator.total, _figure(found.overall, 0, overall, reach),
+        tuple(classes), found.confusion, found.counts, _method(design, post_stratify),
+        tuple(notes), parts,
     )  # fmt: skip
 
 
-class _Figures:
-    """Estimates with intervals of a level."""
+class Intervals:
+    """The interval of each estimate of a sample: the normal one unless few units decide it.
 
-    def __init__(self, reach: float) -> None:
-        self._reach = reach
+    Args:
+        estimator: The sample's.
+        reference: Index of each unit's class in the reference.
+        mapped: Index of it in the map.
+        level: Level of the intervals.
+    """
 
-    def one(self, of: Estimates, k: int, *, by: float = 1.0, most: float = math.inf) -> Figure:
-        value, error = float(of.value[k]) * by, float(of.error[k]) * by
-        margin = self._reach * error
-        return Figure(value, error, margin, max(0.0, value - margin), min(most, value + margin))
+    def __init__(
+        self,
+        estimator: Estimator,
+        reference: NDArray[np.int64],
+        mapped: NDArray[np.int64],
+        level: float,
+    ) -> None:
+        self._estimator, self._level = estimator, level
+        self._reference, self._mapped = reference, mapped
+        self._all = np.ones(reference.size)
 
-    def share(self, of: Estimates, k: int) -> Figure | None:
-        return None if math.isnan(of.value[k]) else self.one(of, k, most=1.0)
+    def overall(self) -> intervals.Interval:
+        """Of the share of the map that is right."""
+        return self._share(self._reference == self._mapped, self._all)
 
-    def area(self, of: Estimates, k: int, units: int, total: float) -> Figure | None:
-        """An area; None without a unit: 0 with an error of 0 would claim what nobody knows."""
-        return None if units == 0 else self.one(of, k, by=total, most=total)
+    def area(self, k: int) -> intervals.Interval:
+        """Of a class's share of the map."""
+        return self._share(self._reference == k, self._all)
+
+    def users(self, k: int) -> intervals.Interval | None:
+        """Of a user's accuracy; None where no unit has the class in the map."""
+        called = self._mapped == k
+        return self._share(self._reference == k, called) if called.any() else None
+
+    def producers(self, k: int) -> intervals.Interval | None:
+        """Of a producer's accuracy; None where no unit has the class in the reference.
+
+        Of a sample without strata it is a share of the units found to be the class. Else what the
+        map finds of a class lies where it says so, and what it misses elsewhere: each is looked for
+        in the strata that hold units of the kind.
+        """
+        is_class, called = self._reference == k, self._mapped == k
+        if not is_class.any():
+            return None
+        if self._estimator.strata == 1:
+            return self._share(called, is_class)
+        part, rest = (
+            self._estimator.groups(
+                (is_class & kind).astype(np.float64), self._estimator.in_strata_of(kind)
+            )
+            for kind in (called, ~called)
+        )
+        return intervals.ratio(part, rest, self._level)
+
+    def _share(self, values: NDArray[np.bool_], of: NDArray[Any]) -> intervals.Interval:
+        among = of.astype(np.float64)
+        return intervals.share(self._estimator.groups(values * among, among), self._level)
+
+
+def _figure(
+    of: Estimates, k: int, interval: intervals.Interval, reach: float, *, by: float = 1.0
+) -> Figure:
+    """An estimate of a share, with its interval, times an area."""
+    value, error = float(of.value[k]) * by, float(of.error[k]) * by
+    if interval.strata:
+        known = error if error > _NO_ERROR * by else None
+        lower, upper = by * interval.lower, by * interval.upper
+        # sums of weights are rounded; an estimate doesn't leave its interval for that
+        lower, upper = min(lower, value), max(upper, value)
+        return Figure(value, known, (upper - lower) / 2, lower, upper, intervals.EXACT)
+    margin = reach * error
+    return Figure(value, error, margin, max(0.0, value - margin), min(by, value + margin))
 
 
 def _reference(drawn: Sample, path: Path) -> list[str]:
@@ -345,8 +437,8 @@ def _renamed(design: Design, merge: Mapping[str, Sequence[str]]) -> dict[str, st
     return found
 
 
-def _strata(drawn: Sample, post_stratify: bool) -> tuple[Strata, NDArray[np.int64]]:
-    """The strata of the estimate, and each unit's place among them."""
+def _strata(drawn: Sample, post_stratify: bool) -> tuple[Strata, NDArray[np.int64], list[str]]:
+    """The strata of the estimate, each unit's place among them, and their names."""
     design = drawn.design
     if post_stratify:
         values = sorted({p.mapped for p in design.parts})
@@ -371,7 +463,7 @@ def _strata(drawn: Sample, post_stratify: bool) -> tuple[Strata, NDArray[np.int6
                     else "draw a sample that gives it more, or merge strata."
                 )
             )
-    return Strata(units, areas), stratum
+    return Strata(units, areas), stratum, names
 
 
 def _check_classes(
@@ -406,25 +498,61 @@ def _method(design: Design, post_stratify: bool) -> str:
             f". Units are blocks of {side} x {side} pixels: accuracies and areas are those of "
             "blocks, each counted whole as its commonest class"
         )
-    return said + ". Intervals: the estimate, and so many standard errors on each side (normal)."
+    return (
+        f"{said}. Intervals: the estimate, and so many standard errors on each side (normal); "
+        f"where fewer than {intervals.FEW} units of a stratum decide, its exact binomial limits "
+        "(Clopper & Pearson 1934) with its effective size (Korn & Graubard 1998), combined over "
+        "strata (Zou et al. 2009; of a producer's accuracy, Donner & Zou 2012)."
+    )
 
 
-def _notes(names: Sequence[str], found: Accuracy) -> tuple[str, ...]:
-    notes = []
-    for k, name in enumerate(names):
-        units = int(found.counts[:, k].sum())
-        if found.counts[k].sum() == 0:
-            notes.append(
-                f"No unit was found to be {name!r}: its area has no estimate and no interval. More "
-                "units in the strata where it may hide would give one; so does merging classes."
+def _notes(
+    of: ClassFigures,
+    right: int,
+    area: intervals.Interval,
+    users: intervals.Interval | None,
+    strata: Sequence[str],
+) -> list[str]:
+    """What a reader must know of a class's intervals."""
+    by = f"interval by {intervals.EXACT}"
+    found = []
+    if of.reference_units == 0:
+        found.append(
+            f"No unit was found to be {of.name!r}: its area is estimated as 0, and may be up to "
+            f"{of.hectares.upper:,.1f} ha ({by}). More units in the strata where it may hide would "
+            "tell more; so would merging classes."
+        )
+    elif of.hectares.is_exact or (of.producers is not None and of.producers.is_exact):
+        figures = {"area": of.hectares, "producer's accuracy": of.producers}
+        named = " and ".join(n for n, f in figures.items() if f is not None and f.is_exact)
+        seen = f" ({_seen('found in', area, strata)})" if area.strata else ""
+        rare = area.strata and max(area.found) < intervals.FEW
+        which = "this class" if rare else "this class, or any other,"
+        found.append(
+            f"{of.name!r}: fewer than {intervals.FEW} units found {which} in strata that decide its "
+            f"{named}{seen}: {by}."
+        )
+    if users is not None and users.strata:
+        units = f"units that the map calls {of.name!r}"
+        if right in (0, of.map_units):
+            said, what = ("All", "error") if right else ("None of", "hit")
+            found.append(
+                f"{said} {of.map_units:,} {units} {'are' if right else 'is'} right: the sample met "
+                f"no {what}, which isn't to say that there is none. User's accuracy: {by}."
             )
-        elif units and found.counts[k, k] == units:
-            notes.append(
-                f"All {units} units that the map calls {name!r} are right: the standard error of "
-                "its user's accuracy is 0 because the sample met no error, not because there is "
-                "none."
+        else:
+            found.append(
+                f"Fewer than {intervals.FEW} {units} are wrong, or right, in strata that "
+                f"decide its user's accuracy ({_seen('right', users, strata)}): {by}."
             )
-    return tuple(notes)
+    return found
+
+
+def _seen(what: str, interval: intervals.Interval, strata: Sequence[str]) -> str:
+    """What decides an interval: 'right 29 of 30 units of 'to water''."""
+    rows = zip(interval.strata, interval.found, interval.units, strict=True)
+    said = [f"{found:,} of {units:,} units of {strata[k]!r}" for k, found, units in rows]
+    return f"{what} {', '.join(said[:_STRATA])}{', ...' if len(said) > _STRATA else ''}"
 
 
 def _find(
@@ -445,7 +573,7 @@ def _in_domains(
     estimator: Estimator,
     reference: NDArray[np.int64],
     names: Sequence[str],
-    figures: _Figures,
+    level: float,
 ) -> tuple[DomainFigures, ...]:
     """Area of each class in each domain: its share of the domain, times the domain's area.
 
@@ -453,6 +581,7 @@ def _in_domains(
     section 5A.14), the area is known from the map.
     """
     found = []
+    reach = quantile(level)
     is_class = (reference[:, np.newaxis] == np.arange(len(names))).astype(np.float64)
     for k, name in enumerate(domains.names):
         inside = (domains.place == k).astype(np.float64)[:, np.newaxis]
@@ -462,7 +591,9 @@ def _in_domains(
         if units >= 2:
             shares = estimator.ratios(is_class * inside, np.broadcast_to(inside, is_class.shape))
             for j, class_name in enumerate(names):
-                if (is_class[:, j] * inside[:, 0]).any():
-                    classes[class_name] = figures.one(shares, j, by=hectares, most=hectares)
+                here = is_class[:, j] * inside[:, 0]
+                if here.any():
+                    interval = intervals.share(estimator.groups(here, inside[:, 0]), level)
+                    classes[class_name] = _figure(shares, j, interval, reach, by=hectares)
         found.append(DomainFigures(name, units, hectares, classes))
     return tuple(found)

@@ -53,6 +53,27 @@ class Estimates:
         return Estimates(self.value * by, self.error * by)
 
 
+@dataclass(frozen=True)
+class Groups:
+    """Units by stratum, and those on which a quantity holds; arrays of one entry a stratum.
+
+    Attributes:
+        areas: Area that the units stand for.
+        shares: Share of it on which the quantity holds.
+        sizes: Effective number of units: fewer where their areas differ (Kish 1965, Survey
+            Sampling, eq. 11.7.6), more where they are a good part of the stratum; infinity where
+            they are all of it.
+        found: Units on which the quantity holds.
+        units: Units.
+    """
+
+    areas: Floats
+    shares: Floats
+    sizes: Floats
+    found: NDArray[np.int64]
+    units: NDArray[np.int64]
+
+
 class Estimator:
     """Totals and ratios over a population, from a stratified random sample of its units.
 
@@ -63,6 +84,7 @@ class Estimator:
     """
 
     def __init__(self, strata: Strata, stratum: NDArray[np.int64], areas: Floats) -> None:
+        self.strata = strata.units.size
         self._stratum = stratum
         self._in = (np.arange(strata.units.size)[:, np.newaxis] == stratum).astype(np.float64)
         sampled = self._in.sum(axis=1)
@@ -71,6 +93,7 @@ class Estimator:
         # the strata's areas again, rounded as sums are: where all units agree nothing is left over
         self._areas = self._in @ self.weights[:, np.newaxis]
         left = 1 - sampled / strata.units
+        self._left = left
         spread = np.maximum(sampled - 1, 1)  # a stratum of one unit, sampled, has nothing left
         self._scale = sampled * left / spread
         self.total = float(strata.areas.sum())
@@ -102,6 +125,28 @@ class Estimator:
         ratio = part / divisor
         error = self._error(part_residuals - ratio * whole_residuals) / divisor
         return Estimates(np.where(known, ratio, np.nan), np.where(known, error, np.nan))
+
+    def groups(self, values: Floats, of: Floats) -> Groups:
+        """Units by stratum.
+
+        Args:
+            values: 1 for each unit on which the quantity holds, else 0.
+            of: 1 for each unit on which it may hold, else 0.
+        """
+        weights = self.weights * of
+        areas = self._in @ weights
+        known = np.where(areas > 0, areas, 1.0)
+        squares = np.where(areas > 0, self._in @ weights**2, 1.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sizes = np.where(self._left > 0, areas**2 / squares / self._left, np.inf)
+        shares = np.clip(self._in @ (weights * values) / known, 0.0, 1.0)
+        found, units = (np.rint(self._in @ (of * v)).astype(np.int64) for v in (values, of))
+        return Groups(areas, shares, sizes, found, units)
+
+    def in_strata_of(self, chosen: NDArray[np.bool_]) -> Floats:
+        """1 for each unit of a stratum that holds some of these units, else 0."""
+        held: Floats = (self._in @ chosen > 0)[self._stratum].astype(np.float64)
+        return held
 
     def _project(self, values: Floats) -> tuple[Floats, Floats]:
         """Totals, and what each unit adds to their error: ``w (y - mean of its stratum)``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from markupsafe import Markup
 
@@ -13,8 +13,7 @@ from landshift.report.page import Section
 from landshift.report.parts import NONE, Bar, Column, Fact
 
 FEW_UNITS = 20
-"""Units of a class below which a page warns: intervals by the normal distribution are too narrow
-there (docs/assess.md)."""
+"""Units of a class below which a page warns that its intervals are wide (docs/assess.md)."""
 
 
 def hectares(found: Areas) -> Section:
@@ -35,7 +34,7 @@ def hectares(found: Areas) -> Section:
             Column(c, ",.1f")
             for c in ("counted in the map, ha", "estimate, ha", "standard error, ha", "±", "from",
                       "to")
-        ), Column("units", ",d"),
+        ), Column("interval by"), Column("units", ",d"),
     ]  # fmt: skip
     rows = [
         [c.name, c.map_hectares, *_figures(c.hectares), c.reference_units] for c in found.classes
@@ -64,14 +63,15 @@ def accuracy(found: Areas) -> Section:
     ]
     columns = [
         Column("class"), Column("units in the map", ",d"),
-        *(Column(c, ".3f") for c in ("user's", "± (user's)", "producer's", "± (producer's)")),
     ]  # fmt: skip
-    rows = [
-        [
-            c.name, c.map_units, *_figures(c.users)[::2][:2], *_figures(c.producers)[::2][:2],
-        ]
-        for c in found.classes
-    ]  # fmt: skip
+    for whose in ("user's", "producer's"):
+        columns.append(Column(whose, ".3f"))
+        columns += [Column(f"{end} ({whose})", ".3f") for end in ("±", "from", "to")]
+        columns.append(Column(f"interval by ({whose})"))
+    rows = []
+    for c in found.classes:
+        (users, _, *ends), (producers, _, *others) = _figures(c.users), _figures(c.producers)
+        rows.append([c.name, c.map_units, users, *ends, producers, *others])
     names = [c.name for c in found.classes]
     facts = [
         Fact("Overall accuracy", _plus_minus(found.overall, ".3f"), f"share of the area, {level}"),
@@ -100,7 +100,7 @@ def limits(found: Areas) -> list[str]:
     few = [f"{c.name} ({c.map_units:,})" for c in found.classes if c.map_units < FEW_UNITS]
     lines = list(found.notes)
     if few:
-        lines.append(f"Few sample units: {', '.join(few)}. Intervals of such classes are rough.")
+        lines.append(f"Few sample units: {', '.join(few)}. Intervals of such classes are wide.")
     return lines
 
 
@@ -129,7 +129,7 @@ def _domains(found: Areas) -> Markup:
     columns = [
         Column("domain"), Column("class"),
         *(Column(c, ",.1f") for c in ("estimate, ha", "standard error, ha", "±", "from", "to")),
-        Column("units", ",d"),
+        Column("interval by"), Column("units", ",d"),
     ]  # fmt: skip
     rows = [
         [d.name, name, *_figures(figure), d.units]
@@ -139,12 +139,16 @@ def _domains(found: Areas) -> Markup:
     return parts.table("domains", "Areas of the classes in each domain.", columns, rows, most=60)
 
 
-def _figures(figure: Figure | None) -> Sequence[float | None]:
-    """Estimate, standard error, half the interval, and its ends."""
+def _figures(figure: Figure | None) -> list[float | str | None]:
+    """Estimate, standard error, half of an even interval, its ends, and what it is by."""
     if figure is None:
-        return [None] * 5
-    return [figure.value, figure.error, figure.margin, figure.lower, figure.upper]
+        return [None] * 6
+    margin = None if figure.is_exact else figure.margin
+    return [figure.value, figure.error, margin, figure.lower, figure.upper, figure.method]
 
 
 def _plus_minus(figure: Figure, form: str) -> str:
+    """An estimate with its interval: an uneven one as its ends."""
+    if figure.is_exact:
+        return f"{figure.value:{form}} ({figure.lower:{form}} to {figure.upper:{form}})"
     return f"{figure.value:{form}} ± {figure.margin:{form}}"

@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from landshift import jsons
+from landshift.assess import intervals
 from landshift.errors import LandshiftError, ParameterError
 
 _MAX_ROWS = 100_000
@@ -116,10 +117,16 @@ class Figure(_Entry):
     """`landshift.assess.estimate.Figure`."""
 
     value: float
-    error: _Amount
+    error: _Amount | None
     margin: _Amount
     lower: float
     upper: float
+    method: _Text = intervals.NORMAL
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether few units decide the interval, which isn't even on both sides then."""
+        return self.method == intervals.EXACT
 
 
 class AreaClass(_Entry):
