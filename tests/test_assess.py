@@ -547,6 +547,72 @@ def test_a_sample_is_a_form_to_fill_in(change_map, tmp_path):
     assert len(lines) == 31
 
 
+def sampled(found):
+    return {s.name: s.sampled for s in found.design.strata}
+
+
+def test_rare_strata_get_a_floor_unless_another_allocation_is_asked_for(change_map, tmp_path):
+    found = draw_sample(change_map, tmp_path / "a.gpkg", Plan(size=200))
+    assert found.design.allocation == "floor"
+    assert found.floor == 33  # half of an equal share, 200 / 3 / 2, below 50
+    assert min(sampled(found).values()) >= 33
+    assert found.few == ()
+    large = draw_sample(change_map, tmp_path / "b.gpkg", Plan(size=600))
+    assert large.floor == 50
+    stated = draw_sample(change_map, tmp_path / "c.gpkg", Plan(size=200, floor=60))
+    assert (stated.floor, min(sampled(stated).values())) == (60, 60)
+    plain = Plan(size=60, allocation="proportional")  # 10 and 13 for the rare ones, by area
+    proportional = draw_sample(change_map, tmp_path / "d.gpkg", plain)
+    assert proportional.floor is None
+    assert {s.name for s in proportional.few} == {"to forest", "to crop"}
+    simple = draw_sample(change_map, tmp_path / "e.gpkg", Plan(kind="simple", size=60))
+    assert (simple.floor, simple.design.allocation) == (None, None)
+
+
+def test_units_of_strata_are_stated(change_map, tmp_path):
+    one = draw_sample(change_map, tmp_path / "a.gpkg", Plan(size=100, units={"to crop": 75}))
+    assert sampled(one)["to crop"] == 75
+    assert sum(sampled(one).values()) == 100
+    assert one.floor == 6  # of the 25 that two strata share
+    units = {"to forest": 5, "to crop": 75, "No change": 30}
+    every = draw_sample(change_map, tmp_path / "b.gpkg", Plan(units=units))
+    assert sampled(every) == units
+    assert every.floor is None
+    assert [s.name for s in every.few] == ["to forest"]
+    target = Plan(target=0.02, expected={None: 0.9}, units={"to crop": 75})
+    found = draw_sample(change_map, tmp_path / "c.gpkg", target)
+    assert sampled(found)["to crop"] == 75
+    assert found.expected_error <= 0.02
+
+    out = tmp_path / "d.gpkg"
+    with pytest.raises(ParameterError, match=r"\(to forest, to crop, No change\), got 'to sea'"):
+        draw_sample(change_map, out, Plan(size=100, units={"to sea": 75}))
+    with pytest.raises(ParameterError, match=r"no more units than it holds, got 5,000 of .*'to cr"):
+        draw_sample(change_map, out, Plan(size=6000, units={"to crop": 5000}))
+    with pytest.raises(ParameterError, match="at least 2 units, got 1 for 'to crop'"):
+        Plan(size=100, units={"to crop": 1})
+    with pytest.raises(ParameterError, match="make the size, 110, got 100 too"):
+        draw_sample(change_map, out, Plan(size=100, units=units))
+    with pytest.raises(ParameterError, match="got none for 'to forest', 'No change'"):
+        draw_sample(change_map, out, Plan(units={"to crop": 75}))
+    with pytest.raises(ParameterError, match="got units of strata for a simple design"):
+        Plan(kind="simple", size=100, units={"to crop": 75})
+    with pytest.raises(ParameterError, match="needs a size or a standard error"):
+        Plan()
+
+
+@pytest.mark.parametrize("name", ["a=b", "rain, snow", "forest->crop"])
+def test_the_command_takes_names_as_they_are(name):
+    from landshift.cli.sample import _units
+
+    assert _units([f"{name}=75", " other = 3 "]) == {name: 75, "other": 3}
+    for wrong in ("75", "=75", f"{name}=many", f"{name}=-5"):
+        with pytest.raises(ParameterError, match="must be written 'stratum=75'"):
+            _units([wrong])
+    with pytest.raises(ParameterError, match="each stratum once"):
+        _units([f"{name}=75", f"{name}=76"])
+
+
 def test_the_same_seed_gives_the_same_bytes(change_map, tmp_path):
     def digest(name, **options):
         seed = options.pop("seed", 0)

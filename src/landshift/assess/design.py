@@ -15,6 +15,20 @@ ALLOCATIONS = ("proportional", "equal", "neyman", "floor")
 LEAST = 2
 """Units that a stratum needs for a standard error, unless it holds fewer."""
 
+FLOOR = 50
+"""Least units of a stratum for the allocation 'floor' (Olofsson et al. 2014, section 5.1.2)."""
+
+FEW = 20
+"""Units of a stratum below which its intervals are wide."""
+
+
+def floor_for(size: int, strata: int) -> int:
+    """Least units of a stratum where none are asked for: `FLOOR`, or half of an equal share.
+
+    A small sample so keeps half of its units for the shares of the map.
+    """
+    return max(LEAST, min(FLOOR, size // (2 * strata)))
+
 
 def allocate(
     size: int,
@@ -22,7 +36,7 @@ def allocate(
     weights: NDArray[np.float64],
     *,
     allocation: str,
-    floor: int = LEAST,
+    floor: int | None = None,
 ) -> NDArray[np.int64]:
     """Share a sample's units among strata.
 
@@ -37,7 +51,7 @@ def allocate(
         population: Units that each stratum holds.
         weights: Claim of each stratum where the allocation isn't 'equal'; any scale.
         allocation: One of `ALLOCATIONS`.
-        floor: Least units of a stratum, for 'floor'.
+        floor: Least units of a stratum, for 'floor'; None: `floor_for` says it.
 
     Raises:
         ParameterError: Another allocation; a size that can't give each stratum its least, or
@@ -47,6 +61,8 @@ def allocate(
         raise ParameterError(
             f"allocation must be one of {', '.join(ALLOCATIONS)}, got {allocation!r}; choose one."
         )
+    if floor is None:
+        floor = floor_for(size, population.size)
     least = np.minimum(max(floor, LEAST) if allocation == "floor" else LEAST, population)
     if size < least.sum():
         raise ParameterError(

@@ -529,8 +529,8 @@ def _notes(
         rare = area.strata and max(area.found) < intervals.FEW
         which = "this class" if rare else "this class, or any other,"
         found.append(
-            f"{of.name!r}: fewer than {intervals.FEW} units found {which} in strata that decide its "
-            f"{named}{seen}: {by}."
+            f"{of.name!r}: fewer than {intervals.FEW} units found {which} in strata that decide "
+            f"its {named}{seen}: {by}."
         )
     if users is not None and users.strata:
         units = f"units that the map calls {of.name!r}"

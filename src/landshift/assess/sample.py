@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +34,12 @@ class Plan:
         size: Units in all; None where a target says it.
         target: Standard error to reach, as a share of the map: of the overall accuracy, or, with
             expectations of a class's share of each stratum, of that class's area.
-        allocation: How strata share the units; see `landshift.assess.design.allocate`.
-        floor: Least units of a stratum, for the allocation 'floor'.
+        allocation: How strata share the units; see `landshift.assess.design.allocate`. None:
+            'floor', where there are strata.
+        floor: Least units of a stratum, for the allocation 'floor'; None:
+            `landshift.assess.design.floor_for` says it.
+        units: Units of some strata, by name; the others share the rest of the size. Where all are
+            given the size follows.
         expected: For a target and for Neyman's allocation: the share expected to be right (or to
             be the class) in each stratum, by its name; under the name None for all others.
         seed: Another seed draws other units.
@@ -46,8 +49,9 @@ class Plan:
     kind: str = "stratified"
     size: int | None = None
     target: float | None = None
-    allocation: str = "proportional"
-    floor: int = 50
+    allocation: str | None = None
+    floor: int | None = None
+    units: Mapping[str, int] = field(default_factory=dict)
     expected: Mapping[str | None, float] | None = None
     seed: int = 0
     unit_size: int = 1
@@ -55,7 +59,9 @@ class Plan:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ParameterError(f"design must be one of {', '.join(KINDS)}, got {self.kind!r}.")
-        if (self.size is None) == (self.target is None):
+        if (self.size is None) == (self.target is None) and not (
+            self.units and self.size is self.target is None
+        ):
             raise ParameterError(
                 f"A sample needs a size or a standard error to reach, got size {self.size} and "
                 f"standard error {self.target}; give one of them."
@@ -66,10 +72,16 @@ class Plan:
             )
         if self.target is not None:
             sizes.check_target(self.target)
-        if self.kind != "stratified" and self.allocation != "proportional":
+        if self.kind != "stratified" and (self.allocation is not None or self.units):
+            given = "units of strata" if self.units else f"the allocation {self.allocation!r}"
             raise ParameterError(
-                f"Only strata can share units, got the allocation {self.allocation!r} for a "
-                f"{self.kind} design; leave it out."
+                f"Only strata can share units, got {given} for a {self.kind} design; leave it out."
+            )
+        few = [name for name, n in self.units.items() if n < sizes.LEAST]
+        if few:
+            raise ParameterError(
+                f"A stratum must get at least {sizes.LEAST} units, got {self.units[few[0]]} for "
+                f"{few[0]!r}."
             )
         if self.kind == "systematic" and self.target is not None:
             raise ParameterError(
@@ -91,10 +103,18 @@ class Plan:
 
         For a target: where each stratum has so many, the largest variance, 0.25, suffices.
         """
+        stated = max(self.units.values(), default=0)
         if self.size is not None:
-            return self.size
-        assert self.target is not None
-        return max(self.floor, sizes.LEAST, int(np.ceil(0.25 / self.target**2)) + 1)
+            return max(self.size, stated)
+        if self.target is None:
+            return stated
+        largest = int(np.ceil(0.25 / self.target**2)) + 1
+        return max(self.floor or sizes.FLOOR, sizes.LEAST, largest, stated)
+
+    @property
+    def sharing(self) -> str:
+        """How units are shared out: the allocation asked for, or that of the design."""
+        return self.allocation or ("floor" if self.kind == "stratified" else "proportional")
 
 
 @dataclass(frozen=True)
@@ -103,13 +123,20 @@ class NewSample:
 
     Attributes:
         design: The design, as the file records it.
+        floor: Least units of a stratum whose units weren't stated, for the allocation 'floor'.
         expected_error: Standard error expected of it, where expectations were given.
         files: The files written.
     """
 
     design: Design
+    floor: int | None
     expected_error: float | None
     files: tuple[Path, ...]
+
+    @property
+    def few(self) -> tuple[Stratum, ...]:
+        """Strata with fewer than `landshift.assess.design.FEW` units that hold more of them."""
+        return tuple(s for s in self.design.strata if s.sampled < min(sizes.FEW, s.units))
 
 
 def draw_sample(
@@ -190,7 +217,7 @@ def draw_sample(
         map_name=mapped.name,
         map_digest=provenance.digest(mapped),
         kind=plan.kind,
-        allocation=plan.allocation if plan.kind == "stratified" else None,
+        allocation=plan.sharing if plan.kind == "stratified" else None,
         seed=plan.seed,
         unit_size=plan.unit_size,
         strata_name=None if strata is None else Path(strata).name,
@@ -203,13 +230,14 @@ def draw_sample(
         "sample",
         [mapped, *([] if strata is None else [Path(strata)])],
         {
-            "size": plan.size, "target": plan.target, "floor": plan.floor, "nodata": nodata,
+            "size": plan.size, "target": plan.target, "floor": plan.floor,
+            "units": dict(plan.units), "nodata": nodata,
             "expected": [[k, v] for k, v in (plan.expected or {}).items()], "show_map": show_map,
         },
     )  # fmt: skip
     units = drawing.shuffled(units, about.width, plan.seed)
     written = files.write_sample(out, units, design, record, about.grid, show_map=show_map)
-    return NewSample(design, error, tuple(written))
+    return NewSample(design, _floor(found, plan), error, tuple(written))
 
 
 def _pick(
@@ -224,25 +252,7 @@ def _pick(
     if plan.kind == "systematic":
         sampled = np.array([len(drawn.units)])
     else:
-        claims = weights
-        if plan.allocation == "neyman":
-            assert deviations is not None, "the plan has checked it"
-            claims = weights * deviations
-            if not claims.any():
-                raise ParameterError(
-                    "Neyman's allocation needs a stratum that may be wrong, got expected shares "
-                    "of 0 or 1 only; give what a similar map had."
-                )
-        share = partial(
-            sizes.allocate, population=population, weights=claims, allocation=plan.allocation,
-            floor=plan.floor,
-        )  # fmt: skip
-        size = plan.size
-        if size is None:
-            assert plan.target is not None
-            assert deviations is not None
-            size = sizes.size_for(plan.target, population, weights, deviations, share)
-        sampled = share(size)
+        sampled = _allocated([names[v] for v in values], population, weights, deviations, plan)
     error = None
     if deviations is not None:
         error = sizes.expected_error(sampled, population, weights, deviations)
@@ -255,6 +265,75 @@ def _pick(
         for k, v in enumerate(values)
     )
     return drawn.units.take(np.concatenate(chosen)), strata, error
+
+
+def _allocated(
+    names: list[str],
+    population: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    deviations: NDArray[np.float64] | None,
+    plan: Plan,
+) -> NDArray[np.int64]:
+    """Units of each stratum: those stated, and the others' shares of the rest."""
+    unknown = [n for n in plan.units if n not in names]
+    if unknown:
+        raise ParameterError(
+            f"Units must be stated for strata that there are ({', '.join(names)}), got "
+            f"{unknown[0]!r}; name one of them."
+        )
+    stated = np.array([plan.units.get(n, 0) for n in names])
+    beyond = np.flatnonzero(stated > population)
+    if beyond.size:
+        k = int(beyond[0])
+        raise ParameterError(
+            f"A stratum can give no more units than it holds, got {stated[k]:,} of "
+            f"{population[k]:,} for {names[k]!r}; state fewer."
+        )
+    free = stated == 0
+    if not free.any():
+        if plan.target is not None or plan.size not in (None, stated.sum()):
+            asked = f"a standard error of {plan.target}" if plan.size is None else plan.size
+            raise ParameterError(
+                f"The units stated for all strata make the size, {stated.sum():,}, got {asked} "
+                "too; leave that out."
+            )
+        return stated
+    claims = weights
+    if plan.sharing == "neyman":
+        assert deviations is not None, "the plan has checked it"
+        claims = weights * deviations
+        if not claims[free].any():
+            raise ParameterError(
+                "Neyman's allocation needs a stratum that may be wrong, got expected shares "
+                "of 0 or 1 only; give what a similar map had."
+            )
+
+    def share(size: int) -> NDArray[np.int64]:
+        sampled = stated.copy()
+        sampled[free] = sizes.allocate(
+            size - int(stated.sum()), population[free], claims[free], allocation=plan.sharing,
+            floor=plan.floor,
+        )  # fmt: skip
+        return sampled
+
+    if plan.target is not None:
+        assert deviations is not None
+        return share(sizes.size_for(plan.target, population, weights, deviations, share))
+    if plan.size is None:
+        missing = [n for n, of_it in zip(names, free, strict=True) if of_it]
+        raise ParameterError(
+            f"Without a size the units of every stratum must be stated, got none for "
+            f"{', '.join(map(repr, missing[:8]))}; state them, or give the size."
+        )
+    return share(plan.size)
+
+
+def _floor(strata: tuple[Stratum, ...], plan: Plan) -> int | None:
+    """Least units that the allocation 'floor' gave the strata that share units."""
+    sharing = [s.sampled for s in strata if s.name not in plan.units]
+    if plan.kind != "stratified" or plan.sharing != "floor" or not sharing:
+        return None
+    return plan.floor if plan.floor is not None else sizes.floor_for(sum(sharing), len(sharing))
 
 
 def _of(parts: tuple[Part, ...], stratum: int) -> list[Part]:

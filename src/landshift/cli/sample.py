@@ -29,11 +29,20 @@ def sample(
         typer.Option(help="Class raster on the map's grid: its values are the strata; none: map."),
     ] = None,
     allocation: Annotated[
-        str, typer.Option(help="How strata share units: proportional, equal, neyman or floor.")
-    ] = "proportional",
+        str | None,
+        typer.Option(help="How strata share units: floor (none), proportional, equal or neyman."),
+    ] = None,
     floor: Annotated[
-        int, typer.Option(help="For the allocation floor: least units of a stratum.")
-    ] = 50,
+        int | None,
+        typer.Option(
+            help="For the allocation floor: least units of a stratum; none: 50, or half of an "
+            "equal share if that is less."
+        ),
+    ] = None,
+    stratum_units: Annotated[
+        list[str] | None,
+        typer.Option(help="Units of a stratum, 'to water=75'; repeat. The others share the rest."),
+    ] = None,
     expect: Annotated[
         list[str] | None,
         typer.Option(
@@ -61,11 +70,13 @@ def sample(
     """Draw a probability sample of a map, to be labelled by people and then estimated from."""
     from landshift import legend, tables
     from landshift.assess import sample as stage
+    from landshift.assess.design import FEW
     from landshift.cli import show
 
     plan = stage.Plan(
         kind=design, size=size, target=standard_error, allocation=allocation, floor=floor,
-        expected=_shares(expect or ()), seed=seed, unit_size=unit_size,
+        units=_units(stratum_units or ()), expected=_shares(expect or ()), seed=seed,
+        unit_size=unit_size,
     )  # fmt: skip
     with show.progress("sample") as on_block:
         found = stage.draw_sample(
@@ -75,10 +86,34 @@ def sample(
             show_map=show_map, overwrite=overwrite, on_block=on_block,
         )  # fmt: skip
     show.table(tables.strata(found.design))
+    if found.floor is not None:
+        typer.echo(f"Allocation floor: at least {found.floor:,} units a stratum (or all it holds).")
+    if found.few:
+        few = ", ".join(f"{s.name} {s.sampled:,}" for s in found.few)
+        typer.echo(
+            f"Fewer than {FEW} units in: {few}. Intervals of these classes will be wide; give them "
+            "more (--floor, --stratum-units)."
+        )
     if found.expected_error is not None:
         typer.echo(f"Expected standard error: {found.expected_error:.4f} of the area.")
     for path in found.files:
         typer.echo(path)
+
+
+def _units(texts: list[str] | tuple[()]) -> dict[str, int]:
+    """Units stated by stratum, whose name may hold a '='."""
+    from landshift.errors import ParameterError
+
+    found: dict[str, int] = {}
+    for text in texts:
+        name, equals, units = text.rpartition("=")
+        name = name.strip()
+        if not equals or not name or not units.strip().isdecimal() or name in found:
+            raise ParameterError(
+                f"--stratum-units must be written 'stratum=75', each stratum once, got {text!r}."
+            )
+        found[name] = int(units)
+    return found
 
 
 def _shares(texts: list[str] | tuple[()]) -> dict[str | None, float]:
