@@ -84,6 +84,16 @@ def rows(text: str) -> list[list[str]]:
     return found[best]
 
 
+def cells(line: str) -> list[str]:
+    """The cells of one line, parted by commas; those that hold commas are quoted.
+
+    Raises:
+        csv.Error: A quote without its end, or with more behind it.
+    """
+    found = _parsed(line, ",")
+    return [cell.strip() for cell in found[0]] if found else []
+
+
 def _parsed(text: str, delimiter: str) -> list[list[str]]:
     lines = io.StringIO(text, newline="")
     return list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True))

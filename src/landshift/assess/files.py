@@ -21,10 +21,10 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, ledger, vector
+from landshift import grid, ledger, texts, vector
 from landshift.assess.drawing import Part, Units
 from landshift.assess.response import Answer, Response
-from landshift.errors import OutputError, SampleError
+from landshift.errors import OutputError, SampleError, reason_of
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -405,12 +405,21 @@ def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         SampleError: The file can't be read.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            found = csv.DictReader(file, restkey="", restval="")
-            rows = list(found)
-            return list(found.fieldnames or ()), rows
+        rows = [row for row in texts.rows(texts.read_text(path)) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SampleError(f"Labels must come as CSV, got '{error}' at {path}.") from error
+        raise SampleError(
+            f"Labels must come as CSV in UTF-8, UTF-16 or Windows-1252, got '{reason_of(error)}' "
+            f"at {path}; save it as CSV in UTF-8."
+        ) from error
+    names = [name.strip() for name in rows[0]] if rows else []
+    for number, row in enumerate(rows):
+        if any(row[len(names) :]):
+            raise SampleError(
+                f"Each row must have at most the {len(names)} columns of the header, got "
+                f"{len(row)} in row {number} of {path}; quote cells that hold a delimiter."
+            )
+        row += [""] * (len(names) - len(row))
+    return names, [dict(zip(names, row[: len(names)], strict=True)) for row in rows[1:]]
 
 
 def _text(value: Any) -> str | None:
@@ -470,7 +479,8 @@ def _read_layer(path: Path, layer: str) -> dict[str, Any]:
     except (DataSourceError, DataLayerError, ValueError) as error:
         raise SampleError(
             f"An estimate needs a sample that `landshift sample` drew and people labelled, got "
-            f"{path}; pixels counted in a map have no interval."
+            f"{path}; pixels counted in a map have no interval, and points that others labelled "
+            "need the column of their classes (--reference-column)."
         ) from error
     return dict(zip(about["fields"], values, strict=True))
 

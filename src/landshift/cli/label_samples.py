@@ -167,7 +167,15 @@ def _images(
 
 
 def _list(text: str | None) -> list[str] | None:
-    return None if text is None else [part.strip() for part in text.split(",")]
+    import csv
+
+    from landshift import texts
+    from landshift.errors import ParameterError
+
+    try:
+        return None if text is None else texts.cells(text)
+    except csv.Error as error:
+        raise ParameterError(f"Quotes must be closed, got '{error}' in {text!r}.") from error
 
 
 def _numbers(text: str) -> list[float]:
