@@ -26,6 +26,8 @@ from landshift import (
     raster,
     recoding,
 )
+from landshift.assess import others, points
+from landshift.assess.points import PointSource
 from landshift.calibration import Calibration
 from landshift.classes import (
     CODINGS,
@@ -41,7 +43,7 @@ from landshift.classes import (
 from landshift.confusion import Matrix, Scores
 from landshift.dataset import TrainingData, prepare
 from landshift.engine import TorchEngine
-from landshift.errors import ClassError, ModelError, ParameterError
+from landshift.errors import ClassError, ModelError, ParameterError, SampleError
 from landshift.grid import Window
 from landshift.models import ChangeModel
 from landshift.recoding import Recoding
@@ -225,6 +227,72 @@ def evaluate_map(
     with _ClassRaster.opened(mapped, scheme, nodata, classes.numbers) as source:
         matrix = _over_raster(reference, scheme, source.indices, nodata, bounds, on_block)
     return Evaluation(scheme, matrix)
+
+
+def evaluate_points(
+    mapped: Path,
+    source: PointSource,
+    *,
+    scheme: ClassScheme | None = None,
+    nodata: float | None = None,
+) -> tuple[Evaluation, list[str]]:
+    """Count how many points a class map gets right: scores of the points, not of the area.
+
+    Args:
+        mapped: The map.
+        source: The labelled points, with coordinates.
+        scheme: The classes; None: as the map says, else by value.
+        nodata: A value of the map without a class, beside what its file says.
+
+    Returns:
+        The evaluation, and what a reader of its scores must know.
+
+    Raises:
+        SampleError: A column is missing; no coordinates; no point that is labelled lies on the map.
+        ClassError: A class that there isn't.
+        VectorError: The points can't be read.
+        RasterError: The map can't be read.
+    """
+    box = raster.info(mapped).grid
+    read = points.read_points(source, box)
+    of_map = raster.map_classes(mapped, scheme, nodata)
+    scheme = scheme or raster.scheme_of(mapped, nodata=nodata)
+    scheme = None if scheme is None else recoding.without_none(scheme)
+    names = {} if scheme is None else scheme.mapping
+    if scheme is None and read.places is not None:
+        present, here = points.values_at(mapped, read.places, of_map)
+        names = {int(v): f"class {v}" for v in np.unique(present[here])}
+        scheme = MapScheme.from_mapping(names) if names else None
+    values, here = others.mapped_at(read, source, mapped, names, of_map)
+    reference = points.classes_of(read.reference, names, what="Reference classes", path=source.path)
+    labelled = np.array([v is not None for v in reference])
+    inside: NDArray[Any] = np.ones(len(read), np.bool_)
+    if read.places is not None:
+        inside = np.all((read.places >= 0) & (read.places < np.array(box.shape)), axis=1)
+    used = labelled & inside
+    if scheme is None or not (used & here).any():
+        raise SampleError(
+            f"Labelled points must lie on classes of the map, got none that do of {len(read):,} in "
+            f"{source.path}; check their CRS and columns."
+        )
+    place = {v: k for k, v in enumerate(scheme.mapping)}
+    truth = np.array([IGNORE_INDEX if v is None else place[v] for v in reference], np.uint8)
+    found = np.array(
+        [place.get(int(v), IGNORE_INDEX) if ok else IGNORE_INDEX
+         for v, ok in zip(values, here, strict=True)], np.uint8,
+    )  # fmt: skip
+    notes = [
+        f"{wrong.sum():,} of {len(read):,} points {what} ({read.named(wrong)}): they don't count."
+        for wrong, what in ((~inside, "lie outside the map"), (~labelled, "have no label"))
+        if wrong.any()
+    ]
+    counted = int(used.sum())
+    notes.append(
+        f"Scores of {counted:,} points, each counted once, as they were chosen: no areas and no "
+        "intervals follow. With a known design `landshift estimate` gives them."
+    )
+    matrix = confusion.count(truth[used], found[used], len(scheme))
+    return Evaluation(scheme, matrix), notes
 
 
 def evaluate_class_maps(

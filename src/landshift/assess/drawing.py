@@ -212,6 +212,19 @@ def draw_systematic(
     return Drawn(parts, units.take(np.lexsort((units.column, units.row))))
 
 
+def survey(
+    population: Population, on_block: Callable[[int, int], None] | None = None
+) -> tuple[Part, ...]:
+    """Count a population by stratum and class of the map.
+
+    Raises:
+        ClassError: As for `draw_random`.
+        GridError: As for `draw_random`.
+        RasterError: As for `draw_random`.
+    """
+    return _survey(population, lambda _: None, BLOCK, on_block)
+
+
 def shuffled(units: Units, width: int, seed: int) -> Units:
     """Units in random order, so that a labeller doesn't meet one stratum after the other."""
     numbers = (units.row * width + units.column).astype(np.uint64)

@@ -23,7 +23,9 @@ from landshift.assess.estimators import (
     quantile,
 )
 from landshift.assess.files import Design, Sample, read_sample
-from landshift.classes import ARROW, TO
+from landshift.assess.others import sample_of_points
+from landshift.assess.points import PointSource
+from landshift.classes import ARROW, TO, ClassScheme
 from landshift.errors import ClassError, ParameterError, SampleError
 
 _SHOWN = 8  # names or numbers listed in an error
@@ -243,21 +245,93 @@ def estimate_areas(
         ParameterError: A level outside 0 to 1; options that don't fit the design.
         VectorError: The domains can't be read.
     """
+    drawn = read_sample(sample, labels)
+    if mapped is not None and provenance.digest(Path(mapped)) != drawn.design.map_digest:
+        raise SampleError(
+            f"A sample must be drawn from the map that it judges, got one of "
+            f"{drawn.design.map_name} for {mapped}, which isn't that file any more; draw another, "
+            "or give that map."
+        )
+    return _assess(
+        drawn, sample, mapped, post_stratify=post_stratify, merge=merge or {}, domains=domains,
+        level=level, on_block=on_block,
+    )  # fmt: skip
+
+
+def estimate_points(
+    source: PointSource,
+    mapped: Path,
+    kind: str | None,
+    *,
+    strata: Path | None = None,
+    scheme: ClassScheme | None = None,
+    nodata: float | None = None,
+    post_stratify: bool = False,
+    merge: Mapping[str, Sequence[str]] | None = None,
+    domains: DomainSource | None = None,
+    level: float = 0.95,
+    on_block: Callable[[int, int], None] | None = None,
+) -> Assessment:
+    """Estimate as `estimate_areas` does from a sample that others drew and labelled.
+
+    Args:
+        source: The labelled points.
+        mapped: The map: its classes, and the areas of the strata.
+        kind: How the points were drawn, one of `landshift.assess.sample.KINDS`; None: nobody knows,
+            which is refused.
+        strata: A class raster on the map's grid whose values are the strata; None: the map's
+            classes, of a stratified sample.
+        scheme: The map's classes; None: as its files tell, else by value.
+        nodata: A value of the map without a class, beside what its file says.
+        post_stratify: As for `estimate_areas`.
+        merge: As for `estimate_areas`.
+        domains: As for `estimate_areas`.
+        level: As for `estimate_areas`.
+        on_block: As for `estimate_areas`; also while the map is counted.
+
+    Raises:
+        SampleError: As for `estimate_areas` and `landshift.assess.others.sample_of_points`.
+        ClassError: As there.
+        ParameterError: As there; domains for points without coordinates.
+        VectorError: The points or the domains can't be read.
+        GridError: The map has no CRS, or the strata lie on another grid.
+        RasterError: A raster can't be read.
+    """
+    drawn, notes = sample_of_points(
+        source, mapped, kind, strata=strata, scheme=scheme, nodata=nodata, on_block=on_block
+    )
+    if domains is not None and (drawn.rows < 0).any():
+        raise ParameterError(
+            f"Domains need points with coordinates, got none in {source.path}; leave them out."
+        )
+    return _assess(
+        drawn, source.path, mapped, post_stratify=post_stratify, merge=merge or {}, domains=domains,
+        level=level, on_block=on_block, notes=notes,
+    )  # fmt: skip
+
+
+def _assess(
+    drawn: Sample,
+    sample: Path,
+    mapped: Path | None,
+    *,
+    post_stratify: bool,
+    merge: Mapping[str, Sequence[str]],
+    domains: DomainSource | None,
+    level: float,
+    on_block: Callable[[int, int], None] | None,
+    notes: Sequence[str] = (),
+) -> Assessment:
+    """The estimates of a sample; its file is for errors."""
     if not 0 < level < 1:
         raise ParameterError(f"The level of an interval must lie in 0 to 1, got {level:g}.")
-    drawn = read_sample(sample, labels)
     design = drawn.design
-    if mapped is not None and provenance.digest(Path(mapped)) != design.map_digest:
-        raise SampleError(
-            f"A sample must be drawn from the map that it judges, got one of {design.map_name} "
-            f"for {mapped}, which isn't that file any more; draw another, or give that map."
-        )
     if post_stratify and design.kind == "stratified":
         raise ParameterError(
             "Only a simple or systematic sample can be stratified afterwards, got one that has "
             "strata; leave the option out."
         )
-    renamed = _renamed(design, merge or {})
+    renamed = _renamed(design, merge)
     reference = [renamed.get(n, n) for n in _reference(drawn, sample)]
     mapped_names = [renamed.get(n, n) for n in (design.classes[int(v)] for v in drawn.mapped)]
     map_hectares: dict[str, float] = {}
@@ -276,7 +350,7 @@ def estimate_areas(
     found = judge(estimator, at_reference, at_map, len(names))
     told = Intervals(estimator, at_reference, at_map, level)
     reach = quantile(level)
-    notes: list[str] = []
+    notes = list(notes)
     classes = []
     for k, name in enumerate(names):
         area, users, producers = told.area(k), told.users(k), told.producers(k)

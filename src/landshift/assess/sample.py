@@ -205,12 +205,7 @@ def draw_sample(
         drawn = drawing.draw_random(
             population, plan.most, plan.seed, block=block, on_block=on_block
         )
-    classes = _named(known, {p.mapped for p in drawn.parts})
-    names = classes
-    if plan.kind != "stratified":
-        names = {drawing.WHOLE: "the whole map"}
-    elif of_strata is not None:
-        names = _named(of_strata, {p.stratum for p in drawn.parts})
+    classes, names = named_parts(known, of_strata, drawn.parts, population)
     units, found, error = _pick(drawn, names, plan)
     response = response_of(list(classes.values()), None if choices is None else choices.names)
     design = Design(
@@ -357,6 +352,31 @@ def _deviations(
     shares = np.array([expected.get(n, expected.get(None, 0.0)) for n in names])
     deviations: NDArray[np.float64] = np.sqrt(shares * (1 - shares))
     return deviations
+
+
+def named_parts(
+    known: raster.ClassValues,
+    of_strata: raster.ClassValues | None,
+    parts: tuple[Part, ...],
+    population: Population,
+) -> tuple[dict[int, str], dict[int, str]]:
+    """Names of a map's classes and of its strata, by value.
+
+    Args:
+        known: Which values of the map are classes.
+        of_strata: Which values of the raster of strata are strata; None: the map's classes are.
+        parts: The population.
+        population: What it is of.
+
+    Raises:
+        ClassError: Classes given that don't name every value; a name twice.
+    """
+    classes = _named(known, {p.mapped for p in parts})
+    if not population.stratified:
+        return classes, {drawing.WHOLE: "the whole map"}
+    if of_strata is None:
+        return classes, classes
+    return classes, _named(of_strata, {p.stratum for p in parts})
 
 
 def _named(known: raster.ClassValues, present: set[int]) -> dict[int, str]:

@@ -9,14 +9,17 @@ import typer
 
 from landshift.cli.options import Overwrite
 
+_OF_POINTS = (".csv", ".geojson", ".shp", ".fgb", ".kml", ".gml", ".parquet", ".gpx")
+
 
 def evaluate(
     paths: Annotated[
         list[Path],
         typer.Argument(
             metavar="[JUDGED] REFERENCE",
-            help="A class map (.tif) and its reference raster; or a model (.emd, .dlpk) and its "
-            "tile set; or the reference alone with --before-map and --after-map.",
+            help="A class map (.tif) and its reference raster, or labelled points in any vector "
+            "format or CSV with --reference-column; or a model (.emd, .dlpk) and its tile set; or "
+            "the reference alone with --before-map and --after-map.",
         ),
     ],
     out: Annotated[
@@ -59,6 +62,24 @@ def evaluate(
         tuple[float, float, float, float] | None,
         typer.Option(help="Left bottom right top of the part to compare (rasters only)."),
     ] = None,
+    reference_column: Annotated[
+        str | None,
+        typer.Option(help="Points: column with the reference class, a name or a value."),
+    ] = None,
+    map_column: Annotated[
+        str | None, typer.Option(help="Points without coordinates: column with the map's class.")
+    ] = None,
+    x_column: Annotated[
+        str | None, typer.Option(help="CSV: column with x; none: x, longitude, lon or easting.")
+    ] = None,
+    y_column: Annotated[str | None, typer.Option(help="CSV: column with y, likewise.")] = None,
+    crs: Annotated[
+        str | None,
+        typer.Option(
+            help="CSV: their CRS; none: EPSG:4326 for longitude, latitude, else the map's"
+        ),
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer of points; none: the first.")] = None,
     baselines: Annotated[
         bool, typer.Option(help="Fit per-pixel rules beside a model: a minute or so.")
     ] = True,
@@ -70,6 +91,7 @@ def evaluate(
     """
     from landshift import evaluate as stage
     from landshift import ledger, legend, tables
+    from landshift.assess.points import PointSource
     from landshift.cli import show
     from landshift.errors import ParameterError
 
@@ -83,7 +105,36 @@ def evaluate(
         raise ParameterError("Class maps come in pairs: give both --before-map and --after-map.")
     judged, reference = paths[0] if len(paths) == 2 else None, paths[-1]
     for_rasters = (bounds, classes, recode, nodata, before_map, coding, image, tiles)
-    if judged is not None and (reference.is_dir() or reference.suffix.lower() == ".zip"):
+    notes: list[str] = []
+    counted = "pixels"
+    if reference_column is not None:
+        others = (bounds, recode, before_map, coding, image, tiles)
+        if judged is None or any(option is not None for option in others):
+            raise ParameterError(
+                "Points are held against a map alone: give MAP POINTS, and none of --bounds, "
+                "--recode, --before-map, --after-map, --coding, --image and --tiles."
+            )
+        source = PointSource(
+            reference, reference_column, map_column, None, x_column, y_column, crs, layer
+        )
+        found, notes = stage.evaluate_points(
+            judged,
+            source,
+            scheme=None if classes is None else legend.read_classes(classes),
+            nodata=nodata,
+        )
+        counted = "points"
+    elif any(option is not None for option in (map_column, x_column, y_column, crs, layer)):
+        raise ParameterError(
+            "--map-column, --x-column, --y-column, --crs and --layer are for points, got no "
+            "--reference-column; name the column of their classes."
+        )
+    elif reference.suffix.lower() in _OF_POINTS:
+        raise ParameterError(
+            f"Points need the column of their classes, got {reference} without "
+            "--reference-column; name it."
+        )
+    elif judged is not None and (reference.is_dir() or reference.suffix.lower() == ".zip"):
         if any(option is not None for option in for_rasters):
             raise ParameterError(
                 "--bounds, --classes, --recode, --nodata, --before-map, --after-map, --coding, "
@@ -109,7 +160,9 @@ def evaluate(
     if found.calibration is not None:
         show.table(tables.calibration(found.calibration))
     if found.scores.unmapped:
-        typer.echo(f"{found.scores.unmapped:,} labelled pixels have no class in the map.")
+        typer.echo(f"{found.scores.unmapped:,} labelled {counted} have no class in the map.")
+    for note in notes:
+        typer.echo(note)
     if out is not None:
         typer.echo(found.write_json(out, overwrite=overwrite))
     if figures is not None:
