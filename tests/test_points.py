@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 
 import numpy as np
 import pyogrio
@@ -259,6 +260,31 @@ def test_the_commands_take_points(class_map, tmp_path):
     assert "Scores of 60 points" in " ".join(scored.output.split())
     refused = run("evaluate", path, tmp_path / "p.csv")
     assert "Points need the column of their classes" in str(refused.exception)
+
+
+def test_the_command_names_the_method_beside_the_interval(class_map, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    path, _ = class_map
+    _, x, y, columns = drawn(class_map, tmp_path, size=60)
+    right = layer(tmp_path / "p.gpkg", x, y, dict(columns, **{"class": columns["map"]}))
+    done = run(
+        "estimate", right, "--map", path, "--reference-column", "class", "--design", "stratified",
+        "--table", tmp_path / "e.csv",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    words = " ".join(done.output.split())
+    assert "± 0.0" not in words
+    users = re.search(r"forest user's (\d+) 1\.000 - (0\.\d+) 1\.000 Clopper-Pearson", words)
+    assert users is not None, words
+    left = 1 - int(users[1]) / (class_map[1] == 1).sum()  # of the stratum, not sampled
+    assert float(users[2]) == pytest.approx(0.025 ** (left / int(users[1])), abs=6e-4)
+    assert "'forest': fewer than 5 units found this class" in words
+    assert "units that the map calls 'forest' are right: the sample met no error" in words
+    with (tmp_path / "e.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {r["interval by"] for r in rows} == {"Clopper-Pearson"}
+    assert {r["standard error"] for r in rows} == {""}
+    assert all(float(r["lower"]) < float(r["upper"]) for r in rows)
 
 
 def test_points_are_counted_one_by_one(class_map, tmp_path):

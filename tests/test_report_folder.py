@@ -121,6 +121,31 @@ def test_a_report_shows_the_figures_of_its_files(job, page):
     assert page.tables["confusion-matrix.csv"][1][1] == str(scores["confusion"]["counts"][0][0])
 
 
+def test_a_report_names_the_method_of_uneven_intervals(job, tmp_path):
+    def shown(figures):
+        areas = json.loads((job / "areas.json").read_text())
+        copy = shutil.copytree(job, tmp_path / "job", dirs_exist_ok=True)
+        for c in areas["classes"]:
+            c["hectares"] = figures
+        (copy / "areas.json").write_text(json.dumps(areas))
+        page = read(folder_page(copy))
+        return page, dict(zip(*page.tables["areas.csv"][:2], strict=True))
+
+    exact = {
+        "value": 37.6, "error": None, "margin": 1098.3, "lower": 31.6, "upper": 2199.3,
+        "method": "Clopper-Pearson",
+    }  # fmt: skip
+    page, row = shown(exact)
+    assert (row["interval by"], row["±"], row["standard error, ha"]) == ("Clopper-Pearson", "", "")
+    assert (float(row["from"]), float(row["to"])) == (31.6, 2199.3)
+    assert "38 (32 to 2,199)" in page.text
+    # files from before methods were named hold normal intervals
+    page, row = shown({"value": 37.6, "error": 5.1, "margin": 10, "lower": 27.6, "upper": 47.6})
+    assert (row["interval by"], float(row["±"])) == ("normal", 10)
+    page, row = shown(None)
+    assert row["estimate, ha"] == row["interval by"] == ""
+
+
 def test_a_report_warns_of_clouds_and_of_files_that_changed(job, page, tmp_path):
     assert "2.3% of the ground isn't valid on every date (clouds" in page.text
     assert "isn't the file" not in page.text

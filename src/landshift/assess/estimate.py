@@ -16,6 +16,7 @@ from landshift import ledger, provenance
 from landshift.assess import intervals
 from landshift.assess.domains import Domains, find_domains
 from landshift.assess.estimators import (
+    Accuracy,
     Estimates,
     Estimator,
     Strata,
@@ -350,25 +351,9 @@ def _assess(
     found = judge(estimator, at_reference, at_map, len(names))
     told = Intervals(estimator, at_reference, at_map, level)
     reach = quantile(level)
-    notes = list(notes)
-    classes = []
-    for k, name in enumerate(names):
-        area, users, producers = told.area(k), told.users(k), told.producers(k)
-        classes.append(
-            ClassFigures(
-                name=name,
-                map_units=int(found.counts[:, k].sum()),
-                reference_units=int(found.counts[k].sum()),
-                map_hectares=map_hectares.get(name, 0.0),
-                hectares=_figure(found.shares, k, area, reach, by=estimator.total),
-                share=_figure(found.shares, k, area, reach),
-                users=None if users is None else _figure(found.users, k, users, reach),
-                producers=None
-                if producers is None
-                else _figure(found.producers, k, producers, reach),
-            )
-        )
-        notes += _notes(classes[-1], int(found.counts[k, k]), area, users, stratum_names)
+    classes, of_classes = _classes(names, map_hectares, found, told, estimator.total, reach,
+                                   stratum_names)  # fmt: skip
+    notes = [*notes, *of_classes]
     overall = told.overall()
     if overall.strata:
         notes.append(
@@ -384,9 +369,37 @@ def _assess(
         parts = _in_domains(places, estimator, at_reference, names, level)
     return Assessment(
         design, len(drawn), level, estimator.total, _figure(found.overall, 0, overall, reach),
-        tuple(classes), found.confusion, found.counts, _method(design, post_stratify),
+        classes, found.confusion, found.counts, _method(design, post_stratify),
         tuple(notes), parts,
     )  # fmt: skip
+
+
+def _classes(
+    names: Sequence[str],
+    map_hectares: Mapping[str, float],
+    found: Accuracy,
+    told: Intervals,
+    total: float,
+    reach: float,
+    strata: Sequence[str],
+) -> tuple[tuple[ClassFigures, ...], list[str]]:
+    """The figures of each class, and what a reader of them must know."""
+    classes, notes = [], []
+    for k, name in enumerate(names):
+        area, users, producers = told.area(k), told.users(k), told.producers(k)
+        figures = ClassFigures(
+            name=name,
+            map_units=int(found.counts[:, k].sum()),
+            reference_units=int(found.counts[k].sum()),
+            map_hectares=map_hectares.get(name, 0.0),
+            hectares=_figure(found.shares, k, area, reach, by=total),
+            share=_figure(found.shares, k, area, reach),
+            users=None if users is None else _figure(found.users, k, users, reach),
+            producers=None if producers is None else _figure(found.producers, k, producers, reach),
+        )
+        classes.append(figures)
+        notes += _notes(figures, int(found.counts[k, k]), area, users, strata)
+    return tuple(classes), notes
 
 
 class Intervals:
@@ -590,29 +603,36 @@ def _notes(
     """What a reader must know of a class's intervals."""
     by = f"interval by {intervals.EXACT}"
     found = []
-    if of.reference_units == 0:
+    if of.reference_units == 0 and area.strata:
         found.append(
             f"No unit was found to be {of.name!r}: its area is estimated as 0, and may be up to "
             f"{of.hectares.upper:,.1f} ha ({by}). More units in the strata where it may hide would "
             "tell more; so would merging classes."
         )
-    elif of.hectares.is_exact or (of.producers is not None and of.producers.is_exact):
-        figures = {"area": of.hectares, "producer's accuracy": of.producers}
-        named = " and ".join(n for n, f in figures.items() if f is not None and f.is_exact)
-        seen = f" ({_seen('found in', area, strata)})" if area.strata else ""
-        rare = area.strata and max(area.found) < intervals.FEW
-        which = "this class" if rare else "this class, or any other,"
+    elif area.strata:
+        which = "this class" if max(area.found) < intervals.FEW else "this class, or any other,"
+        both = of.producers is not None and of.producers.is_exact
+        figures = "area and producer's accuracy" if both else "area"
         found.append(
             f"{of.name!r}: fewer than {intervals.FEW} units found {which} in strata that decide "
-            f"its {named}{seen}: {by}."
+            f"its {figures} ({_seen('found in', area, strata)}): {by}."
+        )
+    elif of.producers is not None and of.producers.is_exact:
+        found.append(
+            f"{of.name!r}: fewer than {intervals.FEW} units of it were found by the map, or "
+            f"missed, in strata that decide its producer's accuracy: {by}."
         )
     if users is not None and users.strata:
         units = f"units that the map calls {of.name!r}"
-        if right in (0, of.map_units):
-            said, what = ("All", "error") if right else ("None of", "hit")
+        if right == of.map_units:
             found.append(
-                f"{said} {of.map_units:,} {units} {'are' if right else 'is'} right: the sample met "
-                f"no {what}, which isn't to say that there is none. User's accuracy: {by}."
+                f"All {right:,} {units} are right: the sample met no error, which isn't to say "
+                f"that there is none. User's accuracy: {by}."
+            )
+        elif right == 0:
+            found.append(
+                f"None of the {units} is right ({of.map_units:,}), which isn't to say that all of "
+                f"it is wrong. User's accuracy: {by}."
             )
         else:
             found.append(
