@@ -12,6 +12,7 @@ from landshift.classes import (
     FromToScheme,
     LandClass,
     is_no_change,
+    says_none,
 )
 from landshift.errors import ClassError
 
@@ -152,3 +153,22 @@ def test_each_coding_says_what_is_unchanged(names):
         change = make(classes)
         indices = change.to_indices(change.code(before, after))
         assert (np.isin(indices, change.unchanged) == (before == after)).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["No Data", "NODATA", "no-data", "Background/no data", "Fill", "Fill Value",
+             "Unclassified", "Not labelled", "unlabeled", "Missing data"],
+)  # fmt: skip
+def test_names_that_say_that_there_is_no_class(name):
+    assert says_none(name)
+
+
+@pytest.mark.parametrize("name", ["Background", "Unknown", "Landfill", "Datacentre", "No change"])
+def test_names_that_are_classes(name):
+    assert not says_none(name)
+
+
+@pytest.mark.parametrize("bad", ["\0", "\x1b", "\ud800", "\uffff"])
+def test_a_name_that_no_file_could_hold_is_refused(bad):
+    with pytest.raises(ClassError, match="text that XML can hold, got a control character in 'a"):
+        ClassScheme.from_mapping({1: f"a{bad}b"})

@@ -1,3 +1,6 @@
+import csv
+import io
+import json
 import struct
 from contextlib import suppress
 from pathlib import Path
@@ -140,7 +143,7 @@ FETCH = """<!DOCTYPE q [<!ENTITY a SYSTEM "file:///etc/hostname">]>
         ("a.xml", RAT.replace("<F>255</F>", "<F>999</F>"), "the colour"),
         ("a.clr", "1 0 100\n", "index out of range"),
         ("a.clr", "1 0 100 300\n", "the colour"),
-        ("a.clr", b"\x00\xff\x13\x37", "convert"),
+        ("a.clr", b"\x00\xff\x13\x37", "line 1: .* is no whole number"),
         ("a.csv", b"PK\x03\x04", "no classes"),
         ("a.csv", "1" * 5000 + ",forest", "limit"),
         ("a.vat.dbf", b"", "unpack"),
@@ -253,7 +256,7 @@ def test_a_mapping_file_by_value_and_by_name(tmp_path):
     path = tmp_path / "m.csv"
     path.write_text("value,new\n111,1\n112,forest\n0,water\n999,\n")
     assert legend.read_recoding(path) == {111: 1, 112: "forest", 0: "water", 999: None}
-    for text, why in (("1,2\n1,3\n", "value 1 twice"), ("a,b\n", "no values"), ("1\n", "index")):
+    for text, why in (("1,2\n1,3\n", "value 1 twice"), ("a,b\n", "no values"), ("1\n", "line 1")):
         path.write_text(text)
         with pytest.raises(ClassError, match=why):
             legend.read_recoding(path)
@@ -282,3 +285,257 @@ def test_qgis_shows_names_and_colours_and_its_style_is_read(tmp_path):
     assert found["palette"] == found["table"] == in_qgis(scheme)
     assert "forest" in found["metadata"]
     assert legend.read_classes(style) == scheme
+
+
+def _tag(folder, scheme):
+    return legend.from_tags(legend.as_tag(scheme)).mapping
+
+
+def _category_names(folder, scheme):
+    return legend.read_legend(legend.write_category_names(folder / "c.tif", scheme)).names
+
+
+def _attributes(folder, scheme):
+    xml, _ = legend.write_attributes(folder / "a.tif", scheme, [])
+    return legend.read_legend(xml).names
+
+
+def _dbf(folder, scheme):
+    _, dbf = legend.write_attributes(folder / "d.tif", scheme, [])
+    return legend.read_legend(dbf).names
+
+
+def _qml(folder, scheme):
+    return legend.read_legend(legend.write_qml(folder / "q.tif", scheme)).names
+
+
+def _csv(folder, scheme):
+    names = {}
+    for delimiter in (",", ";", "\t"):
+        for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+            text = io.StringIO(newline="")
+            table = csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_NONNUMERIC)
+            table.writerows([("value", "name"), *scheme.mapping.items()])
+            path = folder / "c.csv"
+            path.write_bytes(text.getvalue().encode(encoding))
+            names = legend.read_legend(path).names
+            if names != scheme.mapping:
+                return names
+    return names
+
+
+def _json(folder, scheme):
+    path = folder / "c.json"
+    path.write_text(json.dumps({str(v): n for v, n in scheme.mapping.items()}))
+    return legend.read_legend(path).names
+
+
+def _esri(folder, scheme):
+    return ClassScheme.from_list(json.loads(json.dumps(scheme.as_list()))).mapping
+
+
+def _clr(folder, scheme):
+    path = folder / "c.clr"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(f"{c.value} 1 2 3 255 {c.name}\n" for c in scheme)
+    return legend.read_legend(path).names
+
+
+NAMES = st.text(
+    st.characters(codec="utf-8", exclude_characters="\ufffe\uffff", exclude_categories=["Cs"])
+    .filter(lambda c: c >= " " or c in "\t\n\r"),
+    min_size=1,
+    max_size=60,
+) | st.sampled_from(
+    ["a\u2028b",
+     "a\nb", "a\r\nb", "a\rb", "a\x85b", "a\tb", ' "x" ', "<&'>]]>", "a,b;c", "#1", "a->b"]
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(st.integers(0, 254), NAMES, min_size=1, max_size=4))
+def test_names_come_back_as_they_were_from_every_format(names):
+    named = {v: n.strip() for v, n in names.items()}
+    named = {v: n for v, n in named.items() if n}
+    if not named:
+        return
+    scheme = ClassScheme.from_mapping(named)
+    with TemporaryDirectory() as folder:
+        ways = [_tag, _category_names, _attributes, _dbf, _qml, _json, _esri]
+        for way in ways:
+            assert way(Path(folder), scheme) == named, way
+        assert _csv(Path(folder), scheme) == named
+        if not any({*n} & {*'\r\n"'} for n in named.values()):  # .clr has no quotes
+            one_blank = {v: " ".join(n.split(" ")) for v, n in named.items()}
+            assert _clr(Path(folder), scheme) == one_blank
+
+
+def test_a_carriage_return_survives_in_gdals_own_reading(tmp_path):
+    import rasterio
+
+    box = grid.geobox(1, 2, Affine(30, 0, 500_000, 0, -30, 4_000_000), "EPSG:32618")
+    scheme = ClassScheme.from_mapping({1: "a\r\nb", 2: "c\u2028d"})
+    out = tmp_path / "c.tif"
+    with raster.create(out, box, count=1, dtype="uint8", nodata=0, scheme=scheme) as target:
+        raster.write(target, np.array([[[1, 2]]], np.uint8), Window(0, 0, 1, 2))
+    copy = tmp_path / "copy.vrt"
+    rasterio.shutil.copy(out, copy, driver="VRT")
+    assert raster.legend_of(copy).names == scheme.mapping
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "cp1252"])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "value;name\n1;For\xeat\n"),
+        ("a.json", '{"1": "For\xeat"}'),
+        ("a.clr", "1 0 100 0 255 For\xeat\n"),
+        ("a.txt", "INTERPOLATION:EXACT\n1,0,100,0,255,For\xeat\n"),
+    ],
+)
+def test_texts_are_read_in_the_encodings_that_people_have(tmp_path, name, text, encoding):
+    path = tmp_path / name
+    path.write_bytes(text.encode(encoding))
+    assert legend.read_legend(path).names == {1: "For\xeat"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.json", '{"1": "a", "1": "b"}'),
+        ("a.csv", "1,a\n1,b\n"),
+        ("a.clr", "1 0 0 0 255 a\n1 0 0 0 255 b\n"),
+        ("a.qml", QML.replace('"20"', '"1"')),
+    ],
+)
+def test_a_value_twice_is_refused(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(ClassError, match=r"the value 1 twice.* in .*a\.\w+; mend it"):
+        legend.read_legend(path)
+
+
+def test_codes_of_any_size_are_read(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("code,label\n111,a\n-1,b\n70000,c\n")
+    assert legend.read_legend(path).names == {111: "a", -1: "b", 70_000: "c"}
+    assert legend.read_classes(path).values == (-1, 111, 70_000)
+
+
+def rat(fields, rows, **attributes):
+    """An attribute table as GDAL writes it: fields of (name, type, usage)."""
+    stated = "".join(f' {k}="{v}"' for k, v in attributes.items())
+    defined = "".join(
+        f"<FieldDefn><Name>{n}</Name><Type>{t}</Type><Usage>{u}</Usage></FieldDefn>"
+        for n, t, u in fields
+    )
+    filled = "".join(
+        f'<Row index="{k}">' + "".join(f"<F>{c}</F>" for c in row) + "</Row>"
+        for k, row in enumerate(rows)
+    )
+    return (
+        '<PAMDataset><PAMRasterBand band="2"><CategoryNames><Category>other</Category>'
+        '</CategoryNames></PAMRasterBand><PAMRasterBand band="1"><GDALRasterAttributeTable'
+        f"{stated}>{defined}{filled}</GDALRasterAttributeTable></PAMRasterBand></PAMDataset>"
+    )
+
+
+RANGES = (("from", 0, 3), ("to", 0, 4), ("first", 2, 2), ("second", 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("table", "names"),
+    [
+        (rat(RANGES, [(1, 3, "low", "x"), (3, 5, "high", "y")]),
+         {1: "low", 2: "low", 3: "low", 4: "high", 5: "high"}),
+        (rat((("a", 1, 3), ("b", 1, 4), ("c", 2, 2)), [(0.5, 1.5, "one"), (1.6, 1.9, "none")]),
+         {1: "one"}),
+        (rat((("Histogram", 1, 1), ("Class_Names", 2, 2)), [(0, ""), (9, "pine"), (8, "oak")]),
+         {1: "pine", 2: "oak"}),
+        (rat((("Value", 0, 0), ("Class", 2, 0)), [(7, "pine"), (9, "oak")]), {7: "pine", 9: "oak"}),
+        (rat((("Class", 2, 2),), [("pine",), ("oak",)], Row0Min=10, BinSize=2),
+         {10: "pine", 11: "pine", 12: "oak", 13: "oak"}),
+        (rat((("v", 0, 5), ("w", 0, 5), ("n", 2, 2)), [(4, 5, "pine")]), {4: "pine"}),
+        (rat(RANGES[1:], [(6, "six", "x")]), {6: "six"}),
+    ],
+)  # fmt: skip
+def test_attribute_tables_are_read_as_gdal_reads_them(tmp_path, table, names):
+    path = tmp_path / "a.tif.aux.xml"
+    path.write_text(table)
+    assert legend.read_legend(path).names == names
+
+
+def test_a_range_without_end_names_no_more_than_two_bytes_hold(tmp_path):
+    path = tmp_path / "a.tif.aux.xml"
+    path.write_text(rat(RANGES, [(0, 10, "a", ""), (11, "1e300", "b", ""), (5, "nan", "c", "")]))
+    names = legend.read_legend(path).names
+    assert names[10] == "a"
+    assert names[65_536] == "b"
+    assert max(names) == 65_536
+
+
+CATEGORIES = """<VRTDataset rasterXSize="3" rasterYSize="1"><SRS>EPSG:32618</SRS>
+<GeoTransform>500000, 30, 0, 4000000, 0, -30</GeoTransform><VRTRasterBand dataType="Byte" band="1">
+<CategoryNames><Category>Unclassified</Category><Category>Forest</Category><Category>Lake</Category>
+</CategoryNames><SimpleSource><SourceFilename relativeToVRT="1">a.tif</SourceFilename>
+</SimpleSource></VRTRasterBand></VRTDataset>"""
+
+
+@pytest.mark.parametrize("name", ["b.vrt", "b.dat"])
+def test_category_names_inside_a_format_are_read(tmp_path, name):
+    import rasterio.shutil
+
+    box = grid.geobox(1, 3, Affine(30, 0, 500_000, 0, -30, 4_000_000), "EPSG:32618")
+    with raster.create(tmp_path / "a.tif", box, count=1, dtype="uint8", nodata=None) as target:
+        raster.write(target, np.array([[[0, 1, 2]]], np.uint8), Window(0, 0, 1, 3))
+    (tmp_path / "v.vrt").write_text(CATEGORIES)
+    path = tmp_path / name
+    driver = {".vrt": "VRT", ".dat": "ENVI"}[path.suffix]
+    rasterio.shutil.copy(tmp_path / "v.vrt", path, driver=driver)
+    for left in tmp_path.glob("b*.aux.xml"):
+        left.unlink()  # the names are inside
+    assert raster.legend_of(path).names == {1: "Forest", 2: "Lake"}
+    assert raster.scheme_of(path).mapping == {1: "Forest", 2: "Lake"}
+    with rasterio.open(path) as source:
+        assert raster.holds_classes(source)
+    assert not list(tmp_path.glob("*.vrt.*"))
+
+
+def test_an_attribute_table_inside_erdas_imagine_is_read(tmp_path):
+    import rasterio.shutil
+
+    box = grid.geobox(1, 3, Affine(30, 0, 500_000, 0, -30, 4_000_000), "EPSG:32618")
+    with raster.create(tmp_path / "a.tif", box, count=1, dtype="uint8", nodata=None) as target:
+        raster.write(target, np.array([[[0, 1, 2]]], np.uint8), Window(0, 0, 1, 3))
+    (tmp_path / "a.tif.aux.xml").write_text(
+        rat(
+            (("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8), ("Class_Names", 2, 2)),
+            [(0, 0, 0, ""), (0, 100, 0, "pine"), (9, 9, 0, "oak")],
+        )
+    )
+    rasterio.shutil.copy(tmp_path / "a.tif", tmp_path / "b.img", driver="HFA")
+    (tmp_path / "b.img.aux.xml").unlink(missing_ok=True)
+    found = raster.legend_of(tmp_path / "b.img")
+    assert found.names == {1: "pine", 2: "oak"}
+    assert found.colours[1] == (0, 100, 0)
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_values_whose_name_says_no_data_are_no_classes(tmp_path, listed):
+    box = grid.geobox(1, 4, Affine(30, 0, 500_000, 0, -30, 4_000_000), "EPSG:32618")
+    with raster.create(tmp_path / "a.tif", box, count=1, dtype="uint8", nodata=7) as target:
+        raster.write(target, np.array([[[0, 1, 2, 255]]], np.uint8), Window(0, 0, 1, 4))
+    names = [(0, "No Data"), (1, "pine"), (2, "oak"), (255, "Fill")]
+    scheme = None
+    if listed:
+        (tmp_path / "c.csv").write_text("".join(f"{v},{n}\n" for v, n in names))
+        scheme = legend.read_classes(tmp_path / "c.csv")
+    else:
+        table = rat((("Value", 0, 5), ("Name", 2, 2)), names)
+        (tmp_path / "a.tif.aux.xml").write_text(table)
+        assert raster.scheme_of(tmp_path / "a.tif").mapping == {1: "pine", 2: "oak"}
+    known = raster.map_classes(tmp_path / "a.tif", scheme)
+    assert known.names == {1: "pine", 2: "oak"}
+    with raster.open_raster(tmp_path / "a.tif") as source:
+        _, mask = raster.read_classes(source, Window(0, 0, 1, 4), known)
+    assert mask.tolist() == [[False, True, True, False]]

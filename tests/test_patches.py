@@ -121,3 +121,18 @@ def test_what_has_no_patches_is_refused(tmp_path):
         measure_patches(write(tmp_path / "n.tif", BY_HAND, crs=None))
     with pytest.raises(ClassError, match="must be one band of whole numbers"):
         measure_patches(write(tmp_path / "f.tif", BY_HAND.astype(np.float32)))
+
+
+def test_classes_of_any_code_are_named(write_raster, tmp_path):
+    from typer.testing import CliRunner
+
+    from landshift.cli import app
+
+    mapped = write_raster("corine.tif", np.array([[[111, 111, 700]]], np.int16))
+    (tmp_path / "c.csv").write_text("code;label\n111;urban\n700;glacier\n")
+    out = tmp_path / "p.csv"
+    done = CliRunner().invoke(
+        app, ["patches", str(mapped), "-o", str(out), "--classes", str(tmp_path / "c.csv")]
+    )
+    assert done.exit_code == 0, done.output
+    assert [line.split(",")[0] for line in out.read_text().splitlines()[1:]] == ["urban", "glacier"]

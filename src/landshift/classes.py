@@ -27,9 +27,14 @@ ARROW = "->"
 TO = "to "
 """What stands before the later class, where a map of changes tells only that."""
 
-_NONE_NAMES = {"nodata", "novalue", "null", "none", "unclassified", "unlabelled", "unlabeled"}
-
 _STAYED = re.compile(rf"\s*(\S.*?)\s*{ARROW}\s*\1\s*")  # 'forest->forest'
+
+_NO_DATA = re.compile(
+    r"\bno ?data\b|^(?:no ?value|none|null|nan|fill(?:ed)?(?: ?values?)?"
+    r"|missing(?: ?(?:data|values?))?|(?:un|not )classified|(?:un|not )label+ed|masked(?: out)?)$"
+)
+
+_UNWRITABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # in XML 1.0
 
 Colour = tuple[int, int, int]
 
@@ -64,7 +69,8 @@ class ClassScheme:
         classes: One entry per class; values must differ and lie in 0 to 254.
 
     Raises:
-        ClassError: No class at all, a value twice, a value outside 0 to 254, an empty name.
+        ClassError: No class at all, a value twice, a value outside 0 to 254, an empty name or one
+            with control characters other than tabs and line breaks.
     """
 
     smallest = 0
@@ -88,6 +94,11 @@ class ClassScheme:
         for c in self._classes:
             if not c.name.strip():
                 raise ClassError(f"Every class needs a name, got an empty one for value {c.value}.")
+            if _UNWRITABLE.search(c.name):
+                raise ClassError(
+                    "A class name must be text that XML can hold, got a control character in "
+                    f"{c.name[:60]!r} for value {c.value}; take it out."
+                )
 
     @classmethod
     def from_mapping(
@@ -106,7 +117,7 @@ class ClassScheme:
         names: dict[int, str] = {}
         for value, name in mapping.items():
             try:
-                names[int(value)] = str(name)
+                names[int(value)] = str(name).strip()
             except (TypeError, ValueError):
                 raise ClassError(f"Class values must be integers, got {value!r}.") from None
         spare = _spare_colours({c for v, c in colours.items() if v in names})
@@ -476,8 +487,12 @@ def check_names(names: Mapping[int, str], where: object) -> None:
 
 
 def says_none(name: str) -> bool:
-    """Whether the name of value 0 only says that there is no class ('No data', 'unclassified')."""
-    return re.sub(r"[^a-z]", "", name.casefold()) in _NONE_NAMES
+    """Whether a name in a legend says that its value is no class: 'No data', 'Unclassified'.
+
+    'Background' and 'Unknown' are classes: many maps and training sets use them as such.
+    """
+    words = re.sub(r"[^a-z]+", " ", name.lower()).strip()
+    return _NO_DATA.search(words) is not None
 
 
 def ends_of(name: str) -> tuple[str | None, str | None]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import re
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from landshift import ledger
+from landshift import class_table, ledger, texts
 from landshift.classes import ClassScheme, Colour, MapScheme
 from landshift.errors import ClassError
 
@@ -22,16 +24,11 @@ TAG = "LANDSHIFT_CLASSES"
 _MOST_BYTES = 64 << 20
 _DEEPEST = 64
 
-# Names that columns of attribute tables have, lower case, the likeliest first
-_VALUE_COLUMNS = ("value", "code", "id", "class_id", "gridcode")
-_NAME_COLUMNS = (
-    "name", "class_name", "classname", "class", "label", "category", "landcover", "land_cover",
-    "legend", "descriptio", "description",
-)  # fmt: skip
+_FARTHEST = 1 << 16  # values that a range of an attribute table may name, from 0 either way
 
 # GDAL's GDALRATFieldType and GDALRATFieldUsage (gdal.h)
 _INTEGER, _REAL, _STRING = 0, 1, 2
-_GENERIC, _PIXEL_COUNT, _NAME, _MIN_MAX = 0, 1, 2, 5
+_GENERIC, _PIXEL_COUNT, _NAME, _MIN, _MAX, _MIN_MAX = 0, 1, 2, 3, 4, 5
 _COLOUR_USAGES = {6: "red", 7: "green", 8: "blue"}
 
 
@@ -40,7 +37,8 @@ class Legend:
     """Names and colours of pixel values, of any size and number, as a file states them.
 
     Attributes:
-        names: Name of each value that has one.
+        names: Name of each value that has one; some names say that the value is no class
+            (`classes.says_none`).
         colours: Colour of each value that has one.
     """
 
@@ -104,7 +102,8 @@ def read_legend(path: Path | str) -> Legend:
     ``.txt``: value, red, green, blue, perhaps alpha and a name. ``.qml``: a QGIS style of a
     paletted or pseudocolour raster. ``.xml``: GDAL's sidecar ``<raster>.aux.xml`` with an
     attribute table or category names. ``.dbf``: ``<raster>.vat.dbf``. Any other, as
-    ``.csv``: ``value,name[,red,green,blue]``.
+    ``.csv``: ``value,name[,red,green,blue]``, or with a header in any order, whatever parts its
+    cells (see `class_table.read`). Values may be any whole numbers.
 
     Raises:
         ClassError: The file is missing, damaged, or holds something else.
@@ -129,23 +128,16 @@ def read_recoding(path: Path | str) -> dict[int, int | str | None]:
         ClassError: The file is missing, holds something else, or maps a value twice.
     """
     path = Path(path)
-    found: dict[int, int | str | None] = {}
     try:
-        for row in csv.reader(path.read_text(encoding="utf-8-sig").splitlines()):
-            if not row or not _is_integer(row[0]):
-                continue  # an empty line, or the header
-            value, new = int(row[0]), row[1].strip()
-            if value in found:
-                raise ValueError(f"value {value} twice")
-            found[value] = int(new) if _is_integer(new) else (new or None)
-        if not found:
+        pairs = class_table.read_pairs(texts.read_text(path))
+        if not pairs:
             raise ValueError("no values")
-    except (OSError, ValueError, IndexError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise ClassError(
             "A mapping file must be CSV with a value and its new value or class name a line, got "
             f"'{error}' in {path}."
         ) from error
-    return found
+    return {value: int(new) if _is_integer(new) else (new or None) for value, new in pairs}
 
 
 def beside(raster: Path) -> Legend:
@@ -252,58 +244,65 @@ def _read(path: Path) -> Legend:
 
 
 def _read_json(path: Path) -> Legend:
-    return Legend({int(v): str(n) for v, n in json.loads(_text(path)).items()})
+    def once(pairs: list[tuple[str, Any]]) -> dict[int, str]:
+        names: dict[int, str] = {}
+        for key, name in pairs:
+            _add(names, int(key), str(name))
+        return names
+
+    return Legend(dict(json.loads(texts.read_text(path), object_pairs_hook=once).items()))
 
 
 def _read_csv(path: Path) -> Legend:
-    names, colours = {}, {}
-    for row in csv.reader(_text(path).splitlines()):
-        if not row or not _is_integer(row[0]):
-            continue  # an empty line, or the header
-        value = int(row[0])
-        names[value] = row[1].strip()
-        if len(row) >= 5:
-            colours[value] = (int(row[2]), int(row[3]), int(row[4]))
-    return Legend(names, colours)
+    rows = class_table.read(texts.read_text(path))
+    return Legend(
+        {r.value: r.name for r in rows}, {r.value: r.colour for r in rows if r.colour is not None}
+    )
 
 
 def _read_clr(path: Path) -> Legend:
     """Lines ``value red green blue [alpha] [name]``, parted by spaces or commas."""
     names: dict[int, str] = {}
     colours: dict[int, Colour] = {}
-    for line in _text(path).splitlines():
+    # a name may hold characters that Unicode takes for ends of lines
+    for number, line in enumerate(re.split("\r\n|\r|\n", texts.read_text(path)), start=1):
         line = line.strip()
         if not line or line[0] == "#" or line.upper().startswith("INTERPOLATION"):
             continue
-        comma = "," if "," in line.split(maxsplit=1)[0] else None
-        parts = line.split(comma, 5)
-        value = int(float(parts[0]))
-        colours[value] = (int(parts[1]), int(parts[2]), int(parts[3]))
+        try:
+            comma = "," if "," in line.split(maxsplit=1)[0] else None
+            parts = line.split(comma, 5)
+            value = class_table.whole(parts[0], number)
+            _add(colours, value, (int(parts[1]), int(parts[2]), int(parts[3])))
+        except (ValueError, IndexError) as error:
+            raise ValueError(f"line {number}: {error}") from error
         rest = parts[4:]
         if rest and _is_integer(rest[0]):
             rest = rest[1:]  # alpha
-        name = (comma or " ").join(rest).strip().strip('"')
+        name = (comma or " ").join(rest).strip().strip('"').strip()
         if name:
             names[value] = name
     return Legend(names, colours)
 
 
 def _read_text(path: Path) -> Legend:
-    head = _text(path)[:500].upper()
+    head = texts.read_text(path)[:500].upper()
     return _read_clr(path) if "INTERPOLATION:" in head or "QGIS" in head else _read_csv(path)
 
 
 def _read_qml(path: Path) -> Legend:
     names: dict[int, str] = {}
     colours: dict[int, Colour] = {}
-    root = _xml(path)
+    root = _xml(path.read_bytes())
     for entry in [*root.iter("paletteEntry"), *root.iter("item")]:
         if "value" not in entry.attrib or "color" not in entry.attrib:
             continue
         number = float(entry.attrib["value"])
         if not number.is_integer():
             continue  # a ramp, no class; its last value may be infinite
-        colours[int(number)] = _hex_colour(entry.attrib["color"])
+        if entry.tag == "item" and int(number) in colours:
+            continue  # a step of a ramp has a colour on each side
+        _add(colours, int(number), class_table.hex_colour(entry.attrib["color"]))
         label = entry.attrib.get("label", "").strip()
         if label:
             names[int(number)] = label
@@ -312,13 +311,33 @@ def _read_qml(path: Path) -> Legend:
 
 def _read_aux_xml(path: Path) -> Legend:
     """The first band's attribute table, else its category names and colours."""
-    root = _xml(path)
-    found = Legend()
-    for table in root.iter("GDALRasterAttributeTable"):
-        found = found.or_else(_from_rat(table))
-    band = root.find("PAMRasterBand")
+    return _from_bands(_xml(path.read_bytes()), "PAMRasterBand")
+
+
+def from_vrt(text: str) -> Legend:
+    """What the first band of a VRT tells: its attribute table, else its category names.
+
+    GDAL describes any raster so, once it is copied to a VRT: what its format holds inside too.
+
+    Raises:
+        ClassError: The table is damaged.
+    """
+    try:
+        return _from_bands(_xml(text.encode()), "VRTRasterBand")
+    except (ValueError, IndexError, KeyError, OverflowError) as error:
+        raise ClassError(
+            f"A raster's own table of classes must be whole, got '{error}'; correct it or write a "
+            "CSV."
+        ) from error
+
+
+def _from_bands(root: ElementTree.Element, kind: str) -> Legend:
+    band = next((b for b in root.findall(kind) if b.get("band", "1") == "1"), None)
     if band is None:
-        return found
+        return Legend()
+    found = Legend()
+    for table in band.findall("GDALRasterAttributeTable"):
+        found = found.or_else(_from_rat(table))
     names = {
         value: entry.text.strip()
         for value, entry in enumerate(band.findall("CategoryNames/Category"))
@@ -333,6 +352,12 @@ def _read_aux_xml(path: Path) -> Legend:
 
 
 def _from_rat(table: ElementTree.Element) -> Legend:
+    """An attribute table as GDAL reads it (gdal_rat.cpp): the first column of a usage counts.
+
+    A row stands for the values between its least and its largest one; of several such rows, the
+    first counts. A table of equal bins tells its values without a column. Where no column's usage
+    says that it holds values, one does by its name; else the number of the row is the value.
+    """
     fields = [
         (
             (f.findtext("Name") or "").strip().lower(),
@@ -341,16 +366,45 @@ def _from_rat(table: ElementTree.Element) -> Legend:
         )
         for f in table.findall("FieldDefn")
     ]
-    usages = {usage: k for k, (_, _, usage) in enumerate(fields)}
-    value_at = usages.get(_MIN_MAX, usages.get(3))  # 3: the least value of a range
-    rows = [[f.text or "" for f in row.findall("F")] for row in table.findall("Row")]
+    columns = [name for name, _, _ in fields]
+    usages = {usage: k for k, (_, _, usage) in reversed(list(enumerate(fields)))}
+    lines = table.findall("Row")
+    rows = [[f.text or "" for f in row.findall("F")] for row in lines]
+    numbers = [int(row.get("index", k)) for k, row in enumerate(lines)]
+    texts_at = [k for k, (_, kind, _) in enumerate(fields) if kind == _STRING]
+    least = usages.get(_MIN, usages.get(_MIN_MAX))
+    most = usages.get(_MAX, usages.get(_MIN_MAX))
+    if least is None or most is None:
+        least = most = least if most is None else most
+    if least is None:
+        least = most = _first(class_table.VALUE_COLUMNS, columns, without=texts_at)
+    if table.get("Row0Min") is not None and table.get("BinSize") is not None:
+        first, size = float(table.attrib["Row0Min"]), float(table.attrib["BinSize"])
+        values = [_between(first + k * size, first + (k + 1) * size) for k in numbers]
+    elif least is None or most is None:
+        values = [range(k, k + 1) for k in numbers]
+    else:
+        values = [_between(float(r[least]), float(r[most]), closed=True) for r in rows]
     return _from_table(
-        [name for name, _, _ in fields],
-        rows,
-        texts=[k for k, (_, kind, _) in enumerate(fields) if kind == _STRING],
-        value_at=value_at,
-        name_at=usages.get(_NAME),
-        colours_at=[usages[u] for u in _COLOUR_USAGES if u in usages],
+        columns, rows, values, texts_at, usages.get(_NAME),
+        [usages[u] for u in _COLOUR_USAGES if u in usages],
+    )  # fmt: skip
+
+
+def _between(least: float, most: float, *, closed: bool = False) -> range:
+    """Whole numbers from one number to another, which belongs to them where closed."""
+    if least == most and closed:
+        return range(int(least), int(least) + 1) if least.is_integer() else range(0)
+    least, most = max(least, -float(_FARTHEST)), min(most, float(_FARTHEST))
+    if not least < most:  # also what is no number
+        return range(0)
+    return range(math.ceil(least), math.floor(most) + 1 if closed else math.ceil(most))
+
+
+def _first(names: Sequence[str], columns: Sequence[str], *, without: Sequence[int]) -> int | None:
+    """Place of the column that bears the first of some names."""
+    return next(
+        (columns.index(n) for n in names if n in columns and columns.index(n) not in without), None
     )
 
 
@@ -359,49 +413,54 @@ def _read_dbf(path: Path) -> Legend:
     lower = [n.lower() for n in names]
     if "value" not in lower:
         raise ValueError(f"the columns {', '.join(names)}")
-    texts = [k for k, kind in enumerate(kinds) if kind == "C"]
-    return _from_table(lower, rows, texts=texts)
+    value_at = lower.index("value")
+    values = [_between(float(r[value_at]), float(r[value_at]), closed=True) for r in rows]
+    once: dict[int, None] = {}
+    for value in chain.from_iterable(values):
+        _add(once, value, None)
+    texts_at = [k for k, kind in enumerate(kinds) if kind == "C"]
+    return _from_table(lower, rows, values, texts_at)
 
 
 def _from_table(
     columns: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    *,
-    texts: Sequence[int],
-    value_at: int | None = None,
+    rows: Sequence[Sequence[str]],
+    values: Sequence[range],
+    texts_at: Sequence[int],
     name_at: int | None = None,
     colours_at: Sequence[int] = (),
 ) -> Legend:
-    """Names and colours of an attribute table; columns not given are found by name."""
-    at = {name: k for k, name in reversed(list(enumerate(columns)))}
-    if value_at is None:
-        value_at = next((at[n] for n in _VALUE_COLUMNS if n in at), None)
-    if value_at is None:
-        return Legend()
+    """Names and colours of an attribute table.
+
+    Args:
+        columns: Names of the columns, in lower case.
+        rows: Cells of each row.
+        values: Values that each row stands for; the first row of a value counts.
+        texts_at: Places of the columns of text.
+        name_at: Place of the column of names; None: found by its name, else the first of text.
+        colours_at: Places of red, green and blue; not three: found by their names.
+    """
     if name_at is None:
-        name_at = next((at[n] for n in _NAME_COLUMNS if n in at and at[n] in texts), None)
+        others = [k for k in range(len(columns)) if k not in texts_at]
+        name_at = _first(class_table.NAME_COLUMNS, columns, without=others)
     if name_at is None:
-        name_at = next(iter(texts), None)
+        name_at = next(iter(texts_at), None)
     if len(colours_at) != 3:
-        colours_at = [at[c] for c in _COLOUR_USAGES.values() if c in at]
+        colours_at = [columns.index(c) for c in _COLOUR_USAGES.values() if c in columns]
     names: dict[int, str] = {}
-    colours: dict[int, Colour] = {}
-    shades: dict[int, list[float]] = {}
-    for row in rows:
-        value = int(float(row[value_at]))
-        if name_at is not None and row[name_at].strip():
-            names[value] = row[name_at].strip()
+    shades: dict[int, class_table.Shades] = {}
+    for row, covered in zip(rows, values, strict=True):
+        name = "" if name_at is None else row[name_at].strip()
+        shade = None
         if len(colours_at) == 3 and all(row[k].strip() for k in colours_at):
-            shades[value] = [float(row[k]) for k in colours_at]
-    # some tables hold colours as shares of 1
-    brightest = max((max(s) for s in shades.values()), default=0.0)
-    fractions = any(c != int(c) for s in shades.values() for c in s)
-    scale = 255 if fractions and brightest <= 1 else 1
-    for value, (red, green, blue) in shades.items():
-        colours[value] = (round(red * scale), round(green * scale), round(blue * scale))
-    if not names and not colours:
-        return Legend()
-    return Legend(names, colours)
+            red, green, blue = (float(row[k]) for k in colours_at)
+            shade = red, green, blue
+        for value in covered:
+            if name:
+                names.setdefault(value, name)
+            if shade is not None:
+                shades.setdefault(value, shade)
+    return Legend(names, class_table.as_bytes(shades))
 
 
 def _dbf(path: Path) -> tuple[list[str], list[str], list[list[str]]]:
@@ -436,12 +495,8 @@ def _decode(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-def _text(path: Path) -> str:
-    return _decode(path.read_bytes()).removeprefix("\ufeff")
-
-
-def _xml(path: Path) -> ElementTree.Element:
-    """The root of an XML file; refuses entities of its own, which could grow without end."""
+def _xml(data: bytes) -> ElementTree.Element:
+    """The root of an XML document; refuses entities of its own, which could grow without end."""
     from xml.parsers import expat
 
     depth = 0
@@ -469,7 +524,7 @@ def _xml(path: Path) -> ElementTree.Element:
     parser.EndElementHandler = end
     parser.CharacterDataHandler = builder.data
     try:
-        parser.Parse(path.read_bytes(), True)
+        parser.Parse(data, True)
     except expat.ExpatError as error:
         raise ValueError(str(error)) from error
     return builder.close()
@@ -479,11 +534,11 @@ def _is_integer(text: str) -> bool:
     return text.strip().removeprefix("-").isdecimal()
 
 
-def _hex_colour(text: str) -> Colour:
-    digits = text.strip().removeprefix("#")
-    if len(digits) not in (6, 8):
-        raise ValueError(f"the colour {text!r}")
-    return int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:6], 16)
+def _add(known: dict[int, Any], value: int, what: Any) -> None:
+    """Take what a value has, which must come once."""
+    if value in known:
+        raise ValueError(f"the value {value} twice")
+    known[value] = what
 
 
 # ---- Writing
@@ -580,8 +635,11 @@ def _write_aux_xml(raster: Path, scheme: ClassScheme, table: Sequence[Column]) -
 
 def _write_xml(path: Path, root: ElementTree.Element) -> Path:
     ElementTree.indent(root)
+    text = ElementTree.tostring(root, encoding="unicode", xml_declaration=False)
+    # readers of XML make a line feed of it; in attributes it is written so already
+    text = text.replace("\r", "&#13;")
     with ledger.whole_file(path) as part:
-        ElementTree.ElementTree(root).write(part, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", newline="")
     return path
 
 

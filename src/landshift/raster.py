@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import logging
 import re
+import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -41,6 +42,9 @@ log = logging.getLogger(__name__)
 
 GDAL_CACHE = 256 << 20
 """Bytes for GDAL's blocks, so that a row of them is read once and not for each window."""
+
+_NAMELESS = ("GTiff", "COG", "PNG", "JPEG", "MEM")
+"""Formats that hold no names of values themselves: GDAL keeps them in .aux.xml."""
 
 
 @dataclass(frozen=True)
@@ -128,15 +132,19 @@ def open_raster(
         for beside in access.side_files(Path(path)) if untrusted else ():
             with open_raster(beside, untrusted=True):
                 pass  # of such a format too
-        with validity.OPENING, warnings.catch_warnings():
-            from rasterio.errors import NotGeoreferencedWarning
-
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # those who need it, check
-            source = _open_own_formats(Path(path)) if untrusted else rasterio.open(path)
-        with source:
+        with _opened(path, untrusted=untrusted) as source:
             if untrusted:
                 access.check_contained(source)
             yield source
+
+
+def _opened(path: Path | str, *, untrusted: bool = False) -> DatasetReader:
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with validity.OPENING, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # those who need it, check
+        return _open_own_formats(Path(path)) if untrusted else rasterio.open(path)
 
 
 def _open_own_formats(path: Path) -> DatasetReader:
@@ -307,6 +315,7 @@ class ClassValues:
         unstated: Values whose meaning neither the file nor the caller states.
         listed: Whether the caller listed all classes.
         path: The raster.
+        fill: Values other than 0 whose name says that they are no class ('Fill').
     """
 
     names: Mapping[int, str]
@@ -315,6 +324,7 @@ class ClassValues:
     unstated: tuple[int, ...] = ()
     listed: bool = False
     path: str = ""
+    fill: frozenset[int] = frozenset()
 
     def name(self, value: int) -> str:
         """The name of a class that occurs.
@@ -351,6 +361,8 @@ class ClassValues:
             mask = mask & (values != UNLABELLED)
         if self.nodata is not None:
             mask = mask & (values != self.nodata)
+        for value in self.fill:
+            mask = mask & (values != value)
         return mask
 
 
@@ -364,9 +376,9 @@ def class_values(
     """Which values of an open class raster are classes.
 
     Every value is one, 0 and negative values too, except where the file's nodata value or mask, or
-    ``nodata``, says that there is none. 0 is none either where its name says so ('No data'), or
-    where the file declares no nodata and the list of classes leaves it out: the list given, or
-    that of our own tag. In label rasters without nodata, 0 is unlabelled unless it is named.
+    ``nodata``, says that there is none, or the value's name does ('No data', 'Fill'). 0 is none
+    either where the file declares no nodata and the list of classes leaves it out: the list given,
+    or that of our own tag. In label rasters without nodata, 0 is unlabelled unless it is named.
 
     Args:
         source: The open raster.
@@ -395,9 +407,10 @@ def class_values(
         least = int(np.iinfo(kind).min)  # what many programs write for 'no data'
         if least not in known and least != nodata:
             unstated.append(least)
-    none = {source.nodata, nodata} | (set() if zero else {UNLABELLED})
+    fill = frozenset(v for v, name in known.items() if v != UNLABELLED and says_none(name))
+    none = {source.nodata, nodata, *fill} | (set() if zero else {UNLABELLED})
     kept = {value: name for value, name in known.items() if value not in none}
-    return ClassValues(kept, zero, nodata, tuple(unstated), names is not None, source.name)
+    return ClassValues(kept, zero, nodata, tuple(unstated), names is not None, source.name, fill)
 
 
 def _declares_nodata(source: DatasetReader) -> bool:
@@ -842,8 +855,9 @@ def write(target: DatasetWriter, values: NDArray[Any], window: Window) -> None:
 def legend_of(path: Path | str) -> legend.Legend:
     """Names of a class raster's classes, and colours of its values.
 
-    From our own tag, then the files beside it (`legend.beside`), then the colour table; the
-    earlier wins. What is no class has no name; see `class_values`.
+    From our own tag, then the files beside it (`legend.beside`), then names inside it (VRT, ENVI,
+    HFA), then the colour table; the earlier wins. What is no class has no name; see
+    `class_values`.
 
     Raises:
         RasterError: See `open_raster`.
@@ -935,15 +949,38 @@ def holds_classes(source: DatasetReader) -> bool:
         colours = colours_of(source).values()
         if any(len(set(colour)) > 1 for colour in colours):
             return True
-    return bool(legend.tables_beside(Path(source.name)).names)
+    return bool(legend.tables_beside(Path(source.name)).or_else(_legend_inside(source)).names)
 
 
 def _told(source: DatasetReader, path: Path | str) -> legend.Legend:
     """Names and colours of values, classes or not, as the file and those beside it tell."""
     tagged = legend.from_tags(source.tags(), path)
     found = legend.Legend() if tagged is None else legend.Legend(tagged.mapping, tagged.colours)
-    found = found.or_else(legend.beside(Path(path)))
+    found = found.or_else(legend.beside(Path(path))).or_else(_legend_inside(source))
     return found.or_else(legend.Legend({}, colours_of(source)))
+
+
+def _legend_inside(source: DatasetReader) -> legend.Legend:
+    """Category names and the attribute table that a raster's format holds inside (VRT, ENVI, HFA).
+
+    rasterio tells neither; GDAL writes both into the description of a virtual copy.
+    """
+    import rasterio.shutil
+
+    if source.driver in _NAMELESS:
+        return legend.Legend()
+    if source.driver == "VRT":
+        return legend.from_vrt(source.tags(ns="xml:VRT").get("xml:VRT", "<VRTDataset/>"))
+    copy = f"/vsimem/{uuid.uuid4().hex}.vrt"
+    with reading(source.name):
+        try:
+            rasterio.shutil.copy(source, copy, driver="VRT")
+            with _opened(copy) as virtual:
+                description = virtual.tags(ns="xml:VRT")["xml:VRT"]
+        finally:
+            if rasterio.shutil.exists(copy):
+                rasterio.shutil.delete(copy, driver="VRT")
+    return legend.from_vrt(description)
 
 
 def colours_of(source: DatasetReader) -> dict[int, Colour]:

@@ -243,8 +243,8 @@ def _disagreement(maps: Sequence[Told], value: int, options: str) -> ClassError:
 
 
 def without_none(classes: ClassScheme) -> ClassScheme:
-    """Classes without a value 0 whose name only says that there is no class."""
-    rest = [c for c in classes if c.value != UNLABELLED or not says_none(c.name)]
+    """Classes without values whose name only says that there is no class."""
+    rest = [c for c in classes if not says_none(c.name)]
     return MapScheme(rest) if rest else classes
 
 
