@@ -108,6 +108,21 @@ def test_our_own_reader_finds_the_bands_of_an_item(tmp_path, write_raster):
     assert (files[0].numbers, files[0].nodata) == ((2,), 0)
 
 
+@pytest.mark.parametrize("name", ["a b#1%.tif", "r\u00e9gion 50%25.tif", "a;b,c+d&e=f.tif"])
+def test_names_of_files_are_encoded_and_found_again(tmp_path, write_raster, name):
+    from urllib.parse import unquote, urljoin, urlsplit
+
+    from landshift.stac import band_files
+
+    image = write_raster("i.tif", np.ones((1, 8, 8), np.uint16), nodata=0, bands=["red"])
+    image = image.rename(tmp_path / name)
+    out = describe_map(image, tmp_path / "items" / "i.json", moment="2016-07-01")
+    href = json.loads(out.read_text())["assets"]["map"]["href"]
+    # a client of the web resolves it to the file's path
+    assert unquote(urlsplit(urljoin(out.as_uri(), href)).path) == str(image)
+    assert band_files(out, ["red"])[0][0].href == str(image)
+
+
 def test_dates_of_a_composite_are_known(tmp_path, write_raster, class_map):
     days = json.dumps({"before": "2001-07-04", "after": "2016-08-01"})
     composite = write_raster("c.tif", np.ones((2, 8, 8)), LANDSHIFT_DATES=days)

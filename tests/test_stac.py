@@ -85,3 +85,31 @@ def test_an_item_is_an_image(item, tmp_path):
     assert np.isfinite(values).sum() == 2 * (64 - 4)
     assert values[0, 5, 5] == pytest.approx(0.05)
     assert values[1, 5, 5] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("name", "href"),
+    [
+        ("a b.tif", "./a%20b.tif"),
+        ("a b.tif", "./a b.tif"),
+        ("50%25.tif", "./50%25.tif"),
+        ("50%.tif", "./50%25.tif"),
+        ("r\u00e9gion #1.tif", "./r%C3%A9gion%20%231.tif"),
+        ("a b.tif", "file://{folder}/a%20b.tif"),
+    ],
+)
+def test_hrefs_are_decoded(item, tmp_path, name, href):
+    (tmp_path / "B04.tif").rename(tmp_path / name)
+    text = item.read_text().replace("./B04.tif", href.replace("{folder}", str(tmp_path)))
+    item.write_text(text)
+    files, _ = stac.band_files(item, ["red"])
+    assert files[0].href == str(tmp_path / name)
+    assert plan(Image(files=(item,), bands=["red"])).layers[0].path == files[0].href
+
+
+def test_urls_stay_encoded(item):
+    item.write_text(
+        item.read_text().replace("./B04.tif", "https://example.org/a%20b c.tif?x=1&y=2")
+    )
+    files, _ = stac.band_files(item, ["red"])
+    assert files[0].href == "https://example.org/a%20b%20c.tif?x=1&y=2"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from landshift import access
 from landshift.errors import BandError, RasterError
 from landshift.extras import required
 
+_RESERVED = "%:/?#[]@!$&'()*+,;=~"  # what a URL may hold beside letters and digits
 _PICTURES = {"thumbnail", "overview", "visual"}  # roles, or keys, of assets that only show
 
 
@@ -58,7 +61,7 @@ def band_files(
     bands: dict[str, BandFile] = {}
     common: list[str] = []
     for key, asset in sorted(found.assets.items(), key=lambda a: _shows(*a)):
-        href = asset.get_absolute_href()
+        href = _location(str(asset.get_absolute_href()))
         entries = asset.extra_fields.get("bands") or asset.extra_fields.get("eo:bands") or [{}]
         details = asset.extra_fields.get("raster:bands") or [{}] * len(entries)
         for number, (entry, detail) in enumerate(zip(entries, details, strict=False), start=1):
@@ -70,7 +73,7 @@ def band_files(
                 bands.setdefault(
                     str(alias),
                     BandFile(
-                        href=str(href), numbers=(number,), names=(str(alias),),
+                        href=href, numbers=(number,), names=(str(alias),),
                         nodata=_number(stated.get("nodata")),
                         scales=(float(stated.get("scale", 1.0)),),
                         offsets=(float(stated.get("offset", 0.0)),),
@@ -103,6 +106,19 @@ def _read(item: Path | str) -> Any:
         raise RasterError(
             f"A .json image must be a STAC Item, got {item} ({error!r:.120}); check the file."
         ) from error
+
+
+def _location(href: str) -> str:
+    """Where the file of an href lies: a path, decoded (RFC 3986, section 2.1), or a URL.
+
+    Some programs write paths as they are: where no file has the decoded name, that is meant.
+    """
+    if href.startswith("file:"):
+        return os.fsdecode(unquote_to_bytes(urlsplit(href).path))
+    if "://" in href:
+        return quote(href, safe=_RESERVED) if href.startswith("http") else href
+    decoded = os.fsdecode(unquote_to_bytes(href))
+    return href if Path(href).exists() and not Path(decoded).exists() else decoded
 
 
 def _shows(key: str, asset: Any) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,6 +140,8 @@ def classes(scheme: ClassScheme) -> list[dict[str, Any]]:
 def asset(path: Path, item: Path, kind: str, roles: Sequence[str], **more: Any) -> dict[str, Any]:
     """A file of an Item: where it lies, seen from the Item; its size and its SHA-256.
 
+    The place is a URI: what isn't a letter or a digit of ASCII is percent-encoded (RFC 3986).
+
     Args:
         path: The file.
         item: The Item's file.
@@ -146,7 +149,8 @@ def asset(path: Path, item: Path, kind: str, roles: Sequence[str], **more: Any) 
         roles: What it is for.
         more: Further fields.
     """
-    href = Path(os.path.relpath(path.resolve(), item.resolve().parent)).as_posix()
+    place = Path(os.path.relpath(path.resolve(), item.resolve().parent)).as_posix()
+    href = quote(os.fsencode(place))
     return {
         "href": href if href.startswith("../") else f"./{href}",
         "type": kind,
