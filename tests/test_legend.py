@@ -539,3 +539,26 @@ def test_values_whose_name_says_no_data_are_no_classes(tmp_path, listed):
     with raster.open_raster(tmp_path / "a.tif") as source:
         _, mask = raster.read_classes(source, Window(0, 0, 1, 4), known)
     assert mask.tolist() == [[False, True, True, False]]
+
+
+def test_a_table_of_windows_keeps_its_letters(tmp_path):
+    path = legend.write_attributes(
+        tmp_path / "a.tif", ClassScheme.from_mapping({1: "Caf__ - x"}), []
+    )[1]
+    path.write_bytes(
+        path.read_bytes().replace(b"Caf__ - x", "Caf\xe9\u2019 \u2013 x".encode("cp1252"))
+    )
+    assert legend.read_legend(path).names == {1: "Caf\xe9\u2019 \u2013 x"}
+
+
+def test_a_damaged_table_inside_a_raster_is_one_line(tmp_path):
+    table = rat((("Value", 0, 5), ("Name", 2, 2)), [("x", "pine")])
+    broken = table.replace("PAMDataset", "VRTDataset").replace("PAMRasterBand", "VRTRasterBand")
+    with pytest.raises(ClassError, match=r"must be whole, got 'could not convert.* in a\.vrt"):
+        legend.from_vrt(broken, "a.vrt")
+
+
+def test_a_value_twice_in_a_list_of_classes_is_refused():
+    entries = [{"Value": 1, "Name": "a"}, {"Value": 1, "Name": "b"}]
+    with pytest.raises(ClassError, match="must differ, got 1 for 'a' and 'b'"):
+        ClassScheme.from_list(entries)

@@ -137,7 +137,7 @@ class ClassScheme:
         A missing colour, or Esri's [-1, -1, -1], becomes a colour-blind-safe one.
 
         Raises:
-            ClassError: An entry without value or name.
+            ClassError: An entry without value or name, or a value twice.
         """
         mapping: dict[int, str] = {}
         colours: dict[int, Colour] = {}
@@ -147,6 +147,10 @@ class ClassScheme:
             if not isinstance(value, int) or isinstance(value, bool) or name is None:
                 raise ClassError(
                     f"A class needs an integer Value and a Name, got {str(dict(entry))[:100]}."
+                )
+            if value in mapping:
+                raise ClassError(
+                    f"Class values must differ, got {value} for {mapping[value]!r} and {name!r}."
                 )
             mapping[value] = str(name)
             colour = colour_of(entry)

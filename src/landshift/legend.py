@@ -8,6 +8,7 @@ import math
 import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from pathlib import Path
@@ -314,10 +315,14 @@ def _read_aux_xml(path: Path) -> Legend:
     return _from_bands(_xml(path.read_bytes()), "PAMRasterBand")
 
 
-def from_vrt(text: str) -> Legend:
+def from_vrt(text: str, raster: str = "") -> Legend:
     """What the first band of a VRT tells: its attribute table, else its category names.
 
     GDAL describes any raster so, once it is copied to a VRT: what its format holds inside too.
+
+    Args:
+        text: The VRT.
+        raster: The raster, for the error.
 
     Raises:
         ClassError: The table is damaged.
@@ -326,8 +331,7 @@ def from_vrt(text: str) -> Legend:
         return _from_bands(_xml(text.encode()), "VRTRasterBand")
     except (ValueError, IndexError, KeyError, OverflowError) as error:
         raise ClassError(
-            f"A raster's own table of classes must be whole, got '{error}'; correct it or write a "
-            "CSV."
+            f"A raster's own table of classes must be whole, got '{error}' in {raster}; correct it."
         ) from error
 
 
@@ -489,10 +493,11 @@ def _dbf(path: Path) -> tuple[list[str], list[str], list[list[str]]]:
 
 
 def _decode(data: bytes) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
+    """A cell's text: UTF-8, else Windows-1252, as most programs write it, else Latin-1."""
+    for encoding in ("utf-8", "cp1252"):
+        with suppress(UnicodeDecodeError):
+            return data.decode(encoding)
+    return data.decode("latin-1")
 
 
 def _xml(data: bytes) -> ElementTree.Element:

@@ -970,7 +970,9 @@ def _legend_inside(source: DatasetReader) -> legend.Legend:
     if source.driver in _NAMELESS:
         return legend.Legend()
     if source.driver == "VRT":
-        return legend.from_vrt(source.tags(ns="xml:VRT").get("xml:VRT", "<VRTDataset/>"))
+        return legend.from_vrt(
+            source.tags(ns="xml:VRT").get("xml:VRT", "<VRTDataset/>"), source.name
+        )
     copy = f"/vsimem/{uuid.uuid4().hex}.vrt"
     with reading(source.name):
         try:
@@ -980,7 +982,7 @@ def _legend_inside(source: DatasetReader) -> legend.Legend:
         finally:
             if rasterio.shutil.exists(copy):
                 rasterio.shutil.delete(copy, driver="VRT")
-    return legend.from_vrt(description)
+    return legend.from_vrt(description, source.name)
 
 
 def colours_of(source: DatasetReader) -> dict[int, Colour]:
