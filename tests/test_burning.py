@@ -280,3 +280,69 @@ def test_a_map_of_others_is_a_grid_and_no_legend(write_polygons, write_raster, t
     path = write_polygons((square(0, 0), {"what": "forest"}))
     found = label_polygons(path, other, tmp_path / "l.tif", name_column="what")
     assert found.scheme.mapping == {1: "forest"}
+
+
+def write_features(path, shapes, names, crs="EPSG:32618", **more):
+    import pyogrio
+    import shapely
+
+    pyogrio.raw.write(
+        path, shapely.to_wkb(np.array(shapes, object)), [np.array(names, object)],
+        np.array(["what"], object), geometry_type="Unknown", crs=crs, **more,
+    )  # fmt: skip
+    return path
+
+
+def test_points_and_lines_label_their_pixels_or_what_lies_within_some_metres(tmp_path, like):
+    import shapely
+
+    centre = LEFT + 45, TOP - 45
+    path = write_features(
+        tmp_path / "p.gpkg",
+        [shapely.Point(centre), shapely.LineString([(LEFT + 105, TOP), (LEFT + 105, TOP - 89)])],
+        ["well", "road"],
+    )
+    label_polygons(path, like, tmp_path / "l.tif", name_column="what")
+    assert read(tmp_path / "l.tif").tolist() == [[0, 0, 0, 1], [0, 2, 0, 1], [0, 0, 0, 1]]
+    found = label_polygons(path, like, tmp_path / "b.tif", name_column="what", buffer=31.0)
+    # the well's neighbours over a side, 30 m away; the road's, over which the road counts
+    assert read(tmp_path / "b.tif").tolist() == [[0, 2, 1, 1], [2, 2, 1, 1], [0, 2, 1, 1]]
+    assert found.overlapping == 1
+    with pytest.raises(ParameterError, match="positive number of metres, got 0"):
+        label_polygons(path, like, tmp_path / "n.tif", name_column="what", buffer=0.0)
+
+
+def test_polygons_smaller_than_a_pixel_are_counted(tmp_path, like, caplog):
+    import shapely
+
+    shapes = [
+        shapely.box(LEFT, TOP - 60, LEFT + 60, TOP),
+        shapely.box(LEFT + 61, TOP - 10, LEFT + 70, TOP - 1),
+        shapely.box(LEFT - 900, TOP - 10, LEFT - 890, TOP),  # not on the raster
+    ]
+    path = write_features(tmp_path / "p.gpkg", shapes, ["a", "b", "c"])
+    found = label_polygons(path, like, tmp_path / "l.tif", name_column="what")
+    assert (found.vanished, found.pixels) == (1, (4, 0, 0))
+    assert "1 polygons hold no pixel's centre and label nothing" in caplog.text
+    caplog.clear()
+    found = label_polygons(path, like, tmp_path / "t.tif", name_column="what", all_touched=True)
+    assert (found.vanished, found.pixels[1]) == (0, 1)
+    assert caplog.text == ""
+
+
+def test_a_layer_is_chosen_on_the_command_line(tmp_path, like):
+    import shapely
+    from typer.testing import CliRunner
+
+    from landshift.cli import app
+
+    square = shapely.box(LEFT, TOP - 60, LEFT + 60, TOP)
+    path = write_features(tmp_path / "p.gpkg", [square], ["a"], layer="fields")
+    write_features(path, [square, square], ["a", "b"], layer="lakes", append=True)
+    command = ["burn", str(path), "--like", str(like), "-o", str(tmp_path / "l.tif")]
+    command += ["--name-column", "what"]
+    with pytest.raises(VectorError, match=r"One layer must be chosen, got fields, lakes"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
+    done = CliRunner().invoke(app, [*command, "--layer", "fields"])
+    assert done.exit_code == 0, done.output
+    assert read(tmp_path / "l.tif").sum() == 4

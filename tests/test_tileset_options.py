@@ -25,6 +25,7 @@ from landshift.errors import (
     GridError,
     ParameterError,
     TileSetError,
+    VectorError,
 )
 from landshift.tileset import blocks, esri
 from landshift.tileset.sampling import Turn, turned
@@ -147,6 +148,29 @@ def test_only_tiles_inside_the_polygons_are_cut(tmp_path):
     bare = pair(tmp_path / "in", name="bare", transform=Affine(2, 0, 0, 0, -2, 0))
     with pytest.raises(GridError, match=r"A mask polygon needs images with a CRS"):
         cut(tmp_path / "bare", *bare, mask_polygons=path)
+
+
+def test_mask_polygons_that_cross_themselves_are_mended(tmp_path):
+    import shapely
+    from pyogrio.raw import write as write_vector
+
+    image, labels = pair(tmp_path / "in", height=64, width=96)
+    left, top = 600000, 3000000
+    bow = shapely.Polygon(
+        [(left, top), (left + 192, top - 128), (left + 192, top), (left, top - 128)]
+    )
+    shape = shapely.box(left, top - 128, left + 128, top)
+    path = tmp_path / "mask.gpkg"
+    for layer, shapes in (("area", [bow, shape]), ("other", [shape])):
+        write_vector(
+            path, shapely.to_wkb(np.array(shapes)), [np.arange(len(shapes))], ["id"],
+            geometry_type="Polygon", crs="EPSG:32650", layer=layer, append=layer == "other",
+        )  # fmt: skip
+    with pytest.raises(VectorError, match=r"chosen, got area, other in .* \(--mask-layer\)"):
+        cut(tmp_path / "none", image, labels, mask_polygons=path)
+    tiles = cut(tmp_path / "set", image, labels, mask_polygons=path, mask_layer="area")
+    # the square holds tiles that begin at columns 0, 16 and 32; the bow adds no whole one
+    assert sorted({(t.bounds[0] - left) / 2 for t in tiles.tiles}) == [0, 16, 32]
 
 
 # blocks that tiles share

@@ -131,6 +131,24 @@ def test_crossed_outlines_are_mended(tmp_path):
     assert found.write_geopackage(tmp_path / "out.gpkg").is_file()
 
 
+def test_a_long_edge_in_longitude_and_latitude_is_a_parallel_on_the_map(tmp_path):
+    import pyproj
+
+    values = np.ones((300, 500), np.uint8)
+    mapped = write(
+        tmp_path / "m.tif", values, nodata=0, crs="EPSG:5070", origin=(-2_500_000, 3_300_000),
+        pixel=10_000,
+    )  # fmt: skip
+    path = polygons(tmp_path / "z.gpkg", [shapely.box(-115, 35, -80, 45)], ["a"], crs="EPSG:4326")
+    found = zonal.measure_zones(mapped, path, "name")
+    # Albers: what lies between two parallels and two meridians on the ellipsoid
+    ellipsoid = pyproj.Geod(ellps="GRS80")
+    east = np.linspace(-115, -80, 5001)
+    ring = np.concatenate([east, east[::-1]]), np.repeat([35.0, 45.0], 5001)
+    area = abs(ellipsoid.polygon_area_perimeter(*ring)[0]) / 1e4
+    assert found.hectares.sum() == pytest.approx(area, rel=1e-4)
+
+
 def test_zones_that_miss_the_map_are_refused(tmp_path):
     mapped = write(tmp_path / "map.tif", np.ones((3, 3), np.uint8))
     far = polygons(tmp_path / "far.gpkg", [box(10, 10, 11, 11)], ["far"])

@@ -1,4 +1,4 @@
-"""Polygons with a class column -> a label raster; what no polygon covers is not labelled."""
+"""Polygons with a class column -> a label raster; what none of them covers is not labelled."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ class PolygonLabels:
         skipped: Polygons without a class, or dropped.
         contradictions: Polygons whose value and name contradict each other.
         overlapping: Pixels in polygons of different classes; the last polygon counts.
+        vanished: Polygons on the raster that hold no pixel's centre, and so label nothing.
     """
 
     scheme: ClassScheme
@@ -62,6 +63,7 @@ class PolygonLabels:
     skipped: int
     contradictions: tuple[Contradiction, ...]
     overlapping: int
+    vanished: int
 
 
 def label_polygons(
@@ -76,10 +78,11 @@ def label_polygons(
     nodata: int | None = None,
     layer: str | None = None,
     all_touched: bool = False,
+    buffer: float | None = None,
     overwrite: bool = False,
     on_block: Callable[[int, int], None] | None = None,
 ) -> PolygonLabels:
-    """Burn polygons into a label raster on the grid of another raster.
+    """Burn polygons, lines or points into a label raster on the grid of another raster.
 
     Pixels that no polygon covers are 0: not labelled, and so ignored in training and in scores;
     they are not 'No change'. Polygons of changes work the same way, with classes such as
@@ -100,17 +103,19 @@ def label_polygons(
         scheme: The classes; None: those of the columns. Where they leave 0 out, or call it
             'No data', 0 is no class.
         nodata: A value without a class.
-        layer: Name of the layer; None: the first.
+        layer: Name of the layer; None: the only one.
         all_touched: Whether every pixel that a polygon touches counts, or only those whose
             centre lies in it.
+        buffer: Metres around points and lines that count; None: the pixel of a point, the pixels
+            that a line touches.
         overwrite: Whether what is there already is replaced.
         on_block: Called with blocks done and blocks in all.
 
     Raises:
         ClassError: No such column, or none given; a value outside the scheme; contradictions
             without ``decide``.
-        ParameterError: Another ``decide``, or one without both columns.
-        VectorError: The vector file can't be read or holds something else than polygons.
+        ParameterError: Another ``decide``, or one without both columns; a buffer for polygons.
+        VectorError: The vector file can't be read, or has several layers of which none is named.
         GridError: The raster has no CRS, or no polygon covers a pixel of it.
         RasterError: The raster can't be read.
         OutputError: The label raster can't be written.
@@ -128,7 +133,7 @@ def label_polygons(
     about = raster.info(like)
     if about.grid.crs is None:
         raise GridError(f"Polygons need a raster with a CRS, got none in {like}; assign it first.")
-    found = vector.read_polygons(polygons, about.grid.crs, layer)
+    found = vector.read_shapes(polygons, about.grid, layer, buffer=buffer)
     values = _column(found, value_column, polygons)
     names = _column(found, name_column, polygons)
     none = _values_without_class(scheme, nodata)
@@ -188,7 +193,7 @@ def label_polygons(
         [Path(polygons), Path(like)],
         {
             "value_column": value_column, "name_column": name_column, "decide": decide,
-            "layer": layer, "all_touched": all_touched, "nodata": nodata,
+            "layer": layer, "all_touched": all_touched, "buffer": buffer, "nodata": nodata,
             "moved": {str(old): new for old, new in coded.moved.items()},
         },
     )  # fmt: skip
@@ -213,6 +218,12 @@ def label_polygons(
             "%s: %d pixels lie in polygons of different classes; the last polygon counts.",
             polygons, overlapping,
         )  # fmt: skip
+    vanished = 0 if all_touched else len(vector.without_pixel(geometries, box))
+    if vanished:
+        logger.warning(
+            "%s: %d polygons hold no pixel's centre and label nothing; burn them with "
+            "--all-touched.", polygons, vanished,
+        )  # fmt: skip
     return PolygonLabels(
         scheme=coded.scheme,
         pixels=tuple(int(counts[v]) for v in coded.scheme.values),
@@ -220,6 +231,7 @@ def label_polygons(
         skipped=len(chosen) - len(burn_values),
         contradictions=tuple(wrong),
         overlapping=overlapping,
+        vanished=vanished,
     )
 
 

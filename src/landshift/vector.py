@@ -1,20 +1,23 @@
-"""Polygons as files, read and written, and burnt into grids."""
+"""Polygons, lines and points as files, read and written, and burnt into grids."""
 
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid
-from landshift.errors import OutputError, VectorError, reason_of
+from landshift import grid, reproject
+from landshift.errors import OutputError, ParameterError, VectorError, reason_of
 from landshift.extras import required
 
 if TYPE_CHECKING:
@@ -27,15 +30,20 @@ NEVER = "2000-01-01T00:00:00.000Z"
 GEOPARQUET = "GeoParquet"
 """The format of `new_layer` that isn't one of GDAL's."""
 
-_POLYGONS = ("Polygon", "MultiPolygon")
+_ARC = "0.5"  # degrees of an arc that become an edge: off by 1e-5 of its radius
+_ROWS = 1024  # burnt at once
+_SURFACES = {15: "a PolyhedralSurface", 16: "a TIN", 17: "a Triangle"}
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Polygons:
-    """Polygons of one layer.
+    """Polygons of one layer, or other geometries where they are asked for.
 
     Attributes:
-        geometries: Shapely polygons, in the CRS asked for.
+        geometries: Shapely geometries, in the CRS of the grid; polygons are valid. One that lies
+            where that CRS holds nothing is empty.
         columns: Values of each column, one a polygon.
         numbers: Number of each polygon in its file, as GIS programs show it.
     """
@@ -45,49 +53,184 @@ class Polygons:
     numbers: tuple[int, ...] = ()
 
 
-def read_polygons(path: Path | str, crs: CRS, layer: str | None = None) -> Polygons:
+def read_polygons(
+    path: Path | str, box: GeoBox, layer: str | None = None, *, option: str = "--layer"
+) -> Polygons:
     """Read the polygons of a vector file, in any format that GDAL knows.
+
+    Rings that cross themselves are mended; curves become edges; of collections the polygons are
+    taken. In another CRS than the grid's, edges get as many points as they need to run where they
+    run on the ground, and a polygon that leaves what the grid's CRS can hold is cut to the
+    grid's neighbourhood (see `reproject.polygons`). What has no geometry is left out.
 
     Args:
         path: GeoPackage, shapefile, GeoJSON, ...
-        crs: CRS they are wanted in.
-        layer: Name of the layer; None: the first.
+        box: The grid they are wanted on; it has a CRS.
+        layer: Name of the layer; None: the only one.
+        option: What names the layer on the command line, for the error.
 
     Raises:
-        VectorError: The file is missing, unreadable, has no CRS, or holds something else than
-            polygons.
+        VectorError: The file is missing, unreadable, has no CRS, holds something else than
+            polygons, or several layers of which none is named.
+        GridError: There is no way to the grid's CRS.
     """
-    import pyogrio
+    return _read(path, box, layer, polygons_only=True, option=option)
+
+
+def read_shapes(
+    path: Path | str, box: GeoBox, layer: str | None = None, *, buffer: float | None = None
+) -> Polygons:
+    """Read polygons, lines and points of a vector file; see `read_polygons`.
+
+    Args:
+        path: GeoPackage, shapefile, GeoJSON, ...
+        box: The grid they are wanted on; it has a CRS.
+        layer: Name of the layer; None: the only one.
+        buffer: Metres around points and lines, which become polygons; None: as they are. Those of
+            a point are geodesic; those of a line are measured in an azimuthal equidistant
+            projection about its middle, off by 1 per mille 490 km from there.
+
+    Raises:
+        ParameterError: A buffer that isn't positive, or for polygons alone.
+        VectorError: See `read_polygons`; also a file without any geometry.
+        GridError: There is no way to the grid's CRS.
+    """
+    if buffer is not None and not 0 < buffer < np.inf:
+        raise ParameterError(f"A buffer must be a positive number of metres, got {buffer:g}.")
+    return _read(path, box, layer, buffer=buffer)
+
+
+def _read(
+    path: Path | str,
+    box: GeoBox,
+    layer: str | None,
+    *,
+    polygons_only: bool = False,
+    buffer: float | None = None,
+    option: str = "--layer",
+) -> Polygons:
     import shapely
+
+    crs, numbers, shapes, columns = _layer(path, layer, option)
+    whole = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
+    dimensions = shapely.get_dimensions(shapes)
+    other = {shapes[k].geom_type for k in np.flatnonzero(whole & (dimensions < 2))}
+    if not whole.any() or (polygons_only and other):
+        raise VectorError(
+            f"The vector file must hold polygons, got {', '.join(sorted(other)) or 'nothing'} in "
+            f"{path}; buffer points or lines first."
+        )
+    if crs is None:
+        raise VectorError(f"The vector file must have a CRS, got none in {path}; assign one.")
+    if buffer is not None and not other:
+        raise ParameterError(
+            f"A buffer is for points and lines, got {buffer:g} m for the polygons of {path}; "
+            "leave it out."
+        )
+    if not whole.all():
+        logger.warning(
+            "%s: %d features have no geometry and are left out.", path, int((~whole).sum())
+        )
+    shapes, dimensions = shapely.force_2d(shapes[whole]), dimensions[whole]
+    moved = np.empty(len(shapes), object)
+    way = reproject.Way(crs, box)
+    cut = 0
+    for dimension, move in enumerate((_points, reproject.lines, reproject.polygons)):
+        here = dimensions == dimension
+        if not here.any():
+            continue
+        if dimension == 2:
+            moved[here], off = move(reproject.of_polygons(shapes[here]), way)
+        elif buffer is None:
+            moved[here], off = move(shapes[here], way)
+        else:
+            around = reproject.buffered(shapes[here], crs, buffer)
+            moved[here], off = reproject.polygons(around, reproject.Way("OGC:CRS84", box))
+        cut += off
+    if cut:
+        logger.warning(
+            "%s: %d geometries reach beyond what the raster's CRS can hold; they are cut to the "
+            "raster's surroundings.", path, cut,
+        )  # fmt: skip
+    return Polygons(
+        geometries=tuple(moved),
+        columns={name: tuple(values[whole]) for name, values in columns.items()},
+        numbers=tuple(int(n) for n in numbers[whole]),
+    )
+
+
+def _points(shapes: NDArray[np.object_], way: reproject.Way) -> tuple[NDArray[np.object_], int]:
+    return reproject.points(shapes, way), 0
+
+
+def _layer(
+    path: Path | str, layer: str | None, option: str
+) -> tuple[str | None, NDArray[np.int64], NDArray[np.object_], dict[str, NDArray[Any]]]:
+    """CRS, numbers, geometries (None where there is none) and columns of a layer."""
+    import pyogrio
     from pyogrio.errors import DataLayerError, DataSourceError
 
     if not Path(path).exists():
         raise VectorError(f"The vector file must exist, got {path}; check the path.")
+    pyogrio.set_gdal_config_options({"OGR_ARC_STEPSIZE": _ARC})
     try:
-        about, numbers, encoded, values = pyogrio.raw.read(path, layer=layer, return_fids=True)
+        with _logged(path):
+            layer = layer or _only_layer(path, option)
+            about, numbers, encoded, values = pyogrio.raw.read(path, layer=layer, return_fids=True)
     except (DataSourceError, DataLayerError, ValueError) as error:
         reason = reason_of(error)
         raise VectorError(f"The vector file must be readable, got {path} ({reason}).") from error
-    geometries = shapely.from_wkb([] if encoded is None else encoded)  # a table has none
-    whole = [k for k, g in enumerate(geometries) if g is not None and not g.is_empty]
-    kinds = {geometries[k].geom_type for k in whole} - set(_POLYGONS)
-    if kinds or not whole:
+    finally:
+        pyogrio.set_gdal_config_options({"OGR_ARC_STEPSIZE": None})
+    if encoded is None:  # a table
+        encoded = np.full(len(numbers), None, object)
+    columns = {str(n): np.asarray(v) for n, v in zip(about["fields"], values, strict=True)}
+    return about["crs"], np.asarray(numbers), _decoded(encoded, numbers, path), columns
+
+
+@contextmanager
+def _logged(path: Path | str) -> Iterator[None]:
+    """What GDAL warns of while it reads a file, once each, in the log."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        yield
+    for text in dict.fromkeys(str(w.message) for w in heard):
+        logger.warning("%s: %s", path, text)
+
+
+def _only_layer(path: Path | str, option: str) -> str | None:
+    """The name of a file's only layer with geometry; None: whatever it has."""
+    import pyogrio
+
+    names = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+    if len(names) > 1:  # GPX files have five, most of them empty
+        full = [
+            name for name in names
+            if pyogrio.read_info(path, layer=name, force_feature_count=True)["features"]
+        ]  # fmt: skip
+        names = full or names[:1]
+    if len(names) > 1:
         raise VectorError(
-            f"The vector file must hold polygons, got {', '.join(sorted(kinds)) or 'nothing'} in "
-            f"{path}; buffer points or lines first."
+            f"One layer must be chosen, got {', '.join(names)} in {path}; name it ({option})."
         )
-    if about["crs"] is None:
-        raise VectorError(f"The vector file must have a CRS, got none in {path}; assign one.")
-    change = grid.transformer(about["crs"], crs.proj, f" in {path}")
-    moved = shapely.transform(geometries, change.transform, interleaved=False)
-    return Polygons(
-        geometries=tuple(moved[k] for k in whole),
-        columns={
-            str(name): tuple(column[k] for k in whole)
-            for name, column in zip(about["fields"], values, strict=True)
-        },
-        numbers=tuple(int(numbers[k]) for k in whole),
-    )
+    return names[0] if names else None
+
+
+def _decoded(
+    encoded: NDArray[np.object_], numbers: NDArray[np.int64], path: Path | str
+) -> NDArray[np.object_]:
+    import shapely
+
+    shapes: NDArray[np.object_] = shapely.from_wkb(encoded, on_invalid="fix")
+    lost = [k for k, g in enumerate(shapes) if g is None and encoded[k] is not None]
+    if lost:
+        code = int.from_bytes(encoded[lost[0]][1:5], "little") % 1000
+        raise VectorError(
+            "The vector file must hold geometries that can be read, got "
+            f"{_SURFACES.get(code, 'a damaged one')} in feature {numbers[lost[0]]} of {path}; "
+            "correct it (ogr2ogr -makevalid, or -nlt MULTIPOLYGON)."
+        )
+    return shapes
 
 
 def burn(
@@ -95,8 +238,10 @@ def burn(
 ) -> NDArray[np.int32]:
     """Burn polygons into a grid; where several lie, the last one counts; 0 where none does.
 
+    A point is the pixel that it lies in, a line the pixels that it touches.
+
     Args:
-        geometries: Shapely polygons in the grid's CRS.
+        geometries: Shapely geometries in the grid's CRS.
         values: What to burn for each.
         box: The grid.
         all_touched: Whether every pixel that a polygon touches counts, or only those whose
@@ -104,13 +249,48 @@ def burn(
     """
     from rasterio.features import rasterize
 
-    if not geometries:
-        return np.zeros(box.shape, np.int32)
-    burnt: NDArray[np.int32] = rasterize(
-        zip(geometries, values, strict=True), out_shape=box.shape, transform=box.affine,
-        fill=0, dtype="int32", all_touched=all_touched,
-    )  # fmt: skip
+    burnt = np.zeros(box.shape, np.int32)
+    filled = [(g, v) for g, v in zip(geometries, values, strict=True) if not g.is_empty]
+    for touched, run in groupby(filled, lambda p: all_touched or "Line" in p[0].geom_type):
+        rasterize(run, out=burnt, transform=box.affine, all_touched=touched)
     return burnt
+
+
+def without_pixel(geometries: Sequence[Any], box: GeoBox) -> list[int]:
+    """Places of the polygons that lie on a grid and hold the centre of none of its pixels.
+
+    Args:
+        geometries: Shapely geometries in the grid's CRS.
+        box: The grid.
+    """
+    import shapely
+
+    shapes = np.array(geometries, object)
+    extent = box.extent.geom
+    on = shapely.intersects(shapes, extent) & (shapely.get_dimensions(shapes) == 2)
+    inside = shapely.point_on_surface(shapes[on])
+    inverse, affine = ~box.affine, box.affine
+    column, row = grid.apply(inverse, shapely.get_x(inside), shapely.get_y(inside))
+    x, y = grid.apply(affine, np.floor(column) + 0.5, np.floor(row) + 0.5)
+    clear = shapely.contains_xy(shapes[on], x, y) & shapely.contains_xy(extent, x, y)
+    return [int(k) for k in np.flatnonzero(on)[~clear] if not _has_pixel(shapes[k], box)]
+
+
+def _has_pixel(shape: Any, box: GeoBox) -> bool:
+    """Whether a polygon holds a pixel's centre, by the window around it."""
+    import shapely
+
+    corners = shapely.get_coordinates(shape.envelope if box.axis_aligned else shape)
+    columns, rows = grid.apply(~box.affine, corners[:, 0], corners[:, 1])
+    left, right = max(0, int(columns.min())), min(box.width, int(columns.max()) + 1)
+    top, bottom = max(0, int(rows.min())), min(box.height, int(rows.max()) + 1)
+    for at in range(top, bottom, _ROWS):
+        height = min(_ROWS, bottom - at)
+        if right > left:
+            window = grid.Window(at, left, height, right - left)
+            if burn([shape], [1], grid.window_geobox(box, window)).any():
+                return True
+    return False
 
 
 def write_layer(

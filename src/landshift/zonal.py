@@ -130,7 +130,7 @@ def measure_zones(
         mapped: The map: a class or change map with a CRS.
         polygons: The zones: polygons of any vector format, in any CRS.
         column: Column with the name of each zone; polygons of one name are one zone.
-        layer: Name of the layer; None: the first.
+        layer: Name of the layer; None: the only one.
         scheme: The map's classes; None: as its files tell, else by value.
         nodata: A value without a class, beside what the file says.
         on_block: Called with blocks done and blocks in all.
@@ -149,7 +149,7 @@ def measure_zones(
     ground = grid.ground(about.grid)
     crs = about.grid.crs
     assert crs is not None, "areas need a CRS"
-    names, outlines = _zones(vector.read_polygons(polygons, crs, layer), column, polygons)
+    names, outlines = _zones(vector.read_polygons(polygons, about.grid, layer), column, polygons)
     known = raster.map_classes(mapped, scheme, nodata)
     # in pixels, so that a grid may be turned any way
     inverse = ~about.grid.affine
@@ -211,13 +211,11 @@ def _zones(
         )
     members: dict[str, list[Any]] = {}
     for name, outline in zip(found.columns[column], found.geometries, strict=True):
-        members.setdefault(str(name), []).append(shapely.make_valid(outline))
+        members.setdefault(str(name), []).append(outline)
     outlines = np.empty(len(members), object)
     for k, parts in enumerate(members.values()):
         joined = parts[0] if len(parts) == 1 else shapely.union_all(parts)
-        # mending leaves lines too
-        pieces = shapely.get_parts(shapely.get_parts(joined))
-        outlines[k] = shapely.MultiPolygon([p for p in pieces if p.geom_type == "Polygon"])
+        outlines[k] = shapely.MultiPolygon(list(shapely.get_parts(joined)))
     return tuple(members), outlines
 
 

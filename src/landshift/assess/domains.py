@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from landshift import grid, raster, vector
 from landshift.assess import drawing
 from landshift.errors import ClassError, GridError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def find_domains(
         rows: Row of the pixel at each unit's centre.
         columns: Column of it.
         classes: Values of the map's classes.
-        layer: Name of the layer; None: the first.
+        layer: Name of the layer; None: the only one.
         on_block: Called with blocks done and blocks in all.
 
     Raises:
@@ -61,11 +64,10 @@ def find_domains(
     """
     about = raster.info(mapped)
     ground = grid.ground(about.grid)
-    crs = about.grid.crs
-    assert crs is not None, "areas need a CRS"
+    assert about.grid.crs is not None, "areas need a CRS"
     rows = np.minimum(rows, about.height - 1)  # the centre of a block cut at the edge
     columns = np.minimum(columns, about.width - 1)
-    found = vector.read_polygons(polygons, crs, layer)
+    found = vector.read_polygons(polygons, about.grid, layer, option="--domain-layer")
     if column not in found.columns:
         raise ClassError(
             f"The domains' column must be one of {', '.join(found.columns) or 'no columns'}, got "
@@ -101,4 +103,10 @@ def find_domains(
                 on_block(done, len(windows))
     if not areas[1:].any():
         raise GridError(f"Domains must cover pixels of the map, got none in {polygons}.")
+    absent = [name for name, area in zip(names, areas[1:], strict=True) if not area]
+    if absent:
+        logger.warning(
+            "%s: %d domains hold the centre of no pixel with a class: %s.",
+            polygons, len(absent), ", ".join(absent[:8]),
+        )  # fmt: skip
     return Domains(names, areas[1:], place)

@@ -207,7 +207,7 @@ class DomainSource:
     Attributes:
         polygons: A vector file of polygons, in any CRS.
         column: Column with the name of each domain.
-        layer: Name of the layer; None: the first.
+        layer: Name of the layer; None: the only one.
     """
 
     polygons: Path

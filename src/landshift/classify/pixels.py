@@ -73,6 +73,7 @@ def classify_pixels(
     turns: bool = False,
     bounds: Bounds | None = None,
     polygons: Path | str | None = None,
+    mask_layer: str | None = None,
     cell_size: float | None = None,
     engine: str = "auto",
     device: str = "auto",
@@ -117,6 +118,7 @@ def classify_pixels(
         bounds: Left, bottom, right, top of the part to map, in the raster's CRS.
         polygons: Vector file; pixels outside its polygons are nodata, and their bounding box is
             mapped.
+        mask_layer: Name of the layer of the polygons; None: the only one.
         cell_size: Size of a map pixel in CRS units, to run at another resolution than the
             raster's; None: the raster's.
         engine: ``torch``, ``openvino``, or ``auto``: the faster one here.
@@ -164,7 +166,8 @@ def classify_pixels(
         else opened(saved, engine, device="cpu" if scheduler else device, precision=precision)
     )
     scene = find_scene(
-        image, network.spec, bounds=bounds, polygons=polygons, cell_size=cell_size
+        image, network.spec, bounds=bounds, polygons=polygons, mask_layer=mask_layer,
+        cell_size=cell_size,
     )  # fmt: skip
     inputs = [*map(Path, scene.files), *([Path(polygons)] if polygons is not None else [])]
     _check_apart(out, layers, [*inputs, *scene.sources()], saved)
@@ -183,9 +186,10 @@ def classify_pixels(
         parameters = {
             "tile": list(plan.tile), "padding": plan.padding, "batch_size": batch_size,
             "cell_size": cell_size, "predict_background": predict_background,
-            "bounds": bounds, "engine": traits.name, "device": traits.device,
-            "precision": traits.precision, "architecture": network.architecture,
-            "backbone": network.backbone, "layers": list(layers), "blend": blend, "turns": turns,
+            "bounds": bounds, "mask_layer": mask_layer, "engine": traits.name,
+            "device": traits.device, "precision": traits.precision,
+            "architecture": network.architecture, "backbone": network.backbone,
+            "layers": list(layers), "blend": blend, "turns": turns,
         }  # fmt: skip
         record = provenance.record(
             "classify",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
 Bounds = tuple[float, float, float, float]
+
+log = logging.getLogger(__name__)
 
 _THREADS = min(os.cpu_count() or 1, 4)  # that decode a tile's blocks, so that no engine waits
 
@@ -212,6 +215,7 @@ def find_scene(
     *,
     bounds: Bounds | None = None,
     polygons: Path | str | None = None,
+    mask_layer: str | None = None,
     cell_size: float | None = None,
 ) -> Scene:
     """Look at what is to be classified and settle where it lies and which bands are read.
@@ -222,6 +226,7 @@ def find_scene(
         bounds: Left, bottom, right, top of the part to classify, in the raster's CRS.
         polygons: Vector file; only pixels inside its polygons are classified, and only their
             bounding box is mapped.
+        mask_layer: Name of the layer of the polygons; None: the only one.
         cell_size: Size of a pixel in CRS units, to run at another resolution; None: as filed.
 
     Raises:
@@ -236,7 +241,7 @@ def find_scene(
     else:
         found = _dates(image, spec, cell_size)
     whole = found.whole
-    shapes = None if polygons is None else _polygons(polygons, whole)
+    shapes = None if polygons is None else _polygons(polygons, whole, mask_layer)
     part = Window(0, 0, whole.height, whole.width)
     for limits in (bounds, None if shapes is None else _around(shapes)):
         if limits is not None:
@@ -278,12 +283,22 @@ def _dates(images: Sequence[Path | str | Image], spec: InputSpec, cell_size: flo
     return Scene(files, box, dtype, first.block, (0, 0), bands, cell_size, plans, box, None)
 
 
-def _polygons(path: Path | str, box: GeoBox) -> tuple[Any, ...]:
+def _polygons(path: Path | str, box: GeoBox, layer: str | None) -> tuple[Any, ...]:
     if box.crs is None:
         raise GridError(
             "A mask polygon needs a raster with a CRS, got none; assign one (gdal_edit -a_srs)."
         )
-    return vector.read_polygons(path, box.crs).geometries
+    found = vector.read_polygons(path, box, layer, option="--mask-layer").geometries
+    vanished = vector.without_pixel(found, box)
+    if vanished:
+        log.warning("%s: %d polygons hold no pixel's centre.", path, len(vanished))
+    shapes = tuple(shape for shape in found if not shape.is_empty)
+    if not shapes:
+        raise GridError(
+            f"Polygons must lie on the raster, got none of {path} on {grid.describe(box)}; "
+            "check their CRS."
+        )
+    return shapes
 
 
 def _around(shapes: Sequence[Any]) -> Bounds:

@@ -11,7 +11,9 @@ from landshift.cli.options import Overwrite
 
 
 def burn(
-    source: Annotated[Path, typer.Argument(help="Polygons, in any vector format.")],
+    source: Annotated[
+        Path, typer.Argument(help="Polygons, lines or points, in any vector format.")
+    ],
     like: Annotated[
         Path,
         typer.Option(
@@ -38,10 +40,19 @@ def burn(
     nodata: Annotated[
         int | None, typer.Option(help="A value of the column that means no class.")
     ] = None,
-    layer: Annotated[str | None, typer.Option(help="Name of the layer; none: the first.")] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Name of the layer; none: the only one.")
+    ] = None,
     all_touched: Annotated[
         bool, typer.Option("--all-touched", help="Label every pixel that a polygon touches.")
     ] = False,
+    buffer: Annotated[
+        float | None,
+        typer.Option(
+            help="Metres around points and lines; none: the pixel of a point, those that a line "
+            "touches."
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Burn polygons into a label raster; what no polygon covers is 0, not labelled."""
@@ -52,7 +63,8 @@ def burn(
         found = burning.label_polygons(
             source, like, out, value_column=value_column, name_column=name_column, decide=decide,
             scheme=None if classes is None else raster.read_scheme(classes), nodata=nodata,
-            layer=layer, all_touched=all_touched, overwrite=overwrite, on_block=on_block,
+            layer=layer, all_touched=all_touched, buffer=buffer, overwrite=overwrite,
+            on_block=on_block,
         )  # fmt: skip
     show.table(tables.polygon_labels(found))
     if found.skipped:

@@ -57,6 +57,9 @@ def classify(
     mask: Annotated[
         Path | None, typer.Option(help="Polygons (GeoPackage, shapefile, ...); map inside only.")
     ] = None,
+    mask_layer: Annotated[
+        str | None, typer.Option(help="Layer of the polygons, of several.")
+    ] = None,
     cell_size: Annotated[
         float | None, typer.Option(help="Size of a map pixel, to run at another resolution.")
     ] = None,
@@ -104,8 +107,9 @@ def classify(
             classify_pixels(
                 image if single else image.split(","), model, out, padding, batch_size,
                 predict_background, tile_size, layers=layer or (), blend=blend, turns=turns,
-                bounds=bounds, polygons=mask, cell_size=cell_size, engine=engine, device=device,
-                precision=precision, workers=workers, scheduler=scheduler, mosaic=mosaic,
-                restart=restart, overwrite=overwrite, on_block=on_block,
+                bounds=bounds, polygons=mask, mask_layer=mask_layer, cell_size=cell_size,
+                engine=engine, device=device, precision=precision, workers=workers,
+                scheduler=scheduler, mosaic=mosaic, restart=restart, overwrite=overwrite,
+                on_block=on_block,
             )
         )  # fmt: skip

@@ -81,7 +81,7 @@ def estimate(
         str | None, typer.Option(help="Column with the name of each of them.")
     ] = None,
     domain_layer: Annotated[
-        str | None, typer.Option(help="Layer of the polygons; none: the first.")
+        str | None, typer.Option(help="Layer of the polygons, of several.")
     ] = None,
     level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.95,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write all as JSON.")] = None,

@@ -54,6 +54,9 @@ def tiles(
     mask_polygons: Annotated[
         Path | None, typer.Option(help="Keep tiles that lie wholly in the polygons of this file.")
     ] = None,
+    mask_layer: Annotated[
+        str | None, typer.Option(help="Layer of the polygons, of several.")
+    ] = None,
     images2: Annotated[
         list[Path] | None, typer.Option(help="A second input raster; once for each composite.")
     ] = None,
@@ -128,6 +131,7 @@ def tiles(
             compress=not uncompressed,
             rotation_angle=rotation_angle,
             mask_polygons=mask_polygons,
+            mask_layer=mask_layer,
             images2=images2 or (),
             labels_before=labels_before or (),
             labels_after=labels_after or (),

@@ -26,7 +26,7 @@ def zonal(
     of: Annotated[
         str | None, typer.Option(help="Draw the share of this class; none: of any change.")
     ] = None,
-    layer: Annotated[str | None, typer.Option(help="Layer of the zones; none: the first.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer of the zones, of several.")] = None,
     classes: Annotated[
         Path | None, typer.Option(help="The map's classes, as for label; none: as its files tell.")
     ] = None,

@@ -92,6 +92,7 @@ def cut(
     compress: bool = True,
     rotation_angle: float = 0.0,
     mask_polygons: Path | None = None,
+    mask_layer: str | None = None,
     images2: Sequence[Path] = (),
     labels_before: Sequence[Path] = (),
     labels_after: Sequence[Path] = (),
@@ -128,6 +129,7 @@ def cut(
             sampled bilinearly, labels by the nearest pixel, what lies outside the raster is
             nodata. 0: not turned.
         mask_polygons: A vector file; only tiles whose ground lies wholly in its polygons count.
+        mask_layer: Name of their layer; None: the only one.
         images2: A second input raster for each image, on its grid, with bands of its own; a
             pixel is valid where it is in both.
         labels_before: The class map before of each image, kept beside the labels.
@@ -162,6 +164,7 @@ def cut(
         chip_format=format_named(chip_format),
         rotation_angle=float(rotation_angle),
         compress=compress,
+        mask_layer=mask_layer,
     )
     folder = Path(folder)
     _check_new(folder, append=append, overwrite=overwrite)

@@ -99,6 +99,7 @@ class Options:
     chip_format: ChipFormat
     rotation_angle: float
     compress: bool
+    mask_layer: str | None = None
 
     def __post_init__(self) -> None:
         if self.start_index is not None and self.start_index < 0:

@@ -81,7 +81,7 @@ class _Source:
         of_maps = [rows(paths[number]) for paths in maps if job.maps is not None and paths]
         self.maps = [(each, LabelReader(job.maps, each.source)) for each in of_maps if job.maps]
         self.crs = self.image.source.crs
-        self.inside = _inside_polygons(job.inputs.polygons, self.info)
+        self.inside = _inside_polygons(job.inputs.polygons, job.options.mask_layer, self.info)
 
     def chip(self, window: Window, turn: Turn | None) -> Chip | None:
         """The data of a window, as it lies or turned; None where it gives no tile."""
@@ -145,15 +145,15 @@ def _label_values(codes: NDArray[np.int16]) -> NDArray[np.uint8]:
 
 
 def _inside_polygons(
-    path: Path | None, info: RasterInfo
+    path: Path | None, layer: str | None, info: RasterInfo
 ) -> Callable[[Window, Turn | None], bool] | None:
     """Whether a tile's ground inside the raster lies wholly in the polygons of a file."""
     if path is None:
         return None
     import shapely
 
-    assert info.grid.crs is not None
-    union = shapely.union_all(vector.read_polygons(path, info.grid.crs).geometries)
+    found = vector.read_polygons(path, info.grid, layer, option="--mask-layer")
+    union = shapely.union_all(found.geometries)
     shapely.prepare(union)
     affine = info.grid.affine
     corners = ((0, 0), (info.width, 0), (info.width, info.height), (0, info.height))

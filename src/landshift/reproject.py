@@ -1,0 +1,447 @@
+"""Geometries of one CRS on a raster's grid of another: edges run where they run on the ground."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import grid
+from landshift.errors import GridError, VectorError, reason_of
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+TOLERANCE = 0.02
+"""Pixels by which a reprojected edge may be off."""
+
+_ROUNDS = 22  # halvings of an edge: of one around the Earth, pieces of 10 m
+_LATTICE = 65  # points along each side of a grid, to see where it lies in another CRS
+_MARGIN = 0.05  # of a grid's size, around it
+_CUT = 1e-7  # degrees that are left out where the Earth is cut open
+_FARTHEST = 1e8  # metres: twice around the Earth; coordinates grow so where a CRS breaks down
+_CORNERS = 64  # of a polygon that stands for a circle
+_JUMP = 1000.0  # metres (or a hundredth of a degree) that no edge may jump
+
+
+@dataclass(frozen=True)
+class Way:
+    """How geometries of a CRS come onto a grid.
+
+    Attributes:
+        source: Their CRS, as pyproj takes it.
+        box: The grid, which has a CRS.
+    """
+
+    source: Any
+    box: GeoBox
+
+    @cached_property
+    def same(self) -> bool:
+        """Whether coordinates are the grid's already."""
+        return bool(self._crs.equals(self._target, ignore_axis_order=True))
+
+    @cached_property
+    def _crs(self) -> Any:
+        from pyproj import CRS
+
+        return CRS.from_user_input(self.source)
+
+    @cached_property
+    def _target(self) -> Any:
+        assert self.box.crs is not None
+        return self.box.crs.proj
+
+    @cached_property
+    def _there(self) -> Any:
+        from pyproj import Transformer
+
+        return Transformer.from_crs(self._crs, self._target, always_xy=True)
+
+    @cached_property
+    def _middle(self) -> tuple[float, float]:
+        """The middle of the grid, in its CRS."""
+        x, y = self.box.affine @ (self.box.width / 2, self.box.height / 2)
+        return float(x), float(y)
+
+    def forward(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``(n, 2)`` coordinates in the grid's CRS, NaN outside of what it is for."""
+        x, y = self._there.transform(points[:, 0], points[:, 1])
+        moved = np.stack([x, y], axis=1)
+        if self._target.is_geographic:
+            moved[:, 0] = _around(moved[:, 0], self._middle[0])
+        moved[~(np.abs(moved) < _FARTHEST).all(axis=1)] = np.nan
+        return moved
+
+    def pixels(self, shift: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Lengths, in pixels, of ``(n, 2)`` shifts in the grid's CRS."""
+        inverse = ~self.box.affine
+        columns = inverse.a * shift[:, 0] + inverse.b * shift[:, 1]
+        rows = inverse.d * shift[:, 0] + inverse.e * shift[:, 1]
+        lengths: NDArray[np.float64] = np.hypot(columns, rows)
+        return lengths
+
+    def jumps(self, shift: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which shifts are no edge but a place where the CRS cuts the Earth open."""
+        limit = _JUMP * (1e-5 if self._target.is_geographic else 1.0)
+        # what differs by less is a seam between areas of use of two datum shifts
+        found: NDArray[np.bool_] = ~(np.hypot(shift[:, 0], shift[:, 1]) <= limit)
+        return found
+
+    @cached_property
+    def neighbourhood(self) -> tuple[float, float, float, float] | None:
+        """Left, bottom, right, top around the grid in the geometries' CRS; None: it isn't there."""
+        box = self.box
+        steps = np.linspace(-_MARGIN, 1 + _MARGIN, _LATTICE)
+        columns, rows = (a.ravel() for a in np.meshgrid(steps * box.width, steps * box.height))
+        x, y = self._back(*grid.apply(box.affine, columns, rows))
+        seen = np.isfinite(x) & np.isfinite(y)
+        if not seen.any():
+            return None
+        x, y = x[seen], y[seen]
+        if not self._crs.is_geographic:
+            return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+        middle = self._back(*(np.array([v]) for v in self._middle))[0][0]
+        middle = float(middle) if math.isfinite(middle) else float(x[len(x) // 2])
+        x = _around(x, middle)
+        west, east, south, north = x.min(), x.max(), y.min(), y.max()
+        poles = [pole for pole in (-90.0, 90.0) if self._holds(middle, pole)]
+        south, north = min(south, *poles, 90.0), max(north, *poles, -90.0)
+        if poles or east - west > 350:
+            west, east = middle - 180 + _CUT, middle + 180 - _CUT
+        return float(west), float(south), float(east), float(north)
+
+    def _back(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        from pyproj.enums import TransformDirection
+
+        back = self._there.transform(x, y, direction=TransformDirection.INVERSE)
+        return np.asarray(back[0]), np.asarray(back[1])
+
+    def _holds(self, longitude: float, latitude: float) -> bool:
+        """Whether a place lies on the grid."""
+        place = self.forward(np.array([[longitude, latitude]]))
+        column, row = (float(v[0]) for v in grid.apply(~self.box.affine, place[:, 0], place[:, 1]))
+        return 0 <= column <= self.box.width and 0 <= row <= self.box.height
+
+    def near(self, shapes: NDArray[np.object_]) -> NDArray[np.object_]:
+        """What of geometries lies around the grid, in their own CRS; perhaps nothing.
+
+        Longitudes may be those of any turn around the Earth, 190 as well as -170.
+        """
+        import shapely
+
+        if self.neighbourhood is None:
+            return np.full(shapes.shape, shapely.GeometryCollection(), object)
+        window = shapely.box(*self.neighbourhood)
+        turns = (-360, 0, 360) if self._crs.is_geographic else (0,)
+        pieces = [shapely.intersection(turned(shapes, degrees), window) for degrees in turns]
+        found: NDArray[np.object_] = shapely.union_all(np.stack(pieces), axis=0)
+        return found
+
+
+Move = Callable[[NDArray[np.object_], Way], tuple[NDArray[np.object_], NDArray[np.bool_]]]
+"""What brings geometries onto a grid, and says which of them its CRS doesn't hold whole."""
+
+
+def polygons(shapes: NDArray[np.object_], way: Way) -> tuple[NDArray[np.object_], int]:
+    """Valid polygons on a grid; edges that the CRS bends get as many points as they need.
+
+    Edges are off by at most `TOLERANCE`. A polygon that leaves what the grid's CRS can hold (the
+    world in UTM) is cut to the grid's neighbourhood.
+
+    Args:
+        shapes: Valid polygons and multipolygons.
+        way: Where from and where to.
+
+    Returns:
+        A polygon or multipolygon each, perhaps an empty one; and how many are cut.
+
+    Raises:
+        GridError: There is no way from one CRS to the other.
+        VectorError: A polygon can't be brought there even around the grid.
+    """
+    if way.same:
+        return _on_this_turn(shapes, way), 0
+    return _or_near(shapes, way, _moved, of_polygons)
+
+
+def lines(shapes: NDArray[np.object_], way: Way) -> tuple[NDArray[np.object_], int]:
+    """Lines, as `polygons` brings polygons."""
+    if way.same:
+        return _on_this_turn(shapes, way), 0
+    return _or_near(shapes, way, _moved_lines, lambda cut: cut)
+
+
+def points(shapes: NDArray[np.object_], way: Way) -> NDArray[np.object_]:
+    """Points on a grid; those beyond what its CRS can hold become empty."""
+    import shapely
+
+    if way.same:
+        return _on_this_turn(shapes, way)
+    with _one_line(way):
+        parts, owner = shapely.get_parts(shapes, return_index=True)
+        moved = way.forward(shapely.get_coordinates(parts))
+    seen = np.isfinite(moved).all(axis=1)
+    found = np.full(len(shapes), shapely.MultiPoint(), object)
+    for k in np.unique(owner[seen]):
+        found[k] = shapely.multipoints(moved[seen & (owner == k)])
+    return found
+
+
+def buffered(shapes: NDArray[np.object_], crs: Any, metres: float) -> NDArray[np.object_]:
+    """Polygons in longitude and latitude (WGS 84) around points and lines.
+
+    Args:
+        shapes: Points and lines.
+        crs: Their CRS.
+        metres: How far around: geodesic for points; for lines in an azimuthal equidistant
+            projection about their middle.
+
+    Raises:
+        GridError: They lie where their CRS holds nothing.
+    """
+    import shapely
+    from affine import Affine
+
+    world = Way(crs, grid.geobox(1, 1, Affine.identity(), "OGC:CRS84"))
+    found = np.empty(len(shapes), object)
+    for k, shape in enumerate(shapes):
+        circles = shapely.get_dimensions(shape) == 0
+        found[k] = _circles(shape, world, metres) if circles else _strip(shape, world, metres)
+    return found
+
+
+def _circles(shape: Any, world: Way, metres: float) -> Any:
+    """Polygons around points, whose corners lie on geodesics from them."""
+    import shapely
+    from pyproj import Geod
+
+    azimuths = np.linspace(0, 360, _CORNERS, endpoint=False)
+    circles = []
+    for longitude, latitude in _seen(shapely.get_coordinates(shape), world):
+        ends = Geod(ellps="WGS84").fwd(
+            np.full(_CORNERS, longitude), np.full(_CORNERS, latitude), azimuths,
+            np.full(_CORNERS, metres),
+        )  # fmt: skip
+        circles.append(shapely.Polygon(np.stack([_around(ends[0], longitude), ends[1]], axis=1)))
+    return shapely.union_all(circles)
+
+
+def _strip(shape: Any, world: Way, metres: float) -> Any:
+    """A polygon around a line."""
+    import shapely
+    from affine import Affine
+
+    middle = shapely.get_coordinates(shapely.envelope(shape).centroid)
+    longitude, latitude = _seen(middle, world)[0]
+    local = f"+proj=aeqd +lat_0={latitude!r} +lon_0={longitude!r} +datum=WGS84"
+    cell = metres / 100  # edges are off by a thousandth of the buffer
+    here = Way(world.source, grid.geobox(1, 1, Affine(cell, 0, 0, 0, -cell, 0), local))
+    line = lines(np.array([shape], object), here)[0][0]
+    around = shapely.buffer(line, metres, quad_segs=_CORNERS // 4)
+    degrees = cell / 111_320
+    place = Affine(degrees, 0, longitude, 0, -degrees, latitude)
+    back = Way(local, grid.geobox(1, 1, place, "OGC:CRS84"))
+    return polygons(of_polygons(np.array([around], object)), back)[0][0]
+
+
+def _seen(points: NDArray[np.float64], world: Way) -> list[tuple[float, float]]:
+    """Longitudes and latitudes of points."""
+    with _one_line(world):
+        places = world.forward(points)
+    if not np.isfinite(places).all():
+        raise GridError(f"Points must lie within their CRS, got {points[0].tolist()}; correct it.")
+    return [(float(x), float(y)) for x, y in places]
+
+
+def _or_near(
+    shapes: NDArray[np.object_], way: Way, move: Move, kept: Callable[[Any], Any]
+) -> tuple[NDArray[np.object_], int]:
+    """Geometries on the grid; those that its CRS doesn't hold whole by what lies around it."""
+    import shapely
+
+    with _one_line(way):
+        moved, broken = move(shapes, way)
+        if not broken.any():
+            return moved, 0
+        cut, still = move(kept(way.near(shapes[broken])), way)
+    if still.any():
+        raise VectorError(
+            "Geometries must lie within what the raster's CRS can hold, got "
+            f"{int(still.sum())} that it cuts open on {grid.describe(way.box)}; reproject them "
+            "by hand (ogr2ogr -t_srs -wrapdateline)."
+        )
+    moved[broken] = cut
+    return moved, int((~shapely.is_empty(cut)).sum())
+
+
+@contextmanager
+def _one_line(way: Way) -> Iterator[None]:
+    from pyproj.exceptions import ProjError
+
+    try:
+        yield
+    except ProjError as error:
+        raise GridError(
+            f"Geometries must have a way to the raster's CRS, got '{reason_of(error)}' for "
+            f"{grid.describe(way.box)}; reproject them first (ogr2ogr -t_srs)."
+        ) from error
+
+
+def of_polygons(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
+    """The polygons in geometries, mended where a ring crosses itself; a multipolygon each.
+
+    A single polygon stays one. What isn't a polygon is left out: of collections, the points and
+    lines; of a mended polygon, the lines that it fell to.
+    """
+    import shapely
+
+    valid = np.where(shapely.is_valid(shapes), shapes, shapely.make_valid(shapes))
+    plain = np.isin(shapely.get_type_id(valid), (3, 6))  # Polygon, MultiPolygon
+    for k in np.flatnonzero(~plain):
+        valid[k] = shapely.union_all([p for p in _parts(valid[k]) if p.geom_type == "Polygon"])
+    return valid
+
+
+def turned(shapes: NDArray[np.object_], degrees: float) -> NDArray[np.object_]:
+    """Geometries in longitude and latitude, some degrees further east."""
+    import shapely
+
+    found: NDArray[np.object_] = shapely.transform(
+        shapes, lambda x, y: (x + degrees, y), interleaved=False
+    )
+    return found
+
+
+def _parts(shape: Any) -> list[Any]:
+    import shapely
+
+    parts = shapely.get_parts(shape)
+    while any("Collection" in p.geom_type or "Multi" in p.geom_type for p in parts):
+        parts = shapely.get_parts(parts)
+    return list(parts)
+
+
+def _around(longitudes: NDArray[np.float64], middle: float) -> NDArray[np.float64]:
+    """Longitudes within half a turn of a middle."""
+    with np.errstate(invalid="ignore"):
+        found: NDArray[np.float64] = longitudes - 360 * np.round((longitudes - middle) / 360)
+    return found
+
+
+def _on_this_turn(shapes: NDArray[np.object_], way: Way) -> NDArray[np.object_]:
+    """Polygons in longitude and latitude also where the grid counts another turn: 190 for -170."""
+    import shapely
+
+    assert way.box.crs is not None
+    left, bottom, right, top = way.box.extent.boundingbox
+    if not way.box.crs.geographic or not len(shapes):
+        return shapes
+    # what only touches the grid's edge isn't there
+    here = shapely.box(left + _CUT, bottom, right - _CUT, top)
+    turns = np.stack([shapes, turned(shapes, -360), turned(shapes, 360)])
+    lie = shapely.intersects(turns, here)
+    if not lie[1:].any():
+        return shapes
+    found = shapes.copy()
+    for k in np.flatnonzero(lie[1:].any(axis=0)):
+        found[k] = shapely.union_all(turns[lie[:, k], k])
+    return found
+
+
+def _moved(shapes: NDArray[np.object_], way: Way) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
+    """Polygons on the grid, and which of them the grid's CRS doesn't hold whole."""
+    import shapely
+
+    parts, owner = shapely.get_parts(shapes, return_index=True)
+    full = ~shapely.is_empty(parts)
+    parts, owner = parts[full], owner[full]
+    rings, part_of = shapely.get_rings(parts, return_index=True)
+    points, ring_of = shapely.get_coordinates(rings, return_index=True)
+    moved, ring_of, bad = _bent(points, ring_of, way)
+    broken = np.zeros(len(shapes), np.bool_)
+    broken[owner[part_of[bad]]] = True
+    found = np.full(len(shapes), shapely.Polygon(), object)
+    whole = ~broken[owner[part_of]]
+    if whole.any():
+        keep = whole[ring_of]
+        numbers = np.cumsum(whole) - 1
+        linear = shapely.linearrings(moved[keep], indices=numbers[ring_of[keep]])
+        kept, indices = np.unique(part_of[whole], return_inverse=True)
+        made = shapely.polygons(linear, indices=indices)
+        owners, indices = np.unique(owner[kept], return_inverse=True)
+        counts = np.bincount(indices)
+        joined = shapely.multipolygons(made, indices=indices)
+        single = counts == 1
+        joined[single] = shapely.get_geometry(joined[single], 0)
+        found[owners] = of_polygons(joined)
+    return found, broken
+
+
+def _moved_lines(
+    shapes: NDArray[np.object_], way: Way
+) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
+    """Lines on the grid, and which of them the grid's CRS doesn't hold whole."""
+    import shapely
+
+    parts, owner = shapely.get_parts(shapes, return_index=True)
+    points, line_of = shapely.get_coordinates(parts, return_index=True)
+    moved, line_of, bad = _bent(points, line_of, way)
+    broken = np.zeros(len(shapes), np.bool_)
+    broken[owner[bad]] = True
+    found = np.full(len(shapes), shapely.MultiLineString(), object)
+    for k in np.unique(owner[~broken[owner]]):
+        mine = [moved[line_of == n] for n in np.flatnonzero(owner == k)]
+        found[k] = shapely.MultiLineString([m for m in mine if len(m) > 1])
+    return found, broken
+
+
+def _bent(
+    points: NDArray[np.float64], ids: NDArray[np.int64], way: Way
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Lines on a grid, with points added until none is off by more than the tolerance.
+
+    An edge is halved as long as the places of its quarters are further from the straight edge on
+    the grid than that; quarters, since an edge may bend both ways and cross in the middle.
+
+    Args:
+        points: ``(n, 2)`` points of lines, one line after the other.
+        ids: Number of each point's line, ascending.
+        way: Where from and where to.
+
+    Returns:
+        Points on the grid, the number of each one's line, and the lines that can't be moved.
+    """
+    moved = way.forward(points)
+    pending = ids[:-1] == ids[1:]
+    for _ in range(_ROUNDS):
+        beyond = ids[~np.isfinite(moved).all(axis=1)]
+        if beyond.size:
+            pending &= ~np.isin(ids[:-1], beyond)
+        edges = np.flatnonzero(pending)
+        if not edges.size:
+            break
+        first, second = points[edges], points[edges + 1]
+        start, shift = moved[edges], moved[edges + 1] - moved[edges]
+        off = np.zeros(edges.size)
+        for part in (0.25, 0.5, 0.75):
+            there = way.forward((1 - part) * first + part * second)
+            off = np.maximum(off, way.pixels(there - (start + part * shift)))
+        bent = ~(off <= TOLERANCE)  # also where a part of the edge is lost
+        pending[edges[~bent]] = False
+        edges = edges[bent]
+        halves = (points[edges] + points[edges + 1]) / 2
+        points = np.insert(points, edges + 1, halves, axis=0)
+        moved = np.insert(moved, edges + 1, way.forward(halves), axis=0)
+        ids = np.insert(ids, edges + 1, ids[edges])
+        pending = np.insert(pending, edges + 1, True)
+    edges = np.flatnonzero(pending)
+    torn = edges[way.jumps(moved[edges + 1] - moved[edges])]
+    bad = np.unique(np.concatenate([ids[~np.isfinite(moved).all(axis=1)], ids[torn]]))
+    return moved, ids, bad

@@ -1,0 +1,176 @@
+"""Polygons on grids of other CRSs, against each pixel's own place in the polygon's CRS."""
+
+import numpy as np
+import pyproj
+import pytest
+import shapely
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rasterio.features import rasterize
+
+from landshift import grid, reproject
+from landshift.errors import GridError, VectorError
+
+
+def on(crs, left, top, cell, height=120, width=150):
+    return grid.geobox(height, width, Affine(cell, 0, left, 0, -cell, top), crs)
+
+
+def places(box, crs="EPSG:4326"):
+    """Coordinates of the centres of a grid's pixels in another CRS."""
+    rows, columns = np.mgrid[0 : box.height, 0 : box.width] + 0.5
+    x, y = grid.apply(box.affine, columns, rows)
+    change = pyproj.Transformer.from_crs(box.crs.proj, crs, always_xy=True)
+    return change.transform(x, y)
+
+
+def burnt(shapes, box, crs="EPSG:4326"):
+    moved, _ = reproject.polygons(
+        reproject.of_polygons(np.array(shapes, object)), reproject.Way(crs, box)
+    )
+    assert shapely.is_valid(moved).all()
+    shapes = [(shape, 1) for shape in moved if not shape.is_empty]
+    if not shapes:
+        return np.zeros(box.shape, bool)
+    return rasterize(shapes, out_shape=box.shape, transform=box.affine) > 0
+
+
+ALBERS = on("EPSG:5070", -2_500_000, 3_300_000, 40_000)
+UTM = on("EPSG:32631", 400_000, 5_200_000, 1000)
+POLAR = on("EPSG:3413", -3_000_000, 3_000_000, 40_000, 150, 150)
+NORTH = on("EPSG:3857", 0, 9_000_000, 20_000)
+
+
+@pytest.mark.parametrize(
+    ("box", "bounds"),
+    [
+        (ALBERS, (-115, 35, -80, 45)),
+        (ALBERS, (-180, 40, 180, 90)),
+        (UTM, (2, 46, 3, 46.9)),
+        (UTM, (-180, -90, 180, 46.5)),
+        (UTM, (1.9, -80, 2.1, 80)),
+        (POLAR, (-60, 65, 30, 80)),
+        (POLAR, (-180, 75, 180, 90)),
+        (POLAR, (0, 70, 360, 85)),
+        (POLAR, (-180, -90, 180, 80)),
+        (NORTH, (2, 50, 20, 60)),
+    ],
+)
+def test_a_rectangle_in_longitude_and_latitude_covers_its_pixels(box, bounds):
+    x, y = places(box)
+    left, bottom, right, top = bounds
+    inside = (y > bottom) & (y < top) & ((x - left) % 360 < right - left)
+    assert 0 < inside.sum() < inside.size
+    wrong = burnt([shapely.box(*bounds)], box) != inside
+    # within the tolerance of an edge, or on the meridian where a ring closes
+    assert wrong.sum() <= 0.001 * inside.size, wrong.sum()
+
+
+@pytest.mark.parametrize("box", [ALBERS, UTM, POLAR, NORTH, on("EPSG:4326", 170, 10, 0.1)])
+def test_the_world_covers_every_pixel(box):
+    assert burnt([shapely.box(-180, -90, 180, 90)], box).all()
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(st.tuples(st.floats(-125, -70), st.floats(25, 50)), min_size=3, max_size=7),
+    st.sampled_from(["EPSG:5070", "EPSG:3857"]),
+)
+def test_any_polygon_holds_the_pixels_whose_centres_lie_in_it(points, crs):
+    box = ALBERS if crs == "EPSG:5070" else on(crs, -13_900_000, 6_500_000, 50_000)
+    shape = reproject.of_polygons(np.array([shapely.Polygon(points)], object))[0]
+    if shape.area < 1:
+        return
+    x, y = places(box)
+    inside = shapely.contains_xy(shape, x, y)
+    wrong = burnt([shape], box) != inside
+    # a pixel that differs has its centre within the tolerance (0.02 pixels) of the edge
+    near = shapely.distance(shape.boundary, shapely.points(x[wrong], y[wrong]))
+    assert (near < 0.02).all()
+
+
+EAST = shapely.box(175, -20, 180, -10)
+WEST = shapely.box(-180, -20, -176, -10)
+
+
+@pytest.mark.parametrize(
+    "shape", [shapely.MultiPolygon([EAST, WEST]), shapely.box(175, -20, 184, -10)]
+)
+@pytest.mark.parametrize(
+    "box",
+    [
+        on("EPSG:32760", 600_000, 8_900_000, 10_000, 130, 140),
+        on("EPSG:32701", -300_000, 8_900_000, 10_000, 130, 140),
+        on("EPSG:3832", 2_700_000, -1_000_000, 10_000),
+        on("EPSG:4326", 173, -9, 0.1),
+        on("EPSG:4326", -187, -9, 0.1),
+        on("EPSG:4269", 173, -9, 0.1),
+    ],
+)
+def test_polygons_over_the_antimeridian(shape, box):
+    x, y = places(box)
+    inside = (y > -20) & (y < -10) & ((x - 175) % 360 < 9)
+    assert inside.sum() > 1000
+    assert (burnt([shape], box) != inside).sum() <= 0.002 * inside.size
+
+
+def test_a_polygon_around_the_pole_on_a_piece_of_a_grid_in_longitude_and_latitude():
+    disc = shapely.Point(0, 0).buffer(1_500_000, quad_segs=64)
+    box = on("EPSG:4326", 10, 85, 0.1)
+    x, y = places(box, "EPSG:3413")
+    inside = shapely.contains_xy(disc, x, y)
+    assert 0 < inside.sum() < inside.size
+    assert (burnt([disc], box, "EPSG:3413") != inside).sum() <= 20
+
+
+def test_a_cut_through_the_whole_grid_is_one_line():
+    disc = shapely.Point(0, 0).buffer(1_500_000)
+    with pytest.raises(VectorError, match=r"hold, got 1 that it cuts open on .*4326.*wrapdateline"):
+        burnt([disc], on("EPSG:4326", -180, 90, 1.2, 150, 300), "EPSG:3413")
+
+
+def test_neighbours_stay_neighbours():
+    squares = [shapely.box(x, y, x + 3, y + 3) for x in range(-110, -80, 3) for y in (30, 33, 36)]
+    moved, cut = reproject.polygons(np.array(squares, object), reproject.Way("EPSG:4326", ALBERS))
+    assert cut == 0
+    joined = shapely.union_all(moved)
+    assert joined.area == pytest.approx(shapely.area(moved).sum(), rel=1e-12)
+    assert len(joined.interiors) == 0
+
+
+def test_what_lies_elsewhere_is_empty_and_ordinary_edges_keep_their_points():
+    far = np.array([shapely.box(-170, -60, -160, -50), shapely.box(2.5, 46, 2.501, 46.001)], object)
+    moved, cut = reproject.polygons(far, reproject.Way("EPSG:4326", UTM))
+    assert cut == 0
+    assert not shapely.intersects(moved[0], UTM.extent.geom)
+    assert shapely.get_num_coordinates(moved[1]) == 5
+
+
+def test_a_polygon_in_the_grids_own_crs_is_left_as_it_is():
+    shape = shapely.box(450_000, 5_150_000, 460_000, 5_160_000)
+    moved, cut = reproject.polygons(np.array([shape], object), reproject.Way("EPSG:32631", UTM))
+    assert (moved[0].equals_exact(shape, 0), cut) == (True, 0)
+
+
+def test_no_way_between_two_crs_is_one_line():
+    site = (
+        'ENGCRS["here",EDATUM["here"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],'
+        'LENGTHUNIT["metre",1]]'
+    )
+    with pytest.raises(GridError, match=r"must have a way to the raster's CRS, got '.*reproject"):
+        burnt([shapely.box(0, 0, 1, 1)], UTM, site)
+
+
+def test_buffers_are_geodesic():
+    geod = pyproj.Geod(ellps="WGS84")
+    shapes = np.array(
+        [shapely.Point(179.999, 60), shapely.LineString([(10, 60), (10.5, 60)])], object
+    )
+    circle, strip = reproject.buffered(shapes, "EPSG:4326", 1000.0)
+    area = abs(geod.geometry_area_perimeter(circle)[0])
+    # a polygon of n corners in a circle: n / 2 sin(2 pi / n) r^2
+    assert area == pytest.approx(32 * np.sin(2 * np.pi / 64) * 1e6, rel=1e-5)
+    length = geod.line_length(*np.linspace([10, 60], [10.5, 60], 100).T)
+    area = abs(geod.geometry_area_perimeter(strip)[0])
+    assert area == pytest.approx(2000 * length + np.pi * 1e6, rel=1e-3)
