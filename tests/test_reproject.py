@@ -174,3 +174,31 @@ def test_buffers_are_geodesic():
     length = geod.line_length(*np.linspace([10, 60], [10.5, 60], 100).T)
     area = abs(geod.geometry_area_perimeter(strip)[0])
     assert area == pytest.approx(2000 * length + np.pi * 1e6, rel=1e-3)
+
+
+def test_lines_and_points_reach_other_crs_too():
+    way = reproject.Way("EPSG:4326", ALBERS)
+    parallel = shapely.LineString([(-115, 45), (-80, 45)])
+    world = shapely.MultiLineString([[(-180, 0), (180, 0)], [(-100, -90), (-100, 90)]])
+    moved, cut = reproject.lines(np.array([parallel, world], object), way)
+    back = pyproj.Transformer.from_crs("EPSG:5070", "EPSG:4326", always_xy=True)
+    x, y = shapely.get_coordinates(shapely.segmentize(moved[0], 5000)).T
+    latitudes = back.transform(x, y)[1]
+    assert abs(latitudes - 45).max() * 111_000 < 0.02 * 40_000
+    # the meridian is there; the equator lies outside of the grid
+    assert cut == 1
+    assert shapely.intersects(moved[1], ALBERS.extent.geom)
+    points = np.array([shapely.Point(-96, 40), shapely.MultiPoint([(-96, 90), (-96, 41)])], object)
+    moved = reproject.points(points, reproject.Way("EPSG:4326", NORTH))
+    there = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:3857", always_xy=True)
+    for shape, latitude in zip(moved, (40, 41), strict=True):
+        place = shapely.get_coordinates(shape)
+        assert place == pytest.approx(np.array([there.transform(-96, latitude)]))
+
+
+def test_many_small_polygons_keep_their_points():
+    rng = np.random.default_rng(0)
+    centres = shapely.points(rng.uniform(2, 4, 200), rng.uniform(45, 47, 200))
+    small = shapely.buffer(centres, 0.001)
+    moved, _ = reproject.polygons(small, reproject.Way("EPSG:4326", UTM))
+    assert (shapely.get_num_coordinates(moved) == shapely.get_num_coordinates(small)).all()

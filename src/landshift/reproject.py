@@ -27,7 +27,7 @@ _MARGIN = 0.05  # of a grid's size, around it
 _CUT = 1e-7  # degrees that are left out where the Earth is cut open
 _FARTHEST = 1e8  # metres: twice around the Earth; coordinates grow so where a CRS breaks down
 _CORNERS = 64  # of a polygon that stands for a circle
-_JUMP = 1000.0  # metres (or a hundredth of a degree) that no edge may jump
+_FAR = 1000.0  # metres; of degrees, a hundredth
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,10 @@ class Way:
         lengths: NDArray[np.float64] = np.hypot(columns, rows)
         return lengths
 
-    def jumps(self, shift: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which shifts are no edge but a place where the CRS cuts the Earth open."""
-        limit = _JUMP * (1e-5 if self._target.is_geographic else 1.0)
-        # what differs by less is a seam between areas of use of two datum shifts
+    def far(self, shift: NDArray[np.float64], *, source: bool = False) -> NDArray[np.bool_]:
+        """Which ``(n, 2)`` shifts in the grid's (or the geometries') CRS reach over a kilometre."""
+        crs = self._crs if source else self._target
+        limit = _FAR * (1e-5 if crs.is_geographic else 1.0)
         found: NDArray[np.bool_] = ~(np.hypot(shift[:, 0], shift[:, 1]) <= limit)
         return found
 
@@ -302,7 +302,9 @@ def of_polygons(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
     """
     import shapely
 
-    valid = np.where(shapely.is_valid(shapes), shapes, shapely.make_valid(shapes))
+    valid = shapes.copy()
+    crossed = ~shapely.is_valid(shapes)
+    valid[crossed] = shapely.make_valid(shapes[crossed])
     plain = np.isin(shapely.get_type_id(valid), (3, 6))  # Polygon, MultiPolygon
     for k in np.flatnonzero(~plain):
         valid[k] = shapely.union_all([p for p in _parts(valid[k]) if p.geom_type == "Polygon"])
@@ -419,7 +421,10 @@ def _bent(
         Points on the grid, the number of each one's line, and the lines that can't be moved.
     """
     moved = way.forward(points)
-    pending = ids[:-1] == ids[1:]
+    # an edge below a pixel isn't worth a look, unless it is one around a pole
+    short = ~way.far(np.diff(points, axis=0), source=True)
+    short &= way.pixels(np.diff(moved, axis=0)) < 1
+    pending = (ids[:-1] == ids[1:]) & ~short
     for _ in range(_ROUNDS):
         beyond = ids[~np.isfinite(moved).all(axis=1)]
         if beyond.size:
@@ -442,6 +447,7 @@ def _bent(
         ids = np.insert(ids, edges + 1, ids[edges])
         pending = np.insert(pending, edges + 1, True)
     edges = np.flatnonzero(pending)
-    torn = edges[way.jumps(moved[edges + 1] - moved[edges])]
+    # the CRS cuts the Earth open there; less is a seam between two datum shifts' areas of use
+    torn = edges[way.far(moved[edges + 1] - moved[edges])]
     bad = np.unique(np.concatenate([ids[~np.isfinite(moved).all(axis=1)], ids[torn]]))
     return moved, ids, bad
