@@ -160,6 +160,8 @@ def test_no_way_between_two_crs_is_one_line():
     )
     with pytest.raises(GridError, match=r"must have a way to the raster's CRS, got '.*reproject"):
         burnt([shapely.box(0, 0, 1, 1)], UTM, site)
+    with pytest.raises(GridError, match=r"must have a way to the raster's CRS, got 'Invalid proj"):
+        burnt([shapely.box(0, 0, 1, 1)], UTM, "PROJCS[nothing]")
 
 
 def test_buffers_are_geodesic():

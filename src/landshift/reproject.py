@@ -45,7 +45,8 @@ class Way:
     @cached_property
     def same(self) -> bool:
         """Whether coordinates are the grid's already."""
-        return bool(self._crs.equals(self._target, ignore_axis_order=True))
+        with _one_line(self):
+            return bool(self._crs.equals(self._target, ignore_axis_order=True))
 
     @cached_property
     def _crs(self) -> Any:
