@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from datetime import date
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ import rasterio.shutil
 from affine import Affine
 from rasterio.enums import ColorInterp
 
-from landshift import grid, raster
+from landshift import dates, grid, raster
 from landshift.classes import ClassScheme
 from landshift.errors import BandError, DateError, GridError, ParameterError, RasterError
 from landshift.grid import Window
@@ -257,23 +256,24 @@ def test_an_alpha_band_is_no_band_of_a_model_unless_it_is_asked_for(write_raster
 @pytest.mark.parametrize(
     ("name", "tags", "expected"),
     [
-        ("t2_20020416.tif", {}, date(2002, 4, 16)),
-        ("1990.tif", {}, date(1990, 1, 1)),
-        ("m_4709963_se_14_1_20100629.tif", {}, date(2010, 6, 29)),
-        ("before.tif", {"DATE_ACQUIRED": "2016-07-01"}, date(2016, 7, 1)),
+        ("t2_20020416.tif", {}, "2002-04-16"),
+        ("1990.tif", {}, "1990"),
+        ("m_4709963_se_14_1_20100629.tif", {}, "2010-06-29"),
+        ("before.tif", {"DATE_ACQUIRED": "2016-07-01"}, "2016-07-01"),
         ("tile_31500-5137.tif", {}, None),
         ("x_20161399.tif", {}, None),
     ],
 )
 def test_the_date_comes_from_tags_or_the_name(write_raster, name, tags, expected):
-    assert raster.info(write_raster(name, VALUES, **tags)).taken == expected
+    taken = raster.info(write_raster(name, VALUES, **tags)).taken
+    assert taken == (None if expected is None else dates.parse(expected))
 
 
 def test_before_later_than_after_is_refused(write_raster):
     early = raster.info(write_raster("2001.tif", VALUES))
     late = raster.info(write_raster("2016.tif", VALUES))
     raster.check_order(early, late)
-    with pytest.raises(DateError, match=r"got 2016-01-01 .* swap the two"):
+    with pytest.raises(DateError, match=r"got 2016 .* swap the two"):
         raster.check_order(late, early)
 
 

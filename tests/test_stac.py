@@ -6,6 +6,7 @@ import pytest
 
 from landshift import stac
 from landshift.composite import composite
+from landshift.dates import Period
 from landshift.errors import BandError, RasterError
 from landshift.image import Image, plan
 from landshift.quality import rule
@@ -55,7 +56,7 @@ def item(write_raster, tmp_path):
 
 def test_bands_come_by_common_name_band_name_or_asset(item):
     files, taken = stac.band_files(item, ["nir", "B04"], ["scl"])
-    assert taken == date(2021, 7, 1)
+    assert taken == Period(date(2021, 7, 1), date(2021, 7, 1))
     assert [f.href.rpartition("/")[2] for f in files] == ["B08.tif", "B04.tif", "SCL.tif"]
     assert (files[0].nodata, files[0].scales, files[0].offsets) == (0.0, (0.0001,), (-0.1,))
     files, _ = stac.band_files(item)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landshift import dates as days
 from landshift import grid, legend, parallel, provenance, raster, registration
 from landshift import image as imagery
 from landshift.errors import (
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 DATES = ("before", "after")
 
 DATES_TAG = "LANDSHIFT_DATES"
-"""Name of the raster tag that holds the day of each date as JSON."""
+"""Name of the raster tag that holds the day, year or period of each date as JSON."""
 
 _WINDOW = 1024  # rows and columns that one thread reads at once
 _WINDOW_BYTES = 64 << 20
@@ -59,6 +60,7 @@ def composite(
     bounds: tuple[float, float, float, float] | None = None,
     nodata: float | None = None,
     dtype: str | None = None,
+    dates: Sequence[str] | None = None,
     overwrite: bool = False,
     on_block: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -91,6 +93,8 @@ def composite(
             else NaN for floats and, where something may be missing, 0.
         dtype: Pixel type of the composite; None: the smallest that holds all images' types.
             Floats become integers by rounding, and values beyond its limits become those.
+        dates: When each image was taken: YYYY, YYYY-MM, YYYY-MM-DD or FROM/TO, or '-' as its files
+            state; None: all as their files state, in tags or names (`dates.of_name`).
         overwrite: Whether what is there already is replaced.
         on_block: Called with blocks done and blocks in all.
 
@@ -105,30 +109,34 @@ def composite(
     given = [i if isinstance(i, Image) else Image(files=(i,)) for i in images]
     if not given:
         raise ParameterError("A composite takes at least one image, got none.")
-    dates = date_names(len(given), names)
+    called = date_names(len(given), names)
     sources = [f for i in given for f in i.files]
     raster.check_new(out, inputs=[*sources, like], overwrite=overwrite)
-    plans = [imagery.plan(i) for i in given]
+    periods = days.stated(dates, len(given))
+    plans = [
+        plan if period is None else replace(plan, taken=period)
+        for plan, period in zip(map(imagery.plan, given), periods, strict=True)
+    ]
     for first, second in pairwise(plans):
         raster.check_order(*(replace(p.layers[0].info, taken=p.taken) for p in (first, second)))
-    plans = match_bands(plans, dates, bands)
-    own = _band_names(plans, dates, bands)
-    imagery.warn_of_scaling(plans, dates)
+    plans = match_bands(plans, called, bands)
+    own = _band_names(plans, called, bands)
+    imagery.warn_of_scaling(plans, called)
     box = target_grid(
         plans, like=like, crs=crs, resolution=resolution, extent=extent, bounds=bounds
     )
     kind = np.dtype(_dtype(plans, dtype))
     blank, invented = _nodata(plans, box, kind, nodata)
-    check = _Checks(plans, dates, own, box)
+    check = _Checks(plans, called, own, box)
     shifts = check.shifts() if len(plans) > 1 else {}
     record = provenance.record(
         "composite",
         [Path(f) for i in given for f in i.files],
         {
-            "images": {d: _as_parameters(i) for d, i in zip(dates, given, strict=True)},
+            "images": {d: _as_parameters(i) for d, i in zip(called, given, strict=True)},
             "bands": list(own), "like": None if like is None else Path(like).name, "crs": crs,
             "resolution": resolution, "extent": extent, "bounds": bounds, "nodata": nodata,
-            "dtype": dtype,
+            "dtype": dtype, "dates": None if dates is None else list(dates),
         },
     )  # fmt: skip
     known = _legend(plans, kind)
@@ -175,7 +183,7 @@ def composite(
                 f"{box.width} x {box.height} (valid: {_shares(found)}); check the nodata "
                 "values and quality rules."
             )
-        target.update_tags(**provenance.as_tag({**record, "checks": found}), **_days(plans, dates))
+        target.update_tags(**provenance.as_tag({**record, "checks": found}), **_days(plans, called))
         _keep_scaling(target, plans)
     _warn_of_clashes(clashes, blank, invented=invented)
     for line in describe(found):
@@ -185,7 +193,7 @@ def composite(
             log.warning(
                 "%s lies %.2f pixels right and %.2f down of %s (%.0f %% of %d blocks agree): "
                 "edges will look like change; register the images first.", date,
-                shift["columns"], shift["rows"], dates[0], 100 * shift["agreement"],
+                shift["columns"], shift["rows"], called[0], 100 * shift["agreement"],
                 shift["blocks"],
             )  # fmt: skip
     return Path(out)
@@ -638,13 +646,13 @@ def _keep_scaling(target: Any, plans: Sequence[Plan]) -> None:
 
 
 def _days(plans: Sequence[Plan], dates: Sequence[str]) -> dict[str, str]:
-    """The day of each date, where files tell."""
-    days = {d: str(p.taken) for d, p in zip(dates, plans, strict=True) if p.taken is not None}
-    if not days:
+    """When each date was taken, where that is known."""
+    taken = {d: str(p.taken) for d, p in zip(dates, plans, strict=True) if p.taken is not None}
+    if not taken:
         return {}
     if len(plans) == 1:
-        return {"ACQUISITION_DATE": days[dates[0]]}
-    return {DATES_TAG: json.dumps(days)}
+        return {"ACQUISITION_DATE": taken[dates[0]]}
+    return {DATES_TAG: json.dumps(taken)}
 
 
 def _as_parameters(image: Image) -> dict[str, Any]:

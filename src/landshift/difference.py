@@ -106,6 +106,7 @@ def compute_change(
     resampling: str | None = None,
     nodata: float | None = None,
     bounds: tuple[float, float, float, float] | None = None,
+    dates: Sequence[str] | None = None,
     overwrite: bool = False,
     on_block: Callable[[int, int], None] | None = None,
 ) -> Difference:
@@ -138,6 +139,8 @@ def compute_change(
             'bilinear', 'cubic' or 'average'; None: the grids must be one.
         nodata: A value that means 'no data' in any band, beside what the files say.
         bounds: Left, bottom, right, top in the CRS of ``before``; None for all.
+        dates: When ``before`` and ``after`` were taken: YYYY, YYYY-MM, YYYY-MM-DD or FROM/TO, or
+            '-' as the file states; None: as the files state, in tags or names.
         overwrite: Whether what is there already is replaced.
         on_block: Called with blocks done and blocks in all.
 
@@ -153,8 +156,7 @@ def compute_change(
     before, after, out = Path(before), Path(after), Path(out)
     raster.check_new(out, inputs=[before, after], overwrite=overwrite)
     _check_options(method, threshold, breaks)
-    first, second = raster.info(before), raster.info(after)
-    raster.check_order(first, second)
+    first, second = raster.infos_in_order(before, after, dates)
     numbers, answering, names = _pick_bands(first, second, bands)
     numbers_of = (numbers, answering)
     _warn_of_scaling((first, second), numbers_of, names)
@@ -177,6 +179,7 @@ def compute_change(
         {
             "method": method, "bands": list(names), "threshold": threshold,
             "breaks": list(breaks), "resampling": resampling, "nodata": nodata, "bounds": bounds,
+            "dates": None if dates is None else list(dates),
         },
     )  # fmt: skip
     with ExitStack() as stack:

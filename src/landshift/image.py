@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import date
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, quality, raster, stac, validity
+from landshift import dates, grid, quality, raster, stac, validity
 from landshift.errors import BandError, GridError, ParameterError, of_gdal, reason_of
 from landshift.grid import Window
 
@@ -138,14 +137,14 @@ class Plan:
         stack: Groups of bands; each is a mosaic of layers with the same bands, the first on top.
         quality: What each quality band hides, and the mosaic of that one band.
         names: Names of the bands, group after group.
-        taken: Date of the image, if its files tell.
+        taken: When the image was taken, as its files state: from the first day to the last.
     """
 
     image: Image
     stack: tuple[tuple[Layer, ...], ...]
     quality: tuple[tuple[quality.Hidden, tuple[Layer, ...]], ...]
     names: tuple[str, ...]
-    taken: date | None
+    taken: dates.Period | None
 
     @property
     def layers(self) -> list[Layer]:
@@ -205,11 +204,11 @@ def plan(image: Image) -> Plan:
         ParameterError: See `Image`.
     """
     layers: list[Layer] = []
-    dates: list[date] = []
+    periods: list[dates.Period | None] = []
     for file, way in zip(image.files, image.resamplings, strict=True):
         found, taken = _layers(image, file, way)
         layers += found
-        dates += [taken] if taken is not None else []
+        periods.append(taken)
     groups = _groups(_named(layers))
     every = [(group, k) for group in groups for k in range(len(group[0].names))]
     names = [group[0].names[k] for group, k in every]
@@ -239,7 +238,7 @@ def plan(image: Image) -> Plan:
         )
     return Plan(
         image=image, stack=_stack([every[k] for k in chosen]), quality=tuple(rules),
-        names=tuple(names[k] for k in chosen), taken=min(dates, default=None),
+        names=tuple(names[k] for k in chosen), taken=dates.spanning(periods),
     )  # fmt: skip
 
 
@@ -456,7 +455,9 @@ def _straightened(source: DatasetReader, nodata: float | None) -> Iterator[Any]:
             yield straight
 
 
-def _layers(image: Image, file: Path | str, way: str | None) -> tuple[list[Layer], date | None]:
+def _layers(
+    image: Image, file: Path | str, way: str | None
+) -> tuple[list[Layer], dates.Period | None]:
     """What a file or STAC Item brings, and its date."""
     name = str(file)
     if not name.lower().endswith((".json", ".geojson")):

@@ -71,6 +71,7 @@ def label(
     agree_before: Sequence[Path] = (),
     agree_after: Sequence[Path] = (),
     unconfirmed: str = "unchanged",
+    dates: Sequence[str] | None = None,
     overwrite: bool = False,
     on_block: Callable[[int, int], None] | None = None,
 ) -> TransitionTable:
@@ -121,6 +122,8 @@ def label(
             them have the later class: it persists.
         unconfirmed: What a change that is taken away becomes: 'unchanged', as if the pixel had
             kept its earlier class, or 'nodata'.
+        dates: What time ``before`` and ``after`` are of: YYYY, YYYY-MM, YYYY-MM-DD or FROM/TO, or
+            '-' as the file states; None: as the files state, in tags or names.
         overwrite: Whether what is there already is replaced.
         on_block: Called with blocks done and blocks in all.
 
@@ -141,11 +144,12 @@ def label(
         cleaning.check_kernel(smooth)
     cleaning.check_neighbours(neighbours)
     least = _least_patch(min_pixels, min_hectares)
-    first, second = raster.info(before), raster.info(after)
-    for path in earlier:
-        raster.check_order(raster.info(path), second)
-    for path in later:
-        raster.check_order(first, raster.info(path))
+    first, second = raster.infos_in_order(before, after, dates)
+    if dates is None:
+        for path in earlier:
+            raster.check_order(raster.info(path), second)
+        for path in later:
+            raster.check_order(first, raster.info(path))
     for path in (*earlier, *later):
         _check_class_map(raster.info(path))
     whole = Window(0, 0, first.height, first.width)
@@ -194,7 +198,7 @@ def label(
             "recode_before": recode_before, "recode_after": recode_after, "smooth": smooth,
             "min_pixels": min_pixels, "min_hectares": min_hectares, "neighbours": neighbours,
             "agree_before": len(agree_before), "agree_after": len(agree_after),
-            "unconfirmed": unconfirmed,
+            "unconfirmed": unconfirmed, "dates": None if dates is None else list(dates),
             "moved": {str(old): new for old, new in classes.moved.items()},
             "by_name": [{str(old): new for old, new in each.items()} for each in by_name],
         },

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import glob
 import logging
-import re
 import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import access, cog, grid, ledger, legend, overviews, validity
+from landshift import access, cog, dates, grid, ledger, legend, overviews, validity
 from landshift.classes import UNLABELLED, ClassScheme, Colour, MapScheme, check_names, says_none
 from landshift.errors import (
     BandError,
@@ -60,7 +58,7 @@ class RasterInfo:
         block: Rows and columns of the blocks it is stored in.
         masked: Whether something else says too which pixels are valid: a mask, an alpha band, or
             nodata values that differ between bands.
-        taken: Date of the image or map, if tags or the file's name tell it.
+        taken: When it was taken, or what time it maps, as tags or the file's name state.
         alpha: Number of the alpha band, or None.
         scaling: Scale and offset of each band: what a value means is value * scale + offset.
     """
@@ -72,7 +70,7 @@ class RasterInfo:
     bands: tuple[str, ...]
     block: tuple[int, int]
     masked: bool
-    taken: date | None
+    taken: dates.Period | None
     alpha: int | None = None
     scaling: tuple[tuple[float, float], ...] = ()
 
@@ -248,7 +246,7 @@ def info_of(source: DatasetReader) -> RasterInfo:
         bands=tuple(d or "" for d in source.descriptions),
         block=source.block_shapes[0],
         masked=bool(says.masks) or says.alpha is not None or not same,
-        taken=_date_of(path, source.tags()),
+        taken=dates.of_tags(source.tags()) or dates.of_name(path.stem),
         alpha=says.alpha,
         scaling=tuple(
             (float(s), float(o)) for s, o in zip(source.scales, source.offsets, strict=True)
@@ -1094,16 +1092,40 @@ def in_step(first: Sequence[str], second: Sequence[str], *, what: str, instead: 
 
 
 def check_order(before: RasterInfo, after: RasterInfo) -> None:
-    """Check that before is not later than after, where both files tell their dates.
+    """Check that before is not later than after, where both files state their dates.
 
     Raises:
-        DateError: They are in the wrong order.
+        DateError: Every day of before is later than every day of after.
     """
-    if before.taken and after.taken and before.taken > after.taken:
+    if before.taken and after.taken and before.taken.first > after.taken.last:
         raise DateError(
             f"Before must be earlier than after, got {before.taken} ({before.path.name}) before "
-            f"and {after.taken} ({after.path.name}) after; swap the two."
+            f"and {after.taken} ({after.path.name}) after; swap the two, or state their dates "
+            "where these are others (--dates)."
         )
+
+
+def infos_in_order(
+    before: Path | str, after: Path | str, stated: Sequence[str] | None = None
+) -> tuple[RasterInfo, RasterInfo]:
+    """What two rasters are, with the dates that options state in place of the files' own.
+
+    Args:
+        before: The earlier raster.
+        after: The later one.
+        stated: See `dates.stated`.
+
+    Raises:
+        DateError: See `check_order`.
+        ParameterError: A date that isn't one.
+        RasterError: See `open_raster`.
+    """
+    first, second = (
+        about if period is None else replace(about, taken=period)
+        for about, period in zip((info(before), info(after)), dates.stated(stated, 2), strict=True)
+    )
+    check_order(first, second)
+    return first, second
 
 
 def blocks(height: int, width: int, size: int = 1024) -> Iterator[Window]:
@@ -1123,19 +1145,3 @@ def _predictor(dtype: str, scheme: ClassScheme | None) -> int:
     if scheme is not None:
         return 1  # differences of class codes compress worse than the codes
     return 3 if np.issubdtype(np.dtype(dtype), np.floating) else 2
-
-
-_DATE_TAGS = ("ACQUISITION_DATE", "DATE_ACQUIRED")
-_DATE = re.compile(r"(?<!\d)((?:19[5-9]|20\d)\d)(?:[-_.:]?(0[1-9]|1[0-2])[-_.:]?([0-3]\d))?(?!\d)")
-
-
-def _date_of(path: Path, tags: Mapping[str, str]) -> date | None:
-    """The date in the tags, else in the file's name (YYYYMMDD, YYYY-MM-DD or a lone YYYY)."""
-    for text in [*(tags[t] for t in _DATE_TAGS if t in tags), path.stem]:
-        for match in _DATE.finditer(text):
-            year, month, day = match.groups()
-            try:
-                return date(int(year), int(month or 1), int(day or 1))
-            except ValueError:
-                continue
-    return None

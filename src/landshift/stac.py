@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from landshift import access
+from landshift.dates import Period
 from landshift.errors import BandError, RasterError
 from landshift.extras import required
 
@@ -43,8 +44,8 @@ class BandFile:
 
 def band_files(
     item: Path | str, wanted: Sequence[str] | None = None, also: Sequence[str] = ()
-) -> tuple[list[BandFile], date | None]:
-    """The files of an item's bands, and the date it was taken.
+) -> tuple[list[BandFile], Period | None]:
+    """The files of an item's bands, and when it was taken.
 
     Args:
         item: Path or URL of the item's JSON.
@@ -90,9 +91,14 @@ def band_files(
             f"The STAC Item must have the bands {', '.join(names) or 'by common name'}, got "
             f"{', '.join(bands) or 'none'} in {item}; choose among these (--select)."
         )
-    taken = found.datetime or found.common_metadata.start_datetime
+    moments: list[datetime | None] = (
+        [found.datetime] * 2
+        if found.datetime is not None
+        else [found.common_metadata.start_datetime, found.common_metadata.end_datetime]
+    )
+    days = [m.date() for m in moments if m is not None]
     files = [bands[lower[n.lower()]] for n in dict.fromkeys(names)]
-    return files, None if taken is None else taken.date()
+    return files, Period(min(days), max(days)) if len(days) == 2 else None
 
 
 def _read(item: Path | str) -> Any:

@@ -79,6 +79,13 @@ def composite(
     out_nodata: Annotated[
         float | None, typer.Option(help="Value that is no data in the composite.")
     ] = None,
+    dates: Annotated[
+        str | None,
+        typer.Option(
+            help="When each image was taken, as in '1990,2000-07,2010-07-15'; '-' as its files "
+            "state [default: as they state]."
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Stack the images of one or more dates on one grid into a Cloud-Optimised GeoTIFF."""
@@ -91,7 +98,7 @@ def composite(
     ways = _each_date(resampling, count, "resampling")
     chosen = _selected(select, count)
     missing = _each_date(nodata, count, "nodata")
-    dates = [
+    given = [
         Image(
             files=_files(text),
             bands=None if chosen is None else tuple(_list(chosen[k])),
@@ -105,10 +112,11 @@ def composite(
     ]
     with show.progress("composite") as on_block:
         path = stage.composite(
-            dates, out, bands=None if bands is None else _list(bands),
+            given, out, bands=None if bands is None else _list(bands),
             names=None if names is None else _list(names), like=like, crs=crs,
             resolution=_resolution(resolution), extent=extent, bounds=bounds, nodata=out_nodata,
-            dtype=dtype, overwrite=overwrite, on_block=on_block,
+            dtype=dtype, dates=None if dates is None else _list(dates), overwrite=overwrite,
+            on_block=on_block,
         )  # fmt: skip
     for line in stage.describe(stage.checks_of(path)):
         say(line, err=True)

@@ -41,6 +41,14 @@ def difference(
         tuple[float, float, float, float] | None,
         typer.Option(help="Left bottom right top, in the CRS of the first image."),
     ] = None,
+    dates: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="BEFORE AFTER",
+            help="What time the two are of, as in 1990 2000-07-15; '-' as the file states "
+            "[default: as they state].",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Compare two images pixel by pixel: how much changed, continuous or in classes."""
@@ -56,7 +64,7 @@ def difference(
     with show.progress("difference") as on_block:
         found = difference.compute_change(
             before, after, out, method=method, bands=band, threshold=limit, breaks=breaks or (),
-            resampling=resampling, nodata=nodata, bounds=bounds, overwrite=overwrite,
+            resampling=resampling, nodata=nodata, bounds=bounds, dates=dates, overwrite=overwrite,
             on_block=on_block,
         )  # fmt: skip
     show.table(tables.difference(found))

@@ -82,6 +82,14 @@ def label(
     unconfirmed: Annotated[
         str, typer.Option(help="What a change taken away becomes: unchanged or nodata.")
     ] = "unchanged",
+    dates: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="BEFORE AFTER",
+            help="What time the two are of, as in 1990 2000-07-15; '-' as the file states "
+            "[default: as they state].",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Compare two class maps: a change map, and the table of transitions."""
@@ -116,6 +124,7 @@ def label(
             agree_before=agree_before or (),
             agree_after=agree_after or (),
             unconfirmed=unconfirmed,
+            dates=dates,
             overwrite=overwrite,
             on_block=on_block,
         )

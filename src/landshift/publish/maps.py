@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from landshift import ledger, raster
+from landshift import dates, ledger, raster
 from landshift.composite import DATES_TAG
 from landshift.errors import RasterError
 from landshift.publish import items
@@ -86,18 +86,18 @@ def describe_map(
 
 
 def _days(path: Path) -> tuple[str, str] | None:
-    """First and last day that a composite of ours was made from."""
+    """First and last day that a composite of ours was made from, or that tags of others state."""
     with raster.open_raster(path) as source:
         tags = source.tags()
-    if "ACQUISITION_DATE" in tags:
-        return tags["ACQUISITION_DATE"], tags["ACQUISITION_DATE"]
     try:
-        days = sorted(str(day) for day in json.loads(tags.get(DATES_TAG, "{}")).values())
+        stated = [dates.parse(str(d)) for d in json.loads(tags.get(DATES_TAG, "{}")).values()]
     except (ValueError, AttributeError) as error:
-        raise RasterError(f"The dates of a composite must be JSON, got others in {path}.") from (
-            error
-        )
-    return (days[0], days[-1]) if days else None
+        raise RasterError(
+            f"The dates of a composite must be JSON with a date for each, got others in {path}; "
+            "give --start and --end."
+        ) from error
+    whole = dates.spanning([*stated, dates.of_tags(tags)])
+    return None if whole is None else (str(whole.first), str(whole.last))
 
 
 def _projection(info: raster.RasterInfo) -> dict[str, Any]:

@@ -1,0 +1,210 @@
+"""Days that tags, names of files and options state: when an image was taken, or a map is of."""
+
+from __future__ import annotations
+
+import re
+from calendar import monthrange
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import MAXYEAR, MINYEAR, date, timedelta
+
+from landshift.errors import ParameterError
+
+
+@dataclass(frozen=True, order=True)
+class Period:
+    """A day, a month, a year, or any other days in a row.
+
+    Attributes:
+        first: First day.
+        last: Last day.
+    """
+
+    first: date
+    last: date
+
+    def __str__(self) -> str:
+        """'2016-06-30', '2016-06', '2016', or first and last day with a slash between them."""
+        if self.first == self.last:
+            return self.first.isoformat()
+        for text in (f"{self.first.year:04}", f"{self.first.year:04}-{self.first.month:02}"):
+            if parse(text) == self:
+                return text
+        return f"{self.first}/{self.last}"
+
+    def within(self, other: Period) -> bool:
+        """Whether all its days are days of another period."""
+        return other.first <= self.first and self.last <= other.last
+
+
+def spanning(periods: Iterable[Period | None]) -> Period | None:
+    """From the first to the last day of several periods; None where there is none."""
+    known = [p for p in periods if p is not None]
+    if not known:
+        return None
+    return Period(min(p.first for p in known), max(p.last for p in known))
+
+
+_STATED = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
+
+
+def parse(text: str) -> Period:
+    """A period that an option states: YYYY, YYYY-MM or YYYY-MM-DD; two with a slash: from, to.
+
+    Raises:
+        ParameterError: It is something else.
+    """
+    found = []
+    for part in text.strip().split("/"):
+        match = _STATED.fullmatch(part)
+        period = None if match is None else _period(*match.groups())
+        if period is None:
+            raise ParameterError(
+                f"A date must be YYYY, YYYY-MM, YYYY-MM-DD or two of them as FROM/TO, got '{text}'."
+            )
+        found.append(period)
+    if len(found) > 2 or found[0] > found[-1]:
+        raise ParameterError(f"A period must go from its first day to its last, got '{text}'.")
+    return Period(found[0].first, found[-1].last)
+
+
+def stated(texts: Iterable[str] | None, count: int) -> list[Period | None]:
+    """The periods that an option states, one for each image or map.
+
+    Args:
+        texts: As for `parse`; '-' where the files' own dates are to be taken; None for all of them.
+        count: Number of images.
+
+    Raises:
+        ParameterError: Another number of dates, or one that isn't a date.
+    """
+    if texts is None:
+        return [None] * count
+    texts = list(texts)
+    if len(texts) != count:
+        raise ParameterError(
+            f"Dates must be {count}, one for each image or map, got {', '.join(texts) or 'none'}; "
+            "write '-' where the file's own is to be taken."
+        )
+    return [None if t == "-" else parse(t) for t in texts]
+
+
+_DAY = r"(?:19[5-9]|20\d)\d(?:0[1-9]|1[0-2])[0-3]\d"
+_DAY_OF_YEAR = r"(?:19[5-9]|20\d)\d[0-3]\d\d"
+_YEAR = r"(?:19[5-9]|20\d)\d"
+
+_PRODUCTS = tuple(
+    re.compile(pattern.format(day=_DAY, doy=_DAY_OF_YEAR, year=_YEAR), re.IGNORECASE)
+    for pattern in (
+        # Landsat Collections 1 and 2: path and row, acquisition, processing
+        r"^L[COTEM]\d\d_L\w{{3}}_\d{{6}}_(?P<taken>{day})_{day}_\d\d_(?:T1|T2|RT|A1|A2)",
+        # Landsat Analysis Ready Data: region, tile, acquisition, production
+        r"^L[COTEM]\d\d_(?:CU|AK|HI)_\d{{6}}_(?P<taken>{day})_{day}_",
+        # Landsat before collections: path and row, year and day, station, version
+        r"^L[COTEM]\d\d{{6}}(?P<taken>{doy})[A-Z]{{3}}\d\d",
+        # Sentinel-2 products: sensing, baseline, orbit, tile, discriminator (a second time)
+        r"^S2[A-D]_MSI\w{{3}}_(?P<taken>{day})T\d{{6}}_N\d{{4}}_R\d{{3}}_T\d\d[A-Z]{{3}}_{day}T\d{{6}}",
+        # Sentinel-2 products of before December 2016: creation, orbit, sensing
+        r"^S2[A-D]_\w{{4}}_PRD_MSI\w{{3}}_\w{{4}}_{day}T\d{{6}}_R\d{{3}}_V(?P<taken>{day})T\d{{6}}",
+        # their granules name the day of creation alone
+        r"^S2[A-D]_\w{{4}}_MSI_\w{{3}}_\w\w_\w{{4}}_{day}T\d{{6}}_A\d{{6}}_T\d\d[A-Z]{{3}}",
+        # Sentinel-1: start, stop
+        r"^S1[A-D]_\w\w_\w{{4}}_\w{{4}}_(?P<taken>{day})T\d{{6}}_{day}T\d{{6}}_",
+        # Harmonised Landsat Sentinel: tile, year and day
+        r"^HLS\.[LS]30\.T\d\d[A-Z]{{3}}\.(?P<taken>{doy})T\d{{6}}\.",
+        # MODIS and VIIRS: first day of the period; production after tile and collection
+        r"^(?:M[OCY]D|VNP|VJ1)\w+\.A(?P<taken>{doy})\.",
+        # MODIS and others as AppEEARS cuts them
+        r"_doy(?P<taken>{doy})(?!\d{{4,6}}\.)",
+        # Planet: scenes begin with day, time and satellite; mosaics of months
+        r"^(?P<taken>{day})_\d{{6}}_(?:\d\d_)?[0-9a-f]{{4}}_[13][AB](?:_|$)",
+        r"^(?:global|planet)_\w*?_(?P<taken>{year}[-_](?:0[1-9]|1[0-2]))(?:_{year}-\d\d)?_mosaic",
+        # NAIP: quarter quadrangle, zone, resolution, day (and a day of revision)
+        r"^[a-z]_\d{{7}}_(?:ne|nw|se|sw)_\d+_\w+?_(?P<taken>{day})(?:_{day})?(?!\d)",
+        # maps of a year with a version's year or day beside it: NLCD, CORINE
+        r"^nlcd_(?P<taken>{year})_",
+        r"^U{year}_CLC(?P<taken>{year})_V{year}",
+    )
+)
+"""How names of products state the day; without a group ``taken`` they don't."""
+
+_NO_DATE = re.compile(
+    r"""(?:epsg|esri|srid|crs|utm)[-_:. ]*\d+      # codes of CRSs
+    | (?<![a-z])(?:tile|row|col|column|path|grid|block|chip|patch|zone|quad|sheet|id)
+      [-_. ]?\d+(?!\d)                             # numbers of places
+    | (?<![a-z])[xrhp]\d+[-_.]?[ycvr]\d+           # row and column of a tile
+    | \d+x\d+                                      # sizes
+    | (?<!\d)\d{1,5}(?:m|km|px|nm)(?![a-z])        # pixels
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_FULL = re.compile(rf"(?<!\d)({_YEAR})([-_.]?)(0[1-9]|1[0-2])\2([0-3]\d)(?:\d{{6}})?(?!\d)")
+_ANY_DAY = re.compile(rf"(?<!\d)({_YEAR})(?:[-_.:/]?(0[1-9]|1[0-2])(?:[-_.:/]?([0-3]\d))?)?(?!\d)")
+_LONE_YEAR = re.compile(rf"(?<!\d)({_YEAR})(?!\d)")
+
+
+def of_name(name: str, *, today: date | None = None) -> Period | None:
+    """The period that a file's name states.
+
+    The rule of a known product decides (Landsat, Sentinel, MODIS, Planet, NAIP, ...). Else each
+    date (YYYYMMDD, YYYY-MM-DD) and lone year counts that is no code of a CRS, number of a tile,
+    size or day in the future. Where these disagree, none is taken.
+
+    Args:
+        name: The name, with or without its ending.
+        today: The last day that can be one; None: the clock's.
+    """
+    today = today or date.today()
+    for product in _PRODUCTS:
+        match = product.search(name)
+        if match is not None:
+            text = match.groupdict().get("taken")
+            stated = None if text is None else _of_digits(text)
+            return None if stated is None or stated.first > today else stated
+    rest = _NO_DATE.sub("~", _FULL.sub("~", name))  # other digits stay apart
+    known = [_period(y, m, d) for y, _, m, d in _FULL.findall(name)]
+    known += [_period(year) for year in _LONE_YEAR.findall(rest)]
+    past = [p for p in known if p is not None and p.first <= today]
+    narrowest = min(past, key=lambda p: p.last - p.first, default=None)
+    if narrowest is None or not all(narrowest.within(p) for p in past):
+        return None
+    return narrowest
+
+
+def of_tags(tags: Mapping[str, str]) -> Period | None:
+    """The period that a raster's tags state: its own date, or from when to when it is (ACDD)."""
+    for tag in ("ACQUISITION_DATE", "DATE_ACQUIRED"):
+        period = _of_text(tags.get(tag, ""))
+        if period is not None:
+            return period
+    ends = [_of_text(tags.get(f"NC_GLOBAL#time_coverage_{end}", "")) for end in ("start", "end")]
+    return spanning(ends) if all(ends) else None
+
+
+def _of_text(text: str) -> Period | None:
+    """From the first to the last of the dates in a tag."""
+    return spanning(_period(*match.groups()) for match in _ANY_DAY.finditer(text))
+
+
+def _of_digits(text: str) -> Period | None:
+    """The period of YYYY, YYYYDDD, YYYYMMDD or YYYY-MM."""
+    year, rest = text[:4], text[4:].lstrip("-_")
+    if len(rest) != 3:
+        return _period(year, rest[:2] or None, rest[2:] or None)
+    day = date(int(year), 1, 1) + timedelta(days=int(rest) - 1)
+    return Period(day, day) if day.year == int(year) else None
+
+
+def _period(year: str, month: str | None = None, day: str | None = None) -> Period | None:
+    number = int(year)
+    if not MINYEAR <= number <= MAXYEAR:
+        return None
+    try:
+        first = date(number, int(month or 1), int(day or 1))
+    except ValueError:
+        return None
+    if day is not None:
+        return Period(first, first)
+    if month is not None:
+        return Period(first, first.replace(day=monthrange(number, first.month)[1]))
+    return Period(first, first.replace(month=12, day=31))
