@@ -307,3 +307,62 @@ def test_areas_need_a_crs_on_an_ellipsoid():
     for crs in (None, LOCAL):
         assert grid.known_ground(grid.geobox(1, 1, Affine.identity(), crs)) is None
     assert grid.known_ground(UTM) is not None
+
+
+def _written(code, kind):
+    from pyproj import CRS
+
+    return CRS(code).to_wkt(kind)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("EPSG:4326", "OGC:CRS84"),
+        ("EPSG:4326", "EPSG:4979"),
+        ("EPSG:32618", "EPSG:32618+5773"),
+        ("EPSG:28992", "EPSG:7415"),
+        ("EPSG:3857", "ESRI:102100"),
+        ("EPSG:32618", "+proj=utm +zone=18 +datum=WGS84 +units=m"),
+        *[
+            (code, _written(code, kind))
+            for code in ("EPSG:26918", "EPSG:5070", "EPSG:3035", "EPSG:3006", "EPSG:2193",
+                         "EPSG:31287", "EPSG:5514", "EPSG:4269")
+            for kind in ("WKT1_GDAL", "WKT1_ESRI", "WKT2_2019")
+        ],
+    ],
+)  # fmt: skip
+def test_a_crs_is_the_same_however_it_is_written(first, second):
+    from pyproj import CRS, Transformer
+
+    assert grid.same_crs(first, second)
+    assert grid.same_crs(second, first)
+    flat = [CRS(c).to_2d() for c in (first, second)]
+    way = Transformer.from_crs(*flat, always_xy=True)
+    assert way.transform(1.5, 2.5) == (1.5, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("EPSG:4326", "EPSG:4269"),
+        ("EPSG:4326", "EPSG:4258"),
+        ("EPSG:26918", "EPSG:32618"),
+        ("EPSG:32618", "EPSG:32619"),
+        ("EPSG:2263", "EPSG:32118"),
+        ("EPSG:5513", "EPSG:5514"),
+        ("EPSG:32661", "EPSG:32761"),
+        ("EPSG:6350", "ESRI:102039"),
+        ("+proj=tmerc +lat_0=0 +lon_0=9 +ellps=bessel +towgs84=598,73,418,0,0,0,0",
+         "+proj=tmerc +lat_0=0 +lon_0=9 +ellps=bessel +towgs84=0,0,0,0,0,0,0"),
+        ("EPSG:4326", None),
+        ("EPSG:4326", "no CRS"),
+    ],
+)  # fmt: skip
+def test_other_datums_units_zones_and_axes_are_other_crs(first, second):
+    assert not grid.same_crs(first, second)
+    assert not grid.same_crs(second, first)
+
+
+def test_no_crs_is_like_no_crs():
+    assert grid.same_crs(None, None)

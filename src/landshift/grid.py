@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -148,9 +149,58 @@ def check_same(first: GeoBox, second: GeoBox, *, what: str, names: tuple[str, st
         )
 
 
+def same_crs(first: Any, second: Any) -> bool:
+    """Whether two CRSs give the same place the same horizontal coordinates.
+
+    How a CRS is written (code, WKT 1, WKT 2, Esri's WKT), in which order it names its axes, and
+    heights beside it make no difference: rasters count x before y. Another datum does.
+
+    Args:
+        first: A CRS as odc-geo holds it, a text that PROJ knows, or None for an unknown one.
+        second: The other.
+    """
+    if first is None or second is None:
+        return first is second
+    return str(first) == str(second) or _same_crs(str(first), str(second))
+
+
+@lru_cache(maxsize=256)
+def _same_crs(first: str, second: str) -> bool:
+    from pyproj.exceptions import CRSError
+
+    try:
+        a, b = _horizontal(first), _horizontal(second)
+    except CRSError:
+        return False
+    if a.equals(b, ignore_axis_order=True):
+        return True
+    if a.is_bound and b.is_bound:  # other ways to WGS 84 can mean other datums
+        return False
+    a, b = (c.source_crs if c.is_bound else c for c in (a, b))
+    # PROJ ignores the order of axes for geographic CRSs alone
+    axes = [sorted((x.direction, x.unit_conversion_factor) for x in c.axis_info) for c in (a, b)]
+    return bool(
+        a.geodetic_crs is not None
+        and b.geodetic_crs is not None
+        and a.geodetic_crs.to_2d().equals(b.geodetic_crs.to_2d(), ignore_axis_order=True)
+        and a.coordinate_operation == b.coordinate_operation
+        and axes[0] == axes[1]
+    )
+
+
+def _horizontal(text: str) -> Any:
+    """A CRS without heights."""
+    from pyproj import CRS
+
+    crs = CRS(text)
+    while crs.is_compound:
+        crs = crs.sub_crs_list[0]
+    return crs.to_2d()
+
+
 def same(first: GeoBox, second: GeoBox) -> bool:
     """Whether two grids are one, to a thousandth of a pixel at every corner."""
-    if first.shape != second.shape or first.crs != second.crs:
+    if first.shape != second.shape or not same_crs(first.crs, second.crs):
         return False
     inverse = ~first.affine
     corners = [(0, 0), (first.width, 0), (0, first.height), (first.width, first.height)]
@@ -172,7 +222,7 @@ def offset(box: GeoBox, on: GeoBox) -> tuple[int, int] | None:
         Whole numbers, negative above or left of ``on``; None where CRS, pixel size or direction
         differ, or pixels lie apart by more than a thousandth of one at any corner.
     """
-    if box.crs != on.crs:
+    if not same_crs(box.crs, on.crs):
         return None
     column, row = ~on.affine @ (box.affine @ (0, 0))
     if not (np.isfinite(row) and np.isfinite(column)):
@@ -198,7 +248,7 @@ def extent(box: GeoBox, on: GeoBox) -> tuple[float, float, float, float]:
     columns = np.concatenate([steps, steps, side, side + 1]) * box.width
     rows = np.concatenate([side, side + 1, steps, steps]) * box.height
     x, y = apply(box.affine, columns, rows)
-    if box.crs != on.crs:
+    if not same_crs(box.crs, on.crs):
         x, y = _transformed(box, on, x, y)
     columns, rows = apply(~on.affine, np.asarray(x), np.asarray(y))
     known = np.isfinite(rows) & np.isfinite(columns)

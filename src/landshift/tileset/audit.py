@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import ledger
+from landshift import grid, ledger
 from landshift.errors import SplitError
 from landshift.tileset.splitting import (
     Split,
@@ -108,7 +108,7 @@ def write_pairs(path: Path, tiles: TileSet, audit: Audit, *, overwrite: bool = F
 def shared_ground(tiles: TileSet, a: int, b: int) -> float:
     """Share of the first tile's box that lies in the second's too; NaN in different CRSs."""
     first, second = tiles.tiles[a], tiles.tiles[b]
-    if first.bounds is None or second.bounds is None or first.crs != second.crs:
+    if first.bounds is None or second.bounds is None or not grid.same_crs(first.crs, second.crs):
         return float("nan")
     p, q = np.array(first.bounds), np.array(second.bounds)
     sides = np.minimum(p[2:], q[2:]) - np.maximum(p[:2], q[:2])
