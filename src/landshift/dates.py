@@ -6,7 +6,7 @@ import re
 from calendar import monthrange
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import MAXYEAR, MINYEAR, date, timedelta
+from datetime import MAXYEAR, MINYEAR, date, datetime, timedelta
 
 from landshift.errors import ParameterError
 
@@ -179,6 +179,35 @@ def of_tags(tags: Mapping[str, str]) -> Period | None:
             return period
     ends = [_of_text(tags.get(f"NC_GLOBAL#time_coverage_{end}", "")) for end in ("start", "end")]
     return spanning(ends) if all(ends) else None
+
+
+_UNITS = re.compile(
+    r"(second|minute|hour|day)s? since (\d{4})-(\d{1,2})-(\d{1,2})(?:[T ](\d{1,2}):(\d{2}))?"
+)
+_CALENDARS = ("standard", "gregorian", "proleptic_gregorian")
+
+
+def of_step(step: str, units: str | None, calendar: str | None) -> str | None:
+    """A step of NetCDF's time as 'YYYY-MM-DD', with 'THHMM' where it isn't midnight.
+
+    By the CF conventions (cfconventions.org, 4.4); None for units and calendars of other lengths.
+
+    Args:
+        step: The number.
+        units: As in 'days since 1970-01-01'.
+        calendar: Its name; None: the standard one.
+    """
+    match = _UNITS.match(units or "")
+    if match is None or (calendar or "standard") not in _CALENDARS:
+        return None
+    try:
+        year, month, day, hour, minute = (int(number or 0) for number in match.groups()[1:])
+        start = datetime(year, month, day, hour, minute)
+        moment = start + timedelta(**{f"{match[1]}s": float(step)})
+    except (ValueError, OverflowError):
+        return None
+    moment = (moment + timedelta(seconds=30)).replace(second=0, microsecond=0)
+    return f"{moment:%Y-%m-%d}" + (f"T{moment:%H%M}" if moment.hour or moment.minute else "")
 
 
 def _of_text(text: str) -> Period | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import dates, grid, quality, raster, stac, validity
+from landshift import containers, dates, grid, quality, raster, stac, validity
 from landshift.errors import BandError, GridError, ParameterError, of_gdal, reason_of
 from landshift.grid import Window
 
@@ -613,7 +613,7 @@ def crs_of(text: str) -> Any:
 
 def _named(layers: Sequence[Layer]) -> list[Layer]:
     """The layers with a name for every band: its own, of its file, or its number."""
-    stems = [Path(layer.path).stem for layer in layers]
+    stems = [containers.short_name(layer.path) for layer in layers]
     short = _without_common(stems)
     found = []
     for layer, stem, brief in zip(layers, stems, short, strict=True):
@@ -662,17 +662,16 @@ def _groups(layers: Sequence[Layer]) -> list[list[Layer]]:
     if len(set(names)) == len(names):
         return groups
     twice = {n for n in names if names.count(n) > 1}
+    stems = [containers.short_name(group[0].path) for group in groups]
     return [
         [
             replace(
                 layer,
-                names=tuple(
-                    f"{Path(group[0].path).stem}_{n}" if n in twice else n for n in layer.names
-                ),
+                names=tuple(f"{stem}_{n}" if n in twice else n for n in layer.names),
             )
             for layer in group
         ]
-        for group in groups
+        for group, stem in zip(groups, stems, strict=True)
     ]
 
 

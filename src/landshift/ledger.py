@@ -21,6 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+from landshift import containers
 from landshift.errors import LandshiftError, OutputError, ParameterError
 
 log = logging.getLogger(__name__)
@@ -170,7 +171,7 @@ def check_apart(out: Path, inputs: Iterable[Path | str]) -> None:
         ParameterError: It is one of them.
     """
     out = Path(out)
-    for path in map(Path, inputs):
+    for path in map(containers.file_of, inputs):
         if out.exists() and path.exists() and out.samefile(path):
             raise ParameterError(
                 f"The output must not overwrite its input, got {out} as both; give another name."

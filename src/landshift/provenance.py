@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from landshift import __version__
+from landshift import __version__, containers
 
 TAG = "LANDSHIFT_PROVENANCE"
 """Name of the raster tag that holds the record."""
@@ -46,15 +46,16 @@ def short(entry: Mapping[str, Any]) -> str:
 def record(stage: str, inputs: Iterable[Path], parameters: Mapping[str, Any]) -> dict[str, Any]:
     """What made an output: the stage, its inputs by name and fingerprint, its parameters.
 
-    It holds no time of day, so that the same job gives the same bytes.
+    The fingerprint of a raster inside a file is the file's. There is no time of day, so that the
+    same job gives the same bytes.
     """
     return {
         "software": f"landshift {__version__}",
         "stage": stage,
         "inputs": [
-            {"name": Path(p).name, "fingerprint": fingerprint(Path(p))}
+            {"name": _name(p), "fingerprint": fingerprint(containers.file_of(p))}
             for p in inputs
-            if Path(p).is_file()
+            if containers.file_of(p).is_file()
         ],
         "parameters": dict(parameters),
     }
@@ -67,6 +68,12 @@ def from_tags(tags: Mapping[str, str]) -> dict[str, Any]:
     except ValueError:
         return {}
     return entry if isinstance(entry, dict) else {}
+
+
+def _name(path: Path) -> str:
+    """A file's name, and that of the raster inside it where it is one of several."""
+    part = containers.part_of(path)
+    return Path(path).name if part is None else f"{Path(part.file).name}:{part.inner}"
 
 
 def as_tag(entry: Mapping[str, Any]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import logging
+import shlex
 import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import access, cog, dates, grid, ledger, legend, overviews, validity
+from landshift import access, cog, containers, dates, grid, ledger, legend, overviews, validity
 from landshift.classes import UNLABELLED, ClassScheme, Colour, MapScheme, check_names, says_none
 from landshift.errors import (
     BandError,
@@ -43,6 +44,9 @@ GDAL_CACHE = 256 << 20
 
 _NAMELESS = ("GTiff", "COG", "PNG", "JPEG", "MEM")
 """Formats that hold no names of values themselves: GDAL keeps them in .aux.xml."""
+
+_MOST_LISTED = 40  # rasters of a file that an error names
+_HDF4 = b"\x0e\x03\x13\x01"  # how files in HDF4 begin
 
 
 @dataclass(frozen=True)
@@ -118,10 +122,7 @@ def open_raster(
     """
     import rasterio
 
-    name = str(path)
-    access.check_local(path)
-    if "://" not in name and not name.startswith("/vsi") and not Path(path).exists():
-        raise RasterError(f"The raster must exist, got {path}; check the path.")
+    name = _checked_name(path)
     settings = {"GDAL_CACHEMAX": cache, "GDAL_NUM_THREADS": threads, **access.settings()}
     if untrusted:
         settings["GDAL_DISABLE_READDIR_ON_OPEN"] = "TRUE"  # side files in their exact names alone
@@ -130,19 +131,86 @@ def open_raster(
         for beside in access.side_files(Path(path)) if untrusted else ():
             with open_raster(beside, untrusted=True):
                 pass  # of such a format too
-        with _opened(path, untrusted=untrusted) as source:
+        with _opened(name, untrusted=untrusted) as source:
             if untrusted:
                 access.check_contained(source)
             yield source
 
 
-def _opened(path: Path | str, *, untrusted: bool = False) -> DatasetReader:
-    import rasterio
+def _checked_name(path: Path | str) -> str:
+    """A raster's name as GDAL opens it.
+
+    Raises:
+        RasterError: Its file isn't there, or lies elsewhere while offline.
+    """
+    access.check_local(path)
+    file = containers.file_of(path)
+    remote = file == Path(path) and ("://" in str(path) or str(path).startswith("/vsi"))
+    if not remote and not file.exists():
+        raise RasterError(f"The raster must exist, got {path}; check the path.")
+    return containers.gdal_name(path)
+
+
+def _opened(name: str, *, untrusted: bool = False) -> DatasetReader:
     from rasterio.errors import NotGeoreferencedWarning
 
     with validity.OPENING, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # those who need it, check
-        return _open_own_formats(Path(path)) if untrusted else rasterio.open(path)
+        return _open_own_formats(Path(name)) if untrusted else _open(name)
+
+
+def _open(name: str) -> DatasetReader:
+    """Open a raster of any format.
+
+    Raises:
+        RasterError: The file holds several rasters, none, not the one named, or is HDF4.
+        RasterioIOError: GDAL can't open it for another reason.
+    """
+    import rasterio
+    from rasterio.errors import RasterioIOError
+
+    part = containers.part_of(name)
+    try:
+        source = rasterio.open(name)
+    except RasterioIOError as error:
+        file = containers.file_of(name)
+        if _is_hdf4(file):
+            raise RasterError(
+                f"The raster must be of a format that GDAL reads here, got HDF4 in {file}; convert "
+                "it first (gdal_translate of a GDAL with HDF4, as conda and Debian have it, or "
+                "h4toh5)."
+            ) from error
+        if part is None or not file.is_file():
+            raise
+        with rasterio.open(file) as whole:
+            names = whole.subdatasets
+        raise RasterError(
+            f"A raster inside a file must be one of those that it holds, got {part.inner} for "
+            f"{file}; give one of {_listed(names) or 'none: it has but one'}."
+        ) from error
+    if source.count:
+        return source
+    with source:
+        names = source.subdatasets
+    if not names:
+        raise RasterError(f"The raster must have a band, got none in {name}.")
+    raise RasterError(
+        f"One raster must be chosen where a file holds several, got {len(names)} in {name}; give "
+        f"one of {_listed(names)}."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names of rasters inside a file, as they are typed in a shell."""
+    shown = [shlex.quote(name) for name in names[:_MOST_LISTED]]
+    return ", ".join(shown) + (", ..." if len(names) > _MOST_LISTED else "")
+
+
+def _is_hdf4(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return opened.read(len(_HDF4)) == _HDF4
 
 
 def _open_own_formats(path: Path) -> DatasetReader:
@@ -216,7 +284,7 @@ def files_of(path: Path | str) -> set[Path]:
         RasterError: See `open_raster`.
     """
     found: set[Path] = set()
-    waiting = [Path(path)]
+    waiting = [containers.file_of(path)]
     while waiting:
         file = waiting.pop()
         if file in found or not file.is_file():
@@ -224,7 +292,7 @@ def files_of(path: Path | str) -> set[Path]:
         found.add(file)
         if file.suffix.lower() == ".vrt":
             with open_raster(file) as source:
-                waiting += map(Path, source.files)
+                waiting += map(containers.file_of, source.files)
     return found
 
 
@@ -238,15 +306,16 @@ def info_of(source: DatasetReader) -> RasterInfo:
     path = Path(source.name)
     says = validity.of(source)
     same = len({repr(n) for n in says.nodata}) == 1
+    tags = source.tags()
     return RasterInfo(
         path=path,
         grid=grid_of(source),
         dtype=str(source.dtypes[0]),
         nodata=source.nodatavals[says.bands[0] - 1] if same else None,
-        bands=tuple(d or "" for d in source.descriptions),
+        bands=_band_names(source, tags),
         block=source.block_shapes[0],
         masked=bool(says.masks) or says.alpha is not None or not same,
-        taken=dates.of_tags(source.tags()) or dates.of_name(path.stem),
+        taken=dates.of_tags(tags) or dates.of_name(containers.file_of(path).stem),
         alpha=says.alpha,
         scaling=tuple(
             (float(s), float(o)) for s, o in zip(source.scales, source.offsets, strict=True)
@@ -264,6 +333,16 @@ def grid_of(source: DatasetReader) -> GeoBox:
         return grid.geobox(source.height, source.width, source.transform, source.crs)
     except GridError as error:
         raise GridError(f"{source.name}: {error}") from error
+
+
+def _band_names(source: DatasetReader, tags: Mapping[str, str]) -> tuple[str, ...]:
+    """Name of each band: its description, else where it lies along a NetCDF file's time."""
+    names = []
+    for number, description in enumerate(source.descriptions, start=1):
+        step = None if description else source.tags(number).get("NETCDF_DIM_time")
+        told = step and dates.of_step(step, tags.get("time#units"), tags.get("time#calendar"))
+        names.append(description or told or "")
+    return tuple(names)
 
 
 def read(

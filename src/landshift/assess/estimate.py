@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import ledger, provenance
+from landshift import containers, ledger, provenance
 from landshift.assess import intervals
 from landshift.assess.domains import Domains, find_domains
 from landshift.assess.estimators import (
@@ -247,7 +247,10 @@ def estimate_areas(
         VectorError: The domains can't be read.
     """
     drawn = read_sample(sample, labels)
-    if mapped is not None and provenance.digest(Path(mapped)) != drawn.design.map_digest:
+    if (
+        mapped is not None
+        and provenance.digest(containers.file_of(mapped)) != drawn.design.map_digest
+    ):
         raise SampleError(
             f"A sample must be drawn from the map that it judges, got one of "
             f"{drawn.design.map_name} for {mapped}, which isn't that file any more; draw another, "

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, provenance, raster
+from landshift import containers, grid, provenance, raster
 from landshift.assess import drawing, points
 from landshift.assess import sample as drawn
 from landshift.assess.drawing import Population
@@ -99,8 +99,9 @@ def sample_of_points(
     )
     all_names = tuple(classes.values())
     design = Design(
-        map_name=mapped.name, map_digest=provenance.digest(mapped), kind=kind, allocation=None,
-        seed=0, unit_size=1, strata_name=None if strata is None else Path(strata).name,
+        map_name=mapped.name, map_digest=provenance.digest(containers.file_of(mapped)), kind=kind,
+        allocation=None, seed=0, unit_size=1,
+        strata_name=None if strata is None else Path(strata).name,
         classes=classes, strata=found, parts=parts,
         response=Response("class", all_names, all_names),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import ledger, provenance, raster
+from landshift import containers, ledger, provenance, raster
 from landshift.assess import design as sizes
 from landshift.assess import drawing, files
 from landshift.assess.drawing import Drawn, Part, Population
@@ -188,7 +188,7 @@ def draw_sample(
     if answers.exists():
         log.warning("%s holds answers to an earlier sample, and stays; move it elsewhere.", answers)
     about = raster.info(mapped)
-    if not mapped.is_file():
+    if not containers.file_of(mapped).is_file():
         raise ParameterError(
             f"The map must be a file, so that the sample can record its hash, got {mapped}; "
             "copy it first."
@@ -210,7 +210,7 @@ def draw_sample(
     response = response_of(list(classes.values()), None if choices is None else choices.names)
     design = Design(
         map_name=mapped.name,
-        map_digest=provenance.digest(mapped),
+        map_digest=provenance.digest(containers.file_of(mapped)),
         kind=plan.kind,
         allocation=plan.sharing if plan.kind == "stratified" else None,
         seed=plan.seed,

@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from landshift import ledger, provenance
+from landshift import containers, ledger, provenance
 from landshift.classify.blocks import Done, Job, run_blocks
 from landshift.classify.scene import Scene
 from landshift.classify.workers import Recipe, Traits
@@ -506,7 +506,8 @@ def _told(traits: Traits) -> str:
 
 def _prints(task: Task) -> dict[Path, str]:
     """Fingerprints of the files that are read."""
-    return {Path(f): provenance.fingerprint(Path(f)) for f in task.scene.files if Path(f).is_file()}
+    files = {containers.file_of(f) for f in task.scene.files}
+    return {f: provenance.fingerprint(f) for f in sorted(files) if f.is_file()}
 
 
 # ---- What runs on workers

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from landshift import hub, ledger, provenance, tiling
+from landshift import containers, hub, ledger, provenance, tiling
 from landshift.classes import ClassScheme
 from landshift.classify import layers as layering
 from landshift.classify.blocks import Job, row_bytes
@@ -401,7 +401,7 @@ def _changed(path: Path) -> str:
 
 def _placed(files: Iterable[Path | str]) -> tuple[Path | str, ...]:
     """Files by names that hold in every folder, and on every machine that sees them."""
-    return tuple(Path(f).absolute() if Path(f).exists() else f for f in files)
+    return tuple(containers.absolute(f) for f in files)
 
 
 def _absolute(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, provenance, raster
+from landshift import containers, grid, provenance, raster
 from landshift.classes import ClassScheme
 from landshift.errors import BandError, GridError, ParameterError, TileSetError
 from landshift.raster import RasterInfo
@@ -196,8 +196,10 @@ def describe_job(
 ) -> dict[str, Any]:
     """What decides the tiles, for the ledger of an unfinished set."""
     files = [
-        [p.name, provenance.fingerprint(p), p.stat().st_mtime_ns] if p.is_file() else [str(p)]
-        for p in inputs.all
+        [p.name, provenance.fingerprint(file), file.stat().st_mtime_ns]
+        if file.is_file()
+        else [str(p)]
+        for p, file in zip(inputs.all, map(containers.file_of, inputs.all), strict=True)
     ]
     return {
         **options.named(),

@@ -1,0 +1,80 @@
+"""Names of rasters that lie inside another file: ``netcdf:f.nc:lccs_class``, as GDAL has them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_NAME = re.compile(r"([A-Za-z][A-Za-z0-9_]+):(?!//)(.+)", re.DOTALL)  # one letter is a drive
+_QUOTED = re.compile(r'"([^"]+)":?')
+_DRIVERS = ("NETCDF", "HDF5", "ZARR", "GPKG", "HDF4_SDS", "HDF4_EOS", "GTIFF_DIR")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A raster inside a file.
+
+    Attributes:
+        driver: GDAL's name of the format, as it was written.
+        file: The file that holds it.
+        inner: Its name in there.
+    """
+
+    driver: str
+    file: str
+    inner: str
+
+
+def part_of(name: Path | str) -> Part | None:
+    """The part of a file that a name stands for; None where it is a path, a URL or the like."""
+    match = _NAME.fullmatch(str(name))
+    if match is None or _is_there(str(name)):
+        return None
+    driver, rest = match.groups()
+    quoted = _QUOTED.search(rest)
+    if quoted is not None:
+        return Part(driver, quoted[1], rest[quoted.end() :] or rest[: quoted.start()].strip(":"))
+    words = rest.split(":")
+    spans = [(i, j) for i in range(len(words)) for j in range(len(words), i, -1)]
+    for i, j in spans:  # a file's own name may hold colons
+        if _is_there(":".join(words[i:j])):
+            return Part(driver, ":".join(words[i:j]), ":".join(words[j:]) or ":".join(words[:i]))
+    if driver.upper() in _DRIVERS:
+        return Part(driver, words[0], ":".join(words[1:]))
+    return None
+
+
+def file_of(name: Path | str) -> Path:
+    """The file that a raster lies in: the raster itself, or what holds it."""
+    part = part_of(name)
+    return Path(name) if part is None else Path(part.file)
+
+
+def short_name(name: Path | str) -> str:
+    """What tells a raster apart: its name inside the file, else the file's without its ending."""
+    part = part_of(name)
+    return Path(name).stem if part is None else re.split(r"[/:]", part.inner)[-1]
+
+
+def gdal_name(name: Path | str) -> str:
+    """The name as GDAL opens it; a `Path` has lost one of the slashes that HDF5 needs."""
+    part = part_of(name)
+    if part is None or part.driver.upper() != "HDF5":
+        return str(name)
+    return f'{part.driver}:"{part.file}"://{part.inner.lstrip("/")}'
+
+
+def absolute(name: Path | str) -> Path | str:
+    """The name as it holds in every folder; one that names no file here is left as it is."""
+    part = part_of(name)
+    if part is not None and _is_there(part.file):
+        return gdal_name(str(name).replace(part.file, str(Path(part.file).absolute()), 1))
+    return Path(name).absolute() if _is_there(str(name)) else name
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):  # too long, or a NUL
+        return False
