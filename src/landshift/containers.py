@@ -1,4 +1,4 @@
-"""Names of rasters that lie inside another file: ``netcdf:f.nc:lccs_class``, as GDAL has them."""
+"""Names of rasters as GDAL has them, also of those inside a file: ``netcdf:f.nc:lccs_class``."""
 
 from __future__ import annotations
 
@@ -71,6 +71,13 @@ def absolute(name: Path | str) -> Path | str:
     if part is not None and _is_there(part.file):
         return gdal_name(str(name).replace(part.file, str(Path(part.file).absolute()), 1))
     return Path(name).absolute() if _is_there(str(name)) else name
+
+
+def not_utf8(name: Path | str) -> str | None:
+    r"""A name that GDAL can't take, to show, its bytes that aren't UTF-8 as \xe9; else None."""
+    if not any("\ud800" <= c <= "\udfff" for c in str(name)):  # Python's stand-ins for them
+        return None
+    return str(name).encode(errors="backslashreplace").decode().replace("\\udc", "\\x")
 
 
 def _is_there(name: str) -> bool:

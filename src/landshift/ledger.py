@@ -189,6 +189,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         OutputError: The folder can't be made or written, the disk is full, or ``path`` is a folder.
     """
     path = Path(path)
+    _check_name(path)
     _check_no_folder(path)
     _make_folder(path.parent)
     start = f".{path.stem}.{_machine()}.part"
@@ -215,6 +216,7 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         OutputError: The folder can't be made or written, or the disk is full.
     """
     path = repaired(Path(path))
+    _check_name(path)
     check_new_folder(path, overwrite=replace)
     _make_folder(path.parent)
     for left in _left_over(path):
@@ -290,6 +292,12 @@ def _exchanged(one: Path, other: Path) -> bool:
     except (OSError, AttributeError, TypeError):
         return False
     return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
+
+
+def _check_name(path: Path) -> None:
+    strange = containers.not_utf8(path)
+    if strange is not None:
+        raise OutputError(f"An output's name must be UTF-8, got {strange}; choose another.")
 
 
 def _machine() -> str:
@@ -400,6 +408,7 @@ def resumable_folder(
             it.
     """
     path = repaired(Path(path))
+    _check_name(path)
     if not join:
         check_new_folder(path, overwrite=overwrite)
     _make_folder(path.parent)
@@ -454,6 +463,7 @@ def resumable_file(
             or another run is at it.
     """
     path = Path(path)
+    _check_name(path)
     _check_no_folder(path)
     _make_folder(path.parent)
     part = path.with_name(f".{path.name}.partial")

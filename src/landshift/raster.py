@@ -141,13 +141,19 @@ def _checked_name(path: Path | str) -> str:
     """A raster's name as GDAL opens it.
 
     Raises:
-        RasterError: Its file isn't there, or lies elsewhere while offline.
+        RasterError: Its file isn't there, lies elsewhere while offline, or has a name that isn't
+            UTF-8; a VRT names files that aren't there.
     """
+    strange = containers.not_utf8(path)
+    if strange is not None:
+        raise RasterError(f"A raster's name must be UTF-8, got {strange}; rename the file.")
     access.check_local(path)
     file = containers.file_of(path)
     remote = file == Path(path) and ("://" in str(path) or str(path).startswith("/vsi"))
-    if not remote and not file.exists():
-        raise RasterError(f"The raster must exist, got {path}; check the path.")
+    if not remote:
+        if not file.exists():
+            raise RasterError(f"The raster must exist, got {path}; check the path.")
+        access.check_sources(file)
     return containers.gdal_name(path)
 
 
