@@ -340,3 +340,23 @@ def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(write_raster, tmp_p
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert "Error: The output must be writable" in found.stdout, found.stderr
     assert {p.name for p in tmp_path.iterdir()} == {"image.tif"}
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex_int16"])
+def test_complex_pixels_are_refused(tmp_path, dtype):
+    path = tmp_path / "a.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", width=2, height=2, count=1, dtype=dtype, crs="EPSG:32618",
+        transform=Affine(30, 0, 500_000, 0, -30, 4_000_000),
+    ) as target:  # fmt: skip
+        target.write(np.ones((1, 2, 2), np.complex64))
+    with pytest.raises(RasterError, match=rf"must be real numbers, got {dtype} in .*AMPLITUDE"):
+        raster.info(path)
+
+
+def test_a_raster_without_a_place_is_written_without_a_warning(tmp_path):
+    """The suite takes warnings for errors."""
+    box = grid.geobox(2, 2, Affine.identity(), None)
+    with raster.create(tmp_path / "a.tif", box, count=1, dtype="uint8", nodata=0) as target:
+        raster.write(target, np.ones((1, 2, 2), np.uint8), Window(0, 0, 2, 2))
+    assert raster.info(tmp_path / "a.tif").grid == box

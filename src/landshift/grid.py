@@ -311,7 +311,8 @@ def bearing(box: GeoBox) -> Bearing:
 
 def apply(affine: Any, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Coordinates that an affine transform gives others; of pixels, columns come before rows."""
-    return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
+    with np.errstate(invalid="ignore"):  # a place that another CRS doesn't reach is infinite
+        return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
 
 
 def transformer(crs: Any, other: Any, where: str = "") -> Any:

@@ -118,7 +118,8 @@ def open_raster(
             those beside it that GDAL opens with it, and name no other file.
 
     Raises:
-        RasterError: The file is missing, no raster, damaged, or not to be opened.
+        RasterError: The file is missing, no raster, damaged, of complex numbers, or not to be
+            opened.
     """
     import rasterio
 
@@ -131,10 +132,23 @@ def open_raster(
         for beside in access.side_files(Path(path)) if untrusted else ():
             with open_raster(beside, untrusted=True):
                 pass  # of such a format too
-        with _opened(name, untrusted=untrusted) as source:
+        with _without_place():
+            source = _open_own_formats(Path(path)) if untrusted else _open(name)
+        with source:
+            _check_real(source)
             if untrusted:
                 access.check_contained(source)
             yield source
+
+
+@contextmanager
+def _without_place() -> Iterator[None]:
+    """Open a raster that may have no place on the ground: those who need one, check."""
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with validity.OPENING, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
 
 
 def _checked_name(path: Path | str) -> str:
@@ -155,14 +169,6 @@ def _checked_name(path: Path | str) -> str:
             raise RasterError(f"The raster must exist, got {path}; check the path.")
         access.check_sources(file)
     return containers.gdal_name(path)
-
-
-def _opened(name: str, *, untrusted: bool = False) -> DatasetReader:
-    from rasterio.errors import NotGeoreferencedWarning
-
-    with validity.OPENING, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # those who need it, check
-        return _open_own_formats(Path(name)) if untrusted else _open(name)
 
 
 def _open(name: str) -> DatasetReader:
@@ -204,6 +210,15 @@ def _open(name: str) -> DatasetReader:
         f"One raster must be chosen where a file holds several, got {len(names)} in {name}; give "
         f"one of {_listed(names)}."
     )
+
+
+def _check_real(source: DatasetReader) -> None:
+    strange = next((t for t in source.dtypes if t.startswith("complex")), None)
+    if strange is not None:
+        raise RasterError(
+            f"Pixels must be real numbers, got {strange} in {source.name}; take their amplitude "
+            "first (gdal_translate of DERIVED_SUBDATASET:AMPLITUDE:FILE)."
+        )
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -896,11 +911,13 @@ def create(
         draft = part.with_name(f"{part.stem}.draft.tif")
         try:
             with writing(path), rasterio.Env(GDAL_CACHEMAX=cache):
-                with rasterio.open(
-                    draft, "w", **cog.creation(count, predictor), height=box.height,
-                    width=box.width, count=count, dtype=dtype, nodata=nodata,
-                    crs=None if box.crs is None else str(box.crs), transform=box.affine,
-                ) as target:  # fmt: skip
+                with _without_place():
+                    opened = rasterio.open(
+                        draft, "w", **cog.creation(count, predictor), height=box.height,
+                        width=box.width, count=count, dtype=dtype, nodata=nodata,
+                        crs=None if box.crs is None else str(box.crs), transform=box.affine,
+                    )  # fmt: skip
+                with opened as target:
                     for number, name in enumerate(bands, start=1):
                         target.set_band_description(number, name)
                     target.update_tags(**(tags or {}))
@@ -1060,7 +1077,9 @@ def _legend_inside(source: DatasetReader) -> legend.Legend:
     with reading(source.name):
         try:
             rasterio.shutil.copy(source, copy, driver="VRT")
-            with _opened(copy) as virtual:
+            with _without_place():
+                opened = rasterio.open(copy)
+            with opened as virtual:
                 description = virtual.tags(ns="xml:VRT")["xml:VRT"]
         finally:
             if rasterio.shutil.exists(copy):
