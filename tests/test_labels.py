@@ -513,3 +513,9 @@ def test_many_cores_write_what_one_writes(tmp_path, write_raster, monkeypatch):
         table = label(*maps, out, min_hectares=0.5, smooth=3)
         found.append((out.read_bytes(), table.pixels.tolist(), table.hectares.tolist()))
     assert found[0] == found[1]
+
+
+def test_class_values_beyond_whole_numbers_of_float64_are_refused(write_raster, tmp_path):
+    path = write_raster("a.tif", np.array([[1, 2], [1e300, 3]]))
+    with pytest.raises(ClassError, match=r"whole numbers, got fractions or numbers above 2\^53"):
+        label(path, path, tmp_path / "c.tif")

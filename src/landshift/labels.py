@@ -46,6 +46,7 @@ UNCONFIRMED = ("unchanged", "nodata")
 
 _NONE = IGNORE_INDEX
 _BLOCK = 512  # rows and columns that a thread works on; as large as the blocks of most files
+_LARGEST_WHOLE = 2.0**53  # above it a float64 holds no class for sure
 
 
 def label(
@@ -506,10 +507,10 @@ class _Read:
         values, mask = self.layer.read(window)
         classes: NDArray[Any] = np.where(mask, values[0], 0)
         if np.issubdtype(classes.dtype, np.floating):
-            if (classes != np.round(classes)).any():
+            if ((classes != np.round(classes)) | (np.abs(classes) > _LARGEST_WHOLE)).any():
                 raise ClassError(
-                    f"A class map must hold whole numbers, got fractions in {self.layer.path}; "
-                    "give class maps, not images."
+                    "A class map must hold whole numbers, got fractions or numbers above 2^53 in "
+                    f"{self.layer.path}; give class maps, not images."
                 )
             classes = classes.astype(np.int64)
         return classes, self.known.classed(classes, mask)
