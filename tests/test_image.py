@@ -185,3 +185,11 @@ def test_a_vrt_and_a_url_are_images(write_raster, tmp_path, monkeypatch):
         finally:
             server.terminate()
     assert (values == numbers(2)).all()
+
+
+def test_values_that_a_scale_makes_no_number_arent_valid(write_raster):
+    path = write_raster("a.tif", np.array([[1, 2], [3, 0]], np.float32))
+    with rasterio.open(path, "r+") as target:
+        target.scales, target.offsets = [float("inf")], [1.0]
+    _, mask = read(Image((path,), scaled=True))
+    assert not mask.any()

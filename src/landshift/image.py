@@ -395,7 +395,9 @@ def _mosaic(
                 np.array(v, np.float32)[:, np.newaxis, np.newaxis]
                 for v in (placed.layer.scales, placed.layer.offsets)
             )
-            read = read.astype(np.float32) * scales + offsets
+            with np.errstate(invalid="ignore", over="ignore"):
+                read = read.astype(np.float32) * scales + offsets
+            valid = valid & np.isfinite(read).all(axis=0)  # tags can state anything
         if number == 0 or not mask.any():
             values, mask = read.astype(dtype, copy=False), valid
         else:
