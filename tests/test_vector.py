@@ -219,6 +219,15 @@ def test_polygons_without_a_pixel_are_found():
     assert lost == on == [0, 1]
 
 
+@pytest.mark.parametrize(("ring", "area"), [([[0, 0], [1, 0], [1, 1]], 0.5), ([[0, 0], [1, 0]], 0)])
+def test_rings_that_are_no_rings_are_closed(tmp_path, caplog, ring, area):
+    path = write(tmp_path / "z.geojson", "Polygon", [ring])
+    shape = vector.read_polygons(path, BOX).geometries[0]
+    assert shape.is_valid
+    assert shape.area == pytest.approx(area)
+    assert "Non closed ring" in caplog.text
+
+
 def test_layers_with_empty_outlines_and_tables_are_whole(tmp_path):
     """A spatial index holds no empty outline, and a table has none."""
     outlines = np.array([shapely.box(0, 0, 1, 1), shapely.Polygon(), shapely.box(1, 0, 2, 1)])

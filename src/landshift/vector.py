@@ -177,7 +177,10 @@ def _layer(
         with _logged(path):
             layer = layer or _only_layer(path, option)
             about, numbers, encoded, values = pyogrio.raw.read(path, layer=layer, return_fids=True)
-    except (DataSourceError, DataLayerError, ValueError) as error:
+    except (
+        DataSourceError, DataLayerError, ValueError,
+        UnboundLocalError,  # pyogrio's, of a damaged CRS
+    ) as error:  # fmt: skip
         reason = reason_of(error)
         raise VectorError(f"The vector file must be readable, got {path} ({reason}).") from error
     finally:
@@ -221,7 +224,8 @@ def _decoded(
 ) -> NDArray[np.object_]:
     import shapely
 
-    shapes: NDArray[np.object_] = shapely.from_wkb(encoded, on_invalid="fix")
+    with np.errstate(invalid="ignore"):  # coordinates that are no numbers
+        shapes: NDArray[np.object_] = shapely.from_wkb(encoded, on_invalid="fix")
     lost = [k for k, g in enumerate(shapes) if g is None and encoded[k] is not None]
     if lost:
         code = int.from_bytes(encoded[lost[0]][1:5], "little") % 1000
