@@ -360,3 +360,10 @@ def test_a_raster_without_a_place_is_written_without_a_warning(tmp_path):
     with raster.create(tmp_path / "a.tif", box, count=1, dtype="uint8", nodata=0) as target:
         raster.write(target, np.ones((1, 2, 2), np.uint8), Window(0, 0, 2, 2))
     assert raster.info(tmp_path / "a.tif").grid == box
+
+
+def test_band_names_that_arent_utf8_are_one_line(write_raster):
+    path = write_raster("a.tif", VALUES, bands=["agua~na"] * len(VALUES))
+    path.write_bytes(path.read_bytes().replace(b"agua~", b"agua\xf1"))
+    with pytest.raises(RasterError, match=r"must be UTF-8, got b'.*\\xf1na.* in .*a.tif; write"):
+        raster.info(path)

@@ -253,7 +253,7 @@ def reading(path: Path | str) -> Iterator[None]:
     """What GDAL says when it can't read a raster, as one clear line.
 
     Raises:
-        RasterError: The block ended in an error of GDAL's.
+        RasterError: The block ended in an error of GDAL's, or band names aren't UTF-8.
         OutOfMemoryError: It ended so for want of memory.
     """
     try:
@@ -266,6 +266,11 @@ def reading(path: Path | str) -> Iterator[None]:
         raise RasterError(
             f"The raster must be readable, got {path} ({reason}); "
             "check that it is a whole raster file (gdalinfo -checksum shows where it breaks)."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise RasterError(
+            f"A raster's band names must be UTF-8, got {error.object[:40]!r} in {path}; write them "
+            "again (rasterio's set_band_description)."
         ) from error
 
 
