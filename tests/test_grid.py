@@ -366,3 +366,11 @@ def test_other_datums_units_zones_and_axes_are_other_crs(first, second):
 
 def test_no_crs_is_like_no_crs():
     assert grid.same_crs(None, None)
+
+
+def test_a_crs_that_pyproj_doesnt_take_is_one_line():
+    from rasterio.crs import CRS
+
+    wkt = _written("EPSG:32618", "WKT1_GDAL").replace('"WGS 84 / UTM', '"site {A} / UTM')
+    with pytest.raises(GridError, match=r"CRS must be one that PROJ knows, got .*; assign"):
+        grid.geobox(2, 2, Affine(1, 0, 0, 0, -1, 0), CRS.from_wkt(wkt))

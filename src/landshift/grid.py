@@ -84,9 +84,11 @@ def geobox(height: int, width: int, transform: Any, crs: Any) -> GeoBox:
     """The grid of a raster: its size, affine transform and CRS (None: unknown).
 
     Raises:
-        GridError: More rows or columns than GDAL counts, or pixels without a size or a place.
+        GridError: More rows or columns than GDAL counts, pixels without a size or a place, or a
+            CRS that GDAL takes and PROJ doesn't.
     """
     from odc.geo.geobox import GeoBox
+    from pyproj.exceptions import CRSError
 
     if not _has_pixels(transform):
         raise GridError(
@@ -99,7 +101,13 @@ def geobox(height: int, width: int, transform: Any, crs: Any) -> GeoBox:
             f"A grid must have at most {_MOST:,} rows and columns, got {height} x {width}; take "
             "larger pixels."
         )
-    return GeoBox((height, width), transform, crs)
+    try:
+        return GeoBox((height, width), transform, crs)
+    except CRSError as error:
+        raise GridError(
+            f"A grid's CRS must be one that PROJ knows, got '{reason_of(error)}' for "
+            f"{str(crs)[:60]!r}; assign another (gdal_edit -a_srs)."
+        ) from error
 
 
 def _has_pixels(transform: Any) -> bool:
