@@ -1,3 +1,5 @@
+import colorsys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,8 +13,13 @@ from landshift.classes import (
     ClassScheme,
     FromToScheme,
     LandClass,
+    colour_of,
+    ends_of,
     is_no_change,
+    pairs_of,
+    reversed_codes,
     says_none,
+    stays,
 )
 from landshift.errors import ClassError
 
@@ -172,3 +179,129 @@ def test_names_that_are_classes(name):
 def test_a_name_that_no_file_could_hold_is_refused(bad):
     with pytest.raises(ClassError, match="text that XML can hold, got a control character in 'a"):
         ClassScheme.from_mapping({1: f"a{bad}b"})
+
+
+def test_values_up_to_254_may_be_classes():
+    assert ClassScheme.from_mapping({0: "a", 254: "b"}).values == (0, 254)
+    for value in (-1, 255):
+        with pytest.raises(ClassError, match=f"lie in 0 to 254, got {min(value, 5)} to "):
+            ClassScheme([LandClass(v, "a", (0, 0, 0)) for v in (value, 5)])
+    assert ChangeScheme(ClassScheme.from_mapping({253: "a"})).no_change_value == 254
+
+
+def test_colours_come_in_the_order_of_the_palette_and_spare_those_given():
+    names = {1: "a", 2: "no change", 3: "b", 4: "c"}
+    given = {4: (0, 158, 115), 9: (230, 159, 0)}  # the palette's first; 9 is no class
+    scheme = ClassScheme.from_mapping(names, given)
+    assert scheme.colours == {
+        1: (230, 159, 0), 2: (221, 221, 221), 3: (86, 180, 233), 4: (0, 158, 115),
+    }  # fmt: skip
+
+
+def test_colours_beyond_the_palette_turn_by_the_golden_angle():
+    scheme = ClassScheme.from_mapping({v: f"class {v}" for v in range(1, 20)})
+    for k, value in enumerate(range(16, 20)):
+        hue, light, saturation = colorsys.rgb_to_hls(*(c / 255 for c in scheme.colours[value]))
+        assert hue == pytest.approx((k * 0.381966) % 1, abs=0.01)
+        assert light == pytest.approx((0.35, 0.55, 0.75)[k % 3], abs=0.01)
+        assert saturation == pytest.approx(0.65, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("colour", "read"),
+    [
+        ([1, 2, 3], (1, 2, 3)),
+        ([0, 255, 254.7, 128], (0, 255, 254)),
+        ([-1, -1, -1], None),
+        ([1, 2, 256], None),
+        ([1, 2], None),
+        (["1", 2, 3], None),
+        ("123", None),
+        (None, None),
+    ],
+)
+def test_a_colour_is_three_numbers_of_a_byte(colour, read):
+    assert colour_of({"Color": colour}) == read
+
+
+def test_an_entry_needs_an_integer_value_and_a_name():
+    for entry in ({"Value": 1}, {"Value": True, "Name": "a"}, {"Value": "1", "Name": "a"}, {}):
+        with pytest.raises(ClassError, match="needs an integer Value and a Name"):
+            ClassScheme.from_list([entry])
+    entries = [{"Value": 3, "Name": "a", "Color": [9, 8, 7]}, {"ClassValue": 5, "ClassName": "b"}]
+    scheme = ClassScheme.from_list(entries)
+    assert scheme.mapping == {3: "a", 5: "b"}
+    assert scheme.colours[3] == (9, 8, 7)
+    assert scheme.as_list()[0] == {"Value": 3, "Name": "a", "Color": [9, 8, 7]}
+
+
+def test_schemes_are_the_same_where_values_names_and_colours_are():
+    first, second = (ClassScheme.from_mapping(MAPPING) for _ in range(2))
+    other = ClassScheme.from_mapping(MAPPING, {1: (1, 2, 3)})
+    assert first == second
+    assert hash(first) == hash(second)
+    assert first != other
+    assert first != MAPPING
+
+
+def test_from_to_colours_lean_to_the_later_class_and_are_pale_where_nothing_changed():
+    colours = {1: (0, 30, 90), 2: (255, 60, 3)}
+    change = FromToScheme(ClassScheme.from_mapping({1: "a", 2: "b"}, colours))
+    assert change.colours == {
+        1: (147, 157, 177),  # (0 + 2 * 221) / 3, ...
+        2: (170, 50, 32),
+        3: (85, 40, 61),
+        4: (232, 167, 148),
+    }
+    assert change.ends == {1: ("a", "a"), 2: ("a", "b"), 3: ("b", "a"), 4: ("b", "b")}
+
+
+def test_pairs_of_each_coding_by_hand():
+    classes = ClassScheme.from_mapping({2: "a", 5: "b"})
+    assert pairs_of(ChangeScheme(classes), classes) == (((1, 0),), ((0, 1),), ((0, 0), (1, 1)))
+    assert pairs_of(FromToScheme(classes), classes) == (
+        ((0, 0),), ((0, 1),), ((1, 0),), ((1, 1),),
+    )  # fmt: skip
+    assert pairs_of(BinaryScheme(classes), classes) == (((0, 1), (1, 0)), ((0, 0), (1, 1)))
+    with pytest.raises(ClassError, match="must be those of to, from-to, binary for the classes a"):
+        pairs_of(ClassScheme.from_mapping({1: "a", 9: "b"}), classes)
+
+
+def test_codes_with_the_dates_swapped_by_hand():
+    classes = ClassScheme.from_mapping({2: "a", 5: "b"})
+    assert reversed_codes(FromToScheme(classes)) == (0, 2, 1, 3)
+    assert reversed_codes(BinaryScheme(classes)) == (0, 1)
+    assert reversed_codes(ChangeScheme(classes)) is None
+    some = ClassScheme.from_mapping({1: "a->b", 2: "No change"})  # nothing is b->a
+    assert reversed_codes(some) is None
+
+
+def test_ends_are_read_from_a_name():
+    assert ends_of("a->b") == ("a", "b")
+    assert ends_of(" a -> b ") == ("a", "b")
+    assert ends_of("to forest") == (None, "forest")
+    assert ends_of("forest") == ends_of("a->") == ends_of("->b") == (None, None)
+    assert ends_of("a->b->c") == (None, None)
+
+
+def test_nothing_changed_where_both_ends_are_one_name():
+    assert stays("a->a")
+    assert stays(" old forest -> old forest ")
+    assert not stays("a->ab")
+    assert not stays("aa->a")
+    assert stays("unchanged")
+
+
+def test_indices_beyond_the_classes_have_no_value():
+    scheme = ClassScheme.from_mapping(MAPPING)
+    indices = np.array([[2, 0], [IGNORE_INDEX, 1]])
+    assert scheme.to_values(indices).tolist() == [[7, 1], [0, 3]]
+    assert scheme.to_values(indices).dtype == np.uint8
+    assert scheme.unknown(np.array([9, 1, 0, 8, 9])) == [8, 9]
+
+
+def test_the_largest_number_of_classes_that_a_network_tells_apart():
+    most = FromToScheme(ClassScheme.from_mapping({v: f"c{v}" for v in range(1, 16)}))
+    assert most.to_indices(np.array([1, 225])).tolist() == [0, 224]
+    wide = ClassScheme.from_mapping({v: f"c{v}" for v in range(255)})
+    assert wide.to_indices(np.array([254])).tolist() == [254]

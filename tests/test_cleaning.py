@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from landshift import raster
-from landshift.cleaning import majority, parts_of, remove_small
+from landshift.cleaning import Patches, majority, parts_of, remove_small
 from landshift.errors import ParameterError
 from landshift.grid import Window
 
@@ -121,3 +121,99 @@ def test_a_patch_of_exactly_the_least_size_stays():
 def test_other_neighbours_are_refused():
     with pytest.raises(ParameterError, match="4 or 8 neighbours, got 6"):
         remove_small([Window(0, 0, 1, 1)], [], least=1, neighbours=6)
+
+
+def numbered(codes, areas, size, neighbours):
+    """The patches of a map taken by blocks, and each block's numbers."""
+    windows = list(raster.blocks(*codes.shape, size))
+    patches = Patches(windows, neighbours)
+    for w in windows:
+        patches.add(codes[w.slices], parts_of(codes[w.slices], areas[w.slices], neighbours))
+    patches.join()
+    numbers = [patches.numbers(k, codes[w.slices], areas[w.slices]) for k, w in enumerate(windows)]
+    return windows, patches, numbers
+
+
+def test_patch_numbers_by_hand():
+    codes = np.array(
+        [
+            [1, 1, 1, 1, 0, 2],
+            [1, 0, 0, 1, 0, 2],
+            [1, 0, 3, 1, 0, 0],
+            [0, 0, 0, 0, 0, 0],
+            [4, 4, 0, 5, 0, 0],
+            [0, 0, 0, 0, 0, 5],
+        ]
+    )
+    areas = np.arange(1.0, 7.0)[:, np.newaxis] * np.ones(6)
+    windows, patches, numbers = numbered(codes, areas, 3, 4)
+    assert [(w.row, w.column) for w in windows] == [(0, 0), (0, 3), (3, 0), (3, 3)]
+    # 1 lies in both upper blocks; 3, 2, 4 and both of 5 touch the border of their only block
+    assert patches.count == 6
+    one, three = numbers[0][0, 0], numbers[0][2, 2]
+    assert numbers[0].tolist() == [[one, one, one], [one, -1, -1], [one, -1, three]]
+    assert numbers[1][:, 0].tolist() == [one] * 3
+    assert patches.areas[one] == 4 * 1 + 2 * 2 + 2 * 3
+    assert patches.areas[three] == 3
+    assert patches.last[one] == 1
+    assert patches.last[three] == 0
+    four = numbers[2][1, 0]
+    assert numbers[2].tolist() == [[-1, -1, -1], [four, four, -1], [-1, -1, -1]]
+    assert (patches.areas[four], patches.last[four]) == (10, 2)
+    fives = {numbers[3][1, 0], numbers[3][2, 2]}
+    assert len(fives) == 2
+    assert sorted(patches.areas[list(fives)]) == [5, 6]
+    assert len({one, three, four, numbers[1][0, 2]} | fives) == 6
+
+
+def test_patches_inside_a_block_are_numbered_after_those_at_borders():
+    codes = np.zeros((7, 14), int)
+    codes[2, 2], codes[4, 4], codes[3, 0] = 1, 1, 1  # two inside, one at the border
+    codes[3, 9] = 2
+    _, patches, numbers = numbered(codes, np.ones((7, 14)), 7, 8)
+    assert patches.count == 1
+    assert patches.whole.tolist() == [0]
+    assert (numbers[0][3, 0], numbers[0][2, 2], numbers[0][4, 4]) == (0, 1, 2)
+    assert numbers[1][3, 2] == 1  # numbers above the count are of the block alone
+    assert (numbers[1] >= 0).sum() == 1
+
+
+@settings(deadline=None)
+@given(
+    maps, st.integers(1, 20), st.integers(1, 20), st.integers(1, 9), st.integers(1, 3),
+    st.sampled_from([4, 8]),
+)  # fmt: skip
+def test_patch_numbers_by_blocks_are_those_of_the_whole_map(
+    random, height, width, size, kinds, neighbours
+):
+    codes = random.integers(0, kinds + 1, (height, width))
+    areas = random.integers(1, 9, (height, width)).astype(float)
+    windows, patches, numbers = numbered(codes, areas, size, neighbours)
+    structure = np.ones((3, 3)) if neighbours == 8 else None
+    whole = np.zeros((height, width), int)
+    for code in np.unique(codes[codes != 0]):
+        labels, count = ndimage.label(codes == code, structure)
+        whole[labels > 0] = labels[labels > 0] + whole.max()
+        assert count
+    number_of = {}
+    for k, window in enumerate(windows):
+        own, labels = numbers[k], whole[window.slices]
+        assert ((own < 0) == (labels == 0)).all()
+        border = np.ones(own.shape, bool)
+        border[1:-1, 1:-1] = False
+        at_border = np.unique(own[border & (own >= 0)])
+        assert (at_border < patches.count).all()
+        assert set(np.unique(own[own >= 0])) - set(at_border) <= set(
+            range(patches.count, patches.count + own.size)
+        )
+        for number, label in zip(own[own >= 0], labels[own >= 0], strict=True):
+            name = number if number < patches.count else (k, number)
+            assert number_of.setdefault(label, name) == name
+            if number < patches.count:
+                assert patches.last[number] >= k
+    assert len(set(number_of.values())) == len(number_of)  # no two patches share a number
+    for label, name in number_of.items():
+        if not isinstance(name, tuple):
+            assert patches.areas[name] == areas[whole == label].sum()
+            reached = [k for k, w in enumerate(windows) if (whole[w.slices] == label).any()]
+            assert patches.last[name] == max(reached)

@@ -374,3 +374,113 @@ def test_a_crs_that_pyproj_doesnt_take_is_one_line():
     wkt = _written("EPSG:32618", "WKT1_GDAL").replace('"WGS 84 / UTM', '"site {A} / UTM')
     with pytest.raises(GridError, match=r"CRS must be one that PROJ knows, got .*; assign"):
         grid.geobox(2, 2, Affine(1, 0, 0, 0, -1, 0), CRS.from_wkt(wkt))
+
+
+def test_windows_of_one_pixel_are_the_least_and_know_their_slices():
+    window = Window(3, 4, 1, 1)
+    assert window.slices == (slice(3, 4), slice(4, 5))
+    assert window.shifted(-1, 5) == Window(2, 9, 1, 1)
+    for empty in ((0, 1), (1, 0)):
+        with pytest.raises(GridError, match=rf"hold a pixel, got {empty[0]} x {empty[1]}"):
+            Window(0, 0, *empty)
+    assert Window(-2, -3, 9, 9).clipped(4, 5) == Window(0, 0, 4, 5)
+    assert Window(2, 3, 9, 9).clipped(4, 5) == Window(2, 3, 2, 2)
+    for beside in (
+        Window(4, 0, 1, 1),
+        Window(0, 5, 1, 1),
+        Window(-1, 0, 1, 1),
+        Window(0, -2, 1, 2),
+    ):
+        with pytest.raises(GridError, match="overlap the raster of 4 x 5"):
+            beside.clipped(4, 5)
+
+
+def test_a_grid_has_no_more_rows_than_gdal_counts():
+    most = 2**31 - 1
+    assert grid.geobox(1, most, Affine.identity(), None).width == most
+    for size in ((most + 1, 1), (1, most + 1)):
+        with pytest.raises(GridError, match=r"at most 2,147,483,647 rows and columns, got"):
+            grid.geobox(*size, Affine.identity(), None)
+
+
+def test_a_window_of_a_turned_grid_starts_at_its_corner():
+    turned = Affine.translation(10, 20) @ Affine.rotation(90) @ Affine.scale(2, -3)
+    box = grid.window_geobox(grid.geobox(9, 9, turned, None), Window(2, 5, 3, 4))
+    assert box.shape == (3, 4)
+    assert box.affine @ (0, 0) == pytest.approx((10 + 3 * 2, 20 + 2 * 5))
+
+
+def test_a_grid_in_a_few_words():
+    assert grid.describe(UTM) == "80 x 100 pixels of 30 x 30 at 500000, 4000000 (EPSG:32618)"
+    own = grid.geobox(2, 3, Affine(1.5, 0, -7.25, 0, 2, 8), "+proj=sinu +R=6371007.181")
+    assert grid.describe(own) == "3 x 2 pixels of 1.5 x 2 at -7.25, 8 (own CRS)"
+    assert grid.describe(grid.geobox(1, 1, Affine.identity(), None)).endswith("(no CRS)")
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (80, 0), (0, 100), (80, 100)])
+@pytest.mark.parametrize("down", [False, True])
+def test_every_corner_of_two_grids_is_compared(corner, down):
+    """Grids apart by 0 at the opposite corner, by `by` at the two beside, by twice that at this."""
+
+    def other(by):
+        across, along = (by / n if at else -by / n for at, n in zip(corner, (80, 100), strict=True))
+        start = by * (2 - (corner[0] > 0) - (corner[1] > 0))
+        if down:
+            shift = Affine(1, 0, 0, across, 1 + along, start)
+        else:
+            shift = Affine(1 + across, along, start, 0, 1, 0)
+        return grid.geobox(100, 80, UTM.affine @ shift, UTM.crs)
+
+    assert grid.same(UTM, other(0.00049))
+    assert not grid.same(UTM, other(0.00051))
+    assert not grid.same(UTM, other(-0.00051))
+
+
+def test_grids_of_another_size_or_direction_differ():
+    assert not grid.same(UTM, grid.geobox(99, 80, UTM.affine, UTM.crs))
+    assert not grid.same(UTM, grid.geobox(100, 80, UTM.affine, None))
+    up = grid.geobox(100, 80, Affine(30, 0, 500_000, 0, 30, 3_997_000), UTM.crs)
+    assert not grid.same(UTM, up)
+    grid.check_same(UTM, UTM, what="Images", names=("a", "b"))
+
+
+def test_the_extent_follows_a_bent_outline():
+    # a parallel bends upward in this projection: its middle lies beyond its corners
+    conic = grid.geobox(100, 100, Affine(1e5, 0, -5e6, 0, -1e5, 5e6), "EPSG:5070")
+    strip = grid.geobox(10, 60, Affine(1, 0, -126, 0, -1, 50), "EPSG:4326")
+    top, left, bottom, right = grid.extent(strip, conic)
+    to = Transformer.from_crs("EPSG:4326", "EPSG:5070", always_xy=True)
+    assert top == pytest.approx((5e6 - to.transform(-126, 50)[1]) / 1e5, abs=1e-6)
+    assert bottom == pytest.approx((5e6 - to.transform(-96, 40)[1]) / 1e5, abs=1e-6)
+    assert left == pytest.approx((to.transform(-126, 40)[0] + 5e6) / 1e5, abs=1e-6)
+    assert right == pytest.approx((to.transform(-66, 40)[0] + 5e6) / 1e5, abs=1e-6)
+
+
+def test_a_grid_without_a_place_on_another_is_refused():
+    world = grid.geobox(180, 360, Affine(1, 0, -180, 0, -1, 90), "EPSG:4326")
+    geos = "+proj=geos +h=35785831 +lon_0=-75 +sweep=x"
+    behind = grid.geobox(10, 10, Affine(1, 0, 100, 0, -1, 5), "EPSG:4326")  # of the earth
+    full_disk = grid.geobox(100, 100, Affine(1e5, 0, -5e6, 0, -1e5, 5e6), geos)
+    with pytest.raises(GridError, match="must have a place on the target's CRS"):
+        grid.extent(behind, full_disk)
+    first_row, first_column, last_row, last_column = grid.extent(full_disk, world)
+    assert 0 < first_row < last_row < 180
+    assert 0 < first_column < last_column < 360
+
+
+def test_the_window_of_bounds_is_cut_and_may_be_turned_or_empty():
+    assert grid.window_of_bounds(UTM, (499_000, 3_999_980, 500_044, 4_000_999)) == Window(
+        0, 0, 1, 1
+    )
+    half = grid.window_of_bounds(UTM, (500_016, 3_999_900, 500_104, 3_999_944))
+    assert half == Window(2, 1, 1, 2)
+    with pytest.raises(GridError, match="must hold a pixel"):
+        grid.window_of_bounds(UTM, (500_001, 3_999_000, 500_014, 4_000_000))
+    with pytest.raises(GridError, match="must hold a pixel"):
+        grid.window_of_bounds(UTM, (500_000, 3_999_991, 500_300, 3_999_999))
+    with pytest.raises(GridError, match="bottom < top"):
+        grid.window_of_bounds(UTM, (500_000, 4_000_000, 500_300, 4_000_000))
+    up = grid.geobox(100, 80, Affine(-30, 0, 502_400, 0, 30, 3_997_000), "EPSG:32618")
+    assert grid.window_of_bounds(up, (500_000, 3_997_000, 500_060, 3_997_090)) == Window(
+        0, 78, 3, 2
+    )

@@ -137,3 +137,60 @@ def test_rows_and_columns_have_their_own_size_and_stride():
     assert sorted({w.column for w in windows}) == [0, 10, 20]
     with pytest.raises(ParameterError, match="got 11 with tiles of 10"):
         list(training_windows(20, 30, (8, 10), (4, 11)))
+
+
+@settings(deadline=None)
+@given(
+    st.integers(1, 2000), st.integers(1, 300), st.integers(0, 200), AROUND, AROUND, st.booleans()
+)
+def test_the_reach_is_that_of_the_tile_whose_window_reaches_furthest(
+    height, width, padding, above, below, chosen
+):
+    if chosen:
+        ground = Window(-above, 0, above + height + below, width)
+        plan = plan_inference(height, width, padding=padding, most=256, ground=ground)
+    else:
+        plan = plan_inference(height, width, padding=padding, tile_size=2 * padding + 100)
+    reached = [plan.padding]
+    for number in range(plan.blocks):
+        for tile in plan.block(number).tiles:
+            window, core = tile.window, tile.core
+            reached += [
+                core.row - window.row, window.row + window.height - core.row - core.height,
+                core.column - window.column,
+                window.column + window.width - core.column - core.width,
+            ]  # fmt: skip
+    assert plan.reach == max(reached)
+
+
+def test_chosen_cores_keep_at_most_1024_pixels():
+    def core(length):
+        return plan_inference(length, length, padding=64).core
+
+    assert core(128 + 1024) == (1024, 1024)
+    assert core(128 + 1025) == (544, 544)  # two tiles
+
+
+@pytest.mark.parametrize(
+    ("tile_size", "group"),
+    [(512, (2, 8)), (205, (4, 19)), (241, (4, 16)), (2048, (1, 2)), (4096, (1, 1)), (8192, (1, 1))],
+)
+def test_blocks_are_1024_by_4096_pixels_or_a_tile(tile_size, group):
+    assert plan_inference(9000, 9000, padding=0, tile_size=tile_size).group == group
+
+
+def test_tiles_of_a_stated_size_by_hand():
+    plan = plan_inference(100, 70, padding=10, tile_size=60, block_size=(80, 40))
+    assert (plan.core, plan.tile, plan.group, plan.blocks) == ((40, 40), (60, 60), (2, 1), 4)
+    assert [(t.window, t.core) for t in plan.block(3).tiles] == [
+        (Window(70, 30, 60, 60), Window(80, 40, 20, 30)),
+    ]
+    assert plan.window(0) == Window(0, 0, 80, 40)
+    assert plan.window(1) == Window(80, 0, 20, 40)
+    over = [t.core for t in plan.tiles_over(Window(39, 40, 2, 30))]
+    assert over == [Window(0, 40, 40, 30), Window(40, 40, 40, 30)]
+    with pytest.raises(ParameterError, match="at least 0, got -1"):
+        plan_inference(10, 10, padding=-1, tile_size=60)
+    assert plan_inference(10, 10, padding=29, tile_size=60).core == (2, 2)
+    with pytest.raises(ParameterError, match="below half the tile size, got 30"):
+        plan_inference(10, 10, padding=30, tile_size=60)

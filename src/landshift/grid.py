@@ -20,7 +20,7 @@ _MOST = 2**31 - 1  # rows and columns that GDAL counts
 
 _FLATTEST = 1e-10  # GDAL inverts no transform that makes less of a square, and of its longest side
 # Areas on the ground, see `ground`
-_LATTICE = 21  # places a side of a grid where the plane is compared with the ellipsoid
+_LATTICE = 9  # places a side of a grid where the plane is compared with the ellipsoid
 _IN_ITS_ZONE = 0.002  # a zone of UTM is 0.08 % off at its middle, up to 0.2 % at its borders
 _EQUAL = 1e-6
 _STEP = 250.0  # metres: far above the rounding of coordinates, far below the earth's curve
