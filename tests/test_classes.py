@@ -305,3 +305,22 @@ def test_the_largest_number_of_classes_that_a_network_tells_apart():
     assert most.to_indices(np.array([1, 225])).tolist() == [0, 224]
     wide = ClassScheme.from_mapping({v: f"c{v}" for v in range(255)})
     assert wide.to_indices(np.array([254])).tolist() == [254]
+
+
+def test_the_palette_is_that_of_okabe_and_ito_and_of_tols_muted_scheme():
+    published = (
+        "009E73 E69F00 56B4E9 D55E00 F0E442 CC79A7 0072B2"  # Okabe & Ito 2008, but for black
+        " 882255 999933 332288 117733 CC6677 88CCEE DDCC77 44AA99"  # Tol 2021, 'muted'
+    )
+    scheme = ClassScheme.from_mapping({v: f"class {v}" for v in range(1, 16)})
+    written = ["".join(f"{c:02X}" for c in colour) for colour in scheme.colours.values()]
+    assert " ".join(written) == published
+
+
+@pytest.mark.parametrize("coding", [ChangeScheme, BinaryScheme])
+def test_what_is_unchanged_has_the_value_that_the_scheme_names(coding):
+    scheme = coding(ClassScheme.from_mapping(MAPPING))
+    same = scheme.code(np.array([3]), np.array([3]))
+    assert same.tolist() == [scheme.no_change_value]
+    assert scheme.mapping[scheme.no_change_value] == "No change"
+    assert scheme.colours[scheme.no_change_value] == (221, 221, 221)
