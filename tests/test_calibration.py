@@ -67,3 +67,49 @@ def test_nothing_measured_has_no_error():
     found = calibration.reliability(np.zeros((0, 3), np.float32), np.zeros(0, np.uint8))
     assert (found.ece, found.nll) == (None, None)
     assert found.as_dict()["bins"][0]["accuracy"] is None
+
+
+def test_bins_as_numbers_by_hand():
+    logits = np.log(np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6]], np.float32))
+    targets = np.array([0, 1, 1], np.uint8)
+    told = calibration.reliability(logits, targets).as_dict()
+    assert len(told["bins"]) == 15
+    assert [b["from"] for b in told["bins"]] == pytest.approx(np.arange(15) / 15)
+    assert [b["to"] for b in told["bins"]] == pytest.approx(np.arange(1, 16) / 15)
+    assert [b["pixels"] for b in told["bins"]] == [0] * 8 + [1] + [0] * 4 + [2, 0]
+    assert told["bins"][13]["confidence"] == pytest.approx(0.9)
+    assert (told["bins"][13]["accuracy"], told["bins"][8]["accuracy"]) == (0.5, 1)
+    assert told["bins"][0] == {
+        "from": 0, "to": pytest.approx(1 / 15), "pixels": 0, "confidence": None, "accuracy": None,
+    }  # fmt: skip
+    both = calibration.measure(logits, targets, 2.0).as_dict()
+    assert both["temperature"] == 2
+    assert both["raw"] == told
+    assert both["scaled"] == calibration.reliability(logits, targets, 2.0).as_dict()
+    # odds of 0.9 and 0.6 by roots: 3 / 4, and 0.6 ** 0.5 / (0.6 ** 0.5 + 0.4 ** 0.5)
+    assert both["scaled"]["bins"][11]["confidence"] == pytest.approx(0.75)
+    assert both["scaled"]["bins"][8]["confidence"] == pytest.approx(0.55051, abs=1e-5)
+
+
+def test_bins_hold_certainty_and_the_least_sure_of_many_classes():
+    certain = calibration.reliability(np.array([[200.0, 0]], np.float32), np.array([0], np.uint8))
+    assert np.flatnonzero(certain.pixels).tolist() == [14]
+    assert certain.ece == pytest.approx(0)
+    many = calibration.reliability(np.zeros((1, 40), np.float32), np.array([1], np.uint8))
+    assert np.flatnonzero(many.pixels).tolist() == [0]
+    assert many.right.sum() == 0  # of equally likely classes the first is taken
+    assert many.nll == pytest.approx(np.log(40))
+
+
+def test_the_sums_of_parts_by_hand():
+    logits = np.log(np.array([[0.9, 0.1], [0.4, 0.6]], np.float32))
+    one, two = (calibration.reliability(logits[k : k + 1], np.array([0], np.uint8)) for k in (0, 1))
+    both = one + two
+    assert both.pixels.sum() == 2
+    assert both.right.sum() == 1
+    assert both.confidence.sum() == pytest.approx(1.5)
+    assert both.loss == pytest.approx(-np.log(0.9) - np.log(0.4))
+
+
+def test_temperatures_from_a_tenth_to_ten_are_searched():
+    assert calibration.TEMPERATURES == (0.1, 10)

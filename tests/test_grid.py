@@ -484,3 +484,15 @@ def test_the_window_of_bounds_is_cut_and_may_be_turned_or_empty():
     assert grid.window_of_bounds(up, (500_000, 3_997_000, 500_060, 3_997_090)) == Window(
         0, 78, 3, 2
     )
+
+
+def test_a_turned_or_sheared_grid_in_its_zone_has_its_planes_areas_and_sides():
+    turned = Affine.translation(5e5, 4e6) @ Affine.rotation(30) @ Affine.scale(30, -20)
+    ground = grid.ground(grid.geobox(2, 2, turned, "EPSG:32618"))
+    assert ground.hectares(Window(0, 0, 2, 2)) == pytest.approx(0.06)
+    below, right = ground.sides(Window(0, 0, 2, 2))
+    assert below == pytest.approx(30)
+    assert right == pytest.approx(20)
+    sheared = grid.geobox(2, 2, Affine(30, 8, 5e5, 5, -20, 4e6), "EPSG:32618")
+    hectares = grid.ground(sheared).hectares(Window(0, 0, 2, 2))
+    assert hectares == pytest.approx((30 * 20 + 8 * 5) / 1e4)
