@@ -177,6 +177,18 @@ def test_units_of_different_area_count_by_their_area():
     assert found.error[0] == pytest.approx(100 * math.sqrt(63 / 256 / 3))
 
 
+def test_classes_that_no_unit_has_keep_their_place():
+    strata = Strata(np.array([100.0]), np.array([9.0]))
+    estimator = Estimator(strata, np.zeros(4, np.int64), np.ones(4))
+    found = judge(estimator, np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), 4)
+    assert found.counts.tolist() == [[1, 1, 0, 0], [0, 2, 0, 0], [0] * 4, [0] * 4]
+    assert found.confusion.sum() == pytest.approx(1)
+    assert found.confusion[1].tolist() == pytest.approx([0, 0.5, 0, 0])
+    assert found.shares.value.tolist() == pytest.approx([0.5, 0.5, 0, 0])
+    assert np.isnan(found.users.value).tolist() == [False, False, True, True]
+    assert np.isnan(found.producers.error).tolist() == [False, False, True, True]
+
+
 def test_a_stratum_sampled_whole_has_no_error():
     strata = Strata(np.array([1.0, 4]), np.array([1.0, 4]))
     estimator = Estimator(strata, np.array([0, 1, 1, 1, 1]), np.ones(5))

@@ -496,3 +496,12 @@ def test_a_turned_or_sheared_grid_in_its_zone_has_its_planes_areas_and_sides():
     sheared = grid.geobox(2, 2, Affine(30, 8, 5e5, 5, -20, 4e6), "EPSG:32618")
     hectares = grid.ground(sheared).hectares(Window(0, 0, 2, 2))
     assert hectares == pytest.approx((30 * 20 + 8 * 5) / 1e4)
+
+
+def test_a_pixel_alone_in_the_corner_of_its_square_is_not_lost():
+    # the tip of a lobe of Goode's projection, of which a square of 124 pixels holds one pixel
+    lobe = Affine(2000, 0, 5_792_000, 0, -2000, 8_700_000)
+    box = grid.geobox(248, 248, lobe, "+proj=goode +datum=WGS84")
+    hectares = grid.ground(box).hectares(Window(124, 0, 124, 124))
+    assert np.argwhere(hectares).tolist() == [[123, 0]]
+    assert hectares[123, 0] == pytest.approx(400, rel=0.01)
