@@ -465,7 +465,6 @@ def ground(box: GeoBox) -> Ground:
     if off <= (_IN_ITS_ZONE if "Transverse Mercator" in _method(crs) else _EQUAL):
         below, right = np.hypot(a.a, a.d) * unit, np.hypot(a.b, a.e) * unit
         return _Rows(
-            box.width,
             np.full(box.height, plane / SQUARE_METRES_PER_HECTARE),
             np.full(box.height, below),
             np.full(box.height, right),
@@ -477,7 +476,6 @@ class _Rows(Ground):
     """Pixels that differ by row alone.
 
     Args:
-        width: Columns of the grid.
         hectares: Area of a pixel of each row.
         below: Metres of the side below each.
         right: Metres of the side at the right of each.
@@ -485,7 +483,6 @@ class _Rows(Ground):
 
     def __init__(
         self,
-        width: int,
         hectares: NDArray[np.float64],
         below: NDArray[np.float64],
         right: NDArray[np.float64],
@@ -717,7 +714,6 @@ def _between_parallels(box: GeoBox, earth: _Earth) -> Ground:
         zero, latitudes[:-1], zero, latitudes[1:], radians=True
     )[2]
     return _Rows(
-        box.width,
         zone * width / SQUARE_METRES_PER_HECTARE,
         (radius * np.cos(latitudes) * width)[1:],
         np.asarray(right, np.float64),
