@@ -229,3 +229,27 @@ def test_two_classes_of_one_name_are_refused_not_overwritten(tmp_path):
     scheme = ClassScheme.from_mapping({1: "Other", 2: "forest", 3: "other"})
     with pytest.raises(ClassError, match=r"names of their own, got 'Other' for 1, 3 in .*map\.tif"):
         zonal.measure_zones(mapped, path, "name", scheme=scheme)
+
+
+@pytest.mark.parametrize("block", [5, 7, 1024])
+def test_zones_of_whole_pixels_are_counted_as_numpy_does(tmp_path, monkeypatch, block):
+    random = np.random.default_rng(3)
+    codes = random.choice(np.array([1, 2, 3, 255], np.uint8), (20, 23))
+    mapped = write(tmp_path / "map.tif", codes, nodata=255)
+    rectangles = [(0, 0, 23, 20), (5, 5, 10, 10), (4, 6, 6, 7), (20, 15, 30, 25), (7, 0, 8, 20)]
+    path = polygons(tmp_path / "z.gpkg", [box(*r) for r in rectangles], [f"z{k}" for k in range(5)])
+    monkeypatch.setattr(zonal, "BLOCK", block)
+    steps = []
+    found = zonal.measure_zones(mapped, path, "name", on_block=lambda *step: steps.append(step))
+    assert list(found.classes) == [1, 2, 3]
+    for k, (left, top, right, bottom) in enumerate(rectangles):
+        inside = codes[top:bottom, left:right]
+        counts = [(inside == v).sum() for v in (1, 2, 3)]
+        assert found.hectares[k] / 0.09 == pytest.approx(counts, abs=1e-5)
+        assert found.outside[k] == pytest.approx(
+            1 - sum(counts) / ((right - left) * (bottom - top)), abs=1e-6
+        )
+    number = -(-20 // block) * -(-23 // block)
+    assert steps == [(k, number) for k in range(1, number + 1)]
+    shares = [r["percent"] for r in found.rows() if r["zone"] == "z1"]
+    assert sum(shares) == pytest.approx(100, abs=1e-3)
