@@ -86,3 +86,35 @@ def test_what_cannot_lie_on_the_grid_is_one_line(box, write_raster, tmp_path):
         overlay.on_grid(far, box, resampling="nearest").__enter__()
     with pytest.raises(RasterError, match="must exist"):
         overlay.on_grid(tmp_path / "none.tif", box, resampling=None).__enter__()
+
+
+@pytest.mark.parametrize("nodata", [None, -9999.0])
+def test_floats_are_not_valid_beyond_their_raster_nor_where_they_are_nodata(
+    box, write_raster, nodata
+):
+    values = np.full((10, 10), 2, np.float32)
+    if nodata is not None:
+        values[:, 5:] = nodata
+    path = write_raster("a.tif", values, pixel=60.0, nodata=nodata)
+    with overlay.on_grid(path, box, resampling="mode") as layer:
+        read, mask = layer.read(Window(0, 0, 40, 50))
+    expected = np.zeros((40, 50), bool)
+    expected[:20, : 20 if nodata is None else 10] = True
+    assert (mask == expected).all()
+    assert (read[0][mask] == 2).all()
+
+
+@pytest.mark.parametrize("side", [(1500, 0), (-180, 0), (0, 180), (0, -1200)])
+def test_grids_that_touch_do_not_overlap(box, write_raster, side):
+    right, up = side
+    for inward, meets in ((0, False), (30, True)):
+        origin = (
+            500_000.0 + right - inward * np.sign(right), 4_000_000.0 + up - inward * np.sign(up),
+        )  # fmt: skip
+        path = write_raster(f"{inward}.tif", np.ones((3, 3), np.uint8), pixel=60.0, origin=origin)
+        if meets:
+            with overlay.on_grid(path, box, resampling="nearest") as layer:
+                assert layer.read(Window(0, 0, 40, 50))[1].any()
+        else:
+            with pytest.raises(GridError, match="must overlap on the ground"):
+                overlay.on_grid(path, box, resampling="nearest").__enter__()
