@@ -125,7 +125,9 @@ def degrees(box, columns, rows):
     crs = box.crs.proj
     base = crs.source_crs if crs.is_geographic and crs.is_derived else crs.geodetic_crs
     way = Transformer.from_crs(crs, base, always_xy=True)
-    return way.transform(*(box.affine @ (np.asarray(columns), np.asarray(rows))))
+    places = way.transform(*(box.affine @ (np.asarray(columns), np.asarray(rows))))
+    unit = np.degrees(base.axis_info[0].unit_conversion_factor)  # of a CRS in grads
+    return np.array(places) * unit
 
 
 def sides_of(box, row, column):
@@ -150,6 +152,7 @@ CURVED = {
     "plate carrée": ("EPSG:32662", 1e6, 6e6, 1_000, None),
     "degrees, turned": ("EPSG:4326", 10, 60, 0.01, TURNED),
     "a rotated pole": (ROTATED_POLE, -20, 15, 0.05, None),
+    "a base in grads": ("EPSG:27572", 6e5, 2.4e6, 100, None),
     "Bessel, a datum of its own": ("EPSG:31370", 1.5e5, 1.7e5, 10, None),
 }
 
@@ -505,3 +508,30 @@ def test_a_pixel_alone_in_the_corner_of_its_square_is_not_lost():
     hectares = grid.ground(box).hectares(Window(124, 0, 124, 124))
     assert np.argwhere(hectares).tolist() == [[123, 0]]
     assert hectares[123, 0] == pytest.approx(400, rel=0.01)
+
+
+def test_grads_are_no_degrees():
+    box = grid.geobox(3, 2, Affine(0.01, 0, 1, 0, -0.01, 54), "EPSG:4807")
+    hectares = grid.ground(box).hectares(Window(0, 0, 3, 2))
+    assert hectares[1, 1] == pytest.approx(on_ellipsoid(box, Window(1, 1, 1, 1)), rel=1e-6)
+    below, right = grid.ground(box).sides(Window(0, 0, 3, 2))
+    assert (below[2, 1], right[2, 1]) == pytest.approx(sides_of(box, 2, 1), rel=1e-6)
+    projected = grid.geobox(2, 2, Affine(30, 0, 6e5, 0, -30, 2.4e6), "EPSG:27572")
+    found = grid.bearing(projected)
+    assert found.metres == pytest.approx(30, rel=2e-3)
+    assert found.north == pytest.approx(0, abs=0.1)  # on the projection's own meridian
+    east = grid.geobox(2, 2, Affine(30, 0, 9e5, 0, -30, 2.4e6), "EPSG:27572")
+    longitude, latitude = degrees(east, [1, 1.5], [1, 1])
+    middle = [longitude[0], latitude[0]]
+    up = degrees(east, [1], [0.5])
+    azimuth = Geod(a=6378249.2, b=6356515).inv(*middle, up[0][0], up[1][0])[0]
+    assert grid.bearing(east).north == pytest.approx(-azimuth, abs=1e-4)
+    assert abs(azimuth) > 2
+
+
+def test_pixels_larger_than_a_square_have_areas_too():
+    box = grid.geobox(10, 10, Affine(300_000, 0, -1.5e6, 0, -300_000, 1.5e6), "EPSG:3413")
+    hectares = grid.ground(box).hectares(Window(0, 0, 10, 10))
+    for row, column in ((0, 0), (4, 5), (9, 3)):
+        pixel = Window(row, column, 1, 1)
+        assert hectares[row, column] == pytest.approx(on_ellipsoid(box, pixel), rel=1e-6)
