@@ -46,7 +46,7 @@ class Way:
     def same(self) -> bool:
         """Whether coordinates are the grid's already."""
         with _one_line(self):
-            return bool(self._crs.equals(self._target, ignore_axis_order=True))
+            return grid.same_crs(self._crs, self._target)
 
     @cached_property
     def _crs(self) -> Any:

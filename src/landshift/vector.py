@@ -374,6 +374,13 @@ def _check_whole(path: Path, layer: str, features: int, indexed: int | None, dri
 
     GDAL writes some of a file when it closes it, and says nothing where that fails.
 
+    Args:
+        path: The file.
+        layer: Name of the layer.
+        features: How many were written.
+        driver: GDAL's name of the format.
+        indexed: How many of them have an outline, which the index holds; -1 for a table.
+
     Raises:
         OutputError: Something is missing.
     """
