@@ -825,19 +825,21 @@ def test_expectations_name_strata(change_map, tmp_path):
     assert drawn.expected_error == pytest.approx(0.02, rel=0.01)
     assert drawn.expected_error <= 0.02
     with pytest.raises(ParameterError, match="No change, got 'to sea'; name each"):
-        draw_sample(change_map, out, Plan(size=30, expected={"to sea": 0.9}))
+        draw_sample(change_map, tmp_path / "t.gpkg", Plan(size=30, expected={"to sea": 0.9}))
     with pytest.raises(ParameterError, match="got none for 'to forest'"):
-        draw_sample(change_map, out, Plan(size=30, expected={"to crop": 0.9}))
+        draw_sample(change_map, tmp_path / "t.gpkg", Plan(size=30, expected={"to crop": 0.9}))
     with pytest.raises(ParameterError, match=r"name it \.gpkg"):
         draw_sample(change_map, tmp_path / "s.shp", Plan(size=30))
     with pytest.raises(ParameterError, match="Only a stratified design has strata"):
-        draw_sample(change_map, out, Plan(kind="simple", size=30), strata=change_map)
+        draw_sample(
+            change_map, tmp_path / "t.gpkg", Plan(kind="simple", size=30), strata=change_map
+        )
     few = ClassScheme.from_mapping({1: "to forest", 2: "to crop"})
     with pytest.raises(ClassError, match="got no name for 3"):
-        draw_sample(change_map, out, Plan(size=30), scheme=few)
+        draw_sample(change_map, tmp_path / "t.gpkg", Plan(size=30), scheme=few)
     same = ClassScheme.from_mapping({1: "crop", 2: "crop", 3: "No change"})
     with pytest.raises(ClassError, match="names of their own, got 'crop' for 1, 2"):
-        draw_sample(change_map, out, Plan(size=30), scheme=same)
+        draw_sample(change_map, tmp_path / "t.gpkg", Plan(size=30), scheme=same)
 
 
 def test_the_estimate_as_files(change_map, tmp_path):
