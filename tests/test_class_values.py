@@ -7,14 +7,17 @@ import re
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from typer.testing import CliRunner
 
 from landshift import labels, legend, patches, polygons, raster
 from landshift.assess import sample
+from landshift.assess.domains import find_domains
 from landshift.classes import ClassScheme, MapScheme
 from landshift.cli import app
 from landshift.errors import ClassError
 from landshift.evaluate import evaluate_class_maps, evaluate_map
+from landshift.report.maps import class_map
 from scenes import write
 
 HECTARES = 0.09  # of a pixel of 30 m
@@ -92,6 +95,16 @@ def test_what_nothing_states_is_told_in_one_line(tmp_path, caplog, values, optio
         assert not caplog.records
     else:
         assert any(re.search(line, r.getMessage()) for r in caplog.records)
+
+
+def test_a_nodata_value_that_no_pixel_can_have_says_nothing(tmp_path, caplog):
+    path = write(tmp_path / "a.tif", ZERO_ONE, nodata=255)
+    vrt = tmp_path / "a.vrt"
+    rasterio.shutil.copy(path, vrt, driver="VRT")
+    vrt.write_text(vrt.read_text().replace(">255<", ">-9999<"))
+    with caplog.at_level(logging.WARNING):
+        assert counts_of(vrt) == {0: 7, 1: 4, 255: 1}
+    assert "7 pixels of 0 count as a class" in caplog.text
 
 
 def test_a_declared_value_says_enough(tmp_path, caplog):
@@ -198,6 +211,27 @@ def test_a_sample_counts_0_and_large_and_negative_classes(tmp_path):
     assert found.classes == names
     found = sample.draw_sample(path, tmp_path / "t.gpkg", plan, nodata=0).design
     assert {s.value: s.units for s in found.strata} == {-1: 95, 523: 100}
+
+
+def test_domains_hold_the_classes_of_the_sample_alone(tmp_path):
+    path = write(tmp_path / "m.tif", ZERO_ONE, nodata=255)
+    ring = [[500_000, 4_000_000], [500_060, 4_000_000], [500_060, 3_999_910], [500_000, 3_999_910]]
+    shape = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}  # the two left columns
+    feature = {"type": "Feature", "properties": {"zone": "west"}, "geometry": shape}
+    crs = {"type": "name", "properties": {"name": "EPSG:32618"}}
+    zones = tmp_path / "zones.geojson"
+    zones.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": [feature]}))
+    nowhere = np.zeros(0, np.int64)
+    for classes, pixels in (({0, 1}, 6), ({0}, 5), ({1}, 1)):
+        found = find_domains(path, zones, "zone", nowhere, nowhere, classes=classes)
+        assert found.hectares == pytest.approx([pixels * HECTARES], rel=0.01)
+
+
+def test_a_report_shows_0_and_negative_classes(tmp_path):
+    shown = class_map(write(tmp_path / "a.tif", ZERO_ONE, nodata=255), "Map").shown
+    assert "about class 0 64%, class 1 36%" in shown
+    shown = class_map(write(tmp_path / "n.tif", NEGATIVE, nodata=-32768), "Map").shown
+    assert "about class -5 36%, class 3 27%, class -1 18%, class 0 18%" in shown
 
 
 # ---- Change maps, which hold 0 for 'not labelled'

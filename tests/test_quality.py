@@ -115,3 +115,26 @@ def test_planet_s_mask_is_eight_bands(write_raster, tmp_path):
         assert hidden == expected
     with pytest.raises(BandError, match=r"udm2 mask must have 8 bands from '.*b2' on, got 7"):
         plan(Image(files=(image, plain), quality=(quality.rule("udm2:6=cloud"),)))
+
+
+@pytest.mark.parametrize("text", ["fmask:3=cloud", "bits:3=2", "values:3=4"])
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("shift", [0.0, 10.0])
+def test_a_clear_pixel_of_0_is_clear_though_0_is_no_data_in_the_image(
+    write_raster, tmp_path, text, declared, shift
+):
+    values = np.full((3, 5, 5), 500, np.uint16)
+    values[2] = 0
+    values[2, 1, 1] = 4
+    values[:2, 3, 3] = 0
+    path = write_raster("i.tif", values, nodata=0 if declared else None)
+    image = Image(
+        files=(path,), quality=(quality.rule(text),), nodata=None if declared else 0,
+        resampling="nearest",
+    )  # fmt: skip
+    like = write_raster(
+        "like.tif", np.zeros((5, 5), np.uint8), origin=(500_000 + shift, 4_000_000 - shift)
+    )
+    with rasterio.open(composite([image], tmp_path / "c.tif", like=like)) as made:
+        hidden = np.argwhere((made.read_masks() == 0).any(axis=0)).tolist()
+    assert hidden == [[1, 1], [3, 3]]

@@ -149,6 +149,22 @@ def test_label_refuses_two_names_and_names_the_options(tmp_path):
     assert labels.label(before, after, tmp_path / "d.tif", scheme=scheme).changed == 0
 
 
+def test_a_recoding_of_the_declared_nodata_value_is_told(tmp_path, caplog):
+    path = write(tmp_path / "a.tif", np.array([[0, 1, 9]], np.uint8), nodata=9)
+    with caplog.at_level(logging.WARNING):
+        labels.label(path, path, tmp_path / "b.tif", recode_before={0: "a", 1: "b", 9: None})
+    assert "recoding makes" not in caplog.text
+    with caplog.at_level(logging.WARNING):
+        found = labels.label(path, path, tmp_path / "c.tif", recode_after={0: "a", 1: "b", 9: "c"})
+    assert "a.tif: the recoding makes 9 'c', but the file declares 9 as nodata" in caplog.text
+    assert found.nodata == 1
+    with caplog.at_level(logging.WARNING):
+        caplog.clear()
+        scheme = MapScheme.from_mapping({1: "a", 2: "b"})
+        evaluate_map(path, path, scheme=scheme, nodata=0, recode={0: 1, 1: 1, 9: 2})
+    assert "the recoding makes 9 2, but" in caplog.text
+
+
 def test_names_decide_among_values_that_a_change_map_cannot_hold(tmp_path):
     before = mapped(tmp_path / "b.tif", [[0, 1, 300, 300]], {0: "other", 1: "forest", 300: "sea"})
     after = mapped(tmp_path / "a.tif", [[300, 0, 1, 1]], {0: "forest", 1: "sea", 300: "other"})

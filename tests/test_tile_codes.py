@@ -8,7 +8,7 @@ import pytest
 import rasterio
 from typer.testing import CliRunner
 
-from landshift import labels, tileset
+from landshift import labels, legend, tileset
 from landshift.classes import MapScheme, pairs_of
 from landshift.cli import app
 from landshift.errors import ClassError
@@ -42,6 +42,22 @@ def test_0_stays_unlabelled_where_nothing_is_declared(image, write_raster, tmp_p
     scheme = MapScheme.from_mapping({0: "no change", 1: "change"})
     tiles = tileset.cut([image], [path], tmp_path / "both", scheme=scheme, **OPTIONS)
     assert written(tiles)[1] == {"no change": 40, "change": 24}
+
+
+def test_a_legend_beside_labels_does_not_make_0_a_class(image, write_raster, tmp_path):
+    values = np.zeros((8, 8), np.uint8)
+    values[:3] = 1
+    path = write_raster("l.tif", values)
+    names = MapScheme.from_mapping({0: "0", 1: "change"})  # a style lists every value
+    legend.write_qml(path, names)
+    tiles = tileset.cut([image], [path], tmp_path / "set", **OPTIONS)
+    assert tiles.scheme.mapping == {1: "change"}
+    assert tiles.tiles[0].class_pixels == {0: 40, 1: 24}
+    # beside another nodata value 0 is one, with its name
+    path = write_raster("d.tif", values, nodata=255)
+    legend.write_qml(path, names)
+    tiles = tileset.cut([image], [path], tmp_path / "declared", **OPTIONS)
+    assert written(tiles)[1] == {"0": 40, "change": 24}
 
 
 def test_0_is_a_class_beside_another_nodata_and_moves(image, write_raster, tmp_path, caplog):
@@ -91,6 +107,22 @@ def test_any_coding_is_recoded(image, write_raster, tmp_path, recode, scheme, wa
     scheme = None if scheme is None else MapScheme.from_mapping(scheme)
     tiles = tileset.cut([image], [path], tmp_path / "set", scheme=scheme, recode=recode, **OPTIONS)
     assert (written(tiles)[0] == np.vectorize(wanted.get)(values)).all()
+
+
+def test_recoded_labels_are_appended_by_the_names_of_the_set(image, write_raster, tmp_path):
+    first = write_raster("1.tif", np.full((8, 8), 255, np.uint8))
+    recode = {255: "Change", 0: "No change"}
+    tileset.cut([image], [first], tmp_path / "set", recode=recode, **OPTIONS)
+    second = write_raster("2.tif", np.full((8, 8), 7, np.uint8))
+    joined = tileset.cut(
+        [image], [second], tmp_path / "set", recode={4: "No change", 7: "Change"}, append=True,
+        **OPTIONS,
+    )  # fmt: skip
+    assert [t.class_pixels for t in joined.tiles] == [{1: 64}, {1: 64}]
+    with pytest.raises(ClassError, match="got 'Water'"):
+        tileset.cut(
+            [image], [second], tmp_path / "set", recode={7: "Water"}, append=True, **OPTIONS
+        )
 
 
 def test_a_value_that_the_recoding_leaves_out_is_named(image, write_raster, tmp_path):

@@ -8,6 +8,8 @@ import pytest
 import rasterio
 import rasterio.shutil
 from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rasterio.enums import ColorInterp, MaskFlags
 from scipy import ndimage
 
@@ -30,7 +32,7 @@ def hide(path, *, mask=None, beside=False, alpha=None):
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=not beside), rasterio.open(path, "r+") as target:
         if mask is not None:
             target.write_mask(np.where(mask, 255, 0).astype(np.uint8))
-        if alpha is not None:
+        if alpha:
             kinds = [ColorInterp.undefined] * target.count
             kinds[alpha - 1] = ColorInterp.alpha
             target.colorinterp = kinds
@@ -234,6 +236,29 @@ def test_a_value_beside_the_file_s_nodata_is_never_mixed_in(tmp_path):
         assert not mask[16, 16]
 
 
+def test_tiles_differences_and_normalised_images_heed_it_too(tmp_path, values, clear):
+    (tmp_path / "out").mkdir()
+    for number, (path, expected) in enumerate(cases(tmp_path, values, clear)):
+        out = tmp_path / "out" / f"{number}.tif"
+        assert compute_change(path, path, out).valid == expected.sum(), path
+        info = raster.info(path)
+        with raster.open_raster(path) as source:
+            read, _ = raster.read(source, WHOLE)
+        reference = write_file(out.with_suffix(".like.tif"), np.nan_to_num(read).clip(1) * 2.0)
+        normalised = out.with_suffix(".normalised.tif")
+        assert normalise(path, reference, normalised).pixels == expected.sum(), path
+        with raster.open_raster(normalised) as source:
+            assert (raster.read(source, WHOLE)[1] == expected).all(), path
+        labels = write_file(out.with_suffix(".labels.tif"), np.ones((SIZE, SIZE), np.uint8))
+        tiles = tileset.cut(
+            [path], [labels], out.with_suffix(""), scheme=ClassScheme.from_mapping({1: "a"}),
+            tile_size=SIZE, stride=SIZE,
+        )  # fmt: skip
+        tile, mask, _ = tileset.read_tile(tiles.tiles[0])
+        assert (mask == expected).all(), path
+        assert len(tile) == len(info.numbers), path
+
+
 def rgba(folder, name, values, clear):
     alpha = np.where(clear, 255, 0).astype(np.uint8)[None]
     return hide(write_file(folder / name, np.vstack([values[:3], alpha])), alpha=4)
@@ -333,3 +358,50 @@ def test_the_checks_of_a_composite_count_what_is_valid(tmp_path, values, clear):
         checks = json.loads(made.tags()["LANDSHIFT_PROVENANCE"])["checks"]
         assert made.count == 4
     assert checks["valid"]["all"] == pytest.approx(2 / 3, abs=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    dtype=st.sampled_from(["uint8", "int16", "uint16", "float32", "float64"]),
+    count=st.integers(1, 5),
+    nodata=st.sampled_from([None, 0, 7, 200.0]),
+    masked=st.booleans(),
+    beside=st.booleans(),
+    opaque=st.sampled_from([0, 1, 200]),  # 0: no alpha band
+    users=st.sampled_from([None, 7]),
+    seed=st.integers(0, 99),
+)
+def test_copied_and_warped_say_what_numpy_says(
+    tmp_path_factory, dtype, count, nodata, masked, beside, opaque, users, seed
+):
+    random = np.random.default_rng(seed)
+    values = random.integers(1, 250, (count, SIZE, SIZE)).astype(dtype)
+    for value in (0, 7, 200):
+        values[random.random(values.shape) < 0.08] = value
+    if dtype.startswith("float"):
+        values[random.random(values.shape) < 0.05] = np.nan
+    mask, alpha = random.random((2, SIZE, SIZE)) < 0.8
+    with_alpha = opaque > 0
+    bands = values
+    if with_alpha:
+        bands = np.concatenate([values, np.where(alpha, opaque, 0).astype(dtype)[None]])
+    path = write_file(tmp_path_factory.mktemp("v") / "i.tif", bands, nodata=nodata)
+    if with_alpha or masked:
+        hide(path, mask=mask if masked else None, beside=beside, alpha=len(bands) * with_alpha)
+    wild = not with_alpha and len(bands) == 4 and dtype == "uint8"  # taken for alpha by GDAL
+    if wild:
+        values, alpha = bands[:3], bands[3] > 0
+    none = nodata if users is None else users
+    expected = np.isfinite(values).all(axis=0)
+    if none is not None:
+        expected &= (values != none).all(axis=0)
+    if masked:
+        expected &= mask
+    if with_alpha or wild:
+        expected &= alpha
+    plan = image.plan(image.Image(files=(path,), nodata=users, resampling="nearest"))
+    for box in (plan.grid, SHIFTED):
+        with image.opened(plan, box) as reader:
+            read, valid = reader.read(WHOLE)
+        assert (valid == expected).all()
+        assert (read[:, valid] == values[:, valid]).all()

@@ -658,6 +658,7 @@ def _map_and_reference(
             return _Shared(scheme, _numbers(scheme, one.recodings[1]))
     if recode is None:
         return _Shared(scheme, None)
+    recoding.tell_nodata(recode, raster.info(mapped).nodata, mapped)
     targets = recoding.Coded(scheme, {}).targets(recode)
     return _Shared(scheme, {v: IGNORE_INDEX if k is None else k for v, k in targets.items()})
 

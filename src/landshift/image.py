@@ -224,7 +224,7 @@ def plan(image: Image) -> Plan:
                 f"({rule.coding}:BAND=...)."
             )
         for codes in rule.hidden:
-            rules.append((codes, tuple(layer.pick([k + codes.place]) for layer in group)))
+            rules.append((codes, tuple(_coded(layer.pick([k + codes.place])) for layer in group)))
         hidden |= set(range(at, at + rule.bands))
     chosen = (
         [_find(b, names, image) for b in image.bands]
@@ -240,6 +240,11 @@ def plan(image: Image) -> Plan:
         image=image, stack=_stack([every[k] for k in chosen]), quality=tuple(rules),
         names=tuple(names[k] for k in chosen), taken=dates.spanning(periods),
     )  # fmt: skip
+
+
+def _coded(layer: Layer) -> Layer:
+    """A quality band: its 0 says something, though 0 is no data in the image that it lies in."""
+    return replace(layer, nodata=float("nan")) if layer.invalid == 0 else layer
 
 
 @contextmanager

@@ -483,6 +483,8 @@ def _class_values(
         names = {value: f"class {value}" for value in recode}
     with raster.open_raster(path) as source:
         known = raster.class_values(source, names=names, nodata=nodata)
+        if recode is not None:
+            recoding.tell_nodata(recode, source.nodata, path)
     raster.tell_unstated(known)
     return known
 

@@ -481,7 +481,8 @@ def class_values(
     Every value is one, 0 and negative values too, except where the file's nodata value or mask, or
     ``nodata``, says that there is none, or the value's name does ('No data', 'Fill'). 0 is none
     either where the file declares no nodata and the list of classes leaves it out: the list given,
-    or that of our own tag. In label rasters without nodata, 0 is unlabelled unless it is named.
+    or that of our own tag. In label rasters without nodata, 0 is unlabelled unless such a list
+    names it.
 
     Args:
         source: The open raster.
@@ -496,11 +497,9 @@ def class_values(
     known = dict(_told(source, source.name).names if names is None else names)
     declared = _declares_nodata(source)
     unstated: list[int] = []
-    if nodata == UNLABELLED:
+    if nodata == UNLABELLED or says_none(known.get(UNLABELLED, "")):
         zero = False
-    elif UNLABELLED in known:
-        zero = not says_none(known[UNLABELLED])
-    elif declared:
+    elif (UNLABELLED in known and (listed or not labels)) or declared:
         zero = True
     else:
         zero = not listed and not labels
@@ -517,9 +516,15 @@ def class_values(
 
 
 def _declares_nodata(source: DatasetReader) -> bool:
+    """Whether a class raster has a mask, or a nodata value that its pixels can have."""
     from rasterio.enums import MaskFlags
 
-    return source.nodata is not None or MaskFlags.all_valid not in source.mask_flag_enums[0]
+    flags = source.mask_flag_enums[0]
+    kind = np.dtype(source.dtypes[0])
+    if source.nodata is None or kind.kind not in "iu":
+        return MaskFlags.all_valid not in flags
+    limits = np.iinfo(kind)
+    return MaskFlags.per_dataset in flags or limits.min <= source.nodata <= limits.max
 
 
 def tell_unstated(known: ClassValues) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ from landshift.classes import (
 )
 from landshift.errors import ClassError
 from landshift.legend import Legend
+
+logger = logging.getLogger(__name__)
 
 ANY = "*"
 """Stands for every class where one is asked for."""
@@ -81,10 +84,10 @@ class Coded:
         Raises:
             ClassError: There is none.
         """
-        text = str(wanted).strip().casefold()
+        text = same_name(str(wanted))
         if text == ANY:
             return list(range(len(self.scheme)))
-        places = [k for k, c in enumerate(self.scheme) if c.name.casefold() == text]
+        places = [k for k, c in enumerate(self.scheme) if same_name(c.name) == text]
         places = places or [k for k, value in enumerate(self.sources) if str(value) == text]
         if not places:
             have = zip(self.sources, self.scheme.names, strict=True)
@@ -248,6 +251,23 @@ def without_none(classes: ClassScheme) -> ClassScheme:
     return MapScheme(rest) if rest else classes
 
 
+def tell_nodata(recoding: Recoding, nodata: float | None, path: object) -> None:
+    """Say in one line that a recoding names the value that a raster declares as nodata.
+
+    Args:
+        recoding: What the raster's values become.
+        nodata: The raster's nodata value, or None.
+        path: The raster.
+    """
+    new = recoding.get(int(nodata)) if nodata is not None and nodata == nodata // 1 else None
+    if not _is_none(new):
+        logger.warning(
+            "%s: the recoding makes %d %r, but the file declares %d as nodata: such pixels stay "
+            "without a class; take the declaration out (gdal_edit -unsetnodata) if they have one.",
+            path, nodata, new, nodata,
+        )  # fmt: skip
+
+
 def scheme_from(told: Legend, values: Iterable[int], recodings: Sequence[Recoding]) -> ClassScheme:
     """The classes that legends, pixels and recodings tell of.
 
@@ -264,12 +284,12 @@ def scheme_from(told: Legend, values: Iterable[int], recodings: Sequence[Recodin
     news = [new for recoding in recodings for new in recoding.values() if not _is_none(new)]
     names = {v: f"class {v}" for v in [*values, *(n for n in news if isinstance(n, int))]}
     names |= told.names
-    taken = {name.casefold() for name in names.values()}
+    taken = {same_name(name) for name in names.values()}
     free = _free(names, LARGEST_CLASS)
     for new in news:
-        if isinstance(new, str) and new.strip().casefold() not in taken:
+        if isinstance(new, str) and same_name(new) not in taken:
             name = new.strip()
-            taken.add(name.casefold())
+            taken.add(same_name(name))
             value = next(free, None)
             if value is None:
                 raise ClassError(

@@ -141,9 +141,14 @@ def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _is_shifted(*fields: Mapping[str, Any]) -> bool:
     """Whether the offset of Sentinel-2's baseline 04.00 is in the pixels already.
 
-    Element 84's Earth Search subtracts it when it makes its files, and still states it beside them.
+    Element 84's Earth Search subtracts it when it makes its files, and still states it beside them
+    (``earthsearch:boa_offset_applied``, ``sentinel:boa_offset_applied`` in its first version).
     """
-    return any(f.get("earthsearch:boa_offset_applied") is True for f in fields)
+    return any(
+        name.rpartition(":")[2] == "boa_offset_applied" and value is True
+        for some in fields
+        for name, value in some.items()
+    )
 
 
 def _number(value: Any) -> float | None:

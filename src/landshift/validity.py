@@ -187,17 +187,21 @@ def presented(
         The raster to warp, and the number of its alpha band, or None.
     """
     from rasterio.enums import MaskFlags
+    from rasterio.vrt import WarpedVRT
 
     twice = says.also is not None and any(n not in (None, says.also) for n in says.nodata)
     kind = np.dtype(source.dtypes[0])
     values = kind.kind not in "iu" or any(n is not None for n in (*says.nodata, says.also))
     shared = all(source.mask_flag_enums[k - 1] == [MaskFlags.per_dataset] for k in says.masks)
     alone = shared and says.alpha is None and not values  # which GDAL heeds
-    needed = (bool(says.masks) and not alone) or says.hidden or twice
+    # of more than bytes GDAL takes a small alpha for none
+    deep = says.alpha is not None and kind != np.uint8
+    needed = (bool(says.masks) and not alone) or deep or says.hidden or twice
     if averaged:
         own = [_held(source.nodatavals[k - 1], kind) for k in says.bands]
         needed = twice or repr(own) != repr(list(says.nodata))
-    if not needed:
+    straightened = isinstance(source, WarpedVRT)  # whose own alpha is whole, and no VRT can name it
+    if straightened or not needed:
         yield source, says.alpha
         return
     import rasterio
@@ -250,9 +254,10 @@ def _as_vrt(source: DatasetReader, says: Validity) -> str:
             xml.SubElement(veil, "PixelFunctionType").text = "mul"
             xml.SubElement(veil, "SourceTransferType").text = "Float64"
         for part in parts:
-            pixels = xml.SubElement(veil, "SimpleSource")
+            pixels = xml.SubElement(veil, "ComplexSource")
             xml.SubElement(pixels, "SourceFilename", relativeToVRT="0").text = source.name
             xml.SubElement(pixels, "SourceBand").text = part
+            xml.SubElement(pixels, "LUT").text = "0:0,1e-30:255"  # all above 0 is wholly valid
     return xml.tostring(root, encoding="unicode")
 
 

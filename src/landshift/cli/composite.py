@@ -29,7 +29,11 @@ def composite(
         ),
     ] = None,
     bands: Annotated[
-        str | None, typer.Option(help="New names of a date's bands, as in 'red,green,blue'.")
+        str | None,
+        typer.Option(
+            help="Names for a date's bands, as in 'red,green,blue'; bands that have these names "
+            "come in this order, others get them one by one."
+        ),
     ] = None,
     names: Annotated[
         str | None, typer.Option(help="Names of the dates, as in 'y1990,y2000,y2010'.")

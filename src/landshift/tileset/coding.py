@@ -171,7 +171,7 @@ def codes_of_labels(
         ClassError: No classes known, more than a byte holds, or others than the set's.
     """
     if scheme is None and recode is not None:
-        scheme = recoding.scheme_from(Legend(), (), [recode])
+        scheme = base or recoding.scheme_from(Legend(), (), [recode])
     elif scheme is None:
         told = _told(labels, labels=True)
         scheme = base if base is not None and not told else _known(told, "Labels", labels[0])
