@@ -111,7 +111,7 @@ def _read(
 ) -> Polygons:
     import shapely
 
-    crs, numbers, shapes, columns = _layer(path, layer, option)
+    crs, numbers, shapes, columns = read_layer(path, layer, option=option)
     whole = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
     dimensions = shapely.get_dimensions(shapes)
     other = {shapes[k].geom_type for k in np.flatnonzero(whole & (dimensions < 2))}
@@ -163,10 +163,20 @@ def _points(shapes: NDArray[np.object_], way: reproject.Way) -> tuple[NDArray[np
     return reproject.points(shapes, way), 0
 
 
-def _layer(
-    path: Path | str, layer: str | None, option: str
+def read_layer(
+    path: Path | str, layer: str | None = None, *, option: str = "--layer"
 ) -> tuple[str | None, NDArray[np.int64], NDArray[np.object_], dict[str, NDArray[Any]]]:
-    """CRS, numbers, geometries (None where there is none) and columns of a layer."""
+    """CRS, numbers, geometries (None where there is none) and columns of a layer, as they are.
+
+    Args:
+        path: GeoPackage, shapefile, GeoJSON, ...
+        layer: Name of the layer; None: the only one.
+        option: What names the layer on the command line, for the error.
+
+    Raises:
+        VectorError: The file is missing or unreadable, or has several layers of which none is
+            named.
+    """
     import pyogrio
     from pyogrio.errors import DataLayerError, DataSourceError
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, raster, texts
+from landshift import grid, raster, texts, vector
+from landshift.classes import same_name
 from landshift.errors import ClassError, SampleError, VectorError, plain, reason_of
 from landshift.grid import Window
 
@@ -162,11 +163,11 @@ def classes_of(
     Raises:
         ClassError: Some are neither.
     """
-    by_name = {name: value for value, name in names.items()}
+    by_name = {same_name(name): value for value, name in names.items()}
     found: list[int | None] = []
     unknown: dict[str, int] = {}
     for text in written:
-        value = None if text is None else by_name.get(text, _whole(text))
+        value = None if text is None else by_name.get(same_name(text), _whole(text))
         if text is not None and value not in names:
             unknown[text] = unknown.get(text, 0) + 1
         found.append(value)
@@ -218,32 +219,21 @@ def _read_layer(
     path: Path, layer: str | None
 ) -> tuple[Columns, NDArray[np.object_] | None, str | None]:
     """Columns of a layer, its points, and their CRS."""
-    import pyogrio
     import shapely
-    from pyogrio.errors import DataLayerError, DataSourceError
 
-    try:
-        about, _, encoded, values = pyogrio.raw.read(path, layer=layer)
-    except (DataSourceError, DataLayerError, ValueError) as error:
-        raise VectorError(
-            f"The points must be readable, got {path} ({reason_of(error)})."
-        ) from error
-    columns = {
-        str(name): [_text(v) for v in column.tolist()]
-        for name, column in zip(about["fields"], values, strict=True)
-    }
-    if encoded is None or all(e is None for e in encoded):
+    crs, _, shapes, values = vector.read_layer(path, layer)
+    columns = {name: [_text(v) for v in column.tolist()] for name, column in values.items()}
+    if all(shape is None for shape in shapes):
         return columns, None, None
-    shapes = shapely.from_wkb(encoded)
     kinds = {"no point" if g is None or g.is_empty else g.geom_type for g in shapes} - {"Point"}
     if kinds - {"MultiPoint"} or any(len(shapely.get_parts(g)) != 1 for g in shapes):
         raise VectorError(
             f"The file must hold one point a row, got {', '.join(sorted(kinds))} in {path}; take "
             "the centres of plots first."
         )
-    if about["crs"] is None:
+    if crs is None:
         raise VectorError(f"The points must have a CRS, got none in {path}; assign one.")
-    return columns, np.array([shapely.get_parts(g)[0] for g in shapes], object), about["crs"]
+    return columns, np.array([shapely.get_parts(g)[0] for g in shapes], object), crs
 
 
 def _text(value: Any) -> str | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from landshift.cli.options import Overwrite
+from landshift.cli.options import Dates, Overwrite
 
 
 def difference(
@@ -41,14 +41,7 @@ def difference(
         tuple[float, float, float, float] | None,
         typer.Option(help="Left bottom right top, in the CRS of the first image."),
     ] = None,
-    dates: Annotated[
-        tuple[str, str] | None,
-        typer.Option(
-            metavar="BEFORE AFTER",
-            help="What time the two are of, as in 1990 2000-07-15; '-' as the file states "
-            "[default: as they state].",
-        ),
-    ] = None,
+    dates: Dates = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Compare two images pixel by pixel: how much changed, continuous or in classes."""

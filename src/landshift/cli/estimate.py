@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from landshift.cli.lines import say
-from landshift.cli.options import Overwrite
+from landshift.cli.options import Overwrite, PointsCrs, PointsLayer, XColumn, YColumn
 
 
 def estimate(
@@ -46,17 +46,10 @@ def estimate(
         str | None,
         typer.Option(help="Column with the map's class: needed where there are no coordinates."),
     ] = None,
-    x_column: Annotated[
-        str | None, typer.Option(help="CSV: column with x; none: x, longitude, lon or easting.")
-    ] = None,
-    y_column: Annotated[str | None, typer.Option(help="CSV: column with y, likewise.")] = None,
-    crs: Annotated[
-        str | None,
-        typer.Option(
-            help="CSV: their CRS; none: EPSG:4326 for longitude, latitude, else the map's."
-        ),
-    ] = None,
-    layer: Annotated[str | None, typer.Option(help="Layer of points; none: the first.")] = None,
+    x_column: XColumn = None,
+    y_column: YColumn = None,
+    crs: PointsCrs = None,
+    layer: PointsLayer = None,
     classes: Annotated[
         Path | None,
         typer.Option(help="Points of others: the map's classes; none: as its files tell."),

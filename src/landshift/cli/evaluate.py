@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from landshift.cli.options import Overwrite
+from landshift.cli.options import Overwrite, PointsCrs, PointsLayer, XColumn, YColumn
 
 _OF_POINTS = (".csv", ".geojson", ".shp", ".fgb", ".kml", ".gml", ".parquet", ".gpx")
 
@@ -56,7 +56,7 @@ def evaluate(
     ] = None,
     nodata: Annotated[
         float | None,
-        typer.Option(help="A value without a class, beside what the files say (rasters only)."),
+        typer.Option(help="A value without a class, beside what the files say (not for models)."),
     ] = None,
     bounds: Annotated[
         tuple[float, float, float, float] | None,
@@ -69,17 +69,10 @@ def evaluate(
     map_column: Annotated[
         str | None, typer.Option(help="Points without coordinates: column with the map's class.")
     ] = None,
-    x_column: Annotated[
-        str | None, typer.Option(help="CSV: column with x; none: x, longitude, lon or easting.")
-    ] = None,
-    y_column: Annotated[str | None, typer.Option(help="CSV: column with y, likewise.")] = None,
-    crs: Annotated[
-        str | None,
-        typer.Option(
-            help="CSV: their CRS; none: EPSG:4326 for longitude, latitude, else the map's"
-        ),
-    ] = None,
-    layer: Annotated[str | None, typer.Option(help="Layer of points; none: the first.")] = None,
+    x_column: XColumn = None,
+    y_column: YColumn = None,
+    crs: PointsCrs = None,
+    layer: PointsLayer = None,
     baselines: Annotated[
         bool, typer.Option(help="Fit per-pixel rules beside a model: a minute or so.")
     ] = True,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from landshift.cli.lines import say
-from landshift.cli.options import Overwrite
+from landshift.cli.options import Dates, Overwrite
 
 
 def label(
@@ -82,14 +82,7 @@ def label(
     unconfirmed: Annotated[
         str, typer.Option(help="What a change taken away becomes: unchanged or nodata.")
     ] = "unchanged",
-    dates: Annotated[
-        tuple[str, str] | None,
-        typer.Option(
-            metavar="BEFORE AFTER",
-            help="What time the two are of, as in 1990 2000-07-15; '-' as the file states "
-            "[default: as they state].",
-        ),
-    ] = None,
+    dates: Dates = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Compare two class maps: a change map, and the table of transitions."""
