@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from landshift import raster
 from landshift.burning import Contradiction, label_polygons
-from landshift.classes import IGNORE_INDEX, ClassScheme
+from landshift.classes import IGNORE_INDEX, ClassScheme, MapScheme
 from landshift.cli import app
 from landshift.errors import ClassError, GridError, LandshiftError, ParameterError, VectorError
 from landshift.labels import label
@@ -228,6 +228,14 @@ def test_polygons_of_value_0_are_a_class_unless_something_says_otherwise(
     assert (found.skipped, found.scheme.mapping) == (1, {5: "x"})
 
 
+def test_polygons_whose_class_says_no_data_are_not_labelled(write_polygons, like, tmp_path):
+    path = write_polygons((square(0, 0), {"v": 3}), (square(1, 0), {"v": 255}))
+    scheme = MapScheme.from_mapping({3: "forest", 255: "Fill"})
+    found = label_polygons(path, like, tmp_path / "l.tif", value_column="v", scheme=scheme)
+    assert found.scheme.mapping == {3: "forest"}
+    assert read(tmp_path / "l.tif")[0].tolist() == [3, 0, 0, 0]
+
+
 def test_two_dates_share_one_legend(write_polygons, like, tmp_path, caplog):
     first = write_polygons(
         (square(0, 0), {"what": "forest"}), (square(1, 0), {"what": "water"}), name="1.geojson"
@@ -241,13 +249,13 @@ def test_two_dates_share_one_legend(write_polygons, like, tmp_path, caplog):
     assert alone.scheme.mapping == {1: "Forest", 2: "crop", 3: "water"}
     with caplog.at_level(logging.WARNING):
         found = label_polygons(
-            second, tmp_path / "1.tif", tmp_path / "like.tif", name_column="what"
+            second, tmp_path / "1.tif", tmp_path / "shared.tif", name_column="what"
         )
     assert "1.tif has no class 'crop'; each gets a free value" in caplog.text
     assert found.scheme.mapping == {1: "forest", 2: "water", 3: "crop"}
-    assert read(tmp_path / "like.tif")[0].tolist() == [3, 1, 2, 0]
+    assert read(tmp_path / "shared.tif")[0].tolist() == [3, 1, 2, 0]
     # so that a change is one of classes, not of numbers
-    changes = label(tmp_path / "1.tif", tmp_path / "like.tif", tmp_path / "c.tif")
+    changes = label(tmp_path / "1.tif", tmp_path / "shared.tif", tmp_path / "c.tif")
     assert [(r["from"], r["to"]) for r in changes.rows()] == [
         ("forest", "crop"), ("water", "forest")
     ]  # fmt: skip
