@@ -165,6 +165,46 @@ def test_a_recoding_of_the_declared_nodata_value_is_told(tmp_path, caplog):
     assert "the recoding makes 9 2, but" in caplog.text
 
 
+def test_a_recoding_to_0_is_the_class_0_that_other_maps_or_the_classes_have(tmp_path, caplog):
+    before = write(tmp_path / "b.tif", np.array([[10, 10, 20, 20]], np.uint8), nodata=255)
+    after = write(tmp_path / "a.tif", np.array([[0, 1, 0, 1]], np.uint8), nodata=255)
+    recode = {10: 0, 20: 1}
+    found = labels.label(before, after, tmp_path / "1.tif", recode_before=recode)
+    assert (found.nodata, found.pixels.tolist()) == (0, [[1, 1], [1, 1]])
+    scheme = MapScheme.from_mapping({0: "water", 1: "land"})
+    found = labels.label(before, after, tmp_path / "2.tif", scheme=scheme, recode_before=recode)
+    assert (found.nodata, found.pixels.sum()) == (0, 4)
+    matrix = evaluate_map(before, after, scheme=scheme, recode=recode).matrix
+    assert matrix.tolist() == [[1, 1, 0], [1, 1, 0]]
+    assert "which is no class here" not in caplog.text
+    with caplog.at_level(logging.WARNING):
+        found = labels.label(
+            before, before, tmp_path / "3.tif", recode_before=recode, recode_after=recode
+        )
+    assert "b.tif: the recoding makes 10 0, which is no class here" in caplog.text
+    assert found.nodata == 2
+
+
+def test_names_that_say_no_data_are_no_class_wherever_they_stand(tmp_path):
+    before = write(tmp_path / "b.tif", np.array([[7, 8, 255, 7]], np.uint8))
+    after = write(tmp_path / "a.tif", np.array([[1, 2, 1, 255]], np.uint8))
+    scheme = MapScheme.from_mapping({1: "water", 2: "land", 255: "Fill"})
+    recode = {7: "water", 8: "land", 255: "No data"}
+    found = labels.label(
+        before, after, tmp_path / "c.tif", recode_before=recode,
+        recode_after={1: "water", 2: "land", 255: "no_data"},
+    )  # fmt: skip
+    assert (found.nodata, found.changed) == (2, 0)
+    found = evaluate_map(before, after, scheme=scheme, recode=recode)
+    assert found.scheme.names == ("water", "land")
+    assert found.matrix.tolist() == [[1, 0, 1], [0, 1, 0]]
+    # as the file says, where the list that is given leaves the value out
+    legend.write_category_names(after, scheme)
+    two = MapScheme.from_mapping({1: "water", 2: "land"})
+    found = evaluate_map(before, after, scheme=two, recode=recode)
+    assert found.matrix.tolist() == [[1, 0, 1], [0, 1, 0]]
+
+
 def test_names_decide_among_values_that_a_change_map_cannot_hold(tmp_path):
     before = mapped(tmp_path / "b.tif", [[0, 1, 300, 300]], {0: "other", 1: "forest", 300: "sea"})
     after = mapped(tmp_path / "a.tif", [[300, 0, 1, 1]], {0: "forest", 1: "sea", 300: "other"})

@@ -197,6 +197,53 @@ def test_what_was_moved_is_written_beside_the_tiles(image, write_raster, tmp_pat
     assert json.loads(json.dumps(record))["parameters"]["moved"] == {"300": 1}
 
 
+def test_a_value_whose_name_says_no_data_is_unlabelled(image, write_raster, tmp_path, caplog):
+    values = np.full((8, 8), 255, np.uint8)
+    values[:3], values[3] = 1, 2
+    path = write_raster("l.tif", values)
+    scheme = MapScheme.from_mapping({1: "forest", 2: "town", 255: "Fill"})
+    tiles = tileset.cut([image], [path], tmp_path / "1", scheme=scheme, **OPTIONS)
+    assert tiles.scheme.mapping == {1: "forest", 2: "town"}
+    assert tiles.tiles[0].class_pixels == {0: 32, 1: 24, 2: 8}
+    recode = {1: "forest", 2: 0, 255: "No data"}
+    with caplog.at_level(logging.WARNING):
+        tiles = tileset.cut([image], [path], tmp_path / "2", recode=recode, **OPTIONS)
+    assert "l.tif: the recoding makes 2 0, which is no class here" in caplog.text
+    assert tiles.tiles[0].class_pixels == {0: 40, 1: 24}
+
+
+def test_names_decide_over_values_of_class_maps_and_labels(image, write_raster, tmp_path, caplog):
+    random = np.random.default_rng(3)
+    first, second = (random.choice([1, 2], (8, 8)).astype(np.uint8) for _ in range(2))
+    before, after = write_raster("b.tif", first), write_raster("a.tif", second + 2)
+    legend.write_category_names(before, MapScheme.from_mapping({1: "water", 2: "land"}))
+    legend.write_category_names(after, MapScheme.from_mapping({3: "Water", 4: "land"}))
+    with caplog.at_level(logging.WARNING):
+        tiles = tileset.cut(
+            [image], [before], tmp_path / "set", labels_before=[before], labels_after=[after],
+            **OPTIONS,
+        )  # fmt: skip
+    assert "a.tif: recoded by name: 3 -> 1 'water', 4 -> 2 'land'" in caplog.text
+    assert tiles.map_scheme.mapping == {1: "water", 2: "land"}
+    assert all(
+        (found == wanted).all()
+        for found, wanted in zip(
+            tileset.read_class_maps(tiles.tiles[0]), (first, second), strict=True
+        )
+    )
+    tiles = tileset.cut([image, image], [before, after], tmp_path / "two", **OPTIONS)
+    assert tiles.scheme.mapping == {1: "water", 2: "land"}
+    with rasterio.open(tiles.tiles[1].label) as source:
+        assert (source.read(1) == second).all()
+    other = write_raster("o.tif", first)
+    legend.write_category_names(other, MapScheme.from_mapping({1: "maize", 2: "land"}))
+    with pytest.raises(ClassError, match=r"'water' and 'maize' for value 1 .*--map-classes"):
+        tileset.cut(
+            [image], [before], tmp_path / "no", labels_before=[before], labels_after=[other],
+            **OPTIONS,
+        )  # fmt: skip
+
+
 # ---- Real labels
 
 

@@ -149,7 +149,7 @@ def label_polygons(
         )  # fmt: skip
     if scheme is None and value_column is None:
         scheme = _with_legend_of(like, rows)
-    scheme = recoding.without_none(scheme or _scheme_of(rows, both))
+    scheme = recoding.as_filed(scheme or _scheme_of(rows, both)).scheme
     wrong = _contradictions(rows, found.numbers, scheme) if both else []
     if wrong and decide is None:
         told = ", ".join(f"{c.value} {c.name!r} in polygon {c.number}" for c in wrong[:8])
@@ -252,15 +252,16 @@ def _column(found: vector.Polygons, column: str | None, path: Path | str) -> Seq
 def _values_without_class(scheme: ClassScheme | None, nodata: int | None) -> set[int]:
     """Values of polygons without a class: ``nodata``, and a 0 that the classes given leave out."""
     none = set() if nodata is None else {nodata}
-    if scheme is not None and says_none(scheme.mapping.get(UNLABELLED, "none")):
-        none.add(UNLABELLED)
+    if scheme is not None:
+        none |= recoding.as_filed(scheme).none
+        if UNLABELLED not in scheme.values:
+            none.add(UNLABELLED)
     return none
 
 
 def _without_none(row: Row) -> Row:
-    """Value and name of a polygon; neither where value 0 has a name that says so."""
-    value, name = row
-    return (None, None) if value == UNLABELLED and name and says_none(name) else row
+    """Value and name of a polygon; neither where its name says so."""
+    return (None, None) if row[1] and says_none(row[1]) else row
 
 
 def _value_of(value: Any, column: str | None, path: Path | str, none: set[int]) -> int | None:

@@ -46,7 +46,7 @@ from landshift.engine import TorchEngine
 from landshift.errors import ClassError, ModelError, ParameterError, SampleError
 from landshift.grid import Window
 from landshift.models import ChangeModel
-from landshift.recoding import Recoding
+from landshift.recoding import Coded, Recoding
 from landshift.spec import InputSpec
 
 _AGREE = "say what the values mean in both with --classes, or recode those of the map (--recode)"
@@ -220,13 +220,12 @@ def evaluate_map(
         RasterError: A file can't be read.
     """
     _check_grids({"map": mapped, "reference": reference})
-    classes = _map_and_reference(mapped, reference, scheme, recode, nodata)
-    scheme = classes.scheme
-    for path, numbers in ((mapped, classes.numbers), (reference, None)):
-        raster.tell_unstated(_class_values(path, scheme, nodata, numbers))
-    with _ClassRaster.opened(mapped, scheme, nodata, classes.numbers) as source:
-        matrix = _over_raster(reference, scheme, source.indices, nodata, bounds, on_block)
-    return Evaluation(scheme, matrix)
+    classes, numbers = _map_and_reference(mapped, reference, scheme, recode, nodata)
+    for path, own in ((mapped, numbers), (reference, _numbers(classes))):
+        raster.tell_unstated(_class_values(path, own, nodata))
+    with _ClassRaster.opened(mapped, numbers, nodata) as source:
+        matrix = _over_raster(reference, classes, source.indices, nodata, bounds, on_block)
+    return Evaluation(classes.scheme, matrix)
 
 
 def evaluate_points(
@@ -257,7 +256,7 @@ def evaluate_points(
     read = points.read_points(source, box)
     of_map = raster.map_classes(mapped, scheme, nodata)
     scheme = scheme or raster.scheme_of(mapped, nodata=nodata)
-    scheme = None if scheme is None else recoding.without_none(scheme)
+    scheme = None if scheme is None else recoding.as_filed(scheme).scheme
     names = {} if scheme is None else scheme.mapping
     if scheme is None and read.places is not None:
         present, here = points.values_at(mapped, read.places, of_map)
@@ -330,23 +329,27 @@ def evaluate_class_maps(
         RasterError: A file can't be read.
     """
     _check_grids({"map of before": before, "map of after": after, "reference": reference})
-    numbers: list[dict[int, int] | None] = [None, None]
+    by_name: Sequence[Mapping[int, int]] = [{}, {}]
     if classes is None:
-        classes, numbers = _classes_of([before, after], nodata)
-    coded = recoding.coded(recoding.without_none(classes))
+        classes, by_name = _classes_of([before, after], nodata)
+    coded = recoding.coded(classes)
     scheme = _change_scheme(coded.scheme, reference, coding)
-    for path, own in zip((before, after), numbers, strict=True):
-        raster.tell_unstated(_class_values(path, classes, nodata, own))
-    raster.tell_unstated(_class_values(reference, scheme, nodata))
+    of_changes = recoding.as_filed(scheme)
+    numbers = [_numbers(coded, by_name=own) for own in by_name]
+    for path, own in zip((before, after, reference), (*numbers, _numbers(of_changes)), strict=True):
+        raster.tell_unstated(_class_values(path, own, nodata))
     with (
-        _ClassRaster.opened(before, classes, nodata, numbers[0]) as first,
-        _ClassRaster.opened(after, classes, nodata, numbers[1]) as second,
+        _ClassRaster.opened(before, numbers[0], nodata) as first,
+        _ClassRaster.opened(after, numbers[1], nodata) as second,
     ):
+        values = np.full(IGNORE_INDEX + 1, UNLABELLED, np.uint8)
+        values[: len(coded.scheme)] = coded.scheme.values
 
         def read(at: Window) -> NDArray[np.uint8]:
-            return scheme.to_indices(scheme.code(first.values(at, coded), second.values(at, coded)))
+            codes = scheme.code(values[first.indices(at)], values[second.indices(at)])
+            return scheme.to_indices(codes)
 
-        matrix = _over_raster(reference, scheme, read, nodata, bounds, on_block)
+        matrix = _over_raster(reference, of_changes, read, nodata, bounds, on_block)
     return Evaluation(scheme, matrix)
 
 
@@ -381,6 +384,7 @@ def evaluate_rules(
     """
     _check_grids({"image": image, "reference": reference})
     bands = raster.pick_bands(raster.info(image), spec.bands)
+    classes = recoding.as_filed(scheme)
     found = {}
     with raster.open_raster(image) as source:
         for name, rule in rules.items():
@@ -389,8 +393,8 @@ def evaluate_rules(
                 values, mask = raster.read(source, at, bands)
                 return np.where(mask, rule(spec.fill(values, mask)), np.uint8(IGNORE_INDEX))
 
-            matrix = _over_raster(reference, scheme, read, nodata, bounds, on_block)
-            found[name] = Evaluation(scheme, matrix)
+            matrix = _over_raster(reference, classes, read, nodata, bounds, on_block)
+            found[name] = Evaluation(classes.scheme, matrix)
     return found
 
 
@@ -589,7 +593,7 @@ def _labelled_logits(
 
 def _over_raster(
     reference: Path,
-    scheme: ClassScheme,
+    classes: Coded,
     read: Callable[[Window], NDArray[np.uint8]],
     nodata: float | None,
     bounds: Bounds | None,
@@ -599,10 +603,10 @@ def _over_raster(
     info = raster.info(reference)
     whole = Window(0, 0, info.height, info.width)
     area = whole if bounds is None else grid.window_of_bounds(info.grid, bounds)
-    n = len(scheme)
+    n = len(classes.scheme)
     matrix = np.zeros((n, n + 1), np.int64)
     windows = list(raster.blocks(area.height, area.width))
-    with _ClassRaster.opened(reference, scheme, nodata) as source:
+    with _ClassRaster.opened(reference, _numbers(classes), nodata) as source:
         for done, window in enumerate(windows, start=1):
             at = window.shifted(area.row, area.column)
             truth = source.indices(at)
@@ -627,22 +631,18 @@ def _check_grids(rasters: Mapping[str, Path]) -> None:
         grid.check_same(box, raster.info(other).grid, what=what, names=(first, name))
 
 
-@dataclass(frozen=True)
-class _Shared:
-    """Classes of a map and its reference, and the index of each value of the map."""
-
-    scheme: ClassScheme
-    numbers: dict[int, int] | None
-
-
 def _map_and_reference(
     mapped: Path,
     reference: Path,
     scheme: ClassScheme | None,
     recode: Recoding | None,
     nodata: float | None,
-) -> _Shared:
-    """The classes of a map and its reference: those given, else as the reference, or map, says."""
+) -> tuple[Coded, dict[int, int]]:
+    """The classes of a map and its reference, and the index of each value of the map.
+
+    The classes are those given, else as the reference, or the map, says.
+    """
+    by_name: Mapping[int, int] = {}
     if scheme is None:
         told = [raster.scheme_of(path, nodata=nodata) for path in (reference, mapped)]
         scheme = told[0] or told[1]
@@ -652,34 +652,35 @@ def _map_and_reference(
                 "mapping."
             )
         if recode is None and not _agree(told):
-            one = _united([reference, mapped], nodata, _AGREE)
+            one = recoding.united_files([reference, mapped], _AGREE, nodata=nodata)
             more = {v: one.legend.names.get(v, f"class {v}") for v in one.values}
             scheme = MapScheme.from_mapping(more | scheme.mapping, one.legend.colours)
-            return _Shared(scheme, _numbers(scheme, one.recodings[1]))
-    if recode is None:
-        return _Shared(scheme, None)
-    recoding.tell_nodata(recode, raster.info(mapped).nodata, mapped)
-    targets = recoding.Coded(scheme, {}).targets(recode)
-    return _Shared(scheme, {v: IGNORE_INDEX if k is None else k for v, k in targets.items()})
+            by_name = one.recodings[1]
+    classes = recoding.as_filed(scheme)
+    if recode is not None:
+        declared = raster.info(mapped).nodata
+        recoding.tell_nodata(recode, declared, mapped)
+        recoding.tell_zero(recode, classes, declared, mapped)
+    return classes, _numbers(classes, recode, by_name)
 
 
 def _classes_of(
     maps: Sequence[Path], nodata: float | None
-) -> tuple[ClassScheme, list[dict[int, int] | None]]:
-    """The classes of some class maps, and for each the index of each of its values."""
+) -> tuple[ClassScheme, Sequence[Mapping[int, int]]]:
+    """The classes of some class maps, and for each the values that have another one there."""
     told = [raster.scheme_of(path, nodata=nodata) for path in maps]
     if not any(told):
         raise ClassError(
             f"The class maps must say their classes, got none in {' or '.join(map(str, maps))}; "
             "give a class mapping."
         )
-    one = _united(
-        maps, nodata,
+    one = recoding.united_files(
+        maps,
         "say what the values mean in all of them with --classes, or label them with "
         "--recode-before or --recode-after first",
-    )  # fmt: skip
-    scheme = recoding.scheme_from(one.legend, one.values, ())
-    return scheme, [_numbers(scheme, own) for own in one.recodings]
+        nodata=nodata,
+    )
+    return recoding.scheme_from(one.legend, one.values, ()), one.recodings
 
 
 def _agree(told: Sequence[ClassScheme | None]) -> bool:
@@ -688,26 +689,13 @@ def _agree(told: Sequence[ClassScheme | None]) -> bool:
     return len(pairs) == len({v for v, _ in pairs}) == len({n for _, n in pairs})
 
 
-def _united(maps: Sequence[Path], nodata: float | None, options: str) -> recoding.United:
-    """One legend for class maps; what was recoded for it is told."""
-    told = []
-    for path in maps:
-        with raster.open_raster(path) as source:
-            known = raster.class_values(source, nodata=nodata)
-            values = frozenset(raster.values_in(source, known))
-        told.append(recoding.Told(path, raster.legend_of(path), values))
-    one = recoding.united(told, options)
-    for k, path in enumerate(maps):
-        line = one.line(k, path)
-        if line:
-            log.warning("%s", line)
-    return one
-
-
-def _numbers(scheme: ClassScheme, recode: Mapping[int, int]) -> dict[int, int]:
-    """Index of the class of each value of a raster, some of which have another one there."""
-    places = {value: k for k, value in enumerate(scheme.values)}
-    return {**places, **{value: places[new] for value, new in recode.items()}}
+def _numbers(
+    classes: Coded, recode: Recoding | None = None, by_name: Mapping[int, int] | None = None
+) -> dict[int, int]:
+    """Index of the class of each value of a raster, `IGNORE_INDEX` for none."""
+    classes.scheme.check_count()
+    targets = classes.targets(recode, by_name)
+    return {value: IGNORE_INDEX if k is None else k for value, k in targets.items()}
 
 
 def _change_scheme(classes: ClassScheme, reference: Path, coding: str | None) -> CodingScheme:
@@ -736,11 +724,9 @@ def _first_names(scheme: ClassScheme | None) -> str:
 
 
 def _class_values(
-    path: Path, scheme: ClassScheme, nodata: float | None, numbers: Mapping[int, int] | None = None
+    path: Path, numbers: Mapping[int, int], nodata: float | None
 ) -> raster.ClassValues:
-    names = scheme.mapping
-    if numbers is not None:
-        names = {value: names.get(value, f"class {value}") for value in numbers}
+    names = {value: f"class {value}" for value in numbers}
     with raster.open_raster(path) as source:
         return raster.class_values(source, names=names, nodata=nodata)
 
@@ -750,7 +736,7 @@ class _ClassRaster:
     """An open class raster whose classes are listed."""
 
     source: Any
-    classes: ClassScheme
+    numbers: Mapping[int, int]
     known: raster.ClassValues
     table: recoding.Table
 
@@ -759,25 +745,20 @@ class _ClassRaster:
     def opened(
         cls,
         path: Path,
-        scheme: ClassScheme,
+        numbers: Mapping[int, int],
         nodata: float | None,
-        numbers: Mapping[int, int] | None = None,
     ) -> Iterator[_ClassRaster]:
-        """Open a raster to read it as indices of the classes of a scheme.
+        """Open a raster to read it as indices of classes.
 
         Args:
             path: The raster.
-            scheme: The classes.
+            numbers: Index of the class of each value, `IGNORE_INDEX` for none.
             nodata: A value without a class, beside what the file says.
-            numbers: Index of the class of each value, `IGNORE_INDEX` for none; None: its values
-                are those of the classes.
         """
-        scheme.check_count()
-        known = _class_values(path, scheme, nodata, numbers)
-        numbers = _numbers(scheme, {}) if numbers is None else numbers
+        known = _class_values(path, numbers, nodata)
         with raster.open_raster(path) as source:
             table = recoding.Table(numbers, np.dtype(source.dtypes[0]))
-            yield cls(source, scheme, known, table)
+            yield cls(source, numbers, known, table)
 
     def indices(self, window: Window) -> NDArray[np.uint8]:
         """Indices of the classes of a window, `IGNORE_INDEX` where there is none.
@@ -791,16 +772,9 @@ class _ClassRaster:
         unknown = codes == recoding.UNKNOWN
         if unknown.any():
             raise ClassError(
-                f"Class values must be in the class mapping {list(self.classes.values)}, got "
+                f"Class values must be in the class mapping {list(self.numbers)}, got "
                 f"{np.unique(values[0][unknown])[:8].tolist()} in {self.source.name}; add them or "
                 "recode them."
             )
         indices: NDArray[np.uint8] = codes.astype(np.uint8)
         return indices
-
-    def values(self, window: Window, coded: recoding.Coded) -> NDArray[np.uint8]:
-        """Values of the classes of a window in an output, 0 where there is none."""
-        table = np.full(IGNORE_INDEX + 1, UNLABELLED, np.uint8)
-        table[: len(self.classes)] = [coded.values.get(v, UNLABELLED) for v in self.classes.values]
-        values: NDArray[np.uint8] = table[self.indices(window)]
-        return values

@@ -183,7 +183,7 @@ def label(
     by_name: list[Mapping[int, int]] = [{} for _ in known]
     if scheme is None:
         scheme, by_name = _classes_found([*earlier, *later], opened, recodings)
-    classes = recoding.coded(recoding.without_none(scheme))
+    classes = recoding.coded(scheme)
     if classes.moved and coding == "to":
         logger.warning(
             "%s: classes whose value the map can't hold have another one there: %s.",
@@ -205,6 +205,9 @@ def label(
         },
     )  # fmt: skip
     targets = [classes.targets(each, names) for each, names in zip(recodings, by_name, strict=True)]
+    for path, each in zip((*earlier, *later), recodings, strict=True):
+        if each is not None:
+            recoding.tell_zero(each, classes, raster.info(path).nodata, path)
     scheme = classes.scheme
     rules = _Rules(classes, coding, keep, from_classes, to_classes, forbidden, unconfirmed)
 

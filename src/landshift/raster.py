@@ -8,7 +8,7 @@ import shlex
 import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -479,7 +479,8 @@ def class_values(
     """Which values of an open class raster are classes.
 
     Every value is one, 0 and negative values too, except where the file's nodata value or mask, or
-    ``nodata``, says that there is none, or the value's name does ('No data', 'Fill'). 0 is none
+    ``nodata``, says that there is none, or the value's name does ('No data', 'Fill'): the one in
+    ``names``, or where these leave the value out, the one that the file tells. 0 is none
     either where the file declares no nodata and the list of classes leaves it out: the list given,
     or that of our own tag. In label rasters without nodata, 0 is unlabelled unless such a list
     names it.
@@ -495,6 +496,10 @@ def class_values(
     """
     listed = names is not None or legend.TAG in source.tags()
     known = dict(_told(source, source.name).names if names is None else names)
+    if names is not None:
+        with suppress(ClassError):  # a list that is given also stands for one that is damaged
+            filed = _told(source, source.name).names
+            known |= {v: n for v, n in filed.items() if v not in known and says_none(n)}
     declared = _declares_nodata(source)
     unstated: list[int] = []
     if nodata == UNLABELLED or says_none(known.get(UNLABELLED, "")):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from landshift import raster
 from landshift.classes import (
     UNLABELLED,
     ClassScheme,
@@ -50,10 +52,12 @@ class Coded:
     Attributes:
         scheme: The classes; those whose value the output can't hold have another one.
         moved: The value in the output of each value that it can't hold.
+        none: Values whose names only say that there is no class ('No data', 'Fill').
     """
 
     scheme: ClassScheme
     moved: Mapping[int, int]
+    none: frozenset[int] = frozenset()
 
     @property
     def sources(self) -> tuple[int, ...]:
@@ -100,21 +104,31 @@ class Coded:
     def targets(
         self, recoding: Recoding | None, by_name: Mapping[int, int] | None = None
     ) -> dict[int, int | None]:
-        """Index of the class of each value of a raster; None where a recoding takes it out.
+        """Index of the class of each value of a raster; None where it has none.
 
         Args:
-            recoding: What the raster's values become; None: its values are those of the classes.
+            recoding: What the raster's values become; 0 is a class where the classes have one,
+                else none. None: its values are those of the classes.
             by_name: Without a recoding, the values of the classes that have others in the raster.
 
         Raises:
             ClassError: The recoding names a class that there isn't.
         """
         if recoding is None:
-            indices = self.indices
-            return {**indices, **{value: indices[new] for value, new in (by_name or {}).items()}}
+            indices: dict[int, int | None] = {**dict.fromkeys(self.none), **self.indices}
+            return indices | {value: indices[new] for value, new in (by_name or {}).items()}
+        lost = set() if UNLABELLED in self.sources else {UNLABELLED}
         return {
-            value: None if _is_none(new) else self.find(new)[0] for value, new in recoding.items()
+            value: None if _is_none(new) or new in lost else self.find(new)[0]
+            for value, new in recoding.items()
         }
+
+
+def as_filed(classes: ClassScheme) -> Coded:
+    """Classes with the values that they have in files, without names that only say 'no data'."""
+    none = frozenset(c.value for c in classes if says_none(c.name))
+    rest = [c for c in classes if c.value not in none]
+    return Coded(MapScheme(rest), {}, none) if none and rest else Coded(classes, {})
 
 
 def coded(
@@ -130,6 +144,8 @@ def coded(
     Raises:
         ClassError: More classes than the output has values.
     """
+    filed = as_filed(classes)
+    classes = filed.scheme
     held = [v for v in classes.values if smallest <= v <= largest]
     others = [v for v in classes.values if not smallest <= v <= largest]
     free = list(_free(held, largest))
@@ -143,7 +159,7 @@ def coded(
     scheme = ClassScheme.from_mapping(
         {new[c.value]: c.name for c in classes}, {new[c.value]: c.colour for c in classes}
     )
-    return Coded(scheme, moved)
+    return Coded(scheme, moved, filed.none)
 
 
 @dataclass(frozen=True)
@@ -229,6 +245,38 @@ def united(maps: Sequence[Told], options: str) -> United:
     return United(Legend(names, colours), frozenset(values), recodings)
 
 
+def united_files(
+    paths: Sequence[Path], options: str, *, nodata: float | None = None, labels: bool = False
+) -> United:
+    """One legend for class rasters as their files and pixels tell; see `united`.
+
+    What is recoded by name is told in one line for each raster.
+
+    Args:
+        paths: The rasters, the one whose values count first.
+        options: What decides where legends disagree, for the error.
+        nodata: A value without a class, beside what the files say.
+        labels: As for `raster.class_values`.
+
+    Raises:
+        ClassError: See `united`.
+        RasterError: A raster can't be read.
+    """
+    told = []
+    for path in paths:
+        with raster.open_raster(path) as source:
+            known = raster.class_values(source, nodata=nodata, labels=labels)
+            values = frozenset(raster.values_in(source, known))
+        names = Legend(dict(known.names), raster.legend_of(path).colours)
+        told.append(Told(path, names, values))
+    one = united(told, options)
+    for k, path in enumerate(paths):
+        line = one.line(k, path)
+        if line:
+            logger.warning("%s", line)
+    return one
+
+
 def _disagreement(maps: Sequence[Told], value: int, options: str) -> ClassError:
     """A value has two names: what each map says."""
     tables = "; ".join(
@@ -245,12 +293,6 @@ def _disagreement(maps: Sequence[Told], value: int, options: str) -> ClassError:
     )
 
 
-def without_none(classes: ClassScheme) -> ClassScheme:
-    """Classes without values whose name only says that there is no class."""
-    rest = [c for c in classes if not says_none(c.name)]
-    return MapScheme(rest) if rest else classes
-
-
 def tell_nodata(recoding: Recoding, nodata: float | None, path: object) -> None:
     """Say in one line that a recoding names the value that a raster declares as nodata.
 
@@ -260,7 +302,7 @@ def tell_nodata(recoding: Recoding, nodata: float | None, path: object) -> None:
         path: The raster.
     """
     new = recoding.get(int(nodata)) if nodata is not None and nodata == nodata // 1 else None
-    if not _is_none(new):
+    if not _is_none(new) and new != UNLABELLED:
         logger.warning(
             "%s: the recoding makes %d %r, but the file declares %d as nodata: such pixels stay "
             "without a class; take the declaration out (gdal_edit -unsetnodata) if they have one.",
@@ -268,10 +310,28 @@ def tell_nodata(recoding: Recoding, nodata: float | None, path: object) -> None:
         )  # fmt: skip
 
 
+def tell_zero(recoding: Recoding, classes: Coded, nodata: float | None, path: object) -> None:
+    """Say in one line that a recoding makes values 0, where the classes have no 0.
+
+    Args:
+        recoding: What the raster's values become.
+        classes: The classes.
+        nodata: The raster's nodata value, or None.
+        path: The raster.
+    """
+    values = [value for value, new in recoding.items() if new == UNLABELLED and value != nodata]
+    if values and UNLABELLED not in classes.sources:
+        logger.warning(
+            "%s: the recoding makes %s 0, which is no class here; give it a name if it is one.",
+            path, ", ".join(map(str, values[:_LISTED])),
+        )  # fmt: skip
+
+
 def scheme_from(told: Legend, values: Iterable[int], recodings: Sequence[Recoding]) -> ClassScheme:
     """The classes that legends, pixels and recodings tell of.
 
-    Names that only a recoding tells get the lowest free values from 1 on.
+    Names that only a recoding tells get the lowest free values from 1 on. A recoding to 0 tells of
+    no class.
 
     Args:
         told: Names and colours of values.
@@ -281,7 +341,7 @@ def scheme_from(told: Legend, values: Iterable[int], recodings: Sequence[Recodin
     Raises:
         ClassError: No class at all, or too many.
     """
-    news = [new for recoding in recodings for new in recoding.values() if not _is_none(new)]
+    news = [n for r in recodings for n in r.values() if n != UNLABELLED and not _is_none(n)]
     names = {v: f"class {v}" for v in [*values, *(n for n in news if isinstance(n, int))]}
     names |= told.names
     taken = {same_name(name) for name in names.values()}
@@ -305,7 +365,7 @@ def _free(taken: Iterable[int], largest: int) -> Iterator[int]:
 
 
 def _is_none(new: Class | None) -> bool:
-    return new is None or new == UNLABELLED
+    return new is None or (isinstance(new, str) and says_none(new))
 
 
 class Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 _NONE = IGNORE_INDEX
 
+ByName = Mapping[Path, Mapping[int, int]]
+"""For class rasters, the value here of each class that has another one there, by its name."""
+
 
 @dataclass(frozen=True)
 class LabelCodes:
@@ -37,6 +40,7 @@ class LabelCodes:
         moved: Value in tiles of each class whose value tiles can't hold.
         recoded: Whether a recoding lists the rasters' values.
         labels: Whether the rasters are labels, which needn't cover the ground, or class maps.
+        by_name: Values of rasters in which classes have other ones than here.
     """
 
     scheme: ClassScheme
@@ -44,20 +48,33 @@ class LabelCodes:
     moved: Mapping[int, int]
     recoded: bool = False
     labels: bool = True
+    by_name: ByName = field(default_factory=dict)
 
     @classmethod
-    def of(cls, coded: Coded, recode: Recoding | None = None, *, labels: bool = True) -> LabelCodes:
+    def of(
+        cls,
+        coded: Coded,
+        recode: Recoding | None = None,
+        *,
+        labels: bool = True,
+        by_name: ByName | None = None,
+    ) -> LabelCodes:
         """The codes of classes, by their values or as a recoding says."""
         values = coded.scheme.values
         numbers = {
             value: _NONE if index is None else values[index]
             for value, index in coded.targets(recode).items()
         }
-        return cls(coded.scheme, numbers, coded.moved, recode is not None, labels)
+        return cls(coded.scheme, numbers, coded.moved, recode is not None, labels, by_name or {})
 
-    def known(self, source: DatasetReader) -> raster.ClassValues:
-        """Which values of an open raster are classes."""
-        names = {value: f"class {value}" for value in self.numbers}
+    def numbers_in(self, path: Path) -> dict[int, int]:
+        """Value in tiles of each value of one of the rasters."""
+        own = {value: self.numbers[new] for value, new in self.by_name.get(path, {}).items()}
+        return {**self.numbers, **own}
+
+    def known(self, path: Path, source: DatasetReader) -> raster.ClassValues:
+        """Which values of a raster, which is open, are classes."""
+        names = {value: f"class {value}" for value in self.numbers_in(path)}
         return raster.class_values(source, names=names, labels=self.labels)
 
 
@@ -66,17 +83,18 @@ class LabelReader:
 
     Args:
         codes: What its values become.
+        path: Where it lies.
         source: The open raster.
     """
 
-    def __init__(self, codes: LabelCodes, source: DatasetReader) -> None:
-        self._codes = codes
+    def __init__(self, codes: LabelCodes, path: Path, source: DatasetReader) -> None:
         self._source = source
-        self._known = codes.known(source)
-        self._table = recoding.Table(codes.numbers, np.dtype(source.dtypes[0]))
+        self._known = codes.known(path, source)
+        self._numbers = codes.numbers_in(path)
+        self._table = recoding.Table(self._numbers, np.dtype(source.dtypes[0]))
         # values that are named count, even where the file calls them nodata
-        self._stated = [UNLABELLED] if UNLABELLED in codes.numbers else []
-        if codes.recoded and source.nodata in codes.numbers:
+        self._stated = [UNLABELLED] if UNLABELLED in self._numbers else []
+        if codes.recoded and source.nodata in self._numbers:
             self._stated.append(int(source.nodata))
 
     def mask(
@@ -111,7 +129,7 @@ class LabelReader:
         if unknown.any():
             present = [f"{v:g}" for v in np.unique(values[unknown])[:8].tolist()]
             raise ClassError(
-                f"Label values must be in the class mapping {sorted(self._codes.numbers)[:16]} (or "
+                f"Label values must be in the class mapping {sorted(self._numbers)[:16]} (or "
                 f"0, unlabelled), got {', '.join(present)} in {self._source.name}; add them to "
                 "the mapping or recode them."
             )
@@ -119,33 +137,23 @@ class LabelReader:
         return codes
 
 
-def _told(paths: Sequence[Path], *, labels: bool) -> Legend:
-    """The classes that class rasters tell, together.
+def _told(
+    paths: Sequence[Path], what: str, options: str, *, labels: bool
+) -> tuple[ClassScheme, ByName]:
+    """The classes that class rasters tell, and the values that have another one there by name.
 
     Raises:
-        ClassError: One value has two names.
+        ClassError: They tell none; or see `recoding.united`.
     """
-    told = Legend()
-    for path in paths:
-        scheme = raster.scheme_of(path, labels=labels)
-        for c in scheme or ():
-            if told.names.get(c.value, c.name) != c.name:
-                raise ClassError(
-                    f"Class rasters must agree on their classes, got {told.names[c.value]!r} and "
-                    f"{c.name!r} for value {c.value} in {path}; give a class mapping."
-                )
-        if scheme is not None:
-            told = told.or_else(Legend(scheme.mapping, scheme.colours))
-    return told
-
-
-def _known(told: Legend, what: str, path: Path) -> ClassScheme:
-    if not told.names:
+    telling = [path for path in paths if raster.legend_of(path)]
+    one = recoding.united_files(telling, options, labels=labels)
+    if not one.legend.names:
         raise ClassError(
-            f"{what} must carry class names or a colour table, got neither in {path}; "
+            f"{what} must carry class names or a colour table, got neither in {paths[0]}; "
             "give a class mapping such as {1: 'to forest', 2: 'No change'}."
         )
-    return told.scheme()
+    scheme = recoding.scheme_from(one.legend, one.values, ())
+    return scheme, dict(zip(telling, one.recodings, strict=True))
 
 
 def codes_of_labels(
@@ -170,18 +178,26 @@ def codes_of_labels(
     Raises:
         ClassError: No classes known, more than a byte holds, or others than the set's.
     """
+    by_name: ByName = {}
     if scheme is None and recode is not None:
         scheme = base or recoding.scheme_from(Legend(), (), [recode])
+    elif scheme is None and base is not None and not any(map(raster.legend_of, labels)):
+        scheme = base
     elif scheme is None:
-        told = _told(labels, labels=True)
-        scheme = base if base is not None and not told else _known(told, "Labels", labels[0])
-    scheme = recoding.without_none(scheme)
+        scheme, by_name = _told(
+            labels, "Labels", "say what the values mean in all of them with --classes, or bring "
+            "them to one coding first", labels=True,
+        )  # fmt: skip
+    if recode is not None:
+        for path in labels:
+            recoding.tell_zero(recode, recoding.as_filed(scheme), None, path)
     if base is not None:
-        return LabelCodes.of(_as_in(scheme, base), recode)
+        return LabelCodes.of(_as_in(scheme, base), recode, by_name=by_name)
     largest = ClassScheme.largest
-    codes = LabelCodes.of(recoding.coded(scheme, largest=largest, smallest=UNLABELLED), recode)
+    coded = recoding.coded(scheme, largest=largest, smallest=UNLABELLED)
+    codes = LabelCodes.of(coded, recode, by_name=by_name)
     if codes.scheme.background is not None and _leaves_out(codes, images, labels):
-        codes = LabelCodes.of(recoding.coded(scheme, largest=largest), recode)
+        codes = LabelCodes.of(recoding.coded(scheme, largest=largest), recode, by_name=by_name)
     return codes
 
 
@@ -195,8 +211,13 @@ def codes_of_maps(paths: Sequence[Path], scheme: ClassScheme | None) -> LabelCod
     Raises:
         ClassError: No classes known, or more than a byte holds.
     """
-    scheme = scheme or _known(_told(paths, labels=False), "Class maps", paths[0])
-    return LabelCodes.of(recoding.coded(recoding.without_none(scheme)), labels=False)
+    by_name: ByName = {}
+    if scheme is None:
+        scheme, by_name = _told(
+            paths, "Class maps", "say what the values mean in all of them with --map-classes",
+            labels=False,
+        )  # fmt: skip
+    return LabelCodes.of(recoding.coded(scheme), labels=False, by_name=by_name)
 
 
 def tell_codes(folder: Path, codes: LabelCodes, paths: Sequence[Path]) -> None:
@@ -209,7 +230,7 @@ def tell_codes(folder: Path, codes: LabelCodes, paths: Sequence[Path]) -> None:
     """
     for path in paths:
         with raster.open_raster(path) as source:
-            known = codes.known(source)
+            known = codes.known(path, source)
         raster.tell_unstated(known)
     if codes.moved:
         line = Coded(codes.scheme, codes.moved).line()
@@ -222,7 +243,8 @@ def _as_in(scheme: ClassScheme, base: ClassScheme) -> Coded:
     """Classes with the values that a set has for their names."""
     places = {name: value for value, name in base.mapping.items()}
     moved = {}
-    for c in scheme:
+    filed = recoding.as_filed(scheme)
+    for c in filed.scheme:
         held = UNLABELLED < c.value <= ClassScheme.largest
         if base.mapping.get(c.value) == c.name:
             continue
@@ -233,14 +255,14 @@ def _as_in(scheme: ClassScheme, base: ClassScheme) -> Coded:
                 "class mapping."
             )
         moved[c.value] = places[c.name]
-    return Coded(base, moved)
+    return Coded(base, moved, filed.none)
 
 
 def _leaves_out(codes: LabelCodes, images: Sequence[Path], labels: Sequence[Path]) -> bool:
     """Whether a valid pixel of an image has no label."""
     for image, path in zip(images, labels, strict=True):
         with raster.open_raster(image) as source, raster.open_raster(path) as of_labels:
-            reader = LabelReader(codes, of_labels)
+            reader = LabelReader(codes, path, of_labels)
             for window in raster.blocks(of_labels.height, of_labels.width):
                 values, mask = raster.read(of_labels, window)
                 bare = reader.codes(values[0], reader.mask(values, mask, window)) < 0

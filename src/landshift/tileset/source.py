@@ -75,11 +75,13 @@ class _Source:
             return Rows(stack.enter_context(raster.open_raster(path)), reach)
 
         self.image, self.labels = rows(self.info.path), rows(label_path)
-        self.label_reader = LabelReader(job.labels, self.labels.source)
+        self.label_reader = LabelReader(job.labels, label_path, self.labels.source)
         self.second = rows(job.inputs.seconds[number]) if job.inputs.seconds else None
         maps = (job.inputs.before, job.inputs.after)
-        of_maps = [rows(paths[number]) for paths in maps if job.maps is not None and paths]
-        self.maps = [(each, LabelReader(job.maps, each.source)) for each in of_maps if job.maps]
+        of_maps = [(paths[number], rows(paths[number])) for paths in maps if paths]
+        self.maps = [
+            (each, LabelReader(job.maps, path, each.source)) for path, each in of_maps if job.maps
+        ]
         self.crs = self.image.source.crs
         self.inside = _inside_polygons(job.inputs.polygons, job.options.mask_layer, self.info)
 
