@@ -253,3 +253,24 @@ def test_zones_of_whole_pixels_are_counted_as_numpy_does(tmp_path, monkeypatch, 
     assert steps == [(k, number) for k in range(1, number + 1)]
     shares = [r["percent"] for r in found.rows() if r["zone"] == "z1"]
     assert sum(shares) == pytest.approx(100, abs=1e-3)
+
+
+def test_hectares_and_per_cent_have_four_decimals(tmp_path):
+    mapped = write(tmp_path / "map.tif", np.array([[1, 2]], np.uint8))
+    path = polygons(tmp_path / "z.gpkg", [box(1 - 0.13579, 0, 1 + 1 / 7, 1)], ["a"])
+    rows = zonal.measure_zones(mapped, path, "name").rows()
+    assert [row["hectares"] for row in rows] == [0.0122, 0.0129]  # 0.012221 and 0.012857
+    assert [row["percent"] for row in rows] == [48.7319, 51.2681]
+
+
+def test_a_zone_on_the_map_has_nothing_outside_though_parts_round(tmp_path):
+    mapped = write(tmp_path / "map.tif", np.ones((8, 8), np.uint8))
+    random = np.random.default_rng(0)
+    triangles = [
+        shapely.Polygon(corners * (30, -30) + (LEFT, TOP))
+        for corners in random.uniform(0, 8, (20, 3, 2))
+    ]
+    path = polygons(tmp_path / "z.gpkg", triangles, [f"z{k}" for k in range(20)])
+    outside = zonal.measure_zones(mapped, path, "name").outside
+    assert outside.min() == 0
+    assert outside.max() < 1e-6
