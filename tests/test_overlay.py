@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import rasterio
-from rasterio.enums import Resampling
+from affine import Affine
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.warp import reproject
 
-from landshift import overlay, raster
+from landshift import grid, overlay, raster
 from landshift.errors import GridError, ParameterError, RasterError
 from landshift.grid import Window
 
@@ -118,3 +119,58 @@ def test_grids_that_touch_do_not_overlap(box, write_raster, side):
         else:
             with pytest.raises(GridError, match="must overlap on the ground"):
                 overlay.on_grid(path, box, resampling="nearest").__enter__()
+
+
+@pytest.mark.parametrize("pixel", [30.0, 60.0])
+def test_some_of_the_bands_are_read_on_either_path(box, write_raster, pixel):
+    bands = [np.full((40, 50), k, np.uint8) for k in (5, 6, 7)]
+    path = write_raster("a.tif", np.stack(bands), pixel=pixel, bands=["x", "y", "z"])
+    with overlay.on_grid(
+        path, box, resampling="nearest", bands=(3, 1), allowed=overlay.IMAGE_RESAMPLINGS
+    ) as layer:
+        assert layer.bands == ("z", "x")
+        both, _ = layer.read(Window(2, 3, 4, 5))
+        one, _ = layer.read(Window(2, 3, 4, 5), [1])
+    assert [np.unique(b).tolist() for b in both] == [[7], [5]]
+    assert one.shape == (1, 4, 5)
+    assert (one == 5).all()
+
+
+@pytest.mark.parametrize("pixel", [30.0, 60.0])
+def test_alpha_hides_pixels_unless_it_is_read_as_a_band(box, write_raster, pixel):
+    values = np.full((4, 40, 50), 9, np.uint8)
+    values[3] = 255
+    values[3, :10] = 0
+    path = write_raster("a.tif", values, pixel=pixel)
+    with rasterio.open(path, "r+") as target:
+        target.colorinterp = [*target.colorinterp[:3], ColorInterp.alpha]
+    hidden = round(10 * pixel / 30)
+    for bands, clear in ((None, False), ((2,), False), ((1, 4), True)):
+        with overlay.on_grid(path, box, resampling="nearest", bands=bands) as layer:
+            _, mask = layer.read(Window(0, 0, 40, 50))
+        assert mask[hidden:].all()
+        assert (mask[:hidden] == clear).all()
+
+
+@pytest.mark.parametrize("without", ["grid", "raster"])
+def test_resampling_needs_both_crs(box, write_raster, without):
+    bare = grid.geobox(40, 50, box.affine, None)
+    path = write_raster(
+        "a.tif", np.ones((20, 25), np.uint8), pixel=60.0,
+        crs=None if without == "raster" else "EPSG:32618",
+    )  # fmt: skip
+    with pytest.raises(GridError, match="needs a CRS on both grids"):
+        overlay.on_grid(path, bare if without == "grid" else box, resampling="nearest").__enter__()
+
+
+def test_a_raster_over_the_antimeridian_meets_a_grid_that_ends_there(write_raster):
+    """In longitudes its left side is 177 and its right one -174."""
+    path = write_raster(
+        "pacific.tif", np.ones((10, 10), np.uint8), crs="EPSG:3832", pixel=100_000.0,
+        origin=(3_000_000.0, 500_000.0),
+    )  # fmt: skip
+    half = grid.geobox(180, 180, Affine(1, 0, 0, 0, -1, 90), "EPSG:4326")
+    with overlay.on_grid(path, half, resampling="nearest") as layer:
+        _, mask = layer.read(Window(0, 0, 180, 180))
+    assert mask[:, 177:].any()
+    assert not mask[:, :176].any()

@@ -104,8 +104,7 @@ def on_grid(
         names_read = tuple(info.bands[k - 1] for k in numbers)
         about = (Path(path), dtype, names_read, box.height, box.width)
         if grid.same(box, own):
-            alpha = info.alpha not in numbers
-            yield Layer(*about, partial(raster.read, source, also=nodata, alpha=alpha), numbers)
+            yield Layer(*about, partial(raster.read, source, also=nodata), numbers)
             return
         differ = f"got {grid.describe(box)} {names[0]} and {grid.describe(own)} {names[1]}"
         if resampling is None:
