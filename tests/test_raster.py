@@ -232,8 +232,12 @@ def test_bands_are_picked_by_name_else_by_number(write_raster):
     assert raster.pick_bands(plain, ["red", "nir"]) == (1, 2)
     with pytest.raises(BandError, match="must have 3 bands"):
         raster.pick_bands(plain, ["red", "nir", "blue"])
-    with pytest.raises(BandError, match=r"bands red, blue, got nir, red"):
-        raster.pick_bands(named, ["red", "blue"])
+    for wanted in (["red", "blue"], ["green", "blue"]):
+        with pytest.raises(BandError, match=rf"bands {', '.join(wanted)}, got nir, red"):
+            raster.pick_bands(named, wanted)
+    assert raster.pick_bands(plain, ["red", "nir"], [2, 1]) == (2, 1)
+    with pytest.raises(BandError, match=r"must have the bands 1, 3, got 2"):
+        raster.pick_bands(plain, ["red", "nir"], [1, 3])
 
 
 def test_an_alpha_band_is_no_band_of_a_model_unless_it_is_asked_for(write_raster):
@@ -320,6 +324,69 @@ def test_a_preview_is_at_most_so_large(write_raster):
     assert values.shape == (1, 5, 10)
     assert set(np.unique(values)) <= {1, 3}
     assert mask.all()
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"), [(200, (1, 60)), (60, (1, 60)), (59, (1, 59)), (20, (1, 20)), (1, (1, 1))]
+)
+def test_a_preview_has_no_more_pixels_than_the_raster_and_at_least_one(write_raster, size, shape):
+    path = write_raster("a.tif", np.full((1, 60), 7, np.uint8))
+    values, mask = raster.preview(path, size)
+    assert values.shape == (1, *shape)
+    assert mask.shape == shape
+    assert (values == 7).all()
+
+
+def test_a_raster_states_one_nodata_value_only_where_its_bands_share_it(write_raster, tmp_path):
+    shared = write_raster("a.tif", VALUES, nodata=7)
+    other = write_raster("b.tif", VALUES, nodata=9)
+    plain = write_raster("c.tif", VALUES)
+    for path, nodata in ((shared, 7), (other, 9), (plain, None)):
+        found = raster.info(path)
+        assert (found.nodata, found.masked) == (nodata, False)
+    bands = "".join(
+        f'<VRTRasterBand dataType="Int16" band="{k}"><NoDataValue>{none}</NoDataValue>'
+        f'<SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename>'
+        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+        for k, (name, none) in enumerate([("a.tif", 7), ("b.tif", 9)], start=1)
+    )
+    vrt = tmp_path / "both.vrt"
+    vrt.write_text(
+        '<VRTDataset rasterXSize="5" rasterYSize="4"><SRS>EPSG:32618</SRS>'
+        f"<GeoTransform>500000, 30, 0, 4000000, 0, -30</GeoTransform>{bands}</VRTDataset>"
+    )
+    found = raster.info(vrt)
+    assert (found.nodata, found.masked) == (None, True)
+
+
+def test_zeros_are_valid_on_another_grid_where_no_nodata_is_declared(write_raster):
+    path = write_raster("a.tif", np.zeros((1, 8, 8), np.uint8))
+    shifted = grid.geobox(8, 8, Affine(30, 0, 500_060, 0, -30, 3_999_940), "EPSG:32618")
+    with (
+        raster.open_raster(path) as source,
+        raster.on_grid(source, raster.grid_of(source), shifted, "nearest") as warped,
+    ):
+        _, mask = warped.read(Window(-1, -1, 10, 10))
+    expected = np.zeros((10, 10), bool)
+    expected[1:7, 1:7] = True  # two rows and columns of eight lie beyond the raster
+    assert (mask == expected).all()
+
+
+def test_what_makes_a_raster_one_of_classes(write_raster):
+    def holds(name, values, **colours):
+        path = write_raster(name, values)
+        with rasterio.open(path, "r+") as target:
+            if colours:
+                target.write_colormap(1, colours["table"])
+        with raster.open_raster(path) as source:
+            return raster.holds_classes(source)
+
+    byte = np.ones((1, 2, 2), np.uint8)
+    assert holds("palette.tif", byte, table={1: (9, 8, 7, 255)})
+    assert not holds("grey.tif", byte, table={k: (k, k, k, 255) for k in range(256)})
+    assert not holds("plain.tif", byte)
+    assert not holds("bands.tif", np.ones((2, 2, 2), np.uint8))
+    assert not holds("floats.tif", np.ones((1, 2, 2), np.float32))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file sizes can't be limited there")
