@@ -12,7 +12,7 @@ from rasterio.enums import ColorInterp
 from landshift import grid
 from landshift.errors import BandError, GridError, ParameterError
 from landshift.grid import Window
-from landshift.image import Image, opened, plan
+from landshift.image import Image, opened, plan, reach
 from landshift.quality import rule
 
 
@@ -193,3 +193,85 @@ def test_values_that_a_scale_makes_no_number_arent_valid(write_raster):
         target.scales, target.offsets = [float("inf")], [1.0]
     _, mask = read(Image((path,), scaled=True))
     assert not mask.any()
+
+
+def test_files_that_lie_on_each_other_are_told_apart_where_their_bands_have_no_names(write_raster):
+    files = tuple(write_raster(f"{name}.tif", numbers(2)) for name in ("dry", "wet"))
+    assert plan(Image(files=files)).names == ("dry_b1", "dry_b2", "wet_b1", "wet_b2")
+
+
+@pytest.mark.parametrize("shift", [0, 7])
+def test_every_window_is_a_part_of_the_whole(write_raster, shift):
+    """Windows beside a file, and those that touch it, hold none of its pixels."""
+    ground = numbers(1, 6, 9)
+    files = (
+        write_raster("t1.tif", ground[:, :3, :4], origin=(500_090, 3_999_910)),
+        write_raster("t2.tif", ground[:, 3:, 4:], origin=(500_210, 3_999_820)),
+    )
+    target = grid.geobox(
+        12, 15, Affine(30, 0, 500_000 + shift, 0, -30, 4_000_000 - shift), "EPSG:32618"
+    )
+    found = plan(Image(files=files, resampling="nearest"))
+    expected = np.zeros((12, 15), np.uint16)
+    expected[3:6, 3:7], expected[6:9, 7:12] = ground[0, :3, :4], ground[0, 3:, 4:]
+    with opened(found, target) as reader:
+        for height, width in ((1, 1), (1, 3), (4, 2)):
+            for row in range(12 - height + 1):
+                for column in range(15 - width + 1):
+                    window = Window(row, column, height, width)
+                    values, mask = reader.read(window)
+                    part = expected[window.slices]
+                    assert (mask == (part > 0)).all()
+                    assert (values[0][mask] == part[mask]).all()
+
+
+def test_the_first_layer_s_pixels_stay_where_the_next_one_fills_its_holes(write_raster):
+    first, second, third = (np.full((1, 2, 4), k, np.uint8) for k in (1, 2, 3))
+    first[0, :, 1:], second[0, :, 2], third[0, :, 3] = 0, 0, 0
+    first[0, :, 3] = 1
+    files = tuple(
+        write_raster(f"{k}.tif", values, nodata=0, bands=["x"])
+        for k, values in enumerate((first, second, third))
+    )
+    values, mask = read(Image(files=files))
+    assert values[0].tolist() == [[1, 2, 3, 1]] * 2
+    assert mask.all()
+
+
+@pytest.mark.parametrize(
+    ("how", "pixel", "expected"),
+    [
+        ("nearest", 10, 0), ("bilinear", 30, 1), ("bilinear", 10, 3), ("cubic", 15, 4),
+        ("cubic_spline", 30, 2), ("lanczos", 10, 9), ("average", 60, 1), ("mode", 15, 2),
+        ("max", 30, 1), ("min", 30, 1), ("med", 30, 1), ("bilinear", 20, 2),
+    ],
+)  # fmt: skip
+def test_what_resampling_mixes_lies_so_many_pixels_away(write_raster, how, pixel, expected):
+    """So many pixels of 30 m, as GDAL's kernels reach, in pixels of the target."""
+    found = plan(Image(files=(write_raster("i.tif", numbers()),), resampling=how))
+    assert reach(found, found.grid) == 0
+    target = grid.geobox(9, 9, Affine(pixel, 0, 500_004, 0, -pixel, 3_999_996), "EPSG:32618")
+    assert reach(found, target) == expected
+
+
+def test_points_of_control_say_where_an_image_lies(write_raster):
+    from rasterio.control import GroundControlPoint
+
+    path = write_raster("g.tif", numbers(1, 8, 10))
+    corners = [(0, 0), (0, 10), (8, 0), (8, 10)]
+    points = [
+        GroundControlPoint(row=r, col=c, x=600_000 + 20 * c, y=3_000_000 - 20 * r)
+        for r, c in corners
+    ]
+    with rasterio.open(
+        path, "w", driver="GTiff", count=1, height=8, width=10, dtype="uint16", gcps=points,
+        crs="EPSG:32633",
+    ) as target:  # fmt: skip
+        target.write(numbers(1, 8, 10))
+    found = plan(Image(files=(path,), resampling="nearest"))
+    assert found.layers[0].derived
+    assert found.grid.crs == "EPSG:32633"
+    place = grid.geobox(8, 10, Affine(20, 0, 600_000, 0, -20, 3_000_000), "EPSG:32633")
+    values, mask = read(Image(files=(path,), resampling="nearest"), place)
+    assert mask[1:-1, 1:-1].all()
+    assert abs(values[0, 1:-1, 1:-1].astype(int) - numbers(1, 8, 10)[0, 1:-1, 1:-1]).max() <= 11
