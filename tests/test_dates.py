@@ -149,3 +149,44 @@ def test_a_composite_states_what_is_known_of_its_dates(write_raster, tmp_path):
 def test_a_period_spans_all_that_are_known():
     assert dates.spanning([None, parse("2001"), parse("2003-02")]) == parse("2001-01-01/2003-02-28")
     assert dates.spanning([None]) is None
+
+
+@pytest.mark.parametrize(
+    ("step", "units", "calendar", "expected"),
+    [
+        ("0", "days since 1970-01-01", None, "1970-01-01"),
+        ("1.5", "days since 2000-02-28 12:00:00", "gregorian", "2000-03-01"),
+        ("3", "hours since 2000-1-1 06:30", "standard", "2000-01-01T0930"),
+        ("90", "minutes since 2000-12-31T23:00", "proleptic_gregorian", "2001-01-01T0030"),
+        ("-1", "day since 2000-03-01 0:00", None, "2000-02-29"),
+        ("29.9", "seconds since 2000-01-01", None, "2000-01-01"),
+        ("30", "seconds since 2000-01-01", None, "2000-01-01T0001"),
+        ("3600", "seconds since 2000-01-01", None, "2000-01-01T0100"),
+        ("0", None, None, None),
+        ("0", "days since 2000-01-01", "noleap", None),
+        ("0", "months since 2000-01-01", None, None),
+        ("0", "days since 2000-13-01", None, None),
+        ("1e9", "days since 2000-01-01", None, None),
+        ("x", "days since 2000-01-01", None, None),
+    ],
+)
+def test_a_step_of_time_is_a_day_and_a_minute(step, units, calendar, expected):
+    assert dates.of_step(step, units, calendar) == expected
+
+
+def test_a_year_is_one_that_the_calendar_has():
+    assert parse("0001") == Period(date(1, 1, 1), date(1, 12, 31))
+    assert parse("9999") == Period(date(9999, 1, 1), date(9999, 12, 31))
+    with pytest.raises(ParameterError, match="A date must be"):
+        parse("0000")
+
+
+def test_a_period_lies_within_another_that_shares_its_ends():
+    year, month, day = parse("2016"), parse("2016-02"), parse("2016-02-29")
+    assert day.within(month)
+    assert month.within(year)
+    assert month.within(month)
+    assert not year.within(month)
+    assert not parse("2016-02-29/2016-03-01").within(month)
+    assert not parse("2016-01-31/2016-02-29").within(month)
+    assert [str(p) for p in (year, month, day)] == ["2016", "2016-02", "2016-02-29"]

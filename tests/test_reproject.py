@@ -204,3 +204,26 @@ def test_many_small_polygons_keep_their_points():
     small = shapely.buffer(centres, 0.001)
     moved, _ = reproject.polygons(small, reproject.Way("EPSG:4326", UTM))
     assert (shapely.get_num_coordinates(moved) == shapely.get_num_coordinates(small)).all()
+
+
+def test_a_buffer_follows_a_line_that_its_projection_bends():
+    """Half of a parallel's arc lies kilometres away from the geodesic between its ends."""
+    geod = pyproj.Geod(ellps="WGS84")
+    line = shapely.LineString([(8, 50), (12, 50)])
+    strip = reproject.buffered(np.array([line], object), "EPSG:4326", 1000.0)[0]
+    for longitude in (8, 9, 10, 11, 12):
+        for azimuth in (0, 180):
+            for metres, inside in ((990, True), (1010, False)):
+                place = geod.fwd(longitude, 50, azimuth, metres)[:2]
+                assert strip.contains(shapely.Point(place)) == inside, (longitude, metres)
+
+
+@pytest.mark.parametrize("turn", [-360, 0, 360])
+def test_what_lies_around_a_grid_is_found_on_every_turn(turn):
+    """The band around the Earth can't lie on UTM whole, whichever turn its longitudes count."""
+    box = on("EPSG:32631", 400_000, 5_200_000, 1000)
+    x, y = places(box)
+    inside = (x > 2) & (y < 46.5)
+    shape = shapely.box(2 + turn, -90, 178 + turn, 46.5)
+    assert 0 < inside.sum() < inside.size
+    assert (burnt([shape], box) != inside).sum() <= 0.001 * inside.size
