@@ -200,6 +200,16 @@ def test_files_that_lie_on_each_other_are_told_apart_where_their_bands_have_no_n
     assert plan(Image(files=files)).names == ("dry_b1", "dry_b2", "wet_b1", "wet_b2")
 
 
+def test_the_extent_is_where_every_band_lies_and_any_of_its_tiles(write_raster):
+    ground = numbers(1, 6, 16)
+    west = write_raster("t1.tif", ground[:, :, :10], bands=["red"])
+    east = write_raster("t2.tif", ground[:, :, 10:], origin=(500_300, 4_000_000), bands=["red"])
+    nir = write_raster("n.tif", numbers(1, 5, 7), origin=(500_060, 3_999_910), bands=["nir"])
+    on = grid.geobox(3, 3, Affine(30, 0, 499_970, 0, -30, 4_000_150), "EPSG:32618")
+    assert plan(Image(files=(west, east))).extent(on) == (5, 1, 11, 17)
+    assert plan(Image(files=(west, east, nir))).extent(on) == (8, 3, 11, 10)
+
+
 @pytest.mark.parametrize("shift", [0, 7])
 def test_every_window_is_a_part_of_the_whole(write_raster, shift):
     """Windows beside a file, and those that touch it, hold none of its pixels."""
