@@ -206,7 +206,7 @@ def of_step(step: str, units: str | None, calendar: str | None) -> str | None:
         moment = start + timedelta(**{f"{match[1]}s": float(step)})
     except (ValueError, OverflowError):
         return None
-    moment = (moment + timedelta(seconds=30)).replace(second=0, microsecond=0)
+    moment += timedelta(seconds=30)  # seconds aren't shown
     return f"{moment:%Y-%m-%d}" + (f"T{moment:%H%M}" if moment.hour or moment.minute else "")
 
 
