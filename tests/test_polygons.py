@@ -197,6 +197,27 @@ def test_small_patches_are_left_out(tmp_path):
     assert not (tmp_path / "q.gpkg").exists()
 
 
+def test_a_patch_of_the_smallest_area_is_kept_however_areas_round(tmp_path):
+    codes = np.zeros((39, 20), np.uint8)
+    for pixels in range(1, 21):
+        codes[2 * pixels - 2, :pixels] = 1
+    mapped = write(tmp_path / "m.tif", codes, nodata=0)
+    for pixels in range(1, 21):
+        found = trace_changes(
+            mapped, tmp_path / f"{pixels}.gpkg", min_hectares=pixels * 0.09, block=9
+        )
+        assert found.dropped == pixels - 1
+        assert found.polygons == {"class 1": 21 - pixels}
+
+
+def test_each_block_is_told_twice(tmp_path):
+    """Once as its patches are numbered, once as they are traced."""
+    mapped = write(tmp_path / "m.tif", np.ones((5, 7), np.uint8))
+    steps = []
+    trace_changes(mapped, tmp_path / "p.gpkg", block=3, on_block=lambda *step: steps.append(step))
+    assert steps == [(k, 12) for k in range(1, 13)]
+
+
 def test_simplified_neighbours_keep_their_borders(tmp_path):
     codes = (patchwork(60, seed=2) + 1).astype(np.uint8)
     mapped = write(tmp_path / "m.tif", codes, nodata=0)

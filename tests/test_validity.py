@@ -211,6 +211,57 @@ def test_a_fourth_band_with_a_name_of_its_own_is_no_alpha(tmp_path, values):
     assert raster.info(named).alpha == 4
 
 
+def test_an_alpha_that_is_none_hides_nothing_beside_a_nodata_value(tmp_path, values):
+    names = ["red", "green", "blue", "nir"]
+    values[3, :5] = 0
+    path = hide(write_file(tmp_path / "i.tif", values, bands=names, nodata=255), alpha=4)
+    plan = image.plan(image.Image(files=(path,), resampling="nearest"))
+    for box in (plan.grid, SHIFTED):
+        with image.opened(plan, box) as reader:
+            read, mask = reader.read(Window(0, 0, SIZE - 1, SIZE - 1))
+        assert mask.all()
+        assert (read[:, :20, :20] == values[:, :20, :20]).all()
+
+
+def test_masks_count_once_where_bands_share_one_and_each_where_they_do_not(tmp_path, values, clear):
+    shared = hide(write_file(tmp_path / "m.tif", values[:3]), mask=clear)
+    with rasterio.open(shared) as source:
+        assert validity.of(source).masks == (1,)
+        assert validity.of(source, [3, 2]).masks == (3,)
+    top = np.arange(SIZE)[:, None] >= 4
+    for name, valid in (("left", clear), ("top", top & np.ones_like(clear))):
+        write_file(tmp_path / f"{name}.tif", np.where(valid, 255, 0).astype(np.uint8))
+    write_file(tmp_path / "values.tif", values[:2])
+
+    def source_of(name, band):
+        return (
+            f'<SimpleSource><SourceFilename relativeToVRT="1">{name}.tif</SourceFilename>'
+            f"<SourceBand>{band}</SourceBand></SimpleSource>"
+        )
+
+    bands = "".join(
+        f'<VRTRasterBand dataType="Byte" band="{k}">{source_of("values", k)}<MaskBand>'
+        f'<VRTRasterBand dataType="Byte">{source_of(name, 1)}</VRTRasterBand></MaskBand>'
+        "</VRTRasterBand>"
+        for k, name in ((1, "left"), (2, "top"))
+    )
+    (tmp_path / "own.vrt").write_text(
+        f'<VRTDataset rasterXSize="{SIZE}" rasterYSize="{SIZE}"><SRS>EPSG:32618</SRS>'
+        f"<GeoTransform>500000,30,0,4000000,0,-30</GeoTransform>{bands}</VRTDataset>"
+    )
+    with rasterio.open(tmp_path / "own.vrt") as source:
+        assert validity.of(source).masks == (1, 2)
+        for chosen, expected in (([1], clear), ([2], top), ([1, 2], clear & top)):
+            assert (raster.read(source, WHOLE, chosen)[1] == expected).all()
+            plan = image.plan(
+                image.Image(
+                    files=(tmp_path / "own.vrt",), bands=tuple(chosen), resampling="nearest"
+                )
+            )
+            with image.opened(plan, SHIFTED) as reader:
+                assert (reader.read(WHOLE)[1] == expected).all()
+
+
 def test_the_user_s_nodata_takes_the_place_of_the_file_s_beside_its_mask(tmp_path, values, clear):
     values[:, :4] = 9
     values[:, 4:8] = 0
