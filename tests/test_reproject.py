@@ -18,11 +18,11 @@ def on(crs, left, top, cell, height=120, width=150):
 
 
 def places(box, crs="EPSG:4326"):
-    """Coordinates of the centres of a grid's pixels in another CRS."""
+    """Coordinates of the centres of a grid's pixels in another CRS; NaN off the Earth."""
     rows, columns = np.mgrid[0 : box.height, 0 : box.width] + 0.5
     x, y = grid.apply(box.affine, columns, rows)
     change = pyproj.Transformer.from_crs(box.crs.proj, crs, always_xy=True)
-    return change.transform(x, y)
+    return [np.where(np.isfinite(v), v, np.nan) for v in change.transform(x, y)]
 
 
 def burnt(shapes, box, crs="EPSG:4326"):
@@ -39,6 +39,9 @@ def burnt(shapes, box, crs="EPSG:4326"):
 ALBERS = on("EPSG:5070", -2_500_000, 3_300_000, 40_000)
 UTM = on("EPSG:32631", 400_000, 5_200_000, 1000)
 POLAR = on("EPSG:3413", -3_000_000, 3_000_000, 40_000, 150, 150)
+SOUTH = on("EPSG:3031", -3_000_000, 3_000_000, 40_000, 150, 150)
+CORNER = on("ESRI:54009", -18_000_000, 9_000_000, 100_000, 60, 60)  # its middle is off the Earth
+EARTH = on("EPSG:3857", -20_037_508, 14_000_000, 267_166)
 NORTH = on("EPSG:3857", 0, 9_000_000, 20_000)
 
 
@@ -54,7 +57,11 @@ NORTH = on("EPSG:3857", 0, 9_000_000, 20_000)
         (POLAR, (-180, 75, 180, 90)),
         (POLAR, (0, 70, 360, 85)),
         (POLAR, (-180, -90, 180, 80)),
+        (SOUTH, (-60, -80, 30, -65)),
+        (SOUTH, (-180, -90, 180, -75)),
+        (SOUTH, (-180, -80, 180, 90)),
         (NORTH, (2, 50, 20, 60)),
+        (CORNER, (-170, 30, -120, 70)),
     ],
 )
 def test_a_rectangle_in_longitude_and_latitude_covers_its_pixels(box, bounds):
@@ -67,7 +74,9 @@ def test_a_rectangle_in_longitude_and_latitude_covers_its_pixels(box, bounds):
     assert wrong.sum() <= 0.001 * inside.size, wrong.sum()
 
 
-@pytest.mark.parametrize("box", [ALBERS, UTM, POLAR, NORTH, on("EPSG:4326", 170, 10, 0.1)])
+@pytest.mark.parametrize(
+    "box", [ALBERS, UTM, POLAR, SOUTH, NORTH, EARTH, on("EPSG:4326", 170, 10, 0.1)]
+)
 def test_the_world_covers_every_pixel(box):
     assert burnt([shapely.box(-180, -90, 180, 90)], box).all()
 
@@ -88,6 +97,48 @@ def test_any_polygon_holds_the_pixels_whose_centres_lie_in_it(points, crs):
     # a pixel that differs has its centre within the tolerance (0.02 pixels) of the edge
     near = shapely.distance(shape.boundary, shapely.points(x[wrong], y[wrong]))
     assert (near < 0.02).all()
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        on("EPSG:3857", -20_037_508, 9_000_000, 20_000),
+        on("EPSG:3857", 17_037_508, -3_000_000, 20_000),
+        on("EPSG:6933", -17_367_530, 7_000_000, 100_000, 140, 340),
+        on("ESRI:54009", -18_000_000, 9_000_000, 240_000),
+        on("EPSG:5070", -8_000_000, 9_000_000, 150_000),
+        EARTH,
+        POLAR,
+    ],
+)
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        (-180, -90, 180, 90),
+        (0, -90, 360, 90),
+        (-180, -90, 180, -40),
+        (100, -60, 300, 90),
+        (170, 55, 190, 70),
+        (-190, -20, -176, -10),
+    ],
+)
+def test_polygons_over_the_seam_of_a_crs_cover_their_pixels(box, bounds):
+    """Where Mercator and others cut the Earth open, on grids that touch the cut or hold it."""
+    x, y = places(box)
+    left, bottom, right, top = bounds
+    inside = (y > bottom) & (y < top) & ((x - left) % 360 <= right - left)
+    assert (burnt([shapely.box(*bounds)], box) != inside).sum() <= 3
+
+
+def test_a_line_around_the_earth_crosses_a_grid_at_the_seam():
+    west = on("EPSG:3857", -20_037_508, 3_000_000, 20_000)
+    parallel = shapely.LineString([(0, 10), (360, 10)])
+    moved, cut = reproject.lines(np.array([parallel], object), reproject.Way("EPSG:4326", west))
+    x, y = shapely.get_coordinates(shapely.intersection(moved[0], west.extent.geom)).T
+    there = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:3857", always_xy=True)
+    assert y == pytest.approx(there.transform(0, 10)[1])
+    assert (x.min(), x.max()) == pytest.approx((-20_037_508, -17_037_508), abs=1)
+    assert cut == 1
 
 
 EAST = shapely.box(175, -20, 180, -10)
@@ -227,3 +278,11 @@ def test_what_lies_around_a_grid_is_found_on_every_turn(turn):
     shape = shapely.box(2 + turn, -90, 178 + turn, 46.5)
     assert 0 < inside.sum() < inside.size
     assert (burnt([shape], box) != inside).sum() <= 0.001 * inside.size
+
+
+def test_a_neighbourhood_is_the_grid_and_a_margin_on_each_side():
+    """Of 5 % of 150 columns and 120 rows of 1 km."""
+    found = reproject.Way("EPSG:32631", UTM).neighbourhood
+    assert found == pytest.approx((392_500, 5_074_000, 557_500, 5_206_000))
+    assert reproject.Way("EPSG:4326", POLAR).neighbourhood[3] == 90
+    assert reproject.Way("EPSG:4326", SOUTH).neighbourhood[1] == -90

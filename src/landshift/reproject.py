@@ -96,26 +96,78 @@ class Way:
         return found
 
     @cached_property
-    def neighbourhood(self) -> tuple[float, float, float, float] | None:
-        """Left, bottom, right, top around the grid in the geometries' CRS; None: it isn't there."""
+    def _around_grid(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Points on the grid and around it, in the geometries' CRS; those that have a place."""
         box = self.box
         steps = np.linspace(-_MARGIN, 1 + _MARGIN, _LATTICE)
         columns, rows = (a.ravel() for a in np.meshgrid(steps * box.width, steps * box.height))
         x, y = self._back(*grid.apply(box.affine, columns, rows))
         seen = np.isfinite(x) & np.isfinite(y)
-        if not seen.any():
+        return x[seen], y[seen]
+
+    @cached_property
+    def _centre(self) -> tuple[float, float]:
+        """The grid's middle in the geometries' CRS, or a point near it that has a place there."""
+        x, y = (float(v[0]) for v in self._back(*(np.array([v]) for v in self._middle)))
+        if math.isfinite(x) and math.isfinite(y):
+            return x, y
+        points = self._around_grid
+        return float(points[0][len(points[0]) // 2]), float(points[1][len(points[1]) // 2])
+
+    @cached_property
+    def seam(self) -> float | None:
+        """Longitude from -360 to 0 along which the grid's CRS cuts the Earth open, or None.
+
+        It lies opposite the CRS's central meridian, if places on its two sides lie apart there.
+        """
+        from pyproj import Transformer
+
+        operation = None if self._target.is_geographic else self._target.coordinate_operation
+        central = [
+            math.degrees(p.value * p.unit_conversion_factor)
+            for p in (operation.params if operation is not None else ())
+            if p.name.startswith("Longitude of")
+        ]
+        if not central or not self._crs.is_geographic or not self._around_grid[0].size:
             return None
-        x, y = x[seen], y[seen]
+        own = Transformer.from_crs(self._target.geodetic_crs, self._crs, always_xy=True)
+        seam = own.transform(central[0] + 180, 0.0)[0]
+        sides = self.forward(np.array([[seam + k * _CUT, self._centre[1]] for k in (-1, 1)]))
+        if not np.isfinite(sides).all() or not self.far(np.diff(sides, axis=0))[0]:
+            return None
+        return float(seam % 360) - 360
+
+    def crosses_seam(self, shapes: NDArray[np.object_]) -> NDArray[np.bool_]:
+        """Which geometries lie on both sides of the `seam`."""
+        import shapely
+
+        if self.seam is None:
+            return np.zeros(len(shapes), np.bool_)
+        west, _, east, _ = shapely.bounds(shapes).T
+        west, east = west + _CUT, east - _CUT
+        crosses: NDArray[np.bool_] = west + (self.seam - west) % 360 < east
+        return crosses
+
+    @cached_property
+    def neighbourhood(self) -> tuple[float, float, float, float] | None:
+        """Left, bottom, right, top around the grid in the geometries' CRS; None: it isn't there.
+
+        Where it reaches over the `seam`, it is the whole Earth from seam to seam.
+        """
+        x, y = self._around_grid
+        if not x.size:
+            return None
         if not self._crs.is_geographic:
             return float(x.min()), float(y.min()), float(x.max()), float(y.max())
-        middle = self._back(*(np.array([v]) for v in self._middle))[0][0]
-        middle = float(middle) if math.isfinite(middle) else float(x[len(x) // 2])
+        middle, seam = self._centre[0], self.seam
         x = _around(x, middle)
         west, east, south, north = x.min(), x.max(), y.min(), y.max()
         poles = [pole for pole in (-90.0, 90.0) if self._holds(middle, pole)]
         south, north = min(south, *poles, 90.0), max(north, *poles, -90.0)
-        if poles or east - west > 350:
-            west, east = middle - 180 + _CUT, middle + 180 - _CUT
+        over = seam is not None and west + (seam - west) % 360 < east
+        if poles or over or east - west > 350:
+            west = (middle - 180 if seam is None else seam) + _CUT
+            east = west + 360 - 2 * _CUT
         return float(west), float(south), float(east), float(north)
 
     def _back(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -269,6 +321,7 @@ def _or_near(
 
     with _one_line(way):
         moved, broken = move(shapes, way)
+        broken |= way.crosses_seam(shapes)
         if not broken.any():
             return moved, 0
         cut, still = move(kept(way.near(shapes[broken])), way)
