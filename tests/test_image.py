@@ -264,7 +264,8 @@ def test_what_resampling_mixes_lies_so_many_pixels_away(write_raster, how, pixel
     assert reach(found, target) == expected
 
 
-def test_points_of_control_say_where_an_image_lies(write_raster):
+@pytest.mark.parametrize("nodata", [None, 9999])
+def test_points_of_control_say_where_an_image_lies(write_raster, nodata):
     from rasterio.control import GroundControlPoint
 
     path = write_raster("g.tif", numbers(1, 8, 10))
@@ -275,11 +276,13 @@ def test_points_of_control_say_where_an_image_lies(write_raster):
     ]
     with rasterio.open(
         path, "w", driver="GTiff", count=1, height=8, width=10, dtype="uint16", gcps=points,
-        crs="EPSG:32633",
+        crs="EPSG:32633", nodata=nodata,
     ) as target:  # fmt: skip
         target.write(numbers(1, 8, 10))
     found = plan(Image(files=(path,), resampling="nearest"))
     assert found.layers[0].derived
+    assert found.names == ("b1",)
+    assert found.layers[0].invalid == nodata
     assert found.grid.crs == "EPSG:32633"
     place = grid.geobox(8, 10, Affine(20, 0, 600_000, 0, -20, 3_000_000), "EPSG:32633")
     values, mask = read(Image(files=(path,), resampling="nearest"), place)

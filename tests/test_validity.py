@@ -191,6 +191,8 @@ def test_an_alpha_band_counts_unless_it_is_taken_as_a_band(tmp_path, values, cle
                 read, mask = reader.read(Window(0, 0, SIZE - 1, SIZE - 1))
             assert len(read) == shape
             assert mask.all() == whole
+        with raster.open_raster(path) as source:
+            assert raster.read(source, WHOLE, bands)[1].all() == whole
 
 
 def test_a_fourth_band_with_a_name_of_its_own_is_no_alpha(tmp_path, values):
@@ -221,6 +223,19 @@ def test_an_alpha_that_is_none_hides_nothing_beside_a_nodata_value(tmp_path, val
             read, mask = reader.read(Window(0, 0, SIZE - 1, SIZE - 1))
         assert mask.all()
         assert (read[:, :20, :20] == values[:, :20, :20]).all()
+
+
+def test_a_mask_of_ones_hides_nothing(tmp_path, values, clear):
+    """Masks beside a file hold what was written; only 0 hides."""
+    path = write_file(tmp_path / "i.tif", values[:3])
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(path, "r+") as target:
+        target.write_mask(clear.astype(np.uint8))
+    with raster.open_raster(path) as source:
+        assert source.read_masks(1).max() == 1
+        assert (raster.read(source, WHOLE)[1] == clear).all()
+        own = raster.grid_of(source)
+        with raster.on_grid(source, own, SHIFTED, "nearest") as warped:
+            assert (warped.read(WHOLE)[1] == clear).all()
 
 
 def test_masks_count_once_where_bands_share_one_and_each_where_they_do_not(tmp_path, values, clear):
