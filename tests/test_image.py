@@ -210,6 +210,30 @@ def test_the_extent_is_where_every_band_lies_and_any_of_its_tiles(write_raster):
     assert plan(Image(files=(west, east, nir))).extent(on) == (8, 3, 11, 10)
 
 
+def test_tiles_of_one_name_in_two_folders_keep_it_whole(tmp_path, write_raster):
+    for folder in ("west", "east"):
+        (tmp_path / folder).mkdir()
+    files = (
+        write_raster("west/mosaic_red.tif", numbers()),
+        write_raster("east/mosaic_red.tif", numbers(), origin=(500_240, 4_000_000)),
+    )
+    assert plan(Image(files=files)).names == ("mosaic_red",)
+
+
+def test_a_layer_states_the_nodata_value_that_its_pixels_can_hold(write_raster, tmp_path):
+    file = write_raster("i.tif", numbers() % 200, nodata=7)
+    assert plan(Image(files=(file,))).layers[0].invalid == 7
+    assert plan(Image(files=(file,), nodata=9)).layers[0].invalid == 9
+    vrt = tmp_path / "i.vrt"
+    rasterio.shutil.copy(file, vrt, driver="VRT")
+    text = vrt.read_text()
+    assert "<NoDataValue>7</NoDataValue>" in text
+    vrt.write_text(text.replace("<NoDataValue>7<", "<NoDataValue>-9999<"))
+    layer = plan(Image(files=(vrt,))).layers[0]
+    assert layer.invalid is None
+    assert read(Image(files=(vrt,)))[1].sum() == read(Image(files=(file,)))[1].size
+
+
 @pytest.mark.parametrize("shift", [0, 7])
 def test_every_window_is_a_part_of_the_whole(write_raster, shift):
     """Windows beside a file, and those that touch it, hold none of its pixels."""

@@ -10,7 +10,14 @@ from rasterio.enums import ColorInterp
 
 from landshift import dates, grid, raster
 from landshift.classes import ClassScheme
-from landshift.errors import BandError, DateError, GridError, ParameterError, RasterError
+from landshift.errors import (
+    BandError,
+    ClassError,
+    DateError,
+    GridError,
+    ParameterError,
+    RasterError,
+)
 from landshift.grid import Window
 
 VALUES = np.arange(2 * 4 * 5, dtype=np.int16).reshape(2, 4, 5)
@@ -190,6 +197,17 @@ def test_a_colour_table_alone_gives_classes_named_by_value(write_raster, tmp_pat
     assert raster.scheme_of(write_raster("b.tif", VALUES)) is None
 
 
+def test_a_scheme_is_read_from_a_raster_or_a_legend(write_raster, tmp_path):
+    path = write_raster("a.tif", np.array([[1, 2, 0]], np.uint8), nodata=0)
+    with pytest.raises(ClassError, match=r"must say its classes, got none in .*a\.tif; give a CSV"):
+        raster.read_scheme(path)
+    (tmp_path / "a.csv").write_text("value,name\n1,forest\n2,lake\n")
+    assert raster.read_scheme(tmp_path / "a.csv").mapping == {1: "forest", 2: "lake"}
+    with rasterio.open(path, "r+") as target:
+        target.write_colormap(1, {1: (9, 8, 7, 255)})
+    assert raster.read_scheme(path).mapping == {1: "class 1", 2: "class 2"}
+
+
 def test_files_beside_a_class_raster_name_its_classes(write_raster, tmp_path):
     path = write_raster("a.tif", np.array([[1, 2, 0]], np.uint8), nodata=0)
     (tmp_path / "a.clr").write_text("0 0 0 0 255 nodata\n1 9 8 7 255 forest\n5 1 1 1 255 lake\n")
@@ -287,8 +305,11 @@ def test_another_cell_size_resamples_on_the_fly(write_raster):
         with raster.at_cell_size(source, 60.0) as coarse:
             values, mask = coarse.read(Window(0, 0, 4, 4))
             assert coarse.grid.shape == (4, 4)
-        with pytest.raises(ParameterError, match="cell_size must be above 0"):
-            raster.at_cell_size(source, 0.0).__enter__()
+        for size in (0.0, -30.0, 480.0):  # of 480 m, half a pixel
+            with pytest.raises(ParameterError, match="cell_size must be above 0"):
+                raster.at_cell_size(source, size).__enter__()
+        with raster.at_cell_size(source, 479.0) as one:
+            assert one.grid.shape == (1, 1)
         with pytest.raises(GridError, match=r"at most 2,147,483,647 rows and columns, got 24000"):
             raster.at_cell_size(source, 1e-7).__enter__()
     assert (values == 5).all()

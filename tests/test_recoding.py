@@ -105,6 +105,25 @@ def test_moved_values_stay_apart_and_named(values):
         assert found.find(value) == found.find(f"N{value}") == [k]
 
 
+def test_an_output_of_one_byte_is_filled_to_the_last_value():
+    full = coded(MapScheme.from_mapping({1000 + k: f"n{k}" for k in range(253)}))
+    assert full.scheme.values == tuple(range(1, 254))
+    assert full.sources == tuple(range(1000, 1253))
+    kept = coded(MapScheme.from_mapping({k: f"n{k}" for k in range(1, 254)}))
+    assert (kept.moved, kept.scheme.values) == ({}, tuple(range(1, 254)))
+    with pytest.raises(ClassError, match="at most 253 classes, got 254"):
+        coded(MapScheme.from_mapping({1000 + k: f"n{k}" for k in range(254)}))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int16])
+def test_a_table_holds_every_value_of_its_pixel_type(dtype):
+    limits = np.iinfo(dtype)
+    every = np.arange(limits.min, limits.max + 1)
+    numbers = {int(limits.min): 1, int(limits.max): 2, 5: 3, 1 << 20: 4}
+    found = recoding.Table(numbers, np.dtype(dtype))(every.astype(dtype))
+    assert found.tolist() == [numbers.get(int(v), recoding.UNKNOWN) for v in every]
+
+
 @given(
     st.dictionaries(st.integers(-40, 40), st.integers(0, 254), min_size=1),
     st.sampled_from([np.int8, np.int16, np.int32, np.int64, np.float32]),
