@@ -234,6 +234,13 @@ def test_a_layer_states_the_nodata_value_that_its_pixels_can_hold(write_raster, 
     assert read(Image(files=(vrt,)))[1].sum() == read(Image(files=(file,)))[1].size
 
 
+def test_a_file_with_more_bands_is_no_tile_of_one_with_fewer(write_raster):
+    one = write_raster("a.tif", numbers(1), bands=["red"])
+    two = write_raster("b.tif", numbers(2), bands=["red", "nir"], origin=(500_240, 4_000_000))
+    assert plan(Image(files=(one, two))).names == ("a_red", "b_red", "nir")
+    assert plan(Image(files=(two, one))).names == ("b_red", "nir", "a_red")
+
+
 @pytest.mark.parametrize("shift", [0, 7])
 def test_every_window_is_a_part_of_the_whole(write_raster, shift):
     """Windows beside a file, and those that touch it, hold none of its pixels."""

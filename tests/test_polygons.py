@@ -204,7 +204,7 @@ def test_a_patch_of_the_smallest_area_is_kept_however_areas_round(tmp_path):
     mapped = write(tmp_path / "m.tif", codes, nodata=0)
     for pixels in range(1, 21):
         found = trace_changes(
-            mapped, tmp_path / f"{pixels}.gpkg", min_hectares=pixels * 0.09, block=9
+            mapped, tmp_path / f"{pixels}.gpkg", min_hectares=pixels * 900 / 10_000, block=9
         )
         assert found.dropped == pixels - 1
         assert found.polygons == {"class 1": 21 - pixels}

@@ -286,3 +286,37 @@ def test_a_neighbourhood_is_the_grid_and_a_margin_on_each_side():
     assert found == pytest.approx((392_500, 5_074_000, 557_500, 5_206_000))
     assert reproject.Way("EPSG:4326", POLAR).neighbourhood[3] == 90
     assert reproject.Way("EPSG:4326", SOUTH).neighbourhood[1] == -90
+
+
+def test_lengths_are_in_pixels_of_a_turned_grid_too():
+    turned = Affine.rotation(30) @ Affine.scale(10, -20)
+    way = reproject.Way("EPSG:4326", grid.geobox(5, 5, turned, "EPSG:32631"))
+    shift = np.array([turned @ (3, 0), turned @ (0, 2), turned @ (3, -4)])
+    assert way.pixels(shift) == pytest.approx([3, 2, 5])
+
+
+def test_polygons_alone_are_taken_out_of_geometries():
+    square = shapely.box(0, 0, 1, 1)
+    bow = shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)])
+    shapes = [
+        shapely.Point(3, 3),
+        shapely.MultiPoint([(0, 0), (5, 5)]),
+        shapely.LineString([(0, 0), (9, 9)]),
+        shapely.GeometryCollection([square, shapely.MultiPoint([(5, 5), (6, 6)])]),
+        shapely.GeometryCollection([shapely.GeometryCollection([square]), shapely.Point(3, 3)]),
+        square,
+        bow,
+    ]
+    found = reproject.of_polygons(np.array(shapes, object))
+    assert shapely.area(found).tolist() == [0, 0, 0, 1, 1, 1, 2]
+    assert shapely.is_empty(found).tolist() == [True] * 3 + [False] * 4
+    assert {shape.geom_type for shape in found[3:]} == {"Polygon", "MultiPolygon"}
+
+
+def test_lines_and_points_in_the_grids_own_crs_are_left_as_they_are():
+    way = reproject.Way("EPSG:32631", UTM)
+    line = shapely.LineString([(450_000, 5_150_000), (460_000, 5_160_000)])
+    moved, cut = reproject.lines(np.array([line], object), way)
+    assert (moved[0].equals_exact(line, 0), cut) == (True, 0)
+    point = shapely.Point(450_000, 5_150_000)
+    assert reproject.points(np.array([point], object), way)[0].equals_exact(point, 0)

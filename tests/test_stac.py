@@ -114,3 +114,11 @@ def test_urls_stay_encoded(item):
     )
     files, _ = stac.band_files(item, ["red"])
     assert files[0].href == "https://example.org/a%20b%20c.tif?x=1&y=2"
+
+
+def test_an_item_s_nodata_counts_where_nobody_else_states_one(item, write_raster):
+    assert [layer.invalid for layer in plan(Image(files=(item,))).layers] == [0, 0]
+    write_raster("B04.tif", np.full((1, 8, 8), 1500, np.uint16), pixel=10, nodata=7)
+    assert [layer.invalid for layer in plan(Image(files=(item,))).layers] == [7, 0]
+    users = plan(Image(files=(item,), nodata=9))
+    assert [layer.invalid for layer in users.layers] == [9, 9]

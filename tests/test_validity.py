@@ -243,6 +243,11 @@ def test_masks_count_once_where_bands_share_one_and_each_where_they_do_not(tmp_p
     with rasterio.open(shared) as source:
         assert validity.of(source).masks == (1,)
         assert validity.of(source, [3, 2]).masks == (3,)
+    together = write_file(tmp_path / "n.tif", values[:3], NODATA_VALUES="7 8 9")
+    with rasterio.open(together) as source:
+        assert MaskFlags.nodata in source.mask_flag_enums[2]
+        assert validity.of(source).masks == (1,)
+        assert validity.of(source, nodata=5).masks == ()
     top = np.arange(SIZE)[:, None] >= 4
     for name, valid in (("left", clear), ("top", top & np.ones_like(clear))):
         write_file(tmp_path / f"{name}.tif", np.where(valid, 255, 0).astype(np.uint8))
