@@ -263,6 +263,12 @@ def test_geoparquet_says_what_it_holds(tmp_path, monkeypatch, neighbours, kind):
     assert table["from"].null_count == table.num_rows
 
 
+def test_a_confidence_may_be_a_thousand(tmp_path):
+    mapped = write(tmp_path / "m.tif", np.ones((3, 3), np.uint8))
+    sure = write(tmp_path / "c.tif", np.full((3, 3), -1000, np.int16))
+    assert traced(mapped, tmp_path / "p.gpkg", confidence=sure)["confidence"] == [-1000]
+
+
 def test_what_cannot_be_traced_is_refused(tmp_path):
     mapped = write(tmp_path / "m.tif", np.ones((3, 3), np.uint8))
     out = tmp_path / "p.gpkg"

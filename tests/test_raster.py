@@ -208,6 +208,29 @@ def test_a_scheme_is_read_from_a_raster_or_a_legend(write_raster, tmp_path):
     assert raster.read_scheme(path).mapping == {1: "class 1", 2: "class 2"}
 
 
+def test_a_value_named_fill_is_no_class(write_raster, tmp_path):
+    path = write_raster("a.tif", np.array([[1, 2, 255]], np.uint8))
+    (tmp_path / "a.clr").write_text("1 9 8 7 255 forest\n2 1 1 1 255 lake\n255 0 0 0 255 Fill\n")
+    known = raster.map_classes(path)
+    with raster.open_raster(path) as source:
+        values, mask = raster.read_classes(source, Window(0, 0, 1, 3), known)
+    assert values.tolist() == [[1, 2, 255]]
+    assert mask.tolist() == [[True, True, False]]
+    assert known.named([1, 2]) == {1: "forest", 2: "lake"}
+
+
+def test_names_inside_a_vrt_name_its_classes(write_raster, tmp_path):
+    path = write_raster("a.tif", np.array([[1, 2, 2]], np.uint8), nodata=0)
+    rasterio.shutil.copy(path, tmp_path / "a.vrt", driver="VRT")
+    text = (tmp_path / "a.vrt").read_text()
+    names = "".join(f"<Category>{name}</Category>" for name in ("", "forest", "lake"))
+    head, band, rest = text.partition('<VRTRasterBand dataType="Byte" band="1">')
+    assert band
+    (tmp_path / "a.vrt").write_text(f"{head}{band}<CategoryNames>{names}</CategoryNames>{rest}")
+    assert raster.scheme_of(tmp_path / "a.vrt").mapping == {1: "forest", 2: "lake"}
+    assert raster.scheme_of(path) is None
+
+
 def test_files_beside_a_class_raster_name_its_classes(write_raster, tmp_path):
     path = write_raster("a.tif", np.array([[1, 2, 0]], np.uint8), nodata=0)
     (tmp_path / "a.clr").write_text("0 0 0 0 255 nodata\n1 9 8 7 255 forest\n5 1 1 1 255 lake\n")

@@ -265,13 +265,17 @@ def test_masks_count_once_where_bands_share_one_and_each_where_they_do_not(tmp_p
         "</VRTRasterBand>"
         for k, name in ((1, "left"), (2, "top"))
     )
+    bands += f'<VRTRasterBand dataType="Byte" band="3">{source_of("values", 1)}</VRTRasterBand>'
     (tmp_path / "own.vrt").write_text(
         f'<VRTDataset rasterXSize="{SIZE}" rasterYSize="{SIZE}"><SRS>EPSG:32618</SRS>'
         f"<GeoTransform>500000,30,0,4000000,0,-30</GeoTransform>{bands}</VRTDataset>"
     )
     with rasterio.open(tmp_path / "own.vrt") as source:
         assert validity.of(source).masks == (1, 2)
-        for chosen, expected in (([1], clear), ([2], top), ([1, 2], clear & top)):
+        none = np.ones_like(clear)
+        for chosen, expected in (
+            ([1], clear), ([2], top), ([3], none), ([1, 2], clear & top), ([3, 2], top),
+        ):  # fmt: skip
             assert (raster.read(source, WHOLE, chosen)[1] == expected).all()
             plan = image.plan(
                 image.Image(
@@ -305,6 +309,22 @@ def test_a_value_beside_the_file_s_nodata_is_never_mixed_in(tmp_path):
         assert set(np.unique(read[0][mask])) == {100}
         assert not mask[6, 6]
         assert not mask[16, 16]
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_value_given_twice_is_never_mixed_in_beside_a_mask(tmp_path, clear, beside):
+    flat = np.full((SIZE, SIZE), 100, np.uint8)
+    flat[:4] = 0
+    flat[~clear] = 7
+    path = hide(write_file(tmp_path / "i.tif", flat, nodata=0), mask=clear, beside=beside)
+    with overlay.on_grid(
+        path, SHIFTED, resampling="bilinear", nodata=0, allowed=("bilinear",)
+    ) as layer:
+        read, mask = layer.read(WHOLE)
+    assert set(np.unique(read[0][mask])) == {100}
+    assert mask[6:-1, SIZE // 3 + 1 : -1].all()
+    assert not mask[:3].any()
+    assert not mask[:, : SIZE // 3 - 1].any()
 
 
 def test_tiles_differences_and_normalised_images_heed_it_too(tmp_path, values, clear):
