@@ -151,7 +151,7 @@ def count(labels: Path, mapped: NDArray[np.uint8]) -> Counts:
     """Confusion matrix of each polygon: connected pixels of one label, corners included."""
     codes = read_all(labels)[0]
     reference = CLASSES.to_indices(codes, where=str(labels))
-    polygon, sizes, _ = parts_of(codes, np.ones(len(codes)), 8)
+    polygon, sizes, _ = parts_of(codes, np.ones((1, 1)), 8)
     polygon[reference == IGNORE_INDEX] = -1
     chosen = [polygon == k for k in range(len(sizes))]
     return np.stack([confusion.count(reference[c], mapped[c], len(CLASSES)) for c in chosen])

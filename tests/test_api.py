@@ -29,7 +29,7 @@ def test_every_error_is_ours_and_a_builtin_and_drawn_in_the_tree():
     for name, error in vars(errors).items():
         if isinstance(error, type) and error is not errors.LandshiftError:
             assert issubclass(error, errors.LandshiftError)
-            assert issubclass(error, (ValueError, OSError, RuntimeError))
+            assert issubclass(error, (ValueError, OSError, RuntimeError, MemoryError))
             assert f"── {name} " in errors.__doc__
 
 

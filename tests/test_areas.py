@@ -150,9 +150,9 @@ def test_of_sample(scene, tmp_path, unit_size):
 def test_of_domains_in_estimate(scene, tmp_path):
     zone = scene.polygon(tmp_path / "z.gpkg", TOP, LEFT, BOTTOM, RIGHT)
     none = np.zeros(0, np.int64)
-    assert domains.find_domains(scene.after, zone, "name", none, none).hectares == close(
-        [scene.rectangle]
-    )
+    assert domains.find_domains(
+        scene.after, zone, "name", none, none, classes=(1, 2)
+    ).hectares == close([scene.rectangle])
 
 
 def test_of_difference(scene, tmp_path):

@@ -154,4 +154,4 @@ def test_errors_of_gdal_have_no_common_ancestor(tmp_path):
 def test_areas_need_a_grid_between_the_poles():
     box = grid.geobox(2, 2, GOOD, "EPSG:4326")
     with pytest.raises(GridError, match="a grid between the poles, got 2 x 2 pixels of 30 x 30 at"):
-        grid.row_hectares(box)
+        grid.ground(box)

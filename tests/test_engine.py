@@ -261,8 +261,8 @@ def test_a_saved_model_is_converted_once_and_then_runs_without_torch(
     monkeypatch.setenv("LANDSHIFT_CACHE", str(tmp_path / "cache"))
     expected = tmp_path / "expected.tif"
     classify_pixels(scene[0], trained, expected, engine="openvino", precision="float32")
-    for package in (saved, saved.parent):
-        out = tmp_path / "map.tif"
+    for name, package in (("saved", saved), ("folder", saved.parent)):
+        out = tmp_path / f"{name}.tif"
         code = [sys.executable, "-c", WITHOUT_TORCH, str(scene[0]), str(package), str(out)]
         found = subprocess.run(code, capture_output=True, text=True, check=True)
         assert found.stdout == "False\n"

@@ -145,7 +145,7 @@ def test_training_goes_on_where_a_package_ended(scene, data, tmp_path):
     assert any(not torch.equal(v, start[k]) for k, v in model.model.state_dict().items())
     assert [row.epoch for row in model.history] == [0, 0, 1]
     assert model.history[-1].train_loss < model.history[0].train_loss
-    assert len(bundle.load(model.save(tmp_path / "m")).history) == 3
+    assert len(bundle.load(model.save(tmp_path / "m", overwrite=True)).history) == 3
 
 
 def test_a_model_read_without_tiles_keeps_what_was_known_when_it_is_saved_again(data, tmp_path):

@@ -22,8 +22,9 @@ SHOWN = ["[irrigated]", "[/x]", "[red]maize[/red]", r"a\x1b[31mb", r"c\u202ed", 
 
 @pytest.fixture
 def scores():
-    scheme = ClassScheme.from_mapping(dict(enumerate(NAMES, start=1)))
-    counts = np.eye(len(NAMES), len(NAMES) + 1, dtype=np.int64)
+    names = [name for name in NAMES if "\x1b" not in name]  # which no class may have
+    scheme = ClassScheme.from_mapping(dict(enumerate(names, start=1)))
+    counts = np.eye(len(names), len(names) + 1, dtype=np.int64)
     return confusion.score(counts, scheme)
 
 
@@ -37,7 +38,7 @@ def printed(table, **options):
 def test_names_are_shown_as_they_are_written(scores):
     text = printed(tables.per_class(scores))
     rows = [line.split("  ")[0].strip() for line in text.splitlines()[1:]]
-    assert rows == SHOWN
+    assert rows == [name for name in SHOWN if "x1b" not in name]
     assert printed(tables.compare({"[/m]": scores})).splitlines()[-1].split()[0] == "[/m]"
     text = printed(tables._table("first", *NAMES))
     assert text.split() == ["first", *SHOWN]
@@ -47,7 +48,7 @@ def test_names_are_shown_as_they_are_written(scores):
 def test_names_are_shown_as_they_are_written_in_notebooks(scores):
     html = learn.ClassMetrics(scores)._repr_mimebundle_([], [])["text/html"]
     for name in SHOWN:
-        assert name in html
+        assert (name in html) == ("x1b" not in name)
     tagged = ClassScheme.from_mapping({1: "<script>alert(1)</script>"})
     html = learn.ClassMetrics(confusion.score(np.eye(1, 2, dtype=np.int64), tagged))
     assert "&lt;script&gt;alert(1)" in html._repr_mimebundle_([], [])["text/html"]
