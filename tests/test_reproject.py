@@ -181,6 +181,38 @@ def test_a_cut_through_the_whole_grid_is_one_line():
         burnt([disc], on("EPSG:4326", -180, 90, 1.2, 150, 300), "EPSG:3413")
 
 
+def test_a_sliver_that_collapses_on_the_grid_parts_no_ground_off():
+    """A triangle with a hair to (-72, 25), beside a hair along the parallel."""
+    triangle = [(-70, 27), (-70, 25), (-71, 26), (-72, 25.000000000000004)]
+    sliver = [(-72, 25), (-72, 25.000000000000004), (-70, 25)]
+    shape = shapely.MultiPolygon([shapely.Polygon(triangle), shapely.Polygon(sliver)])
+    assert shape.is_valid
+    moved, _ = reproject.polygons(np.array([shape], object), reproject.Way("EPSG:4326", ALBERS))
+    ring = shapely.segmentize(shapely.Polygon(triangle[:3]), 0.01)
+    ground = abs(pyproj.Geod(ellps="GRS80").geometry_area_perimeter(ring)[0])
+    assert moved[0].area == pytest.approx(ground, rel=0.01)
+
+
+def test_a_crs_is_cut_open_opposite_its_central_meridian():
+    def seam(box):
+        return reproject.Way("EPSG:4326", box).seam
+
+    assert seam(EARTH) == pytest.approx(-180)
+    assert seam(ALBERS) == pytest.approx(84 - 360)  # of 96 W
+    for box in (POLAR, SOUTH, UTM, on("EPSG:4326", 170, 10, 0.1)):
+        assert seam(box) is None
+    way = reproject.Way("EPSG:4326", EARTH)
+    longitudes = {
+        (-180, 180): False, (0, 360): True, (175, 184): True, (-190, -176): True,
+        (-10, 10): False, (185, 190): False, (-180, 0): False, (0, 180): False, (180, 181): False,
+        (-181, -180): False, (530, 550): True,
+    }  # fmt: skip
+    shapes = np.array([shapely.box(west, 0, east, 1) for west, east in longitudes], object)
+    assert way.crosses_seam(shapes).tolist() == list(longitudes.values())
+    polar = reproject.Way("EPSG:4326", POLAR)
+    assert not polar.crosses_seam(shapes).any()
+
+
 def test_neighbours_stay_neighbours():
     squares = [shapely.box(x, y, x + 3, y + 3) for x in range(-110, -80, 3) for y in (30, 33, 36)]
     moved, cut = reproject.polygons(np.array(squares, object), reproject.Way("EPSG:4326", ALBERS))

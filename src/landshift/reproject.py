@@ -348,17 +348,23 @@ def _one_line(way: Way) -> Iterator[None]:
         ) from error
 
 
-def of_polygons(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
+def of_polygons(shapes: NDArray[np.object_], *, moved: bool = False) -> NDArray[np.object_]:
     """The polygons in geometries, mended where a ring crosses itself; a multipolygon each.
 
     A single polygon stays one. What isn't a polygon is left out: of collections, the points and
     lines; of a mended polygon, the lines that it fell to.
+
+    Args:
+        shapes: The geometries.
+        moved: Whether they were valid before their points moved. Slivers may have collapsed then;
+            they are left out and part nothing off.
     """
     import shapely
 
     valid = shapes.copy()
     crossed = ~shapely.is_valid(shapes)
-    valid[crossed] = shapely.make_valid(shapes[crossed])
+    way: dict[str, Any] = {"method": "structure", "keep_collapsed": False} if moved else {}
+    valid[crossed] = shapely.make_valid(shapes[crossed], **way)
     plain = np.isin(shapely.get_type_id(valid), (3, 6))  # Polygon, MultiPolygon
     for k in np.flatnonzero(~plain):
         valid[k] = shapely.union_all([p for p in _parts(valid[k]) if p.geom_type == "Polygon"])
@@ -436,7 +442,7 @@ def _moved(shapes: NDArray[np.object_], way: Way) -> tuple[NDArray[np.object_], 
         joined = shapely.multipolygons(made, indices=indices)
         single = counts == 1
         joined[single] = shapely.get_geometry(joined[single], 0)
-        found[owners] = of_polygons(joined)
+        found[owners] = of_polygons(joined, moved=True)
     return found, broken
 
 
