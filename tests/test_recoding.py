@@ -113,6 +113,8 @@ def test_an_output_of_one_byte_is_filled_to_the_last_value():
     assert full.line().endswith(", 1011 -> 12 'n11' and 241 more")
     kept = coded(MapScheme.from_mapping({k: f"n{k}" for k in range(1, 254)}))
     assert (kept.moved, kept.scheme.values, kept.line()) == ({}, tuple(range(1, 254)), "")
+    twelve = coded(MapScheme.from_mapping({1000 + k: f"n{k}" for k in range(12)})).line()
+    assert twelve.endswith("1011 -> 12 'n11'")
     few = coded(MapScheme.from_mapping({2: "a", 0: "b", -1: "c"}))
     assert few.line() == "-1 -> 1 'c', 0 -> 3 'b'"
     with pytest.raises(ClassError, match="at most 253 classes, got 254"):
