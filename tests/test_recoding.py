@@ -140,6 +140,27 @@ def test_a_table_is_a_dictionary(numbers, dtype):
     assert found.tolist() == [numbers.get(int(v), recoding.UNKNOWN) for v in values]
 
 
+@pytest.mark.parametrize(
+    ("nodata", "told"),
+    [(255, True), (255.0, True), (None, False), (1, False), (2, False), (3, False),
+     (254.5, False), (float("nan"), False), (float("inf"), False)],
+)  # fmt: skip
+def test_a_recoding_of_the_nodata_value_is_told_unless_it_stays_none(caplog, nodata, told):
+    recoding.tell_nodata({254: "x", 255: "forest", 1: None, 2: 0}, nodata, "m.tif")
+    assert ("the recoding makes 255 'forest', but the file declares 255" in caplog.text) == told
+    assert bool(caplog.records) == told
+
+
+def test_what_a_recoding_makes_of_values():
+    found = coded(MapScheme.from_mapping({1: "forest", 300: "lake"}))
+    wanted = {7: "Lake", 8: 300, 9: 1, 10: None, 11: 0}
+    assert found.targets(wanted) == {7: 1, 8: 1, 9: 0, 10: None, 11: None}
+    assert found.targets(None) == {1: 0, 300: 1}
+    assert found.targets(None, {5: 300}) == {1: 0, 300: 1, 5: 1}
+    with pytest.raises(ClassError, match="one of 1 'forest', 300 'lake', got 'sea'"):
+        found.targets({7: "sea"})
+
+
 # ---- label
 
 
