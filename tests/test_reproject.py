@@ -316,6 +316,11 @@ def test_a_neighbourhood_is_the_grid_and_a_margin_on_each_side():
     """Of 5 % of 150 columns and 120 rows of 1 km."""
     found = reproject.Way("EPSG:32631", UTM).neighbourhood
     assert found == pytest.approx((392_500, 5_074_000, 557_500, 5_206_000))
+    there = pyproj.Transformer.from_crs("EPSG:3857", "EPSG:4326", always_xy=True)
+    corners = np.concatenate(
+        [there.transform(-150_000, 6_480_000), there.transform(3_150_000, 9_120_000)]
+    )
+    assert reproject.Way("EPSG:4326", NORTH).neighbourhood == pytest.approx(corners)
     assert reproject.Way("EPSG:4326", POLAR).neighbourhood[3] == 90
     assert reproject.Way("EPSG:4326", SOUTH).neighbourhood[1] == -90
 
