@@ -427,6 +427,7 @@ def test_what_makes_a_raster_one_of_classes(write_raster):
 
     byte = np.ones((1, 2, 2), np.uint8)
     assert holds("palette.tif", byte, table={1: (9, 8, 7, 255)})
+    assert holds("yellow.tif", byte, table={1: (9, 9, 0, 255)})
     assert not holds("grey.tif", byte, table={k: (k, k, k, 255) for k in range(256)})
     assert not holds("plain.tif", byte)
     assert not holds("bands.tif", np.ones((2, 2, 2), np.uint8))
