@@ -198,6 +198,28 @@ def test_values_that_a_scale_makes_no_number_arent_valid(write_raster):
 def test_files_that_lie_on_each_other_are_told_apart_where_their_bands_have_no_names(write_raster):
     files = tuple(write_raster(f"{name}.tif", numbers(2)) for name in ("dry", "wet"))
     assert plan(Image(files=files)).names == ("dry_b1", "dry_b2", "wet_b1", "wet_b2")
+    beside = write_raster(
+        "east.tif", numbers(2), origin=(500_240, 4_000_000)
+    )  # a tile of the first
+    found = plan(Image(files=(*files, beside)))
+    assert found.names == ("dry_b1", "dry_b2", "wet_b1", "wet_b2")
+    assert [len(group) for group in found.stack] == [2, 1]
+
+
+def test_nameless_files_of_unequal_bands_are_no_tiles(write_raster):
+    one = write_raster("a.tif", numbers(1))
+    two = write_raster("b.tif", numbers(2), origin=(500_240, 4_000_000))
+    assert plan(Image(files=(one, two))).names == ("a", "b1", "b2")
+    assert plan(Image(files=(two, one))).names == ("b1", "b2", "a")
+
+
+def test_each_file_may_be_resampled_its_own_way(write_raster):
+    files = tuple(write_raster(f"{name}.tif", numbers(), bands=[name]) for name in ("x", "y"))
+    found = plan(Image(files=files, resampling=("cubic", None)))
+    assert [layer.resampling for layer in found.layers] == ["cubic", "bilinear"]
+    for ways in (("cubic",), ("cubic",) * 3):
+        with pytest.raises(ParameterError, match=rf"one for each of 2 files, got {len(ways)}"):
+            Image(files=files, resampling=ways)
 
 
 def test_the_extent_is_where_every_band_lies_and_any_of_its_tiles(write_raster):

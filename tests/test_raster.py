@@ -208,6 +208,17 @@ def test_a_scheme_is_read_from_a_raster_or_a_legend(write_raster, tmp_path):
     assert raster.read_scheme(path).mapping == {1: "class 1", 2: "class 2"}
 
 
+@pytest.mark.parametrize("values", [np.ones((1, 2, 2), np.float32), np.ones((2, 2, 2), np.uint8)])
+def test_class_rasters_are_one_band_of_whole_numbers(write_raster, values):
+    path = write_raster("a.tif", values)
+    match = rf"one band of whole numbers, got {len(values)} of {values.dtype}"
+    with pytest.raises(ClassError, match=match):
+        raster.map_classes(path)
+    known = raster.map_classes(write_raster("b.tif", np.ones((1, 2, 2), np.uint8)))
+    with raster.open_raster(path) as source, pytest.raises(ClassError, match=match):
+        raster.read_classes(source, Window(0, 0, 2, 2), known)
+
+
 def test_a_value_named_fill_is_no_class(write_raster, tmp_path):
     path = write_raster("a.tif", np.array([[1, 2, 255]], np.uint8))
     (tmp_path / "a.clr").write_text("1 9 8 7 255 forest\n2 1 1 1 255 lake\n255 0 0 0 255 Fill\n")
