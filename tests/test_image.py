@@ -206,6 +206,18 @@ def test_files_that_lie_on_each_other_are_told_apart_where_their_bands_have_no_n
     assert [len(group) for group in found.stack] == [2, 1]
 
 
+@pytest.mark.parametrize("side", [(0, 1), (1, 0), (0, -1), (-1, 0)])
+@pytest.mark.parametrize(("shared", "tiles"), [(2, True), (3, False), (4, False), (6, False)])
+def test_half_of_a_file_on_another_makes_them_bands(write_raster, side, shared, tiles):
+    """Of 6 x 6 pixels."""
+    right, down = ((6 - shared) * 30 * step for step in side)
+    files = (
+        write_raster("a.tif", numbers(2, 6, 6)),
+        write_raster("b.tif", numbers(2, 6, 6), origin=(500_000 + right, 4_000_000 - down)),
+    )
+    assert len(plan(Image(files=files)).names) == (2 if tiles else 4)
+
+
 def test_nameless_files_of_unequal_bands_are_no_tiles(write_raster):
     one = write_raster("a.tif", numbers(1))
     two = write_raster("b.tif", numbers(2), origin=(500_240, 4_000_000))

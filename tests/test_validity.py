@@ -184,7 +184,9 @@ def test_an_alpha_band_counts_unless_it_is_taken_as_a_band(tmp_path, values, cle
     alpha = np.where(clear, 255, 0).astype(np.uint8)[None]
     path = hide(write_file(tmp_path / "a.tif", np.vstack([values[:3], alpha])), alpha=4)
     assert raster.info(path).numbers == (1, 2, 3)
-    for bands, shape, whole in ((None, 3, False), ((1, 2, 3, 4), 4, True), ((4, 1), 2, True)):
+    for bands, shape, whole in (
+        (None, 3, False), ((2, 3), 2, False), ((1, 2, 3, 4), 4, True), ((4, 1), 2, True),
+    ):  # fmt: skip
         plan = image.plan(image.Image(files=(path,), bands=bands, resampling="nearest"))
         for box in (plan.grid, SHIFTED):
             with image.opened(plan, box) as reader:
@@ -236,6 +238,18 @@ def test_a_mask_of_ones_hides_nothing(tmp_path, values, clear):
         own = raster.grid_of(source)
         with raster.on_grid(source, own, SHIFTED, "nearest") as warped:
             assert (warped.read(WHOLE)[1] == clear).all()
+
+
+@pytest.mark.parametrize("opaque", [1, 2, 255])
+def test_a_pixel_with_some_alpha_is_valid(tmp_path, values, clear, opaque):
+    alpha = np.where(clear, opaque, 0).astype(np.uint8)[None]
+    path = hide(write_file(tmp_path / "a.tif", np.vstack([values[:3], alpha])), alpha=4)
+    plan = image.plan(image.Image(files=(path,), resampling="nearest"))
+    for box in (plan.grid, SHIFTED):
+        with image.opened(plan, box) as reader:
+            read, mask = reader.read(WHOLE)
+        assert (mask == clear).all()
+        assert (read[:, mask] == values[:3, mask]).all()
 
 
 def test_masks_count_once_where_bands_share_one_and_each_where_they_do_not(tmp_path, values, clear):
