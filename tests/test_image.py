@@ -152,6 +152,17 @@ def test_scale_and_offset_are_applied_on_request(write_raster):
     assert read(Image(files=(file,)))[0][:, 0, 0].tolist() == [1, 49]
 
 
+def test_codes_of_a_quality_band_are_never_scaled(write_raster):
+    values = np.full((2, 4, 4), 100, np.uint16)
+    values[1], values[1, 2, 3] = 0, 4  # clouds of Fmask
+    file = write_raster("i.tif", values, bands=["red", "fmask"])
+    with rasterio.open(file, "r+") as target:
+        target.scales, target.offsets = (0.5, 0.5), (0.0, 1.0)
+    read_values, mask = read(Image(files=(file,), quality=(rule("fmask=cloud"),), scaled=True))
+    assert np.argwhere(~mask).tolist() == [[2, 3]]
+    assert (read_values[0][mask] == 50).all()
+
+
 def test_bad_images_are_one_line(write_raster):
     file = write_raster("i.tif", numbers())
     with pytest.raises(ParameterError, match="must have a file"):

@@ -230,6 +230,16 @@ def test_a_value_named_fill_is_no_class(write_raster, tmp_path):
     assert known.named([1, 2]) == {1: "forest", 2: "lake"}
 
 
+@pytest.mark.parametrize(
+    ("zero", "unstated"), [("0 0 0 9 255 water", ()), ("5 0 0 9 255 ice", (0,))]
+)
+def test_what_0_means_is_stated_where_it_has_a_name(write_raster, tmp_path, zero, unstated):
+    path = write_raster("a.tif", np.array([[0, 1]], np.uint8))
+    (tmp_path / "a.clr").write_text(f"{zero}\n1 9 8 7 255 forest\n")
+    known = raster.map_classes(path)
+    assert (known.zero, known.unstated) == (True, unstated)
+
+
 def test_names_inside_a_vrt_name_its_classes(write_raster, tmp_path):
     path = write_raster("a.tif", np.array([[1, 2, 2]], np.uint8), nodata=0)
     rasterio.shutil.copy(path, tmp_path / "a.vrt", driver="VRT")
