@@ -53,6 +53,35 @@ def test_0_is_a_class_unless_the_file_its_mask_or_the_caller_says_otherwise(tmp_
     assert counts_of(masked) == {0: 7, 1: 4}
 
 
+def test_alpha_beside_the_classes_hides_pixels_and_more_bands_are_refused(tmp_path):
+    values = np.array([[1, 2, 2, 1], [0, 1, 1, 2]], np.uint8)
+    alpha = np.full_like(values, 255)
+    alpha[:, 0] = 0
+    path, plain = tmp_path / "alpha.tif", tmp_path / "two.tif"
+    profile = {
+        "driver": "GTiff", "count": 2, "height": 2, "width": 4, "dtype": "uint8",
+        "crs": "EPSG:32618", "transform": rasterio.Affine(30, 0, 5e5, 0, -30, 4e6),
+    }  # fmt: skip
+    for target, ends in ((path, ("gray", "alpha")), (plain, ("gray", "undefined"))):
+        with rasterio.open(target, "w", **profile) as opened:
+            opened.colorinterp = [rasterio.enums.ColorInterp[name] for name in ends]
+            opened.write(np.stack([values, alpha]))
+    assert counts_of(path) == {1: 3, 2: 3}
+    one = write(tmp_path / "one.tif", values)
+    scheme = MapScheme.from_mapping({0: "a", 1: "b", 2: "c"})
+    assert evaluate_map(path, one, scheme=scheme).matrix.tolist() == [
+        [0, 0, 0, 1], [0, 3, 0, 1], [0, 0, 3, 0]
+    ]  # fmt: skip
+    for use in (
+        lambda: raster.map_classes(plain),
+        lambda: evaluate_map(plain, one, scheme=scheme),
+        lambda: evaluate_map(one, plain, scheme=scheme),
+        lambda: labels.label(one, plain, tmp_path / "c.tif"),
+    ):
+        with pytest.raises(ClassError, match=r"one band, got 2 in .*two\.tif; extract"):
+            use()
+
+
 def test_what_a_legend_says_of_0_counts(tmp_path):
     path = write(tmp_path / "a.tif", ZERO_ONE, nodata=255)
     for name, counted in (("No data", False), ("unclassified", False), ("not forest", True)):

@@ -6,6 +6,7 @@ from landshift import quality
 from landshift.composite import composite
 from landshift.errors import BandError, ParameterError
 from landshift.image import Image, plan
+from scenes import write
 
 
 def valid(values, text):
@@ -138,3 +139,15 @@ def test_a_clear_pixel_of_0_is_clear_though_0_is_no_data_in_the_image(
     with rasterio.open(composite([image], tmp_path / "c.tif", like=like)) as made:
         hidden = np.argwhere((made.read_masks() == 0).any(axis=0)).tolist()
     assert hidden == [[1, 1], [3, 3]]
+
+
+def test_bits_that_the_band_has_not_are_refused(tmp_path):
+    values = np.ones((2, 2, 2), np.uint16)
+    path = write(tmp_path / "q.tif", values, bands=["red", "QA_PIXEL"])
+    for text, allowed in (("bits:QA_PIXEL=15", True), ("bits:QA_PIXEL=0,16", False)):
+        wanted = Image((path,), quality=(quality.rule(text),))
+        if allowed:
+            plan(wanted)
+            continue
+        with pytest.raises(ParameterError, match=r"among its 16, counted from 0, got 16 for 'QA_"):
+            plan(wanted)

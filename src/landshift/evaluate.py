@@ -728,6 +728,7 @@ def _class_values(
 ) -> raster.ClassValues:
     names = {value: f"class {value}" for value in numbers}
     with raster.open_raster(path) as source:
+        raster.check_one_band(source)
         return raster.class_values(source, names=names, nodata=nodata)
 
 
@@ -766,7 +767,7 @@ class _ClassRaster:
         Raises:
             ClassError: A value outside the classes.
         """
-        values, mask = raster.read(self.source, window, [1])
+        values, mask = raster.read(self.source, window)
         codes = self.table(values[0])
         codes[~self.known.classed(values[0], mask)] = IGNORE_INDEX
         unknown = codes == recoding.UNKNOWN

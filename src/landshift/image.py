@@ -224,6 +224,7 @@ def plan(image: Image) -> Plan:
                 f"({rule.coding}:BAND=...)."
             )
         for codes in rule.hidden:
+            codes.check_held(np.dtype(group[0].info.dtype), f"{names[at]!r} of {group[0].path}")
             rules.append((codes, tuple(_coded(layer.pick([k + codes.place])) for layer in group)))
         hidden |= set(range(at, at + rule.bands))
     chosen = (

@@ -151,8 +151,6 @@ def label(
             raster.check_order(raster.info(path), second)
         for path in later:
             raster.check_order(first, raster.info(path))
-    for path in (*earlier, *later):
-        _check_class_map(raster.info(path))
     whole = Window(0, 0, first.height, first.width)
     area = whole if bounds is None else grid.window_of_bounds(first.grid, bounds)
     box = grid.window_geobox(first.grid, area)
@@ -469,14 +467,6 @@ def _least_patch(min_pixels: int | None, min_hectares: float | None) -> float | 
     return least
 
 
-def _check_class_map(info: raster.RasterInfo) -> None:
-    if len(info.names) != 1:
-        raise ClassError(
-            f"A class map must have one band, got {len(info.names)} in {info.path}; "
-            "extract the classes first (gdal_translate -b 1)."
-        )
-
-
 def _class_values(
     path: Path, scheme: ClassScheme | None, recode: Recoding | None, nodata: float | None
 ) -> raster.ClassValues:
@@ -485,6 +475,7 @@ def _class_values(
     if recode is not None:
         names = {value: f"class {value}" for value in recode}
     with raster.open_raster(path) as source:
+        raster.check_one_band(source)
         known = raster.class_values(source, names=names, nodata=nodata)
         if recode is not None:
             recoding.tell_nodata(recode, source.nodata, path)

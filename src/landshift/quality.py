@@ -109,6 +109,19 @@ class Hidden:
     codes: tuple[int, ...]
     place: int = 0
 
+    def check_held(self, kind: np.dtype[Any], band: str) -> None:
+        """Check that pixels of a type have the bits.
+
+        Raises:
+            ParameterError: They haven't, so that the rule would hide nothing.
+        """
+        size = 8 * kind.itemsize
+        if self.how == "bits" and kind.kind in "iu" and max(self.codes) >= size:
+            raise ParameterError(
+                f"Bits of a quality band must be among its {size}, counted from 0, got "
+                f"{max(self.codes)} for {band}; give those of this band."
+            )
+
     def valid(self, values: NDArray[Any]) -> NDArray[np.bool_]:
         """Where a quality band shows none of the codes.
 

@@ -548,7 +548,7 @@ def tell_unstated(known: ClassValues) -> None:
     counts = dict.fromkeys(known.unstated, 0)
     with open_raster(known.path) as source:
         for window in blocks(source.height, source.width):
-            values, mask = read(source, window, [1])
+            values, mask = read(source, window)
             for value in counts:
                 counts[value] += int(np.count_nonzero((values[0] == value) & mask))
     for value, pixels in counts.items():
@@ -585,16 +585,30 @@ def read_classes(
         ClassError: More than one band, or values that aren't whole numbers.
     """
     _check_class_raster(source)
-    values, mask = read(source, window, [1])
+    values, mask = read(source, window)
     return values[0], known.classed(values[0], mask)
 
 
-def _check_class_raster(source: DatasetReader) -> None:
-    if np.dtype(source.dtypes[0]).kind not in "iu" or source.count != 1:
+def check_one_band(source: DatasetReader) -> None:
+    """Check that an open class raster has one band, beside which there may be alpha.
+
+    Raises:
+        ClassError: It has more.
+    """
+    bands = validity.data_bands(source)
+    if len(bands) != 1:
         raise ClassError(
-            f"A class raster must be one band of whole numbers, got {source.count} of "
-            f"{source.dtypes[0]} in {source.name}; take the band of classes out first "
-            "(gdal_translate -b, -ot)."
+            f"A class map must have one band, got {len(bands)} in {source.name}; "
+            "extract the classes first (gdal_translate -b 1)."
+        )
+
+
+def _check_class_raster(source: DatasetReader) -> None:
+    check_one_band(source)
+    if np.dtype(source.dtypes[0]).kind not in "iu":
+        raise ClassError(
+            f"A class raster must hold whole numbers, got {source.dtypes[0]} in {source.name}; "
+            "convert it first (gdal_translate -ot)."
         )
 
 
@@ -1039,7 +1053,7 @@ def values_in(source: DatasetReader, known: ClassValues) -> set[int]:
     """
     values: set[int] = set()
     for window in blocks(source.height, source.width):
-        codes, mask = read(source, window, [1])
+        codes, mask = read(source, window)
         values.update(int(v) for v in np.unique(codes[0][known.classed(codes[0], mask)]))
     return values
 
