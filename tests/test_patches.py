@@ -119,7 +119,7 @@ def test_what_has_no_patches_is_refused(tmp_path):
         measure_patches(empty, neighbours=5)
     with pytest.raises(GridError, match="Areas need a CRS"):
         measure_patches(write(tmp_path / "n.tif", BY_HAND, crs=None))
-    with pytest.raises(ClassError, match="must be one band of whole numbers"):
+    with pytest.raises(ClassError, match="must hold whole numbers"):
         measure_patches(write(tmp_path / "f.tif", BY_HAND.astype(np.float32)))
 
 
