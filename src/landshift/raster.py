@@ -584,7 +584,7 @@ def read_classes(
     Raises:
         ClassError: More than one band, or values that aren't whole numbers.
     """
-    _check_class_raster(source)
+    check_class_raster(source)
     values, mask = read(source, window)
     return values[0], known.classed(values[0], mask)
 
@@ -603,7 +603,12 @@ def check_one_band(source: DatasetReader) -> None:
         )
 
 
-def _check_class_raster(source: DatasetReader) -> None:
+def check_class_raster(source: DatasetReader) -> None:
+    """Check that an open raster can hold classes: one band of whole numbers, perhaps with alpha.
+
+    Raises:
+        ClassError: It has more bands, or other numbers.
+    """
     check_one_band(source)
     if np.dtype(source.dtypes[0]).kind not in "iu":
         raise ClassError(
@@ -628,7 +633,7 @@ def map_classes(
             beside it is damaged.
     """
     with open_raster(path) as source:
-        _check_class_raster(source)
+        check_class_raster(source)
         known = class_values(
             source, names=None if scheme is None else scheme.mapping, nodata=nodata
         )

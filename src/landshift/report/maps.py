@@ -101,15 +101,10 @@ def confidence(path: Path, title: str) -> Markup:
 
 def _classes(path: Path) -> tuple[NDArray[np.uint8], ClassScheme]:
     """Indices of a class map made small, and the classes that the file names or that show."""
-    info = raster.info(path)
-    if np.dtype(info.dtype).kind not in "iu" or len(info.bands) != 1:
-        raise ClassError(
-            f"A map must be one band of whole numbers, got {len(info.bands)} of {info.dtype} in "
-            f"{path}; give another."
-        )
-    values, mask = raster.preview(path, SIZE, [1], classes=True)
     with raster.open_raster(path) as source:
+        raster.check_class_raster(source)
         known = raster.class_values(source)
+    values, mask = raster.preview(path, SIZE, [1], classes=True)
     names, colours = dict(known.names), raster.legend_of(path).colours
     labelled = known.classed(values[0], mask)
     shown, counts = np.unique(values[0][labelled], return_counts=True)
