@@ -239,3 +239,12 @@ def test_layers_with_empty_outlines_and_tables_are_whole(tmp_path):
         layer.add(values, outlines)
         layer.add(values, outlines)
     assert [len(pyogrio.raw.read(p, layer="zones")[2]) for p in (path, grown)] == [3, 6]
+
+
+@pytest.mark.parametrize("strange", [np.inf, -np.inf, 1e200])
+def test_coordinates_that_are_no_places_are_one_line(tmp_path, strange):
+    good = shapely.box(500_000, 3_999_940, 500_060, 4e6)
+    bad = shapely.Polygon([(500_000, 4e6), (500_060, 4e6), (500_060, strange)])
+    path = features(tmp_path / "a.gpkg", good, bad)
+    with pytest.raises(VectorError, match=r"that are places, got .* in feature 2 of .*a\.gpkg"):
+        vector.read_polygons(path, BOX)

@@ -32,6 +32,8 @@ GEOPARQUET = "GeoParquet"
 
 _ARC = "0.5"  # degrees of an arc that become an edge: off by 1e-5 of its radius
 _ROWS = 1024  # burnt at once
+_FARTHEST = 1e30  # of a coordinate: beyond, products of three are no numbers
+
 _SURFACES = {15: "a PolyhedralSurface", 16: "a TIN", 17: "a Triangle"}
 
 logger = logging.getLogger(__name__)
@@ -243,6 +245,13 @@ def _decoded(
             "The vector file must hold geometries that can be read, got "
             f"{_SURFACES.get(code, 'a damaged one')} in feature {numbers[lost[0]]} of {path}; "
             "correct it (ogr2ogr -makevalid, or -nlt MULTIPOLYGON)."
+        )
+    corners, owner = shapely.get_coordinates(shapes, return_index=True)
+    strange = owner[~(np.abs(corners) < _FARTHEST).all(axis=1)]
+    if strange.size:
+        raise VectorError(
+            "The vector file must hold coordinates that are places, got infinity or no number in "
+            f"feature {numbers[strange[0]]} of {path}; correct it."
         )
     return shapes
 
