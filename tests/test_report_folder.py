@@ -116,7 +116,9 @@ def test_a_report_shows_the_figures_of_its_files(job, page):
         100 * areas["confusion"]["shares"][0][0]
     )
     overall = areas["overall"]
-    assert f"{overall['value']:.3f} ± {overall['margin']:.3f}" in page.text
+    uneven = f"{overall['value']:.3f} ({overall['lower']:.3f} to {overall['upper']:.3f})"
+    even = f"{overall['value']:.3f} ± {overall['margin']:.3f}"
+    assert (uneven if overall["method"] == "Clopper-Pearson" else even) in page.text
     scores = json.loads((job / "scores.json").read_text())
     assert page.tables["confusion-matrix.csv"][1][1] == str(scores["confusion"]["counts"][0][0])
 
@@ -139,11 +141,24 @@ def test_a_report_names_the_method_of_uneven_intervals(job, tmp_path):
     assert (row["interval by"], row["±"], row["standard error, ha"]) == ("Clopper-Pearson", "", "")
     assert (float(row["from"]), float(row["to"])) == (31.6, 2199.3)
     assert "38 (32 to 2,199)" in page.text
+    assert "38 (32 to 2,199) ha" in page.text  # at a glance
+    assert "38 ± " not in page.text
     # files from before methods were named hold normal intervals
     page, row = shown({"value": 37.6, "error": 5.1, "margin": 10, "lower": 27.6, "upper": 47.6})
     assert (row["interval by"], float(row["±"])) == ("normal", 10)
     page, row = shown(None)
     assert row["estimate, ha"] == row["interval by"] == ""
+
+
+def test_many_notes_of_intervals_are_counted_and_not_all_listed(job, tmp_path):
+    areas = json.loads((job / "areas.json").read_text())
+    areas["notes"] = ["A simple sample.", *(f"class {k}: interval by X." for k in range(9))]
+    copy = shutil.copytree(job, tmp_path / "job")
+    (copy / "areas.json").write_text(json.dumps(areas))
+    text = read(folder_page(copy)).text
+    assert "A simple sample." in text
+    assert [f"class {k}: interval by X." in text for k in range(9)] == [True] * 6 + [False] * 3
+    assert "3 more notes of this kind" in text
 
 
 def test_a_report_warns_of_clouds_and_of_files_that_changed(job, page, tmp_path):

@@ -74,7 +74,9 @@ def accuracy(found: Areas) -> Section:
         rows.append([c.name, c.map_units, users, *ends, producers, *others])
     names = [c.name for c in found.classes]
     facts = [
-        Fact("Overall accuracy", _plus_minus(found.overall, ".3f"), f"share of the area, {level}"),
+        Fact(
+            "Overall accuracy", with_interval(found.overall, ".3f"), f"share of the area, {level}"
+        ),
         Fact("Units", f"{found.units:,}", f"{found.design} sample"),
     ]
     return Section(
@@ -95,10 +97,20 @@ def accuracy(found: Areas) -> Section:
     )  # fmt: skip
 
 
+_NOTES = 6  # about single intervals: with many classes the tables say it better
+
+
 def limits(found: Areas) -> list[str]:
     """What a reader of the figures must be warned of."""
     few = [f"{c.name} ({c.map_units:,})" for c in found.classes if c.map_units < FEW_UNITS]
-    lines = list(found.notes)
+    of_intervals = [note for note in found.notes if "interval by" in note.lower()]
+    more = of_intervals[_NOTES:]
+    lines = [note for note in found.notes if note not in more]
+    if more:
+        lines.append(
+            f"{len(more)} more notes of this kind: few units decide many intervals here. "
+            "'Interval by' in the tables below names each, and the estimate's JSON holds all notes."
+        )
     if few:
         lines.append(f"Few sample units: {', '.join(few)}. Intervals of such classes are wide.")
     return lines
@@ -115,14 +127,14 @@ def _bar(c: AreaClass) -> Bar:
         return Bar(c.name, None, f"{NONE} (map {c.map_hectares:,.0f})", mark=c.map_hectares)
     f = c.hectares
     return Bar(
-        c.name, f.value, _plus_minus(f, ",.0f"), f.lower, f.upper, mark=c.map_hectares
+        c.name, f.value, with_interval(f, ",.0f"), f.lower, f.upper, mark=c.map_hectares
     )  # fmt: skip
 
 
 def _accuracy_bar(name: str, figure: Figure | None) -> Bar:
     if figure is None:
         return Bar(name, None, NONE)
-    return Bar(name, figure.value, _plus_minus(figure, ".2f"), figure.lower, figure.upper)
+    return Bar(name, figure.value, with_interval(figure, ".2f"), figure.lower, figure.upper)
 
 
 def _domains(found: Areas) -> Markup:
@@ -147,7 +159,7 @@ def _figures(figure: Figure | None) -> list[float | str | None]:
     return [figure.value, figure.error, margin, figure.lower, figure.upper, figure.method]
 
 
-def _plus_minus(figure: Figure, form: str) -> str:
+def with_interval(figure: Figure, form: str) -> str:
     """An estimate with its interval: an uneven one as its ends."""
     if figure.is_exact:
         return f"{figure.value:{form}} ({figure.lower:{form}} to {figure.upper:{form}})"

@@ -115,7 +115,7 @@ def _facts(flows: Sequence[Flow], assessed: Areas | None, judged: Judged | None)
         overall = assessed.overall
         found.append(
             Fact(
-                "Overall accuracy", f"{overall.value:.3f} ± {overall.margin:.3f}",
+                "Overall accuracy", areas.with_interval(overall, ".3f"),
                 f"by {assessed.units:,} sample units",
             )
         )  # fmt: skip
@@ -126,7 +126,7 @@ def _facts(flows: Sequence[Flow], assessed: Areas | None, judged: Judged | None)
             found.append(
                 Fact(
                     largest.name,
-                    f"{largest.hectares.value:,.0f} ± {largest.hectares.margin:,.0f} ha",
+                    f"{areas.with_interval(largest.hectares, ',.0f')} ha",
                     "the largest change, as estimated",
                 )
             )
