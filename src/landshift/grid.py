@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -387,7 +388,7 @@ def window_of_bounds(box: GeoBox, bounds: tuple[float, float, float, float]) -> 
         ) from error
 
 
-class Ground:
+class Ground(ABC):
     """How large the pixels of a grid are on the ground, window by window; see `ground`.
 
     Attributes:
@@ -397,9 +398,9 @@ class Ground:
     def __init__(self, largest: float) -> None:
         self.share = largest / _SHARES
 
+    @abstractmethod
     def hectares(self, window: Window) -> NDArray[np.float64]:
         """Area of each pixel ``(row, column)`` of a window inside the grid; 0 off the ellipsoid."""
-        raise NotImplementedError
 
     def shares(self, window: Window) -> NDArray[np.int64]:
         """The same in whole shares, of which the largest pixel has about 2^30.
@@ -408,9 +409,9 @@ class Ground:
         """
         return np.rint(self.hectares(window) / self.share).astype(np.int64)
 
+    @abstractmethod
     def sides(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Metres of the side below each pixel ``(row, column)``, and of that at its right."""
-        raise NotImplementedError
 
 
 def known_ground(box: GeoBox) -> Ground | None:

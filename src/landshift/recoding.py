@@ -250,7 +250,7 @@ def united_files(
 ) -> United:
     """One legend for class rasters as their files and pixels tell; see `united`.
 
-    What is recoded by name is told in one line for each raster.
+    One line for each raster says what is recoded by name.
 
     Args:
         paths: The rasters, the one whose values count first.

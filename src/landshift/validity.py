@@ -148,7 +148,7 @@ def alpha_of(source: DatasetReader) -> int | None:
     """Number of the band that holds alpha, from 1, or None.
 
     It is the first whose colour interpretation says so. Programs write a fourth band of bytes as
-    alpha unless they are told otherwise; where every band has a name and that one's is another
+    alpha unless they are set otherwise; where every band has a name and that one's is another
     than alpha's, it is a band like the others.
     """
     from rasterio.enums import ColorInterp
