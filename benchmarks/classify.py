@@ -67,7 +67,7 @@ def main() -> None:
         nargs="*",
         default=("loss", "rates", "memory"),
     )
-    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--familiar", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -357,26 +357,28 @@ def memory(folder: Path, image: Path, model: Path) -> None:
     for axis in "XY":
         text = text.replace(f'raster{axis}Size="4096"', f'raster{axis}Size="32768"', 1)
     wide.write_text(text)
-    for precision, name, path in (  # the first converts, and fills the new cache
+    for precision, name, path, *layers in (  # the first converts, and fills the new cache
         ("bfloat16", "4,096", small), ("bfloat16", "4,096", small), ("int8", "4,096", small),
         ("float32", "4,096", small), ("bfloat16", "32,768", wide),
+        ("bfloat16", "4,096", small, "confidence"), ("bfloat16", "32,768", wide, "confidence"),
     ):  # fmt: skip
         found = subprocess.run(
             [sys.executable, __file__, "--child", str(path), str(model), precision,
-             str(folder / "child.tif")],
+             str(folder / "child.tif"), *layers],
             capture_output=True, text=True, check=True,
             env={**os.environ, CACHE: str(folder / "new")},
         )  # fmt: skip
-        print(f"{precision}, {name} pixels a side: {found.stdout.strip()}", flush=True)
+        beside = f" with {', '.join(layers)}" if layers else ""
+        print(f"{precision}, {name} pixels a side{beside}: {found.stdout.strip()}", flush=True)
 
 
-def child(image: str, model: str, precision: str, out: str) -> None:
+def child(image: str, model: str, precision: str, out: str, *layers: str) -> None:
     """What a process of its own needs."""
     fresh = not (Path(os.environ[CACHE]) / "graphs").is_dir()
     clocks: list[tuple[float, float]] = []
     classify_pixels(
         image, model, out, engine="openvino", precision=precision, device="cpu",
-        overwrite=True,
+        layers=layers, overwrite=True,
         on_block=lambda p: clocks.append((time.time() - begun(), sum(os.times()[:4]))),
     )  # fmt: skip
     status = Path("/proc/self/status").read_text()  # getrusage would tell of the parent's, too

@@ -43,7 +43,7 @@ class PointSource:
         x: Column with the first coordinate, for tables; None: x, longitude, lon or easting.
         y: Column with the second one, likewise.
         crs: CRS of these columns; None: EPSG:4326 for longitude and latitude, else the map's.
-        layer: Name of the layer; None: the first.
+        layer: Name of the layer; None: the only one.
     """
 
     path: Path

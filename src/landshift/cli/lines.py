@@ -26,9 +26,9 @@ def ours_alone() -> Iterator[None]:
         yield
         return
     sys.stderr.flush()
-    ours, told = os.dup(2), sys.stderr
-    if _descriptor(told) == 2:
-        sys.stderr = os.fdopen(ours, "w", 1, told.encoding, told.errors, closefd=False)
+    ours, before = os.dup(2), sys.stderr
+    if _descriptor(before) == 2:
+        sys.stderr = os.fdopen(ours, "w", 1, before.encoding, before.errors, closefd=False)
     watch = not faulthandler.is_enabled()
     if watch:
         faulthandler.enable(ours)
@@ -42,9 +42,9 @@ def ours_alone() -> Iterator[None]:
         os.dup2(ours, 2)
         if watch:
             faulthandler.disable()
-        if sys.stderr is told:
+        if sys.stderr is before:
             os.close(ours)  # else loggers hold what writes there
-        sys.stderr = told
+        sys.stderr = before
 
 
 def _descriptor(stream: TextIO) -> int | None:
