@@ -33,13 +33,16 @@ import rasterio
 import rasterio.shutil
 from rasterio.windows import Window as Part
 
-from landshift import composite, heap, labels, simulate, tiling
 from landshift.classes import ClassScheme
-from landshift.classify import classify_pixels, measure_halo, quantise_model
-from landshift.classify.pixels import int8_of
-from landshift.classify.scene import find_scene
+from landshift.classification import classify_pixels, measure_halo, quantise_model
+from landshift.classification.pixels import int8_of
+from landshift.classification.scene import find_scene
 from landshift.engine.openvino import OpenVinoEngine
 from landshift.engine.prepared import CACHE, prepare
+from landshift.machine import memory as heap
+from landshift.prepare import composite, label
+from landshift.raster import tiling
+from landshift.simulation import scene as simulate
 from landshift.spec import InputSpec
 
 # what imports torch is imported where it is used: `child` shows what a run needs without it
@@ -87,9 +90,9 @@ def main() -> None:
             model = arguments.demo / "tiles" / "models" / "unet" / "unet.emd"
             seen = arguments.demo / "composite.tif"
             if not model.is_file():
-                from landshift import demo
+                from landshift import demonstration
 
-                demo.run(arguments.demo)
+                demonstration.run(arguments.demo)
             measure_halo(seen, model, overwrite=True)
         quantised = quantise_model(seen, model, least=0.0, overwrite=True)
         if "loss" in arguments.only and not arguments.untrained:
@@ -106,7 +109,7 @@ def untrained(image: Path, folder: Path) -> Path:
     """The demo's network with random weights."""
     from torch import nn
 
-    from landshift import bundle, demo
+    from landshift import bundle, demonstration
     from landshift.models import ChangeModel
 
     with rasterio.open(image) as source:
@@ -116,7 +119,7 @@ def untrained(image: Path, folder: Path) -> Path:
     )
     spec = InputSpec(tuple(bands), mean, std, least, most, 256, str(values.dtype), 30.0, padding=64)
     scheme = ClassScheme.from_mapping({k: f"class {k}" for k in range(1, 12)})
-    model = ChangeModel("unet", spec, scheme, backbone=demo.BACKBONE).eval()
+    model = ChangeModel("unet", spec, scheme, backbone=demonstration.BACKBONE).eval()
     for module in model.modules():  # some start at 0, and what they multiply would be left out
         if isinstance(module, nn.BatchNorm2d):
             nn.init.ones_(module.weight)
@@ -129,7 +132,7 @@ def told(what: str, share: float) -> None:
 
 def loss(folder: Path, image: Path, reference: Path, model: Path) -> None:
     """What precision, tiling and borders between tiles cost, on a scene that wasn't trained on."""
-    from landshift.evaluate import evaluate_map
+    from landshift.evaluation.maps import evaluate_map
 
     def mapped(name: str, precision: str, **options: Any) -> Path:
         return classify_pixels(
@@ -401,7 +404,7 @@ def make_scene(folder: Path) -> tuple[Path, Path]:
     """A composite of another seed than the demo's, and its change map."""
     made = simulate.simulate(folder / "scene", height=SCENE, width=SCENE, seed=SEED)
     image = composite.composite([made.before, made.after], folder / "composite.tif")
-    labels.label(made.before_classes, made.after_classes, folder / "change.tif")
+    label.label(made.before_classes, made.after_classes, folder / "change.tif")
     return image, folder / "change.tif"
 
 

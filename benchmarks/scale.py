@@ -26,14 +26,14 @@ from classify import untrained
 from rasterio.transform import from_origin
 from rasterio.windows import Window as Part
 
-from landshift import ledger
 from landshift.classes import ClassScheme
-from landshift.classify import classify_pixels
-from landshift.classify.blocks import Done, Job, run_blocks
-from landshift.classify.mosaic import assemble
-from landshift.classify.scene import find_scene
+from landshift.classification import classify_pixels
+from landshift.classification.blocks import Done, Job, run_blocks
+from landshift.classification.mosaic import assemble
+from landshift.classification.scene import find_scene
+from landshift.files import resumable
+from landshift.raster.tiling import plan_inference
 from landshift.spec import InputSpec
-from landshift.tiling import plan_inference
 
 AREAS = {"a country": 1e10, "the land surface at 30 m": 1.7e11}
 BLOCKS = 100_000
@@ -137,7 +137,7 @@ class Copying:
 def many_blocks(folder: Path) -> None:
     """The ledger and the VRT of many blocks, without their files."""
     counts = {value: 400_000 + value for value in range(1, 12)}
-    with ledger.resumable_file(folder / "many.tif", {}) as unfinished:
+    with resumable.resumable_file(folder / "many.tif", {}) as unfinished:
         start = _now()
         for number in range(BLOCKS):
             unfinished.record({"block": number, "counts": counts})

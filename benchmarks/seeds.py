@@ -20,10 +20,12 @@ from pathlib import Path
 
 import torch
 
-from landshift import composite, labels, simulate, tileset, train
+from landshift import tileset, training
 from landshift.dataset import TrainingData, prepare
 from landshift.models import ChangeModel
-from landshift.train import Loss, Training
+from landshift.prepare import composite, label
+from landshift.simulation import scene as simulate
+from landshift.training import Loss, Training
 
 SIZE = 512
 LR_SEEDS, PRECISION_SEEDS = 5, 3
@@ -34,7 +36,7 @@ def make_tiles(folder: Path) -> Path:
     scene = simulate.simulate(folder / "scene", height=SIZE, width=SIZE, seed=0)
     stacked = composite.composite([scene.before, scene.after], folder / "composite.tif")
     change = folder / "change.tif"
-    labels.label(scene.before_classes, scene.after_classes, change)
+    label.label(scene.before_classes, scene.after_classes, change)
     return tileset.cut([stacked], [change], folder / "set", tile_size=128, stride=64).folder
 
 
@@ -53,7 +55,7 @@ def compare_rates(data: TrainingData) -> None:
     found = []
     for seed in range(LR_SEEDS):
         seeded = with_seed(data, seed)
-        found.append(train.lr_find(new_model(seeded), seeded).suggestion)
+        found.append(training.lr_find(new_model(seeded), seeded).suggestion)
         print(f"seed {seed}: suggested learning rate {found[-1]:.2e}", flush=True)
     print(f"largest / smallest: {max(found) / min(found):.2f}")
 
@@ -69,7 +71,7 @@ def compare_precisions(data: TrainingData, steps: int) -> None:
                 precision=precision,
             )  # fmt: skip
             started = time.process_time()
-            row = train.fit(new_model(seeded), seeded, options)[-1]
+            row = training.fit(new_model(seeded), seeded, options)[-1]
             seconds.append((time.process_time() - started) / steps)
             print(
                 f"seed {seed}, {precision:7}: macro F1 {row.dice:.3f}, change F1 "

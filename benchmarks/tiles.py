@@ -29,7 +29,7 @@ from rasterio.windows import Window
 
 from landshift import tileset
 from landshift.classes import ClassScheme
-from landshift.tiling import training_windows
+from landshift.raster.tiling import training_windows
 
 BANDS = 12
 TILE, STRIDE = 256, 128

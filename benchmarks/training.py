@@ -30,12 +30,12 @@ from landshift import dataset, tileset
 from landshift.classes import ClassScheme
 from landshift.dataset import TrainingData, prepare
 from landshift.engine import computes_in_bfloat16
-from landshift.heap import keeping_freed
+from landshift.machine.memory import keeping_freed
 from landshift.models import ChangeModel
-from landshift.train import Augmentation, Loss, Training
-from landshift.train.augment import BatchAugmentation
-from landshift.train.losses import build_loss
-from landshift.train.run import Run, Step
+from landshift.training import Augmentation, Loss, Training
+from landshift.training.augment import BatchAugmentation
+from landshift.training.losses import build_loss
+from landshift.training.run import Run, Step
 
 CLOCK = time.perf_counter
 NAMES = [f"{date}:b{k}" for date in ("before", "after") for k in range(6)]

@@ -21,22 +21,16 @@ from rich.console import Console
 
 os.environ.setdefault("LANDSHIFT_OFFLINE", "1")  # random weights, so that figures can be compared
 
-from landshift import (
-    baselines,
-    classify_pixels,
-    evaluate_map,
-    figures,
-    learn,
-    raster,
-    tables,
-    tileset,
-)  # fmt: skip
+from landshift import classify_pixels, evaluate_map, learn, raster, tileset
 from landshift.classes import ClassScheme
-from landshift.composite import composite
-from landshift.evaluate import evaluate_rules, pool
-from landshift.labels import label
+from landshift.evaluation import baselines
+from landshift.evaluation.evaluation import pool
+from landshift.evaluation.maps import evaluate_rules
 from landshift.learn import prepare_data
-from landshift.radiometry import normalise
+from landshift.prepare.composite import composite
+from landshift.prepare.label import label
+from landshift.prepare.normalise import normalise
+from landshift.show import figures, tables  # fmt: skip
 
 YEARS = (1985, 1990, 1995, 2000, 2005)
 REFERENCE = 2000

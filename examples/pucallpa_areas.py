@@ -17,13 +17,13 @@ from pathlib import Path
 import rasterio
 from rich.console import Console
 
-from landshift import tables
 from landshift.assess.estimate import estimate_areas
 from landshift.assess.sample import Plan, draw_sample
 from landshift.classes import ClassScheme
-from landshift.composite import composite
-from landshift.labels import label
-from landshift.report import write_report
+from landshift.pages.report import write_report
+from landshift.prepare.composite import composite
+from landshift.prepare.label import label
+from landshift.show import tables
 
 CLASSES = ClassScheme.from_mapping(
     {1: "forest", 2: "regrowth", 3: "water", 4: "pasture and cropland", 5: "bare and built-up"}

@@ -32,11 +32,16 @@ os.environ.setdefault("LANDSHIFT_OFFLINE", "1")  # random weights, so that figur
 
 import pucallpa
 
-from landshift import baselines, classify_pixels, ledger, simulate, tileset
-from landshift.composite import composite
-from landshift.evaluate import Evaluation, evaluate_map, evaluate_rules, pool
-from landshift.labels import label
+from landshift import classify_pixels, tileset
+from landshift.evaluation import baselines
+from landshift.evaluation.evaluation import Evaluation, pool
+from landshift.evaluation.maps import evaluate_map, evaluate_rules
+from landshift.files import whole
 from landshift.learn import Data, prepare_data
+from landshift.prepare.composite import composite
+from landshift.prepare.label import label
+from landshift.simulation import scene as simulate
+from landshift.simulation import tables
 
 BACKBONE = "resnet18"
 SEEDS = (1, 2, 3)
@@ -83,12 +88,12 @@ def prepare_simulated(_: Path, out: Path) -> Prepared:
             )
         ]  # fmt: skip
         change = out / f"{part}_change.tif"
-        label(*maps, change, scheme=simulate.LAND_COVER, overwrite=True)
+        label(*maps, change, scheme=tables.LAND_COVER, overwrite=True)
         parts[part] = stacked, change, *maps
     stacked, change, before, after = parts["train"]
     tiles = tileset.cut(
         [stacked], [change], out / "tiles", tile_size=128, stride=64,
-        labels_before=[before], labels_after=[after], map_scheme=simulate.LAND_COVER,
+        labels_before=[before], labels_after=[after], map_scheme=tables.LAND_COVER,
         overwrite=True,
     )  # fmt: skip
     return tiles.folder, [parts["test"][:2]]
@@ -111,7 +116,7 @@ def prepared(name: str, source: Path, out: Path) -> Prepared:
     if not note.exists():
         out.mkdir(parents=True, exist_ok=True)
         tiles, test = BENCHMARKS[name].prepare(source, out)
-        with ledger.whole_file(note) as part:
+        with whole.whole_file(note) as part:
             part.write_text(json.dumps([str(tiles), [[str(p) for p in pair] for pair in test]]))
     folder, pairs = json.loads(note.read_text())
     return Path(folder), [(Path(image), Path(reference)) for image, reference in pairs]
@@ -237,7 +242,7 @@ def main() -> None:
         print(f"{name}/{model}/{seed}", flush=True)
         found = run(name, model, seed, asked.data, asked.out)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with ledger.whole_file(path) as part:
+        with whole.whole_file(path) as part:
             part.write_text(json.dumps(found, indent=2) + "\n")
     console = Console()
     for name in dict.fromkeys(name for name, *_ in chosen):

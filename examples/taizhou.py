@@ -33,13 +33,15 @@ os.environ.setdefault("LANDSHIFT_OFFLINE", "1")  # random weights, so that figur
 
 from pucallpa import bounds_of_columns
 
-from landshift import baselines, classify_pixels, confusion, raster, tileset
+from landshift import classify_pixels, raster, tileset
 from landshift.classes import IGNORE_INDEX, ClassScheme
-from landshift.cleaning import parts_of
-from landshift.composite import composite
+from landshift.evaluation import baselines
 from landshift.grid import Window
 from landshift.learn import Data, SegmentationModel, prepare_data
-from landshift.train import Augmentation
+from landshift.maps.cleaning import parts_of
+from landshift.prepare.composite import composite
+from landshift.scores import confusion
+from landshift.training import Augmentation
 
 CLASSES = ClassScheme.from_mapping({1: "No change", 2: "change"})
 LABELS = "labels_0nodata_1nochange_2change.tif"

@@ -8,9 +8,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from landshift import bundle, provenance
+from landshift import bundle
 from landshift.bundle.hashes import SUMS, write_sums
 from landshift.classes import ClassScheme
+from landshift.files import provenance
 from landshift.models import ChangeModel
 from landshift.spec import InputSpec
 from scenes import BANDS, MAPPING

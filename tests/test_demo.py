@@ -1,20 +1,20 @@
 import pytest
 
-from landshift import demo
+from landshift import demonstration
 from landshift.errors import ParameterError
 
 
 def test_a_small_demo_makes_every_result(tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "BACKBONE", "resnet18")
+    monkeypatch.setattr(demonstration, "BACKBONE", "resnet18")
     lines = []
-    found = demo.run(tmp_path / "demo", size=512, epochs=1, on_stage=lines.append)
+    found = demonstration.run(tmp_path / "demo", size=512, epochs=1, on_stage=lines.append)
     assert [line[:3] for line in lines] == [f"{k}/7" for k in range(1, 8)]
     assert all(path.exists() for path in found.paths.values())
     assert set(found.methods) == {"U-Net", "per-pixel linear discriminant", "all no change"}
     supports = {sum(c.support for c in s.classes) for s in found.methods.values()}
     assert len(supports) == 1  # judged on the same pixels
     (tmp_path / "demo" / "notes.txt").write_text("mine")
-    again = demo.run(tmp_path / "demo", size=512, epochs=1)
+    again = demonstration.run(tmp_path / "demo", size=512, epochs=1)
     assert (tmp_path / "demo" / "notes.txt").exists()
     assert again.network.matrix.tolist() == found.network.matrix.tolist()
 
@@ -38,14 +38,14 @@ def test_a_folder_without_a_mark_is_left_alone(names, tmp_path):
             (path / "models" / "mine").write_text("mine")
     before = held(tmp_path)
     with pytest.raises(ParameterError, match=r"carry an earlier demo's mark .* with --out"):
-        demo.run(tmp_path)
+        demonstration.run(tmp_path)
     assert held(tmp_path) == before
 
 
 @pytest.fixture
 def marked(tmp_path):
     """A folder that a demo marked, with a composite, tiles and its model."""
-    demo._make_room(tmp_path)
+    demonstration._make_room(tmp_path)
     (tmp_path / "composite.tif").write_text("composite")
     (tmp_path / "tiles" / "models" / "unet").mkdir(parents=True)
     (tmp_path / "tiles" / "models" / "unet" / "unet.emd").write_text("model")
@@ -55,20 +55,20 @@ def marked(tmp_path):
 def test_in_its_own_folder_a_demo_removes_what_it_made_and_nothing_else(marked):
     for name in ("map_mine.tif", "map.gpkg", "notes.txt", ".hidden"):
         (marked / name).write_text("mine")
-    demo._make_room(marked)
+    demonstration._make_room(marked)
     names = {p.name for p in marked.iterdir()}
-    assert names == {"map_mine.tif", "map.gpkg", "notes.txt", ".hidden", demo.MARK}
+    assert names == {"map_mine.tif", "map.gpkg", "notes.txt", ".hidden", demonstration.MARK}
 
 
 def test_what_is_no_longer_the_demos_own_is_not_removed(marked):
     (marked / "tiles" / "models" / "mine").mkdir()
     with pytest.raises(ParameterError, match="made itself, got tiles/models/mine"):
-        demo._make_room(marked)
+        demonstration._make_room(marked)
     (marked / "tiles" / "models" / "mine").rmdir()
-    made = demo._read_mark(marked)
-    demo._write_mark(marked, {**made, "composite.tif": "another file's"})
+    made = demonstration._read_mark(marked)
+    demonstration._write_mark(marked, {**made, "composite.tif": "another file's"})
     with pytest.raises(ParameterError, match=r"made itself, got composite\.tif"):
-        demo._make_room(marked)
+        demonstration._make_room(marked)
     assert (marked / "composite.tif").exists()
 
 
@@ -76,8 +76,8 @@ def test_what_is_no_longer_the_demos_own_is_not_removed(marked):
     "text", ["", "{}", "[]", '{"made by landshift demo": {"../x": null}}', "null", "3"]
 )
 def test_a_mark_that_is_damaged_names_nothing(text, marked):
-    (marked / demo.MARK).write_text(text)
+    (marked / demonstration.MARK).write_text(text)
     before = held(marked)
     with pytest.raises(ParameterError, match="damaged"):
-        demo._make_room(marked)
+        demonstration._make_room(marked)
     assert held(marked) == before

@@ -16,9 +16,10 @@ from torch import nn
 
 import packages
 from fuzzing import mutations, other_values
-from landshift import archive, bundle, tileset
+from landshift import bundle, tileset
 from landshift.classes import ClassScheme
 from landshift.errors import LandshiftError, TileSetError
+from landshift.files import archive
 from scenes import BANDS, MAPPING, striped_scene, write
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -19,20 +19,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fuzzing import PIECES, mutations, other_values
-from landshift import image, labels, legend, raster, vector
+from landshift import images, raster, vector
 from landshift.assess.estimate import estimate_areas
 from landshift.assess.sample import Plan, draw_sample
-from landshift.burning import label_polygons
-from landshift.classes import ClassScheme
-from landshift.composite import composite
-from landshift.difference import compute_change
+from landshift.classes import ClassScheme, legend_readers
 from landshift.errors import LandshiftError
-from landshift.evaluate import evaluate_map
-from landshift.overlay import on_grid
-from landshift.patches import measure_patches
-from landshift.polygons import trace_changes
-from landshift.radiometry import normalise
-from landshift.zonal import measure_zones
+from landshift.evaluation.maps import evaluate_map
+from landshift.images.overlay import on_grid
+from landshift.maps.patches import measure_patches
+from landshift.maps.polygons import trace_changes
+from landshift.maps.zonal import measure_zones
+from landshift.prepare import label
+from landshift.prepare.burn import label_polygons
+from landshift.prepare.composite import composite
+from landshift.prepare.difference import compute_change
+from landshift.prepare.normalise import normalise
 from scenes import write
 
 SEED = 20260
@@ -183,7 +184,7 @@ def work(tmp_path_factory):
 
 def legends(root):
     """Files of classes: those that `label` writes beside a map, and those that people write."""
-    labels.label(root / "map.tif", root / "other.tif", root / "beside.tif", scheme=SCHEME)
+    label.label(root / "map.tif", root / "other.tif", root / "beside.tif", scheme=SCHEME)
     for name in (".qml", ".tif.aux.xml", ".tif.vat.dbf"):
         shutil.copy(root / f"beside{name}", root / f"l{name}")
     shutil.copy(root / "map.tif", root / "beside.tif")  # without a tag that would tell them
@@ -220,11 +221,11 @@ def use_raster(root, path):
             look(path)
     out, other = root / "out", root / "other.tif"
     stages = [
-        lambda: labels.label(path, other, out / "o.tif"),
-        lambda: labels.label(other, path, out / "o.tif", resampling="mode", min_pixels=2),
+        lambda: label.label(path, other, out / "o.tif"),
+        lambda: label.label(other, path, out / "o.tif", resampling="mode", min_pixels=2),
         lambda: composite([path], out / "o.tif"),
         lambda: composite([root / "image.tif", path], out / "o.tif", resolution=60.0),
-        lambda: composite([image.Image((path,), scaled=True)], out / "o.tif", like=other),
+        lambda: composite([images.Image((path,), scaled=True)], out / "o.tif", like=other),
         lambda: compute_change(path, path, out / "o.tif"),
         lambda: measure_patches(path),
         lambda: trace_changes(path, out / "o.gpkg", everything=True),
@@ -238,11 +239,11 @@ def use_raster(root, path):
 
 
 def use_legend(root, path):
-    legend.read_classes(path)
+    legend_readers.read_classes(path)
 
 
 def use_recoding(root, path):
-    legend.read_recoding(path)
+    legend_readers.read_recoding(path)
 
 
 def use_beside(root, path):

@@ -11,9 +11,10 @@ import numpy as np
 import rasterio
 
 from landshift import raster
-from landshift.composite import checks_of, composite
 from landshift.errors import LandshiftError
-from landshift.image import Image
+from landshift.images import Image
+from landshift.prepare.checks import checks_of
+from landshift.prepare.composite import composite
 
 TABLE = Path(__file__).parents[1] / "docs" / "inputs.md"
 HEAD = """## A collection of difficult rasters

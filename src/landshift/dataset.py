@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from landshift import parallel, tileset
+from landshift import tileset
 from landshift.classes import IGNORE_INDEX, ClassScheme
 from landshift.errors import ClassError, ParameterError, TileSetError
+from landshift.machine import parallel
 from landshift.spec import InputSpec
 
 CACHE_BYTES = 1 << 30

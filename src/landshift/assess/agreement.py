@@ -9,9 +9,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import confusion
 from landshift.assess.answers import Answers
 from landshift.assess.response import Answer, Response
+from landshift.scores import confusion
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from landshift.assess import files
-from landshift.assess.files import CONFIDENCES, Form
+from landshift.assess import files, forms
+from landshift.assess.contents import CONFIDENCES, Form
 from landshift.assess.response import Answer
 from landshift.errors import ClassError, OutputError, ParameterError, SampleError
 
@@ -167,7 +167,7 @@ class Answers:
                 return {n: a for n, a in self.final(one).items() if n in self._waiting}
 
             try:
-                files.fill_in(self._sample, self.form.design.response, labels)
+                forms.fill_in(self._sample, self.form.design.response, labels)
             except OutputError as error:
                 self.unfilled = str(error)
             else:
@@ -196,7 +196,7 @@ class Answers:
             number = row.get("unit", "").strip()
             if any(labels) and (number, labels) not in said:
                 return None
-        files.fill_in_table(path, self.form.design.response, self.final())
+        forms.fill_in_table(path, self.form.design.response, self.final())
         return path
 
     def take_over(self) -> None:
@@ -282,7 +282,7 @@ def opened(sample: Path) -> Iterator[Answers]:
         ClassError: A label in the sample that is none of its choices.
     """
     sample = Path(sample)
-    form = files.read_form(sample)
+    form = forms.read_form(sample)
     path = files.answers_beside(sample)
     with _writing(sample):
         base = sqlite3.connect(path, timeout=_PATIENCE, check_same_thread=False)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import containers, ledger, provenance
 from landshift.assess import intervals
+from landshift.assess.contents import Design, Sample
 from landshift.assess.domains import Domains, find_domains
 from landshift.assess.estimators import (
     Accuracy,
@@ -23,11 +23,12 @@ from landshift.assess.estimators import (
     judge,
     quantile,
 )
-from landshift.assess.files import Design, Sample, read_sample
+from landshift.assess.files import read_sample
 from landshift.assess.others import sample_of_points
 from landshift.assess.points import PointSource
 from landshift.classes import ARROW, TO, ClassScheme
 from landshift.errors import ClassError, ParameterError, SampleError
+from landshift.files import containers, provenance, whole
 
 _SHOWN = 8  # names or numbers listed in an error
 _STRATA = 3  # strata named in a note
@@ -160,8 +161,8 @@ class Assessment:
 
     def write_json(self, path: Path, *, overwrite: bool = False) -> Path:
         """Write `as_dict` as JSON."""
-        ledger.check_new(path, overwrite=overwrite)
-        with ledger.whole_file(Path(path)) as part:
+        whole.check_new(path, overwrite=overwrite)
+        with whole.whole_file(Path(path)) as part:
             part.write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
         return Path(path)
 
@@ -170,7 +171,7 @@ class Assessment:
 
         A standard error that doesn't follow from the sample is an empty field.
         """
-        ledger.check_new(path, overwrite=overwrite)
+        whole.check_new(path, overwrite=overwrite)
         rows = [("", "", "overall accuracy", self.overall)]
         for c in self.classes:
             rows += [
@@ -184,7 +185,7 @@ class Assessment:
         for d in self.domains:
             rows += [(d.name, name, "hectares", figure) for name, figure in d.classes.items()]
         with (
-            ledger.whole_file(Path(path)) as part,
+            whole.whole_file(Path(path)) as part,
             part.open("w", newline="", encoding="utf-8") as file,
         ):
             writer = csv.writer(file, lineterminator="\n")

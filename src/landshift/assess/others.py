@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import containers, grid, provenance, raster
+from landshift import grid, raster
 from landshift.assess import drawing, points
 from landshift.assess import sample as drawn
+from landshift.assess.contents import Design, Sample, Stratum
 from landshift.assess.drawing import Population
-from landshift.assess.files import Design, Sample, Stratum
 from landshift.assess.points import Points, PointSource
 from landshift.assess.response import Response
 from landshift.classes import ClassScheme
 from landshift.errors import ParameterError, SampleError
+from landshift.files import containers, provenance
 from landshift.grid import Window
 
 

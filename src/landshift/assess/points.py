@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, raster, texts, vector
+from landshift import grid, raster, vector
 from landshift.classes import same_name
 from landshift.errors import ClassError, SampleError, VectorError, plain, reason_of
+from landshift.files import texts
 from landshift.grid import Window
 
 if TYPE_CHECKING:

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import containers, ledger, provenance, raster
+from landshift import raster
 from landshift.assess import design as sizes
 from landshift.assess import drawing, files
+from landshift.assess.contents import Design, Stratum
 from landshift.assess.drawing import Drawn, Part, Population
-from landshift.assess.files import Design, Stratum
 from landshift.assess.response import response_of
 from landshift.classes import ClassScheme
 from landshift.errors import ParameterError
+from landshift.files import containers, provenance, whole
 
 log = logging.getLogger(__name__)
 
@@ -183,7 +184,7 @@ def draw_sample(
         raise ParameterError(f"A sample is written as GeoPackage, got {out}; name it .gpkg.")
     if strata is not None and plan.kind != "stratified":
         raise ParameterError(f"Only a stratified design has strata, got {strata}; leave it out.")
-    ledger.check_new(out, out.with_suffix(".csv"), inputs=[mapped, strata], overwrite=overwrite)
+    whole.check_new(out, out.with_suffix(".csv"), inputs=[mapped, strata], overwrite=overwrite)
     answers = files.answers_beside(out)
     if answers.exists():
         log.warning("%s holds answers to an earlier sample, and stays; move it elsewhere.", answers)

@@ -15,11 +15,11 @@ from typing import Annotated, Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, ValidationError
 
-from landshift import jsons
 from landshift.bundle.contents import Package
 from landshift.bundle.tensors import filled
 from landshift.classes import UNLABELLED, ClassScheme
 from landshift.errors import ClassError, ModelError
+from landshift.files import jsons
 from landshift.models import ChangeModel
 from landshift.models.weights import read_state
 from landshift.spec import InputSpec

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from landshift import archive, provenance
 from landshift.bundle.files import read_bounded
 from landshift.errors import ModelError
+from landshift.files import archive, provenance
 
 SUMS = "SHA256SUMS"
 """A line a file, ``<SHA-256>  <name>``, by name. Its own hash stands for the whole package."""

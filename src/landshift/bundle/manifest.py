@@ -12,10 +12,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from landshift import __version__, archive, jsons
+from landshift import __version__
 from landshift.bundle.contents import Package
 from landshift.bundle.files import read_bounded
 from landshift.errors import ModelError, plain
+from landshift.files import archive, jsons
 
 MANIFEST = "landshift.json"
 
@@ -98,7 +99,7 @@ class Class(_Entry):
 
 
 class Loss(_Entry):
-    """`landshift.train.Loss`."""
+    """`landshift.training.Loss`."""
 
     formula: _Text
     class_balancing: bool
@@ -117,7 +118,7 @@ class Split(_Entry):
 
 
 class Training(_OpenEntry):
-    """`landshift.train.Training`, and what a classifier adds to it."""
+    """`landshift.training.Training`, and what a classifier adds to it."""
 
     lr: float | None = None
     loss: Loss | None = None
@@ -125,7 +126,7 @@ class Training(_OpenEntry):
 
 
 class Row(_Entry):
-    """`landshift.train.Epoch` without its time; a loss that is no number is null."""
+    """`landshift.training.Epoch` without its time; a loss that is no number is null."""
 
     epoch: _Count
     train_loss: float | None
@@ -137,7 +138,7 @@ class Row(_Entry):
 
 
 class ClassScore(_OpenEntry):
-    """`landshift.confusion.ClassScores`."""
+    """`landshift.scores.confusion.ClassScores`."""
 
     name: _Text
     precision: _Share | None
@@ -148,7 +149,7 @@ class ClassScore(_OpenEntry):
 
 
 class Scores(_OpenEntry):
-    """`landshift.confusion.Scores`."""
+    """`landshift.scores.confusion.Scores`."""
 
     accuracy: _Share
     miou: _Share

@@ -15,7 +15,6 @@ from typing import Any
 
 from torch import nn
 
-from landshift import archive, hub, jsons, ledger, provenance
 from landshift.bundle import arcgis, manifest
 from landshift.bundle.contents import Extras, Package
 from landshift.bundle.emd import OURS, definition
@@ -25,6 +24,7 @@ from landshift.bundle.manifest import MANIFEST, NAME, Manifest, write_json
 from landshift.bundle.tensors import with_weights, write_weights
 from landshift.classes import ClassScheme
 from landshift.errors import ClassError, ModelError, ParameterError, plain
+from landshift.files import archive, hub, jsons, provenance, whole
 from landshift.models import OWN, ChangeModel
 from landshift.spec import InputSpec
 
@@ -69,7 +69,7 @@ def save(
     check_new(folder, overwrite=overwrite)
     weights = f"{name}.safetensors"
     emd = definition(package, weights, MANIFEST)
-    with ledger.whole_folder(folder, replace=True) as part:
+    with whole.whole_folder(folder, replace=True) as part:
         write_weights(package.model, part / weights)
         manifest.write(package, weights, part / MANIFEST)
         for added in extras:
@@ -94,14 +94,14 @@ def check_new(folder: Path, *, overwrite: bool = False) -> None:
             f"A model's folder must be new or hold a model, got {folder} with other files in it; "
             "give another name."
         )
-    ledger.check_new_folder(folder, overwrite=overwrite)
+    whole.check_new_folder(folder, overwrite=overwrite)
 
 
 def load(path: Path | str, *, network: nn.Module | None = None) -> Package:
     """Read a package; nothing in it is run, nothing is written outside a temporary folder.
 
     Args:
-        path: The .dlpk, the .emd, or the folder; or one on a hub (`landshift.hub.local`).
+        path: The .dlpk, the .emd, or the folder; or one on a hub (`landshift.files.hub.local`).
         network: An untrained network with the layers of the saved one, where that is its
             author's own: a package holds no code.
 
@@ -172,7 +172,7 @@ def copy_files(path: Path | str, folder: Path, *, overwrite: bool = False) -> No
         sums = read_sums(source, path)
         check_sums(source, sums, sums, path)
         names = (*sums, SUMS)
-        ledger.check_new(*(folder / name for name in names), overwrite=overwrite)
+        whole.check_new(*(folder / name for name in names), overwrite=overwrite)
         for name in names:
             shutil.copyfile(source / name, folder / name)
 
@@ -210,7 +210,7 @@ def keep_padding(path: Path | str, padding: int, *, overwrite: bool = False) -> 
         told = manifest.read(folder, path).model_dump(mode="json", exclude_unset=True)
         check_new_padding(told["input"].get("padding"), path, overwrite=overwrite)
         told["input"]["padding"] = padding
-        with ledger.whole_file(folder / MANIFEST) as part:
+        with whole.whole_file(folder / MANIFEST) as part:
             write_json(part, told)
         write_sums(folder, {**sums, MANIFEST: provenance.digest(folder / MANIFEST)})
         packed = path if _packed(path) else folder / f"{told['name']}.dlpk"
@@ -226,7 +226,7 @@ def _packed(path: Path) -> bool:
 @contextmanager
 def _opened(path: Path) -> Iterator[Path]:
     """The folder of a package's files: its own, or a temporary one that it is unpacked into."""
-    ledger.repaired(path)
+    whole.repaired(path)
     if not (path.is_file() or path.is_dir()):  # a pipe would be waited for
         raise ModelError(f"The model must exist, got {path}; give its .emd, .dlpk or folder.")
     if not _packed(path):
@@ -256,7 +256,7 @@ def _seal(folder: Path, name: str) -> None:
 
 
 def _pack(packed: Path, folder: Path, names: Iterable[str]) -> None:
-    with ledger.whole_file(packed) as part:
+    with whole.whole_file(packed) as part:
         archive.pack(part, folder, [folder / name for name in (*names, SUMS)])
 
 

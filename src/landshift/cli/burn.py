@@ -56,8 +56,10 @@ def burn(
     overwrite: Overwrite = False,
 ) -> None:
     """Burn polygons into a label raster; what no polygon covers is 0, not labelled."""
-    from landshift import burning, raster, tables
+    from landshift import raster
     from landshift.cli import show
+    from landshift.prepare import burn as burning
+    from landshift.show import tables
 
     with show.progress("burn") as on_block:
         found = burning.label_polygons(

@@ -97,7 +97,7 @@ def classify(
 
     A run that was killed is taken up by the same command.
     """
-    from landshift.classify import classify_pixels
+    from landshift.classification import classify_pixels
     from landshift.cli import show
 
     logging.getLogger("landshift.engine").setLevel(logging.INFO)

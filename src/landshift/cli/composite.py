@@ -93,10 +93,10 @@ def composite(
     overwrite: Overwrite = False,
 ) -> None:
     """Stack the images of one or more dates on one grid into a Cloud-Optimised GeoTIFF."""
-    from landshift import composite as stage
-    from landshift import quality
     from landshift.cli import show
-    from landshift.image import Image
+    from landshift.images import Image, quality
+    from landshift.prepare import checks
+    from landshift.prepare import composite as stage
 
     count = len(images)
     ways = _each_date(resampling, count, "resampling")
@@ -122,7 +122,7 @@ def composite(
             dtype=dtype, dates=None if dates is None else _list(dates), overwrite=overwrite,
             on_block=on_block,
         )  # fmt: skip
-    for line in stage.describe(stage.checks_of(path)):
+    for line in checks.describe(checks.checks_of(path)):
         say(line, err=True)
     typer.echo(path)
 

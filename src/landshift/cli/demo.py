@@ -17,9 +17,9 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the scene and the training.")] = 0,
 ) -> None:
     """Run the whole chain on a simulated scene and say where each result lies."""
-    from landshift import demo as chain
-    from landshift import tables
+    from landshift import demonstration as chain
     from landshift.cli import show
+    from landshift.show import tables
 
     found = chain.run(out, size=size, epochs=epochs, seed=seed, on_stage=typer.echo)
     show.table(tables.transitions(found.transitions))

@@ -45,8 +45,9 @@ def difference(
     overwrite: Overwrite = False,
 ) -> None:
     """Compare two images pixel by pixel: how much changed, continuous or in classes."""
-    from landshift import difference, tables
     from landshift.cli import show
+    from landshift.prepare import difference
+    from landshift.show import tables
 
     limit: float | str | None = threshold
     if threshold is not None and threshold != "otsu":

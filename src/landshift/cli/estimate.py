@@ -85,13 +85,15 @@ def estimate(
     overwrite: Overwrite = False,
 ) -> None:
     """Estimate areas and accuracies, with intervals, from a labelled sample."""
-    from landshift import ledger, legend, tables
     from landshift.assess import estimate as stage
     from landshift.assess.points import PointSource
+    from landshift.classes import legend_readers
     from landshift.cli import show
     from landshift.errors import ParameterError
+    from landshift.files import whole
+    from landshift.show import tables
 
-    ledger.check_new(out, table, inputs=[sample, labels, mapped, domains], overwrite=overwrite)
+    whole.check_new(out, table, inputs=[sample, labels, mapped, domains], overwrite=overwrite)
     if (domains is None) != (domain_column is None):
         raise ParameterError(
             f"Domains need their polygons and the column of their names, got {domains} and "
@@ -131,7 +133,7 @@ def estimate(
         with show.progress("estimate") as on_block:
             found = stage.estimate_points(
                 points, mapped, design, strata=strata,
-                scheme=None if classes is None else legend.read_classes(classes), nodata=nodata,
+                scheme=None if classes is None else legend_readers.read_classes(classes), nodata=nodata,
                 post_stratify=post_stratify, merge=merged, domains=source, level=level,
                 on_block=on_block,
             )  # fmt: skip
@@ -156,8 +158,8 @@ def _groups(texts_: list[str] | tuple[()]) -> dict[str, list[str]]:
     """Merged classes: the new name, and the names it takes in; both may be quoted."""
     import csv
 
-    from landshift import texts
     from landshift.errors import ParameterError
+    from landshift.files import texts
 
     found: dict[str, list[str]] = {}
     for text in texts_:

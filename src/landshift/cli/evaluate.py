@@ -82,14 +82,17 @@ def evaluate(
 
     docs/scores.md says what each score means, and where it misleads.
     """
-    from landshift import evaluate as stage
-    from landshift import ledger, legend, tables
     from landshift.assess.points import PointSource
+    from landshift.classes import legend_readers
     from landshift.cli import show
     from landshift.errors import ParameterError
+    from landshift.evaluation import evaluation, models
+    from landshift.evaluation import maps as stage
+    from landshift.files import whole
+    from landshift.show import tables
 
-    ledger.check_new(
-        out, *(() if figures is None else stage.figure_files(figures)),
+    whole.check_new(
+        out, *(() if figures is None else evaluation.figure_files(figures)),
         inputs=[*paths, before_map, after_map, image, classes], overwrite=overwrite,
     )  # fmt: skip
     if len(paths) > 2:
@@ -113,7 +116,7 @@ def evaluate(
         found, notes = stage.evaluate_points(
             judged,
             source,
-            scheme=None if classes is None else legend.read_classes(classes),
+            scheme=None if classes is None else legend_readers.read_classes(classes),
             nodata=nodata,
         )
         counted = "points"
@@ -133,15 +136,15 @@ def evaluate(
                 "--bounds, --classes, --recode, --nodata, --before-map, --after-map, --coding, "
                 "--image and --tiles are for rasters; a model knows its classes and its tiles."
             )
-        found = stage.evaluate_package(judged, reference, beside=baselines)
+        found = models.evaluate_package(judged, reference, beside=baselines)
     else:
         with show.progress("evaluate") as on_block:
             found = stage.evaluate_rasters(
                 judged, reference, image=image, tiles=tiles, coding=coding, bounds=bounds,
                 class_maps=None if before_map is None or after_map is None
                 else (before_map, after_map),
-                classes=None if classes is None else legend.read_classes(classes),
-                recode=None if recode is None else legend.read_recoding(recode),
+                classes=None if classes is None else legend_readers.read_classes(classes),
+                recode=None if recode is None else legend_readers.read_recoding(recode),
                 nodata=nodata,
                 on_block=on_block,
             )  # fmt: skip

@@ -86,11 +86,14 @@ def label(
     overwrite: Overwrite = False,
 ) -> None:
     """Compare two class maps: a change map, and the table of transitions."""
-    from landshift import labels, ledger, legend, tables
+    from landshift.classes import legend_readers
     from landshift.cli import show
+    from landshift.files import whole
+    from landshift.prepare import label as labels
+    from landshift.show import tables
 
     maps = [before, after, *(agree_before or ()), *(agree_after or ())]
-    ledger.check_new(
+    whole.check_new(
         out, table, class_table, inputs=[*maps, classes, recode_before, recode_after],
         overwrite=overwrite,
     )  # fmt: skip
@@ -99,7 +102,7 @@ def label(
             before,
             after,
             out,
-            scheme=None if classes is None else legend.read_classes(classes),
+            scheme=None if classes is None else legend_readers.read_classes(classes),
             bounds=bounds,
             coding=coding,
             keep=keep,
@@ -108,8 +111,12 @@ def label(
             forbidden=[labels.parse_transition(t) for t in forbid or ()],
             resampling=resampling,
             nodata=nodata,
-            recode_before=None if recode_before is None else legend.read_recoding(recode_before),
-            recode_after=None if recode_after is None else legend.read_recoding(recode_after),
+            recode_before=None
+            if recode_before is None
+            else legend_readers.read_recoding(recode_before),
+            recode_after=None
+            if recode_after is None
+            else legend_readers.read_recoding(recode_after),
             smooth=smooth,
             min_pixels=min_pixels,
             min_hectares=min_hectares,

@@ -61,7 +61,8 @@ def label_samples(
         if agreement:
             _print_agreement(found)
             return
-        from landshift.web import labelling, pictures, server
+        from landshift.pages.labelling import page as labelling
+        from landshift.pages.labelling import pictures, server
 
         options: dict[str, Any] = {
             "true_colour": _list(true_colour), "false_colour": _list(false_colour),
@@ -124,10 +125,10 @@ def _interrupt(*_: object) -> None:
 
 
 def _print_agreement(found: Answers) -> None:
-    from landshift import tables
     from landshift.assess.agreement import agreements
     from landshift.cli import show
     from landshift.errors import ParameterError
+    from landshift.show import tables
 
     compared = agreements(found)
     if not compared:
@@ -148,7 +149,7 @@ def _images(
 ) -> list[tuple[str, list[str]]]:
     """The files of each date."""
     from landshift.errors import ParameterError
-    from landshift.image import Image, plan
+    from landshift.images import Image, plan
 
     given = {"before": _list(before), "after": _list(after)}
     for name, other in (("before", "after"), ("after", "before")):
@@ -169,8 +170,8 @@ def _images(
 def _list(text: str | None) -> list[str] | None:
     import csv
 
-    from landshift import texts
     from landshift.errors import ParameterError
+    from landshift.files import texts
 
     try:
         return None if text is None else texts.cells(text)

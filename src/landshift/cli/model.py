@@ -23,8 +23,9 @@ Saved = Annotated[
 @app.command()
 def info(model: Saved) -> None:
     """Print what a model eats, what its map says, how it was trained and how well it does."""
-    from landshift import bundle, tables
+    from landshift import bundle
     from landshift.cli import show
+    from landshift.show import tables
 
     show.table(tables.model(bundle.load(model)))
 
@@ -61,8 +62,8 @@ def import_(
     """Make a model of another tool one of ours: a folder that says what it eats and answers."""
     from dataclasses import replace
 
-    from landshift import bundle, legend
-    from landshift.classes import ClassScheme
+    from landshift import bundle
+    from landshift.classes import ClassScheme, legend_readers
     from landshift.errors import ParameterError
 
     bundle.check_new(out, overwrite=overwrite)
@@ -82,7 +83,7 @@ def import_(
         package = bundle.read_checkpoint(
             weights, architecture=architecture, backbone=backbone,
             spec=bundle.read_input(bands, tile_size),
-            scheme=ClassScheme(legend.read_classes(classes)),
+            scheme=ClassScheme(legend_readers.read_classes(classes)),
         )  # fmt: skip
     typer.echo(bundle.save(replace(package, name=out.name), out, overwrite=overwrite))
 

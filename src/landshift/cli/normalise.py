@@ -24,8 +24,9 @@ def normalise(
     overwrite: Overwrite = False,
 ) -> None:
     """Bring an image of one date to the radiometry of another."""
-    from landshift import radiometry, tables
     from landshift.cli import show
+    from landshift.prepare import normalise as radiometry
+    from landshift.show import tables
 
     with show.progress("normalise") as on_block:
         found = radiometry.normalise(

@@ -23,7 +23,7 @@ def padding(
 
     `landshift classify` then takes that padding where none is given.
     """
-    from landshift.classify import measure_halo
+    from landshift.classification import measure_halo
 
     found = measure_halo(image, model, engine=engine, device=device, overwrite=overwrite)
     for one, agreement in found.agreement.items():

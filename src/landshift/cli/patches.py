@@ -30,15 +30,17 @@ def patches(
     overwrite: Overwrite = False,
 ) -> None:
     """Measure the patches of a map's classes: number, sizes, edges, the largest one."""
-    from landshift import ledger, legend, tables
-    from landshift import patches as stage
+    from landshift.classes import legend_readers
     from landshift.cli import show
+    from landshift.files import whole
+    from landshift.maps import patches as stage
+    from landshift.show import tables
 
-    ledger.check_new(out, inputs=[mapped, classes], overwrite=overwrite)
+    whole.check_new(out, inputs=[mapped, classes], overwrite=overwrite)
     with show.progress("patches") as on_block:
         found = stage.measure_patches(
             mapped, neighbours=neighbours, on_block=on_block,
-            scheme=None if classes is None else legend.read_classes(classes), nodata=nodata,
+            scheme=None if classes is None else legend_readers.read_classes(classes), nodata=nodata,
         )  # fmt: skip
     show.table(tables.fragmentation(found))
     typer.echo(found.write_csv(out, overwrite=overwrite))

@@ -43,14 +43,16 @@ def polygons(
     overwrite: Overwrite = False,
 ) -> None:
     """Write a map's patches of change as polygons: class, from, to, hectares, confidence."""
-    from landshift import legend, polygons, tables
+    from landshift.classes import legend_readers
     from landshift.cli import show
+    from landshift.maps import polygons
+    from landshift.show import tables
 
     with show.progress("polygons") as on_block:
         found = polygons.trace_changes(
             mapped, out, confidence=confidence, min_hectares=min_hectares, simplify=simplify,
             everything=everything, neighbours=neighbours, overwrite=overwrite, on_block=on_block,
-            scheme=None if classes is None else legend.read_classes(classes), nodata=nodata,
+            scheme=None if classes is None else legend_readers.read_classes(classes), nodata=nodata,
         )  # fmt: skip
     show.table(tables.patches(found))
     if found.dropped:

@@ -27,7 +27,7 @@ def quantize(
     Half the time of bfloat16 on CPUs with instructions for it; the agreement with float32 is
     measured on other tiles than it was calibrated on.
     """
-    from landshift.classify import quantise_model
+    from landshift.classification import quantise_model
 
     found = quantise_model(image, model, tiles=tiles, least=least, overwrite=overwrite)
     typer.echo(f"int8: {found.agreement:.3%} of pixels as with float32", err=True)

@@ -30,7 +30,7 @@ def report(
 
     Files are found in the folder by what they say of themselves; options tell the others.
     """
-    from landshift.report import Files, write_report
+    from landshift.pages.report import Files, write_report
 
     told = Files(
         map=mapped, before=before, after=after, reference=reference, confidence=confidence,

@@ -68,10 +68,11 @@ def sample(
     overwrite: Overwrite = False,
 ) -> None:
     """Draw a probability sample of a map, to be labelled by people and then estimated from."""
-    from landshift import legend, tables
     from landshift.assess import sample as stage
     from landshift.assess.design import FEW
+    from landshift.classes import legend_readers
     from landshift.cli import show
+    from landshift.show import tables
 
     plan = stage.Plan(
         kind=design, size=size, target=standard_error, allocation=allocation, floor=floor,
@@ -81,8 +82,8 @@ def sample(
     with show.progress("sample") as on_block:
         found = stage.draw_sample(
             mapped, out, plan, strata=strata,
-            scheme=None if classes is None else legend.read_classes(classes), nodata=nodata,
-            choices=None if choices is None else legend.read_classes(choices),
+            scheme=None if classes is None else legend_readers.read_classes(classes), nodata=nodata,
+            choices=None if choices is None else legend_readers.read_classes(choices),
             show_map=show_map, overwrite=overwrite, on_block=on_block,
         )  # fmt: skip
     show.table(tables.strata(found.design))

@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from landshift.classify import Progress as Blocks
+    from landshift.classification import Progress as Blocks
 
 
 @contextmanager

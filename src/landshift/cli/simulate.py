@@ -18,8 +18,8 @@ def simulate(
     overwrite: Overwrite = False,
 ) -> None:
     """Make images and class maps of two dates of a scene that doesn't exist."""
-    from landshift import simulate as stage
     from landshift.cli import show
+    from landshift.simulation import scene as stage
 
     with show.progress("simulate") as on_block:
         scene = stage.simulate(

@@ -90,18 +90,20 @@ def tiles(
 
     Run it again after it was stopped, and it goes on where it ended.
     """
-    from landshift import ledger, legend, tileset
+    from landshift import tileset
+    from landshift.classes import legend_readers
     from landshift.cli import show
     from landshift.errors import ParameterError
+    from landshift.files import whole
 
-    scheme = None if classes is None else legend.read_classes(classes)
+    scheme = None if classes is None else legend_readers.read_classes(classes)
     if audit is not None:
         if rasters or out is not None:
             raise ParameterError(
                 f"--audit looks at a set that is there, got rasters or -o beside {audit}; "
                 "do one after the other."
             )
-        ledger.check_new(pairs, overwrite=overwrite)
+        whole.check_new(pairs, overwrite=overwrite)
         with show.progress("tiles") as on_tile:
             found = tileset.read(audit, scheme, on_tile=on_tile)
         _audit(found, pairs, val_split_pct, seed, overwrite=overwrite)
@@ -121,7 +123,7 @@ def tiles(
             rasters[1::2],
             out,
             scheme=scheme,
-            recode=None if recode is None else legend.read_recoding(recode),
+            recode=None if recode is None else legend_readers.read_recoding(recode),
             tile_size=_size(tile_size, "--tile-size"),
             stride=_size(stride, "--stride"),
             start_index=start_index,
@@ -135,7 +137,7 @@ def tiles(
             images2=images2 or (),
             labels_before=labels_before or (),
             labels_after=labels_after or (),
-            map_scheme=None if map_classes is None else legend.read_classes(map_classes),
+            map_scheme=None if map_classes is None else legend_readers.read_classes(map_classes),
             append=append,
             overwrite=overwrite,
             on_tile=on_tile,

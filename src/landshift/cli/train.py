@@ -15,7 +15,7 @@ from landshift.cli.options import Overwrite
 
 if TYPE_CHECKING:
     from landshift import learn
-    from landshift.train import Augmentation
+    from landshift.training import Augmentation
 
 
 class Architecture(StrEnum):
@@ -114,18 +114,20 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train a network on a tile set and save it."""
-    from landshift import bundle, learn, legend
+    from landshift import bundle, learn
+    from landshift.classes import legend_readers
     from landshift.cli import show
     from landshift.errors import TrainingError
+    from landshift.learn.classifiers import model_folder
 
-    mapping = None if classes is None else legend.read_classes(classes).mapping
+    mapping = None if classes is None else legend_readers.read_classes(classes).mapping
     data = learn.prepare_data(
         tiles, class_mapping=mapping, chip_size=chip_size, val_split_pct=val_split_pct,
         batch_size=batch_size, seed=seed, split=split.value, transforms=_augmentation(augment),
         num_workers=workers, sensor=_words(sensor), units=_words(units),
     )  # fmt: skip
     first = int(os.environ.get("LOCAL_RANK", 0)) == 0  # Lightning's ddp starts this command again
-    folder = learn.model_folder(name or f"{model.value}_{epochs}", data.path)
+    folder = model_folder(name or f"{model.value}_{epochs}", data.path)
     if first:
         bundle.check_new(folder, overwrite=overwrite)
     common = {
@@ -200,7 +202,7 @@ def _values(told: str) -> tuple[int, ...]:
 def _augmentation(told: str) -> Augmentation | bool:
     """The augmentation of ``shift=0.5,mixup=0.4``; what isn't named is as usual."""
     from landshift.errors import ParameterError
-    from landshift.train import Augmentation
+    from landshift.training import Augmentation
 
     if told == "none":
         return False

@@ -21,9 +21,10 @@ def view(
     overwrite: Overwrite = False,
 ) -> None:
     """Show the images, the map and its reference side by side, with a legend."""
-    from landshift import figures, legend
+    from landshift.classes import legend_readers
+    from landshift.show import figures
 
-    scheme = None if classes is None else legend.read_classes(classes)
+    scheme = None if classes is None else legend_readers.read_classes(classes)
     typer.echo(
         figures.view(images, mapped, out, reference=reference, scheme=scheme, overwrite=overwrite)
     )

@@ -36,18 +36,20 @@ def zonal(
     overwrite: Overwrite = False,
 ) -> None:
     """Measure a map's classes or transitions in polygons, border pixels by their part."""
-    from landshift import figures, ledger, legend, tables
-    from landshift import zonal as stage
+    from landshift.classes import legend_readers
     from landshift.cli import show
     from landshift.errors import ParameterError
+    from landshift.files import whole
+    from landshift.maps import zonal as stage
+    from landshift.show import figures, tables
 
     if of is not None and picture is None:
         raise ParameterError(f"--of says what to draw, got {of!r} without --picture; give both.")
-    ledger.check_new(out, geopackage, picture, inputs=[mapped, zones, classes], overwrite=overwrite)
+    whole.check_new(out, geopackage, picture, inputs=[mapped, zones, classes], overwrite=overwrite)
     with show.progress("zonal") as on_block:
         found = stage.measure_zones(
             mapped, zones, column, layer=layer, on_block=on_block,
-            scheme=None if classes is None else legend.read_classes(classes), nodata=nodata,
+            scheme=None if classes is None else legend_readers.read_classes(classes), nodata=nodata,
         )  # fmt: skip
     show.table(tables.zones(found))
     if picture is not None:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from landshift.engine.prepared import Prepared
 from landshift.errors import ParameterError
-from landshift.extras import required
-from landshift.heap import give_back
+from landshift.machine.extras import required
+from landshift.machine.memory import give_back
 from landshift.spec import MULTIPLE
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from landshift import __version__, ledger, provenance
+from landshift import __version__
 from landshift.engine.described import Description
 from landshift.errors import LandshiftError, ModelError
+from landshift.files import provenance, whole
 
 log = logging.getLogger(__name__)
 
@@ -74,11 +75,11 @@ def prepare(package: Path | str) -> Prepared | None:
     Returns:
         None where that can't be had, for whatever reason: loading the package will tell.
     """
-    package = ledger.repaired(Path(package))
+    package = whole.repaired(Path(package))
     try:
         folder = _folder() / _key(package)
         if not (folder / ABOUT).is_file():
-            with ledger.whole_folder(folder, replace=True) as part:
+            with whole.whole_folder(folder, replace=True) as part:
                 _convert(package, part)
             _forget(folder.parent)
         os.utime(folder)

@@ -24,7 +24,7 @@ class Engine(Protocol):
             many as it computes fast, in memory that every machine has.
         batch_size: Tiles at once where the user names no number.
         allocates: Whether it asks for its memory anew for each tile, so that it is faster where
-            what it frees is kept (`landshift.heap.keeping_freed`).
+            what it frees is kept (`landshift.machine.memory.keeping_freed`).
     """
 
     @property

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import ledger
 from landshift.engine.described import digest_of
 from landshift.engine.openvino import OpenVinoEngine, import_openvino
 from landshift.engine.prepared import Prepared
 from landshift.errors import ModelError, ParameterError, reason_of, refuse_out_of_memory
-from landshift.extras import required
+from landshift.files import whole
+from landshift.machine.extras import required
 
 if TYPE_CHECKING:
     from landshift.models import ChangeModel
@@ -124,9 +124,9 @@ def quantise(
         }  # fmt: skip
         name = path.name.removesuffix(SUFFIX)
         for suffix in (".xml", ".bin"):
-            with ledger.whole_file(path.with_name(f"{name}.int8{suffix}")) as part:
+            with whole.whole_file(path.with_name(f"{name}.int8{suffix}")) as part:
                 shutil.copyfile(written.with_suffix(suffix), part)
-        with ledger.whole_file(path) as part:
+        with whole.whole_file(path) as part:
             part.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     return result
 
@@ -139,7 +139,7 @@ def check_new_graph(path: Path, *, overwrite: bool) -> None:
     """
     name = path.name.removesuffix(SUFFIX)
     graph = (path.with_name(f"{name}.int8{suffix}") for suffix in (".xml", ".bin"))
-    ledger.check_new(path, *graph, overwrite=overwrite)
+    whole.check_new(path, *graph, overwrite=overwrite)
 
 
 def _in_integers(graph: Any, images: list[NDArray[np.float32]], left: list[str]) -> Any:

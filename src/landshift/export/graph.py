@@ -16,10 +16,10 @@ from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from landshift import ledger
 from landshift.errors import ModelError, ParameterError, reason_of, refuse_out_of_memory
 from landshift.export.facts import as_dtype, facts
-from landshift.extras import required
+from landshift.files import whole as whole_files
+from landshift.machine.extras import required
 from landshift.models import ChangeModel
 from landshift.spec import MULTIPLE
 
@@ -58,9 +58,9 @@ def write_onnx(
         OutputError: The file can't be written.
     """
     path = Path(path)
-    ledger.check_new(path, overwrite=overwrite)
+    whole_files.check_new(path, overwrite=overwrite)
     data = onnx_bytes(model, dtype=dtype, tile_size=tile_size, nodata=nodata)
-    with ledger.whole_file(path) as part:
+    with whole_files.whole_file(path) as part:
         part.write_bytes(data)
     return path
 

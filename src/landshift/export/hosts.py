@@ -6,10 +6,11 @@ import logging
 from importlib import resources
 from pathlib import Path
 
-from landshift import bundle, ledger
+from landshift import bundle
 from landshift.bundle import Extras
 from landshift.errors import ModelError, ParameterError
 from landshift.export.graph import onnx_bytes, write_onnx
+from landshift.files import whole
 from landshift.models import ChangeModel
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def export_model(
     """
     if host not in HOSTS:
         raise ParameterError(f"The host must be one of {', '.join(HOSTS)}, got {host!r}.")
-    ledger.check_new(
+    whole.check_new(
         out, inputs=[] if isinstance(model, ChangeModel) else [model], overwrite=overwrite
     )
     network = model if isinstance(model, ChangeModel) else bundle.load(model).model

@@ -23,8 +23,8 @@ from landshift.errors import (
     reason_of,
     refuse_out_of_memory,
 )
-from landshift.extras import required
-from landshift.hub import OFFLINE, check_reachable
+from landshift.files.hub import OFFLINE, check_reachable
+from landshift.machine.extras import required
 from landshift.models.sensors import SENSORS, thermal
 from landshift.models.transfer import EncoderWeights, Encoding, Scaling
 

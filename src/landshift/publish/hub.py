@@ -7,9 +7,10 @@ import re
 import tempfile
 from pathlib import Path
 
-from landshift import bundle, ledger
+from landshift import bundle
 from landshift.errors import OutputError, ParameterError, reason_of
-from landshift.hub import OFFLINE, check_reachable, endpoint, import_hub, local
+from landshift.files import whole
+from landshift.files.hub import OFFLINE, check_reachable, endpoint, import_hub, local
 from landshift.publish.card import card
 
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
@@ -39,7 +40,7 @@ def write_for_hub(
     """
     _check_name(repo)
     bundle.check_new(Path(folder), overwrite=overwrite)
-    with ledger.whole_folder(Path(folder), replace=overwrite) as part:
+    with whole.whole_folder(Path(folder), replace=overwrite) as part:
         _fill(part, local(path), repo, licence)
     return Path(folder)
 

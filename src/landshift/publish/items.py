@@ -14,9 +14,10 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, ledger, provenance
+from landshift import grid
 from landshift.classes import ClassScheme
 from landshift.errors import GridError, ParameterError
+from landshift.files import provenance, whole
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -187,7 +188,7 @@ def write(
         "links": [],
         "assets": dict(assets),
     }
-    with ledger.whole_file(out) as part:
+    with whole.whole_file(out) as part:
         part.write_text(json.dumps(item, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return out
 

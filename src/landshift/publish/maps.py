@@ -7,9 +7,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-from landshift import dates, ledger, raster
-from landshift.composite import DATES_TAG
+from landshift import raster
 from landshift.errors import RasterError
+from landshift.files import dates
+from landshift.files import whole as whole_files
+from landshift.prepare.composite import DATES_TAG
 from landshift.publish import items
 
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
@@ -51,7 +53,7 @@ def describe_map(
         OutputError: The Item can't be written.
     """
     path, out = Path(path), Path(out)
-    ledger.check_new(out, inputs=[path, composite], overwrite=overwrite)
+    whole_files.check_new(out, inputs=[path, composite], overwrite=overwrite)
     if not path.is_file():
         raise RasterError(f"A STAC Item is made of a file on this machine, got {path}.")
     with raster.open_raster(path) as source:

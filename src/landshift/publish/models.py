@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from landshift import bundle, hub, jsons, ledger
+from landshift import bundle
 from landshift.bundle import Package
 from landshift.errors import ModelError, ParameterError
+from landshift.files import hub, jsons, whole
 from landshift.models import ChangeModel
 from landshift.publish import items
 
@@ -60,7 +61,7 @@ def describe_model(
         OutputError: The Item can't be written.
     """
     out = Path(out)
-    ledger.check_new(out, inputs=[path], overwrite=overwrite)
+    whole.check_new(out, inputs=[path], overwrite=overwrite)
     path = hub.local(path)
     package = bundle.load(path)
     folder = path if path.is_dir() else path.parent

@@ -7,8 +7,8 @@ from landshift.tileset.chips import ChipFormat
 from landshift.tileset.cutting import cut
 from landshift.tileset.origin import digest, sources
 from landshift.tileset.reading import class_colours, read, read_sensor
+from landshift.tileset.search import Split
 from landshift.tileset.splitting import (
-    Split,
     leaking_pairs,
     overlapping_pairs,
     split_at_random,

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, ledger
+from landshift import grid
 from landshift.errors import SplitError
+from landshift.files import whole
+from landshift.tileset.search import Split, absent_classes
 from landshift.tileset.splitting import (
-    Split,
-    absent_classes,
     leaking_pairs,
     overlapping_pairs,
     split_at_random,
@@ -94,9 +94,9 @@ def write_pairs(path: Path, tiles: TileSet, audit: Audit, *, overwrite: bool = F
     Raises:
         OutputError: The file can't be written.
     """
-    ledger.check_new(path, overwrite=overwrite)
+    whole.check_new(path, overwrite=overwrite)
     leaks = set(map(tuple, audit.at_random.leaks.tolist()))
-    with ledger.whole_file(Path(path)) as part, part.open("w", newline="") as file:
+    with whole.whole_file(Path(path)) as part, part.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["tile", "other", "shared", "leaks_at_random"])
         for a, b in audit.pairs.tolist():

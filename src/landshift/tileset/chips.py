@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import cog, raster
+from landshift import raster
 from landshift.errors import BandError
-from landshift.raster import RasterInfo
+from landshift.raster import RasterInfo, cog
 from landshift.tileset import esri
 from landshift.tileset.blocks import Kept, Template, first_block, parts
 

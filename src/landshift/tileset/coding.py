@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import raster, recoding
+from landshift import raster
 from landshift.classes import IGNORE_INDEX, UNLABELLED, ClassScheme
+from landshift.classes.legend import Legend
 from landshift.errors import ClassError
 from landshift.grid import Window
-from landshift.legend import Legend
-from landshift.recoding import Coded, Recoding
+from landshift.raster import recoding
+from landshift.raster.recoding import Coded, Recoding
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -202,7 +203,7 @@ def codes_of_labels(
 
 
 def codes_of_maps(paths: Sequence[Path], scheme: ClassScheme | None) -> LabelCodes:
-    """What the values of class maps become in tiles: as `landshift.labels.label` codes them.
+    """What the values of class maps become in tiles: as `landshift.prepare.label.label` codes them.
 
     Args:
         paths: The class maps.

@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import ledger, provenance, raster
+from landshift import raster
 from landshift.classes import ClassScheme
 from landshift.errors import ParameterError, TileSetError
+from landshift.files import provenance, resumable
+from landshift.files import whole as whole_files
 from landshift.grid import Window
-from landshift.recoding import Recoding
+from landshift.raster.recoding import Recoding
+from landshift.raster.tiling import Size, both, training_windows
 from landshift.tileset import esri
 from landshift.tileset.blocks import Kept, shared_block
 from landshift.tileset.chips import (
@@ -61,7 +64,6 @@ from landshift.tileset.tiles import (
     read_whole,
     without_georeference,
 )
-from landshift.tiling import Size, both, training_windows
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +137,7 @@ def cut(
         labels_before: The class map before of each image, kept beside the labels.
         labels_after: The class map after; both or neither.
         map_scheme: Classes of the class maps; None: as they tell. Values that a change map of
-            them can't hold are moved as `landshift.labels.label` moves them.
+            them can't hold are moved as `landshift.prepare.label.label` moves them.
         append: Whether tiles are added to the set in `folder`, if one is there.
         overwrite: Whether a set in `folder` is replaced; not where models were saved in it, or
             anything else.
@@ -173,7 +175,7 @@ def cut(
         base = None
         if append and folder.is_dir() and any(folder.iterdir()):
             folder = root_of(folder)
-            if ledger.finish_joining(folder, described):
+            if resumable.finish_joining(folder, described):
                 return read(folder)
             base = read(folder)
         infos = check_rasters(inputs, options.chip_format)
@@ -204,7 +206,7 @@ def cut(
         )
         if base is not None:
             check_alike(job, base)
-        with ledger.resumable_folder(
+        with resumable.resumable_folder(
             folder, described, join=base is not None, overwrite=overwrite
         ) as unfinished:
             tiles = _cut_all(job, plans, unfinished, on_tile)
@@ -228,7 +230,7 @@ def _check_new(folder: Path, *, append: bool, overwrite: bool) -> None:
         )
     if append:
         return
-    ledger.check_new_folder(folder, overwrite=overwrite)
+    whole_files.check_new_folder(folder, overwrite=overwrite)
     others = sorted(p.name for p in folder.glob("*") if p.name not in _OF_A_SET)
     if others:
         raise ParameterError(
@@ -240,7 +242,7 @@ def _check_new(folder: Path, *, append: bool, overwrite: bool) -> None:
 def _cut_all(
     job: Job,
     plans: Sequence[Sequence[Window]],
-    unfinished: ledger.Unfinished,
+    unfinished: resumable.Unfinished,
     on_tile: Progress | None,
 ) -> list[Tile]:
     """Write the tiles of all images, one after another; tiles are compressed on all cores."""

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import archive
 from landshift.errors import TileSetError
+from landshift.files import archive
 from landshift.tileset.tiles import BandStatistics, TileFiles, TileSet
 
 MAP = "map.txt"

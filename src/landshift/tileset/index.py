@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from landshift import ledger
 from landshift.errors import OutputError
+from landshift.files import whole
 from landshift.tileset.tiles import BandFacts, Contents, SecondInput, Tile, TileFiles
 
 INDEX = "landshift.sqlite"
@@ -74,7 +74,7 @@ def write_index(
         "provenance": provenance,
     }
     names = {name: k for k, name in enumerate(sorted({t.crs for t in contents.tiles if t.crs}))}
-    with ledger.whole_file(folder / INDEX) as part:
+    with whole.whole_file(folder / INDEX) as part:
         try:
             with closing(sqlite3.connect(part, isolation_level=None)) as base:
                 base.execute("PRAGMA journal_mode = OFF")  # the file is temporary until renamed
@@ -165,7 +165,7 @@ def keep_digest(folder: Path, digest: str) -> None:
         OutputError: There is no index, or it can't be written.
     """
     path = folder / INDEX
-    with ledger.whole_file(path) as part:
+    with whole.whole_file(path) as part:
         shutil.copyfile(path, part)
         try:
             with closing(sqlite3.connect(part, isolation_level=None)) as base:

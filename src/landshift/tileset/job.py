@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import containers, grid, provenance, raster
+from landshift import grid, raster
 from landshift.classes import ClassScheme
 from landshift.errors import BandError, GridError, ParameterError, TileSetError
+from landshift.files import containers, provenance
 from landshift.raster import RasterInfo
-from landshift.recoding import Recoding
+from landshift.raster.recoding import Recoding
+from landshift.raster.tiling import Size
 from landshift.tileset import esri
 from landshift.tileset.blocks import Kept
 from landshift.tileset.chips import ChipFormat, check_fits, format_of, nodata_of
 from landshift.tileset.coding import LabelCodes
 from landshift.tileset.sampling import Turn
 from landshift.tileset.tiles import SecondInput, Tile, TileSet
-from landshift.tiling import Size
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from landshift import provenance
 from landshift.errors import OutputError, RasterError
+from landshift.files import provenance
 from landshift.tileset.index import keep_digest, read_digest, read_provenance
 from landshift.tileset.tiles import TileSet
 

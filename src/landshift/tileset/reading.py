@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from landshift import archive, ledger, provenance
 from landshift.classes import UNLABELLED, ClassScheme, Colour, colour_of
 from landshift.errors import ClassError, OutputError, RasterError, TileSetError
+from landshift.files import archive, provenance, whole
 from landshift.tileset import esri
 from landshift.tileset.index import read_index, read_provenance, write_index
 from landshift.tileset.tiles import (
@@ -361,7 +361,7 @@ def name_crs(wkt: str) -> str:
 
 def root_of(path: Path) -> Path:
     """The folder that holds ``images``: the one given, one inside it, or one unpacked."""
-    if not ledger.repaired(path).exists():
+    if not whole.repaired(path).exists():
         raise TileSetError(f"The tile set must exist, got {path}; check the path.")
     folder = _unpacked(path) if path.is_file() else path
     if not (folder / "images").is_dir():
@@ -385,7 +385,7 @@ def _unpacked(path: Path) -> Path:
                 f"earlier {path.name}; remove the folder, or give it instead of the zip."
             )
         return folder  # it was written whole by us, or unpacked by hand
-    with ledger.whole_folder(folder) as part:
+    with whole.whole_folder(folder) as part:
         archive.unpack(path, part, error=TileSetError)
         (part / _UNPACKED).write_text(digest)
     return folder

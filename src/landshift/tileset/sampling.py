@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import raster, validity
+from landshift import raster
 from landshift.grid import Window
+from landshift.raster import validity
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader

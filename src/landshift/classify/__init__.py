@@ -1,7 +1,0 @@
-"""A model over a raster of any size: a class map, and what else it says of each pixel."""
-
-from landshift.classify.layers import LAYERS
-from landshift.classify.pixels import classify_pixels, measure_halo, quantise_model
-from landshift.classify.progress import Progress
-
-__all__ = ["LAYERS", "Progress", "classify_pixels", "measure_halo", "quantise_model"]

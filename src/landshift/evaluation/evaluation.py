@@ -1,0 +1,147 @@
+"""Scores of one map or model beside those of rules that know less."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from landshift.classes import (
+    ClassScheme,
+)
+from landshift.errors import ClassError
+from landshift.files import whole as whole_files
+from landshift.scores import confusion
+from landshift.scores.calibration import Calibration
+from landshift.scores.confusion import Matrix, Scores
+from landshift.show import figures
+
+THIS = "this"
+"""What tables call the map or model that is judged."""
+ALL_NO_CHANGE = "all no change"
+POST_CLASSIFICATION = "post-classification"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A confusion matrix and what follows from it.
+
+    Attributes:
+        scheme: The classes.
+        matrix: As `landshift.scores.confusion.count` gives it: rows reference, columns map, and one
+            more column for labelled pixels without a class in the map.
+        calibration: How well a model's probabilities are calibrated; None for a map.
+        others: Confusion matrices of other methods over the same pixels, by name.
+    """
+
+    scheme: ClassScheme
+    matrix: Matrix
+    calibration: Calibration | None = None
+    others: Mapping[str, Matrix] = field(default_factory=dict)
+
+    @property
+    def scores(self) -> Scores:
+        """The map's scores."""
+        return confusion.score(self.matrix, self.scheme)
+
+    @property
+    def no_change_baseline(self) -> Scores | None:
+        """What a map that says 'unchanged' everywhere would score; None without such a class."""
+        matrix = confusion.all_no_change(self.matrix, self.scheme)
+        return None if matrix is None else confusion.score(matrix, self.scheme)
+
+    @property
+    def baselines(self) -> dict[str, Scores]:
+        """Scores of simpler methods over the same pixels, by name."""
+        still = self.no_change_baseline
+        found = {} if still is None else {ALL_NO_CHANGE: still}
+        return found | {k: confusion.score(m, self.scheme) for k, m in self.others.items()}
+
+    @property
+    def methods(self) -> dict[str, Scores]:
+        """The scores, `THIS`, and those of the baselines."""
+        return {THIS: self.scores} | self.baselines
+
+    def beside(self, others: Mapping[str, Evaluation]) -> Evaluation:
+        """This evaluation with those of other methods over the same pixels beside it."""
+        matrices = {name: other.matrix for name, other in others.items()}
+        return replace(self, others={**self.others, **matrices})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON values; what isn't defined is None."""
+        transitions = confusion.transition_counts(self.matrix, self.scheme)
+        return {
+            "classes": self.scheme.as_list(),
+            "unchanged": [self.scheme.names[k] for k in self.scheme.unchanged],
+            "confusion": {
+                "rows": "reference",
+                "columns": "map; the last: labelled pixels without a class in the map",
+                "counts": self.matrix.tolist(),
+            },
+            "transitions": None if transitions is None else transitions.as_dict(),
+            "scores": self.scores.as_dict(),
+            "baselines": {name: scores.as_dict() for name, scores in self.baselines.items()},
+            "calibration": None if self.calibration is None else self.calibration.as_dict(),
+        }
+
+    def write_json(self, path: Path, *, overwrite: bool = False) -> Path:
+        """Write `as_dict` as JSON."""
+        whole_files.check_new(path, overwrite=overwrite)
+        text = json.dumps(self.as_dict(), indent=2, allow_nan=False) + "\n"
+        with whole_files.whole_file(Path(path)) as part:
+            part.write_text(text, encoding="utf-8")
+        return Path(path)
+
+    def write_figures(self, folder: Path, *, overwrite: bool = False) -> list[Path]:
+        """Draw the confusion matrix, F1 of each class beside the baselines, and the reliability.
+
+        Args:
+            folder: Where ``confusion.png``, ``f1.png`` and, for a model, ``reliability.png`` go.
+            overwrite: Whether other pictures than ours of these names are replaced.
+        """
+        folder = Path(folder)
+        whole_files.check_new(*figure_files(folder), overwrite=overwrite)
+        drawn = {
+            "confusion": figures.show_confusion(self.matrix, self.scheme),
+            "f1": figures.show_f1(self.methods),
+        }
+        if self.calibration is not None:
+            drawn["reliability"] = figures.show_reliability(self.calibration)
+        return [
+            figures.save(figure, folder / f"{name}.png", overwrite=overwrite)
+            for name, figure in drawn.items()
+        ]
+
+
+def figure_files(folder: Path) -> list[Path]:
+    """The pictures that `Evaluation.write_figures` may write."""
+    return [Path(folder) / f"{name}.png" for name in ("confusion", "f1", "reliability")]
+
+
+def pool(evaluations: Sequence[Evaluation]) -> Evaluation:
+    """One evaluation over the pixels of several, of the same classes.
+
+    Methods beside them are pooled where each has them; calibrations where they share a model.
+
+    Raises:
+        ClassError: The classes differ.
+    """
+    first = evaluations[0]
+    if any(e.scheme.mapping != first.scheme.mapping for e in evaluations):
+        raise ClassError("Evaluations must share their classes to be pooled; evaluate them apart.")
+    shared = [name for name in first.others if all(name in e.others for e in evaluations)]
+    found = [e.calibration for e in evaluations]
+    known = [c for c in found if c is not None]
+    one_model = len(known) == len(found) and len({c.temperature for c in known}) == 1
+    return Evaluation(
+        first.scheme,
+        np.sum([e.matrix for e in evaluations], axis=0),
+        reduce(add, known) if one_model else None,
+        {name: np.sum([e.others[name] for e in evaluations], axis=0) for name in shared},
+    )

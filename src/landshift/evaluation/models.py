@@ -1,0 +1,147 @@
+"""Scores of a model on the validation tiles of its training set."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import bundle
+from landshift.classes import (
+    IGNORE_INDEX,
+)
+from landshift.dataset import TrainingData, prepare
+from landshift.engine import TorchEngine
+from landshift.errors import ClassError, ModelError
+from landshift.evaluation import baselines
+from landshift.evaluation.evaluation import Evaluation
+from landshift.models import ChangeModel
+from landshift.scores import calibration, confusion
+
+log = logging.getLogger(__name__)
+CALIBRATION_PIXELS = 200_000
+"""Labelled validation pixels that a temperature is fitted on, at most."""
+_CALIBRATION_LOGITS = 16_000_000  # numbers kept for it: fewer pixels where classes are many
+
+
+def evaluate_model(engine: TorchEngine, data: TrainingData) -> Evaluation:
+    """Scores and calibration of a model on the validation tiles."""
+    n = len(data.scheme)
+    matrix = np.zeros((n, n + 1), np.int64)
+    temperature = engine.model.temperature
+    nothing = np.zeros((0, n), np.float32), np.zeros(0, np.uint8)
+    measured = calibration.measure(*nothing, temperature)
+    for logits, targets in _labelled_logits(engine, data):
+        matrix += confusion.count(targets, logits.argmax(axis=1).astype(np.uint8), n)
+        measured += calibration.measure(logits, targets, temperature)
+    return Evaluation(data.scheme, matrix, measured)
+
+
+def evaluate_baselines(
+    data: TrainingData, names: Sequence[str] | None = None
+) -> dict[str, Evaluation]:
+    """Scores of per-pixel rules on the validation tiles: what is reached without context.
+
+    Args:
+        data: The tiles; the rules are fitted on the training ones.
+        names: Which of `landshift.evaluation.baselines.RULES`; None for the usual ones.
+
+    Raises:
+        ClassError: No labelled pixel in the training tiles.
+    """
+    n = len(data.scheme)
+    rules = baselines.fit(data, names)
+    matrices = {name: np.zeros((n, n + 1), np.int64) for name in rules}
+    for image, target in data.valid_ds.arrays():
+        if (target != IGNORE_INDEX).any():
+            for name, rule in rules.items():
+                matrices[name] += confusion.count(target, rule(image), n)
+    return {name: Evaluation(data.scheme, matrix) for name, matrix in matrices.items()}
+
+
+def evaluate_package(model: Path, tiles: Path, *, beside: bool = True) -> Evaluation:
+    """Scores of a saved model on the validation tiles of the set it was trained on.
+
+    The split is made again from what the model says of its training; on another tile set than
+    that one, all is held-out ground only if none of it was trained on.
+
+    Args:
+        model: The .emd, the .dlpk or the folder.
+        tiles: The tile set, or a zip of it.
+        beside: Whether per-pixel rules are fitted and scored beside it.
+
+    Raises:
+        ModelError: The model can't be read, or its bands aren't those of the tiles.
+        TileSetError: The set can't be read.
+        ClassError: No labelled pixel in the validation tiles, or in the training tiles.
+    """
+    package = bundle.load(model)
+    network = package.model
+    options = package.training.get("data") or {}
+    data = prepare(
+        tiles, class_mapping=network.scheme.mapping, chip_size=network.spec.tile_size, **options
+    )
+    if data.spec.bands != network.spec.bands:
+        raise ModelError(
+            f"The model's bands must be those of the tiles, got {', '.join(network.spec.bands)} "
+            f"and {', '.join(data.spec.bands)}."
+        )
+    found = evaluate_model(TorchEngine(network), data)
+    if not found.matrix.any():
+        raise ClassError(
+            f"The validation tiles must hold labelled pixels, got none in {tiles}; "
+            "split them otherwise."
+        )
+    return found.beside(evaluate_baselines(data)) if beside else found
+
+
+def calibrate(model: ChangeModel, data: TrainingData) -> float:
+    """Fit the temperature of a model on the validation tiles and set it (Guo et al. 2017).
+
+    Classes stay as they are, since a temperature keeps the order of the logits; only how sure
+    the model says it is changes. At most `CALIBRATION_PIXELS` pixels are kept in memory.
+
+    Args:
+        model: The trained model.
+        data: Its tiles.
+
+    Returns:
+        The temperature: above 1 where the model was too sure, below where not sure enough; 1
+        where no validation pixel is labelled.
+    """
+    logits, targets = _calibration_pixels(TorchEngine(model), data)
+    if len(targets):
+        model.temperature = calibration.fit_temperature(logits, targets)
+    else:
+        log.warning("No validation pixel is labelled: probabilities stay uncalibrated.")
+        model.temperature = 1.0
+    return model.temperature
+
+
+def _calibration_pixels(
+    engine: TorchEngine, data: TrainingData
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Logits and classes of labelled validation pixels, each as likely to be drawn."""
+    random = np.random.default_rng(data.options.seed)
+    n = len(data.scheme)
+    most = min(CALIBRATION_PIXELS, _CALIBRATION_LOGITS // n)
+    labelled = sum(int((t != IGNORE_INDEX).sum()) for _, t in data.valid_ds.arrays())
+    kept, right = [np.zeros((0, n), np.float32)], [np.zeros(0, np.uint8)]
+    for logits, targets in _labelled_logits(engine, data):
+        chosen = random.random(len(targets)) < most / labelled
+        kept.append(logits[chosen])
+        right.append(targets[chosen])
+    return np.concatenate(kept)[:most], np.concatenate(right)[:most]
+
+
+def _labelled_logits(
+    engine: TorchEngine, data: TrainingData
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+    """Logits ``(pixel, class)`` and class indices of the labelled pixels of a validation tile."""
+    for image, target in data.valid_ds.arrays():
+        labelled = target != IGNORE_INDEX
+        if labelled.any():
+            yield engine.logits(image[np.newaxis])[0][:, labelled].T, target[labelled]

@@ -1,0 +1,1 @@
+"""Files: whole outputs, outputs taken up again, untrusted files, provenance."""

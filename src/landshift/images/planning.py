@@ -1,0 +1,547 @@
+"""The files of one date as one image: stacked, mosaicked, masked and placed on any grid."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from landshift import grid, raster
+from landshift.errors import BandError, GridError, ParameterError
+from landshift.files import containers, dates
+from landshift.images import quality, stac
+from landshift.raster import validity
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+    from rasterio.io import DatasetReader
+
+log = logging.getLogger(__name__)
+
+RESAMPLING: dict[str, float] = {
+    "nearest": 0.5, "bilinear": 1, "cubic": 2, "cubic_spline": 2, "lanczos": 3, "average": 1,
+    "mode": 1, "max": 1, "min": 1, "med": 1,
+}  # fmt: skip
+"""Ways to resample, as GDAL names them, and how many pixels away the values they take lie."""
+
+_OVERLAP = 0.5  # share of the smaller of two unnamed files above which they are bands, not tiles
+
+
+@dataclass(frozen=True)
+class Image:
+    """What one date is made of.
+
+    Files with the same named bands, or unnamed ones that lie side by side, are tiles of a mosaic
+    (the first file lies on top); others are bands of a stack.
+
+    Attributes:
+        files: Rasters (paths, VRT, http(s) URLs) or STAC Items (.json).
+        bands: Bands to take, in this order: names, or numbers from 1; None: all but alpha bands
+            and quality bands.
+        nodata: Value that means 'no data' in place of those that the files state; masks and
+            alpha bands count as well.
+        quality: What quality bands hide.
+        resampling: A name in `RESAMPLING`, or one for each file; None: nearest for class rasters
+            (`raster.holds_classes`), else bilinear.
+        assume_crs: CRS of files that state none.
+        scaled: Whether scale and offset of the files are applied (values are float32 then).
+    """
+
+    files: tuple[Path | str, ...]
+    bands: tuple[str | int, ...] | None = None
+    nodata: float | None = None
+    quality: tuple[quality.Rule, ...] = ()
+    resampling: str | tuple[str | None, ...] | None = None
+    assume_crs: str | None = None
+    scaled: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.files:
+            raise ParameterError("An image must have a file, got none.")
+        if isinstance(self.resampling, tuple) and len(self.resampling) != len(self.files):
+            raise ParameterError(
+                f"The resampling must be one, or one for each of {len(self.files)} files, got "
+                f"{len(self.resampling)}."
+            )
+        for way in self.resamplings:
+            if way is not None and way not in RESAMPLING:
+                raise ParameterError(
+                    f"The resampling must be one of {', '.join(RESAMPLING)}, got '{way}'."
+                )
+
+    @property
+    def resamplings(self) -> tuple[str | None, ...]:
+        """How each file is resampled, as far as it is given."""
+        if isinstance(self.resampling, tuple):
+            return self.resampling
+        return (self.resampling,) * len(self.files)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Bands of one file.
+
+    Attributes:
+        path: The file, as GDAL opens it.
+        info: What it is; its grid has a CRS and a place on the ground.
+        numbers: Numbers of the bands, from 1.
+        names: A name for each.
+        nodata: Value that means 'no data' in place of the file's own, or None.
+        alpha: Whether an alpha band counts: not where it was taken as a band.
+        classes: Whether values are classes, as far as the file tells.
+        resampling: How the bands are resampled where they aren't copied; a name in `RESAMPLING`.
+        scales: Factor of each band.
+        offsets: What is added to each band after that.
+        derived: Whether the grid comes from ground control points or RPCs.
+    """
+
+    path: str
+    info: raster.RasterInfo
+    numbers: tuple[int, ...]
+    names: tuple[str, ...]
+    nodata: float | None
+    alpha: bool
+    classes: bool
+    resampling: str
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    derived: bool
+
+    def pick(self, places: Sequence[int]) -> Layer:
+        """Some of its bands, by place in `numbers`."""
+        return replace(
+            self,
+            numbers=tuple(self.numbers[k] for k in places),
+            names=tuple(self.names[k] for k in places),
+            scales=tuple(self.scales[k] for k in places),
+            offsets=tuple(self.offsets[k] for k in places),
+        )
+
+    @property
+    def invalid(self) -> float | None:
+        """The value that means 'no data', from the option or the file."""
+        return self.info.nodata if self.nodata is None else self.nodata
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An image whose files were looked at.
+
+    Attributes:
+        image: What it was made from.
+        stack: Groups of bands; each is a mosaic of layers with the same bands, the first on top.
+        quality: What each quality band hides, and the mosaic of that one band.
+        names: Names of the bands, group after group.
+        taken: When the image was taken, as its files state: from the first day to the last.
+    """
+
+    image: Image
+    stack: tuple[tuple[Layer, ...], ...]
+    quality: tuple[tuple[quality.Hidden, tuple[Layer, ...]], ...]
+    names: tuple[str, ...]
+    taken: dates.Period | None
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Every layer with bands of the image."""
+        return [layer for group in self.stack for layer in group]
+
+    @property
+    def grid(self) -> GeoBox:
+        """Grid of the first file."""
+        return self.stack[0][0].info.grid
+
+    @property
+    def scaling(self) -> list[set[tuple[float, float]]]:
+        """Of each band, the scales and offsets that its values still need; one for most."""
+        if self.image.scaled:
+            return [{(1.0, 0.0)} for _ in self.names]
+        return [
+            {(layer.scales[k], layer.offsets[k]) for layer in group}
+            for group in self.stack
+            for k in range(len(group[0].numbers))
+        ]
+
+    @property
+    def dtype(self) -> str:
+        """Pixel type that holds every band."""
+        if self.image.scaled:
+            return "float32"
+        return str(np.result_type(*(layer.info.dtype for layer in self.layers)))
+
+    def take(self, places: Sequence[int]) -> Plan:
+        """The image with some of its bands, by place in `names`."""
+        every = [(group, k) for group in self.stack for k in range(len(group[0].numbers))]
+        return replace(
+            self,
+            stack=_stack([every[p] for p in places]),
+            names=tuple(self.names[p] for p in places),
+        )
+
+    def extent(self, on: GeoBox) -> tuple[float, float, float, float]:
+        """The part of a grid that every band covers: first row and column, last row and column."""
+        sides = []
+        for group in self.stack:
+            places = np.array([grid.extent(layer.info.grid, on) for layer in group])
+            sides.append([*places[:, :2].min(axis=0), *places[:, 2:].max(axis=0)])
+        found = np.array(sides)
+        first, last = found[:, :2].max(axis=0), found[:, 2:].min(axis=0)
+        return float(first[0]), float(first[1]), float(last[0]), float(last[1])
+
+
+def plan(image: Image) -> Plan:
+    """Look at an image's files and settle which bands come from where.
+
+    Raises:
+        RasterError: A file can't be read.
+        GridError: A file has no CRS or no place on the ground.
+        BandError: A band is missing, or its name not unique.
+        ParameterError: See `Image`.
+    """
+    layers: list[Layer] = []
+    periods: list[dates.Period | None] = []
+    for file, way in zip(image.files, image.resamplings, strict=True):
+        found, taken = _layers(image, file, way)
+        layers += found
+        periods.append(taken)
+    groups = _groups(_named(layers))
+    every = [(group, k) for group in groups for k in range(len(group[0].names))]
+    names = [group[0].names[k] for group, k in every]
+    rules = []
+    hidden: set[int] = set()
+    for rule in image.quality:
+        at = _find(rule.band, names, image)
+        group, k = every[at]
+        if k + rule.bands > len(group[0].names):
+            raise BandError(
+                f"A {rule.coding} mask must have {rule.bands} bands from '{names[at]}' on, got "
+                f"{len(group[0].names) - k} in {group[0].path}; name its first band "
+                f"({rule.coding}:BAND=...)."
+            )
+        for codes in rule.hidden:
+            codes.check_held(np.dtype(group[0].info.dtype), f"{names[at]!r} of {group[0].path}")
+            rules.append((codes, tuple(_coded(layer.pick([k + codes.place])) for layer in group)))
+        hidden |= set(range(at, at + rule.bands))
+    chosen = (
+        [_find(b, names, image) for b in image.bands]
+        if image.bands is not None
+        else [k for k in range(len(names)) if k not in hidden]
+    )
+    if not chosen:
+        raise BandError(
+            f"An image must have a band beside its quality bands, got {', '.join(names)} in "
+            f"{image.files[0]}."
+        )
+    return Plan(
+        image=image, stack=_stack([every[k] for k in chosen]), quality=tuple(rules),
+        names=tuple(names[k] for k in chosen), taken=dates.spanning(periods),
+    )  # fmt: skip
+
+
+def _coded(layer: Layer) -> Layer:
+    """A quality band: its 0 says something, though 0 is no data in the image that it lies in."""
+    return replace(layer, nodata=float("nan")) if layer.invalid == 0 else layer
+
+
+@contextmanager
+def _straightened(source: DatasetReader, nodata: float | None) -> Iterator[Any]:
+    """A raster placed by ground control points or RPCs, on the north-up grid that GDAL gives it.
+
+    What isn't valid there has the nodata value, if the bands share one, or an alpha of 0.
+    """
+    from rasterio.enums import Resampling
+    from rasterio.vrt import WarpedVRT
+
+    says = validity.of(source, nodata=nodata)
+    none = says.nodata[0] if len({repr(n) for n in says.nodata}) == 1 else None
+    crs = source.gcps[1] if source.gcps[0] else "EPSG:4326"  # RPCs lead to WGS 84
+    with validity.presented(source, says) as (shown, alpha):
+        options: dict[str, Any] = {} if none is None else {"src_nodata": none, "nodata": none}
+        if alpha is not None:
+            options |= {"src_alpha": alpha, "dst_alpha": alpha, "UNIFIED_SRC_NODATA": "NO"}
+        elif none is None:
+            options["add_alpha"] = True
+        with WarpedVRT(shown, crs=crs, resampling=Resampling.bilinear, **options) as straight:
+            yield straight
+
+
+def _layers(
+    image: Image, file: Path | str, way: str | None
+) -> tuple[list[Layer], dates.Period | None]:
+    """What a file or STAC Item brings, and its date."""
+    name = str(file)
+    if not name.lower().endswith((".json", ".geojson")):
+        layer = _look(image, _gdal_name(name), way)
+        return [layer], layer.info.taken
+    wanted = None if image.bands is None else [str(b) for b in image.bands]
+    files, taken = stac.band_files(file, wanted, [rule.band for rule in image.quality])
+    found = []
+    for part in files:
+        layer = _look(image, _gdal_name(part.href), way)
+        if max(part.numbers) > len(layer.info.bands):
+            raise BandError(
+                f"A STAC asset must have band {max(part.numbers)} ({part.names[0]}), got "
+                f"{len(layer.info.bands)} in {layer.path}."
+            )
+        stated = layer.info.nodata is None and image.nodata is None
+        if not set(part.numbers) <= set(layer.numbers):
+            layer = replace(layer, alpha=False)  # the item calls it a band
+        scaling = [
+            _scaling(layer.info.scaling[number - 1], (scale, offset), shifted=part.shifted)
+            for number, scale, offset in zip(part.numbers, part.scales, part.offsets, strict=True)
+        ]
+        found.append(
+            replace(
+                layer,
+                numbers=part.numbers,
+                names=part.names,
+                nodata=part.nodata if stated else layer.nodata,
+                scales=tuple(scale for scale, _ in scaling),
+                offsets=tuple(offset for _, offset in scaling),
+            )
+        )
+    return found, taken
+
+
+def _scaling(
+    own: tuple[float, float], stated: tuple[float, float], *, shifted: bool
+) -> tuple[float, float]:
+    """Scale and offset of a band of a STAC Item: the file's own tags, else what the item states.
+
+    Args:
+        own: The file's.
+        stated: The item's.
+        shifted: Whether the item says that the file's values have the offset in them already.
+    """
+    scale, offset = stated if own == (1, 0) else own
+    return scale, 0.0 if shifted else offset
+
+
+def warn_of_scaling(plans: Sequence[Plan], dates: Sequence[str]) -> None:
+    """Warn where values that are put together as stored mean different things.
+
+    That is where files of one band, or the same bands of two dates, state another scale or offset.
+
+    Args:
+        plans: The image of each date.
+        dates: Names of the dates.
+    """
+    for found, name in zip(plans, dates, strict=True):
+        mixed = [
+            band for band, tags in zip(found.names, found.scaling, strict=True) if len(tags) > 1
+        ]
+        if mixed:
+            log.warning(
+                "Files of %s state different scales or offsets in %s, and are joined as stored: "
+                "one value means several things; apply them (landshift composite --scaled).",
+                name, ", ".join(mixed),
+            )  # fmt: skip
+    for found, name in zip(plans[1:], dates[1:], strict=True):
+        pairs = zip(plans[0].names, plans[0].scaling, found.scaling, strict=False)
+        differ = [band for band, first, second in pairs if first != second]
+        if differ:
+            log.warning(
+                "%s and %s state different scales or offsets in %s, and are stacked as stored: "
+                "what didn't change will look like change; apply them (landshift composite "
+                "--scaled).", dates[0], name, ", ".join(differ),
+            )  # fmt: skip
+
+
+def _gdal_name(name: str) -> str:
+    """URLs as GDAL reads them, by ranges."""
+    if name.startswith(("http://", "https://")):
+        return f"/vsicurl/{name}"
+    return f"/vsis3/{name[5:]}" if name.startswith("s3://") else name
+
+
+def _look(image: Image, path: str, way: str | None) -> Layer:
+    with raster.open_raster(path) as source, ExitStack() as stack:
+        derived = source.transform.is_identity and bool(source.gcps[0] or source.rpcs)
+        if derived and source.gcps[0] and source.crs is not None:
+            raise GridError(
+                f"Ground control points must come without another CRS, got {source.crs} beside "
+                f"them in {path}; warp it first (gdalwarp -tps)."
+            )
+        if source.transform.is_identity and not derived:
+            raise GridError(
+                f"An image must have a place on the ground, got no georeference in {path}; "
+                "georeference it first (gdal_translate -a_ullr -a_srs, or QGIS' georeferencer)."
+            )
+        placed = stack.enter_context(_straightened(source, image.nodata)) if derived else source
+        info = raster.info_of(placed)
+        box = info.grid
+        if box.crs is None:
+            if image.assume_crs is None:
+                raise GridError(
+                    f"An image must have a CRS, got none in {path}; "
+                    "state it (--assume-crs EPSG:...)."
+                )
+            box = grid.geobox(box.height, box.width, box.affine, crs_of(image.assume_crs))
+        numbers = info.numbers
+        taken = info.alpha is not None and _takes(image, info.alpha, info.bands[info.alpha - 1])
+        if taken:  # a fourth band that a program took for alpha
+            numbers = tuple(placed.indexes)
+        if image.nodata is not None:
+            _check_fits(image.nodata, info.dtype, path)
+        own = info.nodata
+        if own is not None and not fits(own, info.dtype):
+            own = None
+        scaling = (raster.info_of(source) if derived else info).scaling
+        info = replace(info, path=Path(path), grid=box, nodata=own, scaling=scaling)
+        classes = raster.holds_classes(source)
+        return Layer(
+            path=path, info=info, numbers=numbers,
+            names=tuple(info.bands[k - 1] for k in numbers), nodata=image.nodata,
+            alpha=not taken, classes=classes,
+            resampling=way or ("nearest" if classes else "bilinear"),
+            scales=tuple(scaling[k - 1][0] for k in numbers),
+            offsets=tuple(scaling[k - 1][1] for k in numbers), derived=derived,
+        )  # fmt: skip
+
+
+def _takes(image: Image, alpha: int, name: str) -> bool:
+    """Whether an alpha band is asked for as a band, by its number or name."""
+    return image.bands is not None and any(str(b) in (str(alpha), name) for b in image.bands)
+
+
+def crs_of(text: str) -> Any:
+    """The CRS that a text names.
+
+    Raises:
+        ParameterError: PROJ knows none.
+    """
+    from odc.geo import CRS
+    from pyproj.exceptions import CRSError
+
+    try:
+        return CRS(text)
+    except (CRSError, ValueError) as error:
+        raise ParameterError(
+            f"A CRS must be a code or WKT that PROJ knows, got '{text}'; an example is EPSG:32618."
+        ) from error
+
+
+def _named(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers with a name for every band: its own, of its file, or its number."""
+    stems = [containers.short_name(layer.path) for layer in layers]
+    short = _without_common(stems)
+    found = []
+    for layer, stem, brief in zip(layers, stems, short, strict=True):
+        single = len(layer.numbers) == 1 and len(layers) > 1
+        if single and layer.names[0] in ("", stem):
+            names: tuple[str, ...] = (brief,)
+        else:
+            names = tuple(n or f"b{k}" for k, n in enumerate(layer.names, start=1))
+        found.append(replace(layer, names=names))
+    return found
+
+
+def _without_common(stems: Sequence[str]) -> list[str]:
+    """File names without the words that all start with, as in LE07_..._B1, LE07_..._B2."""
+    if len(set(stems)) < 2:
+        return list(stems)
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*stems, strict=False))
+    shared = "".join(letters[0] for letters in alike)
+    cut = max(shared.rfind(c) for c in "_-. ") + 1
+    return [s[cut:] or s for s in stems]
+
+
+def _groups(layers: Sequence[Layer]) -> list[list[Layer]]:
+    """Mosaics of layers with the same bands, in the order in which their first files come."""
+    groups: list[list[Layer]] = []
+    for layer in layers:
+        unnamed = not any(layer.info.bands)
+        home = None
+        for group in groups:
+            first = group[0]
+            plain = unnamed and not any(first.info.bands)
+            if plain and len(first.numbers) == len(layer.numbers):
+                if all(_overlap(other, layer) < _OVERLAP for other in group):
+                    home = group
+            elif not unnamed and sorted(first.names) == sorted(layer.names):
+                places = raster.match_names(first.names, layer.names)
+                layer = layer if places is None else layer.pick(places)
+                home = group if first.names == layer.names else None
+            if home is not None:
+                break
+        if home is not None:
+            home.append(replace(layer, names=home[0].names))
+        else:
+            groups.append([layer])
+    names = [n for group in groups for n in group[0].names]
+    if len(set(names)) == len(names):
+        return groups
+    twice = {n for n in names if names.count(n) > 1}
+    stems = [containers.short_name(group[0].path) for group in groups]
+    return [
+        [
+            replace(
+                layer,
+                names=tuple(f"{stem}_{n}" if n in twice else n for n in layer.names),
+            )
+            for layer in group
+        ]
+        for group, stem in zip(groups, stems, strict=True)
+    ]
+
+
+def _overlap(first: Layer, second: Layer) -> float:
+    """Share of the smaller of two files' outlines that lies in the other's."""
+    top, left, bottom, right = grid.extent(second.info.grid, first.info.grid)
+    height, width = first.info.height, first.info.width
+    rows = min(bottom, height) - max(top, 0)
+    columns = min(right, width) - max(left, 0)
+    if rows <= 0 or columns <= 0:
+        return 0.0
+    return rows * columns / min(height * width, (bottom - top) * (right - left))
+
+
+def _find(wanted: str | int, names: Sequence[str], image: Image) -> int:
+    """Place of a band: by name (not of an int), by number from 1, or by a name's end after '_'."""
+    text = str(wanted).lower()
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    lower = ["" if isinstance(wanted, int) else n.lower() for n in names]
+    for hits in (
+        [k for k, n in enumerate(lower) if n == text],
+        [number - 1] if 1 <= number <= len(names) else [],
+        [k for k, n in enumerate(lower) if n.endswith(f"_{text}")],
+    ):
+        if len(hits) == 1:
+            return hits[0]
+    raise BandError(
+        f"The image must have one band '{wanted}', got {', '.join(names)} in {image.files[0]}; "
+        "name one of these, or its number from 1."
+    )
+
+
+def _stack(chosen: Sequence[tuple[Sequence[Layer], int]]) -> tuple[tuple[Layer, ...], ...]:
+    """Neighbouring bands of one mosaic are read together."""
+    runs: list[tuple[Sequence[Layer], list[int]]] = []
+    for group, k in chosen:
+        if runs and runs[-1][0] is group:
+            runs[-1][1].append(k)
+        else:
+            runs.append((group, [k]))
+    return tuple(tuple(layer.pick(places) for layer in group) for group, places in runs)
+
+
+def fits(nodata: float, dtype: str) -> bool:
+    """Whether a pixel type can hold a nodata value."""
+    kind = np.dtype(dtype)
+    if np.issubdtype(kind, np.floating):
+        return True
+    limits = np.iinfo(kind)
+    return bool(
+        np.isfinite(nodata) and nodata == int(nodata) and limits.min <= nodata <= limits.max
+    )
+
+
+def _check_fits(nodata: float, dtype: str, path: str) -> None:
+    if not fits(nodata, dtype):
+        raise ParameterError(f"The nodata value must fit {dtype}, got {nodata:g} for {path}.")

@@ -1,0 +1,226 @@
+"""The images of a date, read on a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import grid, raster
+from landshift.errors import GridError, of_gdal, reason_of
+from landshift.grid import Window
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+    from rasterio.io import DatasetReader
+from landshift.images.planning import RESAMPLING, Layer, Plan, _straightened
+
+
+@contextmanager
+def opened(found: Plan, target: GeoBox, *, cache: int = raster.GDAL_CACHE) -> Iterator[Reader]:
+    """An image open to be read on a grid; for one thread.
+
+    Args:
+        found: The image.
+        target: The grid.
+        cache: Bytes for GDAL's blocks, of all open rasters together.
+
+    Raises:
+        RasterError: A file can't be read.
+    """
+    with ExitStack() as stack:
+        yield Reader(found, target, stack, cache)
+
+
+class Reader:
+    """An open image, read by windows of a target grid."""
+
+    def __init__(self, found: Plan, target: GeoBox, stack: ExitStack, cache: int) -> None:
+        self._cache = cache
+        self._plan = found
+        self._target = target
+        self._stack = stack
+        self._files: dict[str, DatasetReader] = {}
+        self._placed = {
+            layer: _Placed(layer, self._open(layer), target, layer.resampling, stack)
+            for layer in found.layers
+        }
+        self._quality = [
+            (
+                codes,
+                [_Placed(one, self._open(one), target, "nearest", stack) for one in mosaic],
+                reach(found, target),
+            )
+            for codes, mosaic in found.quality
+        ]
+
+    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Values ``(band, row, column)`` and the mask ``(row, column)``, True where valid.
+
+        Args:
+            window: Pixels of the target grid.
+        """
+        parts = []
+        mask = np.ones((window.height, window.width), np.bool_)
+        for group in self._plan.stack:
+            layers = [self._placed[layer] for layer in group]
+            values, valid = _mosaic(layers, window, scaled=self._plan.image.scaled)
+            parts.append(values)
+            mask &= valid
+        for codes, mosaic, reach in self._quality:
+            wide = window.grown(reach)
+            values, covered = _mosaic(mosaic, wide)
+            clear = codes.valid(values[0]) & covered
+            if reach:
+                from scipy import ndimage
+
+                # what lies off the quality band hides itself, not its neighbours
+                spread = ndimage.binary_dilation(~clear & covered, iterations=reach)
+                clear &= ~spread
+                clear = clear[reach:-reach, reach:-reach]
+            mask &= clear
+        dtype = self._plan.dtype
+        return np.concatenate([p.astype(dtype, copy=False) for p in parts]), mask
+
+    def _open(self, layer: Layer) -> DatasetReader:
+        if layer.path not in self._files:
+            self._files[layer.path] = self._stack.enter_context(
+                open_layer(layer, cache=self._cache)
+            )
+        return self._files[layer.path]
+
+
+@contextmanager
+def open_layer(layer: Layer, *, cache: int = raster.GDAL_CACHE) -> Iterator[Any]:
+    """A layer's file, open on the grid that the layer states.
+
+    Raises:
+        RasterError: The file can't be read.
+    """
+    with ExitStack() as stack:
+        source = stack.enter_context(raster.open_raster(layer.path, cache=cache))
+        yield (
+            stack.enter_context(_straightened(source, layer.nodata)) if layer.derived else source
+        )
+
+
+class _Placed:
+    """A layer on the target grid: copied where pixels coincide, else warped on the fly."""
+
+    def __init__(
+        self, layer: Layer, source: DatasetReader, target: GeoBox, how: str, stack: ExitStack
+    ) -> None:
+        self.layer = layer
+        self._source = source
+        self._offset = grid.offset(layer.info.grid, target)
+        self._warped: raster.Warped | None = None
+        top, left, bottom, right = grid.extent(layer.info.grid, target)
+        self._rows, self._columns = (top, bottom), (left, right)
+        if self._offset is None:
+            self._warped = stack.enter_context(_warped(layer, source, target, how))
+
+    def overlaps(self, window: Window) -> bool:
+        """Whether the layer's outline touches the window, with two pixels to spare."""
+        return (
+            window.row - 2 < self._rows[1]
+            and self._rows[0] < window.row + window.height + 2
+            and window.column - 2 < self._columns[1]
+            and self._columns[0] < window.column + window.width + 2
+        )
+
+    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
+        """Values and mask; None where the layer has no pixel in the window."""
+        if not self.overlaps(window):
+            return None
+        layer = self.layer
+        with raster.reading(layer.path):
+            if self._warped is not None:
+                if not _touches(window, *self._warped.grid.shape):
+                    return None
+                return self._warped.read(window)
+            rows, columns = self._offset or (0, 0)
+            at = window.shifted(-rows, -columns)
+            if not _touches(at, layer.info.height, layer.info.width):
+                return None
+            return raster.read(
+                self._source, at, layer.numbers, nodata=layer.nodata, alpha=layer.alpha
+            )
+
+
+def _mosaic(
+    layers: Sequence[_Placed], window: Window, *, scaled: bool = False
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """The first layer's valid pixels, then the next one's in what is left.
+
+    Each layer's values are scaled by its own tags, where they are.
+    """
+    count = len(layers[0].layer.numbers)
+    types = [np.dtype(placed.layer.info.dtype) for placed in layers]
+    dtype = np.dtype(np.float32) if scaled else np.result_type(*types)
+    values: NDArray[Any] = np.zeros((count, window.height, window.width), dtype)
+    mask = np.zeros((window.height, window.width), np.bool_)
+    for number, placed in enumerate(layers):
+        found = placed.read(window)
+        if found is None:
+            continue
+        read, valid = found
+        if scaled:
+            scales, offsets = (
+                np.array(v, np.float32)[:, np.newaxis, np.newaxis]
+                for v in (placed.layer.scales, placed.layer.offsets)
+            )
+            with np.errstate(invalid="ignore", over="ignore"):
+                read = read.astype(np.float32) * scales + offsets
+            valid = valid & np.isfinite(read).all(axis=0)  # tags can state anything
+        if number == 0 or not mask.any():
+            values, mask = read.astype(dtype, copy=False), valid
+        else:
+            new = valid & ~mask
+            values[:, new] = read[:, new]
+            mask |= new
+        if mask.all():
+            break
+    return values, mask
+
+
+def _touches(window: Window, height: int, width: int) -> bool:
+    """Whether a window has a pixel of a raster of this size."""
+    return (
+        window.row < height and window.row + window.height > 0
+        and window.column < width and window.column + window.width > 0
+    )  # fmt: skip
+
+
+@contextmanager
+def _warped(
+    layer: Layer, source: DatasetReader, target: GeoBox, how: str
+) -> Iterator[raster.Warped]:
+    own = layer.info.grid
+    try:
+        with raster.on_grid(
+            source, own, target, how, bands=layer.numbers, nodata=layer.nodata, alpha=layer.alpha
+        ) as warped:
+            yield warped
+    except of_gdal() as error:
+        raise GridError(
+            f"An image must have a place on the target grid, got {grid.describe(own)} "
+            f"for {grid.describe(target)} ({reason_of(error.__cause__ or error)}) in "
+            f"{layer.path}; warp it by hand first (gdalwarp)."
+        ) from error
+
+
+def reach(found: Plan, target: GeoBox) -> int:
+    """Target pixels around a hidden one that resampling mixes it into; 0 where all is copied."""
+    most = 0
+    for layer in found.layers:
+        if grid.offset(layer.info.grid, target) is not None:
+            continue
+        if layer.resampling == "nearest":
+            continue
+        top, left, bottom, right = grid.extent(layer.info.grid, target)
+        size = max((bottom - top) / layer.info.height, (right - left) / layer.info.width, 1.0)
+        most = max(most, int(np.ceil(RESAMPLING[layer.resampling] * size)))
+    return most

@@ -1,0 +1,81 @@
+"""Windows of a grid, in the order in which files read them best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from landshift import images as imagery
+from landshift import raster
+from landshift.grid import Window
+from landshift.images import Plan
+from landshift.machine import parallel
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+_WINDOW = 1024  # rows and columns that one thread reads at once
+_WINDOW_BYTES = 64 << 20
+_CACHE = 48 << 20  # bytes for GDAL's blocks where windows follow the blocks
+_STRIP = 128  # rows of a window at least
+
+
+def _each(
+    plans: Sequence[Plan],
+    box: GeoBox,
+    tasks: Sequence[Sequence[Window]],
+    job: Callable[[Sequence[imagery.Reader], Window], None],
+) -> None:
+    """Do a job at every window, on all cores; each thread has the files open for itself."""
+    cache = _cache(plans)
+
+    @contextmanager
+    def opened() -> Iterator[list[imagery.Reader]]:
+        with ExitStack() as stack:
+            yield [stack.enter_context(imagery.opened(p, box, cache=cache)) for p in plans]
+
+    def run(readers: list[imagery.Reader], task: Sequence[Window]) -> None:
+        for window in task:
+            job(readers, window)
+
+    with parallel.in_order(tasks, opened, run) as done:
+        for _ in done:
+            pass
+
+
+def _tasks(plans: Sequence[Plan], box: GeoBox, kind: np.dtype[Any]) -> list[list[Window]]:
+    """Windows of the target, in runs that one thread goes through.
+
+    Where a file is stored in rows, a run is a whole row of low windows: its strips are then
+    decoded once, by one thread, and lie in GDAL's cache while the run goes on.
+    """
+    pixel = kind.itemsize * sum(len(p.names) for p in plans)
+    side = _WINDOW
+    while side > _STRIP and side * side * pixel > _WINDOW_BYTES:
+        side //= 2
+    if _stored_in_rows(plans):
+        most = raster.GDAL_CACHE // 2 // (parallel.threads() * box.width * pixel)
+        rows = min(max(most // _STRIP, 1) * _STRIP, side)
+    else:
+        rows = side
+    runs = [
+        [
+            Window(row, column, min(rows, box.height - row), min(side, box.width - column))
+            for column in range(0, box.width, side)
+        ]
+        for row in range(0, box.height, rows)
+    ]
+    return runs if rows != side else [[w] for run in runs for w in run]
+
+
+def _stored_in_rows(plans: Sequence[Plan]) -> bool:
+    """Whether a file wider than a window is stored in strips of whole rows."""
+    layers = [layer for p in plans for layer in p.layers]
+    return any(_WINDOW < layer.info.width <= layer.info.block[1] for layer in layers)
+
+
+def _cache(plans: Sequence[Plan]) -> int:
+    return raster.GDAL_CACHE if _stored_in_rows(plans) else _CACHE

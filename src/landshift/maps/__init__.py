@@ -1,0 +1,1 @@
+"""What class maps hold: transitions, patches, zones, polygons."""

@@ -1,0 +1,150 @@
+"""Transitions between the classes of two dates: counts, areas, and what follows for each class."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift.classes import ClassScheme
+from landshift.files import whole
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """What one class gained and lost, in pixels or hectares.
+
+    Pontius, Shusas & McEachern (2004), Agriculture, Ecosystems & Environment 101: 251-268,
+    doi 10.1016/j.agee.2003.09.008; section 2.
+
+    Attributes:
+        name: The class.
+        before: Area of the class before: the row's total.
+        after: Area of the class after: the column's total.
+        persistence: What stayed in the class: the diagonal.
+        gain: What became the class: the column's total less the diagonal.
+        loss: What left the class: the row's total less the diagonal.
+    """
+
+    name: str
+    before: float
+    after: float
+    persistence: float
+    gain: float
+    loss: float
+
+    @property
+    def net(self) -> float:
+        """Net change: gain less loss, negative where the class shrank.
+
+        The paper gives its absolute value.
+        """
+        return self.gain - self.loss
+
+    @property
+    def swap(self) -> float:
+        """Change of place without change of area: twice the smaller of gain and loss."""
+        return 2 * min(self.gain, self.loss)
+
+    @property
+    def total(self) -> float:
+        """Total change: gain and loss, which is also swap and the size of the net change."""
+        return self.gain + self.loss
+
+
+@dataclass(frozen=True)
+class TransitionTable:
+    """How much of each class became which.
+
+    Attributes:
+        scheme: The classes of the two maps.
+        pixels: ``(from, to)`` counts; the diagonal is what stayed.
+        hectares: ``(from, to)`` areas, or None where the raster has no CRS.
+        nodata: Pixels without a class on either date.
+        forbidden: Pixels of each forbidden transition, by the names of its classes; they are
+            nodata in the map and not in ``pixels``.
+        filtered: Pixels in ``pixels`` that the filter leaves out of the map.
+        removed: Pixels whose change the cleaning took away.
+    """
+
+    scheme: ClassScheme
+    pixels: NDArray[np.int64]
+    hectares: NDArray[np.float64] | None
+    nodata: int
+    forbidden: dict[tuple[str, str], int] = field(default_factory=dict)
+    filtered: int = 0
+    removed: int = 0
+
+    @property
+    def changed(self) -> float:
+        """Share of the classed pixels whose class differs between the dates."""
+        total = self.pixels.sum()
+        return float(1 - np.trace(self.pixels) / total) if total else 0.0
+
+    def per_class(self) -> list[ClassChange]:
+        """Gain, loss, persistence of each class, in hectares, or in pixels without a CRS."""
+        matrix = self.pixels if self.hectares is None else self.hectares
+        stayed = np.diag(matrix)
+        before, after = matrix.sum(axis=1), matrix.sum(axis=0)
+        found = []
+        for k, name in enumerate(self.scheme.names):
+            b, a, s = before[k].item(), after[k].item(), stayed[k].item()
+            # differences of float sums can fall a hair below 0
+            found.append(ClassChange(name, b, a, s, gain=max(a - s, 0), loss=max(b - s, 0)))
+        return found
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per transition that occurs: from, to, pixels, hectares, per cent."""
+        total = int(self.pixels.sum())
+        names = self.scheme.names
+        found = []
+        for i, j in zip(*np.nonzero(self.pixels), strict=True):
+            found.append(
+                {
+                    "from": names[i],
+                    "to": names[j],
+                    "pixels": int(self.pixels[i, j]),
+                    "hectares": "" if self.hectares is None else round(self.hectares[i, j], 4),
+                    "percent": round(100 * int(self.pixels[i, j]) / total, 4),
+                }
+            )
+        return found
+
+    def class_rows(self) -> list[dict[str, Any]]:
+        """A row per class: before, after, persistence, gain, loss, net change, swap, total."""
+        return [
+            {
+                "class": c.name,
+                "unit": "pixels" if self.hectares is None else "hectares",
+                **{
+                    key: round(getattr(c, key), 4)
+                    for key in (
+                        "before", "after", "persistence", "gain", "loss", "net", "swap", "total",
+                    )
+                },
+            }
+            for c in self.per_class()
+        ]  # fmt: skip
+
+    def write_csv(self, path: Path, *, overwrite: bool = False) -> Path:
+        """Write `rows` as CSV."""
+        whole.check_new(path, overwrite=overwrite)
+        return _write(path, ["from", "to", "pixels", "hectares", "percent"], self.rows())
+
+    def write_class_csv(self, path: Path, *, overwrite: bool = False) -> Path:
+        """Write `class_rows` as CSV."""
+        whole.check_new(path, overwrite=overwrite)
+        rows = self.class_rows()
+        return _write(path, list(rows[0]), rows)
+
+
+def _write(path: Path, fields: list[str], rows: list[dict[str, Any]]) -> Path:
+    with whole.whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fields, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path

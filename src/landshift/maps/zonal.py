@@ -1,0 +1,244 @@
+"""How much of each class of a map lies in each polygon of a layer, partial pixels by their part."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import grid, raster, vector
+from landshift.classes import ClassScheme, stays
+from landshift.errors import ClassError, GridError
+from landshift.files import whole
+from landshift.grid import Window
+from landshift.machine.extras import required
+
+if TYPE_CHECKING:
+    from odc.geo.crs import CRS
+
+BLOCK = 1024
+"""Rows and columns of the map read at once."""
+
+
+@dataclass(frozen=True)
+class Zones:
+    """Areas of a map's classes in zones.
+
+    Attributes:
+        names: Names of the zones, in the order in which they come first in their file.
+        outlines: Polygon of each zone, in the CRS of the map; those of one name joined.
+        classes: Name of each value of the map that occurs in a zone, ascending.
+        hectares: ``(zone, class)`` areas.
+        outside: Share of each zone that lies off the map, or where it has no class; in pixels.
+        crs: CRS of the outlines.
+    """
+
+    names: tuple[str, ...]
+    outlines: NDArray[np.object_]
+    classes: dict[int, str]
+    hectares: NDArray[np.float64]
+    outside: NDArray[np.float64]
+    crs: CRS
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per zone and class that occurs there: zone, class, hectares, per cent."""
+        totals = self.hectares.sum(axis=1)
+        return [
+            {
+                "zone": zone,
+                "class": name,
+                "hectares": round(float(self.hectares[z, c]), 4),
+                "percent": round(100 * float(self.hectares[z, c] / totals[z]), 4),
+            }
+            for z, zone in enumerate(self.names)
+            for c, name in enumerate(self.classes.values())
+            if self.hectares[z, c] > 0
+        ]
+
+    def percent(self, of: str | None = None) -> NDArray[np.float64]:
+        """Per cent of each zone's classed area that is one class; NaN where it has none.
+
+        Args:
+            of: The class; None: everything but 'No change' and classes such as 'forest->forest'.
+
+        Raises:
+            ClassError: No such class; or no class that says what is unchanged.
+        """
+        names = list(self.classes.values())
+        if of is None:
+            chosen = [not stays(name) for name in names]
+            if all(chosen):
+                raise ClassError(
+                    "Change in zones needs a class that says what is unchanged, got "
+                    f"{', '.join(names)}; name one of them."
+                )
+        elif of in names:
+            chosen = [name == of for name in names]
+        else:
+            raise ClassError(
+                f"The class must be one of {', '.join(names)}, got {of!r}; correct it."
+            )
+        totals = self.hectares.sum(axis=1)
+        shares = np.full(len(self.names), np.nan)
+        np.divide(100 * self.hectares[:, chosen].sum(axis=1), totals, out=shares, where=totals > 0)
+        return shares
+
+    def write_csv(self, path: Path, *, overwrite: bool = False) -> Path:
+        """Write `rows` as CSV."""
+        whole.check_new(path, overwrite=overwrite)
+        with (
+            whole.whole_file(Path(path)) as part,
+            part.open("w", newline="", encoding="utf-8") as file,
+        ):
+            fields = ["zone", "class", "hectares", "percent"]
+            writer = csv.DictWriter(file, fields, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows())
+        return Path(path)
+
+    def write_geopackage(self, path: Path, *, overwrite: bool = False) -> Path:
+        """Write a polygon per zone, with a column of hectares per class."""
+        whole.check_new(path, overwrite=overwrite)
+        columns: dict[str, NDArray[Any]] = {"zone": np.array(self.names, object)}
+        for c, name in enumerate(self.classes.values()):
+            columns[f"{name}, ha"] = self.hectares[:, c]
+        with whole.whole_file(Path(path)) as part:
+            vector.write_layer(part, "zones", columns, self.outlines, self.crs, kind="MultiPolygon")
+        return Path(path)
+
+
+def measure_zones(
+    mapped: Path,
+    polygons: Path | str,
+    column: str,
+    *,
+    layer: str | None = None,
+    scheme: ClassScheme | None = None,
+    nodata: float | None = None,
+    on_block: Callable[[int, int], None] | None = None,
+) -> Zones:
+    """Measure each class of a map in each zone.
+
+    A pixel that a zone's border cuts counts by the part inside (exactextract: the parts are exact
+    to 1e-6 of a pixel), times its area (`landshift.grid.ground`). Zones may overlap.
+
+    Args:
+        mapped: The map: a class or change map with a CRS.
+        polygons: The zones: polygons of any vector format, in any CRS.
+        column: Column with the name of each zone; polygons of one name are one zone.
+        layer: Name of the layer; None: the only one.
+        scheme: The map's classes; None: as its files tell, else by value.
+        nodata: A value without a class, beside what the file says.
+        on_block: Called with blocks done and blocks in all.
+
+    Raises:
+        ParameterError: exactextract isn't installed.
+        ClassError: No such column; a map that is no class raster, or values outside the scheme.
+        GridError: The map has no CRS, or no zone lies on it.
+        VectorError: The polygons can't be read.
+        RasterError: The map can't be read.
+    """
+    _check_installed()
+    import shapely
+
+    about = raster.info(mapped)
+    ground = grid.ground(about.grid)
+    crs = about.grid.crs
+    assert crs is not None, "areas need a CRS"
+    names, outlines = _zones(vector.read_polygons(polygons, about.grid, layer), column, polygons)
+    known = raster.map_classes(mapped, scheme, nodata)
+    # in pixels, so that a grid may be turned any way
+    inverse = ~about.grid.affine
+    pixels = shapely.transform(outlines, lambda x, y: grid.apply(inverse, x, y), interleaved=False)
+    found: dict[int, NDArray[np.float64]] = {}
+    covered = np.zeros(len(names))
+    bounds = shapely.bounds(pixels)
+    windows = list(raster.blocks(about.height, about.width, BLOCK))
+    with raster.open_raster(mapped) as source:
+        for done, window in enumerate(windows, start=1):
+            near = np.flatnonzero(
+                (bounds[:, 0] < window.column + window.width)
+                & (bounds[:, 2] > window.column)
+                & (bounds[:, 1] < window.row + window.height)
+                & (bounds[:, 3] > window.row)
+            )
+            if near.size:
+                codes, mask = raster.read_classes(source, window, known)
+                values, ranks = np.unique(codes, return_inverse=True)
+                ranks = np.where(mask, ranks.reshape(codes.shape), values.size)
+                areas = ground.hectares(window).ravel()
+                for zone in near:
+                    cells, parts = _covered(pixels[zone], window)
+                    weights = parts * areas[cells]
+                    within = ranks.ravel()[cells]
+                    covered[zone] += parts[within < values.size].sum()
+                    sums = np.bincount(within, weights, values.size + 1)[:-1]
+                    for value, hectares in zip(values, sums, strict=True):
+                        if hectares > 0:
+                            at = found.setdefault(int(value), np.zeros(len(names)))
+                            at[zone] += hectares
+            if on_block is not None:
+                on_block(done, len(windows))
+    if not found:
+        raise GridError(
+            f"Zones must lie on pixels of the map with a class, got none of {polygons} on "
+            f"{grid.describe(about.grid)}; check their CRS."
+        )
+    classes = known.named(found)
+    hectares = np.stack([found[v] for v in classes], axis=1)
+    outside = (1 - covered / np.maximum(shapely.area(pixels), 1e-300)).clip(0, 1)
+    return Zones(names, outlines, classes, hectares, outside, crs)
+
+
+def _check_installed() -> None:
+    required("exactextract", "zonal", "Zones")
+
+
+def _zones(
+    found: vector.Polygons, column: str, path: Path | str
+) -> tuple[tuple[str, ...], NDArray[np.object_]]:
+    """Names and polygons of the zones; polygons of one name joined."""
+    import shapely
+
+    if column not in found.columns:
+        raise ClassError(
+            f"The zones' column must be one of {', '.join(found.columns) or 'no columns'}, got "
+            f"{column!r} for {path}; name another."
+        )
+    members: dict[str, list[Any]] = {}
+    for name, outline in zip(found.columns[column], found.geometries, strict=True):
+        members.setdefault(str(name), []).append(outline)
+    outlines = np.empty(len(members), object)
+    for k, parts in enumerate(members.values()):
+        joined = parts[0] if len(parts) == 1 else shapely.union_all(parts)
+        outlines[k] = shapely.MultiPolygon(list(shapely.get_parts(joined)))
+    return tuple(members), outlines
+
+
+def _covered(outline: Any, window: Window) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Pixels of a window that a polygon covers, counted row by row, and the part of each."""
+    import shapely
+    from exactextract import exact_extract
+    from exactextract.raster import NumPyRasterSource
+
+    height, width = window.height, window.width
+    left, top = window.column, window.row
+    clipped = shapely.clip_by_rect(outline, left, top, left + width, top + height)
+    # a border that only touches the window leaves lines and points
+    pieces = [p for p in shapely.get_parts(clipped) if p.geom_type == "Polygon" and p.area > 0]
+    if not pieces:
+        return np.zeros(0, np.int64), np.zeros(0)
+    here = shapely.multipolygons(pieces)
+    if here.area > height * width * (1 - 1e-12):  # inside: no border to look at
+        return np.arange(height * width), np.ones(height * width)
+    # rows count down, exactextract's y up
+    turned = shapely.transform(here, lambda x, y: (x - left, height - (y - top)), interleaved=False)
+    feature = {"type": "Feature", "properties": {}, "geometry": shapely.geometry.mapping(turned)}
+    no_values = NumPyRasterSource(np.zeros((height, width), np.uint8), 0, 0, width, height)
+    told = exact_extract(no_values, [feature], ["cell_id", "coverage"])[0]["properties"]
+    return told["cell_id"].astype(np.int64), told["coverage"]

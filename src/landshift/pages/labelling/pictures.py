@@ -1,0 +1,368 @@
+"""The ground around a unit as a picture, from the image of a date."""
+
+from __future__ import annotations
+
+import struct
+import threading
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import grid, images, raster
+from landshift.errors import BandError, GridError, ParameterError
+from landshift.grid import Window
+from landshift.images import Image, Layer, Plan
+from landshift.show import figures
+from landshift.spec import split_name
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+ZOOMS = ("close", "context")
+"""The two pictures of a unit: of the unit, and of what surrounds it."""
+
+COLOURS = {"true": ("red", "green", "blue"), "false": ("nir", "red", "green")}
+"""Bands shown as red, green and blue."""
+
+SIZE = 400
+"""Rows and columns of a picture."""
+
+_BY_NUMBER = {"true": ("3", "2", "1"), "false": ("4", "3", "2")}  # Landsat TM's and many others'
+_ALIKE = {"nir": ("nir", "nir08", "near infrared")}  # names that one band goes by
+_LOOKED_AT = 512  # rows and columns at most that the stretch of an image is found from
+_PROBES = 8  # places a side where an image without overviews is looked at instead
+_PROBE = 64  # rows and columns of each
+_READING = threading.Lock()  # rasterio sets Python's warning filters, which are one for all threads
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a picture shows.
+
+    Attributes:
+        box: Its grid, north up.
+        outline: Corners of the unit in the picture: x from the left and y from the top, 0 to 1.
+        metres: Width of the picture on the ground.
+    """
+
+    box: GeoBox
+    outline: tuple[tuple[float, float], ...]
+    metres: float
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the ground.
+
+    Attributes:
+        png: The picture, transparent where nothing is known.
+        seen: 'all' or 'part' of the ground; 'nothing' where the image has no valid pixel there;
+            'outside' where the image doesn't reach.
+    """
+
+    png: bytes
+    seen: str
+
+
+@dataclass(frozen=True)
+class Date:
+    """The image of one date, ready to be shown around any unit.
+
+    Attributes:
+        name: 'before' or 'after'.
+        files: Names of its files.
+        plans: The bands of each colour, by `COLOURS`; true colour first.
+        limits: Values of each band that become black and white, the same for every unit, so that
+            a colour means the same everywhere.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    plans: dict[str, Plan]
+    limits: dict[str, figures.Limits]
+
+    @property
+    def bands(self) -> dict[str, tuple[str, ...]]:
+        """Names of the bands shown as red, green and blue, by colour."""
+        return {colour: plan.names for colour, plan in self.plans.items()}
+
+    def picture(self, box: GeoBox, colour: str) -> Picture:
+        """The image on a grid.
+
+        Raises:
+            RasterError: A file can't be read.
+        """
+        plan = self.plans[colour]
+        bands, valid, met = [], np.ones(box.shape, np.bool_), False
+        for group in plan.stack:
+            values = np.zeros((len(group[0].numbers), *box.shape), np.float32)
+            mask = np.zeros(box.shape, np.bool_)
+            for layer in group:
+                found = None if mask.all() else _read(layer, box)
+                if found is None:
+                    continue
+                met = True
+                if not mask.any():
+                    values, mask = found
+                else:
+                    new = found[1] & ~mask
+                    values[:, new] = found[0][:, new]
+                    mask |= new
+            bands.append(values)
+            valid &= mask
+        shown = figures.picture(np.concatenate(bands), valid, self.limits[colour])
+        seen = "outside" if not met else "nothing" if not valid.any() else "part"
+        return Picture(_png(shown, valid), "all" if valid.all() else seen)
+
+    def holds(self, x: Sequence[float], y: Sequence[float], crs: str) -> NDArray[np.bool_]:
+        """Which places lie on the image, valid or not.
+
+        Args:
+            x: Eastings, or longitudes.
+            y: Northings, or latitudes.
+            crs: Their CRS, as pyproj reads it.
+        """
+        from odc.geo import CRS
+
+        found = np.zeros(len(x), np.bool_)
+        for layer in next(iter(self.plans.values())).stack[0]:
+            box = layer.info.grid
+            assert box.crs is not None, "the plan has checked it"
+            way = grid.transformer(CRS(crs).proj, box.crs.proj)
+            east, north = way.transform(np.array(x), np.array(y))
+            columns, rows = grid.apply(~box.affine, east, north)
+            found |= (rows >= 0) & (rows < box.height) & (columns >= 0) & (columns < box.width)
+        return found
+
+
+def look(
+    name: str,
+    files: Sequence[Path | str],
+    *,
+    true_colour: Sequence[str] | None = None,
+    false_colour: Sequence[str] | None = None,
+    assume_crs: str | None = None,
+) -> Date:
+    """Look at the image of a date: which bands make its colours, and how they are stretched.
+
+    Args:
+        name: 'before' or 'after'. Of a file whose bands are described 'before:red' and so on,
+            those of this date are taken.
+        files: The files; see `landshift.images.Image`.
+        true_colour: Three bands, by name or number; None: red, green and blue, by name where bands
+            have these names, else the first three of an image of three bands, else 3, 2, 1.
+        false_colour: The same for near infrared, red and green, else 4, 3, 2. An image of fewer
+            than four bands has none.
+        assume_crs: CRS of files that state none.
+
+    Raises:
+        RasterError: A file can't be read.
+        GridError: A file has no CRS or no place on the ground.
+        BandError: A band is missing.
+        ParameterError: Not three bands.
+    """
+    source = Image(tuple(files), assume_crs=assume_crs)
+    every = images.plan(source).names
+    own = [n for n in every if n.lower().startswith(f"{name}:")] or list(every)
+    wanted = {"true": true_colour, "false": false_colour}
+    plans = {}
+    for colour in COLOURS:
+        bands = _bands(own, colour, wanted[colour], files[0])
+        if bands is not None:
+            plans[colour] = images.plan(replace(source, bands=bands))
+    return Date(
+        name, tuple(Path(str(f)).name for f in files), plans,
+        {colour: _limits(plan) for colour, plan in plans.items()},
+    )  # fmt: skip
+
+
+def frames(outline: Any, crs: str, sides: Sequence[float], size: int = SIZE) -> dict[str, Frame]:
+    """What the pictures of a unit show, by `ZOOMS`.
+
+    Args:
+        outline: Polygon of the unit.
+        crs: Its CRS, as pyproj reads it.
+        sides: Side of each of the `ZOOMS`, in sides of the unit.
+        size: Rows and columns of a picture.
+    """
+    from affine import Affine
+    from odc.geo import CRS
+    from pyproj import Geod
+
+    known = CRS(crs)
+    left, bottom, right, top = outline.bounds
+    x, y = (left + right) / 2, (bottom + top) / 2
+    # a degree of longitude is shorter than one of latitude: the ground shall look square
+    narrow = max(float(np.cos(np.radians(y))), 0.01) if known.geographic else 1.0
+    side = max((right - left) * narrow, top - bottom)
+    way = grid.transformer(known.proj, known.proj.geodetic_crs)
+    found = {}
+    for zoom, factor in zip(ZOOMS, sides, strict=True):
+        width, height = factor * side / narrow, factor * side
+        west, north = x - width / 2, y + height / 2
+        pixels = Affine(width / size, 0, west, 0, -height / size, north)
+        corners = tuple(
+            ((e - west) / width, (north - n) / height) for e, n in outline.exterior.coords[:-1]
+        )
+        (lon, lon_end), (lat, lat_end) = way.transform([west, west + width], [y, y])
+        metres = float(Geod(ellps="WGS84").inv(lon, lat, lon_end, lat_end)[2])
+        found[zoom] = Frame(grid.geobox(size, size, pixels, known), corners, metres)
+    return found
+
+
+def check_sides(sides: Sequence[float]) -> tuple[float, float]:
+    """Sides of the two pictures, checked.
+
+    Raises:
+        ParameterError: Not two numbers from 1 to 10,000, the larger one last.
+    """
+    if len(sides) != len(ZOOMS) or not 1 <= sides[0] < sides[1] <= 10_000:
+        raise ParameterError(
+            f"The pictures' sides must be two numbers from 1 to 10,000, the larger one last, got "
+            f"{', '.join(f'{s:g}' for s in sides)}; 15,120 shows 15 and 120 units across."
+        )
+    return sides[0], sides[1]
+
+
+def _bands(
+    names: Sequence[str], colour: str, wanted: Sequence[str] | None, where: Path | str
+) -> tuple[str, ...] | None:
+    """Names of the bands of a colour; None where there are none for false colour."""
+    plain = [split_name(n)[1].lower() for n in names]
+    if wanted is None:
+        named = [
+            next((names[plain.index(n)] for n in _ALIKE.get(b, (b,)) if n in plain), None)
+            for b in COLOURS[colour]
+        ]
+        if None not in named:
+            return tuple(n for n in named if n is not None)
+        if colour == "false" and len(names) < 4:
+            return None
+        if len(names) < 4:
+            return tuple(names) if len(names) == 3 else (names[0],) * 3
+        wanted = _BY_NUMBER[colour]
+    if len(wanted) != 3:
+        raise ParameterError(
+            f"A colour is made of three bands, got {','.join(wanted) or 'none'}; give three names "
+            "or numbers."
+        )
+    found = []
+    for text in (w.strip() for w in wanted):
+        if text.lower() in plain:
+            found.append(names[plain.index(text.lower())])
+        elif text.isdigit() and 1 <= int(text) <= len(names):
+            found.append(names[int(text) - 1])
+        else:
+            raise BandError(
+                f"The bands of a colour must be among {', '.join(plain)}, got '{text}' for "
+                f"{where}; name one of these, or its number from 1."
+            )
+    return tuple(found)
+
+
+def _limits(plan: Plan) -> figures.Limits:
+    """Values that become black and white, from a look at the whole image."""
+    found: list[tuple[float, float]] = []
+    for group in plan.stack:
+        seen = []
+        for layer in group:
+            with images.open_layer(layer) as source:
+                seen += list(_glances(source, layer))
+        pooled = np.concatenate(seen, axis=1)
+        found += figures.limits_of(pooled) if pooled.size else [(0.0, 1.0)] * len(pooled)
+    return found
+
+
+def _glances(source: Any, layer: Layer) -> list[NDArray[Any]]:
+    """Valid values of a layer, ``(band, pixel)``: of an overview, or of places all over it."""
+    height, width = source.shape
+    windows = [Window(0, 0, height, width)]
+    if not source.overviews(1) and height * width > (4 * _LOOKED_AT) ** 2:
+        windows = [
+            Window(int(row), int(column), _PROBE, _PROBE).clipped(height, width)
+            for row in np.linspace(0, max(height - _PROBE, 0), _PROBES)
+            for column in np.linspace(0, max(width - _PROBE, 0), _PROBES)
+        ]
+    found = []
+    for window in windows:
+        shape = (min(window.height, _LOOKED_AT), min(window.width, _LOOKED_AT))
+        values, mask = raster.read_shrunk(
+            source, window, shape, layer.numbers, nodata=layer.nodata, alpha=layer.alpha
+        )
+        found.append(values[:, mask])
+    return found
+
+
+def _window(layer: Layer, box: GeoBox) -> Window | None:
+    """Pixels of a layer that a grid needs; None where it has none there."""
+    try:
+        top, left, bottom, right = grid.extent(box, layer.info.grid)
+        near = Window(
+            int(np.floor(top)) - 1, int(np.floor(left)) - 1,
+            int(np.ceil(bottom) - np.floor(top)) + 2, int(np.ceil(right) - np.floor(left)) + 2,
+        )  # fmt: skip
+        if bottom <= 0 or right <= 0 or top >= layer.info.height or left >= layer.info.width:
+            return None
+        return near.clipped(layer.info.height, layer.info.width)
+    except GridError:
+        return None
+
+
+def _read(layer: Layer, box: GeoBox) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
+    """A layer on a grid: shrunk first, through overviews, then warped; None where it isn't."""
+    from affine import Affine
+    from rasterio.enums import Resampling
+    from rasterio.warp import reproject
+
+    near = _window(layer, box)
+    if near is None:
+        return None
+    top, left, bottom, right = grid.extent(box, layer.info.grid)
+    pixels = max((bottom - top) / box.height, (right - left) / box.width)  # that one becomes
+    scale = max(pixels, 1.0)
+    shape = (max(1, round(near.height / scale)), max(1, round(near.width / scale)))
+    found = np.full((len(layer.numbers), *box.shape), np.nan, np.float32)
+    step = Affine.scale(near.width / shape[1], near.height / shape[0])
+    with _READING:
+        with images.open_layer(layer) as source:
+            values, mask = raster.read_shrunk(
+                source, near, shape, layer.numbers, nodata=layer.nodata, alpha=layer.alpha
+            )
+        reproject(
+            np.where(mask, values, np.nan).astype(np.float32), found, src_nodata=np.nan,
+            src_transform=layer.info.grid.affine @ Affine.translation(near.column, near.row) @ step,
+            src_crs=str(layer.info.grid.crs), dst_nodata=np.nan,
+            dst_transform=box.affine, dst_crs=str(box.crs),
+            # pixels of the image stay pixels where they are large enough to be seen
+            resampling=Resampling.nearest if pixels < 1 else Resampling.bilinear,
+        )  # fmt: skip
+    return found, np.asarray(np.isfinite(found).all(axis=0))
+
+
+def _png(shown: figures.Picture, mask: NDArray[np.bool_]) -> bytes:
+    """A picture as PNG (RFC 2083), transparent where the mask is False."""
+    height, width = mask.shape
+    pixels = np.empty((height, width, 4), np.uint8)
+    pixels[..., :3] = np.rint(255 * shown)
+    pixels[..., 3] = np.where(mask, 255, 0)
+    pixels[~mask] = 0
+    rows = np.zeros((height, 1 + 4 * width), np.uint8)  # each begins with its filter: none
+    rows[:, 1:] = pixels.reshape(height, -1)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(rows.tobytes(), 1))
+        + chunk(b"IEND", b"")
+    )

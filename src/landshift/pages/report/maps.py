@@ -1,0 +1,172 @@
+"""Maps as pictures: small, from overviews, with scale bar, north and legend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from landshift import grid, raster
+from landshift.classes import IGNORE_INDEX, ClassScheme, Colour
+from landshift.errors import ClassError, GridError
+from landshift.pages.report import parts, pictures, svg
+from landshift.show import figures
+from landshift.spec import split_name
+
+SIZE = 1000
+"""Rows and columns at most of a map on a page: four maps stay below 6 MB."""
+
+_MOST = 250  # classes that a picture tells apart; the rarest others are one
+_LISTED = 24  # classes in a legend
+_OTHERS: Colour = (128, 128, 128)
+_BAR = 0.28  # share of the picture's width that the scale bar takes at most
+
+
+@dataclass(frozen=True)
+class ClassPicture:
+    """A class map on a page.
+
+    Attributes:
+        shown: The picture, its scale and its legend.
+        colours: Colour of each class by its name.
+    """
+
+    shown: Markup
+    colours: dict[str, Colour]
+
+
+def image(path: Path, title: str, place: int) -> Markup:
+    """One date of an image or composite, in true colour where its bands say so.
+
+    Args:
+        path: The raster.
+        title: What it is.
+        place: Which of its dates: 0 the first, -1 the last; an image of one date has only that.
+    """
+    info = raster.info(path)
+    chosen = list(figures.date_bands(info.bands).values())[place]
+    numbers = [chosen[k] + 1 for k in figures.rgb_bands([info.bands[c] for c in chosen])]
+    values, mask = raster.preview(path, SIZE, numbers)
+    names = [split_name(info.bands[n - 1])[1] or f"band {n}" for n in numbers]
+    seen = f"{', '.join(names)} as red, green, blue"
+    if [n.lower() for n in names] == ["red", "green", "blue"]:
+        seen = "true colour"
+    return pictures.photo(
+        figures.picture(values, mask), alt=f"{title}: {path.name}, {_size(info)}, {seen}",
+        caption=f"{title}, {seen}", below=_bearing(info),
+    )  # fmt: skip
+
+
+def class_map(path: Path, title: str) -> ClassPicture:
+    """A class map in its own colours."""
+    info = raster.info(path)
+    codes, scheme = _classes(path)
+    counts = np.bincount(codes.ravel(), minlength=256)[: len(scheme)]
+    order = np.argsort(-counts, kind="stable")
+    total = max(int(counts.sum()), 1)
+    most = ", ".join(f"{scheme.names[k]} {counts[k] / total:.0%}" for k in order[:5] if counts[k])
+    entries = [(c.name, c.colour) for c in scheme]
+    if len(entries) > _LISTED:
+        entries = [entries[k] for k in order[:_LISTED]]
+        entries.append((f"and {len(scheme) - _LISTED} more", _OTHERS))
+    picture = pictures.classes(
+        codes, [c.colour for c in scheme],
+        alt=f"{title}: {path.name}, {_size(info)}, about {most or 'no class'}", caption=title,
+        below=_bearing(info) + parts.legend(entries),
+    )  # fmt: skip
+    return ClassPicture(picture, {c.name: c.colour for c in scheme})
+
+
+def confidence(path: Path, title: str) -> Markup:
+    """How sure a map is of each pixel, from dark (not at all) to bright."""
+    info = raster.info(path)
+    values, mask = raster.preview(path, SIZE, [1])
+    with raster.open_raster(path) as source:
+        shares = np.where(mask, values[0] * source.scales[0] + source.offsets[0], 0.0)
+    top = 1.0 if shares.max() <= 1 else 100.0 if shares.max() <= 100 else float(shares.max())
+    table = _cividis()
+    codes = np.round(shares.clip(0, top) / top * (len(table) - 1)).astype(np.uint8)
+    codes[~mask] = IGNORE_INDEX
+    steps = [(f"{k * top / 4:g}", table[k * (len(table) - 1) // 4]) for k in range(5)]
+    mean = shares[mask].mean() if mask.any() else 0.0
+    return pictures.classes(
+        codes, table, alt=f"{title}: {path.name}, {_size(info)}, about {mean:.2g} on average",
+        caption=title, below=_bearing(info) + parts.legend(steps),
+    )  # fmt: skip
+
+
+def _classes(path: Path) -> tuple[NDArray[np.uint8], ClassScheme]:
+    """Indices of a class map made small, and the classes that the file names or that show."""
+    with raster.open_raster(path) as source:
+        raster.check_class_raster(source)
+        known = raster.class_values(source)
+    values, mask = raster.preview(path, SIZE, [1], classes=True)
+    names, colours = dict(known.names), raster.legend_of(path).colours
+    labelled = known.classed(values[0], mask)
+    shown, counts = np.unique(values[0][labelled], return_counts=True)
+    # those that show first, by their size: no picture tells more apart
+    ranked = [int(v) for v in shown[np.argsort(-counts, kind="stable")]]
+    ranked += sorted(names.keys() - set(ranked))
+    kept = sorted(ranked[:_MOST])
+    if not kept:
+        raise ClassError(f"A map must hold a class, got none in {path}; give another.")
+    scheme = ClassScheme.from_mapping(
+        {k: names.get(v) or f"class {v}" for k, v in enumerate(kept, start=1)},
+        {k: colours[v] for k, v in enumerate(kept, start=1) if v in colours},
+    )
+    places = np.searchsorted(kept, values[0]).clip(max=len(kept) - 1)
+    rest = np.asarray(kept)[places] != values[0]
+    codes = np.where(labelled & ~rest, places, IGNORE_INDEX).astype(np.uint8)
+    return codes, scheme
+
+
+def _bearing(info: raster.RasterInfo) -> Markup:
+    """A scale bar, and an arrow to true north, under a picture; nothing where there is no place."""
+    try:
+        found = grid.bearing(info.grid)
+    except GridError:
+        return parts.text("The file has no CRS: scale and north aren't known.")
+    ground = found.metres * info.width
+    length = _round(ground * _BAR)
+    end = f"{100 * length / ground:.2f}%"
+    middle = f"{50 * length / ground:.2f}%"
+    written = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    needle = svg.element(
+        "path", d="M0 -13 5 9 0 5 -5 9Z", class_="needle", transform=f"rotate({found.north:.1f})"
+    )
+    arrow = svg.element("svg", needle, x="97%", y="50%", overflow="visible")
+    return svg.element(
+        "svg",
+        svg.element("line", x1="0", x2=end, y1="30%", y2="30%", class_="whisker"),
+        svg.element("line", x1="0", x2="0", y1="18%", y2="42%", class_="whisker"),
+        svg.element("line", x1=end, x2=end, y1="18%", y2="42%", class_="whisker"),
+        svg.element("text", written, x=middle, y="78%", text_anchor="middle"),
+        arrow,
+        svg.element("text", "N", x="92%", y="62%", text_anchor="middle"),
+        class_="bearing", role="img",
+        aria_label=f"Scale bar of {written}; north points {found.north:.0f} degrees clockwise from "
+        "up",
+    )  # fmt: skip
+
+
+def _round(metres: float) -> float:
+    """The largest of 1, 2, 5, 10, 20, ... that isn't above."""
+    step: float = 10.0 ** math.floor(math.log10(metres))
+    return max(f * step for f in (0.5, 1, 2, 5) if f * step <= metres)
+
+
+def _cividis() -> Sequence[Colour]:
+    """Dark blue to yellow, told apart with any colour vision (Nuñez et al. 2018)."""
+    import matplotlib
+
+    table = matplotlib.colormaps["cividis"](np.linspace(0, 1, IGNORE_INDEX))
+    return [(int(r), int(g), int(b)) for r, g, b in np.round(table[:, :3] * 255)]
+
+
+def _size(info: raster.RasterInfo) -> str:
+    return f"{info.width:,} by {info.height:,} pixels"

@@ -1,0 +1,313 @@
+"""What pages are built from: facts, tables, bars, matrices, pictures, legends, warnings.
+
+A part is markup. Words, names and numbers that go into one are escaped there and nowhere else.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from landshift.classes import Colour
+from landshift.pages.report import svg
+from landshift.pages.report.page import part
+
+NONE = "-"
+"""What stands where there is no number."""
+
+Cell = str | float | int | None
+
+_MATRIX = 40
+"""Classes of a matrix that a page shows."""
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        title: Its heading.
+        form: How its numbers are written, as format() takes it; '' for texts.
+    """
+
+    title: str
+    form: str = ""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it holds texts."""
+        return not self.form
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A number that stands for itself.
+
+    Attributes:
+        name: What it is.
+        value: The number, written out.
+        note: What a reader must know of it.
+    """
+
+    name: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A row of a bar chart.
+
+    Attributes:
+        label: What it is of.
+        value: Length of the bar; None: there is none.
+        text: What stands beside it.
+        lower: Where its interval begins; None: it has none.
+        upper: Where its interval ends.
+        mark: Another value of the same thing, drawn as a mark.
+    """
+
+    label: str
+    value: float | None
+    text: str
+    lower: float | None = None
+    upper: float | None = None
+    mark: float | None = None
+
+
+def facts(entries: Sequence[Fact]) -> Markup:
+    """Some numbers that a reader looks for first."""
+    return part("facts", entries=entries)
+
+
+def text(words: str) -> Markup:
+    """A paragraph."""
+    return part("text", words=words)
+
+
+def heading(words: str) -> Markup:
+    """A heading below that of a section."""
+    return part("heading", words=words)
+
+
+def steps(lines: Sequence[str]) -> Markup:
+    """What was done, one step after the other."""
+    return part("steps", lines=lines)
+
+
+def warnings(lines: Sequence[str]) -> Markup:
+    """What limits the results."""
+    return part("warnings", lines=lines)
+
+
+def group(kind: str, members: Sequence[Markup]) -> Markup:
+    """Parts side by side where there is room: ``charts``, ``pictures`` or ``samples``."""
+    return part("group", kind=kind, members=members)
+
+
+def table(
+    name: str,
+    caption: str,
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    most: int | None = None,
+) -> Markup:
+    """A table that the page gives as CSV too; the first column names the rows.
+
+    Args:
+        name: Its anchor and the name of the CSV: letters and '-', once a page.
+        caption: What it shows.
+        columns: Headings, and how numbers are written.
+        rows: Texts and numbers; None where there is none.
+        most: Rows that the page shows; the CSV has all. None: all.
+    """
+    if most is not None and len(rows) > most:
+        caption = f"{caption} The first {most} of {len(rows):,} rows; the CSV has all."
+    shown = [
+        [_Shown(_written(c, column), "text" if column.is_text else "") for c, column in cells]
+        for cells in (list(zip(row, columns, strict=True)) for row in rows[:most])
+    ]
+    return part(
+        "table", name=name, caption=caption, columns=columns, rows=shown,
+        csv=_as_csv(columns, rows), matrix=False,
+    )  # fmt: skip
+
+
+def matrix(
+    name: str,
+    caption: str,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: Sequence[Sequence[float]],
+    *,
+    corner: str,
+    form: str,
+) -> Markup:
+    """A matrix whose cells are the darker the larger their share of the row is.
+
+    Args:
+        name: Its anchor and the name of the CSV.
+        caption: What it shows.
+        rows: Name of each row.
+        columns: Name of each column.
+        values: The cells.
+        corner: What rows and columns are.
+        form: How cells are written.
+    """
+    heads = [Column(corner), *(Column(c, form) for c in columns)]
+    cells: list[list[Cell]] = [[r, *line] for r, line in zip(rows, values, strict=True)]
+    totals = [sum(line) for line in values]
+    kept = list(range(len(rows)))
+    if len(rows) > _MATRIX:
+        kept = sorted(sorted(kept, key=lambda k: -totals[k])[:_MATRIX])
+        caption = f"{caption} The {_MATRIX} largest of {len(rows)} classes; the CSV has all."
+    rest = list(range(len(rows), len(columns)))  # columns that are no class
+    shown = []
+    for k in kept:
+        line = [_Shown(rows[k], "text")]
+        for j in (*kept, *rest):
+            kind = _shade(values[k][j] / totals[k] if totals[k] else 0.0)
+            text = f"{values[k][j]:{form}}" if values[k][j] else "0"
+            line.append(_Shown(text, f"{kind} right".strip() if j == k else kind))
+        shown.append(line)
+    return part(
+        "table", name=name, caption=caption, rows=shown, csv=_as_csv(heads, cells), matrix=True,
+        columns=[heads[0], *(heads[k + 1] for k in (*kept, *rest))],
+    )  # fmt: skip
+
+
+def bars(
+    caption: str, rows: Sequence[Bar], most: float, *, names: tuple[str, str, str] | None = None
+) -> Markup:
+    """Bars from 0 on, with their intervals; each says its number in words beside it.
+
+    Args:
+        caption: What they show.
+        rows: The bars.
+        most: The value that takes the whole width.
+        names: What bar, interval and mark are, for the key; None: bars speak for themselves.
+    """
+    most = most if most > 0 else 1.0
+    drawn = [{"label": row.label, "value": row.text, "drawing": _drawn(row, most)} for row in rows]
+    key = Markup("")
+    if names is not None:
+        samples = Bar("", 1.0, ""), Bar("", None, "", 0.1, 0.9), Bar("", None, "", mark=0.5)
+        drawings = [_drawn(sample, 1.0) for sample in samples]
+        key = part("key", entries=list(zip(drawings, names, strict=True)))
+    return part("bars", caption=caption, rows=drawn, key=key)
+
+
+def legend(entries: Sequence[tuple[str, Colour]]) -> Markup:
+    """Names of classes beside their colours."""
+    return part(
+        "key",
+        entries=[
+            (
+                svg.strip(svg.element(
+                    "rect", width="100%", height="100%", rx=2, class_="swatch", fill=hexed(colour)
+                )),
+                name,
+            )
+            for name, colour in entries
+        ],
+    )  # fmt: skip
+
+
+def chart(caption: str, drawn: Markup, key: Sequence[tuple[Markup, str]] = ()) -> Markup:
+    """A chart under its caption, with samples of its lines and their names."""
+    below = part("key", entries=key) if key else Markup("")
+    return part("chart", caption=caption, drawing=drawn, key=below)
+
+
+def flat(options: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+    """Options and their values as texts, those of options behind a dot; empty ones are left out."""
+    found = []
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            found += flat(value, f"{before}{key}.")
+        elif isinstance(value, list | tuple) and value:
+            found.append((f"{before}{key}", ", ".join(map(str, value))))
+        elif value not in (None, "", [], ()):
+            found.append((f"{before}{key}", str(value)))
+    return found
+
+
+def hexed(colour: Colour) -> str:
+    """A colour as pages write it."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def share(value: float | None) -> str:
+    """A score from 0 to 1."""
+    return NONE if value is None else f"{value:.3f}"
+
+
+def _drawn(row: Bar, most: float) -> Markup:
+    """A bar, its interval and its mark."""
+
+    def at(value: float) -> str:
+        return f"{100 * min(max(value / most, 0.0), 1.0):.2f}%"
+
+    found = [svg.element("line", x1="0", x2="0", y1="0", y2="100%", class_="axis")]
+    if row.value is not None:
+        found.append(
+            svg.element(
+                "rect", x="0", y="22%", height="56%", width=at(row.value), rx=2, class_="bar"
+            )
+        )
+    if row.lower is not None and row.upper is not None:
+        ends = at(row.lower), at(row.upper)
+        found.append(
+            svg.element("line", x1=ends[0], x2=ends[1], y1="50%", y2="50%", class_="whisker")
+        )
+        found += [
+            svg.element("line", x1=e, x2=e, y1="28%", y2="72%", class_="whisker") for e in ends
+        ]
+    if row.mark is not None:
+        diamond = svg.element("path", d="M0 -6 6 0 0 6 -6 0Z", class_="mark")
+        found.append(svg.element("svg", diamond, x=at(row.mark), y="50%", overflow="visible"))
+    return svg.strip(*found)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    text: str
+    kind: str
+
+
+def _shade(part_of_row: float) -> str:
+    """One of the shades h1 (nothing to speak of) to h7 (all of the row); '' for none."""
+    return "" if part_of_row <= 0 else f"h{min(7, 1 + math.floor(part_of_row * 7))}"
+
+
+def _written(value: Cell, column: Column) -> str:
+    if value is None or value == "":
+        return NONE
+    return f"{value:{column.form}}" if column.form else str(value)
+
+
+def _as_csv(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> str:
+    """A table as a link that holds it whole."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    for line in ([c.title for c in columns], *rows):
+        writer.writerow([_in_csv(cell) for cell in line])
+    encoded = base64.b64encode(file.getvalue().encode("utf-8-sig")).decode()
+    return f"data:text/csv;charset=utf-8;base64,{encoded}"
+
+
+def _in_csv(cell: Cell) -> Any:
+    """A cell that no spreadsheet takes for a formula, whatever a class is called."""
+    if isinstance(cell, str) and cell.startswith(_FORMULA):
+        return f"'{cell}"
+    return f"{cell:.10g}" if isinstance(cell, float) else cell

@@ -1,0 +1,81 @@
+"""Pictures as data inside a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from landshift.classes import IGNORE_INDEX, Colour
+from landshift.pages.report.page import part
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_QUALITY = 82  # of JPEG: a page of eight pictures stays below 6 MB
+
+
+def photo(
+    values: NDArray[np.float32], *, alt: str, caption: str, below: Markup | str = ""
+) -> Markup:
+    """An image as the eye sees it.
+
+    Args:
+        values: ``(row, column, 3)`` in 0 to 1, as `landshift.show.figures.picture` gives it.
+        alt: What it shows, for those who don't see it.
+        caption: What stands above it.
+        below: What stands under it.
+    """
+    from PIL import Image
+
+    shown = Image.fromarray(np.round(values * 255).astype(np.uint8))
+    data = _encoded(shown, "jpeg", quality=_QUALITY)
+    return _picture(data, values, alt, caption, below)
+
+
+def classes(
+    codes: NDArray[np.uint8],
+    colours: Sequence[Colour],
+    *,
+    alt: str,
+    caption: str,
+    below: Markup | str = "",
+) -> Markup:
+    """A class map; where it has no class the page shows through.
+
+    Args:
+        codes: ``(row, column)`` class indices, `IGNORE_INDEX` for none.
+        colours: Colour of each class.
+        alt: What it shows, for those who don't see it.
+        caption: What stands above it.
+        below: What stands under it.
+    """
+    from PIL import Image
+
+    shown = Image.fromarray(codes).convert("P")
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(colours)] = colours
+    shown.putpalette(table.tobytes())
+    data = _encoded(shown, "png", optimize=True, transparency=IGNORE_INDEX)
+    return _picture(data, codes, alt, caption, below, kind="classes")
+
+
+def _encoded(shown: Image, kind: str, **options: Any) -> str:
+    file = io.BytesIO()
+    shown.save(file, kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _picture(
+    data: str, values: NDArray[Any], alt: str, caption: str, below: Markup | str, kind: str = ""
+) -> Markup:
+    height, width = values.shape[:2]
+    return part(
+        "picture", source=data, width=width, height=height, alt=alt, caption=caption, below=below,
+        kind=kind,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""From images and class maps to a training pair."""

@@ -1,0 +1,176 @@
+"""Checks of a composite: whether its dates lie on each other and compare."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import images as imagery
+from landshift import raster
+from landshift.errors import (
+    RasterError,
+)
+from landshift.files import provenance
+from landshift.grid import Window
+from landshift.images import Plan, registration
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+from landshift.images.windows import _each
+
+_SAMPLED = 4_000_000  # pixels above which radiometry looks at every fourth row and column
+_SHIFT_BANDS = 4
+
+
+def checks_of(path: Path | str) -> dict[str, Any]:
+    """What was measured when a composite was made.
+
+    Returns:
+        ``dates`` and ``bands``: their names, in order. ``valid``: share of valid pixels of each
+        date, and of ``all`` together. ``shifts``: of each later date against the first, as
+        `registration.Shift`, or None where it can't be told. ``radiometry``: of each later date
+        and band ``before`` and ``after`` (means), ``difference`` (mean), ``deviation`` (of the
+        difference) and ``correlation``.
+
+    Raises:
+        RasterError: The file can't be read, or is no composite of ours.
+    """
+    with raster.open_raster(path) as source:
+        tag = source.tags().get(provenance.TAG, "{}")
+    checks = json.loads(tag).get("checks")
+    if not isinstance(checks, dict):
+        raise RasterError(f"A composite must hold its checks, got none in {path}; make it again.")
+    return checks
+
+
+def describe(checks: dict[str, Any]) -> Iterator[str]:
+    """What was measured, in lines to print."""
+    yield f"valid pixels: {_shares(checks)}"
+    for date in checks["dates"][1:]:
+        shift = checks["shifts"][date]
+        if shift is None:
+            yield f"shift of {date}: can't be told, no block shows a clear one"
+        else:
+            sure = "" if shift["sure"] else ", not sure"
+            yield (
+                f"shift of {date}: x {shift['columns']:+.2f}, y {shift['rows']:+.2f} pixels "
+                f"(± {shift['spread']:.2f}; {shift['agreement']:.0%} of {shift['blocks']} blocks "
+                f"agree{sure})"
+            )
+    for date in checks["dates"][1:]:
+        for band in checks["bands"] if date in checks["radiometry"] else ():
+            row = checks["radiometry"][date][band]
+            yield (
+                f"{date}:{band} mean {row['after']:.6g}, difference {row['difference']:+.6g} "
+                f"(± {row['deviation']:.6g}), correlation {row['correlation']:.3f}"
+            )
+
+
+class _Checks:
+    """Shift, radiometry and valid share, gathered window by window in any order."""
+
+    def __init__(
+        self, plans: Sequence[Plan], dates: Sequence[str], own: Sequence[str], box: GeoBox
+    ) -> None:
+        self._plans, self._dates, self._box = plans, dates, box
+        self._count = len(plans[0].names)
+        first = own[: self._count]
+        self._bands = [n.removeprefix(f"{dates[0]}:") for n in first] if len(plans) > 1 else first
+        self._step = 4 if box.height * box.width > _SAMPLED else 1
+        self._kept: dict[tuple[int, int], tuple[list[int], NDArray[np.float64]]] = {}
+
+    def shifts(self) -> dict[str, dict[str, Any] | None]:
+        """The shift of each later date against the first."""
+        windows = registration.block_windows(self._box.height, self._box.width)
+        some = np.unique(np.linspace(0, self._count - 1, _SHIFT_BANDS).round().astype(int))
+        told: dict[tuple[int, Window], tuple[float, float] | None] = {}
+
+        def compare(readers: Sequence[imagery.Reader], window: Window) -> None:
+            values, masks = zip(*(r.read(window) for r in readers), strict=True)
+            first = values[0][some].astype(np.float64)
+            for k in range(1, len(readers)):
+                told[k, window] = registration.block_shift(
+                    first, values[k][some].astype(np.float64), masks[0] & masks[k]
+                )
+
+        _each(self._plans, self._box, [[w] for w in windows], compare)
+        found: dict[str, dict[str, Any] | None] = {}
+        for k, date in enumerate(self._dates[1:], start=1):
+            shift = registration.combine([told[k, w] for w in windows])
+            found[date] = None if shift is None else {
+                "columns": round(shift.columns, 3), "rows": round(shift.rows, 3),
+                "spread": round(shift.spread, 3), "agreement": round(shift.agreement, 3),
+                "blocks": shift.blocks, "tried": shift.tried, "sure": shift.sure,
+                "large": shift.large,
+            }  # fmt: skip
+        return found
+
+    def measure(
+        self,
+        parts: Sequence[NDArray[Any]],
+        masks: Sequence[NDArray[np.bool_]],
+        valid: NDArray[np.bool_],
+    ) -> tuple[list[int], NDArray[np.float64]]:
+        """Valid pixels of each date and of all; sums of each later date, band and moment."""
+        counts = [int(m.sum()) for m in masks] + [int(valid.sum())]
+        sums = np.zeros((len(parts) - 1, self._count, 7))
+        if len(parts) > 1:
+            every = (slice(None, None, self._step), slice(None, None, self._step))
+            inside = valid[every]
+            for band in range(self._count):
+                first = parts[0][(band, *every)][inside].astype(np.float64)
+                for k, part in enumerate(parts[1:]):
+                    second = part[(band, *every)][inside].astype(np.float64)
+                    sums[k, band] = (
+                        first.size, first.sum(), second.sum(), first @ first, second @ second,
+                        first @ second, ((second - first) ** 2).sum(),
+                    )  # fmt: skip
+        return counts, sums
+
+    def keep(self, window: Window, measured: tuple[list[int], NDArray[np.float64]]) -> None:
+        """Remember what one window gave."""
+        self._kept[window.row, window.column] = measured
+
+    def found(self) -> dict[str, Any]:
+        """Shares and radiometry over all windows, the same whatever their order was."""
+        windows = sorted(self._kept)
+        pixels = self._box.height * self._box.width
+        counts = np.sum([self._kept[w][0] for w in windows], axis=0)
+        shares = [float(f"{c / pixels:.6g}") for c in counts]
+        sums = np.zeros((len(self._plans) - 1, self._count, 7))
+        for w in windows:
+            sums += self._kept[w][1]
+        return {
+            "dates": list(self._dates),
+            "bands": list(self._bands),
+            "valid": dict(zip([*self._dates, "all"], shares, strict=True)),
+            "radiometry": {
+                date: dict(zip(self._bands, map(_radiometry, rows), strict=True))
+                for date, rows in zip(self._dates[1:], sums, strict=True)
+                if rows[0][0] > 1
+            },
+        }
+
+
+def _radiometry(sums: NDArray[np.float64]) -> dict[str, float]:
+    count, first, second, first2, second2, both, apart2 = (float(s) for s in sums)
+    mean1, mean2 = first / count, second / count
+    var1 = max(first2 / count - mean1**2, 0.0)
+    var2 = max(second2 / count - mean2**2, 0.0)
+    covariance = both / count - mean1 * mean2
+    spread = np.sqrt(var1 * var2)
+    values = {
+        "before": mean1, "after": mean2, "difference": mean2 - mean1,
+        "deviation": np.sqrt(max(apart2 / count - (mean2 - mean1) ** 2, 0.0)),
+        "correlation": covariance / spread if spread > 0 else 0.0,
+    }  # fmt: skip
+    return {k: float(f"{v:.6g}") for k, v in values.items()}
+
+
+def _shares(checks: dict[str, Any]) -> str:
+    return ", ".join(f"{d} {checks['valid'][d]:.1%}" for d in [*checks["dates"], "all"])

@@ -1,0 +1,409 @@
+"""Class rasters: which of their values are classes, and with which names and colours."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift.classes import (
+    UNLABELLED,
+    ClassScheme,
+    Colour,
+    MapScheme,
+    check_names,
+    legend,
+    legend_readers,
+    says_none,
+)
+from landshift.errors import (
+    ClassError,
+)
+from landshift.grid import Window
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+from landshift.raster.reader import (
+    _NAMELESS,
+    _without_place,
+    blocks,
+    check_one_band,
+    open_raster,
+    read,
+    reading,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ClassValues:
+    """Which values of a class raster are classes; see `class_values`.
+
+    Attributes:
+        names: Name of each class that has one.
+        zero: Whether 0 is a class.
+        nodata: A value without a class, beside what the file says; None for none.
+        unstated: Values whose meaning neither the file nor the caller states.
+        listed: Whether the caller listed all classes.
+        path: The raster.
+        fill: Values other than 0 whose name says that they are no class ('Fill').
+    """
+
+    names: Mapping[int, str]
+    zero: bool
+    nodata: float | None = None
+    unstated: tuple[int, ...] = ()
+    listed: bool = False
+    path: str = ""
+    fill: frozenset[int] = frozenset()
+
+    def name(self, value: int) -> str:
+        """The name of a class that occurs.
+
+        Raises:
+            ClassError: All classes were listed, and it isn't among them.
+        """
+        name = self.names.get(value)
+        if name is None and self.listed:
+            raise ClassError(
+                "The classes given must name every value of the map, got no name for "
+                f"{value} in {self.path}; add it, or give --nodata {value} if it is no class."
+            )
+        return name or f"class {value}"
+
+    def named(self, values: Iterable[int]) -> dict[int, str]:
+        """Names of the classes that occur, by value, ascending.
+
+        Raises:
+            ClassError: See `name`; or two of them share a name.
+        """
+        names = {value: self.name(value) for value in sorted(values)}
+        check_names(names, self.path)
+        return names
+
+    def classed(self, values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Where valid pixels have a class.
+
+        Args:
+            values: ``(row, column)``.
+            mask: ``(row, column)``, True where the file says that the pixel is valid.
+        """
+        if not self.zero:
+            mask = mask & (values != UNLABELLED)
+        if self.nodata is not None:
+            mask = mask & (values != self.nodata)
+        for value in self.fill:
+            mask = mask & (values != value)
+        return mask
+
+
+def class_values(
+    source: DatasetReader,
+    *,
+    names: Mapping[int, str] | None = None,
+    nodata: float | None = None,
+    labels: bool = False,
+) -> ClassValues:
+    """Which values of an open class raster are classes.
+
+    Every value is one, 0 and negative values too, except where the file's nodata value or mask, or
+    ``nodata``, says that there is none, or the value's name does ('No data', 'Fill'): the one in
+    ``names``, or where these leave the value out, the one that the file tells. 0 is none
+    either where the file declares no nodata and the list of classes leaves it out: the list given,
+    or that of our own tag. In label rasters without nodata, 0 is unlabelled unless such a list
+    names it.
+
+    Args:
+        source: The open raster.
+        names: Names of all classes; None: as the file and those beside it tell, perhaps not all.
+        nodata: A value without a class, beside what the file says.
+        labels: Whether the raster holds labels to learn from, which needn't cover the ground.
+
+    Raises:
+        ClassError: The tag or a file beside it is damaged.
+    """
+    listed = names is not None or legend.TAG in source.tags()
+    known = dict(_told(source, source.name).names if names is None else names)
+    if names is not None:
+        with suppress(ClassError):  # a list that is given also stands for one that is damaged
+            filed = _told(source, source.name).names
+            known |= {v: n for v, n in filed.items() if v not in known and says_none(n)}
+    declared = _declares_nodata(source)
+    unstated: list[int] = []
+    if nodata == UNLABELLED or says_none(known.get(UNLABELLED, "")):
+        zero = False
+    elif (UNLABELLED in known and (listed or not labels)) or declared:
+        zero = True
+    else:
+        zero = not listed and not labels
+        unstated.append(UNLABELLED)
+    kind = np.dtype(source.dtypes[0])
+    if not declared and not labels and kind.kind == "i" and kind.itemsize > 1:
+        least = int(np.iinfo(kind).min)  # what many programs write for 'no data'
+        if least not in known and least != nodata:
+            unstated.append(least)
+    fill = frozenset(v for v, name in known.items() if v != UNLABELLED and says_none(name))
+    none = {source.nodata, nodata, *fill} | (set() if zero else {UNLABELLED})
+    kept = {value: name for value, name in known.items() if value not in none}
+    return ClassValues(kept, zero, nodata, tuple(unstated), names is not None, source.name, fill)
+
+
+def _declares_nodata(source: DatasetReader) -> bool:
+    """Whether a class raster has a mask, or a nodata value that its pixels can have."""
+    from rasterio.enums import MaskFlags
+
+    flags = source.mask_flag_enums[0]
+    kind = np.dtype(source.dtypes[0])
+    if source.nodata is None or kind.kind not in "iu":
+        return MaskFlags.all_valid not in flags
+    limits = np.iinfo(kind)
+    return MaskFlags.per_dataset in flags or limits.min <= source.nodata <= limits.max
+
+
+def tell_unstated(known: ClassValues) -> None:
+    """Say in one line how many pixels have a value whose meaning nothing states, and its reading.
+
+    The raster is read for it, but only where it declares no nodata.
+
+    Args:
+        known: Which values of the raster are classes.
+
+    Raises:
+        RasterError: It can't be read.
+    """
+    if not known.unstated:
+        return
+    counts = dict.fromkeys(known.unstated, 0)
+    with open_raster(known.path) as source:
+        for window in blocks(source.height, source.width):
+            values, mask = read(source, window)
+            for value in counts:
+                counts[value] += int(np.count_nonzero((values[0] == value) & mask))
+    for value, pixels in counts.items():
+        if not pixels:
+            continue
+        if value == UNLABELLED and not known.zero:
+            log.warning(
+                "%s: %s pixels of 0 count as without a class, since the file declares no nodata "
+                "value and the classes leave 0 out; name 0 among them if it is a class.",
+                known.path, f"{pixels:,}",
+            )  # fmt: skip
+        else:
+            log.warning(
+                "%s: %s pixels of %d count as a class, since the file declares no nodata value; "
+                "give --nodata %d if they have no class.",
+                known.path, f"{pixels:,}", value, value,
+            )  # fmt: skip
+
+
+def read_classes(
+    source: DatasetReader, window: Window, known: ClassValues
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Read a window of a class raster.
+
+    Args:
+        source: An open raster.
+        window: Pixels to read, as for `read`.
+        known: Which of its values are classes.
+
+    Returns:
+        The values, ``(row, column)``, and a mask, True where there is a class.
+
+    Raises:
+        ClassError: More than one band, or values that aren't whole numbers.
+    """
+    check_class_raster(source)
+    values, mask = read(source, window)
+    return values[0], known.classed(values[0], mask)
+
+
+def check_class_raster(source: DatasetReader) -> None:
+    """Check that an open raster can hold classes: one band of whole numbers, perhaps with alpha.
+
+    Raises:
+        ClassError: It has more bands, or other numbers.
+    """
+    check_one_band(source)
+    if np.dtype(source.dtypes[0]).kind not in "iu":
+        raise ClassError(
+            f"A class raster must hold whole numbers, got {source.dtypes[0]} in {source.name}; "
+            "convert it first (gdal_translate -ot)."
+        )
+
+
+def map_classes(
+    path: Path | str, scheme: ClassScheme | None = None, nodata: float | None = None
+) -> ClassValues:
+    """Which values of a class map are classes, told in one line where nothing states it.
+
+    Args:
+        path: The map.
+        scheme: All its classes; None: as its files tell, perhaps not all.
+        nodata: A value without a class, beside what the file says.
+
+    Raises:
+        RasterError: See `open_raster`.
+        ClassError: More than one band, or values that aren't whole numbers; the tag or a file
+            beside it is damaged.
+    """
+    with open_raster(path) as source:
+        check_class_raster(source)
+        known = class_values(
+            source, names=None if scheme is None else scheme.mapping, nodata=nodata
+        )
+    tell_unstated(known)
+    return known
+
+
+def legend_of(path: Path | str) -> legend.Legend:
+    """Names of a class raster's classes, and colours of its values.
+
+    From our own tag, then the files beside it (`legend.beside`), then names inside it (VRT, ENVI,
+    HFA), then the colour table; the earlier wins. What is no class has no name; see
+    `class_values`.
+
+    Raises:
+        RasterError: See `open_raster`.
+        ClassError: The tag or a file beside it is damaged.
+    """
+    with open_raster(path) as source:
+        return legend.Legend(dict(class_values(source).names), _told(source, path).colours)
+
+
+def scheme_of(
+    path: Path | str, *, nodata: float | None = None, labels: bool = False
+) -> ClassScheme | None:
+    """The classes of a class raster as the file and those beside it tell them, or None.
+
+    Our own tag tells them all. Else a class is each value that has a name, or a pixel; see
+    `class_values`.
+
+    Args:
+        path: The raster.
+        nodata: A value without a class, beside what the file says.
+        labels: As for `class_values`.
+
+    Raises:
+        RasterError: See `open_raster`.
+        ClassError: The tag or a file beside it is damaged; or values that can't be classes.
+    """
+    with open_raster(path) as source:
+        tagged = legend_readers.from_tags(source.tags(), path)
+        if tagged is not None:
+            return tagged
+        told = _told(source, path)
+        if not told or not np.issubdtype(np.dtype(source.dtypes[0]), np.integer):
+            return None
+        known = class_values(source, nodata=nodata, labels=labels)
+        values = known.names.keys() | values_in(source, known)
+    if not values:
+        return None
+    return MapScheme.from_mapping(
+        {v: known.names.get(v) or f"class {v}" for v in values},
+        {v: c for v, c in told.colours.items() if v in values},
+    )
+
+
+def read_scheme(path: Path | str) -> ClassScheme:
+    """The classes that a file states: a legend (`legend.read_legend`), or a class raster.
+
+    Raises:
+        ClassError: The file holds no classes.
+        RasterError: The raster can't be read.
+    """
+    if Path(path).suffix.lower() not in (".tif", ".tiff", ".img", ".vrt"):
+        return legend_readers.read_classes(path)
+    scheme = scheme_of(path)
+    if scheme is None:
+        raise ClassError(f"The raster must say its classes, got none in {path}; give a CSV.")
+    return scheme
+
+
+def values_in(source: DatasetReader, known: ClassValues) -> set[int]:
+    """The classes that pixels of an open class raster have.
+
+    Raises:
+        RasterError: It can't be read.
+    """
+    values: set[int] = set()
+    for window in blocks(source.height, source.width):
+        codes, mask = read(source, window)
+        values.update(int(v) for v in np.unique(codes[0][known.classed(codes[0], mask)]))
+    return values
+
+
+def holds_classes(source: DatasetReader) -> bool:
+    """Whether an open raster's values are classes, as far as the file and those beside it tell.
+
+    It has one band of whole numbers, and our tag, a colour table that is more than a grey ramp, or
+    names of values in ``.aux.xml`` or ``.vat.dbf``. A style (``.qml``, ``.clr``) says too little:
+    heights have them too.
+
+    Raises:
+        ClassError: A table beside it is damaged.
+    """
+    from rasterio.enums import ColorInterp
+
+    if source.count != 1 or not np.issubdtype(np.dtype(source.dtypes[0]), np.integer):
+        return False
+    if legend.TAG in source.tags():
+        return True
+    if source.colorinterp[0] == ColorInterp.palette:
+        colours = colours_of(source).values()
+        if any(len(set(colour)) > 1 for colour in colours):
+            return True
+    return bool(
+        legend_readers.tables_beside(Path(source.name)).or_else(_legend_inside(source)).names
+    )
+
+
+def _told(source: DatasetReader, path: Path | str) -> legend.Legend:
+    """Names and colours of values, classes or not, as the file and those beside it tell."""
+    tagged = legend_readers.from_tags(source.tags(), path)
+    found = legend.Legend() if tagged is None else legend.Legend(tagged.mapping, tagged.colours)
+    found = found.or_else(legend_readers.beside(Path(path))).or_else(_legend_inside(source))
+    return found.or_else(legend.Legend({}, colours_of(source)))
+
+
+def _legend_inside(source: DatasetReader) -> legend.Legend:
+    """Category names and the attribute table that a raster's format holds inside (VRT, ENVI, HFA).
+
+    rasterio tells neither; GDAL writes both into the description of a virtual copy.
+    """
+    import rasterio.shutil
+
+    if source.driver in _NAMELESS:
+        return legend.Legend()
+    if source.driver == "VRT":
+        return legend_readers.from_vrt(
+            source.tags(ns="xml:VRT").get("xml:VRT", "<VRTDataset/>"), source.name
+        )
+    copy = f"/vsimem/{uuid.uuid4().hex}.vrt"
+    with reading(source.name):
+        try:
+            rasterio.shutil.copy(source, copy, driver="VRT")
+            with _without_place():
+                opened = rasterio.open(copy)
+            with opened as virtual:
+                description = virtual.tags(ns="xml:VRT")["xml:VRT"]
+        finally:
+            if rasterio.shutil.exists(copy):
+                rasterio.shutil.delete(copy, driver="VRT")
+    return legend_readers.from_vrt(description, source.name)
+
+
+def colours_of(source: DatasetReader) -> dict[int, Colour]:
+    """The colour of each value in an open raster's colour table; empty where it has none."""
+    try:
+        table = source.colormap(1)
+    except ValueError:
+        return {}
+    return {value: (c[0], c[1], c[2]) for value, c in table.items()}

@@ -1,0 +1,410 @@
+"""Rasters as files: what they are, windows of them with a mask, and new ones written whole."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import grid
+from landshift.errors import (
+    ClassError,
+    GridError,
+    LandshiftError,
+    RasterError,
+    of_gdal,
+    reason_of,
+    refuse_out_of_memory,
+)
+from landshift.files import access, containers, dates
+from landshift.grid import Window
+from landshift.raster import validity
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+    from rasterio.io import DatasetReader
+
+log = logging.getLogger(__name__)
+
+GDAL_CACHE = 256 << 20
+"""Bytes for GDAL's blocks, so that a row of them is read once and not for each window."""
+
+_NAMELESS = ("GTiff", "COG", "PNG", "JPEG", "MEM")
+"""Formats that hold no names of values themselves: GDAL keeps them in .aux.xml."""
+
+_MOST_LISTED = 40  # rasters of a file that an error names
+_HDF4 = b"\x0e\x03\x13\x01"  # how files in HDF4 begin
+
+
+@dataclass(frozen=True)
+class RasterInfo:
+    """What a raster is, without its pixels.
+
+    Attributes:
+        path: Where it lies.
+        grid: Size, affine transform and CRS.
+        dtype: Pixel type of its bands, as numpy names it.
+        nodata: Value that means 'no data' in every band that isn't alpha, or None.
+        bands: Name of each band; '' where the file has none.
+        block: Rows and columns of the blocks it is stored in.
+        masked: Whether something else says too which pixels are valid: a mask, an alpha band, or
+            nodata values that differ between bands.
+        taken: When it was taken, or what time it maps, as tags or the file's name state.
+        alpha: Number of the alpha band, or None.
+        scaling: Scale and offset of each band: what a value means is value * scale + offset.
+    """
+
+    path: Path
+    grid: GeoBox
+    dtype: str
+    nodata: float | None
+    bands: tuple[str, ...]
+    block: tuple[int, int]
+    masked: bool
+    taken: dates.Period | None
+    alpha: int | None = None
+    scaling: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return int(self.grid.height)
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return int(self.grid.width)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Numbers of the bands that aren't alpha, from 1."""
+        return tuple(k for k in range(1, len(self.bands) + 1) if k != self.alpha)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the bands that aren't alpha; '' where the file has none."""
+        return tuple(self.bands[k - 1] for k in self.numbers)
+
+
+@contextmanager
+def open_raster(
+    path: Path | str,
+    *,
+    cache: int = GDAL_CACHE,
+    threads: int | None = None,
+    untrusted: bool = False,
+) -> Iterator[DatasetReader]:
+    """Open a raster to read; what GDAL says when it can't becomes one clear line.
+
+    Args:
+        path: A path, or a name that GDAL knows how to open; no URL where LANDSHIFT_OFFLINE is
+            set.
+        cache: Bytes for GDAL's blocks, of all open rasters together.
+        threads: Threads that decode the blocks of a window; None: as GDAL's environment says.
+        untrusted: Whether the file may come from anyone: it must then be of `access.FORMATS`, as
+            those beside it that GDAL opens with it, and name no other file.
+
+    Raises:
+        RasterError: The file is missing, no raster, damaged, of complex numbers, or not to be
+            opened.
+    """
+    import rasterio
+
+    name = _checked_name(path)
+    settings = {"GDAL_CACHEMAX": cache, "GDAL_NUM_THREADS": threads, **access.settings()}
+    if untrusted:
+        settings["GDAL_DISABLE_READDIR_ON_OPEN"] = "TRUE"  # side files in their exact names alone
+    told = {name: value for name, value in settings.items() if value is not None}
+    with reading(path), rasterio.Env(**told):
+        for beside in access.side_files(Path(path)) if untrusted else ():
+            with open_raster(beside, untrusted=True):
+                pass  # of such a format too
+        with _without_place():
+            source = _open_own_formats(Path(path)) if untrusted else _open(name)
+        with source:
+            _check_real(source)
+            if untrusted:
+                access.check_contained(source)
+            yield source
+
+
+@contextmanager
+def _without_place() -> Iterator[None]:
+    """Open a raster that may have no place on the ground: those who need one, check."""
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with validity.OPENING, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+def _checked_name(path: Path | str) -> str:
+    """A raster's name as GDAL opens it.
+
+    Raises:
+        RasterError: Its file isn't there, lies elsewhere while offline, or has a name that isn't
+            UTF-8; a VRT names files that aren't there.
+    """
+    strange = containers.not_utf8(path)
+    if strange is not None:
+        raise RasterError(f"A raster's name must be UTF-8, got {strange}; rename the file.")
+    access.check_local(path)
+    file = containers.file_of(path)
+    remote = file == Path(path) and ("://" in str(path) or str(path).startswith("/vsi"))
+    if not remote:
+        if not file.exists():
+            raise RasterError(f"The raster must exist, got {path}; check the path.")
+        access.check_sources(file)
+    return containers.gdal_name(path)
+
+
+def _open(name: str) -> DatasetReader:
+    """Open a raster of any format.
+
+    Raises:
+        RasterError: The file holds several rasters, none, not the one named, or is HDF4.
+        RasterioIOError: GDAL can't open it for another reason.
+    """
+    import rasterio
+    from rasterio.errors import RasterioIOError
+
+    part = containers.part_of(name)
+    try:
+        source = rasterio.open(name)
+    except RasterioIOError as error:
+        file = containers.file_of(name)
+        if _is_hdf4(file):
+            raise RasterError(
+                f"The raster must be of a format that GDAL reads here, got HDF4 in {file}; convert "
+                "it first (gdal_translate of a GDAL with HDF4, as conda and Debian have it, or "
+                "h4toh5)."
+            ) from error
+        if part is None or not file.is_file():
+            raise
+        with rasterio.open(file) as whole:
+            names = whole.subdatasets
+        raise RasterError(
+            f"A raster inside a file must be one of those that it holds, got {part.inner} for "
+            f"{file}; give one of {_listed(names) or 'none: it has but one'}."
+        ) from error
+    if source.count:
+        return source
+    with source:
+        names = source.subdatasets
+    if not names:
+        raise RasterError(f"The raster must have a band, got none in {name}.")
+    raise RasterError(
+        f"One raster must be chosen where a file holds several, got {len(names)} in {name}; give "
+        f"one of {_listed(names)}."
+    )
+
+
+def _check_real(source: DatasetReader) -> None:
+    strange = next((t for t in source.dtypes if t.startswith("complex")), None)
+    if strange is not None:
+        raise RasterError(
+            f"Pixels must be real numbers, got {strange} in {source.name}; take their amplitude "
+            "first (gdal_translate of DERIVED_SUBDATASET:AMPLITUDE:FILE)."
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names of rasters inside a file, as they are typed in a shell."""
+    shown = [shlex.quote(name) for name in names[:_MOST_LISTED]]
+    return ", ".join(shown) + (", ..." if len(names) > _MOST_LISTED else "")
+
+
+def _is_hdf4(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return opened.read(len(_HDF4)) == _HDF4
+
+
+def _open_own_formats(path: Path) -> DatasetReader:
+    """Open a file as one of `access.FORMATS`; never as another, whatever it holds."""
+    from rasterio.errors import RasterioIOError
+    from rasterio.io import DatasetReader
+
+    try:
+        return DatasetReader(str(path), driver=list(access.FORMATS))
+    except RasterioIOError as error:
+        raise RasterError(
+            f"A raster of a tile set must be a whole TIFF, PNG or JPEG, got {path} "
+            f"({reason_of(error)}); export it again, or convert it (gdal_translate -of GTiff)."
+        ) from error
+
+
+@contextmanager
+def reading(path: Path | str) -> Iterator[None]:
+    """What GDAL says when it can't read a raster, as one clear line.
+
+    Raises:
+        RasterError: The block ended in an error of GDAL's, or band names aren't UTF-8.
+        OutOfMemoryError: It ended so for want of memory.
+    """
+    try:
+        yield
+    except LandshiftError:
+        raise
+    except of_gdal() as error:
+        refuse_out_of_memory(error, f" while reading {path}")
+        reason = reason_of(error.__cause__ or error)
+        raise RasterError(
+            f"The raster must be readable, got {path} ({reason}); "
+            "check that it is a whole raster file (gdalinfo -checksum shows where it breaks)."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise RasterError(
+            f"A raster's band names must be UTF-8, got {error.object[:40]!r} in {path}; write them "
+            "again (rasterio's set_band_description)."
+        ) from error
+
+
+def info(path: Path | str) -> RasterInfo:
+    """What a raster is, without its pixels.
+
+    Raises:
+        RasterError: See `open_raster`; also bands of different pixel types.
+    """
+    with open_raster(path) as source:
+        return info_of(source)
+
+
+def files_of(path: Path | str) -> set[Path]:
+    """The files of this machine that a raster is read from: its own, and those that a VRT names.
+
+    Raises:
+        RasterError: See `open_raster`.
+    """
+    found: set[Path] = set()
+    waiting = [containers.file_of(path)]
+    while waiting:
+        file = waiting.pop()
+        if file in found or not file.is_file():
+            continue
+        found.add(file)
+        if file.suffix.lower() == ".vrt":
+            with open_raster(file) as source:
+                waiting += map(containers.file_of, source.files)
+    return found
+
+
+def info_of(source: DatasetReader) -> RasterInfo:
+    """What an open raster is."""
+    if len(set(source.dtypes)) != 1:
+        raise RasterError(
+            f"Bands must share a pixel type, got {source.dtypes} in {source.name}; "
+            "convert it first (gdal_translate -ot)."
+        )
+    path = Path(source.name)
+    says = validity.of(source)
+    same = len({repr(n) for n in says.nodata}) == 1
+    tags = source.tags()
+    return RasterInfo(
+        path=path,
+        grid=grid_of(source),
+        dtype=str(source.dtypes[0]),
+        nodata=source.nodatavals[says.bands[0] - 1] if same else None,
+        bands=_band_names(source, tags),
+        block=source.block_shapes[0],
+        masked=bool(says.masks) or says.alpha is not None or not same,
+        taken=dates.of_tags(tags) or dates.of_name(containers.file_of(path).stem),
+        alpha=says.alpha,
+        scaling=tuple(
+            (float(s), float(o)) for s, o in zip(source.scales, source.offsets, strict=True)
+        ),
+    )
+
+
+def grid_of(source: DatasetReader) -> GeoBox:
+    """The grid of an open raster.
+
+    Raises:
+        GridError: See `grid.geobox`.
+    """
+    try:
+        return grid.geobox(source.height, source.width, source.transform, source.crs)
+    except GridError as error:
+        raise GridError(f"{source.name}: {error}") from error
+
+
+def _band_names(source: DatasetReader, tags: Mapping[str, str]) -> tuple[str, ...]:
+    """Name of each band: its description, else where it lies along a NetCDF file's time."""
+    names = []
+    for number, description in enumerate(source.descriptions, start=1):
+        step = None if description else source.tags(number).get("NETCDF_DIM_time")
+        told = step and dates.of_step(step, tags.get("time#units"), tags.get("time#calendar"))
+        names.append(description or told or "")
+    return tuple(names)
+
+
+def read(
+    source: DatasetReader,
+    window: Window,
+    bands: Sequence[int] | None = None,
+    *,
+    nodata: float | None = None,
+    also: float | None = None,
+    alpha: bool = True,
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Read a window, which may reach over the raster's edge.
+
+    Args:
+        source: An open raster.
+        window: Pixels to read; those outside the raster come as 0 and not valid.
+        bands: Numbers of the bands, from 1; None for all but an alpha band.
+        nodata: Value that means 'no data' in place of what the file says; None: as it says.
+        also: A value that means 'no data' beside those.
+        alpha: Whether an alpha band that isn't read counts.
+
+    Returns:
+        The values, ``(band, row, column)`` in the file's pixel type, and a mask
+        ``(row, column)``, True where every band read is valid (see `validity`).
+    """
+    says = validity.of(source, bands, nodata=nodata, also=also, alpha=alpha)
+    inside = window.clipped(source.height, source.width)
+    new = np.empty if inside == window else np.zeros
+    values = new((len(says.bands), window.height, window.width), source.dtypes[0])
+    mask = np.zeros((window.height, window.width), np.bool_)
+    rows, columns = inside.shifted(-window.row, -window.column).slices
+    at = _rasterio_window(inside)
+    with reading(source.name):
+        source.read(list(says.bands), window=at, out=values[:, rows, columns])
+        mask[rows, columns] = says.mask(source, values[:, rows, columns], window=at)
+    return values, mask
+
+
+def check_one_band(source: DatasetReader) -> None:
+    """Check that an open class raster has one band, beside which there may be alpha.
+
+    Raises:
+        ClassError: It has more.
+    """
+    bands = validity.data_bands(source)
+    if len(bands) != 1:
+        raise ClassError(
+            f"A class map must have one band, got {len(bands)} in {source.name}; "
+            "extract the classes first (gdal_translate -b 1)."
+        )
+
+
+def blocks(height: int, width: int, size: int = 1024) -> Iterator[Window]:
+    """Windows of at most size x size pixels that cover a raster once, row by row."""
+    for row in range(0, height, size):
+        for column in range(0, width, size):
+            yield Window(row, column, min(size, height - row), min(size, width - column))
+
+
+def _rasterio_window(window: Window) -> Any:
+    from rasterio.windows import Window as RasterioWindow
+
+    return RasterioWindow(window.column, window.row, window.width, window.height)

@@ -1,0 +1,397 @@
+"""Values of class rasters brought to the values of one scheme."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift.classes import (
+    UNLABELLED,
+    ClassScheme,
+    Colour,
+    MapScheme,
+    check_names,
+    same_name,
+    says_none,
+)
+from landshift.classes.legend import Legend
+from landshift.errors import ClassError
+from landshift.raster import class_maps, reader
+
+logger = logging.getLogger(__name__)
+
+ANY = "*"
+"""Stands for every class where one is asked for."""
+
+LARGEST_CLASS = 253
+"""The largest value of a class in an output of one byte that also needs a value for no change."""
+
+UNKNOWN = -1
+"""What `Table` gives for a value that it doesn't know."""
+
+Class = str | int
+"""A class by its name or value."""
+
+Recoding = Mapping[int, Class | None]
+"""What each value becomes: a value, the name of a class, or None for no class."""
+
+_TABLE_BYTES = 2  # types of so many bytes are looked up in a table of all their values
+_LISTED = 12  # moved values that a line names
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Classes with values that an output holds.
+
+    Attributes:
+        scheme: The classes; those whose value the output can't hold have another one.
+        moved: The value in the output of each value that it can't hold.
+        none: Values whose names only say that there is no class ('No data', 'Fill').
+    """
+
+    scheme: ClassScheme
+    moved: Mapping[int, int]
+    none: frozenset[int] = frozenset()
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """The value in the files of each class, in the order of the scheme."""
+        back = {new: old for old, new in self.moved.items()}
+        return tuple(back.get(v, v) for v in self.scheme.values)
+
+    @property
+    def indices(self) -> dict[int, int]:
+        """Index of the class of each value in the files."""
+        return {value: k for k, value in enumerate(self.sources)}
+
+    @property
+    def values(self) -> dict[int, int]:
+        """Value in the output of each value in the files."""
+        return dict(zip(self.sources, self.scheme.values, strict=True))
+
+    def line(self) -> str:
+        """One line that tells what was moved; '' where nothing was."""
+        names = self.scheme.mapping
+        moves = [f"{old} -> {new} {names[new]!r}" for old, new in sorted(self.moved.items())]
+        more = f" and {len(moves) - _LISTED} more" if len(moves) > _LISTED else ""
+        return ", ".join(moves[:_LISTED]) + more
+
+    def find(self, wanted: Class | None) -> list[int]:
+        """Indices of the classes of a name or of a value in the files.
+
+        Raises:
+            ClassError: There is none.
+        """
+        text = same_name(str(wanted))
+        if text == ANY:
+            return list(range(len(self.scheme)))
+        places = [k for k, c in enumerate(self.scheme) if same_name(c.name) == text]
+        places = places or [k for k, value in enumerate(self.sources) if str(value) == text]
+        if not places:
+            have = zip(self.sources, self.scheme.names, strict=True)
+            raise ClassError(
+                f"A class must be one of {', '.join(f'{v} {n!r}' for v, n in have)}, got "
+                f"{wanted!r}; give a name or a value."
+            )
+        return places
+
+    def targets(
+        self, recoding: Recoding | None, by_name: Mapping[int, int] | None = None
+    ) -> dict[int, int | None]:
+        """Index of the class of each value of a raster; None where it has none.
+
+        Args:
+            recoding: What the raster's values become; 0 is a class where the classes have one,
+                else none. None: its values are those of the classes.
+            by_name: Without a recoding, the values of the classes that have others in the raster.
+
+        Raises:
+            ClassError: The recoding names a class that there isn't.
+        """
+        if recoding is None:
+            indices: dict[int, int | None] = {**dict.fromkeys(self.none), **self.indices}
+            return indices | {value: indices[new] for value, new in (by_name or {}).items()}
+        lost = set() if UNLABELLED in self.sources else {UNLABELLED}
+        return {
+            value: None if _is_none(new) or new in lost else self.find(new)[0]
+            for value, new in recoding.items()
+        }
+
+
+def as_filed(classes: ClassScheme) -> Coded:
+    """Classes with the values that they have in files, without names that only say 'no data'."""
+    none = frozenset(c.value for c in classes if says_none(c.name))
+    rest = [c for c in classes if c.value not in none]
+    return Coded(MapScheme(rest), {}, none) if none and rest else Coded(classes, {})
+
+
+def coded(
+    classes: ClassScheme, *, largest: int = LARGEST_CLASS, smallest: int = UNLABELLED + 1
+) -> Coded:
+    """Give classes whose value an output can't hold the lowest free values, in their order.
+
+    Args:
+        classes: The classes as files hold them.
+        largest: The largest value that the output holds.
+        smallest: The smallest one.
+
+    Raises:
+        ClassError: More classes than the output has values.
+    """
+    filed = as_filed(classes)
+    classes = filed.scheme
+    held = [v for v in classes.values if smallest <= v <= largest]
+    others = [v for v in classes.values if not smallest <= v <= largest]
+    free = list(_free(held, largest))
+    if len(others) > len(free):
+        raise ClassError(
+            f"An output of one byte holds at most {largest} classes, got {len(classes)}; merge "
+            "some by a recoding."
+        )
+    moved = dict(zip(others, free, strict=False))
+    new = {c.value: moved.get(c.value, c.value) for c in classes}
+    scheme = ClassScheme.from_mapping(
+        {new[c.value]: c.name for c in classes}, {new[c.value]: c.colour for c in classes}
+    )
+    return Coded(scheme, moved, filed.none)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the files of a class map tell of its classes.
+
+    Attributes:
+        path: The map.
+        legend: Names and colours of its classes.
+        values: Values of its pixels that are classes.
+    """
+
+    path: object
+    legend: Legend
+    values: frozenset[int]
+
+
+@dataclass(frozen=True)
+class United:
+    """One legend for several class maps.
+
+    Attributes:
+        legend: Names and colours of the classes.
+        values: Values of the classes that pixels have.
+        recodings: For each map, the new value of each class whose name has another value here.
+    """
+
+    legend: Legend
+    values: frozenset[int]
+    recodings: tuple[dict[int, int], ...]
+
+    def line(self, k: int, path: object) -> str:
+        """What was recoded in a map, in one line; '' where nothing was."""
+        moves = [f"{a} -> {b} {self.legend.names[b]!r}" for a, b in self.recodings[k].items()]
+        return f"{path}: recoded by name: {', '.join(moves)}." if moves else ""
+
+
+def united(maps: Sequence[Told], options: str) -> United:
+    """One legend for the maps, in which classes of one name are one class.
+
+    Names count where maps carry them, whatever their case and spaces: a class that a map before
+    names too gets its value there. Names of values that no pixel has count last.
+
+    Args:
+        maps: What the maps tell, the one whose values count first.
+        options: What decides where legends disagree, for the error.
+
+    Raises:
+        ClassError: Two classes of one map share a name; or a value has two names, of which one
+            isn't the name of another class of the maps before.
+    """
+    names: dict[int, str] = {}
+    places: dict[str, int] = {}
+    recodings: tuple[dict[int, int], ...] = tuple({} for _ in maps)
+    for told in maps:
+        check_names({v: n for v, n in told.legend.names.items() if v in told.values}, told.path)
+    for occurs in (True, False):
+        for told, recode in zip(maps, recodings, strict=True):
+            for value, name in sorted(told.legend.names.items()):
+                if (value in told.values) is not occurs:
+                    continue
+                place = places.get(same_name(name))
+                if place is not None:
+                    recode[value] = place
+                elif value not in names:
+                    names[value] = name
+                    places[same_name(name)] = value
+                elif occurs:
+                    raise _disagreement(maps, value, options)
+    for told, recode in zip(maps, recodings, strict=True):
+        moved = {value: new for value, new in recode.items() if value != new}
+        recode.clear()
+        recode.update({value: new for value, new in moved.items() if value in told.values})
+        for value in set(recode.values()) & told.values:
+            if value not in moved and value not in told.legend.names:
+                raise _disagreement(maps, value, options)
+    values: set[int] = set()
+    colours: dict[int, Colour] = {}
+    for told, recode in zip(maps, recodings, strict=True):
+        values.update(recode.get(value, value) for value in told.values)
+        for value, colour in told.legend.colours.items():
+            colours.setdefault(recode.get(value, value), colour)
+    return United(Legend(names, colours), frozenset(values), recodings)
+
+
+def united_files(
+    paths: Sequence[Path], options: str, *, nodata: float | None = None, labels: bool = False
+) -> United:
+    """One legend for class rasters as their files and pixels tell; see `united`.
+
+    One line for each raster says what is recoded by name.
+
+    Args:
+        paths: The rasters, the one whose values count first.
+        options: What decides where legends disagree, for the error.
+        nodata: A value without a class, beside what the files say.
+        labels: As for `raster.class_values`.
+
+    Raises:
+        ClassError: See `united`.
+        RasterError: A raster can't be read.
+    """
+    told = []
+    for path in paths:
+        with reader.open_raster(path) as source:
+            known = class_maps.class_values(source, nodata=nodata, labels=labels)
+            values = frozenset(class_maps.values_in(source, known))
+        names = Legend(dict(known.names), class_maps.legend_of(path).colours)
+        told.append(Told(path, names, values))
+    one = united(told, options)
+    for k, path in enumerate(paths):
+        line = one.line(k, path)
+        if line:
+            logger.warning("%s", line)
+    return one
+
+
+def _disagreement(maps: Sequence[Told], value: int, options: str) -> ClassError:
+    """A value has two names: what each map says."""
+    tables = "; ".join(
+        f"{told.path}: {', '.join(f'{v} {n!r}' for v, n in sorted(told.legend.names.items())[:16])}"
+        for told in maps
+        if told.legend.names
+    )
+    meanings = dict.fromkeys(
+        repr(told.legend.names.get(value, f"class {value}")) for told in maps if told.legend.names
+    )
+    return ClassError(
+        f"Class maps must agree on their classes, got {' and '.join(meanings)} for value {value} "
+        f"({tables}); {options}."
+    )
+
+
+def tell_nodata(recoding: Recoding, nodata: float | None, path: object) -> None:
+    """Say in one line that a recoding names the value that a raster declares as nodata.
+
+    Args:
+        recoding: What the raster's values become.
+        nodata: The raster's nodata value, or None.
+        path: The raster.
+    """
+    new = recoding.get(int(nodata)) if nodata is not None and nodata == nodata // 1 else None
+    if not _is_none(new) and new != UNLABELLED:
+        logger.warning(
+            "%s: the recoding makes %d %r, but the file declares %d as nodata: such pixels stay "
+            "without a class; take the declaration out (gdal_edit -unsetnodata) if they have one.",
+            path, nodata, new, nodata,
+        )  # fmt: skip
+
+
+def tell_zero(recoding: Recoding, classes: Coded, nodata: float | None, path: object) -> None:
+    """Say in one line that a recoding makes values 0, where the classes have no 0.
+
+    Args:
+        recoding: What the raster's values become.
+        classes: The classes.
+        nodata: The raster's nodata value, or None.
+        path: The raster.
+    """
+    values = [value for value, new in recoding.items() if new == UNLABELLED and value != nodata]
+    if values and UNLABELLED not in classes.sources:
+        logger.warning(
+            "%s: the recoding makes %s 0, which is no class here; give it a name if it is one.",
+            path, ", ".join(map(str, values[:_LISTED])),
+        )  # fmt: skip
+
+
+def scheme_from(told: Legend, values: Iterable[int], recodings: Sequence[Recoding]) -> ClassScheme:
+    """The classes that legends, pixels and recodings tell of.
+
+    Names that only a recoding tells get the lowest free values from 1 on. A recoding to 0 tells of
+    no class.
+
+    Args:
+        told: Names and colours of values.
+        values: Values that pixels have.
+        recodings: What values of further rasters become.
+
+    Raises:
+        ClassError: No class at all, or too many.
+    """
+    news = [n for r in recodings for n in r.values() if n != UNLABELLED and not _is_none(n)]
+    names = {v: f"class {v}" for v in [*values, *(n for n in news if isinstance(n, int))]}
+    names |= told.names
+    taken = {same_name(name) for name in names.values()}
+    free = _free(names, LARGEST_CLASS)
+    for new in news:
+        if isinstance(new, str) and same_name(new) not in taken:
+            name = new.strip()
+            taken.add(same_name(name))
+            value = next(free, None)
+            if value is None:
+                raise ClassError(
+                    f"A scheme has {LARGEST_CLASS} values, got no free one for {name!r}."
+                )
+            names[value] = name
+    return MapScheme.from_mapping(names, {v: c for v, c in told.colours.items() if v in names})
+
+
+def _free(taken: Iterable[int], largest: int) -> Iterator[int]:
+    held = set(taken)
+    return (v for v in range(UNLABELLED + 1, largest + 1) if v not in held)
+
+
+def _is_none(new: Class | None) -> bool:
+    return new is None or (isinstance(new, str) and says_none(new))
+
+
+class Table:
+    """Numbers of the values of a raster, looked up.
+
+    Args:
+        numbers: Number of each value, from 0 on.
+        dtype: Pixel type of the raster.
+    """
+
+    def __init__(self, numbers: Mapping[int, int], dtype: np.dtype[Any]) -> None:
+        self._numbers = numbers
+        self._table: NDArray[np.int16] | None = None
+        if dtype.kind in "iu" and dtype.itemsize <= _TABLE_BYTES:
+            limits = np.iinfo(dtype)
+            self._table = np.full(int(limits.max) - int(limits.min) + 1, UNKNOWN, np.int16)
+            for value, number in numbers.items():
+                if limits.min <= value <= limits.max:
+                    # negative values count from the table's end, as numpy indexes it
+                    self._table[value] = number
+
+    def __call__(self, values: NDArray[Any]) -> NDArray[np.int16]:
+        """The number of each pixel's value, `UNKNOWN` where it has none."""
+        if self._table is not None:
+            found: NDArray[np.int16] = self._table[values]
+            return found
+        present, at = np.unique(values, return_inverse=True)
+        numbers = [self._numbers.get(v, UNKNOWN) for v in present.tolist()]
+        return np.array(numbers, np.int16)[at.reshape(values.shape)]

@@ -1,0 +1,1 @@
+"""A made scene whose truth is known."""

@@ -1,0 +1,226 @@
+"""The land of a simulated scene: parcels, roads, rivers and their classes at both dates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from landshift.grid import Window
+from landshift.simulation.noise import (
+    Doubles,
+    Floats,
+    Hashes,
+    Integers,
+    Mask,
+    _axes,
+    _Cells,
+    _cells,
+    _gaussian,
+    _hash,
+    _key,
+    _noise,
+    _noise_at,
+    _uniform,
+)
+from landshift.simulation.tables import (
+    _AFTER,
+    _BEFORE,
+    BARREN,
+    CROPLANDS,
+    FOREST,
+    GRASSLANDS,
+    GREENNESS,
+    HOLDING,
+    MERGED,
+    PARCEL,
+    PASSING,
+    PATCH_BRIGHTNESS,
+    PATCH_GREENNESS,
+    REFLECTANCE,
+    REGION,
+    RIVERS,
+    ROADS,
+    SAVANNAS,
+    SHRUBLANDS,
+    TRANSITIONS,
+    TUNDRA,
+    URBAN,
+    WATER,
+    WETLANDS,
+    WITHERED,
+    _Date,
+)
+
+
+@dataclass(frozen=True)
+class _Cover:
+    """What lies on the ground at one date.
+
+    Attributes:
+        patch: Number of the patch that each pixel belongs to.
+        classes: Class of each patch, 0 to 9.
+        spectra: Mean reflectance x 10,000 of each patch, ``(band, patch)``.
+    """
+
+    patch: NDArray[np.intp]
+    classes: Integers
+    spectra: Floats
+
+
+def _land(window: Window, seed: int) -> tuple[_Cover, _Cover]:
+    """What lies in a window at the earlier and at the later date."""
+    parcels = _parcels(window, seed)
+    before = _first_cover(parcels, seed)
+    after = _next_cover(before, parcels, seed)
+    roads, later_roads = _roads(window, seed)
+    rivers, later_rivers = _rivers(window, seed)
+    no_bars, bars = np.zeros_like(rivers), rivers & ~later_rivers
+    return (
+        _cover(before, parcels, (no_bars, rivers, roads), _BEFORE, seed),
+        _cover(after, parcels, (bars, later_rivers, later_roads), _AFTER, seed),
+    )
+
+
+def _cover(
+    classes: Integers, parcels: _Parcels, lines: tuple[Mask, Mask, Mask], date: _Date, seed: int
+) -> _Cover:
+    """The mosaic of parcels with lines drawn over its land: dry river beds, rivers, roads."""
+    patch = parcels.cells.nearest
+    dry = classes[patch] != WATER
+    kinds = np.array([BARREN, WATER, URBAN])
+    for k, line in enumerate(lines):
+        patch = np.where(line & dry, len(classes) + k, patch)
+    spectra = np.concatenate([_spectra(classes, parcels, date, seed), REFLECTANCE[kinds].T], axis=1)
+    return _Cover(patch, np.concatenate([classes, kinds]), spectra.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class _Parcels:
+    """The parcels of a window and the patches they belong to.
+
+    Attributes:
+        cells: Parcel of each pixel.
+        patch: Identity of each parcel's patch: its own, or that of its holding.
+        y: Row of the patch's centre.
+        x: Column of the patch's centre.
+    """
+
+    cells: _Cells
+    patch: Hashes
+    y: Doubles
+    x: Doubles
+
+
+def _parcels(window: Window, seed: int) -> _Parcels:
+    rows, columns = _axes(window)
+    y = rows[:, None] + 8.0 * _noise(window, 40.0, 5, _key(seed, "bend rows"))
+    x = columns[None, :] + 8.0 * _noise(window, 40.0, 5, _key(seed, "bend columns"))
+    cells = _cells(y, x, PARCEL, _key(seed, "parcels"))
+    holdings = _cells(cells.y, cells.x, HOLDING, _key(seed, "holdings"))
+    merged = _uniform(_hash(_key(seed, "merged"), cells.identity)) < MERGED
+    return _Parcels(
+        cells,
+        np.where(merged, holdings.identity[holdings.nearest], cells.identity),
+        np.where(merged, holdings.y[holdings.nearest], cells.y),
+        np.where(merged, holdings.x[holdings.nearest], cells.x),
+    )
+
+
+def _first_cover(parcels: _Parcels, seed: int) -> Integers:
+    """Class of each parcel at the earlier date, from where its patch lies."""
+    height = _site(parcels, "height", 0.06, seed)
+    moisture = _site(parcels, "moisture", 0.16, seed)
+    settled = _site(parcels, "settlement", 0.10, seed)
+    # fmt: off
+    rules = (
+        (height < 0.055, WATER),
+        ((height < 0.14) & (moisture > 0.35), WETLANDS),
+        (height > 0.91, TUNDRA),
+        (height > 0.85, BARREN),
+        (settled > 0.92, URBAN),
+        ((settled > 0.70) & (height < 0.75), CROPLANDS),
+        (moisture > 0.58, FOREST),
+        (moisture > 0.44, SAVANNAS),
+        (moisture > 0.26, GRASSLANDS),
+        (moisture > 0.06, SHRUBLANDS),
+    )
+    # fmt: on
+    where, classes = zip(*rules, strict=True)
+    cover: Integers = np.select(where, classes, BARREN).astype(np.int64)
+    return cover
+
+
+def _next_cover(before: Integers, parcels: _Parcels, seed: int) -> Integers:
+    """Class of each parcel at the later date, drawn once per patch from `TRANSITIONS`."""
+    settled = _site(parcels, "settlement", 0.10, seed)
+    rates = TRANSITIONS[before]
+    built = np.where(before == URBAN, 0.0, rates[:, URBAN] * (2.0 * settled - 1.0))
+    rates[:, URBAN] += built
+    rates[np.arange(len(before)), before] -= built
+    drawn = _uniform(_hash(_key(seed, "transition"), parcels.patch))
+    after: Integers = (drawn[:, None] >= rates.cumsum(axis=1)[:, :-1]).sum(axis=1)
+    return after
+
+
+def _site(parcels: _Parcels, name: str, jitter: float, seed: int) -> Doubles:
+    """How high, moist or settled each patch's place is, as its rank among all land, 0 to 1."""
+    field = _noise_at(parcels.y, parcels.x, REGION, 4, _key(seed, name))
+    own = _uniform(_hash(_key(seed, f"{name} of patch"), parcels.patch)) - 0.5
+    site: Doubles = np.clip(special.ndtr(field) + jitter * own, 0.0, 1.0)
+    return site
+
+
+def _roads(window: Window, seed: int) -> tuple[Mask, Mask]:
+    """Where roads run at each date: between cells of a wide lattice, one pixel wide."""
+    wide = Window(window.row, window.column, window.height + 1, window.width + 1)
+    rows, columns = _axes(wide)
+    y = rows[:, None] + 14.0 * _noise(wide, 130.0, 1, _key(seed, "bend roads' rows"))
+    x = columns[None, :] + 14.0 * _noise(wide, 130.0, 1, _key(seed, "bend roads' columns"))
+    cells = _cells(y, x, ROADS, _key(seed, "roads"))
+    identity = cells.identity[cells.nearest]
+    before = np.zeros((window.height, window.width), np.bool_)
+    after = before.copy()
+    here = identity[:-1, :-1]
+    for beyond in (identity[1:, :-1], identity[:-1, 1:]):
+        border = here != beyond
+        # A sum names the pair whichever of the two cells comes first.
+        built = _uniform(_hash(_key(seed, "built"), here[border] + beyond[border]))
+        before[border] |= built < 0.5
+        after[border] |= built < 0.6
+    return before, after
+
+
+def _rivers(window: Window, seed: int) -> tuple[Mask, Mask]:
+    """Where rivers run at each date: along the zero line of a noise, moved by another."""
+    field = _noise(window.grown(1), RIVERS, 4, _key(seed, "rivers"))
+    down = field[2:, 1:-1] - field[:-2, 1:-1]
+    across = field[1:-1, 2:] - field[1:-1, :-2]
+    slope = 0.5 * np.sqrt(down * down + across * across)
+    distance = field[1:-1, 1:-1] / np.maximum(slope, np.float32(1e-6))
+    width = 1.6 + 0.7 * _noise(window, 300.0, 1, _key(seed, "rivers' width"))
+    half = np.maximum(width, np.float32(0.8))  # a thinner line would break up
+    pull = 3.5 * _noise(window, 110.0, 2, _key(seed, "rivers' migration"))
+    moved = pull - np.clip(pull, -2, 2)  # banks hold against a weak pull
+    return np.abs(distance) < half, np.abs(distance + moved) < half
+
+
+def _spectra(classes: Integers, parcels: _Parcels, date: _Date, seed: int) -> Doubles:
+    """Mean reflectance x 10,000 of each parcel, ``(band, parcel)``."""
+    bright = 1.0 + PATCH_BRIGHTNESS[classes] * _gaussian(
+        _hash(_key(seed, "brightness"), parcels.patch)
+    )
+    lasting = _gaussian(_hash(_key(seed, "greenness"), parcels.patch))
+    passing = _gaussian(_hash(_key(seed, f"greenness {date.name}"), parcels.patch))
+    green = PATCH_GREENNESS[classes] * (0.8 * lasting + 0.6 * passing)
+    green = green - date.withered * WITHERED[classes]
+    spectra = REFLECTANCE[classes].T * bright + GREENNESS[:, None] * green
+    chance = _uniform(_hash(_key(seed, f"state {date.name}"), parcels.cells.identity))
+    for kind, (share_before, share_after, state) in PASSING.items():
+        share = share_before if date is _BEFORE else share_after
+        passing_state = np.array(state)[:, None] * bright
+        mixed = 0.2 * spectra + 0.8 * passing_state
+        spectra = np.where((classes == kind) & (chance < share), mixed, spectra)
+    return spectra

@@ -1,0 +1,177 @@
+"""Where a training runs: its devices, their precision, and the processes started for them."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors.torch
+import torch
+from lightning.fabric import Fabric
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from torch import multiprocessing
+from torch.multiprocessing.spawn import ProcessRaisedException
+
+from landshift.dataset import TrainingData
+from landshift.engine import computes_in_bfloat16
+from landshift.errors import LandshiftError, ParameterError, TrainingError
+from landshift.machine.memory import keeping_freed
+from landshift.models import ChangeModel
+from landshift.training.logs import Epoch, logs
+from landshift.training.options import Training
+from landshift.training.run import Run
+
+OnEpoch = Callable[[Epoch], None] | None
+
+
+class Request(NamedTuple):
+    """What `fit` is asked for; attributes are its arguments."""
+
+    model: ChangeModel
+    data: TrainingData
+    options: Training
+    resume: Path | None
+
+
+def train(request: Request, on_epoch: OnEpoch) -> list[Epoch]:
+    """Train on the devices that the options name; result and errors are those of `fit`.
+
+    The model is left on its device with the weights to keep.
+    """
+    fabric = _fabric(request.options)
+    launch: Any = fabric.launch  # its type says that functions take no more arguments
+    with _quiet():
+        if any(word in _strategy(request.options) for word in ("spawn", "fork", "notebook")):
+            return _launch(fabric, request, on_epoch)
+        table: list[Epoch] = launch(_train, request, on_epoch)
+        return table
+
+
+def _fabric(options: Training) -> Fabric:
+    try:
+        with _quiet():
+            return Fabric(
+                accelerator=options.accelerator,
+                devices=options.devices,
+                strategy=_strategy(options),
+                precision=_precision(options),  # type: ignore[arg-type]
+            )
+    except (MisconfigurationException, ValueError, RuntimeError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise ParameterError(
+            "accelerator, devices, strategy and precision must be some that Lightning knows and "
+            f"this machine has, got {options.accelerator!r}, {options.devices!r}, "
+            f"{options.strategy!r} and {options.precision!r}: {reason}"
+        ) from error
+
+
+def one_device(options: Training) -> Fabric:
+    """A device as `fit` would use it, without others."""
+    return _fabric(replace(options, devices=1, strategy="auto"))
+
+
+def _strategy(options: Training) -> str:
+    if options.strategy != "auto" or options.devices in (1, "1"):
+        return options.strategy
+    return "ddp_notebook" if hasattr(sys, "ps1") else "ddp_spawn"
+
+
+def _precision(options: Training) -> str:
+    if options.precision != "auto":
+        return options.precision
+    on_gpu = options.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    device = torch.device("cuda" if on_gpu else "cpu")
+    return "bf16-mixed" if computes_in_bfloat16(device) else "32-true"
+
+
+def _train(fabric: Fabric, request: Request, on_epoch: OnEpoch) -> list[Epoch]:
+    """Train in this process; the model is left with the weights to keep."""
+    model, data, options, resume = request
+    with _quiet(), keeping_freed():
+        run = Run(fabric, model, data, options)
+        with logs(options) if fabric.is_global_zero else nullcontext() as write:
+            run.train(resume, write, on_epoch)
+    return run.table
+
+
+def _launch(fabric: Fabric, request: Request, on_epoch: OnEpoch) -> list[Epoch]:
+    """Train in processes that are started for it; rows, weights and errors come back from them."""
+    table: list[Epoch] = []
+    failures: list[LandshiftError] = []
+    messages = multiprocessing.get_context("spawn").SimpleQueue()
+
+    def listen() -> None:
+        for told in iter(messages.get, None):
+            if isinstance(told, Epoch):
+                table.append(told)
+                if on_epoch is not None:
+                    on_epoch(told)
+            else:
+                failures.append(told)
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "weights.safetensors"
+        try:
+            light = request._replace(data=replace(request.data))  # without the tiles that it keeps
+            fabric.launch(partial(_train_apart, request=light, messages=messages, weights=weights))
+        except ProcessRaisedException as error:
+            if not failures:
+                failures.append(
+                    TrainingError(
+                        "Every process must train to the end, got "
+                        f"'{str(error).strip().splitlines()[-1]}' in one of them."
+                    )
+                )
+        finally:
+            messages.put(None)
+            listener.join()
+        if weights.exists():
+            request.model.load_state_dict(safetensors.torch.load_file(weights))
+    if failures:
+        raise failures[0]
+    return table
+
+
+def _train_apart(fabric: Fabric, *, request: Request, messages: Any, weights: Path) -> None:
+    first = fabric.is_global_zero
+    model = copy.deepcopy(request.model)  # what comes from the starting process shares its memory
+    if fabric.device.type == "cpu":
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // fabric.world_size))
+    try:
+        _train(fabric, request._replace(model=model), messages.put if first else None)
+    except LandshiftError as error:
+        messages.put(error)
+        raise
+    finally:
+        if first:
+            state = {k: v.cpu().contiguous() for k, v in model.state_dict().items()}
+            safetensors.torch.save_file(state, weights)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's own notices away: the training table says what users need."""
+    loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

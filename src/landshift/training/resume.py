@@ -1,0 +1,134 @@
+"""The state of a training between two epochs, as a file that a killed run is taken up from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from landshift.dataset import TrainingData
+from landshift.errors import OutputError, ParameterError, reason_of
+from landshift.files import resumable
+from landshift.files import whole as whole_files
+from landshift.models import ChangeModel
+from landshift.training.options import Training
+
+_FORMAT = 1
+_UNREADABLE = (
+    pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError, OSError,
+)  # fmt: skip
+
+
+def job_of(
+    model: ChangeModel, data: TrainingData, options: Training, processes: int
+) -> dict[str, Any]:
+    """All that decides the outcome of a training, as JSON holds it."""
+    tiles = data.tiles
+    named = [
+        (tiles.tiles[k].name, sorted(tiles.tiles[k].class_pixels.items()))
+        for k in (*data.split.train, *data.split.valid)
+    ]
+    layers = [(name, list(v.shape), v.dtype) for name, v in model.state_dict().items()]
+    job = {
+        "architecture": model.architecture,
+        "combination": model.design.combination,
+        "backbone": model.backbone,
+        "network options": dict(model.design.options),
+        "bands": list(model.spec.bands),
+        "classes": model.scheme.mapping,
+        "layers": _digest(layers),
+        "frozen encoder": model.frozen,
+        "training tiles": len(data.split.train),
+        "validation tiles": len(data.split.valid),
+        "tiles": _digest(named),
+        "statistics of the tiles": _digest(data.spec.as_dict()),
+        "batch_size": data.batch_size,
+        "chip_size": data.chip_size,
+        "data": vars(data.options),
+        "processes": processes,
+        **options.as_dict(),
+    }
+    told: dict[str, Any] = json.loads(json.dumps(job))
+    return told
+
+
+def save_state(path: Path, job: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    """Write the state of a training, whole or not at all.
+
+    Args:
+        path: The file.
+        job: What `job_of` says.
+        state: Tensors, numbers, text, and lists and mappings of them.
+
+    Raises:
+        OutputError: It can't be written.
+    """
+    with whole_files.whole_file(path) as part:
+        try:
+            torch.save({"format": _FORMAT, "job": json.dumps(job), "state": dict(state)}, part)
+        except RuntimeError as error:  # as torch says that its file can't be written on
+            raise OutputError(
+                f"The state of the training must be writable, got '{reason_of(error)}' at {path}; "
+                "make room or choose another folder. That of the epoch before is kept."
+            ) from error
+
+
+def load_state(path: Path, job: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the state that `save_state` wrote; nothing in the file is run.
+
+    Raises:
+        ParameterError: It is no such file, or of another training.
+    """
+    found = _read(path)
+    told = json.loads(found["job"])
+    if told != job:
+        raise ParameterError(
+            "An unfinished training must be of the same network, data and options, got "
+            f"{resumable.differences(told, job)} in {path}; go on with those, or remove it."
+        )
+    state: dict[str, Any] = found["state"]
+    return state
+
+
+def unfinished_lr(path: Path) -> float:
+    """The learning rate that an unfinished training was started with.
+
+    Raises:
+        ParameterError: The file is no unfinished training.
+    """
+    return float(json.loads(_read(path)["job"])["lr"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, about files that aren't its own
+            found = torch.load(path, map_location="cpu", weights_only=True)
+        whole = found["format"] == _FORMAT and {"job", "state"} <= set(found)
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        KeyError,
+        TypeError,
+        ValueError,
+        OSError,
+    ):
+        whole = False
+    if not whole:
+        raise ParameterError(
+            f"An unfinished training must be a file that this version wrote, got {path}; "
+            "remove it to start again."
+        )
+    state: dict[str, Any] = found
+    return state
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:16]

@@ -1,0 +1,31 @@
+"""Layers of points, lines and polygons, read and written."""
+
+from __future__ import annotations
+
+from landshift.vector.layers import (
+    GEOPARQUET,
+    NEVER,
+    NewLayer,
+    Polygons,
+    burn,
+    new_layer,
+    read_layer,
+    read_polygons,
+    read_shapes,
+    without_pixel,
+    write_layer,
+)
+
+__all__ = [
+    "GEOPARQUET",
+    "NEVER",
+    "NewLayer",
+    "Polygons",
+    "burn",
+    "new_layer",
+    "read_layer",
+    "read_polygons",
+    "read_shapes",
+    "without_pixel",
+    "write_layer",
+]

@@ -1,0 +1,225 @@
+import base64
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from markupsafe import Markup
+from PIL import Image
+
+from landshift import bundle
+from landshift.classes import ClassScheme
+from landshift.evaluation.evaluation import Evaluation
+from landshift.evaluation.models import evaluate_baselines
+from landshift.pages import report
+from landshift.pages.report import charts, parts, pictures, svg
+from landshift.pages.report.charts import Line
+from landshift.pages.report.page import Section, render
+from landshift.pages.report.parts import Bar, Column, Fact
+from pages import browser, read
+
+HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
+
+
+def page_of(*shown):
+    return read(render("Title", ["Lead."], [Section("one", "One", shown)]))
+
+
+def test_every_text_on_a_page_is_escaped():
+    everything = [
+        parts.facts([Fact(HOSTILE, HOSTILE, HOSTILE)]),
+        parts.text(HOSTILE), parts.heading(HOSTILE), parts.steps([HOSTILE]),
+        parts.warnings([HOSTILE]),
+        parts.table("t", HOSTILE, [Column(HOSTILE), Column("n", ".1f")], [[HOSTILE, 1.0]]),
+        parts.matrix("m", HOSTILE, [HOSTILE], [HOSTILE], [[3]], corner=HOSTILE, form="d"),
+        parts.bars(HOSTILE, [Bar(HOSTILE, 0.5, HOSTILE, 0.1, 0.9, 0.2)], 1.0,
+                   names=(HOSTILE, HOSTILE, HOSTILE)),
+        parts.legend([(HOSTILE, (1, 2, 3))]),
+        pictures.classes(np.zeros((2, 2), np.uint8), [(1, 2, 3)], alt=HOSTILE, caption=HOSTILE),
+        charts.lines(HOSTILE, [Line(HOSTILE, [(0, 1.0), (1, 2.0)])], x=HOSTILE, y=HOSTILE),
+        charts.reliability(HOSTILE, [Line(HOSTILE, [(0.5, 0.5)])]),
+        charts.flows(HOSTILE, [(HOSTILE, HOSTILE, 2.0)], {}, HOSTILE),
+    ]  # fmt: skip
+    html = render(HOSTILE, [HOSTILE], [Section("one", HOSTILE, everything, HOSTILE)])
+    page = read(html)  # nor does an attribute hold what the policy forbids
+    assert [t for t, _ in page.tags].count("script") == 1
+    assert page.text.count(HOSTILE) > 15
+    assert html.count("<img") == 1
+
+
+def test_a_table_is_a_csv_too():
+    page = page_of(
+        parts.table(
+            "scores", "Scores.", [Column("class"), Column("F1", ".2f"), Column("note")],
+            [["forest, old", 0.98765, "=1+1"], ["water", None, None]],
+        )
+    )  # fmt: skip
+    assert page.tables["scores.csv"] == [
+        ["class", "F1", "note"], ["forest, old", "0.98765", "'=1+1"], ["water", "", ""],
+    ]  # fmt: skip
+    assert "0.99" in page.words
+    assert page.words.count("-") == 2
+
+
+def test_a_matrix_is_shaded_by_its_rows():
+    shown = parts.matrix(
+        "m", "Caption.", ["a", "b"], ["a", "b"], [[90, 10], [0, 0]], corner="x", form="d"
+    )
+    page = page_of(shown)
+    cells = [found.get("class") for tag, found in page.tags if tag == "td"]
+    assert cells == ["h7 right", "h1", None, "right"]
+    assert page.tables["m.csv"] == [["x", "a", "b"], ["a", "90", "10"], ["b", "0", "0"]]
+
+
+def test_a_matrix_of_many_classes_shows_the_largest():
+    n = 100
+    values = [[0] * n + [1] for _ in range(n)]
+    for k in range(n):
+        values[k][k] = 1000 - k
+    names = [f"c{k}" for k in range(n)]
+    page = page_of(
+        parts.matrix("m", "Many.", names, [*names, "none"], values, corner="x", form="d")
+    )
+    assert len(page.tables["m.csv"]) == 101
+    assert [t for t, _ in page.tags].count("td") == 40 * 41
+    assert "The 40 largest of 100 classes" in page.text
+
+
+def test_bars_lie_where_their_values_say():
+    shown = parts.bars("Areas.", [Bar("a", 50.0, "50 ha", 25.0, 75.0, 100.0)], 100.0)
+    page = page_of(shown)
+    bar = next(found for tag, found in page.tags if found.get("class") == "bar")
+    whisker = next(found for tag, found in page.tags if found.get("class") == "whisker")
+    assert bar["width"] == "50.00%"
+    assert (whisker["x1"], whisker["x2"]) == ("25.00%", "75.00%")
+    assert "50 ha" in page.words
+
+
+def test_flows_are_as_wide_as_they_are_large():
+    found = [("forest", "crop", 30.0), ("forest", "urban", 10.0), ("crop", "urban", 60.0)]
+    drawn = str(charts.flows("Flows.", found, {"forest": (0, 128, 0)}, "ha"))
+    page = page_of(Markup(drawn))
+    bands = {found["d"]: found["fill"] for _, found in page.tags if found.get("class") == "flow"}
+    assert sorted(bands.values()) == ["#008000", "#008000", "#808080"]
+    heights = [
+        float(found["height"])
+        for tag, found in page.tags
+        if tag == "rect" and found.get("class") == "swatch"
+    ]
+    assert heights == pytest.approx([240 * share for share in (0.4, 0.6, 0.3, 0.7)], abs=0.01)
+    assert "forest to crop: 30.0 ha" in page.words
+    assert charts.flows("None.", [], {}, "ha") == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [((0.0, 1.0), [0, 0.2, 0.4, 0.6, 0.8, 1]), ((0.13, 0.65), [0, 0.2, 0.4, 0.6, 0.8]),
+     ((0.0, 0.0), [0, 0.2, 0.4, 0.6, 0.8, 1])],
+)  # fmt: skip
+def test_axes_have_round_ticks(values, ticks):
+    series = [Line("a", list(enumerate(values)))]
+    page = page_of(charts.lines("Loss.", series, x="epoch", y="loss", whole=True))
+    numbers = [w for w in page.words if w.replace(".", "").isdigit()]
+    assert numbers[: len(ticks)] == [f"{t:g}" for t in ticks]
+
+
+def test_a_picture_of_classes_keeps_every_code():
+    codes = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    colours = [(k, 255 - k, 7) for k in range(255)]
+    page = page_of(pictures.classes(codes, colours, alt="Codes", caption="Codes"))
+    source = next(found["src"] for tag, found in page.tags if tag == "img")
+    shown = Image.open(io.BytesIO(base64.b64decode(source.partition("base64,")[2])))
+    assert shown.info["transparency"] == 255
+    assert (np.array(shown) == codes).all()
+    assert (np.array(shown.convert("RGB"))[0, 3] == (3, 252, 7)).all()
+
+
+def test_numbers_in_drawings_are_short():
+    assert svg.element("rect", x=1 / 3, y=-0.001) == '<rect x="0.33" y="0"></rect>'
+
+
+@pytest.fixture(scope="module")
+def evaluation(trained):
+    return trained.evaluate().beside(evaluate_baselines(trained.data.training))
+
+
+@pytest.fixture(scope="module")
+def samples(trained):
+    dataset = trained.data.training.valid_ds
+    read = [dataset.read(k) for k in range(2)]
+    images = np.stack([np.where(mask, values, np.nan) for values, mask, _ in read])
+    targets = np.stack([layers[0] for *_, layers in read])
+    return report.Samples(images.astype(np.float32), targets, targets)
+
+
+def test_a_models_page_tells_what_is_known_of_it(saved, evaluation, samples):
+    package = bundle.load(saved)
+    page = read(report.model_page(package, evaluation=evaluation, samples=samples))
+    assert page.tables["confusion-matrix.csv"][1][1:] == [str(n) for n in evaluation.matrix[0, :2]]
+    scores = evaluation.scores
+    assert page.tables["class-scores.csv"][1][1] == f"{scores.classes[0].precision:.10g}"
+    assert [row[0] for row in page.tables["methods.csv"][1:]] == list(evaluation.methods)
+    assert len(page.tables["training-table.csv"]) == 1 + 6
+    assert page.tables["bands.csv"][1][0] == "before red"
+    assert ["lr", "0.002"] in page.tables["options.csv"]
+    assert len([t for t, _ in page.tags if t == "img"]) == 2 * 4
+    assert f"temperature {package.model.temperature:.3f}" in page.text.lower()
+
+
+def test_the_same_model_gives_the_same_page(saved, evaluation, samples):
+    first, second = (
+        report.model_page(bundle.load(saved), evaluation=evaluation, samples=samples)
+        for _ in range(2)
+    )
+    assert first == second
+
+
+def test_what_a_model_lacks_is_said(saved):
+    package = bundle.load(saved)
+    package.model.temperature = 1.0
+    bare = replace(package, training={}, history=(), scores=None)
+    page = read(report.model_page(bare))
+    for line in (
+        "No scores are known", "No training table", "No tiles were given to show",
+        "doesn't tell how it was trained", "are uncalibrated", "isn't known",
+    ):  # fmt: skip
+        assert line in page.text
+
+
+def test_a_models_page_warns(saved):
+    package = bundle.load(saved)
+    package = replace(package, training={"data": {"split": "random"}})
+    scheme = ClassScheme.from_mapping({1: "to crop", 2: "No change", 3: "to ice"})
+    matrix = np.array([[0, 20, 0, 5], [0, 9000, 0, 0], [0, 0, 0, 0]])
+    evaluation = Evaluation(scheme, matrix, others={"rule": matrix})
+    page = read(report.model_page(package, evaluation=evaluation))
+    for line in (
+        "chosen at random", "Few reference pixels: to crop (20)", "No reference pixel: to ice",
+        "Not a pixel right: to crop", "5 labelled pixels have no class",
+    ):  # fmt: skip
+        assert line in page.text
+
+
+def test_a_browser_shows_a_models_page(saved, evaluation, samples, tmp_path):
+    path = tmp_path / "model.html"
+    path.write_text(report.model_page(bundle.load(saved), evaluation=evaluation, samples=samples))
+    with browser() as program:
+        context = program.new_context(viewport={"width": 375, "height": 800}, color_scheme="light")
+        page = context.new_page()
+        said = []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") == 375  # nothing sticks out
+        background = "getComputedStyle(document.body).backgroundColor"
+        light = page.evaluate(background)
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        assert page.evaluate(background) != light
+        with page.expect_download() as download:
+            page.click("a[download='confusion-matrix.csv']")
+        text = download.value.path().read_text(encoding="utf-8-sig")
+        assert text.startswith("reference \\ map,to crop,No change")
+        assert said == []
