@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 CONFIDENCES = ("high", "medium", "low")
 """What a labeller may say of how sure a label is."""
-_BESIDE = ("confidence", "notes")  # fields beside the labels
-_PATIENCE = 5.0  # seconds to wait for another program that writes the sample
+BESIDE = ("confidence", "notes")  # fields beside the labels
+PATIENCE = 5.0  # seconds to wait for another program that writes the sample
 
 
 @dataclass(frozen=True)

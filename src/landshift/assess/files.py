@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import grid, vector
-from landshift.assess.contents import _BESIDE, Design, Sample
+from landshift.assess.contents import BESIDE, Design, Sample
 from landshift.assess.drawing import Units
-from landshift.assess.qgis import _style
+from landshift.assess.qgis import form_style
 from landshift.assess.response import Response
 from landshift.errors import SampleError, reason_of
 from landshift.files import texts, whole
@@ -69,7 +69,7 @@ def write_sample(
     record = json.dumps({**made_by, "design": design.as_dict()}, sort_keys=True)
     style = {
         "f_table_catalog": "", "f_table_schema": "", "f_table_name": "units",
-        "f_geometry_column": "geom", "styleName": "form", "styleQML": _style(columns, design),
+        "f_geometry_column": "geom", "styleName": "form", "styleQML": form_style(columns, design),
         "styleSLD": "", "useAsDefault": True, "description": "The form to fill in", "owner": "",
         "ui": "", "update_time": vector.NEVER,
     }  # fmt: skip
@@ -106,7 +106,7 @@ def read_sample(path: Path, labels: Path | None = None) -> Sample:
         SampleError: The file is no sample, units are missing, or labels name other units.
     """
     path = Path(path)
-    units, design, record = (_read_layer(path, name) for name in ("units", "design", "record"))
+    units, design, record = (layer_table(path, name) for name in ("units", "design", "record"))
     try:
         drawn = Design.from_dict(json.loads(record["record"][0])["design"])
         places = {int(n): k for k, n in enumerate(units["unit"])}
@@ -119,7 +119,7 @@ def read_sample(path: Path, labels: Path | None = None) -> Sample:
                 f"{sum(s.sampled for s in drawn.strata)} in {path}; put those left out back, "
                 "with the label that is likeliest."
             )
-        told = {name: [_text(v) for v in units[name][place]] for name in drawn.response.asked}
+        told = {name: [as_text(v) for v in units[name][place]] for name in drawn.response.asked}
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         if isinstance(error, SampleError):
             raise
@@ -163,7 +163,7 @@ def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     return names, [dict(zip(names, row[: len(names)], strict=True)) for row in rows[1:]]
 
 
-def _text(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
     """A label, or None where there is none."""
     text = "" if value is None or value != value else str(value).strip()
     return text or None
@@ -205,12 +205,12 @@ def _columns(
     }
     if show_map:
         found["map"] = np.array([design.classes[int(v)] for v in units.mapped], object)
-    for name in (*design.response.asked, *_BESIDE):
+    for name in (*design.response.asked, *BESIDE):
         found[name] = empty
     return found
 
 
-def _read_layer(path: Path, layer: str) -> dict[str, Any]:
+def layer_table(path: Path, layer: str) -> dict[str, Any]:
     """Columns of a layer."""
     import pyogrio
     from pyogrio.errors import DataLayerError, DataSourceError
@@ -250,7 +250,7 @@ def _labels_of(
                 f"{line} of {path}."
             )
         found[number] = row
-    return {name: [_text(found.get(int(n), {}).get(name)) for n in numbers] for name in asked}
+    return {name: [as_text(found.get(int(n), {}).get(name)) for n in numbers] for name in asked}
 
 
 # ---- The form in QGIS

@@ -16,8 +16,8 @@ from landshift.files import whole
 
 if TYPE_CHECKING:
     pass
-from landshift.assess.contents import _BESIDE, _PATIENCE, Form
-from landshift.assess.files import _read_layer, _text, read_sample, read_table
+from landshift.assess.contents import BESIDE, PATIENCE, Form
+from landshift.assess.files import as_text, layer_table, read_sample, read_table
 
 
 def read_form(path: Path) -> Form:
@@ -38,7 +38,7 @@ def read_form(path: Path) -> Form:
         )
     about, _, outlines, values = pyogrio.raw.read(path, layer="units")
     units = dict(zip(about["fields"], values, strict=True))
-    lacking = [n for n in ("longitude", "latitude", *_BESIDE) if n not in units]
+    lacking = [n for n in ("longitude", "latitude", *BESIDE) if n not in units]
     if lacking or about["crs"] is None:
         raise SampleError(
             f"A sample must hold what `landshift sample` wrote, got no {(*lacking, 'CRS')[0]} in "
@@ -46,11 +46,11 @@ def read_form(path: Path) -> Form:
         )
     place = {int(n): k for k, n in enumerate(units["unit"])}
     at = [place[int(n)] for n in sample.numbers]
-    filled = [[_text(v) for v in units[name][at]] for name in _BESIDE]
+    filled = [[as_text(v) for v in units[name][at]] for name in BESIDE]
     rows = zip(sample.numbers, sample.before, sample.after, *filled, strict=True)
     return Form(
         design=sample.design,
-        digest=hashlib.sha256(str(_read_layer(path, "record")["record"][0]).encode()).hexdigest(),
+        digest=hashlib.sha256(str(layer_table(path, "record")["record"][0]).encode()).hexdigest(),
         numbers=tuple(int(n) for n in sample.numbers),
         crs=str(about["crs"]),
         outlines=tuple(shapely.from_wkb(outlines[at])),
@@ -78,11 +78,11 @@ def fill_in(path: Path, response: Response, ask: Callable[[], Mapping[int, Answe
     Raises:
         OutputError: The file can't be written, or another program keeps it locked.
     """
-    fields = (*response.asked, *_BESIDE)
+    fields = (*response.asked, *BESIDE)
     filled = ", ".join(f'"{name}" = ?' for name in fields)
     address = f"{path.absolute().as_uri()}?mode=rw"
     try:
-        with closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE)) as base:
+        with closing(sqlite3.connect(address, uri=True, timeout=PATIENCE)) as base:
             base.execute("PRAGMA synchronous = FULL")
             # triggers of the outlines' index name GDAL's functions; they act where an outline or
             # an id changes, and neither does
@@ -122,7 +122,7 @@ def fill_in_table(path: Path, response: Response, answers: Mapping[int, Answer |
         SampleError: It isn't the sample's.
         OutputError: It can't be written.
     """
-    fields = (*response.asked, *_BESIDE)
+    fields = (*response.asked, *BESIDE)
     header, rows = read_table(path)
     lacking = [f for f in ("unit", *fields) if f not in header]
     if lacking:

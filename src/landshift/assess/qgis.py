@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 from landshift.assess.contents import CONFIDENCES, Design
 
 
-def _style(columns: Mapping[str, Any], design: Design) -> str:
+def form_style(columns: Mapping[str, Any], design: Design) -> str:
     """A QGIS style of the layer of units: red outlines, and a form with lists to choose from."""
     response = design.response
     lists: dict[str, Sequence[str]] = dict.fromkeys(response.asked, response.choices)

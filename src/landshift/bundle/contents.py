@@ -19,7 +19,8 @@ class Package:
         model: The network with its input and classes.
         training: How it was trained: learning rate, batch size, split, ...
         history: The training table, a mapping per epoch.
-        scores: Scores on the validation tiles (`landshift.scores.confusion.Scores.as_dict`), if known.
+        scores: Scores on the validation tiles, if known: see
+            `landshift.scores.confusion.Scores.as_dict`.
         tiles: The tile set that it was trained on, if known: its name, SHA-256
             (`landshift.tileset.digest`), training and validation tiles, and the rasters that they
             were cut from, with their fingerprints.

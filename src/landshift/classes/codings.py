@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift.classes.scheme import (
-    _NO_CHANGE_GREY,
-    _PALETTE,
     ARROW,
     NO_CHANGE,
+    NO_CHANGE_GREY,
+    PALETTE,
     TO,
     UNLABELLED,
     ClassScheme,
@@ -44,7 +44,7 @@ class ChangeScheme(ClassScheme):
         self.no_change_value = classes.values[-1] + 1
         self.ends = {c.value: ("", c.name) for c in classes} | {self.no_change_value: ("", "")}
         to_classes = [LandClass(c.value, f"{TO}{c.name}", c.colour) for c in classes]
-        super().__init__([*to_classes, LandClass(self.no_change_value, NO_CHANGE, _NO_CHANGE_GREY)])
+        super().__init__([*to_classes, LandClass(self.no_change_value, NO_CHANGE, NO_CHANGE_GREY)])
 
     def code(self, before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.uint8]:
         """Change codes of two arrays of class values; 0 where either is 0."""
@@ -81,7 +81,7 @@ class FromToScheme(ClassScheme):
                 value = i * n + j + 1
                 # nearer to the later class, so that a change and its reverse differ; what stayed
                 # is pale
-                other = second.colour if i != j else _NO_CHANGE_GREY
+                other = second.colour if i != j else NO_CHANGE_GREY
                 red, green, blue = (
                     round((a + 2 * b) / 3) for a, b in zip(first.colour, other, strict=True)
                 )
@@ -111,7 +111,7 @@ class BinaryScheme(ClassScheme):
         _check_no_background(classes)
         self.ends = {1: ("", ""), 2: ("", "")}
         super().__init__(
-            [LandClass(1, "Change", _PALETTE[3]), LandClass(2, NO_CHANGE, _NO_CHANGE_GREY)]
+            [LandClass(1, "Change", PALETTE[3]), LandClass(2, NO_CHANGE, NO_CHANGE_GREY)]
         )
 
     def code(self, before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.uint8]:

@@ -11,12 +11,12 @@ TAG = "LANDSHIFT_CLASSES"
 """Name of the raster tag that holds the classes as JSON."""
 
 
-_FARTHEST = 1 << 16  # values that a range of an attribute table may name, from 0 either way
+FARTHEST = 1 << 16  # values that a range of an attribute table may name, from 0 either way
 
 # GDAL's GDALRATFieldType and GDALRATFieldUsage (gdal.h)
-_INTEGER, _REAL, _STRING = 0, 1, 2
-_GENERIC, _PIXEL_COUNT, _NAME, _MIN, _MAX, _MIN_MAX = 0, 1, 2, 3, 4, 5
-_COLOUR_USAGES = {6: "red", 7: "green", 8: "blue"}
+_INTEGER, REAL, STRING = 0, 1, 2
+GENERIC, PIXEL_COUNT, NAME, MIN, MAX, MIN_MAX = 0, 1, 2, 3, 4, 5
+COLOUR_USAGES = {6: "red", 7: "green", 8: "blue"}
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,15 @@ class Column:
     def kind(self) -> int:
         """GDAL's type of the column."""
         if any(isinstance(v, str) for v in self.values):
-            return _STRING
-        return _REAL if any(isinstance(v, float) for v in self.values) else _INTEGER
+            return STRING
+        return REAL if any(isinstance(v, float) for v in self.values) else _INTEGER
 
 
 # ---- Reading
 
 
-def _is_integer(text: str) -> bool:
+def all_integers(text: str) -> bool:
+    """Whether a text is a whole number."""
     return text.strip().removeprefix("-").isdecimal()
 
 

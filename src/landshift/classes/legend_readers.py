@@ -16,16 +16,16 @@ from xml.etree import ElementTree
 
 from landshift.classes import class_table
 from landshift.classes.legend import (
-    _COLOUR_USAGES,
-    _FARTHEST,
-    _MAX,
-    _MIN,
-    _MIN_MAX,
-    _NAME,
-    _STRING,
+    COLOUR_USAGES,
+    FARTHEST,
+    MAX,
+    MIN,
+    MIN_MAX,
+    NAME,
+    STRING,
     TAG,
     Legend,
-    _is_integer,
+    all_integers,
 )
 from landshift.classes.scheme import ClassScheme, Colour, MapScheme
 from landshift.errors import ClassError
@@ -86,7 +86,7 @@ def read_recoding(path: Path | str) -> dict[int, int | str | None]:
             "A mapping file must be CSV with a value and its new value or class name a line, got "
             f"'{error}' in {path}."
         ) from error
-    return {value: int(new) if _is_integer(new) else (new or None) for value, new in pairs}
+    return {value: int(new) if all_integers(new) else (new or None) for value, new in pairs}
 
 
 def beside(raster: Path) -> Legend:
@@ -226,7 +226,7 @@ def _read_clr(path: Path) -> Legend:
         except (ValueError, IndexError) as error:
             raise ValueError(f"line {number}: {error}") from error
         rest = parts[4:]
-        if rest and _is_integer(rest[0]):
+        if rest and all_integers(rest[0]):
             rest = rest[1:]  # alpha
         name = (comma or " ").join(rest).strip().strip('"').strip()
         if name:
@@ -323,9 +323,9 @@ def _from_rat(table: ElementTree.Element) -> Legend:
     lines = table.findall("Row")
     rows = [[f.text or "" for f in row.findall("F")] for row in lines]
     numbers = [int(row.get("index", k)) for k, row in enumerate(lines)]
-    texts_at = [k for k, (_, kind, _) in enumerate(fields) if kind == _STRING]
-    least = usages.get(_MIN, usages.get(_MIN_MAX))
-    most = usages.get(_MAX, usages.get(_MIN_MAX))
+    texts_at = [k for k, (_, kind, _) in enumerate(fields) if kind == STRING]
+    least = usages.get(MIN, usages.get(MIN_MAX))
+    most = usages.get(MAX, usages.get(MIN_MAX))
     if least is None or most is None:
         least = most = least if most is None else most
     if least is None:
@@ -338,8 +338,8 @@ def _from_rat(table: ElementTree.Element) -> Legend:
     else:
         values = [_between(float(r[least]), float(r[most]), closed=True) for r in rows]
     return _from_table(
-        columns, rows, values, texts_at, usages.get(_NAME),
-        [usages[u] for u in _COLOUR_USAGES if u in usages],
+        columns, rows, values, texts_at, usages.get(NAME),
+        [usages[u] for u in COLOUR_USAGES if u in usages],
     )  # fmt: skip
 
 
@@ -347,7 +347,7 @@ def _between(least: float, most: float, *, closed: bool = False) -> range:
     """Whole numbers from one number to another, which belongs to them where closed."""
     if least == most and closed:
         return range(int(least), int(least) + 1) if least.is_integer() else range(0)
-    least, most = max(least, -float(_FARTHEST)), min(most, float(_FARTHEST))
+    least, most = max(least, -float(FARTHEST)), min(most, float(FARTHEST))
     if not least < most:  # also what is no number
         return range(0)
     return range(math.ceil(least), math.floor(most) + 1 if closed else math.ceil(most))
@@ -398,7 +398,7 @@ def _from_table(
     if name_at is None:
         name_at = next(iter(texts_at), None)
     if len(colours_at) != 3:
-        colours_at = [columns.index(c) for c in _COLOUR_USAGES.values() if c in columns]
+        colours_at = [columns.index(c) for c in COLOUR_USAGES.values() if c in columns]
     names: dict[int, str] = {}
     shades: dict[int, class_table.Shades] = {}
     for row, covered in zip(rows, values, strict=True):

@@ -10,13 +10,13 @@ from typing import Any
 from xml.etree import ElementTree
 
 from landshift.classes.legend import (
-    _COLOUR_USAGES,
-    _GENERIC,
-    _MIN_MAX,
-    _NAME,
-    _PIXEL_COUNT,
-    _REAL,
-    _STRING,
+    COLOUR_USAGES,
+    GENERIC,
+    MIN_MAX,
+    NAME,
+    PIXEL_COUNT,
+    REAL,
+    STRING,
     TAG,
     Column,
 )
@@ -99,13 +99,13 @@ def _write_aux_xml(raster: Path, scheme: ClassScheme, table: Sequence[Column]) -
         ElementTree.SubElement(names, "Category").text = mapping.get(value, "")
     if table:
         rat = ElementTree.SubElement(band, "GDALRasterAttributeTable", tableType="thematic")
-        usages = {"Value": _MIN_MAX, "Name": _NAME, "Count": _PIXEL_COUNT}
-        usages |= {name.capitalize(): usage for usage, name in _COLOUR_USAGES.items()}
+        usages = {"Value": MIN_MAX, "Name": NAME, "Count": PIXEL_COUNT}
+        usages |= {name.capitalize(): usage for usage, name in COLOUR_USAGES.items()}
         for k, column in enumerate(table):
             entry = ElementTree.SubElement(rat, "FieldDefn", index=str(k))
             ElementTree.SubElement(entry, "Name").text = column.name
             ElementTree.SubElement(entry, "Type").text = str(column.kind)
-            ElementTree.SubElement(entry, "Usage").text = str(usages.get(column.name, _GENERIC))
+            ElementTree.SubElement(entry, "Usage").text = str(usages.get(column.name, GENERIC))
         for k in range(len(scheme)):
             row = ElementTree.SubElement(rat, "Row", index=str(k))
             for column in table:
@@ -128,13 +128,13 @@ def _write_dbf(raster: Path, table: Sequence[Column]) -> Path:
     formats: list[tuple[bytes, int, int]] = []
     texts: list[list[str]] = []
     for column in table:
-        if column.kind == _REAL:
+        if column.kind == REAL:
             cells = [f"{v:.6f}" for v in column.values]
         else:
             cells = [_cut(str(v), 254) for v in column.values]
         wide = max([1, *(len(c.encode()) for c in cells)])
-        kind = b"C" if column.kind == _STRING else b"N"
-        formats.append((kind, wide, 6 if column.kind == _REAL else 0))
+        kind = b"C" if column.kind == STRING else b"N"
+        formats.append((kind, wide, 6 if column.kind == REAL else 0))
         texts.append(cells)
     width = 1 + sum(wide for _, wide, _ in formats)
     rows = len(table[0].values)

@@ -39,12 +39,12 @@ _UNWRITABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]") 
 Colour = tuple[int, int, int]
 
 # Okabe & Ito (2008) and Paul Tol's 'muted' scheme (2021): they stay apart for the colour-blind.
-_PALETTE: tuple[Colour, ...] = (
+PALETTE: tuple[Colour, ...] = (
     (0, 158, 115), (230, 159, 0), (86, 180, 233), (213, 94, 0), (240, 228, 66),
     (204, 121, 167), (0, 114, 178), (136, 34, 85), (153, 153, 51), (51, 34, 136),
     (17, 119, 51), (204, 102, 119), (136, 204, 238), (221, 204, 119), (68, 170, 153),
 )  # fmt: skip
-_NO_CHANGE_GREY: Colour = (221, 221, 221)
+NO_CHANGE_GREY: Colour = (221, 221, 221)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class ClassScheme:
             colour = colours.get(value)
             if colour is None:
                 no_change = is_no_change(names[value])
-                colour = _NO_CHANGE_GREY if no_change else next(spare)
+                colour = NO_CHANGE_GREY if no_change else next(spare)
             classes.append(LandClass(value, names[value], colour))
         return cls(classes)
 
@@ -278,7 +278,8 @@ class ClassScheme:
 class MapScheme(ClassScheme):
     """Classes of a class map as files hold them: any whole numbers of four bytes.
 
-    What an output of one byte can't hold gets another value there; see `landshift.raster.recoding.coded`.
+    What an output of one byte can't hold gets another value there, see
+    `landshift.raster.recoding.coded`.
     """
 
     smallest = -(1 << 31)
@@ -350,7 +351,7 @@ def stays(name: str) -> bool:
 
 
 def _spare_colours(taken: set[Colour]) -> Iterator[Colour]:
-    yield from (c for c in _PALETTE if c not in taken)
+    yield from (c for c in PALETTE if c not in taken)
     k = 0
     while True:  # golden-angle hues in alternating lightness, once the palette is used up
         red, green, blue = colorsys.hls_to_rgb(

@@ -133,7 +133,8 @@ def estimate(
         with show.progress("estimate") as on_block:
             found = stage.estimate_points(
                 points, mapped, design, strata=strata,
-                scheme=None if classes is None else legend_readers.read_classes(classes), nodata=nodata,
+                scheme=None if classes is None else legend_readers.read_classes(classes),
+                nodata=nodata,
                 post_stratify=post_stratify, merge=merged, domains=source, level=level,
                 on_block=on_block,
             )  # fmt: skip

@@ -14,8 +14,7 @@ import torch
 from landshift import bundle
 from landshift.engine.described import Description
 from landshift.engine.folding import folded
-from landshift.engine.openvino import import_openvino
-from landshift.engine.prepared import ABOUT, GRAPH
+from landshift.engine.prepared import ABOUT, GRAPH, import_openvino
 from landshift.errors import ModelError, reason_of, refuse_out_of_memory
 from landshift.models import ChangeModel
 from landshift.spec import MULTIPLE

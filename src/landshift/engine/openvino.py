@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift.engine.prepared import Prepared
+from landshift.engine.prepared import Prepared, import_openvino
 from landshift.errors import ParameterError
-from landshift.machine.extras import required
 from landshift.machine.memory import give_back
 from landshift.spec import MULTIPLE
 
@@ -205,12 +204,3 @@ def _converted(model: ChangeModel) -> Any:
     from landshift.engine.conversion import converted
 
     return converted(lambda: copy.deepcopy(model))
-
-
-def import_openvino() -> Any:
-    """The openvino package.
-
-    Raises:
-        ParameterError: It isn't installed.
-    """
-    return required("openvino", "openvino", "engine='openvino'", instead="choose engine='torch'")

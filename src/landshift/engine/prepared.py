@@ -17,11 +17,13 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from landshift import __version__
 from landshift.engine.described import Description
 from landshift.errors import LandshiftError, ModelError
 from landshift.files import provenance, whole
+from landshift.machine.extras import required
 
 log = logging.getLogger(__name__)
 
@@ -124,3 +126,12 @@ def _forget(folder: Path) -> None:
     graphs = sorted((p for p in folder.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
     for old in graphs[:-_KEPT]:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def import_openvino() -> Any:
+    """The openvino package.
+
+    Raises:
+        ParameterError: It isn't installed.
+    """
+    return required("openvino", "openvino", "engine='openvino'", instead="choose engine='torch'")

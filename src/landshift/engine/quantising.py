@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift.engine.described import digest_of
-from landshift.engine.openvino import OpenVinoEngine, import_openvino
-from landshift.engine.prepared import Prepared
+from landshift.engine.openvino import OpenVinoEngine
+from landshift.engine.prepared import Prepared, import_openvino
 from landshift.errors import ModelError, ParameterError, reason_of, refuse_out_of_memory
 from landshift.files import whole
 from landshift.machine.extras import required

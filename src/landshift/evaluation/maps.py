@@ -166,8 +166,9 @@ def evaluate_class_maps(
 ) -> Evaluation:
     """Score the change between two class maps, each made by itself, against a reference.
 
-    This is post-classification comparison: the two maps are coded as `landshift.prepare.label.label`
-    codes them, so that each error of either map becomes a change that isn't one.
+    This is post-classification comparison: the two maps are coded as
+    `landshift.prepare.label.label` codes them, so that each error of either map becomes a change
+    that isn't one.
 
     Args:
         before: Class map of the first date.

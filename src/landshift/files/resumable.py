@@ -12,13 +12,13 @@ from typing import IO, Any
 
 from landshift.errors import LandshiftError, OutputError, ParameterError
 from landshift.files.whole import (
-    _check_name,
-    _check_no_folder,
-    _disk_errors,
-    _left_over,
-    _make_folder,
-    _put_in_place,
+    check_name,
     check_new_folder,
+    check_no_folder,
+    disk_errors,
+    left_over,
+    make_folder,
+    put_in_place,
     repaired,
 )
 
@@ -70,15 +70,15 @@ def resumable_folder(
             it.
     """
     path = repaired(Path(path))
-    _check_name(path)
+    check_name(path)
     if not join:
         check_new_folder(path, overwrite=overwrite)
-    _make_folder(path.parent)
-    for left in _left_over(path):
+    make_folder(path.parent)
+    for left in left_over(path):
         shutil.rmtree(left, ignore_errors=True)
     part = path.with_name(f".{path.name}.partial")
     whole = part / "whole"
-    with _disk_errors(path):
+    with disk_errors(path):
         part.mkdir(exist_ok=True)
         with (part / _LEDGER).open("a+b", buffering=0) as file:
             _lock(file, part)
@@ -101,7 +101,7 @@ def resumable_folder(
                 _move_into(whole, path)
         if not join:
             (part / _LEDGER).unlink()
-            _put_in_place(whole, path)
+            put_in_place(whole, path)
         shutil.rmtree(part)
 
 
@@ -125,12 +125,12 @@ def resumable_file(
             or another run is at it.
     """
     path = Path(path)
-    _check_name(path)
-    _check_no_folder(path)
-    _make_folder(path.parent)
+    check_name(path)
+    check_no_folder(path)
+    make_folder(path.parent)
     part = path.with_name(f".{path.name}.partial")
     whole = part / "whole"
-    with _disk_errors(path):
+    with disk_errors(path):
         part.mkdir(exist_ok=True)
         with (part / _LEDGER).open("a+b", buffering=0) as file:
             _lock(file, part)
@@ -169,7 +169,7 @@ def finish_joining(path: Path, job: Mapping[str, Any]) -> bool:
     part = path.with_name(f".{path.name}.partial")
     if not (part / _LEDGER).is_file():
         return False
-    with _disk_errors(path):
+    with disk_errors(path):
         with (part / _LEDGER).open("a+b", buffering=0) as file:
             _lock(file, part)
             entries = _entries(file)

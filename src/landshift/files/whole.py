@@ -58,7 +58,7 @@ def check_new(
     sources = [path for path in inputs if path is not None]
     for number, path in enumerate(outputs):
         check_apart(path, sources)
-        _check_no_folder(path)
+        check_no_folder(path)
         if any(path.resolve() == other.resolve() for other in outputs[:number]):
             raise ParameterError(f"Outputs must be different files, got {path} twice; rename one.")
     there = [p for p in outputs if os.path.lexists(p) and not is_marked(p)]
@@ -187,14 +187,14 @@ def whole_file(path: Path) -> Iterator[Path]:
         OutputError: The folder can't be made or written, the disk is full, or ``path`` is a folder.
     """
     path = Path(path)
-    _check_name(path)
-    _check_no_folder(path)
-    _make_folder(path.parent)
+    check_name(path)
+    check_no_folder(path)
+    make_folder(path.parent)
     start = f".{path.stem}.{_machine()}.part"
     _remove_left(path.parent, start)
     part = path.with_name(f"{start}{os.getpid()}{path.suffix}")
     try:
-        with _disk_errors(path):
+        with disk_errors(path):
             yield part
             os.replace(part, path)
     finally:
@@ -214,19 +214,19 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         OutputError: The folder can't be made or written, or the disk is full.
     """
     path = repaired(Path(path))
-    _check_name(path)
+    check_name(path)
     check_new_folder(path, overwrite=replace)
-    _make_folder(path.parent)
-    for left in _left_over(path):
+    make_folder(path.parent)
+    for left in left_over(path):
         shutil.rmtree(left, ignore_errors=True)
     start = f".{path.name}.{_machine()}.part"
     _remove_left(path.parent, start)
     part = path.with_name(f"{start}{os.getpid()}")
     try:
-        with _disk_errors(path):
+        with disk_errors(path):
             part.mkdir()
             yield part
-            _put_in_place(part, path)
+            put_in_place(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -240,14 +240,14 @@ def repaired(path: Path) -> Path:
         path: The folder, or a file in it.
     """
     for folder in (path.parent, path):
-        for old in [] if folder.exists() else _left_over(folder)[:1]:
+        for old in [] if folder.exists() else left_over(folder)[:1]:
             part = folder.with_name(f".{folder.name}.{_machine()}.part{_number(old)}")
             with suppress(OSError):  # who may not write there finds no folder
                 os.replace(part if part.is_dir() else old, folder)
     return path
 
 
-def _left_over(path: Path) -> list[Path]:
+def left_over(path: Path) -> list[Path]:
     """What runs that were killed left of a folder that they replaced; also without a machine."""
     if os.name == "nt":  # asking for a process there can end it
         return []
@@ -265,7 +265,7 @@ def _number(left: Path) -> str:
     return left.name[len(left.name.rstrip("0123456789")) :]
 
 
-def _put_in_place(part: Path, path: Path) -> None:
+def put_in_place(part: Path, path: Path) -> None:
     """Give a whole folder its name, and remove the one that has it.
 
     Linux exchanges two names at once. Elsewhere there is a moment without a folder of the name; a
@@ -292,7 +292,12 @@ def _exchanged(one: Path, other: Path) -> bool:
     return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
 
 
-def _check_name(path: Path) -> None:
+def check_name(path: Path) -> None:
+    """Refuse an output whose name is not UTF-8.
+
+    Raises:
+        OutputError: It is not.
+    """
     strange = containers.not_utf8(path)
     if strange is not None:
         raise OutputError(f"An output's name must be UTF-8, got {strange}; choose another.")
@@ -332,20 +337,35 @@ def _runs(process: int) -> bool:
     return True
 
 
-def _check_no_folder(path: Path) -> None:
+def check_no_folder(path: Path) -> None:
+    """Refuse a folder where a file must be written.
+
+    Raises:
+        OutputError: The path is a folder.
+    """
     if path.is_dir():
         raise OutputError(f"The output must be a file, got the folder {path}; add a file name.")
 
 
-def _make_folder(folder: Path) -> None:
-    with _disk_errors(folder):
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, writable.
+
+    Raises:
+        OutputError: It cannot be made or written.
+    """
+    with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"The output folder must be writable, got {folder}; choose another.")
 
 
 @contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
+    """Errors of the file system as one line of ours, with what to do.
+
+    Raises:
+        OutputError: The file system refused.
+    """
     try:
         yield
     except OutputError:

@@ -250,7 +250,7 @@ def _coded(layer: Layer) -> Layer:
 
 
 @contextmanager
-def _straightened(source: DatasetReader, nodata: float | None) -> Iterator[Any]:
+def straightened(source: DatasetReader, nodata: float | None) -> Iterator[Any]:
     """A raster placed by ground control points or RPCs, on the north-up grid that GDAL gives it.
 
     What isn't valid there has the nodata value, if the bands share one, or an alpha of 0.
@@ -373,7 +373,7 @@ def _look(image: Image, path: str, way: str | None) -> Layer:
                 f"An image must have a place on the ground, got no georeference in {path}; "
                 "georeference it first (gdal_translate -a_ullr -a_srs, or QGIS' georeferencer)."
             )
-        placed = stack.enter_context(_straightened(source, image.nodata)) if derived else source
+        placed = stack.enter_context(straightened(source, image.nodata)) if derived else source
         info = raster.info_of(placed)
         box = info.grid
         if box.crs is None:

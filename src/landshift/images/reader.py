@@ -16,7 +16,7 @@ from landshift.grid import Window
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from rasterio.io import DatasetReader
-from landshift.images.planning import RESAMPLING, Layer, Plan, _straightened
+from landshift.images.planning import RESAMPLING, Layer, Plan, straightened
 
 
 @contextmanager
@@ -102,9 +102,7 @@ def open_layer(layer: Layer, *, cache: int = raster.GDAL_CACHE) -> Iterator[Any]
     """
     with ExitStack() as stack:
         source = stack.enter_context(raster.open_raster(layer.path, cache=cache))
-        yield (
-            stack.enter_context(_straightened(source, layer.nodata)) if layer.derived else source
-        )
+        yield (stack.enter_context(straightened(source, layer.nodata)) if layer.derived else source)
 
 
 class _Placed:

@@ -23,14 +23,14 @@ _CACHE = 48 << 20  # bytes for GDAL's blocks where windows follow the blocks
 _STRIP = 128  # rows of a window at least
 
 
-def _each(
+def each_window(
     plans: Sequence[Plan],
     box: GeoBox,
     tasks: Sequence[Sequence[Window]],
     job: Callable[[Sequence[imagery.Reader], Window], None],
 ) -> None:
     """Do a job at every window, on all cores; each thread has the files open for itself."""
-    cache = _cache(plans)
+    cache = cache_bytes(plans)
 
     @contextmanager
     def opened() -> Iterator[list[imagery.Reader]]:
@@ -46,7 +46,7 @@ def _each(
             pass
 
 
-def _tasks(plans: Sequence[Plan], box: GeoBox, kind: np.dtype[Any]) -> list[list[Window]]:
+def window_tasks(plans: Sequence[Plan], box: GeoBox, kind: np.dtype[Any]) -> list[list[Window]]:
     """Windows of the target, in runs that one thread goes through.
 
     Where a file is stored in rows, a run is a whole row of low windows: its strips are then
@@ -77,5 +77,6 @@ def _stored_in_rows(plans: Sequence[Plan]) -> bool:
     return any(_WINDOW < layer.info.width <= layer.info.block[1] for layer in layers)
 
 
-def _cache(plans: Sequence[Plan]) -> int:
+def cache_bytes(plans: Sequence[Plan]) -> int:
+    """Bytes of GDAL's block cache for these images: more where files are stored in strips."""
     return raster.GDAL_CACHE if _stored_in_rows(plans) else _CACHE

@@ -249,8 +249,8 @@ def _check_data_options(path: object, class_mapping: object, transforms: object)
         )
     if not (transforms is None or isinstance(transforms, bool | train.Augmentation)):
         raise ParameterError(
-            "transforms must be a landshift.training.Augmentation, None for the usual, or False for "
-            f"none, got {transforms!r:.80}."
+            "transforms must be a landshift.training.Augmentation, None for the usual, or False "
+            f"for none, got {transforms!r:.80}."
         )
 
 
@@ -468,8 +468,8 @@ class _Classifier:
                 goes on from it; remove it when it isn't needed any more.
             overwrite: Whether the log and the models of each epoch that an earlier training left
                 are replaced.
-            options: More of `landshift.training.Training`: accelerator, devices, strategy, precision,
-                compile, accumulate, ema, rare_classes, log, mlflow.
+            options: More of `landshift.training.Training`: accelerator, devices, strategy,
+                precision, compile, accumulate, ema, rare_classes, log, mlflow.
 
         Raises:
             ParameterError: An option out of its range, or ``resume`` of another training.

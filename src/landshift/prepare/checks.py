@@ -21,7 +21,7 @@ from landshift.images import Plan, registration
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
-from landshift.images.windows import _each
+from landshift.images.windows import each_window
 
 _SAMPLED = 4_000_000  # pixels above which radiometry looks at every fourth row and column
 _SHIFT_BANDS = 4
@@ -50,7 +50,7 @@ def checks_of(path: Path | str) -> dict[str, Any]:
 
 def describe(checks: dict[str, Any]) -> Iterator[str]:
     """What was measured, in lines to print."""
-    yield f"valid pixels: {_shares(checks)}"
+    yield f"valid pixels: {share_of_pixels(checks)}"
     for date in checks["dates"][1:]:
         shift = checks["shifts"][date]
         if shift is None:
@@ -71,7 +71,7 @@ def describe(checks: dict[str, Any]) -> Iterator[str]:
             )
 
 
-class _Checks:
+class CompositeChecks:
     """Shift, radiometry and valid share, gathered window by window in any order."""
 
     def __init__(
@@ -98,7 +98,7 @@ class _Checks:
                     first, values[k][some].astype(np.float64), masks[0] & masks[k]
                 )
 
-        _each(self._plans, self._box, [[w] for w in windows], compare)
+        each_window(self._plans, self._box, [[w] for w in windows], compare)
         found: dict[str, dict[str, Any] | None] = {}
         for k, date in enumerate(self._dates[1:], start=1):
             shift = registration.combine([told[k, w] for w in windows])
@@ -172,5 +172,6 @@ def _radiometry(sums: NDArray[np.float64]) -> dict[str, float]:
     return {k: float(f"{v:.6g}") for k, v in values.items()}
 
 
-def _shares(checks: dict[str, Any]) -> str:
+def share_of_pixels(checks: dict[str, Any]) -> str:
+    """The valid share of each date and of all together, as text."""
     return ", ".join(f"{d} {checks['valid'][d]:.1%}" for d in [*checks["dates"], "all"])

@@ -25,16 +25,16 @@ from landshift.files import dates as days
 from landshift.files import provenance
 from landshift.grid import Window
 from landshift.images import Image, Plan
-from landshift.images.windows import _cache, _each, _tasks
-from landshift.prepare.checks import _Checks, _shares, describe
+from landshift.images.windows import cache_bytes, each_window, window_tasks
+from landshift.prepare.checks import CompositeChecks, describe, share_of_pixels
 from landshift.prepare.target import (
-    _band_names,
-    _dtype,
-    _nodata,
-    _warn_of_clashes,
+    band_names,
     date_names,
     match_bands,
+    nodata_of,
+    pixel_type,
     target_grid,
+    warn_of_clashes,
 )
 
 if TYPE_CHECKING:
@@ -120,14 +120,14 @@ def composite(
     for first, second in pairwise(plans):
         raster.check_order(*(replace(p.layers[0].info, taken=p.taken) for p in (first, second)))
     plans = match_bands(plans, called, bands)
-    own = _band_names(plans, called, bands)
+    own = band_names(plans, called, bands)
     imagery.warn_of_scaling(plans, called)
     box = target_grid(
         plans, like=like, crs=crs, resolution=resolution, extent=extent, bounds=bounds
     )
-    kind = np.dtype(_dtype(plans, dtype))
-    blank, invented = _nodata(plans, box, kind, nodata)
-    check = _Checks(plans, called, own, box)
+    kind = np.dtype(pixel_type(plans, dtype))
+    blank, invented = nodata_of(plans, box, kind, nodata)
+    check = CompositeChecks(plans, called, own, box)
     shifts = check.shifts() if len(plans) > 1 else {}
     record = provenance.record(
         "composite",
@@ -145,13 +145,13 @@ def composite(
         colours = {v: c for v, c in known.colours.items() if v in known.names}
         scheme = legend.Legend(known.names, colours).scheme()
     lock = threading.Lock()
-    tasks = _tasks(plans, box, kind)
+    tasks = window_tasks(plans, box, kind)
     total = sum(len(t) for t in tasks)
     clashes = 0
     done = 0
     with raster.create(
         Path(out), box, count=len(own), dtype=str(kind), nodata=blank, bands=own,
-        classes=_classes(plans), scheme=scheme, colours=known.colours, cache=_cache(plans),
+        classes=_classes(plans), scheme=scheme, colours=known.colours, cache=cache_bytes(plans),
     ) as target:  # fmt: skip
 
         def write(readers: Sequence[imagery.Reader], window: Window) -> None:
@@ -175,17 +175,17 @@ def composite(
                 if on_block is not None:
                     on_block(done, total)
 
-        _each(plans, box, tasks, write)
+        each_window(plans, box, tasks, write)
         found = {**check.found(), "shifts": shifts}
         if not found["valid"]["all"]:
             raise RasterError(
                 f"A composite must have a pixel that is valid on every date, got none of "
-                f"{box.width} x {box.height} (valid: {_shares(found)}); check the nodata "
+                f"{box.width} x {box.height} (valid: {share_of_pixels(found)}); check the nodata "
                 "values and quality rules."
             )
         target.update_tags(**provenance.as_tag({**record, "checks": found}), **_days(plans, called))
         _keep_scaling(target, plans)
-    _warn_of_clashes(clashes, blank, invented=invented)
+    warn_of_clashes(clashes, blank, invented=invented)
     for line in describe(found):
         log.info(line)
     for date, shift in shifts.items():

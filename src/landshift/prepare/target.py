@@ -79,7 +79,7 @@ def target_grid(
 
 def bands_of(plans: Sequence[Plan]) -> tuple[str, ...]:
     """Names that the bands of a composite of these images, once matched, get without options."""
-    return tuple(_band_names(plans, date_names(len(plans)), None))
+    return tuple(band_names(plans, date_names(len(plans)), None))
 
 
 def match_bands(
@@ -172,9 +172,10 @@ def _check_counts(plans: Sequence[Plan], dates: Sequence[str], names: Sequence[s
         raise BandError(f"Band names must number {count}, got {len(names)}: {', '.join(names)}.")
 
 
-def _band_names(
+def band_names(
     plans: Sequence[Plan], dates: Sequence[str], names: Sequence[str] | None
 ) -> list[str]:
+    """Names of a composite's bands: `date:band` where there are several dates."""
     found = []
     for date, plan in zip(dates, plans, strict=True):
         own = list(names) if names is not None else list(plan.names)
@@ -182,7 +183,12 @@ def _band_names(
     return found
 
 
-def _dtype(plans: Sequence[Plan], dtype: str | None) -> str:
+def pixel_type(plans: Sequence[Plan], dtype: str | None) -> str:
+    """The pixel type of a composite: as asked, else one that holds all images' values.
+
+    Raises:
+        ParameterError: The type is not one of a composite's.
+    """
     if dtype is None:
         return str(np.result_type(*(p.dtype for p in plans)))
     allowed = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
@@ -191,7 +197,7 @@ def _dtype(plans: Sequence[Plan], dtype: str | None) -> str:
     return dtype
 
 
-def _nodata(
+def nodata_of(
     plans: Sequence[Plan], box: GeoBox, kind: np.dtype[Any], wanted: float | None
 ) -> tuple[float | None, bool]:
     """The composite's nodata value, and whether valid pixels give way to it.
@@ -230,7 +236,8 @@ def _covers(box: GeoBox, target: GeoBox) -> bool:
     )
 
 
-def _warn_of_clashes(count: int, nodata: float | None, *, invented: bool) -> None:
+def warn_of_clashes(count: int, nodata: float | None, *, invented: bool) -> None:
+    """Warn where valid pixels held the composite's nodata value."""
     if not count:
         return
     if invented:

@@ -31,13 +31,13 @@ from landshift.grid import Window
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 from landshift.raster.reader import (
-    _NAMELESS,
-    _without_place,
+    NAMELESS,
     blocks,
     check_one_band,
     open_raster,
     read,
     reading,
+    without_place,
 )
 
 log = logging.getLogger(__name__)
@@ -380,7 +380,7 @@ def _legend_inside(source: DatasetReader) -> legend.Legend:
     """
     import rasterio.shutil
 
-    if source.driver in _NAMELESS:
+    if source.driver in NAMELESS:
         return legend.Legend()
     if source.driver == "VRT":
         return legend_readers.from_vrt(
@@ -390,7 +390,7 @@ def _legend_inside(source: DatasetReader) -> legend.Legend:
     with reading(source.name):
         try:
             rasterio.shutil.copy(source, copy, driver="VRT")
-            with _without_place():
+            with without_place():
                 opened = rasterio.open(copy)
             with opened as virtual:
                 description = virtual.tags(ns="xml:VRT")["xml:VRT"]

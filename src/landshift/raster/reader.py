@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 GDAL_CACHE = 256 << 20
 """Bytes for GDAL's blocks, so that a row of them is read once and not for each window."""
 
-_NAMELESS = ("GTiff", "COG", "PNG", "JPEG", "MEM")
+NAMELESS = ("GTiff", "COG", "PNG", "JPEG", "MEM")
 """Formats that hold no names of values themselves: GDAL keeps them in .aux.xml."""
 
 _MOST_LISTED = 40  # rasters of a file that an error names
@@ -127,7 +127,7 @@ def open_raster(
         for beside in access.side_files(Path(path)) if untrusted else ():
             with open_raster(beside, untrusted=True):
                 pass  # of such a format too
-        with _without_place():
+        with without_place():
             source = _open_own_formats(Path(path)) if untrusted else _open(name)
         with source:
             _check_real(source)
@@ -137,7 +137,7 @@ def open_raster(
 
 
 @contextmanager
-def _without_place() -> Iterator[None]:
+def without_place() -> Iterator[None]:
     """Open a raster that may have no place on the ground: those who need one, check."""
     from rasterio.errors import NotGeoreferencedWarning
 
@@ -376,7 +376,7 @@ def read(
     values = new((len(says.bands), window.height, window.width), source.dtypes[0])
     mask = np.zeros((window.height, window.width), np.bool_)
     rows, columns = inside.shifted(-window.row, -window.column).slices
-    at = _rasterio_window(inside)
+    at = rasterio_window(inside)
     with reading(source.name):
         source.read(list(says.bands), window=at, out=values[:, rows, columns])
         mask[rows, columns] = says.mask(source, values[:, rows, columns], window=at)
@@ -404,7 +404,8 @@ def blocks(height: int, width: int, size: int = 1024) -> Iterator[Window]:
             yield Window(row, column, min(size, height - row), min(size, width - column))
 
 
-def _rasterio_window(window: Window) -> Any:
+def rasterio_window(window: Window) -> Any:
+    """The window as rasterio's own."""
     from rasterio.windows import Window as RasterioWindow
 
     return RasterioWindow(window.column, window.row, window.width, window.height)

@@ -21,7 +21,7 @@ from landshift.raster import validity
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from rasterio.io import DatasetReader
-from landshift.raster.reader import _rasterio_window, open_raster, reading
+from landshift.raster.reader import open_raster, rasterio_window, reading
 
 
 class Warped:
@@ -74,7 +74,7 @@ class Warped:
         places = [self.bands.index(k) for k in wanted]
         inside = window.clipped(self.grid.height, self.grid.width)
         rows, columns = inside.shifted(-window.row, -window.column).slices
-        at = _rasterio_window(inside)
+        at = rasterio_window(inside)
         values = np.zeros((len(wanted), window.height, window.width), self.dtype)
         mask = np.zeros((window.height, window.width), np.bool_)
         valid = np.ones((inside.height, inside.width), np.bool_)
@@ -252,7 +252,7 @@ def read_shrunk(
     says = validity.of(source, bands, nodata=nodata, alpha=alpha)
     numbers = list(says.bands)
     where: dict[str, Any] = {
-        "window": _rasterio_window(window), "out_shape": (len(numbers), *shape),
+        "window": rasterio_window(window), "out_shape": (len(numbers), *shape),
     }  # fmt: skip
     how = Resampling.nearest if classes else Resampling.average
     with (

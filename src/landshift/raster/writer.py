@@ -29,7 +29,7 @@ from landshift.raster import cog, overviews
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from rasterio.io import DatasetWriter
-from landshift.raster.reader import GDAL_CACHE, _rasterio_window, _without_place
+from landshift.raster.reader import GDAL_CACHE, rasterio_window, without_place
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def create(
         draft = part.with_name(f"{part.stem}.draft.tif")
         try:
             with writing(path), rasterio.Env(GDAL_CACHEMAX=cache):
-                with _without_place():
+                with without_place():
                     opened = rasterio.open(
                         draft, "w", **cog.creation(count, predictor), height=box.height,
                         width=box.width, count=count, dtype=dtype, nodata=nodata,
@@ -153,7 +153,7 @@ def write(target: DatasetWriter, values: NDArray[Any], window: Window) -> None:
         OutputError: The disk is full, or the like.
     """
     with writing(Path(target.name).parent):  # here, lest a reader around it take the error
-        target.write(values, window=_rasterio_window(window))
+        target.write(values, window=rasterio_window(window))
 
 
 def _predictor(dtype: str, scheme: ClassScheme | None) -> int:

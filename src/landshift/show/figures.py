@@ -162,7 +162,8 @@ def show_confusion(matrix: Matrix, scheme: ClassScheme) -> Figure:
     hue, so that it can be read without seeing colours, and printed.
 
     Args:
-        matrix: As `landshift.scores.confusion.count` gives it; its last column is shown if it has pixels.
+        matrix: As `landshift.scores.confusion.count` gives it; its last column is shown if it
+            has pixels.
         scheme: The classes.
     """
     from matplotlib.colors import LogNorm, Normalize

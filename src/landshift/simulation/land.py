@@ -15,20 +15,20 @@ from landshift.simulation.noise import (
     Hashes,
     Integers,
     Mask,
-    _axes,
-    _Cells,
-    _cells,
-    _gaussian,
-    _hash,
-    _key,
-    _noise,
-    _noise_at,
-    _uniform,
+    NoiseCells,
+    axes,
+    gaussian,
+    hashed,
+    noise_at,
+    noise_cells,
+    noise_key,
+    noise_of,
+    uniform_of,
 )
 from landshift.simulation.tables import (
-    _AFTER,
-    _BEFORE,
+    AFTER,
     BARREN,
+    BEFORE,
     CROPLANDS,
     FOREST,
     GRASSLANDS,
@@ -51,12 +51,12 @@ from landshift.simulation.tables import (
     WATER,
     WETLANDS,
     WITHERED,
-    _Date,
+    Date,
 )
 
 
 @dataclass(frozen=True)
-class _Cover:
+class Cover:
     """What lies on the ground at one date.
 
     Attributes:
@@ -70,7 +70,7 @@ class _Cover:
     spectra: Floats
 
 
-def _land(window: Window, seed: int) -> tuple[_Cover, _Cover]:
+def land_of(window: Window, seed: int) -> tuple[Cover, Cover]:
     """What lies in a window at the earlier and at the later date."""
     parcels = _parcels(window, seed)
     before = _first_cover(parcels, seed)
@@ -79,14 +79,14 @@ def _land(window: Window, seed: int) -> tuple[_Cover, _Cover]:
     rivers, later_rivers = _rivers(window, seed)
     no_bars, bars = np.zeros_like(rivers), rivers & ~later_rivers
     return (
-        _cover(before, parcels, (no_bars, rivers, roads), _BEFORE, seed),
-        _cover(after, parcels, (bars, later_rivers, later_roads), _AFTER, seed),
+        _cover(before, parcels, (no_bars, rivers, roads), BEFORE, seed),
+        _cover(after, parcels, (bars, later_rivers, later_roads), AFTER, seed),
     )
 
 
 def _cover(
-    classes: Integers, parcels: _Parcels, lines: tuple[Mask, Mask, Mask], date: _Date, seed: int
-) -> _Cover:
+    classes: Integers, parcels: _Parcels, lines: tuple[Mask, Mask, Mask], date: Date, seed: int
+) -> Cover:
     """The mosaic of parcels with lines drawn over its land: dry river beds, rivers, roads."""
     patch = parcels.cells.nearest
     dry = classes[patch] != WATER
@@ -94,7 +94,7 @@ def _cover(
     for k, line in enumerate(lines):
         patch = np.where(line & dry, len(classes) + k, patch)
     spectra = np.concatenate([_spectra(classes, parcels, date, seed), REFLECTANCE[kinds].T], axis=1)
-    return _Cover(patch, np.concatenate([classes, kinds]), spectra.astype(np.float32))
+    return Cover(patch, np.concatenate([classes, kinds]), spectra.astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -108,19 +108,19 @@ class _Parcels:
         x: Column of the patch's centre.
     """
 
-    cells: _Cells
+    cells: NoiseCells
     patch: Hashes
     y: Doubles
     x: Doubles
 
 
 def _parcels(window: Window, seed: int) -> _Parcels:
-    rows, columns = _axes(window)
-    y = rows[:, None] + 8.0 * _noise(window, 40.0, 5, _key(seed, "bend rows"))
-    x = columns[None, :] + 8.0 * _noise(window, 40.0, 5, _key(seed, "bend columns"))
-    cells = _cells(y, x, PARCEL, _key(seed, "parcels"))
-    holdings = _cells(cells.y, cells.x, HOLDING, _key(seed, "holdings"))
-    merged = _uniform(_hash(_key(seed, "merged"), cells.identity)) < MERGED
+    rows, columns = axes(window)
+    y = rows[:, None] + 8.0 * noise_of(window, 40.0, 5, noise_key(seed, "bend rows"))
+    x = columns[None, :] + 8.0 * noise_of(window, 40.0, 5, noise_key(seed, "bend columns"))
+    cells = noise_cells(y, x, PARCEL, noise_key(seed, "parcels"))
+    holdings = noise_cells(cells.y, cells.x, HOLDING, noise_key(seed, "holdings"))
+    merged = uniform_of(hashed(noise_key(seed, "merged"), cells.identity)) < MERGED
     return _Parcels(
         cells,
         np.where(merged, holdings.identity[holdings.nearest], cells.identity),
@@ -160,15 +160,15 @@ def _next_cover(before: Integers, parcels: _Parcels, seed: int) -> Integers:
     built = np.where(before == URBAN, 0.0, rates[:, URBAN] * (2.0 * settled - 1.0))
     rates[:, URBAN] += built
     rates[np.arange(len(before)), before] -= built
-    drawn = _uniform(_hash(_key(seed, "transition"), parcels.patch))
+    drawn = uniform_of(hashed(noise_key(seed, "transition"), parcels.patch))
     after: Integers = (drawn[:, None] >= rates.cumsum(axis=1)[:, :-1]).sum(axis=1)
     return after
 
 
 def _site(parcels: _Parcels, name: str, jitter: float, seed: int) -> Doubles:
     """How high, moist or settled each patch's place is, as its rank among all land, 0 to 1."""
-    field = _noise_at(parcels.y, parcels.x, REGION, 4, _key(seed, name))
-    own = _uniform(_hash(_key(seed, f"{name} of patch"), parcels.patch)) - 0.5
+    field = noise_at(parcels.y, parcels.x, REGION, 4, noise_key(seed, name))
+    own = uniform_of(hashed(noise_key(seed, f"{name} of patch"), parcels.patch)) - 0.5
     site: Doubles = np.clip(special.ndtr(field) + jitter * own, 0.0, 1.0)
     return site
 
@@ -176,10 +176,10 @@ def _site(parcels: _Parcels, name: str, jitter: float, seed: int) -> Doubles:
 def _roads(window: Window, seed: int) -> tuple[Mask, Mask]:
     """Where roads run at each date: between cells of a wide lattice, one pixel wide."""
     wide = Window(window.row, window.column, window.height + 1, window.width + 1)
-    rows, columns = _axes(wide)
-    y = rows[:, None] + 14.0 * _noise(wide, 130.0, 1, _key(seed, "bend roads' rows"))
-    x = columns[None, :] + 14.0 * _noise(wide, 130.0, 1, _key(seed, "bend roads' columns"))
-    cells = _cells(y, x, ROADS, _key(seed, "roads"))
+    rows, columns = axes(wide)
+    y = rows[:, None] + 14.0 * noise_of(wide, 130.0, 1, noise_key(seed, "bend roads' rows"))
+    x = columns[None, :] + 14.0 * noise_of(wide, 130.0, 1, noise_key(seed, "bend roads' columns"))
+    cells = noise_cells(y, x, ROADS, noise_key(seed, "roads"))
     identity = cells.identity[cells.nearest]
     before = np.zeros((window.height, window.width), np.bool_)
     after = before.copy()
@@ -187,7 +187,7 @@ def _roads(window: Window, seed: int) -> tuple[Mask, Mask]:
     for beyond in (identity[1:, :-1], identity[:-1, 1:]):
         border = here != beyond
         # A sum names the pair whichever of the two cells comes first.
-        built = _uniform(_hash(_key(seed, "built"), here[border] + beyond[border]))
+        built = uniform_of(hashed(noise_key(seed, "built"), here[border] + beyond[border]))
         before[border] |= built < 0.5
         after[border] |= built < 0.6
     return before, after
@@ -195,31 +195,31 @@ def _roads(window: Window, seed: int) -> tuple[Mask, Mask]:
 
 def _rivers(window: Window, seed: int) -> tuple[Mask, Mask]:
     """Where rivers run at each date: along the zero line of a noise, moved by another."""
-    field = _noise(window.grown(1), RIVERS, 4, _key(seed, "rivers"))
+    field = noise_of(window.grown(1), RIVERS, 4, noise_key(seed, "rivers"))
     down = field[2:, 1:-1] - field[:-2, 1:-1]
     across = field[1:-1, 2:] - field[1:-1, :-2]
     slope = 0.5 * np.sqrt(down * down + across * across)
     distance = field[1:-1, 1:-1] / np.maximum(slope, np.float32(1e-6))
-    width = 1.6 + 0.7 * _noise(window, 300.0, 1, _key(seed, "rivers' width"))
+    width = 1.6 + 0.7 * noise_of(window, 300.0, 1, noise_key(seed, "rivers' width"))
     half = np.maximum(width, np.float32(0.8))  # a thinner line would break up
-    pull = 3.5 * _noise(window, 110.0, 2, _key(seed, "rivers' migration"))
+    pull = 3.5 * noise_of(window, 110.0, 2, noise_key(seed, "rivers' migration"))
     moved = pull - np.clip(pull, -2, 2)  # banks hold against a weak pull
     return np.abs(distance) < half, np.abs(distance + moved) < half
 
 
-def _spectra(classes: Integers, parcels: _Parcels, date: _Date, seed: int) -> Doubles:
+def _spectra(classes: Integers, parcels: _Parcels, date: Date, seed: int) -> Doubles:
     """Mean reflectance x 10,000 of each parcel, ``(band, parcel)``."""
-    bright = 1.0 + PATCH_BRIGHTNESS[classes] * _gaussian(
-        _hash(_key(seed, "brightness"), parcels.patch)
+    bright = 1.0 + PATCH_BRIGHTNESS[classes] * gaussian(
+        hashed(noise_key(seed, "brightness"), parcels.patch)
     )
-    lasting = _gaussian(_hash(_key(seed, "greenness"), parcels.patch))
-    passing = _gaussian(_hash(_key(seed, f"greenness {date.name}"), parcels.patch))
+    lasting = gaussian(hashed(noise_key(seed, "greenness"), parcels.patch))
+    passing = gaussian(hashed(noise_key(seed, f"greenness {date.name}"), parcels.patch))
     green = PATCH_GREENNESS[classes] * (0.8 * lasting + 0.6 * passing)
     green = green - date.withered * WITHERED[classes]
     spectra = REFLECTANCE[classes].T * bright + GREENNESS[:, None] * green
-    chance = _uniform(_hash(_key(seed, f"state {date.name}"), parcels.cells.identity))
+    chance = uniform_of(hashed(noise_key(seed, f"state {date.name}"), parcels.cells.identity))
     for kind, (share_before, share_after, state) in PASSING.items():
-        share = share_before if date is _BEFORE else share_after
+        share = share_before if date is BEFORE else share_after
         passing_state = np.array(state)[:, None] * bright
         mixed = 0.2 * spectra + 0.8 * passing_state
         spectra = np.where((classes == kind) & (chance < share), mixed, spectra)

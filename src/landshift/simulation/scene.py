@@ -34,9 +34,9 @@ from landshift import grid, raster
 from landshift.errors import ParameterError
 from landshift.files import provenance
 from landshift.grid import Window
-from landshift.simulation.land import _land
-from landshift.simulation.sensor import _sense, _slope, _surface, _visible
-from landshift.simulation.tables import _AFTER, _BEFORE, BANDS, HALO, LAND_COVER, _Date, _Settings
+from landshift.simulation.land import land_of
+from landshift.simulation.sensor import sense, slope_of, surface_of, visible
+from landshift.simulation.tables import AFTER, BANDS, BEFORE, HALO, LAND_COVER, Date, Settings
 
 # fmt: on
 
@@ -102,7 +102,7 @@ def simulate(
         OutputError: The files can't be written.
     """
     _check(height, width, seed, cell_size, clouds, misregistration)
-    settings = _Settings(seed, clouds, scan_gaps, misregistration)
+    settings = Settings(seed, clouds, scan_gaps, misregistration)
     folder = Path(folder)
     scene = Scene(*(folder / f"{field.name}.tif" for field in fields(Scene)))
     raster.check_new(*(getattr(scene, f.name) for f in fields(Scene)), overwrite=overwrite)
@@ -112,7 +112,7 @@ def simulate(
     windows = list(raster.blocks(height, width, BLOCK))
     with ExitStack() as outputs:  # a failure in any block leaves none of the four files
 
-        def create(path: Path, date: _Date, **options: Any) -> Any:
+        def create(path: Path, date: Date, **options: Any) -> Any:
             tags = {**provenance.as_tag(made_by), "ACQUISITION_DATE": date.taken}
             return outputs.enter_context(
                 raster.create(path, box, nodata=0, tags=tags, cache=CACHE, **options)
@@ -121,10 +121,10 @@ def simulate(
         image = {"count": len(BANDS), "dtype": "uint16", "bands": BANDS}
         classes = {"count": 1, "dtype": "uint8", "bands": ("land cover",), "scheme": LAND_COVER}
         targets = (
-            create(scene.before, _BEFORE, **image),
-            create(scene.after, _AFTER, **image),
-            create(scene.before_classes, _BEFORE, **classes),
-            create(scene.after_classes, _AFTER, **classes),
+            create(scene.before, BEFORE, **image),
+            create(scene.after, AFTER, **image),
+            create(scene.before_classes, BEFORE, **classes),
+            create(scene.after_classes, AFTER, **classes),
         )
         for done, window in enumerate(windows, start=1):
             for target, values in zip(targets, _render(window, settings), strict=True):
@@ -158,15 +158,15 @@ def _geobox(height: int, width: int, cell_size: float) -> Any:
     return grid.geobox(height, width, Affine(cell_size, 0, west, 0, -cell_size, north), CRS)
 
 
-def _render(window: Window, settings: _Settings) -> tuple[NDArray[Any], ...]:
+def _render(window: Window, settings: Settings) -> tuple[NDArray[Any], ...]:
     """The four files' pixels in a window, in the order of `Scene`, each ``(band, row, column)``."""
     wide = window.grown(HALO)
-    slope = _slope(wide, settings.seed)
+    slope = slope_of(wide, settings.seed)
     images, maps = [], []
-    for date, cover in zip((_BEFORE, _AFTER), _land(wide, settings.seed), strict=True):
-        surface = _surface(wide, cover, slope, date, settings.seed)
-        image = _sense(window, surface, date, settings)
-        image[:, ~_visible(window, date, settings)] = 0
+    for date, cover in zip((BEFORE, AFTER), land_of(wide, settings.seed), strict=True):
+        surface = surface_of(wide, cover, slope, date, settings.seed)
+        image = sense(window, surface, date, settings)
+        image[:, ~visible(window, date, settings)] = 0
         images.append(image)
         values = (cover.classes + 1).astype(np.uint8)[cover.patch]
         maps.append(values[None, HALO:-HALO, HALO:-HALO])

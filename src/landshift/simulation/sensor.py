@@ -7,22 +7,22 @@ from numpy.typing import NDArray
 from scipy import special
 
 from landshift.grid import Window
-from landshift.simulation.land import _Cover
+from landshift.simulation.land import Cover
 from landshift.simulation.noise import (
     Doubles,
     Floats,
     Mask,
-    _axes,
-    _hash,
-    _key,
-    _noise,
-    _pixel_noise,
-    _uniform,
+    axes,
+    hashed,
+    noise_key,
+    noise_of,
+    pixel_noise,
+    uniform_of,
 )
 from landshift.simulation.tables import (
-    _AFTER,
-    _BEFORE,
+    AFTER,
     BANDS,
+    BEFORE,
     DROUGHT,
     FINE_BRIGHTNESS,
     FINE_GREENNESS,
@@ -37,21 +37,21 @@ from landshift.simulation.tables import (
     SCAN_PERIOD,
     SHADOW,
     WIDEST_GAP,
-    _Date,
-    _Settings,
+    Date,
+    Settings,
 )
 
 
-def _surface(window: Window, cover: _Cover, slope: Floats, date: _Date, seed: int) -> list[Floats]:
+def surface_of(window: Window, cover: Cover, slope: Floats, date: Date, seed: int) -> list[Floats]:
     """Reflectance x 10,000 of each pixel before any of it reaches the sensor, by band."""
 
     def by_pixel(by_class: Doubles) -> Floats:
         return by_class.astype(np.float32)[cover.classes][cover.patch]
 
-    mottle = 0.6 * _noise(window, 3.0, 1, _key(seed, "mottle"))
-    bright = mottle + 0.8 * _pixel_noise(window, _key(seed, f"brightness {date.name}"))
-    green = 0.8 * _pixel_noise(window, _key(seed, f"greenness {date.name}")) - mottle
-    drought = _noise(window, 150.0, 2, _key(seed, f"drought {date.name}"))
+    mottle = 0.6 * noise_of(window, 3.0, 1, noise_key(seed, "mottle"))
+    bright = mottle + 0.8 * pixel_noise(window, noise_key(seed, f"brightness {date.name}"))
+    green = 0.8 * pixel_noise(window, noise_key(seed, f"greenness {date.name}")) - mottle
+    drought = noise_of(window, 150.0, 2, noise_key(seed, f"drought {date.name}"))
     light = (1 + date.relief * slope) * (1 + by_pixel(FINE_BRIGHTNESS) * bright)
     green = by_pixel(FINE_GREENNESS) * green - by_pixel(DROUGHT) * drought
     return [
@@ -60,37 +60,37 @@ def _surface(window: Window, cover: _Cover, slope: Floats, date: _Date, seed: in
     ]
 
 
-def _slope(window: Window, seed: int) -> Floats:
+def slope_of(window: Window, seed: int) -> Floats:
     """Slope towards the sun, which stands in the south-east: mean 0, variance about 1."""
-    field = _noise(window.grown(1), 48.0, 3, _key(seed, "relief"))
+    field = noise_of(window.grown(1), 48.0, 3, noise_key(seed, "relief"))
     towards: Floats = field[:-2, :-2] - field[2:, 2:]
-    hilly = 1 + 0.6 * _noise(window, 300.0, 1, _key(seed, "hilliness"))
+    hilly = 1 + 0.6 * noise_of(window, 300.0, 1, noise_key(seed, "hilliness"))
     slope: Floats = np.maximum(hilly, 0) * towards * np.float32(9.0)
     return slope
 
 
-def _sense(
-    window: Window, surface: list[Floats], date: _Date, settings: _Settings
+def sense(
+    window: Window, surface: list[Floats], date: Date, settings: Settings
 ) -> NDArray[np.uint16]:
     """What the sensor makes of a surface that is `HALO` pixels wider than the window."""
     seed = settings.seed
-    rows, columns = (0.0, 0.0) if date is _BEFORE else _shift(settings)
-    veil = 1.0 + 0.4 * _noise(window, 260.0, 2, _key(seed, f"haze {date.name}"))
+    rows, columns = (0.0, 0.0) if date is BEFORE else _shift(settings)
+    veil = 1.0 + 0.4 * noise_of(window, 260.0, 2, noise_key(seed, f"haze {date.name}"))
     veil = np.maximum(date.haze * veil, 0)
     image = np.empty((len(BANDS), window.height, window.width), np.uint16)
     for k, (band, colour, noise) in enumerate(zip(surface, HAZE_COLOUR, NOISE, strict=True)):
         seen = _blur(_blur(band, rows).T, columns).T
         seen = seen + np.float32(colour) * veil
-        speckle = _pixel_noise(window, _key(seed, f"noise {date.name} {BANDS[k]}"))
+        speckle = pixel_noise(window, noise_key(seed, f"noise {date.name} {BANDS[k]}"))
         seen = seen + np.float32(noise) * speckle
         image[k] = np.clip(np.rint(seen), 1, SCALE)
     return image
 
 
-def _shift(settings: _Settings) -> tuple[float, float]:
+def _shift(settings: Settings) -> tuple[float, float]:
     """Rows and columns by which the later image is shifted, in a direction of the seed's own."""
-    direction = _hash(_key(settings.seed, "direction"), np.zeros(1, np.int64))
-    angle = 2.0 * np.pi * float(_uniform(direction)[0])
+    direction = hashed(noise_key(settings.seed, "direction"), np.zeros(1, np.int64))
+    angle = 2.0 * np.pi * float(uniform_of(direction)[0])
     return (
         settings.misregistration * float(np.sin(angle)),
         settings.misregistration * float(np.cos(angle)),
@@ -112,24 +112,26 @@ def _blur(band: Floats, shift: float) -> Floats:
     return seen
 
 
-def _visible(window: Window, date: _Date, settings: _Settings) -> Mask:
+def visible(window: Window, date: Date, settings: Settings) -> Mask:
     """True where neither cloud, shadow nor scan gap hides the ground."""
     seen = np.ones((window.height, window.width), np.bool_)
     if settings.clouds:
         reach = max(SHADOW)
-        field = _noise(window.grown(reach), 90.0, 4, _key(settings.seed, f"clouds {date.name}"))
+        field = noise_of(
+            window.grown(reach), 90.0, 4, noise_key(settings.seed, f"clouds {date.name}")
+        )
         cloud = field > special.ndtri(1.0 - settings.clouds)
         for down, right in ((0, 0), SHADOW):
             there = Window(reach + down, reach + right, window.height, window.width)
             seen &= ~cloud[there.slices]
-    if settings.scan_gaps and date is _AFTER:
+    if settings.scan_gaps and date is AFTER:
         seen &= ~_scan_gaps(window)
     return seen
 
 
 def _scan_gaps(window: Window) -> Mask:
     """True in the gaps between scans; swaths lie side by side, the first one's middle at left."""
-    rows, columns = _axes(window)
+    rows, columns = axes(window)
     across = (columns + HALF_WHOLE + HALF_SWATH) % (2.0 * HALF_SWATH) - HALF_SWATH
     width = WIDEST_GAP * (np.abs(across) - HALF_WHOLE) / (HALF_SWATH - HALF_WHOLE)
     # Scans sweep there and back: gaps right of the middle lie between those left of it.

@@ -119,7 +119,7 @@ GAP_SLOPE = 0.15  # the swath's tilt against a grid that is north up
 
 
 @dataclass(frozen=True)
-class _Date:
+class Date:
     """What differs between the dates whatever the seed.
 
     Attributes:
@@ -137,12 +137,12 @@ class _Date:
     relief: float
 
 
-_BEFORE = _Date("before", "2001-07-14", 0.0, haze=120.0, relief=0.10)
-_AFTER = _Date("after", "2006-09-02", 1.0, haze=220.0, relief=0.16)
+BEFORE = Date("before", "2001-07-14", 0.0, haze=120.0, relief=0.10)
+AFTER = Date("after", "2006-09-02", 1.0, haze=220.0, relief=0.16)
 
 
 @dataclass(frozen=True)
-class _Settings:
+class Settings:
     """The options of `simulate` that every pixel depends on."""
 
     seed: int

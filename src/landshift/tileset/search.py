@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-_TOUCH = 1e-6  # of a tile's side: less shared ground than this is two tiles touching
+TOUCH = 1e-6  # of a tile's side: less shared ground than this is two tiles touching
 # What a split costs.
 _MISSED_SHARE = 0.5  # cost of no validation tile at all, in shares of tiles dropped
 _DROPPED = 0.5  # times the share of dropped tiles; besides, the mean share of a class's pixels
@@ -49,7 +49,7 @@ class Split:
     dropped: tuple[int, ...]
 
 
-class _Search:
+class Search:
     """The search for blocks of ground to validate on.
 
     Args:
@@ -88,7 +88,7 @@ class _Search:
     def split_of(self, valid: Bools) -> Split:
         """The split that these validation tiles make."""
         dropped = self._dropped(valid)
-        return Split(_indices(~valid & ~dropped), _indices(valid), _indices(dropped))
+        return Split(indices_of(~valid & ~dropped), indices_of(valid), indices_of(dropped))
 
     def _draw_anchors(self, rng: np.random.Generator) -> Ints:
         """Tiles that blocks grow from: outermost ones, some of each rare class, random ones."""
@@ -116,7 +116,7 @@ class _Search:
             for right, up in _CORNERS:
                 near_x, far_x = _seen_from(anchor, self.box[:, 0], self.box[:, 2], right)
                 near_y, far_y = _seen_from(anchor, self.box[:, 1], self.box[:, 3], up)
-                outside = elsewhere | (near_x < -_TOUCH) | (near_y < -_TOUCH)
+                outside = elsewhere | (near_x < -TOUCH) | (near_y < -TOUCH)
                 for width, height in _SHAPES:
                     reach = np.maximum(far_x / width, far_y / height)
                     reach[outside] = np.inf
@@ -274,8 +274,8 @@ def _around(inside: Bools, box: Floats, group: Ints) -> Bools:
     """Tiles that overlap the box around others, and aren't among them."""
     left, bottom, right, top = box.T
     found: Bools = group == group[np.argmax(inside)]
-    found &= (right > left[inside].min() + _TOUCH) & (left < right[inside].max() - _TOUCH)
-    found &= (top > bottom[inside].min() + _TOUCH) & (bottom < top[inside].max() - _TOUCH)
+    found &= (right > left[inside].min() + TOUCH) & (left < right[inside].max() - TOUCH)
+    found &= (top > bottom[inside].min() + TOUCH) & (bottom < top[inside].max() - TOUCH)
     return found & ~inside
 
 
@@ -296,7 +296,7 @@ def _pixels(tiles: TileSet) -> Floats:
     return shares
 
 
-def _grounds(tiles: TileSet) -> Iterator[tuple[Ints, Floats]]:
+def grounds(tiles: TileSet) -> Iterator[tuple[Ints, Floats]]:
     """Tiles by CRS: their indices and boxes; NaN boxes for those without georeference.
 
     Tiles of several known CRSs are one group, their boxes in the CRS of most of them.
@@ -339,7 +339,7 @@ def _places(tiles: TileSet) -> tuple[Floats, Ints]:
     """Box of each tile in tile sides, and the group whose ground it can share."""
     box = np.empty((len(tiles.tiles), 4))
     group = np.empty(len(tiles.tiles), np.int64)
-    for number, (members, bounds) in enumerate(_grounds(tiles)):
+    for number, (members, bounds) in enumerate(grounds(tiles)):
         group[members] = number
         if np.isnan(bounds).any():  # apart from each other, neighbours by name
             left = 2.0 * np.arange(len(members))
@@ -350,12 +350,17 @@ def _places(tiles: TileSet) -> tuple[Floats, Ints]:
     return np.asfortranarray(box), group  # columns are what is compared
 
 
-def _check_share(valid_share: float) -> None:
+def check_share(valid_share: float) -> None:
+    """Refuse a share of validation tiles that is not between 0 and 1.
+
+    Raises:
+        ParameterError: It is not.
+    """
     if not 0 < valid_share < 1:
         raise ParameterError(f"valid_share must lie between 0 and 1, got {valid_share}.")
 
 
-def _why_impossible(tiles: TileSet) -> str:
+def why_impossible(tiles: TileSet) -> str:
     """Why no split by ground exists, and which tile size would allow one."""
     boxes = np.array([t.bounds for t in tiles.tiles if t.bounds is not None])
     found = f"got {len(tiles.tiles)} tiles in {tiles.folder} that all share ground"
@@ -374,7 +379,8 @@ def _why_impossible(tiles: TileSet) -> str:
     )
 
 
-def _log(tiles: TileSet, split: Split) -> None:
+def log_split(tiles: TileSet, split: Split) -> None:
+    """Log how many tiles train and validate, and which classes a side lacks."""
     logger.info(
         "%s: %d training and %d validation tiles, %d dropped between them.",
         tiles.folder, len(split.train), len(split.valid), len(split.dropped),
@@ -408,5 +414,6 @@ def _many(count: int) -> str:
     return "1 tile" if count == 1 else f"{count} tiles"
 
 
-def _indices(chosen: Bools) -> tuple[int, ...]:
+def indices_of(chosen: Bools) -> tuple[int, ...]:
+    """Indices of the true entries, ascending."""
     return tuple(int(k) for k in np.flatnonzero(chosen))

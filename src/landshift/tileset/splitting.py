@@ -8,15 +8,15 @@ import numpy as np
 
 from landshift.errors import SplitError
 from landshift.tileset.search import (
-    _TOUCH,
+    TOUCH,
     Ints,
+    Search,
     Split,
-    _check_share,
-    _grounds,
-    _indices,
-    _log,
-    _Search,
-    _why_impossible,
+    check_share,
+    grounds,
+    indices_of,
+    log_split,
+    why_impossible,
 )
 from landshift.tileset.tiles import TileSet
 
@@ -43,7 +43,7 @@ def split_by_ground(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42)
         ParameterError: A share outside its range.
         SplitError: Every two tiles overlap.
     """
-    _check_share(valid_share)
+    check_share(valid_share)
     if any(t.bounds is None for t in tiles.tiles):
         logger.warning(
             "%s: tiles without georeference don't tell their ground; each is taken for ground of "
@@ -56,12 +56,12 @@ def split_by_ground(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42)
             "%s: some tiles lie in no known CRS; ground they share with others goes unseen.",
             tiles.folder,
         )
-    search = _Search(tiles, overlapping_pairs(tiles), valid_share, np.random.default_rng(seed))
+    search = Search(tiles, overlapping_pairs(tiles), valid_share, np.random.default_rng(seed))
     valid = search.best()
     if valid is None:
-        raise SplitError(_why_impossible(tiles))
+        raise SplitError(why_impossible(tiles))
     split = search.split_of(valid)
-    _log(tiles, split)
+    log_split(tiles, split)
     return split
 
 
@@ -77,7 +77,7 @@ def split_at_random(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42)
         ParameterError: A share outside its range.
         SplitError: Fewer than two tiles.
     """
-    _check_share(valid_share)
+    check_share(valid_share)
     count = len(tiles.tiles)
     if count < 2:
         raise SplitError(
@@ -87,7 +87,7 @@ def split_at_random(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42)
     size = min(max(round(valid_share * count), 1), count - 1)
     valid = np.zeros(count, np.bool_)
     valid[order[:size]] = True
-    split = Split(_indices(~valid), _indices(valid), ())
+    split = Split(indices_of(~valid), indices_of(valid), ())
     leaking = int(valid[np.unique(leaking_pairs(tiles, split))].sum())
     if leaking:
         logger.warning(
@@ -129,7 +129,7 @@ def overlapping_pairs(tiles: TileSet) -> Ints:
     from scipy.spatial import cKDTree
 
     found = [np.zeros((0, 2), np.int64)]
-    for members, box in _grounds(tiles):
+    for members, box in grounds(tiles):
         if np.isnan(box).any():
             continue
         side = (box[:, 2:] - box[:, :2]).max(axis=0)
@@ -137,6 +137,6 @@ def overlapping_pairs(tiles: TileSet) -> Ints:
         near = cKDTree(centre).query_pairs(1.0, p=np.inf, output_type="ndarray")
         a, b = box[near[:, 0]], box[near[:, 1]]
         shared = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
-        found.append(np.sort(members[near[(shared > _TOUCH * side).all(axis=1)]], axis=1))
+        found.append(np.sort(members[near[(shared > TOUCH * side).all(axis=1)]], axis=1))
     pairs = np.concatenate(found)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]

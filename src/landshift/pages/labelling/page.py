@@ -28,7 +28,7 @@ _TOLD = re.compile(r"(answers|skips)/(\d{1,9})")
 
 
 class Labelling:
-    """What one labeller, or a reviewer, is asked of a sample; a `landshift.pages.labelling.server.Site`.
+    """What one labeller, or a reviewer, is asked of a sample; a `server.Site`.
 
     Args:
         answers: Where answers go.

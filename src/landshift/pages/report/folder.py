@@ -35,7 +35,8 @@ def write_report(
         overwrite: Whether another file than a page of ours is replaced.
 
     Raises:
-        ParameterError: See `landshift.pages.report.job.find`; also a file that isn't what it must be.
+        ParameterError: See `landshift.pages.report.job.find`; also a file that isn't what it
+            must be.
         RasterError: A raster can't be read.
         ModelError: The model can't be read.
         ClassError: The map isn't one.
