@@ -368,7 +368,7 @@ def test_a_command_that_the_user_stops_ends_quietly(monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("landshift.prepare.label.legend.file_of", stop)
+    monkeypatch.setattr("landshift.prepare.label.class_options.file_of", stop)
     ended = run("label", "a", "b", "-o", "c")
     assert (ended.exit_code, ended.output) == (130, "")
 
