@@ -29,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections import Counter
@@ -241,6 +242,7 @@ def of_raster(path: Path, folder: str) -> tuple[Parts, Parts]:
 
     content: Parts = {}
     beside: Parts = {}
+    warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
     with rasterio.open(path) as source:
         if path.suffix == ".png" and source.crs is None and source.gcps[1] is None:
             picture = path.parent.name not in ("images", "labels")
