@@ -49,10 +49,13 @@ def run(monkeypatch, capsys):
 
     def command(*arguments):
         monkeypatch.setattr(sys, "argv", ["landshift", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
+        code = None
+        try:
             main()
+        except SystemExit as ended:
+            code = ended.code
         printed = capsys.readouterr()
-        assert not ended.value.code, printed.err
+        assert not code, printed.err
         return printed.out
 
     return command
@@ -89,9 +92,11 @@ def assert_alike(value, stored, tolerance):
         assert value == (pytest.approx(stored, tolerance, nan_ok=True) if is_float else stored)
 
 
-def assert_same_json(path, stored, tolerance):
-    one, other = (without_making(json.loads(p.read_text())) for p in (path, stored))
-    assert_alike(one, other, tolerance)
+def keys(value):
+    """Keys of JSON, all the way down."""
+    if isinstance(value, list):
+        return [keys(v) for v in value]
+    return {k: keys(v) for k, v in value.items()} if isinstance(value, dict) else None
 
 
 def test_a_model_maps_as_it_did(before, model, tmp_path):
@@ -127,7 +132,19 @@ def test_a_model_is_whole_and_tells_of_itself(model, run):
 def test_a_model_has_the_scores_it_had_on_its_tiles(before, run):
     run("evaluate", before / "small.dlpk", before / "tiles", "--no-baselines", "-o",
         before / "new.json")  # fmt: skip
-    assert_same_json(before / "new.json", before / "scores.json", 1e-3)
+    new, stored = (json.loads((before / f"{n}.json").read_text()) for n in ("new", "scores"))
+    assert keys(new) == keys(stored)
+    assert new["classes"] == stored["classes"]
+    # a pixel may change sides on another processor, which computes in another precision
+    counts = (np.array(s["confusion"]["counts"]) for s in (new, stored))
+    np.testing.assert_allclose(*counts, atol=15)
+    assert new["scores"]["pixels"] == stored["scores"]["pixels"] == 3054
+    assert new["scores"]["miou"] == pytest.approx(stored["scores"]["miou"], abs=0.005)
+    assert new["calibration"]["temperature"] == stored["calibration"]["temperature"]
+    for kind in ("raw", "scaled"):
+        for what in ("ece", "nll"):
+            measured, known = (s["calibration"][kind][what] for s in (new, stored))
+            assert measured == pytest.approx(known, abs=0.005)
 
 
 def test_a_tile_set_is_read_from_its_index(before):
