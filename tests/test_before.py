@@ -5,6 +5,7 @@ used, so that modules may move.
 """
 
 import json
+import os
 import shutil
 import sqlite3
 import sys
@@ -22,6 +23,9 @@ from landshift.cli import main
 BEFORE = Path(__file__).parent / "files" / "before"
 DIGEST = "37b55f49850aa143c0461e5ebd8f43afb22e28324e77f2b00d184e48943407d1"
 """What `landshift model verify` printed then."""
+
+CHANGED = 1796074015_457_051_122
+"""When the raster of the unfinished map was written, in ns: what is unfinished states it."""
 
 MADE_BY = {"provenance", "software", "versions", "inputs", "sources"}
 """Keys of JSON that tell of a file's making."""
@@ -48,17 +52,22 @@ def run(monkeypatch, capsys):
     """Run a command that must succeed; what it prints."""
 
     def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["landshift", *map(str, arguments)])
-        code = None
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code
-        printed = capsys.readouterr()
+        code, printed = call(arguments, monkeypatch, capsys)
         assert not code, printed.err
         return printed.out
 
     return command
+
+
+def call(arguments, monkeypatch, capsys):
+    """Exit code of a command, and what it prints."""
+    monkeypatch.setattr(sys, "argv", ["landshift", *map(str, arguments)])
+    code = None
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code
+    return code or 0, capsys.readouterr()
 
 
 def pixels(path):
@@ -120,6 +129,27 @@ def test_a_model_maps_as_it_did(before, model, tmp_path):
             assert one.tags().get("LANDSHIFT_CLASSES") == other.tags().get("LANDSHIFT_CLASSES")
     for name in ("map.qml", "map.tif.vat.dbf"):
         assert (tmp_path / name).read_bytes() == (before / name).read_bytes()
+
+
+def test_a_map_left_unfinished_is_finished_or_refused_in_a_line(before, monkeypatch, capsys):
+    folder = before / "unfinished"
+    (folder / "partial").rename(folder / ".tall_map.tif.partial")
+    os.utime(folder / "tall.tif", ns=(CHANGED, CHANGED))
+    monkeypatch.chdir(folder)
+    shutil.copy(before / "small.dlpk", folder)
+    command = [
+        "classify", "tall.tif", "small.dlpk", "-o", "tall_map.tif", "--padding", "8",
+        "--tile-size", "48", "--engine", "torch", "--device", "cpu", "--precision", "float32",
+    ]  # fmt: skip
+    code, printed = call(command, monkeypatch, capsys)
+    if code:
+        assert len(printed.err.splitlines()) <= 2  # one of them tells of the tile size
+        assert "--restart" in printed.err
+        code, printed = call([*command, "--restart"], monkeypatch, capsys)
+    assert not code, printed.err
+    made, stored = pixels("tall_map.tif"), pixels("finished.tif")
+    assert (made == stored).mean() > 0.999
+    assert not (folder / ".tall_map.tif.partial").exists()
 
 
 def test_a_model_is_whole_and_tells_of_itself(model, run):
