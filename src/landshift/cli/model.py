@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,11 +23,11 @@ Saved = Annotated[
 @app.command()
 def info(model: Saved) -> None:
     """Print what a model eats, what its map says, how it was trained and how well it does."""
-    from landshift import bundle
+    from landshift.bundle import saved
     from landshift.cli import show
     from landshift.show import tables
 
-    show.table(tables.model(bundle.load(model)))
+    show.table(tables.model(saved.info(model)))
 
 
 @app.command("import")
@@ -60,32 +60,14 @@ def import_(
     overwrite: Overwrite = False,
 ) -> None:
     """Make a model of another tool one of ours: a folder that says what it eats and answers."""
-    from dataclasses import replace
+    from landshift.bundle import saved
 
-    from landshift import bundle
-    from landshift.classes import ClassScheme, legend_readers
-    from landshift.errors import ParameterError
-
-    bundle.check_new(out, overwrite=overwrite)
-    told = (architecture, backbone, bands, classes)
-    if weights.suffix.lower() in (".emd", ".dlpk"):
-        if told != (None,) * 4:
-            raise ParameterError(
-                f"A model that says what it is needs no more, got options beside {weights}."
-            )
-        package = bundle.load(weights)
-    elif architecture is None or backbone is None or bands is None or classes is None:
-        raise ParameterError(
-            "Weights must come with --architecture, --backbone, --bands and --classes, got "
-            f"{4 - told.count(None)} of them."
+    typer.echo(
+        saved.import_model(
+            weights, out, architecture=architecture, backbone=backbone, bands=bands,
+            classes=classes, tile_size=tile_size, overwrite=overwrite,
         )
-    else:
-        package = bundle.read_checkpoint(
-            weights, architecture=architecture, backbone=backbone,
-            spec=bundle.read_input(bands, tile_size),
-            scheme=ClassScheme(legend_readers.read_classes(classes)),
-        )  # fmt: skip
-    typer.echo(bundle.save(replace(package, name=out.name), out, overwrite=overwrite))
+    )  # fmt: skip
 
 
 @app.command()
@@ -110,10 +92,12 @@ def push(
     """
     from landshift import publish
 
-    if to is not None:
-        typer.echo(publish.write_for_hub(model, repo, to, licence=licence, overwrite=overwrite))
-        return
-    typer.echo(publish.push(model, repo, private=private, licence=licence, message=message))
+    typer.echo(
+        publish.push(
+            model, repo, to=to, private=private, licence=licence, message=message,
+            overwrite=overwrite,
+        )
+    )  # fmt: skip
 
 
 @app.command()
@@ -134,7 +118,7 @@ def stac(
 
     typer.echo(
         describe_model(
-            model, out, moment=moment, start=start, end=end, bounds=bounds, overwrite=overwrite
+            model, out, datetime=moment, start=start, end=end, bounds=bounds, overwrite=overwrite
         )
     )
 
@@ -144,9 +128,9 @@ def verify(model: Saved) -> None:
     """Check that every file of a model is as it was saved; print the digest of all."""
     from landshift import bundle
 
-    found = bundle.verify(model)
-    typer.echo(f"{len(found.files)} files are as they were saved.", err=True)
-    typer.echo(found.digest)
+    verified = bundle.verify(model)
+    typer.echo(f"{len(verified.files)} files are as they were saved.", err=True)
+    typer.echo(verified.digest)
 
 
 @app.command()
@@ -154,7 +138,7 @@ def export(
     model: Saved,
     out: Annotated[Path, typer.Option("--out", "-o", help="The .onnx file to write.")],
     host: Annotated[
-        str,
+        Literal["any", "deepness"],
         typer.Option(
             "--for", help="any runtime of ONNX, or deepness: QGIS' plugin, which feeds floats."
         ),

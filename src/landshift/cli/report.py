@@ -26,14 +26,12 @@ def report(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Explain a map on one page: what was done, maps, changes, areas, accuracy, limits.
+    """Explain a map on one page: what was done, maps, changes, areas, accuracy, limits."""
+    from landshift.pages.report import ReportFiles
+    from landshift.pages.report import report as write
 
-    Files are found in the folder by what they say of themselves; options tell the others.
-    """
-    from landshift.pages.report import Files, write_report
-
-    told = Files(
+    files = ReportFiles(
         map=mapped, before=before, after=after, reference=reference, confidence=confidence,
         areas=areas, scores=scores, model=model, transitions=transitions,
     )  # fmt: skip
-    typer.echo(write_report(folder, out, told, overwrite=overwrite))
+    typer.echo(write(folder, out, files=files, overwrite=overwrite))

@@ -30,11 +30,11 @@ def stac(
     overwrite: Overwrite = False,
 ) -> None:
     """Describe a map as a STAC Item: ground, time, classes, and the file with its checksum."""
-    from landshift.publish import describe_map
+    from landshift.publish import stac as write
 
     typer.echo(
-        describe_map(
-            image, out, moment=moment, start=start, end=end, composite=composite,
+        write(
+            image, out, datetime=moment, start=start, end=end, composite=composite,
             overwrite=overwrite,
         )
     )  # fmt: skip

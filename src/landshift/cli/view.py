@@ -21,10 +21,8 @@ def view(
     overwrite: Overwrite = False,
 ) -> None:
     """Show the images, the map and its reference side by side, with a legend."""
-    from landshift.classes import legend_readers
     from landshift.show import figures
 
-    scheme = None if classes is None else legend_readers.read_classes(classes)
     typer.echo(
-        figures.view(images, mapped, out, reference=reference, scheme=scheme, overwrite=overwrite)
+        figures.view(images, mapped, out, reference=reference, classes=classes, overwrite=overwrite)
     )
