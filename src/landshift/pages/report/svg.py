@@ -33,7 +33,7 @@ def drawing(width: float, height: float, title: str, *children: Markup, about: s
         children: Its elements.
         about: A description of its contents.
     """
-    label = f"{title}. {about}" if about else title
+    label = f"{title.removesuffix('.')}. {about}" if about else title
     return element(
         "svg", *children, class_="chart", viewBox=f"0 0 {_plain(width)} {_plain(height)}",
         role="img", aria_label=label,
