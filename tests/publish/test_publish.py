@@ -146,7 +146,7 @@ def test_the_same_map_gives_the_same_bytes(class_map, tmp_path):
         ({}, "must have a datetime, or a start and an end, got none"),
         ({"start": "2016-01-01"}, "got start 2016-01-01"),
         ({"datetime": "2016-01-01", "end": "2016-01-01"}, "got datetime 2016-01-01, end 2016"),
-        ({"datetime": "1.7.2016"}, "must be such as 2016-07-01 or .* got '1.7.2016'"),
+        ({"datetime": "1.7.2016"}, "must be written as 2016-07-01 or .* got '1.7.2016'"),
         ({"datetime": "2016-02-30"}, "got '2016-02-30'"),
         ({"datetime": ""}, "got ''"),
         ({"start": "2016-01-02", "end": "2016-01-01"}, "start must be before the end"),
