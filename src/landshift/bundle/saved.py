@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Any
 
 from landshift import bundle
 from landshift.bundle.hashes import Verified
 from landshift.classes import ClassScheme, LandClass, legend_readers
 from landshift.errors import ParameterError
+from landshift.files import options
 
 if TYPE_CHECKING:
     from landshift.bundle import Package
@@ -78,14 +77,14 @@ def verify(model: Path | str) -> Verified:
 
 def import_model(
     weights: Path,
-    out: Annotated[Path, Parameter(name=("--out", "-o"))],
+    out: options.OutFile,
     *,
     architecture: str | None = None,
     backbone: str | None = None,
     bands: Path | None = None,
     classes: Path | None = None,
     tile_size: int = 256,
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
+    overwrite: options.Flag = False,
 ) -> Path:
     """Convert a model of another tool into a folder that landshift reads.
 
@@ -98,7 +97,7 @@ def import_model(
         bands: CSV with the header band,mean,std: a line for each band, in order.
         classes: Class of each output: CSV value,name[,red,green,blue] or JSON.
         tile_size: Rows and columns of the tiles it was trained on.
-        overwrite: Replace an existing model of that name.
+        overwrite: Replace what is there already under the same name.
 
     Returns:
         The path of the .emd.
@@ -146,9 +145,7 @@ def facts_of(package: Package) -> ModelFacts:
     classes = []
     for entry in package.model.scheme:
         score = scores.get(entry.name, {})
-        classes.append(
-            ModelClass(entry, score.get("f1"), score.get("iou"), score.get("support"))
-        )
+        classes.append(ModelClass(entry, score.get("f1"), score.get("iou"), score.get("support")))
     return ModelFacts(_facts(package), tuple(classes))
 
 
@@ -156,7 +153,7 @@ def _facts(package: Package) -> dict[str, str]:
     network, tiles = package.model, package.tiles
     spec, design = network.spec, network.design
     weights = sum(p.numel() for p in network.parameters())
-    options = ", ".join(f"{k} {v}" for k, v in design.options.items())
+    settings = ", ".join(f"{k} {v}" for k, v in design.options.items())
     padding = "not measured" if spec.padding is None else f"{spec.padding} (measured)"
     cells = "" if spec.cell_size is None else f", cells of {spec.cell_size:g} in units of the CRS"
     data = package.training.get("data")
@@ -164,7 +161,7 @@ def _facts(package: Package) -> dict[str, str]:
     return {
         "model": package.name,
         "network": f"{network.architecture} over {network.backbone}, dates: {design.combination}"
-        f"{f' ({options})' if options else ''}; {weights / 1e6:.1f} million weights",
+        f"{f' ({settings})' if settings else ''}; {weights / 1e6:.1f} million weights",
         "bands": ", ".join(b or f"band {k}" for k, b in enumerate(spec.bands, start=1)),
         "sensor": _of_bands(spec.band_sensors),
         "units": f"{_of_bands(spec.band_units)}; {spec.dtype}, {min(spec.minimum):g} to "
@@ -199,13 +196,13 @@ def _training(package: Package) -> str:
     """Epochs and main options of the training."""
     training = package.training
     loss = training.get("loss") or {}
-    options = {
+    stated = {
         "learning rate": training.get("lr"),
         "batches of": training.get("batch_size"),
         "loss": loss.get("formula"),
     }
     epochs = f"{len(package.history)} epochs"
-    return ", ".join([epochs, *(f"{k} {v}" for k, v in options.items() if v is not None)])
+    return ", ".join([epochs, *(f"{k} {v}" for k, v in stated.items() if v is not None)])
 
 
 def _of_bands(words: Sequence[str | None]) -> str:

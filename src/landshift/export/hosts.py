@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from landshift import bundle
 from landshift.errors import ModelError, ParameterError
-from landshift.files import whole
+from landshift.files import options, whole
 
 if TYPE_CHECKING:
     from landshift.bundle import Extras
@@ -28,12 +28,12 @@ FUNCTION = "LandshiftClassifier.py"
 
 def export_model(
     model: Path | str,
-    out: Annotated[Path, Parameter(name=("--out", "-o"))],
+    out: options.OutFile,
     *,
     host: Annotated[Host, Parameter(name="--for")] = "any",
     nodata: float | None = None,
     tile_size: int | None = None,
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
+    overwrite: options.Flag = False,
 ) -> Path:
     """Write a model as one ONNX file: the raster's own values in, probabilities out.
 
@@ -46,15 +46,14 @@ def export_model(
             that of the training tiles.
         tile_size: Fixed rows and columns of the input; left out: any size, for deepness the
             training tile's size or a larger one if the padding needs it.
-        overwrite: Replace an existing file of that name.
+        overwrite: Replace what is there already under the same name.
 
     Raises:
         ParameterError: An unknown host; else as `landshift.export.graph.write_onnx`.
         ModelError: The model can't be read, or written in ONNX.
         OutputError: The file can't be written.
     """
-    if host not in get_args(Host):
-        raise ParameterError(f"`host` must be one of {', '.join(get_args(Host))}, got {host!r}.")
+    options.check_choice("host", host, Host)
     whole.check_new(out, inputs=[model], overwrite=overwrite)
     network = bundle.load(model).model
     return write_for_host(

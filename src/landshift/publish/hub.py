@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from landshift import bundle
 from landshift.errors import OutputError, ParameterError, reason_of
-from landshift.files import whole
+from landshift.files import options, whole
 from landshift.files.hub import OFFLINE, check_reachable, endpoint, import_hub, local
 from landshift.publish.card import card
 
@@ -24,10 +24,10 @@ def push(
     repo: str,
     *,
     to: Path | None = None,
-    private: Annotated[bool, Parameter(negative=())] = False,
+    private: options.Flag = False,
     licence: Annotated[str | None, Parameter(name="--license")] = None,
     message: str | None = None,
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
+    overwrite: options.Flag = False,
 ) -> str:
     """Push a model with a model card to a Hugging Face Hub.
 
@@ -41,7 +41,7 @@ def push(
         private: Create a private repository.
         licence: Licence of the model, as apache-2.0.
         message: Commit message in the hub's history.
-        overwrite: Replace a model in the folder to write.
+        overwrite: Replace a model that is already in that folder.
 
     Returns:
         The address of the model, or the folder.

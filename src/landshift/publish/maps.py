@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any
-
-from cyclopts import Parameter
+from typing import Any
 
 from landshift import raster
 from landshift.classes import ClassScheme
 from landshift.errors import RasterError
-from landshift.files import dates, whole
+from landshift.files import dates, options, whole
 from landshift.prepare.composite import DATES_TAG
 from landshift.publish import items
 
@@ -24,14 +22,14 @@ _CLOUD_OPTIMISED = f"{_GEOTIFF}; profile=cloud-optimized"
 
 
 def stac(
-    image: Annotated[Path, Parameter(name="MAP")],
-    out: Annotated[Path, Parameter(name=("--out", "-o"))],
+    image: options.MapFile,
+    out: options.OutFile,
     *,
     datetime: str | None = None,
     start: str | None = None,
     end: str | None = None,
     composite: Path | None = None,
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
+    overwrite: options.Flag = False,
 ) -> Path:
     """Describe a map as a STAC Item: place, time, classes, and the file with its checksum.
 
@@ -46,7 +44,7 @@ def stac(
         end: Last day of the map's period.
         composite: The composite that the map was made from, for its dates; a raster with dates of
             its own doesn't need it.
-        overwrite: Replace an existing file of that name.
+        overwrite: Replace what is there already under the same name.
 
     Raises:
         ParameterError: No date is known, or one is invalid.

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Any
 
 from landshift import bundle
 from landshift.errors import ModelError, ParameterError
-from landshift.files import hub, jsons, whole
+from landshift.files import hub, jsons, options, whole
 from landshift.publish import items
 
 if TYPE_CHECKING:
@@ -40,13 +38,13 @@ _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_.\-\s]+[a-zA-Z0-9]")  # names that the e
 
 def describe_model(
     model: Path | str,
-    out: Annotated[Path, Parameter(name=("--out", "-o"))],
+    out: options.OutFile,
     *,
     datetime: str | None = None,
     start: str | None = None,
     end: str | None = None,
-    bounds: tuple[float, float, float, float] | None = None,
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
+    bounds: options.Bounds | None = None,
+    overwrite: options.Flag = False,
 ) -> Path:
     """Describe a model as a STAC Item with the Machine Learning Model extension.
 
@@ -60,7 +58,7 @@ def describe_model(
         start: First day of the period that the model is for, instead of a single time.
         end: Last day of the period that the model is for.
         bounds: West south east north of the area that the model is for, in degrees.
-        overwrite: Replace an existing file of that name.
+        overwrite: Replace what is there already under the same name.
 
     Raises:
         ModelError: The model can't be read.

@@ -11,9 +11,9 @@ from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from landshift import raster
-from landshift.classes import IGNORE_INDEX, ClassScheme, Colour, legend_readers
+from landshift.classes import IGNORE_INDEX, ClassScheme, Colour, class_options
 from landshift.errors import ClassError, ParameterError
-from landshift.files import whole
+from landshift.files import options, whole
 from landshift.spec import split_name
 
 if TYPE_CHECKING:
@@ -47,11 +47,11 @@ Picture = NDArray[np.float32]
 def view(
     images: Sequence[Path],
     mapped: Annotated[Path, Parameter(name=("--map", "-m"))],
-    out: Annotated[Path, Parameter(name=("--out", "-o"))],
+    out: options.OutFile,
     *,
     reference: Path | None = None,
-    classes: ClassScheme | Path | str | None = None,
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
+    classes: class_options.ClassesLike = None,
+    overwrite: options.Flag = False,
 ) -> Path:
     """Show the images, the map and its reference side by side, with a legend.
 
@@ -61,7 +61,7 @@ def view(
         out: The picture to write: .png, or another suffix that matplotlib knows.
         reference: Reference of the map.
         classes: Classes of the map: CSV value,name or JSON; left out: those of its file.
-        overwrite: Replace an existing file of that name.
+        overwrite: Replace what is there already under the same name.
 
     Raises:
         ParameterError: Not one or two images.
@@ -69,12 +69,9 @@ def view(
         RasterError: A file can't be read.
         OutputError: The picture can't be written.
     """
-    inputs = [*images, mapped, reference]
-    if isinstance(classes, Path | str):
-        inputs.append(Path(classes))
-        classes = legend_readers.read_classes(Path(classes))
+    inputs = [*images, mapped, reference, class_options.file_of(classes)]
     whole.check_new(out, inputs=inputs, overwrite=overwrite)
-    scheme = classes or raster.scheme_of(mapped)
+    scheme = class_options.classes_of(classes) or raster.scheme_of(mapped)
     if scheme is None:
         raise ClassError(f"The map must state its classes, got none in {mapped}; give `classes`.")
     if not 1 <= len(images) <= len(_DATES):

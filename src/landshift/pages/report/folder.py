@@ -1,61 +1,24 @@
-"""The report of a job: one page about a map, from the files of the job."""
+"""The sections of a job's report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
 from markupsafe import Markup
 
 from landshift import grid, raster
 from landshift.classes import TO, ClassScheme, Colour, ends_of, stays
 from landshift.errors import ModelError
-from landshift.files import whole
 from landshift.pages.report import areas, charts, formats, history, job, maps, model, parts, scores
 from landshift.pages.report.formats import Areas, EvaluationRecord, Flow
-from landshift.pages.report.job import ReportFiles
 from landshift.pages.report.page import Section, render
 from landshift.pages.report.parts import Fact, TableColumn, share
+from landshift.pages.report.writing import ReportFiles
 
 if TYPE_CHECKING:  # imports torch, which only a report of a model needs
     from landshift.bundle import Package
-
-
-def report(
-    folder: Path,
-    out: Annotated[Path, Parameter(name=("--out", "-o"))],
-    *,
-    files: Annotated[ReportFiles, Parameter(name="*")] = ReportFiles(),  # noqa: B008
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
-) -> Path:
-    """Explain a map on one page: what was done, maps, changes, areas, accuracy, limits.
-
-    The page is one HTML file that loads nothing from elsewhere. Files are recognised in the folder
-    by their contents; options name those that lie elsewhere, or choose among several.
-
-    Args:
-        folder: Folder of the job's files.
-        out: The page to write: .html.
-        files: Files that are known.
-        overwrite: Replace an existing file of that name.
-
-    Raises:
-        ParameterError: No such folder; a file doesn't exist or has other contents than expected;
-            several files could be the map, or another of them; nothing to report.
-        RasterError: A raster can't be read.
-        ModelError: The model can't be read.
-        ClassError: The map isn't a class map.
-        OutputError: The page can't be written.
-    """
-    given = (getattr(files, field.name) for field in fields(files))
-    whole.check_new(out, inputs=given, overwrite=overwrite)
-    page = folder_page(folder, files)
-    with whole.whole_file(Path(out)) as part:
-        part.write_bytes(page.encode("utf-8", "replace"))  # file names may hold undecodable bytes
-    return Path(out)
 
 
 def folder_page(folder: Path, given: ReportFiles | None = None) -> str:

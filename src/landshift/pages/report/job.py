@@ -11,43 +11,12 @@ from landshift import raster
 from landshift.errors import LandshiftError, ParameterError
 from landshift.files import jsons, provenance
 from landshift.pages.report import formats
+from landshift.pages.report.writing import ReportFiles
 
 _RASTERS = (".tif", ".tiff")
 _MANIFEST = "landshift.json"
 _TILE_SET = "esri_model_definition.emd"
 _MOST = 2000  # files looked at in a folder
-
-
-@dataclass(frozen=True)
-class ReportFiles:
-    """The files that a report shows; what is left out is searched for in the job's folder."""
-
-    map: Path | None = None
-    """The map that the report is about."""
-
-    before: Path | None = None
-    """Image of the first date, or a composite with it."""
-
-    after: Path | None = None
-    """Image of the second date, or a composite with it."""
-
-    reference: Path | None = None
-    """Reference that the map is compared with."""
-
-    confidence: Path | None = None
-    """Confidence of the map, as landshift classify --layer confidence writes it."""
-
-    areas: Path | None = None
-    """Areas with intervals: JSON of landshift estimate."""
-
-    scores: Path | None = None
-    """Scores of the map or model: JSON of landshift evaluate."""
-
-    model: Path | None = None
-    """The model that made the map: .emd, .dlpk or folder."""
-
-    transitions: Path | None = None
-    """Table of transitions: CSV of landshift label --table."""
 
 
 @dataclass(frozen=True)
