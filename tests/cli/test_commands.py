@@ -134,10 +134,11 @@ def test_the_list_of_commands_is_the_table():
     assert json.loads(run("--describe").stdout) == commands.describe()
 
 
-def test_no_words_at_all_show_the_list():
-    ended = run()
+@pytest.mark.parametrize(("words", "listed"), [((), "Prepare"), (("model",), "verify")])
+def test_a_command_that_is_missing_shows_the_list(words, listed):
+    ended = run(*words)
     assert (ended.exit_code, ended.stdout) == (2, "")
-    assert "Prepare" in ended.stderr
+    assert listed in ended.stderr
 
 
 # ---- Soon, and without torch
@@ -191,6 +192,8 @@ def test_the_description_needs_no_torch():
     [
         ("lable a b", "got 'lable'; did you mean label."),
         ("nothing", "got 'nothing'; see landshift --help."),
+        ("model inf a", "got 'inf'; did you mean info."),
+        ("model nothing", "got 'nothing'; see landshift model --help."),
         ("label a b -o c --smoth 3", "Unknown option: --smoth. Did you mean --smooth?"),
         ("label a -o c", "parameter AFTER requires an argument"),
         ("label a b", "parameter --out requires an argument"),
