@@ -13,11 +13,15 @@ PUBLIC = {
     "label": "landshift.prepare.label",
     "patches": "landshift.maps.patches",
     "polygons": "landshift.maps.polygons",
+    "report": "landshift.pages.report.writing",
+    "stac": "landshift.publish.maps",
+    "view": "landshift.show.figures",
     "zonal": "landshift.show.zones",
     # options of theirs
     "Cleaning": "landshift.prepare.label",
     "Filters": "landshift.prepare.label",
     "MapReading": "landshift.prepare.label",
+    "ReportFiles": "landshift.pages.report.writing",
     # names that were public before the commands were
     "classify_pixels": "landshift.classification",
     "evaluate_map": "landshift.evaluation.maps",

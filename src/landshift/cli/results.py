@@ -12,6 +12,8 @@ from landshift.show import tables
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from landshift.bundle.hashes import Verified
+    from landshift.bundle.saved import ModelFacts
     from landshift.maps.patches import Fragmentation
     from landshift.maps.polygons import Traced
     from landshift.maps.transitions import TransitionTable
@@ -61,3 +63,14 @@ def zonal(found: Zones) -> None:
     """Classes in zones, the paths."""
     table(tables.zones(found))
     _paths(found.files)
+
+
+def info(facts: ModelFacts) -> None:
+    """A saved model on one screen."""
+    table(tables.model(facts))
+
+
+def verify(verified: Verified) -> None:
+    """The digest; the number of files on standard error."""
+    say(f"{len(verified.files)} files are as they were saved.", err=True)
+    say(verified.digest)
