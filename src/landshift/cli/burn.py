@@ -56,17 +56,16 @@ def burn(
     overwrite: Overwrite = False,
 ) -> None:
     """Burn polygons into a label raster; what no polygon covers is 0, not labelled."""
-    from landshift import raster
     from landshift.cli import show
     from landshift.prepare import burn as burning
     from landshift.show import tables
 
     with show.progress("burn") as on_block:
-        found = burning.label_polygons(
-            source, like, out, value_column=value_column, name_column=name_column, decide=decide,
-            scheme=None if classes is None else raster.read_scheme(classes), nodata=nodata,
-            layer=layer, all_touched=all_touched, buffer=buffer, overwrite=overwrite,
-            on_block=on_block,
+        found = burning.burn(
+            source, like, out,
+            columns=burning.ClassColumns(value_column, name_column, decide, nodata),  # type: ignore[arg-type]
+            classes=classes, footprints=burning.Footprints(layer, all_touched, buffer),
+            overwrite=overwrite, on_block=on_block,
         )  # fmt: skip
     show.table(tables.polygon_labels(found))
     if found.skipped:

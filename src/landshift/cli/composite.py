@@ -9,7 +9,6 @@ import typer
 
 from landshift.cli.lines import say
 from landshift.cli.options import Overwrite
-from landshift.errors import ParameterError
 
 
 def composite(
@@ -94,85 +93,18 @@ def composite(
 ) -> None:
     """Stack the images of one or more dates on one grid into a Cloud-Optimised GeoTIFF."""
     from landshift.cli import show
-    from landshift.images import Image, quality
     from landshift.prepare import checks
     from landshift.prepare import composite as stage
 
-    count = len(images)
-    ways = _each_date(resampling, count, "resampling")
-    chosen = _selected(select, count)
-    missing = _each_date(nodata, count, "nodata")
-    given = [
-        Image(
-            files=_files(text),
-            bands=None if chosen is None else tuple(_list(chosen[k])),
-            nodata=None if missing[k] in (None, "-") else _number(missing[k], "nodata"),
-            quality=tuple(quality.rule(text) for text in mask_qa or ()),
-            resampling=_ways(ways[k]),
-            assume_crs=assume_crs,
-            scaled=scaled,
-        )
-        for k, text in enumerate(images)
-    ]
     with show.progress("composite") as on_block:
         path = stage.composite(
-            given, out, bands=None if bands is None else _list(bands),
-            names=None if names is None else _list(names), like=like, crs=crs,
-            resolution=_resolution(resolution), extent=extent, bounds=bounds, nodata=out_nodata,
-            dtype=dtype, dates=None if dates is None else _list(dates), overwrite=overwrite,
-            on_block=on_block,
+            images, out, on_block=on_block, overwrite=overwrite,
+            reading=stage.ImageReading(
+                select or (), resampling, nodata, mask_qa or (), assume_crs, scaled
+            ),
+            target=stage.TargetGrid(like, crs, resolution, extent, bounds),  # type: ignore[arg-type]
+            output=stage.CompositeOutput(bands, names, dates, dtype, out_nodata),
         )  # fmt: skip
     for line in checks.describe(checks.checks_of(path)):
         say(line, err=True)
     typer.echo(path)
-
-
-def _files(text: str) -> tuple[str, ...]:
-    """The files of one date; a comma in a file's own name is left alone."""
-    return (text,) if Path(text).exists() else tuple(_list(text))
-
-
-def _list(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _selected(select: list[str] | None, count: int) -> list[str] | None:
-    """The bands of each date, from one list for all or one a date."""
-    if not select:
-        return None
-    if len(select) not in (1, count):
-        raise ParameterError(
-            f"--select must be given once or {count} times, once a date, got {len(select)} times."
-        )
-    return select if len(select) == count else select * count
-
-
-def _each_date(text: str | None, count: int, option: str) -> list[str | None]:
-    if text is None:
-        return [None] * count
-    found = _list(text)
-    if len(found) not in (1, count):
-        raise ParameterError(f"--{option} must hold one value or {count}, one a date, got {text}.")
-    return [*(found if len(found) == count else found * count)]
-
-
-def _ways(text: str | None) -> str | tuple[str | None, ...] | None:
-    """How a date is resampled: one way, or one for each file."""
-    found = tuple(None if way in ("", "-") else way for way in (text or "").split("+"))
-    return found if len(found) > 1 else found[0]
-
-
-def _resolution(text: str | None) -> float | tuple[float, float] | None:
-    if text is None:
-        return None
-    found = [_number(part, "resolution") for part in _list(text)]
-    if len(found) not in (1, 2):
-        raise ParameterError(f"--resolution must hold one size, or width,height, got {text}.")
-    return found[0] if len(found) == 1 else (found[0], found[1])
-
-
-def _number(text: str | None, option: str) -> float:
-    try:
-        return float(text or "")
-    except ValueError as error:
-        raise ParameterError(f"--{option} must be a number, got '{text}'.") from error

@@ -21,7 +21,7 @@ def demo(
     from landshift.cli import show
     from landshift.show import tables
 
-    found = chain.run(out, size=size, epochs=epochs, seed=seed, on_stage=typer.echo)
+    found = chain.demo(out, size=size, epochs=epochs, seed=seed, on_stage=typer.echo)
     show.table(tables.transitions(found.transitions))
     show.table(tables.per_class(found.network.scores))
     show.table(tables.compare(found.methods))

@@ -56,9 +56,10 @@ def difference(
         except ValueError:
             limit = threshold  # refused below, with the other options
     with show.progress("difference") as on_block:
-        found = difference.compute_change(
-            before, after, out, method=method, bands=band, threshold=limit, breaks=breaks or (),
-            resampling=resampling, nodata=nodata, bounds=bounds, dates=dates, overwrite=overwrite,
+        found = difference.difference(
+            before, after, out, method=method,  # type: ignore[arg-type]
+            reading=difference.PairReading(band or None, resampling, nodata, bounds, dates),  # type: ignore[arg-type]
+            classes=difference.ChangeClasses(limit, breaks or ()), overwrite=overwrite,
             on_block=on_block,
         )  # fmt: skip
     show.table(tables.difference(found))

@@ -30,7 +30,13 @@ def normalise(
 
     with show.progress("normalise") as on_block:
         found = radiometry.normalise(
-            image, like, out, method=method, bounds=bounds, overwrite=overwrite, on_block=on_block
+            image,
+            like,
+            out,
+            method=method,  # type: ignore[arg-type]
+            bounds=bounds,
+            overwrite=overwrite,
+            on_block=on_block,
         )
     show.table(tables.normalisation(found))
     typer.echo(out)

@@ -25,5 +25,5 @@ def simulate(
         scene = stage.simulate(
             out, height=height, width=width, seed=seed, overwrite=overwrite, on_block=on_block
         )
-    for path in (scene.before, scene.after, scene.before_classes, scene.after_classes):
+    for path in scene.files:
         typer.echo(path)
