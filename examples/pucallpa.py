@@ -91,7 +91,7 @@ def prepare(
             target=TargetGrid(bounds=bounds),
             overwrite=True,
         )
-        label(maps[a], maps[b], change, scheme=CLASSES, overwrite=True)
+        label(maps[a], maps[b], change, classes=CLASSES, overwrite=True)
         made.append((stacked, change, maps[a], maps[b]))
     return made
 

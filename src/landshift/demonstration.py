@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from landshift.errors import ParameterError
 from landshift.files import provenance
 from landshift.files import whole as whole_files
-from landshift.options import OutFile
+from landshift.files.options import OutFile
 
 if TYPE_CHECKING:
     from landshift.evaluation.evaluation import Evaluation

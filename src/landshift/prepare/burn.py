@@ -24,11 +24,12 @@ from landshift.classes import (
     same_name,
     says_none,
 )
+from landshift.classes.class_options import ClassesLike, file_of
 from landshift.errors import ClassError, GridError, ParameterError
 from landshift.files import provenance
-from landshift.options import GROUP, ClassesLike, Flag, OnBlock, OutFile, check_choice
+from landshift.files.options import GROUP, Flag, OnBlock, OutFile, check_choice
+from landshift.files.rows import Rows
 from landshift.raster import recoding
-from landshift.rows import Rows
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -170,8 +171,7 @@ def burn(
         OutputError: The label raster can't be written.
     """
     out = Path(out)
-    classes_file = classes if isinstance(classes, str | Path) else None
-    raster.check_new(out, inputs=[source, like, classes_file], overwrite=overwrite)
+    raster.check_new(out, inputs=[source, like, file_of(classes)], overwrite=overwrite)
     scheme = raster.read_scheme(classes) if isinstance(classes, str | Path) else classes
     box = raster.info(like).grid
     if box.crs is None:

@@ -20,10 +20,10 @@ from landshift.classes import ClassScheme, Colour, legend
 from landshift.errors import ParameterError, RasterError
 from landshift.files import dates as days
 from landshift.files import provenance
+from landshift.files.options import GROUP, Flag, OnBlock, OutFile
 from landshift.grid import Window
 from landshift.images import Image, Plan
 from landshift.images.windows import cache_bytes, each_window, window_tasks
-from landshift.options import GROUP, Flag, OnBlock, OutFile
 from landshift.prepare.checks import CompositeChecks, describe, share_of_pixels
 from landshift.prepare.reading import ImageReading, Sources, split
 from landshift.prepare.target import (

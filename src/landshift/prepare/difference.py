@@ -19,10 +19,10 @@ from landshift import grid, raster
 from landshift.classes import NO_CHANGE, ClassScheme, legend, legend_writers
 from landshift.errors import BandError, ParameterError
 from landshift.files import provenance
+from landshift.files.options import GROUP, Bounds, Dates, Flag, OnBlock, OutFile, check_choice
+from landshift.files.rows import Rows
 from landshift.grid import Window
 from landshift.images import overlay
-from landshift.options import GROUP, Bounds, Dates, Flag, OnBlock, OutFile, check_choice
-from landshift.rows import Rows
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from landshift import grid, images, raster
 from landshift.errors import BandError, ParameterError
 from landshift.files import provenance
+from landshift.files.options import Bounds, Flag, OnBlock, OutFile, check_choice
+from landshift.files.rows import Rows
 from landshift.grid import Window
-from landshift.options import Bounds, Flag, OnBlock, OutFile, check_choice
-from landshift.rows import Rows
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landshift.errors import ParameterError
+from landshift.files.options import Flag
 from landshift.images import Image, quality
-from landshift.options import Flag
 
 if TYPE_CHECKING:
     Sources = Sequence[Path | str | Sequence[Path | str] | Image]

@@ -12,9 +12,9 @@ import numpy as np
 from landshift import grid, raster
 from landshift import images as imagery
 from landshift.errors import BandError, GridError, ParameterError, of_gdal, reason_of
+from landshift.files.options import Bounds, check_choice
 from landshift.grid import Window
 from landshift.images import Plan
-from landshift.options import Bounds, check_choice
 from landshift.prepare.reading import FileOrUrl, Numbers, Texts, numbers, split
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from landshift.grid import Window
 from landshift.simulation.noise import (
@@ -167,6 +166,8 @@ def _next_cover(before: Integers, parcels: _Parcels, seed: int) -> Integers:
 
 def _site(parcels: _Parcels, name: str, jitter: float, seed: int) -> Doubles:
     """Rank among all land, 0 to 1, of each patch's height, moisture or nearness to settlements."""
+    from scipy import special
+
     field = fractal_noise_at(parcels.y, parcels.x, REGION, 4, stream_key(seed, name))
     own = as_uniform(hash_integers(stream_key(seed, f"{name} of patch"), parcels.patch)) - 0.5
     site: Doubles = np.clip(special.ndtr(field) + jitter * own, 0.0, 1.0)

@@ -33,8 +33,8 @@ from numpy.typing import NDArray
 from landshift import grid, raster
 from landshift.errors import ParameterError
 from landshift.files import provenance
+from landshift.files.options import Flag, OnBlock, OutFile
 from landshift.grid import Window
-from landshift.options import Flag, OnBlock, OutFile
 from landshift.simulation.land import make_land
 from landshift.simulation.sensor import ground_reflectance, sense, sunward_slope, visible_mask
 from landshift.simulation.tables import (

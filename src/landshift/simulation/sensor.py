@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from landshift.grid import Window
 from landshift.simulation.land import Cover
@@ -121,6 +120,8 @@ def _blur(band: Floats, shift: float) -> Floats:
 
 def visible_mask(window: Window, date: Date, seed: int, conditions: SceneConditions) -> Mask:
     """True where neither cloud, shadow nor scan gap hides the ground."""
+    from scipy import special
+
     seen = np.ones((window.height, window.width), np.bool_)
     if conditions.clouds:
         reach = max(SHADOW)

@@ -10,23 +10,17 @@ the docstring of the function under ``Args``, or below the field of the dataclas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import Annotated, get_args
 
 from cyclopts import Parameter
 
 from landshift.errors import ParameterError
 
-if TYPE_CHECKING:
-    from landshift.classes import ClassScheme
-
 GROUP = Parameter(name="*")
 """The fields of this dataclass are options of the command itself."""
 
-
-Class = str | int
-"""A class by its name or value."""
 
 MapFile = Annotated[Path, Parameter(name="MAP")]
 """The class or change map that a command reads."""
@@ -39,21 +33,6 @@ TableFile = Annotated[Path | None, Parameter(name=("--out", "-o"), required=True
 
 Flag = Annotated[bool, Parameter(negative=())]
 """A switch that has no --no- form."""
-
-if TYPE_CHECKING:
-    ClassesLike = ClassScheme | Path | str | None
-    RecodingLike = Mapping[int, Class | None] | Path | str | None
-    TransitionsLike = Sequence[tuple[Class, Class] | str]
-    Classes = Sequence[Class]
-else:  # as the command line gives them
-    ClassesLike = Path | None
-    """Classes, or the file that states them; see `landshift.legend.classes_of`."""
-    RecodingLike = Path | None
-    """What values become, or the file that states it; see `landshift.legend.recoding_of`."""
-    TransitionsLike = Sequence[str]
-    """Transitions as pairs of classes, or written 'from->to'."""
-    Classes = Sequence[str]
-    """Classes by name or value."""
 
 Dates = Annotated[tuple[str, str] | None, Parameter(metavar="BEFORE AFTER")]
 """What time two images or maps are of."""

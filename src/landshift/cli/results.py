@@ -1,0 +1,113 @@
+"""What each command prints of its result: a function per command, of the command's name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from landshift.cli.lines import say
+from landshift.cli.show import table
+from landshift.show import tables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from landshift.demonstration import Demo
+    from landshift.maps.patches import Fragmentation
+    from landshift.maps.polygons import Traced
+    from landshift.maps.transitions import TransitionTable
+    from landshift.maps.zonal import Zones
+    from landshift.prepare.burn import PolygonLabels
+    from landshift.prepare.difference import Difference
+    from landshift.prepare.normalise import Normalisation
+    from landshift.simulation.scene import Scene
+
+
+def path(written: object) -> None:
+    """What commands print that have no function here: the path that they return."""
+    say(written)
+
+
+def _paths(files: Iterable[Path]) -> None:
+    for file in files:
+        say(file)
+
+
+def composite(written: Path) -> None:
+    """Checks on standard error, the path."""
+    from landshift.prepare import checks
+
+    for line in checks.describe(checks.checks_of(written)):
+        say(line, err=True)
+    say(written)
+
+
+def normalise(result: Normalisation) -> None:
+    """The line of each band, the path."""
+    table(tables.normalisation(result))
+    say(result.path)
+
+
+def burn(labels: PolygonLabels) -> None:
+    """Polygons and pixels of each class, the path."""
+    table(tables.polygon_labels(labels))
+    if labels.skipped:
+        say(f"{labels.skipped:,} polygons have no class and are left out.")
+    say(labels.path)
+
+
+def difference(result: Difference) -> None:
+    """Classes or statistics, the threshold, the path."""
+    table(tables.difference(result))
+    if result.threshold is not None:
+        say(f"Change from {result.threshold:g} on.")
+    say(result.path)
+
+
+def simulate(scene: Scene) -> None:
+    """The four paths."""
+    _paths(scene.files)
+
+
+def demo(results: Demo) -> None:
+    """Transitions, scores by class and by method, the path of each stage."""
+    table(tables.transitions(results.transitions))
+    table(tables.per_class(results.network.scores))
+    table(tables.compare(results.methods))
+    for stage, file in results.paths.items():
+        say(f"{stage:<10} {file}")
+
+
+def label(found: TransitionTable) -> None:
+    """Transitions, what each class gained and lost, what was left out, paths."""
+    table(tables.transitions(found))
+    table(tables.class_changes(found))
+    for (first, second), pixels in found.forbidden.items():
+        if pixels:
+            say(f"{pixels:,} pixels of the forbidden {first}->{second} are nodata.")
+    if found.removed:
+        say(f"{found.removed:,} pixels of change were taken away by the cleaning.")
+    if found.filtered:
+        say(f"{found.filtered:,} pixels are left out by the filter.")
+    say(f"{found.changed:.1%} of the classed pixels changed.")
+    _paths(found.files)
+
+
+def patches(found: Fragmentation) -> None:
+    """Measures of each class, the path."""
+    table(tables.fragmentation(found))
+    _paths(found.files)
+
+
+def polygons(found: Traced) -> None:
+    """Polygons of each class, what is too small, the path."""
+    table(tables.patches(found))
+    if found.dropped:
+        say(f"{found.dropped:,} patches are smaller than {found.min_hectares:g} ha.")
+    say(found.path)
+
+
+def zonal(found: Zones) -> None:
+    """Classes in zones, the paths."""
+    table(tables.zones(found))
+    _paths(found.files)
