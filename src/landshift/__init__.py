@@ -10,6 +10,12 @@ from typing import Any
 __version__ = "0.1.0"
 
 PUBLIC = {
+    "composite": "landshift.prepare.composite",
+    "normalise": "landshift.prepare.normalise",
+    "burn": "landshift.prepare.burn",
+    "difference": "landshift.prepare.difference",
+    "simulate": "landshift.simulation.scene",
+    "demo": "landshift.demonstration",
     "label": "landshift.prepare.label",
     "patches": "landshift.maps.patches",
     "polygons": "landshift.maps.polygons",
@@ -18,6 +24,14 @@ PUBLIC = {
     "view": "landshift.show.figures",
     "zonal": "landshift.show.zones",
     # options of theirs
+    "ChangeClasses": "landshift.prepare.difference",
+    "ClassColumns": "landshift.prepare.burn",
+    "CompositeOutput": "landshift.prepare.composite",
+    "Footprints": "landshift.prepare.burn",
+    "ImageReading": "landshift.prepare.composite",
+    "PairReading": "landshift.prepare.difference",
+    "SceneConditions": "landshift.simulation.scene",
+    "TargetGrid": "landshift.prepare.composite",
     "Cleaning": "landshift.prepare.label",
     "Filters": "landshift.prepare.label",
     "MapReading": "landshift.prepare.label",

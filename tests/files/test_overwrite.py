@@ -22,7 +22,7 @@ from landshift.classes import ClassScheme, legend, legend_writers
 from landshift.cli import main
 from landshift.errors import OutputError, ParameterError
 from landshift.files import whole
-from landshift.prepare.composite import composite
+from landshift.prepare.composite import TargetGrid, composite
 from landshift.prepare.label import label
 from landshift.raster import legend_of
 from landshift.show import figures
@@ -160,7 +160,7 @@ def test_a_raster_that_is_replaced_takes_its_side_files_along(tmp_path):
     assert not legend_of(out).names
     moved = [tmp_path / "moved1.tif", tmp_path / "moved2.tif"]
     for source, target in zip((out, image), moved, strict=True):
-        composite([source], target, like=like, extent="intersection")
+        composite([source], target, target=TargetGrid(like=like, extent="intersection"))
     with rasterio.open(moved[0]) as one, rasterio.open(moved[1]) as other:
         assert (one.read(1) == other.read(1)).all()
 

@@ -236,6 +236,8 @@ def command_of(function: Callable[..., Any]) -> Callable[..., None]:
         named |= zip(arguments, given, strict=False)
         if rest is not None:
             named[rest] = given[len(arguments) :]
+        if "on_stage" in hints:
+            named["on_stage"] = lines.say
         with _progress(function.__name__, told, named) as callback:
             result = function(**named, **callback)
         getattr(results, function.__name__, results.path)(result)
@@ -353,6 +355,7 @@ def described(app: App) -> dict[str, list[dict[str, Any]]]:
         }
         if argument.index is None:
             default = argument.field_info.default
+            default = str(default) if isinstance(default, Path) else default
             absent = default is inspect.Parameter.empty or default == ()
             entry |= {
                 "names": [n for n in argument.names if n not in off],
