@@ -354,7 +354,8 @@ def of_parquet(path: Path, folder: str) -> tuple[Parts, Parts]:
     table = pyarrow.parquet.read_table(path)
     content = {f"column {n}": digest(repr(table[n].to_pylist())) for n in table.column_names}
     content["types"] = digest(str([(f.name, str(f.type)) for f in table.schema]))
-    texts = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
+    known = pyarrow.parquet.read_metadata(path).metadata or {}
+    texts = {k.decode(): v.decode() for k, v in known.items() if k != b"ARROW:schema"}
     inner, beside = parts_of(texts)
     return content | {f"metadata {k}": v for k, v in inner.items()}, beside
 
