@@ -90,99 +90,56 @@ def tiles(
 
     Run it again after it was stopped, and it goes on where it ended.
     """
-    from landshift import tileset
-    from landshift.classes import legend_readers
     from landshift.cli import show
-    from landshift.errors import ParameterError
-    from landshift.files import whole
+    from landshift.tileset import Audit, cutting
+    from landshift.tileset.options import Auditing, Companions, Cutting, Encoding
 
-    scheme = None if classes is None else legend_readers.read_classes(classes)
-    if audit is not None:
-        if rasters or out is not None:
-            raise ParameterError(
-                f"--audit looks at a set that is there, got rasters or -o beside {audit}; "
-                "do one after the other."
-            )
-        whole.check_new(pairs, overwrite=overwrite)
-        with show.progress("tiles") as on_tile:
-            found = tileset.read(audit, scheme, on_tile=on_tile)
-        _audit(found, pairs, val_split_pct, seed, overwrite=overwrite)
-        return
-    if pairs is not None:
-        raise ParameterError("--pairs needs --audit, got it alone; give the set to look at.")
-    rasters = rasters or []
-    if not rasters or len(rasters) % 2:
-        raise ParameterError(
-            f"Rasters must come in pairs of composite and change map, got {len(rasters)} of them."
-        )
-    if out is None:
-        raise ParameterError("The training set needs a folder, got none; give it with -o.")
     with show.progress("tiles") as on_tile:
-        made = tileset.cut(
-            rasters[::2],
-            rasters[1::2],
+        result = cutting.tiles(
+            rasters or (),
             out,
-            scheme=scheme,
-            recode=None if recode is None else legend_readers.read_recoding(recode),
-            tile_size=_size(tile_size, "--tile-size"),
-            stride=_size(stride, "--stride"),
-            start_index=start_index,
-            skip_unlabelled=not unlabelled,
-            minimum_labelled=minimum_labelled,
-            chip_format=chip_format,
-            compress=not uncompressed,
-            rotation_angle=rotation_angle,
-            mask_polygons=mask_polygons,
-            mask_layer=mask_layer,
-            images2=images2 or (),
-            labels_before=labels_before or (),
-            labels_after=labels_after or (),
-            map_scheme=None if map_classes is None else legend_readers.read_classes(map_classes),
-            append=append,
+            classes=classes,
+            recode=recode,
+            cutting=Cutting(
+                tile_size, stride, start_index, unlabelled, minimum_labelled, rotation_angle,
+                mask_polygons, mask_layer, append,
+            ),
+            encoding=Encoding(chip_format, uncompressed),  # type: ignore[arg-type]
+            companions=Companions(
+                images2 or (), labels_before or (), labels_after or (), map_classes
+            ),
+            auditing=Auditing(audit, pairs, val_split_pct, seed),
             overwrite=overwrite,
             on_tile=on_tile,
-        )
-    typer.echo(f"{len(made.tiles)} tiles")
+        )  # fmt: skip
+    if isinstance(result, Audit):
+        _print_audit(result)
+        if pairs is not None:
+            typer.echo(pairs)
+        return
+    typer.echo(f"{len(result.tiles)} tiles")
     typer.echo(out)
 
 
-def _size(text: str, option: str) -> tuple[int, int]:
-    """Rows and columns of a size such as 256 or 320x256, which gives columns first."""
-    from landshift.errors import ParameterError
-
-    parts = text.lower().split("x")
-    if not 1 <= len(parts) <= 2 or not all(p.strip().isdigit() for p in parts):
-        raise ParameterError(
-            f"{option} must be a number of pixels or columns x rows, got {text!r}; "
-            "give for example 256 or 320x256."
-        )
-    return int(parts[-1]), int(parts[0])
-
-
-def _audit(
-    tiles: Any, pairs: Path | None, valid_share: float, seed: int, *, overwrite: bool
-) -> None:
+def _print_audit(audit: Any) -> None:
     from landshift import tileset
 
-    found = tileset.audit(tiles, valid_share=valid_share, seed=seed)
-    together = ", ".join(str(n) for n in found.groups[:8] if n > 1)
+    tiles = audit.tiles
+    together = ", ".join(str(n) for n in audit.groups[:8] if n > 1)
     typer.echo(
-        f"{len(tiles.tiles)} tiles, {len(found.pairs)} pairs share ground; "
+        f"{len(tiles.tiles)} tiles, {len(audit.pairs)} pairs share ground; "
         + (f"tiles that hang together: {together}" if together else "all lie apart")
     )
-    _print_split("random split", found.at_random)
-    for a, b in found.at_random.leaks[:_LISTED]:
+    _print_split("random split", audit.at_random)
+    for a, b in audit.at_random.leaks[:_LISTED]:
         share = tileset.shared_ground(tiles, int(a), int(b))
         say(f"  leak: {tiles.tiles[a].name} {tiles.tiles[b].name} ({share:.0%} shared)")
-    if len(found.at_random.leaks) > _LISTED:
-        typer.echo(f"  and {len(found.at_random.leaks) - _LISTED} more; --pairs writes them all")
-    if found.by_ground is None:
-        typer.echo(f"split by ground: none. {found.why_not}")
+    if len(audit.at_random.leaks) > _LISTED:
+        typer.echo(f"  and {len(audit.at_random.leaks) - _LISTED} more; --pairs writes them all")
+    if audit.by_ground is None:
+        typer.echo(f"split by ground: none. {audit.why_not}")
     else:
-        _print_split("split by ground", found.by_ground)
-    if pairs is not None:
-        tileset.write_pairs(pairs, tiles, found, overwrite=overwrite)
-        typer.echo(pairs)
+        _print_split("split by ground", audit.by_ground)
 
 
 def _print_split(name: str, audited: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from landshift.tileset.audit import Audit, AuditedSplit, audit, shared_ground, write_pairs
 from landshift.tileset.chips import ChipFormat
 from landshift.tileset.cutting import cut
+from landshift.tileset.options import Auditing, Companions, Cutting, Encoding
 from landshift.tileset.origin import digest, sources
 from landshift.tileset.reading import class_colours, read, read_sensor
 from landshift.tileset.search import Split
@@ -28,8 +29,12 @@ from landshift.tileset.tiles import (
 __all__ = [
     "Audit",
     "AuditedSplit",
+    "Auditing",
     "BandStatistics",
     "ChipFormat",
+    "Companions",
+    "Cutting",
+    "Encoding",
     "SecondInput",
     "Split",
     "Tile",
