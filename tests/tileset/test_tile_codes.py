@@ -237,7 +237,7 @@ def test_names_decide_over_values_of_class_maps_and_labels(image, write_raster, 
         assert (source.read(1) == second).all()
     other = write_raster("o.tif", first)
     legend_writers.write_category_names(other, MapScheme.from_mapping({1: "maize", 2: "land"}))
-    with pytest.raises(ClassError, match=r"'water' and 'maize' for value 1 .*--map-classes"):
+    with pytest.raises(ClassError, match=r"'water' and 'maize' for value 1 .*`map_classes`"):
         cut_tiles(
             [image], [before], tmp_path / "no", labels_before=[before], labels_after=[other],
             **OPTIONS,

@@ -32,7 +32,7 @@ _HEX = re.compile(r"#?(?:[0-9a-fA-F]{6}|[0-9a-fA-F]{8})")
 
 
 @dataclass(frozen=True)
-class Row:
+class ClassRow:
     """A class of a table.
 
     Attributes:
@@ -63,7 +63,7 @@ Lines = list[tuple[int, list[str]]]
 """Number of each line of a table, from 1, and its cells."""
 
 
-def read(text: str) -> list[Row]:
+def read(text: str) -> list[ClassRow]:
     """The classes of a table whose columns may stand in any order.
 
     A header (a first line that begins each cell with a letter) names the columns. Where it doesn't
@@ -95,7 +95,7 @@ def read(text: str) -> list[Row]:
             raise ValueError(f"line {number}: {','.join(cells)!r} has no name")
         rows.append((value, name, colour))
     shades = as_bytes({v: c for v, _, c in rows if c is not None})
-    return [Row(value, name, shades.get(value)) for value, name, _ in rows]
+    return [ClassRow(value, name, shades.get(value)) for value, name, _ in rows]
 
 
 def read_pairs(text: str) -> list[tuple[int, str]]:

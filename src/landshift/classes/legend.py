@@ -51,7 +51,7 @@ class Legend:
 
 
 @dataclass(frozen=True)
-class Column:
+class AttributeColumn:
     """A column of a raster's attribute table.
 
     Attributes:

@@ -18,7 +18,7 @@ from landshift.classes.legend import (
     REAL,
     STRING,
     TAG,
-    Column,
+    AttributeColumn,
 )
 from landshift.classes.scheme import ClassScheme
 from landshift.files import whole
@@ -49,7 +49,9 @@ def write_category_names(raster: Path, scheme: ClassScheme) -> Path:
     return _write_aux_xml(raster, scheme, ())
 
 
-def write_attributes(raster: Path, scheme: ClassScheme, columns: Sequence[Column]) -> list[Path]:
+def write_attributes(
+    raster: Path, scheme: ClassScheme, columns: Sequence[AttributeColumn]
+) -> list[Path]:
     """Write an attribute table beside a raster: ``.aux.xml`` (GDAL, QGIS), ``.vat.dbf`` (ArcGIS).
 
     Value, name and colour of each class come from the scheme.
@@ -63,11 +65,11 @@ def write_attributes(raster: Path, scheme: ClassScheme, columns: Sequence[Column
         The files written.
     """
     table = [
-        Column("Value", scheme.values),
-        Column("Name", scheme.names),
+        AttributeColumn("Value", scheme.values),
+        AttributeColumn("Name", scheme.names),
         *columns,
         *(
-            Column(name, [c.colour[k] for c in scheme])
+            AttributeColumn(name, [c.colour[k] for c in scheme])
             for k, name in enumerate(("Red", "Green", "Blue"))
         ),
     ]
@@ -90,7 +92,7 @@ def write_qml(raster: Path, scheme: ClassScheme) -> Path:
     return _write_xml(Path(raster).with_suffix(".qml"), root)
 
 
-def _write_aux_xml(raster: Path, scheme: ClassScheme, table: Sequence[Column]) -> Path:
+def _write_aux_xml(raster: Path, scheme: ClassScheme, table: Sequence[AttributeColumn]) -> Path:
     root = ElementTree.Element("PAMDataset")
     band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
     names = ElementTree.SubElement(band, "CategoryNames")
@@ -123,7 +125,7 @@ def _write_xml(path: Path, root: ElementTree.Element) -> Path:
     return path
 
 
-def _write_dbf(raster: Path, table: Sequence[Column]) -> Path:
+def _write_dbf(raster: Path, table: Sequence[AttributeColumn]) -> Path:
     """dBase III; a .cpg beside it says UTF-8 where a text needs it."""
     formats: list[tuple[bytes, int, int]] = []
     texts: list[list[str]] = []

@@ -324,7 +324,7 @@ def check_names(names: Mapping[int, str], where: object) -> None:
         told = "; ".join(f"{names[v[0]]!r} for {', '.join(map(str, v))}" for v in twice[:8])
         raise ClassError(
             f"Classes must have names of their own, got {told} in {where}; give them as a file "
-            "(--classes), each with another name, or merge them by a recoding."
+            "(`classes`), each with another name, or merge them by a recoding."
         )
 
 

@@ -12,7 +12,7 @@ _DRIVERS = ("NETCDF", "HDF5", "ZARR", "GPKG", "HDF4_SDS", "HDF4_EOS", "GTIFF_DIR
 
 
 @dataclass(frozen=True)
-class Part:
+class InnerRaster:
     """A raster inside a file.
 
     Attributes:
@@ -26,7 +26,7 @@ class Part:
     inner: str
 
 
-def part_of(name: Path | str) -> Part | None:
+def part_of(name: Path | str) -> InnerRaster | None:
     """The part of a file that a name stands for; None where it is a path, a URL or the like."""
     match = _NAME.fullmatch(str(name))
     if match is None or _is_there(str(name)):
@@ -34,14 +34,18 @@ def part_of(name: Path | str) -> Part | None:
     driver, rest = match.groups()
     quoted = _QUOTED.search(rest)
     if quoted is not None:
-        return Part(driver, quoted[1], rest[quoted.end() :] or rest[: quoted.start()].strip(":"))
+        return InnerRaster(
+            driver, quoted[1], rest[quoted.end() :] or rest[: quoted.start()].strip(":")
+        )
     words = rest.split(":")
     spans = [(i, j) for i in range(len(words)) for j in range(len(words), i, -1)]
     for i, j in spans:  # a file's own name may hold colons
         if _is_there(":".join(words[i:j])):
-            return Part(driver, ":".join(words[i:j]), ":".join(words[j:]) or ":".join(words[:i]))
+            return InnerRaster(
+                driver, ":".join(words[i:j]), ":".join(words[j:]) or ":".join(words[:i])
+            )
     if driver.upper() in _DRIVERS:
-        return Part(driver, words[0], ":".join(words[1:]))
+        return InnerRaster(driver, words[0], ":".join(words[1:]))
     return None
 
 

@@ -143,7 +143,7 @@ def resumable_file(
             elif entries[0] != json.loads(json.dumps(dict(job))):
                 raise ParameterError(
                     _other_job(part, entries[0], job).removesuffix("or remove it.")
-                    + "or start over (restart=True, --restart)."
+                    + "or start over (`restart`)."
                 )
             whole.mkdir(exist_ok=True)
             yield Unfinished(whole, entries[1:], file)

@@ -68,7 +68,7 @@ def check_new(
         if not overwrite:
             raise OutputError(
                 f"The output must be new, got {path} that is there already{labels}; give another "
-                "name, or replace it (overwrite=True, --overwrite)."
+                "name, or replace it (`overwrite`)."
             )
         if labels:
             _say_lost(path, path.stat().st_mtime_ns, labels)
@@ -92,7 +92,7 @@ def check_new_folder(path: Path, *, overwrite: bool = False) -> None:
     if not overwrite and path.is_dir() and any(path.iterdir()):
         raise ParameterError(
             f"The output folder must be new or empty, got {path} with files in it; "
-            "give another name, or replace it (overwrite=True, --overwrite)."
+            "give another name, or replace it (`overwrite`)."
         )
 
 

@@ -252,10 +252,10 @@ def compute_change(
             )
             for c in scheme
         )  # fmt: skip
-        columns = [legend.Column("Count", [c.pixels for c in classes])]
+        columns = [legend.AttributeColumn("Count", [c.pixels for c in classes])]
         if ground is not None:
             columns.append(
-                legend.Column("Hectares", [round(c.hectares or 0.0, 6) for c in classes])
+                legend.AttributeColumn("Hectares", [round(c.hectares or 0.0, 6) for c in classes])
             )
         legend_writers.write_attributes(out, scheme, columns)
     return Difference(

@@ -156,7 +156,7 @@ def _inside_polygons(
         return None
     import shapely
 
-    found = vector.read_polygons(path, info.grid, layer, option="--mask-layer")
+    found = vector.read_polygons(path, info.grid, layer, option="mask_layer")
     union = shapely.union_all(found.geometries)
     shapely.prepare(union)
     affine = info.grid.affine
