@@ -55,6 +55,7 @@ def test_other_errors_are_not_for_want_of_memory():
 LIMITED = """
 import resource
 from landshift import errors, raster
+from landshift.grid import Window
 with raster.open_raster({image!r}) as source:
     now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + (150 << 20), now + (150 << 20)))
