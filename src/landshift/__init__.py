@@ -13,11 +13,16 @@ PUBLIC = {
     "label": "landshift.prepare.label",
     "patches": "landshift.maps.patches",
     "polygons": "landshift.maps.polygons",
+    "tiles": "landshift.tileset.cutting",
     "zonal": "landshift.show.zones",
     # options of theirs
     "Cleaning": "landshift.prepare.label",
     "Filters": "landshift.prepare.label",
     "MapReading": "landshift.prepare.label",
+    "Auditing": "landshift.tileset.options",
+    "Companions": "landshift.tileset.options",
+    "Cutting": "landshift.tileset.options",
+    "Encoding": "landshift.tileset.options",
     # names that were public before the commands were
     "classify_pixels": "landshift.classification",
     "evaluate_map": "landshift.evaluation.maps",

@@ -8,6 +8,11 @@ from landshift.prepare.label import Filters as Filters
 from landshift.prepare.label import MapReading as MapReading
 from landshift.prepare.label import label as label
 from landshift.show.zones import zonal as zonal
+from landshift.tileset.cutting import tiles as tiles
+from landshift.tileset.options import Auditing as Auditing
+from landshift.tileset.options import Companions as Companions
+from landshift.tileset.options import Cutting as Cutting
+from landshift.tileset.options import Encoding as Encoding
 
 __version__: str
 PUBLIC: dict[str, str]

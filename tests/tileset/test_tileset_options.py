@@ -167,7 +167,7 @@ def test_mask_polygons_that_cross_themselves_are_mended(tmp_path):
             path, shapely.to_wkb(np.array(shapes)), [np.arange(len(shapes))], ["id"],
             geometry_type="Polygon", crs="EPSG:32650", layer=layer, append=layer == "other",
         )  # fmt: skip
-    with pytest.raises(VectorError, match=r"chosen, got area, other in .* \(--mask-layer\)"):
+    with pytest.raises(VectorError, match=r"chosen, got area, other in .* \(`mask_layer`\)"):
         cut(tmp_path / "none", image, labels, mask_polygons=path)
     tiles = cut(tmp_path / "set", image, labels, mask_polygons=path, mask_layer="area")
     # the square holds tiles that begin at columns 0, 16 and 32; the bow adds no whole one
@@ -611,7 +611,7 @@ def test_an_audit_tells_what_a_random_split_leaks(tmp_path, data_folder):
     assert len(found.at_random.leaks) > 0
     assert found.by_ground.leaking == len(found.by_ground.leaks) == 0
     assert len(found.by_ground.split.dropped) == 3
-    tileset.write_pairs(tmp_path / "pairs.csv", found)
+    found.write_csv(tmp_path / "pairs.csv")
     rows = (tmp_path / "pairs.csv").read_text().splitlines()
     assert len(rows) == 27
     assert sum(row.endswith(",1") for row in rows) == len(found.at_random.leaks)

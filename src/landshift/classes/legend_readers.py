@@ -89,31 +89,6 @@ def read_recoding(path: Path | str) -> dict[int, int | str | None]:
     return {value: int(new) if all_integers(new) else (new or None) for value, new in pairs}
 
 
-def classes_of(given: ClassScheme | Path | str | None) -> ClassScheme | None:
-    """Classes that are given as such or as a file; None where none are.
-
-    Raises:
-        ClassError: See `read_classes`.
-    """
-    return read_classes(given) if isinstance(given, str | Path) else given
-
-
-def recoding_of(
-    given: Mapping[int, int | str | None] | Path | str | None,
-) -> Mapping[int, int | str | None] | None:
-    """What values become, given as such or as a file; None where nothing is.
-
-    Raises:
-        ClassError: See `read_recoding`.
-    """
-    return read_recoding(given) if isinstance(given, str | Path) else given
-
-
-def file_of(given: object) -> Path | None:
-    """The file that an option is given as, an input of the stage; None where it is none."""
-    return Path(given) if isinstance(given, str | Path) else None
-
-
 def beside(raster: Path) -> Legend:
     """What the files beside a raster tell: .aux.xml, .vat.dbf, .qml, .clr; the earlier wins.
 

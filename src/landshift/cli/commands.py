@@ -203,7 +203,7 @@ def command_app(function: Callable[..., Any], name: str) -> App:
 def command_of(function: Callable[..., Any]) -> Callable[..., None]:
     """A public function as its command: arguments by place, options by name, the result printed.
 
-    Progress is drawn where the function can tell of it (``on_block``).
+    Progress is drawn where the function can tell of it (``on_block``, ``on_tile``).
     """
     hints = get_type_hints(function, include_extras=True)
     parameters = [
@@ -217,11 +217,12 @@ def command_of(function: Callable[..., Any]) -> Callable[..., None]:
         from landshift.cli import results, show
 
         options |= zip(arguments, given, strict=False)
-        if "on_block" not in hints:
+        callback = next((name for name in ("on_block", "on_tile") if name in hints), None)
+        if callback is None:
             result = function(**options)
         else:
-            with show.progress(function.__name__) as on_block:
-                result = function(**options, on_block=on_block)
+            with show.progress(function.__name__) as report:
+                result = function(**options, **{callback: report})
         getattr(results, function.__name__, results.path)(result)
 
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]

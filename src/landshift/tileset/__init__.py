@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from landshift.tileset.audit import Audit, AuditedSplit, audit, shared_ground, write_pairs
+from landshift.tileset.audit import Audit, AuditedSplit, audit, shared_ground
 from landshift.tileset.chips import ChipFormat
 from landshift.tileset.cutting import cut
 from landshift.tileset.options import Auditing, Companions, Cutting, Encoding
@@ -55,5 +55,4 @@ __all__ = [
     "sources",
     "split_at_random",
     "split_by_ground",
-    "write_pairs",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from landshift import grid
 from landshift.errors import SplitError
-from landshift.files import whole
+from landshift.files.rows import Rows, write_csv
 from landshift.tileset.search import Split, absent_classes
 from landshift.tileset.splitting import (
     leaking_pairs,
@@ -41,8 +40,8 @@ class AuditedSplit:
 
 
 @dataclass(frozen=True, repr=False)
-class Audit:
-    """Leakage of splits of a tile set.
+class Audit(Rows):
+    """Leakage of splits of a tile set; a row per pair of tiles that share ground.
 
     Attributes:
         tiles: The tile set.
@@ -51,6 +50,7 @@ class Audit:
         at_random: The split tile by tile.
         by_ground: The split by blocks of ground; None where there is none.
         why_not: Why there is none, and what would allow one; None where there is one.
+        files: The table of pairs, if it was written.
     """
 
     tiles: TileSet
@@ -59,6 +59,7 @@ class Audit:
     at_random: AuditedSplit
     by_ground: AuditedSplit | None
     why_not: str | None
+    files: tuple[Path, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
         """A row per pair of tiles that share ground.
@@ -76,6 +77,20 @@ class Audit:
             }
             for a, b in self.pairs.tolist()
         ]
+
+    def write_csv(self, path: Path, *, overwrite: bool = False) -> Path:
+        """Write `rows` as CSV.
+
+        Args:
+            path: The CSV file.
+            overwrite: Whether what is there already is replaced.
+
+        Raises:
+            OutputError: The file can't be written.
+        """
+        columns = ("tile", "other", "shared", "leaks_at_random")
+        pairs = [{**row, "shared": f"{row['shared']:.4f}"} for row in self.rows()]
+        return write_csv(path, columns, pairs, overwrite=overwrite)
 
 
 def audit(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42) -> Audit:
@@ -98,27 +113,6 @@ def audit(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42) -> Audit:
     except SplitError as error:
         why_not = str(error)
     return Audit(tiles, pairs, _groups(pairs, len(tiles.tiles)), at_random, by_ground, why_not)
-
-
-def write_pairs(path: Path, audit: Audit, *, overwrite: bool = False) -> None:
-    """Write the pairs of tiles that share ground as CSV, see `Audit.rows`.
-
-    Args:
-        path: The CSV file.
-        audit: The audit.
-        overwrite: Whether what is there already is replaced.
-
-    Raises:
-        OutputError: The file can't be written.
-    """
-    whole.check_new(path, overwrite=overwrite)
-    with whole.whole_file(Path(path)) as part, part.open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["tile", "other", "shared", "leaks_at_random"])
-        for row in audit.rows():
-            table.writerow(
-                [row["tile"], row["other"], f"{row['shared']:.4f}", row["leaks_at_random"]]
-            )
 
 
 def shared_ground(tiles: TileSet, a: int, b: int) -> float:

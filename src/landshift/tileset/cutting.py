@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from landshift.classes import ClassScheme, legend_readers
+from landshift.classes import ClassScheme, class_options
+from landshift.classes.class_options import ClassesLike, RecodingLike
 from landshift.errors import ParameterError, TileSetError
-from landshift.files import resumable, whole
+from landshift.files import options, resumable, whole
 from landshift.raster.recoding import Recoding
 from landshift.raster.tiling import training_windows
 from landshift.tileset import esri
-from landshift.tileset.audit import Audit, audit, write_pairs
+from landshift.tileset.audit import Audit, audit
 from landshift.tileset.blocks import Kept, shared_block
 from landshift.tileset.chips import nodata_of
 from landshift.tileset.coding import codes_of_labels, codes_of_maps, tell_codes
@@ -33,14 +35,7 @@ from landshift.tileset.job import (
     usable_nodata,
     warn_of_others,
 )
-from landshift.tileset.options import (
-    Auditing,
-    ClassesLike,
-    Companions,
-    Cutting,
-    Encoding,
-    RecodingLike,
-)
+from landshift.tileset.options import Auditing, Companions, Cutting, Encoding
 from landshift.tileset.reading import read, root_of
 from landshift.tileset.tiles import TileSet, without_georeference
 from landshift.tileset.writing import Progress, write_about, write_tiles
@@ -53,8 +48,6 @@ _OF_A_SET = {
 }  # fmt: skip
 """Names in a set's folder; models saved in it don't belong to the set."""
 
-_GROUP = Parameter(name="*")
-
 
 def tiles(
     rasters: Sequence[Path] = (),
@@ -62,12 +55,12 @@ def tiles(
     *,
     classes: ClassesLike = None,
     recode: RecodingLike = None,
-    cutting: Annotated[Cutting, _GROUP] = Cutting(),  # noqa: B008
-    encoding: Annotated[Encoding, _GROUP] = Encoding(),  # noqa: B008
-    companions: Annotated[Companions, _GROUP] = Companions(),  # noqa: B008
-    auditing: Annotated[Auditing, _GROUP] = Auditing(),  # noqa: B008
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
-    on_tile: Annotated[Callable[[int, int], None] | None, Parameter(parse=False)] = None,
+    cutting: Annotated[Cutting, options.GROUP] = Cutting(),  # noqa: B008
+    encoding: Annotated[Encoding, options.GROUP] = Encoding(),  # noqa: B008
+    companions: Annotated[Companions, options.GROUP] = Companions(),  # noqa: B008
+    auditing: Annotated[Auditing, options.GROUP] = Auditing(),  # noqa: B008
+    overwrite: options.Flag = False,
+    on_tile: options.OnBlock = None,
 ) -> TileSet | Audit:
     """Cut composites and change maps into a training set in Esri's 'Classified Tiles' layout.
 
@@ -101,13 +94,14 @@ def tiles(
                 f"{auditing.audit}; run one after the other."
             )
         whole.check_new(
-            auditing.pairs, inputs=[legend_readers.file_of(classes)], overwrite=overwrite
+            auditing.pairs, inputs=[class_options.file_of(classes)], overwrite=overwrite
         )
-        audited = read(auditing.audit, legend_readers.classes_of(classes), on_tile=on_tile)
+        audited = read(auditing.audit, class_options.classes_of(classes), on_tile=on_tile)
         result = audit(audited, valid_share=auditing.val_split_pct, seed=auditing.seed)
-        if auditing.pairs is not None:
-            write_pairs(auditing.pairs, result, overwrite=overwrite)
-        return result
+        if auditing.pairs is None:
+            return result
+        pairs = result.write_csv(auditing.pairs, overwrite=overwrite)
+        return replace(result, files=(pairs,))
     if not rasters or len(rasters) % 2:
         raise ParameterError(
             f"Rasters must come in pairs of composite and change map, got {len(rasters)} of them."
@@ -183,9 +177,9 @@ def cut(
     inputs = Inputs.of(images, labels, companions, cutting.mask_polygons)
     folder = Path(folder)
     _check_new(folder, append=cutting.append, overwrite=overwrite)
-    scheme = legend_readers.classes_of(classes)
-    map_scheme = legend_readers.classes_of(companions.map_classes)
-    recoding = legend_readers.recoding_of(recode)
+    scheme = class_options.classes_of(classes)
+    map_scheme = class_options.classes_of(companions.map_classes)
+    recoding = class_options.recoding_of(recode)
     described = describe_job(inputs, cutting, encoding, (scheme, map_scheme), recoding)
     with without_georeference():  # check_rasters warns once, in our words
         base = None

@@ -2,74 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from landshift.classes import ClassScheme
+from landshift.classes.class_options import ClassesLike
 from landshift.errors import ParameterError
+from landshift.files import options
 from landshift.raster.tiling import Size, both
 from landshift.tileset.chips import ChipFormat
 
+if TYPE_CHECKING:
+    SizeLike = Size | str
+else:  # as typed on the command line
+    SizeLike = str
+    """Rows and columns, one number for both, or text: '256', or '320x256', columns first."""
 
-def _as_text(_: object, tokens: Sequence[Any]) -> str:
-    return str(tokens[0].value)
 
-
-def _as_format(_: object, tokens: Sequence[Any]) -> str:
+def _upper(_: Any, tokens: Sequence[Any]) -> str:
     return str(tokens[0].value).upper()
 
 
-_FILE = Parameter(
-    converter=lambda _, tokens: Path(tokens[0].value), n_tokens=1, accepts_keys=False,
-    metavar="PATH",
-)  # fmt: skip
-_FLAG = Parameter(negative=())
-
-ClassesLike = Annotated[ClassScheme | Path | str | None, _FILE]
-"""Classes, or the file that states them."""
-
-RecodingLike = Annotated[Mapping[int, int | str | None] | Path | str | None, _FILE]
-"""What values become, or the file that states it."""
-
-SizeLike = Annotated[
-    Size | str,
-    Parameter(converter=_as_text, n_tokens=1, accepts_keys=False, metavar="TEXT"),
-]
-"""Rows and columns, one number for both, or text: '256', or '320x256', columns first."""
-
-FormatName = Annotated[
-    Literal["TIFF", "PNG", "JPEG"],
-    Parameter(converter=_as_format, n_tokens=1, accepts_keys=False),
-]
-"""Name of a `ChipFormat`."""
+FormatName = Annotated[Literal["TIFF", "PNG", "JPEG"], Parameter(converter=_upper)]
+"""Name of a `ChipFormat`, in any case."""
 
 
 @dataclass(frozen=True)
 class Cutting:
-    """Which tiles are cut."""
+    """Which tiles are cut; sizes may also be numbers, or (rows, columns) in pixels."""
 
-    tile_size: SizeLike = 256
-    """Pixels of a tile: 256, or columns x rows such as 320x256; in Python also rows and columns."""
-    stride: SizeLike = 128
-    """Pixels from one tile to the next: 128, or right x down; in Python also down and right."""
+    tile_size: SizeLike = "256"
+    """Pixels of a tile: 256, or columns x rows such as 320x256."""
+    stride: SizeLike = "128"
+    """Pixels from one tile to the next: 128, or right x down."""
     start_index: int | None = None
     """Number of the first tile. Default: 0, or the next number when appending."""
-    unlabelled: Annotated[bool, _FLAG] = False
+    unlabelled: options.Flag = False
     """Keep tiles without a labelled pixel too."""
     minimum_labelled: float = 0.0
     """Share of a tile that must be labelled, 0 to 1."""
     rotation_angle: float = 0.0
     """Degrees, from 0 to below 360: also cut each window turned clockwise about its centre by this
     angle and its multiples below 360."""
-    mask_polygons: Annotated[Path | None, _FILE] = None
+    mask_polygons: Path | None = None
     """Keep only tiles that lie wholly in the polygons of this vector file."""
     mask_layer: str | None = None
     """Layer of the polygons, if the file has several."""
-    append: Annotated[bool, _FLAG] = False
+    append: options.Flag = False
     """Add the tiles to the set that is there already."""
 
     def __post_init__(self) -> None:
@@ -94,11 +76,11 @@ class Cutting:
 
     def as_json(self) -> dict[str, Any]:
         """The options as JSON holds them; the polygons are an input and not among them."""
-        options = asdict(self)
-        del options["mask_polygons"]
+        entry = asdict(self)
+        del entry["mask_polygons"]
         for name, (rows, columns) in zip(("tile_size", "stride"), self.sizes, strict=True):
-            options[name] = rows if rows == columns else [rows, columns]
-        return options
+            entry[name] = rows if rows == columns else [rows, columns]
+        return entry
 
 
 @dataclass(frozen=True)
@@ -107,7 +89,7 @@ class Encoding:
 
     format: FormatName = "TIFF"
     """TIFF, PNG or JPEG. The labels beside JPEG tiles are PNG, without loss."""
-    uncompressed: Annotated[bool, _FLAG] = False
+    uncompressed: options.Flag = False
     """Write TIFF tiles without compression: faster, larger."""
 
     def __post_init__(self) -> None:
@@ -140,12 +122,12 @@ class Encoding:
 class Companions:
     """Rasters that are cut beside the composite and its labels."""
 
-    images2: Annotated[Sequence[Path], Parameter(negative=())] = ()
+    images2: Sequence[Path] = ()
     """A second input raster; once for each composite, on its grid. A pixel is valid where it is
     valid in both."""
-    labels_before: Annotated[Sequence[Path], Parameter(negative=())] = ()
+    labels_before: Sequence[Path] = ()
     """Class map before, stored with the tiles; once for each composite."""
-    labels_after: Annotated[Sequence[Path], Parameter(negative=())] = ()
+    labels_after: Sequence[Path] = ()
     """Class map after; once for each composite."""
     map_classes: ClassesLike = None
     """Classes of the two class maps: CSV value,name or JSON. Default: as the maps state them."""
@@ -155,9 +137,9 @@ class Companions:
 class Auditing:
     """Options of the audit, which looks for ground that training and validation tiles share."""
 
-    audit: Annotated[Path | None, _FILE] = None
+    audit: Path | None = None
     """Cut nothing; list the tiles of this set that leak between training and validation."""
-    pairs: Annotated[Path | None, _FILE] = None
+    pairs: Path | None = None
     """With audit: write every pair of tiles that shares ground to this CSV."""
     val_split_pct: float = 0.1
     """With audit: share of tiles for validation."""
