@@ -250,7 +250,11 @@ def test_sidecars_are_found_and_the_earlier_wins(tmp_path):
 def test_a_table_of_counts_alone_tells_no_names_and_is_no_error(tmp_path):
     scheme = ClassScheme.from_mapping({1: "a", 2: "b"})
     legend_writers._write_dbf(
-        tmp_path / "a.tif", [legend.AttributeColumn("Value", scheme.values), legend.Column("Count", [3, 4])]
+        tmp_path / "a.tif",
+        [
+            legend.AttributeColumn("Value", scheme.values),
+            legend.AttributeColumn("Count", [3, 4]),
+        ],
     )
     assert not legend_readers.beside(tmp_path / "a.tif")
     with pytest.raises(ClassError, match="no classes"):
@@ -418,7 +422,7 @@ def test_texts_are_read_in_the_encodings_that_people_have(tmp_path, name, text, 
 def test_a_value_twice_is_refused(tmp_path, name, text):
     path = tmp_path / name
     path.write_text(text)
-    with pytest.raises(ClassError, match=r"the value 1 twice.* in .*a\.\w+; mend it"):
+    with pytest.raises(ClassError, match=r"the value 1 twice.* in .*a\.\w+; correct it"):
         legend_readers.read_legend(path)
 
 
