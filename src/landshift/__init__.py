@@ -22,6 +22,7 @@ PUBLIC = {
     "report": "landshift.pages.report.writing",
     "stac": "landshift.publish.maps",
     "view": "landshift.show.figures",
+    "tiles": "landshift.tileset.cutting",
     "zonal": "landshift.show.zones",
     # options of theirs
     "ChangeClasses": "landshift.prepare.difference",
@@ -36,6 +37,10 @@ PUBLIC = {
     "Filters": "landshift.prepare.label",
     "MapReading": "landshift.prepare.label",
     "ReportFiles": "landshift.pages.report.writing",
+    "Auditing": "landshift.tileset.options",
+    "Companions": "landshift.tileset.options",
+    "Cutting": "landshift.tileset.options",
+    "Encoding": "landshift.tileset.options",
     # names that were public before the commands were
     "classify_pixels": "landshift.classification",
     "evaluate_map": "landshift.evaluation.maps",

@@ -26,6 +26,11 @@ from landshift.show.figures import view as view
 from landshift.show.zones import zonal as zonal
 from landshift.simulation.scene import SceneConditions as SceneConditions
 from landshift.simulation.scene import simulate as simulate
+from landshift.tileset.cutting import tiles as tiles
+from landshift.tileset.options import Auditing as Auditing
+from landshift.tileset.options import Companions as Companions
+from landshift.tileset.options import Cutting as Cutting
+from landshift.tileset.options import Encoding as Encoding
 
 __version__: str
 PUBLIC: dict[str, str]

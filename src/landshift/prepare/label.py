@@ -611,13 +611,15 @@ def _write_attributes(
     counts = np.bincount(codes, pixels, most)
     ends = [rules.change.ends[v] for v in rules.change.values]
     columns = [
-        legend.Column("Count", [int(counts[v]) for v in rules.change.values]),
-        legend.Column("From", [e[0] for e in ends]),
-        legend.Column("To", [e[1] for e in ends]),
+        legend.AttributeColumn("Count", [int(counts[v]) for v in rules.change.values]),
+        legend.AttributeColumn("From", [e[0] for e in ends]),
+        legend.AttributeColumn("To", [e[1] for e in ends]),
     ]
     if hectares is not None:
         areas = np.bincount(codes, hectares, most)
         columns.append(
-            legend.Column("Hectares", [round(float(areas[v]), 6) for v in rules.change.values])
+            legend.AttributeColumn(
+                "Hectares", [round(float(areas[v]), 6) for v in rules.change.values]
+            )
         )
     legend_writers.write_attributes(out, rules.change, columns)
