@@ -129,7 +129,7 @@ def patches(
     known = raster.map_classes(mapped, class_options.classes_of(classes), nodata)
     windows = list(raster.blocks(about.height, about.width, block))
     joined = Patches(windows, neighbours)
-    sums: dict[int, _Sums] = {}
+    sums: dict[int, _ClassSums] = {}
     at_borders: list[NDArray[np.int64]] = []
     with raster.open_raster(mapped) as source:
         for done, window in enumerate(windows, start=1):
@@ -165,7 +165,7 @@ def patches(
 
 
 @dataclass
-class _Sums:
+class _ClassSums:
     """What adds up over the patches of a class."""
 
     patches: int = 0
@@ -194,12 +194,12 @@ class _Sums:
 
 
 def _add_patches(
-    sums: dict[int, _Sums], codes: NDArray[np.int64], areas: NDArray[np.float64]
+    sums: dict[int, _ClassSums], codes: NDArray[np.int64], areas: NDArray[np.float64]
 ) -> None:
     """Take whole patches."""
     for code in np.unique(codes):
         own = areas[codes == code]
-        held = sums.setdefault(int(code), _Sums())
+        held = sums.setdefault(int(code), _ClassSums())
         held.patches += own.size
         held.hectares += float(own.sum())
         held.squares += float((own**2).sum())
@@ -207,7 +207,7 @@ def _add_patches(
 
 
 def _add_edges(
-    sums: dict[int, _Sums],
+    sums: dict[int, _ClassSums],
     wide: NDArray[np.int64],
     below: NDArray[np.float64],
     right: NDArray[np.float64],
@@ -220,4 +220,4 @@ def _add_edges(
         for codes in (own[edge], other[edge]):
             found, ranks = np.unique(codes, return_inverse=True)
             for code, length in zip(found, np.bincount(ranks, metres), strict=True):
-                sums.setdefault(int(code), _Sums()).edge += float(length)
+                sums.setdefault(int(code), _ClassSums()).edge += float(length)
