@@ -83,24 +83,24 @@ def polygons(
         mapped: The map: a change map, or any class map (all of whose classes count as change).
         out: The file to write: .gpkg, .parquet (GeoParquet; needs pyarrow), or .fgb, which holds
             all polygons in memory.
-        confidence: A raster of one band on the map's grid; each polygon gets its mean.
+        confidence: A raster of one band on the map's grid; each polygon gets its mean there.
         min_hectares: Leave smaller patches out.
         simplify: Simplify outlines by this tolerance in units of the CRS; borders that patches
-            share stay shared (Visvalingam & Whyatt 1993, doi 10.1179/000870493786962263, as GEOS
-            does it for coverages). Holds all polygons in memory. Left out: outlines follow the
-            pixels.
+            share stay shared (Visvalingam & Whyatt 1993, doi 10.1179/000870493786962263, as
+            implemented in GEOS for coverages). Holds all polygons in memory. Left out: outlines
+            follow the pixels.
         everything: Trace 'No change' and classes such as 'forest->forest' too.
         neighbours: Whether pixels connect over their sides only, 4, or corners too, 8, as
             multipolygons.
-        classes: The map's classes, as for label; left out: as its files tell, else by value.
-        nodata: A value without a class, beside what the file says.
+        classes: The map's classes, as for label. Left out: as its files state, else by value.
+        nodata: A value without a class, in addition to those that the file states.
         overwrite: Replace what is there already under the same name.
-        block: Rows and columns read at once; the polygons don't depend on it, their order does.
+        block: Rows and columns read at once; only the order of the polygons depends on it.
 
     Raises:
-        ParameterError: Another format, or one that needs what isn't installed; a minimum or
+        ParameterError: Another format, or one that needs a missing package; a minimum or
             tolerance below 0; neither 4 nor 8 neighbours; confidences beyond 1000.
-        ClassError: A map that is no class raster, or holds no change.
+        ClassError: The map is no class raster, or has no change.
         GridError: The map has no CRS, or the confidence lies on another grid.
         RasterError: A raster can't be read.
         OutputError: The file can't be written.
