@@ -18,7 +18,7 @@ from landshift.files import containers, dates, provenance, whole
 from landshift.files.containers import InnerRaster, part_of
 from landshift.images import Image
 from landshift.maps import patches
-from landshift.prepare.composite import composite
+from landshift.prepare.composite import CompositeOutput, composite
 from landshift.prepare.label import label
 
 MAP = np.kron([[1, 2, 2], [1, 1, 2]], np.ones((16, 16))).astype(np.uint8)
@@ -122,7 +122,7 @@ def test_hdf4_is_named_with_the_conversion(tmp_path):
 def test_bands_along_time_are_named_by_it_and_selected(series, tmp_path):
     assert raster.info(series).bands == ("1992-01-01", "2015-01-01T1200")
     given = [Image((series,), bands=(b,)) for b in ("1992-01-01", "2015-01-01T1200")]
-    composite(given, tmp_path / "c.tif", dates=["1992", "2015"])
+    composite(given, tmp_path / "c.tif", output=CompositeOutput(dates=["1992", "2015"]))
     with raster.open_raster(tmp_path / "c.tif") as source:
         assert (source.read() == np.stack([MAP, 3 - MAP])).all()
 

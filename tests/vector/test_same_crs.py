@@ -11,7 +11,7 @@ from landshift.classes import ClassScheme
 from landshift.evaluation.maps import evaluate_map
 from landshift.maps.patches import patches
 from landshift.prepare.composite import composite
-from landshift.prepare.difference import compute_change
+from landshift.prepare.difference import difference
 from landshift.prepare.label import label
 
 MAP = np.kron([[1, 2, 2], [1, 1, 2]], np.ones((16, 16))).astype(np.uint8)
@@ -32,7 +32,7 @@ def pair(request, write_raster):
 def test_class_maps_and_images_share_a_grid_without_resampling(pair, tmp_path):
     found = label(*pair, tmp_path / "c.tif")
     assert found.pixels.sum() == MAP.size
-    compute_change(*pair, tmp_path / "d.tif")
+    difference(*pair, tmp_path / "d.tif")
     with rasterio.open(tmp_path / "d.tif") as source:
         assert source.read(1)[::16, ::16].tolist() == [[1, 0, -1], [1, 0, -1]]
 

@@ -12,10 +12,17 @@ from landshift.show import tables
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from landshift.bundle.hashes import Verified
+    from landshift.bundle.saved import ModelFacts
+    from landshift.demonstration import Demo
     from landshift.maps.patches import Fragmentation
     from landshift.maps.polygons import Traced
     from landshift.maps.transitions import TransitionTable
     from landshift.maps.zonal import Zones
+    from landshift.prepare.burn import PolygonLabels
+    from landshift.prepare.difference import Difference
+    from landshift.prepare.normalise import Normalisation
+    from landshift.simulation.scene import Scene
     from landshift.tileset import Audit, AuditedSplit, TileSet
 
 _LEAKS = 40  # leaking pairs that are shown
@@ -29,6 +36,51 @@ def path(written: object) -> None:
 def _paths(files: Iterable[Path]) -> None:
     for file in files:
         say(file)
+
+
+def composite(written: Path) -> None:
+    """Checks on standard error, the path."""
+    from landshift.prepare import checks
+
+    for line in checks.describe(checks.checks_of(written)):
+        say(line, err=True)
+    say(written)
+
+
+def normalise(result: Normalisation) -> None:
+    """The line of each band, the path."""
+    table(tables.normalisation(result))
+    say(result.path)
+
+
+def burn(labels: PolygonLabels) -> None:
+    """Polygons and pixels of each class, the path."""
+    table(tables.polygon_labels(labels))
+    if labels.skipped:
+        say(f"{labels.skipped:,} polygons have no class and are left out.")
+    say(labels.path)
+
+
+def difference(result: Difference) -> None:
+    """Classes or statistics, the threshold, the path."""
+    table(tables.difference(result))
+    if result.threshold is not None:
+        say(f"Change from {result.threshold:g} on.")
+    say(result.path)
+
+
+def simulate(scene: Scene) -> None:
+    """The four paths."""
+    _paths(scene.files)
+
+
+def demo(results: Demo) -> None:
+    """Transitions, scores by class and by method, the path of each stage."""
+    table(tables.transitions(results.transitions))
+    table(tables.per_class(results.network.scores))
+    table(tables.compare(results.methods))
+    for stage, file in results.paths.items():
+        say(f"{stage:<10} {file}")
 
 
 def label(found: TransitionTable) -> None:
@@ -103,3 +155,14 @@ def zonal(found: Zones) -> None:
     """Classes in zones, the paths."""
     table(tables.zones(found))
     _paths(found.files)
+
+
+def info(facts: ModelFacts) -> None:
+    """A saved model on one screen."""
+    table(tables.model(facts))
+
+
+def verify(verified: Verified) -> None:
+    """The digest; the number of files on standard error."""
+    say(f"{len(verified.files)} files are as they were saved.", err=True)
+    say(verified.digest)

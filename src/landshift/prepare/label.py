@@ -421,7 +421,7 @@ class _Recoder:
         targets: Index of each value, None for no class.
     """
 
-    def __init__(self, layer: overlay.Layer, targets: Mapping[int, int | None]) -> None:
+    def __init__(self, layer: overlay.OverlayLayer, targets: Mapping[int, int | None]) -> None:
         self._path = layer.path
         self._targets = targets
         numbers = {v: _NONE if index is None else index for v, index in targets.items()}
@@ -534,7 +534,7 @@ def _with_roles(earlier: Sequence[Path], later: Sequence[Path]) -> list[tuple[Pa
 class _Read:
     """A class map on the grid of the first."""
 
-    layer: overlay.Layer
+    layer: overlay.OverlayLayer
     known: raster.ClassValues
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:

@@ -60,7 +60,7 @@ def tiles(
     companions: Annotated[Companions, options.GROUP] = Companions(),  # noqa: B008
     auditing: Annotated[Auditing, options.GROUP] = Auditing(),  # noqa: B008
     overwrite: options.Flag = False,
-    on_tile: options.OnBlock = None,
+    on_block: options.OnBlock = None,
 ) -> TileSet | Audit:
     """Cut composites and change maps into a training set in Esri's 'Classified Tiles' layout.
 
@@ -78,7 +78,7 @@ def tiles(
         companions: Rasters that are cut beside the composite and its labels.
         auditing: Options of the audit.
         overwrite: Replace what is there already under the same name.
-        on_tile: Called after each window (each rotation of it) with those done and all.
+        on_block: Called after each window (each rotation of it) with those done and all.
 
     Returns:
         The training set; with ``audit``, the audit.
@@ -96,7 +96,7 @@ def tiles(
         whole.check_new(
             auditing.pairs, inputs=[class_options.file_of(classes)], overwrite=overwrite
         )
-        audited = read(auditing.audit, class_options.classes_of(classes), on_tile=on_tile)
+        audited = read(auditing.audit, class_options.classes_of(classes), on_tile=on_block)
         result = audit(audited, valid_share=auditing.val_split_pct, seed=auditing.seed)
         if auditing.pairs is None:
             return result
@@ -118,7 +118,7 @@ def tiles(
         encoding=encoding,
         companions=companions,
         overwrite=overwrite,
-        on_tile=on_tile,
+        on_tile=on_block,
     )
 
 
