@@ -578,7 +578,8 @@ def _classes_found(
         where = " and ".join(dict.fromkeys(map(str, paths)))
         raise ClassError(f"Class maps must hold classes, got only nodata in {where}.")
     told = [
-        recoding.Told(paths[k], raster.legend_of(paths[k]), frozenset(values[k])) for k in plain
+        recoding.MapLegend(paths[k], raster.legend_of(paths[k]), frozenset(values[k]))
+        for k in plain
     ]
     one = recoding.united(
         told,
