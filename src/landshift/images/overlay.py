@@ -110,7 +110,7 @@ def on_grid(
         if resampling is None:
             raise GridError(
                 f"{what} must share a grid, {differ}; "
-                f"give a resampling ({' or '.join(allowed)}) or align one to the other first."
+                f"give `resampling` ({' or '.join(allowed)}) or align one to the other first."
             )
         if box.crs is None or own.crs is None:
             raise GridError(f"Resampling needs a CRS on both grids, {differ}; assign it first.")
