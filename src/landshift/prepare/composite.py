@@ -25,7 +25,7 @@ from landshift.grid import Window
 from landshift.images import Image, Plan
 from landshift.images.windows import cache_bytes, each_window, window_tasks
 from landshift.prepare.checks import CompositeChecks, describe, share_of_pixels
-from landshift.prepare.reading import ImageReading, Sources, split
+from landshift.prepare.image_reading import ImageReading, Sources, split
 from landshift.prepare.target import (
     CompositeOutput,
     Layout,

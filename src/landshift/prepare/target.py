@@ -15,7 +15,7 @@ from landshift.errors import BandError, GridError, ParameterError, of_gdal, reas
 from landshift.files.options import Bounds, check_choice
 from landshift.grid import Window
 from landshift.images import Plan
-from landshift.prepare.reading import FileOrUrl, Numbers, Texts, numbers, split
+from landshift.prepare.image_reading import FileOrUrl, Numbers, Texts, numbers, split
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
