@@ -61,7 +61,7 @@ class PairReading:
     """How the second image is read where its grid isn't the first's; left out: the grids must be
     one."""
     nodata: float | None = None
-    """A value that means 'no data' in any band, beside what the files say."""
+    """A value that means 'no data' in any band, beside the files' own."""
     bounds: Bounds | None = None
     """Left bottom right top, in the CRS of the first image; left out: all."""
 
@@ -206,7 +206,7 @@ def difference(
         overwrite: Replace what is there already under the same name.
 
     Raises:
-        BandError: The images' bands differ, or one asked for is missing.
+        BandError: The images' bands differ, or a band of `bands` is missing.
         ParameterError: An option out of its range, or two that contradict each other; no
             pixels whose sizes differ for Otsu's threshold.
         GridError: The grids differ and `resampling` is None.

@@ -78,7 +78,7 @@ def label(
         coding: The meaning of the codes. to: the value of the later class where the class differs,
             the largest class value plus one where it doesn't. from-to: a code for each
             transition. binary: 1 change, 2 no change.
-        dates: When the two maps were made: YYYY, YYYY-MM, YYYY-MM-DD or FROM/TO, or '-' as the
+        dates: What time the two maps are of: YYYY, YYYY-MM, YYYY-MM-DD or FROM/TO, or '-' as the
             file states; left out: as the files state, in tags or names.
         overwrite: Replace what is there already under the same name.
 
@@ -104,7 +104,7 @@ def label(
     whole = Window(0, 0, first.height, first.width)
     area = whole if bounds is None else grid.window_of_bounds(first.grid, bounds)
     box = grid.window_geobox(first.grid, area)
-    # a smallest area needs a CRS, and the error says so
+    # a smallest area needs a CRS; `ground` raises without one
     ground = grid.known_ground(box) if cleaning.min_hectares is None else grid.ground(box)
     maps = MapStack(earlier, later, first.grid, reading, scheme)
     by_name: list[Mapping[int, int]] = [{} for _ in maps.paths]

@@ -240,7 +240,7 @@ class MapStack:
                 recoding.Told(self.paths[k], raster.legend_of(self.paths[k]), frozenset(values[k]))
                 for k in plain
             ],
-            "say what the values mean in all of them with `classes`, or bring one to the other "
+            "state what the values mean in all of them with `classes`, or bring one to the other "
             "with `recode_before` or `recode_after`",
         )
         by_name: list[Mapping[int, int]] = [{} for _ in self.paths]
