@@ -165,7 +165,8 @@ class Difference(Rows):
     def rows(self) -> list[dict[str, Any]]:
         """A row per class, or per band."""
         if not self.classes:
-            return [{"band": s.name, **asdict(s)} for s in self.statistics]
+            statistics = map(asdict, self.statistics)
+            return [{"band": figures.pop("name"), **figures} for figures in statistics]
         return [{"class": c.name, "pixels": c.pixels, "hectares": c.hectares} for c in self.classes]
 
 
