@@ -122,8 +122,11 @@ def cut_tiles(
     test = prepare(source, images, out, "test", TEST_COLUMNS)
     stacked, labels, before, after = zip(*training, strict=True)
     tiles = tileset.cut(
-        stacked, labels, out / "tiles", tile_size=128, stride=stride,
-        labels_before=before, labels_after=after, map_scheme=CLASSES, overwrite=True,
+        stacked, labels, out / "tiles", cutting=tileset.Cutting(tile_size=128, stride=stride),
+        companions=tileset.Companions(
+            labels_before=before, labels_after=after, map_classes=CLASSES
+        ),
+        overwrite=True,
     )  # fmt: skip
     return tiles.folder, [(stacked, change) for stacked, change, *_ in test]
 

@@ -95,8 +95,10 @@ def prepare_simulated(_: Path, out: Path) -> Prepared:
         parts[part] = stacked, change, *maps
     stacked, change, before, after = parts["train"]
     tiles = tileset.cut(
-        [stacked], [change], out / "tiles", tile_size=128, stride=64,
-        labels_before=[before], labels_after=[after], map_scheme=tables.LAND_COVER,
+        [stacked], [change], out / "tiles", cutting=tileset.Cutting(tile_size=128, stride=64),
+        companions=tileset.Companions(
+            labels_before=[before], labels_after=[after], map_classes=tables.LAND_COVER
+        ),
         overwrite=True,
     )  # fmt: skip
     return tiles.folder, [parts["test"][:2]]

@@ -172,7 +172,10 @@ def judge(
     image, labels = test
     found: dict[str, list[Counts]] = {name: [] for name in (*RULES, *names)}
     tiles = tileset.cut(
-        *zip(*train, strict=True), folder, scheme=CLASSES, tile_size=TILE, stride=TILE
+        *zip(*train, strict=True),
+        folder,
+        classes=CLASSES,
+        cutting=tileset.Cutting(tile_size=TILE, stride=TILE),
     )
     for seed in seeds:
         # neither date brighter or darker: there is one pair alone, and how its dates differ where

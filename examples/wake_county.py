@@ -80,7 +80,7 @@ def main() -> None:
         ]
     tiles = tileset.cut(
         parts["train"][:1], parts["train"][1:], out / "tiles",
-        scheme=CLASSES, tile_size=128, stride=32, overwrite=True,
+        classes=CLASSES, cutting=tileset.Cutting(tile_size=128, stride=32), overwrite=True,
     )  # fmt: skip
     data = prepare_data(tiles.folder, batch_size=16, seed=asked.seed)
     print(data)

@@ -25,6 +25,7 @@ from landshift.assess.sample import Plan, draw_sample
 from landshift.classes import ClassScheme, legend_readers
 from landshift.errors import LandshiftError
 from landshift.evaluation.maps import evaluate_map
+from landshift.grid import Window
 from landshift.images.overlay import on_grid
 from landshift.maps.patches import patches
 from landshift.maps.polygons import polygons
@@ -284,7 +285,7 @@ def use_grid(root, path):
     """A raster read on another's grid, whatever its own is."""
     box = raster.info(root / "map.tif").grid
     with on_grid(path, box, resampling="nearest") as layer:
-        layer.read(raster.Window(0, 0, 8, 8))
+        layer.read(Window(0, 0, 8, 8))
 
 
 TARGETS = {

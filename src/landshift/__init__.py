@@ -19,6 +19,10 @@ PUBLIC = {
     "label": "landshift.prepare.label",
     "patches": "landshift.maps.patches",
     "polygons": "landshift.maps.polygons",
+    "report": "landshift.pages.report.writing",
+    "stac": "landshift.publish.maps",
+    "view": "landshift.show.figures",
+    "tiles": "landshift.tileset.cutting",
     "zonal": "landshift.show.zones",
     # options of theirs
     "ChangeClasses": "landshift.prepare.difference",
@@ -32,6 +36,11 @@ PUBLIC = {
     "Cleaning": "landshift.prepare.label",
     "Filters": "landshift.prepare.label",
     "MapReading": "landshift.prepare.label",
+    "ReportFiles": "landshift.pages.report.writing",
+    "Auditing": "landshift.tileset.options",
+    "Companions": "landshift.tileset.options",
+    "Cutting": "landshift.tileset.options",
+    "Encoding": "landshift.tileset.options",
     # names that were public before the commands were
     "classify_pixels": "landshift.classification",
     "evaluate_map": "landshift.evaluation.maps",

@@ -4,6 +4,8 @@ from landshift.evaluation.maps import evaluate_map as evaluate_map
 from landshift.learn import prepare_data as prepare_data
 from landshift.maps.patches import patches as patches
 from landshift.maps.polygons import polygons as polygons
+from landshift.pages.report.writing import ReportFiles as ReportFiles
+from landshift.pages.report.writing import report as report
 from landshift.prepare.burn import ClassColumns as ClassColumns
 from landshift.prepare.burn import Footprints as Footprints
 from landshift.prepare.burn import burn as burn
@@ -19,9 +21,16 @@ from landshift.prepare.label import Filters as Filters
 from landshift.prepare.label import MapReading as MapReading
 from landshift.prepare.label import label as label
 from landshift.prepare.normalise import normalise as normalise
+from landshift.publish.maps import stac as stac
+from landshift.show.figures import view as view
 from landshift.show.zones import zonal as zonal
 from landshift.simulation.scene import SceneConditions as SceneConditions
 from landshift.simulation.scene import simulate as simulate
+from landshift.tileset.cutting import tiles as tiles
+from landshift.tileset.options import Auditing as Auditing
+from landshift.tileset.options import Companions as Companions
+from landshift.tileset.options import Cutting as Cutting
+from landshift.tileset.options import Encoding as Encoding
 
 __version__: str
 PUBLIC: dict[str, str]

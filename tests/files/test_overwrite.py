@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from cutting import cut_tiles
 from landshift import bundle, dataset, tileset, training
 from landshift.assess.sample import Plan, draw_sample
 from landshift.classes import ClassScheme, legend, legend_writers
@@ -331,7 +332,7 @@ def test_a_tile_set_is_replaced_but_not_the_models_in_it(tmp_path):
     image = write(tmp_path / "i.tif", values, nodata=0, bands=BANDS)
     labels = write(tmp_path / "l.tif", change, nodata=0)
     folder = tmp_path / "set"
-    cut = partial(tileset.cut, scheme=ClassScheme.from_mapping(MAPPING))
+    cut = partial(cut_tiles, classes=ClassScheme.from_mapping(MAPPING))
     options = {"tile_size": 32, "stride": 32}
     first = cut([image], [labels], folder, **options)
     with pytest.raises(ParameterError, match="must be new or empty"):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rasterio.enums import ColorInterp, MaskFlags
 from scipy import ndimage
 
+from cutting import cut_tiles
 from landshift import grid, images, raster, tileset
 from landshift.classes import ClassScheme
 from landshift.grid import Window
@@ -357,8 +358,8 @@ def test_tiles_differences_and_normalised_images_heed_it_too(tmp_path, values, c
         with raster.open_raster(normalised) as source:
             assert (raster.read(source, WHOLE)[1] == expected).all(), path
         labels = write_file(out.with_suffix(".labels.tif"), np.ones((SIZE, SIZE), np.uint8))
-        tiles = tileset.cut(
-            [path], [labels], out.with_suffix(""), scheme=ClassScheme.from_mapping({1: "a"}),
+        tiles = cut_tiles(
+            [path], [labels], out.with_suffix(""), classes=ClassScheme.from_mapping({1: "a"}),
             tile_size=SIZE, stride=SIZE,
         )  # fmt: skip
         tile, mask, _ = tileset.read_tile(tiles.tiles[0])
@@ -383,8 +384,8 @@ def test_alpha_is_no_fourth_band_of_difference_normalise_and_tiles(tmp_path, val
         assert made.count == 3
         assert (made.dataset_mask() > 0).sum() == clear.sum()
     labels = write_file(tmp_path / "l.tif", np.ones((SIZE, SIZE), np.uint8))
-    made = tileset.cut(
-        [before], [labels], tmp_path / "set", scheme=ClassScheme.from_mapping({1: "a"}),
+    made = cut_tiles(
+        [before], [labels], tmp_path / "set", classes=ClassScheme.from_mapping({1: "a"}),
         tile_size=SIZE, stride=SIZE,
     )  # fmt: skip
     assert len(made.bands) == 3

@@ -5,6 +5,7 @@ import pytest
 import rasterio
 from pyproj import CRS
 
+from cutting import cut_tiles
 from landshift import raster
 from landshift.classes import ClassScheme
 from landshift.evaluation.maps import evaluate_map
@@ -12,7 +13,6 @@ from landshift.maps.patches import patches
 from landshift.prepare.composite import composite
 from landshift.prepare.difference import difference
 from landshift.prepare.label import label
-from landshift.tileset import cut
 
 MAP = np.kron([[1, 2, 2], [1, 1, 2]], np.ones((16, 16))).astype(np.uint8)
 OTHERS = {
@@ -46,7 +46,7 @@ def test_an_image_is_copied_not_warped(pair, tmp_path):
 def test_a_reference_and_labels_share_a_grid(pair, tmp_path):
     scheme = ClassScheme.from_mapping({1: "forest", 2: "water"})
     assert evaluate_map(*pair, scheme=scheme).matrix.sum() == MAP.size
-    tiles = cut([pair[0]], [pair[1]], tmp_path / "t", scheme=scheme, tile_size=16, stride=16)
+    tiles = cut_tiles([pair[0]], [pair[1]], tmp_path / "t", classes=scheme, tile_size=16, stride=16)
     assert len(tiles.tiles) == 6
 
 

@@ -290,7 +290,7 @@ def _polygons(path: Path | str, box: GeoBox, layer: str | None) -> tuple[Any, ..
         raise GridError(
             "A mask polygon needs a raster with a CRS, got none; assign one (gdal_edit -a_srs)."
         )
-    found = vector.read_polygons(path, box, layer, option="--mask-layer").geometries
+    found = vector.read_polygons(path, box, layer, option="mask_layer").geometries
     vanished = vector.without_pixel(found, box)
     if vanished:
         log.warning("%s: %d polygons hold no pixel's centre.", path, len(vanished))

@@ -125,7 +125,7 @@ COMMANDS = (
     ),
     Command(
         "stac", "Show and share",
-        "Describe a map as a STAC Item: ground, time, classes, and the file with its checksum.",
+        "Describe a map as a STAC Item: place, time, classes, and the file with its checksum.",
     ),
     Command(
         "demo", "Show and share",
@@ -137,7 +137,7 @@ COMMANDS = (
     ),
 )  # fmt: skip
 
-UNPORTED = {c.name for c in COMMANDS if c.function not in landshift.PUBLIC}
+UNPORTED = {c.name for c in COMMANDS if c.function not in landshift.PUBLIC} - {"model"}
 """Commands that typer still reads; see `landshift.cli.unported`."""
 
 DESCRIPTION = "Land-cover change maps from images of two dates, end to end."

@@ -12,6 +12,8 @@ from landshift.show import tables
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from landshift.bundle.hashes import Verified
+    from landshift.bundle.saved import ModelFacts
     from landshift.demonstration import Demo
     from landshift.maps.patches import Fragmentation
     from landshift.maps.polygons import Traced
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from landshift.prepare.difference import Difference
     from landshift.prepare.normalise import Normalisation
     from landshift.simulation.scene import Scene
+    from landshift.tileset import Audit, AuditedSplit, TileSet
+
+_LEAKS = 40  # leaking pairs that are shown
 
 
 def path(written: object) -> None:
@@ -107,7 +112,57 @@ def polygons(found: Traced) -> None:
     say(found.path)
 
 
+def tiles(found: TileSet | Audit) -> None:
+    """Number of tiles and the folder; of an audit, what the splits let leak, and the path."""
+    from landshift import tileset
+
+    if isinstance(found, tileset.TileSet):
+        say(f"{len(found.tiles)} tiles")
+        say(found.folder)
+        return
+    of_set = found.tiles.tiles
+    together = ", ".join(str(n) for n in found.groups[:8] if n > 1)
+    say(
+        f"{len(of_set)} tiles, {len(found.pairs)} pairs share ground; "
+        + (f"tiles that hang together: {together}" if together else "all lie apart")
+    )
+    _split("random split", found.at_random)
+    for a, b in found.at_random.leaks[:_LEAKS]:
+        share = tileset.shared_ground(found.tiles, int(a), int(b))
+        say(f"  leak: {of_set[a].name} {of_set[b].name} ({share:.0%} shared)")
+    if len(found.at_random.leaks) > _LEAKS:
+        say(f"  and {len(found.at_random.leaks) - _LEAKS} more; --pairs writes them all")
+    if found.by_ground is None:
+        say(f"split by ground: none. {found.why_not}")
+    else:
+        _split("split by ground", found.by_ground)
+    _paths(found.files)
+
+
+def _split(name: str, audited: AuditedSplit) -> None:
+    split = audited.split
+    say(
+        f"{name}: {len(split.train)} training, {len(split.valid)} validation, "
+        f"{len(split.dropped)} dropped; {len(audited.leaks)} leaking pairs, {audited.leaking} of "
+        f"{len(split.valid)} validation tiles seen in training"
+    )
+    for side, names in audited.absent.items():
+        if names:
+            say(f"  no {side} tile holds {', '.join(names)}")
+
+
 def zonal(found: Zones) -> None:
     """Classes in zones, the paths."""
     table(tables.zones(found))
     _paths(found.files)
+
+
+def info(facts: ModelFacts) -> None:
+    """A saved model on one screen."""
+    table(tables.model(facts))
+
+
+def verify(verified: Verified) -> None:
+    """The digest; the number of files on standard error."""
+    say(f"{len(verified.files)} files are as they were saved.", err=True)
+    say(verified.digest)

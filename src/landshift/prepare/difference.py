@@ -379,13 +379,13 @@ class _Result:
             for c in self._scheme or ()
         )  # fmt: skip
 
-    def columns(self) -> list[legend.Column]:
+    def columns(self) -> list[legend.AttributeColumn]:
         """The columns of the attribute table."""
         classes = self.classes()
-        columns = [legend.Column("Count", [c.pixels for c in classes])]
+        columns = [legend.AttributeColumn("Count", [c.pixels for c in classes])]
         if self._ground is not None:
             hectares = [round(c.hectares or 0.0, 6) for c in classes]
-            columns.append(legend.Column("Hectares", hectares))
+            columns.append(legend.AttributeColumn("Hectares", hectares))
         return columns
 
 

@@ -247,7 +247,7 @@ class _PairCounts:
             files=files,
         )
 
-    def columns(self) -> list[legend.Column]:
+    def columns(self) -> list[legend.AttributeColumn]:
         """The columns of the attribute table, by code: count, from, to, hectares."""
         change = self._rules.change
         codes = self._rules.map_code.astype(np.int64)
@@ -255,14 +255,16 @@ class _PairCounts:
         counts = np.bincount(codes, self._pixels, most)
         ends = [change.ends[v] for v in change.values]
         columns = [
-            legend.Column("Count", [int(counts[v]) for v in change.values]),
-            legend.Column("From", [e[0] for e in ends]),
-            legend.Column("To", [e[1] for e in ends]),
+            legend.AttributeColumn("Count", [int(counts[v]) for v in change.values]),
+            legend.AttributeColumn("From", [e[0] for e in ends]),
+            legend.AttributeColumn("To", [e[1] for e in ends]),
         ]
         if self._ground is not None:
             areas = np.bincount(codes, self._hectares, most)
             columns.append(
-                legend.Column("Hectares", [round(float(areas[v]), 6) for v in change.values])
+                legend.AttributeColumn(
+                    "Hectares", [round(float(areas[v]), 6) for v in change.values]
+                )
             )
         return columns
 
