@@ -17,12 +17,11 @@ from pathlib import Path
 import rasterio
 from rich.console import Console
 
+from landshift import Cleaning, TargetGrid, composite, label
 from landshift.assess.estimate import estimate_areas
 from landshift.assess.sample import Plan, draw_sample
 from landshift.classes import ClassScheme
 from landshift.pages.report import write_report
-from landshift.prepare.composite import TargetGrid, composite
-from landshift.prepare.label import Cleaning, label
 from landshift.show import tables
 
 CLASSES = ClassScheme.from_mapping(
