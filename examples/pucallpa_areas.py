@@ -17,8 +17,8 @@ from pathlib import Path
 import rasterio
 from rich.console import Console
 
-from landshift.assess.estimate import estimate_areas
-from landshift.assess.sample import Plan, draw_sample
+import landshift
+from landshift.assess.plan import SamplePlan
 from landshift.classes import ClassScheme
 from landshift.pages.report import write_report
 from landshift.prepare.composite import composite
@@ -63,10 +63,10 @@ def main() -> None:
     cleaned = label(*maps, change, scheme=CLASSES, smooth=7, min_pixels=12, overwrite=True)
     cleaned.write_csv(asked.out / "transitions.csv", overwrite=True)
     truth = label(*maps, asked.out / "uncleaned.tif", scheme=CLASSES, overwrite=True)
-    plan = Plan(size=asked.size, allocation="floor", floor=30)
-    drawn = draw_sample(change, sample, plan, overwrite=True)
+    plan = SamplePlan(size=asked.size, allocation="floor", floor=30)
+    drawn = landshift.sample(change, sample, plan=plan, overwrite=True)
     labels = label_units(sample.with_suffix(".csv"), *maps, asked.out / "labels.csv")
-    found = estimate_areas(sample, labels=labels, mapped=change)
+    found = landshift.estimate(sample, labels=labels, mapped=change)
     found.write_json(asked.out / "areas.json", overwrite=True)
     found.write_csv(asked.out / "areas.csv", overwrite=True)
 

@@ -11,8 +11,9 @@ from affine import Affine
 from pyproj import Geod, Transformer
 from typer.testing import CliRunner
 
+import landshift
 from landshift.assess import domains, drawing
-from landshift.assess.sample import Plan, draw_sample
+from landshift.assess.plan import SamplePlan
 from landshift.cli import app
 from landshift.errors import GridError
 from landshift.maps import zonal
@@ -131,9 +132,11 @@ def test_of_zonal(scene, tmp_path):
 
 @pytest.mark.parametrize("unit_size", [1, 3])
 def test_of_sample(scene, tmp_path, unit_size):
-    drawn = draw_sample(
+    drawn = landshift.sample(
         scene.after, tmp_path / "s.gpkg",
-        Plan(size=40, kind="simple" if unit_size > 1 else "stratified", unit_size=unit_size),
+        plan=SamplePlan(
+            size=40, design="simple" if unit_size > 1 else "stratified", unit_size=unit_size
+        ),
     )  # fmt: skip
     assert sum(s.hectares for s in drawn.design.strata) == close(scene.whole)
     if unit_size == 1:

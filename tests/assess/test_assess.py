@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.transform import from_origin
 
+import landshift
 from landshift import grid, raster
 from landshift.assess import design, drawing, files
+from landshift.assess.domains import DomainSource
 from landshift.assess.drawing import Population
-from landshift.assess.estimate import DomainSource, estimate_areas
 from landshift.assess.estimators import Estimator, Strata, judge, quantile
+from landshift.assess.plan import SamplePlan
 from landshift.assess.response import response_of
-from landshift.assess.sample import Plan, draw_sample
 from landshift.classes import ClassScheme
 from landshift.errors import ClassError, GridError, ParameterError, SampleError
 from landshift.grid import Window
@@ -348,21 +349,20 @@ def test_sizes_that_cannot_be_are_refused():
         design.allocate(3, population, weights, allocation="equal")
     with pytest.raises(ParameterError, match="smaller than the map, got 106 of 105"):
         design.allocate(106, population, weights, allocation="equal")
-    with pytest.raises(ParameterError, match="allocation must be one of"):
+    with pytest.raises(ParameterError, match="`allocation` must be one of"):
         design.allocate(10, population, weights, allocation="optimal")
     for plan, message in (
-        ({}, "needs a size or a standard error"),
-        ({"size": 10, "target": 0.1}, "give one of them"),
-        ({"target": 0.1}, "needs expectations"),
-        ({"target": 1.5, "expected": {None: 0.9}}, "above 0 and below 0.5, got 1.5"),
-        ({"size": 10, "expected": {None: 1.9}}, "in 0 to 1, got 1.9"),
-        ({"size": 10, "kind": "cluster"}, "design must be one of"),
+        ({"size": 10, "standard_error": 0.1}, "give one of them"),
+        ({"standard_error": 0.1}, "need expectations"),
+        ({"standard_error": 1.5, "expect": {None: 0.9}}, "above 0 and below 0.5, got 1.5"),
+        ({"size": 10, "expect": {None: 1.9}}, "in 0 to 1, got 1.9"),
+        ({"size": 10, "design": "cluster"}, "`design` must be one of"),
         ({"size": 1}, "at least 2 units"),
-        ({"target": 0.1, "expected": {None: 0.9}, "kind": "systematic"}, "needs a size"),
-        ({"size": 10, "kind": "simple", "allocation": "equal"}, "Only strata can share"),
+        ({"standard_error": 0.1, "expect": ["0.9"], "design": "systematic"}, "needs `size`"),
+        ({"size": 10, "design": "simple", "allocation": "equal"}, "Only strata can share"),
     ):
         with pytest.raises(ParameterError, match=message):
-            Plan(**plan)
+            SamplePlan(**plan)
 
 
 # ---- Drawing
@@ -510,6 +510,10 @@ def change_map(write_raster):
     )
 
 
+def draw(mapped, out, plan, **options):
+    return landshift.sample(mapped, out, plan=plan, **options)
+
+
 def fill(sample, name, answer):
     """Labels as CSV: what ``answer`` says of each unit's class in the map."""
     drawn = files.read_sample(sample)
@@ -527,7 +531,7 @@ def as_mapped(_, value):
 
 
 def test_a_sample_is_a_form_to_fill_in(change_map, tmp_path):
-    found = draw_sample(change_map, tmp_path / "s.gpkg", Plan(size=30, allocation="equal"))
+    found = draw(change_map, tmp_path / "s.gpkg", SamplePlan(size=30, allocation="equal"))
     assert [s.sampled for s in found.design.strata] == [10, 10, 10]
     about, _, outlines, values = pyogrio.raw.read(tmp_path / "s.gpkg", layer="units")
     columns = dict(zip(about["fields"], values, strict=True))
@@ -564,71 +568,69 @@ def sampled(found):
 
 
 def test_rare_strata_get_a_floor_unless_another_allocation_is_asked_for(change_map, tmp_path):
-    found = draw_sample(change_map, tmp_path / "a.gpkg", Plan(size=200))
+    found = draw(change_map, tmp_path / "a.gpkg", SamplePlan(size=200))
     assert found.design.allocation == "floor"
     assert found.floor == 33  # half of an equal share, 200 / 3 / 2, below 50
     assert min(sampled(found).values()) >= 33
     assert found.few == ()
-    large = draw_sample(change_map, tmp_path / "b.gpkg", Plan(size=600))
+    large = draw(change_map, tmp_path / "b.gpkg", SamplePlan(size=600))
     assert large.floor == 50
-    stated = draw_sample(change_map, tmp_path / "c.gpkg", Plan(size=200, floor=60))
+    stated = draw(change_map, tmp_path / "c.gpkg", SamplePlan(size=200, floor=60))
     assert (stated.floor, min(sampled(stated).values())) == (60, 60)
-    plain = Plan(size=60, allocation="proportional")  # 10 and 13 for the rare ones, by area
-    proportional = draw_sample(change_map, tmp_path / "d.gpkg", plain)
+    plain = SamplePlan(size=60, allocation="proportional")  # 10 and 13 for the rare ones, by area
+    proportional = draw(change_map, tmp_path / "d.gpkg", plain)
     assert proportional.floor is None
     assert {s.name for s in proportional.few} == {"to forest", "to crop"}
-    simple = draw_sample(change_map, tmp_path / "e.gpkg", Plan(kind="simple", size=60))
+    simple = draw(change_map, tmp_path / "e.gpkg", SamplePlan(design="simple", size=60))
     assert (simple.floor, simple.design.allocation) == (None, None)
 
 
 def test_units_of_strata_are_stated(change_map, tmp_path):
-    one = draw_sample(change_map, tmp_path / "a.gpkg", Plan(size=100, units={"to crop": 75}))
+    one = draw(change_map, tmp_path / "a.gpkg", SamplePlan(size=100, stratum_units={"to crop": 75}))
     assert sampled(one)["to crop"] == 75
     assert sum(sampled(one).values()) == 100
     assert one.floor == 6  # of the 25 that two strata share
     units = {"to forest": 5, "to crop": 75, "No change": 30}
-    every = draw_sample(change_map, tmp_path / "b.gpkg", Plan(units=units))
+    every = draw(change_map, tmp_path / "b.gpkg", SamplePlan(stratum_units=units))
     assert sampled(every) == units
     assert every.floor is None
     assert [s.name for s in every.few] == ["to forest"]
-    target = Plan(target=0.02, expected={None: 0.9}, units={"to crop": 75})
-    found = draw_sample(change_map, tmp_path / "c.gpkg", target)
+    target = SamplePlan(standard_error=0.02, expect={None: 0.9}, stratum_units={"to crop": 75})
+    found = draw(change_map, tmp_path / "c.gpkg", target)
     assert sampled(found)["to crop"] == 75
     assert found.expected_error <= 0.02
 
     out = tmp_path / "d.gpkg"
     with pytest.raises(ParameterError, match=r"\(to forest, to crop, No change\), got 'to sea'"):
-        draw_sample(change_map, out, Plan(size=100, units={"to sea": 75}))
+        draw(change_map, out, SamplePlan(size=100, stratum_units={"to sea": 75}))
     with pytest.raises(ParameterError, match=r"no more units than it holds, got 5,000 of .*'to cr"):
-        draw_sample(change_map, out, Plan(size=6000, units={"to crop": 5000}))
+        draw(change_map, out, SamplePlan(size=6000, stratum_units={"to crop": 5000}))
     with pytest.raises(ParameterError, match="at least 2 units, got 1 for 'to crop'"):
-        Plan(size=100, units={"to crop": 1})
-    with pytest.raises(ParameterError, match="make the size, 110, got 100 too"):
-        draw_sample(change_map, out, Plan(size=100, units=units))
+        SamplePlan(size=100, stratum_units={"to crop": 1})
+    with pytest.raises(ParameterError, match="make the size, 110, got size 100 too"):
+        draw(change_map, out, SamplePlan(size=100, stratum_units=units))
     with pytest.raises(ParameterError, match="got none for 'to forest', 'No change'"):
-        draw_sample(change_map, out, Plan(units={"to crop": 75}))
+        draw(change_map, out, SamplePlan(stratum_units={"to crop": 75}))
     with pytest.raises(ParameterError, match="got units of strata for a simple design"):
-        Plan(kind="simple", size=100, units={"to crop": 75})
-    with pytest.raises(ParameterError, match="needs a size or a standard error"):
-        Plan()
+        SamplePlan(design="simple", size=100, stratum_units={"to crop": 75})
+    with pytest.raises(ParameterError, match="must have `size` or `standard_error`, got neither"):
+        landshift.sample(change_map, out)
 
 
 @pytest.mark.parametrize("name", ["a=b", "rain, snow", "forest->crop"])
 def test_the_command_takes_names_as_they_are(name):
-    from landshift.cli.sample import _units
-
-    assert _units([f"{name}=75", " other = 3 "]) == {name: 75, "other": 3}
+    assert SamplePlan(stratum_units=[f"{name}=75", " other = 3 "]).units == {name: 75, "other": 3}
     for wrong in ("75", "=75", f"{name}=many", f"{name}=-5"):
         with pytest.raises(ParameterError, match="must be written 'stratum=75'"):
-            _units([wrong])
+            SamplePlan(stratum_units=[wrong])
     with pytest.raises(ParameterError, match="each stratum once"):
-        _units([f"{name}=75", f"{name}=76"])
+        SamplePlan(stratum_units=[f"{name}=75", f"{name}=76"])
 
 
 def test_the_same_seed_gives_the_same_bytes(change_map, tmp_path):
     def digest(name, **options):
         seed = options.pop("seed", 0)
-        draw_sample(change_map, tmp_path / name, Plan(size=30, seed=seed), **options)
+        draw(change_map, tmp_path / name, SamplePlan(size=30, seed=seed), **options)
         return [
             hashlib.sha256((tmp_path / name).with_suffix(s).read_bytes()).hexdigest()
             for s in (".gpkg", ".csv")
@@ -641,8 +643,8 @@ def test_the_same_seed_gives_the_same_bytes(change_map, tmp_path):
 
 def test_labelled_as_mapped_the_map_is_right(change_map, tmp_path):
     sample = tmp_path / "s.gpkg"
-    drawn = draw_sample(change_map, sample, Plan(size=30)).design
-    found = estimate_areas(sample, labels=fill(sample, "l.csv", as_mapped), mapped=change_map)
+    drawn = draw(change_map, sample, SamplePlan(size=30)).design
+    found = landshift.estimate(sample, labels=fill(sample, "l.csv", as_mapped), mapped=change_map)
     assert (found.overall.value, found.overall.error) == (pytest.approx(1), None)
     assert [c.name for c in found.classes] == list(CHANGE.names)
     assert [c.hectares.value for c in found.classes] == pytest.approx(
@@ -654,7 +656,7 @@ def test_labelled_as_mapped_the_map_is_right(change_map, tmp_path):
 
 def test_labels_are_read_from_the_form(change_map, tmp_path):
     sample = tmp_path / "s.gpkg"
-    draw_sample(change_map, sample, Plan(size=12), show_map=True)
+    draw(change_map, sample, SamplePlan(size=12), show_map=True)
     about, _, outlines, values = pyogrio.raw.read(sample, layer="units")
     columns = dict(zip(about["fields"], values, strict=True))
     assert set(columns["map"]) <= set(CHANGE.names)
@@ -664,7 +666,7 @@ def test_labels_are_read_from_the_form(change_map, tmp_path):
         sample, outlines[::-1], [v[::-1] for v in columns.values()], about["fields"],
         layer="units", driver="GPKG", geometry_type="Polygon", crs=about["crs"],
     )  # fmt: skip
-    found = estimate_areas(sample)
+    found = landshift.estimate(sample)
     shares = {c.name: c.share for c in found.classes}
     assert shares["No change"].value == pytest.approx(1)
     assert shares["to crop"].value == 0
@@ -677,9 +679,9 @@ def test_strata_of_another_raster_follow_stehman(change_map, tmp_path, write_ras
     groups[:, 20:] = 2
     strata = write_raster("strata.tif", groups)
     sample = tmp_path / "s.gpkg"
-    draw_sample(change_map, sample, Plan(size=200), strata=strata)
+    draw(change_map, sample, SamplePlan(size=200), strata=strata)
     wrong = fill(sample, "l.csv", lambda n, v: as_mapped(n, v if n % 4 else 3))
-    found = estimate_areas(sample, labels=wrong)
+    found = landshift.estimate(sample, labels=wrong)
     assert "Stehman (2014)" in found.method
     drawn = files.read_sample(sample)
     reference = np.where(drawn.numbers % 4 == 0, 3, drawn.mapped)
@@ -692,10 +694,10 @@ def test_simple_and_systematic_samples_and_strata_after(change_map, tmp_path):
     truth = {}
     for kind in ("simple", "systematic"):
         sample = tmp_path / f"{kind}.gpkg"
-        draw_sample(change_map, sample, Plan(kind=kind, size=300))
+        draw(change_map, sample, SamplePlan(design=kind, size=300))
         labels = fill(sample, f"{kind}.csv", lambda n, v: as_mapped(n, v if n % 10 else 3))
-        plain = estimate_areas(sample, labels=labels)
-        after = estimate_areas(sample, labels=labels, post_stratify=True)
+        plain = landshift.estimate(sample, labels=labels)
+        after = landshift.estimate(sample, labels=labels, post_stratify=True)
         assert plain.units == pytest.approx(300, rel=0.05)
         assert after.classes[0].hectares.error < plain.classes[0].hectares.error
         assert after.classes[0].hectares.value <= after.classes[0].map_hectares
@@ -707,20 +709,20 @@ def test_simple_and_systematic_samples_and_strata_after(change_map, tmp_path):
 
 def test_classes_are_merged_in_map_and_reference(change_map, tmp_path):
     sample = tmp_path / "s.gpkg"
-    draw_sample(change_map, sample, Plan(size=30, allocation="equal"))
+    draw(change_map, sample, SamplePlan(size=30, allocation="equal"))
 
     def swapped(number, value):
         return as_mapped(number, {1: 2, 2: 1, 3: 3}[value])
 
     labels = fill(sample, "l.csv", swapped)
-    assert estimate_areas(sample, labels=labels).overall.value < 0.7
-    merged = estimate_areas(sample, labels=labels, merge={"change": ["to forest", "to crop"]})
+    assert landshift.estimate(sample, labels=labels).overall.value < 0.7
+    merged = landshift.estimate(sample, labels=labels, merge={"change": ["to forest", "to crop"]})
     assert [c.name for c in merged.classes] == ["change", "No change"]
     assert merged.overall.value == pytest.approx(1)
     with pytest.raises(ClassError, match="got 'to sea' for 'change'"):
-        estimate_areas(sample, labels=labels, merge={"change": ["to sea"]})
+        landshift.estimate(sample, labels=labels, merge={"change": ["to sea"]})
     with pytest.raises(ClassError, match="a name of their own, got 'No change'"):
-        estimate_areas(sample, labels=labels, merge={"No change": ["to crop"]})
+        landshift.estimate(sample, labels=labels, merge={"No change": ["to crop"]})
 
 
 def test_domains_have_areas_of_their_own(change_map, tmp_path):
@@ -734,10 +736,10 @@ def test_domains_have_areas_of_their_own(change_map, tmp_path):
         geometry_type="Polygon", crs="EPSG:32618",
     )  # fmt: skip
     sample = tmp_path / "s.gpkg"
-    draw_sample(change_map, sample, Plan(size=300))
+    draw(change_map, sample, SamplePlan(size=300))
     labels = fill(sample, "l.csv", as_mapped)
     source = DomainSource(polygons, "name")
-    found = estimate_areas(sample, labels=labels, mapped=change_map, domains=source)
+    found = landshift.estimate(sample, labels=labels, mapped=change_map, domains=source)
     far_away, left_part, right_part = found.domains
     assert (far_away.units, far_away.hectares, far_away.classes) == (0, 0, {})
     with rasterio.open(change_map) as opened:
@@ -756,40 +758,40 @@ def test_domains_have_areas_of_their_own(change_map, tmp_path):
             estimate = part.classes[name]
             assert abs((columns == value).sum() * 0.09 - estimate.value) < 4 * estimate.error
     with pytest.raises(ParameterError, match="Domains need the map"):
-        estimate_areas(sample, labels=labels, domains=source)
+        landshift.estimate(sample, labels=labels, domains=source)
     with pytest.raises(ClassError, match="must be one of name, got 'province'"):
-        estimate_areas(
+        landshift.estimate(
             sample, labels=labels, mapped=change_map, domains=DomainSource(polygons, "province")
         )
 
 
 def test_what_is_no_statistics_is_refused(change_map, tmp_path, write_raster):
     sample = tmp_path / "s.gpkg"
-    draw_sample(change_map, sample, Plan(size=30))
+    draw(change_map, sample, SamplePlan(size=30))
     labels = fill(sample, "l.csv", as_mapped)
     with pytest.raises(SampleError, match=r"change.tif; pixels counted in a map have no interval"):
-        estimate_areas(change_map)
+        landshift.estimate(change_map)
     with pytest.raises(SampleError, match=r"got 30 of 30 without a label \(units 1, 2, 3"):
-        estimate_areas(sample)
+        landshift.estimate(sample)
     gaps = fill(sample, "g.csv", lambda n, v: ("", "crop") if n == 7 else as_mapped(n, v))
     with pytest.raises(SampleError, match=r"got 1 of 30 without a label \(units 7\)"):
-        estimate_areas(sample, labels=gaps)
+        landshift.estimate(sample, labels=gaps)
     other = write_raster("other.tif", np.ones((60, 50), np.uint8))
     with pytest.raises(SampleError, match=r"got one of change.tif for .*other.tif"):
-        estimate_areas(sample, labels=labels, mapped=other)
+        landshift.estimate(sample, labels=labels, mapped=other)
     lines = labels.read_text().splitlines()
     (tmp_path / "twice.csv").write_text("\n".join([*lines, lines[1]]))
     with pytest.raises(SampleError, match=r"each unit of the sample once, got '1' in line 32"):
-        estimate_areas(sample, labels=tmp_path / "twice.csv")
+        landshift.estimate(sample, labels=tmp_path / "twice.csv")
     (tmp_path / "none.csv").write_text("unit,after\n1,crop\n")
     with pytest.raises(SampleError, match="got none named before"):
-        estimate_areas(sample, labels=tmp_path / "none.csv")
+        landshift.estimate(sample, labels=tmp_path / "none.csv")
     with pytest.raises(ClassError, match="Unit 1: A label must be one of forest, crop, got 'sea'"):
-        estimate_areas(sample, labels=fill(sample, "sea.csv", lambda n, v: ("sea", "crop")))
-    with pytest.raises(ParameterError, match="leave the option out"):
-        estimate_areas(sample, labels=labels, post_stratify=True)
+        landshift.estimate(sample, labels=fill(sample, "sea.csv", lambda n, v: ("sea", "crop")))
+    with pytest.raises(ParameterError, match="leave `post_stratify` out"):
+        landshift.estimate(sample, labels=labels, post_stratify=True)
     with pytest.raises(ParameterError, match="must lie in 0 to 1, got 95"):
-        estimate_areas(sample, labels=labels, level=95)
+        landshift.estimate(sample, labels=labels, level=95)
 
     about, _, outlines, values = pyogrio.raw.read(sample, layer="units")
     pyogrio.raw.write(
@@ -797,7 +799,7 @@ def test_what_is_no_statistics_is_refused(change_map, tmp_path, write_raster):
         driver="GPKG", geometry_type="Polygon", crs=about["crs"],
     )  # fmt: skip
     with pytest.raises(SampleError, match="every unit that was drawn, got 29 of 30"):
-        estimate_areas(sample, labels=labels)
+        landshift.estimate(sample, labels=labels)
 
 
 def test_classes_and_strata_without_units_are_refused(tmp_path, write_raster):
@@ -805,48 +807,53 @@ def test_classes_and_strata_without_units_are_refused(tmp_path, write_raster):
     codes[0, :2] = 2
     path = write_raster("map.tif", codes)
     sample = tmp_path / "s.gpkg"
-    draw_sample(path, sample, Plan(kind="simple", size=20))
+    draw(path, sample, SamplePlan(design="simple", size=20))
 
     def plain(number, value):
         return "", f"class {value}"
 
     labels = fill(sample, "l.csv", plain)
     with pytest.raises(SampleError, match=r"must have a unit in the sample, got none in 'class 2'"):
-        estimate_areas(sample, labels=labels)
+        landshift.estimate(sample, labels=labels)
     with pytest.raises(SampleError, match=r"at least 2 units .* got 0 in 'class 2'"):
-        estimate_areas(sample, labels=labels, post_stratify=True)
-    merged = estimate_areas(sample, labels=labels, merge={"any": ["class 1", "class 2"]})
+        landshift.estimate(sample, labels=labels, post_stratify=True)
+    merged = landshift.estimate(sample, labels=labels, merge={"any": ["class 1", "class 2"]})
     assert merged.overall.value == pytest.approx(1)
 
 
 def test_expectations_name_strata(change_map, tmp_path):
     out = tmp_path / "s.gpkg"
-    drawn = draw_sample(change_map, out, Plan(target=0.02, expected={None: 0.9, "to crop": 0.7}))
+    drawn = draw(
+        change_map, out, SamplePlan(standard_error=0.02, expect={None: 0.9, "to crop": 0.7})
+    )
     assert drawn.expected_error == pytest.approx(0.02, rel=0.01)
     assert drawn.expected_error <= 0.02
     with pytest.raises(ParameterError, match="No change, got 'to sea'; name each"):
-        draw_sample(change_map, tmp_path / "t.gpkg", Plan(size=30, expected={"to sea": 0.9}))
+        draw(change_map, tmp_path / "t.gpkg", SamplePlan(size=30, expect={"to sea": 0.9}))
     with pytest.raises(ParameterError, match="got none for 'to forest'"):
-        draw_sample(change_map, tmp_path / "t.gpkg", Plan(size=30, expected={"to crop": 0.9}))
+        draw(change_map, tmp_path / "t.gpkg", SamplePlan(size=30, expect={"to crop": 0.9}))
     with pytest.raises(ParameterError, match=r"name it \.gpkg"):
-        draw_sample(change_map, tmp_path / "s.shp", Plan(size=30))
+        draw(change_map, tmp_path / "s.shp", SamplePlan(size=30))
     with pytest.raises(ParameterError, match="Only a stratified design has strata"):
-        draw_sample(
-            change_map, tmp_path / "t.gpkg", Plan(kind="simple", size=30), strata=change_map
+        draw(
+            change_map,
+            tmp_path / "t.gpkg",
+            SamplePlan(design="simple", size=30),
+            strata=change_map,
         )
     few = ClassScheme.from_mapping({1: "to forest", 2: "to crop"})
     with pytest.raises(ClassError, match="got no name for 3"):
-        draw_sample(change_map, tmp_path / "t.gpkg", Plan(size=30), scheme=few)
+        draw(change_map, tmp_path / "t.gpkg", SamplePlan(size=30), classes=few)
     same = ClassScheme.from_mapping({1: "crop", 2: "crop", 3: "No change"})
     with pytest.raises(ClassError, match="names of their own, got 'crop' for 1, 2"):
-        draw_sample(change_map, tmp_path / "t.gpkg", Plan(size=30), scheme=same)
+        draw(change_map, tmp_path / "t.gpkg", SamplePlan(size=30), classes=same)
 
 
 def test_the_estimate_as_files(change_map, tmp_path):
     sample = tmp_path / "s.gpkg"
-    draw_sample(change_map, sample, Plan(size=60))
+    draw(change_map, sample, SamplePlan(size=60))
     labels = fill(sample, "l.csv", lambda n, v: as_mapped(n, v if n % 5 else 3))
-    found = estimate_areas(sample, labels=labels, level=0.9)
+    found = landshift.estimate(sample, labels=labels, level=0.9)
     told = json.loads(found.write_json(tmp_path / "e.json").read_text())
     assert told["confusion"]["rows"] == "reference"
     assert np.sum(told["confusion"]["shares"]) == pytest.approx(1)
@@ -871,12 +878,12 @@ def test_cut_blocks_of_a_geographic_map_become_units(tmp_path):
         transform=from_origin(-74, -8, 0.01, 0.01), nodata=0,
     ) as target:  # fmt: skip
         target.write(codes, 1)
-    draw_sample(path, tmp_path / "s.gpkg", Plan(kind="simple", size=4, unit_size=2))
+    draw(path, tmp_path / "s.gpkg", SamplePlan(design="simple", size=4, unit_size=2))
     _, _, outlines, _ = pyogrio.raw.read(tmp_path / "s.gpkg", layer="units")
     areas = sorted(shapely.area(shapely.from_wkb(outlines)) / 1e-4)
     assert areas == pytest.approx([1, 2, 2, 4])
     labels = fill(tmp_path / "s.gpkg", "l.csv", lambda n, v: ("", f"class {v}"))
-    found = estimate_areas(tmp_path / "s.gpkg", labels=labels)
+    found = landshift.estimate(tmp_path / "s.gpkg", labels=labels)
     box = raster.info(path).grid
     assert found.hectares == pytest.approx(grid.ground(box).hectares(Window(0, 0, 3, 3)).sum())
     assert "blocks of 2 x 2 pixels" in found.method

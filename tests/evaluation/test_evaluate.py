@@ -9,14 +9,16 @@ import pytest
 import rasterio
 from sklearn import metrics as sk
 
+import landshift
 from landshift import dataset, tileset
 from landshift.classes import CODINGS, ClassScheme
 from landshift.engine import TorchEngine
 from landshift.errors import ClassError, GridError, ModelError, ParameterError
 from landshift.evaluation import baselines, models
 from landshift.evaluation import maps as evaluate
+from landshift.evaluation.evaluate import Baselines, ClassMaps, Comparison
 from landshift.evaluation.evaluation import pool
-from landshift.evaluation.maps import evaluate_class_maps, evaluate_map, evaluate_rasters
+from landshift.evaluation.maps import evaluate_class_maps, evaluate_map
 from landshift.evaluation.models import (
     calibrate,
     evaluate_baselines,
@@ -265,21 +267,24 @@ def test_two_class_maps_are_scored_as_the_change_between_them(land, coding):
 
 def test_class_maps_stand_beside_a_map_of_the_change(land):
     _, _, paths, changes = land
-    found = evaluate_rasters(changes["to"], changes["to"], class_maps=tuple(paths), classes=LAND)
+    options = {"class_maps": ClassMaps(*paths), "comparison": Comparison(classes=LAND)}
+    found = landshift.evaluate(changes["to"], changes["to"], **options)
     assert list(found.methods) == ["this", "all no change", "post-classification"]
     assert found.scores.accuracy == 1
-    alone = evaluate_rasters(None, changes["to"], class_maps=tuple(paths), classes=LAND)
+    alone = landshift.evaluate(changes["to"], **options)
     assert found.baselines["post-classification"] == alone.scores
 
 
 def test_class_maps_that_do_not_fit_are_refused(land, write_raster):
     maps, _, paths, changes = land
-    with pytest.raises(ClassError, match="class maps must say their classes"):
+    with pytest.raises(ClassError, match="class maps must state their classes"):
         evaluate_class_maps(*paths, changes["to"])
     other = ClassScheme.from_mapping({1: "forest", 4: "town", 9: "water"})
     with pytest.raises(ClassError, match="must be a change map of the class maps' classes"):
         evaluate_class_maps(*paths, changes["to"], classes=other)
-    with pytest.raises(ParameterError, match="coding must be one of to, from-to, binary, got 'x'"):
+    with pytest.raises(
+        ParameterError, match="`coding` must be one of to, from-to, binary, got 'x'"
+    ):
         evaluate_class_maps(*paths, changes["to"], classes=LAND, coding="x")
     less = ClassScheme.from_mapping({1: "forest", 4: "urban"})
     with pytest.raises(ClassError, match=r"got \[9\] in .*land0"):
@@ -310,7 +315,9 @@ def test_class_maps_that_name_their_classes_need_no_mapping(land, write_raster):
 def test_per_pixel_rules_map_an_image_beside_a_map(scene, tiles):
     composite, change = scene
     scheme = ClassScheme.from_mapping(MAPPING)
-    found = evaluate_rasters(change, change, image=composite, tiles=tiles, classes=scheme)
+    found = landshift.evaluate(
+        change, change, baselines=Baselines(composite, tiles), comparison=Comparison(scheme)
+    )
     assert list(found.baselines) == ["all no change", "linear discriminant", "random forest"]
     assert found.scores.accuracy == 1
     data = dataset.prepare(tiles, class_mapping=MAPPING)
@@ -328,20 +335,31 @@ def test_a_rule_gives_no_class_where_the_image_is_not_valid(scene, tiles, write_
         values, bands = image.read(), image.descriptions
     values[2, 10] = 0
     holed = write_raster("holed.tif", values, nodata=0, bands=bands)
-    found = evaluate_rasters(change, change, image=holed, tiles=tiles, classes=scheme)
+    found = landshift.evaluate(
+        change, change, baselines=Baselines(holed, tiles), comparison=Comparison(scheme)
+    )
     assert found.scores.unmapped == 0
     assert {s.unmapped for s in found.baselines.values()} == {0, 250}
 
 
 def test_bad_pairs_of_image_tiles_and_maps_are_refused(scene, tiles):
     composite, change = scene
-    scheme = ClassScheme.from_mapping(MAPPING)
-    with pytest.raises(ParameterError, match="both an image and the tile set"):
-        evaluate_rasters(change, change, image=composite, classes=scheme)
+    with pytest.raises(ParameterError, match="both `image` and the tile set"):
+        landshift.evaluate(change, change, baselines=Baselines(image=composite))
     with pytest.raises(ParameterError, match="must be given to be judged"):
-        evaluate_rasters(None, change)
-    with pytest.raises(ParameterError, match="give two class maps"):
-        evaluate_rasters(change, change, coding="to")
+        landshift.evaluate(change)
+    with pytest.raises(ParameterError, match="give `before_map` and `after_map`"):
+        ClassMaps(coding="to")
+
+
+def test_an_evaluation_is_a_table(maps):
+    found = landshift.evaluate(*maps, comparison=Comparison(SCHEME))
+    assert found.matrix.tolist() == evaluate_map(*maps, scheme=SCHEME).matrix.tolist()
+    assert repr(found).splitlines()[0].split() == [
+        "class", "precision", "recall", "f1", "iou", "support",
+    ]  # fmt: skip
+    frame = pytest.importorskip("pandas") and found.to_pandas()
+    assert frame["support"].tolist() == [1, 2]
 
 
 def test_evaluations_are_pooled_with_what_stands_beside_them(maps, trained):

@@ -24,11 +24,11 @@ import rasterio
 import shapely
 from pyproj import Transformer
 
+import landshift
 from landshift.assess import answers, files, forms
 from landshift.assess.agreement import agreements
-from landshift.assess.estimate import estimate_areas
+from landshift.assess.plan import SamplePlan
 from landshift.assess.response import Answer
-from landshift.assess.sample import Plan, draw_sample
 from landshift.classes import ClassScheme
 from landshift.cli import main
 from landshift.errors import (
@@ -46,6 +46,10 @@ CHANGE = ClassScheme.from_mapping({1: "to forest", 2: "to crop", 3: "No change"}
 BANDS = ("blue", "green", "red", "nir")
 
 
+def draw(mapped, out, plan, **options):
+    return landshift.sample(mapped, out, plan=plan, **options)
+
+
 @pytest.fixture
 def change_map(write_raster):
     random = np.random.default_rng(3)
@@ -57,7 +61,7 @@ def change_map(write_raster):
 
 @pytest.fixture
 def sample(change_map, tmp_path):
-    draw_sample(change_map, tmp_path / "s.gpkg", Plan(size=12, allocation="equal"))
+    draw(change_map, tmp_path / "s.gpkg", SamplePlan(size=12, allocation="equal"))
     return tmp_path / "s.gpkg"
 
 
@@ -136,7 +140,7 @@ def test_what_labellers_differ_on_waits_for_a_review(sample):
         assert found.final()[2].labels == ("crop", "crop")
         assert found.labellers() == ("ann", "ben")
     with pytest.raises(SampleError, match="got 10 of 12 without a label"):
-        estimate_areas(sample)
+        landshift.estimate(sample)
 
 
 def test_agreement_by_hand(sample):
@@ -256,7 +260,7 @@ def test_answers_to_another_sample_are_refused(change_map, sample, tmp_path):
     with answers.opened(sample) as found:
         found.save("ann", 1, CROP)
     kept = sample.with_suffix(".answers.sqlite").read_bytes()
-    draw_sample(change_map, sample, Plan(size=12, seed=1), overwrite=True)  # over it
+    draw(change_map, sample, SamplePlan(size=12, seed=1), overwrite=True)  # over it
     wrong = r"got those to another one .* move that file away"
     with pytest.raises(SampleError, match=wrong), answers.opened(sample):
         pass
@@ -494,7 +498,7 @@ def test_a_review_shows_both_answers_of_what_is_in_dispute(asking):
 
 def test_of_one_date_one_class_is_asked(write_raster, tmp_path, images):
     path = write_raster("one.tif", np.tile(np.uint8([[1, 2]]), (60, 25)))
-    draw_sample(path, tmp_path / "one.gpkg", Plan(size=6))
+    draw(path, tmp_path / "one.gpkg", SamplePlan(size=6))
     with answers.opened(tmp_path / "one.gpkg") as found:
         site = labelling.Labelling(
             found, [pictures.look("after", [images[1]])], "ann", sides=(15, 60)
@@ -706,7 +710,7 @@ def test_fifty_units_by_keyboard_and_a_killed_server(change_map, write_raster, t
         for year in (1995, 2005)
     ]
     sample = tmp_path / "fifty.gpkg"
-    draw_sample(change_map, sample, Plan(size=50, allocation="equal"))
+    draw(change_map, sample, SamplePlan(size=50, allocation="equal"))
     mapped = dict(
         zip(*(getattr(forms.read_form(sample), f) for f in ("numbers", "mapped")), strict=True)
     )
@@ -747,9 +751,9 @@ def test_fifty_units_by_keyboard_and_a_killed_server(change_map, write_raster, t
         assert "in dispute" not in told
     kept = in_form(sample)
     assert [kept[n][2] for n in (1, 2, 3, 26)] == ["medium", "low", "high", "high"]
-    found = estimate_areas(sample, mapped=change_map)
+    found = landshift.estimate(sample, mapped=change_map)
     assert found.overall.value == pytest.approx(1)
-    again = estimate_areas(sample, labels=sample.with_suffix(".csv"))
+    again = landshift.estimate(sample, labels=sample.with_suffix(".csv"))
     assert again.as_dict() == found.as_dict()
 
 
@@ -860,7 +864,7 @@ def test_text_of_others_is_shown_as_text(write_raster, tmp_path, images, chromiu
     name = "<img src=x onerror=alert(1)>"
     scheme = ClassScheme.from_mapping({1: name, 2: "b&b"})
     path = write_raster("odd.tif", np.tile(np.uint8([[1, 2]]), (60, 25)))
-    draw_sample(path, tmp_path / "odd.gpkg", Plan(size=6), scheme=scheme)
+    draw(path, tmp_path / "odd.gpkg", SamplePlan(size=6), classes=scheme)
     with answers.opened(tmp_path / "odd.gpkg") as found:
         found.save("</b><i>x", 1, Answer(None, name, "high", "<u>y"))
         found.save("ben", 1, Answer(None, "b&b"))

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from landshift.assess.agreement import Agreement
+from landshift.assess.assessment import Assessment, IntervalEstimate
 from landshift.assess.contents import Design
-from landshift.assess.estimate import Assessment, Figure
 from landshift.errors import plain, shown
 from landshift.maps.patches import Fragmentation
 from landshift.maps.polygons import Traced
@@ -340,7 +340,7 @@ def _told(words: Sequence[str | None]) -> str:
     return ", ".join(word or "not told" for word in (found if len(found) == 1 else words))
 
 
-def _interval(figure: Figure | None, form: str) -> tuple[str, str, str, str, str]:
+def _interval(figure: IntervalEstimate | None, form: str) -> tuple[str, str, str, str, str]:
     """An estimate, half of its interval's width if it is even, its ends, and what it is by."""
     if figure is None:
         return "-", "-", "-", "-", "-"
