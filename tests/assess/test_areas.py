@@ -154,7 +154,7 @@ def test_of_domains_in_estimate(scene, tmp_path):
     zone = scene.polygon(tmp_path / "z.gpkg", TOP, LEFT, BOTTOM, RIGHT)
     none = np.zeros(0, np.int64)
     assert domains.find_domains(
-        scene.after, zone, "name", none, none, classes=(1, 2)
+        scene.after, domains.DomainSource(zone, "name"), none, none, classes=(1, 2)
     ).hectares == close([scene.rectangle])
 
 

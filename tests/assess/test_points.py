@@ -2,12 +2,12 @@ import csv
 import json
 import re
 
+import commands
 import numpy as np
 import pyogrio
 import pyproj
 import pytest
 import shapely
-from typer.testing import CliRunner
 
 import landshift
 from landshift.assess.domains import DomainSource
@@ -17,7 +17,6 @@ from landshift.assess.others import PointDesign
 from landshift.assess.plan import SamplePlan
 from landshift.assess.points import PointColumns
 from landshift.classes import ClassScheme
-from landshift.cli import app
 from landshift.errors import ClassError, ParameterError, SampleError, VectorError
 from landshift.evaluation.points import evaluate_points
 
@@ -90,7 +89,7 @@ def figures(found):
 
 @pytest.mark.parametrize("kind", ["stratified", "simple", "systematic"])
 def test_points_of_others_give_what_our_own_sample_gives(kind, class_map, tmp_path):
-    ours, x, y, columns = drawn(class_map, tmp_path, kind=kind, size=150)
+    ours, x, y, columns = drawn(class_map, tmp_path, design=kind, size=150)
     points = layer(tmp_path / "points.gpkg", x, y, columns)
     theirs = estimated(points, class_map[0], kind)
     assert figures(theirs) == figures(ours)
@@ -245,16 +244,11 @@ def test_what_does_not_carry_an_estimate_is_refused(class_map, tmp_path):
         )  # fmt: skip
 
 
-def run(*words):
-    found = CliRunner().invoke(app, [str(w) for w in words], catch_exceptions=True)
-    return found
-
-
 def test_the_commands_take_points(class_map, tmp_path):
     path, _ = class_map
     ours, x, y, columns = drawn(class_map, tmp_path, size=60)
     points = layer(tmp_path / "p.gpkg", x, y, columns)
-    done = run(
+    done = commands.run(
         "estimate", points, "--map", path, "--reference-column", "class", "--design", "stratified",
         "--merge", 'wet="rain, snow",water', "-o", tmp_path / "e.json",
     )  # fmt: skip
@@ -262,16 +256,19 @@ def test_the_commands_take_points(class_map, tmp_path):
     told = json.loads((tmp_path / "e.json").read_text())
     assert [c["name"] for c in told["classes"]] == ["forest", "wet"]
     assert told["hectares"] == pytest.approx(ours.hectares)
-    refused = run("estimate", points, "--reference-column", "class", "--design", "simple")
-    assert isinstance(refused.exception, ParameterError)
-    refused = run("estimate", points, "--map", path, "--design", "simple")
-    assert "--design is for points" in str(refused.exception)
+    refused = commands.run("estimate", points, "--reference-column", "class", "--design", "simple")
+    assert refused.exit_code == 2
+    assert "need --map and no --labels" in refused.stderr
+    refused = commands.run("estimate", points, "--map", path, "--design", "simple")
+    assert refused.exit_code == 2
+    assert "--design is for points" in refused.stderr
 
-    scored = run("evaluate", path, points, "--reference-column", "class")
+    scored = commands.run("evaluate", path, points, "--reference-column", "class")
     assert scored.exit_code == 0, scored.output
     assert "Scores of 60 points" in " ".join(scored.output.split())
-    refused = run("evaluate", path, tmp_path / "p.csv")
-    assert "Points need the column of their classes" in str(refused.exception)
+    refused = commands.run("evaluate", path, tmp_path / "p.csv")
+    assert refused.exit_code == 2
+    assert "Points need the column of their classes" in refused.stderr
 
 
 def test_the_command_names_the_method_beside_the_interval(class_map, tmp_path, monkeypatch):
@@ -279,7 +276,7 @@ def test_the_command_names_the_method_beside_the_interval(class_map, tmp_path, m
     path, _ = class_map
     _, x, y, columns = drawn(class_map, tmp_path, size=60)
     right = layer(tmp_path / "p.gpkg", x, y, dict(columns, **{"class": columns["map"]}))
-    done = run(
+    done = commands.run(
         "estimate", right, "--map", path, "--reference-column", "class", "--design", "stratified",
         "--table", tmp_path / "e.csv",
     )  # fmt: skip

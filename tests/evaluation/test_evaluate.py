@@ -174,7 +174,7 @@ def test_the_temperature_is_that_of_all_validation_logits_and_keeps_the_classes(
 
 def test_a_temperature_and_a_rule_are_fitted_on_a_bounded_part(trained, monkeypatch):
     training = trained.data.training
-    monkeypatch.setattr(evaluate, "CALIBRATION_PIXELS", 1000)
+    monkeypatch.setattr(models, "CALIBRATION_PIXELS", 1000)
     logits, targets = models._calibration_pixels(TorchEngine(trained.model), training)
     assert logits.shape == (len(targets), 2)
     assert 900 < len(targets) <= 1000

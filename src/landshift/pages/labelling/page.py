@@ -57,7 +57,7 @@ class Labelling:
     ) -> None:
         form = answers.form
         self._answers, self._form = answers, form
-        self._labeller, self._review, self._show_map = labeller, review, show_map
+        self._labeller, self.review, self._show_map = labeller, review, show_map
         self._dates = {d.name: d for d in dates}
         self._sides = sides
         self._frames: dict[int, dict[str, UnitFrame]] = {}
@@ -105,9 +105,9 @@ class Labelling:
             return None
         unit = int(matched[2])
         if matched[1] == "skips":
-            self._answers.skip(self._labeller, unit, review=self._review)
+            self._answers.skip(self._labeller, unit, review=self.review)
         else:
-            self._answers.save(self._labeller, unit, self._answer(values), review=self._review)
+            self._answers.save(self._labeller, unit, self._answer(values), review=self.review)
         done = self._done()
         return as_json(
             {
@@ -124,7 +124,7 @@ class Labelling:
         return {
             "map": self._form.design.map_name,
             "labeller": self._labeller,
-            "review": self._review,
+            "review": self.review,
             "asked": list(response.asked),
             "choices": list(response.choices),
             "confidences": list(CONFIDENCES),
@@ -146,7 +146,7 @@ class Labelling:
     def unit(self, number: int) -> dict[str, Any]:
         """The data of a unit that the page shows beside its pictures."""
         place = self._places[number]
-        answer = self._answers.answer(self._labeller, number, review=self._review)
+        answer = self._answers.answer(self._labeller, number, review=self.review)
         at = self._units.index(number)
         return {
             "unit": number,
@@ -161,7 +161,7 @@ class Labelling:
                 {"labeller": name, **asdict(a)}
                 for name, a in self._answers.given(number).get(number, {}).items()
             ]
-            if self._review
+            if self.review
             else [],
             "map": self._form.mapped[place] if self._show_map else None,
             "next": self._next(number, *self._done()),
@@ -192,7 +192,7 @@ class Labelling:
         return next(iter(waiting), None)
 
     def _done(self) -> tuple[set[int], set[int]]:
-        return self._answers.done(self._labeller, review=self._review)
+        return self._answers.done(self._labeller, review=self.review)
 
     def _answer(self, values: Mapping[str, Any]) -> Answer:
         fields = {}

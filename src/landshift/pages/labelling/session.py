@@ -57,24 +57,29 @@ class LabellingSession:
     sample too.
 
     Args:
+        sample: The sample's file.
         answers: The sample's answers.
         site: The page.
         running: Its server.
         stack: Closes the server and the answers.
 
     Attributes:
+        sample: The sample's file.
+        review: Whether this is a review.
         address: Address of the page.
         off: Units that lie off the image, by date.
     """
 
     def __init__(
         self,
+        sample: Path,
         answers: Answers,
         site: labelling.Labelling,
         running: server.Server,
         stack: ExitStack,
     ) -> None:
         self._answers, self._site, self._server, self._stack = answers, site, running, stack
+        self.sample, self.review = sample, site.review
         self.address = running.address
         self.off = site.off
 
@@ -160,7 +165,7 @@ def label_samples(
             show_map=show_map,
         )
         running = stack.enter_context(server.Server(site, port))
-        session = LabellingSession(opened, site, running, stack.pop_all())
+        session = LabellingSession(Path(sample), opened, site, running, stack.pop_all())
     if open_page:  # a browser in the terminal would hold this thread
         threading.Thread(target=webbrowser.open, args=(session.address,), daemon=True).start()
     return session
