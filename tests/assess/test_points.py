@@ -2,13 +2,13 @@ import csv
 import json
 import re
 
-import commands
 import numpy as np
 import pyogrio
 import pyproj
 import pytest
 import shapely
 
+import commands
 import landshift
 from landshift.assess.domains import DomainSource
 from landshift.assess.estimate import merged_classes

@@ -15,7 +15,6 @@ from landshift.classes import CODINGS, ClassScheme
 from landshift.engine import TorchEngine
 from landshift.errors import ClassError, GridError, ModelError, ParameterError
 from landshift.evaluation import baselines, models
-from landshift.evaluation import maps as evaluate
 from landshift.evaluation.evaluate import Baselines, ClassMaps, Comparison
 from landshift.evaluation.evaluation import pool
 from landshift.evaluation.maps import evaluate_class_maps, evaluate_map

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from landshift.assess.answers import Answers
 from landshift.assess.response import Answer, Response
 from landshift.errors import ParameterError
-from landshift.rows import Rows
+from landshift.files.rows import Rows
 from landshift.scores import confusion
 
 

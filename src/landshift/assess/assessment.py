@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from landshift.assess import intervals
 from landshift.assess.contents import Design
 from landshift.files import whole
-from landshift.rows import Rows
+from landshift.files.rows import Rows
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, options, raster, vector
+from landshift import grid, raster, vector
 from landshift.assess import drawing
 from landshift.errors import ClassError, GridError, ParameterError
+from landshift.files import options
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox

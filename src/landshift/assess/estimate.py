@@ -13,7 +13,6 @@ import numpy as np
 from cyclopts import Parameter
 from numpy.typing import NDArray
 
-from landshift import options
 from landshift.assess import figures, intervals
 from landshift.assess.assessment import Assessment, DomainFigures
 from landshift.assess.contents import Design, Sample
@@ -23,10 +22,9 @@ from landshift.assess.figures import ClassedUnits, Intervals
 from landshift.assess.files import read_sample
 from landshift.assess.others import PointDesign, sample_of_points
 from landshift.assess.points import PointColumns
-from landshift.classes import ARROW, TO
-from landshift.classes import legend_readers as legend
+from landshift.classes import ARROW, TO, class_options
 from landshift.errors import ClassError, ParameterError, SampleError
-from landshift.files import containers, provenance, texts, whole
+from landshift.files import containers, options, provenance, texts, whole
 
 _SHOWN = 8  # names or numbers listed in an error
 
@@ -79,7 +77,14 @@ def estimate(
         OutputError: An output can't be written.
     """
     sample = Path(sample)
-    inputs = [sample, labels, mapped, domains.domains, drawn.strata, legend.file_of(drawn.classes)]
+    inputs = [
+        sample,
+        labels,
+        mapped,
+        domains.domains,
+        drawn.strata,
+        class_options.file_of(drawn.classes),
+    ]
     whole.check_new(out, table, inputs=inputs, overwrite=overwrite)
     if not 0 < level < 1:
         raise ParameterError(f"The level of an interval must lie in 0 to 1, got {level:g}.")

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from landshift.assess.estimators import Floats, Groups
 
@@ -62,6 +61,8 @@ def binomial(shares: Floats, sizes: Floats, level: float) -> tuple[Floats, Float
         sizes: Units that each was seen in, not necessarily whole; infinity: all there are.
         level: Level of the limits, 0 to 1.
     """
+    from scipy import special
+
     finite = np.where(np.isfinite(sizes), sizes, 1.0)
     hits, misses = shares * finite, (1 - shares) * finite
     tail = (1 - level) / 2

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, options, raster
+from landshift import grid, raster
 from landshift.assess import drawing, points
 from landshift.assess.contents import Design, Sample, Stratum
 from landshift.assess.drawing import Population, PopulationPart
 from landshift.assess.plan import KINDS, DesignKind
 from landshift.assess.points import PointColumns, Points
 from landshift.assess.response import Response
-from landshift.classes import legend_readers as legend
+from landshift.classes import class_options
 from landshift.errors import ParameterError, SampleError
-from landshift.files import containers, provenance
+from landshift.files import containers, options, provenance
 from landshift.grid import Window
 
 
@@ -32,7 +32,7 @@ class PointDesign:
     """Class raster on the map's grid with their strata; left out: the map."""
     stratum_column: str | None = None
     """Column with their stratum, checked against the raster."""
-    classes: options.ClassesLike = None
+    classes: class_options.ClassesLike = None
     """Points of others: the map's classes; left out: as its files tell."""
     nodata: float | None = None
     """Points: a value of the map without a class."""
@@ -85,7 +85,7 @@ def sample_of_points(
     box = raster.info(mapped).grid
     ground = grid.ground(box)
     read = points.read_points(path, columns, box, drawn.stratum_column)
-    known = raster.map_classes(mapped, legend.classes_of(drawn.classes), drawn.nodata)
+    known = raster.map_classes(mapped, class_options.classes_of(drawn.classes), drawn.nodata)
     of_strata = None if drawn.strata is None else raster.map_classes(drawn.strata)
     population = Population(mapped, drawn.strata, drawn.design == "stratified", known=known)
     parts = drawing.survey(population, on_block)

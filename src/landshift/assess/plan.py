@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import options
 from landshift.assess import design as sizes
 from landshift.assess.design import Allocation
 from landshift.errors import ParameterError
+from landshift.files import options
 
 DesignKind = Literal["stratified", "simple", "systematic"]
 

@@ -10,18 +10,17 @@ from typing import Annotated, Any
 import numpy as np
 from cyclopts import Parameter
 
-from landshift import options, raster
+from landshift import raster
 from landshift.assess import design as sizes
 from landshift.assess import drawing, files
 from landshift.assess.contents import Design, Stratum
 from landshift.assess.drawing import Drawn, Population, Units
 from landshift.assess.plan import SamplePlan, StratumSizes, allocated, expected_deviations
 from landshift.assess.response import response_of
-from landshift.classes import ClassScheme
-from landshift.classes import legend_readers as legend
+from landshift.classes import ClassScheme, class_options
 from landshift.errors import ParameterError
-from landshift.files import containers, provenance, whole
-from landshift.rows import Rows
+from landshift.files import containers, options, provenance, whole
+from landshift.files.rows import Rows
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +60,9 @@ def sample(
     *,
     plan: Annotated[SamplePlan, options.GROUP] = SamplePlan(),  # noqa: B008
     strata: Path | None = None,
-    classes: options.ClassesLike = None,
+    classes: class_options.ClassesLike = None,
     nodata: float | None = None,
-    choices: options.ClassesLike = None,
+    choices: class_options.ClassesLike = None,
     show_map: options.Flag = False,
     overwrite: options.Flag = False,
     block: Annotated[int, Parameter(parse=False)] = drawing.BLOCK,
@@ -95,8 +94,8 @@ def sample(
     plan.check_complete()
     if strata is not None and plan.design != "stratified":
         raise ParameterError(f"Only a stratified design has strata, got {strata}; leave it out.")
-    _check_files(mapped, out, [strata, *map(legend.file_of, (classes, choices))], overwrite)
-    known = raster.map_classes(mapped, legend.classes_of(classes), nodata)
+    _check_files(mapped, out, [strata, *map(class_options.file_of, (classes, choices))], overwrite)
+    known = raster.map_classes(mapped, class_options.classes_of(classes), nodata)
     of_strata = None if strata is None else raster.map_classes(strata)
     population = Population(mapped, strata, plan.design == "stratified", plan.unit_size, known)
     drawn = _draw(population, plan, block, on_block)
@@ -113,7 +112,7 @@ def sample(
         classes=names,
         strata=new_strata,
         parts=drawn.parts,
-        response=response_of(list(names.values()), _names(legend.classes_of(choices))),
+        response=response_of(list(names.values()), _names(class_options.classes_of(choices))),
     )
     parameters = asdict(plan) | {
         "stratum_units": plan.units, "expect": [[k, v] for k, v in plan.expected.items()],

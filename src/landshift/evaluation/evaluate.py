@@ -8,15 +8,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from landshift import options
 from landshift.assess.points import PointColumns
-from landshift.classes import Coding
-from landshift.classes import legend_readers as legend
+from landshift.classes import Coding, class_options
 from landshift.errors import ParameterError
 from landshift.evaluation import maps
 from landshift.evaluation.evaluation import POST_CLASSIFICATION, Evaluation, figure_files
 from landshift.evaluation.points import evaluate_points
-from landshift.files import whole
+from landshift.files import options, whole
 
 _OF_POINTS = (".csv", ".geojson", ".shp", ".fgb", ".kml", ".gml", ".parquet", ".gpx")
 
@@ -61,9 +59,9 @@ class Baselines:
 class Comparison:
     """How a map, or two class maps, and their reference are read."""
 
-    classes: options.ClassesLike = None
+    classes: class_options.ClassesLike = None
     """Classes of map and reference, or of the two class maps; a file: CSV value,name or JSON."""
-    recode: options.RecodingLike = None
+    recode: class_options.RecodingLike = None
     """New value, or class name of the reference, for each value of the map; a file: CSV."""
     nodata: float | None = None
     """A value without a class, beside what the files state (not for models)."""
@@ -72,9 +70,7 @@ class Comparison:
 
 
 def evaluate(
-    judged: Path,
-    reference: Path | None = None,
-    *,
+    *paths: Annotated[Path, Parameter(name="[JUDGED] REFERENCE", required=True)],
     class_maps: Annotated[ClassMaps, options.GROUP] = ClassMaps(),
     comparison: Annotated[Comparison, options.GROUP] = Comparison(),
     points: Annotated[PointColumns, options.GROUP] = PointColumns(),  # noqa: B008
@@ -89,10 +85,9 @@ def evaluate(
     docs/scores.md explains what each score means, and where it misleads.
 
     Args:
-        judged: A class map (.tif), or a model (.emd, .dlpk); the reference alone with `before_map`
-            and `after_map`.
-        reference: The map's reference raster, or labelled points in any vector format or CSV with
-            `reference_column`; the model's tile set.
+        paths: A class map (.tif) and its reference raster, or labelled points in any vector format
+            or CSV with `reference_column`; or a model (.emd, .dlpk) and its tile set; or the
+            reference alone with `before_map` and `after_map`.
         out: Write everything as JSON.
         figures: Folder for pictures: confusion, F1, reliability.
         overwrite: Replace what is there already under the same name.
@@ -102,12 +97,13 @@ def evaluate(
         LandshiftError: See `landshift.evaluate_map`, `landshift.evaluation.maps`,
             `landshift.evaluation.points` and `landshift.evaluation.models`.
     """
-    mapped = None if reference is None else Path(judged)
-    reference = Path(judged if reference is None else reference)
+    if not 1 <= len(paths) <= 2:
+        raise ParameterError(f"Give what is judged and its reference, got {len(paths)} paths.")
+    mapped, reference = Path(paths[0]) if len(paths) == 2 else None, Path(paths[-1])
     pictures = () if figures is None else figure_files(figures)
     inputs = [
         mapped, reference, class_maps.before_map, class_maps.after_map, baselines.image,
-        *map(legend.file_of, (comparison.classes, comparison.recode)),
+        *map(class_options.file_of, (comparison.classes, comparison.recode)),
     ]  # fmt: skip
     whole.check_new(out, *pictures, inputs=inputs, overwrite=overwrite)
     if points.reference_column is not None:
@@ -145,7 +141,7 @@ def _of_points(
             "`recode`, `before_map`, `after_map`, `coding`, `image` and `tiles`."
         )
     return evaluate_points(
-        mapped, path, points, scheme=legend.classes_of(comparison.classes),
+        mapped, path, points, scheme=class_options.classes_of(comparison.classes),
         nodata=comparison.nodata,
     )  # fmt: skip
 
@@ -189,8 +185,8 @@ def _of_rasters(
             "Per-pixel baselines need both `image` and the tile set to fit them on (`tiles`), got "
             "one; give both or neither."
         )
-    scheme = legend.classes_of(comparison.classes)
-    recode = legend.recoding_of(comparison.recode)
+    scheme = class_options.classes_of(comparison.classes)
+    recode = class_options.recoding_of(comparison.recode)
     nodata, bounds = comparison.nodata, comparison.bounds
     if recode is not None and mapped is None:
         raise ParameterError("A recoding is of the values of a map, got none; give the map.")

@@ -15,7 +15,7 @@ import numpy as np
 from landshift.classes import ClassScheme
 from landshift.errors import ClassError
 from landshift.files import whole
-from landshift.rows import Rows
+from landshift.files.rows import Rows
 from landshift.scores import confusion
 from landshift.scores.calibration import Calibration
 from landshift.scores.confusion import Matrix, Scores

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from landshift import options
 from landshift.assess import answers
 from landshift.assess.agreement import AgreementTable, agreement_table
 from landshift.assess.answers import Answers
 from landshift.errors import ParameterError
-from landshift.files import texts
+from landshift.files import options, texts
 from landshift.images import Image, plan
 from landshift.pages.labelling import page as labelling
 from landshift.pages.labelling import server
