@@ -127,8 +127,8 @@ def test_of_zonal(scene, tmp_path):
     zone = scene.polygon(tmp_path / "z.gpkg", TOP + 0.5, LEFT - 10, BOTTOM - 0.5, RIGHT)
     inside, _ = scene.on_ground(TOP + 0.5, LEFT, BOTTOM - 0.5, RIGHT)
     beside, _ = scene.on_ground(TOP + 0.5, LEFT - 10, BOTTOM - 0.5, LEFT)
-    found = zonal.measure_zones(scene.after, zone, "name")
-    assert found.hectares[0] == pytest.approx([beside, inside], rel=1e-5)
+    zones = zonal.measure_zones(scene.after, zone, "name")
+    assert zones.hectares[0] == pytest.approx([beside, inside], rel=1e-5)
 
 
 @pytest.mark.parametrize("unit_size", [1, 3])
@@ -160,8 +160,8 @@ def test_of_domains_in_estimate(scene, tmp_path):
 
 
 def test_of_difference(scene, tmp_path):
-    found = compute_change(scene.before, scene.after, tmp_path / "d.tif", breaks=[0.5])
-    below, above = found.classes
+    difference = compute_change(scene.before, scene.after, tmp_path / "d.tif", breaks=[0.5])
+    below, above = difference.classes
     assert (below.hectares, above.hectares) == (
         close(scene.whole - scene.rectangle), close(scene.rectangle),
     )  # fmt: skip
@@ -177,8 +177,10 @@ def test_a_local_crs_says_nothing_of_the_ground(tmp_path):
             target.write(values, 1)
     table = label(tmp_path / "a.tif", tmp_path / "b.tif", tmp_path / "c.tif")
     assert table.hectares is None
-    found = compute_change(tmp_path / "a.tif", tmp_path / "b.tif", tmp_path / "d.tif", breaks=[0.5])
-    assert found.classes[0].hectares is None
+    difference = compute_change(
+        tmp_path / "a.tif", tmp_path / "b.tif", tmp_path / "d.tif", breaks=[0.5]
+    )
+    assert difference.classes[0].hectares is None
     with pytest.raises(GridError, match="Areas need a CRS on an ellipsoid, got 4 x 4"):
         label(
             tmp_path / "a.tif",

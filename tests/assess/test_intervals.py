@@ -131,14 +131,14 @@ OLOFSSON = [[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]]
 def test_which_intervals_of_olofsson_2014_few_units_decide():
     # Areas of deforestation and forest gain rest on 3 units and 1 unit outside their strata; the
     # rest is ordinary, and keeps the interval that the paper prints.
-    told = Intervals(*sample([18_000, 13_500, 288_000, 580_500], OLOFSSON), 0.95)
-    assert [bool(told.area(k).strata) for k in range(4)] == [True, True, False, False]
-    assert [bool(told.producers(k).strata) for k in range(4)] == [True, True, False, False]
-    assert not any(told.users(k).strata for k in range(4))
-    assert not told.overall().strata
+    intervals = Intervals(*sample([18_000, 13_500, 288_000, 580_500], OLOFSSON), 0.95)
+    assert [bool(intervals.area(k).strata) for k in range(4)] == [True, True, False, False]
+    assert [bool(intervals.producers(k).strata) for k in range(4)] == [True, True, False, False]
+    assert not any(intervals.users(k).strata for k in range(4))
+    assert not intervals.overall().strata
     # the strata that decide: stable non-forest 2 of 325 and stable forest 1 of 165
-    assert (told.area(0).strata, told.area(0).hits) == ((3, 2), (2, 1))
-    assert told.area(1).strata == (3, 2)
+    assert (intervals.area(0).strata, intervals.area(0).hits) == ((3, 2), (2, 1))
+    assert intervals.area(1).strata == (3, 2)
 
 
 def test_intervals_of_rare_omissions_hold_the_truth():

@@ -79,12 +79,12 @@ def estimated(points, mapped, design, column="class", *, mapped_in=None, strata=
     )  # fmt: skip
 
 
-def figures(found):
+def figures(assessment):
     return {
         (c.name, what): getattr(c, what)
-        for c in found.classes
+        for c in assessment.classes
         for what in ("hectares", "users", "producers")
-    } | {"overall": found.overall}
+    } | {"overall": assessment.overall}
 
 
 @pytest.mark.parametrize("kind", ["stratified", "simple", "systematic"])
@@ -174,20 +174,20 @@ def test_strata_of_a_raster_and_of_a_column(class_map, tmp_path, write_raster):
 def test_points_off_the_map_are_left_out_and_said(class_map, tmp_path):
     path, codes = class_map
     row, column = np.argwhere(codes == 0)[0]
-    _, x, y, columns = drawn(class_map, tmp_path, kind="simple", size=60)
+    _, x, y, columns = drawn(class_map, tmp_path, design="simple", size=60)
     x = np.append(x, [CORNER[0] - 1, CORNER[0] + (column + 0.5) * PIXEL])
     y = np.append(y, [CORNER[1], CORNER[1] - (row + 0.5) * PIXEL])
     more = {name: [*values, values[0], values[0]] for name, values in columns.items()}
     points = layer(tmp_path / "p.gpkg", x, y, more)
-    found = estimated(points, path, "simple")
-    assert found.units == 60
-    assert found.notes[0] == (
+    assessment = estimated(points, path, "simple")
+    assert assessment.units == 60
+    assert assessment.notes[0] == (
         "2 of 62 points were left out: each lies outside the map or where it has no class (61, 62)."
     )
     twice = layer(tmp_path / "q.gpkg", x[[0, *range(60)]], y[[0, *range(60)]],
                   {n: [v[0], *v[:60]] for n, v in more.items()})  # fmt: skip
-    found = estimated(twice, path, "simple")
-    assert found.notes[0].startswith("1 of 61 points lie in a pixel with another one (1)")
+    assessment = estimated(twice, path, "simple")
+    assert assessment.notes[0].startswith("1 of 61 points lie in a pixel with another one (1)")
 
 
 def test_what_does_not_carry_an_estimate_is_refused(class_map, tmp_path):
@@ -253,9 +253,9 @@ def test_the_commands_take_points(class_map, tmp_path):
         "--merge", 'wet="rain, snow",water', "-o", tmp_path / "e.json",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    told = json.loads((tmp_path / "e.json").read_text())
-    assert [c["name"] for c in told["classes"]] == ["forest", "wet"]
-    assert told["hectares"] == pytest.approx(ours.hectares)
+    values = json.loads((tmp_path / "e.json").read_text())
+    assert [c["name"] for c in values["classes"]] == ["forest", "wet"]
+    assert values["hectares"] == pytest.approx(ours.hectares)
     refused = commands.run("estimate", points, "--reference-column", "class", "--design", "simple")
     assert refused.exit_code == 2
     assert "need --map and no --labels" in refused.stderr
@@ -301,12 +301,12 @@ def test_points_are_counted_one_by_one(class_map, tmp_path):
     places = [np.argwhere(codes == v)[0] for v in (1, 1, 2, 3, 0)]
     x = np.array([CORNER[0] + (c + 0.5) * PIXEL for _, c in places] + [CORNER[0] - 99])
     y = np.array([CORNER[1] - (r + 0.5) * PIXEL for r, _ in places] + [CORNER[1]])
-    said = ["forest", "water", "rain, snow", "", "water", "water"]
-    points = layer(tmp_path / "p.gpkg", x, y, {"class": said})
-    found = evaluate_points(path, points, PointColumns("class"))
-    notes = found.notes
+    labels = ["forest", "water", "rain, snow", "", "water", "water"]
+    points = layer(tmp_path / "p.gpkg", x, y, {"class": labels})
+    evaluation = evaluate_points(path, points, PointColumns("class"))
+    notes = evaluation.notes
     # rows reference, columns map, the last: no class there; one unlabelled, one outside
-    assert found.matrix.tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 1]]
+    assert evaluation.matrix.tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 1]]
     assert notes[0].startswith("1 of 6 points lie outside the map (6)")
     assert notes[1].startswith("1 of 6 points have no label (4)")
     assert notes[2].startswith("Scores of 4 points")

@@ -28,7 +28,6 @@ NOTES = 2000
 
 _NAME = 60  # characters of a labeller's name
 _FORMAT = 1
-_PATIENCE = 5.0  # seconds to wait for another process that writes
 _TABLES = f"""
 CREATE TABLE sample (digest TEXT NOT NULL);
 CREATE TABLE answers (
@@ -285,7 +284,7 @@ def opened(sample: Path) -> Iterator[Answers]:
     form = forms.read_form(sample)
     path = files.answers_beside(sample)
     with _writing(sample):
-        base = sqlite3.connect(path, timeout=_PATIENCE, check_same_thread=False)
+        base = sqlite3.connect(path, timeout=forms.PATIENCE, check_same_thread=False)
     with closing(base):
         with _writing(sample):
             base.execute("PRAGMA synchronous = FULL")

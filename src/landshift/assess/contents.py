@@ -18,9 +18,6 @@ CONFIDENCES = ("high", "medium", "low")
 BESIDE = ("confidence", "notes")
 """Fields of a unit beside its labels."""
 
-PATIENCE = 5.0
-"""Seconds to wait for another program that writes the sample."""
-
 
 @dataclass(frozen=True)
 class Stratum:

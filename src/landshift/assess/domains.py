@@ -27,10 +27,10 @@ class DomainSource:
     """Polygons whose areas are estimated apart."""
 
     domains: Path | None = None
-    """Polygons whose areas are wanted apart, such as provinces, in any CRS. Several may share a
-    name; where they overlap, the last one counts."""
+    """Polygons, such as provinces, each of which gets areas of its own; in any CRS. Several may
+    share a name; where they overlap, the last one counts."""
     domain_column: str | None = None
-    """Column with the name of each of them."""
+    """Column with the name of each polygon's domain."""
     domain_layer: str | None = None
     """Layer of the polygons, of several."""
 

@@ -56,14 +56,14 @@ def estimate(
     Args:
         sample: The labelled sample (.gpkg); or points that others drew and labelled, in any vector
             format or CSV, with `reference_column`.
-        labels: CSV with the labels; left out: those in the sample.
-        mapped: The map: checked to be the one that the sample is of.
+        labels: CSV with the labels; left out: the labels in the sample.
+        mapped: The map; a sample must have been drawn from it.
         post_stratify: Simple and systematic samples: use the map's class areas.
         merge: Count classes as one, 'loss=forest->crop,forest->urban'; can be repeated. Names that
             hold a comma or '=' are quoted: 'wet="rain, snow",fog'.
         level: Level of the intervals.
-        out: Write all as JSON.
-        table: Write the figures as CSV.
+        out: JSON to write, with all figures.
+        table: CSV to write, with a row per figure.
         overwrite: Replace what is there already under the same name.
 
     Raises:

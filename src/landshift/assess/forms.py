@@ -9,11 +9,14 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from landshift.assess.contents import BESIDE, PATIENCE, Form
+from landshift.assess.contents import BESIDE, Form
 from landshift.assess.files import as_text, layer_table, read_sample, read_table
 from landshift.assess.response import Answer, Response
 from landshift.errors import OutputError, SampleError
 from landshift.files import whole
+
+PATIENCE = 5.0
+"""Seconds to wait for another program that writes to the sample or its answers."""
 
 
 def read_form(path: Path) -> Form:

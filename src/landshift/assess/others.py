@@ -29,13 +29,14 @@ class PointDesign:
     design: DesignKind | None = None
     """Points that others labelled: how they were drawn; must be stated."""
     strata: Path | None = None
-    """Class raster on the map's grid with their strata; left out: the map."""
+    """Points that others labelled: class raster on the map's grid whose values are the strata; left
+    out: the map."""
     stratum_column: str | None = None
-    """Column with their stratum, checked against the raster."""
+    """Points that others labelled: column with the stratum, checked against the raster."""
     classes: class_options.ClassesLike = None
-    """Points of others: the map's classes; left out: as its files tell."""
+    """Points that others labelled: the map's classes; left out: as its files state."""
     nodata: float | None = None
-    """Points: a value of the map without a class."""
+    """Points that others labelled: a value of the map without a class."""
 
     def __post_init__(self) -> None:
         if self.design is not None:

@@ -36,8 +36,7 @@ class PointColumns:
     """Columns of labelled points."""
 
     reference_column: str | None = None
-    """Points that others labelled: column with the reference class, a name or a value of the
-    map."""
+    """Points that others labelled: column with the reference class, by name or value."""
     map_column: str | None = None
     """Column with the map's class: needed where there are no coordinates; with them it is checked
     against the map."""

@@ -75,9 +75,9 @@ def sample(
         out: The GeoPackage to write; a CSV comes beside it.
         strata: Class raster on the map's grid: its values are the strata; left out: the map's
             classes.
-        classes: The map's classes, as for label; left out: as its files tell, else by value.
-        nodata: A value without a class, beside what the file says.
-        choices: Classes to choose from when labelling; left out: as the map's tell.
+        classes: The map's classes, as for label; left out: as its files state, else by value.
+        nodata: A value without a class, beside what the file states.
+        choices: Classes to choose from when labelling; left out: those of the map.
         show_map: Let labellers see the map's class.
         overwrite: Replace what is there already under the same name.
         block: Rows and columns read at once; the result doesn't depend on it.

@@ -37,10 +37,6 @@ class ClassMaps:
             raise ParameterError(
                 "Class maps come in pairs: give both `before_map` and `after_map`."
             )
-        if self.coding is not None and self.before_map is None:
-            raise ParameterError(
-                "`coding` states how class maps are compared; give `before_map` and `after_map`."
-            )
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,7 @@ def evaluate(
         paths: A class map (.tif) and its reference raster, or labelled points in any vector format
             or CSV with `reference_column`; or a model (.emd, .dlpk) and its tile set; or the
             reference alone with `before_map` and `after_map`.
-        out: Write everything as JSON.
+        out: JSON to write, with all scores.
         figures: Folder for pictures: confusion, F1, reliability.
         overwrite: Replace what is there already under the same name.
 
@@ -197,6 +193,10 @@ def _of_rasters(
             coding=class_maps.coding, bounds=bounds, on_block=on_block,
         )  # fmt: skip
         scheme = compared.scheme
+    elif class_maps.coding is not None:
+        raise ParameterError(
+            "`coding` states how class maps are compared; give `before_map` and `after_map`."
+        )
     if mapped is not None:
         evaluation = maps.evaluate_map(
             mapped, reference, scheme=scheme, recode=recode, nodata=nodata, bounds=bounds,

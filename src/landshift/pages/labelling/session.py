@@ -92,9 +92,13 @@ class LabellingSession:
         return f"LabellingSession at {self.address}: call serve(), then close()"
 
     def serve(self) -> None:
-        """Serve the page until the program is interrupted (Ctrl+C)."""
+        """Serve the page until the program is interrupted (Ctrl+C), or another thread stops it."""
         with suppress(KeyboardInterrupt):
             self._server.serve_forever(poll_interval=0.2)
+
+    def stop(self) -> None:
+        """Make `serve`, which runs in another thread, return."""
+        self._server.shutdown()
 
     def progress(self) -> dict[str, int]:
         """Units in all, answered, left for later, and not seen yet."""
@@ -127,12 +131,12 @@ def label_samples(
     """Label a sample's units on a page that this machine serves to itself alone.
 
     Args:
-        sample: The sample (.gpkg) that `sample` drew.
+        sample: The sample (.gpkg) that `landshift sample` drew.
         before: Image before; files of one date joined by commas.
         after: Image after, or a composite whose bands name both dates.
         labeller: Name of the labeller; left out: the name of the account.
         units: Units to label, '1-150,200'; left out: all.
-        review: Settle what labellers answer differently, both shown.
+        review: Decide units on which labellers differ; their answers are shown.
         agreement: Print how far labellers agree, and end.
         show_map: Show the map's class; better not to.
         port: Port of the page; 0: any that is free.
