@@ -18,7 +18,6 @@ import rasterio
 from rich.console import Console
 
 import landshift
-from landshift.assess.plan import SamplePlan
 from landshift.classes import ClassScheme
 from landshift.pages.report import write_report
 from landshift.prepare.composite import composite
@@ -65,7 +64,7 @@ def main() -> None:
     )
     cleaned.write_csv(asked.out / "transitions.csv", overwrite=True)
     truth = label(*maps, asked.out / "uncleaned.tif", classes=CLASSES, overwrite=True)
-    plan = SamplePlan(size=asked.size, allocation="floor", floor=30)
+    plan = landshift.SamplePlan(size=asked.size, allocation="floor", floor=30)
     drawn = landshift.sample(change, sample, plan=plan, overwrite=True)
     labels = label_units(sample.with_suffix(".csv"), *maps, asked.out / "labels.csv")
     found = landshift.estimate(sample, labels=labels, mapped=change)
