@@ -41,7 +41,7 @@ def test_info_of_a_model_that_nothing_is_known_of(tmp_path, monkeypatch, capsys,
     code, out, _ = run(monkeypatch, capsys, "info", packages.save(tmp_path))
     assert code == 0
     assert "unknown tiles" in out
-    assert "not told" in out
+    assert "sensor       unknown" in out
 
 
 def test_info_shows_names_of_others_as_they_are(tmp_path, monkeypatch, capsys, wide):
@@ -64,7 +64,7 @@ def test_info_ends_a_long_list_of_classes(tmp_path, monkeypatch, capsys, wide):
     scheme = ClassScheme.from_mapping({k: f"class {k}" for k in range(1, 41)})
     model = ChangeModel("pspnet", packages.spec(), scheme, backbone="test_resnet")
     _, out, _ = run(monkeypatch, capsys, "info", packages.save(tmp_path, model))
-    assert "and 20 classes more" in out
+    assert "and 20 more classes" in out
 
 
 def test_verify_prints_the_digest_of_a_whole_package(tmp_path, monkeypatch, capsys):

@@ -17,13 +17,14 @@ import pytest
 import rasterio
 
 import landshift
+from cutting import cut_tiles
 from landshift import bundle, dataset, tileset, training
 from landshift.assess.plan import SamplePlan
 from landshift.classes import ClassScheme, legend, legend_writers
 from landshift.cli import main
 from landshift.errors import OutputError, ParameterError
 from landshift.files import whole
-from landshift.prepare.composite import composite
+from landshift.prepare.composite import TargetGrid, composite
 from landshift.prepare.label import label
 from landshift.raster import legend_of
 from landshift.show import figures
@@ -161,7 +162,7 @@ def test_a_raster_that_is_replaced_takes_its_side_files_along(tmp_path):
     assert not legend_of(out).names
     moved = [tmp_path / "moved1.tif", tmp_path / "moved2.tif"]
     for source, target in zip((out, image), moved, strict=True):
-        composite([source], target, like=like, extent="intersection")
+        composite([source], target, target=TargetGrid(like=like, extent="intersection"))
     with rasterio.open(moved[0]) as one, rasterio.open(moved[1]) as other:
         assert (one.read(1) == other.read(1)).all()
 
@@ -332,7 +333,7 @@ def test_a_tile_set_is_replaced_but_not_the_models_in_it(tmp_path):
     image = write(tmp_path / "i.tif", values, nodata=0, bands=BANDS)
     labels = write(tmp_path / "l.tif", change, nodata=0)
     folder = tmp_path / "set"
-    cut = partial(tileset.cut, scheme=ClassScheme.from_mapping(MAPPING))
+    cut = partial(cut_tiles, classes=ClassScheme.from_mapping(MAPPING))
     options = {"tile_size": 32, "stride": 32}
     first = cut([image], [labels], folder, **options)
     with pytest.raises(ParameterError, match="must be new or empty"):

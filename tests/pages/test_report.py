@@ -13,9 +13,9 @@ from landshift.evaluation.evaluation import Evaluation
 from landshift.evaluation.models import evaluate_baselines
 from landshift.pages import report
 from landshift.pages.report import charts, parts, pictures, svg
-from landshift.pages.report.charts import Line
+from landshift.pages.report.charts import Series
 from landshift.pages.report.page import Section, render
-from landshift.pages.report.parts import Bar, Column, Fact
+from landshift.pages.report.parts import Bar, Fact, TableColumn
 from pages import browser, read
 
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
@@ -30,14 +30,14 @@ def test_every_text_on_a_page_is_escaped():
         parts.facts([Fact(HOSTILE, HOSTILE, HOSTILE)]),
         parts.text(HOSTILE), parts.heading(HOSTILE), parts.steps([HOSTILE]),
         parts.warnings([HOSTILE]),
-        parts.table("t", HOSTILE, [Column(HOSTILE), Column("n", ".1f")], [[HOSTILE, 1.0]]),
+        parts.table("t", HOSTILE, [TableColumn(HOSTILE), TableColumn("n", ".1f")], [[HOSTILE, 1.0]]),
         parts.matrix("m", HOSTILE, [HOSTILE], [HOSTILE], [[3]], corner=HOSTILE, form="d"),
         parts.bars(HOSTILE, [Bar(HOSTILE, 0.5, HOSTILE, 0.1, 0.9, 0.2)], 1.0,
                    names=(HOSTILE, HOSTILE, HOSTILE)),
         parts.legend([(HOSTILE, (1, 2, 3))]),
         pictures.classes(np.zeros((2, 2), np.uint8), [(1, 2, 3)], alt=HOSTILE, caption=HOSTILE),
-        charts.lines(HOSTILE, [Line(HOSTILE, [(0, 1.0), (1, 2.0)])], x=HOSTILE, y=HOSTILE),
-        charts.reliability(HOSTILE, [Line(HOSTILE, [(0.5, 0.5)])]),
+        charts.lines(HOSTILE, [Series(HOSTILE, [(0, 1.0), (1, 2.0)])], x=HOSTILE, y=HOSTILE),
+        charts.reliability(HOSTILE, [Series(HOSTILE, [(0.5, 0.5)])]),
         charts.flows(HOSTILE, [(HOSTILE, HOSTILE, 2.0)], {}, HOSTILE),
     ]  # fmt: skip
     html = render(HOSTILE, [HOSTILE], [Section("one", HOSTILE, everything, HOSTILE)])
@@ -50,7 +50,7 @@ def test_every_text_on_a_page_is_escaped():
 def test_a_table_is_a_csv_too():
     page = page_of(
         parts.table(
-            "scores", "Scores.", [Column("class"), Column("F1", ".2f"), Column("note")],
+            "scores", "Scores.", [TableColumn("class"), TableColumn("F1", ".2f"), TableColumn("note")],
             [["forest, old", 0.98765, "=1+1"], ["water", None, None]],
         )
     )  # fmt: skip
@@ -117,7 +117,7 @@ def test_flows_are_as_wide_as_they_are_large():
      ((0.0, 0.0), [0, 0.2, 0.4, 0.6, 0.8, 1])],
 )  # fmt: skip
 def test_axes_have_round_ticks(values, ticks):
-    series = [Line("a", list(enumerate(values)))]
+    series = [Series("a", list(enumerate(values)))]
     page = page_of(charts.lines("Loss.", series, x="epoch", y="loss", whole=True))
     numbers = [w for w in page.words if w.replace(".", "").isdigit()]
     assert numbers[: len(ticks)] == [f"{t:g}" for t in ticks]
@@ -180,8 +180,8 @@ def test_what_a_model_lacks_is_said(saved):
     bare = replace(package, training={}, history=(), scores=None)
     page = read(report.model_page(bare))
     for line in (
-        "No scores are known", "No training table", "No tiles were given to show",
-        "doesn't tell how it was trained", "are uncalibrated", "isn't known",
+        "Scores are missing", "has no training table", "No tiles were given",
+        "holds no training options", "are uncalibrated", "split is unknown",
     ):  # fmt: skip
         assert line in page.text
 
@@ -195,7 +195,7 @@ def test_a_models_page_warns(saved):
     page = read(report.model_page(package, evaluation=evaluation))
     for line in (
         "chosen at random", "Few reference pixels: to crop (20)", "No reference pixel: to ice",
-        "Not a pixel right: to crop", "5 labelled pixels have no class",
+        "No pixel correct: to crop", "5 labelled pixels have no class",
     ):  # fmt: skip
         assert line in page.text
 

@@ -11,7 +11,7 @@ from landshift import bundle, grid, raster
 from landshift.classes import ClassScheme, legend_writers
 from landshift.errors import GridError, ParameterError, RasterError
 from landshift.models import ChangeModel
-from landshift.publish import describe_map, describe_model, items
+from landshift.publish import describe_model, items, stac
 from landshift.spec import InputSpec
 
 SCHEME = ClassScheme.from_mapping(
@@ -56,7 +56,7 @@ def validated(path):
 
 
 def test_a_map_as_an_item(class_map, tmp_path):
-    out = describe_map(class_map, tmp_path / "items" / "map.json", moment="2016-07-01")
+    out = stac(class_map, tmp_path / "items" / "map.json", datetime="2016-07-01")
     item = validated(out)
     assert item.properties["datetime"] == "2016-07-01T00:00:00Z"
     west, _, east, north = item.bbox
@@ -78,7 +78,7 @@ def test_pystac_reads_its_extensions(class_map, tmp_path):
     from pystac.extensions.projection import ProjectionExtension
     from pystac.extensions.raster import RasterExtension
 
-    item = validated(describe_map(class_map, tmp_path / "map.json", moment="2016-07-01"))
+    item = validated(stac(class_map, tmp_path / "map.json", datetime="2016-07-01"))
     projection = ProjectionExtension.ext(item)
     assert projection.code == "EPSG:32618"
     assert projection.shape == [20, 30]
@@ -98,7 +98,7 @@ def test_our_own_reader_finds_the_bands_of_an_item(tmp_path, write_raster):
     from landshift.images.stac import band_files
 
     image = write_raster("i.tif", np.ones((2, 8, 8), np.uint16), nodata=0, bands=["red", "nir"])
-    out = describe_map(image, tmp_path / "i.json", start="2016-01-01", end="2016-12-31")
+    out = stac(image, tmp_path / "i.json", start="2016-01-01", end="2016-12-31")
     item = validated(out)
     assert item.properties["datetime"] is None
     assert item.properties["end_datetime"] == "2016-12-31T23:59:59Z"
@@ -115,7 +115,7 @@ def test_names_of_files_are_encoded_and_found_again(tmp_path, write_raster, name
 
     image = write_raster("i.tif", np.ones((1, 8, 8), np.uint16), nodata=0, bands=["red"])
     image = image.rename(tmp_path / name)
-    out = describe_map(image, tmp_path / "items" / "i.json", moment="2016-07-01")
+    out = stac(image, tmp_path / "items" / "i.json", datetime="2016-07-01")
     href = json.loads(out.read_text())["assets"]["map"]["href"]
     # a client of the web resolves it to the file's path
     assert unquote(urlsplit(urljoin(out.as_uri(), href)).path) == str(image)
@@ -126,16 +126,14 @@ def test_dates_of_a_composite_are_known(tmp_path, write_raster, class_map):
     days = json.dumps({"before": "2001-07-04", "after": "2016-08-01"})
     composite = write_raster("c.tif", np.ones((2, 8, 8)), LANDSHIFT_DATES=days)
     for image, told in ((composite, None), (class_map, composite)):
-        out = describe_map(image, tmp_path / "c.json", composite=told, overwrite=True)
+        out = stac(image, tmp_path / "c.json", composite=told, overwrite=True)
         found = json.loads(out.read_text())["properties"]
         assert found["start_datetime"] == "2001-07-04T00:00:00Z"
         assert found["end_datetime"] == "2016-08-01T23:59:59Z"
 
 
 def test_the_same_map_gives_the_same_bytes(class_map, tmp_path):
-    first, second = (
-        describe_map(class_map, tmp_path / f"{k}.json", moment="2016-07-01") for k in (1, 2)
-    )
+    first, second = (stac(class_map, tmp_path / f"{k}.json", datetime="2016-07-01") for k in (1, 2))
     assert first.read_bytes() == second.read_bytes()
 
 
@@ -144,16 +142,16 @@ def test_the_same_map_gives_the_same_bytes(class_map, tmp_path):
     [
         ({}, "must have a datetime, or a start and an end, got none"),
         ({"start": "2016-01-01"}, "got start 2016-01-01"),
-        ({"moment": "2016-01-01", "end": "2016-01-01"}, "got datetime 2016-01-01, end 2016"),
-        ({"moment": "1.7.2016"}, "must be such as 2016-07-01 or .* got '1.7.2016'"),
-        ({"moment": "2016-02-30"}, "got '2016-02-30'"),
-        ({"moment": ""}, "got ''"),
+        ({"datetime": "2016-01-01", "end": "2016-01-01"}, "got datetime 2016-01-01, end 2016"),
+        ({"datetime": "1.7.2016"}, "must be written as 2016-07-01 or .* got '1.7.2016'"),
+        ({"datetime": "2016-02-30"}, "got '2016-02-30'"),
+        ({"datetime": ""}, "got ''"),
         ({"start": "2016-01-02", "end": "2016-01-01"}, "start must be before the end"),
     ],
 )
 def test_dates_that_are_missing_or_wrong_are_one_line(class_map, tmp_path, told, message):
     with pytest.raises(ParameterError, match=message):
-        describe_map(class_map, tmp_path / "map.json", **told)
+        stac(class_map, tmp_path / "map.json", **told)
     assert not (tmp_path / "map.json").exists()
 
 
@@ -166,13 +164,13 @@ def test_times_keep_their_offset():
 
 def test_a_raster_without_a_place_is_one_line(tmp_path, write_raster):
     image = write_raster("i.tif", np.ones((8, 8), np.uint8), crs=None)
-    with pytest.raises(GridError, match="got no CRS"):
-        describe_map(image, tmp_path / "i.json", moment="2016-07-01")
+    with pytest.raises(GridError, match="must have a CRS, got none"):
+        stac(image, tmp_path / "i.json", datetime="2016-07-01")
     far = write_raster("f.tif", np.ones((8, 8), np.uint8), origin=(1e12, 0))
-    with pytest.raises(GridError, match="must lie within its CRS"):
-        describe_map(far, tmp_path / "i.json", moment="2016-07-01")
-    with pytest.raises(RasterError, match="a file on this machine"):
-        describe_map(tmp_path / "none.tif", tmp_path / "i.json", moment="2016-07-01")
+    with pytest.raises(GridError, match="within the area of its CRS"):
+        stac(far, tmp_path / "i.json", datetime="2016-07-01")
+    with pytest.raises(RasterError, match="needs a local file"):
+        stac(tmp_path / "none.tif", tmp_path / "i.json", datetime="2016-07-01")
 
 
 def outline(shape, transform, crs, tmp_path):
@@ -232,7 +230,7 @@ def test_a_model_as_an_item(model, tmp_path):
 
 def test_stac_model_takes_it(model, tmp_path):
     schema = pytest.importorskip("stac_model.schema")
-    item = validated(describe_model(model, tmp_path / "10e.json", moment="2020-01-01"))
+    item = validated(describe_model(model, tmp_path / "10e.json", datetime="2020-01-01"))
     assert schema.SCHEMA_URI in item.stac_extensions
     told = schema.MLModelProperties(**item.properties)
     assert told.architecture.startswith("unet over resnet18")
@@ -245,13 +243,13 @@ def test_a_packed_model_is_one_asset_and_needs_a_date(model, tmp_path):
     packed = model.with_suffix(".dlpk")
     with pytest.raises(ParameterError, match="must have a datetime"):
         describe_model(packed, tmp_path / "p.json")
-    item = validated(describe_model(packed, tmp_path / "p.json", moment="2020-01-01"))
+    item = validated(describe_model(packed, tmp_path / "p.json", datetime="2020-01-01"))
     assert list(item.assets) == ["10e.dlpk"]
     folder = validated(describe_model(model.parent, tmp_path / "f.json"))
     assert folder.properties["datetime"] is not None  # of log.json
     with pytest.raises(ParameterError, match="in degrees"):
         describe_model(
-            packed, tmp_path / "p.json", moment="2020-01-01", bounds=(5, 0, 4, 1), overwrite=True
+            packed, tmp_path / "p.json", datetime="2020-01-01", bounds=(5, 0, 4, 1), overwrite=True
         )
 
 

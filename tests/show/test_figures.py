@@ -44,8 +44,8 @@ def test_classes_have_their_colours_and_the_unlabelled_is_white():
 
 def test_a_view_has_a_panel_for_each_raster_and_the_colours_of_the_map(scene, tmp_path):
     args = ([scene[0], scene[0]], scene[1], tmp_path / "v.png")
-    three = matplotlib.image.imread(figures.view(*args, scheme=SCHEME))
-    four = matplotlib.image.imread(figures.view(*args, scheme=SCHEME, reference=scene[1]))
+    three = matplotlib.image.imread(figures.view(*args, classes=SCHEME))
+    four = matplotlib.image.imread(figures.view(*args, classes=SCHEME, reference=scene[1]))
     assert four.shape[1] > three.shape[1]
     colours = {tuple(c) for c in (four[..., :3].reshape(-1, 3) * 255).round().astype(int)}
     assert set(SCHEME.colours.values()) <= colours
@@ -53,18 +53,18 @@ def test_a_view_has_a_panel_for_each_raster_and_the_colours_of_the_map(scene, tm
 
 def test_a_view_takes_one_or_two_dates(scene, tmp_path):
     one = matplotlib.image.imread(
-        figures.view([scene[0]], scene[1], tmp_path / "v.png", scheme=SCHEME)
+        figures.view([scene[0]], scene[1], tmp_path / "v.png", classes=SCHEME)
     )
     two = matplotlib.image.imread(
-        figures.view([scene[0]] * 2, scene[1], tmp_path / "v.png", scheme=SCHEME)
+        figures.view([scene[0]] * 2, scene[1], tmp_path / "v.png", classes=SCHEME)
     )
     assert one.shape[1] < two.shape[1]
-    with pytest.raises(ParameterError, match="one or two images, got 3"):
-        figures.view([scene[0]] * 3, scene[1], tmp_path / "v.png", scheme=SCHEME)
+    with pytest.raises(ParameterError, match="must be one or two, got 3"):
+        figures.view([scene[0]] * 3, scene[1], tmp_path / "v.png", classes=SCHEME)
 
 
 def test_a_view_of_a_map_without_classes_is_refused(scene, tmp_path):
-    with pytest.raises(ClassError, match="must say its classes"):
+    with pytest.raises(ClassError, match="must state its classes"):
         figures.view([scene[0]], scene[1], tmp_path / "v.png")
 
 

@@ -115,9 +115,7 @@ def _outlines(source: DomainSource, box: GeoBox) -> tuple[tuple[str, ...], list[
     """Names of the domains, all polygons, and the place of each one's name, from 1."""
     assert source.domains is not None, "the caller has checked it"
     column = source.domain_column
-    polygons = vector.read_polygons(
-        source.domains, box, source.domain_layer, option="`domain_layer`"
-    )
+    polygons = vector.read_polygons(source.domains, box, source.domain_layer, option="domain_layer")
     if column not in polygons.columns:
         raise ClassError(
             f"The domains' column must be one of {', '.join(polygons.columns) or 'no columns'}, "

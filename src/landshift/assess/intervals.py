@@ -61,7 +61,7 @@ def binomial(shares: Floats, sizes: Floats, level: float) -> tuple[Floats, Float
         sizes: Units that each was seen in, not necessarily whole; infinity: all there are.
         level: Level of the limits, 0 to 1.
     """
-    from scipy import special
+    from scipy import special  # slow to import, and pages need only the names of the methods
 
     finite = np.where(np.isfinite(sizes), sizes, 1.0)
     hits, misses = shares * finite, (1 - shares) * finite

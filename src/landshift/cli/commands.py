@@ -125,7 +125,7 @@ COMMANDS = (
     ),
     Command(
         "stac", "Show and share",
-        "Describe a map as a STAC Item: ground, time, classes, and the file with its checksum.",
+        "Describe a map as a STAC Item: place, time, classes, and the file with its checksum.",
     ),
     Command(
         "demo", "Show and share",
@@ -137,7 +137,7 @@ COMMANDS = (
     ),
 )  # fmt: skip
 
-UNPORTED = {c.name for c in COMMANDS if c.function not in landshift.PUBLIC}
+UNPORTED = {c.name for c in COMMANDS if c.function not in landshift.PUBLIC} - {"model"}
 """Commands that typer still reads; see `landshift.cli.unported`."""
 
 DESCRIPTION = "Land-cover change maps from images of two dates, end to end."
@@ -240,6 +240,8 @@ def command_of(function: Callable[..., Any]) -> Callable[..., None]:
         more = given[len(arguments) :]
         if rest is not None and not variadic:
             named[rest], more = more, ()
+        if "on_stage" in hints:
+            named["on_stage"] = lines.say
         with _progress(function.__name__, told, named) as callback:
             result = function(*more, **named, **callback)
         getattr(results, function.__name__, results.path)(result)
@@ -359,6 +361,7 @@ def described(app: App) -> dict[str, list[dict[str, Any]]]:
         }
         if argument.index is None:
             default = argument.field_info.default
+            default = str(default) if isinstance(default, Path) else default
             absent = default is inspect.Parameter.empty or default == ()
             entry |= {
                 "names": [n for n in argument.names if n not in off],
