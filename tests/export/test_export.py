@@ -193,7 +193,7 @@ class Shy(nn.Module):
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (Moody(), "same in ONNX Runtime and in torch, got the same class on"),
+        (Moody(), "same output in ONNX Runtime and in torch, got the same class on"),
         (Shy(), r"must be representable in ONNX, got own over Shy \("),
     ],
 )
