@@ -92,7 +92,7 @@ def main() -> None:
             if not model.is_file():
                 from landshift import demonstration
 
-                demonstration.run(arguments.demo)
+                demonstration.demo(arguments.demo)
             measure_halo(seen, model, overwrite=True)
         quantised = quantise_model(seen, model, least=0.0, overwrite=True)
         if "loss" in arguments.only and not arguments.untrained:

@@ -31,7 +31,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root)
         image, labels = cutting.make_scene(folder, 600)
-        small = tileset.cut([image], [labels], folder / "small", scheme=cutting.SCHEME)
+        small = tileset.cut([image], [labels], folder / "small", classes=cutting.SCHEME)
         large = folder / "large"
         for name in ("images", "labels"):
             (large / name).mkdir(parents=True)

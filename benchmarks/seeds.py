@@ -37,7 +37,8 @@ def make_tiles(folder: Path) -> Path:
     stacked = composite.composite([scene.before, scene.after], folder / "composite.tif")
     change = folder / "change.tif"
     label.label(scene.before_classes, scene.after_classes, change)
-    return tileset.cut([stacked], [change], folder / "set", tile_size=128, stride=64).folder
+    cutting = tileset.Cutting(tile_size=128, stride=64)
+    return tileset.cut([stacked], [change], folder / "set", cutting=cutting).folder
 
 
 def with_seed(data: TrainingData, seed: int) -> TrainingData:

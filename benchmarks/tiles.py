@@ -102,7 +102,12 @@ def plain(image: Path, labels: Path, folder: Path, options: dict[str, object]) -
 def ours(image: Path, labels: Path, folder: Path, compress: bool) -> int:
     """The same tiles by landshift, with their statistics, side files and index."""
     made = tileset.cut(
-        [image], [labels], folder, scheme=SCHEME, tile_size=TILE, stride=STRIDE, compress=compress
+        [image],
+        [labels],
+        folder,
+        classes=SCHEME,
+        cutting=tileset.Cutting(tile_size=TILE, stride=STRIDE),
+        encoding=tileset.Encoding(uncompressed=not compress),
     )
     return len(made.tiles)
 

@@ -73,8 +73,10 @@ def make_scene(folder: Path, tiles: int, size: int) -> None:
 def cut(folder: Path, name: str, size: int, *, compress: bool = True) -> tileset.TileSet:
     """The scene's tiles."""
     return tileset.cut(
-        [folder / "c.tif"], [folder / "l.tif"], folder / name, compress=compress,
-        scheme=ClassScheme.from_mapping(CLASSES), tile_size=size, stride=size,
+        [folder / "c.tif"], [folder / "l.tif"], folder / name,
+        classes=ClassScheme.from_mapping(CLASSES),
+        cutting=tileset.Cutting(tile_size=size, stride=size),
+        encoding=tileset.Encoding(uncompressed=not compress),
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from landshift.evaluation import baselines
 from landshift.evaluation.evaluation import pool
 from landshift.evaluation.maps import evaluate_rules
 from landshift.learn import prepare_data
-from landshift.prepare.composite import composite
+from landshift.prepare.composite import CompositeOutput, TargetGrid, composite
 from landshift.prepare.label import label
 from landshift.prepare.normalise import normalise
 from landshift.show import figures, tables  # fmt: skip
@@ -78,13 +78,19 @@ def prepare(
     bounds = bounds_of_columns(source / "1985.tif", *columns)
     maps = {
         year: composite([source / "landcover" / f"{year}.tif"], out / f"{part}_{year}_classes.tif",
-                        bounds=bounds, overwrite=True)
+                        target=TargetGrid(bounds=bounds), overwrite=True)
         for year in YEARS
     }  # fmt: skip
     made = []
     for (a, before), (b, after) in itertools.combinations(zip(YEARS, images, strict=True), 2):
         stacked, change = (out / f"{part}_{a}_{b}{end}.tif" for end in ("", "_change"))
-        composite([before, after], stacked, bands=BANDS, bounds=bounds, overwrite=True)
+        composite(
+            [before, after],
+            stacked,
+            output=CompositeOutput(bands=BANDS),
+            target=TargetGrid(bounds=bounds),
+            overwrite=True,
+        )
         label(maps[a], maps[b], change, classes=CLASSES, overwrite=True)
         made.append((stacked, change, maps[a], maps[b]))
     return made
@@ -108,8 +114,11 @@ def cut_tiles(
     test = prepare(source, images, out, "test", TEST_COLUMNS)
     stacked, labels, before, after = zip(*training, strict=True)
     tiles = tileset.cut(
-        stacked, labels, out / "tiles", tile_size=128, stride=stride,
-        labels_before=before, labels_after=after, map_scheme=CLASSES, overwrite=True,
+        stacked, labels, out / "tiles", cutting=tileset.Cutting(tile_size=128, stride=stride),
+        companions=tileset.Companions(
+            labels_before=before, labels_after=after, map_classes=CLASSES
+        ),
+        overwrite=True,
     )  # fmt: skip
     return tiles.folder, [(stacked, change) for stacked, change, *_ in test]
 
@@ -161,7 +170,11 @@ def main() -> None:
     bounds = bounds_of_columns(source / "1985.tif", *TEST_COLUMNS)
     dates = [
         composite(
-            [source / f"{y}.tif"], out / f"{y}.tif", bands=BANDS, bounds=bounds, overwrite=True
+            [source / f"{y}.tif"],
+            out / f"{y}.tif",
+            output=CompositeOutput(bands=BANDS),
+            target=TargetGrid(bounds=bounds),
+            overwrite=True,
         )
         for y in (1995, 2005)
     ]

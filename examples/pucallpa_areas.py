@@ -21,7 +21,7 @@ from landshift.assess.estimate import estimate_areas
 from landshift.assess.sample import Plan, draw_sample
 from landshift.classes import ClassScheme
 from landshift.pages.report import write_report
-from landshift.prepare.composite import composite
+from landshift.prepare.composite import TargetGrid, composite
 from landshift.prepare.label import Cleaning, label
 from landshift.show import tables
 
@@ -59,7 +59,7 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     change, sample = asked.out / "change.tif", asked.out / "sample.gpkg"
 
-    composite(images, asked.out / "composite.tif", like=maps[0], overwrite=True)
+    composite(images, asked.out / "composite.tif", target=TargetGrid(like=maps[0]), overwrite=True)
     cleaned = label(
         *maps, change, classes=CLASSES, cleaning=Cleaning(smooth=7, min_pixels=12), overwrite=True
     )

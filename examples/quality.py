@@ -38,7 +38,7 @@ from landshift.evaluation.evaluation import Evaluation, pool
 from landshift.evaluation.maps import evaluate_map, evaluate_rules
 from landshift.files import whole
 from landshift.learn import Data, prepare_data
-from landshift.prepare.composite import composite
+from landshift.prepare.composite import TargetGrid, composite
 from landshift.prepare.label import label
 from landshift.simulation import scene as simulate
 from landshift.simulation import tables
@@ -79,10 +79,16 @@ def prepare_simulated(_: Path, out: Path) -> Prepared:
     for part, columns in {"train": TRAIN_COLUMNS, "test": TEST_COLUMNS}.items():
         bounds = pucallpa.bounds_of_columns(scene.before, *columns)
         stacked = composite(
-            [scene.before, scene.after], out / f"{part}.tif", bounds=bounds, overwrite=True
+            [scene.before, scene.after],
+            out / f"{part}.tif",
+            target=TargetGrid(bounds=bounds),
+            overwrite=True,
         )
         maps = [
-            composite([classes], out / f"{part}_{date}_classes.tif", bounds=bounds, overwrite=True)
+            composite(
+                [classes], out / f"{part}_{date}_classes.tif",
+                target=TargetGrid(bounds=bounds), overwrite=True,
+            )
             for date, classes in (
                 ("before", scene.before_classes), ("after", scene.after_classes),
             )
@@ -92,8 +98,10 @@ def prepare_simulated(_: Path, out: Path) -> Prepared:
         parts[part] = stacked, change, *maps
     stacked, change, before, after = parts["train"]
     tiles = tileset.cut(
-        [stacked], [change], out / "tiles", tile_size=128, stride=64,
-        labels_before=[before], labels_after=[after], map_scheme=tables.LAND_COVER,
+        [stacked], [change], out / "tiles", cutting=tileset.Cutting(tile_size=128, stride=64),
+        companions=tileset.Companions(
+            labels_before=[before], labels_after=[after], map_classes=tables.LAND_COVER
+        ),
         overwrite=True,
     )  # fmt: skip
     return tiles.folder, [parts["test"][:2]]

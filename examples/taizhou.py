@@ -39,7 +39,7 @@ from landshift.evaluation import baselines
 from landshift.grid import Window
 from landshift.learn import Data, SegmentationModel, prepare_data
 from landshift.maps.cleaning import parts_of
-from landshift.prepare.composite import composite
+from landshift.prepare.composite import TargetGrid, composite
 from landshift.scores import confusion
 from landshift.training import Augmentation
 
@@ -118,12 +118,15 @@ def cut_out(source: Path, out: Path, columns: tuple[int, int]) -> Part:
     image = out / "columns_{}_{}.tif".format(*columns)
     return (
         composite(
-            [source / "t1_2000.tif", source / "t2_2003.tif"], image, bounds=bounds, overwrite=True
+            [source / "t1_2000.tif", source / "t2_2003.tif"],
+            image,
+            target=TargetGrid(bounds=bounds),
+            overwrite=True,
         ),
         composite(
             [source / LABELS],
             image.with_stem(f"{image.stem}_labels"),
-            bounds=bounds,
+            target=TargetGrid(bounds=bounds),
             overwrite=True,
         ),
     )
@@ -170,7 +173,10 @@ def judge(
     image, labels = test
     found: dict[str, list[Counts]] = {name: [] for name in (*RULES, *names)}
     tiles = tileset.cut(
-        *zip(*train, strict=True), folder, scheme=CLASSES, tile_size=TILE, stride=TILE
+        *zip(*train, strict=True),
+        folder,
+        classes=CLASSES,
+        cutting=tileset.Cutting(tile_size=TILE, stride=TILE),
     )
     for seed in seeds:
         # neither date brighter or darker: there is one pair alone, and how its dates differ where

@@ -20,7 +20,7 @@ from landshift import classify_pixels, evaluate_map, raster, tileset
 from landshift.classes import ClassScheme
 from landshift.images import Image
 from landshift.learn import UnetClassifier, prepare_data
-from landshift.prepare.composite import composite
+from landshift.prepare.composite import CompositeOutput, TargetGrid, composite
 from landshift.show import figures, tables
 
 BANDS = ("blue", "green", "red", "nir", "swir1", "swir2")
@@ -57,12 +57,23 @@ def main() -> None:
         right, bottom = grid.affine @ (end, grid.height)
         bounds = (left, bottom, right, top)
         parts[part] = [
-            composite([image], out / f"{part}.tif", bands=BANDS, bounds=bounds, overwrite=True),
-            composite([classes], out / f"{part}_classes.tif", bounds=bounds, overwrite=True),
+            composite(
+                [image],
+                out / f"{part}.tif",
+                output=CompositeOutput(bands=BANDS),
+                target=TargetGrid(bounds=bounds),
+                overwrite=True,
+            ),
+            composite(
+                [classes],
+                out / f"{part}_classes.tif",
+                target=TargetGrid(bounds=bounds),
+                overwrite=True,
+            ),
         ]
     tiles = tileset.cut(
         parts["train"][:1], parts["train"][1:], out / "tiles",
-        scheme=CLASSES, tile_size=128, stride=32, overwrite=True,
+        classes=CLASSES, cutting=tileset.Cutting(tile_size=128, stride=32), overwrite=True,
     )  # fmt: skip
     data = prepare_data(tiles.folder, batch_size=16, seed=asked.seed)
     print(data)

@@ -355,7 +355,7 @@ def _transformed(box: GeoBox, on: GeoBox, x: Any, y: Any) -> tuple[Any, Any]:
     if box.crs is None or on.crs is None:
         raise GridError(
             f"Rasters must both have a CRS, got {describe(box)} and {describe(on)}; "
-            "state the missing one (--assume-crs)."
+            "state the missing one (`assume_crs`)."
         )
     found: tuple[Any, Any] = transformer(box.crs.proj, on.crs.proj).transform(x, y)
     return found

@@ -17,7 +17,7 @@ from landshift.errors import GridError
 from landshift.maps import zonal
 from landshift.maps.patches import patches
 from landshift.maps.polygons import polygons
-from landshift.prepare.difference import compute_change
+from landshift.prepare.difference import ChangeClasses, difference
 from landshift.prepare.label import Cleaning, Filters, label
 
 SIZE = 100
@@ -157,7 +157,9 @@ def test_of_domains_in_estimate(scene, tmp_path):
 
 
 def test_of_difference(scene, tmp_path):
-    found = compute_change(scene.before, scene.after, tmp_path / "d.tif", breaks=[0.5])
+    found = difference(
+        scene.before, scene.after, tmp_path / "d.tif", classes=ChangeClasses(breaks=[0.5])
+    )
     below, above = found.classes
     assert (below.hectares, above.hectares) == (
         close(scene.whole - scene.rectangle), close(scene.rectangle),
@@ -174,7 +176,12 @@ def test_a_local_crs_says_nothing_of_the_ground(tmp_path):
             target.write(values, 1)
     table = label(tmp_path / "a.tif", tmp_path / "b.tif", tmp_path / "c.tif")
     assert table.hectares is None
-    found = compute_change(tmp_path / "a.tif", tmp_path / "b.tif", tmp_path / "d.tif", breaks=[0.5])
+    found = difference(
+        tmp_path / "a.tif",
+        tmp_path / "b.tif",
+        tmp_path / "d.tif",
+        classes=ChangeClasses(breaks=[0.5]),
+    )
     assert found.classes[0].hectares is None
     with pytest.raises(GridError, match="Areas need a CRS on an ellipsoid, got 4 x 4"):
         label(

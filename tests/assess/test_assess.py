@@ -838,7 +838,7 @@ def test_expectations_name_strata(change_map, tmp_path):
     with pytest.raises(ClassError, match="got no name for 3"):
         draw_sample(change_map, tmp_path / "t.gpkg", Plan(size=30), scheme=few)
     same = ClassScheme.from_mapping({1: "crop", 2: "crop", 3: "No change"})
-    with pytest.raises(ClassError, match="names of their own, got 'crop' for 1, 2"):
+    with pytest.raises(ClassError, match="names must differ, got 'crop' for 1, 2"):
         draw_sample(change_map, tmp_path / "t.gpkg", Plan(size=30), scheme=same)
 
 

@@ -218,10 +218,13 @@ def test_tiles_take_sizes_by_axis_and_are_audited(scene, tmp_path, monkeypatch, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("a.tif", "b.tif"), "needs a folder, got none; give it with -o"),
-        (("--audit", "set", "-o", "x"), "--audit looks at a set that is there"),
-        (("--pairs", "p.csv"), "--pairs needs --audit"),
-        (("a.tif", "b.tif", "-o", "x", "--stride", "64y"), "--stride must be a number of pixels"),
+        (("a.tif", "b.tif"), "needs a folder, got none"),
+        (("--audit", "set", "-o", "x"), "reads a set that exists"),
+        (("--pairs", "p.csv"), "got it alone; give the set to look at"),
+        (
+            ("a.tif", "b.tif", "-o", "x", "--stride", "64y"),
+            "must be a number of pixels or columns x rows, got '64y'",
+        ),
         (("--audit", "nowhere"), "The tile set must exist, got nowhere"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 import rasterio
 from sklearn import metrics as sk
 
+from cutting import cut_tiles
 from landshift import dataset, tileset
 from landshift.classes import CODINGS, ClassScheme
 from landshift.engine import TorchEngine
@@ -94,7 +95,7 @@ def test_a_saved_model_is_scored_on_the_split_it_was_trained_beside(trained, sav
 def test_a_model_for_other_bands_is_refused(saved, write_raster, tmp_path):
     image = write_raster("i.tif", np.ones((1, 128, 64), np.uint8))
     label = write_raster("l.tif", np.ones((128, 64), np.uint8))
-    tileset.cut([image], [label], tmp_path / "t", scheme=SCHEME, tile_size=64, stride=64)
+    cut_tiles([image], [label], tmp_path / "t", classes=SCHEME, tile_size=64, stride=64)
     with pytest.raises(ModelError, match="bands must be those of the tiles"):
         evaluate_package(saved, tmp_path / "t")
 
@@ -202,7 +203,7 @@ def test_tiles_whose_labels_a_model_does_not_see_are_refused(saved, tmp_path):
     labels[np.ix_(middle, middle)] = 0
     image = write(tmp_path / "i.tif", values, nodata=0, bands=BANDS)
     label = write(tmp_path / "l.tif", labels, nodata=0)
-    tileset.cut([image], [label], tmp_path / "t", scheme=SCHEME, tile_size=128, stride=128)
+    cut_tiles([image], [label], tmp_path / "t", classes=SCHEME, tile_size=128, stride=128)
     with pytest.raises(ClassError, match="validation tiles must hold labelled pixels, got none"):
         evaluate_package(saved, tmp_path / "t")
 

@@ -167,9 +167,9 @@ def test_bad_images_are_one_line(write_raster):
     file = write_raster("i.tif", numbers())
     with pytest.raises(ParameterError, match="must have a file"):
         Image(files=())
-    with pytest.raises(ParameterError, match="resampling must be one of"):
+    with pytest.raises(ParameterError, match="`resampling` must be one of"):
         Image(files=(file,), resampling="best")
-    with pytest.raises(ParameterError, match="nodata value must fit uint16, got -1"):
+    with pytest.raises(ParameterError, match="`nodata` must fit uint16, got -1"):
         plan(Image(files=(file,), nodata=-1))
     with pytest.raises(GridError, match="must have a CRS"):
         plan(Image(files=(write_raster("n.tif", numbers(), crs=None),)))

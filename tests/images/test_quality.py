@@ -4,7 +4,7 @@ import rasterio
 
 from landshift.errors import BandError, ParameterError
 from landshift.images import Image, plan, quality
-from landshift.prepare.composite import composite
+from landshift.prepare.composite import TargetGrid, composite
 from scenes import write
 
 
@@ -135,7 +135,9 @@ def test_a_clear_pixel_of_0_is_clear_though_0_is_no_data_in_the_image(
     like = write_raster(
         "like.tif", np.zeros((5, 5), np.uint8), origin=(500_000 + shift, 4_000_000 - shift)
     )
-    with rasterio.open(composite([image], tmp_path / "c.tif", like=like)) as made:
+    with rasterio.open(
+        composite([image], tmp_path / "c.tif", target=TargetGrid(like=like))
+    ) as made:
         hidden = np.argwhere((made.read_masks() == 0).any(axis=0)).tolist()
     assert hidden == [[1, 1], [3, 3]]
 

@@ -18,7 +18,7 @@ from landshift.errors import ClassError, ParameterError, RasterError
 from landshift.evaluation import maps as evaluate
 from landshift.pages.report import ReportFiles, report
 from landshift.pages.report.folder import folder_page
-from landshift.prepare.composite import composite
+from landshift.prepare.composite import CompositeOutput, composite
 from landshift.prepare.label import label
 from pages import browser, read
 from scenes import BANDS, MAPPING, write
@@ -281,7 +281,7 @@ def test_a_raster_that_cannot_be_shown_is_refused(job, tmp_path):
 
 def test_the_first_and_the_last_date_of_a_composite_are_shown(job, tmp_path):
     dates = [job.parent / f"{year}.tif" for year in (2001, 2016)]
-    stack = composite(dates, tmp_path / "c.tif", names=["2001", "2016"])
+    stack = composite(dates, tmp_path / "c.tif", output=CompositeOutput(names=["2001", "2016"]))
     page = read(folder_page(tmp_path, ReportFiles(map=job / "map.tif")))
     sources = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
     assert len(sources) == 4

@@ -119,7 +119,7 @@ def test_bad_input_is_one_line(tmp_path):
     image = write(tmp_path / "a.tif", first)
     like = write(tmp_path / "b.tif", second)
     out = tmp_path / "out.tif"
-    with pytest.raises(ParameterError, match="method must be one of moments, invariant"):
+    with pytest.raises(ParameterError, match="`method` must be one of moments, invariant"):
         normalise(image, like, out, method="guess")
     with pytest.raises(BandError, match="must have the image's bands, got 2"):
         normalise(image, write(tmp_path / "c.tif", second[:2]), out)

@@ -16,6 +16,7 @@ from landshift.assess.domains import find_domains
 from landshift.classes import ClassScheme, MapScheme, legend_readers, legend_writers
 from landshift.errors import ClassError
 from landshift.evaluation.maps import evaluate_class_maps, evaluate_map
+from landshift.grid import Window
 from landshift.maps import patches, polygons
 from landshift.pages.report.maps import class_map
 from landshift.prepare import label
@@ -31,7 +32,7 @@ def counts_of(path, **options):
     """Pixels of each value that is a class."""
     known = raster.map_classes(path, **options)
     with raster.open_raster(path) as source:
-        window = raster.Window(0, 0, source.height, source.width)
+        window = Window(0, 0, source.height, source.width)
         values, mask = raster.read_classes(source, window, known)
     found, pixels = np.unique(values[mask], return_counts=True)
     return dict(zip(found.tolist(), pixels.tolist(), strict=True))
@@ -105,7 +106,7 @@ def test_our_own_maps_declare_what_0_is(tmp_path):
 @pytest.mark.parametrize(
     ("values", "options", "line"),
     [
-        (ZERO_ONE, {}, "7 pixels of 0 count as a class, .* give --nodata 0"),
+        (ZERO_ONE, {}, "7 pixels of 0 count as a class, .* set `nodata` to 0"),
         (ZERO_ONE, {"nodata": 0}, None),
         (ZERO_ONE[:, 2:3], {}, "1 pixels of 0 count as a class"),
         (np.ones((2, 2), np.uint8), {}, None),
@@ -114,7 +115,7 @@ def test_our_own_maps_declare_what_0_is(tmp_path):
             {"scheme": MapScheme.from_mapping({1: "forest", 255: "sea"})},
             "7 pixels of 0 count as without a class, .* name 0 among them",
         ),
-        (NEGATIVE, {}, "1 pixels of -32768 count as a class, .* give --nodata -32768"),
+        (NEGATIVE, {}, "1 pixels of -32768 count as a class, .* set `nodata` to -32768"),
         (NEGATIVE, {"nodata": -32768}, "2 pixels of 0"),
     ],
 )

@@ -67,7 +67,7 @@ def find_domains(
     assert about.grid.crs is not None, "areas need a CRS"
     rows = np.minimum(rows, about.height - 1)  # the centre of a block cut at the edge
     columns = np.minimum(columns, about.width - 1)
-    found = vector.read_polygons(polygons, about.grid, layer, option="--domain-layer")
+    found = vector.read_polygons(polygons, about.grid, layer, option="domain_layer")
     if column not in found.columns:
         raise ClassError(
             f"The domains' column must be one of {', '.join(found.columns) or 'no columns'}, got "

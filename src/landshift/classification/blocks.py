@@ -26,7 +26,9 @@ from landshift.files import whole as whole_files
 from landshift.grid import Window
 from landshift.machine import memory
 from landshift.raster import cog
-from landshift.raster.tiling import Block, Plan, Tile
+from landshift.raster.tiling import PaddedTile as Tile
+from landshift.raster.tiling import TileBlock as Block
+from landshift.raster.tiling import TilePlan as Plan
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox

@@ -484,7 +484,7 @@ def _plan(
     padding: int | None,
     tile_size: int | None,
     blend: bool,
-) -> tiling.Plan:
+) -> tiling.TilePlan:
     """The tiles: as asked for, else as the model needs and the engine likes them."""
     trained = network.spec.tile_size
     if network.fixed_tile:
@@ -509,7 +509,7 @@ def _plan(
     )  # fmt: skip
 
 
-def _pixels(plan: tiling.Plan, number: int) -> int:
+def _pixels(plan: tiling.TilePlan, number: int) -> int:
     window = plan.window(number)
     return window.height * window.width
 

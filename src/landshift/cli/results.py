@@ -14,10 +14,18 @@ if TYPE_CHECKING:
 
     from landshift.bundle.hashes import Verified
     from landshift.bundle.saved import ModelFacts
+    from landshift.demonstration import Demo
     from landshift.maps.patches import Fragmentation
     from landshift.maps.polygons import Traced
     from landshift.maps.transitions import TransitionTable
     from landshift.maps.zonal import Zones
+    from landshift.prepare.burn import PolygonLabels
+    from landshift.prepare.difference import Difference
+    from landshift.prepare.normalise import Normalisation
+    from landshift.simulation.scene import Scene
+    from landshift.tileset import Audit, AuditedSplit, TileSet
+
+_LEAKS = 40  # leaking pairs that are shown
 
 
 def path(written: object) -> None:
@@ -28,6 +36,51 @@ def path(written: object) -> None:
 def _paths(files: Iterable[Path]) -> None:
     for file in files:
         say(file)
+
+
+def composite(written: Path) -> None:
+    """Checks on standard error, the path."""
+    from landshift.prepare import checks
+
+    for line in checks.describe(checks.checks_of(written)):
+        say(line, err=True)
+    say(written)
+
+
+def normalise(result: Normalisation) -> None:
+    """The line of each band, the path."""
+    table(tables.normalisation(result))
+    say(result.path)
+
+
+def burn(labels: PolygonLabels) -> None:
+    """Polygons and pixels of each class, the path."""
+    table(tables.polygon_labels(labels))
+    if labels.skipped:
+        say(f"{labels.skipped:,} polygons have no class and are left out.")
+    say(labels.path)
+
+
+def difference(result: Difference) -> None:
+    """Classes or statistics, the threshold, the path."""
+    table(tables.difference(result))
+    if result.threshold is not None:
+        say(f"Change from {result.threshold:g} on.")
+    say(result.path)
+
+
+def simulate(scene: Scene) -> None:
+    """The four paths."""
+    _paths(scene.files)
+
+
+def demo(results: Demo) -> None:
+    """Transitions, scores by class and by method, the path of each stage."""
+    table(tables.transitions(results.transitions))
+    table(tables.per_class(results.network.scores))
+    table(tables.compare(results.methods))
+    for stage, file in results.paths.items():
+        say(f"{stage:<10} {file}")
 
 
 def label(found: TransitionTable) -> None:
@@ -57,6 +110,45 @@ def polygons(found: Traced) -> None:
     if found.dropped:
         say(f"{found.dropped:,} patches are smaller than {found.min_hectares:g} ha.")
     say(found.path)
+
+
+def tiles(found: TileSet | Audit) -> None:
+    """Number of tiles and the folder; of an audit, what the splits let leak, and the path."""
+    from landshift import tileset
+
+    if isinstance(found, tileset.TileSet):
+        say(f"{len(found.tiles)} tiles")
+        say(found.folder)
+        return
+    of_set = found.tiles.tiles
+    together = ", ".join(str(n) for n in found.groups[:8] if n > 1)
+    say(
+        f"{len(of_set)} tiles, {len(found.pairs)} pairs share ground; "
+        + (f"tiles that hang together: {together}" if together else "all lie apart")
+    )
+    _split("random split", found.at_random)
+    for a, b in found.at_random.leaks[:_LEAKS]:
+        share = tileset.shared_ground(found.tiles, int(a), int(b))
+        say(f"  leak: {of_set[a].name} {of_set[b].name} ({share:.0%} shared)")
+    if len(found.at_random.leaks) > _LEAKS:
+        say(f"  and {len(found.at_random.leaks) - _LEAKS} more; --pairs writes them all")
+    if found.by_ground is None:
+        say(f"split by ground: none. {found.why_not}")
+    else:
+        _split("split by ground", found.by_ground)
+    _paths(found.files)
+
+
+def _split(name: str, audited: AuditedSplit) -> None:
+    split = audited.split
+    say(
+        f"{name}: {len(split.train)} training, {len(split.valid)} validation, "
+        f"{len(split.dropped)} dropped; {len(audited.leaks)} leaking pairs, {audited.leaking} of "
+        f"{len(split.valid)} validation tiles seen in training"
+    )
+    for side, names in audited.absent.items():
+        if names:
+            say(f"  no {side} tile holds {', '.join(names)}")
 
 
 def zonal(found: Zones) -> None:

@@ -43,7 +43,7 @@ def check_kernel(size: int) -> None:
     """
     if size % 2 == 0 or not SMALLEST_KERNEL <= size <= LARGEST_KERNEL:
         raise ParameterError(
-            f"A majority filter must be 3, 5, 7, 9 or 11 pixels wide, got {size}; choose one."
+            f"A majority filter (`smooth`) must be 3, 5, 7, 9 or 11 pixels wide, got {size}."
         )
 
 
@@ -54,7 +54,9 @@ def check_neighbours(neighbours: int) -> None:
         ParameterError: Neither over 4 sides nor to all 8 neighbours.
     """
     if neighbours not in (4, 8):
-        raise ParameterError(f"Patches have 4 or 8 neighbours, got {neighbours}; choose one.")
+        raise ParameterError(
+            f"Patches have 4 or 8 neighbours, got {neighbours}; mend `neighbours`."
+        )
 
 
 def majority(indices: NDArray[np.uint8], size: int, ignore: int) -> NDArray[np.uint8]:
@@ -125,8 +127,8 @@ class Patches:
         self.neighbours = neighbours
         width = max(w.column + w.width for w in windows)
         # codes and patch numbers of the last line of the blocks above, and of this row of blocks
-        self._above = _Line(width)
-        self._bottom = _Line(width)
+        self._above = _BorderLine(width)
+        self._bottom = _BorderLine(width)
         self._left: tuple[NDArray[Any], NDArray[np.int64]] | None = None
         self._first: list[int] = []
         self._areas: list[NDArray[np.float64]] = []
@@ -151,7 +153,7 @@ class Patches:
         """
         window = self._windows[len(self._first)]
         if window.column == 0:
-            self._above, self._bottom = self._bottom, _Line(self._bottom.codes.size)
+            self._above, self._bottom = self._bottom, _BorderLine(self._bottom.codes.size)
             self._left = None
         patches, sums, at_border = parts
         numbers = np.full(sums.size, -1, np.int64)
@@ -259,7 +261,7 @@ class Patches:
             self._meetings.append(np.unique(pairs, axis=1))
 
 
-class _Line:
+class _BorderLine:
     """Codes and patch numbers along a line across the raster; -1 where there is no patch."""
 
     def __init__(self, width: int) -> None:

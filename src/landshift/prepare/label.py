@@ -421,7 +421,7 @@ class _Recoder:
         targets: Index of each value, None for no class.
     """
 
-    def __init__(self, layer: overlay.Layer, targets: Mapping[int, int | None]) -> None:
+    def __init__(self, layer: overlay.OverlayLayer, targets: Mapping[int, int | None]) -> None:
         self._path = layer.path
         self._targets = targets
         numbers = {v: _NONE if index is None else index for v, index in targets.items()}
@@ -534,7 +534,7 @@ def _with_roles(earlier: Sequence[Path], later: Sequence[Path]) -> list[tuple[Pa
 class _Read:
     """A class map on the grid of the first."""
 
-    layer: overlay.Layer
+    layer: overlay.OverlayLayer
     known: raster.ClassValues
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -611,13 +611,15 @@ def _write_attributes(
     counts = np.bincount(codes, pixels, most)
     ends = [rules.change.ends[v] for v in rules.change.values]
     columns = [
-        legend.Column("Count", [int(counts[v]) for v in rules.change.values]),
-        legend.Column("From", [e[0] for e in ends]),
-        legend.Column("To", [e[1] for e in ends]),
+        legend.AttributeColumn("Count", [int(counts[v]) for v in rules.change.values]),
+        legend.AttributeColumn("From", [e[0] for e in ends]),
+        legend.AttributeColumn("To", [e[1] for e in ends]),
     ]
     if hectares is not None:
         areas = np.bincount(codes, hectares, most)
         columns.append(
-            legend.Column("Hectares", [round(float(areas[v]), 6) for v in rules.change.values])
+            legend.AttributeColumn(
+                "Hectares", [round(float(areas[v]), 6) for v in rules.change.values]
+            )
         )
     legend_writers.write_attributes(out, rules.change, columns)

@@ -6,16 +6,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from landshift.errors import (
-    BandError,
-    DateError,
-)
+from landshift.errors import BandError, DateError
 from landshift.files import dates
-
-if TYPE_CHECKING:
-    pass
 from landshift.raster.reader import RasterInfo, info
 
 log = logging.getLogger(__name__)
@@ -130,7 +123,7 @@ def check_order(before: RasterInfo, after: RasterInfo) -> None:
         raise DateError(
             f"Before must be earlier than after, got {before.taken} ({before.path.name}) before "
             f"and {after.taken} ({after.path.name}) after; swap the two, or state their dates "
-            "where these are others (--dates)."
+            "where these are others (`dates`)."
         )
 
 

@@ -75,7 +75,7 @@ class ClassValues:
         if name is None and self.listed:
             raise ClassError(
                 "The classes given must name every value of the map, got no name for "
-                f"{value} in {self.path}; add it, or give --nodata {value} if it is no class."
+                f"{value} in {self.path}; add it, or set `nodata` to {value} if it is no class."
             )
         return name or f"class {value}"
 
@@ -199,7 +199,7 @@ def tell_unstated(known: ClassValues) -> None:
         else:
             log.warning(
                 "%s: %s pixels of %d count as a class, since the file declares no nodata value; "
-                "give --nodata %d if they have no class.",
+                "set `nodata` to %d if they have no class.",
                 known.path, f"{pixels:,}", value, value,
             )  # fmt: skip
 

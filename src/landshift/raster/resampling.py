@@ -11,17 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import grid
-from landshift.errors import (
-    GridError,
-    ParameterError,
-)
+from landshift.errors import GridError, ParameterError
 from landshift.grid import Window
 from landshift.raster import validity
+from landshift.raster.reader import open_raster, rasterio_window, reading
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from rasterio.io import DatasetReader
-from landshift.raster.reader import open_raster, rasterio_window, reading
 
 
 class Warped:

@@ -10,7 +10,7 @@ from landshift.grid import Window
 
 
 @dataclass(frozen=True)
-class Tile:
+class PaddedTile:
     """A window that a model sees, and the core of it that is kept.
 
     Attributes:
@@ -63,7 +63,7 @@ def both(size: Size) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Block:
+class TileBlock:
     """Neighbouring tiles that are classified, written and noted as done together.
 
     Attributes:
@@ -74,11 +74,11 @@ class Block:
 
     number: int
     window: Window
-    tiles: tuple[Tile, ...]
+    tiles: tuple[PaddedTile, ...]
 
 
 @dataclass(frozen=True)
-class Plan:
+class TilePlan:
     """Tiles over a raster, in blocks.
 
     Blocks follow each other down macro-columns, so that a halo is still in GDAL's cache when the
@@ -128,32 +128,32 @@ class Plan:
         left, end = right.kept(column * self.group[1], self.group[1])
         return Window(top, left, bottom - top, end - left)
 
-    def block(self, number: int) -> Block:
+    def block(self, number: int) -> TileBlock:
         """A block by its number."""
         window = self.window(number)
-        return Block(number, window, tuple(self.tiles_over(window)))
+        return TileBlock(number, window, tuple(self.tiles_over(window)))
 
-    def tiles_over(self, window: Window) -> Iterator[Tile]:
+    def tiles_over(self, window: Window) -> Iterator[PaddedTile]:
         """The tiles whose cores meet a window of the raster, row by row."""
         down, right = self.axes
         for row in down.over(window.row, window.height):
             for column in right.over(window.column, window.width):
                 (top, bottom), (left, end) = down.kept(row), right.kept(column)
-                yield Tile(
+                yield PaddedTile(
                     Window(down.seen(row), right.seen(column), down.size, right.size),
                     Window(top, left, bottom - top, end - left),
                 )
 
     @property
-    def axes(self) -> tuple[Axis, Axis]:
+    def axes(self) -> tuple[TileAxis, TileAxis]:
         """Tiles along the rows and along the columns."""
         rows = columns = None
         if self.ground is not None:
             rows = self.ground.row, self.ground.row + self.ground.height
             columns = self.ground.column, self.ground.column + self.ground.width
         return (
-            Axis(self.height, self.core[0], self.padding, rows),
-            Axis(self.width, self.core[1], self.padding, columns),
+            TileAxis(self.height, self.core[0], self.padding, rows),
+            TileAxis(self.width, self.core[1], self.padding, columns),
         )
 
     @property
@@ -163,7 +163,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Axis:
+class TileAxis:
     """Tiles along the rows or the columns of a raster.
 
     Attributes:
@@ -240,7 +240,7 @@ def plan_inference(
     most: int = 1024,
     block_size: tuple[int, int] = (1024, 4096),
     ground: Window | None = None,
-) -> Plan:
+) -> TilePlan:
     """Tiles whose cores cover every pixel of a raster once.
 
     With a tile size the cores are what the padding leaves of it, and windows lie around them.
@@ -264,7 +264,7 @@ def plan_inference(
         raise ParameterError(f"The padding must be at least 0, got {padding}.")
     if tile_size is None:
         padding = _up(padding, _HALF)
-        widest = Plan(
+        widest = TilePlan(
             height, width, (most, most), padding, (1, 1), ground or Window(0, 0, height, width)
         )
         ground = widest.ground
@@ -277,13 +277,13 @@ def plan_inference(
     else:
         core, ground = (tile_size - 2 * padding, tile_size - 2 * padding), None
     group = (max(1, block_size[0] // core[0]), max(1, block_size[1] // core[1]))
-    return Plan(height, width, core, padding, group, ground)
+    return TilePlan(height, width, core, padding, group, ground)
 
 
 _HALF = 16  # half of what a chosen tile's size is a multiple of: encoders halve it five times
 
 
-def _even(axis: Axis) -> int:
+def _even(axis: TileAxis) -> int:
     """The core along one axis, if it is to keep no more than that of the axis."""
     inner = axis.length - sum(axis.more)
     return _up(-(-max(inner, 1) // axis.count), 2 * _HALF)

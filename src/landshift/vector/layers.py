@@ -57,7 +57,7 @@ class Polygons:
 
 
 def read_polygons(
-    path: Path | str, box: GeoBox, layer: str | None = None, *, option: str = "--layer"
+    path: Path | str, box: GeoBox, layer: str | None = None, *, option: str = "layer"
 ) -> Polygons:
     """Read the polygons of a vector file, in any format that GDAL knows.
 
@@ -70,7 +70,7 @@ def read_polygons(
         path: GeoPackage, shapefile, GeoJSON, ...
         box: The grid they are wanted on; it has a CRS.
         layer: Name of the layer; None: the only one.
-        option: What names the layer on the command line, for the error.
+        option: The option that names the layer, for the error.
 
     Raises:
         VectorError: The file is missing, unreadable, has no CRS, holds something else than
@@ -110,7 +110,7 @@ def _read(
     *,
     polygons_only: bool = False,
     buffer: float | None = None,
-    option: str = "--layer",
+    option: str = "layer",
 ) -> Polygons:
     import shapely
 
@@ -167,14 +167,14 @@ def _points(shapes: NDArray[np.object_], way: reproject.Way) -> tuple[NDArray[np
 
 
 def read_layer(
-    path: Path | str, layer: str | None = None, *, option: str = "--layer"
+    path: Path | str, layer: str | None = None, *, option: str = "layer"
 ) -> tuple[str | None, NDArray[np.int64], NDArray[np.object_], dict[str, NDArray[Any]]]:
     """CRS, numbers, geometries (None where there is none) and columns of a layer, as they are.
 
     Args:
         path: GeoPackage, shapefile, GeoJSON, ...
         layer: Name of the layer; None: the only one.
-        option: What names the layer on the command line, for the error.
+        option: The option that names the layer, for the error.
 
     Raises:
         VectorError: The file is missing or unreadable, or has several layers of which none is
@@ -227,7 +227,7 @@ def _only_layer(path: Path | str, option: str) -> str | None:
         names = full or names[:1]
     if len(names) > 1:
         raise VectorError(
-            f"One layer must be chosen, got {', '.join(names)} in {path}; name it ({option})."
+            f"One layer must be chosen, got {', '.join(names)} in {path}; name it (`{option}`)."
         )
     return names[0] if names else None
 
@@ -345,20 +345,29 @@ def write_layer(
     Raises:
         OutputError: The file can't be written whole: a full disk, say.
     """
-    _write(path, layer, columns, outlines, crs, driver, kind, append, options)
+    target = _LayerFile(path, layer, crs, driver, kind)
+    _write(target, columns, outlines, append=append, options=options)
     if not append:
         features = len(next(iter(columns.values())))
-        _check_whole(path, layer, features, _in_index(outlines), driver)
+        _check_whole(target, features, _in_index(outlines))
+
+
+@dataclass(frozen=True)
+class _LayerFile:
+    """A layer to be written, and the file that holds it."""
+
+    path: Path
+    layer: str
+    crs: CRS | None
+    driver: str
+    kind: str
 
 
 def _write(
-    path: Path,
-    layer: str,
+    target: _LayerFile,
     columns: Mapping[str, NDArray[Any]],
     outlines: NDArray[np.object_] | None,
-    crs: CRS | None,
-    driver: str,
-    kind: str,
+    *,
     append: bool,
     options: Mapping[str, str],
 ) -> None:
@@ -369,15 +378,16 @@ def _write(
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": NEVER})
     try:
         pyogrio.raw.write(
-            path, None if outlines is None else shapely.to_wkb(outlines), list(columns.values()),
-            np.array(list(columns), object), layer=layer, driver=driver,
-            geometry_type=None if outlines is None else kind,
-            crs=None if crs is None else str(crs), append=append, layer_options=options,
-            # what QGIS 3 reads without a warning
-            dataset_options={"VERSION": "1.2"} if driver == "GPKG" else {},
+            target.path, None if outlines is None else shapely.to_wkb(outlines),
+            list(columns.values()), np.array(list(columns), object), layer=target.layer,
+            driver=target.driver, geometry_type=None if outlines is None else target.kind,
+            crs=None if target.crs is None else str(target.crs), append=append,
+            layer_options=options,
+            # QGIS 3 reads this version without a warning
+            dataset_options={"VERSION": "1.2"} if target.driver == "GPKG" else {},
         )  # fmt: skip
     except (DataSourceError, DataLayerError) as error:
-        raise _unwritable(path, reason_of(error)) from error
+        raise _unwritable(target.path, reason_of(error)) from error
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
 
@@ -389,17 +399,15 @@ def _in_index(outlines: NDArray[np.object_] | None) -> int | None:
     return None if outlines is None else int((~shapely.is_empty(outlines)).sum())
 
 
-def _check_whole(path: Path, layer: str, features: int, indexed: int | None, driver: str) -> None:
+def _check_whole(target: _LayerFile, features: int, indexed: int | None) -> None:
     """Check that a layer has all its features, and a GeoPackage their spatial index.
 
-    GDAL writes some of a file when it closes it, and says nothing where that fails.
+    GDAL writes a part of a file when it closes it, and reports no error where that fails.
 
     Args:
-        path: The file.
-        layer: Name of the layer.
-        features: How many were written.
-        driver: GDAL's name of the format.
-        indexed: How many of them have an outline, which the index holds; -1 for a table.
+        target: The layer and its file.
+        features: Number of features written.
+        indexed: Number of features with an outline, which the index holds; None for a table.
 
     Raises:
         OutputError: Something is missing.
@@ -407,11 +415,12 @@ def _check_whole(path: Path, layer: str, features: int, indexed: int | None, dri
     import pyogrio
     from pyogrio.errors import DataLayerError, DataSourceError
 
+    path, layer = target.path, target.layer
     expected = {layer: features}
-    if driver == "GPKG" and indexed is not None:
+    if target.driver == "GPKG" and indexed is not None:
         expected[f"rtree_{layer}_geom"] = indexed
     try:
-        if driver == "GPKG":
+        if target.driver == "GPKG":
             with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as base:
                 counts = {
                     name: base.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
@@ -464,35 +473,33 @@ def new_layer(
         OutputError: The file can't be written whole.
     """
     if driver != GEOPARQUET:
-        grown = _GdalLayer(path, layer, crs, driver, kind)
-        yield grown
-        grown.check()
+        by_gdal = _GdalLayer(_LayerFile(path, layer, crs, driver, kind))
+        yield by_gdal
+        by_gdal.check()
         return
     required("pyarrow", "parquet", "GeoParquet", instead="write another format")
-    made = _ParquetLayer(path, crs, kind)
+    parquet = _ParquetLayer(path, crs, kind)
     try:
-        yield made
+        yield parquet
     finally:
-        made.close()
+        parquet.close()
 
 
 class _GdalLayer:
-    def __init__(self, path: Path, layer: str, crs: CRS, driver: str, kind: str) -> None:
-        self.grows = driver == "GPKG"
-        self._crs, self._driver, self._kind = crs, driver, kind
-        self._place = path, layer
+    def __init__(self, target: _LayerFile) -> None:
+        self.grows = target.driver == "GPKG"
+        self._target = target
         self._features = self._indexed = 0
 
     def add(self, columns: Mapping[str, NDArray[Any]], outlines: NDArray[np.object_]) -> None:
-        append = self._features > 0
-        _write(*self._place, columns, outlines, self._crs, self._driver, self._kind, append, {})
+        _write(self._target, columns, outlines, append=self._features > 0, options={})
         self._features += len(outlines)
         self._indexed += _in_index(outlines) or 0
 
     def check(self) -> None:
-        """Check that all are in the file, once: each time would cost as much as the file."""
+        """Check that the file holds all; only once, since a check costs as much as writing."""
         if self._features:
-            _check_whole(*self._place, self._features, self._indexed, self._driver)
+            _check_whole(self._target, self._features, self._indexed)
 
 
 class _ParquetLayer:
