@@ -36,7 +36,7 @@ PUBLIC = {
     "Cleaning": "landshift.prepare.label",
     "Filters": "landshift.prepare.label",
     "MapReading": "landshift.prepare.label",
-    "ReportFiles": "landshift.pages.report.writing",
+    "ReportFiles": "landshift.pages.report.files",
     "Auditing": "landshift.tileset.options",
     "Companions": "landshift.tileset.options",
     "Cutting": "landshift.tileset.options",

@@ -4,7 +4,7 @@ from landshift.evaluation.maps import evaluate_map as evaluate_map
 from landshift.learn import prepare_data as prepare_data
 from landshift.maps.patches import patches as patches
 from landshift.maps.polygons import polygons as polygons
-from landshift.pages.report.writing import ReportFiles as ReportFiles
+from landshift.pages.report.files import ReportFiles as ReportFiles
 from landshift.pages.report.writing import report as report
 from landshift.prepare.burn import ClassColumns as ClassColumns
 from landshift.prepare.burn import Footprints as Footprints

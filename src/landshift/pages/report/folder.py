@@ -12,10 +12,10 @@ from landshift import grid, raster
 from landshift.classes import TO, ClassScheme, Colour, ends_of, stays
 from landshift.errors import ModelError
 from landshift.pages.report import areas, charts, formats, history, job, maps, model, parts, scores
+from landshift.pages.report.files import ReportFiles
 from landshift.pages.report.formats import Areas, EvaluationRecord, Flow
 from landshift.pages.report.page import Section, render
 from landshift.pages.report.parts import Fact, TableColumn, share
-from landshift.pages.report.writing import ReportFiles
 
 if TYPE_CHECKING:  # imports torch, which only a report of a model needs
     from landshift.bundle import Package
