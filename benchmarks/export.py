@@ -21,9 +21,10 @@ import numpy as np
 import onnxruntime
 import torch
 
-from landshift import bundle, export
+from landshift import bundle
 from landshift.classes import ClassScheme, FromToScheme
 from landshift.engine import TorchEngine
+from landshift.export.graph import write_onnx
 from landshift.models import ARCHITECTURES, COMBINATIONS, ChangeModel
 from landshift.spec import InputSpec
 
@@ -73,7 +74,7 @@ def made(architecture: str, combination: str, backbone: str, tile: int) -> Chang
 def compare(model: ChangeModel, folder: Path, rounds: int) -> str:
     """One line of figures."""
     package = bundle.save(bundle.Package("m", model), folder / "m", overwrite=True)
-    path = export.write_onnx(model, folder / "m.onnx", overwrite=True)
+    path = write_onnx(model, folder / "m.onnx", overwrite=True)
     weights = (folder / "m" / "m.safetensors").stat().st_size
     random = np.random.default_rng(0)
     size = model.spec.tile_size

@@ -20,7 +20,7 @@ from rich.console import Console
 from landshift.assess.estimate import estimate_areas
 from landshift.assess.sample import Plan, draw_sample
 from landshift.classes import ClassScheme
-from landshift.pages.report import write_report
+from landshift.pages.report import report
 from landshift.prepare.composite import TargetGrid, composite
 from landshift.prepare.label import Cleaning, label
 from landshift.show import tables
@@ -86,7 +86,7 @@ def main() -> None:
         console.print(
             f"{c.name}: truly {truly:,.1f} ha, {'in' if holds else 'not in'} the interval"
         )
-    console.print(write_report(asked.out, asked.out / "report.html"))
+    console.print(report(asked.out, asked.out / "report.html"))
 
 
 if __name__ == "__main__":
