@@ -2,9 +2,9 @@
 
     python examples/wake_county.py DATA OUT
 
-DATA holds nc_landsat7_2000/. One date is a composite of one, land-cover classes take the place of
-changes, and nothing else differs. Training and validation on columns 0-319, the test on columns
-352-474.
+DATA holds nc_landsat7_2000/. The composite has one date, and the labels are land-cover classes
+instead of changes; nothing else differs. Training and validation on columns 0-319, the test on
+columns 352-474.
 """
 
 import argparse
