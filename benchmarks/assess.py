@@ -258,13 +258,13 @@ def judged(ground: Ground, draw: np.random.Generator) -> dict[tuple[str, int], d
     areas = np.array(ground.areas, float)
     population = estimators.Strata(np.full(strata, np.inf), areas)
     estimator = estimators.Estimator(population, stratum, np.ones(stratum.size))
-    found = estimators.judge(estimator, reference, mapped, classes)
-    told = Intervals(estimator, reference, mapped, 0.95)
-    quantities = {("overall", 0): (found.overall, told.overall)}
+    estimated = estimators.judge(estimator, reference, mapped, classes)
+    exact_of = Intervals(estimator, reference, mapped, 0.95)
+    quantities = {("overall", 0): (estimated.overall, exact_of.overall)}
     for k in range(classes):
-        quantities["area", k] = found.shares, partial(told.area, k)
-        quantities["user's", k] = found.users, partial(told.users, k)
-        quantities["producer's", k] = found.producers, partial(told.producers, k)
+        quantities["area", k] = estimated.shares, partial(exact_of.area, k)
+        quantities["user's", k] = estimated.users, partial(exact_of.users, k)
+        quantities["producer's", k] = estimated.producers, partial(exact_of.producers, k)
     result = {}
     for (what, k), (estimates, interval) in quantities.items():
         value, error = estimates.value[k], estimates.error[k]
@@ -303,12 +303,12 @@ def truths(ground: Ground) -> dict[tuple[str, int], float]:
     """True values, by quantity."""
     areas = np.array(ground.areas, float)
     cells = np.einsum("h,hmr->mr", areas / areas.sum(), ground.cells)
-    found = {("overall", 0): np.trace(cells)}
+    values = {("overall", 0): np.trace(cells)}
     for k in range(cells.shape[1]):
-        found["area", k] = cells[:, k].sum()
-        found["user's", k] = cells[k, k] / cells[k].sum()
-        found["producer's", k] = cells[k, k] / cells[:, k].sum()
-    return found
+        values["area", k] = cells[:, k].sum()
+        values["user's", k] = cells[k, k] / cells[k].sum()
+        values["producer's", k] = cells[k, k] / cells[:, k].sum()
+    return values
 
 
 def coverage(folder: Path, sizes: list[int]) -> None:

@@ -369,14 +369,14 @@ def memory(folder: Path, image: Path, model: Path) -> None:
         ("float32", "4,096", small), ("bfloat16", "32,768", wide),
         ("bfloat16", "4,096", small, "confidence"), ("bfloat16", "32,768", wide, "confidence"),
     ):  # fmt: skip
-        found = subprocess.run(
+        ended = subprocess.run(
             [sys.executable, __file__, "--child", str(path), str(model), precision,
              str(folder / "child.tif"), *layers],
             capture_output=True, text=True, check=True,
             env={**os.environ, CACHE: str(folder / "new")},
         )  # fmt: skip
         beside = f" with {', '.join(layers)}" if layers else ""
-        print(f"{precision}, {name} pixels a side{beside}: {found.stdout.strip()}", flush=True)
+        print(f"{precision}, {name} pixels a side{beside}: {ended.stdout.strip()}", flush=True)
 
 
 def child(image: str, model: str, precision: str, out: str, *layers: str) -> None:

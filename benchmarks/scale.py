@@ -70,9 +70,9 @@ def classified(folder: Path, size: int) -> tuple[float, float]:
     """Pixels a second of `classify`, from the first block on; bytes that a pixel takes on disk."""
     image = make_image(folder / "image.tif", size)
     model = untrained(image, folder / "unet")
-    told: list[float] = []
-    classify_pixels(image, model, folder / "map.tif", on_block=lambda p: told.append(_now()))
-    seconds = _now() - told[0]
+    clocks: list[float] = []
+    classify_pixels(image, model, folder / "map.tif", on_block=lambda p: clocks.append(_now()))
+    seconds = _now() - clocks[0]
     stored = image.stat().st_size / size**2
     print(f"classify: {size**2 / seconds / 1e6:.2f} Mpixel/s, with the end step", flush=True)
     return size**2 / seconds, stored
@@ -80,19 +80,19 @@ def classified(folder: Path, size: int) -> tuple[float, float]:
 
 def measured_end(made: Path, mosaic: str) -> dict[str, float]:
     """The end step in a process of its own; seconds and bytes of a pixel."""
-    found = subprocess.run(
+    child = subprocess.run(
         [sys.executable, __file__, "--child", str(made), mosaic], capture_output=True, text=True,
         check=True,
     )  # fmt: skip
-    told: dict[str, float] = json.loads(found.stdout)
+    figures: dict[str, float] = json.loads(child.stdout)
     print(
-        f"end step, {mosaic}: {told['seconds'] * 1e9:.1f} s a Gpixel ({told['worked'] * 1e9:.1f} s "
-        f"of processors), peak {told['peak']:.0f} MB, "
-        f"of it {told['before']:.0f} MB before; {told['blocks']:.3f} bytes a pixel in blocks, "
-        f"{told['map']:.3f} in the map",
+        f"end step, {mosaic}: {figures['seconds'] * 1e9:.1f} s a Gpixel "
+        f"({figures['worked'] * 1e9:.1f} s of processors), peak {figures['peak']:.0f} MB, "
+        f"of it {figures['before']:.0f} MB before; {figures['blocks']:.3f} bytes a pixel in "
+        f"blocks, {figures['map']:.3f} in the map",
         flush=True,
     )
-    return told
+    return figures
 
 
 def end_step(made: str, mosaic: str) -> None:

@@ -176,11 +176,11 @@ def report_gpu(data: TrainingData, steps: int, rounds: int) -> None:
         bare = Bare(new_model(data), data, device, half=True)
         options = Training(precision="bf16-mixed", compile=compiled)
         loop = Loop(new_model(data), data, options)
-        found = drive({"bare": bare, "loop": loop}, steps, rounds)
+        times = drive({"bare": bare, "loop": loop}, steps, rounds)
         print(
             f"batch 64, bf16, channels_last{', compiled' if compiled else ''}: "
-            f"{64 / min(found['loop']):.0f} images/s, "
-            f"{min(found['bare']) / min(found['loop']):.2f} of the "
+            f"{64 / min(times['loop']):.0f} images/s, "
+            f"{min(times['bare']) / min(times['loop']):.2f} of the "
             f"bare step, {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB for both"
         )
 
@@ -225,13 +225,13 @@ def main() -> None:
             "loop, tiles in memory": Loop(new_model(data), data, options),
             "loop, tiles read from disk": from_disk,
         }
-        found = drive(rivals, arguments.steps, arguments.rounds)
-        full, bare = (min(found[name]) for name in list(rivals)[:2])
+        times = drive(rivals, arguments.steps, arguments.rounds)
+        full, bare = (min(times[name]) for name in list(rivals)[:2])
         print(
             f"U-Net resnet34, 12 bands, {arguments.size} px, batch {arguments.batch}, on "
             f"{device}, {torch.get_num_threads()} threads"
         )
-        for name, seconds in found.items():
+        for name, seconds in times.items():
             print(
                 f"{name:28} {arguments.batch / min(seconds):7.2f} images/s   "
                 f"of the bare {precision} step {bare / min(seconds):.3f}   "

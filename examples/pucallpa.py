@@ -159,13 +159,13 @@ def main() -> None:
             rules, training_data.spec, stacked, change, scheme=training_data.scheme
         )
         judged.append(evaluate_map(mapped, change).beside(beside))
-    found = pool(judged)
-    found.write_json(out / "scores.json", overwrite=True)
+    evaluation = pool(judged)
+    evaluation.write_json(out / "scores.json", overwrite=True)
     console = Console()
-    console.print(tables.per_class(found.scores))
-    console.print(tables.compare({asked.model: found.scores, **found.baselines}))
-    print(*found.write_figures(out), sep="\n")
-    print(f"{found.scores.pixels:,} test pixels, {found.scores.unmapped} without a class")
+    console.print(tables.per_class(evaluation.scores))
+    console.print(tables.compare({asked.model: evaluation.scores, **evaluation.baselines}))
+    print(*evaluation.write_figures(out), sep="\n")
+    print(f"{evaluation.scores.pixels:,} test pixels, {evaluation.scores.unmapped} without a class")
 
     bounds = bounds_of_columns(source / "1985.tif", *TEST_COLUMNS)
     dates = [

@@ -156,8 +156,8 @@ def judge_rules(data: Data, test: Sequence[tuple[Path, Path]]) -> Evaluation:
     rules = baselines.fit(training)
     judged = []
     for image, reference in test:
-        found = evaluate_rules(rules, training.spec, image, reference, scheme=training.scheme)
-        judged.append(found[next(iter(rules))].beside(found))
+        scored = evaluate_rules(rules, training.spec, image, reference, scheme=training.scheme)
+        judged.append(scored[next(iter(rules))].beside(scored))
     return pool(judged)
 
 
@@ -171,9 +171,9 @@ def run(name: str, model: str, seed: int, source: Path, out: Path) -> dict[str, 
     )  # fmt: skip
     started = time.perf_counter(), time.process_time()
     if model == RULES:
-        found = judge_rules(data, test)
+        evaluation = judge_rules(data, test)
     else:
-        found = judge_model(model, data, benchmark.steps, test)
+        evaluation = judge_model(model, data, benchmark.steps, test)
     return {
         "data": name,
         "model": model,
@@ -184,7 +184,7 @@ def run(name: str, model: str, seed: int, source: Path, out: Path) -> dict[str, 
         "chip_size": benchmark.chip_size,
         "seconds": round(time.perf_counter() - started[0], 1),
         "processor_seconds": round(time.process_time() - started[1], 1),
-        **found.as_dict(),
+        **evaluation.as_dict(),
     }
 
 
@@ -215,16 +215,16 @@ def table(name: str, runs: Path) -> Table:
             shown.add_row(method, "", *(f"{scores[s]:.3f}" for s in SCORES), "")
     for model in pucallpa.MODELS:
         paths = (runs / name / f"{model}_{seed}.json" for seed in SEEDS)
-        found = [json.loads(path.read_text()) for path in paths if path.exists()]
-        if not found:
+        finished = [json.loads(path.read_text()) for path in paths if path.exists()]
+        if not finished:
             continue
         cells = []
         for score in SCORES:
-            values = [run["scores"][score] for run in found]
+            values = [run["scores"][score] for run in finished]
             spread = f" ({min(values):.3f}-{max(values):.3f})" if len(values) > 1 else ""
             cells.append(f"{fmean(values):.3f}{spread}")
-        seconds = fmean(run["processor_seconds"] for run in found)
-        shown.add_row(model, str(len(found)), *cells, f"{seconds:.0f}")
+        seconds = fmean(run["processor_seconds"] for run in finished)
+        shown.add_row(model, str(len(finished)), *cells, f"{seconds:.0f}")
     return shown
 
 
@@ -248,10 +248,10 @@ def main() -> None:
         if path.exists():
             continue
         print(f"{name}/{model}/{seed}", flush=True)
-        found = run(name, model, seed, asked.data, asked.out)
+        result = run(name, model, seed, asked.data, asked.out)
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole.whole_file(path) as part:
-            part.write_text(json.dumps(found, indent=2) + "\n")
+            part.write_text(json.dumps(result, indent=2) + "\n")
     console = Console()
     for name in dict.fromkeys(name for name, *_ in chosen):
         console.print(table(name, runs))

@@ -171,7 +171,7 @@ def judge(
     Tiles go to the folder, maps to OUT.
     """
     image, labels = test
-    found: dict[str, list[Counts]] = {name: [] for name in (*RULES, *names)}
+    counts: dict[str, list[Counts]] = {name: [] for name in (*RULES, *names)}
     tiles = tileset.cut(
         *zip(*train, strict=True),
         folder,
@@ -186,12 +186,12 @@ def judge(
             transforms=Augmentation(brightness=0, contrast=0),
         )  # fmt: skip
         for name, rule in baselines.fit(data.training, RULES).items():
-            found[name].append(count(labels, rule(read_all(image).astype(np.float32))))
+            counts[name].append(count(labels, rule(read_all(image).astype(np.float32))))
         for name in names:
             mapped = out / f"{image.stem}_{name}_{seed}_{steps}.tif"
             codes = read_all(map_by_network(name, data, image, mapped, steps))[0]
-            found[name].append(count(labels, CLASSES.to_indices(codes, where=str(mapped))))
-    return found
+            counts[name].append(count(labels, CLASSES.to_indices(codes, where=str(mapped))))
+    return counts
 
 
 def kappas(counts: Sequence[Counts]) -> NDArray[np.float64]:
@@ -206,15 +206,15 @@ def kappas(counts: Sequence[Counts]) -> NDArray[np.float64]:
     return np.array(drawn)
 
 
-def show(found: Mapping[str, Sequence[Counts]], title: str) -> None:
+def show(methods: Mapping[str, Sequence[Counts]], title: str) -> None:
     """Print the scores, intervals of kappa, and the polygon with the most errors."""
     table = Table(
         "method", "accuracy", "kappa", "change F1", "95 % interval of kappa",
         "of kappa less the\nquadratic discriminant's", "wrong pixels, and\nin the worst polygon",
         title=title, box=None,
     )  # fmt: skip
-    drawn = {name: kappas(counts) for name, counts in found.items()}
-    for name, counts in found.items():
+    drawn = {name: kappas(counts) for name, counts in methods.items()}
+    for name, counts in methods.items():
         scores = [confusion.score(c.sum(axis=0), CLASSES) for c in counts]
         cells = []
         for score in ("accuracy", "kappa", "change_f1"):
@@ -264,11 +264,13 @@ def main() -> None:
             )
             for train, test in jobs
         ]  # fmt: skip
-    found = {
+    methods = {
         name: [np.concatenate(of_seed) for of_seed in zip(*(j[name] for j in judged), strict=True)]
         for name in judged[0]
     }
-    show(found, "Taizhou, training columns, four folds" if asked.folds else "Taizhou, test columns")
+    show(
+        methods, "Taizhou, training columns, four folds" if asked.folds else "Taizhou, test columns"
+    )
     for columns in (TRAIN, TEST):
         show_polygons(parts[columns][1])
 

@@ -86,11 +86,11 @@ def main() -> None:
 
     stacked, reference = parts["test"]
     mapped = classify_pixels(stacked, saved, out / "map.tif", overwrite=True)
-    found = evaluate_map(mapped, reference, scheme=CLASSES)
-    found.write_json(out / "scores.json", overwrite=True)
+    evaluation = evaluate_map(mapped, reference, scheme=CLASSES)
+    evaluation.write_json(out / "scores.json", overwrite=True)
     console = Console()
-    console.print(tables.per_class(found.scores))
-    console.print(tables.compare({"U-Net": found.scores}))
+    console.print(tables.per_class(evaluation.scores))
+    console.print(tables.compare({"U-Net": evaluation.scores}))
     picture = figures.view([stacked], mapped, out / "view.png", reference=reference)
     print(picture)
 
