@@ -48,7 +48,7 @@ PUBLIC = {
     "PointColumns": "landshift.assess.points",
     "PointDesign": "landshift.assess.others",
     "SamplePlan": "landshift.assess.plan",
-    "ReportFiles": "landshift.pages.report.writing",
+    "ReportFiles": "landshift.pages.report.files",
     "Auditing": "landshift.tileset.options",
     "Companions": "landshift.tileset.options",
     "Cutting": "landshift.tileset.options",

@@ -16,7 +16,7 @@ from landshift.maps.patches import patches as patches
 from landshift.maps.polygons import polygons as polygons
 from landshift.pages.labelling.session import PictureOptions as PictureOptions
 from landshift.pages.labelling.session import label_samples as label_samples
-from landshift.pages.report.writing import ReportFiles as ReportFiles
+from landshift.pages.report.files import ReportFiles as ReportFiles
 from landshift.pages.report.writing import report as report
 from landshift.prepare.burn import ClassColumns as ClassColumns
 from landshift.prepare.burn import Footprints as Footprints
