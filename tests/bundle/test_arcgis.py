@@ -232,11 +232,11 @@ def test_it_goes_on_training_and_becomes_our_package(tiles, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"ModelConfiguration": "_psp"}, r"reads those of UnetClassifier, got one of PSPNet"),
+        ({"ModelConfiguration": "_psp"}, r"must be of UnetClassifier, got one of PSPNet"),
         ({"ModelConfiguration": "_deeplab_infrencing"}, "got one of DeepLab"),
-        ({"ModelConfiguration": "_mmseg"}, r"landshift's own or of arcgis\.learn's UnetClass"),
-        ({"ModelConfiguration": ["_unet"]}, r"landshift's own or of arcgis\.learn's UnetClass"),
-        ({"Framework": 3}, r"landshift's own or of arcgis\.learn's UnetClassifier"),
+        ({"ModelConfiguration": "_mmseg"}, r"of landshift or of arcgis\.learn's UnetClass"),
+        ({"ModelConfiguration": ["_unet"]}, r"of landshift or of arcgis\.learn's UnetClass"),
+        ({"Framework": 3}, r"of landshift or of arcgis\.learn's UnetClassifier"),
         ({"ModelParameters": {"backbone": "vgg16"}}, "must have a backbone of resnet18"),
         ({"ModelParameters": {"backbone": "resnet18", "backend": "tensorflow"}}, "in tensorflow"),
         (
@@ -261,9 +261,9 @@ def test_it_goes_on_training_and_becomes_our_package(tiles, tmp_path):
         ({"ignore_mapped_class": [0, 1, 2, 3]}, "at least one class"),
         ({"ImageHeight": 0}, "at ImageHeight"),
         ({"ImageHeight": 1e9}, "at ImageHeight"),
-        ({"NormalizationStats": None}, "must say how its bands are scaled"),
+        ({"NormalizationStats": None}, "must state how its bands are scaled"),
         ({"NormalizationStats": {"band_min_values": [0]}}, "at NormalizationStats"),
-        ({"IsMultispectral": False}, "must say how its bands are scaled"),
+        ({"IsMultispectral": False}, "must state how its bands are scaled"),
         ({"resize_to": "64"}, "at resize_to"),
         ({"MinCellSize": 3}, "at MinCellSize"),
     ],
