@@ -49,7 +49,7 @@ def test_an_absent_device_is_one_line(trained):
         TorchEngine(trained.model, device="cuda:99")
     with pytest.raises(ParameterError, match="must be on this machine, got 'abacus'"):
         TorchEngine(trained.model, device="abacus")
-    with pytest.raises(ParameterError, match="precision must be"):
+    with pytest.raises(ParameterError, match="`precision` must be"):
         TorchEngine(trained.model, precision="int3")
 
 
@@ -246,7 +246,7 @@ def test_auto_says_what_it_chose_and_why(trained, caplog):
 
 WITHOUT_TORCH = """
 import sys
-from landshift.classify import classify_pixels
+from landshift.classification import classify_pixels
 classify_pixels(*sys.argv[1:], engine="auto", device="cpu", precision="float32")
 print("torch" in sys.modules)
 """
@@ -285,7 +285,7 @@ def test_what_cannot_be_prepared_is_loaded_and_told_of_there(saved, tmp_path, mo
 
 
 def test_impossible_choices_are_one_line(trained):
-    with pytest.raises(ParameterError, match="engine must be one of auto, torch, openvino, got"):
+    with pytest.raises(ParameterError, match="`engine` must be one of auto, torch, openvino, got"):
         choose_engine(trained.model, "abacus")
     with pytest.raises(ParameterError, match=r"int8.*no graph"):
         choose_engine(trained.model, precision="int8")
