@@ -159,9 +159,9 @@ def test_a_mosaic_replaces_an_earlier_one_and_nothing_else(scene, trained, write
     with pytest.raises(OutputError, match=r"folder of their own, got .*notes\.txt"):
         classify_pixels(image, trained, out, mosaic="vrt", **OPTIONS)
     for name, mosaic in (("map.tif", "vrt"), ("map.vrt", "cog")):
-        with pytest.raises(ParameterError, match=r"must end in \.vrt if it is a mosaic 'vrt'"):
+        with pytest.raises(ParameterError, match=r"must end in \.vrt if `mosaic` is 'vrt'"):
             classify_pixels(image, trained, tmp_path / name, mosaic=mosaic, **OPTIONS)
-    with pytest.raises(ParameterError, match="mosaic must be one of cog, vrt"):
+    with pytest.raises(ParameterError, match="`mosaic` must be one of cog, vrt"):
         classify_pixels(image, trained, out, mosaic="zarr", **OPTIONS)
 
 

@@ -14,10 +14,12 @@ from pyogrio.raw import write as write_vector
 import packages
 from landshift import raster
 from landshift.classes import ClassScheme, legend_readers
-from landshift.classification import classify_pixels, measure_halo, pixels, quantise_model
+from landshift.classification import classify_pixels, padding, quantize
 from landshift.classification.blocks import tile_weights
+from landshift.classification.job import largest_core
 from landshift.engine import TorchEngine
 from landshift.errors import GridError, ModelError, ParameterError
+from landshift.grid import Window
 from landshift.models import ChangeModel
 from landshift.prepare import composite
 from landshift.raster.tiling import plan_inference
@@ -41,7 +43,7 @@ def mapped(scene, trained, tmp_path_factory):
 
 def test_layers_are_what_the_probabilities_say(scene, trained, mapped):
     with raster.open_raster(scene[0]) as source:
-        values, mask = raster.read(source, raster.Window(-32, -32, 320, 320))
+        values, mask = raster.read(source, Window(-32, -32, 320, 320))
     engine = TorchEngine(trained.model, precision="float32")
     found = engine.predict(values[np.newaxis], mask[np.newaxis])[0, :, 32:-32, 32:-32]
     valid = mask[32:-32, 32:-32]
@@ -175,7 +177,7 @@ def test_turns_answer_the_same_to_a_turned_raster(trained, write_raster, tmp_pat
 
 def test_the_padding_that_was_measured_is_kept_with_the_model(scene, trained, tmp_path):
     model = trained.save(tmp_path / "small")
-    found = measure_halo(scene[0], model, engine="torch")
+    found = padding(model, scene[0], engine="torch")
     assert found.padding in (16, 32)
     assert found.padding == 32 or found.agreement[16] >= 0.998
     for k, path in enumerate((model, model.with_suffix(".dlpk"))):
@@ -207,7 +209,7 @@ def test_nan_and_infinity_are_nodata(trained, write_raster, tmp_path):
 
 
 def test_impossible_layers_are_one_line(scene, trained, tmp_path):
-    with pytest.raises(ParameterError, match="layers must be different ones of confidence"):
+    with pytest.raises(ParameterError, match="`layers` must be different ones of confidence"):
         classify_pixels(scene[0], trained, tmp_path / "m.tif", layers=("luck",))
 
 
@@ -217,8 +219,8 @@ def test_an_int8_network_is_checked_and_runs(scene, trained, tmp_path):
     with pytest.raises(ModelError, match="make it with `landshift quantize`"):
         classify_pixels(scene[0], model, tmp_path / "map.tif", precision="int8")
     with pytest.raises(ParameterError, match=r"on 100.10% of pixels, got \d+"):
-        quantise_model(scene[0], model, tiles=8, least=1.001)
-    found = quantise_model(scene[0], model, tiles=8, least=0.9)
+        quantize(model, scene[0], tiles=8, least=1.001)
+    found = quantize(model, scene[0], tiles=8, least=0.9)
     assert found.agreement > 0.97
     assert set(found.shares) == {"to crop", "No change"}
     out = classify_pixels(scene[0], model, tmp_path / "map.tif", precision="int8")
@@ -237,7 +239,7 @@ def test_tiles_shrink_where_probabilities_of_many_classes_are_held(classes):
     scheme = ClassScheme.from_mapping({k: f"class {k}" for k in range(1, classes + 1)})
     spec = replace(packages.spec(), padding=64)
     model = ChangeModel("pspnet", spec, scheme, backbone="test_resnet")
-    assert pixels._core(1504, model, probable=False) == 1504
-    core = pixels._core(1504, model, probable=True)
+    assert largest_core(1504, model, probable=False) == 1504
+    core = largest_core(1504, model, probable=True)
     assert 4 * classes * (core + 2 * 64) ** 2 <= 64 << 20 or core == 1504
     assert core == {2: 1504, 11: 1106, 40: 519}[classes]

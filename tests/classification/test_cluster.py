@@ -274,7 +274,7 @@ def test_a_lost_scheduler_is_one_line_and_the_same_call_goes_on(tall, saved, und
 
         with (
             worker(address, "1"),
-            pytest.raises(ClusterError, match="must live until the map is whole"),
+            pytest.raises(ClusterError, match="must run until the map is finished"),
         ):
             classify_pixels(tall, saved, out, scheduler=address, on_block=end, **options)
     with pytest.raises(ClusterError, match="must answer"):
@@ -293,7 +293,7 @@ def test_a_killed_client_is_taken_up_by_the_same_call(tall, saved, undisturbed, 
         address = address_of(process)
         code = f"""
 import os, signal
-from landshift.classify import classify_pixels, cluster
+from landshift.classification import classify_pixels
 classify_pixels({str(tall)!r}, {str(saved)!r}, {str(out)!r}, scheduler={address!r},
     on_block=lambda p: os.kill(os.getpid(), signal.SIGKILL) if p.done == 2 else None, **{options!r})
 """
