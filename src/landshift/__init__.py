@@ -10,8 +10,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "classify_pixels": "landshift.classify",
-    "evaluate_map": "landshift.evaluate",
+    "classify_pixels": "landshift.classification",
+    "evaluate_map": "landshift.evaluation.maps",
     "prepare_data": "landshift.learn",
 }
 
