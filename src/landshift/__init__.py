@@ -10,14 +10,22 @@ from typing import Any
 __version__ = "0.1.0"
 
 PUBLIC = {
+    "classify": "landshift.classification",
     "label": "landshift.prepare.label",
+    "padding": "landshift.classification",
     "patches": "landshift.maps.patches",
     "polygons": "landshift.maps.polygons",
+    "quantize": "landshift.classification",
     "zonal": "landshift.show.zones",
     # options of theirs
     "Cleaning": "landshift.prepare.label",
     "Filters": "landshift.prepare.label",
+    "MapArea": "landshift.classification",
+    "MapEngine": "landshift.classification",
+    "MapOutputs": "landshift.classification",
     "MapReading": "landshift.prepare.label",
+    "MapRun": "landshift.classification",
+    "MapTiling": "landshift.classification",
     # names that were public before the commands were
     "classify_pixels": "landshift.classification",
     "evaluate_map": "landshift.evaluation.maps",

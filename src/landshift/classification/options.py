@@ -14,9 +14,9 @@ from landshift.classification.progress import Progress
 from landshift.engine.choice import EngineName, Precision
 from landshift.errors import ParameterError
 from landshift.files import options
-from landshift.images import Image
 
 if TYPE_CHECKING:
+    from landshift.images import Image
     from landshift.models import ChangeModel
 
 
@@ -38,17 +38,14 @@ def _as_images(_: object, tokens: Sequence[Any]) -> str | list[str]:
     return text if Path(text).exists() or "," not in text else text.split(",")
 
 
-ImagesLike = Annotated[
-    Path | str | Sequence[Path | str | Image],
-    Parameter(converter=_as_images, n_tokens=1, accepts_keys=False, metavar="PATH"),
-]
-"""A raster, or one image per date."""
-
 if TYPE_CHECKING:
+    ImagesLike = Path | str | Sequence[Path | str | Image]
     ModelLike = Trained | ChangeModel | Path | str
-else:
-    ModelLike = Annotated[Path, Parameter(metavar="PATH")]
-"""A model, or where it is saved."""
+else:  # as the command line gives them
+    ImagesLike = Annotated[str, Parameter(converter=_as_images, metavar="PATH")]
+    """A raster, or one image per date."""
+    ModelLike = Path
+    """A model, or the path of a saved one."""
 
 OnMapBlock = Annotated[Callable[[Progress], None] | None, Parameter(parse=False)]
 """Called when a block is done."""
@@ -70,7 +67,7 @@ class MapArea:
 
     bounds: options.Bounds | None = None
     """Left, bottom, right, top of the part to map, in the raster's CRS."""
-    polygons: Annotated[Path | str | None, Parameter(name="--mask")] = None
+    polygons: Annotated[Path | str | None, Parameter(name="--mask", metavar="PATH")] = None
     """Polygons (GeoPackage, shapefile, ...). Only pixels inside them are mapped, and the map
     covers their bounding box."""
     mask_layer: str | None = None

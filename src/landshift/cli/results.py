@@ -12,6 +12,8 @@ from landshift.show import tables
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from landshift.engine.padding import MeasuredPadding
+    from landshift.engine.quantising import Quantised
     from landshift.maps.patches import Fragmentation
     from landshift.maps.polygons import Traced
     from landshift.maps.transitions import TransitionTable
@@ -43,6 +45,18 @@ def label(found: TransitionTable) -> None:
     _paths(found.files)
 
 
+def padding(measured: MeasuredPadding) -> None:
+    """Agreement of each padding that was tried, on standard error; the padding."""
+    for size, agreement in measured.agreement.items():
+        say(f"padding {size}: {agreement:.4%} of pixels as with {2 * size}", err=True)
+    if not measured.enough:
+        say(
+            "No padding up to half the training tile was enough: the model depends on pixels "
+            "farther away.", err=True,
+        )  # fmt: skip
+    say(measured.padding)
+
+
 def patches(found: Fragmentation) -> None:
     """Measures of each class, the path."""
     table(tables.fragmentation(found))
@@ -55,6 +69,16 @@ def polygons(found: Traced) -> None:
     if found.dropped:
         say(f"{found.dropped:,} patches are smaller than {found.min_hectares:g} ha.")
     say(found.path)
+
+
+def quantize(quantised: Quantised) -> None:
+    """Agreement with float32, in all and by class, on standard error; the path."""
+    say(f"int8: {quantised.agreement:.3%} of pixels as with float32", err=True)
+    say(f"bfloat16: {quantised.bfloat16:.3%}", err=True)
+    for name, share in quantised.shares.items():
+        if share == share:  # NaN: no pixel of it
+            say(f"  {name}: {share:.3%} kept", err=True)
+    say(quantised.path)
 
 
 def zonal(found: Zones) -> None:
