@@ -7,16 +7,18 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from cyclopts import App, ArgumentCollection, Group, Parameter
+from cyclopts import App, ArgumentCollection, Group, Parameter, Token
 
 import landshift
 from landshift.cli import lines
+from landshift.files import options
 
 
 @dataclass(frozen=True)
@@ -153,9 +155,9 @@ def application(*, listing: bool = False) -> App:
     )  # fmt: skip
     groups = {name: Group(name, sort_key=place) for place, name in enumerate(GROUPS)}
     app.command(_describe, name="--describe", help="Print commands and options as JSON.")
-    options = Group("Options", sort_key=len(GROUPS))
+    flags = Group("Options", sort_key=len(GROUPS))
     for flag in ("--help", "--version", "--describe"):
-        app[flag].group = options
+        app[flag].group = flags
     for place, command in enumerate(COMMANDS):
         app.command(
             command.path, name=command.name, help=command.summary if listing else None,
@@ -176,18 +178,28 @@ def __getattr__(name: str) -> App:
 class _Command(App):
     """A command whose help spells parameters as the user types them."""
 
-    def assemble_argument_collection(self, **options: Any) -> ArgumentCollection:
+    def assemble_argument_collection(self, **settings: Any) -> ArgumentCollection:
         """As cyclopts; what a parameter means on one line, switches without a default."""
-        arguments = super().assemble_argument_collection(**options)
+        arguments = super().assemble_argument_collection(**settings)
         names = _names(arguments)
         for argument in arguments:
             text = " ".join((argument.parameter.help or "").split())
             plain = argument.field_info.default in (False, ())
             argument.parameter = Parameter.combine(
-                argument.parameter, Parameter(help=lines.spelled(text, names)),
+                argument.parameter, Parameter(help=lines.spelled(text, names), json_list=False),
                 Parameter(show_default=False) if plain else None,
+                Parameter(converter=_whole) if argument.resolved_hint is int else None,
             )  # fmt: skip
         return arguments
+
+
+def _whole(_: object, tokens: Sequence[Token]) -> int:
+    """A whole number; cyclopts alone rounds 2.7 to 3."""
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"it must be a whole number, got {text!r}.") from None
 
 
 def command_app(function: Callable[..., Any], name: str) -> App:
@@ -203,25 +215,29 @@ def command_app(function: Callable[..., Any], name: str) -> App:
 def command_of(function: Callable[..., Any]) -> Callable[..., None]:
     """A public function as its command: arguments by place, options by name, the result printed.
 
-    Progress is drawn where the function can tell of it (``on_block``).
+    Progress is drawn where the function can tell of it (``on_block``); where it tells more than
+    blocks done and blocks in all, --json writes it.
     """
     hints = get_type_hints(function, include_extras=True)
     parameters = [
         _parameter(parameter.replace(annotation=hints[parameter.name]))
         for parameter in inspect.signature(function).parameters.values()
     ]
+    told = hints.get("on_block")
+    if told not in (None, options.OnBlock):
+        parameters.append(_JSON)
     arguments = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
+    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
 
     @functools.wraps(function)
-    def run(*given: Any, **options: Any) -> None:
-        from landshift.cli import results, show
+    def run(*given: Any, **named: Any) -> None:
+        from landshift.cli import results
 
-        options |= zip(arguments, given, strict=False)
-        if "on_block" not in hints:
-            result = function(**options)
-        else:
-            with show.progress(function.__name__) as on_block:
-                result = function(**options, on_block=on_block)
+        named |= zip(arguments, given, strict=False)
+        if rest is not None:
+            named[rest] = given[len(arguments) :]
+        with _progress(function.__name__, told, named) as callback:
+            result = function(**named, **callback)
         getattr(results, function.__name__, results.path)(result)
 
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -229,6 +245,29 @@ def command_of(function: Callable[..., Any]) -> Callable[..., None]:
     )
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
+
+
+_JSON = inspect.Parameter(
+    "json", inspect.Parameter.KEYWORD_ONLY, default=False,
+    annotation=Annotated[
+        options.Flag, Parameter(help="Progress as lines of JSON on standard error.")
+    ],
+)  # fmt: skip
+
+
+@contextmanager
+def _progress(stage: str, told: Any, named: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The callback of a function that tells its progress: a bar, or JSON where that is asked."""
+    from landshift.cli import show
+
+    if told is None:
+        yield {}
+    elif told == options.OnBlock:
+        with show.progress(stage) as on_block:
+            yield {"on_block": on_block}
+    else:
+        with show.block_progress(stage, as_json=named.pop("json", False)) as on_progress:
+            yield {"on_block": on_progress}
 
 
 # as click reads them: whatever follows an option is its value, and the last one given counts
@@ -241,7 +280,15 @@ def _parameter(parameter: inspect.Parameter) -> inspect.Parameter:
     told = Parameter.combine(*stated)
     spelled = any(name.startswith("-") for name in told.name or ())
     if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and not spelled:
-        return parameter.replace(kind=parameter.POSITIONAL_ONLY)
+        hint = parameter.annotation
+        inner = get_args(hint)[0] if stated else hint
+        if get_origin(inner) is not Sequence:
+            return parameter.replace(kind=parameter.POSITIONAL_ONLY)
+        needed = Parameter(required=parameter.default is parameter.empty)
+        each = Annotated[get_args(inner)[0], Parameter.combine(*stated, needed)]
+        return parameter.replace(
+            kind=parameter.VAR_POSITIONAL, annotation=each, default=parameter.empty
+        )
     return parameter.replace(
         kind=parameter.KEYWORD_ONLY,
         annotation=Annotated[parameter.annotation, _AS_OPTION],
