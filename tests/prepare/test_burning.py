@@ -346,8 +346,7 @@ def test_a_layer_is_chosen_on_the_command_line(tmp_path, like):
     write_features(path, [square, square], ["a", "b"], layer="lakes", append=True)
     command = ["burn", str(path), "--like", str(like), "-o", str(tmp_path / "l.tif")]
     command += ["--name-column", "what"]
-    with pytest.raises(VectorError, match=r"One layer must be chosen, got fields, lakes"):
-        commands.run(*command)
+    assert "One layer must be chosen, got fields, lakes" in commands.run(*command).stderr
     done = commands.run(*command, "--layer", "fields")
     assert done.exit_code == 0, done.output
     assert read(tmp_path / "l.tif").sum() == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import logging
 import sys
 import warnings
@@ -28,7 +29,20 @@ def main(words: Sequence[str] | None = None) -> None:
         for name in ("rasterio", "pyogrio"):  # what matters comes as an error
             logging.getLogger(name).setLevel(logging.CRITICAL)
         warnings.filterwarnings("ignore", category=RuntimeWarning, module="pyogrio")
-        sys.exit(_run(list(sys.argv[1:] if words is None else words)))
+        sys.exit(_ended(list(sys.argv[1:] if words is None else words)))
+
+
+def _ended(words: list[str]) -> int:
+    """Run a command; its exit code, also where the user or whoever reads its output stopped it."""
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stdout = io.StringIO()  # else Python complains when it ends
+        return 1
+    return code
 
 
 def _run(words: list[str]) -> int:
@@ -79,6 +93,8 @@ def _said(error: CycloptsError) -> str:
 
 def _told(error: Exception) -> int:
     """Say what ended a command, if that is one of ours or a want of memory."""
+    if isinstance(error, BrokenPipeError):
+        raise error
     if not isinstance(error, LandshiftError):
         try:
             refuse_out_of_memory(error)

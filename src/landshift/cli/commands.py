@@ -285,7 +285,7 @@ def _parameter(parameter: inspect.Parameter) -> inspect.Parameter:
         if get_origin(inner) is not Sequence:
             return parameter.replace(kind=parameter.POSITIONAL_ONLY)
         needed = Parameter(required=parameter.default is parameter.empty)
-        each = Annotated[get_args(inner)[0], Parameter.combine(*stated, needed)]
+        each: Any = Annotated[get_args(inner)[0], Parameter.combine(*stated, needed)]
         return parameter.replace(
             kind=parameter.VAR_POSITIONAL, annotation=each, default=parameter.empty
         )
@@ -333,7 +333,10 @@ def describe() -> dict[str, Any]:
 def described(app: App) -> dict[str, list[dict[str, Any]]]:
     """Arguments and options of a command."""
     kinds: dict[str, list[dict[str, Any]]] = {"arguments": [], "options": []}
+    group = None
     for argument in app.assemble_argument_collection(parse_docstring=True):
+        if not argument.keys:  # a parameter of the function; what follows it may be its fields
+            group = argument.field_info.name
         if not argument.show:
             continue
         values, repeated = argument.token_count()
@@ -341,6 +344,7 @@ def described(app: App) -> dict[str, list[dict[str, Any]]]:
         entry: dict[str, Any] = {
             "name": argument.name,
             "parameter": argument.field_info.name,
+            "group": group if argument.keys else None,
             "type": _type(argument.hint),
             "help": argument.parameter.help or "",
             "choices": list(argument.get_choices() or ()),

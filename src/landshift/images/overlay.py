@@ -94,7 +94,7 @@ def on_grid(
     """
     if resampling is not None and resampling not in allowed:
         raise ParameterError(
-            f"resampling must be one of {', '.join(allowed)}, got {resampling!r}; choose one."
+            f"`resampling` must be one of {', '.join(allowed)}, got {resampling!r}; choose one."
         )
     with raster.open_raster(path) as source:
         own = raster.grid_of(source)
@@ -110,7 +110,7 @@ def on_grid(
         if resampling is None:
             raise GridError(
                 f"{what} must share a grid, {differ}; "
-                f"give a resampling ({' or '.join(allowed)}) or align one to the other first."
+                f"give `resampling` ({' or '.join(allowed)}) or align one to the other first."
             )
         if box.crs is None or own.crs is None:
             raise GridError(f"Resampling needs a CRS on both grids, {differ}; assign it first.")

@@ -43,7 +43,7 @@ def check_kernel(size: int) -> None:
     """
     if size % 2 == 0 or not SMALLEST_KERNEL <= size <= LARGEST_KERNEL:
         raise ParameterError(
-            f"A majority filter must be 3, 5, 7, 9 or 11 pixels wide, got {size}; choose one."
+            f"A majority filter (`smooth`) must be 3, 5, 7, 9 or 11 pixels wide, got {size}."
         )
 
 
@@ -54,7 +54,9 @@ def check_neighbours(neighbours: int) -> None:
         ParameterError: Neither over 4 sides nor to all 8 neighbours.
     """
     if neighbours not in (4, 8):
-        raise ParameterError(f"Patches have 4 or 8 neighbours, got {neighbours}; choose one.")
+        raise ParameterError(
+            f"Patches have 4 or 8 neighbours, got {neighbours}; mend `neighbours`."
+        )
 
 
 def majority(indices: NDArray[np.uint8], size: int, ignore: int) -> NDArray[np.uint8]:
