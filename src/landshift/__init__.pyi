@@ -4,7 +4,15 @@ from landshift.assess.others import PointDesign as PointDesign
 from landshift.assess.plan import SamplePlan as SamplePlan
 from landshift.assess.points import PointColumns as PointColumns
 from landshift.assess.sample import sample as sample
+from landshift.classification import MapArea as MapArea
+from landshift.classification import MapEngine as MapEngine
+from landshift.classification import MapOutputs as MapOutputs
+from landshift.classification import MapRun as MapRun
+from landshift.classification import MapTiling as MapTiling
+from landshift.classification import classify as classify
 from landshift.classification import classify_pixels as classify_pixels
+from landshift.classification import padding as padding
+from landshift.classification import quantize as quantize
 from landshift.demonstration import demo as demo
 from landshift.evaluation.evaluate import Baselines as Baselines
 from landshift.evaluation.evaluate import ClassMaps as ClassMaps
