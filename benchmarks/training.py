@@ -173,7 +173,7 @@ def report_gpu(data: TrainingData, steps: int, rounds: int) -> None:
     for compiled in (False, True):
         torch.cuda.reset_peak_memory_stats()
         bare = Bare(new_model(data), data, device, half=True)
-        options = Training(precision="bf16-mixed", compile=compiled)
+        options = Training(lr=1e-3, precision="bf16-mixed", compile=compiled)
         loop = Loop(new_model(data), data, options)
         found = drive({"bare": bare, "loop": loop}, steps, rounds)
         print(
@@ -214,7 +214,7 @@ def main() -> None:
         data = prepare(
             tiles.folder, batch_size=arguments.batch, class_mapping=CLASSES, val_split_pct=0.2
         )
-        options = Training(precision=precision, max_steps=10**6, epochs=10**6)
+        options = Training(lr=1e-3, precision=precision, max_steps=10**6, epochs=10**6)
         dataset.CACHE_BYTES = 0
         from_disk = Loop(new_model(data), data, options)
         dataset.CACHE_BYTES = 1 << 30

@@ -232,7 +232,7 @@ class DataOptions:
     ignore_classes: Sequence[int] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainingData:
     """A tile set split into training and validation, ready to be batched.
 
@@ -258,6 +258,15 @@ class TrainingData:
     def scheme(self) -> ClassScheme:
         """The classes of the labels."""
         return self.tiles.scheme
+
+    def __repr__(self) -> str:
+        dropped = self.split.dropped
+        return (
+            f"{len(self.split.train)} training and {len(self.split.valid)} validation tiles"
+            f"{f' ({len(dropped)} between them dropped)' if dropped else ''} of "
+            f"{self.chip_size} px, {len(self.spec.bands)} bands, {len(self.scheme)} classes, "
+            f"in {self.tiles.folder}"
+        )
 
     @cached_property
     def train_ds(self) -> TileDataset:

@@ -386,10 +386,10 @@ def test_a_training_over_an_earlier_one_is_refused_before_it_begins(
     kept.parent.mkdir()
     kept.write_bytes(MINE)
     with pytest.raises(OutputError, match=r"must be new, got .*training\.csv"):
-        training.fit(untrained(), data, training.Training(epochs=1, log=kept.parent))
+        training.fit(untrained(), data, training.Training(epochs=1, lr=1e-3, log=kept.parent))
     save_model(folder / "models" / "checkpoints", name="epoch_1")
     with pytest.raises(ParameterError, match=r"got .*epoch_1 with files"):
-        training.fit(untrained(), data, training.Training(epochs=2, checkpoint="all"))
+        training.fit(untrained(), data, training.Training(epochs=2, lr=1e-3, checkpoint="all"))
     assert kept.read_bytes() == MINE
 
 

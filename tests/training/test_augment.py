@@ -14,7 +14,8 @@ from landshift.classes import (
 )
 from landshift.dataset import prepare
 from landshift.errors import ParameterError
-from landshift.training.augment import Augmentation, BatchAugmentation, shift, turn
+from landshift.training.augment import BatchAugmentation, shift, turn
+from landshift.training.options import Augmentation
 from scenes import MAPPING
 
 LAND = ClassScheme.from_mapping({1: "water", 2: "forest", 3: "city"})

@@ -7,17 +7,16 @@ from landshift.classes import IGNORE_INDEX, ClassScheme
 from landshift.dataset import prepare
 from landshift.errors import ParameterError
 from landshift.training.losses import (
-    LOSSES,
     WEIGHT_CAP,
     CrossEntropy,
     Dice,
     Focal,
-    Loss,
     Lovasz,
     Sum,
     build_loss,
     class_weights,
 )
+from landshift.training.options import LOSSES, Loss
 from scenes import MAPPING
 
 

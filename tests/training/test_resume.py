@@ -18,6 +18,7 @@ from landshift.dataset import prepare
 from landshift.errors import ParameterError
 from landshift.models import ChangeModel
 from landshift.training import Augmentation, Training
+from landshift.training.resume import unfinished_lr
 from scenes import MAPPING
 
 OPTIONS = Training(
@@ -91,7 +92,7 @@ def test_a_process_killed_in_an_epoch_is_taken_up_by_the_same_command(tiles, tmp
 def test_an_unfinished_training_of_another_kind_is_refused(data, tmp_path):
     state = tmp_path / "state.pt"
     training.fit(fresh(data), data, replace(OPTIONS, epochs=1), resume=state)
-    assert training.unfinished_lr(state) == OPTIONS.lr
+    assert unfinished_lr(state) == OPTIONS.lr
     one = replace(OPTIONS, epochs=1)
     fewer = replace(
         data.spec, bands=data.spec.bands[:3], mean=data.spec.mean[:3], std=data.spec.std[:3],

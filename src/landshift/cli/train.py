@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import fields
 from enum import StrEnum
-from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from landshift.cli.options import Overwrite
-
-if TYPE_CHECKING:
-    from landshift import learn
-    from landshift.training import Augmentation
 
 
 class Architecture(StrEnum):
@@ -114,107 +107,35 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train a network on a tile set and save it."""
-    from landshift import bundle, learn
-    from landshift.classes import legend_readers
     from landshift.cli import show
-    from landshift.errors import TrainingError
-    from landshift.learn.classifiers import model_folder
+    from landshift.learn import trained
+    from landshift.learn.progress import live_table
+    from landshift.show import tables
+    from landshift.training import Loss, Training
 
-    mapping = None if classes is None else legend_readers.read_classes(classes).mapping
-    data = learn.prepare_data(
-        tiles, class_mapping=mapping, chip_size=chip_size, val_split_pct=val_split_pct,
-        batch_size=batch_size, seed=seed, split=split.value, transforms=_augmentation(augment),
-        num_workers=workers, sensor=_words(sensor), units=_words(units),
+    network = trained.Network(
+        model=model.value, decoder=decoder,  # type: ignore[arg-type]
+        backbone=backbone, pretrained=pretrained,
+        weights=weights, freeze=freeze,
     )  # fmt: skip
-    first = int(os.environ.get("LOCAL_RANK", 0)) == 0  # Lightning's ddp starts this command again
-    folder = model_folder(name or f"{model.value}_{epochs}", data.path)
-    if first:
-        bundle.check_new(folder, overwrite=overwrite)
-    common = {
-        "backbone": backbone, "pretrained_backbone": weights or pretrained, "loss": loss,
-        "class_balancing": class_balancing, "ignore_classes": _values(ignore_classes),
-    }  # fmt: skip
-    classifier = _classifier(model.value, data, decoder, common)
-    if freeze:
-        classifier.freeze()
-    state = folder.with_name(f".{folder.name}.unfinished.pt")
-    if first:
-        typer.echo(repr(data))
-        if state.exists() and not resume:
-            typer.echo(f"starting again: --resume would have gone on with {state}", err=True)
-            state.unlink()
-    try:
-        classifier.fit(
-            epochs=epochs, lr=lr, max_steps=max_steps, monitor=monitor,
-            early_stopping=early_stopping, resume=state, ema=ema, accumulate=accumulate,
-            rare_classes=rare_classes, accelerator=accelerator, devices=devices,
-            strategy=strategy, precision=precision, compile=compile, log=log,
-            tensorboard=tensorboard, mlflow=mlflow, overwrite=overwrite,
+    options = trained.TileOptions(
+        classes=classes, chip_size=chip_size, batch_size=batch_size, val_split_pct=val_split_pct,
+        split=split.value, seed=seed, ignore_classes=ignore_classes, num_workers=workers,
+        sensor=sensor, units=units,
+    )  # fmt: skip
+    training = Training(
+        epochs=epochs, lr=lr, max_steps=max_steps, loss=Loss(loss, class_balancing),
+        augmentation=augment,  # type: ignore[arg-type]
+        rare_classes=rare_classes, ema=ema, accumulate=accumulate,
+        early_stopping=early_stopping, monitor=monitor,  # type: ignore[arg-type]
+        accelerator=accelerator, devices=devices,
+        strategy=strategy, precision=precision, compile=compile, log=log,
+        tensorboard=tensorboard, mlflow=mlflow,
+    )  # fmt: skip
+    with live_table() as add_row:
+        result = trained.train(
+            tiles, name=name, network=network, data=options, training=training, resume=resume,
+            overwrite=overwrite, on_data=typer.echo, on_epoch=add_row,
         )  # fmt: skip
-    except TrainingError:
-        if first and state.exists():  # an epoch was done before: an earlier model keeps its name
-            kept = classifier.save(_free(folder.with_name(f"{folder.name}_stopped")))
-            typer.echo(f"the best epoch before the error is kept: {kept}", err=True)
-        raise
-    if first:
-        show.table(classifier.per_class_metrics())
-        typer.echo(classifier.save(folder, overwrite=overwrite))
-        state.unlink()
-
-
-def _free(folder: Path) -> Path:
-    """A folder's name, or the first one with a number behind it that isn't taken."""
-    names = (folder.with_name(f"{folder.name}_{number}") for number in count(2))
-    return next(path for path in chain([folder], names) if not path.exists())
-
-
-def _classifier(model: str, data: learn.Data, decoder: str, common: dict[str, Any]) -> Any:
-    from landshift import learn
-
-    fixed: dict[str, Any] = {
-        "unet": learn.UnetClassifier, "pspnet": learn.PSPNetClassifier, "deeplab": learn.DeepLab,
-    }  # fmt: skip
-    by_date: dict[str, Any] = {
-        "siamese": learn.SiameseClassifier, "semantic": learn.SemanticChangeClassifier,
-    }  # fmt: skip
-    if model in fixed:
-        return fixed[model](data, **common)
-    if model in by_date:
-        return by_date[model](data, decoder=decoder, **common)
-    return learn.SegmentationModel(data, architecture=model, **common)
-
-
-def _words(told: str) -> str | list[str | None] | None:
-    """One word for all bands, or one for each of them; None where nothing is told."""
-    words = [word.strip() or None for word in told.split(",")]
-    return words[0] if len(words) == 1 else words
-
-
-def _values(told: str) -> tuple[int, ...]:
-    from landshift.errors import ParameterError
-
-    try:
-        return tuple(int(v) for v in told.split(",") if v)
-    except ValueError:
-        raise ParameterError(f"Classes must be numbers such as 3,7, got {told!r}.") from None
-
-
-def _augmentation(told: str) -> Augmentation | bool:
-    """The augmentation of ``shift=0.5,mixup=0.4``; what isn't named is as usual."""
-    from landshift.errors import ParameterError
-    from landshift.training import Augmentation
-
-    if told == "none":
-        return False
-    try:
-        numbers: dict[str, Any] = {
-            k: float(v) for k, v in (part.split("=") for part in told.split(",") if part)
-        }
-        return Augmentation(**numbers)
-    except (ValueError, TypeError) as error:
-        if isinstance(error, ParameterError):
-            raise
-        names = ", ".join(f.name for f in fields(Augmentation))
-        raise ParameterError(
-            f"--augment must be 'none' or name=number for some of {names}, got {told!r}."
-        ) from error
+    show.table(tables.per_class(result.scores))
+    typer.echo(result.path)

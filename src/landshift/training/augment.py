@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import torch
@@ -12,51 +11,7 @@ from landshift.classes import IGNORE_INDEX, ClassScheme, pairs_of, reversed_code
 from landshift.dataset import TrainingData
 from landshift.errors import ParameterError
 from landshift.spec import InputSpec
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How training batches are varied; 0 leaves a variation out.
-
-    Each sample, and each of its dates where one is named, gets random numbers of its own.
-
-    Attributes:
-        turns: Mirror and turn by quarters: one of the eight ways at random.
-        brightness: Each date is brighter or darker by up to this many standard deviations of
-            its bands, so that the network doesn't learn the season.
-        contrast: Each date's values spread about the mean by a factor of up to 1 more or less this.
-        noise: Standard deviation of Gaussian noise in every value, in those of the band.
-        band_dropout: Chance of each band to become its mean.
-        shift: One date is moved by up to this many pixels, at most 1, by bilinear resampling.
-        swap: Chance that the two dates change places; labels follow.
-        mixup: Alpha of the beta distribution that two samples and their losses are mixed by
-            (Zhang et al. 2018, arXiv:1710.09412).
-        cutmix: Alpha of the beta distribution that decides the size of a rectangle that each
-            sample takes from another, labels included (Yun et al. 2019, arXiv:1905.04899). With
-            mixup too, each batch gets one of the two.
-
-    Raises:
-        ParameterError: A number out of its range.
-    """
-
-    turns: bool = True
-    brightness: float = 0.1
-    contrast: float = 0.1
-    noise: float = 0.0
-    band_dropout: float = 0.0
-    shift: float = 0.0
-    swap: float = 0.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
-
-    def __post_init__(self) -> None:
-        for field in fields(self)[1:]:
-            most = 1.0 if field.name in ("contrast", "band_dropout", "shift", "swap") else 10.0
-            if not 0 <= getattr(self, field.name) <= most:
-                raise ParameterError(
-                    f"Augmentation's {field.name} must lie between 0 and {most:g}, got "
-                    f"{getattr(self, field.name)}."
-                )
+from landshift.training.options import Augmentation
 
 
 class Varied(NamedTuple):

@@ -97,6 +97,7 @@ class Run:
         )
         self.epochs = self._plan()
         steps = self.epochs * -(-self.draws.batches // options.accumulate)
+        assert options.lr is not None
         self.loss = build_loss(options.loss, data, class_maps=model.class_maps)
         step: nn.Module = Step(model, self.loss)
         optimiser = torch.optim.AdamW(

@@ -1,0 +1,228 @@
+"""A network trained on a tile set in one call, and saved: the command `train`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from landshift.errors import ParameterError, TrainingError
+from landshift.scores.confusion import Scores
+from landshift.training import Epoch, Training
+
+if TYPE_CHECKING:
+    from landshift.dataset import TrainingData
+    from landshift.learn.session import Session
+
+log = logging.getLogger(__name__)
+
+_USUAL = Training()
+
+Decoder = Literal[
+    "unet", "pspnet", "deeplab", "unetplusplus", "fpn", "upernet", "segformer", "dynamic_unet"
+]
+"""The architectures of `landshift.models.ARCHITECTURES`, without torch."""
+
+if TYPE_CHECKING:
+    Values = Sequence[int] | str
+    OfBands = Sequence[str | None] | str | None
+    NamesLike = Mapping[int, str] | Path | str | None
+else:  # as the command line gives them
+    Values = str
+    OfBands = str
+    NamesLike = Path | None
+
+
+@dataclass(frozen=True)
+class Network:
+    """Which network is trained, and where it starts."""
+
+    model: Literal[Decoder, "siamese", "semantic"] = "unet"
+    """Architecture; siamese and semantic networks see each date by itself."""
+    decoder: Decoder = "unet"
+    """Decoder of siamese and semantic networks."""
+    backbone: str | None = None
+    """Encoder, by its name in timm; left out, that of the weights or the usual one."""
+    pretrained: bool = True
+    """Start from ImageNet weights."""
+    weights: str | Path | None = None
+    """Start from other encoder weights: a file, or a name of torchgeo's, as
+    ResNet18_Weights.LANDSAT_ETM_SR_MOCO."""
+    freeze: bool = False
+    """Keep the encoder as it is."""
+
+
+@dataclass(frozen=True)
+class TileOptions:
+    """How a tile set is read, split and batched."""
+
+    classes: NamesLike = None
+    """Classes of the labels, names by value; a file: CSV value,name or JSON. Left out, as the tile
+    set states."""
+    chip_size: int | None = None
+    """Train on random parts of the tiles with so many rows and columns; left out, whole tiles."""
+    batch_size: int = 8
+    """Tiles a batch."""
+    val_split_pct: float = 0.1
+    """Share of tiles for validation."""
+    split: Literal["ground", "random"] = "ground"
+    """Split tiles by blocks of ground, so that no validation pixel is seen in training, or at
+    random."""
+    seed: int = 42
+    """Seed of everything random."""
+    ignore_classes: Values = ""
+    """Label values whose pixels count neither in training nor in scores, such as 3,7."""
+    num_workers: Annotated[int, Parameter(name="--workers")] = 0
+    """Processes that load tiles; 0 loads in the training process."""
+    sensor: OfBands = ""
+    """Sensor of the images: one, or one a band, with commas between them; left out, as the tile set
+    states."""
+    units: OfBands = ""
+    """Units of their values, such as 'reflectance * 10000', likewise."""
+
+    def read(self, tiles: Path, *, augment: bool) -> TrainingData:
+        """The tile set, split; errors are those of `landshift.dataset.prepare`."""
+        from landshift import dataset
+        from landshift.classes import legend_readers
+
+        classes = self.classes
+        if isinstance(classes, str | Path):
+            classes = legend_readers.read_classes(classes).mapping
+        return dataset.prepare(
+            Path(tiles), class_mapping=classes, chip_size=self.chip_size,
+            val_split_pct=self.val_split_pct, batch_size=self.batch_size, split=self.split,
+            augment=augment, seed=self.seed, num_workers=self.num_workers,
+            ignore_classes=_values(self.ignore_classes), sensor=_of_bands(self.sensor),
+            units=_of_bands(self.units),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network after its training.
+
+    Attributes:
+        path: The .emd of the saved model.
+        scores: Scores on the validation tiles.
+        history: The training table.
+    """
+
+    path: Path
+    scores: Scores
+    history: tuple[Epoch, ...]
+
+
+def train(
+    tiles: Path,
+    *,
+    name: str | None = None,
+    network: Annotated[Network, Parameter(name="*")] = Network(),
+    data: Annotated[TileOptions, Parameter(name="*")] = TileOptions(),
+    training: Annotated[Training, Parameter(name="*")] = _USUAL,
+    resume: bool = False,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
+    on_data: Annotated[Callable[[str], None] | None, Parameter(parse=False)] = None,
+    on_epoch: Annotated[Callable[[Epoch], None] | None, Parameter(parse=False)] = None,
+) -> TrainedModel:
+    """Train a network on a tile set and save it.
+
+    The state of the training is kept after each epoch beside the model, until that is saved. With
+    the strategy ddp, Lightning starts the whole program again for each process; only the first one
+    saves the model and goes on.
+
+    Args:
+        tiles: Training set: a folder, or a zip of one.
+        name: Name or folder of the model; a name lies in <tiles>/models. Left out: architecture and
+            epochs, such as unet_10.
+        network: The network.
+        data: How the tiles are read, split and batched.
+        training: How it is trained.
+        resume: Go on with the same training, which was interrupted.
+        overwrite: Replace what is there already under the same name.
+        on_data: Called with a line about the tiles before the training.
+        on_epoch: Called with each row of the training table.
+
+    Raises:
+        ParameterError: Options that don't fit each other, the data or the machine; the model exists
+            already; ``resume`` of another training.
+        TileSetError: The set is empty, incomplete or damaged, or has nothing to learn from.
+        ModelError: The network doesn't fit the tiles, or the weights the network.
+        WeightsError: The encoder's weights can't be had.
+        TrainingError: The loss is no longer a number, or a batch doesn't fit the memory; the best
+            epoch before is saved as <name>_stopped.
+        OutputError: The log exists already, or an output can't be written.
+    """
+    from landshift import bundle
+    from landshift.learn.session import model_folder
+
+    samples = data.read(tiles, augment=training.augmentation is not None)
+    first = int(os.environ.get("LOCAL_RANK", 0)) == 0  # Lightning's ddp starts this program again
+    folder = model_folder(name or f"{network.model}_{training.epochs}", samples.tiles.folder)
+    if first:
+        bundle.check_new(folder, overwrite=overwrite)
+    session = _session(samples, network, training)
+    state = folder.with_name(f".{folder.name}.unfinished.pt")
+    if first:
+        if on_data is not None:
+            on_data(repr(samples))
+        if state.exists() and not resume:
+            log.warning("Starting again: with `resume` the training goes on from %s.", state)
+            state.unlink()
+    try:
+        session.fit(training, resume=state, overwrite=overwrite, on_epoch=on_epoch)
+    except TrainingError:
+        if first and state.exists():  # an epoch was done before: an earlier model keeps its name
+            kept = session.save(_free(folder.with_name(f"{folder.name}_stopped")))
+            log.warning("The best epoch before the error is kept: %s", kept)
+        raise
+    if not first:
+        raise SystemExit(0)
+    scores = session.evaluate().scores
+    path = session.save(folder, overwrite=overwrite)
+    state.unlink()
+    return TrainedModel(path, scores, tuple(session.history))
+
+
+def _session(data: TrainingData, network: Network, training: Training) -> Session:
+    from landshift.learn.session import Session
+
+    by_date = network.model in ("siamese", "semantic")
+    session = Session.start(
+        data, network.decoder if by_date else network.model,
+        network.model if by_date else "stack", training.loss, backbone=network.backbone,
+        pretrained=network.weights or network.pretrained,
+    )  # fmt: skip
+    if network.freeze:
+        session.model.freeze()
+    return session
+
+
+def _free(folder: Path) -> Path:
+    """A folder's name, or the first one with a number behind it that isn't taken."""
+    names = (folder.with_name(f"{folder.name}_{number}") for number in count(2))
+    return next(path for path in chain([folder], names) if not path.exists())
+
+
+def _of_bands(text: OfBands) -> Sequence[str | None] | str | None:
+    """One word for all bands, or one for each of them; None where the text is empty."""
+    if not isinstance(text, str):
+        return text
+    words = [word.strip() or None for word in text.split(",")]
+    return words[0] if len(words) == 1 else words
+
+
+def _values(text: Values) -> tuple[int, ...]:
+    if not isinstance(text, str):
+        return tuple(text)
+    try:
+        return tuple(int(value) for value in text.split(",") if value)
+    except ValueError:
+        raise ParameterError(
+            f"`ignore_classes` must be numbers such as 3,7, got {text!r}."
+        ) from None
