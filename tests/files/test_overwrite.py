@@ -381,7 +381,7 @@ def test_a_training_over_an_earlier_one_is_refused_before_it_begins(
     assert (code, len(err.splitlines())) == (2, 1), err
     assert "--overwrite" in err
     assert {p: p.read_bytes() for p in model.iterdir()} == before
-    data = dataset.prepare(folder, class_mapping=MAPPING, batch_size=8)
+    data = dataset.prepare(folder, reading=dataset.TrainingTiles(MAPPING, batch_size=8))
     kept = tmp_path / "logs" / training.logs.TABLE
     kept.parent.mkdir()
     kept.write_bytes(MINE)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from landshift import bundle, training
 from landshift.cli import app
-from landshift.dataset import prepare
+from landshift.dataset import TrainingTiles, prepare
 from landshift.errors import ParameterError
 from landshift.models import ChangeModel
 from landshift.training import Augmentation, Training
@@ -30,7 +30,7 @@ OPTIONS = Training(
 
 @pytest.fixture(scope="module")
 def data(tiles):
-    return prepare(tiles, class_mapping=MAPPING, batch_size=2, chip_size=32)
+    return prepare(tiles, reading=TrainingTiles(MAPPING, batch_size=2, chip_size=32))
 
 
 def fresh(data, architecture="unet"):

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from landshift import bundle, tileset, training
 from landshift.classes import IGNORE_INDEX, ClassScheme
 from landshift.cli import app
-from landshift.dataset import prepare
+from landshift.dataset import DataOptions, TrainingTiles, prepare
 from landshift.errors import ParameterError, TileSetError, TrainingError
 from landshift.models import ChangeModel
 from landshift.training import Training
@@ -32,7 +32,7 @@ from scenes import BANDS, MAPPING, striped_scene, write
 
 @pytest.fixture(scope="module")
 def data(tiles):
-    return prepare(tiles, class_mapping=MAPPING, batch_size=4)
+    return prepare(tiles, reading=TrainingTiles(MAPPING, batch_size=4))
 
 
 def fresh(data, seed=0):
@@ -127,7 +127,9 @@ def test_weights_that_the_last_step_of_an_epoch_spoilt_are_not_kept(data):
     assert torch.equal(model.network.weight, before)
 
 
-def test_a_training_that_comes_to_nothing_keeps_its_best_epoch(tiles, tmp_path, monkeypatch, caplog):
+def test_a_training_that_comes_to_nothing_keeps_its_best_epoch(
+    tiles, tmp_path, monkeypatch, caplog
+):
     steps = itertools.count(1)
     step = torch.optim.AdamW.step
 
@@ -168,12 +170,14 @@ def test_options_out_of_range_are_refused(data, options, message):
 
 
 def test_change_is_monitored_in_every_coding_and_nowhere_else(tiles):
-    from_to = prepare(tiles, class_mapping={1: "wood->crop", 2: "wood->wood"}, batch_size=4)
+    from_to = prepare(
+        tiles, reading=TrainingTiles({1: "wood->crop", 2: "wood->wood"}, batch_size=4)
+    )
     rows = training.fit(
         fresh(from_to), from_to, Training(lr=1e-3, max_steps=1, monitor="change_f1")
     )
     assert rows[0].change_f1 is not None
-    one_date = prepare(tiles, class_mapping={1: "crop", 2: "wood"}, batch_size=4)
+    one_date = prepare(tiles, reading=TrainingTiles({1: "crop", 2: "wood"}, batch_size=4))
     with pytest.raises(ParameterError, match="needs a class 'No change' or 'forest->forest'"):
         training.fit(fresh(one_date), one_date, Training(lr=1e-3, monitor="change_f1"))
 
@@ -211,7 +215,9 @@ def test_a_suggestion_lies_on_the_fall_of_the_loss():
 def test_suggestions_of_five_seeds_are_alike(tiles):
     found = []
     for seed in range(5):
-        data = prepare(tiles, class_mapping=MAPPING, batch_size=4, chip_size=32, seed=seed)
+        data = prepare(
+            tiles, DataOptions(seed=seed), TrainingTiles(MAPPING, batch_size=4, chip_size=32)
+        )
         found.append(training.lr_find(fresh(data, seed), data).suggestion)
     assert max(found) < 3 * min(found)
     assert min(found) > 3e-4
@@ -225,8 +231,8 @@ def test_a_range_that_does_not_rise_is_refused(data):
 
 def test_batches_add_up_to_the_step_of_one_large_batch(tiles):
     """Two halves accumulated make the gradients of the whole; batch norm is left out of it."""
-    small = prepare(tiles, class_mapping=MAPPING, batch_size=2)
-    large = prepare(tiles, class_mapping=MAPPING, batch_size=4)
+    small = prepare(tiles, reading=TrainingTiles(MAPPING, batch_size=2))
+    large = prepare(tiles, reading=TrainingTiles(MAPPING, batch_size=4))
     results = []
     for data, accumulate, steps in ((small, 2, 2), (large, 1, 1)):
         model = pixelwise(data)
@@ -331,7 +337,7 @@ def test_a_log_that_needs_a_missing_package_says_which(data, tmp_path):
 
 def test_the_model_of_every_epoch_is_saved_where_asked(tiles, tmp_path):
     root = shutil.copytree(tiles, tmp_path / "tiles")
-    data = prepare(root, class_mapping=MAPPING, batch_size=4)
+    data = prepare(root, reading=TrainingTiles(MAPPING, batch_size=4))
     model = fresh(data)
     options = Training(epochs=2, lr=1e-3, checkpoint="all", precision="32-true")
     rows = training.fit(model, data, options)
@@ -411,14 +417,14 @@ def test_validation_tiles_that_are_all_nodata_are_refused(tiles, data, tmp_path)
     for k in data.split.valid:
         with rasterio.open(tmp_path / "images" / data.tiles.tiles[k].image.name, "r+") as image:
             image.write(np.zeros_like(image.read()))
-    empty = prepare(tmp_path, class_mapping=MAPPING, batch_size=4)
+    empty = prepare(tmp_path, reading=TrainingTiles(MAPPING, batch_size=4))
     assert empty.split == data.split
     with pytest.raises(TileSetError, match=r"Validation tiles .*, got none in \d tiles of"):
         training.fit(pixelwise(empty), empty, Training(epochs=1, lr=1e-3, max_steps=1))
 
 
 def test_a_class_that_no_tile_holds_is_named(tiles, caplog):
-    data = prepare(tiles, class_mapping={**MAPPING, 7: "to ice"}, batch_size=4)
+    data = prepare(tiles, reading=TrainingTiles({**MAPPING, 7: "to ice"}, batch_size=4))
     training.fit(pixelwise(data), data, Training(epochs=1, lr=1e-3, max_steps=1))
     assert "No training tile holds pixels of to ice" in caplog.text
 
@@ -434,7 +440,7 @@ def test_values_that_are_no_number_enter_as_the_mean(tmp_path):
     )
     scheme = ClassScheme.from_mapping(MAPPING)
     tileset.cut([paths[0]], [paths[1]], tmp_path / "set", scheme=scheme, tile_size=32, stride=32)
-    data = prepare(tmp_path / "set", batch_size=2, class_mapping=MAPPING)
+    data = prepare(tmp_path / "set", reading=TrainingTiles(MAPPING, batch_size=2))
     assert np.isfinite([*data.spec.mean, *data.spec.std]).all()
     for images, targets in data.train_loader():
         assert images.isfinite().all()
@@ -444,11 +450,11 @@ def test_values_that_are_no_number_enter_as_the_mean(tmp_path):
 
 
 def test_a_batch_of_one_trains_where_batch_norm_can_and_else_says_so(tiles):
-    data = prepare(tiles, class_mapping=MAPPING, batch_size=1, chip_size=32)
+    data = prepare(tiles, reading=TrainingTiles(MAPPING, batch_size=1, chip_size=32))
     model = fresh(data)
     with pytest.raises(ParameterError, match="two samples or more for this network's batch norm"):
         training.fit(model, data, Training(epochs=1, lr=1e-3))
-    whole = prepare(tiles, class_mapping=MAPPING, batch_size=1)
+    whole = prepare(tiles, reading=TrainingTiles(MAPPING, batch_size=1))
     assert training.fit(fresh(whole), whole, Training(epochs=1, lr=1e-3, max_steps=2))
 
 
@@ -461,7 +467,7 @@ class _Greedy(torch.nn.Conv2d):
 
 
 def test_a_batch_that_does_not_fit_the_memory_says_which_does(tiles):
-    data = prepare(tiles, class_mapping=MAPPING, batch_size=8)
+    data = prepare(tiles, reading=TrainingTiles(MAPPING, batch_size=8))
     model = ChangeModel(_Greedy(6, 2, 1), data.spec, data.scheme)
     with pytest.raises(TrainingError, match=r"got 8 samples of 64 px .*batch_size=2"):
         training.fit(model, data, Training(epochs=1, lr=1e-3))
@@ -471,7 +477,7 @@ def test_processes_that_load_tiles_change_nothing(tiles):
     results = []
     for workers in (0, 2):
         data = prepare(
-            tiles, class_mapping=MAPPING, batch_size=4, chip_size=32, num_workers=workers
+            tiles, reading=TrainingTiles(MAPPING, batch_size=4, chip_size=32, num_workers=workers)
         )
         model = pixelwise(data)
         training.fit(model, data, Training(epochs=2, lr=0.05, precision="32-true"))
@@ -511,9 +517,11 @@ import sys
 from pathlib import Path
 import torch
 from landshift import dataset, training
+from landshift.dataset import samples
 from landshift.models import ChangeModel
-dataset.CACHE_BYTES = 8 << 20
-data = dataset.prepare(sys.argv[1], batch_size=50, class_mapping={1: "to crop", 2: "No change"})
+samples.CACHE_BYTES = 8 << 20
+reading = dataset.TrainingTiles({1: "to crop", 2: "No change"}, batch_size=50)
+data = dataset.prepare(sys.argv[1], reading=reading)
 model = ChangeModel(torch.nn.Conv2d(6, 2, 1), data.spec, data.scheme)
 training.fit(model, data, training.Training(epochs=1, lr=1e-3, precision="32-true"))
 status = Path("/proc/self/status").read_text()  # what getrusage tells counts the parent in

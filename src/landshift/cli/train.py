@@ -108,6 +108,7 @@ def train(
 ) -> None:
     """Train a network on a tile set and save it."""
     from landshift.cli import show
+    from landshift.dataset import DataOptions, TrainingTiles
     from landshift.learn import trained
     from landshift.learn.progress import live_table
     from landshift.show import tables
@@ -118,11 +119,15 @@ def train(
         backbone=backbone, pretrained=pretrained,
         weights=weights, freeze=freeze,
     )  # fmt: skip
-    options = trained.TileOptions(
-        classes=classes, chip_size=chip_size, batch_size=batch_size, val_split_pct=val_split_pct,
-        split=split.value, seed=seed, ignore_classes=ignore_classes, num_workers=workers,
-        sensor=sensor, units=units,
-    )  # fmt: skip
+    data = DataOptions(
+        val_split_pct,
+        split.value,
+        seed=seed,
+        ignore_classes=ignore_classes,  # type: ignore[arg-type]
+    )
+    reading = TrainingTiles(
+        classes, chip_size, batch_size, workers, sensor=_words(sensor), units=_words(units)
+    )
     training = Training(
         epochs=epochs, lr=lr, max_steps=max_steps, loss=Loss(loss, class_balancing),
         augmentation=augment,  # type: ignore[arg-type]
@@ -134,8 +139,13 @@ def train(
     )  # fmt: skip
     with live_table() as add_row:
         result = trained.train(
-            tiles, name=name, network=network, data=options, training=training, resume=resume,
+            tiles, name=name, network=network, data=data, reading=reading, training=training, resume=resume,
             overwrite=overwrite, on_data=typer.echo, on_epoch=add_row,
         )  # fmt: skip
     show.table(tables.per_class(result.scores))
     typer.echo(result.path)
+
+
+def _words(text: str) -> str | list[str | None] | None:
+    words = [word.strip() or None for word in text.split(",")]
+    return words[0] if len(words) == 1 else words

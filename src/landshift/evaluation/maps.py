@@ -26,7 +26,7 @@ from landshift.classes import (
     MapScheme,
     same_name,
 )
-from landshift.dataset import prepare
+from landshift.dataset import TrainingTiles, prepare
 from landshift.errors import ClassError, ParameterError, SampleError
 from landshift.evaluation import baselines
 from landshift.evaluation.evaluation import POST_CLASSIFICATION, Evaluation
@@ -322,7 +322,7 @@ def evaluate_rasters(
     else:
         raise ParameterError("A map or two class maps must be given to be judged, got none.")
     if image is not None and tiles is not None:
-        data = prepare(tiles, class_mapping=found.scheme.mapping)
+        data = prepare(tiles, reading=TrainingTiles(found.scheme.mapping))
         rules = evaluate_rules(
             baselines.fit(data), data.spec, image, reference, scheme=found.scheme,
             nodata=nodata, bounds=bounds, on_block=on_block,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from landshift import dataset
-from landshift.errors import ParameterError, check_number
+from landshift.errors import ParameterError
 from landshift.learn.notebook import display
 from landshift.learn.session import read_samples, spread
 from landshift.show import figures
@@ -104,7 +104,7 @@ def prepare_data(
     batch_size: int | None = 8,
     transforms: Augmentation | bool | None = None,
     seed: int = 42,
-    split: str = "ground",
+    split: dataset.Splitting = "ground",
     num_workers: int = 0,
     dates: Sequence[str] | None = None,
     sensor: str | Sequence[str | None] | None = None,
@@ -139,20 +139,12 @@ def prepare_data(
         ParameterError: An option out of its range.
     """
     _check_types(path, class_mapping, transforms)
-    batch_size = 8 if batch_size is None else batch_size
-    wholes = {
-        "chip_size": chip_size, "batch_size": batch_size, "seed": seed, "num_workers": num_workers,
-    }  # fmt: skip
-    for name, value in wholes.items():
-        if name != "chip_size" or chip_size is not None:
-            check_number(f"`{name}`", value, whole=True)
-    check_number("`val_split_pct`", val_split_pct)
-    training = dataset.prepare(
-        Path(path), class_mapping=class_mapping, chip_size=chip_size,
-        val_split_pct=val_split_pct, batch_size=batch_size, split=split,
-        augment=transforms is not False, seed=seed, num_workers=num_workers, dates=dates,
-        sensor=sensor, units=units,
+    options = dataset.DataOptions(val_split_pct, split, transforms is not False, seed)
+    reading = dataset.TrainingTiles(
+        class_mapping, chip_size, 8 if batch_size is None else batch_size, num_workers, dates,
+        sensor, units,
     )  # fmt: skip
+    training = dataset.prepare(Path(path), options, reading)
     if transforms is None or transforms is True:
         return Data(training)
     return Data(training, None if transforms is False else transforms)

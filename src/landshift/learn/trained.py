@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from landshift.errors import ParameterError, TrainingError
+from landshift.dataset import DataOptions, TrainingTiles
+from landshift.errors import TrainingError
 from landshift.scores.confusion import Scores
 from landshift.training import Epoch, Training
 
@@ -22,21 +23,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_USUAL = Training()
+_DATA = DataOptions()
+_TILES = TrainingTiles()
+_TRAINING = Training()
 
 Decoder = Literal[
     "unet", "pspnet", "deeplab", "unetplusplus", "fpn", "upernet", "segformer", "dynamic_unet"
 ]
 """The architectures of `landshift.models.ARCHITECTURES`, without torch."""
-
-if TYPE_CHECKING:
-    Values = Sequence[int] | str
-    OfBands = Sequence[str | None] | str | None
-    NamesLike = Mapping[int, str] | Path | str | None
-else:  # as the command line gives them
-    Values = str
-    OfBands = str
-    NamesLike = Path | None
 
 
 @dataclass(frozen=True)
@@ -59,51 +53,6 @@ class Network:
 
 
 @dataclass(frozen=True)
-class TileOptions:
-    """How a tile set is read, split and batched."""
-
-    classes: NamesLike = None
-    """Classes of the labels, names by value; a file: CSV value,name or JSON. Left out, as the tile
-    set states."""
-    chip_size: int | None = None
-    """Train on random parts of the tiles with so many rows and columns; left out, whole tiles."""
-    batch_size: int = 8
-    """Tiles a batch."""
-    val_split_pct: float = 0.1
-    """Share of tiles for validation."""
-    split: Literal["ground", "random"] = "ground"
-    """Split tiles by blocks of ground, so that no validation pixel is seen in training, or at
-    random."""
-    seed: int = 42
-    """Seed of everything random."""
-    ignore_classes: Values = ""
-    """Label values whose pixels count neither in training nor in scores, such as 3,7."""
-    num_workers: Annotated[int, Parameter(name="--workers")] = 0
-    """Processes that load tiles; 0 loads in the training process."""
-    sensor: OfBands = ""
-    """Sensor of the images: one, or one a band, with commas between them; left out, as the tile set
-    states."""
-    units: OfBands = ""
-    """Units of their values, such as 'reflectance * 10000', likewise."""
-
-    def read(self, tiles: Path, *, augment: bool) -> TrainingData:
-        """The tile set, split; errors are those of `landshift.dataset.prepare`."""
-        from landshift import dataset
-        from landshift.classes import legend_readers
-
-        classes = self.classes
-        if isinstance(classes, str | Path):
-            classes = legend_readers.read_classes(classes).mapping
-        return dataset.prepare(
-            Path(tiles), class_mapping=classes, chip_size=self.chip_size,
-            val_split_pct=self.val_split_pct, batch_size=self.batch_size, split=self.split,
-            augment=augment, seed=self.seed, num_workers=self.num_workers,
-            ignore_classes=_values(self.ignore_classes), sensor=_of_bands(self.sensor),
-            units=_of_bands(self.units),
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
 class TrainedModel:
     """A network after its training.
 
@@ -123,8 +72,9 @@ def train(
     *,
     name: str | None = None,
     network: Annotated[Network, Parameter(name="*")] = Network(),
-    data: Annotated[TileOptions, Parameter(name="*")] = TileOptions(),
-    training: Annotated[Training, Parameter(name="*")] = _USUAL,
+    data: Annotated[DataOptions, Parameter(name="*")] = _DATA,
+    reading: Annotated[TrainingTiles, Parameter(name="*")] = _TILES,
+    training: Annotated[Training, Parameter(name="*")] = _TRAINING,
     resume: bool = False,
     overwrite: Annotated[bool, Parameter(negative=())] = False,
     on_data: Annotated[Callable[[str], None] | None, Parameter(parse=False)] = None,
@@ -141,7 +91,8 @@ def train(
         name: Name or folder of the model; a name lies in <tiles>/models. Left out: architecture and
             epochs, such as unet_10.
         network: The network.
-        data: How the tiles are read, split and batched.
+        data: How the tiles are split and drawn from.
+        reading: How they are read and batched.
         training: How it is trained.
         resume: Go on with the same training, which was interrupted.
         overwrite: Replace what is there already under the same name.
@@ -158,10 +109,11 @@ def train(
             epoch before is saved as <name>_stopped.
         OutputError: The log exists already, or an output can't be written.
     """
-    from landshift import bundle
+    from landshift import bundle, dataset
     from landshift.learn.session import model_folder
 
-    samples = data.read(tiles, augment=training.augmentation is not None)
+    data = replace(data, augment=training.augmentation is not None)
+    samples = dataset.prepare(tiles, data, reading)
     first = int(os.environ.get("LOCAL_RANK", 0)) == 0  # Lightning's ddp starts this program again
     folder = model_folder(name or f"{network.model}_{training.epochs}", samples.tiles.folder)
     if first:
@@ -207,22 +159,3 @@ def _free(folder: Path) -> Path:
     """A folder's name, or the first one with a number behind it that isn't taken."""
     names = (folder.with_name(f"{folder.name}_{number}") for number in count(2))
     return next(path for path in chain([folder], names) if not path.exists())
-
-
-def _of_bands(text: OfBands) -> Sequence[str | None] | str | None:
-    """One word for all bands, or one for each of them; None where the text is empty."""
-    if not isinstance(text, str):
-        return text
-    words = [word.strip() or None for word in text.split(",")]
-    return words[0] if len(words) == 1 else words
-
-
-def _values(text: Values) -> tuple[int, ...]:
-    if not isinstance(text, str):
-        return tuple(text)
-    try:
-        return tuple(int(value) for value in text.split(",") if value)
-    except ValueError:
-        raise ParameterError(
-            f"`ignore_classes` must be numbers such as 3,7, got {text!r}."
-        ) from None
