@@ -85,7 +85,7 @@ def prepare(
     for (a, before), (b, after) in itertools.combinations(zip(YEARS, images, strict=True), 2):
         stacked, change = (out / f"{part}_{a}_{b}{end}.tif" for end in ("", "_change"))
         composite([before, after], stacked, bands=BANDS, bounds=bounds, overwrite=True)
-        label(maps[a], maps[b], change, scheme=CLASSES, overwrite=True)
+        label(maps[a], maps[b], change, classes=CLASSES, overwrite=True)
         made.append((stacked, change, maps[a], maps[b]))
     return made
 

@@ -22,7 +22,7 @@ from landshift.assess.sample import Plan, draw_sample
 from landshift.classes import ClassScheme
 from landshift.pages.report import write_report
 from landshift.prepare.composite import composite
-from landshift.prepare.label import label
+from landshift.prepare.label import Cleaning, label
 from landshift.show import tables
 
 CLASSES = ClassScheme.from_mapping(
@@ -60,9 +60,11 @@ def main() -> None:
     change, sample = asked.out / "change.tif", asked.out / "sample.gpkg"
 
     composite(images, asked.out / "composite.tif", like=maps[0], overwrite=True)
-    cleaned = label(*maps, change, scheme=CLASSES, smooth=7, min_pixels=12, overwrite=True)
+    cleaned = label(
+        *maps, change, classes=CLASSES, cleaning=Cleaning(smooth=7, min_pixels=12), overwrite=True
+    )
     cleaned.write_csv(asked.out / "transitions.csv", overwrite=True)
-    truth = label(*maps, asked.out / "uncleaned.tif", scheme=CLASSES, overwrite=True)
+    truth = label(*maps, asked.out / "uncleaned.tif", classes=CLASSES, overwrite=True)
     plan = Plan(size=asked.size, allocation="floor", floor=30)
     drawn = draw_sample(change, sample, plan, overwrite=True)
     labels = label_units(sample.with_suffix(".csv"), *maps, asked.out / "labels.csv")

@@ -88,7 +88,7 @@ def prepare_simulated(_: Path, out: Path) -> Prepared:
             )
         ]  # fmt: skip
         change = out / f"{part}_change.tif"
-        label(*maps, change, scheme=tables.LAND_COVER, overwrite=True)
+        label(*maps, change, classes=tables.LAND_COVER, overwrite=True)
         parts[part] = stacked, change, *maps
     stacked, change, before, after = parts["train"]
     tiles = tileset.cut(

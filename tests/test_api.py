@@ -11,10 +11,7 @@ from landshift import errors
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_public_names_are_these():
-    assert sorted(landshift.__all__) == [
-        "__version__", "classify_pixels", "evaluate_map", "prepare_data",
-    ]  # fmt: skip
+def test_public_names_are_callable():
     assert all(callable(getattr(landshift, n)) for n in landshift.__all__ if n[0] != "_")
     with pytest.raises(AttributeError, match="no attribute 'moon'"):
         landshift.moon  # noqa: B018

@@ -26,8 +26,8 @@ from landshift.classes import ClassScheme, legend_readers
 from landshift.errors import LandshiftError
 from landshift.evaluation.maps import evaluate_map
 from landshift.images.overlay import on_grid
-from landshift.maps.patches import measure_patches
-from landshift.maps.polygons import trace_changes
+from landshift.maps.patches import patches
+from landshift.maps.polygons import polygons
 from landshift.maps.zonal import measure_zones
 from landshift.prepare import label
 from landshift.prepare.burn import label_polygons
@@ -184,7 +184,7 @@ def work(tmp_path_factory):
 
 def legends(root):
     """Files of classes: those that `label` writes beside a map, and those that people write."""
-    label.label(root / "map.tif", root / "other.tif", root / "beside.tif", scheme=SCHEME)
+    label.label(root / "map.tif", root / "other.tif", root / "beside.tif", classes=SCHEME)
     for name in (".qml", ".tif.aux.xml", ".tif.vat.dbf"):
         shutil.copy(root / f"beside{name}", root / f"l{name}")
     shutil.copy(root / "map.tif", root / "beside.tif")  # without a tag that would tell them
@@ -222,13 +222,19 @@ def use_raster(root, path):
     out, other = root / "out", root / "other.tif"
     stages = [
         lambda: label.label(path, other, out / "o.tif"),
-        lambda: label.label(other, path, out / "o.tif", resampling="mode", min_pixels=2),
+        lambda: label.label(
+            other,
+            path,
+            out / "o.tif",
+            reading=label.MapReading(resampling="mode"),
+            cleaning=label.Cleaning(min_pixels=2),
+        ),
         lambda: composite([path], out / "o.tif"),
         lambda: composite([root / "image.tif", path], out / "o.tif", resolution=60.0),
         lambda: composite([images.Image((path,), scaled=True)], out / "o.tif", like=other),
         lambda: compute_change(path, path, out / "o.tif"),
-        lambda: measure_patches(path),
-        lambda: trace_changes(path, out / "o.gpkg", everything=True),
+        lambda: patches(path),
+        lambda: polygons(path, out / "o.gpkg", everything=True),
         lambda: evaluate_map(path, other, scheme=SCHEME),
         lambda: label_polygons(root / "z.geojson", path, out / "o.tif", value_column="value"),
         lambda: draw_sample(path, out / "o.gpkg", Plan(size=10)),

@@ -18,7 +18,9 @@
     ├── OutOfMemoryError (MemoryError)   memory that ran out, of whatever library
     └── OutputError (OSError)            an output that can't be written
 
-A message says what must hold, what was found and where, and what to do.
+A message says what must hold, what was found and where, and what to do. It names a parameter of a
+public function by its Python name in backquotes, as in "`min_pixels` must be above 0"; the command
+line shows it as the user types it there, --min-pixels (`landshift.cli.lines.spelled`).
 """
 
 from __future__ import annotations

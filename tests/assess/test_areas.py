@@ -9,17 +9,16 @@ import rasterio
 import shapely
 from affine import Affine
 from pyproj import Geod, Transformer
-from typer.testing import CliRunner
 
+import commands
 from landshift.assess import domains, drawing
 from landshift.assess.sample import Plan, draw_sample
-from landshift.cli import app
 from landshift.errors import GridError
 from landshift.maps import zonal
-from landshift.maps.patches import measure_patches
-from landshift.maps.polygons import trace_changes
+from landshift.maps.patches import patches
+from landshift.maps.polygons import polygons
 from landshift.prepare.difference import compute_change
-from landshift.prepare.label import label
+from landshift.prepare.label import Cleaning, Filters, label
 
 SIZE = 100
 TOP, LEFT, BOTTOM, RIGHT = 20, 30, 61, 80
@@ -94,13 +93,15 @@ def test_of_label(scene, tmp_path):
     # the smallest patch is of the ground too
     for share, kept in ((0.99, True), (1.01, False)):
         out = tmp_path / f"{kept}.tif"
-        cleaned = label(scene.before, scene.after, out, min_hectares=share * scene.rectangle)
+        cleaned = label(
+            scene.before, scene.after, out, cleaning=Cleaning(min_hectares=share * scene.rectangle)
+        )
         assert (cleaned.removed == 0) == kept
 
 
 def test_of_patches(scene):
     for block in (1024, 32):
-        _, two = measure_patches(scene.after, block=block).classes
+        _, two = patches(scene.after, block=block).classes
         assert (two.hectares, two.largest) == (close(scene.rectangle), close(scene.rectangle))
         assert two.percent == close(100 * scene.rectangle / scene.whole)
         assert two.edge == close(scene.outline)
@@ -109,10 +110,10 @@ def test_of_patches(scene):
 @pytest.mark.parametrize("neighbours", [4, 8])
 def test_of_polygons(scene, tmp_path, neighbours):
     changed = tmp_path / "c.tif"
-    label(scene.before, scene.after, changed, keep="changed")
+    label(scene.before, scene.after, changed, filters=Filters(keep="changed"))
     for block in (1024, 32):
         out = tmp_path / f"{block}.gpkg"
-        traced = trace_changes(changed, out, neighbours=neighbours, block=block,
+        traced = polygons(changed, out, neighbours=neighbours, block=block,
                                min_hectares=0.99 * scene.rectangle)  # fmt: skip
         assert list(traced.hectares.values()) == [close(scene.rectangle)]
         about, _, _, values = pyogrio.raw.read(out)
@@ -176,14 +177,19 @@ def test_a_local_crs_says_nothing_of_the_ground(tmp_path):
     found = compute_change(tmp_path / "a.tif", tmp_path / "b.tif", tmp_path / "d.tif", breaks=[0.5])
     assert found.classes[0].hectares is None
     with pytest.raises(GridError, match="Areas need a CRS on an ellipsoid, got 4 x 4"):
-        label(tmp_path / "a.tif", tmp_path / "b.tif", tmp_path / "e.tif", min_hectares=1)
+        label(
+            tmp_path / "a.tif",
+            tmp_path / "b.tif",
+            tmp_path / "e.tif",
+            cleaning=Cleaning(min_hectares=1),
+        )
 
 
 def test_the_table_of_label_in_web_mercator(tmp_path):
     scene = Scene(tmp_path, "Web Mercator at 60 N")
     table = tmp_path / "t.csv"
     options = ["label", str(scene.before), str(scene.after), "-o", str(tmp_path / "c.tif")]
-    result = CliRunner().invoke(app, [*options, "--table", str(table)])
+    result = commands.run(*options, "--table", str(table))
     assert result.exit_code == 0, result.output
     with table.open() as file:
         hectares = [float(row["hectares"]) for row in csv.DictReader(file)]

@@ -5,10 +5,10 @@ import sys
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
+import commands
 from landshift import __version__
-from landshift.cli import app, main
+from landshift.cli import main
 from scenes import BANDS, striped_scene, write
 
 
@@ -164,24 +164,24 @@ def test_rasters_that_are_no_pairs_are_refused(tmp_path, monkeypatch, capsys):
     ],
 )
 def test_every_command_says_what_it_does(command):
-    result = CliRunner().invoke(app, [command, "--help"])
+    result = commands.run(command, "--help")
     assert result.exit_code == 0
     assert "--out" in result.output or command == "train"
 
 
 def test_the_version_is_the_packages():
-    assert CliRunner().invoke(app, ["--version"]).output == f"landshift {__version__}\n"
+    assert commands.run("--version").output == f"landshift {__version__}\n"
 
 
 def test_help_loads_nothing_heavy():
     code = (
-        "import sys\nfrom landshift.cli import app\nfrom typer.testing import CliRunner\n"
-        "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
+        "import sys\nfrom landshift.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit as e:\n    assert e.code == 0\n"
         "heavy = {'torch', 'rasterio', 'odc', 'lightning', 'matplotlib', 'sklearn', 'scipy'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    assert found.stdout.splitlines()[-1] == "[]"
 
 
 def test_the_package_loads_nothing_heavy():
@@ -298,8 +298,11 @@ def test_no_line_of_gdal_comes_before_ours(tmp_path):
     assert err.startswith("Error: The vector file must be readable, got ")
 
 
-def test_a_crash_says_where_the_program_was():
-    crash = "import os\nfrom landshift.cli import app\napp.command('crash')(lambda: os.abort())"
-    code, err = alone("crash", before=crash)
+def test_a_crash_says_where_the_program_was(tmp_path):
+    crash = (
+        "import os, landshift.prepare.label\nlandshift.prepare.label._Rules = lambda *_: os.abort()"
+    )
+    maps = [write(tmp_path / f"{n}.tif", np.ones((3, 3), np.uint8)) for n in "ab"]
+    code, err = alone("label", *maps, "-o", tmp_path / "c.tif", before=crash)
     assert code == -6
     assert err.startswith("Fatal Python error: Aborted")

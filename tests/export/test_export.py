@@ -13,10 +13,10 @@ import rasterio
 import torch
 from torch import nn
 
+import commands
 from landshift import bundle, classify_pixels, export
 from landshift.bundle.emd import definition as definition_of
 from landshift.classes import ClassScheme, FromToScheme
-from landshift.cli import app
 from landshift.engine import TorchEngine
 from landshift.errors import ModelError, OutputError, ParameterError
 from landshift.export.facts import facts
@@ -558,11 +558,10 @@ def test_without_the_extra_a_line_names_it(monkeypatch, tmp_path, caplog):
 
 
 def test_the_command_writes_a_saved_model_for_a_host(saved, tmp_path):
-    from typer.testing import CliRunner
 
     out = tmp_path / "d.onnx"
     asked = ["model", "export", str(saved), "-o", str(out), "--for", "deepness", "--nodata", "0"]
-    done = CliRunner().invoke(app, asked)
+    done = commands.run(*asked)
     assert done.exit_code == 0, done.output
     assert done.stdout.strip() == str(out)
     names, classes = deepness(out, np.full((64, 64, 6), 1000, np.uint16))

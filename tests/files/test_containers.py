@@ -64,7 +64,7 @@ def series(write_raster, tmp_path):
 def test_every_stage_reads_a_variable_by_name(two, tmp_path, name, kind):
     first = kind(name.format(here=tmp_path))
     second = kind(str(first).replace("Band1", "Band2"))
-    found = label(first, second, tmp_path / "c.tif", scheme=SCHEME)
+    found = label(first, second, tmp_path / "c.tif", classes=SCHEME)
     assert found.pixels.tolist() == [[0, 768], [768, 0]]
     composite([first, second], tmp_path / "i.tif")
     with raster.open_raster(tmp_path / "i.tif") as source:
@@ -79,7 +79,7 @@ def test_every_stage_reads_a_variable_by_name(two, tmp_path, name, kind):
     cut([first], [second], tmp_path / "t", scheme=SCHEME, tile_size=16, stride=16)
     assert len(list((tmp_path / "t" / "images").glob("*.tif"))) == 6
     assert raster.files_of(first) == {Path(containers.file_of(first))}
-    assert patches.measure_patches(first, scheme=SCHEME)
+    assert patches.patches(first, classes=SCHEME)
 
 
 def test_variables_are_stacked_under_their_names(two, tmp_path):

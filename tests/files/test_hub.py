@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import rasterio
 import torch
-from typer.testing import CliRunner
 
+import commands
 import hub_server
 from landshift import bundle, classify_pixels, publish
 from landshift.classes import ClassScheme
-from landshift.cli import app
 from landshift.errors import ModelError, OutputError, ParameterError, WeightsError
 from landshift.files.hub import local
 from landshift.models import ChangeModel
@@ -131,9 +130,9 @@ def test_a_hostile_hub_is_read_as_any_package(model, hub, tmp_path):
 
 
 def test_what_would_be_pushed_can_be_seen_before(model, tmp_path):
-    done = CliRunner().invoke(
-        app, ["model", "push", str(model.with_suffix(".dlpk")), "me/tiny", "--to",
-              str(tmp_path / "out"), "--license", "cc-by-4.0"],
+    done = commands.run(
+        "model", "push", model.with_suffix(".dlpk"), "me/tiny", "--to", tmp_path / "out",
+        "--license", "cc-by-4.0",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     assert bundle.verify(tmp_path / "out").files

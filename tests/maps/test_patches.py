@@ -7,14 +7,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
-from typer.testing import CliRunner
 
+import commands
 from landshift import grid, raster
 from landshift.classes import ClassScheme
-from landshift.cli import app
 from landshift.errors import ClassError, GridError, ParameterError
 from landshift.grid import Window
-from landshift.maps.patches import measure_patches
+from landshift.maps.patches import patches
 from scenes import write
 
 BY_HAND = np.array([[1, 1, 2, 2], [1, 2, 2, 0], [3, 3, 2, 1], [3, 3, 1, 1]], np.uint8)
@@ -22,7 +21,7 @@ BY_HAND = np.array([[1, 1, 2, 2], [1, 2, 2, 0], [3, 3, 2, 1], [3, 3, 1, 1]], np.
 
 @pytest.mark.parametrize("block", [1, 2, 3, 1024])
 def test_measures_by_hand(tmp_path, block):
-    found = measure_patches(write(tmp_path / "m.tif", BY_HAND, nodata=0), block=block)
+    found = patches(write(tmp_path / "m.tif", BY_HAND, nodata=0), block=block)
     one, two, three = found.classes
     pixel, total = 0.09, 15 * 0.09
     assert found.hectares == pytest.approx(total)
@@ -38,7 +37,7 @@ def test_measures_by_hand(tmp_path, block):
 
 def test_sizes_of_unequal_patches_by_hand(tmp_path):
     codes = np.array([[1, 0, 1, 1, 1]], np.uint8)
-    (only,) = measure_patches(write(tmp_path / "m.tif", codes, nodata=0)).classes
+    (only,) = patches(write(tmp_path / "m.tif", codes, nodata=0)).classes
     assert only.mean == pytest.approx(2 * 0.09)
     assert only.deviation == pytest.approx(0.09)  # of 1 and 3, about 2
     assert only.weighted_mean == pytest.approx(0.09 * (1 + 9) / 4)
@@ -55,7 +54,7 @@ def test_sizes_of_unequal_patches_by_hand(tmp_path):
 def test_patches_are_those_of_the_whole_map(tmp_path, codes, block, neighbours):
     codes[0, 0] = 1
     mapped = write(tmp_path / "m.tif", codes, nodata=0)
-    found = {c.name: c for c in measure_patches(mapped, neighbours=neighbours, block=block).classes}
+    found = {c.name: c for c in patches(mapped, neighbours=neighbours, block=block).classes}
     for value in range(1, 4):
         labels, count = ndimage.label(codes == value, np.ones((3, 3)) if neighbours == 8 else None)
         if not count:
@@ -80,7 +79,7 @@ def test_areas_and_edges_are_geodesic(tmp_path):
     mapped = write(
         tmp_path / "m.tif", codes, nodata=0, crs="EPSG:4326", origin=(10, 60), pixel=0.1
     )  # fmt: skip
-    one, two = measure_patches(mapped).classes
+    one, two = patches(mapped).classes
     ground, whole = grid.ground(raster.info(mapped).grid), Window(0, 0, 2, 2)
     areas, (below, right) = ground.hectares(whole)[:, 0], ground.sides(whole)
     assert two.hectares == pytest.approx(areas[0])
@@ -92,7 +91,7 @@ def test_a_class_of_value_0_has_patches_too(tmp_path):
     scheme = ClassScheme.from_mapping({0: "background", 1: "change"})
     codes = np.array([[0, 1, 255, 0]], np.uint8)
     mapped = write(tmp_path / "m.tif", codes, nodata=255)
-    found = measure_patches(mapped, scheme=scheme)
+    found = patches(mapped, classes=scheme)
     assert [(c.name, c.patches) for c in found.classes] == [("background", 2), ("change", 1)]
 
 
@@ -102,7 +101,7 @@ def test_patches_on_the_command_line(tmp_path):
         tmp_path / "m.tif", BY_HAND, nodata=0, LANDSHIFT_CLASSES=json.dumps(scheme.as_list())
     )
     out = tmp_path / "p.csv"
-    result = CliRunner().invoke(app, ["patches", str(mapped), "-o", str(out)])
+    result = commands.run("patches", str(mapped), "-o", str(out))
     assert result.exit_code == 0, result.output
     assert "to crop" in result.output
     with out.open() as file:
@@ -114,25 +113,20 @@ def test_patches_on_the_command_line(tmp_path):
 def test_what_has_no_patches_is_refused(tmp_path):
     empty = write(tmp_path / "e.tif", np.zeros((3, 3), np.uint8), nodata=0)
     with pytest.raises(ClassError, match="must hold a class, got none"):
-        measure_patches(empty)
+        patches(empty)
     with pytest.raises(ParameterError, match="4 or 8 neighbours, got 5"):
-        measure_patches(empty, neighbours=5)
+        patches(empty, neighbours=5)
     with pytest.raises(GridError, match="Areas need a CRS"):
-        measure_patches(write(tmp_path / "n.tif", BY_HAND, crs=None))
+        patches(write(tmp_path / "n.tif", BY_HAND, crs=None))
     with pytest.raises(ClassError, match="must hold whole numbers"):
-        measure_patches(write(tmp_path / "f.tif", BY_HAND.astype(np.float32)))
+        patches(write(tmp_path / "f.tif", BY_HAND.astype(np.float32)))
 
 
 def test_classes_of_any_code_are_named(write_raster, tmp_path):
-    from typer.testing import CliRunner
-
-    from landshift.cli import app
 
     mapped = write_raster("corine.tif", np.array([[[111, 111, 700]]], np.int16))
     (tmp_path / "c.csv").write_text("code;label\n111;urban\n700;glacier\n")
     out = tmp_path / "p.csv"
-    done = CliRunner().invoke(
-        app, ["patches", str(mapped), "-o", str(out), "--classes", str(tmp_path / "c.csv")]
-    )
+    done = commands.run("patches", mapped, "-o", out, "--classes", tmp_path / "c.csv")
     assert done.exit_code == 0, done.output
     assert [line.split(",")[0] for line in out.read_text().splitlines()[1:]] == ["urban", "glacier"]

@@ -17,13 +17,12 @@ from landshift.classes import ClassScheme
 from landshift.errors import ClassError, GridError, ParameterError
 from landshift.grid import Window
 from landshift.maps import polygons
-from landshift.maps.polygons import trace_changes
 from scenes import write
 
 
 def traced(mapped, out, **options):
     """Columns of the polygons of a map, with the geometries as 'outline'."""
-    trace_changes(mapped, out, **options, overwrite=True)
+    polygons.polygons(mapped, out, **options, overwrite=True)
     about, _, outlines, values = pyogrio.raw.read(out)
     return dict(zip(about["fields"], values, strict=True)) | {"outline": shapely.from_wkb(outlines)}
 
@@ -190,11 +189,11 @@ def test_transitions_areas_and_confidence(tmp_path):
 def test_small_patches_are_left_out(tmp_path):
     codes = np.array([[1, 1, 0, 2], [1, 0, 3, 0]], np.uint8)
     mapped = write(tmp_path / "m.tif", codes, nodata=0)
-    found = trace_changes(mapped, tmp_path / "p.gpkg", min_hectares=0.27)
+    found = polygons.polygons(mapped, tmp_path / "p.gpkg", min_hectares=0.27)
     assert (found.polygons, found.dropped) == ({"class 1": 1}, 2)
     assert found.hectares["class 1"] == pytest.approx(0.27)
     with pytest.raises(ClassError, match=r"a patch of change of 0.28 ha or more"):
-        trace_changes(mapped, tmp_path / "q.gpkg", min_hectares=0.28)
+        polygons.polygons(mapped, tmp_path / "q.gpkg", min_hectares=0.28)
     assert not (tmp_path / "q.gpkg").exists()
 
 
@@ -204,7 +203,7 @@ def test_a_patch_of_the_smallest_area_is_kept_however_areas_round(tmp_path):
         codes[2 * pixels - 2, :pixels] = 1
     mapped = write(tmp_path / "m.tif", codes, nodata=0)
     for pixels in range(1, 21):
-        found = trace_changes(
+        found = polygons.polygons(
             mapped, tmp_path / f"{pixels}.gpkg", min_hectares=pixels * 900 / 10_000, block=9
         )
         assert found.dropped == pixels - 1
@@ -215,7 +214,9 @@ def test_each_block_is_told_twice(tmp_path):
     """Once as its patches are numbered, once as they are traced."""
     mapped = write(tmp_path / "m.tif", np.ones((5, 7), np.uint8))
     steps = []
-    trace_changes(mapped, tmp_path / "p.gpkg", block=3, on_block=lambda *step: steps.append(step))
+    polygons.polygons(
+        mapped, tmp_path / "p.gpkg", block=3, on_block=lambda *step: steps.append(step)
+    )
     assert steps == [(k, 12) for k in range(1, 13)]
 
 
@@ -236,8 +237,8 @@ def test_the_same_map_gives_the_same_bytes(tmp_path, suffix):
     if suffix == "parquet":
         pytest.importorskip("pyarrow")
     mapped = write(tmp_path / "m.tif", patchwork(50).astype(np.uint8), nodata=0)
-    first = trace_changes(mapped, tmp_path / f"a.{suffix}").path.read_bytes()
-    assert trace_changes(mapped, tmp_path / f"b.{suffix}").path.read_bytes() == first
+    first = polygons.polygons(mapped, tmp_path / f"a.{suffix}").path.read_bytes()
+    assert polygons.polygons(mapped, tmp_path / f"b.{suffix}").path.read_bytes() == first
 
 
 @pytest.mark.parametrize(("neighbours", "kind"), [(4, "Polygon"), (8, "MultiPolygon")])
@@ -246,7 +247,7 @@ def test_geoparquet_says_what_it_holds(tmp_path, monkeypatch, neighbours, kind):
     monkeypatch.setattr(polygons, "_BATCH", 100)
     mapped = write(tmp_path / "m.tif", patchwork(60).astype(np.uint8), nodata=0)
     out = tmp_path / "p.parquet"
-    trace_changes(mapped, out, neighbours=neighbours, block=16)
+    polygons.polygons(mapped, out, neighbours=neighbours, block=16)
     file = parquet.ParquetFile(out)
     assert file.num_row_groups > 2
     about = json.loads(file.metadata.metadata[b"geo"])
@@ -274,19 +275,21 @@ def test_what_cannot_be_traced_is_refused(tmp_path):
     mapped = write(tmp_path / "m.tif", np.ones((3, 3), np.uint8))
     out = tmp_path / "p.gpkg"
     with pytest.raises(ParameterError, match="4 or 8 neighbours, got 6"):
-        trace_changes(mapped, out, neighbours=6)
+        polygons.polygons(mapped, out, neighbours=6)
     with pytest.raises(ParameterError, match=r"as .gpkg or .fgb or .parquet, got .*p.shp"):
-        trace_changes(mapped, tmp_path / "p.shp")
+        polygons.polygons(mapped, tmp_path / "p.shp")
     with pytest.raises(ParameterError, match="must be at least 0, got -1 ha"):
-        trace_changes(mapped, out, min_hectares=-1)
+        polygons.polygons(mapped, out, min_hectares=-1)
     with pytest.raises(GridError, match="Map and confidence must share a grid"):
-        trace_changes(mapped, out, confidence=write(tmp_path / "c.tif", np.ones((2, 2), np.uint8)))
+        polygons.polygons(
+            mapped, out, confidence=write(tmp_path / "c.tif", np.ones((2, 2), np.uint8))
+        )
     with pytest.raises(GridError, match="must be one band, got 2"):
-        trace_changes(
+        polygons.polygons(
             mapped, out, confidence=write(tmp_path / "d.tif", np.ones((2, 3, 3), np.uint8))
         )
     sure = write(tmp_path / "e.tif", np.full((3, 3), 9000, np.uint16))
     with pytest.raises(ParameterError, match="a share or per cent, got 9000"):
-        trace_changes(mapped, out, confidence=sure)
+        polygons.polygons(mapped, out, confidence=sure)
     with pytest.raises(GridError, match="Areas need a CRS"):
-        trace_changes(write(tmp_path / "n.tif", np.ones((3, 3), np.uint8), crs=None), out)
+        polygons.polygons(write(tmp_path / "n.tif", np.ones((3, 3), np.uint8), crs=None), out)

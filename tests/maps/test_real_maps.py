@@ -68,15 +68,13 @@ def test_patches_polygons_and_strata_are_those_of_numpy(pair, tmp_path):
     corners = {4: None, 8: np.ones((3, 3))}
     for neighbours, structure in corners.items():
         wanted = {f"class {v}": ndimage.label(codes == v, structure)[1] for v in present}
-        measured = patches.measure_patches(path, neighbours=neighbours)
+        measured = patches.patches(path, neighbours=neighbours)
         assert {c.name: c.patches for c in measured.classes} == wanted
         shares = {c.name: c.percent for c in measured.classes}
         assert shares == pytest.approx(
             {f"class {v}": 100 * (codes == v).sum() / (codes > 0).sum() for v in present}, rel=0.02
         )
-        traced = polygons.trace_changes(
-            path, tmp_path / f"{neighbours}.gpkg", neighbours=neighbours
-        )
+        traced = polygons.polygons(path, tmp_path / f"{neighbours}.gpkg", neighbours=neighbours)
         assert traced.polygons == wanted
         assert sum(traced.hectares.values()) == pytest.approx(measured.hectares)
     least = min(int((codes == v).sum()) for v in present)

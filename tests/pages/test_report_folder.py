@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.transform import from_origin
-from typer.testing import CliRunner
 
+import commands
 from landshift.assess.estimate import estimate_areas
 from landshift.assess.sample import Plan, draw_sample
 from landshift.classes import ClassScheme
 from landshift.classification import classify_pixels
-from landshift.cli import app
 from landshift.errors import ClassError, ParameterError, RasterError
 from landshift.evaluation import maps as evaluate
 from landshift.pages.report import Files, write_report
@@ -47,7 +46,7 @@ def job(scene, saved, tmp_path_factory):
         write(folder.parent / f"classes_{year}.tif", codes.astype(np.uint8), nodata=0)
         for year, codes in ((2001, valid * 2), (2016, change))
     ]
-    table = label(*maps, folder / "change.tif", scheme=CLASSES)
+    table = label(*maps, folder / "change.tif", classes=CLASSES)
     table.write_csv(folder / "transitions.csv")
     shutil.copytree(saved.parent, folder / "models" / "small")
     model = folder / "models" / "small" / "small.emd"
@@ -301,7 +300,7 @@ def test_many_classes_and_no_crs_are_shown(tmp_path):
 
 def test_report_on_the_command_line(job, tmp_path):
     out = tmp_path / "report.html"
-    found = CliRunner().invoke(app, ["report", str(job), "-o", str(out)])
+    found = commands.run("report", str(job), "-o", str(out))
     assert (found.exit_code, found.output.strip()) == (0, str(out))
     assert out.stat().st_size > 50_000
 

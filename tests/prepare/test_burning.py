@@ -4,14 +4,13 @@ import logging
 import numpy as np
 import pytest
 import rasterio
-from typer.testing import CliRunner
 
+import commands
 from landshift import raster
 from landshift.classes import IGNORE_INDEX, ClassScheme, MapScheme
-from landshift.cli import app
 from landshift.errors import ClassError, GridError, LandshiftError, ParameterError, VectorError
 from landshift.prepare.burn import Contradiction, label_polygons
-from landshift.prepare.label import label
+from landshift.prepare.label import MapReading, label
 
 LEFT, TOP = 500_000, 4_000_000
 
@@ -263,7 +262,10 @@ def test_two_dates_share_one_legend(write_polygons, like, tmp_path, caplog):
     with pytest.raises(ClassError, match="'water' and 'crop' for value 2"):
         label(tmp_path / "1.tif", tmp_path / "2.tif", tmp_path / "d.tif")
     by_names = label(
-        tmp_path / "1.tif", tmp_path / "2.tif", tmp_path / "d.tif", recode_after=recode
+        tmp_path / "1.tif",
+        tmp_path / "2.tif",
+        tmp_path / "d.tif",
+        reading=MapReading(recode_after=recode),
     )
     assert by_names.rows() == changes.rows()
 
@@ -273,9 +275,7 @@ def test_labels_of_another_date_are_a_legend_on_the_command_line(write_polygons,
     scheme = ClassScheme.from_mapping({3: "forest", 7: "water"})
     label_polygons(first, like, tmp_path / "1.tif", name_column="what", scheme=scheme)
     options = ["--name-column", "what", "--like", str(like), "-o", str(tmp_path / "2.tif")]
-    run = CliRunner().invoke(
-        app, ["burn", str(first), *options, "--classes", str(tmp_path / "1.tif")]
-    )
+    run = commands.run("burn", str(first), *options, "--classes", str(tmp_path / "1.tif"))
     assert run.exit_code == 0, run.output
     assert raster.scheme_of(tmp_path / "2.tif") == scheme
     with pytest.raises(ClassError, match=r"must say its classes, got none in .*like\.tif"):
@@ -340,9 +340,6 @@ def test_polygons_smaller_than_a_pixel_are_counted(tmp_path, like, caplog):
 
 def test_a_layer_is_chosen_on_the_command_line(tmp_path, like):
     import shapely
-    from typer.testing import CliRunner
-
-    from landshift.cli import app
 
     square = shapely.box(LEFT, TOP - 60, LEFT + 60, TOP)
     path = write_features(tmp_path / "p.gpkg", [square], ["a"], layer="fields")
@@ -350,7 +347,7 @@ def test_a_layer_is_chosen_on_the_command_line(tmp_path, like):
     command = ["burn", str(path), "--like", str(like), "-o", str(tmp_path / "l.tif")]
     command += ["--name-column", "what"]
     with pytest.raises(VectorError, match=r"One layer must be chosen, got fields, lakes"):
-        CliRunner().invoke(app, command, catch_exceptions=False)
-    done = CliRunner().invoke(app, [*command, "--layer", "fields"])
+        commands.run(*command)
+    done = commands.run(*command, "--layer", "fields")
     assert done.exit_code == 0, done.output
     assert read(tmp_path / "l.tif").sum() == 4

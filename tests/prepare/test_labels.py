@@ -17,9 +17,9 @@ from sklearn.metrics import confusion_matrix
 
 from landshift import raster
 from landshift.classes import ClassScheme, legend_readers
-from landshift.errors import ClassError, DateError, GridError, LandshiftError, ParameterError
+from landshift.errors import ClassError, DateError, GridError, LandshiftError
 from landshift.machine import parallel
-from landshift.prepare.label import label, parse_transition
+from landshift.prepare.label import Cleaning, Filters, MapReading, label, parse_transition
 from scenes import write
 
 SCHEME = ClassScheme.from_mapping({1: "forest", 2: "urban", 3: "water"})
@@ -36,7 +36,7 @@ def maps(write_raster):
 
 
 def test_the_change_map_and_the_table_by_hand(maps, tmp_path):
-    found = label(*maps, tmp_path / "change.tif", scheme=SCHEME)
+    found = label(*maps, tmp_path / "change.tif", classes=SCHEME)
     with rasterio.open(tmp_path / "change.tif") as source:
         assert source.read(1).tolist() == [[4, 2, 4], [1, 0, 0]]
         assert source.nodata == 0
@@ -50,7 +50,7 @@ def test_the_change_map_and_the_table_by_hand(maps, tmp_path):
 
 
 def test_the_table_as_csv(maps, tmp_path):
-    path = label(*maps, tmp_path / "c.tif", scheme=SCHEME).write_csv(tmp_path / "t.csv")
+    path = label(*maps, tmp_path / "c.tif", classes=SCHEME).write_csv(tmp_path / "t.csv")
     rows = list(csv.DictReader(path.read_text().splitlines()))
     assert rows[1] == {
         "from": "forest", "to": "urban", "pixels": "1", "hectares": "0.09", "percent": "25.0"
@@ -64,7 +64,7 @@ def test_without_a_scheme_the_values_found_are_the_classes(maps, tmp_path):
 
 def test_bounds_cut_a_part_out(maps, tmp_path):
     bounds = (500_030.0, 3_999_970.0, 500_090.0, 4_000_000.0)
-    label(*maps, tmp_path / "change.tif", scheme=SCHEME, bounds=bounds)
+    label(*maps, tmp_path / "change.tif", classes=SCHEME, bounds=bounds)
     with rasterio.open(tmp_path / "change.tif") as source:
         assert source.read(1).tolist() == [[2, 4]]
         assert source.bounds[:2] == (500_030, 3_999_970)
@@ -74,7 +74,7 @@ def test_plum_island_is_exactly_as_published(data_folder, tmp_path):
     folder = data_folder / "pie_lulc"
     scheme = ClassScheme.from_mapping({1: "forest", 2: "built", 3: "other"})
     found = label(
-        folder / "lu_pie_1985.tif", folder / "lu_pie_1999.tif", tmp_path / "c.tif", scheme=scheme
+        folder / "lu_pie_1985.tif", folder / "lu_pie_1999.tif", tmp_path / "c.tif", classes=scheme
     )
     assert found.pixels.tolist() == [[44107, 4250, 656], [11, 36957, 154], [1259, 2248, 23921]]
 
@@ -98,7 +98,7 @@ def test_other_grids_are_refused(maps, write_raster, tmp_path):
 def test_what_is_no_class_map_is_refused(maps, write_raster, tmp_path):
     out = tmp_path / "c.tif"
     with pytest.raises(ClassError, match=r"got \[3\] in .*b\.tif"):
-        label(*maps, out, scheme=ClassScheme.from_mapping({1: "forest", 2: "urban"}))
+        label(*maps, out, classes=ClassScheme.from_mapping({1: "forest", 2: "urban"}))
     fractions = write_raster("f.tif", np.full((2, 3), 0.5, np.float32))
     with pytest.raises(ClassError, match="whole numbers"):
         label(fractions, fractions, out)
@@ -128,7 +128,7 @@ def read(path):
 
 def test_from_to_codes_and_their_attribute_table(maps, tmp_path):
     out = tmp_path / "change.tif"
-    label(*maps, out, scheme=SCHEME, coding="from-to")
+    label(*maps, out, classes=SCHEME, coding="from-to")
     assert read(out).tolist() == [[1, 2, 5], [7, 0, 0]]
     assert raster.scheme_of(out).mapping[2] == "forest->urban"
     about, _, _, values = pyogrio.raw.read(tmp_path / "change.tif.vat.dbf")
@@ -143,7 +143,7 @@ def test_from_to_codes_and_their_attribute_table(maps, tmp_path):
 @pytest.mark.skipif(shutil.which("gdalinfo") is None, reason="gdalinfo isn't installed")
 def test_gdal_reads_the_attribute_table_and_the_category_names(maps, tmp_path):
     out = tmp_path / "change.tif"
-    label(*maps, out, scheme=SCHEME)
+    label(*maps, out, classes=SCHEME)
     found = json.loads(subprocess.check_output(["gdalinfo", "-json", out]))
     assert found["bands"][0]["colorTable"]["entries"][4] == [221, 221, 221, 255]
     assert found["rat"]["row"][3]["f"][:5] == [4, "No change", 2, "", ""]
@@ -152,7 +152,7 @@ def test_gdal_reads_the_attribute_table_and_the_category_names(maps, tmp_path):
 
 
 def test_binary_coding(maps, tmp_path):
-    label(*maps, tmp_path / "c.tif", scheme=SCHEME, coding="binary")
+    label(*maps, tmp_path / "c.tif", classes=SCHEME, coding="binary")
     assert read(tmp_path / "c.tif").tolist() == [[2, 1, 2], [1, 0, 0]]
 
 
@@ -181,14 +181,16 @@ def test_two_byte_codes_are_written_with_names_and_colours(write_raster, tmp_pat
     ],
 )
 def test_what_the_filter_leaves_out_is_not_labelled(maps, tmp_path, options, expected, filtered):
-    found = label(*maps, tmp_path / "c.tif", scheme=SCHEME, **options)
+    found = label(*maps, tmp_path / "c.tif", classes=SCHEME, filters=Filters(**options))
     assert read(tmp_path / "c.tif").tolist() == expected
     assert found.filtered == filtered
     assert found.pixels.sum() == 4  # the table counts all
 
 
 def test_forbidden_transitions_are_nodata_and_counted(maps, tmp_path):
-    found = label(*maps, tmp_path / "c.tif", scheme=SCHEME, forbidden=[("water", "*")])
+    found = label(
+        *maps, tmp_path / "c.tif", classes=SCHEME, filters=Filters(forbidden=[("water", "*")])
+    )
     assert read(tmp_path / "c.tif").tolist() == [[4, 2, 4], [0, 0, 0]]
     assert found.forbidden == {("water", "forest"): 1, ("water", "urban"): 0}
     assert found.nodata == 2
@@ -198,7 +200,7 @@ def test_forbidden_transitions_are_nodata_and_counted(maps, tmp_path):
 
 def test_a_missing_nodata_tag_is_made_good(write_raster, tmp_path):
     maps = [write_raster(f"{n}.tif", np.array([[9, 1]], np.uint8)) for n in "ab"]
-    label(*maps, tmp_path / "c.tif", nodata=9)
+    label(*maps, tmp_path / "c.tif", reading=MapReading(nodata=9))
     assert read(tmp_path / "c.tif").tolist() == [[0, 2]]
 
 
@@ -209,7 +211,7 @@ def test_two_legends_meet_in_one_scheme(write_raster, tmp_path):
         "recode_before": {311: "forest", 112: "urban", 0: "water", 512: None},
         "recode_after": {-1: "Urban", 7: "urban", 3: "forest"},
     }
-    found = label(before, after, tmp_path / "c.tif", **recode)
+    found = label(before, after, tmp_path / "c.tif", reading=MapReading(**recode))
     assert found.scheme.mapping == {1: "forest", 2: "urban", 3: "water"}
     assert read(tmp_path / "c.tif").tolist() == [[2, 4, 2, 0]]
     with pytest.raises(ClassError, match=r"got \[512\] in .*b\.tif"):
@@ -217,17 +219,18 @@ def test_two_legends_meet_in_one_scheme(write_raster, tmp_path):
             before,
             after,
             tmp_path / "d.tif",
-            recode_before={311: 1, 112: 2, 0: 3},
-            recode_after=recode["recode_after"] | {-1: 1, 7: 1, 3: 1},
+            reading=MapReading(
+                recode_before={311: 1, 112: 2, 0: 3},
+                recode_after=recode["recode_after"] | {-1: 1, 7: 1, 3: 1},
+            ),
         )
     with pytest.raises(ClassError, match="got 'swamp'"):
         label(
             before,
             after,
             tmp_path / "d.tif",
-            scheme=SCHEME,
-            recode_before={311: "swamp"},
-            recode_after={},
+            classes=SCHEME,
+            reading=MapReading(recode_before={311: "swamp"}, recode_after={}),
         )
 
 
@@ -244,7 +247,7 @@ def test_names_and_colours_come_from_sidecars(maps, tmp_path):
 
 def test_a_legend_may_call_0_unclassified_but_no_class(maps, tmp_path):
     mapping = {0: "Unclassified", **SCHEME.mapping}
-    found = label(*maps, tmp_path / "c.tif", scheme=ClassScheme.from_mapping(mapping))
+    found = label(*maps, tmp_path / "c.tif", classes=ClassScheme.from_mapping(mapping))
     assert found.scheme.mapping == SCHEME.mapping
 
 
@@ -252,20 +255,20 @@ def test_other_grids_are_resampled_on_request(write_raster, tmp_path):
     before = write_raster("b.tif", np.ones((2, 2), np.uint8), pixel=60.0)
     fine = np.array([[2, 1, 1, 1], [1, 1, 2, 2], [1, 2, 2, 2], [2, 2, 2, 2]], np.uint8)
     after = write_raster("a.tif", fine)
-    label(before, after, tmp_path / "m.tif", resampling="mode")
+    label(before, after, tmp_path / "m.tif", reading=MapReading(resampling="mode"))
     assert read(tmp_path / "m.tif").tolist() == [[3, read(tmp_path / "m.tif")[0, 1]], [2, 2]]
-    label(before, after, tmp_path / "n.tif", resampling="nearest")
+    label(before, after, tmp_path / "n.tif", reading=MapReading(resampling="nearest"))
     nearest = read(tmp_path / "n.tif")
     assert nearest[1, 1] == 2
     part = write_raster("p.tif", fine[:2, :2], origin=(500_060.0, 3_999_940.0))
-    found = label(before, part, tmp_path / "q.tif", resampling="nearest")
+    found = label(before, part, tmp_path / "q.tif", reading=MapReading(resampling="nearest"))
     assert found.nodata == 3
     far = write_raster("f.tif", fine, crs="EPSG:32619")
     with pytest.raises(GridError, match="must overlap on the ground"):
-        label(before, far, tmp_path / "r.tif", resampling="mode")
+        label(before, far, tmp_path / "r.tif", reading=MapReading(resampling="mode"))
     nowhere = write_raster("w.tif", fine, crs=None)
     with pytest.raises(GridError, match="needs a CRS on both"):
-        label(before, nowhere, tmp_path / "r.tif", resampling="mode")
+        label(before, nowhere, tmp_path / "r.tif", reading=MapReading(resampling="mode"))
 
 
 def test_resampling_does_not_depend_on_the_blocks(write_raster, tmp_path, monkeypatch):
@@ -277,7 +280,12 @@ def test_resampling_does_not_depend_on_the_blocks(write_raster, tmp_path, monkey
     )  # fmt: skip
     for how in ("nearest", "mode"):
         label(
-            before, after, tmp_path / "whole.tif", resampling=how, coding="from-to", overwrite=True
+            before,
+            after,
+            tmp_path / "whole.tif",
+            reading=MapReading(resampling=how),
+            coding="from-to",
+            overwrite=True,
         )
         with monkeypatch.context() as patch:
             patch.setattr(raster.blocks, "__defaults__", (13,))
@@ -285,7 +293,7 @@ def test_resampling_does_not_depend_on_the_blocks(write_raster, tmp_path, monkey
                 before,
                 after,
                 tmp_path / "blocks.tif",
-                resampling=how,
+                reading=MapReading(resampling=how),
                 coding="from-to",
                 overwrite=True,
             )
@@ -298,12 +306,15 @@ def test_changes_that_other_maps_do_not_confirm_are_taken_away(write_raster, tmp
     maps = [write_raster("b.tif", first), write_raster("a.tif", second)]
     early = write_raster("e.tif", np.array([[1, 1, 2, 2]], np.uint8))
     late = write_raster("l.tif", np.array([[2, 1, 2, 2]], np.uint8))
-    more = {"scheme": SCHEME, "agree_before": [early], "agree_after": [late]}
-    found = label(*maps, tmp_path / "c.tif", **more)
+    more = {"agree_before": [early], "agree_after": [late]}
+    found = label(*maps, tmp_path / "c.tif", classes=SCHEME, cleaning=Cleaning(**more))
     assert read(tmp_path / "c.tif").tolist() == [[2, 4, 4, 4]]
     assert found.removed == 2
     assert found.pixels[0].tolist() == [3, 1, 0]
-    found = label(*maps, tmp_path / "c.tif", unconfirmed="nodata", **more, overwrite=True)
+    found = label(
+        *maps, tmp_path / "c.tif", classes=SCHEME,
+        cleaning=Cleaning(unconfirmed="nodata", **more), overwrite=True,
+    )  # fmt: skip
     assert read(tmp_path / "c.tif").tolist() == [[2, 0, 0, 4]]
     assert (found.nodata, found.removed) == (0, 2)
 
@@ -316,10 +327,10 @@ def test_smoothing_and_small_patches_by_blocks_are_those_of_the_whole(
         write_raster(f"{n}.tif", random.integers(0, 4, (70, 90)).astype(np.uint8), nodata=0)
         for n in "ba"
     ]
-    options = {"smooth": 3, "min_hectares": 0.5, "coding": "from-to", "neighbours": 4}
-    whole = label(*maps, tmp_path / "whole.tif", **options)
+    cleaning = Cleaning(smooth=3, min_hectares=0.5, neighbours=4)
+    whole = label(*maps, tmp_path / "whole.tif", coding="from-to", cleaning=cleaning)
     monkeypatch.setattr(raster.blocks, "__defaults__", (16,))
-    blocks = label(*maps, tmp_path / "blocks.tif", **options)
+    blocks = label(*maps, tmp_path / "blocks.tif", coding="from-to", cleaning=cleaning)
     assert (read(tmp_path / "whole.tif") == read(tmp_path / "blocks.tif")).all()
     assert (whole.pixels == blocks.pixels).all()
     assert whole.removed == blocks.removed > 0
@@ -329,12 +340,15 @@ def test_small_patches_of_change_are_taken_away(write_raster, tmp_path):
     first = np.ones((3, 4), np.uint8)
     second = np.array([[2, 2, 1, 3], [1, 1, 3, 1], [2, 1, 1, 1]], np.uint8)
     maps = [write_raster("b.tif", first), write_raster("a.tif", second)]
-    label(*maps, tmp_path / "c.tif", min_pixels=2)
+    label(*maps, tmp_path / "c.tif", cleaning=Cleaning(min_pixels=2))
     assert read(tmp_path / "c.tif").tolist() == [[2, 2, 4, 3], [4, 4, 3, 4], [4, 4, 4, 4]]
-    label(*maps, tmp_path / "c.tif", min_pixels=2, neighbours=4, overwrite=True)
+    label(*maps, tmp_path / "c.tif", cleaning=Cleaning(min_pixels=2, neighbours=4), overwrite=True)
     assert read(tmp_path / "c.tif").tolist() == [[2, 2, 4, 4], [4] * 4, [4] * 4]
     found = label(
-        *maps, tmp_path / "c.tif", min_hectares=0.19, unconfirmed="nodata", overwrite=True
+        *maps,
+        tmp_path / "c.tif",
+        cleaning=Cleaning(min_hectares=0.19, unconfirmed="nodata"),
+        overwrite=True,
     )
     assert read(tmp_path / "c.tif").tolist() == [[0, 0, 4, 0], [4, 4, 0, 4], [0, 4, 4, 4]]
     assert found.removed == 5
@@ -343,26 +357,34 @@ def test_small_patches_of_change_are_taken_away(write_raster, tmp_path):
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"coding": "x"}, "coding must be one of to, from-to, binary"),
-        ({"keep": "x"}, "keep must be one of all"),
-        ({"keep": "unchanged", "to_classes": [1]}, "leave one of the two out"),
-        ({"unconfirmed": "x"}, "unconfirmed must be one of"),
-        ({"smooth": 4}, "3, 5, 7, 9 or 11"),
-        ({"min_pixels": 3, "min_hectares": 1}, "got both"),
-        ({"min_pixels": 0}, "above 0"),
-        ({"min_pixels": 2, "neighbours": 6}, "4 or 8"),
-        ({"neighbours": 6}, "4 or 8"),
-        ({"resampling": "bilinear"}, "one of nearest, mode, got 'bilinear'"),
-        ({"forbidden": [("forest", "forest")]}, "must be a change"),
-        ({"to_classes": ["swamp"]}, "1 'forest', 2 'urban', 3 'water', got 'swamp'"),
+        (lambda: {"coding": "x"}, "`coding` must be one of to, from-to, binary"),
+        (lambda: {"filters": Filters(keep="x")}, "`keep` must be one of all"),
+        (
+            lambda: {"filters": Filters(keep="unchanged", to_classes=[1])},
+            "`to_classes`.* leave one of the two out",
+        ),
+        (lambda: {"cleaning": Cleaning(unconfirmed="x")}, "`unconfirmed` must be one of"),
+        (lambda: {"cleaning": Cleaning(smooth=4)}, "3, 5, 7, 9 or 11"),
+        (lambda: {"cleaning": Cleaning(min_pixels=3, min_hectares=1)}, "got both"),
+        (lambda: {"cleaning": Cleaning(min_pixels=0)}, "`min_pixels` must be above 0"),
+        (lambda: {"cleaning": Cleaning(min_pixels=2, neighbours=6)}, "4 or 8"),
+        (lambda: {"cleaning": Cleaning(neighbours=6)}, "4 or 8"),
+        (
+            lambda: {"reading": MapReading(resampling="bilinear")},
+            "`resampling` must be one of nearest, mode, got 'bilinear'",
+        ),
+        (lambda: {"filters": Filters(forbidden=[("forest", "forest")])}, "must be a change"),
+        (lambda: {"filters": Filters(forbidden=["forest"])}, "from->to"),
+        (
+            lambda: {"filters": Filters(to_classes=["swamp"])},
+            "1 'forest', 2 'urban', 3 'water', got 'swamp'",
+        ),
     ],
 )
 def test_options_out_of_range_are_one_line(maps, tmp_path, options, why):
     with pytest.raises(LandshiftError, match=why):
-        label(*maps, tmp_path / "c.tif", scheme=SCHEME, **options)
+        label(*maps, tmp_path / "c.tif", classes=SCHEME, **options())
     assert not (tmp_path / "c.tif").exists()
-    with pytest.raises(ParameterError, match="from->to"):
-        parse_transition("forest")
 
 
 def test_areas_on_a_geographic_grid_are_geodesic(data_folder, tmp_path):
@@ -388,9 +410,13 @@ def test_mato_grosso_changes_over_seventeen_years(data_folder, tmp_path):
     scheme = ClassScheme.from_mapping({k: n.strip('"')[3:] for k, n in enumerate(names, start=1)})
     paths = sorted(folder.glob("*.tif"))
     found = label(
-        paths[0], paths[-1], tmp_path / "c.tif", scheme=scheme, coding="from-to",
-        forbidden=[("Urban_Area", "*")],
-    )  # fmt: skip
+        paths[0],
+        paths[-1],
+        tmp_path / "c.tif",
+        classes=scheme,
+        coding="from-to",
+        filters=Filters(forbidden=[("Urban_Area", "*")]),
+    )
     first, last = read(paths[0]), read(paths[-1])
     assert found.changed == pytest.approx(0.366, abs=0.0005)
     assert found.nodata == (first == 15).sum()
@@ -403,8 +429,12 @@ def test_mato_grosso_changes_over_seventeen_years(data_folder, tmp_path):
     assert sum(found.forbidden.values()) == lost
     # agreement of three later dates, against numpy
     found = label(
-        paths[0], paths[5], tmp_path / "p.tif", scheme=scheme, agree_after=paths[6:9]
-    )  # fmt: skip
+        paths[0],
+        paths[5],
+        tmp_path / "p.tif",
+        classes=scheme,
+        cleaning=Cleaning(agree_after=paths[6:9]),
+    )
     sixth = read(paths[5])
     stays = np.all([read(p) == sixth for p in paths[6:9]], axis=0)
     assert (found.pixels.sum() - np.trace(found.pixels)) == (
@@ -415,9 +445,12 @@ def test_mato_grosso_changes_over_seventeen_years(data_folder, tmp_path):
 def test_new_guinea_has_sparse_codes_and_names_in_its_sidecar(data_folder, tmp_path):
     folder = data_folder / "newguinea_cci"
     found = label(
-        folder / "landcover2001.tif", folder / "landcover2015.tif", tmp_path / "c.tif",
-        coding="from-to", min_pixels=2,
-    )  # fmt: skip
+        folder / "landcover2001.tif",
+        folder / "landcover2015.tif",
+        tmp_path / "c.tif",
+        coding="from-to",
+        cleaning=Cleaning(min_pixels=2),
+    )
     assert found.scheme.values == (1, 2, 3, 5, 6, 7, 9)
     assert found.scheme.names[1] == "Forest"
     assert found.pixels.sum() == 9_358_246
@@ -485,10 +518,13 @@ def test_label_by_blocks_is_what_plain_numpy_makes_of_the_whole(
             write(Path(folder) / f"{k}.tif", m) for k, m in enumerate((first, second, *more))
         ]  # fmt: skip
         found = label(
-            paths[0], paths[1], Path(folder) / "c.tif", scheme=SCHEME, forbidden=sorted(forbidden),
-            from_classes=froms, keep=keep, min_pixels=least, agree_before=[paths[2]],
-            agree_after=[paths[3]],
-        )  # fmt: skip
+            paths[0],
+            paths[1],
+            Path(folder) / "c.tif",
+            classes=SCHEME,
+            filters=Filters(forbidden=sorted(forbidden), from_classes=froms, keep=keep),
+            cleaning=Cleaning(min_pixels=least, agree_before=[paths[2]], agree_after=[paths[3]]),
+        )
         assert (read(Path(folder) / "c.tif") == codes).all()
         assert (found.pixels == pixels).all()
         about, _, _, values = pyogrio.raw.read(Path(folder) / "c.tif.vat.dbf")
@@ -511,7 +547,7 @@ def test_many_cores_write_what_one_writes(tmp_path, write_raster, monkeypatch):
     for cores in (1, 4):
         monkeypatch.setattr(parallel, "threads", lambda n=cores: n)
         out = tmp_path / f"{cores}" / "change.tif"
-        table = label(*maps, out, min_hectares=0.5, smooth=3)
+        table = label(*maps, out, cleaning=Cleaning(min_hectares=0.5, smooth=3))
         found.append((out.read_bytes(), table.pixels.tolist(), table.hectares.tolist()))
     assert found[0] == found[1]
 

@@ -5,11 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from affine import Affine
-from typer.testing import CliRunner
 
+import commands
 from landshift import bundle, grid, raster
 from landshift.classes import ClassScheme, legend_writers
-from landshift.cli import app
 from landshift.errors import GridError, ParameterError, RasterError
 from landshift.models import ChangeModel
 from landshift.publish import describe_map, describe_model, items
@@ -269,14 +268,13 @@ def test_names_are_brought_to_what_the_extension_takes(model, tmp_path, name, ex
 
 def test_the_commands(model, class_map, tmp_path):
     out = tmp_path / "item.json"
-    run = CliRunner().invoke
-    done = run(app, ["stac", str(class_map), "-o", str(out), "--datetime", "2016-07-01"])
+    done = commands.run("stac", class_map, "-o", out, "--datetime", "2016-07-01")
     assert done.exit_code == 0, done.output
     assert done.output.strip() == str(out)
     times = ["--start", "2001-01-01", "--end", "2016-12-31"]
     ground = ["--bounds", "-80", "30", "-70", "40"]
     again = ["--overwrite"]
-    done = run(app, ["model", "stac", str(model), "-o", str(out), *times, *ground, *again])
+    done = commands.run("model", "stac", model, "-o", out, *times, *ground, *again)
     assert done.exit_code == 0, done.output
     assert validated(out).bbox == [-80, 30, -70, 40]
 

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
-from typer.testing import CliRunner
 
+import commands
 from landshift import raster
 from landshift.assess import sample
 from landshift.assess.domains import find_domains
 from landshift.classes import ClassScheme, MapScheme, legend_readers, legend_writers
-from landshift.cli import app
 from landshift.errors import ClassError
 from landshift.evaluation.maps import evaluate_class_maps, evaluate_map
 from landshift.maps import patches, polygons
@@ -149,13 +148,13 @@ def test_a_declared_value_says_enough(tmp_path, caplog):
 
 
 def test_patches_count_0_and_negative_classes(tmp_path):
-    found = patches.measure_patches(write(tmp_path / "a.tif", ZERO_ONE, nodata=255), neighbours=4)
+    found = patches.patches(write(tmp_path / "a.tif", ZERO_ONE, nodata=255), neighbours=4)
     assert [(c.name, c.patches, round(c.hectares / HECTARES)) for c in found.classes] == [
         ("class 0", 2, 7), ("class 1", 1, 4)
     ]  # fmt: skip
     scheme = MapScheme.from_mapping({-5: "worse", -1: "bad", 0: "stable", 3: "good"})
     path = write(tmp_path / "n.tif", NEGATIVE, nodata=-32768)
-    found = patches.measure_patches(path, scheme=scheme, neighbours=4, block=2)
+    found = patches.patches(path, classes=scheme, neighbours=4, block=2)
     assert [(c.name, c.patches, round(c.hectares / HECTARES)) for c in found.classes] == [
         ("worse", 1, 4), ("bad", 1, 2), ("stable", 1, 2), ("good", 1, 3)
     ]  # fmt: skip
@@ -164,7 +163,7 @@ def test_patches_count_0_and_negative_classes(tmp_path):
 
 
 def traced(path, out, **options):
-    found = polygons.trace_changes(path, out, **options)
+    found = polygons.polygons(path, out, **options)
     return {n: (found.polygons[n], round(found.hectares[n] / HECTARES)) for n in found.polygons}
 
 
@@ -224,7 +223,7 @@ def test_zones_measure_0_and_negative_classes(tmp_path):
     negative = write(tmp_path / "n.tif", NEGATIVE, nodata=-32768)
     assert measured(negative) == {-5: 4, -1: 2, 0: 2, 3: 3}
     with pytest.raises(ClassError, match=r"got no name for 0 in .*a\.tif; add it"):
-        measured(path, scheme=MapScheme.from_mapping({1: "forest"}))
+        measured(path, classes=MapScheme.from_mapping({1: "forest"}))
 
 
 def test_a_sample_counts_0_and_large_and_negative_classes(tmp_path):
@@ -275,7 +274,7 @@ def test_a_change_map_moves_0_to_a_free_value_and_says_so(tmp_path, caplog):
     ]  # fmt: skip
     scheme = ClassScheme.from_mapping({0: "other", 1: "forest"})
     with caplog.at_level(logging.WARNING):
-        found = label.label(*paths, tmp_path / "c.tif", scheme=scheme)
+        found = label.label(*paths, tmp_path / "c.tif", classes=scheme)
     assert "another one there: 0 -> 2 'other'." in caplog.text
     assert found.scheme.mapping == {1: "forest", 2: "other"}
     assert found.pixels.tolist() == [[3, 1], [1, 6]]
@@ -293,7 +292,9 @@ def test_values_of_classes_are_those_of_the_files(tmp_path):
         write(tmp_path / f"{k}.tif", np.array([v], np.int16), nodata=-99)
         for k, v in enumerate(([-1, 0, 311, -99], [0, 311, -1, 0]))
     ]
-    found = label.label(*paths, tmp_path / "c.tif", from_classes=[-1], to_classes=["0"])
+    found = label.label(
+        *paths, tmp_path / "c.tif", filters=label.Filters(from_classes=[-1], to_classes=["0"])
+    )
     assert found.scheme.mapping == {1: "class -1", 2: "class 0", 3: "class 311"}
     with rasterio.open(tmp_path / "c.tif") as source:
         assert source.read(1).tolist() == [[2, 0, 0, 0]]
@@ -311,7 +312,7 @@ def test_corine_codes_are_recoded_with_their_names(tmp_path, caplog):
     listed = tmp_path / "corine.csv"
     listed.write_text("value,name\n" + "".join(f"{v},{n}\n" for v, n in CORINE.items()))
     with caplog.at_level(logging.WARNING):
-        found = label.label(*paths, tmp_path / "c.tif", scheme=legend_readers.read_classes(listed))
+        found = label.label(*paths, tmp_path / "c.tif", classes=legend_readers.read_classes(listed))
     assert "311 -> 1 'broad', 312 -> 2 'conifer', 523 -> 3 'sea'" in caplog.text
     assert found.scheme.mapping == {
         1: "broad", 2: "conifer", 3: "sea", 111: "city", 112: "town"
@@ -347,13 +348,13 @@ def test_maps_with_0_and_large_values_are_scored(tmp_path):
 
 def test_each_command_has_the_option(tmp_path):
     path = write(tmp_path / "a.tif", ZERO_ONE)
-    run = CliRunner().invoke(app, ["patches", str(path), "-o", str(tmp_path / "a.csv")])
+    run = commands.run("patches", str(path), "-o", str(tmp_path / "a.csv"))
     assert run.exit_code == 0, run.output
     assert "class 0" in run.output
     options = ["patches", str(path), "-o", str(tmp_path / "b.csv"), "--nodata", "0"]
-    assert "class 0" not in CliRunner().invoke(app, options).output
+    assert "class 0" not in commands.run(*options).output
     for command in ("label", "sample", "polygons", "zonal", "evaluate"):
-        assert "--nodata" in CliRunner().invoke(app, [command, "--help"]).output
+        assert "--nodata" in commands.run(command, "--help").output
 
 
 # ---- Real rasters

@@ -8,11 +8,10 @@ import pytest
 import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
+import commands
 from landshift.classes import MapScheme, check_names, legend_writers, same_name
 from landshift.classes.legend import Legend
-from landshift.cli import app
 from landshift.errors import ClassError
 from landshift.evaluation.maps import evaluate_class_maps, evaluate_map
 from landshift.maps import patches, polygons
@@ -185,25 +184,37 @@ def test_label_refuses_two_names_and_names_the_options(tmp_path):
     with pytest.raises(
         ClassError,
         match=r"got 'forest' and 'cotton' for value 1 \(.*b\.tif: 1 'forest', 2 'maize'; .*a\.tif: "
-        r"1 'cotton', 2 'forest'\); .*--classes, .*--recode-before or --recode-after",
+        r"1 'cotton', 2 'forest'\); .*`classes`, .*`recode_before` or `recode_after`",
     ):
         label.label(before, after, out)
     assert not out.exists()
-    found = label.label(before, after, out, recode_after={1: "cotton", 2: "forest"})
+    found = label.label(
+        before, after, out, reading=label.MapReading(recode_after={1: "cotton", 2: "forest"})
+    )
     assert {(r["from"], r["to"]) for r in found.rows()} == {
         ("forest", "cotton"), ("maize", "forest")
     }  # fmt: skip
     scheme = MapScheme.from_mapping({1: "crop 1", 2: "crop 2"})
-    assert label.label(before, after, tmp_path / "d.tif", scheme=scheme).changed == 0
+    assert label.label(before, after, tmp_path / "d.tif", classes=scheme).changed == 0
 
 
 def test_a_recoding_of_the_declared_nodata_value_is_told(tmp_path, caplog):
     path = write(tmp_path / "a.tif", np.array([[0, 1, 9]], np.uint8), nodata=9)
     with caplog.at_level(logging.WARNING):
-        label.label(path, path, tmp_path / "b.tif", recode_before={0: "a", 1: "b", 9: None})
+        label.label(
+            path,
+            path,
+            tmp_path / "b.tif",
+            reading=label.MapReading(recode_before={0: "a", 1: "b", 9: None}),
+        )
     assert "recoding makes" not in caplog.text
     with caplog.at_level(logging.WARNING):
-        found = label.label(path, path, tmp_path / "c.tif", recode_after={0: "a", 1: "b", 9: "c"})
+        found = label.label(
+            path,
+            path,
+            tmp_path / "c.tif",
+            reading=label.MapReading(recode_after={0: "a", 1: "b", 9: "c"}),
+        )
     assert "a.tif: the recoding makes 9 'c', but the file declares 9 as nodata" in caplog.text
     assert found.nodata == 1
     with caplog.at_level(logging.WARNING):
@@ -217,17 +228,28 @@ def test_a_recoding_to_0_is_the_class_0_that_other_maps_or_the_classes_have(tmp_
     before = write(tmp_path / "b.tif", np.array([[10, 10, 20, 20]], np.uint8), nodata=255)
     after = write(tmp_path / "a.tif", np.array([[0, 1, 0, 1]], np.uint8), nodata=255)
     recode = {10: 0, 20: 1}
-    found = label.label(before, after, tmp_path / "1.tif", recode_before=recode)
+    found = label.label(
+        before, after, tmp_path / "1.tif", reading=label.MapReading(recode_before=recode)
+    )
     assert (found.nodata, found.pixels.tolist()) == (0, [[1, 1], [1, 1]])
     scheme = MapScheme.from_mapping({0: "water", 1: "land"})
-    found = label.label(before, after, tmp_path / "2.tif", scheme=scheme, recode_before=recode)
+    found = label.label(
+        before,
+        after,
+        tmp_path / "2.tif",
+        classes=scheme,
+        reading=label.MapReading(recode_before=recode),
+    )
     assert (found.nodata, found.pixels.sum()) == (0, 4)
     matrix = evaluate_map(before, after, scheme=scheme, recode=recode).matrix
     assert matrix.tolist() == [[1, 1, 0], [1, 1, 0]]
     assert "which is no class here" not in caplog.text
     with caplog.at_level(logging.WARNING):
         found = label.label(
-            before, before, tmp_path / "3.tif", recode_before=recode, recode_after=recode
+            before,
+            before,
+            tmp_path / "3.tif",
+            reading=label.MapReading(recode_before=recode, recode_after=recode),
         )
     assert "b.tif: the recoding makes 10 0, which is no class here" in caplog.text
     assert found.nodata == 2
@@ -239,9 +261,13 @@ def test_names_that_say_no_data_are_no_class_wherever_they_stand(tmp_path):
     scheme = MapScheme.from_mapping({1: "water", 2: "land", 255: "Fill"})
     recode = {7: "water", 8: "land", 255: "No data"}
     found = label.label(
-        before, after, tmp_path / "c.tif", recode_before=recode,
-        recode_after={1: "water", 2: "land", 255: "no_data"},
-    )  # fmt: skip
+        before,
+        after,
+        tmp_path / "c.tif",
+        reading=label.MapReading(
+            recode_before=recode, recode_after={1: "water", 2: "land", 255: "no_data"}
+        ),
+    )
     assert (found.nodata, found.changed) == (2, 0)
     found = evaluate_map(before, after, scheme=scheme, recode=recode)
     assert found.scheme.names == ("water", "land")
@@ -286,11 +312,9 @@ def test_a_map_with_another_meaning_of_a_value_is_refused(tmp_path):
     scheme = MapScheme.from_mapping({1: "a", 2: "b"})
     assert evaluate_map(judged, reference, scheme=scheme).matrix.tolist() == [[1, 1, 0], [1, 1, 0]]
     (tmp_path / "r.csv").write_text("value,class\n1,maize\n2,forest\n")
-    run = CliRunner().invoke(
-        app,
-        ["evaluate", str(judged), str(reference), "--recode", str(tmp_path / "r.csv"), "-o",
-         str(tmp_path / "s.json")],
-    )  # fmt: skip
+    run = commands.run(
+        "evaluate", judged, reference, "--recode", tmp_path / "r.csv", "-o", tmp_path / "s.json"
+    )
     assert run.exit_code == 0, run.output
     scores = json.loads((tmp_path / "s.json").read_text())
     assert scores["confusion"]["counts"] == [[1, 1, 0], [1, 1, 0]]
@@ -316,15 +340,15 @@ def test_two_classes_of_one_name_are_refused_in_every_table(tmp_path):
     path = mapped(tmp_path / "m.tif", [[1, 2, 3, 3], [1, 1, 2, 3]], names)
     match = r"names of their own, got 'Other' for 1, 3 in .*m\.tif; .*--classes"
     with pytest.raises(ClassError, match=match):
-        patches.measure_patches(path)
+        patches.patches(path)
     out = tmp_path / "m.gpkg"
     with pytest.raises(ClassError, match=match):
-        polygons.trace_changes(path, out)
+        polygons.polygons(path, out)
     assert not out.exists()
     with pytest.raises(ClassError, match=match):
         label.label(path, path, tmp_path / "c.tif")
     with pytest.raises(ClassError, match="names of their own"):
-        label.label(path, path, tmp_path / "c.tif", scheme=MapScheme.from_mapping(names))
+        label.label(path, path, tmp_path / "c.tif", classes=MapScheme.from_mapping(names))
     # a name of a value that no pixel has is no harm
     one = mapped(tmp_path / "n.tif", [[1, 2]], names)
-    assert [c.name for c in patches.measure_patches(one).classes] == ["Other", "Forest"]
+    assert [c.name for c in patches.patches(one).classes] == ["Other", "Forest"]

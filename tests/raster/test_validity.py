@@ -19,7 +19,7 @@ from landshift.grid import Window
 from landshift.images import overlay
 from landshift.prepare.composite import composite
 from landshift.prepare.difference import compute_change
-from landshift.prepare.label import label
+from landshift.prepare.label import MapReading, label
 from landshift.prepare.normalise import normalise
 from landshift.raster import validity
 from scenes import write as write_file
@@ -399,7 +399,7 @@ def test_masked_class_maps_are_labelled_where_both_are_valid(tmp_path, clear):
     after = maps[1]
     after[:4] = 255
     after = hide(write_file(tmp_path / "a.tif", after, nodata=255), mask=clear)
-    label(before, after, tmp_path / "c.tif", resampling="nearest", scheme=None)
+    label(before, after, tmp_path / "c.tif", reading=MapReading(resampling="nearest"), classes=None)
     with rasterio.open(tmp_path / "c.tif") as made:
         codes = made.read(1)
     assert (codes[:, : SIZE // 3 - 1] == 0).all()

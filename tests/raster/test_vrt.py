@@ -10,7 +10,7 @@ import rasterio
 from landshift import raster
 from landshift.errors import OutputError, RasterError
 from landshift.grid import Window
-from landshift.maps.polygons import trace_changes
+from landshift.maps.polygons import polygons
 from landshift.prepare.composite import composite
 
 HEAD = (
@@ -92,7 +92,7 @@ def test_a_raster_whose_name_isnt_utf8_is_refused(write_raster, tmp_path):
     with pytest.raises(OutputError, match=r"name must be UTF-8, got .*b\\xe9.tif; "):
         composite([write_raster("a.tif", VALUES)], name)
     with pytest.raises(OutputError, match=r"name must be UTF-8, got .*b\\xe9.gpkg; "):
-        trace_changes(tmp_path / "a.tif", name.with_suffix(".gpkg"))
+        polygons(tmp_path / "a.tif", name.with_suffix(".gpkg"))
     try:
         write_raster("whole.tif", VALUES).rename(name)
     except OSError:

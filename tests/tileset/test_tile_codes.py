@@ -6,11 +6,10 @@ import logging
 import numpy as np
 import pytest
 import rasterio
-from typer.testing import CliRunner
 
+import commands
 from landshift import tileset
 from landshift.classes import MapScheme, legend_writers, pairs_of
-from landshift.cli import app
 from landshift.errors import ClassError
 from landshift.prepare import label
 from landshift.tileset.index import read_provenance
@@ -83,10 +82,9 @@ def test_0_and_255_are_recoded_as_a_file_says(image, write_raster, tmp_path):
     path = write_raster("levir.tif", values)
     (tmp_path / "r.csv").write_text("value,class\n0,No change\n255,Change\n")
     out = tmp_path / "set"
-    run = CliRunner().invoke(
-        app,
-        ["tiles", str(image), str(path), "-o", str(out), "--recode", str(tmp_path / "r.csv"),
-         "--tile-size", "8", "--stride", "8"],
+    run = commands.run(
+        "tiles", image, path, "-o", out, "--recode", tmp_path / "r.csv",
+        "--tile-size", "8", "--stride", "8",
     )  # fmt: skip
     assert run.exit_code == 0, run.output
     tiles = tileset.read(out)
@@ -172,7 +170,7 @@ def test_class_maps_are_coded_as_in_the_change_map(image, write_raster, tmp_path
     maps = [write_raster(f"{k}.tif", v, nodata=-1) for k, v in (("b", before), ("a", after))]
     change = tmp_path / "change.tif"
     scheme = MapScheme.from_mapping(names)
-    label.label(*maps, change, scheme=scheme, coding=coding)
+    label.label(*maps, change, classes=scheme, coding=coding)
     tiles = tileset.cut(
         [image], [change], tmp_path / "set", labels_before=maps[:1], labels_after=maps[1:],
         map_scheme=scheme, **OPTIONS,

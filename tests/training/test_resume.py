@@ -10,10 +10,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
+import commands
 from landshift import bundle, training
-from landshift.cli import app
 from landshift.dataset import TrainingTiles, prepare
 from landshift.errors import ParameterError
 from landshift.models import ChangeModel
@@ -82,7 +81,7 @@ def test_a_process_killed_in_an_epoch_is_taken_up_by_the_same_command(tiles, tmp
     assert process.wait() == -signal.SIGKILL
     assert 0 < len(torch.load(state, weights_only=True)["state"]["table"]) < 5
     for arguments in (["--name", str(killed), "--resume"], ["--name", str(undisturbed)]):
-        assert CliRunner().invoke(app, [*command, *arguments]).exit_code == 0
+        assert commands.run(*command, *arguments).exit_code == 0
     first, second = (bundle.load(p) for p in (killed, undisturbed))
     _assert_same(first.model, second.model)
     assert first.history == second.history

@@ -8,7 +8,7 @@ from pyproj import CRS
 from landshift import raster
 from landshift.classes import ClassScheme
 from landshift.evaluation.maps import evaluate_map
-from landshift.maps.patches import measure_patches
+from landshift.maps.patches import patches
 from landshift.prepare.composite import composite
 from landshift.prepare.difference import compute_change
 from landshift.prepare.label import label
@@ -54,4 +54,4 @@ def test_heights_beside_a_crs_change_no_area(write_raster):
     options = {"origin": (10.0, 50.0), "pixel": 0.01}
     flat = write_raster("a.tif", MAP, crs="EPSG:4326", **options)
     high = write_raster("b.tif", MAP, crs="EPSG:4326+5773", **options)
-    assert measure_patches(flat) == measure_patches(high)
+    assert patches(flat) == patches(high)

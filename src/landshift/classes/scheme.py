@@ -6,7 +6,7 @@ import colorsys
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -284,6 +284,10 @@ class MapScheme(ClassScheme):
 
     smallest = -(1 << 31)
     largest = (1 << 32) - 1
+
+
+Coding = Literal["to", "from-to", "binary"]
+"""Names of the codings."""
 
 
 def colour_of(entry: Mapping[str, Any]) -> Colour | None:

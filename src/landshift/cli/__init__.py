@@ -1,77 +1,26 @@
-"""The command line: one file per command; each parses, calls one function and prints a path."""
+"""The command line: a table of commands, each of which is a public function."""
 
 from __future__ import annotations
 
+import difflib
 import logging
 import sys
 import warnings
+from collections.abc import Sequence
 
-import typer
+from cyclopts import CycloptsError
+from cyclopts.exceptions import UnknownCommandError, UnusedCliTokensError
 
-from landshift.cli import (
-    burn,
-    classify,
-    composite,
-    demo,
-    difference,
-    estimate,
-    evaluate,
-    label,
-    label_samples,
-    lines,
-    model,
-    normalise,
-    padding,
-    patches,
-    polygons,
-    quantize,
-    report,
-    sample,
-    simulate,
-    stac,
-    tiles,
-    train,
-    view,
-    zonal,
-)
+from landshift.cli import commands, lines
 from landshift.errors import LandshiftError, OutOfMemoryError, plain, refuse_out_of_memory
 
-app = typer.Typer(
-    name="landshift",
-    help="Land-cover change maps from images of two dates, end to end.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-for module in (
-    composite, normalise, label, burn, difference, tiles, train, evaluate, classify, padding,
-    quantize, view, polygons, patches, zonal, sample, label_samples, estimate, report, stac,
-    simulate, demo,
-):  # fmt: skip
-    app.command()(getattr(module, module.__name__.rsplit(".", 1)[1]))
-app.add_typer(model.app, name="model")
 
+def main(words: Sequence[str] | None = None) -> None:
+    """Run a command; an error of ours becomes one line and exit code 2.
 
-def _print_version(asked: bool) -> None:
-    if asked:
-        from landshift import __version__
-
-        typer.echo(f"landshift {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: bool = typer.Option(
-        False, "--version", help="Print the version.", is_eager=True, callback=_print_version
-    ),
-) -> None:
-    """Land-cover change maps from images of two dates, end to end."""
-
-
-def main() -> None:
-    """Run a command; an error of ours becomes one line and exit code 2."""
+    Args:
+        words: What the user typed after the program's name; None: as the process got it.
+    """
     with lines.ours_alone():
         handler = logging.StreamHandler()
         handler.setFormatter(lines.Lines("%(message)s"))
@@ -79,10 +28,53 @@ def main() -> None:
         for name in ("rasterio", "pyogrio"):  # what matters comes as an error
             logging.getLogger(name).setLevel(logging.CRITICAL)
         warnings.filterwarnings("ignore", category=RuntimeWarning, module="pyogrio")
-        try:
-            app()
-        except Exception as error:
-            sys.exit(_told(error))
+        sys.exit(_run(list(sys.argv[1:] if words is None else words)))
+
+
+def _run(words: list[str]) -> int:
+    """Run a command; its exit code."""
+    if words and words[0] in commands.UNPORTED:
+        return _run_unported(words)
+    app = commands.application(listing=not words or words[0].startswith("-"))
+    if not words:
+        app.help_print([], console=app.error_console)
+        return 2
+    lines.names = {}
+    try:
+        command, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
+        lines.names = commands.spellings(app.parse_commands(words)[1][-1])
+        command(*bound.args, **bound.kwargs)
+    except CycloptsError as error:
+        return _refuse(_said(error))
+    except Exception as error:
+        lines.names = lines.names or commands.spellings(app.parse_commands(words)[1][-1])
+        return _told(error)
+    return 0
+
+
+def _run_unported(words: list[str]) -> int:
+    from landshift.cli import unported
+
+    try:
+        unported.app(words)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+    except Exception as error:
+        return _told(error)
+    return 0
+
+
+def _said(error: CycloptsError) -> str:
+    """What is wrong with what the user typed."""
+    if isinstance(error, UnknownCommandError):  # its own message loads all commands
+        typed = (error.unused_tokens or [""])[0]
+        near = difflib.get_close_matches(typed, [c.name for c in commands.COMMANDS], n=1)
+        hint = f"did you mean {near[0]}" if near else "see landshift --help"
+        return f"The command must be one of landshift's, got {typed!r}; {hint}."
+    if isinstance(error, UnusedCliTokensError):
+        more = " ".join(error.unused_tokens or ())
+        return f"The command takes no more arguments, got {more}; see --help."
+    return str(error)
 
 
 def _told(error: Exception) -> int:
@@ -94,5 +86,9 @@ def _told(error: Exception) -> int:
             error = named
         else:
             raise error
-    typer.echo(f"Error: {plain(str(error), 5000)}", err=True)
+    return _refuse(lines.spelled(str(error), lines.names))
+
+
+def _refuse(message: str) -> int:
+    sys.stderr.write(f"Error: {plain(message, 5000)}\n")
     return 2

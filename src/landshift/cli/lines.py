@@ -5,14 +5,26 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TextIO
 
-import typer
-
 from landshift.errors import shown
+
+names: dict[str, str] = {}
+"""How the command that runs spells the parameters of its function."""
+
+
+def spelled(text: str, names: Mapping[str, str]) -> str:
+    """A text whose parameters, in backquotes, are spelled as the user types them.
+
+    Args:
+        text: The text.
+        names: The spelling of each parameter.
+    """
+    return re.sub(r"`(\w+)`", lambda name: names.get(name[1], name[0]), text)
 
 
 @contextmanager
@@ -56,7 +68,7 @@ def _descriptor(stream: TextIO) -> int | None:
 
 def say(text: object, *, err: bool = False) -> None:
     """Print a line that holds words of the user or of a file, see `errors.shown`."""
-    typer.echo(shown(str(text)), err=err)
+    print(shown(str(text)), file=sys.stderr if err else sys.stdout)
 
 
 class Lines(logging.Formatter):
@@ -64,5 +76,5 @@ class Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The message, see `errors.shown`; a traceback below it as it is."""
-        message = super().format(record)
+        message = spelled(super().format(record), names)
         return message if record.exc_info else shown(message)

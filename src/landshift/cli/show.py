@@ -4,15 +4,51 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from landshift.cli.lines import say
+
 if TYPE_CHECKING:
     from landshift.classification import Progress as Blocks
+    from landshift.training import Epoch
+
+
+@contextmanager
+def callbacks(command: str, parameters: Container[str]) -> Iterator[dict[str, Callable[..., None]]]:
+    """Functions that draw a command's progress, by the name of the parameter that takes them.
+
+    Args:
+        command: Name of the command.
+        parameters: Names of its function's parameters.
+    """
+    if "on_block" in parameters:
+        with progress(command) as on_block:
+            yield {"on_block": on_block}
+    elif "on_epoch" in parameters:
+        with epochs() as training:
+            yield training
+    else:
+        yield {}
+
+
+@contextmanager
+def epochs() -> Iterator[dict[str, Callable[..., None]]]:
+    """A line about the data, then a table that grows by a row an epoch."""
+    from landshift.learn.progress import live_table
+
+    with ExitStack() as stack:
+        rows: list[Callable[[Epoch], None]] = []
+
+        def on_data(line: str) -> None:
+            say(line)
+            rows.append(stack.enter_context(live_table()))
+
+        yield {"on_data": on_data, "on_epoch": lambda epoch: rows[0](epoch)}
 
 
 @contextmanager

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from landshift.errors import ParameterError, check_number
+from landshift.files import options
 
 Splitting = Literal["ground", "random"]
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 else:  # as the command line gives them
     NamesLike = Path | None
     Values = str
-    OfBands = Annotated[str, Parameter(converter=_by_band, n_tokens=1)]
+    OfBands = Annotated[
+        Any, Parameter(converter=_by_band, n_tokens=1, metavar="TEXT", show_default=False)
+    ]
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,13 @@ class DataOptions:
     val_split_pct: float = 0.1
     """Share of tiles for validation, between 0 and 1."""
     split: Splitting = "ground"
-    """ground: split by blocks of ground, so that no validation pixel is seen in training; random:
-    tile by tile, which leaks where tiles overlap (a line says so)."""
+    """ground: by blocks of ground, so that no validation pixel is seen in training; random: tile by
+    tile, which leaks where tiles overlap and warns of it."""
     augment: Annotated[bool, Parameter(parse=False)] = True
     """Whether training samples are random parts of the tiles, where smaller than them."""
     seed: int = 42
     """Seed of the split, the shuffle, the augmentation and a network's random start."""
-    ignore_classes: Values = ""  # type: ignore[assignment]
+    ignore_classes: Annotated[Values, Parameter(show_default=False)] = ""  # type: ignore[assignment]
     """Label values whose pixels count neither in training nor in scores, such as 3,7."""
 
     def __post_init__(self) -> None:
@@ -56,10 +59,7 @@ class DataOptions:
             raise ParameterError(
                 f"`val_split_pct` must lie between 0 and 1, got {self.val_split_pct}."
             )
-        if self.split not in get_args(Splitting):
-            raise ParameterError(
-                f"`split` must be one of {', '.join(get_args(Splitting))}, got {self.split!r}."
-            )
+        options.check_choice("split", self.split, Splitting)
 
 
 @dataclass(frozen=True)

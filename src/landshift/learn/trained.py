@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from landshift.dataset import DataOptions, TrainingTiles
 from landshift.errors import TrainingError
+from landshift.files import options
+from landshift.files.rows import Rows
 from landshift.scores.confusion import Scores
 from landshift.training import Epoch, Training
 
@@ -52,31 +54,40 @@ class Network:
     """Keep the encoder as it is."""
 
 
-@dataclass(frozen=True)
-class TrainedModel:
+@dataclass(frozen=True, repr=False)
+class TrainedModel(Rows):
     """A network after its training.
 
     Attributes:
-        path: The .emd of the saved model.
+        files: The .emd of the saved model.
         scores: Scores on the validation tiles.
-        history: The training table.
+        history: The training table, a row an epoch.
     """
 
-    path: Path
+    files: tuple[Path]
     scores: Scores
     history: tuple[Epoch, ...]
+
+    @property
+    def path(self) -> Path:
+        """The .emd of the saved model."""
+        return self.files[0]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The training table."""
+        return [asdict(epoch) for epoch in self.history]
 
 
 def train(
     tiles: Path,
     *,
     name: str | None = None,
-    network: Annotated[Network, Parameter(name="*")] = Network(),
-    data: Annotated[DataOptions, Parameter(name="*")] = _DATA,
-    reading: Annotated[TrainingTiles, Parameter(name="*")] = _TILES,
-    training: Annotated[Training, Parameter(name="*")] = _TRAINING,
+    network: Annotated[Network, options.GROUP] = Network(),
+    data: Annotated[DataOptions, options.GROUP] = _DATA,
+    reading: Annotated[TrainingTiles, options.GROUP] = _TILES,
+    training: Annotated[Training, options.GROUP] = _TRAINING,
     resume: bool = False,
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
+    overwrite: options.Flag = False,
     on_data: Annotated[Callable[[str], None] | None, Parameter(parse=False)] = None,
     on_epoch: Annotated[Callable[[Epoch], None] | None, Parameter(parse=False)] = None,
 ) -> TrainedModel:
@@ -138,7 +149,7 @@ def train(
     scores = session.evaluate().scores
     path = session.save(folder, overwrite=overwrite)
     state.unlink()
-    return TrainedModel(path, scores, tuple(session.history))
+    return TrainedModel((path,), scores, tuple(session.history))
 
 
 def _session(data: TrainingData, network: Network, training: Training) -> Session:

@@ -6,19 +6,19 @@ Measures are those of FRAGSTATS (McGarigal & Marks 1995, USDA PNW-GTR-351; McGar
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from landshift import grid, raster
-from landshift.classes import ClassScheme
+from landshift.classes import class_options
 from landshift.errors import ClassError
-from landshift.files import whole
+from landshift.files import options, whole
+from landshift.files.rows import Rows, write_csv
 from landshift.grid import Window
 from landshift.maps.cleaning import Patches, check_neighbours, parts_of, patch_codes, value_of
 
@@ -63,17 +63,19 @@ class ClassPatches:
     edge_density: float
 
 
-@dataclass(frozen=True)
-class Fragmentation:
+@dataclass(frozen=True, repr=False)
+class Fragmentation(Rows):
     """The patches of a map.
 
     Attributes:
         classes: Measures of each class that occurs, by value.
         hectares: Area of all classes.
+        files: The table, where one was asked for.
     """
 
     classes: tuple[ClassPatches, ...]
     hectares: float
+    files: tuple[Path, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
         """A row per class."""
@@ -84,52 +86,49 @@ class Fragmentation:
 
     def write_csv(self, path: Path, *, overwrite: bool = False) -> Path:
         """Write `rows` as CSV."""
-        whole.check_new(path, overwrite=overwrite)
         rows = self.rows()
-        with (
-            whole.whole_file(Path(path)) as part,
-            part.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        return Path(path)
+        return write_csv(path, list(rows[0]), rows, overwrite=overwrite)
 
 
-def measure_patches(
-    mapped: Path,
+def patches(
+    mapped: options.MapFile,
+    out: options.TableFile = None,
     *,
-    neighbours: int = _NEIGHBOURS,
-    scheme: ClassScheme | None = None,
+    neighbours: Annotated[int, Parameter(name=("--neighbours", "--connectivity"))] = _NEIGHBOURS,
+    classes: class_options.ClassesLike = None,
     nodata: float | None = None,
-    block: int = BLOCK,
-    on_block: Callable[[int, int], None] | None = None,
+    overwrite: options.Flag = False,
+    block: Annotated[int, Parameter(parse=False)] = BLOCK,
+    on_block: options.OnBlock = None,
 ) -> Fragmentation:
-    """Measure how a map's classes are cut into patches.
+    """Measure the patches of a map's classes: number, sizes, edges, the largest one.
 
     The map is read once, by blocks; patches over their borders are joined as if the map were
-    labelled whole. Areas and edges are those of `landshift.grid.ground`.
+    labelled whole. Areas and edges are measured on the ellipsoid where the CRS is geographic.
 
     Args:
         mapped: A class or change map with a CRS.
+        out: The CSV to write: a line per class.
         neighbours: Whether pixels connect over their sides only, 4, or corners too, 8.
-        scheme: The map's classes; None: as its files tell, else by value.
+        classes: The map's classes, as for label; left out: as its files tell, else by value.
         nodata: A value without a class, beside what the file says.
+        overwrite: Replace what is there already under the same name.
         block: Rows and columns read at once.
-        on_block: Called with blocks done and blocks in all.
 
     Raises:
         ParameterError: Neither 4 nor 8 neighbours.
         ClassError: A map that is no class raster, or has no class anywhere.
         GridError: The map has no CRS.
         RasterError: The map can't be read.
+        OutputError: The table can't be written.
     """
     check_neighbours(neighbours)
+    whole.check_new(out, inputs=[mapped, class_options.file_of(classes)], overwrite=overwrite)
     about = raster.info(mapped)
     ground = grid.ground(about.grid)
-    known = raster.map_classes(mapped, scheme, nodata)
+    known = raster.map_classes(mapped, class_options.classes_of(classes), nodata)
     windows = list(raster.blocks(about.height, about.width, block))
-    patches = Patches(windows, neighbours)
+    joined = Patches(windows, neighbours)
     sums: dict[int, _Sums] = {}
     at_borders: list[NDArray[np.int64]] = []
     with raster.open_raster(mapped) as source:
@@ -138,9 +137,9 @@ def measure_patches(
             wider = Window(window.row, window.column, window.height + 1, window.width + 1)
             wide = patch_codes(*raster.read_classes(source, wider, known))
             codes = wide[:-1, :-1]
-            found = parts_of(codes, ground.hectares(window), neighbours)
-            patches.add(codes, found)
-            of_part, areas, border = found
+            parts = parts_of(codes, ground.hectares(window), neighbours)
+            joined.add(codes, parts)
+            of_part, areas, border = parts
             code = np.zeros(areas.size, np.int64)
             code[of_part[codes != 0]] = codes[codes != 0]
             at_borders.append(code[border])
@@ -150,15 +149,19 @@ def measure_patches(
             _add_edges(sums, wide, *ground.sides(window))
             if on_block is not None:
                 on_block(done, len(windows))
-    patches.join()
-    code = np.zeros(patches.count, np.int64)
-    code[patches.whole] = np.concatenate(at_borders)
-    _add_patches(sums, code, patches.areas)
+    joined.join()
+    code = np.zeros(joined.count, np.int64)
+    code[joined.whole] = np.concatenate(at_borders)
+    _add_patches(sums, code, joined.areas)
     if not sums:
         raise ClassError(f"A map must hold a class, got none in {mapped}; give another.")
     total = sum(s.hectares for s in sums.values())
     names = known.named(map(value_of, sums))
-    return Fragmentation(tuple(sums[c].of(names[value_of(c)], total) for c in sorted(sums)), total)
+    found = tuple(sums[c].of(names[value_of(c)], total) for c in sorted(sums))
+    measured = Fragmentation(found, total, () if out is None else (Path(out),))
+    if out is not None:
+        measured.write_csv(out, overwrite=overwrite)
+    return measured
 
 
 @dataclass

@@ -12,15 +12,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from landshift import grid, raster, vector
-from landshift.classes import ClassScheme, ends_of, stays
+from landshift.classes import class_options, ends_of, stays
 from landshift.errors import ClassError, GridError, ParameterError
+from landshift.files import options
 from landshift.files import whole as whole_files
+from landshift.files.rows import Rows
 from landshift.grid import Window
 from landshift.maps.cleaning import Patches, check_neighbours, parts_of, patch_codes, value_of
 
@@ -49,60 +52,70 @@ _SUREST = 1000.0  # beyond it the sums of large patches could overflow
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Traced:
-    """What `trace_changes` wrote.
+@dataclass(frozen=True, repr=False)
+class Traced(Rows):
+    """What `polygons` wrote.
 
     Attributes:
         path: The file.
         polygons: Polygons of each class that has some, by its name.
         hectares: Area of each of those classes in them.
         dropped: Patches smaller than the minimum.
+        min_hectares: That minimum.
     """
 
     path: Path
     polygons: dict[str, int]
     hectares: dict[str, float]
     dropped: int
+    min_hectares: float = 0.0
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per class: its polygons and their area."""
+        return [
+            {"class": name, "polygons": count, "hectares": self.hectares[name]}
+            for name, count in self.polygons.items()
+        ]
 
 
-def trace_changes(
-    mapped: Path,
-    out: Path,
+def polygons(
+    mapped: options.MapFile,
+    out: options.OutFile,
     *,
     confidence: Path | None = None,
     min_hectares: float = 0.0,
     simplify: float | None = None,
-    everything: bool = False,
-    neighbours: int = _SIDES,
-    scheme: ClassScheme | None = None,
+    everything: options.Flag = False,
+    neighbours: Annotated[int, Parameter(name=("--neighbours", "--connectivity"))] = _SIDES,
+    classes: class_options.ClassesLike = None,
     nodata: float | None = None,
-    block: int = BLOCK,
-    overwrite: bool = False,
-    on_block: Callable[[int, int], None] | None = None,
+    overwrite: options.Flag = False,
+    block: Annotated[int, Parameter(parse=False)] = BLOCK,
+    on_block: options.OnBlock = None,
 ) -> Traced:
-    """Write a map's patches of change as polygons: class, from, to, hectares, mean confidence.
+    """Write a map's patches of change as polygons: class, from, to, hectares, confidence.
 
     A patch is pixels of one class that connect over their sides or, on request, their corners. Then
     it is a multipolygon, whose parts connect over sides and touch each other at corners only. Its
-    area is that of its pixels (`landshift.grid.ground`), also where its outline is simplified.
+    area is that of its pixels, also where its outline is simplified.
 
     Args:
         mapped: The map: a change map, or any class map (all of whose classes count as change).
         out: The file to write: .gpkg, .parquet (GeoParquet; needs pyarrow), or .fgb, which holds
             all polygons in memory.
         confidence: A raster of one band on the map's grid; each polygon gets its mean.
-        min_hectares: Smaller patches are left out.
-        simplify: Tolerance of a simplification in units of the CRS, which keeps borders that
-            patches share (Visvalingam & Whyatt 1993, doi 10.1179/000870493786962263, as GEOS does
-            it for coverages); holds all polygons in memory. None: outlines follow the pixels.
-        everything: Whether 'No change' and classes such as 'forest->forest' become polygons too.
-        neighbours: Whether pixels connect over their sides only, 4, or corners too, 8.
-        scheme: The map's classes; None: as its files tell, else by value.
+        min_hectares: Leave smaller patches out.
+        simplify: Simplify outlines by this tolerance in units of the CRS; borders that patches
+            share stay shared (Visvalingam & Whyatt 1993, doi 10.1179/000870493786962263, as GEOS
+            does it for coverages). Holds all polygons in memory. Left out: outlines follow the
+            pixels.
+        everything: Trace 'No change' and classes such as 'forest->forest' too.
+        neighbours: Whether pixels connect over their sides only, 4, or corners too, 8, as
+            multipolygons.
+        classes: The map's classes, as for label; left out: as its files tell, else by value.
         nodata: A value without a class, beside what the file says.
+        overwrite: Replace what is there already under the same name.
         block: Rows and columns read at once; the polygons don't depend on it, their order does.
-        overwrite: Whether what is there already is replaced.
-        on_block: Called with blocks done and blocks in all.
 
     Raises:
         ParameterError: Another format, or one that needs what isn't installed; a minimum or
@@ -118,14 +131,15 @@ def trace_changes(
         raise ParameterError(f"Polygons are written as {' or '.join(DRIVERS)}, got {out}.")
     if min_hectares < 0 or (simplify is not None and simplify < 0):
         raise ParameterError(
-            f"The smallest area and the tolerance must be at least 0, got {min_hectares:g} ha and "
-            f"{simplify}."
+            "The smallest area (`min_hectares`) and the tolerance (`simplify`) must be at least "
+            f"0, got {min_hectares:g} ha and {simplify}."
         )
     check_neighbours(neighbours)
-    whole_files.check_new(out, inputs=[mapped, confidence], overwrite=overwrite)
-    known = raster.map_classes(mapped, scheme, nodata)
+    inputs = [mapped, confidence, class_options.file_of(classes)]
+    whole_files.check_new(out, inputs=inputs, overwrite=overwrite)
+    known = raster.map_classes(mapped, class_options.classes_of(classes), nodata)
     left_out = [v for v, n in known.names.items() if stays(n) and not everything]
-    polygons: dict[str, int] = {}
+    counts: dict[str, int] = {}
     hectares: dict[str, float] = {}
     names: dict[int, str] = {}
     dropped = 0
@@ -144,24 +158,24 @@ def trace_changes(
             large = patches.hectares >= min_hectares * (1 - 1e-9)
             dropped += int((~large).sum())
             kept = patches.take(large)
-            classes = np.empty(kept.codes.size, object)
+            class_names = np.empty(kept.codes.size, object)
             for code in np.unique(kept.codes):
                 of_it = kept.codes == code
                 value = value_of(int(code))
                 if value not in names:
                     names = known.named([*names, value])
                 name = names[value]
-                classes[of_it] = name
-                polygons[name] = polygons.get(name, 0) + int(of_it.sum())
+                class_names[of_it] = name
+                counts[name] = counts.get(name, 0) + int(of_it.sum())
                 hectares[name] = hectares.get(name, 0.0) + float(kept.hectares[of_it].sum())
-            sink.add(kept, classes)
+            sink.add(kept, class_names)
         sink.flush()
         if not sink.written:
             raise ClassError(
                 f"The map must hold a patch of change of {min_hectares:g} ha or more, got none in "
-                f"{mapped}; lower the minimum, or ask for everything."
+                f"{mapped}; lower `min_hectares`, or ask for `everything`."
             )
-    return Traced(out, polygons, hectares, dropped)
+    return Traced(out, counts, hectares, dropped, min_hectares)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift.classes import ClassScheme
-from landshift.files import whole
+from landshift.files.rows import Rows, write_csv
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,9 @@ class ClassChange:
         return self.gain + self.loss
 
 
-@dataclass(frozen=True)
-class TransitionTable:
-    """How much of each class became which.
+@dataclass(frozen=True, repr=False)
+class TransitionTable(Rows):
+    """How much of each class became which; a row per transition that occurs.
 
     Attributes:
         scheme: The classes of the two maps.
@@ -69,6 +68,7 @@ class TransitionTable:
             nodata in the map and not in ``pixels``.
         filtered: Pixels in ``pixels`` that the filter leaves out of the map.
         removed: Pixels whose change the cleaning took away.
+        files: What was written: tables asked for, then the change map.
     """
 
     scheme: ClassScheme
@@ -78,6 +78,7 @@ class TransitionTable:
     forbidden: dict[tuple[str, str], int] = field(default_factory=dict)
     filtered: int = 0
     removed: int = 0
+    files: tuple[Path, ...] = ()
 
     @property
     def changed(self) -> float:
@@ -132,19 +133,10 @@ class TransitionTable:
 
     def write_csv(self, path: Path, *, overwrite: bool = False) -> Path:
         """Write `rows` as CSV."""
-        whole.check_new(path, overwrite=overwrite)
-        return _write(path, ["from", "to", "pixels", "hectares", "percent"], self.rows())
+        columns = ["from", "to", "pixels", "hectares", "percent"]
+        return write_csv(path, columns, self.rows(), overwrite=overwrite)
 
     def write_class_csv(self, path: Path, *, overwrite: bool = False) -> Path:
         """Write `class_rows` as CSV."""
-        whole.check_new(path, overwrite=overwrite)
         rows = self.class_rows()
-        return _write(path, list(rows[0]), rows)
-
-
-def _write(path: Path, fields: list[str], rows: list[dict[str, Any]]) -> Path:
-    with whole.whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fields, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
+        return write_csv(path, list(rows[0]), rows, overwrite=overwrite)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import grid, raster, vector
-from landshift.classes import ClassScheme, stays
+from landshift.classes import class_options, stays
 from landshift.errors import ClassError, GridError
-from landshift.files import whole
+from landshift.files import options, whole
+from landshift.files.rows import Rows, write_csv
 from landshift.grid import Window
 from landshift.machine.extras import required
 
@@ -25,8 +24,8 @@ BLOCK = 1024
 """Rows and columns of the map read at once."""
 
 
-@dataclass(frozen=True)
-class Zones:
+@dataclass(frozen=True, repr=False)
+class Zones(Rows):
     """Areas of a map's classes in zones.
 
     Attributes:
@@ -36,6 +35,7 @@ class Zones:
         hectares: ``(zone, class)`` areas.
         outside: Share of each zone that lies off the map, or where it has no class; in pixels.
         crs: CRS of the outlines.
+        files: What was written: picture and polygons where asked for, then the table.
     """
 
     names: tuple[str, ...]
@@ -44,6 +44,7 @@ class Zones:
     hectares: NDArray[np.float64]
     outside: NDArray[np.float64]
     crs: CRS
+    files: tuple[Path, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
         """A row per zone and class that occurs there: zone, class, hectares, per cent."""
@@ -90,16 +91,8 @@ class Zones:
 
     def write_csv(self, path: Path, *, overwrite: bool = False) -> Path:
         """Write `rows` as CSV."""
-        whole.check_new(path, overwrite=overwrite)
-        with (
-            whole.whole_file(Path(path)) as part,
-            part.open("w", newline="", encoding="utf-8") as file,
-        ):
-            fields = ["zone", "class", "hectares", "percent"]
-            writer = csv.DictWriter(file, fields, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.rows())
-        return Path(path)
+        columns = ["zone", "class", "hectares", "percent"]
+        return write_csv(path, columns, self.rows(), overwrite=overwrite)
 
     def write_geopackage(self, path: Path, *, overwrite: bool = False) -> Path:
         """Write a polygon per zone, with a column of hectares per class."""
@@ -118,22 +111,19 @@ def measure_zones(
     column: str,
     *,
     layer: str | None = None,
-    scheme: ClassScheme | None = None,
+    classes: class_options.ClassesLike = None,
     nodata: float | None = None,
-    on_block: Callable[[int, int], None] | None = None,
+    on_block: options.OnBlock = None,
 ) -> Zones:
-    """Measure each class of a map in each zone.
-
-    A pixel that a zone's border cuts counts by the part inside (exactextract: the parts are exact
-    to 1e-6 of a pixel), times its area (`landshift.grid.ground`). Zones may overlap.
+    """Areas of a map's classes in zones.
 
     Args:
-        mapped: The map: a class or change map with a CRS.
-        polygons: The zones: polygons of any vector format, in any CRS.
+        mapped: A class or change map with a CRS.
+        polygons: The zones, in any CRS; they may overlap.
         column: Column with the name of each zone; polygons of one name are one zone.
-        layer: Name of the layer; None: the only one.
-        scheme: The map's classes; None: as its files tell, else by value.
-        nodata: A value without a class, beside what the file says.
+        layer: Name of the zones' layer; None: the only one.
+        classes: The map's classes; None: as its files state, else by value.
+        nodata: A value without a class, beside what the file states.
         on_block: Called with blocks done and blocks in all.
 
     Raises:
@@ -151,7 +141,7 @@ def measure_zones(
     crs = about.grid.crs
     assert crs is not None, "areas need a CRS"
     names, outlines = _zones(vector.read_polygons(polygons, about.grid, layer), column, polygons)
-    known = raster.map_classes(mapped, scheme, nodata)
+    known = raster.map_classes(mapped, class_options.classes_of(classes), nodata)
     # in pixels, so that a grid may be turned any way
     inverse = ~about.grid.affine
     pixels = shapely.transform(outlines, lambda x, y: grid.apply(inverse, x, y), interleaved=False)
@@ -189,10 +179,10 @@ def measure_zones(
             f"Zones must lie on pixels of the map with a class, got none of {polygons} on "
             f"{grid.describe(about.grid)}; check their CRS."
         )
-    classes = known.named(found)
-    hectares = np.stack([found[v] for v in classes], axis=1)
+    names_of = known.named(found)
+    hectares = np.stack([found[v] for v in names_of], axis=1)
     outside = (1 - covered / np.maximum(shapely.area(pixels), 1e-300)).clip(0, 1)
-    return Zones(names, outlines, classes, hectares, outside, crs)
+    return Zones(names, outlines, names_of, hectares, outside, crs)
 
 
 def _check_installed() -> None:
@@ -207,7 +197,7 @@ def _zones(
 
     if column not in found.columns:
         raise ClassError(
-            f"The zones' column must be one of {', '.join(found.columns) or 'no columns'}, got "
+            f"The zones' `column` must be one of {', '.join(found.columns) or 'no columns'}, got "
             f"{column!r} for {path}; name another."
         )
     members: dict[str, list[Any]] = {}

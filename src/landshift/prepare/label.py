@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from landshift import grid, raster
@@ -18,113 +19,175 @@ from landshift.classes import (
     IGNORE_INDEX,
     UNLABELLED,
     ClassScheme,
+    Coding,
     check_names,
+    class_options,
     legend,
     legend_writers,
 )
 from landshift.errors import ClassError, ParameterError
-from landshift.files import provenance
+from landshift.files import options, provenance
+from landshift.files import whole as whole_files
 from landshift.grid import Window
 from landshift.images import overlay
 from landshift.machine import parallel
-from landshift.maps import cleaning
+from landshift.maps.cleaning import (
+    Parts,
+    check_kernel,
+    check_neighbours,
+    majority,
+    parts_of,
+    remove_small,
+)
 from landshift.maps.transitions import TransitionTable
 from landshift.raster import recoding
 from landshift.raster.recoding import Class, Coded, Recoding
 
-__all__ = ["TransitionTable", "label", "parse_transition"]
+__all__ = ["Cleaning", "Filters", "MapReading", "TransitionTable", "label", "parse_transition"]
 
 logger = logging.getLogger(__name__)
 
-KEEP = ("all", "changed", "unchanged")
-"""Which pixels a change map may keep."""
-
-UNCONFIRMED = ("unchanged", "nodata")
-"""What a change that cleaning takes away may become."""
+Resampling = Literal["nearest", "mode"]
+Keep = Literal["all", "changed", "unchanged"]
+Unconfirmed = Literal["unchanged", "nodata"]
 
 _NONE = IGNORE_INDEX
 _BLOCK = 512  # rows and columns that a thread works on; as large as the blocks of most files
 _LARGEST_WHOLE = 2.0**53  # above it a float64 holds no class for sure
 
 
+@dataclass(frozen=True)
+class MapReading:
+    """How class maps are read."""
+
+    recode_before: class_options.RecodingLike = None
+    """What each value of the first map becomes, a value or the name of a class, or nothing for no
+    class; a file: CSV value,new value or class name. Without classes, new names get the lowest
+    free values."""
+    recode_after: class_options.RecodingLike = None
+    """The same for the second map."""
+    resampling: Resampling | None = None
+    """How a map on another grid than the first is resampled; left out, the grids must be one."""
+    nodata: float | None = None
+    """A value without a class in every map, beside what the files say."""
+
+    def __post_init__(self) -> None:
+        if self.resampling is not None:
+            options.check_choice("resampling", self.resampling, Resampling)
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which pixels a change map keeps; the others become 0, not labelled."""
+
+    keep: Keep = "all"
+    """Pixels that the map keeps. `keep` alone decides whether unchanged pixels stay."""
+    from_classes: Annotated[class_options.Classes, Parameter(name="--from")] = ()
+    """Keep changes from this class only, by name or value; can be repeated."""
+    to_classes: Annotated[class_options.Classes, Parameter(name="--to")] = ()
+    """Keep changes to this class only; can be repeated."""
+    forbidden: Annotated[class_options.TransitionsLike, Parameter(name="--forbid")] = ()
+    """A transition that can't be, 'urban->forest', or 'urban->*' for every other class; its pixels
+    become 0 and are counted by themselves. Can be repeated."""
+
+    def __post_init__(self) -> None:
+        options.check_choice("keep", self.keep, Keep)
+        if self.keep == "unchanged" and (self.from_classes or self.to_classes):
+            raise ParameterError(
+                "Lists of classes (`from_classes`, `to_classes`) choose among the changes, got "
+                "them with `keep` 'unchanged'; leave one of the two out."
+            )
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """Which changes are taken away."""
+
+    smooth: int | None = None
+    """Each pixel of each map first gets the commonest class in a square of so many pixels: 3, 5,
+    7, 9 or 11."""
+    min_pixels: int | None = None
+    """Changes in patches of fewer pixels are taken away. A patch is a set of connected pixels of
+    one code of the change map."""
+    min_hectares: float | None = None
+    """The same by area."""
+    neighbours: int = 8
+    """Whether pixels of a patch connect over their sides only, 4, or corners too, 8."""
+    agree_before: Sequence[Path] = ()
+    """One more class map, recoded as the first: a change counts only where it has the earlier
+    class. Can be repeated."""
+    agree_after: Sequence[Path] = ()
+    """One more class map, recoded as the second: a change counts only where it has the later
+    class: it persists. Can be repeated."""
+    unconfirmed: Unconfirmed = "unchanged"
+    """What a change that is taken away becomes: unchanged, as if the pixel had kept its earlier
+    class, or nodata."""
+
+    def __post_init__(self) -> None:
+        options.check_choice("unconfirmed", self.unconfirmed, Unconfirmed)
+        if self.smooth is not None:
+            check_kernel(self.smooth)
+        check_neighbours(self.neighbours)
+        if self.min_pixels is not None and self.min_hectares is not None:
+            raise ParameterError(
+                "The smallest patch must be given in pixels (`min_pixels`) or in hectares "
+                "(`min_hectares`), got both; choose one."
+            )
+        if self.least is not None and not 0 < self.least < float("inf"):
+            name = "min_pixels" if self.min_hectares is None else "min_hectares"
+            raise ParameterError(f"`{name}` must be above 0, got {self.least}; leave it out.")
+
+    @property
+    def least(self) -> float | None:
+        """The smallest patch, in pixels or hectares; None where every patch stays."""
+        return self.min_pixels if self.min_hectares is None else self.min_hectares
+
+
 def label(
     before: Path,
     after: Path,
-    out: Path,
+    out: options.OutFile,
     *,
-    scheme: ClassScheme | None = None,
-    bounds: tuple[float, float, float, float] | None = None,
-    coding: str = "to",
-    keep: str = "all",
-    from_classes: Sequence[Class] = (),
-    to_classes: Sequence[Class] = (),
-    forbidden: Sequence[tuple[Class, Class]] = (),
-    resampling: str | None = None,
-    nodata: float | None = None,
-    recode_before: Recoding | None = None,
-    recode_after: Recoding | None = None,
-    smooth: int | None = None,
-    min_pixels: int | None = None,
-    min_hectares: float | None = None,
-    neighbours: int = 8,
-    agree_before: Sequence[Path] = (),
-    agree_after: Sequence[Path] = (),
-    unconfirmed: str = "unchanged",
-    dates: Sequence[str] | None = None,
-    overwrite: bool = False,
-    on_block: Callable[[int, int], None] | None = None,
+    classes: class_options.ClassesLike = None,
+    table: Path | None = None,
+    class_table: Path | None = None,
+    bounds: options.Bounds | None = None,
+    coding: Coding = "to",
+    dates: options.Dates = None,
+    reading: Annotated[MapReading, options.GROUP] = MapReading(),
+    filters: Annotated[Filters, options.GROUP] = Filters(),
+    cleaning: Annotated[Cleaning, options.GROUP] = Cleaning(),
+    overwrite: options.Flag = False,
+    on_block: options.OnBlock = None,
 ) -> TransitionTable:
-    """Compare two class maps: write a change map, return the table of transitions.
+    """Compare two class maps: a change map, and the table of transitions.
 
-    What happens, in this order: each map is read on the grid of ``before``, recoded to one
-    scheme, and smoothed; forbidden transitions become nodata; changes that other maps don't
-    confirm are taken away; so are changes in patches that are too small; then the filter says
-    what the map keeps. The table counts what is left after the cleaning, filter or not.
+    What happens, in this order: each map is read on the grid of the first, recoded to one scheme,
+    and smoothed; forbidden transitions become nodata; changes that other maps don't confirm are
+    taken away; so are changes in patches that are too small; then the filter says what the map
+    keeps. The table counts what is left after the cleaning, filter or not.
 
-    Beside the map lie ``.aux.xml`` (category names and an attribute table, for GDAL and QGIS),
-    ``.vat.dbf`` (the attribute table for ArcGIS) and ``.qml`` (the style for QGIS).
+    Beside the map lie .aux.xml (category names and an attribute table, for GDAL and QGIS),
+    .vat.dbf (the attribute table for ArcGIS) and .qml (the style for QGIS).
 
     Args:
-        before: Class map of the first date; whole numbers, one band. Which of its values are
-            classes: see `raster.class_values`.
+        before: Class map of the first date; whole numbers, one band.
         after: Class map of the second date.
         out: The change map to write; 0 where either map has no class.
-        scheme: The classes of both maps; None: names and colours that the files or their
-            sidecars carry, else the values found. A value 0 named 'nodata', 'unclassified' or
-            the like is no class. Classes whose value isn't 1 to 253 get the lowest free ones.
-        bounds: Left, bottom, right, top in the CRS of ``before``; None for all. Smoothing looks
-            over them, patches end at them.
-        coding: What the codes tell. 'to': the value of the later class where the class differs,
-            the largest class value plus one where it doesn't. 'from-to': a code for each
-            transition (`FromToScheme`). 'binary': 1 change, 2 no change.
-        keep: 'all', 'changed' or 'unchanged' pixels; the others become 0, not labelled.
-        from_classes: Keep changes from these classes only, by name or value; empty for all.
-            Whether unchanged pixels stay is ``keep``'s word alone.
-        to_classes: Keep changes to these classes only; empty for all.
-        forbidden: Transitions that can't be, by name or value; '*' stands for every other class.
-            Their pixels become 0 and are counted by themselves.
-        resampling: How a map on another grid than ``before`` is resampled, 'nearest' or 'mode';
-            None: the grids must be one.
-        nodata: A value without a class in every map, beside what the files say.
-        recode_before: What each value of ``before`` becomes, a value or the name of a class, or
-            None for no class; without a scheme, new names get the lowest free values.
-        recode_after: The same for ``after``.
-        smooth: Each pixel of each map gets the commonest class in a square of so many pixels,
-            3, 5, 7, 9 or 11; see `cleaning.majority`.
-        min_pixels: Changes in patches of fewer pixels are taken away. A patch is a set of
-            connected pixels of one code of the change map.
-        min_hectares: The same by area.
-        neighbours: Whether pixels connect over their sides only, 4, or corners too, 8.
-        agree_before: More class maps, recoded as ``before``: a change counts only where all of
-            them have the earlier class.
-        agree_after: More class maps, recoded as ``after``: a change counts only where all of
-            them have the later class: it persists.
-        unconfirmed: What a change that is taken away becomes: 'unchanged', as if the pixel had
-            kept its earlier class, or 'nodata'.
-        dates: What time ``before`` and ``after`` are of: YYYY, YYYY-MM, YYYY-MM-DD or FROM/TO, or
-            '-' as the file states; None: as the files state, in tags or names.
-        overwrite: Whether what is there already is replaced.
-        on_block: Called with blocks done and blocks in all.
+        classes: The classes of both maps; a file: CSV value,name, JSON, .clr, .qml, .vat.dbf and
+            others. Left out: names and colours that the maps or their sidecars carry, else the
+            values found. A value 0 named 'nodata', 'unclassified' or the like is no class. Classes
+            whose value isn't 1 to 253 get the lowest free ones.
+        table: Write the transition table as CSV here.
+        class_table: Write gain, loss, net change and swap per class as CSV here.
+        bounds: Left, bottom, right, top in the CRS of the first map. Smoothing looks over them,
+            patches end at them.
+        coding: What the codes tell. to: the value of the later class where the class differs, the
+            largest class value plus one where it doesn't. from-to: a code for each transition.
+            binary: 1 change, 2 no change.
+        dates: What time the two maps are of: YYYY, YYYY-MM, YYYY-MM-DD or FROM/TO, or '-' as the
+            file states; left out: as the files state, in tags or names.
+        overwrite: Replace what is there already under the same name.
 
     Raises:
         GridError: The maps' grids or CRS differ and ``resampling`` is None; no overlap.
@@ -135,14 +198,18 @@ def label(
         OutputError: The change map can't be written.
     """
     before, after, out = Path(before), Path(after), Path(out)
-    earlier = [before, *(Path(p) for p in agree_before)]
-    later = [after, *(Path(p) for p in agree_after)]
-    raster.check_new(out, inputs=[*earlier, *later], overwrite=overwrite)
-    _check_options(coding, keep, [*from_classes, *to_classes], unconfirmed)
-    if smooth is not None:
-        cleaning.check_kernel(smooth)
-    cleaning.check_neighbours(neighbours)
-    least = _least_patch(min_pixels, min_hectares)
+    earlier = [before, *(Path(p) for p in cleaning.agree_before)]
+    later = [after, *(Path(p) for p in cleaning.agree_after)]
+    given = map(class_options.file_of, (classes, reading.recode_before, reading.recode_after))
+    inputs = [*earlier, *later, *given]
+    whole_files.check_new(out, table, class_table, inputs=inputs, overwrite=overwrite)
+    raster.check_new(out, inputs=inputs, overwrite=overwrite)
+    options.check_choice("coding", coding, Coding)
+    scheme = class_options.classes_of(classes)
+    recode_before = class_options.recoding_of(reading.recode_before)
+    recode_after = class_options.recoding_of(reading.recode_after)
+    forbidden = [parse_transition(f) if isinstance(f, str) else f for f in filters.forbidden]
+    min_hectares, neighbours, least = cleaning.min_hectares, cleaning.neighbours, cleaning.least
     first, second = raster.infos_in_order(before, after, dates)
     if dates is None:
         for path in earlier:
@@ -158,7 +225,7 @@ def label(
     passes = 1 if least is None else 2
     recodings = [recode_before] * len(earlier) + [recode_after] * len(later)
     known = [
-        _class_values(path, scheme, each, nodata)
+        _class_values(path, scheme, each, reading.nodata)
         for path, each in zip((*earlier, *later), recodings, strict=True)
     ]
 
@@ -168,7 +235,7 @@ def label(
             layers = [
                 stack.enter_context(
                     overlay.on_grid(
-                        path, first.grid, resampling=resampling, nodata=nodata,
+                        path, first.grid, resampling=reading.resampling, nodata=reading.nodata,
                         names=("before", name),
                     )
                 )
@@ -179,39 +246,36 @@ def label(
     by_name: list[Mapping[int, int]] = [{} for _ in known]
     if scheme is None:
         scheme, by_name = _classes_found([*earlier, *later], opened, recodings)
-    classes = recoding.coded(scheme)
-    if classes.moved and coding == "to":
+    coded = recoding.coded(scheme)
+    if coded.moved and coding == "to":
         logger.warning(
             "%s: classes whose value the map can't hold have another one there: %s.",
-            out, classes.line(),
+            out, coded.line(),
         )  # fmt: skip
     record = provenance.record(
         "label",
         [*earlier, *later],
         {
-            "bounds": bounds, "coding": coding, "keep": keep, "from": list(from_classes),
-            "to": list(to_classes), "forbidden": [list(f) for f in forbidden],
-            "resampling": resampling, "nodata": nodata,
-            "recode_before": recode_before, "recode_after": recode_after, "smooth": smooth,
-            "min_pixels": min_pixels, "min_hectares": min_hectares, "neighbours": neighbours,
-            "agree_before": len(agree_before), "agree_after": len(agree_after),
-            "unconfirmed": unconfirmed, "dates": None if dates is None else list(dates),
-            "moved": {str(old): new for old, new in classes.moved.items()},
+            "bounds": bounds, "coding": coding, "dates": None if dates is None else list(dates),
+            **asdict(reading), "recode_before": recode_before, "recode_after": recode_after,
+            **asdict(filters), "forbidden": [list(f) for f in forbidden],
+            **asdict(cleaning), "agree_before": len(earlier) - 1, "agree_after": len(later) - 1,
+            "moved": {str(old): new for old, new in coded.moved.items()},
             "by_name": [{str(old): new for old, new in each.items()} for each in by_name],
         },
     )  # fmt: skip
-    targets = [classes.targets(each, names) for each, names in zip(recodings, by_name, strict=True)]
+    targets = [coded.targets(each, names) for each, names in zip(recodings, by_name, strict=True)]
     for path, each in zip((*earlier, *later), recodings, strict=True):
         if each is not None:
-            recoding.tell_zero(each, classes, raster.info(path).nodata, path)
-    scheme = classes.scheme
-    rules = _Rules(classes, coding, keep, from_classes, to_classes, forbidden, unconfirmed)
+            recoding.tell_zero(each, coded, raster.info(path).nodata, path)
+    scheme = coded.scheme
+    rules = _Rules(coded, coding, filters, forbidden, cleaning.unconfirmed)
 
     @contextmanager
     def paired() -> Iterator[_Pairs]:
         with opened() as reads:
             maps = [
-                _ClassMap(each, _Recoder(each.layer, target), smooth)
+                _ClassMap(each, _Recoder(each.layer, target), cleaning.smooth)
                 for each, target in zip(reads, targets, strict=True)
             ]
             yield _Pairs(maps[: len(earlier)], maps[len(earlier) :], rules, area)
@@ -221,9 +285,9 @@ def label(
             return np.ones((1, 1))
         return ground.hectares(window)
 
-    def patch_codes(pairs: _Pairs, window: Window) -> tuple[NDArray[Any], cleaning.Parts]:
+    def patch_codes(pairs: _Pairs, window: Window) -> tuple[NDArray[Any], Parts]:
         codes = rules.patch_code[pairs.read(window).values]
-        return codes, cleaning.parts_of(codes, areas(window), neighbours)
+        return codes, parts_of(codes, areas(window), neighbours)
 
     def told(done: int) -> None:
         if on_block is not None:
@@ -232,7 +296,7 @@ def label(
     is_small = None
     if least is not None:
         with parallel.in_order(windows, paired, patch_codes) as codes:
-            is_small = cleaning.remove_small(
+            is_small = remove_small(
                 windows, codes, least=least, neighbours=neighbours, on_block=told
             )
 
@@ -270,9 +334,9 @@ def label(
             told((passes - 1) * len(windows) + number + 1)
         counts = pixels[:-1].reshape(n, n)
         occurring = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
-        names = {classes.sources[k]: scheme.names[k] for k in occurring}
+        names = {coded.sources[k]: scheme.names[k] for k in occurring}
         check_names(names, f"{before} and {after}")
-    table = TransitionTable(
+    counted = TransitionTable(
         scheme,
         counts,
         None if ground is None else hectares[:-1].reshape(n, n),
@@ -280,9 +344,14 @@ def label(
         forbidden={rules.names(int(p)): int(lost[p]) for p in np.flatnonzero(rules.forbidden)},
         filtered=int(pixels[:-1][~rules.kept[:-1]].sum()),
         removed=removed,
+        files=tuple(Path(p) for p in (table, class_table, out) if p is not None),
     )
     _write_attributes(out, rules, pixels, None if ground is None else hectares)
-    return table
+    if table is not None:
+        counted.write_csv(table, overwrite=overwrite)
+    if class_table is not None:
+        counted.write_class_csv(class_table, overwrite=overwrite)
+    return counted
 
 
 def parse_transition(text: str) -> tuple[Class, Class]:
@@ -305,12 +374,10 @@ class _Rules:
     def __init__(
         self,
         classes: Coded,
-        coding: str,
-        keep: str,
-        from_classes: Sequence[Class],
-        to_classes: Sequence[Class],
+        coding: Coding,
+        filters: Filters,
         forbidden: Sequence[tuple[Class, Class]],
-        unconfirmed: str,
+        unconfirmed: Unconfirmed,
     ) -> None:
         scheme = self.scheme = classes.scheme
         n = len(scheme)
@@ -323,14 +390,16 @@ class _Rules:
             if not at:
                 raise ParameterError(
                     f"A forbidden transition must be a change, got {before}->{after}; "
-                    "choose unchanged pixels with keep."
+                    "choose unchanged pixels with `keep`."
                 )
             self.forbidden[at] = True
-        froms = {k for c in from_classes for k in classes.find(c)} or set(range(n))
-        tos = {k for c in to_classes for k in classes.find(c)} or set(range(n))
+        froms = {k for c in filters.from_classes for k in classes.find(c)} or set(range(n))
+        tos = {k for c in filters.to_classes for k in classes.find(c)} or set(range(n))
         listed = np.append(np.isin(i, list(froms)) & np.isin(j, list(tos)), False) & self.changed
         stayed = np.append(i == j, False)
-        self.kept = (listed & (keep != "unchanged")) | (stayed & (keep != "changed"))
+        self.kept = (listed & (filters.keep != "unchanged")) | (
+            stayed & (filters.keep != "changed")
+        )
         values = np.array(scheme.values)
         code = np.append(self.change.code(values[i], values[j]), 0).astype(self.change.dtype)
         self.map_code = np.where(self.kept, code, 0).astype(self.change.dtype)
@@ -390,7 +459,7 @@ class _ClassMap:
         found = self.recoder.indices(*self.map.read(window.grown(halo)))
         if self.smooth is None:
             return found
-        found = cleaning.majority(found, self.smooth, _NONE)
+        found = majority(found, self.smooth, _NONE)
         return found[halo : halo + window.height, halo : halo + window.width]
 
 
@@ -435,34 +504,6 @@ class _Pairs:
             removed = int(doubtful.sum())
             pair[doubtful] = self.rules.taken_away[pair[doubtful]]
         return _Block(pair, int(classed.size - classed.sum()), removed, counts)
-
-
-def _check_options(coding: str, keep: str, lists: Sequence[Class], unconfirmed: str) -> None:
-    for name, got, allowed in (
-        ("coding", coding, tuple(CODINGS)),
-        ("keep", keep, KEEP),
-        ("unconfirmed", unconfirmed, UNCONFIRMED),
-    ):
-        if got not in allowed:
-            raise ParameterError(
-                f"{name} must be one of {', '.join(allowed)}, got {got!r}; choose one."
-            )
-    if keep == "unchanged" and lists:
-        raise ParameterError(
-            "Lists of classes choose among the changes, got them with keep='unchanged'; "
-            "leave one of the two out."
-        )
-
-
-def _least_patch(min_pixels: int | None, min_hectares: float | None) -> float | None:
-    if min_pixels is not None and min_hectares is not None:
-        raise ParameterError(
-            "The smallest patch must be given in pixels or in hectares, got both; choose one."
-        )
-    least = min_pixels if min_hectares is None else min_hectares
-    if least is not None and not 0 < least < float("inf"):
-        raise ParameterError(f"The smallest patch must be above 0, got {least}; leave it out.")
-    return least
 
 
 def _class_values(
@@ -541,8 +582,8 @@ def _classes_found(
     ]
     one = recoding.united(
         told,
-        "say what the values mean in all of them with --classes, or bring one to the other with "
-        "--recode-before or --recode-after",
+        "say what the values mean in all of them with `classes`, or bring one to the other with "
+        "`recode_before` or `recode_after`",
     )
     by_name: list[Mapping[int, int]] = [{} for _ in paths]
     for place, k in enumerate(plain):

@@ -277,7 +277,7 @@ def show_zones(zones: Zones, of: str | None = None) -> Figure:
     hatched.
 
     Args:
-        zones: As `landshift.maps.zonal.measure_zones` gives them.
+        zones: As `landshift.maps.zonal` gives them.
         of: The class; None: any change.
 
     Raises:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from landshift.errors import ParameterError, check_number
+from landshift.files import options
 
 LOSSES = ("cross_entropy", "focal", "dice", "lovasz")
 """Losses that a formula may add up."""
@@ -20,7 +21,6 @@ MONITORS = {"valid_loss": min, "accuracy": max, "dice": max, "miou": max, "chang
 """The scores that can decide which epoch is best, and in which direction."""
 
 _HIDDEN = Parameter(parse=False)  # for Python alone
-_GROUP = Parameter(name="*")
 
 
 @dataclass(frozen=True)
@@ -160,9 +160,9 @@ class Training:
     one_cycle: Annotated[bool, _HIDDEN] = True
     """Learning rate rises to ``lr`` over 30 % of the steps, then falls (Smith 2018,
     arXiv:1803.09820); else it is constant."""
-    loss: Annotated[Loss, _GROUP] = Loss()
+    loss: Annotated[Loss, options.GROUP] = Loss()
     """What is minimised."""
-    augmentation: Annotated[AugmentationLike, Parameter(name="--augment")] = ""  # type: ignore[assignment]
+    augmentation: Annotated[AugmentationLike, Parameter(name="--augment", show_default=False)] = ""  # type: ignore[assignment]
     """How training batches are varied: 'none', or variations such as shift=0.5,mixup=0.4; left
     out, flips, quarter turns and a little brightness and contrast of each date."""
     rare_classes: float = 0.0
@@ -226,10 +226,7 @@ class Training:
                 "`rare_classes` must lie between 0 and 1, and `ema` below 1, got "
                 f"{self.rare_classes} and {self.ema}."
             )
-        if self.monitor not in get_args(Monitor):
-            raise ParameterError(
-                f"`monitor` must be one of {', '.join(MONITORS)}, got {self.monitor!r}."
-            )
+        options.check_choice("monitor", self.monitor, Monitor)
         if not isinstance(self.checkpoint, bool | str) or self.checkpoint not in (
             True, False, "all"
         ):  # fmt: skip

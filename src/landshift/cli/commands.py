@@ -1,0 +1,322 @@
+"""The table of commands, and how each is read off its public function."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_type_hints
+
+from cyclopts import App, ArgumentCollection, Group, Parameter
+
+import landshift
+from landshift.cli import lines
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command; its function is the public one of the same name, which `cli.results` prints.
+
+    Attributes:
+        name: What the user types.
+        group: The heading under which the list of commands shows it.
+        summary: The first line of the function's docstring; the list doesn't load the function.
+    """
+
+    name: str
+    group: str
+    summary: str
+
+    @property
+    def function(self) -> str:
+        """Name of its function in `landshift`."""
+        return self.name.replace("-", "_")
+
+    @property
+    def path(self) -> str:
+        """Where cyclopts finds the command."""
+        if self.name == "model":
+            return "landshift.cli.model:app"
+        return f"{__name__}:{self.function}"
+
+
+GROUPS = ("Prepare", "Learn", "Map", "Measure", "Judge", "Show and share", "Models")
+
+COMMANDS = (
+    Command(
+        "composite", "Prepare",
+        "Stack the images of one or more dates on one grid into a Cloud-Optimised GeoTIFF.",
+    ),
+    Command("normalise", "Prepare", "Bring an image of one date to the radiometry of another."),
+    Command(
+        "label", "Prepare",
+        "Compare two class maps: a change map, and the table of transitions.",
+    ),
+    Command(
+        "burn", "Prepare",
+        "Burn polygons into a label raster; what no polygon covers is 0, not labelled.",
+    ),
+    Command(
+        "difference", "Prepare",
+        "Compare two images pixel by pixel: how much changed, continuous or in classes.",
+    ),
+    Command(
+        "tiles", "Prepare",
+        "Cut composites and change maps into a training set in Esri's 'Classified Tiles' layout.",
+    ),
+    Command(
+        "simulate", "Prepare",
+        "Make images and class maps of two dates of a scene that doesn't exist.",
+    ),
+    Command("train", "Learn", "Train a network on a tile set and save it."),
+    Command(
+        "padding", "Learn",
+        "Measure how much ground around a tile a model needs, and note it in its package.",
+    ),
+    Command(
+        "quantize", "Learn",
+        "Make a model's int8 graph, for `landshift classify --precision int8`.",
+    ),
+    Command("classify", "Map", "Run a model over a raster of any size: a georeferenced class map."),
+    Command(
+        "polygons", "Measure",
+        "Write a map's patches of change as polygons: class, from, to, hectares, confidence.",
+    ),
+    Command(
+        "patches", "Measure",
+        "Measure the patches of a map's classes: number, sizes, edges, the largest one.",
+    ),
+    Command(
+        "zonal", "Measure",
+        "Measure a map's classes or transitions in polygons, border pixels by their part.",
+    ),
+    Command(
+        "evaluate", "Judge",
+        "Score a map against a reference, or a model on the validation tiles it was trained "
+        "beside.",
+    ),
+    Command(
+        "sample", "Judge",
+        "Draw a probability sample of a map, to be labelled by people and then estimated from.",
+    ),
+    Command(
+        "label-samples", "Judge",
+        "Label a sample's units on a page that this machine serves to itself alone.",
+    ),
+    Command(
+        "estimate", "Judge",
+        "Estimate areas and accuracies, with intervals, from a labelled sample.",
+    ),
+    Command(
+        "view", "Show and share",
+        "Show the images, the map and its reference side by side, with a legend.",
+    ),
+    Command(
+        "report", "Show and share",
+        "Explain a map on one page: what was done, maps, changes, areas, accuracy, limits.",
+    ),
+    Command(
+        "stac", "Show and share",
+        "Describe a map as a STAC Item: ground, time, classes, and the file with its checksum.",
+    ),
+    Command(
+        "demo", "Show and share",
+        "Run the whole chain on a simulated scene and say where each result lies.",
+    ),
+    Command(
+        "model", "Models",
+        "Saved models: what they are, whether they are whole, files for others.",
+    ),
+)  # fmt: skip
+
+UNPORTED = {c.name for c in COMMANDS if c.function not in landshift.PUBLIC}
+"""Commands that typer still reads; see `landshift.cli.unported`."""
+
+DESCRIPTION = "Land-cover change maps from images of two dates, end to end."
+
+
+def application(*, listing: bool = False) -> App:
+    """The command line; a command's function is loaded when the command is.
+
+    Args:
+        listing: Whether to state the summaries, which the help of a command would show alone.
+    """
+    app = App(
+        name="landshift", help=DESCRIPTION, version=f"landshift {landshift.__version__}",
+        help_format="plaintext",
+    )  # fmt: skip
+    groups = {name: Group(name, sort_key=place) for place, name in enumerate(GROUPS)}
+    app.command(_describe, name="--describe", help="Print commands and options as JSON.")
+    options = Group("Options", sort_key=len(GROUPS))
+    for flag in ("--help", "--version", "--describe"):
+        app[flag].group = options
+    for place, command in enumerate(COMMANDS):
+        app.command(
+            command.path, name=command.name, help=command.summary if listing else None,
+            group=groups[command.group], sort_key=place,
+        )  # fmt: skip
+    return app
+
+
+def __getattr__(name: str) -> App:
+    """The command of a public function, for the import paths of `application`."""
+    for command in COMMANDS:
+        if command.function == name and name in landshift.PUBLIC:
+            function = getattr(import_module(landshift.PUBLIC[name]), name)
+            return command_app(function, command.name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class _Command(App):
+    """A command whose help spells parameters as the user types them."""
+
+    def assemble_argument_collection(self, **options: Any) -> ArgumentCollection:
+        """As cyclopts; what a parameter means on one line, switches without a default."""
+        arguments = super().assemble_argument_collection(**options)
+        names = _names(arguments)
+        for argument in arguments:
+            text = " ".join((argument.parameter.help or "").split())
+            plain = argument.field_info.default in (False, ())
+            argument.parameter = Parameter.combine(
+                argument.parameter, Parameter(help=lines.spelled(text, names)),
+                Parameter(show_default=False) if plain else None,
+            )  # fmt: skip
+        return arguments
+
+
+def command_app(function: Callable[..., Any], name: str) -> App:
+    """The command of a function, its description as paragraphs of one line each."""
+    text = re.split(r"\n\n(?:Args|Returns|Raises|Yields):\n", inspect.getdoc(function) or "")[0]
+    app = _Command(name=name, version_flags=(), group_parameters=Group("Options"))
+    app.default(command_of(function))
+    paragraphs = [" ".join(p.split()) for p in text.split("\n\n")]
+    app.help = lines.spelled("\n\n".join(paragraphs), spellings(app))
+    return app
+
+
+def command_of(function: Callable[..., Any]) -> Callable[..., None]:
+    """A public function as its command: arguments by place, options by name, the result printed.
+
+    Progress is drawn where the function takes a callback for it, see `cli.show.callbacks`.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    parameters = [
+        _parameter(parameter.replace(annotation=hints[parameter.name]))
+        for parameter in inspect.signature(function).parameters.values()
+    ]
+    arguments = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
+
+    @functools.wraps(function)
+    def run(*given: Any, **options: Any) -> None:
+        from landshift.cli import results, show
+
+        options |= zip(arguments, given, strict=False)
+        with show.callbacks(function.__name__, hints) as callbacks:
+            result = function(**options, **callbacks)
+        getattr(results, function.__name__, results.path)(result)
+
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        sorted(parameters, key=lambda p: p.kind)
+    )
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
+# as click reads them: whatever follows an option is its value, and the last one given counts
+_AS_OPTION = Parameter(allow_leading_hyphen=True, allow_repeating=True, negative_iterable=())
+
+
+def _parameter(parameter: inspect.Parameter) -> inspect.Parameter:
+    """A parameter as the command line takes it: an argument by place alone, an option by name."""
+    stated = [p for p in getattr(parameter.annotation, "__metadata__", ()) if type(p) is Parameter]
+    told = Parameter.combine(*stated)
+    spelled = any(name.startswith("-") for name in told.name or ())
+    if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and not spelled:
+        return parameter.replace(kind=parameter.POSITIONAL_ONLY)
+    return parameter.replace(
+        kind=parameter.KEYWORD_ONLY,
+        annotation=Annotated[parameter.annotation, _AS_OPTION],
+        default=parameter.empty if told.required else parameter.default,
+    )
+
+
+def spellings(app: App) -> dict[str, str]:
+    """How a command spells each of its function's parameters: `min_pixels` is --min-pixels."""
+    if not hasattr(app.default_command, "__wrapped__"):  # the list of commands, or --help
+        return {}
+    return _names(app.assemble_argument_collection())
+
+
+def _names(arguments: ArgumentCollection) -> dict[str, str]:
+    return {argument.field_info.name: argument.name for argument in arguments if argument.show}
+
+
+def _describe() -> None:
+    sys.stdout.write(json.dumps(describe(), indent=1) + "\n")
+
+
+def describe() -> dict[str, Any]:
+    """All commands with their arguments and options, for programs that call them."""
+    app = application()
+    entries = []
+    for command in COMMANDS:
+        if command.name in UNPORTED:
+            continue
+        own = app[command.name]
+        parts = {command.name: own}
+        if own.default_command is None:  # a group: `landshift model info`
+            names = [name for name in own if not name.startswith("-")]
+            parts = {f"{command.name} {name}": own[name] for name in names}
+        for name, part in parts.items():
+            summary = command.summary if part is own else part.help.splitlines()[0]
+            entry = {"name": name, "group": command.group, "summary": summary}
+            entries.append(entry | described(part))
+    return {"version": landshift.__version__, "commands": entries}
+
+
+def described(app: App) -> dict[str, list[dict[str, Any]]]:
+    """Arguments and options of a command."""
+    kinds: dict[str, list[dict[str, Any]]] = {"arguments": [], "options": []}
+    for argument in app.assemble_argument_collection(parse_docstring=True):
+        if not argument.show:
+            continue
+        values, repeated = argument.token_count()
+        off = argument.negatives
+        entry: dict[str, Any] = {
+            "name": argument.name,
+            "parameter": argument.field_info.name,
+            "type": _type(argument.hint),
+            "help": argument.parameter.help or "",
+            "choices": list(argument.get_choices() or ()),
+            "required": argument.required,
+            "repeated": repeated,
+        }
+        if argument.index is None:
+            default = argument.field_info.default
+            absent = default is inspect.Parameter.empty or default == ()
+            entry |= {
+                "names": [n for n in argument.names if n not in off],
+                "off": list(off),
+                "values": values,
+                "default": None if absent else default,
+            }
+        kinds["arguments" if argument.index is not None else "options"].append(entry)
+    return kinds
+
+
+def _type(hint: Any) -> str:
+    """The kind of value: flag, integer, number, path or text."""
+    names = {bool: "flag", int: "integer", float: "number", Path: "path"}
+    kinds = {hint, *_parts(hint)}
+    return next((name for kind, name in names.items() if kind in kinds), "text")
+
+
+def _parts(hint: Any) -> set[Any]:
+    """The types that a type is made of."""
+    return {part for each in get_args(hint) for part in (each, *_parts(each))}

@@ -1,0 +1,62 @@
+"""Kinds of options that stages share, and how the command line spells each.
+
+A public function is a command. Its parameters before ``*`` are arguments, in this order, unless
+their annotation gives them a name that begins with dashes; all others are options, named after the
+parameter. Choices are `Literal`, options that may be repeated are a `Sequence`, groups of options
+are frozen dataclasses annotated with `GROUP`. What may be an object in Python and is a file on the
+command line has a kind below, and the function takes either. What an option means is said once: in
+the docstring of the function under ``Args``, or below the field of the dataclass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, get_args
+
+from cyclopts import Parameter
+
+from landshift.errors import ParameterError
+
+GROUP = Parameter(name="*")
+"""The fields of this dataclass are options of the command itself."""
+
+
+MapFile = Annotated[Path, Parameter(name="MAP")]
+"""The class or change map that a command reads."""
+
+OutFile = Annotated[Path, Parameter(name=("--out", "-o"))]
+"""What a command writes, also in Python."""
+
+TableFile = Annotated[Path | None, Parameter(name=("--out", "-o"), required=True)]
+"""The table that a command writes; in Python it may be left out."""
+
+Flag = Annotated[bool, Parameter(negative=())]
+"""A switch that has no --no- form."""
+
+Dates = Annotated[tuple[str, str] | None, Parameter(metavar="BEFORE AFTER")]
+"""What time two images or maps are of."""
+
+Bounds = tuple[float, float, float, float]
+"""Left, bottom, right, top."""
+
+OnBlock = Annotated[Callable[[int, int], None] | None, Parameter(parse=False)]
+"""Called with blocks done and blocks in all; the command line draws a bar."""
+
+
+def check_choice(name: str, value: object, choices: object) -> None:
+    """Check that an option is one of its choices.
+
+    Args:
+        name: The parameter's name.
+        value: What it is.
+        choices: A `Literal`.
+
+    Raises:
+        ParameterError: It is none of them.
+    """
+    allowed = get_args(choices)
+    if value not in allowed:
+        raise ParameterError(
+            f"`{name}` must be one of {', '.join(map(str, allowed))}, got {value!r}; choose one."
+        )

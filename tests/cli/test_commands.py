@@ -1,0 +1,308 @@
+"""Commands are the public functions: one set of names, one statement of each option."""
+
+import ast
+import importlib
+import inspect
+import json
+import pkgutil
+import resource
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import pytest
+from cyclopts import Parameter
+
+import landshift
+from commands import run
+from landshift.classes import CODINGS, Coding, class_options
+from landshift.cli import commands, lines, results
+from landshift.errors import ParameterError
+from landshift.files import options
+
+LISTED = json.loads((Path(__file__).parent / "cli_options.json").read_text())
+PORTED = [c for c in commands.COMMANDS if c.name not in commands.UNPORTED]
+BEFORE_COMMANDS = {"classify_pixels", "evaluate_map", "prepare_data"}
+SECONDS = 0.5  # of the processor, until a command has answered
+
+
+@pytest.fixture(scope="module")
+def described():
+    return {c["name"]: c for c in commands.describe()["commands"]}
+
+
+def function_of(command):
+    return getattr(importlib.import_module(landshift.PUBLIC[command.function]), command.function)
+
+
+# ---- One set of names
+
+
+def test_commands_and_public_functions_are_one_set():
+    functions = {name for name in landshift.PUBLIC if name.islower()} - BEFORE_COMMANDS
+    assert functions == {c.function for c in PORTED}
+
+
+def test_public_names_are_those_that_editors_know():
+    tree = ast.parse(Path(landshift.__file__).with_suffix(".pyi").read_text())
+    imported = {
+        alias.asname: node.module
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert imported == landshift.PUBLIC
+    assert set(landshift.__all__) == {*landshift.PUBLIC, "__version__"}
+    assert set(landshift.__all__) <= set(dir(landshift))
+
+
+def test_each_public_name_is_where_the_table_says():
+    for name, module in landshift.PUBLIC.items():
+        assert callable(getattr(importlib.import_module(module), name)), name
+
+
+def test_no_module_hides_a_command():
+    code = (
+        "import importlib, pkgutil, landshift\n"
+        "for m in pkgutil.walk_packages(landshift.__path__, 'landshift.'):\n"
+        "    importlib.import_module(m.name)\n"
+        f"names = {[n for n in landshift.PUBLIC]!r}\n"
+        "print([n for n in names if not callable(getattr(landshift, n))])\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+    modules = {m.name for m in pkgutil.iter_modules(landshift.__path__)}
+    assert not modules & {c.function for c in commands.COMMANDS}
+
+
+def test_a_name_that_is_not_public_is_refused():
+    with pytest.raises(AttributeError, match="has no attribute 'lable'"):
+        _ = landshift.lable
+
+
+# ---- What commands say of themselves
+
+
+@pytest.mark.parametrize("command", PORTED, ids=lambda c: c.name)
+def test_the_list_says_what_the_function_says(command):
+    assert command.group in commands.GROUPS
+    assert inspect.getdoc(function_of(command)).splitlines()[0] == command.summary
+
+
+def test_every_printed_result_is_a_commands():
+    printed = {n for n, f in inspect.getmembers(results, inspect.isfunction)
+               if f.__module__ == results.__name__ and not n.startswith("_")}  # fmt: skip
+    assert printed - {"path"} <= {c.function for c in commands.COMMANDS}
+
+
+@pytest.mark.parametrize("command", PORTED, ids=lambda c: c.name)
+def test_options_are_spelled_as_ever(command, described):
+    listed = LISTED[command.name]
+    entry = described[command.name]
+    assert [
+        {k: a[k] for k in ("name", "required", "repeated")} for a in entry["arguments"]
+    ] == listed["arguments"]
+    keys = ("names", "off", "values", "repeated", "required", "default")
+    options = sorted(entry["options"], key=lambda o: o["names"][0])
+    assert [{k: o[k] for k in keys} for o in options] == listed["options"]
+
+
+@pytest.mark.parametrize("command", PORTED, ids=lambda c: c.name)
+def test_help_and_description_agree(command, described):
+    shown = run(command.name, "--help")
+    assert shown.exit_code == 0
+    words = " ".join(shown.output.split())
+    assert command.summary.split(":")[0] in words
+    for entry in (*described[command.name]["arguments"], *described[command.name]["options"]):
+        assert entry["help"], entry["name"]
+        assert entry["help"].split()[0] in words
+        for name in (*entry.get("names", [entry["name"]]), *entry["choices"]):
+            assert name in words, name
+
+
+def test_the_list_of_commands_is_the_table():
+    shown = " ".join(run("--help").output.split())
+    for command in commands.COMMANDS:
+        assert f"{command.name} {command.summary.split()[0]}" in shown
+        assert command.group in shown
+    assert json.loads(run("--describe").stdout) == commands.describe()
+
+
+def test_no_words_at_all_show_the_list():
+    ended = run()
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert "Prepare" in ended.stderr
+
+
+# ---- Soon, and without torch
+
+
+def answer(*words):
+    """Exit code, what is printed, seconds of the processor, and whether torch was loaded."""
+    code = (
+        "import sys\nfrom landshift.cli import main\n"
+        f"try:\n    main({list(words)!r})\nexcept SystemExit as e:\n"
+        "    print(f'code {e.code} torch {\"torch\" in sys.modules}')"
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    *printed, last = done.stdout.splitlines()
+    return last, "\n".join(printed), done.stderr, seconds
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        *((w, 0) for w in (["--help"], ["--version"])),
+        *(([c.name, "--help"], 0) for c in PORTED),
+        *(([c.name, "--no-such-option"], 2) for c in PORTED),
+        (["lable"], 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_answers_come_at_once_and_without_torch(words, code):
+    last, printed, err, seconds = answer(*words)
+    assert last == f"code {code} torch False"
+    assert printed if code == 0 else (err.startswith("Error: ") and err.count("\n") == 1)
+    assert seconds < SECONDS
+
+
+def test_the_description_needs_no_torch():
+    last, printed, _, _ = answer("--describe")
+    assert last == "code 0 torch False"
+    assert json.loads(printed)["version"] == landshift.__version__
+
+
+# ---- What the user types
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("lable a b", "got 'lable'; did you mean label."),
+        ("nothing", "got 'nothing'; see landshift --help."),
+        ("label a b -o c --smoth 3", "Unknown option: --smoth. Did you mean --smooth?"),
+        ("label a -o c", "parameter AFTER requires an argument"),
+        ("label a b", "parameter --out requires an argument"),
+        ("label a b -o", "parameter -o requires an argument"),
+        ("label a b c -o d", "takes no more arguments, got c"),
+        ("label a b -o c --smooth x", '--smooth: unable to convert "x" into int'),
+        ("label a b -o c --coding x", '--coding. Choose from: "to", "from-to", "binary"'),
+        ("label a b -o c --bounds 1 2", "--bounds requires 4 positional arguments. Only got 2"),
+        ("label a b -o c --min-pixels -3", "--min-pixels must be above 0, got -3"),
+        ("label a b -o c --keep unchanged --from x", "(--from, --to) choose among the changes"),
+        ("label a b -o c --no-overwrite", "Unknown option: --no-overwrite"),
+        ("zonal a b --column x -o c --of s", "--of says what to draw, got 's' without --picture"),
+    ],
+)
+def test_what_is_typed_wrongly_is_one_line(words, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = run(*words.split())
+    assert (ended.exit_code, ended.stdout, ended.stderr.count("\n")) == (2, "", 1), ended.stderr
+    assert ended.stderr.startswith("Error: ")
+    assert message in ended.stderr
+
+
+@dataclass(frozen=True)
+class Some:
+    """Options in a group."""
+
+    least: int = 1
+    """At least so many, before `many`."""
+    from_classes: Annotated[class_options.Classes, Parameter(name="--from")] = ()
+    """From these."""
+
+    def __post_init__(self):
+        if self.least > 9:
+            raise ParameterError(f"`least` must be below 10, got {self.least}; see `nowhere`.")
+
+
+def job(
+    first: Path,
+    more: Path | None = None,
+    *,
+    classes: class_options.ClassesLike = None,
+    nodata: float | None = None,
+    bounds: options.Bounds | None = None,
+    dates: options.Dates = None,
+    pairs: class_options.TransitionsLike = (),
+    layers: Sequence[str] = (),
+    how: Literal["a", "b"] = "a",
+    fast: bool = True,
+    many: options.Flag = False,
+    some: Annotated[Some, options.GROUP] = Some(),
+    on_block: options.OnBlock = None,
+):
+    """Do a job.
+
+    `first` comes before
+    `more`.
+
+    Args:
+        first: The first.
+        more: The second.
+    """
+    return locals()
+
+
+def given(*words):
+    app = commands.command_app(job, "job")
+    command, bound, _ = app.parse_args(list(words), exit_on_error=False, print_error=False)
+    assert command.__wrapped__ is job
+    return dict(zip(("first", "more"), bound.args, strict=False)) | bound.kwargs
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("a b", {"first": Path("a"), "more": Path("b")}),
+        ("--classes c.csv a", {"first": Path("a"), "classes": Path("c.csv")}),
+        ("a --nodata -9999", {"nodata": -9999.0}),
+        ("a --nodata -1e3 b", {"nodata": -1000.0, "more": Path("b")}),
+        ("a --bounds -74 4 -73 5", {"bounds": (-74.0, 4.0, -73.0, 5.0)}),
+        ("a --dates - 2000", {"dates": ("-", "2000")}),
+        ("--pairs a->b x --pairs b->*", {"first": Path("x"), "pairs": ["a->b", "b->*"]}),
+        ("a --layers x b --layers -y", {"layers": ["x", "-y"], "more": Path("b")}),
+        ("a --how b --how a", {"how": "a"}),
+        ("a --no-fast --many --many", {"fast": False, "many": True}),
+        ("a --from x --from 2 --least 3", {"some": Some(3, ["x", "2"])}),
+        ("--many -- -a -b", {"first": Path("-a"), "more": Path("-b"), "many": True}),
+    ],
+)
+def test_words_become_arguments(words, expected):
+    found = given(*words.split())
+    assert {k: found[k] for k in expected} == expected
+
+
+def test_help_spells_parameters_as_the_user_types_them():
+    app = commands.command_app(job, "job")
+    assert app.help == "Do a job.\n\nFIRST comes before MORE."
+    least = next(o for o in commands.described(app)["options"] if o["name"] == "--least")
+    assert least["help"] == "At least so many, before --many."
+    assert least["type"] == "integer"
+
+
+def test_errors_name_parameters_in_python_and_options_on_the_command_line():
+    with pytest.raises(ParameterError, match="`least` must be below 10") as caught:
+        given("a", "--least", "10")
+    names = commands.spellings(commands.command_app(job, "job"))
+    told = lines.spelled(str(caught.value), names)
+    assert told == "--least must be below 10, got 10; see `nowhere`."
+
+
+# ---- Choices
+
+
+def test_the_names_of_codings_are_stated_twice_alike():
+    assert get_args(Coding) == tuple(CODINGS)
+
+
+def test_a_choice_is_checked_in_python_too():
+    options.check_choice("how", "a", Literal["a", "b"])
+    with pytest.raises(ParameterError, match="`how` must be one of a, b, got 'c'; choose one"):
+        options.check_choice("how", "c", Literal["a", "b"])
