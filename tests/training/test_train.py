@@ -467,7 +467,7 @@ class _Greedy(torch.nn.Conv2d):
 def test_a_batch_that_does_not_fit_the_memory_says_which_does(tiles):
     data = prepare(tiles, reading=TrainingTiles(MAPPING, batch_size=8))
     model = ChangeModel(_Greedy(6, 2, 1), data.spec, data.scheme)
-    with pytest.raises(TrainingError, match=r"got 8 samples of 64 px .*batch_size=2"):
+    with pytest.raises(TrainingError, match=r"got 8 samples of 64 px .*`batch_size` 2"):
         training.fit(model, data, Training(epochs=1, lr=1e-3))
 
 

@@ -12,16 +12,16 @@ from landshift.dataset.samples import Draw
 
 
 class Draws(Sampler[int | Draw]):
-    """Which samples an epoch draws, in which order and cropped where.
+    """The samples that an epoch draws, their order and their crops.
 
-    All of it follows from the seed and `epoch`, whatever was drawn before, so that an epoch can
-    be drawn again. A sample is drawn as often as its factor says, rounded up or down at random
-    (systematic sampling), and an epoch holds as many as the factors' sum.
+    They follow from the seed and `epoch` alone, so an epoch can be drawn again. A sample is drawn
+    as often as its factor states, rounded up or down at random (systematic sampling), and an epoch
+    holds as many as the factors' sum.
 
     Args:
         factors: How often each sample is drawn in an epoch, on average.
-        seed: Decides all.
-        batch_size: Samples a batch; what doesn't fill a batch of every process is left out.
+        seed: Seed of order and crops.
+        batch_size: Samples a batch; samples that don't fill a batch of every process are left out.
         process: Number of this process among those that train together.
         processes: Number of them.
         cropped: Whether samples are cropped at random; else the middle is taken.

@@ -29,7 +29,7 @@ Draw = tuple[int, int]
 """A sample's position, and a number that decides where it is cropped."""
 
 LAYERS = ("change", "before", "after")
-"""Layers of a sample's targets; class maps only where they are asked for."""
+"""Layers of a sample's targets; those of the class maps are optional."""
 
 
 class TileDataset(Dataset[Sample]):
@@ -38,9 +38,9 @@ class TileDataset(Dataset[Sample]):
     Args:
         tiles: The tile set.
         indices: Which tiles of it.
-        spec: What the model eats.
-        chip_size: Rows and columns of a sample, a part of the tile where smaller: the middle one
-            where a sample is asked for by its position, any one where by a `Draw`.
+        spec: The model input.
+        chip_size: Rows and columns of a sample. Of a larger tile, a position reads the middle and
+            a `Draw` any part.
         class_maps: Whether the targets hold the classes before and after too.
         ignored: Label values whose pixels count as unlabelled.
 
@@ -49,7 +49,7 @@ class TileDataset(Dataset[Sample]):
     are the first one or all three of `LAYERS`.
 
     Raises:
-        TileSetError: Class maps are asked for that the set doesn't hold.
+        TileSetError: The set doesn't hold the class maps.
     """
 
     def __init__(

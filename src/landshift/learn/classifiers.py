@@ -152,7 +152,7 @@ class _Classifier:
 
     @property
     def loss(self) -> Loss:
-        """What its trainings minimise."""
+        """The loss of its trainings."""
         return self._session.loss
 
     @property
@@ -235,14 +235,14 @@ class _Classifier:
             options["log"] = Path(options["log"])
         elif tensorboard:
             options["log"] = self.data.path / "models" / "training_log"
-        asked = Training(
+        training_options = Training(
             epochs=epochs, lr=lr, one_cycle=one_cycle, early_stopping=early_stopping,
             checkpoint=checkpoint, tensorboard=tensorboard, monitor=monitor, max_steps=max_steps,
             loss=self.loss, augmentation=self.data.augmentation, **options,
         )  # fmt: skip
         state = None if resume is None else Path(resume)
         with live_table() as add_row:
-            self._session.fit(asked, resume=state, overwrite=overwrite, on_epoch=add_row)
+            self._session.fit(training_options, resume=state, overwrite=overwrite, on_epoch=add_row)
 
     def freeze(self) -> None:
         """Keep the encoder as it is in the trainings to come."""
@@ -418,7 +418,7 @@ class SegmentationModel(_Classifier):
 class SiameseClassifier(_Classifier):
     """Each date through one shared encoder, fused at every scale, then a decoder.
 
-    The encoder's weights are those of one date, so weights made for single images serve.
+    The encoder's weights are those of one date, so weights made for single images fit.
 
     Args:
         data: Tiles to train on.
@@ -478,7 +478,7 @@ class SemanticChangeClassifier(_Classifier):
 
 
 _MIXUP = 0.4
-"""Alpha of mixup where it is asked for by name alone, as fastai has it."""
+"""Alpha of mixup where only its name is given, as in fastai."""
 
 
 def _varied(data: Data, learning: dict[str, Any]) -> Data:
@@ -493,8 +493,8 @@ def _varied(data: Data, learning: dict[str, Any]) -> Data:
     if ignored:
         data = Data(data.training.ignoring(ignored), data.augmentation)
     if learning.pop("mixup", False):
-        usual = data.augmentation or Augmentation(turns=False, brightness=0, contrast=0)
-        data = Data(data.training, replace(usual, mixup=usual.mixup or _MIXUP))
+        varied = data.augmentation or Augmentation(turns=False, brightness=0, contrast=0)
+        data = Data(data.training, replace(varied, mixup=varied.mixup or _MIXUP))
     return data
 
 

@@ -1,4 +1,4 @@
-"""A training set made ready for notebooks."""
+"""Training sets as notebooks see them."""
 
 from __future__ import annotations
 

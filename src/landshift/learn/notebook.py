@@ -1,4 +1,4 @@
-"""What notebooks show: pictures, and tables of scores."""
+"""Pictures and tables of scores in notebooks."""
 
 from __future__ import annotations
 

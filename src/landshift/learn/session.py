@@ -227,7 +227,7 @@ def read_samples(samples: TileDataset) -> tuple[NDArray[np.float32], NDArray[np.
 def _measure_padding(model: ChangeModel, data: TrainingData) -> None:
     """Measure on validation tiles how much ground around a tile the model needs."""
     if model.fixed_tile:
-        return  # it runs at its training tile, whatever lies around
+        return  # it always runs at its training tile
     samples = data.plain(spread(data.split.valid, _PADDING_TILES))
     tiles = [samples.read(position)[:2] for position in range(len(samples))]
     measured = measure_in_tiles(TorchEngine(model), model.spec, tiles)

@@ -44,7 +44,7 @@ class Network:
     decoder: Decoder = "unet"
     """Decoder of siamese and semantic networks."""
     backbone: str | None = None
-    """Encoder, by its name in timm; left out, that of the weights or the usual one."""
+    """Encoder, by its name in timm; left out, that of the weights or the architecture's default."""
     pretrained: bool = True
     """Start from ImageNet weights."""
     weights: str | Path | None = None

@@ -20,7 +20,7 @@ class Varied(NamedTuple):
     Attributes:
         images: ``(batch, band, row, column)``.
         targets: ``(batch, layer, row, column)``.
-        partners: Targets of what was mixed into the images; None where nothing was.
+        partners: Targets of the samples mixed into the images; None where none were.
         share: Weight of `targets` in the loss; that of `partners` is the rest.
     """
 
@@ -33,15 +33,15 @@ class Varied(NamedTuple):
 class BatchAugmentation:
     """Varies batches with torch's random numbers.
 
-    A pixel that isn't valid holds the mean in all bands, and keeps it: brightness, noise and the
-    like leave it as unknown as it was.
+    A pixel that isn't valid holds the mean in all bands and keeps it: brightness, noise and the
+    like don't change it.
 
     Args:
-        options: How; None: not at all.
+        options: How batches are varied; None: not at all.
         data: The tiles that batches are made of.
 
     Raises:
-        ParameterError: Dates can't be told apart, or swapped.
+        ParameterError: Bands of one date only to shift, or dates that can't be swapped.
     """
 
     def __init__(self, options: Augmentation | None, data: TrainingData) -> None:
@@ -58,7 +58,7 @@ class BatchAugmentation:
         if options is not None and options.shift and len(self.dates) < 2:
             raise ParameterError(
                 "Augmentation's shift moves one date against another, got bands of one date: "
-                f"{', '.join(data.spec.bands)}; name bands as in 'before:red', or say dates=."
+                f"{', '.join(data.spec.bands)}; name bands as in 'before:red', or give `dates`."
             )
 
     @property
@@ -83,7 +83,7 @@ class BatchAugmentation:
         return self._mixed(images, targets)
 
     def _values(self, images: torch.Tensor) -> torch.Tensor:
-        """What changes values and not labels."""
+        """Variations of the values; labels stay."""
         o, count, bands = self.options, len(images), len(self.spec.bands)
         assert o is not None
         mean, std = self.mean.to(images.device), self.std.to(images.device)
@@ -110,8 +110,8 @@ class BatchAugmentation:
     def _unknown(self, images: torch.Tensor, mean: torch.Tensor) -> torch.Tensor | None:
         """Pixels ``(batch, 1, row, column)`` that hold the mean in all bands; None: there are none.
 
-        A valid pixel that holds the exact mean of the first band is rare, so that one band is
-        all that is compared in most batches.
+        A valid pixel rarely holds the exact mean of the first band, so most batches compare one
+        band only.
         """
         unknown = images[:, :1] == mean[:1]
         for k in self._bands[1:]:
@@ -169,11 +169,11 @@ def shift(images: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
 
 
 class _Swap:
-    """The two dates of samples changed for each other.
+    """Swaps the two dates of samples.
 
-    The codes of the change map follow by their names where these tell both classes; else from
-    the class maps in the targets. There a label that doesn't agree with the class maps, as after
-    a filter, becomes unlabelled.
+    The new codes of the change map follow from their names where these state both classes, else
+    from the class maps in the targets. There a label that doesn't agree with the class maps, as
+    after a filter, becomes unlabelled.
 
     Args:
         spec: The bands.
@@ -201,7 +201,7 @@ class _Swap:
         if codes is None:
             if map_scheme is None:
                 raise ParameterError(
-                    "Augmentation's swap needs codes that tell the class before, or tiles with "
+                    "Augmentation's swap needs codes that state the class before, or tiles with "
                     f"both class maps, got {', '.join(scheme.names)} without; leave it out."
                 )
             n = len(map_scheme)
@@ -240,7 +240,7 @@ def _around_zero(*shape: int) -> torch.Tensor:
 
 
 def _span(size: int, share: float) -> slice:
-    """A random run of that share of the pixels in a row."""
+    """A random range of that share of ``size`` pixels."""
     length = round(size * share)
     start = int(torch.randint(size - length + 1, ()))
     return slice(start, start + length)

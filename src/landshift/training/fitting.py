@@ -40,11 +40,11 @@ def fit(
         model: The model to train.
         data: Training and validation tiles.
         options: How it is trained; without a learning rate, `with_learning_rate` finds one.
-        resume: File that keeps the state after each epoch. Where it is there already, the
-            training goes on from it, and ends with the weights that it would have had without
-            the interruption. It stays when the training is done.
-        overwrite: Whether the log and the models of each epoch are replaced where an earlier
-            training left some; those of a training that goes on are its own.
+        resume: File that keeps the state after each epoch. If it exists, the training goes on from
+            it and ends with the weights of an uninterrupted one. It stays when the training is
+            done.
+        overwrite: Whether the log and the models of each epoch that an earlier training left are
+            replaced; a training that goes on always replaces its own.
         on_epoch: Called with each row of the training table.
 
     Returns:
@@ -78,11 +78,11 @@ def _check_new(data: TrainingData, options: Training, *, overwrite: bool) -> Non
 
 
 def check_data(data: TrainingData, options: Training) -> None:
-    """Check that the tiles are some to learn from; name classes that can't be learnt.
+    """Check that the tiles have something to learn; log the classes that they lack.
 
     Raises:
         ParameterError: The monitored score needs another class.
-        TileSetError: Under two classes in the labels of the training tiles.
+        TileSetError: Fewer than two classes in the labels of the training tiles.
     """
     if options.monitor == "change_f1" and not data.scheme.unchanged:
         raise ParameterError(

@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""Losses."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Focal(nn.Module):
     eq. 5; the mean is by class weight, so that gamma 0 is `CrossEntropy`).
 
     Args:
-        gamma: How much less pixels count that are right already.
+        gamma: Exponent; the larger, the less pixels count that are right already.
         weights: As in `CrossEntropy`.
     """
 
@@ -141,7 +141,7 @@ class Sum(nn.Module):
     """A weighted sum of losses.
 
     Args:
-        loss: Which, and with what options.
+        loss: Its terms and options.
         weights: One weight a class, for those that weigh classes; None: all equal.
     """
 
@@ -186,7 +186,7 @@ def build_loss(loss: Loss, data: TrainingData, *, class_maps: bool) -> HeadsLoss
     """The loss of a training, its class weights from the pixels of the training tiles.
 
     Args:
-        loss: What is minimised.
+        loss: The options of a training's loss.
         data: The tiles.
         class_maps: Whether the model learns from the classes before and after too.
     """

@@ -161,7 +161,7 @@ class Training:
     """Learning rate rises to ``lr`` over 30 % of the steps, then falls (Smith 2018,
     arXiv:1803.09820); else it is constant."""
     loss: Annotated[Loss, options.GROUP] = Loss()
-    """What is minimised."""
+    """Loss to minimise."""
     augmentation: Annotated[AugmentationLike, Parameter(name="--augment", show_default=False)] = ""  # type: ignore[assignment]
     """How training batches are varied: 'none', or variations such as shift=0.5,mixup=0.4; left
     out, flips, quarter turns and a little brightness and contrast of each date."""
@@ -195,7 +195,7 @@ class Training:
     tensorboard: bool = False
     """Also write TensorBoard's files into the folder `log`."""
     mlflow: bool = False
-    """Also report to MLflow, as its own settings say."""
+    """Also report to MLflow, by its own settings."""
 
     def __post_init__(self) -> None:
         augmentation: object = self.augmentation

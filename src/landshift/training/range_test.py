@@ -125,8 +125,8 @@ def _losses(
     torch.manual_seed(data.options.seed)
     trial = copy.deepcopy(model).train()
     step: Any = Step(trial, build_loss(options.loss, data, class_maps=model.class_maps))
-    learnt = [p for p in trial.parameters() if p.requires_grad]
-    optimiser: Any = torch.optim.AdamW(learnt, rates[0], fused=True)
+    learned = [p for p in trial.parameters() if p.requires_grad]
+    optimiser: Any = torch.optim.AdamW(learned, rates[0], fused=True)
     step, optimiser = fabric.setup(step, optimiser)
     loader = data.train_loader(
         class_maps=model.class_maps or augment.class_maps,
