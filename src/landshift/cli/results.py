@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from landshift.engine.padding import MeasuredPadding
     from landshift.engine.quantising import Quantised
     from landshift.evaluation.evaluation import Evaluation
+    from landshift.learn.trained import TrainedModel
     from landshift.maps.patches import Fragmentation
     from landshift.maps.polygons import Traced
     from landshift.maps.transitions import TransitionTable
@@ -180,6 +181,12 @@ def quantize(quantised: Quantised) -> None:
         if share == share:  # NaN: no pixel of it
             say(f"  {name}: {share:.3%} kept", err=True)
     say(quantised.path)
+
+
+def train(found: TrainedModel) -> None:
+    """Scores of each class, the path."""
+    table(tables.per_class(found.scores))
+    _paths(found.files)
 
 
 def zonal(found: Zones) -> None:
