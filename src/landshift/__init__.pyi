@@ -4,7 +4,15 @@ from landshift.assess.others import PointDesign as PointDesign
 from landshift.assess.plan import SamplePlan as SamplePlan
 from landshift.assess.points import PointColumns as PointColumns
 from landshift.assess.sample import sample as sample
+from landshift.classification import MapArea as MapArea
+from landshift.classification import MapEngine as MapEngine
+from landshift.classification import MapOutputs as MapOutputs
+from landshift.classification import MapRun as MapRun
+from landshift.classification import MapTiling as MapTiling
+from landshift.classification import classify as classify
 from landshift.classification import classify_pixels as classify_pixels
+from landshift.classification import padding as padding
+from landshift.classification import quantize as quantize
 from landshift.demonstration import demo as demo
 from landshift.evaluation.evaluate import Baselines as Baselines
 from landshift.evaluation.evaluate import ClassMaps as ClassMaps
@@ -16,7 +24,7 @@ from landshift.maps.patches import patches as patches
 from landshift.maps.polygons import polygons as polygons
 from landshift.pages.labelling.session import PictureOptions as PictureOptions
 from landshift.pages.labelling.session import label_samples as label_samples
-from landshift.pages.report.writing import ReportFiles as ReportFiles
+from landshift.pages.report.files import ReportFiles as ReportFiles
 from landshift.pages.report.writing import report as report
 from landshift.prepare.burn import ClassColumns as ClassColumns
 from landshift.prepare.burn import Footprints as Footprints

@@ -62,7 +62,7 @@ COMMANDS = (
     ),
     Command(
         "burn", "Prepare",
-        "Burn polygons into a label raster; what no polygon covers is 0, not labelled.",
+        "Burn polygons into a label raster; pixels outside all polygons are 0, not labelled.",
     ),
     Command(
         "difference", "Prepare",
@@ -74,7 +74,7 @@ COMMANDS = (
     ),
     Command(
         "simulate", "Prepare",
-        "Make images and class maps of two dates of a scene that doesn't exist.",
+        "Simulate a scene: images and class maps of two dates, with known truth.",
     ),
     Command("train", "Learn", "Train a network on a tile set and save it."),
     Command(
@@ -129,7 +129,7 @@ COMMANDS = (
     ),
     Command(
         "demo", "Show and share",
-        "Run the whole chain on a simulated scene and say where each result lies.",
+        "Run the whole chain on a simulated scene and list its results.",
     ),
     Command(
         "model", "Models",

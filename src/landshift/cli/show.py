@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ def block_progress(what: str, *, as_json: bool) -> Iterator[Callable[[Blocks], N
         what: What is done.
         as_json: Whether to write JSON, for schedulers; else a bar, and nothing in a pipe.
     """
+    logging.getLogger("landshift.engine").setLevel(logging.INFO)  # names the engine, and why
     if as_json:
 
         def tell(found: Blocks) -> None:
