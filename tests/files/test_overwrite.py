@@ -338,7 +338,7 @@ def test_a_tile_set_is_replaced_but_not_the_models_in_it(tmp_path):
     first = cut([image], [labels], folder, **options)
     with pytest.raises(ParameterError, match="must be new or empty"):
         cut([image], [labels], folder, tile_size=64, stride=64)
-    with pytest.raises(ParameterError, match="both append and overwrite"):
+    with pytest.raises(ParameterError, match="both `append` and `overwrite`"):
         cut([image], [labels], folder, append=True, overwrite=True)
     (folder / "models").mkdir()
     with pytest.raises(ParameterError, match="with models in it"):
