@@ -370,7 +370,7 @@ def test_rasters_without_georeference_are_cut_and_read(tmp_path, caplog):
     assert tileset.read(tiles.folder) == tiles
     assert tileset.read_tile(tiles.tiles[0])[0].shape == (2, 32, 32)
     split = tileset.split_by_ground(tiles)
-    assert "don't tell their ground" in caplog.text
+    assert "have no known ground" in caplog.text
     assert len(split.valid) == 1
 
 
