@@ -77,7 +77,7 @@ def test_bands_never_renames_red_to_blue(coloured, tmp_path, select):
 
 def test_a_name_of_another_band_of_the_date_is_refused(coloured, tmp_path):
     image = coloured("i.tif", ["red", "green", "blue"])
-    with pytest.raises(BandError, match=r"must not be called what others .* got blue, nir, swir"):
+    with pytest.raises(BandError, match=r"must not get the names of others .* got blue, nir, swir"):
         composite(
             [image], tmp_path / "c.tif", output=CompositeOutput(bands=["blue", "nir", "swir"])
         )
