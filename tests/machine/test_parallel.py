@@ -61,12 +61,12 @@ def test_the_first_task_that_fails_is_told():
             raise ValueError(f"task {k}")
         return k
 
-    got = []
+    result = []
     with pytest.raises(ValueError, match="task 7"):  # noqa: SIM117
         with parallel.in_order(range(20), nothing, job) as results:
             for k in results:
-                got.append(k)
-    assert got == list(range(7))
+                result.append(k)
+    assert result == list(range(7))
 
 
 def test_tools_that_cannot_be_opened_are_told():
