@@ -95,7 +95,7 @@ SPACED = '1 0 100 0 255 Forest\n20 1 2 255 255 "Lake, deep"'
         ("a.csv", 'value,name,r,g,b\n1,Forest,0,100,0\n20,"Lake, deep",1,2,255\n'),
     ],
 )
-def test_every_format_tells_names_and_colours(tmp_path, name, text):
+def test_every_format_holds_names_and_colours(tmp_path, name, text):
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     result = legend_readers.read_legend(path)
@@ -247,7 +247,7 @@ def test_sidecars_are_found_and_the_earlier_wins(tmp_path):
         legend_readers.beside(raster)
 
 
-def test_a_table_of_counts_alone_tells_no_names_and_is_no_error(tmp_path):
+def test_a_table_of_counts_alone_has_no_names_and_is_no_error(tmp_path):
     scheme = ClassScheme.from_mapping({1: "a", 2: "b"})
     legend_writers._write_dbf(
         tmp_path / "a.tif",
@@ -532,7 +532,7 @@ def test_an_attribute_table_inside_erdas_imagine_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("listed", [True, False])
-def test_values_whose_name_says_no_data_are_no_classes(tmp_path, listed):
+def test_values_named_no_data_are_no_classes(tmp_path, listed):
     box = grid.geobox(1, 4, Affine(30, 0, 500_000, 0, -30, 4_000_000), "EPSG:32618")
     with raster.create(tmp_path / "a.tif", box, count=1, dtype="uint8", nodata=7) as target:
         raster.write(target, np.array([[[0, 1, 2, 255]]], np.uint8), Window(0, 0, 1, 4))

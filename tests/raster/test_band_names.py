@@ -1,4 +1,4 @@
-"""Bands that carry names are matched by name, whatever their order in the files."""
+"""Bands with names are matched by name, in any order in the files."""
 
 import numpy as np
 import pytest

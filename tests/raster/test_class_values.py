@@ -44,7 +44,7 @@ def mask_beside(path, valid):
         target.write_mask(valid)
 
 
-def test_0_is_a_class_unless_the_file_its_mask_or_the_caller_says_otherwise(tmp_path):
+def test_0_is_a_class_unless_the_file_its_mask_or_the_caller_excludes_it(tmp_path):
     plain = write(tmp_path / "plain.tif", ZERO_ONE)
     assert counts_of(plain) == {0: 7, 1: 4, 255: 1}
     assert counts_of(plain, nodata=0) == {1: 4, 255: 1}
@@ -85,7 +85,7 @@ def test_alpha_beside_the_classes_hides_pixels_and_more_bands_are_refused(tmp_pa
             use()
 
 
-def test_what_a_legend_says_of_0_counts(tmp_path):
+def test_the_legend_decides_on_0(tmp_path):
     path = write(tmp_path / "a.tif", ZERO_ONE, nodata=255)
     for name, counted in (("No data", False), ("unclassified", False), ("not forest", True)):
         scheme = MapScheme.from_mapping({0: name, 1: "forest"})
@@ -120,7 +120,7 @@ def test_our_own_maps_declare_what_0_is(tmp_path):
         (NEGATIVE, {"nodata": -32768}, "2 pixels of 0"),
     ],
 )
-def test_what_nothing_states_is_told_in_one_line(tmp_path, caplog, values, options, line):
+def test_values_of_unstated_meaning_are_one_warning(tmp_path, caplog, values, options, line):
     with caplog.at_level(logging.WARNING):
         raster.map_classes(write(tmp_path / "a.tif", values), **options)
     if line is None:
@@ -129,7 +129,7 @@ def test_what_nothing_states_is_told_in_one_line(tmp_path, caplog, values, optio
         assert any(re.search(line, r.getMessage()) for r in caplog.records)
 
 
-def test_a_nodata_value_that_no_pixel_can_have_says_nothing(tmp_path, caplog):
+def test_a_nodata_value_outside_the_pixel_type_is_ignored(tmp_path, caplog):
     path = write(tmp_path / "a.tif", ZERO_ONE, nodata=255)
     vrt = tmp_path / "a.vrt"
     rasterio.shutil.copy(path, vrt, driver="VRT")
@@ -139,7 +139,7 @@ def test_a_nodata_value_that_no_pixel_can_have_says_nothing(tmp_path, caplog):
     assert "7 pixels of 0 count as a class" in caplog.text
 
 
-def test_a_declared_value_says_enough(tmp_path, caplog):
+def test_a_declared_nodata_value_needs_no_warning(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         raster.map_classes(write(tmp_path / "a.tif", ZERO_ONE, nodata=255))
         raster.map_classes(write(tmp_path / "b.tif", NEGATIVE, nodata=-32768))
@@ -269,7 +269,7 @@ def test_a_report_shows_0_and_negative_classes(tmp_path):
 # ---- Change maps, which hold 0 for 'not labelled'
 
 
-def test_a_change_map_moves_0_to_a_free_value_and_says_so(tmp_path, caplog):
+def test_a_change_map_moves_0_to_a_free_value_with_a_warning(tmp_path, caplog):
     after = np.array([[0, 1, 1, 1], [0, 1, 0, 0], [0, 0, 0, 0]], np.uint8)
     paths = [
         write(tmp_path / f"{k}.tif", v, nodata=255) for k, v in enumerate((ZERO_ONE, after))

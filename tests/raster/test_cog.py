@@ -62,7 +62,7 @@ def test_gdal_finds_no_fault_with_the_layout(tmp_path, kind):
     assert "warning" not in completed.stdout.lower()
 
 
-def test_blocks_that_are_missing_or_cut_off_are_told(tmp_path):
+def test_missing_and_truncated_blocks_are_detected(tmp_path):
     path = _make(tmp_path / "a.tif", _values(1, "uint8"))
     cog.check_written(path)
     whole = path.read_bytes()

@@ -310,7 +310,7 @@ def test_bands_are_picked_by_name_else_by_number(write_raster):
         raster.pick_bands(plain, ["red", "nir"], [1, 3])
 
 
-def test_an_alpha_band_is_no_band_of_a_model_unless_it_is_asked_for(write_raster):
+def test_an_alpha_band_is_no_band_of_a_model_unless_requested(write_raster):
     values = np.full((4, 4, 5), 9, np.uint8)
     values[3, 0] = 0
     path = write_raster("a.tif", values, bands=["nir", "red", "green"])

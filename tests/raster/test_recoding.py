@@ -146,7 +146,7 @@ def test_a_table_is_a_dictionary(numbers, dtype):
     [(255, True), (255.0, True), (None, False), (1, False), (2, False), (3, False),
      (254.5, False), (float("nan"), False), (float("inf"), False)],
 )  # fmt: skip
-def test_a_recoding_of_the_nodata_value_is_told_unless_it_stays_none(caplog, nodata, told):
+def test_a_recoding_of_the_nodata_value_is_warned_of_unless_it_stays_none(caplog, nodata, told):
     recoding.tell_nodata({254: "x", 255: "forest", 1: None, 2: 0}, nodata, "m.tif")
     assert ("the recoding makes 255 'forest', but the file declares 255" in caplog.text) == told
     assert bool(caplog.records) == told
@@ -198,7 +198,7 @@ def test_label_refuses_two_names_and_names_the_options(tmp_path):
     assert label.label(before, after, tmp_path / "d.tif", classes=scheme).changed == 0
 
 
-def test_a_recoding_of_the_declared_nodata_value_is_told(tmp_path, caplog):
+def test_a_recoding_of_the_declared_nodata_value_is_warned_of(tmp_path, caplog):
     path = write(tmp_path / "a.tif", np.array([[0, 1, 9]], np.uint8), nodata=9)
     with caplog.at_level(logging.WARNING):
         label.label(
@@ -272,7 +272,7 @@ def test_names_that_say_no_data_are_no_class_wherever_they_stand(tmp_path):
     table = evaluate_map(before, after, scheme=scheme, recode=recode)
     assert table.scheme.names == ("water", "land")
     assert table.matrix.tolist() == [[1, 0, 1], [0, 1, 0]]
-    # as the file says, where the list that is given leaves the value out
+    # the file decides on values that the given list omits
     legend_writers.write_category_names(after, scheme)
     two = MapScheme.from_mapping({1: "water", 2: "land"})
     table = evaluate_map(before, after, scheme=two, recode=recode)

@@ -1,4 +1,4 @@
-"""One rule for valid pixels, whatever the file says them with and however it is read."""
+"""The one rule for valid pixels, in all formats and for all ways of reading."""
 
 import json
 from dataclasses import replace
@@ -166,7 +166,7 @@ def test_a_preview_never_mixes_in_a_nodata_value_that_the_user_gives(tmp_path):
 
 @pytest.mark.parametrize("nodata", [-1e37, 0.1, 0.0, 1e-30, 12.5])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_floats_are_nodata_as_gdal_says(tmp_path, nodata, dtype):
+def test_floats_are_nodata_as_in_gdal(tmp_path, nodata, dtype):
     apart = np.concatenate([[0], 10.0 ** np.arange(-17, 1, 0.3)])
     values = (nodata * (1 - apart))[None].astype(dtype)
     path = write_file(tmp_path / "f.tif", values, nodata=nodata)
@@ -479,7 +479,7 @@ def test_the_checks_of_a_composite_count_what_is_valid(tmp_path, values, clear):
     users=st.sampled_from([None, 7]),
     seed=st.integers(0, 99),
 )
-def test_copied_and_warped_say_what_numpy_says(
+def test_copied_and_warped_masks_equal_numpys(
     tmp_path_factory, dtype, count, nodata, masked, beside, opaque, users, seed
 ):
     random = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Polygons on grids of other CRSs, against each pixel's own place in the polygon's CRS."""
+"""Polygons on grids of other CRSs, compared with each pixel's position in the polygon's CRS."""
 
 import numpy as np
 import pyproj

@@ -1,4 +1,4 @@
-"""Rasters whose CRSs are one, however these are written: one grid in every stage."""
+"""Rasters with the same CRS in different notations: one grid in every stage."""
 
 import numpy as np
 import pytest

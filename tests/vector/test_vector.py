@@ -38,7 +38,7 @@ def test_polygons_are_read_and_burnt_where_their_pixels_have_their_centre(tmp_pa
     assert (vector.burn([], [], BOX) == 0).all()
 
 
-def test_polygons_come_in_the_crs_asked_for(tmp_path):
+def test_polygons_are_returned_in_the_requested_crs(tmp_path):
     path = write(
         tmp_path / "a.geojson",
         "Polygon",
@@ -91,7 +91,7 @@ def features(
     return path
 
 
-def test_a_ring_that_crosses_itself_is_mended(tmp_path):
+def test_a_self_intersecting_ring_is_repaired(tmp_path):
     bow = shapely.Polygon(
         [(499_995, 4e6), (500_125, 3_999_880), (500_125, 4e6), (499_995, 3_999_880)]
     )
@@ -154,7 +154,7 @@ def test_a_layer_of_several_must_be_named(tmp_path):
         vector.read_polygons(path, BOX, "roads")
 
 
-def test_surfaces_that_no_program_here_knows_are_named(tmp_path):
+def test_unsupported_surfaces_are_named(tmp_path):
     (tmp_path / "a.csv").write_text('WKT,v\n"TIN(((0 0,1 0,1 1,0 0)))",1\n')
     with pytest.raises(VectorError, match=r"can be read, got a TIN in feature 1 of .*a\.csv"):
         vector.read_polygons(tmp_path / "a.csv", BOX)
