@@ -360,7 +360,7 @@ def check_share(valid_share: float) -> None:
         ParameterError: It doesn't.
     """
     if not 0 < valid_share < 1:
-        raise ParameterError(f"valid_share must lie between 0 and 1, got {valid_share}.")
+        raise ParameterError(f"`val_split_pct` must lie between 0 and 1, got {valid_share}.")
 
 
 def why_impossible(tiles: TileSet) -> str:
