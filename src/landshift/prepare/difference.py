@@ -57,7 +57,7 @@ class PairReading:
 
     bands: Annotated[Bands | None, Parameter(name="--band")] = None
     """A band to compare, by name or by number from 1; repeat for more; left out: all."""
-    resampling: Literal["nearest", "bilinear", "cubic", "average"] | None = None
+    resampling: overlay.ImageResampling | None = None
     """How the second image is read where its grid isn't the first's; left out: the grids must be
     one."""
     nodata: float | None = None
