@@ -625,6 +625,6 @@ def _warn_of_scaling(
     if differ:
         log.warning(
             "The images state different scales or offsets in %s, and are compared as stored: "
-            "unchanged ground will look like change; apply them first (landshift composite "
-            "--scaled, one date at a time).", ", ".join(differ),
+            "unchanged ground will look like change; apply them first (composite with `scaled`, "
+            "one date at a time).", ", ".join(differ),
         )  # fmt: skip
