@@ -6,8 +6,8 @@ DATA holds pucallpa/<year>.tif and pucallpa/landcover/<year>.tif for 1985, 1990,
 
 Protocol: the ten pairs of years (a, b) with a < b; labels 'to class' 1-5, 6 = No change; tiles of
 128 pixels; training and validation on columns 0-479 of all pairs, the test on columns 512-696 of
-all pairs: one pooled confusion matrix over every labelled pixel. No training tile, and nothing
-that the network sees in the test, touches the ground of the other part. With --normalise, each
+all pairs: one pooled confusion matrix over every labelled pixel. No pixel is
+used both in training and as input in the test. With --normalise, each
 year's image is brought to the radiometry of 2000 first, by lines measured on columns 0-479.
 """
 
@@ -147,8 +147,8 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
 
     tiles, test = cut_tiles(source, out, together=asked.normalise, stride=asked.stride)
-    # a little ground to validate on: in so small an area each validation block takes with it the
-    # tiles that overlap it, and the weights of the last step are kept whatever validation says
+    # little validation: in so small an area each validation block excludes the tiles that overlap
+    # it, and the weights of the last step are kept whatever the validation scores
     data = prepare_data(tiles, batch_size=16, val_split_pct=0.02, seed=asked.seed)
     print(data)
 
@@ -167,13 +167,13 @@ def main() -> None:
             rules, training_data.spec, stacked, change, scheme=training_data.scheme
         )
         judged.append(evaluate_map(mapped, change).beside(beside))
-    found = pool(judged)
-    found.write_json(out / "scores.json", overwrite=True)
+    evaluation = pool(judged)
+    evaluation.write_json(out / "scores.json", overwrite=True)
     console = Console()
-    console.print(tables.per_class(found.scores))
-    console.print(tables.compare({asked.model: found.scores, **found.baselines}))
-    print(*found.write_figures(out), sep="\n")
-    print(f"{found.scores.pixels:,} test pixels, {found.scores.unmapped} without a class")
+    console.print(tables.per_class(evaluation.scores))
+    console.print(tables.compare({asked.model: evaluation.scores, **evaluation.baselines}))
+    print(*evaluation.write_figures(out), sep="\n")
+    print(f"{evaluation.scores.pixels:,} test pixels, {evaluation.scores.unmapped} without a class")
 
     bounds = bounds_of_columns(source / "1985.tif", *TEST_COLUMNS)
     dates = [

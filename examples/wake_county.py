@@ -2,9 +2,9 @@
 
     python examples/wake_county.py DATA OUT
 
-DATA holds nc_landsat7_2000/. One date is a composite of one, land-cover classes take the place of
-changes, and nothing else differs. Training and validation on columns 0-319, the test on columns
-352-474.
+DATA holds nc_landsat7_2000/. The composite has one date, and the labels are land-cover classes
+instead of changes; nothing else differs. Training and validation on columns 0-319, the test on
+columns 352-474.
 """
 
 import argparse
@@ -93,11 +93,11 @@ def main() -> None:
 
     stacked, reference = parts["test"]
     mapped = classify_pixels(stacked, saved, out / "map.tif", overwrite=True)
-    found = evaluate_map(mapped, reference, scheme=CLASSES)
-    found.write_json(out / "scores.json", overwrite=True)
+    evaluation = evaluate_map(mapped, reference, scheme=CLASSES)
+    evaluation.write_json(out / "scores.json", overwrite=True)
     console = Console()
-    console.print(tables.per_class(found.scores))
-    console.print(tables.compare({"U-Net": found.scores}))
+    console.print(tables.per_class(evaluation.scores))
+    console.print(tables.compare({"U-Net": evaluation.scores}))
     picture = figures.view([stacked], mapped, out / "view.png", reference=reference)
     print(picture)
 

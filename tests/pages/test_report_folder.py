@@ -10,8 +10,8 @@ import rasterio
 from rasterio.transform import from_origin
 
 import commands
-from landshift.assess.estimate import estimate_areas
-from landshift.assess.sample import Plan, draw_sample
+import landshift
+from landshift.assess.plan import SamplePlan
 from landshift.classes import ClassScheme
 from landshift.classification import classify_pixels
 from landshift.errors import ClassError, ParameterError, RasterError
@@ -57,7 +57,7 @@ def job(scene, saved, tmp_path_factory):
     judged = evaluate.evaluate_map(mapped, scene[1], scheme=scheme)
     judged.write_json(folder / "scores.json")
     sample = folder / "sample.gpkg"
-    draw_sample(mapped, sample, Plan(size=60))
+    landshift.sample(mapped, sample, plan=SamplePlan(size=60))
     sheet = folder / "sample.csv"
     with sheet.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -67,7 +67,7 @@ def job(scene, saved, tmp_path_factory):
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    estimate_areas(sample, labels=sheet, mapped=mapped).write_json(folder / "areas.json")
+    landshift.estimate(sample, labels=sheet, mapped=mapped).write_json(folder / "areas.json")
     return folder
 
 
@@ -76,21 +76,21 @@ def page(job):
     return read(folder_page(job))
 
 
-def test_a_report_is_made_from_what_lies_in_a_folder(job, page):
+def test_a_report_is_made_from_the_files_of_a_folder(job, page):
     assert [w for w in page.ids if "-" not in w and w not in ("contents", "main", "theme")] == [
         "summary", "limits", "steps", "maps", "flows", "areas", "accuracy", "classes", "confusion",
         "calibration", "baselines", "training", "input",
     ]  # fmt: skip
     assert len([t for t, _ in page.tags if t == "img"]) == 5
-    alts = [found["alt"] for tag, found in page.tags if tag == "img"]
+    alts = [attributes["alt"] for tag, attributes in page.tags if tag == "img"]
     assert alts[2].startswith("The map: map.tif, 256 by 256 pixels, about No change")
     assert alts[4].startswith("Confidence, from lowest to highest: map_confidence.tif")
 
 
-def test_a_report_tells_what_was_done(page):
+def test_a_report_lists_the_steps(page):
     for words in (
         "composite.tif stacks the images of before and after on one grid from 2001.tif and 2016",
-        "change.tif compares class maps from classes_2001.tif and classes_2016.tif: a changed pixel",
+        "change.tif compares class maps from classes_2001.tif and classes_2016.tif: a changed",
         "Training tiles, 'tiles', were cut from composite.tif and change.tif:",
         "The model small, unet with the encoder resnet18, was trained on them (epochs 6, learning",
         "map.tif was mapped by a model from composite.tif and small.emd, in tiles of",
@@ -175,25 +175,26 @@ def test_the_same_files_give_the_same_page(job, tmp_path):
     assert b"\r" not in first
 
 
-def test_what_is_not_there_is_said(job, tmp_path):
+def test_a_report_names_missing_files(job, tmp_path):
     shutil.copy(job / "change.tif", tmp_path)
     page = read(folder_page(tmp_path))
     for line in (
-        "Missing: image of before, image of after, confidence", "The table of transitions is missing",
+        "Missing: image of before, image of after, confidence",
+        "The table of transitions is missing",
         "Areas with intervals are missing", "Scores are missing", "The model is missing",
         "counts of the map's pixels",
     ):  # fmt: skip
         assert line in page.text
 
 
-def test_files_can_be_told(job, tmp_path):
+def test_files_can_be_given(job, tmp_path):
     folder = tmp_path / "empty"
     folder.mkdir()
-    told = ReportFiles(
+    files = ReportFiles(
         map=job / "map.tif", before=job.parent / "2001.tif", after=job.parent / "2016.tif",
         scores=job / "scores.json",
     )  # fmt: skip
-    page = read(folder_page(folder, told))
+    page = read(folder_page(folder, files))
     assert "Before, true colour" in page.text
     assert "confusion-matrix.csv" in page.tables
     with pytest.raises(ParameterError, match=r"`areas` must exist, got nowhere\.json"):
@@ -204,7 +205,7 @@ def test_files_can_be_told(job, tmp_path):
         folder_page(tmp_path / "nowhere")
 
 
-def test_two_maps_are_told_apart_or_asked_for(job, tmp_path):
+def test_of_two_maps_the_assessed_one_is_shown_or_both_are_refused(job, tmp_path):
     copy = shutil.copytree(job, tmp_path / "job")
     with rasterio.open(job / "map.tif") as source:
         profile, tags, values = source.profile, source.tags(), source.read()
@@ -251,12 +252,12 @@ def test_hostile_files_do_no_harm(job, tmp_path):
         ("transitions.csv", "from,to,pixels,hectares,percent\na,b,3,nan,1\n", "Nan|NaN|finite"),
     ],
 )
-def test_damaged_files_are_one_line(job, tmp_path, name, text, message):
+def test_damaged_files_are_refused(job, tmp_path, name, text, message):
     path = tmp_path / name
     path.write_text(text)
-    told = ReportFiles(map=job / "change.tif", **{name.split(".")[0]: path})
+    files = ReportFiles(map=job / "change.tif", **{name.split(".")[0]: path})
     with pytest.raises(ParameterError, match=message):
-        folder_page(tmp_path, told)
+        folder_page(tmp_path, files)
 
 
 def test_a_damaged_model_costs_only_its_sections(job, tmp_path):
@@ -267,7 +268,7 @@ def test_a_damaged_model_costs_only_its_sections(job, tmp_path):
     assert "training-table.csv" not in page.tables
 
 
-def test_a_raster_that_cannot_be_shown_is_one_line(job, tmp_path):
+def test_a_raster_that_cannot_be_shown_is_refused(job, tmp_path):
     (tmp_path / "m.tif").write_bytes(b"no raster")
     with pytest.raises(RasterError, match="must be readable"):
         folder_page(tmp_path, ReportFiles(map=tmp_path / "m.tif"))
@@ -282,13 +283,13 @@ def test_the_first_and_the_last_date_of_a_composite_are_shown(job, tmp_path):
     dates = [job.parent / f"{year}.tif" for year in (2001, 2016)]
     stack = composite(dates, tmp_path / "c.tif", output=CompositeOutput(names=["2001", "2016"]))
     page = read(folder_page(tmp_path, ReportFiles(map=job / "map.tif")))
-    sources = [found["src"] for tag, found in page.tags if tag == "img"]
+    sources = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
     assert len(sources) == 4
     assert sources[0] != sources[1]
     apart = read(
         folder_page(tmp_path, ReportFiles(map=job / "map.tif", before=dates[0], after=stack))
     )
-    assert sources[:2] == [found["src"] for tag, found in apart.tags if tag == "img"][:2]
+    assert sources[:2] == [attributes["src"] for tag, attributes in apart.tags if tag == "img"][:2]
 
 
 def test_many_classes_and_no_crs_are_shown(tmp_path):
@@ -302,8 +303,8 @@ def test_many_classes_and_no_crs_are_shown(tmp_path):
 
 def test_report_on_the_command_line(job, tmp_path):
     out = tmp_path / "report.html"
-    found = commands.run("report", str(job), "-o", str(out))
-    assert (found.exit_code, found.output.strip()) == (0, str(out))
+    ended = commands.run("report", str(job), "-o", str(out))
+    assert (ended.exit_code, ended.output.strip()) == (0, str(out))
     assert out.stat().st_size > 50_000
 
 
@@ -316,15 +317,15 @@ def test_a_browser_shows_and_prints_a_report(job, tmp_path):
                 java_script_enabled=scheme == "light",
             )  # fmt: skip
             page = context.new_page()
-            said = []
-            page.on("console", lambda message, said=said: said.append(message.text))
-            page.on("request", lambda request, said=said: said.append(request.url))
+            messages = []
+            page.on("console", lambda message, messages=messages: messages.append(message.text))
+            page.on("request", lambda request, messages=messages: messages.append(request.url))
             page.goto(path.as_uri())
             assert page.evaluate("document.documentElement.scrollWidth") == width
             assert page.evaluate(
                 "[...document.images].every(image => image.complete && image.naturalWidth > 0)"
             )
-            outside = [s for s in said if not s.startswith(("data:", path.as_uri()))]
+            outside = [s for s in messages if not s.startswith(("data:", path.as_uri()))]
             assert outside == []
         assert page.pdf(path=tmp_path / "report.pdf", format="A4").startswith(b"%PDF")
 
@@ -348,8 +349,8 @@ def test_a_report_of_a_large_map_is_small(tmp_path):
         for band in (1, 2, 3):
             target.write(noise * 30, band)
         target.build_overviews([2, 4, 8])
-    told = ReportFiles(
+    files = ReportFiles(
         before=image, after=image, reference=tmp_path / "m.tif", confidence=tmp_path / "m.tif"
     )
-    out = report(tmp_path, tmp_path / "report.html", files=told)
+    out = report(tmp_path, tmp_path / "report.html", files=files)
     assert out.stat().st_size < 6_000_000

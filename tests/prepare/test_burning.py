@@ -302,7 +302,7 @@ def test_labels_of_another_date_are_a_legend_on_the_command_line(write_polygons,
     run = commands.run("burn", str(first), *options, "--classes", str(tmp_path / "1.tif"))
     assert run.exit_code == 0, run.output
     assert raster.scheme_of(tmp_path / "2.tif") == scheme
-    with pytest.raises(ClassError, match=r"must say its classes, got none in .*like\.tif"):
+    with pytest.raises(ClassError, match=r"must state its classes, got none in .*like\.tif"):
         raster.read_scheme(like)
 
 

@@ -90,7 +90,7 @@ def test_names_that_cross_without_being_the_same_are_warned_of(write_raster, tmp
     tm = write_raster("tm.tif", values, bands=["B1", "B2", "B3", "B4"])
     oli = write_raster("oli.tif", values, bands=["B2", "B3", "B4", "B5"])
     composite([tm, oli], tmp_path / "c.tif")
-    assert "bands of before and after are taken one by one" in caplog.text
+    assert "bands of before and after are matched by position" in caplog.text
     assert "B2, B3, B4 (B1, B2, B3, B4; B2, B3, B4, B5)" in caplog.text
     caplog.clear()
     difference(tm, oli, tmp_path / "d.tif")

@@ -11,7 +11,7 @@ from scenes import BANDS, MAPPING
 SCHEME = ClassScheme.from_mapping(MAPPING)
 
 
-def test_bands_are_shown_in_true_colour_where_they_are_named_so():
+def test_bands_named_red_green_and_blue_are_shown_in_true_colour():
     assert figures.rgb_bands(["blue", "green", "red", "nir"]) == (2, 1, 0)
     assert figures.rgb_bands(["after:Blue", "after:Green", "after:Red"]) == (2, 1, 0)
     assert figures.rgb_bands(["swir1", "nir", "red", "other"]) == (0, 1, 2)
@@ -23,7 +23,7 @@ def test_bands_are_grouped_by_date():
     assert figures.date_bands(["b1", "b2"]) == {"Image": [0, 1]}
 
 
-def test_a_picture_is_stretched_over_valid_pixels_alone():
+def test_a_picture_is_stretched_over_valid_pixels_only():
     values = np.full((3, 10, 10), 5.0)
     values[:, 0] = np.arange(10)
     values[:, 5] = 1e9
@@ -36,7 +36,7 @@ def test_a_picture_is_stretched_over_valid_pixels_alone():
     assert (figures.picture(values, ~np.ones((10, 10), bool)) == 1).all()
 
 
-def test_classes_have_their_colours_and_the_unlabelled_is_white():
+def test_classes_have_their_colours_and_unlabelled_pixels_are_white():
     shown = figures.colour_classes(np.array([[0, 1, 255]], np.uint8), SCHEME)
     assert (shown[0, 0] * 255).round().tolist() == list(SCHEME.colours[1])
     assert (shown[0, 2] == 1).all()
@@ -84,7 +84,7 @@ def test_a_confusion_matrix_is_drawn_as_pixels_and_as_shares(classes, numbered, 
     assert figures.save(figure, tmp_path / "c.png").stat().st_size > 10_000
 
 
-def test_counts_are_written_short():
+def test_counts_are_abbreviated():
     numbers = (7, 999, 1000, 12_345, 999_999, 1_234_567, 12_345_678_901)
     assert [figures._short(n) for n in numbers] == [
         "7", "999", "1.0k", "12k", "999k", "1.2M", "12G"

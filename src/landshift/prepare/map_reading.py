@@ -235,7 +235,9 @@ class MapStack:
             raise ClassError(f"Class maps must hold classes, got only nodata in {where}.")
         united = recoding.united(
             [
-                recoding.Told(self.paths[k], raster.legend_of(self.paths[k]), frozenset(values[k]))
+                recoding.MapLegend(
+                    self.paths[k], raster.legend_of(self.paths[k]), frozenset(values[k])
+                )
                 for k in plain
             ],
             "state what the values mean in all of them with `classes`, or bring one to the other "

@@ -12,10 +12,10 @@ from landshift import grid, raster
 from landshift.classes import TO, ClassScheme, Colour, ends_of, stays
 from landshift.errors import ModelError
 from landshift.pages.report import areas, charts, formats, history, job, maps, model, parts, scores
+from landshift.pages.report.files import ReportFiles
 from landshift.pages.report.formats import Areas, EvaluationRecord, Flow
 from landshift.pages.report.page import Section, render
 from landshift.pages.report.parts import Fact, TableColumn, share
-from landshift.pages.report.writing import ReportFiles
 
 if TYPE_CHECKING:  # imports torch, which only a report of a model needs
     from landshift.bundle import Package
@@ -23,15 +23,15 @@ if TYPE_CHECKING:  # imports torch, which only a report of a model needs
 
 def folder_page(folder: Path, given: ReportFiles | None = None) -> str:
     """HTML of the page that `report` writes; the same files give the same page."""
-    found = job.find(Path(folder), given or ReportFiles())
-    files = found.files
+    known = job.find(Path(folder), given or ReportFiles())
+    files = known.files
     evaluation = _read(formats.EvaluationRecord, files.scores)
     assessment = _read(formats.Areas, files.areas)
     package, problem = _package(files.model)
     flows = [] if files.transitions is None else formats.read_flows(files.transitions)
     mapped = None if files.map is None else maps.class_map(files.map, "The map")
     warnings = [
-        *history.limits(found),
+        *history.limits(known),
         *([problem] if problem else []),
         *(areas.limits(assessment) if assessment is not None else [_NO_AREAS]),
         *(scores.limits(evaluation.scores, evaluation.baselines) if evaluation is not None else []),
@@ -40,7 +40,7 @@ def folder_page(folder: Path, given: ReportFiles | None = None) -> str:
     sections = [
         Section("summary", "At a glance", [_facts(flows, assessment, evaluation)]),
         _limits(warnings),
-        history.section(found, package, assessment),
+        history.section(known, package, assessment),
         _maps(files, mapped),
         _flows(flows, {} if mapped is None else mapped.colours),
         *_areas(assessment),

@@ -11,7 +11,7 @@ from landshift import raster
 from landshift.errors import LandshiftError, ParameterError
 from landshift.files import jsons, provenance
 from landshift.pages.report import formats
-from landshift.pages.report.writing import ReportFiles
+from landshift.pages.report.files import ReportFiles
 
 _RASTERS = (".tif", ".tiff")
 _MANIFEST = "landshift.json"

@@ -2,50 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
 from landshift.files import options, whole
-
-
-@dataclass(frozen=True)
-class ReportFiles:
-    """The files that a report shows; what is left out is searched for in the job's folder."""
-
-    map: Path | None = None
-    """The map that the report is about."""
-
-    before: Path | None = None
-    """Image of the first date, or a composite with it."""
-
-    after: Path | None = None
-    """Image of the second date, or a composite with it."""
-
-    reference: Path | None = None
-    """Reference that the map is compared with."""
-
-    confidence: Path | None = None
-    """Confidence of the map, as landshift classify --layer confidence writes it."""
-
-    areas: Path | None = None
-    """Areas with intervals: JSON of landshift estimate."""
-
-    scores: Path | None = None
-    """Scores of the map or model: JSON of landshift evaluate."""
-
-    model: Path | None = None
-    """The model that made the map: .emd, .dlpk or folder."""
-
-    transitions: Path | None = None
-    """Table of transitions: CSV of landshift label --table."""
+from landshift.pages.report.files import ReportFiles
 
 
 def report(
     folder: Path,
     out: options.OutFile,
     *,
-    files: Annotated[ReportFiles, options.GROUP] = ReportFiles(),
+    files: Annotated[ReportFiles, options.GROUP] = ReportFiles(),  # noqa: B008
     overwrite: options.Flag = False,
 ) -> Path:
     """Explain a map on one page: what was done, maps, changes, areas, accuracy, limits.
