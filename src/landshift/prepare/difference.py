@@ -184,15 +184,19 @@ def difference(
 ) -> Difference:
     """Compare two images pixel by pixel: how much changed, continuous or in classes.
 
-    The methods are those of Esri's Compute Change Raster:
+    The methods are those of Esri's Compute Change Raster.
 
-    - difference: to - from, a band for each band.
-    - relative: (to - from) / max(from, to); 0 where both are 0, nodata where only the larger is.
-    - euclidean: the length of the difference of the two spectra.
-    - angle: the angle between the two spectra in radians, 0 to pi (Kruse et al. 1993, Remote
-      Sensing of Environment 44, doi 10.1016/0034-4257(93)90013-N); nodata where one is all 0.
-    - band: the place among the bands, from 1, of the one whose value changed most (the first
-      of several), as classes; one more for 'No change', where no band changed.
+    difference: to - from, a band for each band.
+
+    relative: (to - from) / max(from, to); 0 where both are 0, nodata where only the larger is.
+
+    euclidean: the length of the difference of the two spectra.
+
+    angle: the angle between the two spectra in radians, 0 to pi (Kruse et al. 1993, Remote Sensing
+    of Environment 44, doi 10.1016/0034-4257(93)90013-N); nodata where one is all 0.
+
+    band: the place among the bands, from 1, of the one whose value changed most (the first of
+    several), as classes; one more for 'No change', where no band changed.
 
     Continuous results are float32 with NaN as nodata; classes are uint8 with 0, and have an
     attribute table and a style beside them.
