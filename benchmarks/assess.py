@@ -28,7 +28,7 @@ from rasterio.windows import Window
 from scipy import ndimage, special
 
 from landshift.assess import estimators, intervals
-from landshift.assess.estimate import Intervals
+from landshift.assess.figures import Intervals
 
 TILE = 2000
 

@@ -42,7 +42,7 @@ from landshift.engine.prepared import CACHE, prepare
 from landshift.machine import memory as heap
 from landshift.prepare import composite, label
 from landshift.raster import tiling
-from landshift.simulation import scene as simulate
+from landshift.simulation.scene import simulate
 from landshift.spec import InputSpec
 
 # torch is imported where it is used: `child` measures a run without it
@@ -406,7 +406,7 @@ def begun() -> float:
 
 def make_scene(folder: Path) -> tuple[Path, Path]:
     """A composite of another seed than the demo's, and its change map."""
-    made = simulate.simulate(folder / "scene", height=SCENE, width=SCENE, seed=SEED)
+    made = simulate(folder / "scene", height=SCENE, width=SCENE, seed=SEED)
     image = composite.composite([made.before, made.after], folder / "composite.tif")
     label.label(made.before_classes, made.after_classes, folder / "change.tif")
     return image, folder / "change.tif"

@@ -23,8 +23,9 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 from preparation import WHERE
 
+import landshift
 from landshift import grid, raster
-from landshift.assess.sample import Plan, draw_sample
+from landshift.assess.plan import SamplePlan
 from landshift.classes import ClassScheme
 from landshift.grid import Window
 
@@ -98,7 +99,7 @@ def main() -> None:
         folder = Path(name)
         before, after, change = scene(folder, asked.size)
         sample = folder / "sample.gpkg"
-        draw_sample(change, sample, Plan(size=2 * asked.units + 2))
+        landshift.sample(change, sample, plan=SamplePlan(size=2 * asked.units + 2))
         command = [
             sys.executable, "-c", "from landshift.cli import main; main()", "label-samples",
             sample, "--before", before, "--after", after, "--labeller", "benchmark",

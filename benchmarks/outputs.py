@@ -157,10 +157,13 @@ def of_words(path: Path, folder: str) -> tuple[Parts, Parts]:
 
 
 def of_printed(path: Path, folder: str) -> tuple[Parts, Parts]:
-    """What a command printed: its exit code and its numbers are content, its words are not."""
+    """What a command printed: its exit code and the numbers of its output are content.
+
+    Words aren't, nor are messages on standard error: progress and other packages' logs.
+    """
     text = path.read_text().replace(folder, "{folder}")
     code, _, lines = text.partition("\n")
-    numbers = NUMBER.findall(VOLATILE.sub("", lines))
+    numbers = NUMBER.findall(VOLATILE.sub("", lines.partition("--- errors\n")[0]))
     return {"exit code": code, "numbers": brief(numbers)}, {"words": VOLATILE.sub("~", lines)}
 
 

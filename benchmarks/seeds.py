@@ -24,7 +24,7 @@ from landshift import tileset, training
 from landshift.dataset import TrainingData, prepare
 from landshift.models import ChangeModel
 from landshift.prepare import composite, label
-from landshift.simulation import scene as simulate
+from landshift.simulation.scene import simulate
 from landshift.training import Loss, Training
 
 SIZE = 512
@@ -33,7 +33,7 @@ LR_SEEDS, PRECISION_SEEDS = 5, 3
 
 def make_tiles(folder: Path) -> Path:
     """Tiles of the simulated scene."""
-    scene = simulate.simulate(folder / "scene", height=SIZE, width=SIZE, seed=0)
+    scene = simulate(folder / "scene", height=SIZE, width=SIZE, seed=0)
     stacked = composite.composite([scene.before, scene.after], folder / "composite.tif")
     change = folder / "change.tif"
     label.label(scene.before_classes, scene.after_classes, change)

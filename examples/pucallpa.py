@@ -21,15 +21,23 @@ from rich.console import Console
 
 os.environ.setdefault("LANDSHIFT_OFFLINE", "1")  # random weights, so that figures can be compared
 
-from landshift import classify_pixels, evaluate_map, learn, raster, tileset
+from landshift import (
+    CompositeOutput,
+    TargetGrid,
+    classify_pixels,
+    composite,
+    evaluate_map,
+    label,
+    learn,
+    normalise,
+    raster,
+    tileset,
+)
 from landshift.classes import ClassScheme
 from landshift.evaluation import baselines
 from landshift.evaluation.evaluation import pool
 from landshift.evaluation.maps import evaluate_rules
 from landshift.learn import prepare_data
-from landshift.prepare.composite import CompositeOutput, TargetGrid, composite
-from landshift.prepare.label import label
-from landshift.prepare.normalise import normalise
 from landshift.show import figures, tables  # fmt: skip
 
 YEARS = (1985, 1990, 1995, 2000, 2005)

@@ -17,12 +17,8 @@ from pathlib import Path
 import rasterio
 from rich.console import Console
 
-from landshift.assess.estimate import estimate_areas
-from landshift.assess.sample import Plan, draw_sample
+import landshift
 from landshift.classes import ClassScheme
-from landshift.pages.report import report
-from landshift.prepare.composite import TargetGrid, composite
-from landshift.prepare.label import Cleaning, label
 from landshift.show import tables
 
 CLASSES = ClassScheme.from_mapping(
@@ -59,16 +55,25 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     change, sample = asked.out / "change.tif", asked.out / "sample.gpkg"
 
-    composite(images, asked.out / "composite.tif", target=TargetGrid(like=maps[0]), overwrite=True)
-    cleaned = label(
-        *maps, change, classes=CLASSES, cleaning=Cleaning(smooth=7, min_pixels=12), overwrite=True
+    landshift.composite(
+        images,
+        asked.out / "composite.tif",
+        target=landshift.TargetGrid(like=maps[0]),
+        overwrite=True,
+    )
+    cleaned = landshift.label(
+        *maps,
+        change,
+        classes=CLASSES,
+        cleaning=landshift.Cleaning(smooth=7, min_pixels=12),
+        overwrite=True,
     )
     cleaned.write_csv(asked.out / "transitions.csv", overwrite=True)
-    truth = label(*maps, asked.out / "uncleaned.tif", classes=CLASSES, overwrite=True)
-    plan = Plan(size=asked.size, allocation="floor", floor=30)
-    drawn = draw_sample(change, sample, plan, overwrite=True)
+    truth = landshift.label(*maps, asked.out / "uncleaned.tif", classes=CLASSES, overwrite=True)
+    plan = landshift.SamplePlan(size=asked.size, allocation="floor", floor=30)
+    drawn = landshift.sample(change, sample, plan=plan, overwrite=True)
     labels = label_units(sample.with_suffix(".csv"), *maps, asked.out / "labels.csv")
-    found = estimate_areas(sample, labels=labels, mapped=change)
+    found = landshift.estimate(sample, labels=labels, mapped=change)
     found.write_json(asked.out / "areas.json", overwrite=True)
     found.write_csv(asked.out / "areas.csv", overwrite=True)
 
@@ -86,7 +91,7 @@ def main() -> None:
         console.print(
             f"{c.name}: truly {truly:,.1f} ha, {'in' if holds else 'not in'} the interval"
         )
-    console.print(report(asked.out, asked.out / "report.html"))
+    console.print(landshift.report(asked.out, asked.out / "report.html"))
 
 
 if __name__ == "__main__":

@@ -32,15 +32,12 @@ os.environ.setdefault("LANDSHIFT_OFFLINE", "1")  # random weights, so that figur
 
 import pucallpa
 
-from landshift import classify_pixels, tileset
+from landshift import TargetGrid, classify_pixels, composite, label, simulate, tileset
 from landshift.evaluation import baselines
 from landshift.evaluation.evaluation import Evaluation, pool
 from landshift.evaluation.maps import evaluate_map, evaluate_rules
 from landshift.files import whole
 from landshift.learn import Data, prepare_data
-from landshift.prepare.composite import TargetGrid, composite
-from landshift.prepare.label import label
-from landshift.simulation import scene as simulate
 from landshift.simulation import tables
 
 BACKBONE = "resnet18"
@@ -74,7 +71,7 @@ class Benchmark:
 
 def prepare_simulated(_: Path, out: Path) -> Prepared:
     """Tiles and test part of the simulated scene."""
-    scene = simulate.simulate(out / "scene", height=SIZE, width=SIZE, seed=0, overwrite=True)
+    scene = simulate(out / "scene", height=SIZE, width=SIZE, seed=0, overwrite=True)
     parts = {}
     for part, columns in {"train": TRAIN_COLUMNS, "test": TEST_COLUMNS}.items():
         bounds = pucallpa.bounds_of_columns(scene.before, *columns)

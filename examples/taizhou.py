@@ -33,13 +33,12 @@ os.environ.setdefault("LANDSHIFT_OFFLINE", "1")  # random weights, so that figur
 
 from pucallpa import bounds_of_columns
 
-from landshift import classify_pixels, raster, tileset
+from landshift import TargetGrid, classify_pixels, composite, raster, tileset
 from landshift.classes import IGNORE_INDEX, ClassScheme
 from landshift.evaluation import baselines
 from landshift.grid import Window
 from landshift.learn import Data, SegmentationModel, prepare_data
 from landshift.maps.cleaning import parts_of
-from landshift.prepare.composite import TargetGrid, composite
 from landshift.scores import confusion
 from landshift.training import Augmentation
 

@@ -16,11 +16,18 @@ from rich.console import Console
 
 os.environ.setdefault("LANDSHIFT_OFFLINE", "1")  # random weights, so that figures can be compared
 
-from landshift import classify_pixels, evaluate_map, raster, tileset
+from landshift import (
+    CompositeOutput,
+    TargetGrid,
+    classify_pixels,
+    composite,
+    evaluate_map,
+    raster,
+    tileset,
+)
 from landshift.classes import ClassScheme
 from landshift.images import Image
 from landshift.learn import UnetClassifier, prepare_data
-from landshift.prepare.composite import CompositeOutput, TargetGrid, composite
 from landshift.show import figures, tables
 
 BANDS = ("blue", "green", "red", "nir", "swir1", "swir2")

@@ -18,10 +18,10 @@ import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import landshift
 from fuzzing import PIECES, mutations, other_values
 from landshift import images, raster, vector
-from landshift.assess.estimate import estimate_areas
-from landshift.assess.sample import Plan, draw_sample
+from landshift.assess.plan import SamplePlan
 from landshift.classes import ClassScheme, legend_readers
 from landshift.errors import LandshiftError
 from landshift.evaluation.maps import evaluate_map
@@ -177,7 +177,9 @@ def work(tmp_path_factory):
         legends(root)
         zones(root)
         sample = root / "sample" / "s.gpkg"
-        draw_sample(root / "map.tif", sample, Plan(size=30, allocation="equal"), scheme=SCHEME)
+        landshift.sample(
+            root / "map.tif", sample, plan=SamplePlan(size=30, allocation="equal"), scheme=SCHEME
+        )
         text = (root / "sample" / "s.csv").read_text().replace(",,", ",forest,")
         (root / "sample" / "s.csv").write_text(text)
         yield root
@@ -244,7 +246,7 @@ def use_raster(root, path):
         lambda: burn(
             root / "z.geojson", path, out / "o.tif", columns=ClassColumns(value_column="value")
         ),
-        lambda: draw_sample(path, out / "o.gpkg", Plan(size=10)),
+        lambda: landshift.sample(path, out / "o.gpkg", plan=SamplePlan(size=10)),
         lambda: measure_zones(path, root / "z.geojson", "name"),
         lambda: normalise(path, root / "image.tif", out / "o.tif"),
     ]
@@ -266,7 +268,7 @@ def use_beside(root, path):
 
 
 def use_sample(root, path):
-    estimate_areas(root / "sample" / "s.gpkg", labels=path)
+    landshift.estimate(root / "sample" / "s.gpkg", labels=path)
 
 
 def use_zones(root, path):

@@ -56,7 +56,7 @@ def demo(
     seed: int = 0,
     on_stage: Annotated[Callable[[str], None] | None, Parameter(parse=False)] = None,
 ) -> Demo:
-    """Run the whole chain on a simulated scene and say where each result lies.
+    """Run the whole chain on a simulated scene and list its results.
 
     Args:
         out: Folder for all results: new, empty, or with the mark of an earlier demo, whose results

@@ -11,8 +11,9 @@ from affine import Affine
 from pyproj import Geod, Transformer
 
 import commands
+import landshift
 from landshift.assess import domains, drawing
-from landshift.assess.sample import Plan, draw_sample
+from landshift.assess.plan import SamplePlan
 from landshift.errors import GridError
 from landshift.maps import zonal
 from landshift.maps.patches import patches
@@ -126,15 +127,17 @@ def test_of_zonal(scene, tmp_path):
     zone = scene.polygon(tmp_path / "z.gpkg", TOP + 0.5, LEFT - 10, BOTTOM - 0.5, RIGHT)
     inside, _ = scene.on_ground(TOP + 0.5, LEFT, BOTTOM - 0.5, RIGHT)
     beside, _ = scene.on_ground(TOP + 0.5, LEFT - 10, BOTTOM - 0.5, LEFT)
-    found = zonal.measure_zones(scene.after, zone, "name")
-    assert found.hectares[0] == pytest.approx([beside, inside], rel=1e-5)
+    zones = zonal.measure_zones(scene.after, zone, "name")
+    assert zones.hectares[0] == pytest.approx([beside, inside], rel=1e-5)
 
 
 @pytest.mark.parametrize("unit_size", [1, 3])
 def test_of_sample(scene, tmp_path, unit_size):
-    drawn = draw_sample(
+    drawn = landshift.sample(
         scene.after, tmp_path / "s.gpkg",
-        Plan(size=40, kind="simple" if unit_size > 1 else "stratified", unit_size=unit_size),
+        plan=SamplePlan(
+            size=40, design="simple" if unit_size > 1 else "stratified", unit_size=unit_size
+        ),
     )  # fmt: skip
     assert sum(s.hectares for s in drawn.design.strata) == close(scene.whole)
     if unit_size == 1:
@@ -152,7 +155,7 @@ def test_of_domains_in_estimate(scene, tmp_path):
     zone = scene.polygon(tmp_path / "z.gpkg", TOP, LEFT, BOTTOM, RIGHT)
     none = np.zeros(0, np.int64)
     assert domains.find_domains(
-        scene.after, zone, "name", none, none, classes=(1, 2)
+        scene.after, domains.DomainSource(zone, "name"), none, none, classes=(1, 2)
     ).hectares == close([scene.rectangle])
 
 

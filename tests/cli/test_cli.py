@@ -302,9 +302,8 @@ def test_no_line_of_gdal_comes_before_ours(tmp_path):
 
 
 def test_a_crash_says_where_the_program_was(tmp_path):
-    crash = (
-        "import os, landshift.prepare.label\nlandshift.prepare.label._Rules = lambda *_: os.abort()"
-    )
+    module = "landshift.prepare.label"
+    crash = f"import os, {module}\n{module}.PairRules = lambda *_: os.abort()"
     maps = [write(tmp_path / f"{n}.tif", np.ones((3, 3), np.uint8)) for n in "ab"]
     code, err = alone("label", *maps, "-o", tmp_path / "c.tif", before=crash)
     assert code == -6

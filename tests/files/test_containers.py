@@ -15,7 +15,7 @@ from landshift.classes import ClassScheme
 from landshift.errors import ParameterError, RasterError
 from landshift.evaluation.maps import evaluate_map
 from landshift.files import containers, dates, provenance, whole
-from landshift.files.containers import Part, part_of
+from landshift.files.containers import InnerRaster, part_of
 from landshift.images import Image
 from landshift.maps import patches
 from landshift.prepare.composite import CompositeOutput, composite
@@ -153,6 +153,6 @@ def test_names_that_are_no_parts_are_left_alone(tmp_path, monkeypatch):
                  "netcdf:x:y", "PG:dbname=x"):  # fmt: skip
         assert part_of(name) is None
     Path("a:b.nc").touch()
-    assert part_of("netcdf:a:b.nc:v") == Part("netcdf", "a:b.nc", "v")
-    assert part_of("GTIFF_DIR:2:a:b.tif") == Part("GTIFF_DIR", "a:b.tif", "2")
+    assert part_of("netcdf:a:b.nc:v") == InnerRaster("netcdf", "a:b.nc", "v")
+    assert part_of("GTIFF_DIR:2:a:b.tif") == InnerRaster("GTIFF_DIR", "a:b.tif", "2")
     assert containers.absolute("netcdf:a:b.nc:v") == f"netcdf:{os.getcwd()}/a:b.nc:v"

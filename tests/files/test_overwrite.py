@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 import rasterio
 
+import landshift
 from cutting import cut_tiles
 from landshift import bundle, dataset, tileset, training
-from landshift.assess.sample import Plan, draw_sample
+from landshift.assess.plan import SamplePlan
 from landshift.classes import ClassScheme, legend, legend_writers
 from landshift.cli import main
 from landshift.errors import OutputError, ParameterError
@@ -235,7 +236,7 @@ def sample(tmp_path):
         mapped, legend.Legend({1: "to crop", 2: "No change"}).scheme()
     )
     path = tmp_path / "sample.gpkg"
-    draw_sample(mapped, path, Plan(size=9, kind="simple"))
+    landshift.sample(mapped, path, plan=SamplePlan(size=9, design="simple"))
     with closing(sqlite3.connect(path)) as base, base:
         for name in ("ST_IsEmpty", "ST_MinX", "ST_MaxX", "ST_MinY", "ST_MaxY"):
             base.create_function(name, 1, lambda _: None)
@@ -253,13 +254,13 @@ def sample(tmp_path):
 
 def test_labels_are_never_lost_without_a_word(sample, caplog):
     mapped, path = sample
-    plan = Plan(size=9, kind="simple", seed=1)
+    plan = SamplePlan(size=9, design="simple", seed=1)
     with pytest.raises(OutputError, match=r"sample.gpkg .* with the labels of 3 units"):
-        draw_sample(mapped, path, plan)
+        landshift.sample(mapped, path, plan=plan)
     assert whole.labelled_units(path) == 3
     path.with_suffix(".answers.sqlite").write_bytes(MINE)
     with caplog.at_level(logging.WARNING):
-        draw_sample(mapped, path, plan, overwrite=True)
+        landshift.sample(mapped, path, plan=plan, overwrite=True)
     assert path.with_suffix(".answers.sqlite").read_bytes() == MINE
     told = [r.getMessage() for r in caplog.records]
     assert told == [

@@ -190,7 +190,7 @@ def test_change_in_zones_needs_to_know_what_stayed(tmp_path):
     found = zonal.measure_zones(
         mapped, polygons(tmp_path / "z.gpkg", [box(0, 0, 2, 1)], ["a"]), "name"
     )
-    with pytest.raises(ClassError, match="needs a class that says what is unchanged, got class 1"):
+    with pytest.raises(ClassError, match="needs a class that means 'unchanged', got class 1"):
         found.percent()
 
 

@@ -10,8 +10,8 @@ import rasterio
 from rasterio.transform import from_origin
 
 import commands
-from landshift.assess.estimate import estimate_areas
-from landshift.assess.sample import Plan, draw_sample
+import landshift
+from landshift.assess.plan import SamplePlan
 from landshift.classes import ClassScheme
 from landshift.classification import classify_pixels
 from landshift.errors import ClassError, ParameterError, RasterError
@@ -57,7 +57,7 @@ def job(scene, saved, tmp_path_factory):
     judged = evaluate.evaluate_map(mapped, scene[1], scheme=scheme)
     judged.write_json(folder / "scores.json")
     sample = folder / "sample.gpkg"
-    draw_sample(mapped, sample, Plan(size=60))
+    landshift.sample(mapped, sample, plan=SamplePlan(size=60))
     sheet = folder / "sample.csv"
     with sheet.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -67,7 +67,7 @@ def job(scene, saved, tmp_path_factory):
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    estimate_areas(sample, labels=sheet, mapped=mapped).write_json(folder / "areas.json")
+    landshift.estimate(sample, labels=sheet, mapped=mapped).write_json(folder / "areas.json")
     return folder
 
 

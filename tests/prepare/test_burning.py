@@ -54,17 +54,21 @@ def read(path):
         return source.read(1)
 
 
-def test_what_no_polygon_covers_is_not_labelled(write_polygons, like, tmp_path):
+def test_pixels_outside_all_polygons_are_not_labelled(write_polygons, like, tmp_path):
     path = write_polygons(
         (square(0, 0, 2), {"what": "No change"}), (square(3, 2), {"what": "change"})
     )
     out = tmp_path / "l.tif"
-    found = burn(path, like, out, columns=ClassColumns(name_column="what"))
+    labels = burn(path, like, out, columns=ClassColumns(name_column="what"))
     assert read(out).tolist() == [[2, 2, 0, 0], [2, 2, 0, 0], [0, 0, 0, 1]]
-    assert found.scheme.mapping == {1: "change", 2: "No change"}
-    assert (found.pixels, found.polygons, found.skipped) == ((1, 4), (1, 1), 0)
+    assert labels.scheme.mapping == {1: "change", 2: "No change"}
+    assert (labels.pixels, labels.polygons, labels.skipped) == ((1, 4), (1, 1), 0)
+    assert labels.rows() == [
+        {"class": "change", "value": 1, "polygons": 1, "pixels": 1},
+        {"class": "No change", "value": 2, "polygons": 1, "pixels": 4},
+    ]
     scheme = raster.scheme_of(out)
-    assert scheme == found.scheme
+    assert scheme == labels.scheme
     assert scheme.to_indices(read(out))[0, 2] == IGNORE_INDEX
     assert raster.info(out).nodata == 0
 
@@ -73,9 +77,9 @@ def test_values_alone_names_alone_and_a_scheme(write_polygons, like, tmp_path):
     path = write_polygons(
         (square(0, 0), {"code": 7, "what": "Water"}), (square(1, 0), {"code": None, "what": None})
     )
-    found = burn(path, like, tmp_path / "l.tif", columns=ClassColumns(value_column="code"))
-    assert found.scheme.mapping == {7: "class 7"}
-    assert found.skipped == 1
+    labels = burn(path, like, tmp_path / "l.tif", columns=ClassColumns(value_column="code"))
+    assert labels.scheme.mapping == {7: "class 7"}
+    assert labels.skipped == 1
     scheme = ClassScheme.from_mapping({1: "forest", 4: "water"})
     burn(
         path,
@@ -112,11 +116,11 @@ def test_contradictions_are_named_and_decided(write_polygons, like, tmp_path, ca
     assert not out.exists()
     for decide, expected in (("value", 1), ("name", 2), ("drop", 0)):
         with caplog.at_level(logging.WARNING):
-            found = burn(
+            labels = burn(
                 path, like, out, columns=ClassColumns(**columns, decide=decide), overwrite=True
             )
         assert read(out)[:2].tolist() == [[1, 1, 2, 2], [expected, 0, 0, 0]]
-        assert found.contradictions == (Contradiction(4, 1, "soil"),)
+        assert labels.contradictions == (Contradiction(4, 1, "soil"),)
         assert "polygon 4 has the value 1 and the name 'soil'" in caplog.text
 
 
@@ -124,9 +128,9 @@ def test_polygons_that_overlap_are_counted_and_the_last_counts(
     write_polygons, like, tmp_path, caplog
 ):
     path = write_polygons((square(0, 0, 2), {"code": 1}), (square(1, 1, 2), {"code": 2}))
-    found = burn(path, like, tmp_path / "l.tif", columns=ClassColumns(value_column="code"))
+    labels = burn(path, like, tmp_path / "l.tif", columns=ClassColumns(value_column="code"))
     assert read(tmp_path / "l.tif").tolist() == [[1, 1, 0, 0], [1, 2, 2, 0], [0, 2, 2, 0]]
-    assert found.overlapping == 1
+    assert labels.overlapping == 1
     assert "1 pixels lie in polygons of different classes" in caplog.text
 
 
@@ -183,9 +187,9 @@ def test_chiapas_and_its_two_contradictory_polygons(data_folder, tmp_path):
     columns = {"value_column": "id", "name_column": "class"}
     with pytest.raises(ClassError, match=r"5 'barren' in polygon 6, 4 'urban' in polygon 8"):
         burn(*arguments, columns=ClassColumns(**columns))
-    found = burn(*arguments, columns=ClassColumns(**columns, decide="value"))
-    assert found.scheme.names == ("forest", "water", "herbaceous", "barren", "urban")
-    assert found.pixels == (383, 16, 145, 106, 68)
+    labels = burn(*arguments, columns=ClassColumns(**columns, decide="value"))
+    assert labels.scheme.names == ("forest", "water", "herbaceous", "barren", "urban")
+    assert labels.pixels == (383, 16, 145, 106, 68)
     assert (read(tmp_path / "l.tif") == read(folder / "labels_1999_sparse.tif")).all()
     by_name = burn(*arguments, columns=ClassColumns(name_column="class"), overwrite=True)
     assert by_name.scheme.names == ("barren", "forest", "herbaceous", "urban", "water")
@@ -209,44 +213,46 @@ def test_values_that_labels_cannot_hold_are_moved_with_their_names(
     )
     out = tmp_path / "l.tif"
     with caplog.at_level(logging.WARNING):
-        found = burn(path, like, out, columns=ClassColumns(value_column="code", name_column="what"))
+        labels = burn(
+            path, like, out, columns=ClassColumns(value_column="code", name_column="what")
+        )
     assert "-1 -> 2 'lost', 0 -> 3 'other', 523 -> 4 'sea'" in caplog.text
-    assert found.scheme.mapping == {1: "forest", 2: "lost", 3: "other", 4: "sea"}
+    assert labels.scheme.mapping == {1: "forest", 2: "lost", 3: "other", 4: "sea"}
     assert read(out)[:2].tolist() == [[3, 1, 2, 4], [3, 0, 0, 0]]
-    assert (found.polygons, found.skipped) == ((1, 1, 2, 1), 0)
+    assert (labels.polygons, labels.skipped) == ((1, 1, 2, 1), 0)
 
 
-def test_polygons_of_value_0_are_a_class_unless_something_says_otherwise(
+def test_polygons_of_value_0_are_a_class_unless_an_option_or_name_excludes_them(
     write_polygons, like, tmp_path, caplog
 ):
     path = write_polygons((square(0, 0), {"code": 0}), (square(1, 0), {"code": 5}))
     out = tmp_path / "l.tif"
     with caplog.at_level(logging.WARNING):
-        found = burn(path, like, out, columns=ClassColumns(value_column="code"))
+        labels = burn(path, like, out, columns=ClassColumns(value_column="code"))
     assert "1 polygons of value 0 count as a class" in caplog.text
-    assert found.scheme.mapping == {1: "class 0", 5: "class 5"}
+    assert labels.scheme.mapping == {1: "class 0", 5: "class 5"}
     assert read(out)[0].tolist() == [1, 5, 0, 0]
     scheme = ClassScheme.from_mapping({5: "water"})
     for k, (nodata, classes) in enumerate(((0, None), (None, scheme))):
         out = tmp_path / f"{k}.tif"
         columns = ClassColumns(value_column="code", nodata=nodata)
-        found = burn(path, like, out, columns=columns, classes=classes)
-        assert (found.skipped, read(out)[0].tolist()) == (1, [0, 5, 0, 0])
+        labels = burn(path, like, out, columns=columns, classes=classes)
+        assert (labels.skipped, read(out)[0].tolist()) == (1, [0, 5, 0, 0])
     named = write_polygons(
         (square(0, 0), {"code": 0, "what": "No data"}), (square(1, 0), {"code": 5, "what": "x"})
     )
     out = tmp_path / "named.tif"
-    found = burn(named, like, out, columns=ClassColumns(value_column="code", name_column="what"))
-    assert (found.skipped, found.scheme.mapping) == (1, {5: "x"})
+    labels = burn(named, like, out, columns=ClassColumns(value_column="code", name_column="what"))
+    assert (labels.skipped, labels.scheme.mapping) == (1, {5: "x"})
 
 
-def test_polygons_whose_class_says_no_data_are_not_labelled(write_polygons, like, tmp_path):
+def test_polygons_whose_class_means_no_data_are_not_labelled(write_polygons, like, tmp_path):
     path = write_polygons((square(0, 0), {"v": 3}), (square(1, 0), {"v": 255}))
     scheme = MapScheme.from_mapping({3: "forest", 255: "Fill"})
-    found = burn(
+    labels = burn(
         path, like, tmp_path / "l.tif", columns=ClassColumns(value_column="v"), classes=scheme
     )
-    assert found.scheme.mapping == {3: "forest"}
+    assert labels.scheme.mapping == {3: "forest"}
     assert read(tmp_path / "l.tif")[0].tolist() == [3, 0, 0, 0]
 
 
@@ -262,14 +268,14 @@ def test_two_dates_share_one_legend(write_polygons, like, tmp_path, caplog):
     alone = burn(second, like, tmp_path / "2.tif", columns=ClassColumns(name_column="what"))
     assert alone.scheme.mapping == {1: "Forest", 2: "crop", 3: "water"}
     with caplog.at_level(logging.WARNING):
-        found = burn(
+        labels = burn(
             second,
             tmp_path / "1.tif",
             tmp_path / "shared.tif",
             columns=ClassColumns(name_column="what"),
         )
     assert "1.tif has no class 'crop'; each gets a free value" in caplog.text
-    assert found.scheme.mapping == {1: "forest", 2: "water", 3: "crop"}
+    assert labels.scheme.mapping == {1: "forest", 2: "water", 3: "crop"}
     assert read(tmp_path / "shared.tif")[0].tolist() == [3, 1, 2, 0]
     # so that a change is one of classes, not of numbers
     changes = label(tmp_path / "1.tif", tmp_path / "shared.tif", tmp_path / "c.tif")
@@ -296,16 +302,16 @@ def test_labels_of_another_date_are_a_legend_on_the_command_line(write_polygons,
     run = commands.run("burn", str(first), *options, "--classes", str(tmp_path / "1.tif"))
     assert run.exit_code == 0, run.output
     assert raster.scheme_of(tmp_path / "2.tif") == scheme
-    with pytest.raises(ClassError, match=r"must say its classes, got none in .*like\.tif"):
+    with pytest.raises(ClassError, match=r"must state its classes, got none in .*like\.tif"):
         raster.read_scheme(like)
 
 
-def test_a_map_of_others_is_a_grid_and_no_legend(write_polygons, write_raster, tmp_path):
+def test_a_map_that_burn_did_not_write_gives_no_legend(write_polygons, write_raster, tmp_path):
     tag = json.dumps(ClassScheme.from_mapping({9: "forest"}).as_list())
     other = write_raster("o.tif", np.full((3, 4), 9, np.uint8), LANDSHIFT_CLASSES=tag)
     path = write_polygons((square(0, 0), {"what": "forest"}))
-    found = burn(path, other, tmp_path / "l.tif", columns=ClassColumns(name_column="what"))
-    assert found.scheme.mapping == {1: "forest"}
+    labels = burn(path, other, tmp_path / "l.tif", columns=ClassColumns(name_column="what"))
+    assert labels.scheme.mapping == {1: "forest"}
 
 
 def write_features(path, shapes, names, crs="EPSG:32618", **more):
@@ -319,7 +325,7 @@ def write_features(path, shapes, names, crs="EPSG:32618", **more):
     return path
 
 
-def test_points_and_lines_label_their_pixels_or_what_lies_within_some_metres(tmp_path, like):
+def test_points_and_lines_label_their_pixels_or_those_within_a_buffer(tmp_path, like):
     import shapely
 
     centre = LEFT + 45, TOP - 45
@@ -330,7 +336,7 @@ def test_points_and_lines_label_their_pixels_or_what_lies_within_some_metres(tmp
     )
     burn(path, like, tmp_path / "l.tif", columns=ClassColumns(name_column="what"))
     assert read(tmp_path / "l.tif").tolist() == [[0, 0, 0, 1], [0, 2, 0, 1], [0, 0, 0, 1]]
-    found = burn(
+    labels = burn(
         path,
         like,
         tmp_path / "b.tif",
@@ -339,7 +345,7 @@ def test_points_and_lines_label_their_pixels_or_what_lies_within_some_metres(tmp
     )
     # the well's neighbours over a side, 30 m away; the road's, over which the road counts
     assert read(tmp_path / "b.tif").tolist() == [[0, 2, 1, 1], [2, 2, 1, 1], [0, 2, 1, 1]]
-    assert found.overlapping == 1
+    assert labels.overlapping == 1
     with pytest.raises(ParameterError, match="positive number of metres, got 0"):
         burn(
             path,
@@ -359,18 +365,18 @@ def test_polygons_smaller_than_a_pixel_are_counted(tmp_path, like, caplog):
         shapely.box(LEFT - 900, TOP - 10, LEFT - 890, TOP),  # not on the raster
     ]
     path = write_features(tmp_path / "p.gpkg", shapes, ["a", "b", "c"])
-    found = burn(path, like, tmp_path / "l.tif", columns=ClassColumns(name_column="what"))
-    assert (found.vanished, found.pixels) == (1, (4, 0, 0))
+    labels = burn(path, like, tmp_path / "l.tif", columns=ClassColumns(name_column="what"))
+    assert (labels.vanished, labels.pixels) == (1, (4, 0, 0))
     assert "1 polygons hold no pixel's centre and label nothing" in caplog.text
     caplog.clear()
-    found = burn(
+    labels = burn(
         path,
         like,
         tmp_path / "t.tif",
         columns=ClassColumns(name_column="what"),
         footprints=Footprints(all_touched=True),
     )
-    assert (found.vanished, found.pixels[1]) == (0, 1)
+    assert (labels.vanished, labels.pixels[1]) == (0, 1)
     assert caplog.text == ""
 
 

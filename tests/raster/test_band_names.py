@@ -77,7 +77,7 @@ def test_bands_never_renames_red_to_blue(coloured, tmp_path, select):
 
 def test_a_name_of_another_band_of_the_date_is_refused(coloured, tmp_path):
     image = coloured("i.tif", ["red", "green", "blue"])
-    with pytest.raises(BandError, match=r"must not be called what others .* got blue, nir, swir"):
+    with pytest.raises(BandError, match=r"must not get the names of others .* got blue, nir, swir"):
         composite(
             [image], tmp_path / "c.tif", output=CompositeOutput(bands=["blue", "nir", "swir"])
         )
@@ -90,7 +90,7 @@ def test_names_that_cross_without_being_the_same_are_warned_of(write_raster, tmp
     tm = write_raster("tm.tif", values, bands=["B1", "B2", "B3", "B4"])
     oli = write_raster("oli.tif", values, bands=["B2", "B3", "B4", "B5"])
     composite([tm, oli], tmp_path / "c.tif")
-    assert "bands of before and after are taken one by one" in caplog.text
+    assert "bands of before and after are matched by position" in caplog.text
     assert "B2, B3, B4 (B1, B2, B3, B4; B2, B3, B4, B5)" in caplog.text
     caplog.clear()
     difference(tm, oli, tmp_path / "d.tif")

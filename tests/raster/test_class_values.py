@@ -10,9 +10,10 @@ import rasterio
 import rasterio.shutil
 
 import commands
+import landshift
 from landshift import raster
-from landshift.assess import sample
-from landshift.assess.domains import find_domains
+from landshift.assess.domains import DomainSource, find_domains
+from landshift.assess.plan import SamplePlan
 from landshift.classes import ClassScheme, MapScheme, legend_readers, legend_writers
 from landshift.errors import ClassError
 from landshift.evaluation.maps import evaluate_class_maps, evaluate_map
@@ -232,15 +233,15 @@ def test_a_sample_counts_0_and_large_and_negative_classes(tmp_path):
     values = np.kron(np.array([[-1, 0], [523, 0]], np.int16), np.ones((10, 10), np.int16))
     values[0, :5] = -32768
     path = write(tmp_path / "m.tif", values, nodata=-32768)
-    plan = sample.Plan(size=30, allocation="equal")
-    found = sample.draw_sample(
-        path, tmp_path / "s.gpkg", plan, scheme=MapScheme.from_mapping(names)
+    plan = SamplePlan(size=30, allocation="equal")
+    found = landshift.sample(
+        path, tmp_path / "s.gpkg", plan=plan, classes=MapScheme.from_mapping(names)
     ).design
     assert {s.name: s.units for s in found.strata} == {
         "degraded": 95, "stable": 200, "sea": 100
     }  # fmt: skip
     assert found.classes == names
-    found = sample.draw_sample(path, tmp_path / "t.gpkg", plan, nodata=0).design
+    found = landshift.sample(path, tmp_path / "t.gpkg", plan=plan, nodata=0).design
     assert {s.value: s.units for s in found.strata} == {-1: 95, 523: 100}
 
 
@@ -254,7 +255,7 @@ def test_domains_hold_the_classes_of_the_sample_alone(tmp_path):
     zones.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": [feature]}))
     nowhere = np.zeros(0, np.int64)
     for classes, pixels in (({0, 1}, 6), ({0}, 5), ({1}, 1)):
-        found = find_domains(path, zones, "zone", nowhere, nowhere, classes=classes)
+        found = find_domains(path, DomainSource(zones, "zone"), nowhere, nowhere, classes=classes)
         assert found.hectares == pytest.approx([pixels * HECTARES], rel=0.01)
 
 

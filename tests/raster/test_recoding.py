@@ -17,7 +17,7 @@ from landshift.evaluation.maps import evaluate_class_maps, evaluate_map
 from landshift.maps import patches, polygons
 from landshift.prepare import label
 from landshift.raster import recoding
-from landshift.raster.recoding import Told, coded, united
+from landshift.raster.recoding import MapLegend, coded, united
 from scenes import write
 
 
@@ -29,7 +29,7 @@ def mapped(path, values, names):
 
 
 def told(names, values=None):
-    return Told("m.tif", Legend(names), frozenset(names if values is None else values))
+    return MapLegend("m.tif", Legend(names), frozenset(names if values is None else values))
 
 
 # ---- One legend for several maps

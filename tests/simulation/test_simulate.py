@@ -1,4 +1,4 @@
-"""The scene simulator: the same bytes from the same seed, and a land that is what it says."""
+"""The scene simulator: the same bytes from the same seed, and land as documented."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ def test_a_small_scene_is_the_corner_of_a_large_one(tmp_path: Path, made: Made) 
     np.testing.assert_array_equal(small.after_classes, made.after_classes[:200, :530])
 
 
-def test_files_say_what_they_are(made: Made) -> None:
+def test_files_state_grid_dates_classes_and_provenance(made: Made) -> None:
     grids = set()
     for path in made.scene.files:
-        found = raster.info(path)
-        grids.add(found.grid)
-        assert found.nodata == 0
+        about = raster.info(path)
+        grids.add(about.grid)
+        assert about.nodata == 0
         with raster.open_raster(path) as source:
             record = json.loads(source.tags()[provenance.TAG])
         assert record["stage"] == "simulate"
@@ -165,7 +165,7 @@ def test_clouds_hide_both_dates_and_scan_gaps_the_later_only() -> None:
     assert not (hidden & later)[hidden].all()
 
 
-def test_clouds_cover_the_share_that_was_asked_for() -> None:
+def test_clouds_cover_the_given_share() -> None:
     window, share = Window(0, 0, 1500, 1500), 0.1
     seen = [
         sensor.visible_mask(window, tables.BEFORE, seed, _conditions(clouds=share)).mean()
@@ -227,7 +227,7 @@ def test_a_shift_of_a_whole_pixel_moves_a_band_by_one_row() -> None:
 
 
 @pytest.mark.parametrize("spacing", [5.0, 40.0])
-def test_noise_has_the_same_value_however_it_is_asked_for(spacing: float) -> None:
+def test_noise_has_the_same_value_in_windows_and_at_points(spacing: float) -> None:
     window = Window(-30, 1000, 200, 200)
     field = noise.fractal_noise(window, spacing, 3, 11)
     y, x = np.array([-29.5, 0.5, 100.5]), np.array([1000.5, 1100.5, 1199.5])

@@ -62,7 +62,7 @@ COMMANDS = (
     ),
     Command(
         "burn", "Prepare",
-        "Burn polygons into a label raster; what no polygon covers is 0, not labelled.",
+        "Burn polygons into a label raster; pixels outside all polygons are 0, not labelled.",
     ),
     Command(
         "difference", "Prepare",
@@ -74,7 +74,7 @@ COMMANDS = (
     ),
     Command(
         "simulate", "Prepare",
-        "Make images and class maps of two dates of a scene that doesn't exist.",
+        "Simulate a scene: images and class maps of two dates, with known truth.",
     ),
     Command("train", "Learn", "Train a network on a tile set and save it."),
     Command(
@@ -129,7 +129,7 @@ COMMANDS = (
     ),
     Command(
         "demo", "Show and share",
-        "Run the whole chain on a simulated scene and say where each result lies.",
+        "Run the whole chain on a simulated scene and list its results.",
     ),
     Command(
         "model", "Models",
@@ -228,18 +228,22 @@ def command_of(function: Callable[..., Any]) -> Callable[..., None]:
         parameters.append(_JSON)
     arguments = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
     rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+    variadic = any(
+        p.kind is p.VAR_POSITIONAL for p in inspect.signature(function).parameters.values()
+    )
 
     @functools.wraps(function)
     def run(*given: Any, **named: Any) -> None:
         from landshift.cli import results
 
         named |= zip(arguments, given, strict=False)
-        if rest is not None:
-            named[rest] = given[len(arguments) :]
+        more = given[len(arguments) :]
+        if rest is not None and not variadic:
+            named[rest], more = more, ()
         if "on_stage" in hints:
             named["on_stage"] = lines.say
         with _progress(function.__name__, told, named) as callback:
-            result = function(**named, **callback)
+            result = function(*more, **named, **callback)
         getattr(results, function.__name__, results.path)(result)
 
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -278,6 +282,8 @@ _AS_OPTION = Parameter(allow_leading_hyphen=True, allow_repeating=True, negative
 
 def _parameter(parameter: inspect.Parameter) -> inspect.Parameter:
     """A parameter as the command line takes it: an argument by place alone, an option by name."""
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        return parameter
     stated = [p for p in getattr(parameter.annotation, "__metadata__", ()) if type(p) is Parameter]
     told = Parameter.combine(*stated)
     spelled = any(name.startswith("-") for name in told.name or ())

@@ -15,19 +15,6 @@ Dates = Annotated[
     ),
 ]
 
-XColumn = Annotated[
-    str | None, typer.Option(help="CSV: column with x; none: x, longitude, lon or easting.")
-]
-
-YColumn = Annotated[str | None, typer.Option(help="CSV: column with y, likewise.")]
-
-PointsCrs = Annotated[
-    str | None,
-    typer.Option(help="CSV: their CRS; none: EPSG:4326 for longitude, latitude, else the map's."),
-]
-
-PointsLayer = Annotated[str | None, typer.Option(help="Layer of the points, of several.")]
-
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace what is there already under the same name.")
 ]

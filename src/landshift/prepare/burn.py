@@ -147,9 +147,9 @@ def burn(
     overwrite: Flag = False,
     on_block: OnBlock = None,
 ) -> PolygonLabels:
-    """Burn polygons into a label raster; what no polygon covers is 0, not labelled.
+    """Burn polygons into a label raster; pixels outside all polygons are 0, not labelled.
 
-    Pixels that no polygon covers are ignored in training and in scores; they are not 'No change'.
+    Pixels outside all polygons are ignored in training and in scores; they are not 'No change'.
     Polygons of changes work the same way, with classes such as 'Change' and 'No change'.
 
     Args:
@@ -316,7 +316,7 @@ def _values_without_class(scheme: ClassScheme | None, nodata: int | None) -> set
 
 
 def _without_none(row: Row) -> Row:
-    """Value and name of a polygon; neither where its name says so."""
+    """Value and name of a polygon; neither where its name means 'no data'."""
     return (None, None) if row[1] and says_none(row[1]) else row
 
 
@@ -353,7 +353,7 @@ def _scheme(
         zeros = sum(row == (UNLABELLED, None) for row in rows)
         if zeros:
             logger.warning(
-                "%s: %d polygons of value 0 count as a class, since no name says what 0 is; "
+                "%s: %d polygons of value 0 count as a class, since no name states what 0 is; "
                 "give `nodata` 0 if they have no class.", source, zeros,
             )  # fmt: skip
         if columns.value_column is None:

@@ -25,7 +25,7 @@ from landshift.grid import Window
 from landshift.images import Image, Plan
 from landshift.images.windows import cache_bytes, each_window, window_tasks
 from landshift.prepare.checks import CompositeChecks, describe, share_of_pixels
-from landshift.prepare.reading import ImageReading, Sources, split
+from landshift.prepare.image_reading import ImageReading, Sources, split
 from landshift.prepare.target import (
     CompositeOutput,
     Layout,
@@ -81,19 +81,19 @@ def composite(
         OutputError: The composite can't be written.
     """
     out = Path(out)
-    given = reading.images(images)
-    if not given:
+    dated = reading.images(images)
+    if not dated:
         raise ParameterError("A composite takes at least one image, got none.")
-    dates = date_names(len(given), split(output.names))
-    files = [f for i in given for f in i.files]
+    dates = date_names(len(dated), split(output.names))
+    files = [f for image in dated for f in image.files]
     raster.check_new(out, inputs=[*files, target.like], overwrite=overwrite)
-    plans = match_bands(_planned(given, split(output.dates)), dates, split(output.bands))
+    plans = match_bands(_planned(dated, split(output.dates)), dates, split(output.bands))
     imagery.warn_of_scaling(plans, dates)
     layout = layout_of(plans, dates, target, output)
     checks = CompositeChecks(plans, dates, layout.bands, layout.box)
     shifts = checks.shifts() if len(plans) > 1 else {}
     record = provenance.record(
-        "composite", [Path(f) for f in files], _parameters(given, dates, layout, target, output)
+        "composite", [Path(f) for f in files], _parameters(dated, dates, layout, target, output)
     )
     tasks = window_tasks(plans, layout.box, layout.dtype)
     colours, scheme = _legend(plans, layout.dtype)
@@ -259,7 +259,7 @@ def _parameters(
     target: TargetGrid,
     output: CompositeOutput,
 ) -> dict[str, Any]:
-    """What a composite's provenance says of its options."""
+    """The options, as a composite's provenance states them."""
     pixel = target.pixel
     return {
         **asdict(target),

@@ -61,7 +61,7 @@ class PairReading:
     """How the second image is read where its grid isn't the first's; left out: the grids must be
     one."""
     nodata: float | None = None
-    """A value that means 'no data' in any band, beside what the files say."""
+    """A value that means 'no data' in any band, beside the files' own."""
     bounds: Bounds | None = None
     """Left bottom right top, in the CRS of the first image; left out: all."""
 
@@ -165,7 +165,8 @@ class Difference(Rows):
     def rows(self) -> list[dict[str, Any]]:
         """A row per class, or per band."""
         if not self.classes:
-            return [{"band": s.name, **asdict(s)} for s in self.statistics]
+            statistics = map(asdict, self.statistics)
+            return [{"band": figures.pop("name"), **figures} for figures in statistics]
         return [{"class": c.name, "pixels": c.pixels, "hectares": c.hectares} for c in self.classes]
 
 
@@ -206,7 +207,7 @@ def difference(
         overwrite: Replace what is there already under the same name.
 
     Raises:
-        BandError: The images' bands differ, or one asked for is missing.
+        BandError: The images' bands differ, or a band of `bands` is missing.
         ParameterError: An option out of its range, or two that contradict each other; no
             pixels whose sizes differ for Otsu's threshold.
         GridError: The grids differ and `resampling` is None.

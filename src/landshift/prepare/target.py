@@ -15,7 +15,7 @@ from landshift.errors import BandError, GridError, ParameterError, of_gdal, reas
 from landshift.files.options import Bounds, check_choice
 from landshift.grid import Window
 from landshift.images import Plan
-from landshift.prepare.reading import FileOrUrl, Numbers, Texts, numbers, split
+from landshift.prepare.image_reading import FileOrUrl, Numbers, Texts, numbers, split
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -125,8 +125,8 @@ def layout_of(
     Args:
         plans: The image of each date, its bands matched (`match_bands`).
         dates: Names of the dates.
-        target: The grid asked for.
-        output: Names and types asked for.
+        target: Options of the grid.
+        output: Options of names and types.
 
     Raises:
         GridError: See `target_grid`.
@@ -144,7 +144,7 @@ def target_grid(plans: Sequence[Plan], target: TargetGrid) -> GeoBox:
 
     Args:
         plans: The image of each date.
-        target: The grid asked for.
+        target: Options of the grid.
 
     Raises:
         GridError: The images share no ground, or the bounds miss it; the raster that the grid is
@@ -209,10 +209,10 @@ def match_bands(
     Args:
         plans: The image of each date.
         dates: Names of the dates.
-        names: What the bands are to be called; None: as the first date's.
+        names: Names for the bands; None: the first date's.
 
     Raises:
-        BandError: Another number of bands; a band would be called what another of its date is.
+        BandError: Another number of bands; a band would get the name of another of its date.
     """
     _check_counts(plans, dates, names)
     matched: list[Plan] = []
@@ -220,7 +220,7 @@ def match_bands(
         places = None if names is None else raster.match_names(names, plan.names)
         if places is None and names is not None and raster.crossed(names, plan.names):
             raise BandError(
-                f"Bands must not be called what others of their date are, got {', '.join(names)} "
+                f"Bands must not get the names of others of their date, got {', '.join(names)} "
                 f"for {', '.join(plan.names)} {date}; choose and order them first (`select`)."
             )
         if places is None and matched:

@@ -1,4 +1,4 @@
-"""Plans of windows: where tiles lie on a raster, which part of each is kept."""
+"""Plans of tiles: their windows on a raster, and the part of each that is kept."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from landshift.grid import Window
 
 @dataclass(frozen=True)
 class PaddedTile:
-    """A window that a model sees, and the core of it that is kept.
+    """A window that a model reads, and its core, which is kept.
 
     Attributes:
-        window: What is read; may reach over the raster's edge.
-        core: What is written; inside both the window and the raster.
+        window: Pixels to read; may extend beyond the raster.
+        core: Pixels to write; inside both the window and the raster.
     """
 
     window: Window
@@ -23,7 +23,7 @@ class PaddedTile:
 
     @property
     def crop(self) -> tuple[slice, slice]:
-        """Row and column slices that cut the core out of the window's data."""
+        """Row and column slices of the core within the window."""
         return self.core.shifted(-self.window.row, -self.window.column).slices
 
 
@@ -32,9 +32,9 @@ Size = int | tuple[int, int]
 
 
 def training_windows(height: int, width: int, tile_size: Size, stride: Size) -> Iterator[Window]:
-    """Windows of a training set: every ``stride`` pixels, and flush with the far edges.
+    """Windows of a training set: every ``stride`` pixels, the last ones flush with the far edges.
 
-    A raster smaller than a tile gives one window that reaches over its edge.
+    A raster smaller than a tile gives one window, which extends beyond it.
 
     Args:
         height: Rows of the raster.
@@ -64,11 +64,11 @@ def both(size: Size) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class TileBlock:
-    """Neighbouring tiles that are classified, written and noted as done together.
+    """Neighbouring tiles that are classified, written and recorded as done together.
 
     Attributes:
-        number: Its place in the plan, from 0.
-        window: What its tiles' cores cover.
+        number: Index in the plan.
+        window: Union of its tiles' cores.
         tiles: The tiles, row by row.
     """
 
@@ -81,19 +81,19 @@ class TileBlock:
 class TilePlan:
     """Tiles over a raster, in blocks.
 
-    Blocks follow each other down macro-columns, so that a halo is still in GDAL's cache when the
-    next tile down needs it, and the cache stays small however wide the raster is.
+    Blocks go down columns of tiles, so that a halo is still in GDAL's cache when the next tile
+    below needs it, and the cache stays small for rasters of any width.
 
     Attributes:
         height: Rows of the raster.
         width: Columns.
-        core: Rows and columns of a tile that are kept. The first and the last tile of a row or
-            column keep the padding too on a side where there is no more ground; the last, no more
-            than is left.
-        padding: Pixels around a core that the model sees and that are thrown away.
+        core: Rows and columns of a tile that are kept. The first and last tile of a row or column
+            also keep the padding on a side without further data; the last keeps at most what
+            remains.
+        padding: Pixels around a core that the model reads, and whose results are discarded.
         group: Rows and columns of tiles in a block.
-        ground: Where there is something to see, which may be more than the raster that is
-            covered; windows stay inside as far as they can. None: they lie around their cores.
+        ground: Pixels with data, which may exceed the raster; windows stay inside if they can.
+            None: windows are centred on their cores.
     """
 
     height: int
@@ -105,13 +105,13 @@ class TilePlan:
 
     @property
     def tile(self) -> tuple[int, int]:
-        """Rows and columns that the model sees."""
+        """Rows and columns of a window."""
         rows, columns = self.axes
         return rows.size, columns.size
 
     @property
     def reach(self) -> int:
-        """Pixels that a window reaches beyond its tile's core at most, moved or not."""
+        """Largest distance in pixels that a window extends beyond its tile's core."""
         return max(axis.reach for axis in self.axes)
 
     @property
@@ -121,7 +121,7 @@ class TilePlan:
         return rows * columns
 
     def window(self, number: int) -> Window:
-        """What a block covers."""
+        """The window of a block."""
         down, right = self.axes
         column, row = divmod(number, self._blocks[0])
         top, bottom = down.kept(row * self.group[0], self.group[0])
@@ -134,7 +134,7 @@ class TilePlan:
         return TileBlock(number, window, tuple(self.tiles_over(window)))
 
     def tiles_over(self, window: Window) -> Iterator[PaddedTile]:
-        """The tiles whose cores meet a window of the raster, row by row."""
+        """The tiles whose cores overlap a window of the raster, row by row."""
         down, right = self.axes
         for row in down.over(window.row, window.height):
             for column in right.over(window.column, window.width):
@@ -170,8 +170,8 @@ class TileAxis:
         length: Pixels of the raster.
         core: Pixels that a tile keeps.
         padding: Pixels around them.
-        ground: First pixel that there is to see, and the first after them; None: windows lie
-            around their cores.
+        ground: First pixel with data, and the first after the last; None: windows are centred on
+            their cores.
     """
 
     length: int
@@ -181,7 +181,7 @@ class TileAxis:
 
     @property
     def more(self) -> tuple[int, int]:
-        """Pixels that the first tile and the last keep more, since they show no ground there."""
+        """Additional pixels that the first and the last tile keep, at sides without data."""
         if self.ground is None:
             return 0, 0
         start, end = self.ground
@@ -194,7 +194,7 @@ class TileAxis:
 
     @property
     def size(self) -> int:
-        """Pixels that the model sees."""
+        """Length of a window in pixels."""
         size = self.core + 2 * self.padding
         if self.ground is None:
             return size
@@ -202,15 +202,15 @@ class TileAxis:
 
     @property
     def reach(self) -> int:
-        """Pixels that a window reaches beyond its tile's core at most."""
-        found = self.padding
+        """Largest distance in pixels that a window extends beyond its tile's core."""
+        reach = self.padding
         for number in (0, self.count - 1):
             (start, end), seen = self.kept(number), self.seen(number)
-            found = max(found, start - seen, seen + self.size - end)
-        return found
+            reach = max(reach, start - seen, seen + self.size - end)
+        return reach
 
     def kept(self, number: int, tiles: int = 1) -> tuple[int, int]:
-        """First pixel that so many tiles keep, and the first after them."""
+        """First pixel that a number of tiles keep, and the first after the last."""
         first, last = number, number + tiles
         start = self.more[0] + first * self.core if first else 0
         return start, self.length if last >= self.count else self.more[0] + last * self.core
@@ -241,21 +241,21 @@ def plan_inference(
     block_size: tuple[int, int] = (1024, 4096),
     ground: Window | None = None,
 ) -> TilePlan:
-    """Tiles whose cores cover every pixel of a raster once.
+    """Plan tiles whose cores cover every pixel of a raster once.
 
-    With a tile size the cores are what the padding leaves of it, and windows lie around them.
-    Without one the cores divide the raster evenly, in multiples of 32 pixels (whole blocks of the
-    file would save less in reading than they cost in computing); padding is then rounded up to a
-    multiple of 16, and windows stay where there is ground.
+    With a tile size, the cores are the tile less the padding, and windows are centred on them.
+    Without one, the cores divide the raster evenly in multiples of 32 pixels (blocks of the file
+    would save less reading than they cost computation), the padding is rounded up to a multiple of
+    16, and windows stay inside the pixels with data.
 
     Args:
         height: Rows of the raster.
         width: Columns.
-        padding: Pixels thrown away on each side of a tile.
-        tile_size: Rows and columns that the model sees; None: chosen.
-        most: Rows and columns of a chosen core at most.
-        block_size: Rows and columns of a block of tiles at most, if that holds a tile.
-        ground: Where there is something to see; None: in the raster.
+        padding: Pixels discarded on each side of a tile.
+        tile_size: Rows and columns of a window; None: chosen.
+        most: Largest rows and columns of a chosen core.
+        block_size: Largest rows and columns of a block of tiles; a block holds at least one tile.
+        ground: Pixels with data; None: the raster.
 
     Raises:
         ParameterError: The padding leaves no core, or is negative.
@@ -280,11 +280,11 @@ def plan_inference(
     return TilePlan(height, width, core, padding, group, ground)
 
 
-_HALF = 16  # half of what a chosen tile's size is a multiple of: encoders halve it five times
+_HALF = 16  # half the multiple of a chosen tile size: encoders halve it five times
 
 
 def _even(axis: TileAxis) -> int:
-    """The core along one axis, if it is to keep no more than that of the axis."""
+    """Core size along an axis that divides it evenly, at most that of the axis."""
     inner = axis.length - sum(axis.more)
     return _up(-(-max(inner, 1) // axis.count), 2 * _HALF)
 

@@ -13,8 +13,8 @@ from landshift.errors import plain, shown
 
 if TYPE_CHECKING:
     from landshift.assess.agreement import Agreement
+    from landshift.assess.assessment import Assessment, IntervalEstimate
     from landshift.assess.contents import Design
-    from landshift.assess.estimate import Assessment, Figure
     from landshift.bundle.saved import ModelFacts
     from landshift.maps.patches import Fragmentation
     from landshift.maps.polygons import Traced
@@ -272,7 +272,7 @@ def model(info: ModelFacts, most: int = 20) -> Group:
     return Group(facts, "", classes, *([f"and {rest} more classes"] if rest > 0 else []))
 
 
-def _interval(figure: Figure | None, form: str) -> tuple[str, str, str, str, str]:
+def _interval(figure: IntervalEstimate | None, form: str) -> tuple[str, str, str, str, str]:
     """An estimate, half of an even interval's width, the interval's ends, and its method."""
     if figure is None:
         return "-", "-", "-", "-", "-"

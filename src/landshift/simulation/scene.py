@@ -91,7 +91,7 @@ def simulate(
     overwrite: Flag = False,
     on_block: OnBlock = None,
 ) -> Scene:
-    """Make images and class maps of two dates of a scene that doesn't exist.
+    """Simulate a scene: images and class maps of two dates, with known truth.
 
     Writes ``before.tif`` and ``after.tif`` (reflectance x 10,000 in six bands, 0 is nodata) and
     ``before_classes.tif`` and ``after_classes.tif`` (`LAND_COVER`, complete) on one UTM grid.

@@ -93,7 +93,7 @@ PASSING: dict[int, tuple[float, float, tuple[int, ...]]] = {
 """States that parcels of a class pass through and that are no change of land cover.
 
 Share of the parcels at the earlier and at the later date, and reflectance x 10,000 in it; made as
-`REFLECTANCE` is. They are what a rule for single pixels takes for change.
+`REFLECTANCE` is. A rule for single pixels takes them for change.
 """
 HAZE_COLOUR = np.array([1.0, 0.7, 0.5, 0.25, 0.1, 0.05])
 """Haze scatters blue light most."""

@@ -114,7 +114,7 @@ class EvaluationRecord(_Record):
 
 
 class FigureRecord(_Record):
-    """`landshift.assess.estimate.Figure`."""
+    """`landshift.assess.assessment.IntervalEstimate`."""
 
     value: float
     error: _Amount | None
@@ -130,7 +130,7 @@ class FigureRecord(_Record):
 
 
 class AreaClass(_Record):
-    """`landshift.assess.estimate.ClassFigures`."""
+    """`landshift.assess.assessment.ClassFigures`."""
 
     name: _Text
     map_units: _Count
@@ -149,7 +149,7 @@ class Shares(_Record):
 
 
 class Domain(_Record):
-    """`landshift.assess.estimate.DomainFigures`."""
+    """`landshift.assess.assessment.DomainFigures`."""
 
     name: _Text
     units: _Count
@@ -158,7 +158,7 @@ class Domain(_Record):
 
 
 class Areas(_Record):
-    """The JSON of `landshift.assess.estimate.Assessment`."""
+    """The JSON of `landshift.assess.assessment.Assessment`."""
 
     map: _Text
     map_sha256: _Text
