@@ -34,8 +34,8 @@ import rasterio.shutil
 from rasterio.windows import Window as Part
 
 from landshift.classes import ClassScheme
-from landshift.classification import classify_pixels, measure_halo, quantise_model
-from landshift.classification.pixels import int8_of
+from landshift.classification import classify_pixels, padding, quantize
+from landshift.classification.saved import int8_of
 from landshift.classification.scene import find_scene
 from landshift.engine.openvino import OpenVinoEngine
 from landshift.engine.prepared import CACHE, prepare
@@ -95,8 +95,8 @@ def main() -> None:
                 from landshift import demonstration
 
                 demonstration.demo(arguments.demo)
-            measure_halo(seen, model, overwrite=True)
-        quantised = quantise_model(seen, model, least=0.0, overwrite=True)
+            padding(model, seen, overwrite=True)
+        quantised = quantize(model, seen, least=0.0, overwrite=True)
         if "loss" in arguments.only and not arguments.untrained:
             told("int8, same class as float32 on tiles of the training scene", quantised.agreement)
             loss(folder, image, reference, model)

@@ -28,7 +28,7 @@ from rasterio.windows import Window as Part
 
 from landshift.classes import ClassScheme
 from landshift.classification import classify_pixels
-from landshift.classification.blocks import Done, Job, run_blocks
+from landshift.classification.blocks import BlockJob, run_blocks
 from landshift.classification.mosaic import assemble
 from landshift.classification.scene import find_scene
 from landshift.files import resumable
@@ -105,7 +105,7 @@ def end_step(made: str, mosaic: str) -> None:
         height, width = scene.box.height, scene.box.width
         plan = plan_inference(height, width, padding=64)
         whole = mosaic == "vrt"
-        job = Job(scene, plan, scheme, 1, None, (), False, Path(root) / "blocks", whole)
+        job = BlockJob(scene, plan, scheme, 1, None, (), False, Path(root) / "blocks", whole)
         counts = {d.number: d.counts for d in run_blocks(job, Copying(), range(plan.blocks))}
         blocks = _bytes(job.folder)
         before, start, worked = peak(), _now(), time.process_time()
@@ -160,10 +160,9 @@ def many_blocks(folder: Path) -> None:
         pass
     scene = find_scene(folder / "large.tif", spec)
     plan = plan_inference(scene.box.height, scene.box.width, padding=64)
-    job = Job(scene, plan, scheme, 1, None, (), False, folder / "none", True)
+    job = BlockJob(scene, plan, scheme, 1, None, (), False, folder / "none", True)
     start = _now()
-    assemble(job, {d.number: d.counts for d in (Done(n, counts) for n in range(plan.blocks))},
-             folder / "large.vrt", {})  # fmt: skip
+    assemble(job, dict.fromkeys(range(plan.blocks), counts), folder / "large.vrt", {})
     written, start = _now() - start, _now()
     with rasterio.open(folder / "large.vrt") as source:
         opened = _now() - start

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from landshift import tileset, training
-from landshift.dataset import TrainingData, prepare
+from landshift.dataset import TrainingData, TrainingTiles, prepare
 from landshift.models import ChangeModel
 from landshift.prepare import composite, label
 from landshift.simulation.scene import simulate
@@ -94,7 +94,7 @@ def main() -> None:
     torch.set_num_threads(1)  # so that processor time doesn't include waiting
     with tempfile.TemporaryDirectory() as folder:
         tiles = asked.tiles or make_tiles(Path(folder))
-        data = prepare(tiles, batch_size=8, chip_size=64)
+        data = prepare(tiles, reading=TrainingTiles(batch_size=8, chip_size=64))
         if asked.what == "lr":
             compare_rates(data)
         else:

@@ -25,9 +25,9 @@ import torch
 from lightning.fabric import Fabric
 from rasterio.transform import from_origin
 
-from landshift import dataset, tileset
+from landshift import tileset
 from landshift.classes import ClassScheme
-from landshift.dataset import TrainingData, prepare
+from landshift.dataset import DataOptions, TrainingData, TrainingTiles, prepare, samples
 from landshift.engine import computes_in_bfloat16
 from landshift.machine.memory import keeping_freed
 from landshift.models import ChangeModel
@@ -174,7 +174,7 @@ def report_gpu(data: TrainingData, steps: int, rounds: int) -> None:
     for compiled in (False, True):
         torch.cuda.reset_peak_memory_stats()
         bare = Bare(new_model(data), data, device, half=True)
-        options = Training(precision="bf16-mixed", compile=compiled)
+        options = Training(lr=1e-3, precision="bf16-mixed", compile=compiled)
         loop = Loop(new_model(data), data, options)
         times = drive({"bare": bare, "loop": loop}, steps, rounds)
         print(
@@ -213,12 +213,14 @@ def main() -> None:
         tiles = cut(Path(root), "set", arguments.size)
         plain = cut(Path(root), "plain", arguments.size, compress=False)
         data = prepare(
-            tiles.folder, batch_size=arguments.batch, class_mapping=CLASSES, val_split_pct=0.2
+            tiles.folder,
+            DataOptions(val_split_pct=0.2),
+            TrainingTiles(CLASSES, batch_size=arguments.batch),
         )
-        options = Training(precision=precision, max_steps=10**6, epochs=10**6)
-        dataset.CACHE_BYTES = 0
+        options = Training(lr=1e-3, precision=precision, max_steps=10**6, epochs=10**6)
+        samples.CACHE_BYTES = 0
         from_disk = Loop(new_model(data), data, options)
-        dataset.CACHE_BYTES = 1 << 30
+        samples.CACHE_BYTES = 1 << 30
         rivals: dict[str, Bare | Loop] = {
             "bare fp32 step": Bare(new_model(data), data, device, half=False),
             f"bare {precision} step": Bare(new_model(data), data, device, half=half),

@@ -4,7 +4,17 @@ from landshift.assess.others import PointDesign as PointDesign
 from landshift.assess.plan import SamplePlan as SamplePlan
 from landshift.assess.points import PointColumns as PointColumns
 from landshift.assess.sample import sample as sample
+from landshift.classification import MapArea as MapArea
+from landshift.classification import MapEngine as MapEngine
+from landshift.classification import MapOutputs as MapOutputs
+from landshift.classification import MapRun as MapRun
+from landshift.classification import MapTiling as MapTiling
+from landshift.classification import classify as classify
 from landshift.classification import classify_pixels as classify_pixels
+from landshift.classification import padding as padding
+from landshift.classification import quantize as quantize
+from landshift.dataset import DataOptions as DataOptions
+from landshift.dataset import TrainingTiles as TrainingTiles
 from landshift.demonstration import demo as demo
 from landshift.evaluation.evaluate import Baselines as Baselines
 from landshift.evaluation.evaluate import ClassMaps as ClassMaps
@@ -12,6 +22,8 @@ from landshift.evaluation.evaluate import Comparison as Comparison
 from landshift.evaluation.evaluate import evaluate as evaluate
 from landshift.evaluation.maps import evaluate_map as evaluate_map
 from landshift.learn import prepare_data as prepare_data
+from landshift.learn.trained import Network as Network
+from landshift.learn.trained import train as train
 from landshift.maps.patches import patches as patches
 from landshift.maps.polygons import polygons as polygons
 from landshift.pages.labelling.session import PictureOptions as PictureOptions
@@ -43,6 +55,9 @@ from landshift.tileset.options import Auditing as Auditing
 from landshift.tileset.options import Companions as Companions
 from landshift.tileset.options import Cutting as Cutting
 from landshift.tileset.options import Encoding as Encoding
+from landshift.training import Augmentation as Augmentation
+from landshift.training import Loss as Loss
+from landshift.training import Training as Training
 
 __version__: str
 PUBLIC: dict[str, str]

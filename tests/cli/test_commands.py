@@ -25,7 +25,7 @@ from landshift.errors import ParameterError
 from landshift.files import options
 
 LISTED = json.loads((Path(__file__).parent / "cli_options.json").read_text())
-PORTED = [c for c in commands.COMMANDS if c.name not in {*commands.UNPORTED, "model"}]
+OWN = [c for c in commands.COMMANDS if c.name != "model"]
 DESCRIBED = {c["name"]: c for c in commands.describe()["commands"]}
 BEFORE_COMMANDS = {"classify_pixels", "evaluate_map", "prepare_data"}
 SECONDS = 0.5  # of the processor, until a command has answered
@@ -41,7 +41,7 @@ def function_of(command):
 
 def test_commands_and_public_functions_are_one_set():
     functions = {name for name in landshift.PUBLIC if name.islower()} - BEFORE_COMMANDS
-    assert functions == {c.function for c in PORTED}
+    assert functions == {c.function for c in OWN}
 
 
 def test_public_names_are_those_that_editors_know():
@@ -84,7 +84,7 @@ def test_a_name_that_is_not_public_is_refused():
 # ---- What commands say of themselves
 
 
-@pytest.mark.parametrize("command", PORTED, ids=lambda c: c.name)
+@pytest.mark.parametrize("command", OWN, ids=lambda c: c.name)
 def test_the_list_says_what_the_function_says(command):
     assert command.group in commands.GROUPS
     assert inspect.getdoc(function_of(command)).splitlines()[0] == command.summary

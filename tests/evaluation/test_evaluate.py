@@ -320,7 +320,7 @@ def test_per_pixel_rules_map_an_image_beside_a_map(scene, tiles):
     )
     assert list(evaluation.baselines) == ["all no change", "linear discriminant", "random forest"]
     assert evaluation.scores.accuracy == 1
-    data = dataset.prepare(tiles, class_mapping=MAPPING)
+    data = dataset.prepare(tiles, reading=dataset.TrainingTiles(MAPPING))
     with rasterio.open(composite) as image, rasterio.open(change) as reference:
         codes = baselines.fit(data)["linear discriminant"](image.read().astype(np.float32)) + 1
         labels = reference.read(1)

@@ -378,15 +378,15 @@ def test_a_training_over_an_earlier_one_is_refused_before_it_begins(
     assert (code, len(err.splitlines())) == (2, 1), err
     assert "--overwrite" in err
     assert {p: p.read_bytes() for p in model.iterdir()} == before
-    data = dataset.prepare(folder, class_mapping=MAPPING, batch_size=8)
+    data = dataset.prepare(folder, reading=dataset.TrainingTiles(MAPPING, batch_size=8))
     kept = tmp_path / "logs" / training.logs.TABLE
     kept.parent.mkdir()
     kept.write_bytes(MINE)
     with pytest.raises(OutputError, match=r"must be new, got .*training\.csv"):
-        training.fit(untrained(), data, training.Training(epochs=1, log=kept.parent))
+        training.fit(untrained(), data, training.Training(epochs=1, lr=1e-3, log=kept.parent))
     save_model(folder / "models" / "checkpoints", name="epoch_1")
     with pytest.raises(ParameterError, match=r"got .*epoch_1 with files"):
-        training.fit(untrained(), data, training.Training(epochs=2, checkpoint="all"))
+        training.fit(untrained(), data, training.Training(epochs=2, lr=1e-3, checkpoint="all"))
     assert kept.read_bytes() == MINE
 
 

@@ -7,7 +7,7 @@ import rasterio
 from cutting import cut_tiles
 from landshift import classify_pixels, evaluate_map
 from landshift.classes import CODINGS, IGNORE_INDEX, ClassScheme
-from landshift.dataset import prepare
+from landshift.dataset import TrainingTiles, prepare
 from landshift.errors import ModelError, TileSetError
 from landshift.learn import (
     SegmentationModel,
@@ -58,7 +58,7 @@ def tiles(scene, tmp_path_factory):
 
 
 def test_samples_hold_the_class_maps_where_they_are_asked_for(tiles):
-    data = prepare(tiles[0], batch_size=2)
+    data = prepare(tiles[0], reading=TrainingTiles(batch_size=2))
     image, targets = next(iter(data.valid_loader(class_maps=True)))
     assert image.shape == (2, 6, 64, 64)
     assert targets.shape == (2, 3, 64, 64)

@@ -47,8 +47,6 @@ def _ended(words: list[str]) -> int:
 
 def _run(words: list[str]) -> int:
     """Run a command; its exit code."""
-    if words and words[0] in commands.UNPORTED:
-        return _run_unported(words)
     app = commands.application(listing=not words or words[0].startswith("-"))
     if words in ([], ["model"]):
         app.help_print(words, console=app.error_console)
@@ -62,18 +60,6 @@ def _run(words: list[str]) -> int:
         return _refuse(_said(error))
     except Exception as error:
         lines.names = lines.names or commands.spellings(app.parse_commands(words)[1][-1])
-        return _told(error)
-    return 0
-
-
-def _run_unported(words: list[str]) -> int:
-    from landshift.cli import unported
-
-    try:
-        unported.app(words)
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
-    except Exception as error:
         return _told(error)
     return 0
 

@@ -7,8 +7,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -137,9 +136,6 @@ COMMANDS = (
     ),
 )  # fmt: skip
 
-UNPORTED = {c.name for c in COMMANDS if c.function not in landshift.PUBLIC} - {"model"}
-"""Commands that typer still reads; see `landshift.cli.unported`."""
-
 DESCRIPTION = "Land-cover change maps from images of two dates, end to end."
 
 
@@ -215,16 +211,16 @@ def command_app(function: Callable[..., Any], name: str) -> App:
 def command_of(function: Callable[..., Any]) -> Callable[..., None]:
     """A public function as its command: arguments by place, options by name, the result printed.
 
-    Progress is drawn where the function can tell of it (``on_block``); where it tells more than
-    blocks done and blocks in all, --json writes it.
+    Progress is drawn where the function takes a callback for it, see `cli.show.callbacks`; where
+    that takes more than blocks done and blocks in all, --json writes it.
     """
     hints = get_type_hints(function, include_extras=True)
     parameters = [
         _parameter(parameter.replace(annotation=hints[parameter.name]))
         for parameter in inspect.signature(function).parameters.values()
     ]
-    told = hints.get("on_block")
-    if told not in (None, options.OnBlock):
+    progress_in_json = hints.get("on_block") not in (None, options.OnBlock)
+    if progress_in_json:
         parameters.append(_JSON)
     arguments = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
     rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
@@ -234,16 +230,15 @@ def command_of(function: Callable[..., Any]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def run(*given: Any, **named: Any) -> None:
-        from landshift.cli import results
+        from landshift.cli import results, show
 
         named |= zip(arguments, given, strict=False)
         more = given[len(arguments) :]
         if rest is not None and not variadic:
             named[rest], more = more, ()
-        if "on_stage" in hints:
-            named["on_stage"] = lines.say
-        with _progress(function.__name__, told, named) as callback:
-            result = function(*more, **named, **callback)
+        as_json = progress_in_json and named.pop("json", False)
+        with show.callbacks(function.__name__, hints, as_json=as_json) as callbacks:
+            result = function(*more, **named, **callbacks)
         getattr(results, function.__name__, results.path)(result)
 
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -259,21 +254,6 @@ _JSON = inspect.Parameter(
         options.Flag, Parameter(help="Progress as lines of JSON on standard error.")
     ],
 )  # fmt: skip
-
-
-@contextmanager
-def _progress(stage: str, told: Any, named: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The callback of a function that tells its progress: a bar, or JSON where that is asked."""
-    from landshift.cli import show
-
-    if told is None:
-        yield {}
-    elif told == options.OnBlock:
-        with show.progress(stage) as on_block:
-            yield {"on_block": on_block}
-    else:
-        with show.block_progress(stage, as_json=named.pop("json", False)) as on_progress:
-            yield {"on_block": on_progress}
 
 
 # as click reads them: whatever follows an option is its value, and the last one given counts
@@ -324,8 +304,6 @@ def describe() -> dict[str, Any]:
     app = application()
     entries = []
     for command in COMMANDS:
-        if command.name in UNPORTED:
-            continue
         own = app[command.name]
         parts = {command.name: own}
         if own.default_command is None:  # a group: `landshift model info`

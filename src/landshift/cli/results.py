@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from landshift.bundle.hashes import Verified
     from landshift.bundle.saved import ModelFacts
     from landshift.demonstration import Demo
+    from landshift.engine.padding import MeasuredPadding
+    from landshift.engine.quantising import Quantised
     from landshift.evaluation.evaluation import Evaluation
+    from landshift.learn.trained import TrainedModel
     from landshift.maps.patches import Fragmentation
     from landshift.maps.polygons import Traced
     from landshift.maps.transitions import TransitionTable
@@ -105,6 +108,18 @@ def label(found: TransitionTable) -> None:
     _paths(found.files)
 
 
+def padding(measured: MeasuredPadding) -> None:
+    """Agreement of each padding that was tried, on standard error; the padding."""
+    for size, agreement in measured.agreement.items():
+        say(f"padding {size}: {agreement:.4%} of pixels as with {2 * size}", err=True)
+    if not measured.enough:
+        say(
+            "No padding up to half the training tile was enough: the model depends on pixels "
+            "farther away.", err=True,
+        )  # fmt: skip
+    say(measured.padding)
+
+
 def patches(found: Fragmentation) -> None:
     """Measures of each class, the path."""
     table(tables.fragmentation(found))
@@ -156,6 +171,22 @@ def _split(name: str, audited: AuditedSplit) -> None:
     for side, names in audited.absent.items():
         if names:
             say(f"  no {side} tile holds {', '.join(names)}")
+
+
+def quantize(quantised: Quantised) -> None:
+    """Agreement with float32, in all and by class, on standard error; the path."""
+    say(f"int8: {quantised.agreement:.3%} of pixels as with float32", err=True)
+    say(f"bfloat16: {quantised.bfloat16:.3%}", err=True)
+    for name, share in quantised.shares.items():
+        if share == share:  # NaN: no pixel of it
+            say(f"  {name}: {share:.3%} kept", err=True)
+    say(quantised.path)
+
+
+def train(found: TrainedModel) -> None:
+    """Scores of each class, the path."""
+    table(tables.per_class(found.scores))
+    _paths(found.files)
 
 
 def zonal(found: Zones) -> None:

@@ -224,10 +224,10 @@ def _rules(
     on_block: options.OnBlock,
 ) -> dict[str, Evaluation]:
     """Scores of per-pixel rules, fitted on the training tiles of a set on other ground."""
-    from landshift.dataset import prepare
+    from landshift.dataset import TrainingTiles, prepare
     from landshift.evaluation import baselines
 
-    data = prepare(tiles, class_mapping=evaluation.scheme.mapping)
+    data = prepare(tiles, reading=TrainingTiles(evaluation.scheme.mapping))
     return maps.evaluate_rules(
         baselines.fit(data), data.spec, image, reference, scheme=evaluation.scheme,
         nodata=comparison.nodata, bounds=comparison.bounds, on_block=on_block,

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import bundle
-from landshift.classes import IGNORE_INDEX
-from landshift.dataset import TrainingData, prepare
+from landshift.classes import (
+    IGNORE_INDEX,
+)
+from landshift.dataset import DataOptions, TrainingData, TrainingTiles, prepare
 from landshift.engine import TorchEngine
 from landshift.errors import ClassError, ModelError
 from landshift.evaluation import baselines
@@ -78,10 +80,9 @@ def evaluate_package(model: Path, tiles: Path, *, beside: bool = True) -> Evalua
     """
     package = bundle.load(model)
     network = package.model
-    options = package.training.get("data") or {}
-    data = prepare(
-        tiles, class_mapping=network.scheme.mapping, chip_size=network.spec.tile_size, **options
-    )
+    options = DataOptions(**(package.training.get("data") or {}))
+    reading = TrainingTiles(network.scheme.mapping, network.spec.tile_size)
+    data = prepare(tiles, options, reading)
     if data.spec.bands != network.spec.bands:
         raise ModelError(
             f"The model's bands must be those of the tiles, got {', '.join(network.spec.bands)} "

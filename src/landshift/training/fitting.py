@@ -1,4 +1,4 @@
-"""A model trained in place: what is checked before, and what is left after."""
+"""A model trained in place: checks before, the training, the model as it is left."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from landshift.models import ChangeModel
 from landshift.training import processes
 from landshift.training.logs import TABLE, Epoch
 from landshift.training.options import Training
+from landshift.training.range_test import with_learning_rate
 from landshift.training.run import model_of_epoch
 
 log = logging.getLogger(__name__)
@@ -36,23 +37,23 @@ def fit(
     the caller's random state stays as it was.
 
     Args:
-        model: What is trained.
+        model: The model to train.
         data: Training and validation tiles.
-        options: How.
-        resume: File that keeps the state after each epoch. Where it is there already, the
-            training goes on from it, and ends with the weights that it would have had without
-            the interruption. It stays when the training is done.
-        overwrite: Whether the log and the models of each epoch are replaced where an earlier
-            training left some; those of a training that goes on are its own.
+        options: How it is trained; without a learning rate, `with_learning_rate` finds one.
+        resume: File that keeps the state after each epoch. If it exists, the training goes on from
+            it and ends with the weights of an uninterrupted one. It stays when the training is
+            done.
+        overwrite: Whether the log and the models of each epoch that an earlier training left are
+            replaced; a training that goes on always replaces its own.
         on_epoch: Called with each row of the training table.
 
     Returns:
         The training table.
 
     Raises:
-        ParameterError: Options that don't go with each other, the data or the machine; ``resume``
-            is of another training; a model of an epoch is there already.
-        OutputError: The log is there already, or can't be written.
+        ParameterError: Options that don't fit each other, the data or the machine; ``resume`` is
+            of another training; a model of an epoch exists already.
+        OutputError: The log exists already, or can't be written.
         TileSetError: No labelled pixels of two classes to learn from, or none to validate on.
         TrainingError: The loss is no longer a number, or a batch doesn't fit the memory; the
             model holds the weights of the best epoch before, or those that it came with.
@@ -61,6 +62,7 @@ def fit(
     if resume is None or not resume.exists():
         _check_new(data, options, overwrite=overwrite)
     check_data(data, options)
+    options = with_learning_rate(model, data, options, resume)
     with torch.random.fork_rng():
         table = processes.train(processes.Request(model, data, options, resume), on_epoch)
     model.to("cpu").eval()
@@ -76,15 +78,15 @@ def _check_new(data: TrainingData, options: Training, *, overwrite: bool) -> Non
 
 
 def check_data(data: TrainingData, options: Training) -> None:
-    """Check that the tiles are some to learn from; name classes that can't be learnt.
+    """Check that the tiles have something to learn; log the classes that they lack.
 
     Raises:
         ParameterError: The monitored score needs another class.
-        TileSetError: Under two classes in the labels of the training tiles.
+        TileSetError: Fewer than two classes in the labels of the training tiles.
     """
     if options.monitor == "change_f1" and not data.scheme.unchanged:
         raise ParameterError(
-            "monitor='change_f1' needs a class 'No change' or 'forest->forest', got "
+            "`monitor` change_f1 needs a class 'No change' or 'forest->forest', got "
             f"{', '.join(data.scheme.names)}; monitor miou instead."
         )
     pixels = data.class_pixels()

@@ -3,16 +3,16 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, get_worker_info
 
-from landshift import dataset, tileset
+from landshift import tileset
 from landshift.classes import IGNORE_INDEX
-from landshift.dataset import Draws, prepare
+from landshift.dataset import DataOptions, Draws, TrainingTiles, prepare, samples
 from landshift.errors import ClassError, ParameterError
 from scenes import BANDS, MAPPING
 
 
 @pytest.fixture(scope="module")
 def data(tiles):
-    return prepare(tiles, class_mapping=MAPPING, batch_size=4)
+    return prepare(tiles, reading=TrainingTiles(MAPPING, batch_size=4))
 
 
 def test_samples_are_the_tiles_with_indices_for_labels(data, tiles):
@@ -37,7 +37,7 @@ def test_statistics_are_those_of_the_training_tiles_valid_pixels(data):
 
 
 def test_a_draw_decides_where_a_sample_is_cropped(tiles):
-    data = prepare(tiles, class_mapping=MAPPING, chip_size=16)
+    data = prepare(tiles, reading=TrainingTiles(MAPPING, chip_size=16))
     whole = data.tiles.tiles[data.split.train[2]]
     values, _, _ = tileset.read_tile(whole)
     seen = set()
@@ -83,16 +83,16 @@ def test_samples_are_drawn_as_often_as_their_factors_say():
 
 
 def test_a_chip_is_a_random_part_in_training_and_the_middle_in_validation(tiles):
-    data = prepare(tiles, class_mapping=MAPPING, chip_size=32, augment=False)
+    data = prepare(tiles, DataOptions(augment=False), TrainingTiles(MAPPING, chip_size=32))
     assert data.train_ds[0][0].shape == (6, 32, 32)
-    whole = prepare(tiles, class_mapping=MAPPING).valid_ds[0][0]
+    whole = prepare(tiles, reading=TrainingTiles(MAPPING)).valid_ds[0][0]
     assert torch.equal(data.valid_ds[0][0], whole[:, 16:48, 16:48])
     assert data.spec.tile_size == 32
 
 
 def test_tiles_beyond_the_memory_kept_for_them_are_read_again(tiles, monkeypatch):
-    monkeypatch.setattr(dataset, "CACHE_BYTES", 150_000)
-    data = prepare(tiles, class_mapping=MAPPING)
+    monkeypatch.setattr(samples, "CACHE_BYTES", 150_000)
+    data = prepare(tiles, reading=TrainingTiles(MAPPING))
     for _ in range(2):
         assert len(list(data.train_ds.arrays())) == len(data.split.train)
     assert 0 < len(data.train_ds._cache) < len(data.split.train)
@@ -103,49 +103,53 @@ def _held(_):
 
 
 def test_processes_that_load_tiles_share_the_memory_kept_for_them(tiles, monkeypatch):
-    monkeypatch.setattr(dataset, "CACHE_BYTES", 4 * (6 * 2 + 4) * 64 * 64)  # four tiles
-    samples = prepare(tiles, class_mapping=MAPPING).train_ds
-    loader = DataLoader(samples, batch_size=1, num_workers=2, collate_fn=_held)
+    monkeypatch.setattr(samples, "CACHE_BYTES", 4 * (6 * 2 + 4) * 64 * 64)  # four tiles
+    tile_ds = prepare(tiles, reading=TrainingTiles(MAPPING)).train_ds
+    loader = DataLoader(tile_ds, batch_size=1, num_workers=2, collate_fn=_held)
     assert max(loader) == 2
 
 
 def test_a_batch_is_never_larger_than_the_set(tiles):
-    data = prepare(tiles, class_mapping=MAPPING, batch_size=500)
+    data = prepare(tiles, reading=TrainingTiles(MAPPING, batch_size=500))
     assert len(data.train_loader()) == 1
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"val_split_pct": 1.0}, "between 0 and 1"),
-        ({"batch_size": 0}, "at least 1"),
-        ({"split": "even"}, "ground, random"),
-        ({"chip_size": 65}, "tile size 64, got 65"),
+        (lambda: (DataOptions(val_split_pct=1.0),), "`val_split_pct` must lie between 0 and 1"),
+        (lambda: (DataOptions(split="even"),), "`split` must be one of ground, random"),
+        (lambda: (DataOptions(ignore_classes="3,wood"),), "must be numbers such as 3,7, got '3,w"),
+        (lambda: (None, TrainingTiles(batch_size=0)), "at least 1"),
+        (lambda: (None, TrainingTiles(MAPPING, chip_size=65)), "tile size 64, got 65"),
     ],
 )
 def test_options_out_of_range_are_refused(tiles, options, message):
     with pytest.raises(ParameterError, match=message):
-        prepare(tiles, class_mapping=MAPPING, **options)
+        prepare(tiles, *options())
 
 
 def test_a_label_outside_the_mapping_is_refused(tiles):
     with pytest.raises(ClassError, match=r"got .*2"):
-        prepare(tiles, class_mapping={1: "to crop"})
+        prepare(tiles, reading=TrainingTiles({1: "to crop"}))
 
 
-def test_sensor_and_units_are_told_once_or_for_each_band(tiles):
-    spec = prepare(tiles, sensor="ETM+", units=["a", None, "b", "a", None, "b"]).spec
+def test_sensor_and_units_are_stated_once_or_for_each_band(tiles):
+    units = ["a", None, "b", "a", None, "b"]
+    spec = prepare(tiles, reading=TrainingTiles(sensor="ETM+", units=units)).spec
     assert spec.band_sensors == ("ETM+",) * 6
     assert spec.band_units == ("a", None, "b", "a", None, "b")
     assert prepare(tiles).spec.band_sensors == (None,) * 6
-    with pytest.raises(ParameterError, match="units must be told once, or for each of the 6 bands"):
-        prepare(tiles, units=["a"])
+    with pytest.raises(
+        ParameterError, match="`units` must be stated once, or for each of the 6 bands"
+    ):
+        prepare(tiles, reading=TrainingTiles(units=["a"]))
 
 
 def test_a_batch_read_on_all_cores_is_that_of_one_by_one(tiles):
-    samples = prepare(tiles, class_mapping=MAPPING, chip_size=32).train_ds
+    tile_ds = prepare(tiles, reading=TrainingTiles(MAPPING, chip_size=32)).train_ds
     draws = [(k, 17 * k + 3) for k in (5, 0, 7, 5)]
-    together = samples.__getitems__(draws)
+    together = tile_ds.__getitems__(draws)
     assert len(together) == len(draws)
     for found, draw in zip(together, draws, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(found, samples[draw], strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(found, tile_ds[draw], strict=True))
