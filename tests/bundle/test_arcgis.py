@@ -12,6 +12,7 @@ from rich.console import Console
 
 import arcgis
 from landshift import bundle, classify_pixels
+from landshift.bundle import saved
 from landshift.engine import choose_engine
 from landshift.errors import BandError, ModelError
 from landshift.learn import DeepLab, UnetClassifier, prepare_data
@@ -38,9 +39,9 @@ def pth(model):
 
 def scaled_by_hand(values):
     """Values ``(band, row, column)`` as the guide of prepare_data says that they enter."""
-    told = arcgis.definition()["NormalizationStats"]
+    statistics = arcgis.definition()["NormalizationStats"]
     low, high, mean, std = (
-        np.array(told[k])[:, None, None]
+        np.array(statistics[k])[:, None, None]
         for k in ("band_min_values", "band_max_values", "scaled_mean_values", "scaled_std_values")
     )
     return ((values - low) / (high - low + 1e-4)).clip(0, 1), mean, std
@@ -50,16 +51,16 @@ def test_the_network_is_theirs(data_folder, tmp_path):
     folder = data_folder / "esri" / "unet_resnet34_fixture"
     torch.save(arcgis.fixture(folder), tmp_path / "u244.pth")
     shutil.copy(data_folder / "esri" / "unet_run_2.4.4.emd", tmp_path / "u244.emd")
-    found = bundle.load(tmp_path / "u244.emd")
+    package = bundle.load(tmp_path / "u244.emd")
     image = torch.randn(1, 12, 96, 64, generator=torch.Generator().manual_seed(7))
     with torch.no_grad():
-        logits = found.model.network(image)
+        logits = package.model.network(image)
     expected = torch.from_numpy(np.load(folder / "logits.npz")["logits"])
     assert (logits - expected).abs().max() < 1e-4
-    assert found.model.scheme.names[:2] == ("NoData", "to forest")
-    assert found.model.scheme.colours[11] == (225, 225, 225)
-    assert found.model.spec.tile_size == 256
-    assert found.name == "u244"
+    assert package.model.scheme.names[:2] == ("NoData", "to forest")
+    assert package.model.scheme.colours[11] == (225, 225, 225)
+    assert package.model.spec.tile_size == 256
+    assert package.name == "u244"
 
 
 def test_values_are_clamped_to_the_range_then_standardised(model):
@@ -87,9 +88,9 @@ def test_bands_may_only_be_scaled_to_their_range(tmp_path, pth):
 
 def test_three_bands_without_statistics_are_scaled_as_photographs(data_folder, tmp_path):
     real = data_folder / "esri" / "classified_tiles_sidecars" / "models" / "30e" / "30e.emd"
-    told = json.loads(real.read_text())
-    told["ModelParameters"]["backbone"] = "resnet18"
-    (tmp_path / "30e.emd").write_text(json.dumps(told))
+    definition = json.loads(real.read_text())
+    definition["ModelParameters"]["backbone"] = "resnet18"
+    (tmp_path / "30e.emd").write_text(json.dumps(definition))
     torch.save(arcgis.state("resnet18", 3, 3), tmp_path / "30e.pth")
     network = bundle.load(tmp_path / "30e.emd").model
     assert network.scheme.mapping == {0: "NoData", 1: "1", 2: "2"}
@@ -113,8 +114,8 @@ def raster(write_raster):
 def test_it_classifies_by_the_ordinary_way(model, raster, tmp_path):
     how = {"engine": "torch", "precision": "float32"}
     out = classify_pixels(raster, model, tmp_path / "map.tif", **how)
-    with rasterio.open(out) as found, rasterio.open(raster) as source:
-        codes, values = found.read(1), source.read()
+    with rasterio.open(out) as mapped, rasterio.open(raster) as source:
+        codes, values = mapped.read(1), source.read()
     network = bundle.load(model).model
     filled = network.spec.fill(values[:4], (values != 0).all(0))
     with torch.no_grad():
@@ -129,8 +130,8 @@ def test_it_classifies_by_the_ordinary_way(model, raster, tmp_path):
             package.write(model.with_name(name), name)
         package.writestr("ArcGISImageClassifier.py", "raise SystemExit")
     again = classify_pixels(raster, packed, tmp_path / "again.tif", **how)
-    with rasterio.open(again) as found:
-        assert (found.read(1) == codes).all()
+    with rasterio.open(again) as mapped:
+        assert (mapped.read(1) == codes).all()
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -177,11 +178,11 @@ def test_ignored_classes_and_values_out_of_order(tmp_path, pth, model):
     emd = arcgis.write(
         tmp_path / "m", arcgis.definition(Classes=classes, ignore_mapped_class=[0, 3]), pth
     )
-    found, whole = bundle.load(emd).model, bundle.load(model).model
-    assert found.scheme.mapping == {2: "b", 7: "a"}
+    fewer, whole = bundle.load(emd).model, bundle.load(model).model
+    assert fewer.scheme.mapping == {2: "b", 7: "a"}
     image = 500 * torch.rand(1, 4, 32, 32)
     with torch.no_grad():
-        torch.testing.assert_close(found(image), whole(image)[:, [2, 1]])
+        torch.testing.assert_close(fewer(image), whole(image)[:, [2, 1]])
 
 
 def test_a_model_that_names_the_background_itself(tmp_path, pth):
@@ -206,12 +207,12 @@ def test_it_goes_on_training_and_becomes_our_package(tiles, tmp_path):
             ("band_std_values", 800.0), ("scaled_mean_values", 0.4), ("scaled_std_values", 0.2),
         )
     }  # fmt: skip
-    told = arcgis.definition(
+    definition = arcgis.definition(
         tuple(range(bands)), NormalizationStats=stats, Bands=[f"B{k}" for k in range(bands)],
         Classes=[{"Value": v, "Name": n, "Color": [1, 2, v]} for v, n in MAPPING.items()],
     )  # fmt: skip
     emd = arcgis.write(
-        tmp_path / "m", told, arcgis.state("resnet18", bands, len(MAPPING) + 1)
+        tmp_path / "m", definition, arcgis.state("resnet18", bands, len(MAPPING) + 1)
     )  # fmt: skip
     data = prepare_data(tiles, class_mapping={0: "NoData", **MAPPING}, batch_size=2)
     with pytest.raises(ModelError, match="classes must be those of the tiles"):
@@ -232,11 +233,11 @@ def test_it_goes_on_training_and_becomes_our_package(tiles, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"ModelConfiguration": "_psp"}, r"reads those of UnetClassifier, got one of PSPNet"),
+        ({"ModelConfiguration": "_psp"}, r"must be of UnetClassifier, got one of PSPNet"),
         ({"ModelConfiguration": "_deeplab_infrencing"}, "got one of DeepLab"),
-        ({"ModelConfiguration": "_mmseg"}, r"landshift's own or of arcgis\.learn's UnetClass"),
-        ({"ModelConfiguration": ["_unet"]}, r"landshift's own or of arcgis\.learn's UnetClass"),
-        ({"Framework": 3}, r"landshift's own or of arcgis\.learn's UnetClassifier"),
+        ({"ModelConfiguration": "_mmseg"}, r"of landshift or of arcgis\.learn's UnetClass"),
+        ({"ModelConfiguration": ["_unet"]}, r"of landshift or of arcgis\.learn's UnetClass"),
+        ({"Framework": 3}, r"of landshift or of arcgis\.learn's UnetClassifier"),
         ({"ModelParameters": {"backbone": "vgg16"}}, "must have a backbone of resnet18"),
         ({"ModelParameters": {"backbone": "resnet18", "backend": "tensorflow"}}, "in tensorflow"),
         (
@@ -261,9 +262,9 @@ def test_it_goes_on_training_and_becomes_our_package(tiles, tmp_path):
         ({"ignore_mapped_class": [0, 1, 2, 3]}, "at least one class"),
         ({"ImageHeight": 0}, "at ImageHeight"),
         ({"ImageHeight": 1e9}, "at ImageHeight"),
-        ({"NormalizationStats": None}, "must say how its bands are scaled"),
+        ({"NormalizationStats": None}, "must state how its bands are scaled"),
         ({"NormalizationStats": {"band_min_values": [0]}}, "at NormalizationStats"),
-        ({"IsMultispectral": False}, "must say how its bands are scaled"),
+        ({"IsMultispectral": False}, "must state how its bands are scaled"),
         ({"resize_to": "64"}, "at resize_to"),
         ({"MinCellSize": 3}, "at MinCellSize"),
     ],
@@ -281,10 +282,10 @@ def test_what_does_not_fit_is_one_line(tmp_path, pth, changes, message):
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -1.0, 0.0, "x", None, True])
 @pytest.mark.parametrize("key", ["scaled_std_values", "band_std_values", "band_max_values"])
 def test_statistics_that_are_none_are_one_line(tmp_path, pth, key, number):
-    told = arcgis.definition()
-    told["NormalizationStats"][key] = [1.0, 1.0, number, 1.0]
+    definition = arcgis.definition()
+    definition["NormalizationStats"][key] = [1.0, 1.0, number, 1.0]
     with pytest.raises(ModelError, match=r"NormalizationStats|whole JSON"):
-        bundle.load(arcgis.write(tmp_path / "m", told, pth))
+        bundle.load(arcgis.write(tmp_path / "m", definition, pth))
 
 
 def test_every_real_definition_of_another_network_is_one_line(data_folder):
@@ -364,7 +365,7 @@ def test_the_scores_that_it_states_are_shown(pth, tmp_path):
     package = bundle.load(arcgis.write(tmp_path / "m", arcgis.definition(**keys), pth))
     assert package.training["stated"] == {"accuracy": 0.81763, "f1": {"NoData": 0, "forest": 0.847}}
     console = Console(file=io.StringIO(), width=200)
-    console.print(tables.model(package))
+    console.print(tables.model(saved.facts_of(package)))
     text = console.file.getvalue()
     assert (
         "accuracy 0.818, F1 of NoData 0.000, F1 of forest 0.847 (as arcgis.learn 2.4.4 states)"

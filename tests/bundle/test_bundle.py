@@ -28,16 +28,16 @@ def edit(folder, **changes):
 
 @pytest.mark.parametrize("which", ["small.emd", "small.dlpk", "."])
 def test_a_saved_model_is_the_same_when_read_from_any_of_its_files(trained, saved, which):
-    found = bundle.load(saved.parent / which)
-    state, expected = found.model.state_dict(), trained.model.state_dict()
+    package = bundle.load(saved.parent / which)
+    state, expected = package.model.state_dict(), trained.model.state_dict()
     assert state.keys() == expected.keys()
     assert all(torch.equal(state[k], expected[k]) for k in state)
-    assert found.model.spec == trained.model.spec
-    assert found.model.scheme == trained.model.scheme
-    assert found.model.temperature == trained.model.temperature != 1
-    assert found.name == "small"
-    assert found.training["lr"] == 2e-3
-    assert len(found.history) == 6
+    assert package.model.spec == trained.model.spec
+    assert package.model.scheme == trained.model.scheme
+    assert package.model.temperature == trained.model.temperature != 1
+    assert package.name == "small"
+    assert package.training["lr"] == 2e-3
+    assert len(package.history) == 6
 
 
 def test_the_package_is_a_flat_zip_of_the_folder(saved):
@@ -180,8 +180,8 @@ def test_the_hashes_are_those_of_sha256sum(saved):
 
 @pytest.mark.parametrize("which", ["small.emd", "small.dlpk", "."])
 def test_a_whole_package_verifies_to_one_digest(saved, which):
-    found = bundle.verify(saved.parent / which)
-    assert found.digest == provenance.digest(saved.parent / "SHA256SUMS")
+    verified = bundle.verify(saved.parent / which)
+    assert verified.digest == provenance.digest(saved.parent / "SHA256SUMS")
 
 
 @pytest.mark.parametrize("name", ["small.emd", "landshift.json", "small.safetensors"])

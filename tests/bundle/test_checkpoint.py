@@ -18,10 +18,10 @@ BANDS = "band, mean, std\nbefore:red, 1000, 200\nbefore:nir, 2500, 900\nafter:re
 def network(name, encoder, bands=3, classes=3):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        made = smp.create_model(
+        model = smp.create_model(
             name, encoder, encoder_weights=None, in_channels=bands, classes=classes
         )
-        return made.eval()
+        return model.eval()
 
 
 @pytest.fixture
@@ -51,18 +51,18 @@ def scaled(image):
 def test_networks_of_smp_answer_as_they_did(tmp_path, spec, name, encoder, architecture):
     theirs = network(name, encoder)
     torch.save(theirs.state_dict(), tmp_path / "w.pth")
-    found = bundle.read_checkpoint(
+    package = bundle.read_checkpoint(
         tmp_path / "w.pth", architecture=architecture, backbone=encoder, spec=spec, scheme=SCHEME
     )
     image = torch.rand(1, 3, 64, 64) * torch.tensor([2000.0, 5000, 50])[:, None, None]
     with torch.no_grad():
         torch.testing.assert_close(
-            found.model(image), theirs(scaled(image)), atol=1e-4, rtol=1e-4
+            package.model(image), theirs(scaled(image)), atol=1e-4, rtol=1e-4
         )  # fmt: skip
-    again = bundle.load(bundle.save(found, tmp_path / "ours"))
+    again = bundle.load(bundle.save(package, tmp_path / "ours"))
     assert again.model.spec == spec
     with torch.no_grad():
-        assert torch.equal(again.model(image), found.model(image))
+        assert torch.equal(again.model(image), package.model(image))
     again.model.freeze()
     assert not any(p.requires_grad for p in again.model.encoder.parameters())
 
@@ -89,15 +89,15 @@ def test_a_checkpoint_of_torchgeo_is_read_without_what_lies_beside(tmp_path, spe
         "epoch": 3,
     }
     torch.save(checkpoint, tmp_path / "last.ckpt")
-    found = bundle.read_checkpoint(
+    package = bundle.read_checkpoint(
         tmp_path / "last.ckpt", architecture="unet", backbone="resnet18", spec=spec, scheme=SCHEME
     )
-    assert found.name == "last"
+    assert package.name == "last"
     assert not (tmp_path / "owned").exists()
     image = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(
-            found.model(image), theirs(scaled(image)), atol=1e-4, rtol=1e-4
+            package.model(image), theirs(scaled(image)), atol=1e-4, rtol=1e-4
         )  # fmt: skip
 
 
@@ -120,8 +120,8 @@ def test_the_command_makes_a_model_that_classifies(tmp_path, write_raster):
     values = np.random.default_rng(0).integers(1, 3000, (3, 64, 64)).astype(np.uint16)
     image = write_raster("r.tif", values, nodata=0, bands=["before:red", "before:nir", "after:red"])
     out = classify_pixels(image, tmp_path / "made", tmp_path / "map.tif", engine="torch")
-    with rasterio.open(out) as found:
-        assert set(np.unique(found.read(1))) <= {1, 4, 9}
+    with rasterio.open(out) as mapped:
+        assert set(np.unique(mapped.read(1))) <= {1, 4, 9}
 
 
 @pytest.mark.parametrize(
@@ -136,23 +136,23 @@ def test_the_command_makes_a_model_that_classifies(tmp_path, write_raster):
 )
 def test_weights_that_do_not_fit_are_one_line(tmp_path, spec, change, message):
     torch.save(network("unet", "resnet18").state_dict(), tmp_path / "w.pth")
-    told = {"architecture": "unet", "backbone": "resnet18", "spec": spec, "scheme": SCHEME}
+    options = {"architecture": "unet", "backbone": "resnet18", "spec": spec, "scheme": SCHEME}
     with pytest.raises(ModelError, match=message) as caught:
-        bundle.read_checkpoint(tmp_path / "w.pth", **told | change)
+        bundle.read_checkpoint(tmp_path / "w.pth", **options | change)
     assert "\n" not in str(caught.value)
 
 
 def test_files_that_hold_no_network_are_one_line(tmp_path, spec):
-    told = {"architecture": "unet", "backbone": "resnet18", "spec": spec, "scheme": SCHEME}
+    options = {"architecture": "unet", "backbone": "resnet18", "spec": spec, "scheme": SCHEME}
     with pytest.raises(WeightsError, match="must exist"):
-        bundle.read_checkpoint(tmp_path / "none.pth", **told)
+        bundle.read_checkpoint(tmp_path / "none.pth", **options)
     for what in ({"a": torch.zeros(3)}, {}, Hostile(str(tmp_path / "owned")), "text", [1, 2]):
         torch.save(what, tmp_path / "w.pth")
         with pytest.raises(ModelError, match=r"must (be those of a network|hold a state dict)"):
-            bundle.read_checkpoint(tmp_path / "w.pth", **told)
+            bundle.read_checkpoint(tmp_path / "w.pth", **options)
     (tmp_path / "w.pth").write_bytes(b"\x80\x04.")
     with pytest.raises(ModelError, match="must hold a state dict"):
-        bundle.read_checkpoint(tmp_path / "w.pth", **told)
+        bundle.read_checkpoint(tmp_path / "w.pth", **options)
     assert not (tmp_path / "owned").exists()
 
 

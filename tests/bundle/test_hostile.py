@@ -43,10 +43,10 @@ def refused(path, match="."):
     root = Path.cwd().parent
     folder = root / "small"
     before = {p: p.is_file() and p.stat().st_mtime_ns for p in root.rglob("*")}
-    with pytest.raises(ModelError, match=match) as found:
+    with pytest.raises(ModelError, match=match) as caught:
         bundle.load(path)
-    assert str(found.value).isprintable()
-    assert len(str(found.value)) < 1000
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
     for other in (bundle.verify, lambda p: bundle.keep_padding(p, 8)):
         with contextlib.suppress(ModelError):
             other(path)
@@ -286,8 +286,8 @@ def header(size, text=b"{}", data=b""):
 
 
 def tensor(dtype="F32", shape=(1,), offsets=(0, 4)):
-    told = {"x": {"dtype": dtype, "shape": list(shape), "data_offsets": list(offsets)}}
-    text = json.dumps(told).encode()
+    entry = {"x": {"dtype": dtype, "shape": list(shape), "data_offsets": list(offsets)}}
+    text = json.dumps(entry).encode()
     return header(len(text), text, bytes(4))
 
 
@@ -394,9 +394,14 @@ def test_a_description_takes_no_memory_beyond_the_weights(folder):
 def test_an_emd_that_points_elsewhere_is_not_followed(folder, tmp_path):
     """Of our own packages, the .emd is for Esri's tools alone: landshift.json is what counts."""
     weights = bundle.load(folder).model.state_dict()
-    told = json.loads((folder / "small.emd").read_text())
+    definition = json.loads((folder / "small.emd").read_text())
     for place in ("/etc/passwd", "\\\\server\\share\\x.pth", "../../x.pth", "C:\\x.pth"):
-        hostile = {**told, "ModelFile": place, "LandshiftModel": place, "InferenceFunction": place}
+        hostile = {
+            **definition,
+            "ModelFile": place,
+            "LandshiftModel": place,
+            "InferenceFunction": place,
+        }
         (folder / "small.emd").write_text(json.dumps(hostile))
-        found = bundle.load(folder / "small.emd").model.state_dict()
-        assert all(np.array_equal(found[k], weights[k]) for k in weights)
+        state = bundle.load(folder / "small.emd").model.state_dict()
+        assert all(np.array_equal(state[k], weights[k]) for k in weights)

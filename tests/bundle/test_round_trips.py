@@ -8,6 +8,7 @@ import rasterio
 import torch
 
 import packages
+from cutting import cut_tiles
 from landshift import bundle, classify_pixels, tileset
 from landshift.bundle.tensors import with_weights, write_weights
 from landshift.classes import ClassScheme, FromToScheme
@@ -45,9 +46,9 @@ def scene(tmp_path_factory):
     before, after = (write(folder / f"{k}.tif", m, nodata=0) for k, m in enumerate(maps))
     scheme = FromToScheme(CLASSES)
     change = write(folder / "change.tif", scheme.code(*maps), nodata=0)
-    tileset.cut(
-        [composite], [change], folder / "tiles", scheme=scheme, tile_size=32, stride=32,
-        labels_before=[before], labels_after=[after], map_scheme=CLASSES,
+    cut_tiles(
+        [composite], [change], folder / "tiles", classes=scheme, tile_size=32, stride=32,
+        labels_before=[before], labels_after=[after], map_classes=CLASSES,
     )  # fmt: skip
     return composite, folder / "tiles"
 
@@ -96,10 +97,10 @@ def test_a_backbone_with_tables_of_its_own_comes_back(tmp_path):
 
     model = make()
     write_weights(model, tmp_path / "w.safetensors")
-    found = with_weights(make, "resnetblur18", tmp_path / "w.safetensors", tmp_path).eval()
+    loaded = with_weights(make, "resnetblur18", tmp_path / "w.safetensors", tmp_path).eval()
     image = torch.rand(1, 6, 64, 64) * 2000
     with torch.no_grad():
-        assert torch.equal(found(image), model(image))
+        assert torch.equal(loaded(image), model(image))
 
 
 def test_the_same_training_gives_the_same_package(scene, tmp_path):
@@ -118,21 +119,21 @@ def test_the_same_training_gives_the_same_package(scene, tmp_path):
 
 def test_a_package_says_what_the_model_was_made_from(scene, data, tmp_path):
     model = train(UnetClassifier, data)
-    found = bundle.load(model.save(tmp_path / "m"))
+    package = bundle.load(model.save(tmp_path / "m"))
     split = data.training.split
-    assert found.tiles == {
+    assert package.tiles == {
         "name": "tiles",
         "sha256": tileset.digest(data.training.tiles),
         "training": len(split.train),
         "validation": len(split.valid),
         "sources": tileset.sources(scene[1]),
     }
-    assert {s["name"] for s in found.tiles["sources"]} >= {"composite.tif", "change.tif"}
-    assert found.versions["torch"] == torch.__version__.split("+")[0]
-    assert found.model.spec.band_sensors == ("Landsat 8 OLI",) * 6
-    assert found.model.spec.band_units == ("DN",) * 6
-    assert found.training["lr"] == 1e-3
-    assert found.scores == model.evaluate().scores.as_dict() | {
+    assert {s["name"] for s in package.tiles["sources"]} >= {"composite.tif", "change.tif"}
+    assert package.versions["torch"] == torch.__version__.split("+")[0]
+    assert package.model.spec.band_sensors == ("Landsat 8 OLI",) * 6
+    assert package.model.spec.band_units == ("DN",) * 6
+    assert package.training["lr"] == 1e-3
+    assert package.scores == model.evaluate().scores.as_dict() | {
         "classes": [vars(c) for c in model.evaluate().scores.classes]
     }
 

@@ -24,8 +24,8 @@ def read(path):
 
 def test_a_map_of_the_whole_raster_is_right_and_carries_its_legend(scene, trained, tmp_path):
     out = classify(scene[0], trained, tmp_path / "map.tif", 16, 4, True, 64)
-    found = evaluate_map(out, scene[1], scheme=trained.model.scheme)
-    assert found.scores.change_f1 > 0.9
+    evaluation = evaluate_map(out, scene[1], scheme=trained.model.scheme)
+    assert evaluation.scores.change_f1 > 0.9
     with rasterio.open(scene[0]) as image, rasterio.open(out) as mapped:
         assert mapped.transform == image.transform
         assert mapped.crs == image.crs
@@ -37,8 +37,8 @@ def test_a_map_of_the_whole_raster_is_right_and_carries_its_legend(scene, traine
 
 def test_qgis_opens_a_map_with_its_names_and_colours(scene, trained, tmp_path):
     out = classify(scene[0], trained, tmp_path / "map.tif")
-    found = what_qgis_shows(out, tmp_path / "from_qgis.qml")
-    assert found["palette"] == found["table"] == in_qgis(trained.model.scheme)
+    shown = what_qgis_shows(out, tmp_path / "from_qgis.qml")
+    assert shown["palette"] == shown["table"] == in_qgis(trained.model.scheme)
 
 
 def test_nodata_stays_nodata_and_nothing_else_becomes_it(scene, trained, tmp_path):
@@ -129,8 +129,8 @@ def test_without_a_background_the_option_says_that_it_changes_nothing(
 ):
     expected = read(classify(scene[0], trained, tmp_path / "1.tif"))
     with caplog.at_level(logging.WARNING):
-        found = classify(scene[0], trained, tmp_path / "2.tif", predict_background=False)
-    assert (read(found) == expected).all()
+        out = classify(scene[0], trained, tmp_path / "2.tif", predict_background=False)
+    assert (read(out) == expected).all()
     assert "predict_background=False changes nothing" in caplog.text
 
 

@@ -117,15 +117,15 @@ def test_a_mosaic_of_blocks_says_what_one_file_says(scene, trained, tmp_path):
     for name in ("map", "map_confidence"):
         with (
             rasterio.open(one.parent / f"{name}.tif") as whole,
-            rasterio.open(moved / f"{name}.vrt") as found,
+            rasterio.open(moved / f"{name}.vrt") as mosaic,
         ):
-            assert (found.read() == whole.read()).all()
-            assert (found.crs, found.transform) == (whole.crs, whole.transform)
-            assert (found.nodata, found.scales) == (whole.nodata, whole.scales)
-            assert found.descriptions == whole.descriptions
+            assert (mosaic.read() == whole.read()).all()
+            assert (mosaic.crs, mosaic.transform) == (whole.crs, whole.transform)
+            assert (mosaic.nodata, mosaic.scales) == (whole.nodata, whole.scales)
+            assert mosaic.descriptions == whole.descriptions
             if name == "map":
                 for value in (0, 1, 2):  # a GeoTIFF keeps no transparency of the others
-                    assert found.colormap(1)[value] == whole.colormap(1)[value]
+                    assert mosaic.colormap(1)[value] == whole.colormap(1)[value]
             for block in (moved / f"{name}_blocks").iterdir():
                 with rasterio.open(block) as source:
                     assert source.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
@@ -159,9 +159,9 @@ def test_a_mosaic_replaces_an_earlier_one_and_nothing_else(scene, trained, write
     with pytest.raises(OutputError, match=r"folder of their own, got .*notes\.txt"):
         classify_pixels(image, trained, out, mosaic="vrt", **OPTIONS)
     for name, mosaic in (("map.tif", "vrt"), ("map.vrt", "cog")):
-        with pytest.raises(ParameterError, match=r"must end in \.vrt if it is a mosaic 'vrt'"):
+        with pytest.raises(ParameterError, match=r"must end in \.vrt if `mosaic` is 'vrt'"):
             classify_pixels(image, trained, tmp_path / name, mosaic=mosaic, **OPTIONS)
-    with pytest.raises(ParameterError, match="mosaic must be one of cog, vrt"):
+    with pytest.raises(ParameterError, match="`mosaic` must be one of cog, vrt"):
         classify_pixels(image, trained, out, mosaic="zarr", **OPTIONS)
 
 

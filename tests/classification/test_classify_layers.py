@@ -14,10 +14,12 @@ from pyogrio.raw import write as write_vector
 import packages
 from landshift import raster
 from landshift.classes import ClassScheme, legend_readers
-from landshift.classification import classify_pixels, measure_halo, pixels, quantise_model
+from landshift.classification import classify_pixels, padding, quantize
 from landshift.classification.blocks import tile_weights
+from landshift.classification.job import largest_core
 from landshift.engine import TorchEngine
 from landshift.errors import GridError, ModelError, ParameterError
+from landshift.grid import Window
 from landshift.models import ChangeModel
 from landshift.prepare import composite
 from landshift.raster.tiling import plan_inference
@@ -41,19 +43,20 @@ def mapped(scene, trained, tmp_path_factory):
 
 def test_layers_are_what_the_probabilities_say(scene, trained, mapped):
     with raster.open_raster(scene[0]) as source:
-        values, mask = raster.read(source, raster.Window(-32, -32, 320, 320))
+        values, mask = raster.read(source, Window(-32, -32, 320, 320))
     engine = TorchEngine(trained.model, precision="float32")
-    found = engine.predict(values[np.newaxis], mask[np.newaxis])[0, :, 32:-32, 32:-32]
+    probabilities = engine.predict(values[np.newaxis], mask[np.newaxis])[0, :, 32:-32, 32:-32]
     valid = mask[32:-32, 32:-32]
 
     def layer(name):
         return read(mapped.with_name(f"map_{name}.tif"))[:, valid] / 250
 
-    assert layer("probabilities") == pytest.approx(found[:, valid], abs=0.0021)
-    assert layer("confidence")[0] == pytest.approx(found.max(0)[valid], abs=0.0021)
-    entropy = -(found * np.log2(found)).sum(0)[valid]  # two classes: at most one bit
+    assert layer("probabilities") == pytest.approx(probabilities[:, valid], abs=0.0021)
+    assert layer("confidence")[0] == pytest.approx(probabilities.max(0)[valid], abs=0.0021)
+    # two classes: at most one bit
+    entropy = -(probabilities * np.log2(probabilities)).sum(0)[valid]
     assert layer("entropy")[0] == pytest.approx(entropy, abs=0.0021)
-    assert (read(mapped)[0][valid] == found.argmax(0)[valid] + 1).all()
+    assert (read(mapped)[0][valid] == probabilities.argmax(0)[valid] + 1).all()
 
 
 def test_layers_are_cogs_that_say_what_their_bytes_mean(trained, mapped):
@@ -120,9 +123,9 @@ def test_what_no_polygon_touches_is_not_read(trained, write_raster, tmp_path):
     )
     whole = classify_pixels(packed, trained, tmp_path / "whole.tif", polygons=path, **OPTIONS)
     spoil(packed, 7, 0)
-    found = classify_pixels(packed, trained, tmp_path / "found.tif", polygons=path, **OPTIONS)
-    assert read(found).any()
-    assert (read(found) == read(whole)).all()
+    part = classify_pixels(packed, trained, tmp_path / "found.tif", polygons=path, **OPTIONS)
+    assert read(part).any()
+    assert (read(part) == read(whole)).all()
 
 
 def test_two_dates_are_stacked_on_the_fly(trained, write_raster, tmp_path):
@@ -133,8 +136,8 @@ def test_two_dates_are_stacked_on_the_fly(trained, write_raster, tmp_path):
     ]
     stacked = composite.composite(dates, tmp_path / "stacked.tif")
     expected = classify_pixels(stacked, trained, tmp_path / "1.tif", **OPTIONS)
-    found = classify_pixels(dates, trained, tmp_path / "2.tif", **OPTIONS)
-    assert (read(found) == read(expected)).all()
+    on_the_fly = classify_pixels(dates, trained, tmp_path / "2.tif", **OPTIONS)
+    assert (read(on_the_fly) == read(expected)).all()
 
 
 def test_weights_lose_no_outermost_row_or_column():
@@ -153,12 +156,12 @@ def test_weights_lose_no_outermost_row_or_column():
 def test_blended_maps_reach_the_edges_and_agree_with_the_whole(scene, trained, mapped, tmp_path):
     options = {**OPTIONS, "blend": True, "layers": ("confidence",)}
     out = classify_pixels(scene[0], trained, tmp_path / "map.tif", **options)
-    found, expected = read(out)[0], read(mapped)[0]
-    assert ((found > 0) == (expected > 0)).all()
-    assert (found[:, -1] > 0).all()
-    assert (found[0, 6:] > 0).all()
-    assert (found[-1, 6:] > 0).all()
-    assert (found == expected).mean() > 0.98
+    blended, expected = read(out)[0], read(mapped)[0]
+    assert ((blended > 0) == (expected > 0)).all()
+    assert (blended[:, -1] > 0).all()
+    assert (blended[0, 6:] > 0).all()
+    assert (blended[-1, 6:] > 0).all()
+    assert (blended == expected).mean() > 0.98
 
 
 def test_turns_answer_the_same_to_a_turned_raster(trained, write_raster, tmp_path):
@@ -175,14 +178,14 @@ def test_turns_answer_the_same_to_a_turned_raster(trained, write_raster, tmp_pat
 
 def test_the_padding_that_was_measured_is_kept_with_the_model(scene, trained, tmp_path):
     model = trained.save(tmp_path / "small")
-    found = measure_halo(scene[0], model, engine="torch")
-    assert found.padding in (16, 32)
-    assert found.padding == 32 or found.agreement[16] >= 0.998
+    measured = padding(model, scene[0], engine="torch")
+    assert measured.padding in (16, 32)
+    assert measured.padding == 32 or measured.agreement[16] >= 0.998
     for k, path in enumerate((model, model.with_suffix(".dlpk"))):
         out = classify_pixels(scene[0], path, tmp_path / f"{k}.tif", engine="torch")
         with rasterio.open(out) as source:
             tag = json.loads(source.tags()["LANDSHIFT_PROVENANCE"])
-        assert tag["parameters"]["padding"] == found.padding
+        assert tag["parameters"]["padding"] == measured.padding
         assert tag["parameters"]["tile"] == [256, 256]  # all of it: no ground around to show
 
 
@@ -207,7 +210,7 @@ def test_nan_and_infinity_are_nodata(trained, write_raster, tmp_path):
 
 
 def test_impossible_layers_are_one_line(scene, trained, tmp_path):
-    with pytest.raises(ParameterError, match="layers must be different ones of confidence"):
+    with pytest.raises(ParameterError, match="`layers` must be different ones of confidence"):
         classify_pixels(scene[0], trained, tmp_path / "m.tif", layers=("luck",))
 
 
@@ -217,10 +220,10 @@ def test_an_int8_network_is_checked_and_runs(scene, trained, tmp_path):
     with pytest.raises(ModelError, match="make it with `landshift quantize`"):
         classify_pixels(scene[0], model, tmp_path / "map.tif", precision="int8")
     with pytest.raises(ParameterError, match=r"on 100.10% of pixels, got \d+"):
-        quantise_model(scene[0], model, tiles=8, least=1.001)
-    found = quantise_model(scene[0], model, tiles=8, least=0.9)
-    assert found.agreement > 0.97
-    assert set(found.shares) == {"to crop", "No change"}
+        quantize(model, scene[0], tiles=8, least=1.001)
+    quantised = quantize(model, scene[0], tiles=8, least=0.9)
+    assert quantised.agreement > 0.97
+    assert set(quantised.shares) == {"to crop", "No change"}
     out = classify_pixels(scene[0], model, tmp_path / "map.tif", precision="int8")
     expected = classify_pixels(scene[0], model, tmp_path / "f.tif", precision="float32")
     assert (read(out) == read(expected)).mean() > 0.97
@@ -237,7 +240,7 @@ def test_tiles_shrink_where_probabilities_of_many_classes_are_held(classes):
     scheme = ClassScheme.from_mapping({k: f"class {k}" for k in range(1, classes + 1)})
     spec = replace(packages.spec(), padding=64)
     model = ChangeModel("pspnet", spec, scheme, backbone="test_resnet")
-    assert pixels._core(1504, model, probable=False) == 1504
-    core = pixels._core(1504, model, probable=True)
+    assert largest_core(1504, model, probable=False) == 1504
+    core = largest_core(1504, model, probable=True)
     assert 4 * classes * (core + 2 * 64) ** 2 <= 64 << 20 or core == 1504
     assert core == {2: 1504, 11: 1106, 40: 519}[classes]

@@ -34,7 +34,7 @@ def run_and(what, tall, saved, out, workers=1):
     """Start a process that does something to itself once its first block is done."""
     code = f"""
 import os, resource, signal, sys
-from landshift.classify import classify_pixels
+from landshift.classification import classify_pixels
 from landshift.errors import LandshiftError
 def on_block(progress):
     if progress.done == 1:

@@ -106,15 +106,15 @@ def test_a_scheduler_that_stays_silent_is_given_up(tall, saved, tmp_path, greets
             listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             address = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
         began = time.monotonic()
-        found = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", code, "classify", tall, saved, "-o", tmp_path / "map.tif",
              "--scheduler", address],
             capture_output=True, text=True, timeout=100, check=False,
             env={**ENVIRONMENT, "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "2s"},
         )  # fmt: skip
     assert time.monotonic() - began < 60
-    assert (found.returncode, found.stderr.count("\n")) == (2, 1), found.stderr
-    assert "scheduler with 1 workers must answer, got 'no answer within 2 s' from" in found.stderr
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
+    assert "scheduler with 1 workers must answer, got 'no answer within 2 s' from" in result.stderr
 
 
 def test_a_scheduler_is_given_half_a_minute():
@@ -169,11 +169,11 @@ def test_parts_masks_cell_sizes_and_urls_go_through_workers_and_leave_a_vrt(
             process.kill()
     for name in ("map", "map_confidence"):
         with (
-            rasterio.open(out.with_name(f"{name}.vrt")) as found,
+            rasterio.open(out.with_name(f"{name}.vrt")) as mosaic,
             rasterio.open(expected.with_name(f"{name}.tif")) as whole,
         ):
-            assert (found.read() == whole.read()).all()
-            assert found.transform == whole.transform
+            assert (mosaic.read() == whole.read()).all()
+            assert mosaic.transform == whole.transform
     assert not list(tmp_path.glob(".map.vrt.partial"))
 
 
@@ -193,8 +193,8 @@ def test_a_block_that_fails_everywhere_is_one_line_and_keeps_the_rest(
     assert {0, 1, 2} < done
     packed.write_bytes(whole)
     classify_pixels(image, saved, out, scheduler=workers[0], **OPTIONS)
-    with rasterio.open(out) as found, rasterio.open(undisturbed) as expected:
-        assert (found.read() == expected.read()).all()
+    with rasterio.open(out) as mapped, rasterio.open(undisturbed) as expected:
+        assert (mapped.read() == expected.read()).all()
 
 
 def test_a_worker_that_runs_something_else_is_refused_by_name(workers, tall, saved, tmp_path):
@@ -274,7 +274,7 @@ def test_a_lost_scheduler_is_one_line_and_the_same_call_goes_on(tall, saved, und
 
         with (
             worker(address, "1"),
-            pytest.raises(ClusterError, match="must live until the map is whole"),
+            pytest.raises(ClusterError, match="must run until the map is finished"),
         ):
             classify_pixels(tall, saved, out, scheduler=address, on_block=end, **options)
     with pytest.raises(ClusterError, match="must answer"):
@@ -293,7 +293,7 @@ def test_a_killed_client_is_taken_up_by_the_same_call(tall, saved, undisturbed, 
         address = address_of(process)
         code = f"""
 import os, signal
-from landshift.classify import classify_pixels, cluster
+from landshift.classification import classify_pixels
 classify_pixels({str(tall)!r}, {str(saved)!r}, {str(out)!r}, scheduler={address!r},
     on_block=lambda p: os.kill(os.getpid(), signal.SIGKILL) if p.done == 2 else None, **{options!r})
 """

@@ -4,37 +4,35 @@ import ast
 import importlib
 import inspect
 import json
+import os
 import pkgutil
 import resource
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import pytest
-from cyclopts import Parameter
+from cyclopts import CycloptsError, Parameter
 
 import landshift
 from commands import run
 from landshift.classes import CODINGS, Coding, class_options
-from landshift.cli import commands, lines, results
+from landshift.cli import commands, lines, model, results
 from landshift.errors import ParameterError
 from landshift.files import options
 
 LISTED = json.loads((Path(__file__).parent / "cli_options.json").read_text())
-PORTED = [c for c in commands.COMMANDS if c.name not in commands.UNPORTED]
+OWN = [c for c in commands.COMMANDS if c.name != "model"]
+DESCRIBED = {c["name"]: c for c in commands.describe()["commands"]}
 BEFORE_COMMANDS = {"classify_pixels", "evaluate_map", "prepare_data"}
 SECONDS = 0.5  # of the processor, until a command has answered
 
 
-@pytest.fixture(scope="module")
-def described():
-    return {c["name"]: c for c in commands.describe()["commands"]}
-
-
 def function_of(command):
+    """The public function of a command."""
     return getattr(importlib.import_module(landshift.PUBLIC[command.function]), command.function)
 
 
@@ -43,7 +41,7 @@ def function_of(command):
 
 def test_commands_and_public_functions_are_one_set():
     functions = {name for name in landshift.PUBLIC if name.islower()} - BEFORE_COMMANDS
-    assert functions == {c.function for c in PORTED}
+    assert functions == {c.function for c in OWN}
 
 
 def test_public_names_are_those_that_editors_know():
@@ -86,7 +84,7 @@ def test_a_name_that_is_not_public_is_refused():
 # ---- What commands say of themselves
 
 
-@pytest.mark.parametrize("command", PORTED, ids=lambda c: c.name)
+@pytest.mark.parametrize("command", OWN, ids=lambda c: c.name)
 def test_the_list_says_what_the_function_says(command):
     assert command.group in commands.GROUPS
     assert inspect.getdoc(function_of(command)).splitlines()[0] == command.summary
@@ -95,32 +93,32 @@ def test_the_list_says_what_the_function_says(command):
 def test_every_printed_result_is_a_commands():
     printed = {n for n, f in inspect.getmembers(results, inspect.isfunction)
                if f.__module__ == results.__name__ and not n.startswith("_")}  # fmt: skip
-    assert printed - {"path"} <= {c.function for c in commands.COMMANDS}
+    of_models = {model.function_of(name).__name__ for name in model.COMMANDS}
+    assert printed - {"path"} <= {c.function for c in commands.COMMANDS} | of_models
 
 
-@pytest.mark.parametrize("command", PORTED, ids=lambda c: c.name)
-def test_options_are_spelled_as_ever(command, described):
-    listed = LISTED[command.name]
-    entry = described[command.name]
-    assert [
-        {k: a[k] for k in ("name", "required", "repeated")} for a in entry["arguments"]
-    ] == listed["arguments"]
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_options_are_spelled_as_ever(name):
+    listed, entry = LISTED[name], DESCRIBED[name]
+    keys = ("name", "required", "repeated")
+    assert [{k: a[k] for k in keys} for a in entry["arguments"]] == listed["arguments"]
     keys = ("names", "off", "values", "repeated", "required", "default")
-    options = sorted(entry["options"], key=lambda o: o["names"][0])
-    assert [{k: o[k] for k in keys} for o in options] == listed["options"]
+    found = sorted(entry["options"], key=lambda o: o["names"][0])
+    assert [{k: o[k] for k in keys} for o in found] == listed["options"]
 
 
-@pytest.mark.parametrize("command", PORTED, ids=lambda c: c.name)
-def test_help_and_description_agree(command, described):
-    shown = run(command.name, "--help")
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_help_and_description_agree(name):
+    shown = run(*name.split(), "--help")
     assert shown.exit_code == 0
     words = " ".join(shown.output.split())
-    assert command.summary.split(":")[0] in words
-    for entry in (*described[command.name]["arguments"], *described[command.name]["options"]):
-        assert entry["help"], entry["name"]
-        assert entry["help"].split()[0] in words
-        for name in (*entry.get("names", [entry["name"]]), *entry["choices"]):
-            assert name in words, name
+    entry = DESCRIBED[name]
+    assert entry["summary"].split(":")[0] in words
+    for each in (*entry["arguments"], *entry["options"]):
+        assert each["help"], each["name"]
+        assert each["help"].split()[0] in words
+        for text in (*each.get("names", [each["name"]]), *each["choices"]):
+            assert text in words, text
 
 
 def test_the_list_of_commands_is_the_table():
@@ -131,10 +129,11 @@ def test_the_list_of_commands_is_the_table():
     assert json.loads(run("--describe").stdout) == commands.describe()
 
 
-def test_no_words_at_all_show_the_list():
-    ended = run()
+@pytest.mark.parametrize(("words", "listed"), [((), "Prepare"), (("model",), "verify")])
+def test_a_command_that_is_missing_shows_the_list(words, listed):
+    ended = run(*words)
     assert (ended.exit_code, ended.stdout) == (2, "")
-    assert "Prepare" in ended.stderr
+    assert listed in ended.stderr
 
 
 # ---- Soon, and without torch
@@ -159,8 +158,8 @@ def answer(*words):
     ("words", "code"),
     [
         *((w, 0) for w in (["--help"], ["--version"])),
-        *(([c.name, "--help"], 0) for c in PORTED),
-        *(([c.name, "--no-such-option"], 2) for c in PORTED),
+        *(([*name.split(), "--help"], 0) for name in DESCRIBED),
+        *(([*name.split(), "--no-such-option"], 2) for name in DESCRIBED),
         (["lable"], 2),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
@@ -186,12 +185,15 @@ def test_the_description_needs_no_torch():
     [
         ("lable a b", "got 'lable'; did you mean label."),
         ("nothing", "got 'nothing'; see landshift --help."),
+        ("model inf a", "got 'inf'; did you mean info."),
+        ("model nothing", "got 'nothing'; see landshift model --help."),
         ("label a b -o c --smoth 3", "Unknown option: --smoth. Did you mean --smooth?"),
         ("label a -o c", "parameter AFTER requires an argument"),
         ("label a b", "parameter --out requires an argument"),
         ("label a b -o", "parameter -o requires an argument"),
         ("label a b c -o d", "takes no more arguments, got c"),
-        ("label a b -o c --smooth x", '--smooth: unable to convert "x" into int'),
+        ("label a b -o c --smooth x", "--smooth: it must be a whole number, got 'x'."),
+        ("label a b -o c --nodata x", '--nodata: unable to convert "x" into float'),
         ("label a b -o c --coding x", '--coding. Choose from: "to", "from-to", "binary"'),
         ("label a b -o c --bounds 1 2", "--bounds requires 4 positional arguments. Only got 2"),
         ("label a b -o c --min-pixels -3", "--min-pixels must be above 0, got -3"),
@@ -279,12 +281,81 @@ def test_words_become_arguments(words, expected):
     assert {k: found[k] for k in expected} == expected
 
 
+def stack(
+    images: Annotated[Sequence[Path], Parameter(name="IMAGES")],
+    *,
+    size: int = 8,
+    like: Sequence[Path] = (),
+):
+    """Stack images.
+
+    Args:
+        images: The images.
+        size: How many.
+        like: More.
+    """
+    return images, size, like
+
+
+def test_arguments_that_repeat_may_stand_around_options():
+    app = commands.command_app(stack, "stack")
+
+    def called(*words):
+        _, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
+        return [str(p) for p in bound.args], bound.kwargs
+
+    assert called("[a.tif", "--size", "3", '["b"]') == (["[a.tif", '["b"]'], {"size": 3})
+    assert called("a", "--like", "[b].tif")[1] == {"like": [Path("[b].tif")]}
+    with pytest.raises(CycloptsError, match="IMAGES requires an argument"):
+        called("--size", "3")
+    for text in ("2.7", "3.0", "x"):  # cyclopts alone would round
+        with pytest.raises(CycloptsError, match=f"--size.*{text}"):
+            called("a", "--size", text)
+    (entry,) = commands.described(app)["arguments"]
+    assert (entry["name"], entry["required"], entry["repeated"]) == ("IMAGES", True, True)
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a job is."""
+
+    done: int
+    blocks: int
+    rate: float | None = None
+    seconds_left: float | None = None
+
+
+def mapped(
+    image: Path,
+    *,
+    on_block: Annotated[Callable[[Step], None] | None, Parameter(parse=False)] = None,
+):
+    """Map an image.
+
+    Args:
+        image: The image.
+    """
+    on_block(Step(1, 2))
+    return image
+
+
+def test_progress_is_written_as_json_where_asked(capsys):
+    app = commands.command_app(mapped, "mapped")
+    for words, lines_of in ((("a.tif",), 0), (("a.tif", "--json"), 1)):
+        command, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
+        command(*bound.args, **bound.kwargs)
+        printed = capsys.readouterr()
+        assert (printed.out, printed.err.count('"blocks_done": 1')) == ("a.tif\n", lines_of)
+    (json_option,) = commands.described(app)["options"]
+    assert json_option["help"] == "Progress as lines of JSON on standard error."
+
+
 def test_help_spells_parameters_as_the_user_types_them():
     app = commands.command_app(job, "job")
     assert app.help == "Do a job.\n\nFIRST comes before MORE."
     least = next(o for o in commands.described(app)["options"] if o["name"] == "--least")
     assert least["help"] == "At least so many, before --many."
-    assert least["type"] == "integer"
+    assert (least["type"], least["parameter"], least["group"]) == ("integer", "least", "some")
 
 
 def test_errors_name_parameters_in_python_and_options_on_the_command_line():
@@ -293,6 +364,29 @@ def test_errors_name_parameters_in_python_and_options_on_the_command_line():
     names = commands.spellings(commands.command_app(job, "job"))
     told = lines.spelled(str(caught.value), names)
     assert told == "--least must be below 10, got 10; see `nowhere`."
+
+
+# ---- Who stops a command
+
+
+def test_a_command_that_the_user_stops_ends_quietly(monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("landshift.prepare.label.class_options.file_of", stop)
+    ended = run("label", "a", "b", "-o", "c")
+    assert (ended.exit_code, ended.output) == (130, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such pipes")
+@pytest.mark.parametrize("words", [["--describe"], ["--help"], ["label", "--help"]], ids=" ".join)
+def test_a_reader_that_has_ended_is_no_error(words):
+    code = f"from landshift.cli import main\nmain({words!r})"
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 # ---- Choices

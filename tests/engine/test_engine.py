@@ -26,7 +26,7 @@ def images(trained):
 
 
 def test_probabilities_are_the_softmax_of_the_models_logits_at_its_temperature(trained, images):
-    found = TorchEngine(trained.model, precision="float32").predict(images)
+    probabilities = TorchEngine(trained.model, precision="float32").predict(images)
     with torch.no_grad():
         logits = trained.model.eval()(torch.from_numpy(images))
     assert TorchEngine(trained.model, precision="float32").logits(images) == pytest.approx(
@@ -34,8 +34,8 @@ def test_probabilities_are_the_softmax_of_the_models_logits_at_its_temperature(t
     )
     assert trained.model.temperature != 1
     expected = (logits / trained.model.temperature).softmax(1)
-    assert found == pytest.approx(expected.numpy(), abs=1e-5)
-    assert found.sum(axis=1) == pytest.approx(np.ones_like(found[:, 0]), abs=1e-5)
+    assert probabilities == pytest.approx(expected.numpy(), abs=1e-5)
+    assert probabilities.sum(axis=1) == pytest.approx(np.ones_like(probabilities[:, 0]), abs=1e-5)
 
 
 def test_bfloat16_gives_the_same_classes(trained, images):
@@ -49,7 +49,7 @@ def test_an_absent_device_is_one_line(trained):
         TorchEngine(trained.model, device="cuda:99")
     with pytest.raises(ParameterError, match="must be on this machine, got 'abacus'"):
         TorchEngine(trained.model, device="abacus")
-    with pytest.raises(ParameterError, match="precision must be"):
+    with pytest.raises(ParameterError, match="`precision` must be"):
         TorchEngine(trained.model, precision="int3")
 
 
@@ -131,9 +131,9 @@ def test_the_padding_is_measured_in_tiles_up_to_a_quarter_of_them(trained, reach
     spec = replace(trained.model.spec, tile_size=128)
     random = np.random.default_rng(0)
     tiles = [(random.random((1, 128, 128)) > 0.5, np.ones((128, 128), bool)) for _ in range(4)]
-    found = measure_in_tiles(Blurred(reach), spec, tiles)
-    assert (found.padding, found.enough) == (padding, enough)
-    assert list(found.agreement) == [16]
+    measured = measure_in_tiles(Blurred(reach), spec, tiles)
+    assert (measured.padding, measured.enough) == (padding, enough)
+    assert list(measured.agreement) == [16]
     assert measure_in_tiles(Blurred(1), replace(spec, tile_size=64), tiles) is None
     masked = [(values, np.zeros_like(mask)) for values, mask in tiles]
     assert measure_in_tiles(Blurred(1), spec, masked) is None
@@ -159,12 +159,12 @@ def test_the_padding_is_measured_on_a_raster(trained, reach, tried, padding):
         )
         return raster[np.newaxis, rows, columns], np.ones((window.height, window.width), bool)
 
-    found = measure_padding(Blurred(reach), spec, read, [(256, 256)])
-    assert list(found.agreement) == tried
-    assert [p for p in tried if found.agreement[p] >= 0.998] == [
+    measured = measure_padding(Blurred(reach), spec, read, [(256, 256)])
+    assert list(measured.agreement) == tried
+    assert [p for p in tried if measured.agreement[p] >= 0.998] == [
         p for p in tried if p >= padding > 0
     ]
-    assert (found.padding, found.enough) == ((padding, True) if padding else (128, False))
+    assert (measured.padding, measured.enough) == ((padding, True) if padding else (128, False))
 
 
 def test_an_excluded_class_is_never_the_best(trained, openvino_engine, images):
@@ -189,12 +189,12 @@ def test_folding_changes_no_answer(architecture, options, doublings):
         expected = model(example)
         state = torch.get_rng_state()
         ready = folded(lambda: copy.deepcopy(model))
-        found = ready(example)
+        logits = ready(example)
     assert torch.equal(torch.get_rng_state(), state)
     kinds = [type(module) for module in ready.modules()]
     assert torch.nn.BatchNorm2d not in kinds
     assert kinds.count(torch.nn.ConvTranspose2d) == doublings
-    assert torch.allclose(found, expected, atol=1e-4 * float(expected.abs().max()))
+    assert torch.allclose(logits, expected, atol=1e-4 * float(expected.abs().max()))
 
 
 def network(architecture, **options):
@@ -221,8 +221,8 @@ class Shortcut(torch.nn.Module):
         self.norm = torch.nn.BatchNorm2d(3)
 
     def forward(self, images):
-        found = self.first(images)
-        return found + self.norm(found)
+        features = self.first(images)
+        return features + self.norm(features)
 
 
 def test_what_cannot_be_folded_stays(caplog):
@@ -246,7 +246,7 @@ def test_auto_says_what_it_chose_and_why(trained, caplog):
 
 WITHOUT_TORCH = """
 import sys
-from landshift.classify import classify_pixels
+from landshift.classification import classify_pixels
 classify_pixels(*sys.argv[1:], engine="auto", device="cpu", precision="float32")
 print("torch" in sys.modules)
 """
@@ -264,8 +264,8 @@ def test_a_saved_model_is_converted_once_and_then_runs_without_torch(
     for name, package in (("saved", saved), ("folder", saved.parent)):
         out = tmp_path / f"{name}.tif"
         code = [sys.executable, "-c", WITHOUT_TORCH, str(scene[0]), str(package), str(out)]
-        found = subprocess.run(code, capture_output=True, text=True, check=True)
-        assert found.stdout == "False\n"
+        result = subprocess.run(code, capture_output=True, text=True, check=True)
+        assert result.stdout == "False\n"
         with rasterio.open(out) as one, rasterio.open(expected) as other:
             assert (one.read() == other.read()).all()
     assert len(list((tmp_path / "cache" / "graphs").iterdir())) == 1
@@ -285,7 +285,7 @@ def test_what_cannot_be_prepared_is_loaded_and_told_of_there(saved, tmp_path, mo
 
 
 def test_impossible_choices_are_one_line(trained):
-    with pytest.raises(ParameterError, match="engine must be one of auto, torch, openvino, got"):
+    with pytest.raises(ParameterError, match="`engine` must be one of auto, torch, openvino, got"):
         choose_engine(trained.model, "abacus")
     with pytest.raises(ParameterError, match=r"int8.*no graph"):
         choose_engine(trained.model, precision="int8")

@@ -1,6 +1,7 @@
 """Outputs that are there already: refused before any work, or replaced whole."""
 
 import csv
+import json
 import logging
 import os
 import shutil
@@ -9,19 +10,21 @@ import subprocess
 import sys
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 
+import landshift
+from cutting import cut_tiles
 from landshift import bundle, dataset, tileset, training
-from landshift.assess.sample import Plan, draw_sample
+from landshift.assess.plan import SamplePlan
 from landshift.classes import ClassScheme, legend, legend_writers
 from landshift.cli import main
-from landshift.cli.commands import describe
 from landshift.errors import OutputError, ParameterError
 from landshift.files import whole
-from landshift.prepare.composite import composite
+from landshift.prepare.composite import TargetGrid, composite
 from landshift.prepare.label import label
 from landshift.raster import legend_of
 from landshift.show import figures
@@ -104,14 +107,15 @@ def test_an_output_that_is_there_is_refused_before_inputs_are_looked_at(
 
 
 def test_every_command_that_writes_has_the_option():
-    entries = {entry["name"]: entry["options"] for entry in describe()["commands"]}
+    listed = json.loads((Path(__file__).parents[1] / "cli" / "cli_options.json").read_text())
     without = {
-        name for name, options in entries.items()
-        if not any("--overwrite" in option["names"] for option in options)
-    }  # fmt: skip
+        name
+        for name, command in listed.items()
+        if not any("--overwrite" in option["names"] for option in command["options"])
+    }
     # the last three write nothing; the first replaces only what its own mark names, the second
     # adds what people say
-    assert without == {"demo", "label-samples", "model info", "model verify"} & entries.keys()
+    assert without == {"demo", "label-samples", "model info", "model verify"}
 
 
 def test_an_output_is_never_an_input_nor_two_outputs_one_file(tmp_path, monkeypatch, capsys):
@@ -158,7 +162,7 @@ def test_a_raster_that_is_replaced_takes_its_side_files_along(tmp_path):
     assert not legend_of(out).names
     moved = [tmp_path / "moved1.tif", tmp_path / "moved2.tif"]
     for source, target in zip((out, image), moved, strict=True):
-        composite([source], target, like=like, extent="intersection")
+        composite([source], target, target=TargetGrid(like=like, extent="intersection"))
     with rasterio.open(moved[0]) as one, rasterio.open(moved[1]) as other:
         assert (one.read(1) == other.read(1)).all()
 
@@ -232,7 +236,7 @@ def sample(tmp_path):
         mapped, legend.Legend({1: "to crop", 2: "No change"}).scheme()
     )
     path = tmp_path / "sample.gpkg"
-    draw_sample(mapped, path, Plan(size=9, kind="simple"))
+    landshift.sample(mapped, path, plan=SamplePlan(size=9, design="simple"))
     with closing(sqlite3.connect(path)) as base, base:
         for name in ("ST_IsEmpty", "ST_MinX", "ST_MaxX", "ST_MinY", "ST_MaxY"):
             base.create_function(name, 1, lambda _: None)
@@ -250,13 +254,13 @@ def sample(tmp_path):
 
 def test_labels_are_never_lost_without_a_word(sample, caplog):
     mapped, path = sample
-    plan = Plan(size=9, kind="simple", seed=1)
+    plan = SamplePlan(size=9, design="simple", seed=1)
     with pytest.raises(OutputError, match=r"sample.gpkg .* with the labels of 3 units"):
-        draw_sample(mapped, path, plan)
+        landshift.sample(mapped, path, plan=plan)
     assert whole.labelled_units(path) == 3
     path.with_suffix(".answers.sqlite").write_bytes(MINE)
     with caplog.at_level(logging.WARNING):
-        draw_sample(mapped, path, plan, overwrite=True)
+        landshift.sample(mapped, path, plan=plan, overwrite=True)
     assert path.with_suffix(".answers.sqlite").read_bytes() == MINE
     told = [r.getMessage() for r in caplog.records]
     assert told == [
@@ -329,7 +333,7 @@ def test_a_tile_set_is_replaced_but_not_the_models_in_it(tmp_path):
     image = write(tmp_path / "i.tif", values, nodata=0, bands=BANDS)
     labels = write(tmp_path / "l.tif", change, nodata=0)
     folder = tmp_path / "set"
-    cut = partial(tileset.cut, scheme=ClassScheme.from_mapping(MAPPING))
+    cut = partial(cut_tiles, classes=ClassScheme.from_mapping(MAPPING))
     options = {"tile_size": 32, "stride": 32}
     first = cut([image], [labels], folder, **options)
     with pytest.raises(ParameterError, match="must be new or empty"):

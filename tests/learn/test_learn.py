@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from landshift import tileset
+from cutting import cut_tiles
 from landshift.classes import ClassScheme
 from landshift.errors import ModelError, ParameterError, TileSetError
 from landshift.learn import DeepLab, PSPNetClassifier, UnetClassifier, prepare_data
@@ -119,7 +119,7 @@ def test_a_saved_model_says_how_it_was_trained(data, tmp_path):
 def test_training_ends_with_the_padding_that_its_tiles_show(scene, tmp_path):
     folder = tmp_path / "tiles"
     scheme = ClassScheme.from_mapping(MAPPING)
-    tileset.cut([scene[0]], [scene[1]], folder, scheme=scheme, tile_size=96, stride=80)
+    cut_tiles([scene[0]], [scene[1]], folder, classes=scheme, tile_size=96, stride=80)
     data = prepare_data(folder, class_mapping=MAPPING, batch_size=4, split="random")
     classifier = UnetClassifier(data, backbone="resnet18", pretrained_backbone=False)
     classifier.fit(epochs=1, lr=1e-3, max_steps=1)

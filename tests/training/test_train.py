@@ -16,7 +16,8 @@ import rasterio
 import torch
 
 import commands
-from landshift import bundle, tileset, training
+from cutting import cut_tiles
+from landshift import bundle, training
 from landshift.classes import IGNORE_INDEX, ClassScheme
 from landshift.dataset import DataOptions, TrainingTiles, prepare
 from landshift.errors import ParameterError, TileSetError, TrainingError
@@ -437,7 +438,7 @@ def test_values_that_are_no_number_enter_as_the_mean(tmp_path):
         write(tmp_path / "change.tif", labels, nodata=0),
     )
     scheme = ClassScheme.from_mapping(MAPPING)
-    tileset.cut([paths[0]], [paths[1]], tmp_path / "set", scheme=scheme, tile_size=32, stride=32)
+    cut_tiles([paths[0]], [paths[1]], tmp_path / "set", classes=scheme, tile_size=32, stride=32)
     data = prepare(tmp_path / "set", reading=TrainingTiles(MAPPING, batch_size=2))
     assert np.isfinite([*data.spec.mean, *data.spec.std]).all()
     for images, targets in data.train_loader():
@@ -540,8 +541,8 @@ def test_memory_does_not_grow_with_the_number_of_tiles(tmp_path):
             write(folder / "composite.tif", composite, bands=BANDS),
             write(folder / "change.tif", labels, nodata=0),
         )
-        tileset.cut(
-            [paths[0]], [paths[1]], folder / "set", scheme=ClassScheme.from_mapping(MAPPING),
+        cut_tiles(
+            [paths[0]], [paths[1]], folder / "set", classes=ClassScheme.from_mapping(MAPPING),
             tile_size=32, stride=32,
         )  # fmt: skip
         command = [sys.executable, "-c", _PEAK, str(folder / "set")]

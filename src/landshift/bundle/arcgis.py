@@ -1,6 +1,6 @@
-"""Models that arcgis.learn trained: an .emd and its .pth, read without a line of its code.
+"""Models trained by arcgis.learn: an .emd and its .pth, read without any of its code.
 
-What is read is the U-Net of its UnetClassifier over a resnet. What the keys mean was read off files
+Supported is the U-Net of its UnetClassifier over a resnet. The meaning of the keys comes from files
 that arcgis.learn wrote, and from its public guides.
 """
 
@@ -27,11 +27,11 @@ from landshift.spec import InputSpec
 log = logging.getLogger(__name__)
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-"""Encoders that can be read: torchvision's, whose tensors have the same names in timm."""
+"""Supported encoders: torchvision's, whose tensors have the same names in timm."""
 
-_NO_DATA = "NoData"  # what it calls the output that it puts before those of the classes
+_NO_DATA = "NoData"  # its name for the output before those of the classes
 _BLACK = (0, 0, 0)
-_EPSILON = 1e-4  # what it adds to each band's range
+_EPSILON = 1e-4  # added to each band's range
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation of red, green, blue
 _UNREAD = {"_psp": "PSPNetClassifier", "_deeplab_infrencing": "DeepLab"}
 
@@ -51,25 +51,25 @@ _NAMES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"layers\.10\.layers\.([01])\.0\.", lambda m: f"residual.{2 * int(m[1])}."),
     (r"layers\.11\.0\.", "classifier."),
 )
-"""How names of tensors begin in its files, and those of the same in our `DynamicUnet`."""
+"""First part of tensor names in its files, and the same tensors' in our `DynamicUnet`."""
 _LAST = "layers.11.0."
 
 _Numbers = Annotated[list[FiniteFloat], Field(min_length=1, max_length=1000)]
 
 
-class _Part(BaseModel):
-    """JSON of an .emd; what isn't read may be anything."""
+class _EmdPart(BaseModel):
+    """JSON of an .emd; other keys may hold any value."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
-class _Class(_Part):
+class _EmdClass(_EmdPart):
     value: Annotated[int, Field(alias="Value")]
     name: Annotated[str, Field(alias="Name")]
     colour: Annotated[list[FiniteFloat] | None, Field(alias="Color")] = None
 
 
-class _Statistics(_Part):
+class _EmdStatistics(_EmdPart):
     band_min_values: _Numbers
     band_max_values: _Numbers
     band_mean_values: _Numbers
@@ -78,55 +78,55 @@ class _Statistics(_Part):
     scaled_std_values: _Numbers
 
 
-class _Cell(_Part):
+class _EmdCell(_EmdPart):
     x: FiniteFloat
 
 
-class _Parameters(_Part):
+class _EmdParameters(_EmdPart):
     backbone: str
     backend: str = "pytorch"
 
 
-class _Definition(_Part):
-    """The keys of an .emd that say what the network eats and answers."""
+class _EmdDefinition(_EmdPart):
+    """The keys of an .emd that describe the network's input and output."""
 
     weights: Annotated[str, Field(alias="ModelFile")]
     bands: Annotated[
         list[NonNegativeInt], Field(alias="ExtractBands", min_length=1, max_length=1000)
     ]
     names: Annotated[list[str] | None, Field(alias="Bands")] = None
-    classes: Annotated[list[_Class], Field(alias="Classes", min_length=1, max_length=255)]
+    classes: Annotated[list[_EmdClass], Field(alias="Classes", min_length=1, max_length=255)]
     ignored: Annotated[list[NonNegativeInt] | None, Field(alias="ignore_mapped_class")] = None
     height: Annotated[int, Field(alias="ImageHeight", ge=1, le=1 << 16)]
     width: Annotated[int, Field(alias="ImageWidth", ge=1, le=1 << 16)]
     resized: Annotated[int | None, Field(alias="resize_to", ge=1, le=1 << 16)] = None
-    cell: Annotated[_Cell | None, Field(alias="MinCellSize")] = None
-    parameters: Annotated[_Parameters, Field(alias="ModelParameters")]
+    cell: Annotated[_EmdCell | None, Field(alias="MinCellSize")] = None
+    parameters: Annotated[_EmdParameters, Field(alias="ModelParameters")]
     multispectral: Annotated[bool, Field(alias="IsMultispectral")] = False
     imagenet: Annotated[bool | None, Field(alias="IsImageNetNormalization")] = None
-    statistics: Annotated[_Statistics | None, Field(alias="NormalizationStats")] = None
+    statistics: Annotated[_EmdStatistics | None, Field(alias="NormalizationStats")] = None
     standardised: Annotated[bool, Field(alias="DoNormalize")] = True
     version: Annotated[str, Field(alias="ArcGISLearnVersion")] = ""
 
 
-def read(definition: Mapping[str, Any], emd: Path, shown: Path) -> Package:
+def read(definition: Mapping[str, Any], path: Path, shown: Path) -> Package:
     """The model of an .emd that arcgis.learn wrote.
 
-    Its first output, NoData, becomes the class of value 0; outputs of classes that it was told to
-    ignore are left out, as it never answers with them.
+    Its first output, NoData, becomes the class of value 0. Outputs of ignored classes are left
+    out, since arcgis.learn never predicts them.
 
     Args:
-        definition: What the .emd says.
-        emd: Where it lies, its weights beside it.
-        shown: What errors call it.
+        definition: Contents of the .emd.
+        path: The .emd, with its weights beside it.
+        shown: Name of the model in errors.
 
     Raises:
-        ModelError: It is of another tool or network, incomplete or damaged; or the weights are
-            missing, hostile, or not those that it describes.
+        ModelError: The .emd is of another tool or network, incomplete or damaged; or the weights
+            are missing, hostile, or not those that it describes.
     """
     _check_kind(definition, shown)
     try:
-        told = _Definition.model_validate(dict(definition))
+        emd = _EmdDefinition.model_validate(dict(definition))
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(map(str, first["loc"]))
@@ -134,88 +134,88 @@ def read(definition: Mapping[str, Any], emd: Path, shown: Path) -> Package:
             f"An .emd must hold what arcgis.learn writes, got '{first['msg']}' at {at} in {shown}; "
             "save the model with it again."
         ) from error
-    parameters = told.parameters
+    parameters = emd.parameters
     if parameters.backbone not in BACKBONES or parameters.backend != "pytorch":
         raise ModelError(
             f"A U-Net of arcgis.learn must have a backbone of {', '.join(BACKBONES)} in pytorch, "
             f"got {parameters.backbone} in {parameters.backend} [{shown}]; its others can't be "
             "read."
         )
-    spec = _spec(told, shown)
-    path = emd.parent / (PureWindowsPath(told.weights).name or "?")
-    if path.is_symlink() or not path.is_file():
+    spec = _spec(emd, shown)
+    weights = path.parent / (PureWindowsPath(emd.weights).name or "?")
+    if weights.is_symlink() or not weights.is_file():
         raise ModelError(
-            f"A model's weights must lie beside its .emd, got no file {path.name} for {shown}; "
+            f"A model's weights must lie beside its .emd, got no file {weights.name} for {shown}; "
             "copy it there."
         )
-    state = read_state(path)
-    where = f"{path.name} of {shown}"
-    scheme, outputs = _classes(told, state, where)
+    state = read_state(weights)
+    where = f"{weights.name} of {shown}"
+    scheme, outputs = _classes(emd, state, where)
     model = filled(
         lambda: ChangeModel("dynamic_unet", spec, scheme, backbone=parameters.backbone),
         parameters.backbone,
         _translated(state, outputs),
         where,
     )
-    training: dict[str, Any] = {"software": f"arcgis.learn {told.version}".strip()}
+    training: dict[str, Any] = {"software": f"arcgis.learn {emd.version}".strip()}
     scores = _stated_scores(definition)
-    return Package(emd.stem, model.eval(), training | ({"stated": scores} if scores else {}))
+    return Package(path.stem, model.eval(), training | ({"stated": scores} if scores else {}))
 
 
 def _stated_scores(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """The accuracy and each class's F1 as the .emd states them; what isn't stated is left out."""
-    found: dict[str, Any] = {}
+    """The accuracy and each class's F1, as far as the .emd states them."""
+    stated: dict[str, Any] = {}
     accuracy = _share(definition.get("accuracy"))
     if accuracy is not None:
-        found["accuracy"] = accuracy
+        stated["accuracy"] = accuracy
     text = definition.get("per_class_metrics")
     if isinstance(text, str) and text:
         try:
             classes = jsons.parse(text.encode(), what="per_class_metrics", error=ModelError)
         except (ModelError, UnicodeEncodeError):
-            return found  # what it says of itself changes no map
+            return stated  # stated scores affect no map
         if isinstance(classes, dict):
             shares = {n: _share(v.get("f1")) for n, v in classes.items() if isinstance(v, dict)}
-            found["f1"] = {n: v for n, v in shares.items() if v is not None}
-    return found
+            stated["f1"] = {n: v for n, v in shares.items() if v is not None}
+    return stated
 
 
-def _share(told: object) -> float | None:
-    """A share as an .emd states it, a number or a text; None where it is none."""
+def _share(value: object) -> float | None:
+    """A share between 0 and 1, stated as a number or a text; None for any other value."""
     try:
-        share = float(str(told))
+        share = float(str(value))
     except ValueError:
         return None
     return share if 0 <= share <= 1 else None
 
 
 def _check_kind(definition: Mapping[str, Any], shown: Path) -> None:
-    """Say what it is where it is something else than a U-Net of arcgis.learn."""
+    """Refuse an .emd that isn't of a U-Net of arcgis.learn."""
     framework, kind = (definition.get(k) for k in ("Framework", "ModelConfiguration"))
     ours = isinstance(framework, str) and framework.startswith("arcgis.learn")
     if ours and kind == "_unet":
         return
     if ours and isinstance(kind, str) and kind in _UNREAD:
         raise ModelError(
-            f"Of arcgis.learn's models landshift reads those of UnetClassifier, got one of "
-            f"{_UNREAD[kind]} ({kind}) in {shown}; train it here."
+            f"A model of arcgis.learn must be of UnetClassifier, got one of {_UNREAD[kind]} "
+            f"({kind}) in {shown}; train it with landshift."
         )
     if isinstance(kind, Mapping):
         kind = kind.get("Name")
     raise ModelError(
-        "An .emd must be landshift's own or of arcgis.learn's UnetClassifier, got "
+        "An .emd must be of landshift or of arcgis.learn's UnetClassifier, got "
         f"{definition.get('ModelType', 'no ModelType')!s:.40} of "
         f"{framework or 'no Framework'!s:.40} ({kind or 'no ModelConfiguration'!s:.40}) in "
-        f"{shown}; run it with the tool that it is for."
+        f"{shown}; run it with the tool that it was made for."
     )
 
 
-def _spec(told: _Definition, shown: Path) -> InputSpec:
-    """What the network eats: each band in its range, clamped, then standardised."""
-    statistics = told.statistics
-    if statistics is not None and (told.multispectral or not told.imagenet):
+def _spec(emd: _EmdDefinition, shown: Path) -> InputSpec:
+    """Input of the network: each band clamped to its range, then standardised."""
+    statistics = emd.statistics
+    if statistics is not None and (emd.multispectral or not emd.imagenet):
         low, high, mean, std, scaled_mean, scaled_std = (
-            _extracted(values, told, shown)
+            _extracted(values, emd, shown)
             for values in (
                 statistics.band_min_values, statistics.band_max_values,
                 statistics.band_mean_values, statistics.band_std_values,
@@ -223,7 +223,7 @@ def _spec(told: _Definition, shown: Path) -> InputSpec:
             )
         )  # fmt: skip
         span = [b - a + _EPSILON for a, b in zip(low, high, strict=True)]
-        if not told.standardised:
+        if not emd.standardised:
             scaled_mean, scaled_std = (0.0,) * len(span), (1.0,) * len(span)
         if min(*span, *std, *scaled_std) <= 0:
             raise ModelError(
@@ -236,7 +236,7 @@ def _spec(told: _Definition, shown: Path) -> InputSpec:
             "low": low, "high": tuple(a + s for a, s in zip(low, span, strict=True)),
             "mean": mean, "std": std, "minimum": low, "maximum": high, "dtype": "float32",
         }  # fmt: skip
-    elif not told.multispectral and told.imagenet is not False and len(told.bands) == 3:
+    elif not emd.multispectral and emd.imagenet is not False and len(emd.bands) == 3:
         scaling = {
             "mean": tuple(255 * m for m in _IMAGENET[0]), "dtype": "uint8",
             "std": tuple(255 * s for s in _IMAGENET[1]),
@@ -244,44 +244,45 @@ def _spec(told: _Definition, shown: Path) -> InputSpec:
         }  # fmt: skip
     else:
         raise ModelError(
-            "An .emd must say how its bands are scaled (NormalizationStats; or three bands, scaled "
-            f"as ImageNet's), got {len(told.bands)} bands without in {shown}; save the model again."
+            "An .emd must state how its bands are scaled (NormalizationStats; or three bands, "
+            f"scaled as ImageNet's), got {len(emd.bands)} bands without in {shown}; save the model "
+            "again."
         )
-    size = told.resized or min(told.height, told.width)
-    if size != told.height:
+    size = emd.resized or min(emd.height, emd.width)
+    if size != emd.height:
         log.warning(
-            "%s was trained on tiles brought from %d to %d pixels: run it at %.4g times the cell "
-            "size of its imagery (--cell-size).", shown, told.height, size, told.height / size,
+            "%s was trained on tiles resized from %d to %d pixels: run it at %.4g times the cell "
+            "size of its imagery (--cell-size).", shown, emd.height, size, emd.height / size,
         )  # fmt: skip
-    names = told.names if told.names and len(told.names) > max(told.bands) else None
+    names = emd.names if emd.names and len(emd.names) > max(emd.bands) else None
     return InputSpec(
-        bands=tuple(f"Band_{k + 1}" if names is None else names[k] for k in told.bands),
-        tile_size=size, cell_size=None if told.cell is None else told.cell.x,
-        positions=tuple(k + 1 for k in told.bands), **scaling,
+        bands=tuple(f"Band_{k + 1}" if names is None else names[k] for k in emd.bands),
+        tile_size=size, cell_size=None if emd.cell is None else emd.cell.x,
+        positions=tuple(k + 1 for k in emd.bands), **scaling,
     )  # fmt: skip
 
 
-def _extracted(values: Sequence[float], told: _Definition, shown: Path) -> tuple[float, ...]:
-    """Numbers of the bands that are extracted, out of those of all bands."""
-    if max(told.bands) < len(values):
-        return tuple(values[k] for k in told.bands)
-    if len(values) != len(told.bands):
+def _extracted(values: Sequence[float], emd: _EmdDefinition, shown: Path) -> tuple[float, ...]:
+    """Values of the extracted bands, out of those of all bands."""
+    if max(emd.bands) < len(values):
+        return tuple(values[k] for k in emd.bands)
+    if len(values) != len(emd.bands):
         raise ModelError(
             f"NormalizationStats must hold a number for each band, got {len(values)} for bands up "
-            f"to {max(told.bands) + 1} in {shown}; save the model again."
+            f"to {max(emd.bands) + 1} in {shown}; save the model again."
         )
     return tuple(values)
 
 
 def _classes(
-    told: _Definition, state: Mapping[str, torch.Tensor], where: str
+    emd: _EmdDefinition, state: Mapping[str, torch.Tensor], where: str
 ) -> tuple[ClassScheme, list[int]]:
-    """The classes that the network can answer with, and the output of each."""
+    """The classes that the network can predict, and the output of each."""
     bias = state.get(f"{_LAST}bias")
     count = 0 if bias is None else bias.numel()
-    values = [c.value for c in told.classes]
-    names = [c.name for c in told.classes]
-    colours = [_colour(c) for c in told.classes]
+    values = [c.value for c in emd.classes]
+    names = [c.name for c in emd.classes]
+    colours = [_colour(c) for c in emd.classes]
     if count == len(values) + 1 and UNLABELLED not in values:
         values, names = [UNLABELLED, *values], [_NO_DATA, *names]
         colours = [_BLACK, *colours]
@@ -291,7 +292,7 @@ def _classes(
             f"must differ, got {count} outputs and the values {values[:20]} in {where}; give "
             "the two files of one model."
         )
-    outputs = sorted(set(range(count)) - set(told.ignored or ()), key=lambda k: values[k])
+    outputs = sorted(set(range(count)) - set(emd.ignored or ()), key=lambda k: values[k])
     try:
         scheme = ClassScheme.from_mapping(
             {values[k]: names[k] for k in outputs},
@@ -302,22 +303,23 @@ def _classes(
     return scheme, outputs
 
 
-def _colour(told: _Class) -> tuple[int, int, int] | None:
-    """Its colour; None where there is none, which is written as -1s."""
-    if told.colour is None or len(told.colour) < 3 or not all(0 <= c < 256 for c in told.colour):
+def _colour(entry: _EmdClass) -> tuple[int, int, int] | None:
+    """Colour of a class; None if it has none, which arcgis.learn writes as -1s."""
+    colour = entry.colour
+    if colour is None or len(colour) < 3 or not all(0 <= c < 256 for c in colour):
         return None
-    red, green, blue = (int(c) for c in told.colour[:3])
+    red, green, blue = (int(c) for c in colour[:3])
     return red, green, blue
 
 
 def _translated(
     state: Mapping[str, torch.Tensor], outputs: Sequence[int]
 ) -> dict[str, torch.Tensor]:
-    """The tensors under our names, of the last layer those of the outputs that count.
+    """The tensors under our names; of the last layer those of the given outputs.
 
-    What has no name with us keeps its own, and is found to be too much.
+    A tensor without a name of ours keeps its own, and is refused as an extra one later.
     """
-    found = {}
+    translated = {}
     for name, tensor in state.items():
         if name.startswith(_LAST) and tensor.ndim:
             tensor = tensor[[k for k in outputs if k < len(tensor)]]
@@ -328,5 +330,5 @@ def _translated(
                 f"network.{match.expand(ours) if isinstance(ours, str) else ours(match)}"
                 + (name[match.end() :])
             )
-        found[name] = tensor.float() if tensor.is_floating_point() else tensor
-    return found
+        translated[name] = tensor.float() if tensor.is_floating_point() else tensor
+    return translated

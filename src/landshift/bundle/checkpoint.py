@@ -1,4 +1,4 @@
-"""State dicts of others' networks: of segmentation-models-pytorch, and of torchgeo around it."""
+"""State dicts of networks of segmentation-models-pytorch, and of torchgeo, which wraps them."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from landshift.spec import InputSpec
 
 _HEAD = "segmentation_head.0.weight"
 _NAMES = {"deeplabv3plus": "deeplab", "deeplabv3+": "deeplab"}
-"""What others call architectures of ours."""
+"""Architectures of ours by their names in other libraries."""
 
 _COLUMNS = ("band", "mean", "std")
 _OPTIONAL = ("minimum", "maximum")
 _ENDLESS = 1e30
-"""Others don't clip values, at least not here."""
+"""Clipping limit that clips nothing: these networks take values of any size."""
 
 
 def read_checkpoint(
     path: Path, *, architecture: str, backbone: str, spec: InputSpec, scheme: ClassScheme
 ) -> Package:
-    """The model of a state dict, once it is said what it eats and answers.
+    """The model of a state dict, given its input and classes.
 
-    The file may be a state dict, or a checkpoint with one among other things, as Lightning writes;
-    those other things are neither read nor run.
+    The file may be a state dict, or a checkpoint that holds one, as Lightning writes; the rest of
+    a checkpoint is neither read nor run.
 
     Args:
-        path: .safetensors, or by torch.save.
-        architecture: Name in `landshift.models.ARCHITECTURES`, or segmentation-models-pytorch's.
-        backbone: Name of the encoder there, as ``resnet34``, ``mit_b0``, ``tu-convnext_tiny``.
-        spec: Its input, in the order of its bands; see `read_input`.
-        scheme: Its classes; output k is the class with the k-th smallest value.
+        path: .safetensors, or a file by torch.save.
+        architecture: Name in `landshift.models.ARCHITECTURES`, or in segmentation-models-pytorch.
+        backbone: Name of the encoder there: ``resnet34``, ``mit_b0``, ``tu-convnext_tiny``.
+        spec: Input of the network, in the order of its bands; see `read_input`.
+        scheme: Classes of the network; output k is the class with the k-th smallest value.
 
     Raises:
-        WeightsError: No such file.
-        ModelError: It holds no such network, or one of other bands or classes.
+        WeightsError: The file doesn't exist.
+        ModelError: It holds no such network, or one with other bands or classes.
     """
     state = read_state(path, skip=True)
     heads = [name for name in state if name.endswith(_HEAD)]
@@ -72,16 +72,16 @@ def read_checkpoint(
 
 
 def read_input(path: Path, tile_size: int) -> InputSpec:
-    """The input that a CSV of bands describes.
+    """Read a network's input from a CSV of its bands.
 
     Args:
-        path: Lines ``band,mean,std`` under that header, in the order in which the network takes
-            the bands: a value x entered it as (x - mean) / std, in the raster's own units. Columns
-            ``minimum`` and ``maximum`` may tell the range of values, which is not clipped.
-        tile_size: Rows and columns of the tiles that it was trained on.
+        path: Lines ``band,mean,std`` under that header, in the network's order of bands: it was
+            trained on (x - mean) / std for a value x in the raster's units. Columns ``minimum``
+            and ``maximum`` may give the range of values, which is not clipped.
+        tile_size: Rows and columns of the training tiles.
 
     Raises:
-        BandError: The file is missing or holds something else.
+        BandError: The file is missing or has other contents.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

@@ -1,4 +1,4 @@
-"""What a package holds."""
+"""Contents of a model package."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from landshift.models import ChangeModel
 
 @dataclass(frozen=True)
 class Package:
-    """A trained model and what is known of its training.
+    """A trained model and the record of its training.
 
     Attributes:
-        name: Name of the model; its files are called so.
+        name: Name of the model and of its files.
         model: The network with its input and classes.
-        training: How it was trained: learning rate, batch size, split, ...
+        training: Options of the training: learning rate, batch size, split, ...
         history: The training table, a mapping per epoch.
         scores: Scores on the validation tiles, if known: see
             `landshift.scores.confusion.Scores.as_dict`.
         tiles: The tile set that it was trained on, if known: its name, SHA-256
             (`landshift.tileset.digest`), training and validation tiles, and the rasters that they
             were cut from, with their fingerprints.
-        versions: Of what saved it, landshift and its libraries, where it was read.
+        versions: Versions of landshift and its libraries that saved the package, if it was read.
     """
 
     name: str
@@ -38,11 +38,11 @@ class Package:
 
 @dataclass(frozen=True)
 class Extras:
-    """What rooms above this one add to a package: they know it, it doesn't know them.
+    """Additions to a package by the packages of landshift that import this one.
 
     Attributes:
-        files: Files by their names in the package, as bytes or as the path of what is copied.
-        emd: Keys that the .emd gets beside ours, or in the place of those with the same names.
+        files: Files by their names in the package, as bytes or as the path of a file to copy.
+        emd: Further keys of the .emd; they replace ours of the same names.
     """
 
     files: Mapping[str, bytes | Path] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Esri's model definition (.emd) of our models: JSON with the keys that ArcGIS reads."""
+"""Esri's model definition (.emd) of a package: JSON with the keys that ArcGIS reads."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from landshift.models import ARCHITECTURES
 from landshift.spec import InputSpec
 
 OURS = "LandshiftModel"
-"""Key of our own description; an .emd without it is another tool's."""
+"""Key that marks an .emd of landshift; an .emd without it is another tool's."""
 
 
 def definition(package: Package, weights: str, manifest: str) -> dict[str, Any]:
     """The .emd of a package.
 
     Args:
-        package: The model.
+        package: The package.
         weights: File name of its weights.
-        manifest: File name of our own, fuller description.
+        manifest: File name of its manifest.
     """
     model = package.model
     spec = model.spec
@@ -63,7 +63,7 @@ def definition(package: Package, weights: str, manifest: str) -> dict[str, Any]:
 
 
 def _configuration(package: Package) -> str:
-    """What Esri's files call the network; our own words where they have none for it."""
+    """Esri's name of the network; our own if Esri has none for it."""
     design = package.model.design
     known = ARCHITECTURES.get(design.architecture)
     if known is not None and known.esri and design.combination == "stack":

@@ -1,4 +1,4 @@
-"""A package's small files, read within bounds and never through links."""
+"""Reading of a package's small files: bounded in size, and never through links."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def read_bounded(path: Path, most: int, shown: Path) -> bytes:
 
     Args:
         path: The file.
-        most: The most bytes that it may have.
-        shown: What errors call the package.
+        most: Largest size in bytes.
+        shown: Name of the package in errors.
 
     Raises:
-        ModelError: It is missing, a link, too large, or can't be read.
+        ModelError: The file is missing, a link, too large, or can't be read.
     """
     if path.is_symlink() or not path.is_file():
         raise ModelError(
@@ -25,15 +25,15 @@ def read_bounded(path: Path, most: int, shown: Path) -> bytes:
         )
     try:
         with path.open("rb") as file:
-            found = file.read(most + 1)
+            data = file.read(most + 1)
     except OSError as error:
         raise ModelError(
             f"The files of a package must be readable, got '{error.strerror}' for {path.name} in "
             f"{shown}; check its permissions."
         ) from error
-    if len(found) > most:
+    if len(data) > most:
         raise ModelError(
             f"{path.name} must be at most {most} bytes, got more in {shown}; "
             "the package is hostile or damaged."
         )
-    return found
+    return data

@@ -1,9 +1,10 @@
-"""The hashes of a package's files, as the program ``sha256sum`` writes and checks them."""
+"""The hashes of a package's files, in the format of the program ``sha256sum``."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from landshift.bundle.files import read_bounded
@@ -11,10 +12,23 @@ from landshift.errors import ModelError
 from landshift.files import archive, provenance
 
 SUMS = "SHA256SUMS"
-"""A line a file, ``<SHA-256>  <name>``, by name. Its own hash stands for the whole package."""
+"""One line per file, ``<SHA-256>  <name>``, sorted by name. Its hash identifies the package."""
 
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 _MAX_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A package whose files are as they were saved.
+
+    Attributes:
+        files: Their names.
+        digest: SHA-256 of the list of their hashes, which identifies the package.
+    """
+
+    files: tuple[str, ...]
+    digest: str
 
 
 def write_sums(folder: Path, sums: Mapping[str, str]) -> None:
@@ -27,22 +41,22 @@ def read_sums(folder: Path, shown: Path) -> dict[str, str]:
     """Hash of each file of a package, by its name.
 
     Args:
-        folder: Where the files lie.
-        shown: What errors call it.
+        folder: Folder of the files.
+        shown: Name of the package in errors.
 
     Raises:
-        ModelError: There are none, or they are damaged.
+        ModelError: The file of hashes is missing or damaged.
     """
     sums: dict[str, str] = {}
     text = read_bounded(folder / SUMS, _MAX_BYTES, shown).decode("utf-8", "replace")
-    for number, told in enumerate(text.splitlines(), start=1):
-        line = _LINE.fullmatch(told)
-        if line is None or not archive.portable(line[2]) or line[2] in sums:
+    for number, line in enumerate(text.splitlines(), start=1):
+        parts = _LINE.fullmatch(line)
+        if parts is None or not archive.portable(parts[2]) or parts[2] in sums:
             raise ModelError(
                 f"{SUMS} must give each file of the package one SHA-256, got another line {number} "
                 f"in {shown}; fetch the package again."
             )
-        sums[line[2]] = line[1]
+        sums[parts[2]] = parts[1]
     return sums
 
 
@@ -50,13 +64,13 @@ def check_sums(folder: Path, sums: Mapping[str, str], names: Iterable[str], show
     """Check files of a package against their hashes.
 
     Args:
-        folder: Where the files lie.
-        sums: What `read_sums` gives.
+        folder: Folder of the files.
+        sums: Hashes from `read_sums`.
         names: The files to check.
-        shown: What errors call the package.
+        shown: Name of the package in errors.
 
     Raises:
-        ModelError: A file is missing, is a link, has no hash, or isn't as it was saved.
+        ModelError: A file is missing, is a link, has no hash, or has changed.
     """
     wrong = [
         f"{name} {problem}"
@@ -72,7 +86,7 @@ def check_sums(folder: Path, sums: Mapping[str, str], names: Iterable[str], show
 
 
 def _problem(path: Path, expected: str | None) -> str:
-    """What is wrong with a file; '' for nothing."""
+    """The fault of a file; '' if there is none."""
     if path.is_symlink() or not path.is_file():
         return "missing"
     if expected is None:

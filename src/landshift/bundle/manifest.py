@@ -1,4 +1,4 @@
-"""What a package says of its model, `landshift.json`: written, and checked before it is used."""
+"""The manifest of a package, `landshift.json`: written, and checked before it is used."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ FORMAT = 3
 """Version of the manifest's layout."""
 
 NAME = r"^\w[\w .-]{0,98}\w$|^\w$"
-"""What a model may be called: its files are called so."""
+"""Pattern of a model's name, which its files have too."""
 
 _MAX_BANDS = 4096
 _MAX_SIZE = 1 << 16  # pixels
 _LIBRARIES = ("torch", "segmentation-models-pytorch", "timm", "lightning", "numpy", "safetensors")
-"""Libraries whose versions decide what a training gives."""
+"""Libraries whose versions affect the result of a training."""
 
 _Text = Annotated[str, Field(max_length=255)]
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -50,21 +50,21 @@ def _portable(name: str) -> str:
 _File = Annotated[str, Field(max_length=255), AfterValidator(_portable)]
 
 
-class _Entry(BaseModel):
-    """JSON of exactly these keys and types; numbers are finite."""
+class _ManifestEntry(BaseModel):
+    """JSON with exactly these keys and types; numbers are finite."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class _OpenEntry(_Entry):
-    """JSON of these keys and types, which may hold further ones."""
+class _OpenManifestEntry(_ManifestEntry):
+    """JSON with at least these keys and types."""
 
     model_config = ConfigDict(extra="allow")
 
     __pydantic_extra__: dict[str, JsonValue]
 
 
-class Input(_Entry):
+class InputEntry(_ManifestEntry):
     """`landshift.spec.InputSpec`."""
 
     bands: Annotated[tuple[_Text, ...], Field(min_length=1, max_length=_MAX_BANDS)]
@@ -90,7 +90,7 @@ class Input(_Entry):
     nodata: float | None = None
 
 
-class Class(_Entry):
+class ClassEntry(_ManifestEntry):
     """One of Esri's 'Classes'."""
 
     Value: Annotated[int, Field(ge=0, le=254)]
@@ -98,7 +98,7 @@ class Class(_Entry):
     Color: tuple[_Level, _Level, _Level]
 
 
-class Loss(_Entry):
+class LossEntry(_ManifestEntry):
     """`landshift.training.Loss`."""
 
     formula: _Text
@@ -107,7 +107,7 @@ class Loss(_Entry):
     dice_average: _Text
 
 
-class Split(_Entry):
+class SplitEntry(_ManifestEntry):
     """`landshift.dataset.DataOptions`."""
 
     val_split_pct: Annotated[float, Field(gt=0, lt=1)]
@@ -117,16 +117,16 @@ class Split(_Entry):
     ignore_classes: Annotated[tuple[_Level, ...], Field(max_length=255)]
 
 
-class Training(_OpenEntry):
-    """`landshift.training.Training`, and what a classifier adds to it."""
+class TrainingEntry(_OpenManifestEntry):
+    """`landshift.training.Training`, and a classifier's additions."""
 
     lr: float | None = None
-    loss: Loss | None = None
-    data: Split | None = None
+    loss: LossEntry | None = None
+    data: SplitEntry | None = None
 
 
-class Row(_Entry):
-    """`landshift.training.Epoch` without its time; a loss that is no number is null."""
+class HistoryEntry(_ManifestEntry):
+    """`landshift.training.Epoch` without its time; a loss of NaN is null."""
 
     epoch: _Count
     train_loss: float | None
@@ -137,7 +137,7 @@ class Row(_Entry):
     change_f1: _Share | None
 
 
-class ClassScore(_OpenEntry):
+class ClassScoreEntry(_OpenManifestEntry):
     """`landshift.scores.confusion.ClassScores`."""
 
     name: _Text
@@ -148,35 +148,35 @@ class ClassScore(_OpenEntry):
     support: _Count
 
 
-class Scores(_OpenEntry):
+class ScoresEntry(_OpenManifestEntry):
     """`landshift.scores.confusion.Scores`."""
 
     accuracy: _Share
     miou: _Share
     macro_f1: _Share
     change_f1: _Share | None
-    classes: Annotated[tuple[ClassScore, ...], Field(max_length=255)]
+    classes: Annotated[tuple[ClassScoreEntry, ...], Field(max_length=255)]
 
 
-class Source(_Entry):
+class SourceEntry(_ManifestEntry):
     """A raster that tiles were cut from."""
 
     name: _Text
     fingerprint: _Hash
 
 
-class Tiles(_Entry):
+class TilesEntry(_ManifestEntry):
     """The tile set of a training."""
 
     name: _Text
     sha256: _Hash
     training: _Count
     validation: _Count
-    sources: Annotated[tuple[Source, ...], Field(max_length=100_000)]
+    sources: Annotated[tuple[SourceEntry, ...], Field(max_length=100_000)]
 
 
-class Manifest(_Entry):
-    """All that a package says of its model; docs/formats.md tells what each key means."""
+class Manifest(_ManifestEntry):
+    """Description of a package's model; docs/formats.md explains each key."""
 
     format: int
     versions: Annotated[dict[_Text, _Text], Field(max_length=100)]
@@ -186,33 +186,33 @@ class Manifest(_Entry):
     backbone: Annotated[str, Field(pattern=r"^(smp:[\w-]+|\w+(\.\w+)?)$", max_length=255)]
     options: Annotated[dict[_Text, JsonValue], Field(max_length=100)]
     weights: _File
-    input: Input
-    classes: Annotated[tuple[Class, ...], Field(max_length=255)]
-    map_classes: Annotated[tuple[Class, ...], Field(max_length=255)] | None
+    input: InputEntry
+    classes: Annotated[tuple[ClassEntry, ...], Field(max_length=255)]
+    map_classes: Annotated[tuple[ClassEntry, ...], Field(max_length=255)] | None
     temperature: Annotated[float, Field(gt=0)]
-    training: Training
-    history: Annotated[tuple[Row, ...], Field(max_length=100_000)]
-    scores: Scores | None
-    tiles: Tiles | None
+    training: TrainingEntry
+    history: Annotated[tuple[HistoryEntry, ...], Field(max_length=100_000)]
+    scores: ScoresEntry | None
+    tiles: TilesEntry | None
 
     def plain(self, key: str) -> Any:
-        """A value as plain JSON holds it."""
+        """A value as plain JSON."""
         return self.model_dump(mode="json", include={key}, exclude_unset=True)[key]
 
 
 def write(package: Package, weights: str, path: Path) -> None:
-    """Write the manifest of a package, which the same training gives again: it tells no times.
+    """Write the manifest of a package. It holds no times: the same training gives the same bytes.
 
     Args:
-        package: The model.
+        package: The package.
         weights: File name of its weights.
-        path: Where it goes.
+        path: The file to write.
 
     Raises:
-        ModelError: It would be refused when it is read.
+        ModelError: The manifest would be refused when it is read.
     """
     model = package.model
-    told = {
+    entry = {
         "format": FORMAT,
         "versions": {
             "landshift": __version__,
@@ -234,28 +234,28 @@ def write(package: Package, weights: str, path: Path) -> None:
         "scores": package.scores,
         "tiles": package.tiles,
     }
-    write_json(path, told)
+    write_json(path, entry)
     read(path.parent, path.parent)
 
 
 def read(folder: Path, shown: Path) -> Manifest:
-    """The manifest of a package.
+    """Read the manifest of a package.
 
     Args:
-        folder: Where its files lie.
-        shown: What errors call it.
+        folder: Folder of its files.
+        shown: Name of the package in errors.
 
     Raises:
-        ModelError: There is none, or it isn't what it must be; in one line, with the first fault.
+        ModelError: The manifest is missing or invalid; one line, with the first fault.
     """
     data = read_bounded(folder / MANIFEST, jsons.MAX_BYTES, shown)
-    found = jsons.parse(data, what=f"{shown}: {MANIFEST}", error=ModelError)
-    if not isinstance(found, dict):
+    entry = jsons.parse(data, what=f"{shown}: {MANIFEST}", error=ModelError)
+    if not isinstance(entry, dict):
         raise ModelError(f"{shown}: {MANIFEST} must hold a JSON object, got another value.")
-    told = found.get("format")
-    if told != FORMAT:
+    layout = entry.get("format")
+    if layout != FORMAT:
         raise ModelError(
-            f"The package's format must be {FORMAT}, got {plain(repr(told))} in {shown}; "
+            f"The package's format must be {FORMAT}, got {plain(repr(layout))} in {shown}; "
             "read it with the version of landshift that wrote it."
         )
     try:
@@ -263,22 +263,22 @@ def read(folder: Path, shown: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         place = plain(".".join(map(str, first["loc"])))
-        got = "" if first["type"] == "missing" else f", got {plain(repr(first['input']))}"
+        value = "" if first["type"] == "missing" else f", got {plain(repr(first['input']))}"
         raise ModelError(
-            f"The package must describe its model in full: {first['msg']} at {place}{got} in "
+            f"The package must describe its model in full: {first['msg']} at {place}{value} in "
             f"{shown}; it is damaged or hostile."
         ) from error
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a file of ours: the same value, the same bytes."""
+    """Write JSON; the same value gives the same bytes."""
     path.write_bytes((json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of the training table without its time; JSON knows no NaN."""
-    told = {k: v for k, v in row.items() if k != "seconds"}
+    """A row of the training table without its time; NaN, which JSON lacks, becomes None."""
+    values = {k: v for k, v in row.items() if k != "seconds"}
     for name in ("train_loss", "valid_loss"):
-        if not math.isfinite(told[name]):
-            told[name] = None
-    return told
+        if not math.isfinite(values[name]):
+            values[name] = None
+    return values

@@ -1,4 +1,4 @@
-"""Our package: a folder, and a .dlpk (a zip of it) with weights, description and Esri's .emd."""
+"""Packages: a folder, and a .dlpk (a zip of it), with weights, manifest and Esri's .emd."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from landshift.bundle import arcgis, manifest
 from landshift.bundle.contents import Extras, Package
 from landshift.bundle.emd import OURS, definition
 from landshift.bundle.files import read_bounded
-from landshift.bundle.hashes import SUMS, check_sums, read_sums, write_sums
+from landshift.bundle.hashes import SUMS, Verified, check_sums, read_sums, write_sums
 from landshift.bundle.manifest import MANIFEST, NAME, Manifest, write_json
 from landshift.bundle.tensors import with_weights, write_weights
 from landshift.classes import ClassScheme
@@ -37,33 +36,33 @@ def save(
 ) -> Path:
     """Write a package as a folder that also holds a .dlpk of it.
 
-    The folder holds ``<name>.safetensors`` (weights), ``landshift.json`` (what the model is),
+    The folder holds ``<name>.safetensors`` (weights), ``landshift.json`` (the manifest),
     ``<name>.emd`` (the same for Esri's tools), the extras, ``SHA256SUMS`` (their hashes), and a zip
-    of all these, ``<name>.dlpk``. Beside them lies ``log.json`` (when it was saved, how long each
-    epoch took), outside hashes and zip: the same training with the same versions of libraries gives
-    the same bytes of all the rest.
+    of all these, ``<name>.dlpk``. ``log.json`` (when the model was saved, how long each epoch took)
+    is neither hashed nor zipped: the same training with the same versions of libraries gives the
+    same bytes of all other files.
 
     Args:
-        package: The model.
-        folder: Where it goes; its parent is made if need be.
-        extras: What rooms above add: files, which are hashed and zipped as ours are, and keys of
-            the .emd, which stand for ours of the same names.
-        overwrite: Whether a model that is there already is replaced.
+        package: The package.
+        folder: The folder to write; its parent is created if needed.
+        extras: Further files, which are hashed and zipped like ours, and further keys of the .emd,
+            which replace ours of the same names.
+        overwrite: Whether a model in the folder is replaced.
 
     Returns:
         The path of the .emd.
 
     Raises:
-        ModelError: A name that can't be a file's; a folder there that isn't a model's; a model
-            that couldn't be read again.
-        ParameterError: A model is there already, and ``overwrite`` is off.
+        ModelError: A name that can't be a file's; a folder with other files; a model that couldn't
+            be read again.
+        ParameterError: The folder holds a model, and ``overwrite`` is off.
         OutputError: The folder can't be written.
     """
     name = package.name
     if not re.fullmatch(NAME, name) or not archive.portable(name):
         raise ModelError(
-            "A model's name must be letters, digits, space, '.', '-' or '_', and a file's name on "
-            f"every system, got {name!r}."
+            "A model's name must be letters, digits, space, '.', '-' or '_', and a valid file name "
+            f"on every system, got {name!r}."
         )
     folder = Path(folder)
     check_new(folder, overwrite=overwrite)
@@ -82,12 +81,12 @@ def save(
 
 
 def check_new(folder: Path, *, overwrite: bool = False) -> None:
-    """Check that a model's folder is new or empty, or a model that is to be replaced.
+    """Check that a model's folder is new or empty, or holds a model that is to be replaced.
 
     Raises:
         ModelError: The folder holds other files.
-        ParameterError: It holds a model, and ``overwrite`` is off.
-        OutputError: It is a file.
+        ParameterError: The folder holds a model, and ``overwrite`` is off.
+        OutputError: The path is a file.
     """
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
         raise ModelError(
@@ -98,45 +97,32 @@ def check_new(folder: Path, *, overwrite: bool = False) -> None:
 
 
 def load(path: Path | str, *, network: nn.Module | None = None) -> Package:
-    """Read a package; nothing in it is run, nothing is written outside a temporary folder.
+    """Read a package. None of it is run, and nothing is written outside a temporary folder.
 
     Args:
         path: The .dlpk, the .emd, or the folder; or one on a hub (`landshift.files.hub.local`).
-        network: An untrained network with the layers of the saved one, where that is its
-            author's own: a package holds no code.
+        network: An untrained network with the layers of the saved one, if that is a custom
+            network: a package holds no code.
 
     Raises:
-        ModelError: It is missing, damaged, hostile, or not one of ours.
+        ModelError: The package is missing, damaged, hostile, or of another tool.
     """
     path = hub.local(path)
     with _opened(path) as folder:
         return _read_any(folder, path, network)
 
 
-@dataclass(frozen=True)
-class Verified:
-    """A package whose files are as they were saved.
-
-    Attributes:
-        files: Their names.
-        digest: SHA-256 of the list of their hashes, which stands for the package.
-    """
-
-    files: tuple[str, ...]
-    digest: str
-
-
 def verify(path: Path | str) -> Verified:
-    """Check that all files of a package are those that were saved.
+    """Check that all files of a package are unchanged.
 
-    In a folder, files that came later (``log.json``, an int8 graph) don't count; the .dlpk there
-    must hold the same files. A .dlpk must hold none but its own.
+    In a folder, files added later (``log.json``, an int8 graph) are ignored; a .dlpk in it must
+    hold the same files. A .dlpk must hold no other files.
 
     Args:
         path: The .dlpk, the .emd, or the folder.
 
     Raises:
-        ModelError: It is missing or hostile; a file is missing, changed or added.
+        ModelError: The package is missing or hostile; a file is missing, changed or added.
     """
     path = Path(path)
     with _opened(path) as folder:
@@ -160,12 +146,13 @@ def copy_files(path: Path | str, folder: Path, *, overwrite: bool = False) -> No
 
     Args:
         path: The .dlpk, the .emd, or the folder.
-        folder: Where they go.
-        overwrite: Whether files that are there already are replaced.
+        folder: The folder to copy to.
+        overwrite: Whether existing files are replaced.
 
     Raises:
-        ModelError: It is missing, hostile or none of ours; a file is missing or changed.
-        OutputError: A file is there already, and ``overwrite`` is off.
+        ModelError: The package is missing, hostile or of another tool; a file is missing or
+            changed.
+        OutputError: A file exists already, and ``overwrite`` is off.
     """
     path = Path(path)
     with _opened(path) as source:
@@ -186,48 +173,48 @@ def check_new_padding(padding: int | None, path: Path | str, *, overwrite: bool)
     if padding is not None and not overwrite:
         raise ParameterError(
             f"The padding must be new, got {padding} that is noted in {path} already; replace it "
-            "(overwrite=True, --overwrite)."
+            "with `overwrite`."
         )
 
 
 def keep_padding(path: Path | str, padding: int, *, overwrite: bool = False) -> None:
-    """Note in a package which padding its model was measured to need.
+    """Note in a package the padding that its model was measured to need.
 
     Args:
-        path: The .dlpk, the .emd, or the folder; a .dlpk in the folder is packed anew.
+        path: The .dlpk, the .emd, or the folder; a .dlpk in the folder is packed again.
         padding: Pixels around a tile.
         overwrite: Whether a padding that is noted already is replaced.
 
     Raises:
-        ModelError: There is no package of ours.
+        ModelError: The package is missing or of another tool.
         ParameterError: A padding is noted already, and ``overwrite`` is off.
-        OutputError: It can't be written.
+        OutputError: The package can't be written.
     """
     path = Path(path)
     with _opened(path) as folder:
         sums = read_sums(folder, path)
         check_sums(folder, sums, sorted({*sums, MANIFEST}), path)  # all are packed again
-        told = manifest.read(folder, path).model_dump(mode="json", exclude_unset=True)
-        check_new_padding(told["input"].get("padding"), path, overwrite=overwrite)
-        told["input"]["padding"] = padding
+        entry = manifest.read(folder, path).model_dump(mode="json", exclude_unset=True)
+        check_new_padding(entry["input"].get("padding"), path, overwrite=overwrite)
+        entry["input"]["padding"] = padding
         with whole.whole_file(folder / MANIFEST) as part:
-            write_json(part, told)
+            write_json(part, entry)
         write_sums(folder, {**sums, MANIFEST: provenance.digest(folder / MANIFEST)})
-        packed = path if _packed(path) else folder / f"{told['name']}.dlpk"
+        packed = path if _packed(path) else folder / f"{entry['name']}.dlpk"
         if packed.is_file():
             _pack(packed, folder, sums)
 
 
 def _packed(path: Path) -> bool:
-    """Whether a path is that of a zip, not of a folder or of the .emd in one."""
+    """Whether a path is a zip; else it is a folder or the .emd in one."""
     return not path.is_dir() and path.suffix.lower() != ".emd"
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Path]:
-    """The folder of a package's files: its own, or a temporary one that it is unpacked into."""
+    """Folder of a package's files: its own, or a temporary one into which it is unpacked."""
     whole.repaired(path)
-    if not (path.is_file() or path.is_dir()):  # a pipe would be waited for
+    if not (path.is_file() or path.is_dir()):  # opening a pipe would block
         raise ModelError(f"The model must exist, got {path}; give its .emd, .dlpk or folder.")
     if not _packed(path):
         yield path if path.is_dir() else path.parent
@@ -261,7 +248,7 @@ def _pack(packed: Path, folder: Path, names: Iterable[str]) -> None:
 
 
 def _times(package: Package) -> dict[str, Any]:
-    """What differs between two runs of one training."""
+    """The times, which differ between two runs of one training."""
     return {
         "saved": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": [row.get("seconds") for row in package.history],
@@ -269,7 +256,7 @@ def _times(package: Package) -> dict[str, Any]:
 
 
 def _read_any(folder: Path, shown: Path, network: nn.Module | None) -> Package:
-    """The package in a folder: our own, or one of arcgis.learn, by what its .emd says."""
+    """The package in a folder: of landshift or of arcgis.learn, as its .emd states."""
     given = shown.suffix.lower() == ".emd"
     emds = [shown] if given else sorted(folder.glob("*.emd"))
     if len(emds) != 1 or ((folder / MANIFEST).exists() and not given):
@@ -284,40 +271,40 @@ def _read_any(folder: Path, shown: Path, network: nn.Module | None) -> Package:
 
 
 def _read(folder: Path, shown: Path, network: nn.Module | None) -> Package:
-    told = manifest.read(folder, shown)
-    if told.architecture == OWN and network is None:
+    stated = manifest.read(folder, shown)
+    if stated.architecture == OWN and network is None:
         raise ModelError(
-            f"The model is a network of its author's own ({told.backbone}), got a package without "
-            f"its code [{shown}]; pass network= with an untrained one of the same layers."
+            f"The model is a network of its author's own ({stated.backbone}), got a package "
+            f"without its code [{shown}]; pass network= with an untrained one of the same layers."
         )
-    check_sums(folder, read_sums(folder, shown), [told.weights], shown)
+    check_sums(folder, read_sums(folder, shown), [stated.weights], shown)
     model = with_weights(
-        lambda: _untrained(told, network, shown), told.backbone, folder / told.weights, shown
+        lambda: _untrained(stated, network, shown), stated.backbone, folder / stated.weights, shown
     )
-    model.temperature = told.temperature
+    model.temperature = stated.temperature
     return Package(
-        name=told.name,
+        name=stated.name,
         model=model.eval(),
-        training=told.plain("training"),
-        history=tuple(_numbers(row) for row in told.plain("history")),
-        scores=told.plain("scores"),
-        tiles=told.plain("tiles"),
-        versions=told.versions,
+        training=stated.plain("training"),
+        history=tuple(_numbers(row) for row in stated.plain("history")),
+        scores=stated.plain("scores"),
+        tiles=stated.plain("tiles"),
+        versions=stated.versions,
     )
 
 
-def _untrained(told: Manifest, network: nn.Module | None, shown: Path) -> ChangeModel:
-    """The model of a manifest, with whatever weights it starts from."""
-    entries = told.plain("map_classes")
+def _untrained(stated: Manifest, network: nn.Module | None, shown: Path) -> ChangeModel:
+    """The model of a manifest, with its initial weights."""
+    entries = stated.plain("map_classes")
     try:
         return ChangeModel(
-            told.architecture if told.architecture != OWN or network is None else network,
-            InputSpec.from_dict(told.plain("input")),
-            ClassScheme.from_list(told.plain("classes")),
-            combination=told.combination,
+            stated.architecture if stated.architecture != OWN or network is None else network,
+            InputSpec.from_dict(stated.plain("input")),
+            ClassScheme.from_list(stated.plain("classes")),
+            combination=stated.combination,
             map_scheme=None if entries is None else ClassScheme.from_list(entries),
-            backbone=told.backbone,
-            options=told.options,
+            backbone=stated.backbone,
+            options=stated.options,
             pretrained=False,
         )
     except (ModelError, ClassError) as error:
@@ -325,5 +312,5 @@ def _untrained(told: Manifest, network: nn.Module | None, shown: Path) -> Change
 
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of the training table as it was before JSON."""
+    """A row of the training table, its null losses as NaN again."""
     return {k: math.nan if v is None and k.endswith("_loss") else v for k, v in row.items()}

@@ -1,4 +1,4 @@
-"""A model's weights in its package: safetensors, which can't run code."""
+"""Weights of a package: safetensors, which can't run code."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from landshift.models import SMP, ChangeModel
 
 
 def write_weights(model: ChangeModel, path: Path) -> None:
-    """Write a model's weights: the same weights, the same bytes.
+    """Write a model's weights; the same weights give the same bytes.
 
     Raises:
         OutputError: The file can't be written.
     """
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     path.touch()
-    mode = stat.S_IMODE(path.stat().st_mode)  # that of the umask; the library's are the owner's
+    mode = stat.S_IMODE(path.stat().st_mode)  # as the umask gives it; the library sets 0600
     try:
         safetensors.torch.save_file(state, path, metadata={"format": "pt"})
     except safetensors.SafetensorError as error:
@@ -36,13 +36,13 @@ def write_weights(model: ChangeModel, path: Path) -> None:
 def with_weights(
     make: Callable[[], ChangeModel], backbone: str, path: Path, shown: Path
 ) -> ChangeModel:
-    """A model with the weights of a file, which must be those of `filled`.
+    """A model with the weights of a file, see `filled`.
 
     Args:
         make: Makes the untrained model.
-        backbone: Its encoder.
+        backbone: Name of its encoder.
         path: The weights.
-        shown: What errors call the package.
+        shown: Name of the package in errors.
 
     Raises:
         ModelError: The file is damaged, or as for `filled`.
@@ -67,18 +67,18 @@ def filled(
 ) -> ChangeModel:
     """A model with the weights of a state dict.
 
-    It is made without memory first (torch's device ``meta``), and compared with the weights: so
-    that a description of a few bytes can't ask for more memory than the weights beside it take,
-    and no time goes into a random start.
+    The model is first made without memory (torch's device ``meta``) and compared with the weights,
+    so that a description of a few bytes can't claim more memory than its weights take, and no time
+    is spent on random initial weights.
 
     Args:
         make: Makes the untrained model.
-        backbone: Its encoder.
+        backbone: Name of its encoder.
         state: Tensors by name.
-        shown: What errors call their package.
+        shown: Name of the package in errors.
 
     Raises:
-        ModelError: They are other tensors than the model's, or hold numbers that aren't finite.
+        ModelError: The tensors aren't those of the model, or hold numbers that aren't finite.
     """
     try:
         with torch.device("meta"):
@@ -86,19 +86,17 @@ def filled(
     except ModelError:
         if not backbone.startswith(SMP):
             raise
-        model = (
-            make()
-        )  # some of those compute while they are made; there is no large one among them
+        model = make()  # some of these compute while they are made; none of them is large
     _check(model, state, shown)
     model.load_state_dict({k: _own(v) for k, v in state.items()}, assign=True)
     if any(buffer.is_meta for buffer in model.buffers()):
-        model = make()  # it has tables that follow from its design, which no file holds
+        model = make()  # it computes tables from its design, which no file holds
         model.load_state_dict(state)
     return model.to(memory_format=torch.channels_last)
 
 
 def _own(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy in memory of its own, in the order that convolutions are fastest in."""
+    """A copy with memory of its own, in the layout that convolutions are fastest in."""
     fastest = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
     return tensor.clone(memory_format=fastest)
 

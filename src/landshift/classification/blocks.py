@@ -1,4 +1,4 @@
-"""Blocks of a plan, read, predicted and written at the same time, each into a file of its own."""
+"""Classification of blocks: tiles are read, predicted and written at the same time."""
 
 from __future__ import annotations
 
@@ -19,44 +19,44 @@ from numpy.typing import NDArray
 from landshift import grid, raster
 from landshift.classes import ClassScheme
 from landshift.classification import layers as layering
-from landshift.classification.scene import Read, Scene
+from landshift.classification.scene import InputScene, SceneWindow
 from landshift.engine import Engine
 from landshift.errors import LandshiftError
 from landshift.files import whole as whole_files
 from landshift.grid import Window
 from landshift.machine import memory
 from landshift.raster import cog
-from landshift.raster.tiling import Block, Plan, Tile
+from landshift.raster.tiling import PaddedTile, TileBlock, TilePlan
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-_TINY = 1e-30  # where no tile was: any divisor will do
+_TINY = 1e-30  # divisor of pixels without any tile, whose sum is 0
 _LEAST_CACHE = 32 << 20  # bytes for GDAL's blocks
-_AHEAD = 1  # tiles that each reading thread is ahead of the engine
-_BEHIND = 2  # blocks that the writing thread may be behind it
+_AHEAD = 1  # tiles that each reading thread may be ahead of the engine
+_BEHIND = 2  # blocks that the writing thread may be behind the engine
 
 
 @dataclass(frozen=True)
-class Job:
-    """What decides the pixels of every block.
+class BlockJob:
+    """The inputs and options that determine the pixels of every block.
 
     Attributes:
-        scene: What is classified.
-        plan: Its tiles and blocks.
-        scheme: The model's classes.
-        batch_size: Tiles the model sees at once.
-        excluded: Index of the class that may not be the answer, or None.
-        layers: What is wanted beside the class.
-        blend: Whether tiles that overlap are averaged, by weights that fall towards their edges;
+        scene: Input of the map.
+        plan: Tiles and blocks.
+        scheme: Classes of the model.
+        batch_size: Tiles per model call.
+        excluded: Index of the class that may not be predicted, or None.
+        layers: Layers to write beside the class.
+        blend: Whether overlapping tiles are averaged, with weights that fall towards their edges;
             else each is cut to its core.
-        folder: Where the blocks' files go.
-        whole: Whether each block becomes maps of its own, a Cloud-Optimised GeoTIFF a layer, for a
-            mosaic that names them; else one plain file, to be put together with the others.
+        folder: Folder of the blocks' files.
+        whole: Whether each block becomes finished maps, one Cloud-Optimised GeoTIFF per layer, for
+            a VRT that names them; else one plain file, to be joined with the others.
     """
 
-    scene: Scene
-    plan: Plan
+    scene: InputScene
+    plan: TilePlan
     scheme: ClassScheme
     batch_size: int
     excluded: int | None
@@ -66,28 +66,28 @@ class Job:
     whole: bool = False
 
     def file(self, number: int) -> Path:
-        """Where a block's file lies."""
+        """Path of a block's file."""
         return self.folder / name_of(number)
 
     def files(self, number: int) -> dict[str, Path]:
-        """Where a block's maps lie, by layer; each layer has a folder."""
+        """Paths of a block's maps, by layer; each layer has a folder."""
         name = name_of(number)
         return {layer: self.folder / layer / name for layer in ("class", *self.layers)}
 
     def holds(self, number: int) -> bool:
-        """Whether all files of a block are there."""
+        """Whether all files of a block exist."""
         files = self.files(number).values() if self.whole else [self.file(number)]
         return all(file.is_file() for file in files)
 
-    def tiles(self, block: Block) -> tuple[Tile, ...]:
-        """The tiles that a block is made from; blended ones of its neighbours are among them."""
+    def tiles(self, block: TileBlock) -> tuple[PaddedTile, ...]:
+        """Tiles that a block is made from; with blending also those of its neighbours."""
         if not self.blend:
             return block.tiles
         around = block.window.grown(self.plan.reach)
         return tuple(self.plan.tiles_over(around.clipped(self.plan.height, self.plan.width)))
 
     def make_ready(self, engine: Engine) -> None:
-        """Let an engine prepare itself for the job's tiles."""
+        """Prepare an engine for the tiles of the job."""
         engine.ready(
             (len(self.scene.bands), *self.plan.tile), self.scene.dtype,
             probabilities=self.probable, excluded=self.excluded,
@@ -95,28 +95,28 @@ class Job:
 
     @property
     def probable(self) -> bool:
-        """Whether the engine is asked for probabilities, else for the best class alone."""
+        """Whether the engine computes probabilities; else only the best class."""
         return self.blend or bool(self.layers)
 
-    def part(self, tile: Tile) -> Window:
-        """What is taken from a tile."""
+    def part(self, tile: PaddedTile) -> Window:
+        """The part of a tile that is used."""
         return tile.window if self.blend else tile.core
 
     @property
     def cache(self) -> int:
-        """Bytes for GDAL's blocks: the file's blocks under a row of cores, kept for the next."""
+        """Bytes of GDAL's cache: the file blocks under a row of cores, kept for the next row."""
         columns = self.plan.group[1] * self.plan.core[1] + 2 * self.plan.padding
         under = row_bytes(self.scene, self.plan.core[0], columns)
         return min(max(under, _LEAST_CACHE), raster.GDAL_CACHE)
 
 
 @dataclass(frozen=True)
-class Done:
+class FinishedBlock:
     """A block that is finished.
 
     Attributes:
-        number: The block's.
-        counts: Pixels of each class value in it; none where it is empty, and has no file.
+        number: Number of the block.
+        counts: Pixels of each class value; empty if the block has no valid pixel, and no file.
     """
 
     number: int
@@ -124,35 +124,35 @@ class Done:
 
 
 def name_of(number: int) -> str:
-    """A block's file name."""
+    """File name of a block."""
     return f"{number:07d}.tif"
 
 
-def row_bytes(scene: Scene, rows: int, columns: int) -> int:
-    """Bytes of the file's blocks that a window meets at most."""
+def row_bytes(scene: InputScene, rows: int, columns: int) -> int:
+    """Bytes of the file blocks that a window touches at most."""
     (down, right), pixel = scene.stored, len(scene.bands) * np.dtype(scene.dtype).itemsize
     met = (-(-rows // down) + 1) * down, (-(-columns // right) + 1) * right
     return met[0] * met[1] * pixel
 
 
-def run_blocks(job: Job, engine: Engine, numbers: Sequence[int]) -> Iterator[Done]:
-    """Classify blocks; each is written and renamed into place before it is told of.
+def run_blocks(job: BlockJob, engine: Engine, numbers: Sequence[int]) -> Iterator[FinishedBlock]:
+    """Classify blocks; each is written and renamed into place before it is yielded.
 
-    Threads read ahead of the engine, the engine has always a batch waiting, and a thread
-    finishes and writes blocks behind it; queues are bounded, and so is memory. Batches don't
-    reach over blocks, so that a block's bytes don't depend on which others are run.
+    Threads read ahead of the engine, the engine always has a batch waiting, and a thread finishes
+    and writes blocks behind it. The queues are bounded, which bounds the memory. A batch never
+    holds tiles of two blocks, so that a block's bytes don't depend on the other blocks of a run.
 
     Args:
-        job: What decides the pixels.
+        job: The inputs and options.
         engine: The model.
         numbers: Numbers of the blocks.
 
     Yields:
-        What was done, in order.
+        Each block, in order.
     """
     readers = _readers(job.scene)
     tiles = (tile for n in numbers for tile in job.tiles(job.plan.block(n)))
-    writing: deque[Future[Done]] = deque()
+    writing: deque[Future[FinishedBlock]] = deque()
     with (
         memory.keeping_freed() if engine.allocates else nullcontext(),
         _reading(job, readers) as submit,
@@ -163,12 +163,12 @@ def run_blocks(job: Job, engine: Engine, numbers: Sequence[int]) -> Iterator[Don
             reads = _ahead(submit, tiles, _AHEAD * readers)
             failed: LandshiftError | None = None
             try:
-                for made in _predicted(job, engine, engines, numbers, reads):
-                    writing.append(writer.submit(_write, job, made))
+                for canvas in _predicted(job, engine, engines, numbers, reads):
+                    writing.append(writer.submit(_write, job, canvas))
                     while len(writing) > _BEHIND:
                         yield writing.popleft().result()
             except LandshiftError as error:
-                failed = error  # what was predicted before is still written, and told of
+                failed = error  # blocks predicted before the error are still written and yielded
             while writing:
                 yield writing.popleft().result()
             if failed is not None:
@@ -179,22 +179,22 @@ def run_blocks(job: Job, engine: Engine, numbers: Sequence[int]) -> Iterator[Don
             raise
 
 
-def _readers(scene: Scene) -> int:
-    """Threads that read: a few where each waits for a network, else one."""
+def _readers(scene: InputScene) -> int:
+    """Number of reading threads: several for remote files, whose reads wait; else one."""
     remote = any("://" in str(f) or str(f).startswith("/vsi") for f in scene.files)
     return 4 if remote else 1
 
 
-class _Made:
-    """A block while its tiles come in.
+class _BlockCanvas:
+    """The values of a block while its tiles are predicted.
 
     Attributes:
         block: The block.
-        empty: Whether no pixel of it is wanted so far.
-        job: What it is part of.
+        empty: Whether it has no wanted pixel so far.
+        job: The job it belongs to.
     """
 
-    def __init__(self, job: Job, block: Block) -> None:
+    def __init__(self, job: BlockJob, block: TileBlock) -> None:
         self.block = block
         self.empty = True
         self.job = job
@@ -204,46 +204,49 @@ class _Made:
             self._sum = np.zeros((len(job.scheme), *shape), np.float32)
             self._weight = np.zeros(shape, np.float32)
         else:
-            self._values = layering.nothing(shape, job.layers, job.scheme)
+            self._values = layering.nodata_block(shape, job.layers, job.scheme)
 
-    def wants(self, tile: Tile, read: Read) -> bool:
-        """Whether a tile has anything to say here."""
+    def wants(self, tile: PaddedTile, read: SceneWindow) -> bool:
+        """Whether a tile has wanted pixels in this block."""
         return bool(read.wanted[self._of(tile)[1]].any())
 
-    def place(self, tile: Tile, read: Read, found: NDArray[Any]) -> None:
-        """Take over what a tile says, see `_predict`."""
+    def place(self, tile: PaddedTile, read: SceneWindow, prediction: NDArray[Any]) -> None:
+        """Take over a tile's prediction, see `_predict`."""
         self.empty = False
         here, there = self._of(tile)
         job = self.job
         if job.layers and not job.blend:  # see `reduced`
-            self._values[(slice(None), *here)] = found
+            self._values[(slice(None), *here)] = prediction
             return
-        wanted, found = read.wanted[there], found[(..., *there)]
+        wanted, prediction = read.wanted[there], prediction[(..., *there)]
         if job.blend:
             weight = tile_weights(job.plan)[there]
             self._wanted[here] = wanted
-            self._sum[(slice(None), *here)] += found * weight
+            self._sum[(slice(None), *here)] += prediction * weight
             self._weight[here] += weight
         else:
-            self._values[(slice(None), *here)] = layering.from_codes(found, wanted, job.scheme)
+            values = layering.from_codes(prediction, wanted, job.scheme)
+            self._values[(slice(None), *here)] = values
 
-    def reduced(self, tile: Tile, read: Read, found: NDArray[Any]) -> NDArray[np.uint8]:
-        """The layers' bytes of what the block takes from a tile, of its probabilities."""
+    def reduced(
+        self, tile: PaddedTile, read: SceneWindow, probabilities: NDArray[Any]
+    ) -> NDArray[np.uint8]:
+        """Bytes of the layers, for the block's part of a tile."""
         there, job = self._of(tile)[1], self.job
         return layering.from_probabilities(
-            found[(..., *there)], read.wanted[there], job.scheme, job.layers, job.excluded
+            probabilities[(..., *there)], read.wanted[there], job.scheme, job.layers, job.excluded
         )
 
     def values(self) -> NDArray[np.uint8]:
-        """The block's bands, once all its tiles were placed."""
+        """The block's bands, once all its tiles are placed."""
         job = self.job
         if not job.blend:
             return self._values
         mean = (self._sum / np.maximum(self._weight, _TINY)).astype(np.float32, copy=False)
         return layering.from_probabilities(mean, self._wanted, job.scheme, job.layers, job.excluded)
 
-    def _of(self, tile: Tile) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """What the block takes from a tile: by rows and columns of the block, and of the tile."""
+    def _of(self, tile: PaddedTile) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """The part of a tile that lies in the block: its slices in the block, and in the tile."""
         outer = self.block.window
         at = (
             self.job.part(tile)
@@ -255,10 +258,10 @@ class _Made:
 
 
 @lru_cache(maxsize=1)
-def tile_weights(plan: Plan) -> NDArray[np.float32]:
-    """Weights of a tile's pixels where tiles overlap: above 0 everywhere, 1 far from its edges.
+def tile_weights(plan: TilePlan) -> NDArray[np.float32]:
+    """Blending weights of a tile's pixels: above 0 everywhere, 1 far from its edges.
 
-    They rise in a straight line over the width in which neighbours overlap, so that those of two
+    They rise linearly over the width in which neighbours overlap, so that the weights of two
     neighbours add up to 1.
 
     Args:
@@ -273,44 +276,45 @@ def tile_weights(plan: Plan) -> NDArray[np.float32]:
 
 
 def _predicted(
-    job: Job,
+    job: BlockJob,
     engine: Engine,
     engines: ThreadPoolExecutor,
     numbers: Sequence[int],
-    reads: Iterator[Read],
-) -> Iterator[_Made]:
-    """Blocks in order, their tiles predicted."""
-    pending: deque[Any] = deque()  # batches in the engine, and blocks whose last batch is before
+    reads: Iterator[SceneWindow],
+) -> Iterator[_BlockCanvas]:
+    """Blocks in order, with all their tiles predicted."""
+    pending: deque[Any] = deque()  # batches in the engine, each block after its last batch
 
-    def settle(most: int) -> Iterator[_Made]:
-        while pending and (isinstance(pending[0], _Made) or len(pending) > most):
+    def settle(most: int) -> Iterator[_BlockCanvas]:
+        while pending and (isinstance(pending[0], _BlockCanvas) or len(pending) > most):
             first = pending.popleft()
-            if isinstance(first, _Made):
+            if isinstance(first, _BlockCanvas):
                 yield first
                 continue
-            made, batch, future = first
-            for (tile, read), found in zip(batch, future.result(), strict=True):
-                made.place(tile, read, found)
+            canvas, batch, future = first
+            for (tile, read), prediction in zip(batch, future.result(), strict=True):
+                canvas.place(tile, read, prediction)
 
-    def send(made: _Made, batch: list[tuple[Tile, Read]]) -> None:
+    def send(canvas: _BlockCanvas, batch: list[tuple[PaddedTile, SceneWindow]]) -> None:
         values, mask = _stacked([r.values for _, r in batch]), _stacked([r.mask for _, r in batch])
-        pending.append((made, batch, engines.submit(_predict, engine, made, batch, values, mask)))
+        future = engines.submit(_predict, engine, canvas, batch, values, mask)
+        pending.append((canvas, batch, future))
 
     for number in numbers:
         block = job.plan.block(number)
-        made = _Made(job, block)
-        batch: list[tuple[Tile, Read]] = []
+        canvas = _BlockCanvas(job, block)
+        batch: list[tuple[PaddedTile, SceneWindow]] = []
         for tile in job.tiles(block):
             read = next(reads)
-            if made.wants(tile, read):
+            if canvas.wants(tile, read):
                 batch.append((tile, read))
             if len(batch) == job.batch_size:
-                send(made, batch)
+                send(canvas, batch)
                 batch = []
                 yield from settle(engine.streams)
         if batch:
-            send(made, batch)
-        pending.append(made)
+            send(canvas, batch)
+        pending.append(canvas)
         yield from settle(engine.streams)
     yield from settle(0)
 
@@ -321,33 +325,33 @@ def _stacked(arrays: list[NDArray[Any]]) -> NDArray[Any]:
 
 def _predict(
     engine: Engine,
-    made: _Made,
-    batch: Sequence[tuple[Tile, Read]],
+    canvas: _BlockCanvas,
+    batch: Sequence[tuple[PaddedTile, SceneWindow]],
     values: NDArray[Any],
     mask: NDArray[np.bool_],
 ) -> Iterable[NDArray[Any]]:
-    """What each tile of a batch says.
+    """The prediction for each tile of a batch.
 
-    ``(row, column)`` indices of the best classes; ``(class, row, column)`` probabilities where
-    tiles are blended; the bytes of the block's part where layers are wanted alone: the
-    probabilities of one tile at a time are held, a hundred megabytes.
+    ``(row, column)`` indices of the best classes; with blending ``(class, row, column)``
+    probabilities; with layers and no blending the bytes of the block's part, so that only the
+    probabilities of one tile are in memory at a time, about 100 MB.
     """
-    job = made.job
+    job = canvas.job
     if job.blend:
         return engine.predict(values, mask)
     if job.layers:
-        told = zip(batch, engine.one_by_one(values, mask), strict=True)
-        return [made.reduced(tile, read, found) for (tile, read), found in told]
+        pairs = zip(batch, engine.one_by_one(values, mask), strict=True)
+        return [canvas.reduced(tile, read, shares) for (tile, read), shares in pairs]
     return engine.best(values, mask, excluded=job.excluded)
 
 
-def _write(job: Job, made: _Made) -> Done:
-    """Write a block's files, each whole and on the disk before it has its name."""
-    number = made.block.number
-    if made.empty:
-        return Done(number, {})
-    values = made.values()
-    box = grid.window_geobox(job.scene.box, made.block.window)
+def _write(job: BlockJob, canvas: _BlockCanvas) -> FinishedBlock:
+    """Write a block's files, each complete and on the disk before it gets its name."""
+    number = canvas.block.number
+    if canvas.empty:
+        return FinishedBlock(number, {})
+    values = canvas.values()
+    box = grid.window_geobox(job.scene.box, canvas.block.window)
     if job.whole:
         for layer, bands in layering.places(job.layers, job.scheme).items():
             with (
@@ -358,7 +362,7 @@ def _write(job: Job, made: _Made) -> Done:
     else:
         _write_plain(job.file(number), values, box)
     counts = np.bincount(values[0].ravel(), minlength=256)
-    return Done(number, {v: int(counts[v]) for v in job.scheme.values if counts[v]})
+    return FinishedBlock(number, {v: int(counts[v]) for v in job.scheme.values if counts[v]})
 
 
 def _write_plain(path: Path, values: NDArray[np.uint8], box: GeoBox) -> None:
@@ -376,10 +380,10 @@ def _write_plain(path: Path, values: NDArray[np.uint8], box: GeoBox) -> None:
 
 
 def _ahead(
-    submit: Callable[[Tile], Future[Read]], tiles: Iterable[Tile], most: int
-) -> Iterator[Read]:
-    """What is read, in order; so many tiles are on the way."""
-    waiting: deque[Future[Read]] = deque()
+    submit: Callable[[PaddedTile], Future[SceneWindow]], tiles: Iterable[PaddedTile], most: int
+) -> Iterator[SceneWindow]:
+    """Windows of tiles in order, with at most ``most`` of them read ahead."""
+    waiting: deque[Future[SceneWindow]] = deque()
     for tile in tiles:
         waiting.append(submit(tile))
         if len(waiting) > most:
@@ -389,9 +393,9 @@ def _ahead(
 
 
 @contextmanager
-def _reading(job: Job, count: int) -> Iterator[Callable[[Tile], Future[Read]]]:
-    """Threads that read tiles, each from a scene that it opened itself."""
-    tasks: queue.SimpleQueue[tuple[Tile, Future[Read]] | None] = queue.SimpleQueue()
+def _reading(job: BlockJob, count: int) -> Iterator[Callable[[PaddedTile], Future[SceneWindow]]]:
+    """Threads that read tiles, each with its own open scene."""
+    tasks: queue.SimpleQueue[tuple[PaddedTile, Future[SceneWindow]] | None] = queue.SimpleQueue()
     stop = threading.Event()
 
     def work() -> None:
@@ -402,14 +406,14 @@ def _reading(job: Job, count: int) -> Iterator[Callable[[Tile], Future[Read]]]:
                     tile, future = task
                     future.set_result(read(tile.window, job.part(tile)))
                     task = tasks.get()
-        except BaseException as error:  # it is raised again where the result is waited for
+        except BaseException as error:  # raised again by the caller's `result()`
             while task is not None:
                 if not task[1].done():
                     task[1].set_exception(error)
                 task = tasks.get()
 
-    def submit(tile: Tile) -> Future[Read]:
-        future: Future[Read] = Future()
+    def submit(tile: PaddedTile) -> Future[SceneWindow]:
+        future: Future[SceneWindow] = Future()
         tasks.put((tile, future))
         return future
 

@@ -1,11 +1,11 @@
-"""What a map says of each pixel, as bytes: class, confidence, entropy, probabilities."""
+"""Layers of a map as bytes: class, confidence, entropy, probabilities."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,12 @@ from landshift.classes import UNLABELLED, ClassScheme
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-LAYERS = ("confidence", "entropy", "probabilities")
-"""What may be had beside the class: the probability of the class that was chosen; the entropy of
-the probabilities over that of equal ones (0 sure, 1 no idea; Shannon 1948); each class's
+LayerName = Literal["confidence", "entropy", "probabilities"]
+"""Layers beside the class: the probability of the predicted class; the entropy of the
+probabilities divided by that of equal ones (0 certain, 1 uniform; Shannon 1948); each class's
 probability."""
+
+LAYERS: tuple[str, ...] = get_args(LayerName)
 
 SHARES = 250
 """Byte of the share 1; shares are stored as bytes in steps of 1 / 250."""
@@ -27,13 +29,13 @@ SHARES = 250
 NODATA = 255
 """Nodata of shares, and of maps whose value 0 is a class."""
 
-_CACHE = 64 << 20  # bytes for GDAL's blocks: each is written once and not looked at again
-_ROWS = 64  # rows that are reduced to bytes at once: what that takes stays small
-_LEAST = 1e-12  # below it a probability counts nothing towards the entropy
+_CACHE = 64 << 20  # bytes for GDAL's blocks: each is written once and not read again
+_ROWS = 64  # rows reduced to bytes at once, which bounds the memory
+_LEAST = 1e-12  # a smaller probability adds nothing to the entropy
 
 
 def nodata_of(scheme: ClassScheme) -> int:
-    """The map's nodata value: 0, or 255 where 0 is a class."""
+    """Nodata value of the map: 0, or 255 where 0 is a class."""
     return UNLABELLED if scheme.background is None else NODATA
 
 
@@ -47,18 +49,18 @@ def create(
     path: Path, layer: str, scheme: ClassScheme, box: GeoBox, *, alone: bool = False,
     tags: Mapping[str, str] | None = None,
 ) -> Iterator[Any]:  # fmt: skip
-    """A new raster of a layer, to be written into.
+    """Open a new raster of a layer for writing.
 
     Args:
-        path: Where it will lie.
+        path: The file to write.
         layer: ``class``, or a name in `LAYERS`.
-        scheme: The classes.
-        box: Its grid.
-        alone: Whether nothing is written beside it.
-        tags: Its tags.
+        scheme: Classes of the map.
+        box: Grid of the raster.
+        alone: Whether no sidecar files are written.
+        tags: Tags of the raster.
 
     Raises:
-        OutputError: It can't be written.
+        OutputError: The file can't be written.
     """
     names, is_map = bands_of(layer, scheme), layer == "class"
     with raster.create(
@@ -76,16 +78,16 @@ def bands_of(layer: str, scheme: ClassScheme) -> list[str]:
 
 
 def places(layers: Sequence[str], scheme: ClassScheme) -> dict[str, slice]:
-    """Which bands of a block hold which layer; the class comes first."""
-    found, first = {}, 0
+    """Bands of a block that hold each layer; the class comes first."""
+    slices, first = {}, 0
     for layer in ("class", *layers):
         count = len(bands_of(layer, scheme))
-        found[layer] = slice(first, first + count)
+        slices[layer] = slice(first, first + count)
         first += count
-    return found
+    return slices
 
 
-def nothing(
+def nodata_block(
     shape: tuple[int, int], layers: Sequence[str], scheme: ClassScheme
 ) -> NDArray[np.uint8]:
     """A block of nodata, ``(band, row, column)``."""
@@ -98,7 +100,7 @@ def nothing(
 def from_codes(
     codes: NDArray[np.uint8], wanted: NDArray[np.bool_], scheme: ClassScheme
 ) -> NDArray[np.uint8]:
-    """The map's values ``(1, row, column)`` from class indices ``(row, column)``."""
+    """Map values ``(1, row, column)`` from class indices ``(row, column)``."""
     values = np.where(wanted, scheme.to_values(codes), np.uint8(nodata_of(scheme)))
     return values.astype(np.uint8, copy=False)[np.newaxis]
 
@@ -110,14 +112,14 @@ def from_probabilities(
     layers: Sequence[str],
     excluded: int | None,
 ) -> NDArray[np.uint8]:
-    """The map's values and the layers, ``(band, row, column)``.
+    """Map values and layers, ``(band, row, column)``.
 
     Args:
-        probabilities: ``(class, row, column)``, adding up to 1.
+        probabilities: ``(class, row, column)``, adding up to 1 over the classes.
         wanted: ``(row, column)``, False where the map has nodata.
-        scheme: The classes.
+        scheme: Classes of the map.
         layers: Names in `LAYERS`.
-        excluded: Index of a class that may not be the answer, or None.
+        excluded: Index of a class that may not be predicted, or None.
     """
     rows = probabilities.shape[1]
     bands = max(p.stop for p in places(layers, scheme).values())

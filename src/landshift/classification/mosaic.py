@@ -1,4 +1,4 @@
-"""The files of blocks -> maps that appear whole: one file each, or a VRT that names them."""
+"""Maps from the files of blocks: one file per map, or a VRT that names them."""
 
 from __future__ import annotations
 
@@ -15,61 +15,56 @@ from numpy.typing import NDArray
 from landshift import raster
 from landshift.classes import ClassScheme, legend, legend_writers
 from landshift.classification import layers as layering
-from landshift.classification.blocks import Job, name_of
+from landshift.classification.blocks import BlockJob, name_of
 from landshift.errors import OutputError, ParameterError
 from landshift.files import provenance, whole
 from landshift.grid import Window
 from landshift.raster import cog
 
-MOSAICS = ("cog", "vrt")
-"""What a map is: one Cloud-Optimised GeoTIFF, or a VRT over one for each block."""
-
 _CACHE = 64 << 20  # bytes for GDAL's blocks: each is read once
 
 
 def paths_of(out: Path, layers: Collection[str]) -> dict[str, Path]:
-    """Where the class map and each layer beside it go: ``<out>_<layer>``."""
+    """Paths of the class map and of each layer beside it, ``<out>_<layer>``."""
     beside = {name: out.with_name(f"{out.stem}_{name}{out.suffix}") for name in layers}
     return {"class": out, **beside}
 
 
 def blocks_of(path: Path) -> Path:
-    """The folder of the blocks that a VRT names, beside it."""
+    """Folder of the blocks that a VRT names, beside it."""
     return path.with_name(f"{path.stem}_blocks")
 
 
 def check_mosaic(out: Path, layers: Collection[str], mosaic: str) -> None:
-    """Check that a mosaic can be written where it is to lie.
+    """Check that a mosaic can be written.
 
     Raises:
-        ParameterError: An unknown kind, or a name that doesn't fit it.
-        OutputError: A folder that is to hold blocks holds something else.
+        ParameterError: The map's name doesn't fit the kind of mosaic.
+        OutputError: A folder for blocks holds other files.
     """
-    if mosaic not in MOSAICS:
-        raise ParameterError(f"mosaic must be one of {', '.join(MOSAICS)}, got {mosaic!r}.")
     if (out.suffix.lower() == ".vrt") != (mosaic == "vrt"):
         raise ParameterError(
-            f"A map must end in .vrt if it is a mosaic 'vrt', and only then, got {out.name} with "
+            f"`out` must end in .vrt if `mosaic` is 'vrt', and only then, got {out.name} with "
             f"{mosaic!r}; change one of them."
         )
     if mosaic == "cog":
         return
     for path in paths_of(out, layers).values():
         folder = blocks_of(path)
-        strange = [p for p in folder.glob("*") if not _is_block(p)]
-        if strange or (folder.exists() and not folder.is_dir()):
+        others = [p for p in folder.glob("*") if not _is_block(p)]
+        if others or (folder.exists() and not folder.is_dir()):
             raise OutputError(
                 f"The blocks of {path.name} must have a folder of their own, got "
-                f"{strange[0] if strange else folder}; give the map another name."
+                f"{others[0] if others else folder}; give the map another name."
             )
 
 
 def check_new(out: Path, layers: Collection[str], mosaic: str, *, overwrite: bool) -> None:
-    """Check that no map or layer is there already, nor a folder of their blocks.
+    """Check that no map, layer, or folder of their blocks exists yet.
 
     Raises:
-        OutputError: See `ledger.check_new`.
-        ParameterError: See `ledger.check_new_folder`.
+        OutputError: See `landshift.raster.check_new`.
+        ParameterError: See `landshift.files.whole.check_new_folder`.
     """
     paths = paths_of(out, layers).values()
     raster.check_new(*paths, overwrite=overwrite)
@@ -79,15 +74,15 @@ def check_new(out: Path, layers: Collection[str], mosaic: str, *, overwrite: boo
 
 
 def assemble(
-    job: Job, counts: Mapping[int, Mapping[int, int]], out: Path, record: Mapping[str, Any]
+    job: BlockJob, counts: Mapping[int, Mapping[int, int]], out: Path, record: Mapping[str, Any]
 ) -> None:
     """Write the class map and the layers beside it from the blocks' files.
 
     Args:
-        job: What the blocks are.
-        counts: Of each block, pixels of each class value; a block without any has no file.
-        out: The class map.
-        record: Its provenance.
+        job: The blocks.
+        counts: Pixels of each class value, by block; a block without any has no file.
+        out: The class map to write.
+        record: Provenance of the map.
 
     Raises:
         OutputError: A map can't be written.
@@ -98,12 +93,12 @@ def assemble(
         tags = provenance.as_tag({**record, "layer": layer})
         write(job, layer, [n for n in sorted(counts) if counts[n]], path, tags)
     pixels = [sum(c.get(v, 0) for c in counts.values()) for v in job.scheme.values]
-    legend_writers.write_attributes(out, job.scheme, [legend.Column("Count", pixels)])
+    legend_writers.write_attributes(out, job.scheme, [legend.AttributeColumn("Count", pixels)])
     legend_writers.write_qml(out, job.scheme)
 
 
 def _join(
-    job: Job, layer: str, numbers: Collection[int], path: Path, tags: Mapping[str, str]
+    job: BlockJob, layer: str, numbers: Collection[int], path: Path, tags: Mapping[str, str]
 ) -> None:
     """Write a layer's map from the plain files of blocks."""
     bands = layering.places(job.layers, job.scheme)[layer]
@@ -132,26 +127,28 @@ def _read(path: Path, bands: slice) -> NDArray[np.uint8]:
 
 
 def _name(
-    job: Job, layer: str, numbers: Collection[int], path: Path, tags: Mapping[str, str]
+    job: BlockJob, layer: str, numbers: Collection[int], path: Path, tags: Mapping[str, str]
 ) -> None:
-    """Move a layer's blocks to where they stay, and write the VRT that names them."""
-    made, folder = job.folder / layer, blocks_of(path)
-    if made.is_dir():  # else a run that was killed has moved them
-        for left in [p for p in made.iterdir() if not _is_block(p)]:  # by workers that were killed
-            left.unlink(missing_ok=True)
-        path.unlink(missing_ok=True)  # an earlier map, whose blocks go
+    """Move a layer's blocks to their final folder, and write the VRT that names them."""
+    source, folder = job.folder / layer, blocks_of(path)
+    if source.is_dir():  # else a run that was killed has moved them
+        for part in [
+            p for p in source.iterdir() if not _is_block(p)
+        ]:  # of workers that were killed
+            part.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)  # an earlier map, whose blocks are removed
         if folder.is_dir():
             shutil.rmtree(folder)
-        os.replace(made, folder)
+        os.replace(source, folder)
     whole.remove_raster(path)
     with whole.whole_file(path) as part, part.open("w", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in _vrt(job, layer, numbers, folder.name, tags))
 
 
 def _vrt(
-    job: Job, layer: str, numbers: Collection[int], folder: str, tags: Mapping[str, str]
+    job: BlockJob, layer: str, numbers: Collection[int], folder: str, tags: Mapping[str, str]
 ) -> Iterator[str]:
-    """Lines of the VRT of a layer (https://gdal.org/drivers/raster/vrt.html)."""
+    """Lines of a layer's VRT (https://gdal.org/drivers/raster/vrt.html)."""
     from rasterio.crs import CRS
 
     box, scheme, is_map = job.scene.box, job.scheme, layer == "class"
@@ -186,7 +183,7 @@ def _vrt(
 
 
 def _classes(scheme: ClassScheme) -> Iterator[str]:
-    """Colours and names of the classes as a band of a VRT has them."""
+    """Colours and names of the classes, as elements of a VRT band."""
     yield "<ColorInterp>Palette</ColorInterp><ColorTable>"
     for red, green, blue, alpha in legend_writers.colour_table(scheme).values():
         yield f'<Entry c1="{red}" c2="{green}" c3="{blue}" c4="{alpha}"/>'

@@ -1,4 +1,4 @@
-"""How far a run is."""
+"""Progress of a run over the blocks of a map."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is.
+    """Progress of a run.
 
     Attributes:
-        done: Blocks that are done, those of earlier runs too.
-        blocks: Blocks in all.
-        pixels: Pixels that this run has done.
-        seconds: How long it took for them.
-        left: Pixels that are left.
+        done: Finished blocks, including those of earlier runs.
+        blocks: All blocks of the map.
+        pixels: Pixels that this run has classified.
+        seconds: Time that took.
+        left: Pixels that remain.
     """
 
     done: int
@@ -27,41 +27,41 @@ class Progress:
 
     @property
     def rate(self) -> float | None:
-        """Megapixels a second; None before the first block."""
+        """Megapixels per second; None before the first block."""
         return self.pixels / self.seconds / 1e6 if self.pixels and self.seconds else None
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the rest takes at that rate; None before the first block."""
+        """Estimated time for the rest; None before the first block."""
         return None if self.rate is None else self.left / self.rate / 1e6
 
 
-class Counter:
-    """Tells of progress, block by block.
+class ProgressCounter:
+    """Counts finished blocks and reports each.
 
     Args:
-        blocks: Blocks in all.
-        done: Blocks that earlier runs did.
-        left: Pixels that are left.
-        tell: Whom it tells, or None.
+        blocks: All blocks of the map.
+        done: Blocks that earlier runs finished.
+        left: Pixels that remain.
+        report: Called at the start and after each block; None: nothing is reported.
     """
 
     def __init__(
-        self, blocks: int, done: int, left: int, tell: Callable[[Progress], None] | None
+        self, blocks: int, done: int, left: int, report: Callable[[Progress], None] | None
     ) -> None:
         self._start = time.monotonic()
-        self._blocks, self._done, self._left, self._tell = blocks, done, left, tell
+        self._blocks, self._done, self._left, self._report = blocks, done, left, report
         self._pixels = 0
-        self._say()
+        self._send()
 
     def add(self, pixels: int) -> None:
-        """Count one more block, of so many pixels."""
+        """Count one more block of that many pixels."""
         self._done += 1
         self._pixels += pixels
         self._left -= pixels
-        self._say()
+        self._send()
 
-    def _say(self) -> None:
-        if self._tell is not None:
+    def _send(self) -> None:
+        if self._report is not None:
             seconds = time.monotonic() - self._start
-            self._tell(Progress(self._done, self._blocks, self._pixels, seconds, self._left))
+            self._report(Progress(self._done, self._blocks, self._pixels, seconds, self._left))

@@ -1,4 +1,4 @@
-"""What is classified: a raster, or the images of two dates as one composite, on one grid."""
+"""The input of a map: a raster, or the images of its dates as one composite, on one grid."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from landshift import grid, raster, vector
 from landshift import images as imagery
+from landshift.classification.options import MapArea
 from landshift.errors import GridError, ParameterError
+from landshift.files import options
 from landshift.grid import Window
 from landshift.images import Image
 from landshift.prepare import target
@@ -26,22 +28,20 @@ from landshift.spec import InputSpec
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-Bounds = tuple[float, float, float, float]
-
 log = logging.getLogger(__name__)
 
-_THREADS = min(os.cpu_count() or 1, 4)  # that decode a tile's blocks, so that no engine waits
+_THREADS = min(os.cpu_count() or 1, 4)  # decode a tile's file blocks, so that no engine waits
 
 
 @dataclass(frozen=True)
-class Read:
-    """A window as it was read.
+class SceneWindow:
+    """The data of a window of a scene.
 
     Attributes:
         values: ``(band, row, column)`` in the raster's pixel type.
         mask: ``(row, column)``, True where valid.
-        wanted: ``(row, column)``, True where the map shall say something: valid, and inside the
-            polygons where there are some.
+        wanted: ``(row, column)``, True where the map gets a class: valid, and inside the polygons
+            if there are any.
     """
 
     values: NDArray[Any]
@@ -49,34 +49,34 @@ class Read:
     wanted: NDArray[np.bool_]
 
 
-class Reader(Protocol):
-    """What reads windows of a scene, which may reach over it."""
+class SceneReader(Protocol):
+    """Reads windows of a scene, which may reach over its edges."""
 
-    def __call__(self, window: Window, needed: Window | None = None) -> Read:
+    def __call__(self, window: Window, needed: Window | None = None) -> SceneWindow:
         """Read a window.
 
         Args:
             window: Pixels of the scene.
-            needed: Its part without which the rest is of no use: where nothing in it is wanted,
-                no more is read, and nothing of the window is valid. None: all of it.
+            needed: Part of the window that must hold a wanted pixel; else the rest isn't read, and
+                no pixel of the window is valid. None: the whole window.
         """
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What is classified, opened by each thread and process for itself.
+class InputScene:
+    """The input of a map. Each thread and process opens it for itself.
 
     Attributes:
-        files: Every file that it is read from, for the record.
+        files: Every file that is read, for the provenance.
         box: Grid of the part that is classified.
         dtype: Pixel type.
-        stored: Rows and columns of the blocks that its file is stored in.
-        corner: Row and column where the part begins.
+        stored: Rows and columns of the file's blocks.
+        corner: Row and column of the whole where the part begins.
         bands: Numbers of the model's bands, from 1.
-        cell_size: Size of a pixel where it is resampled, in CRS units; None: as filed.
-        plans: The images of the dates; none for a raster.
-        whole: Grid of all of it.
-        polygons: Where the map shall say something, in the grid's CRS; None: everywhere.
+        cell_size: Pixel size of the resampled input, in CRS units; None: as stored.
+        plans: The images of the dates; empty for a raster.
+        whole: Grid of the whole input.
+        polygons: Polygons outside of which the map is nodata, in the grid's CRS; None: no limit.
     """
 
     files: tuple[Path | str, ...]
@@ -92,21 +92,21 @@ class Scene:
 
     @property
     def ground(self) -> Window:
-        """All of it, by rows and columns of the part that is classified."""
+        """The whole input, in rows and columns of the part that is classified."""
         row, column = self.corner
         return Window(-row, -column, self.whole.height, self.whole.width)
 
     def sources(self) -> list[Path]:
-        """Every file of this machine that pixels come from, those that a VRT names too."""
+        """Local files that pixels come from, including those named in a VRT."""
         named = [*self.files, *(layer.path for plan in self.plans for layer in plan.layers)]
         return sorted({f for name in named for f in raster.files_of(name)})
 
     @contextmanager
-    def opened(self, cache: int) -> Iterator[Reader]:
-        """The scene open to be read by windows of its box, which may reach over it; one thread.
+    def opened(self, cache: int) -> Iterator[SceneReader]:
+        """Open the scene for one thread; windows are relative to its box and may reach over it.
 
         Args:
-            cache: Bytes for GDAL's blocks, of all open rasters together.
+            cache: Bytes of GDAL's block cache, for all open rasters together.
 
         Raises:
             RasterError: A file can't be read.
@@ -114,7 +114,7 @@ class Scene:
         with ExitStack() as stack:
             source = self._source(stack, cache)
 
-            def read_window(window: Window, needed: Window | None = None) -> Read:
+            def read_window(window: Window, needed: Window | None = None) -> SceneWindow:
                 at = window.shifted(*self.corner)
                 core = at if needed is None else needed.shifted(*self.corner)
                 inside = None if self.polygons is None else self._inside(at)
@@ -122,9 +122,9 @@ class Scene:
                 if (inside is not None and not inside[there].any()) or source.is_empty(core):
                     values = np.zeros((len(self.bands), at.height, at.width), self.dtype)
                     none = np.zeros((at.height, at.width), np.bool_)
-                    return Read(values, none, none)
+                    return SceneWindow(values, none, none)
                 values, mask = source.read(at)
-                return Read(values, mask, mask if inside is None else mask & inside)
+                return SceneWindow(values, mask, mask if inside is None else mask & inside)
 
             yield read_window
 
@@ -167,7 +167,7 @@ class _Raster:
     """An open raster.
 
     Args:
-        read: What reads a window of some bands.
+        read: Reads some bands of a window: values and mask.
         bands: Numbers of the bands that are read.
     """
 
@@ -179,7 +179,7 @@ class _Raster:
         self._read, self._bands = read, bands
 
     def is_empty(self, window: Window) -> bool:
-        """Whether it is known, from the first band, that nothing is valid."""
+        """Whether the first band has no valid pixel."""
         return not self._read(window, self._bands[:1])[1].any()
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -188,19 +188,19 @@ class _Raster:
 
 
 class _Dates:
-    """Open images, one a date, as one raster.
+    """Open images, one per date, as one raster.
 
     Args:
         readers: The images.
         bands: Numbers of the bands that are read, counted through all dates.
-        dtype: Pixel type that holds all of them.
+        dtype: Pixel type that holds the values of all dates.
     """
 
     def __init__(self, readers: Sequence[imagery.Reader], bands: Sequence[int], dtype: str) -> None:
         self._readers, self._bands, self._dtype = readers, bands, dtype
 
     def is_empty(self, window: Window) -> bool:
-        """Not known: that takes reading all of it."""
+        """False: the answer would need all bands."""
         return False
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -214,22 +214,14 @@ class _Dates:
 def find_scene(
     image: Path | str | Sequence[Path | str | Image],
     spec: InputSpec,
-    *,
-    bounds: Bounds | None = None,
-    polygons: Path | str | None = None,
-    mask_layer: str | None = None,
-    cell_size: float | None = None,
-) -> Scene:
-    """Look at what is to be classified and settle where it lies and which bands are read.
+    area: MapArea = MapArea(),  # noqa: B008
+) -> InputScene:
+    """Determine the grid of the input's part that is classified, and the bands that are read.
 
     Args:
-        image: A raster, or one image a date.
-        spec: What the model eats.
-        bounds: Left, bottom, right, top of the part to classify, in the raster's CRS.
-        polygons: Vector file; only pixels inside its polygons are classified, and only their
-            bounding box is mapped.
-        mask_layer: Name of the layer of the polygons; None: the only one.
-        cell_size: Size of a pixel in CRS units, to run at another resolution; None: as filed.
+        image: A raster, or one image per date.
+        spec: Input of the model.
+        area: The part to classify, and its pixel size.
 
     Raises:
         RasterError: A file can't be read.
@@ -239,24 +231,23 @@ def find_scene(
         ParameterError: No image, or a cell size out of its range.
     """
     if isinstance(image, (str, Path)):
-        found = _raster(image, spec, cell_size)
+        scene = _raster(image, spec, area.cell_size)
     else:
-        found = _dates(image, spec, cell_size)
-    whole = found.whole
-    shapes = None if polygons is None else _polygons(polygons, whole, mask_layer)
+        scene = _dates(image, spec, area.cell_size)
+    whole = scene.whole
+    shapes = None
+    if area.polygons is not None:
+        shapes = _polygons(area.polygons, whole, area.mask_layer)
     part = Window(0, 0, whole.height, whole.width)
-    for limits in (bounds, None if shapes is None else _around(shapes)):
+    for limits in (area.bounds, None if shapes is None else _around(shapes)):
         if limits is not None:
             part = _common(part, grid.window_of_bounds(whole, limits))
-    return Scene(
-        **{
-            **vars(found), "box": grid.window_geobox(whole, part),
-            "corner": (part.row, part.column), "polygons": shapes,
-        }
-    )  # fmt: skip
+    return replace(
+        scene, box=grid.window_geobox(whole, part), corner=(part.row, part.column), polygons=shapes
+    )
 
 
-def _raster(image: Path | str, spec: InputSpec, cell_size: float | None) -> Scene:
+def _raster(image: Path | str, spec: InputSpec, cell_size: float | None) -> InputScene:
     with raster.open_raster(image) as source:
         info = raster.info_of(source)
         bands = raster.pick_bands(info, spec.bands, spec.positions)
@@ -265,16 +256,18 @@ def _raster(image: Path | str, spec: InputSpec, cell_size: float | None) -> Scen
             with raster.at_cell_size(source, cell_size, bands) as resampled:
                 box = resampled.grid
             stored = (1, 1)
-    return Scene((image,), box, info.dtype, stored, (0, 0), bands, cell_size, (), box, None)
+    return InputScene((image,), box, info.dtype, stored, (0, 0), bands, cell_size, (), box, None)
 
 
-def _dates(images: Sequence[Path | str | Image], spec: InputSpec, cell_size: float | None) -> Scene:
+def _dates(
+    images: Sequence[Path | str | Image], spec: InputSpec, cell_size: float | None
+) -> InputScene:
     given = [i if isinstance(i, Image) else Image(files=(i,)) for i in images]
     if not given:
         raise ParameterError("A raster, or an image of each date, must be given, got none.")
     dates = target.date_names(len(given))
     plans = tuple(target.match_bands([imagery.plan(i) for i in given], dates))
-    box = target.target_grid(plans, resolution=cell_size)
+    box = target.target_grid(plans, target.TargetGrid(resolution=cell_size))
     names = target.bands_of(plans)
     imagery.warn_of_scaling(plans, dates)
     first = plans[0].layers[0].info
@@ -282,7 +275,7 @@ def _dates(images: Sequence[Path | str | Image], spec: InputSpec, cell_size: flo
     info = raster.RasterInfo(first.path, box, dtype, None, names, first.block, False, None)
     bands = raster.pick_bands(info, spec.bands, spec.positions)
     files = tuple(f for i in given for f in i.files)
-    return Scene(files, box, dtype, first.block, (0, 0), bands, cell_size, plans, box, None)
+    return InputScene(files, box, dtype, first.block, (0, 0), bands, cell_size, plans, box, None)
 
 
 def _polygons(path: Path | str, box: GeoBox, layer: str | None) -> tuple[Any, ...]:
@@ -290,11 +283,11 @@ def _polygons(path: Path | str, box: GeoBox, layer: str | None) -> tuple[Any, ..
         raise GridError(
             "A mask polygon needs a raster with a CRS, got none; assign one (gdal_edit -a_srs)."
         )
-    found = vector.read_polygons(path, box, layer, option="--mask-layer").geometries
-    vanished = vector.without_pixel(found, box)
+    geometries = vector.read_polygons(path, box, layer, option="mask_layer").geometries
+    vanished = vector.without_pixel(geometries, box)
     if vanished:
         log.warning("%s: %d polygons hold no pixel's centre.", path, len(vanished))
-    shapes = tuple(shape for shape in found if not shape.is_empty)
+    shapes = tuple(shape for shape in geometries if not shape.is_empty)
     if not shapes:
         raise GridError(
             f"Polygons must lie on the raster, got none of {path} on {grid.describe(box)}; "
@@ -303,7 +296,7 @@ def _polygons(path: Path | str, box: GeoBox, layer: str | None) -> tuple[Any, ..
     return shapes
 
 
-def _around(shapes: Sequence[Any]) -> Bounds:
+def _around(shapes: Sequence[Any]) -> options.Bounds:
     from shapely import total_bounds
 
     left, bottom, right, top = total_bounds(shapes)
@@ -316,13 +309,13 @@ def _common(first: Window, second: Window) -> Window:
     right = min(first.column + first.width, second.column + second.width)
     if bottom <= row or right <= column:
         raise GridError(
-            "Bounds and polygons must share ground on the raster, got "
+            "`bounds` and `polygons` must overlap on the raster, got "
             f"{first} and {second}; check their CRS."
         )
     return Window(row, column, bottom - row, right - column)
 
 
-def _rectangle(bounds: Bounds) -> Any:
+def _rectangle(bounds: options.Bounds) -> Any:
     from shapely import box
 
     return box(*bounds)

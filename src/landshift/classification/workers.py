@@ -1,4 +1,4 @@
-"""Who does the blocks of a job: this process, or several of this machine."""
+"""Workers that classify the blocks of a job: this process, or several local processes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from landshift.classification.blocks import Done, Job, run_blocks
+from landshift.classification.blocks import BlockJob, FinishedBlock, run_blocks
 from landshift.engine import Engine, choose_engine
 from landshift.engine.prepared import Prepared
 from landshift.engine.turning import TurningEngine
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a process makes its engine.
+class EngineRecipe:
+    """What a process needs to make its engine.
 
     Attributes:
-        model: The model; or where it is saved, for those who load it themselves.
+        model: The model; or the path of a saved one, which the process loads.
         engine: ``auto``, ``torch`` or ``openvino``.
-        device: Where it computes.
+        device: Device that computes.
         precision: ``auto``, ``float32``, ``bfloat16`` or ``int8``.
-        quantised: The int8 graph, if that is the precision.
-        turns: Whether each tile is seen in its eight flips and turns.
+        quantised: The int8 graph, for that precision.
+        turns: Whether each tile is predicted in its eight flips and rotations.
     """
 
     model: ChangeModel | Prepared | Path
@@ -43,10 +43,10 @@ class Recipe:
     turns: bool
 
     def make(self, threads: int | None = None) -> Engine:
-        """The engine, once the model is loaded.
+        """Make the engine of a loaded model.
 
         Args:
-            threads: Threads that it computes with; None: as many as there are cores.
+            threads: Threads that it computes with; None: one per core.
         """
         assert not isinstance(self.model, Path)
         chosen = choose_engine(
@@ -61,15 +61,15 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Traits:
-    """What of an engine decides the plan and the pixels; see `Engine`.
+class EngineTraits:
+    """Properties of an engine that determine the plan and the pixels; see `Engine`.
 
     Attributes:
         name: ``torch`` or ``openvino``.
-        device: Where it computes.
+        device: Device that computes.
         precision: ``float32``, ``bfloat16`` or ``int8``.
-        core: Rows and columns that a tile keeps at most where the user names no tile size.
-        batch_size: Tiles at once where the user names no number.
+        core: Largest rows and columns of a tile's core, if the user gives no tile size.
+        batch_size: Tiles per call, if the user gives no number.
     """
 
     name: str
@@ -79,68 +79,68 @@ class Traits:
     batch_size: int
 
     @classmethod
-    def of(cls, engine: Engine) -> Traits:
+    def of(cls, engine: Engine) -> EngineTraits:
         """The traits of an engine."""
         return cls(engine.name, engine.device, engine.precision, engine.core, engine.batch_size)
 
 
 class Workers(Protocol):
-    """Who does the blocks."""
+    """Processes that classify blocks."""
 
     @property
-    def traits(self) -> Traits:
-        """What their engines are, each like the others."""
+    def traits(self) -> EngineTraits:
+        """Traits of the workers' engines, the same for all."""
 
-    def run(self, job: Job, numbers: Sequence[int]) -> Iterator[Done]:
+    def run(self, job: BlockJob, numbers: Sequence[int]) -> Iterator[FinishedBlock]:
         """Classify blocks.
 
         Args:
-            job: What decides the pixels.
+            job: The inputs and options.
             numbers: Numbers of the blocks.
 
         Yields:
-            Each block when its files are whole, in any order.
+            Each block once its files are complete, in any order.
         """
 
 
-class Here:
+class ThisProcess:
     """This process.
 
     Args:
-        recipe: How it makes its engine.
+        recipe: Recipe of its engine.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: EngineRecipe) -> None:
         self._engine = recipe.make()
-        self.traits = Traits.of(self._engine)
+        self.traits = EngineTraits.of(self._engine)
 
-    def run(self, job: Job, numbers: Sequence[int]) -> Iterator[Done]:
+    def run(self, job: BlockJob, numbers: Sequence[int]) -> Iterator[FinishedBlock]:
         """See `Workers`."""
         job.make_ready(self._engine)
         return run_blocks(job, self._engine, numbers)
 
 
-class Processes:
+class LocalProcesses:
     """Several processes of this machine, which share its cores.
 
     Args:
-        recipe: How each makes its engine.
-        count: How many.
+        recipe: Recipe of each process's engine.
+        count: Number of processes.
     """
 
-    def __init__(self, recipe: Recipe, count: int) -> None:
-        self.traits = Traits.of(recipe.make())
+    def __init__(self, recipe: EngineRecipe, count: int) -> None:
+        self.traits = EngineTraits.of(recipe.make())
         self._count = count
-        self._recipe = Recipe(
-            recipe.model, self.traits.name, self.traits.device, self.traits.precision,
-            recipe.quantised, recipe.turns,
+        self._recipe = replace(
+            recipe, engine=self.traits.name, device=self.traits.device,
+            precision=self.traits.precision,
         )  # fmt: skip
 
-    def run(self, job: Job, numbers: Sequence[int]) -> Iterator[Done]:
+    def run(self, job: BlockJob, numbers: Sequence[int]) -> Iterator[FinishedBlock]:
         """See `Workers`.
 
         Raises:
-            OutputError: A process ended before its block was done.
+            OutputError: A process ended before its block was finished.
         """
         threads = max(1, (os.cpu_count() or 1) // self._count)
         with ProcessPoolExecutor(
@@ -152,18 +152,17 @@ class Processes:
                     yield done.result()
             except BrokenProcessPool as error:
                 raise OutputError(
-                    "A worker must live until its blocks are done, got one that ended early "
-                    "(killed, or short of memory); run again to take up where it ended, or with "
-                    "fewer workers."
+                    "A worker must run until its blocks are finished, got one that ended early "
+                    "(killed, or short of memory); run again to continue, or use fewer workers."
                 ) from error
             finally:
                 pool.shutdown(cancel_futures=True)
 
 
-_own: tuple[Job, Engine]  # of this process
+_own: tuple[BlockJob, Engine]  # of this process
 
 
-def _prepare(job: Job, recipe: Recipe, threads: int) -> None:
+def _prepare(job: BlockJob, recipe: EngineRecipe, threads: int) -> None:
     global _own
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _own = job, recipe.make(threads)
@@ -171,14 +170,14 @@ def _prepare(job: Job, recipe: Recipe, threads: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """End with the process that started this one, which when killed can't tell."""
+    """End when the parent process ends; a killed parent can't end its children."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
     os._exit(1)
 
 
-def _run(number: int) -> Done:
+def _run(number: int) -> FinishedBlock:
     job, engine = _own
     (done,) = run_blocks(job, engine, [number])
     return done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import logging
 import sys
 import warnings
@@ -28,16 +29,27 @@ def main(words: Sequence[str] | None = None) -> None:
         for name in ("rasterio", "pyogrio"):  # what matters comes as an error
             logging.getLogger(name).setLevel(logging.CRITICAL)
         warnings.filterwarnings("ignore", category=RuntimeWarning, module="pyogrio")
-        sys.exit(_run(list(sys.argv[1:] if words is None else words)))
+        sys.exit(_ended(list(sys.argv[1:] if words is None else words)))
+
+
+def _ended(words: list[str]) -> int:
+    """Run a command; its exit code, also where the user or whoever reads its output stopped it."""
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stdout = io.StringIO()  # else Python complains when it ends
+        return 1
+    return code
 
 
 def _run(words: list[str]) -> int:
     """Run a command; its exit code."""
-    if words and words[0] in commands.UNPORTED:
-        return _run_unported(words)
     app = commands.application(listing=not words or words[0].startswith("-"))
-    if not words:
-        app.help_print([], console=app.error_console)
+    if words in ([], ["model"]):
+        app.help_print(words, console=app.error_console)
         return 2
     lines.names = {}
     try:
@@ -52,24 +64,20 @@ def _run(words: list[str]) -> int:
     return 0
 
 
-def _run_unported(words: list[str]) -> int:
-    from landshift.cli import unported
-
-    try:
-        unported.app(words)
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
-    except Exception as error:
-        return _told(error)
-    return 0
-
-
 def _said(error: CycloptsError) -> str:
     """What is wrong with what the user typed."""
     if isinstance(error, UnknownCommandError):  # its own message loads all commands
         typed = (error.unused_tokens or [""])[0]
-        near = difflib.get_close_matches(typed, [c.name for c in commands.COMMANDS], n=1)
-        hint = f"did you mean {near[0]}" if near else "see landshift --help"
+        chain = error.command_chain or ()
+        names: Sequence[str] = [c.name for c in commands.COMMANDS]
+        if chain[:1] == ("model",):
+            from landshift.cli import model
+
+            names = list(model.COMMANDS)
+        near = difflib.get_close_matches(typed, names, n=1)
+        hint = (
+            f"did you mean {near[0]}" if near else f"see {' '.join(('landshift', *chain))} --help"
+        )
         return f"The command must be one of landshift's, got {typed!r}; {hint}."
     if isinstance(error, UnusedCliTokensError):
         more = " ".join(error.unused_tokens or ())
@@ -79,6 +87,8 @@ def _said(error: CycloptsError) -> str:
 
 def _told(error: Exception) -> int:
     """Say what ended a command, if that is one of ours or a want of memory."""
+    if isinstance(error, BrokenPipeError):
+        raise error
     if not isinstance(error, LandshiftError):
         try:
             refuse_out_of_memory(error)

@@ -7,16 +7,17 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from cyclopts import App, ArgumentCollection, Group, Parameter
+from cyclopts import App, ArgumentCollection, Group, Parameter, Token
 
 import landshift
 from landshift.cli import lines
+from landshift.files import options
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ COMMANDS = (
     ),
     Command(
         "burn", "Prepare",
-        "Burn polygons into a label raster; what no polygon covers is 0, not labelled.",
+        "Burn polygons into a label raster; pixels outside all polygons are 0, not labelled.",
     ),
     Command(
         "difference", "Prepare",
@@ -72,7 +73,7 @@ COMMANDS = (
     ),
     Command(
         "simulate", "Prepare",
-        "Make images and class maps of two dates of a scene that doesn't exist.",
+        "Simulate a scene: images and class maps of two dates, with known truth.",
     ),
     Command("train", "Learn", "Train a network on a tile set and save it."),
     Command(
@@ -123,20 +124,17 @@ COMMANDS = (
     ),
     Command(
         "stac", "Show and share",
-        "Describe a map as a STAC Item: ground, time, classes, and the file with its checksum.",
+        "Describe a map as a STAC Item: place, time, classes, and the file with its checksum.",
     ),
     Command(
         "demo", "Show and share",
-        "Run the whole chain on a simulated scene and say where each result lies.",
+        "Run the whole chain on a simulated scene and list its results.",
     ),
     Command(
         "model", "Models",
         "Saved models: what they are, whether they are whole, files for others.",
     ),
 )  # fmt: skip
-
-UNPORTED = {c.name for c in COMMANDS if c.function not in landshift.PUBLIC}
-"""Commands that typer still reads; see `landshift.cli.unported`."""
 
 DESCRIPTION = "Land-cover change maps from images of two dates, end to end."
 
@@ -153,9 +151,9 @@ def application(*, listing: bool = False) -> App:
     )  # fmt: skip
     groups = {name: Group(name, sort_key=place) for place, name in enumerate(GROUPS)}
     app.command(_describe, name="--describe", help="Print commands and options as JSON.")
-    options = Group("Options", sort_key=len(GROUPS))
+    flags = Group("Options", sort_key=len(GROUPS))
     for flag in ("--help", "--version", "--describe"):
-        app[flag].group = options
+        app[flag].group = flags
     for place, command in enumerate(COMMANDS):
         app.command(
             command.path, name=command.name, help=command.summary if listing else None,
@@ -176,18 +174,28 @@ def __getattr__(name: str) -> App:
 class _Command(App):
     """A command whose help spells parameters as the user types them."""
 
-    def assemble_argument_collection(self, **options: Any) -> ArgumentCollection:
+    def assemble_argument_collection(self, **settings: Any) -> ArgumentCollection:
         """As cyclopts; what a parameter means on one line, switches without a default."""
-        arguments = super().assemble_argument_collection(**options)
+        arguments = super().assemble_argument_collection(**settings)
         names = _names(arguments)
         for argument in arguments:
             text = " ".join((argument.parameter.help or "").split())
             plain = argument.field_info.default in (False, ())
             argument.parameter = Parameter.combine(
-                argument.parameter, Parameter(help=lines.spelled(text, names)),
+                argument.parameter, Parameter(help=lines.spelled(text, names), json_list=False),
                 Parameter(show_default=False) if plain else None,
+                Parameter(converter=_whole) if argument.resolved_hint is int else None,
             )  # fmt: skip
         return arguments
+
+
+def _whole(_: object, tokens: Sequence[Token]) -> int:
+    """A whole number; cyclopts alone rounds 2.7 to 3."""
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"it must be a whole number, got {text!r}.") from None
 
 
 def command_app(function: Callable[..., Any], name: str) -> App:
@@ -203,22 +211,34 @@ def command_app(function: Callable[..., Any], name: str) -> App:
 def command_of(function: Callable[..., Any]) -> Callable[..., None]:
     """A public function as its command: arguments by place, options by name, the result printed.
 
-    Progress is drawn where the function takes a callback for it, see `cli.show.callbacks`.
+    Progress is drawn where the function takes a callback for it, see `cli.show.callbacks`; where
+    that takes more than blocks done and blocks in all, --json writes it.
     """
     hints = get_type_hints(function, include_extras=True)
     parameters = [
         _parameter(parameter.replace(annotation=hints[parameter.name]))
         for parameter in inspect.signature(function).parameters.values()
     ]
+    progress_in_json = hints.get("on_block") not in (None, options.OnBlock)
+    if progress_in_json:
+        parameters.append(_JSON)
     arguments = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
+    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+    variadic = any(
+        p.kind is p.VAR_POSITIONAL for p in inspect.signature(function).parameters.values()
+    )
 
     @functools.wraps(function)
-    def run(*given: Any, **options: Any) -> None:
+    def run(*given: Any, **named: Any) -> None:
         from landshift.cli import results, show
 
-        options |= zip(arguments, given, strict=False)
-        with show.callbacks(function.__name__, hints) as callbacks:
-            result = function(**options, **callbacks)
+        named |= zip(arguments, given, strict=False)
+        more = given[len(arguments) :]
+        if rest is not None and not variadic:
+            named[rest], more = more, ()
+        as_json = progress_in_json and named.pop("json", False)
+        with show.callbacks(function.__name__, hints, as_json=as_json) as callbacks:
+            result = function(*more, **named, **callbacks)
         getattr(results, function.__name__, results.path)(result)
 
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -228,17 +248,35 @@ def command_of(function: Callable[..., Any]) -> Callable[..., None]:
     return run
 
 
+_JSON = inspect.Parameter(
+    "json", inspect.Parameter.KEYWORD_ONLY, default=False,
+    annotation=Annotated[
+        options.Flag, Parameter(help="Progress as lines of JSON on standard error.")
+    ],
+)  # fmt: skip
+
+
 # as click reads them: whatever follows an option is its value, and the last one given counts
 _AS_OPTION = Parameter(allow_leading_hyphen=True, allow_repeating=True, negative_iterable=())
 
 
 def _parameter(parameter: inspect.Parameter) -> inspect.Parameter:
     """A parameter as the command line takes it: an argument by place alone, an option by name."""
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        return parameter
     stated = [p for p in getattr(parameter.annotation, "__metadata__", ()) if type(p) is Parameter]
     told = Parameter.combine(*stated)
     spelled = any(name.startswith("-") for name in told.name or ())
     if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and not spelled:
-        return parameter.replace(kind=parameter.POSITIONAL_ONLY)
+        hint = parameter.annotation
+        inner = get_args(hint)[0] if stated else hint
+        if get_origin(inner) is not Sequence:
+            return parameter.replace(kind=parameter.POSITIONAL_ONLY)
+        needed = Parameter(required=parameter.default is parameter.empty)
+        each: Any = Annotated[get_args(inner)[0], Parameter.combine(*stated, needed)]
+        return parameter.replace(
+            kind=parameter.VAR_POSITIONAL, annotation=each, default=parameter.empty
+        )
     return parameter.replace(
         kind=parameter.KEYWORD_ONLY,
         annotation=Annotated[parameter.annotation, _AS_OPTION],
@@ -266,8 +304,6 @@ def describe() -> dict[str, Any]:
     app = application()
     entries = []
     for command in COMMANDS:
-        if command.name in UNPORTED:
-            continue
         own = app[command.name]
         parts = {command.name: own}
         if own.default_command is None:  # a group: `landshift model info`
@@ -283,7 +319,10 @@ def describe() -> dict[str, Any]:
 def described(app: App) -> dict[str, list[dict[str, Any]]]:
     """Arguments and options of a command."""
     kinds: dict[str, list[dict[str, Any]]] = {"arguments": [], "options": []}
+    group = None
     for argument in app.assemble_argument_collection(parse_docstring=True):
+        if not argument.keys:  # a parameter of the function; what follows it may be its fields
+            group = argument.field_info.name
         if not argument.show:
             continue
         values, repeated = argument.token_count()
@@ -291,6 +330,7 @@ def described(app: App) -> dict[str, list[dict[str, Any]]]:
         entry: dict[str, Any] = {
             "name": argument.name,
             "parameter": argument.field_info.name,
+            "group": group if argument.keys else None,
             "type": _type(argument.hint),
             "help": argument.parameter.help or "",
             "choices": list(argument.get_choices() or ()),
@@ -299,6 +339,7 @@ def described(app: App) -> dict[str, list[dict[str, Any]]]:
         }
         if argument.index is None:
             default = argument.field_info.default
+            default = str(default) if isinstance(default, Path) else default
             absent = default is inspect.Parameter.empty or default == ()
             entry |= {
                 "names": [n for n in argument.names if n not in off],

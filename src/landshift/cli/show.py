@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from landshift.cli.lines import say
+from landshift.files import options
 
 if TYPE_CHECKING:
     from landshift.classification import Progress as Blocks
@@ -19,19 +21,27 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def callbacks(command: str, parameters: Container[str]) -> Iterator[dict[str, Callable[..., None]]]:
+def callbacks(
+    command: str, hints: Mapping[str, Any], *, as_json: bool
+) -> Iterator[dict[str, Callable[..., None]]]:
     """Functions that draw a command's progress, by the name of the parameter that takes them.
 
     Args:
         command: Name of the command.
-        parameters: Names of its function's parameters.
+        hints: Types of its function's parameters.
+        as_json: Whether progress by block is written as JSON.
     """
-    if "on_block" in parameters:
+    if hints.get("on_block") == options.OnBlock:
         with progress(command) as on_block:
             yield {"on_block": on_block}
-    elif "on_epoch" in parameters:
+    elif "on_block" in hints:
+        with block_progress(command, as_json=as_json) as on_progress:
+            yield {"on_block": on_progress}
+    elif "on_epoch" in hints:
         with epochs() as training:
             yield training
+    elif "on_stage" in hints:
+        yield {"on_stage": say}
     else:
         yield {}
 
@@ -69,6 +79,7 @@ def block_progress(what: str, *, as_json: bool) -> Iterator[Callable[[Blocks], N
         what: What is done.
         as_json: Whether to write JSON, for schedulers; else a bar, and nothing in a pipe.
     """
+    logging.getLogger("landshift.engine").setLevel(logging.INFO)  # names the engine, and why
     if as_json:
 
         def tell(found: Blocks) -> None:

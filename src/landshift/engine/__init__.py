@@ -1,4 +1,4 @@
-"""A model made ready to predict batches of tiles on this machine."""
+"""Inference engines: a model prepared to predict batches of tiles on this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Engine", "TorchEngine", "choose_engine", "computes_in_bfloat16", "op
 
 
 def __getattr__(name: str) -> Any:
-    """What needs torch is imported when it is first used: OpenVINO runs without it."""
+    """Import what needs torch on first use: OpenVINO runs without torch."""
     if name in ("TorchEngine", "computes_in_bfloat16"):
         from landshift.engine import pytorch
 

@@ -1,4 +1,4 @@
-"""Which engine runs a model where the user names none."""
+"""Choice of the engine that runs a model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from landshift.engine.openvino import OpenVinoEngine
 from landshift.engine.prepared import Prepared, prepare
@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ENGINES = ("auto", "torch", "openvino")
+EngineName = Literal["auto", "torch", "openvino"]
+"""An engine; ``auto`` is the faster one on this machine."""
 
-_GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # Linux has one of them where torch finds a GPU
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
+"""Number format of the computation; ``auto`` depends on engine and device."""
+
+_GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # on Linux, torch finds no GPU without these
 
 
 def choose_engine(
@@ -32,35 +36,38 @@ def choose_engine(
     quantised: Path | None = None,
     threads: int | None = None,
 ) -> Engine:
-    """A model made ready to predict; what was chosen, and why, is logged.
+    """Prepare a model for prediction; the choice and its reason are logged.
 
     Args:
-        model: The model; for torch it must be loaded, see `opened`.
-        engine: ``torch``, ``openvino``, or ``auto``: torch on a GPU, else OpenVINO where it is
-            installed and takes the network.
-        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda:1``, ...
+        model: The model; torch needs a loaded one, see `opened`.
+        engine: ``torch``, ``openvino``, or ``auto``: torch on a GPU, else OpenVINO if it is
+            installed and can convert the network.
+        device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda:1``, ...
         precision: ``auto``, ``float32``, ``bfloat16`` or ``int8``.
         quantised: The model's int8 graph, for that precision.
-        threads: Threads of OpenVINO; None: one for each core.
+        threads: Threads of OpenVINO; None: one per core.
 
     Raises:
-        ParameterError: An unknown name; a device that isn't there; OpenVINO asked for and not
-            installed, or on another device than the CPU; int8 without its graph.
-        ModelError: OpenVINO asked for, and it can't take the network.
+        ParameterError: An unknown name; a missing device; OpenVINO is asked for and isn't
+            installed, or is to run on another device than the CPU; int8 without its graph.
+        ModelError: OpenVINO is asked for, and can't convert the network.
     """
-    if engine not in ENGINES:
-        raise ParameterError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}.")
+    names = get_args(EngineName)
+    if engine not in names:
+        raise ParameterError(f"`engine` must be one of {', '.join(names)}, got {engine!r}.")
     if precision == "int8" and device == "auto":
         device = "cpu"
     kind = _kind(device)
     if engine == "openvino" and kind != "cpu":
         if device != "auto":
-            raise ParameterError(f"engine='openvino' runs on the CPU, got device={device!r}.")
+            raise ParameterError(
+                f"`device` must be the CPU if `engine` is 'openvino', got {device!r}."
+            )
         kind = "cpu"
     if precision == "int8" and (quantised is None or engine == "torch" or kind != "cpu"):
         raise ParameterError(
-            "precision='int8' needs OpenVINO, the CPU and a graph made by `landshift quantize`, "
-            f"got engine={engine!r}, device={device!r} and "
+            "`precision` 'int8' needs OpenVINO, the CPU and a graph made by `landshift quantize`, "
+            f"got `engine` {engine!r}, `device` {device!r} and "
             f"{'no graph' if quantised is None else quantised.name}."
         )
     vino: dict[str, Any] = {
@@ -68,45 +75,45 @@ def choose_engine(
         "quantised": quantised if precision == "int8" else None,
     }  # fmt: skip
     if engine == "openvino":
-        return _told(OpenVinoEngine(model, **vino), "asked for")
+        return _logged(OpenVinoEngine(model, **vino), "as asked for")
     if engine == "torch":
-        return _told(_torch(model, device, precision), "asked for")
+        return _logged(_torch(model, device, precision), "as asked for")
     if kind != "cpu":
-        why = f"it computes on {kind}"
+        reason = f"it computes on {kind}"
     elif precision != "int8" and find_spec("openvino") is None:
-        why = "OpenVINO, which is faster here, isn't installed"
+        reason = "OpenVINO, which is faster here, isn't installed"
     else:
         try:
-            return _told(OpenVinoEngine(model, **vino), "the fastest on CPUs")
+            return _logged(OpenVinoEngine(model, **vino), "the fastest on CPUs")
         except ModelError as error:
-            why = str(error)
-    return _told(_torch(model, device, precision), why)
+            reason = str(error)
+    return _logged(_torch(model, device, precision), reason)
 
 
 def opened(
     package: Path | str, engine: str = "auto", *, device: str = "auto", precision: str = "auto"
 ) -> ChangeModel | Prepared:
-    """A saved model as `choose_engine` needs it with the same arguments.
+    """Open a saved model in the form that `choose_engine` needs with the same arguments.
 
-    Where OpenVINO will run it, that is its graph, and torch isn't even imported; else it is loaded.
+    If OpenVINO will run it, this is its graph, and torch isn't imported; else the loaded model.
 
     Raises:
-        ModelError: It can't be read.
+        ModelError: The model can't be read.
     """
     if engine != "torch" and find_spec("openvino") is not None:
         on_cpu = engine == "openvino" or precision == "int8" or _kind(device) == "cpu"
-        found = prepare(package) if on_cpu else None
-        if found is not None:
-            return found
+        prepared = prepare(package) if on_cpu else None
+        if prepared is not None:
+            return prepared
     from landshift import bundle
 
     return bundle.load(package).model
 
 
 def _kind(device: str) -> str:
-    """What kind of device a name stands for here; torch is only asked where it may be a GPU."""
-    none_there = sys.platform == "linux" and not any(Path(p).exists() for p in _GPUS)
-    if device == "cpu" or (device == "auto" and none_there):
+    """Kind of a device: cpu, cuda, ...; torch is imported only if it may be a GPU."""
+    without_gpu = sys.platform == "linux" and not any(Path(p).exists() for p in _GPUS)
+    if device == "cpu" or (device == "auto" and without_gpu):
         return "cpu"
     from landshift.engine.pytorch import torch_device
 
@@ -122,6 +129,6 @@ def _torch(model: ChangeModel | Prepared, device: str, precision: str) -> Engine
     return TorchEngine(model, device=device, precision=precision)
 
 
-def _told(engine: Engine, why: str) -> Engine:
-    log.info("engine: %s, %s on %s (%s)", engine.name, engine.precision, engine.device, why)
+def _logged(engine: Engine, reason: str) -> Engine:
+    log.info("engine: %s, %s on %s (%s)", engine.name, engine.precision, engine.device, reason)
     return engine

@@ -1,4 +1,4 @@
-"""Torch networks as OpenVINO graphs; run as a program, it converts a saved model."""
+"""Conversion of torch networks to OpenVINO graphs; as a program, of a saved model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def converted(load: Callable[[], ChangeModel]) -> Any:
     """A model as an OpenVINO graph: filled float32 tiles of any multiple of 32 -> logits.
 
     Args:
-        load: Gives the network, as `landshift.engine.folding.folded` wants it.
+        load: Returns the network, as for `landshift.engine.folding.folded`.
 
     Raises:
         ModelError: OpenVINO can't take the network.
@@ -35,12 +35,12 @@ def converted(load: Callable[[], ChangeModel]) -> Any:
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    # openvino.convert_model does the same, five times as long, and reports its use to its makers
+    # openvino.convert_model does the same in five times the time, and sends usage statistics
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of tracing: shapes that stay the same, which they do
+        warnings.simplefilter("ignore")  # tracing warns of constant shapes, which these are
         try:
             model = folded(load)
-            # weights in the order that OpenVINO wants: of others it makes a copy
+            # weights in the layout of OpenVINO, which copies any other
             model = model.cpu().to(memory_format=torch.contiguous_format)
             size = model.spec.tile_size if model.fixed_tile else _EXAMPLE
             size += -size % MULTIPLE
@@ -52,11 +52,11 @@ def converted(load: Callable[[], ChangeModel]) -> Any:
             shape = openvino.PartialShape([1, len(model.spec.bands), -1, -1])
             read.set_partial_shape(read.get_inputs()[0], shape)
             return front.convert(read)
-        except Exception as error:  # openvino has no common ancestor for what may fail here
+        except Exception as error:  # openvino's errors have no common base class
             refuse_out_of_memory(error)
             raise ModelError(
-                "engine='openvino' needs a network that it can convert, got one that it can't "
-                f"({reason_of(error)}); choose engine='torch'."
+                "`engine` 'openvino' needs a network that it can convert, got one that it can't "
+                f"({reason_of(error)}); choose 'torch'."
             ) from error
 
 
@@ -65,7 +65,7 @@ def main(package: str, folder: str) -> None:
 
     Args:
         package: The .dlpk, the .emd or the folder.
-        folder: Where they go.
+        folder: The folder to write to.
     """
 
     def load() -> ChangeModel:
@@ -75,7 +75,7 @@ def main(package: str, folder: str) -> None:
     about = Description.of(load()).as_dict()
     graph = converted(load)
     import_openvino().save_model(graph, path / GRAPH, compress_to_fp16=False)
-    (path / ABOUT).write_text(json.dumps(about), encoding="utf-8")  # last: the graph is whole
+    (path / ABOUT).write_text(json.dumps(about), encoding="utf-8")  # last: the graph is complete
 
 
 if __name__ == "__main__":

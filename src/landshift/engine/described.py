@@ -1,4 +1,4 @@
-"""What a run needs to know of a model besides its weights, so that torch may stay away."""
+"""Description of a model without its weights, so that a run needs no torch."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Description:
-    """A model's description, under the names that the model has.
+    """A model's description, with the model's attribute names.
 
     Attributes:
-        spec: What it eats.
-        scheme: Its classes.
-        temperature: What its logits are divided by.
-        architecture: Its name.
-        backbone: Name of its encoder.
-        fixed_tile: Whether its answer for a pixel changes with the size of the tile around it.
-        digest: What tells the network from others, see `digest_of`.
+        spec: Input of the model.
+        scheme: Classes of the model.
+        temperature: Divisor of the logits.
+        architecture: Name of the architecture.
+        backbone: Name of the encoder.
+        fixed_tile: Whether the prediction for a pixel depends on the size of its tile.
+        digest: SHA-256 of the network, see `digest_of`.
     """
 
     spec: InputSpec
@@ -51,7 +51,7 @@ class Description:
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> Description:
-        """The description of `as_dict`."""
+        """The description from the values of `as_dict`."""
         spec, scheme = (
             InputSpec.from_dict(entry["spec"]), ClassScheme.from_list(entry["scheme"])
         )  # fmt: skip
@@ -59,16 +59,16 @@ class Description:
 
 
 def digest_of(model: ChangeModel | Description) -> str:
-    """What tells a network from others: its weights, input, classes and design."""
+    """SHA-256 of a network's weights, input, classes and design."""
     if isinstance(model, Description):
         return model.digest
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     about = [
         {k: v for k, v in model.spec.as_dict().items() if k != "padding"},
         model.scheme.as_list(), repr(model.design), model.temperature,
     ]  # fmt: skip
-    found.update(json.dumps(about).encode())
+    digest.update(json.dumps(about).encode())
     for name, tensor in model.state_dict().items():
-        found.update(name.encode())
-        found.update(tensor.detach().cpu().contiguous().numpy())
-    return found.hexdigest()
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy())
+    return digest.hexdigest()

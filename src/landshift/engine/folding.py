@@ -1,10 +1,11 @@
-"""The same network in fewer operations, for inference alone.
+"""The same network in fewer operations, for inference.
 
 At inference a batch norm is a scale and an offset per channel (Ioffe and Szegedy 2015, eq. 11 and
-Algorithm 2), which the weights of the convolution before it can hold. And where each pixel is
-repeated as 2 x 2 before a convolution of 3 x 3, several of its weights meet the same value: their
-sums, as a transposed convolution of 4 x 4 with stride 2, need 4 multiplications for each 9 (the
-sub-pixel convolution of Shi et al. 2016, doi 10.1109/CVPR.2016.207).
+Algorithm 2), which can be folded into the weights of the convolution before it. And where each
+pixel is repeated as 2 x 2 before a convolution of 3 x 3, several of its weights are multiplied with
+the same value: their sums, as a transposed convolution of 4 x 4 with stride 2, need 4
+multiplications instead of 9 (the sub-pixel convolution of Shi et al. 2016, doi
+10.1109/CVPR.2016.207).
 """
 
 from __future__ import annotations
@@ -25,19 +26,18 @@ from landshift.models import ChangeModel
 
 log = logging.getLogger(__name__)
 
-_EXAMPLE = 64  # rows and columns of the tile that shows what follows what
-_CLOSE = 1e-3  # change of logits, in shares of the largest: rounding stays far below
+_EXAMPLE = 64  # rows and columns of the tile on which the order of layers is recorded
+_CLOSE = 1e-3  # largest change of logits, as a share of the largest logit; rounding is far below
 
 
 def folded(load: Callable[[], ChangeModel]) -> ChangeModel:
     """A model with batch norms and doublings of size folded into the convolutions beside them.
 
-    What follows what is seen in a run over an example, so that any network will do. Where a folded
-    network answers the example otherwise, it stays as it was.
+    The order of layers is recorded in a run over an example, which works for any network. If the
+    folded network predicts differently for the example, the model stays as it was.
 
     Args:
-        load: Gives the model, on which nothing else depends: it is changed in place. Called again
-            where it can't be folded.
+        load: Returns the model, which is changed in place. Called again if it can't be folded.
     """
     model = load().eval()
     random = torch.Generator().manual_seed(0)
@@ -49,14 +49,14 @@ def folded(load: Callable[[], ChangeModel]) -> ChangeModel:
         change = (model(example) - expected).abs().max()
     if change <= _CLOSE * expected.abs().max():
         return model
-    log.debug("%s answers otherwise once folded: it stays as it was", model.architecture)
+    log.debug("%s predicts differently once folded: it stays as it was", model.architecture)
     return load().eval()
 
 
 def _fold(model: ChangeModel, seen: _Seen) -> None:
-    """Replace what can be folded, in place."""
+    """Replace the layers that can be folded, in place."""
     names = {module: name for name, module in model.named_modules()}
-    while seen.pairs:  # none is kept, so that both forms of the weights never are in memory
+    while seen.pairs:  # popped, so that old and new weights aren't both in memory
         norm, convolution = seen.pairs.popitem()
         _put(model, names.pop(convolution), fuse_conv_bn_eval(convolution, norm))
         _put(model, names.pop(norm), _rest(norm))
@@ -67,11 +67,11 @@ def _fold(model: ChangeModel, seen: _Seen) -> None:
 
 @dataclass
 class _Seen:
-    """What a run over an example showed.
+    """Layers that can be folded, as recorded in a run over an example.
 
     Attributes:
-        pairs: Batch norms and the convolution each follows, where both run once.
-        doublings: Decoder blocks that double the size of what they are given, and its channels.
+        pairs: Batch norms and the convolution each follows, if both run once.
+        doublings: Decoder blocks that double the size of their input, and its channels.
     """
 
     pairs: dict[nn.BatchNorm2d, nn.Conv2d] = field(default_factory=dict)
@@ -79,18 +79,18 @@ class _Seen:
 
 
 def _run(model: ChangeModel, example: torch.Tensor) -> tuple[_Seen, torch.Tensor]:
-    """What can be folded, and the model's answer."""
+    """The layers that can be folded, and the model's logits."""
     seen = _Seen()
-    made: dict[int, tuple[nn.Conv2d, torch.Tensor]] = {}
+    outputs: dict[int, tuple[nn.Conv2d, torch.Tensor]] = {}
     calls: dict[nn.Module, int] = {}
 
     def after(module: nn.Module, inputs: tuple[Any, ...], out: torch.Tensor) -> None:
         calls[module] = calls.get(module, 0) + 1
         if isinstance(module, nn.Conv2d):
-            made[id(out)] = module, out  # kept, so that no later tensor gets its identity
+            outputs[id(out)] = module, out  # kept, so that no later tensor gets the same id
         elif isinstance(module, nn.BatchNorm2d):
-            if id(inputs[0]) in made:
-                seen.pairs[module] = made[id(inputs[0])][0]
+            if id(inputs[0]) in outputs:
+                seen.pairs[module] = outputs[id(inputs[0])][0]
         elif inputs and _can_double(module) and out.shape[-1] == 2 * inputs[0].shape[-1]:
             seen.doublings[module] = inputs[0].shape[1]
 
@@ -106,7 +106,7 @@ def _run(model: ChangeModel, example: torch.Tensor) -> tuple[_Seen, torch.Tensor
 
 
 def _can_double(block: Any) -> bool:
-    """Whether a U-Net's block repeats pixels and at once convolves them 3 x 3."""
+    """Whether a U-Net's block repeats pixels and then convolves them 3 x 3."""
     if block.interpolation_mode != "nearest" or block.conv1 is None:
         return False
     first, attention = block.conv1[0], block.attention1.attention
@@ -119,21 +119,21 @@ def _can_double(block: Any) -> bool:
 
 
 class _Doubling(nn.Module):
-    """A U-Net's decoder block that doesn't repeat pixels.
+    """A U-Net's decoder block without repeated pixels.
 
     Args:
-        block: The block; its first convolution sees the repeated pixels, then those of the skip.
-        features: Channels of the former.
+        block: The block; its first convolution takes the repeated pixels, then the skip's.
+        features: Channels of the repeated pixels.
     """
 
     def __init__(self, block: Any, features: int) -> None:
         super().__init__()
         first, *rest = block.conv1
         weight, beside = first.weight[:, :features], first.weight[:, features:]
-        # the sum of a 3 x 3 kernel laid over itself, one pixel down, right, and both: 4 x 4
+        # the sum of a 3 x 3 kernel and its copies one pixel down, right, and both: 4 x 4
         around = functional.pad(weight.flip(2, 3), (1, 1, 1, 1))
         sums = functional.avg_pool2d(around, 2, stride=1, divisor_override=1)
-        empty: Any = {"device": "meta"}  # weights come; random ones would change torch's state
+        empty: Any = {"device": "meta"}  # random weights would change torch's random state
         self.up = nn.ConvTranspose2d(features, len(weight), 4, stride=2, padding=1, **empty)
         self.up.weight = nn.Parameter(sums.transpose(0, 1).contiguous())
         bias = weight.new_zeros(len(weight)) if first.bias is None else first.bias
@@ -147,16 +147,16 @@ class _Doubling(nn.Module):
     def forward(
         self, features: torch.Tensor, *others: Any, skip_connection: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """As the block's: U-Net gives the size and the skip by name, U-Net++ the skip alone."""
-        found = self.up(features)
+        """As the block's: U-Net passes size and skip by name, U-Net++ the skip alone."""
+        larger = self.up(features)
         if self.skip is not None:
-            found += self.skip(others[-1] if skip_connection is None else skip_connection)
-        result: torch.Tensor = self.rest(found)
+            larger += self.skip(others[-1] if skip_connection is None else skip_connection)
+        result: torch.Tensor = self.rest(larger)
         return result
 
 
 def _rest(norm: nn.BatchNorm2d) -> nn.Module:
-    """What a batch norm does besides: timm's apply the activation too."""
+    """The other steps of a batch norm: timm's also apply dropout and activation."""
     parts = [getattr(norm, name) for name in ("drop", "act") if hasattr(norm, name)]
     return nn.Sequential(*parts)
 

@@ -1,4 +1,4 @@
-"""OpenVINO as engine: the fastest on x86 CPUs, from the torch network itself."""
+"""OpenVINO as engine: the fastest on x86 CPUs, converted from the torch network."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from landshift.spec import MULTIPLE
 if TYPE_CHECKING:
     from landshift.models import ChangeModel
 
-_CORE = 1536  # larger ones would compute less in halos, and take more than a gigabyte
-_CORE_FLOAT32 = 1024  # whose activations take twice as much
+_CORE = 1536  # larger cores waste less on padding, but take more than a gigabyte
+_CORE_FLOAT32 = 1024  # activations take twice the memory
 _DTYPES = ("uint8", "int8", "uint16", "int16", "float32")
 _NEVER = -1e30  # a logit that loses against any other
 
@@ -27,16 +27,17 @@ _NEVER = -1e30  # a logit that loses against any other
 class OpenVinoEngine:
     """A model compiled by OpenVINO for this CPU.
 
-    The graph takes a tile in the raster's own pixel type and its mask, and gives probabilities or
-    the best class: nothing is left to do in Python. Tiles go through it one at a time, which is
-    as fast as in batches and takes less memory.
+    The graph takes a tile in the raster's pixel type and its mask, and returns probabilities or
+    the best class, without any step in Python. Tiles run one at a time, which is as fast as in
+    batches and takes less memory.
 
     Args:
-        model: The model; it stays as it is, and must stay so while the engine lives.
+        model: The model. The engine doesn't change it, and it must not change while the engine
+            is used.
         precision: ``float32``, ``bfloat16``, ``int8`` (with ``quantised``), or ``auto``:
-            bfloat16 where the processor computes in it.
+            bfloat16 if the processor has instructions for it.
         quantised: The graph that `landshift.engine.quantising.quantise` wrote.
-        threads: Threads it computes with; None: one for each core.
+        threads: Threads it computes with; None: one per core.
 
     Raises:
         ParameterError: OpenVINO isn't installed, or an unknown precision.
@@ -74,7 +75,7 @@ class OpenVinoEngine:
             self._config["INFERENCE_NUM_THREADS"] = str(threads)
         self._spec, self._classes = model.spec, len(model.scheme)
         self._temperature = model.temperature
-        self._graph: Any = quantised  # a file is read when it is compiled: it is seldom twice
+        self._graph: Any = quantised  # a file is read when it is compiled, which is rarely twice
         if self._graph is None:
             self._graph = model.file() if isinstance(model, Prepared) else _converted(model)
         self._compiled: dict[tuple[Any, ...], Any] = {}
@@ -90,14 +91,14 @@ class OpenVinoEngine:
         """See `landshift.engine.Engine`."""
         bands, height, width = shape
         taken = bands, height + -height % MULTIPLE, width + -width % MULTIPLE
-        what = ("probabilities", None) if probabilities else ("best", excluded)
-        self._request(taken, _taken(np.dtype(dtype)), *what)
+        output = ("probabilities", None) if probabilities else ("best", excluded)
+        self._request(taken, _taken(np.dtype(dtype)), *output)
 
     def predict(
         self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None
     ) -> NDArray[np.float32]:
         """See `landshift.engine.Engine`."""
-        return np.stack([found.copy() for found in self.one_by_one(values, mask)])
+        return np.stack([tile.copy() for tile in self.one_by_one(values, mask)])
 
     def one_by_one(
         self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None
@@ -113,12 +114,16 @@ class OpenVinoEngine:
         excluded: int | None = None,
     ) -> NDArray[np.uint8]:
         """See `landshift.engine.Engine`."""
-        return np.stack([found[0].copy() for found in self._run(values, mask, "best", excluded)])
+        return np.stack([tile[0].copy() for tile in self._run(values, mask, "best", excluded)])
 
     def _run(
-        self, values: NDArray[Any], mask: NDArray[np.bool_] | None, what: str, excluded: int | None
+        self,
+        values: NDArray[Any],
+        mask: NDArray[np.bool_] | None,
+        output: str,
+        excluded: int | None,
     ) -> Iterator[NDArray[Any]]:
-        """What the graph gives of each tile, where it wrote it: the next tile overwrites it."""
+        """The graph's output for each tile, in memory that the next tile overwrites."""
         values = values.astype(_taken(values.dtype), copy=False)
         if mask is None:
             mask = np.ones((len(values), *values.shape[-2:]), np.bool_)
@@ -128,7 +133,7 @@ class OpenVinoEngine:
             sides = ((0, 0), (0, down), (0, right))
             values = np.pad(values, ((0, 0), *sides), mode="edge")
             mask = np.pad(mask, sides, mode="edge")
-        request = self._request(values.shape[1:], str(values.dtype), what, excluded)
+        request = self._request(values.shape[1:], str(values.dtype), output, excluded)
         for tile, valid in zip(values, mask, strict=True):
             request.infer(
                 [
@@ -140,19 +145,19 @@ class OpenVinoEngine:
             yield request.get_output_tensor(0).data[0, :, :height, :width]
 
     def _request(
-        self, shape: tuple[int, int, int], dtype: str, what: str, excluded: int | None
+        self, shape: tuple[int, int, int], dtype: str, output: str, excluded: int | None
     ) -> Any:
-        """What runs the graph for tiles of a shape; made once."""
-        key = shape, dtype, what, excluded
+        """The inference request for tiles of a shape; made once."""
+        key = shape, dtype, output, excluded
         if key not in self._compiled:
             self._compiled[key] = self._compile(*key).create_infer_request()
-            give_back()  # what compiling took
+            give_back()  # the memory of compiling
         return self._compiled[key]
 
     def _compile(
-        self, shape: tuple[int, int, int], dtype: str, what: str, excluded: int | None
+        self, shape: tuple[int, int, int], dtype: str, output: str, excluded: int | None
     ) -> Any:
-        """The graph from a tile as it was read to what is asked for, ready to run."""
+        """The compiled graph from a tile as it was read to ``probabilities`` or ``best``."""
         openvino = self._openvino
         ops = openvino.opset13
         is_file = isinstance(self._graph, Path)
@@ -167,7 +172,7 @@ class OpenVinoEngine:
         for reader in graph.inputs[0].get_target_inputs():
             reader.replace_source_output(images.output(0))
         logits = graph.outputs[0].get_node().input_value(0)
-        if what == "probabilities":
+        if output == "probabilities":
             cold = ops.divide(logits, ops.constant(np.float32(self._temperature)))
             end = ops.softmax(cold, 1)
         else:
@@ -185,7 +190,7 @@ class OpenVinoEngine:
             return "int8"
         if precision not in ("auto", "float32", "bfloat16"):
             raise ParameterError(
-                f"precision must be auto, float32, bfloat16 or int8, got {precision!r}."
+                f"`precision` must be auto, float32, bfloat16 or int8, got {precision!r}."
             )
         if precision != "auto":
             return precision
@@ -196,7 +201,7 @@ class OpenVinoEngine:
 
 
 def _taken(dtype: np.dtype[Any]) -> str:
-    """The pixel type in which a graph takes values."""
+    """The pixel type that a graph takes for values of a type."""
     return str(dtype) if str(dtype) in _DTYPES else "float32"
 
 

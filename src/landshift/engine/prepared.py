@@ -1,8 +1,8 @@
 """Saved models as OpenVINO graphs, converted once, so that a run needs no torch.
 
-A build of torch takes most of a gigabyte and seconds before the first tile. It is needed to turn
-the network into a graph; a process of its own does that and ends. The graph is kept in the user's
-cache, under the digest of all that it was made from.
+Loading torch takes most of a gigabyte, and seconds before the first tile. Only the conversion needs
+it, which a separate process does. The graph is kept in the user's cache, under the digest of all
+that it was made from.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from landshift.machine.extras import required
 log = logging.getLogger(__name__)
 
 CACHE = "LANDSHIFT_CACHE"
-"""Environment variable: folder of what can be made again; ``~/.cache/landshift`` if not set."""
+"""Environment variable: folder of the cache; ``~/.cache/landshift`` if not set."""
 
 GRAPH, ABOUT = "graph.xml", "model.json"
-"""What lies in a graph's folder: the graph, its weights beside it; and its description."""
+"""Files in a graph's folder: the graph, with its weights beside it; and its description."""
 
-_MADE = "folded"  # another word wherever the same network is converted into another graph
-_MANIFEST = "landshift.json"  # of a package, as `landshift.bundle` has it
-_TOLD = (".emd", ".safetensors", ".pth")  # suffixes of what decides a network
-_KEPT = 4  # graphs; one has the size of its model's weights
+_CONVERSION = "folded"  # changes whenever the same network is converted to a different graph
+_MANIFEST = "landshift.json"  # of a package, as in `landshift.bundle`
+_SUFFIXES = (".emd", ".safetensors", ".pth")  # of files that determine a network
+_KEPT = 4  # graphs in the cache; each is as large as its model's weights
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Prepared(Description):
     """A saved model as an OpenVINO graph.
 
     Attributes:
-        package: The .dlpk, the .emd or the folder that it was made from.
+        package: The .dlpk, the .emd or the folder of the model.
         graph: The graph, in the cache of this machine.
     """
 
@@ -52,20 +52,20 @@ class Prepared(Description):
     graph: Path
 
     def file(self) -> Path:
-        """The graph's file; made anew on a machine that has none.
+        """The graph's file; converted again on a machine that has none.
 
         Raises:
             ModelError: It can't be made there from the same model.
         """
         if self.graph.is_file():
             return self.graph
-        found = prepare(self.package)
-        if found is None or found.digest != self.digest:
+        prepared = prepare(self.package)
+        if prepared is None or prepared.digest != self.digest:
             raise ModelError(
                 f"Every process must find the same model, got none or another one at "
                 f"{self.package}; put it where all can read it."
             )
-        return found.graph
+        return prepared.graph
 
 
 def prepare(package: Path | str) -> Prepared | None:
@@ -75,7 +75,7 @@ def prepare(package: Path | str) -> Prepared | None:
         package: The .dlpk, the .emd or the folder.
 
     Returns:
-        None where that can't be had, for whatever reason: loading the package will tell.
+        None if that fails for any reason; loading the package then gives the error.
     """
     package = whole.repaired(Path(package))
     try:
@@ -93,36 +93,36 @@ def prepare(package: Path | str) -> Prepared | None:
 
 
 def _folder() -> Path:
-    told = os.environ.get(CACHE)
-    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "landshift"
-    return (Path(told) if told else usual) / "graphs"
+    chosen = os.environ.get(CACHE)
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "landshift"
+    return (Path(chosen) if chosen else default) / "graphs"
 
 
 def _key(package: Path) -> str:
-    """Digest of all that decides a graph."""
+    """Digest of all that determines a graph."""
     given = package.suffix.lower() == ".emd"
     folder = package.parent if given else package
     files = [package]
-    if folder.is_dir():  # other files there say nothing of the network
-        files = sorted(p for p in folder.iterdir() if p.suffix in _TOLD or p.name == _MANIFEST)
-    versions = _MADE, __version__, version("openvino"), version("torch")
+    if folder.is_dir():  # other files there don't affect the network
+        files = sorted(p for p in folder.iterdir() if p.suffix in _SUFFIXES or p.name == _MANIFEST)
+    versions = _CONVERSION, __version__, version("openvino"), version("torch")
     parts = [*versions, *map(provenance.digest, files)]
-    if given and sum(p.suffix == ".emd" for p in files) > 1:  # of several models
+    if given and sum(p.suffix == ".emd" for p in files) > 1:  # several models in one folder
         parts.append(package.name)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _convert(package: Path, folder: Path) -> None:
-    """Let a process of its own write the graph and the description."""
+    """Write the graph and the description in a separate process."""
     if not Path(sys.executable).stem.lower().startswith("python"):
         raise OSError(f"no Python, but {sys.executable}, which hosts it")
     command = [sys.executable, "-m", "landshift.engine.conversion", str(package), str(folder)]
-    frugal = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "0"}  # glibc's: what is freed is given back
+    frugal = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "0"}  # glibc: returns freed memory at once
     subprocess.run(command, check=True, capture_output=True, env=frugal)
 
 
 def _forget(folder: Path) -> None:
-    """Remove the graphs that were used longest ago."""
+    """Remove the least recently used graphs."""
     graphs = sorted((p for p in folder.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
     for old in graphs[:-_KEPT]:
         shutil.rmtree(old, ignore_errors=True)
@@ -134,4 +134,4 @@ def import_openvino() -> Any:
     Raises:
         ParameterError: It isn't installed.
     """
-    return required("openvino", "openvino", "engine='openvino'", instead="choose engine='torch'")
+    return required("openvino", "openvino", "`engine` 'openvino'", instead="choose 'torch'")

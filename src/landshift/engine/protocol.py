@@ -1,4 +1,4 @@
-"""What every engine does."""
+"""The interface of all engines."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 class Engine(Protocol):
     """A model on a device, in one precision, that predicts batches of tiles.
 
-    Scaling, the mean where pixels aren't valid, and the choice of the best class are part of it,
-    so that tiles go in as they were read.
+    The engine scales values, fills invalid pixels with the mean and chooses the best class, so that
+    tiles go in as they were read.
 
     Attributes:
         name: ``torch`` or ``openvino``.
-        device: Where it computes: ``cpu``, ``cuda:0``, ...
+        device: Device that computes: ``cpu``, ``cuda:0``, ...
         precision: ``float32``, ``bfloat16`` or ``int8``.
         streams: Batches that it takes at once, from as many threads.
-        core: Rows and columns that a tile keeps at most where the user names no tile size: as
-            many as it computes fast, in memory that every machine has.
-        batch_size: Tiles at once where the user names no number.
-        allocates: Whether it asks for its memory anew for each tile, so that it is faster where
-            what it frees is kept (`landshift.machine.memory.keeping_freed`).
+        core: Largest rows and columns of a tile's core, if the user gives no tile size: as many
+            as it computes fast, in memory that every machine has.
+        batch_size: Tiles per call, if the user gives no number.
+        allocates: Whether it allocates memory for each tile, so that it is faster if freed memory
+            is kept (`landshift.machine.memory.keeping_freed`).
     """
 
     @property
@@ -56,12 +56,12 @@ class Engine(Protocol):
         probabilities: bool = False,
         excluded: int | None = None,
     ) -> None:
-        """Do before the first tile what needs its shape, so that it takes no longer than others.
+        """Prepare for tiles of a shape, so that the first takes no longer than the others.
 
         Args:
             shape: Bands, rows and columns of the tiles.
-            dtype: Their pixel type.
-            probabilities: Whether `predict` will be asked, else `best`.
+            dtype: Pixel type of the tiles.
+            probabilities: Whether `predict` will be called; else `best`.
             excluded: As in `best`.
         """
 
@@ -81,7 +81,7 @@ class Engine(Protocol):
     def one_by_one(
         self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None
     ) -> Iterator[NDArray[np.float32]]:
-        """What `predict` gives, tile by tile; a tile's array holds until the next is asked for.
+        """As `predict`, tile by tile; a tile's array is valid until the next one is requested.
 
         Args:
             values: As in `predict`.
@@ -103,5 +103,5 @@ class Engine(Protocol):
         Args:
             values: As in `predict`.
             mask: As in `predict`.
-            excluded: Index of a class that may not be the answer, or None.
+            excluded: Index of a class that may not be predicted, or None.
         """

@@ -17,19 +17,20 @@ from landshift.models import ChangeModel
 
 
 class TorchEngine:
-    """A model on a device, predicting in the fastest precision that keeps its answers.
+    """A model on a device, in the fastest precision that keeps its predictions.
 
-    The network is folded (`landshift.engine.folding`), and in bfloat16 its weights are kept in it.
-    On CUDA each thread that calls has a stream of its own and sends tiles from pinned
+    The network is folded (`landshift.engine.folding`); in bfloat16 its weights are stored in that
+    precision. On CUDA each calling thread has a stream of its own and sends tiles from pinned
     memory, so that one batch is copied while another is computed.
 
     Args:
-        model: The model; it stays as it is, the engine works on a copy.
-        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``, ...
-        precision: ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the device computes in it.
+        model: The model. The engine works on a copy.
+        device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ...
+        precision: ``float32``, ``bfloat16``, or ``auto``: bfloat16 if the device has instructions
+            for it.
 
     Raises:
-        ParameterError: A device that isn't there, or an unknown precision.
+        ParameterError: A missing device, or an unknown precision.
     """
 
     name = "torch"
@@ -61,14 +62,14 @@ class TorchEngine:
         probabilities: bool = False,
         excluded: int | None = None,
     ) -> None:
-        """See `landshift.engine.Engine`; torch takes tiles of any shape as they come."""
+        """See `landshift.engine.Engine`; torch needs no preparation for a shape."""
 
     def predict(
         self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None
     ) -> NDArray[np.float32]:
         """See `landshift.engine.Engine`."""
-        found: NDArray[np.float32] = self._run(values, mask, self._probabilities)
-        return found
+        probabilities: NDArray[np.float32] = self._run(values, mask, self._probabilities)
+        return probabilities
 
     def one_by_one(
         self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None
@@ -90,19 +91,19 @@ class TorchEngine:
                 logits[:, excluded] = -torch.inf
             return logits.argmax(1).to(torch.uint8)
 
-        found: NDArray[np.uint8] = self._run(values, mask, choose)
-        return found
+        codes: NDArray[np.uint8] = self._run(values, mask, choose)
+        return codes
 
     def _probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         return (logits.float() / self.model.temperature).softmax(1)
 
     def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the network says, before any temperature; `predict` has the arguments."""
-        found: NDArray[np.float32] = self._run(images, None, torch.Tensor.float)
-        return found
+        """Logits of the network, before any temperature; arguments as in `predict`."""
+        logits: NDArray[np.float32] = self._run(images, None, torch.Tensor.float)
+        return logits
 
     def _run(self, values: NDArray[Any], mask: NDArray[np.bool_] | None, finish: Any) -> Any:
-        """What ``finish`` makes of the logits, as an array."""
+        """The logits after ``finish``, as an array."""
         autocast = torch.autocast(
             self._device.type, torch.bfloat16, enabled=self.precision == "bfloat16"
         )
@@ -121,7 +122,7 @@ class TorchEngine:
         return tensor.pin_memory().to(self._device, non_blocking=True)
 
     def _stream(self) -> Any:
-        """The calling thread's own CUDA stream; on other devices nothing."""
+        """The calling thread's own CUDA stream; no stream on other devices."""
         if not self._cuda:
             return torch.cuda.stream(None)
         if not hasattr(self._own, "stream"):
@@ -130,20 +131,20 @@ class TorchEngine:
 
 
 def computes_in_bfloat16(device: torch.device) -> bool:
-    """Whether a device has instructions for bfloat16, so that it is faster than float32."""
+    """Whether a device has instructions for bfloat16, which make it faster than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     if device.type != "cpu" or not has_onednn:
-        return False  # builds without oneDNN, as for some Macs, don't have the question either
+        return False  # builds without oneDNN, as for some Macs, lack the function below
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def torch_device(name: str) -> torch.device:
-    """The device of a name; ``auto`` is a GPU where there is one.
+    """The device of a name; ``auto`` is a GPU if there is one.
 
     Raises:
-        ParameterError: It isn't on this machine.
+        ParameterError: This machine has no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -154,14 +155,14 @@ def torch_device(name: str) -> torch.device:
         refuse_out_of_memory(error)
         reason = reason_of(error)
         raise ParameterError(
-            f"The device must be on this machine, got {name!r} ({reason}); try device='auto'."
+            f"`device` must be on this machine, got {name!r} ({reason}); try 'auto'."
         ) from error
     return device
 
 
 def _precision(name: str, device: torch.device) -> str:
     if name not in ("auto", "float32", "bfloat16"):
-        raise ParameterError(f"precision must be auto, float32 or bfloat16, got {name!r}.")
+        raise ParameterError(f"`precision` must be auto, float32 or bfloat16, got {name!r}.")
     if name != "auto":
         return name
     return "bfloat16" if computes_in_bfloat16(device) else "float32"

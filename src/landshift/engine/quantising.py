@@ -1,4 +1,4 @@
-"""Networks in eight-bit integers: half the time again on CPUs that have instructions for them."""
+"""Networks in 8-bit integers: twice as fast as bfloat16 on CPUs with instructions for them."""
 
 from __future__ import annotations
 
@@ -33,19 +33,22 @@ ENOUGH = 0.995
 """Share of pixels on which an int8 network must give the class of the float32 one."""
 
 SUFFIX = ".int8.json"
-"""End of the name of the file that says what an int8 graph was made from; the graph is beside."""
+"""End of the name of an int8 graph's description, which has the graph beside it."""
+
+MaskedTile = tuple[NDArray[Any], NDArray[np.bool_]]
+"""Values ``(band, row, column)`` and mask ``(row, column)`` of a tile."""
 
 
 @dataclass(frozen=True)
 class Quantised:
-    """An int8 network, and how it compares with the float32 one.
+    """An int8 network, and its agreement with the float32 one.
 
     Attributes:
-        path: What says so; the graph is beside it.
+        path: Its description; the graph is beside it.
         agreement: Share of the checked valid pixels with the same class.
-        bfloat16: The same of the bfloat16 (or float32) network that is used otherwise.
+        bfloat16: The same for the bfloat16 (or float32) network that ``auto`` uses.
         shares: For each class of the float32 network, the share of its pixels that keep it; NaN
-            where it has none.
+            if it has none.
     """
 
     path: Path
@@ -57,18 +60,19 @@ class Quantised:
 def quantise(
     model: ChangeModel,
     path: Path,
-    calibration: Sequence[tuple[NDArray[Any], NDArray[np.bool_]]],
-    check: Sequence[tuple[NDArray[Any], NDArray[np.bool_]]],
+    calibration: Sequence[MaskedTile],
+    check: Sequence[MaskedTile],
     *,
     least: float = ENOUGH,
     overwrite: bool = False,
 ) -> Quantised:
-    """Quantise a network after training, and check that its classes stay.
+    """Quantise a network after training, and check that its predictions stay the same.
 
     Weights and activations become integers with scales that are set on the calibration tiles
     (Jacob et al. 2018, doi 10.1109/CVPR.2018.00286), by nncf. Scales span the tiles' mean
-    quantiles, so that few extreme pixels don't coarsen all others. Where too few classes stay, the
-    convolutions that see the image itself, where rounding costs most, are left as they are.
+    quantiles, so that few extreme pixels don't coarsen all others. If too few pixels keep their
+    class, the convolutions that take the image itself, where rounding costs most, stay in floating
+    point.
 
     Args:
         model: The network.
@@ -77,7 +81,7 @@ def quantise(
             ``(band, row, column)`` and mask ``(row, column)``.
         check: Other tiles, to compare on.
         least: Agreement below which nothing is written.
-        overwrite: Whether a graph that is there already is replaced.
+        overwrite: Whether an existing graph is replaced.
 
     Raises:
         ParameterError: openvino or nncf isn't installed; or the agreement is below ``least``.
@@ -100,42 +104,60 @@ def quantise(
         written = Path(temporary) / "graph.xml"
         for left in ([], _first_convolutions(graph)):
             openvino.save_model(_in_integers(graph, images, left), written, compress_to_fp16=False)
-            found = _classes(OpenVinoEngine(model, quantised=written), check)
-            agreement = float((found == exact).mean())
+            codes = _classes(OpenVinoEngine(model, quantised=written), check)
+            agreement = float((codes == exact).mean())
             if agreement >= least:
                 break
         else:
             raise ParameterError(
                 f"The int8 network must give the classes of the float32 one on {least:.2%} of "
                 f"pixels, got {agreement:.2%}; calibrate on more tiles, use bfloat16, or "
-                "ask for less (--least)."
+                "lower `least`."
             )
-        shares = {
-            name: float((found[exact == k] == k).mean()) if (exact == k).any() else float("nan")
-            for k, name in enumerate(model.scheme.names)
-        }
         fast = _classes(OpenVinoEngine(model), check)
-        result = Quantised(path, agreement, float((fast == exact).mean()), shares)
-        about = {
-            "model": digest_of(model), "openvino": version("openvino"), "nncf": version("nncf"),
-            "calibration_tiles": len(images), "left_as_they_are": left,
-            "agreement": result.agreement, "bfloat16_agreement": result.bfloat16,
-            "kept_of_class": {k: v if v == v else None for k, v in result.shares.items()},
-        }  # fmt: skip
-        name = path.name.removesuffix(SUFFIX)
-        for suffix in (".xml", ".bin"):
-            with whole.whole_file(path.with_name(f"{name}.int8{suffix}")) as part:
-                shutil.copyfile(written.with_suffix(suffix), part)
-        with whole.whole_file(path) as part:
-            part.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        bfloat16 = float((fast == exact).mean())
+        result = Quantised(path, agreement, bfloat16, _kept_shares(model, exact, codes))
+        _write(result, written, _description(model, result, tiles=len(images), left=left))
     return result
+
+
+def _kept_shares(
+    model: ChangeModel, exact: NDArray[np.uint8], codes: NDArray[np.uint8]
+) -> dict[str, float]:
+    """Share of each class's pixels that keep it, by the class's name; NaN without pixels."""
+    return {
+        name: float((codes[exact == k] == k).mean()) if (exact == k).any() else float("nan")
+        for k, name in enumerate(model.scheme.names)
+    }
+
+
+def _description(
+    model: ChangeModel, result: Quantised, *, tiles: int, left: list[str]
+) -> dict[str, Any]:
+    """The file beside a graph: what it was made from, and its agreement."""
+    return {
+        "model": digest_of(model), "openvino": version("openvino"), "nncf": version("nncf"),
+        "calibration_tiles": tiles, "left_as_they_are": left,
+        "agreement": result.agreement, "bfloat16_agreement": result.bfloat16,
+        "kept_of_class": {k: v if v == v else None for k, v in result.shares.items()},
+    }  # fmt: skip
+
+
+def _write(result: Quantised, graph: Path, description: dict[str, Any]) -> None:
+    """Write the graph, then the file that describes it."""
+    name = result.path.name.removesuffix(SUFFIX)
+    for suffix in (".xml", ".bin"):
+        with whole.whole_file(result.path.with_name(f"{name}.int8{suffix}")) as part:
+            shutil.copyfile(graph.with_suffix(suffix), part)
+    with whole.whole_file(result.path) as part:
+        part.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
 
 def check_new_graph(path: Path, *, overwrite: bool) -> None:
     """Check that `quantise` would replace no graph.
 
     Raises:
-        OutputError: See `ledger.check_new`.
+        OutputError: See `landshift.files.whole.check_new`.
     """
     name = path.name.removesuffix(SUFFIX)
     graph = (path.with_name(f"{name}.int8{suffix}") for suffix in (".xml", ".bin"))
@@ -143,8 +165,8 @@ def check_new_graph(path: Path, *, overwrite: bool) -> None:
 
 
 def _in_integers(graph: Any, images: list[NDArray[np.float32]], left: list[str]) -> Any:
-    """A graph in integers, but for the operations of these names."""
-    os.environ.setdefault("NNCF_CI", "1")  # else it reports its use to its makers
+    """A graph in integers, except for the operations in ``left``."""
+    os.environ.setdefault("NNCF_CI", "1")  # turns off usage statistics
     nncf = required("nncf", "openvino", "Quantising", instead="use bfloat16")
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
@@ -161,7 +183,7 @@ def _in_integers(graph: Any, images: list[NDArray[np.float32]], left: list[str])
                     activations_range_estimator_params=RangeEstimatorParametersSet.MEAN_QUANTILE
                 ),
             )  # fmt: skip
-    except Exception as error:  # nncf has no common ancestor for what may fail here
+    except Exception as error:  # nncf's errors have no common base class
         refuse_out_of_memory(error)
         raise ModelError(
             f"nncf must be able to quantise the network, got '{reason_of(error)}'; use bfloat16."
@@ -175,7 +197,7 @@ def graph_of(model: ChangeModel | Prepared, path: Path) -> Path:
 
     Args:
         model: The network.
-        path: What `quantise` wrote.
+        path: The description that `quantise` wrote.
 
     Raises:
         ModelError: There is none, or it was made from another network.
@@ -183,20 +205,20 @@ def graph_of(model: ChangeModel | Prepared, path: Path) -> Path:
     graph = path.with_name(path.name.removesuffix(".json") + ".xml")
     if not path.is_file() or not graph.is_file():
         raise ModelError(
-            f"precision='int8' needs the model's int8 graph, got none at {graph}; make it with "
+            f"`precision` 'int8' needs the model's int8 graph, got none at {graph}; make it with "
             "`landshift quantize`."
         )
     if json.loads(path.read_text(encoding="utf-8")).get("model") != digest_of(model):
         raise ModelError(
-            f"The int8 graph must be made from this very model, got another one's at {graph}; make "
-            "it again with `landshift quantize`."
+            f"The int8 graph must be made from this very model, got one of another model at "
+            f"{graph}; make it again with `landshift quantize`."
         )
     return graph
 
 
 def _first_convolutions(graph: Any) -> list[str]:
-    """Names of the convolutions that see a graph's input with no other one before them."""
-    found: list[str] = []
+    """Names of a graph's convolutions that have no other convolution before them."""
+    names: list[str] = []
     waiting = list(graph.get_parameters())
     seen = set()
     while waiting:
@@ -208,15 +230,13 @@ def _first_convolutions(graph: Any) -> list[str]:
                     continue
                 seen.add(name)
                 if "Convolution" in reader.get_type_name():
-                    found.append(name)
+                    names.append(name)
                 else:
                     waiting.append(reader)
-    return found
+    return names
 
 
-def _classes(
-    engine: OpenVinoEngine, check: Sequence[tuple[NDArray[Any], NDArray[np.bool_]]]
-) -> NDArray[np.uint8]:
+def _classes(engine: OpenVinoEngine, check: Sequence[MaskedTile]) -> NDArray[np.uint8]:
     """Class indices of all valid pixels."""
     return np.concatenate(
         [engine.best(v[np.newaxis], m[np.newaxis])[0][m] for v, m in check]

@@ -1,4 +1,4 @@
-"""Test-time augmentation: the mean answer to a tile's eight flips and turns."""
+"""Test-time augmentation: mean probabilities over a tile's eight flips and rotations."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from landshift.engine.protocol import Engine
 
 
 class TurningEngine:
-    """An engine that sees each tile in its eight flips and turns, and answers with the mean.
+    """An engine that predicts each tile in its eight flips and rotations, and averages.
 
     It takes eight times as long.
 
     Args:
-        engine: The engine that sees them.
+        engine: The engine that predicts them.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -47,12 +47,9 @@ class TurningEngine:
         total: NDArray[np.float32] | None = None
         for turns in range(4):
             for flip in (False, True):
-                found = _back(
-                    self._engine.predict(_turned(values, turns, flip), _turned(mask, turns, flip)),
-                    turns,
-                    flip,
-                )
-                total = found if total is None else total + found
+                turned = _turned(values, turns, flip), _turned(mask, turns, flip)
+                probabilities = _back(self._engine.predict(*turned), turns, flip)
+                total = probabilities if total is None else total + probabilities
         assert total is not None
         return (total / 8).astype(np.float32)
 
