@@ -1,11 +1,11 @@
-"""How fast large maps are sampled, traced, measured in patches and zones; the peak memory.
+"""Speed and peak memory of sample, polygons, patches and zonal on large maps.
 
     python benchmarks/assess.py [--sizes 4000 20000] [--folder FOLDER] [STAGE ...]
 
 Maps are Cloud-Optimised GeoTIFFs of seven classes in patches of many sizes, as `landshift label`
 writes them; each job runs in a process of its own.
 
-The stage 'intervals' is no matter of speed: how often intervals of samples hold the truth, by
+The stage 'intervals' measures coverage instead: how often intervals contain the true value, by
 method, over 2,000 samples of each of eight populations.
 """
 
@@ -28,13 +28,13 @@ from rasterio.windows import Window
 from scipy import ndimage, special
 
 from landshift.assess import estimators, intervals
-from landshift.assess.estimate import Intervals
+from landshift.assess.figures import Intervals
 
 TILE = 2000
 
 
 def class_map(path: Path, size: int) -> Path:
-    """A map of size x size pixels: one patchwork of 2000 x 2000, turned and mirrored."""
+    """A map of size x size pixels: one patchwork of 2000 x 2000, rotated."""
     random = np.random.default_rng(0)
     ground = sum(
         ndimage.gaussian_filter(random.normal(size=(TILE, TILE)), s, mode="wrap") * s
@@ -76,7 +76,7 @@ def sample(folder: Path, sizes: list[int]) -> None:
 
 
 def polygons(folder: Path, sizes: list[int]) -> None:
-    """Patches of every class but the commonest, beside gdal_polygonize on the smallest map."""
+    """Patches of every class but the most frequent; against gdal_polygonize on the smallest map."""
     names = folder / "classes.csv"
     names.write_text("".join(f"{v},{'No change' if v == 5 else f'to {v}'}\n" for v in range(1, 8)))
     for size in sizes:
@@ -94,7 +94,7 @@ def polygons(folder: Path, sizes: list[int]) -> None:
         print("gdal_polygonize isn't installed (apt install gdal-bin python3-gdal)")
         return
     size = sizes[0]
-    change = folder / "change.tif"  # gdal_polygonize skips nodata, as we skip 'No change'
+    change = folder / "change.tif"  # gdal_polygonize skips nodata, as landshift skips 'No change'
     with rasterio.open(folder / f"map_{size}.tif") as source:
         values = source.read()
         with rasterio.open(change, "w", **source.profile) as target:
@@ -129,7 +129,7 @@ def patches(folder: Path, sizes: list[int]) -> None:
 
 
 def zonal(folder: Path, sizes: list[int]) -> None:
-    """Classes in 100 irregular zones that part the map."""
+    """Classes in 100 irregular zones that partition the map."""
     random = np.random.default_rng(0)
     for size in sizes:
         made = class_map(folder / f"map_{size}.tif", size)
@@ -150,7 +150,7 @@ def zonal(folder: Path, sizes: list[int]) -> None:
         )
 
 
-# ---- How often intervals hold the truth
+# ---- Coverage of intervals
 
 DRAWS = 2000
 Z = estimators.quantile(0.95)
@@ -161,7 +161,7 @@ class Ground:
     """A population and a design.
 
     Attributes:
-        name: What it is like.
+        name: A description.
         areas: Area of each stratum.
         cells: ``(stratum, map, reference)`` shares of each stratum.
         units: Units of each stratum in the sample.
@@ -192,7 +192,7 @@ OLOFSSON = [[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]]
 MISSED = [[0.8, 0.05, 0.15], [0.02, 0.9, 0.08], [0.012, 0.01, 0.978]]
 GROUNDS = (
     WATER,
-    by_class("the example of Olofsson et al. (2014), its figures taken as the truth",
+    by_class("the example of Olofsson et al. (2014), its estimates as the truth",
              [18_000, 13_500, 288_000, 580_500], OLOFSSON, [75, 75, 165, 325]),
     by_class("three small classes, 1 to 3 % wrong; 30 units each and 210", [1, 2, 3, 94],
              [[0.97, 0.01, 0.01, 0.01], [0.005, 0.98, 0.005, 0.01], [0, 0.01, 0.99, 0],
@@ -214,7 +214,7 @@ GROUNDS = (
 
 def wilson(shares: np.ndarray, sizes: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     """Wilson's (1927) score limits."""
-    sizes = np.maximum(sizes, 1)  # a stratum without units has no weight
+    sizes = np.maximum(sizes, 1)  # strata without units have no weight
     whole = 1 + Z**2 / sizes
     centre = (shares + Z**2 / sizes / 2) / whole
     reach = Z / whole * np.sqrt(shares * (1 - shares) / sizes + Z**2 / sizes**2 / 4)
@@ -246,7 +246,7 @@ METHODS = ("normal", *BY_STRATUM, "rule of three", "Korn-Graubard", "as estimate
 
 
 def judged(ground: Ground, draw: np.random.Generator) -> dict[tuple[str, int], dict[str, tuple]]:
-    """The intervals of one sample, by quantity and method."""
+    """Intervals of one sample, by quantity and method."""
     strata, classes = ground.cells.shape[0], ground.cells.shape[2]
     counts = [
         draw.multinomial(n, cells.ravel())
@@ -258,23 +258,23 @@ def judged(ground: Ground, draw: np.random.Generator) -> dict[tuple[str, int], d
     areas = np.array(ground.areas, float)
     population = estimators.Strata(np.full(strata, np.inf), areas)
     estimator = estimators.Estimator(population, stratum, np.ones(stratum.size))
-    found = estimators.judge(estimator, reference, mapped, classes)
-    told = Intervals(estimator, reference, mapped, 0.95)
-    quantities = {("overall", 0): (found.overall, told.overall)}
+    estimated = estimators.judge(estimator, reference, mapped, classes)
+    exact_of = Intervals(estimator, reference, mapped, 0.95)
+    quantities = {("overall", 0): (estimated.overall, exact_of.overall)}
     for k in range(classes):
-        quantities["area", k] = found.shares, partial(told.area, k)
-        quantities["user's", k] = found.users, partial(told.users, k)
-        quantities["producer's", k] = found.producers, partial(told.producers, k)
+        quantities["area", k] = estimated.shares, partial(exact_of.area, k)
+        quantities["user's", k] = estimated.users, partial(exact_of.users, k)
+        quantities["producer's", k] = estimated.producers, partial(exact_of.producers, k)
     result = {}
     for (what, k), (estimates, interval) in quantities.items():
         value, error = estimates.value[k], estimates.error[k]
-        if np.isnan(value):  # no unit: anything may be
+        if np.isnan(value):  # no unit: the whole range
             result[what, k] = dict.fromkeys(METHODS, (0.0, 1.0))
             continue
         normal = value - Z * error, value + Z * error
         here = {"normal": normal}
         for name, limits in BY_STRATUM.items():
-            intervals.binomial = limits  # the library's own combination, with other limits
+            intervals.binomial = limits  # the library's combination with other limits
             exact = interval()
             here[name] = exact.lower, exact.upper
         bare = {
@@ -300,19 +300,19 @@ def judged(ground: Ground, draw: np.random.Generator) -> dict[tuple[str, int], d
 
 
 def truths(ground: Ground) -> dict[tuple[str, int], float]:
-    """What the intervals are of."""
+    """True values, by quantity."""
     areas = np.array(ground.areas, float)
     cells = np.einsum("h,hmr->mr", areas / areas.sum(), ground.cells)
-    found = {("overall", 0): np.trace(cells)}
+    values = {("overall", 0): np.trace(cells)}
     for k in range(cells.shape[1]):
-        found["area", k] = cells[:, k].sum()
-        found["user's", k] = cells[k, k] / cells[k].sum()
-        found["producer's", k] = cells[k, k] / cells[:, k].sum()
-    return found
+        values["area", k] = cells[:, k].sum()
+        values["user's", k] = cells[k, k] / cells[k].sum()
+        values["producer's", k] = cells[k, k] / cells[:, k].sum()
+    return values
 
 
 def coverage(folder: Path, sizes: list[int]) -> None:
-    """Share of samples whose intervals of 95 % hold the truth: the lowest of all classes."""
+    """Share of samples whose 95 % intervals contain the true value: the lowest of all classes."""
     lowest = {}
     for ground in GROUNDS:
         draw, truth = np.random.default_rng(0), truths(ground)
@@ -329,7 +329,7 @@ def coverage(folder: Path, sizes: list[int]) -> None:
         for what in ("area", "user's", "producer's", "overall"):
             cells = []
             for method in METHODS:
-                # of an accuracy of 0 or 1 in truth nothing is told by coverage
+                # coverage means nothing where the true accuracy is 0 or 1
                 keys = [key for key in truth if key[0] == what and 0 < truth[key] < 1]
                 worst = min(held[key][method] for key in keys) / DRAWS * 100
                 wide = np.mean([
@@ -359,11 +359,11 @@ STAGES = {
 
 
 def main() -> None:
-    """Run the stages asked for."""
+    """Run the chosen stages."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stages", nargs="*", default=list(STAGES), metavar="STAGE")
     parser.add_argument("--sizes", nargs="+", type=int, default=[4000, 20000])
-    parser.add_argument("--folder", type=Path, help="where inputs and outputs lie for a while")
+    parser.add_argument("--folder", type=Path, help="folder for temporary inputs and outputs")
     options = parser.parse_args()
     for stage in options.stages:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:

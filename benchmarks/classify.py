@@ -1,14 +1,14 @@
-"""Speed, memory and loss of `classify`: every figure as a ratio or a share, all in one run.
+"""Speed, memory and loss of accuracy of `classify`, as ratios and shares, in one run.
 
     python benchmarks/classify.py --demo demo
 
 The model is the U-Net over resnet34 (12 bands, 11 classes) that `landshift demo` trained in that
-folder; where there is none yet, the demo is run first. With `--untrained` weights are random, and
-nothing is said of loss: rates and memory are the same. Maps are judged on a scene of another seed
-than the training's. For the rates that scene is laid side by side until it has `--size` pixels.
-Other work on the machine slows what runs side by side, more or less alike: read the ratios, not
-the rates, and their spread; the familiar settings run before and after each engine. What a Mpixel
-costs is in seconds of the processor, which bear other work better.
+folder; if there is none, the demo is run first. With `--untrained` weights are random, and no loss
+is measured: rates and memory are the same. Maps are scored on a scene of another seed than that of
+the training. For the rates that scene is repeated until it has `--size` pixels. Other work on the
+machine slows all runs by about the same factor: read the ratios and their spread, not the rates;
+the familiar settings run before and after each engine. The cost of a Mpixel is in seconds of the
+processor, which depend less on other work.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ from landshift.engine.prepared import CACHE, prepare
 from landshift.machine import memory as heap
 from landshift.prepare import composite, label
 from landshift.raster import tiling
-from landshift.simulation import scene as simulate
+from landshift.simulation.scene import simulate
 from landshift.spec import InputSpec
 
-# what imports torch is imported where it is used: `child` shows what a run needs without it
+# torch is imported where it is used: `child` measures a run without it
 
 FAMILIAR = {"tile_size": 224, "padding": 56}
 LARGE = {"tile_size": 1152, "padding": 64}
@@ -61,7 +61,9 @@ NEAR = 8  # pixels from a border between tiles
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--demo", type=Path, default=Path("demo"), help="folder of landshift demo")
-    parser.add_argument("--untrained", action="store_true", help="rates and memory alone, at once")
+    parser.add_argument(
+        "--untrained", action="store_true", help="rates and memory only, without training"
+    )
     parser.add_argument("--size", type=int, default=8192, help="rows and columns for the rates")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
@@ -92,7 +94,7 @@ def main() -> None:
             if not model.is_file():
                 from landshift import demonstration
 
-                demonstration.run(arguments.demo)
+                demonstration.demo(arguments.demo)
             padding(model, seen, overwrite=True)
         quantised = quantize(model, seen, least=0.0, overwrite=True)
         if "loss" in arguments.only and not arguments.untrained:
@@ -120,7 +122,7 @@ def untrained(image: Path, folder: Path) -> Path:
     spec = InputSpec(tuple(bands), mean, std, least, most, 256, str(values.dtype), 30.0, padding=64)
     scheme = ClassScheme.from_mapping({k: f"class {k}" for k in range(1, 12)})
     model = ChangeModel("unet", spec, scheme, backbone=demonstration.BACKBONE).eval()
-    for module in model.modules():  # some start at 0, and what they multiply would be left out
+    for module in model.modules():  # some start at 0, and layers before them would have no effect
         if isinstance(module, nn.BatchNorm2d):
             nn.init.ones_(module.weight)
     return bundle.save(bundle.Package("unet", model), folder)
@@ -131,7 +133,7 @@ def told(what: str, share: float) -> None:
 
 
 def loss(folder: Path, image: Path, reference: Path, model: Path) -> None:
-    """What precision, tiling and borders between tiles cost, on a scene that wasn't trained on."""
+    """Loss of accuracy by precision, tiling and tile borders, on a scene not used for training."""
     from landshift.evaluation.maps import evaluate_map
 
     def mapped(name: str, precision: str, **options: Any) -> Path:
@@ -173,19 +175,19 @@ def agreement(one: Path, other: Path) -> float:
 
 
 def errors_by_border(path: Path, reference: Path, core: int) -> tuple[float, float]:
-    """Share of wrong pixels near borders between tiles, and of those elsewhere."""
-    found, right = (rasterio.open(p).read(1) for p in (path, reference))
+    """Share of wrong pixels near borders between tiles, and elsewhere."""
+    mapped, right = (rasterio.open(p).read(1) for p in (path, reference))
     rows, columns = (
-        np.minimum(np.arange(n) % core, core - 1 - np.arange(n) % core) < NEAR for n in found.shape
+        np.minimum(np.arange(n) % core, core - 1 - np.arange(n) % core) < NEAR for n in mapped.shape
     )
     near = rows[:, np.newaxis] | columns
-    counts = (found > 0) & (right > 0)
-    wrong = found != right
+    counts = (mapped > 0) & (right > 0)
+    wrong = mapped != right
     return float(wrong[counts & near].mean()), float(wrong[counts & ~near].mean())
 
 
 def rates(folder: Path, image: Path, model: Path, rounds: int) -> None:
-    """Useful Mpixel/s of raster, what follows from them, and where the processor's time goes."""
+    """Mpixel/s of raster, their ratios, and processor time by part."""
     from landshift import bundle
     from landshift.engine import TorchEngine
 
@@ -205,10 +207,10 @@ def rates(folder: Path, image: Path, model: Path, rounds: int) -> None:
 
     def familiar_rate() -> float:
         command = [sys.executable, __file__, "--familiar", str(image), str(model)]
-        told = subprocess.run(command, capture_output=True, text=True, check=True)
-        found = json.loads(told.stdout)
-        slow.append(found["cpu"])
-        return float(found["rate"])
+        child = subprocess.run(command, capture_output=True, text=True, check=True)
+        times = json.loads(child.stdout)
+        slow.append(times["cpu"])
+        return float(times["rate"])
 
     for _ in range(rounds):
         one, latest = {}, familiar_rate()
@@ -256,14 +258,14 @@ def rates(folder: Path, image: Path, model: Path, rounds: int) -> None:
 
 
 def rest(cost: dict[str, float], reading: float) -> float:
-    """Compiling, blocks' files, and what the parts cost more when they run side by side."""
+    """Compiling, blocks' files, and the extra cost of parts that run at the same time."""
     return cost["all"] - cost["engine"] - reading - cost["assembling"]
 
 
 def familiar(image: str, package: str) -> dict[str, float]:
     """Eager float32, one step after another: read 4 tiles of 224, run, keep 112 x 112 of each.
 
-    In a process of its own, and with weights in torch's usual order, as anyone's script has them.
+    In a process of its own, with weights in torch's default memory format, as in a plain script.
     """
     import torch
 
@@ -311,26 +313,28 @@ def end_to_end(image: Path, model: Path, folder: Path, **options: Any) -> dict[s
 
 
 def pure_rate(scene: Any, engine: Any, padding: int) -> dict[str, float]:
-    """Mpixel/s of kept pixels of a tile in memory, and the processor's seconds for each."""
+    """Mpixel/s of the core of a tile in memory, and processor seconds for each Mpixel."""
     plan = tiling.plan_inference(
         scene.box.height, scene.box.width, padding=padding, most=engine.core
     )
     tile = plan.block(0).tiles[0]
     with scene.opened(256 << 20) as read:
-        got = read(tile.window)
+        content = read(tile.window)
     with heap.keeping_freed() if engine.allocates else nullcontext():
-        engine.best(got.values[np.newaxis], got.mask[np.newaxis])
+        engine.best(content.values[np.newaxis], content.mask[np.newaxis])
         start = time.perf_counter(), time.process_time()
         for _ in range(4):
-            engine.best(got.values[np.newaxis], got.mask[np.newaxis])
+            engine.best(content.values[np.newaxis], content.mask[np.newaxis])
         took = time.perf_counter() - start[0], time.process_time() - start[1]
     tiles = plan.axes[0].count * plan.axes[1].count
-    megapixels = 4 * plan.height * plan.width / tiles / 1e6  # borders keep more than a core
+    megapixels = (
+        4 * plan.height * plan.width / tiles / 1e6
+    )  # tiles at borders keep more than a core
     return {"rate": megapixels / took[0], "cpu": took[1] / megapixels}
 
 
 def reading_cost(image: Path, spec: Any, core: int) -> float:
-    """The processor's seconds to read all tiles and their masks, for each Mpixel."""
+    """Processor seconds to read all tiles and their masks, for each Mpixel."""
     scene = find_scene(image, spec)
     height, width = scene.box.height, scene.box.width
     plan = tiling.plan_inference(
@@ -360,23 +364,23 @@ def memory(folder: Path, image: Path, model: Path) -> None:
     for axis in "XY":
         text = text.replace(f'raster{axis}Size="4096"', f'raster{axis}Size="32768"', 1)
     wide.write_text(text)
-    for precision, name, path, *layers in (  # the first converts, and fills the new cache
+    for precision, name, path, *layers in (  # the first converts the model and fills the new cache
         ("bfloat16", "4,096", small), ("bfloat16", "4,096", small), ("int8", "4,096", small),
         ("float32", "4,096", small), ("bfloat16", "32,768", wide),
         ("bfloat16", "4,096", small, "confidence"), ("bfloat16", "32,768", wide, "confidence"),
     ):  # fmt: skip
-        found = subprocess.run(
+        ended = subprocess.run(
             [sys.executable, __file__, "--child", str(path), str(model), precision,
              str(folder / "child.tif"), *layers],
             capture_output=True, text=True, check=True,
             env={**os.environ, CACHE: str(folder / "new")},
         )  # fmt: skip
         beside = f" with {', '.join(layers)}" if layers else ""
-        print(f"{precision}, {name} pixels a side{beside}: {found.stdout.strip()}", flush=True)
+        print(f"{precision}, {name} pixels a side{beside}: {ended.stdout.strip()}", flush=True)
 
 
 def child(image: str, model: str, precision: str, out: str, *layers: str) -> None:
-    """What a process of its own needs."""
+    """Print time to the first block and peak memory of this process."""
     fresh = not (Path(os.environ[CACHE]) / "graphs").is_dir()
     clocks: list[tuple[float, float]] = []
     classify_pixels(
@@ -384,7 +388,7 @@ def child(image: str, model: str, precision: str, out: str, *layers: str) -> Non
         layers=layers, overwrite=True,
         on_block=lambda p: clocks.append((time.time() - begun(), sum(os.times()[:4]))),
     )  # fmt: skip
-    status = Path("/proc/self/status").read_text()  # getrusage would tell of the parent's, too
+    status = Path("/proc/self/status").read_text()  # getrusage would include the parent's
     peak = int(status.split("VmHWM:")[1].split()[0]) >> 10
     converting = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
     print(
@@ -394,7 +398,7 @@ def child(image: str, model: str, precision: str, out: str, *layers: str) -> Non
 
 
 def begun() -> float:
-    """When this process was started."""
+    """Start time of this process."""
     ticks = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
     uptime = float(Path("/proc/uptime").read_text().split()[0])
     return time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
@@ -402,14 +406,14 @@ def begun() -> float:
 
 def make_scene(folder: Path) -> tuple[Path, Path]:
     """A composite of another seed than the demo's, and its change map."""
-    made = simulate.simulate(folder / "scene", height=SCENE, width=SCENE, seed=SEED)
+    made = simulate(folder / "scene", height=SCENE, width=SCENE, seed=SEED)
     image = composite.composite([made.before, made.after], folder / "composite.tif")
     label.label(made.before_classes, made.after_classes, folder / "change.tif")
     return image, folder / "change.tif"
 
 
 def side_by_side(image: Path, path: Path, size: int) -> Path:
-    """The raster over and over until it has so many rows and columns."""
+    """The raster, repeated until it has this number of rows and columns."""
     with rasterio.open(image) as source:
         values, about = source.read(), profile(source, size)
         with rasterio.open(path, "w", **about) as target:
@@ -423,7 +427,7 @@ def side_by_side(image: Path, path: Path, size: int) -> Path:
 
 
 def make_sparse(image: Path, path: Path) -> Path:
-    """The same raster, all but its upper left quarter nodata."""
+    """The same raster, with nodata outside its upper left quarter."""
     with (
         rasterio.open(image) as source,
         rasterio.open(path, "w", **profile(source, source.height)) as target,

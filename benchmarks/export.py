@@ -1,10 +1,10 @@
-"""What ONNX Runtime makes of a model beside torch: agreement, size, start-up and speed.
+"""ONNX Runtime against torch: agreement, size, start-up time and speed.
 
     python benchmarks/export.py --backbone resnet18 --rounds 5
 
-Every architecture in every combination, of random weights, on tiles of noise around the training
-mean: classes lie closer together than a trained model has them. Times are of both runtimes in turn,
-in float32, on as many threads; read the ratios.
+Every architecture in every combination, with random weights, on tiles of noise around the training
+mean; probabilities of classes are closer together than those of a trained model. The runtimes run
+in turn, in float32, on the same number of threads; read the ratios.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ import numpy as np
 import onnxruntime
 import torch
 
-from landshift import bundle, export
+from landshift import bundle
 from landshift.classes import ClassScheme, FromToScheme
 from landshift.engine import TorchEngine
+from landshift.export.graph import write_onnx
 from landshift.models import ARCHITECTURES, COMBINATIONS, ChangeModel
 from landshift.spec import InputSpec
 
@@ -33,7 +34,9 @@ MAPS = ClassScheme.from_mapping({k: f"class {k}" for k in range(1, 4)})
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--backbone", default="resnet18", help="of all but segformer: pvt_v2_b0")
+    parser.add_argument(
+        "--backbone", default="resnet18", help="encoder of all but segformer, which has pvt_v2_b0"
+    )
     parser.add_argument("--tile", type=int, default=224)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
@@ -64,7 +67,9 @@ def made(architecture: str, combination: str, backbone: str, tile: int) -> Chang
         architecture, spec, FromToScheme(MAPS) if combination == "semantic" else scheme,
         combination=combination, map_scheme=MAPS, backbone=backbone,
     )  # fmt: skip
-    with torch.no_grad():  # some batch norms start at 0: layers before them would say nothing
+    with (
+        torch.no_grad()
+    ):  # some batch norms start at 0, and layers before them would have no effect
         for weights in model.parameters():
             weights += 0.02 * torch.randn_like(weights)
     return model.eval()
@@ -73,7 +78,7 @@ def made(architecture: str, combination: str, backbone: str, tile: int) -> Chang
 def compare(model: ChangeModel, folder: Path, rounds: int) -> str:
     """One line of figures."""
     package = bundle.save(bundle.Package("m", model), folder / "m", overwrite=True)
-    path = export.write_onnx(model, folder / "m.onnx", overwrite=True)
+    path = write_onnx(model, folder / "m.onnx", overwrite=True)
     weights = (folder / "m" / "m.safetensors").stat().st_size
     random = np.random.default_rng(0)
     size = model.spec.tile_size
@@ -93,18 +98,18 @@ def compare(model: ChangeModel, folder: Path, rounds: int) -> str:
 
     starts, speeds, alike = [], [], []
     for _ in range(rounds):
-        took, ran, said = [], [], []
+        took, ran, outputs = [], [], []
         for start in (started_torch, started_onnx):
             began = time.perf_counter()
             run = start()
-            said.append(run())
+            outputs.append(run())
             took.append(time.perf_counter() - began)
             began = time.perf_counter()
             run()
             ran.append(time.perf_counter() - began)
         starts.append(took[1] / took[0])
         speeds.append(ran[0] / ran[1])
-        alike.append((said[0].argmax(1) == said[1].argmax(1)).mean())
+        alike.append((outputs[0].argmax(1) == outputs[1].argmax(1)).mean())
     size_of = path.stat().st_size
     return (
         f"{size_of / 1e6:.1f} {size_of / weights:.2f} {min(alike):.5%} "

@@ -1,9 +1,9 @@
-"""How long `prepare_data` takes on a large set whose index is up to date.
+"""Time of `prepare_data` on a large set with an up-to-date index.
 
     python benchmarks/index.py --tiles 10000
 
-A set of a few real tiles is cut; hard links of them make a large one, laid out on a grid with an
-overlap of half a tile, with an index as `tiles` writes it.
+A small set is cut; hard links of its tiles make a large one, on a grid with an overlap of half a
+tile, with an index as `tiles` writes it.
 """
 
 from __future__ import annotations
@@ -26,16 +26,18 @@ from landshift.tileset.tiles import Contents
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tiles", type=int, default=10_000)
-    parser.add_argument("--first", action="store_true", help="time the first read too: minutes")
+    parser.add_argument(
+        "--first", action="store_true", help="time the first read too, which takes minutes"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root)
         image, labels = cutting.make_scene(folder, 600)
-        small = tileset.cut([image], [labels], folder / "small", scheme=cutting.SCHEME)
+        small = tileset.cut([image], [labels], folder / "small", classes=cutting.SCHEME)
         large = folder / "large"
         for name in ("images", "labels"):
             (large / name).mkdir(parents=True)
-        side, found = int(arguments.tiles**0.5), []
+        side, linked = int(arguments.tiles**0.5), []
         for number in range(arguments.tiles):
             tile = small.tiles[number % len(small.tiles)]
             paths = [large / k / f"{number:09d}.tif" for k in ("images", "labels")]
@@ -43,15 +45,15 @@ def main() -> None:
             os.link(tile.label, paths[1])
             row, column = divmod(number, side)
             box = (column * 128.0, row * 128.0, column * 128.0 + 256, row * 128.0 + 256)
-            found.append(
+            linked.append(
                 dataclasses.replace(
                     tile, name=f"{number:09d}", image=paths[0], label=paths[1], bounds=box
                 )
             )
         known = {f.name for f in dataclasses.fields(Contents)}
         about = {k: v for k, v in vars(small).items() if k in known}
-        contents = Contents(**{**about, "tiles": tuple(found)})
-        everything = dataclasses.replace(small, folder=large, tiles=tuple(found))
+        contents = Contents(**{**about, "tiles": tuple(linked)})
+        everything = dataclasses.replace(small, folder=large, tiles=tuple(linked))
         esri.write_side_files(large, everything, next_index=arguments.tiles, cell_sizes=[])
         write_index(large, contents)
         for _ in range(3):

@@ -1,10 +1,10 @@
-"""How soon the next unit's pictures are there when a labeller presses a key, in Chromium.
+"""Time from a labeller's key to the next unit's pictures, in Chromium.
 
     python benchmarks/labelling.py [--size 4000] [--units 40] [--folder FOLDER]
 
-Two images of four bands (uint16, Cloud-Optimised GeoTIFFs with overviews) and a sample of their
-made change map; the real command serves the page, and the keys are pressed by Playwright. Needs
-Debian's `chromium` and Playwright (`pip install playwright`).
+Two images of four bands (uint16, Cloud-Optimised GeoTIFFs with overviews) and a sample of a
+synthetic change map. The command serves the page, and Playwright presses the keys. Needs Debian's
+`chromium` and Playwright (`pip install playwright`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 from preparation import WHERE
 
+import landshift
 from landshift import grid, raster
-from landshift.assess.sample import Plan, draw_sample
+from landshift.assess.plan import SamplePlan
 from landshift.classes import ClassScheme
 from landshift.grid import Window
 
@@ -34,7 +35,7 @@ OPTIONS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-# from the key to the frame after the one in which all pictures of the next unit are in place
+# from the key to the frame after all pictures of the next unit are shown
 TIMED = """(key) => new Promise((done) => {
   const began = performance.now();
   const watch = new MutationObserver(() => {
@@ -69,19 +70,19 @@ def scene(folder: Path, size: int) -> list[Path]:
 
 
 def label(page: Page, units: int, pause: float) -> list[float]:
-    """Milliseconds from the answer to the next unit's pictures, of each unit."""
-    found = []
+    """Milliseconds from the answer to the next unit's pictures, for each unit."""
+    times = []
     for _ in range(units):
         page.wait_for_selector('body[data-ready]:not([data-ready=""])')
         for key in "121":
             page.keyboard.press(key)
         page.wait_for_timeout(pause * 1000)
-        found.append(page.evaluate(TIMED, None))
-    return found
+        times.append(page.evaluate(TIMED, None))
+    return times
 
 
 def told(milliseconds: Sequence[float]) -> str:
-    """Median and the slowest of twenty."""
+    """Median and 95th percentile."""
     ordered = sorted(milliseconds)
     most = np.quantile(ordered, 0.95)
     return f"median {statistics.median(ordered):.0f} ms, 95 % within {most:.0f} ms"
@@ -98,7 +99,7 @@ def main() -> None:
         folder = Path(name)
         before, after, change = scene(folder, asked.size)
         sample = folder / "sample.gpkg"
-        draw_sample(change, sample, Plan(size=2 * asked.units + 2))
+        landshift.sample(change, sample, plan=SamplePlan(size=2 * asked.units + 2))
         command = [
             sys.executable, "-c", "from landshift.cli import main; main()", "label-samples",
             sample, "--before", before, "--after", after, "--labeller", "benchmark",

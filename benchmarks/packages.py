@@ -1,11 +1,11 @@
-"""How large packages are, and how long it takes to load them.
+"""Size of packages, and time to load them.
 
     python benchmarks/packages.py
     python benchmarks/packages.py --architecture deeplab --backbone resnet101
 
-A model of random weights is saved. Then a new process imports what it needs, and loads the folder
-and the .dlpk a few times, in turn with making the network with a random start, as a loader would
-that doesn't know that its weights are about to be replaced.
+A model with random weights is saved. Then a new process imports the package and loads the folder
+and the .dlpk a few times, in turn with building the network with random weights, as a loader would
+that initialises weights before it replaces them.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ for _ in range(int(sys.argv[2])):
         combination=model.design.combination, options=model.design.options,
     )
     times["random start"].append(time.perf_counter() - start)
-found = {name: statistics.median(seconds) for name, seconds in times.items()}
+medians = {name: statistics.median(seconds) for name, seconds in times.items()}
 first = times["folder"][0]
-print(json.dumps({"torch": torch_alone, "imports": imports, "first load": first, **found}))
+print(json.dumps({"torch": torch_alone, "imports": imports, "first load": first, **medians}))
 """
 
 
@@ -77,8 +77,8 @@ def main() -> None:
         for path in sorted(folder.iterdir()):
             print(f"  {path.name:20} {path.stat().st_size:>12,} bytes")
         command = [sys.executable, "-c", CHILD, str(folder), str(arguments.rounds)]
-        found = subprocess.run(command, capture_output=True, text=True, check=True)
-        for name, seconds in json.loads(found.stdout).items():
+        child = subprocess.run(command, capture_output=True, text=True, check=True)
+        for name, seconds in json.loads(child.stdout).items():
             print(f"{name:14} {seconds:6.2f} s")
 
 

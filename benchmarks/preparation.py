@@ -1,9 +1,9 @@
-"""How fast data preparation is, beside gdalwarp and a plain rasterio loop, and its peak memory.
+"""Speed and peak memory of data preparation, against gdalwarp and a plain rasterio loop.
 
     python benchmarks/preparation.py [STAGE ...] [--sizes 2000 6000 20000] [--folder FOLDER]
 
-Each job runs in a process of its own, whose peak memory the system tells. Inputs of any size are
-VRTs that repeat one small scene, so that the disk holds outputs only.
+Each job runs in a process of its own, whose peak memory is read from the system. Inputs are VRTs
+that repeat one small scene, so that only outputs take disk space.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WHERE = from_origin(500_000, 4_000_000, 10, 10)
 
 
 def scene(path: Path, count: int, seed: int) -> Path:
-    """A tiled scene of 2000 x 2000 pixels, uint16, with the grain of a real one."""
+    """A tiled scene of 2000 x 2000 pixels, uint16, with texture and noise."""
     random = np.random.default_rng(seed)
     ground = ndimage.gaussian_filter(random.normal(size=(TILE, TILE)), 3) * 4000
     bands = [ground * (1 + k / 10) + random.normal(0, 15, ground.shape) for k in range(count)]
@@ -93,7 +93,7 @@ def repeated(scene: Path, size: int, shift: float) -> Path:
 def measured(command: list[str]) -> tuple[float, float, float]:
     """Seconds, seconds of all its cores together, and peak MiB of a process.
 
-    The peak is looked up while it runs: what wait4 tells counts this process in.
+    The peak is read while the process runs: that of wait4 includes this process.
     """
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     peak = 0.0
@@ -114,13 +114,13 @@ def measured(command: list[str]) -> tuple[float, float, float]:
 
 
 def landshift(stage: str, *arguments: str | Path) -> list[str]:
-    """A landshift command in this interpreter, which replaces what an earlier run wrote."""
+    """A landshift command in this interpreter, which replaces outputs of an earlier run."""
     run = "from landshift.cli import main; main()"
     return [sys.executable, "-c", run, stage, *map(str, arguments), "--overwrite"]
 
 
 def plain_loop(before: Path, after: Path, out: Path) -> None:
-    """What one would write by hand: block by block, two aligned images into a tiled GeoTIFF."""
+    """A plain loop over blocks: two aligned images into a tiled GeoTIFF."""
     with rasterio.open(before) as first, rasterio.open(after) as second:
         profile = first.profile | {
             "driver": "GTiff", "count": first.count + second.count, "tiled": True,
@@ -138,7 +138,7 @@ def plain_loop(before: Path, after: Path, out: Path) -> None:
 
 
 def composite(folder: Path, sizes: list[int]) -> None:
-    """Peak memory at each size, warped and copied; speed beside gdalwarp and a plain loop."""
+    """Peak memory at each size, warped and copied; speed against gdalwarp and a plain loop."""
     before = scene(folder / "before.tif", 1, seed=0)
     after = scene(folder / "after.tif", 1, seed=1)
     out = folder / "composite.tif"
@@ -188,15 +188,15 @@ def composite(folder: Path, sizes: list[int]) -> None:
 
 
 def beside(job: str, ours: list[str], rival: str, theirs: list[str], runs: int = 3) -> None:
-    """Print how long two commands take, run in turns: medians, and the range of the ratio."""
+    """Print the times of two commands run in turn: medians, and the range of the ratio."""
     pairs = [(measured(ours), measured(theirs)) for _ in range(runs)]
     ratios = sorted(b[0] / a[0] for a, b in pairs)
-    said = []
-    for name, found in (("landshift", [a for a, _ in pairs]), (rival, [b for _, b in pairs])):
-        seconds, cores, peak = np.median(found, axis=0)
-        said.append(f"{name} {seconds:.1f} s ({cores:.1f} s of cores, peak {peak:.0f} MiB)")
+    parts = []
+    for name, runs_of in (("landshift", [a for a, _ in pairs]), (rival, [b for _, b in pairs])):
+        seconds, cores, peak = np.median(runs_of, axis=0)
+        parts.append(f"{name} {seconds:.1f} s ({cores:.1f} s of cores, peak {peak:.0f} MiB)")
     print(
-        f"{job}: {', '.join(said)}: {np.median(ratios):.2f} times its speed "
+        f"{job}: {', '.join(parts)}: {np.median(ratios):.2f} times its speed "
         f"({ratios[0]:.2f} to {ratios[-1]:.2f} in {runs} runs)",
         flush=True,
     )
@@ -222,11 +222,11 @@ STAGES = {"composite": composite, "label": label}
 
 
 def main() -> None:
-    """Run the stages asked for."""
+    """Run the chosen stages."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stages", nargs="*", default=list(STAGES), metavar="STAGE")
     parser.add_argument("--sizes", nargs="+", type=int, default=[2000, 6000, 20000])
-    parser.add_argument("--folder", type=Path, help="where inputs and outputs lie for a while")
+    parser.add_argument("--folder", type=Path, help="folder for temporary inputs and outputs")
     options = parser.parse_args()
     for stage in options.stages:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:

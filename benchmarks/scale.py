@@ -1,10 +1,10 @@
-"""What a country and the land surface cost: rates of this machine, and what follows from them.
+"""Cost of mapping a country and the land surface, estimated from rates on this machine.
 
     python benchmarks/scale.py --size 2048 --end-size 8192
 
-Measured: `classify` end to end on a made raster (12 bands, 11 classes, U-Net over resnet34), with
-the fastest engine here; the end step, which puts blocks together, by its time, memory and bytes;
-the ledger and the VRT of 100,000 blocks. Estimated: machine hours and storage. Other work on the
+Measured: `classify` end to end on a synthetic raster (12 bands, 11 classes, U-Net over resnet34)
+with the fastest engine; time, memory and bytes of the end step, which assembles the blocks; the
+ledger and the VRT of 100,000 blocks. Estimated: machine hours and storage. Other work on the
 machine slows all of it.
 """
 
@@ -70,33 +70,33 @@ def classified(folder: Path, size: int) -> tuple[float, float]:
     """Pixels a second of `classify`, from the first block on; bytes that a pixel takes on disk."""
     image = make_image(folder / "image.tif", size)
     model = untrained(image, folder / "unet")
-    told: list[float] = []
-    classify_pixels(image, model, folder / "map.tif", on_block=lambda p: told.append(_now()))
-    seconds = _now() - told[0]
+    clocks: list[float] = []
+    classify_pixels(image, model, folder / "map.tif", on_block=lambda p: clocks.append(_now()))
+    seconds = _now() - clocks[0]
     stored = image.stat().st_size / size**2
-    print(f"classify: {size**2 / seconds / 1e6:.2f} Mpixel/s, the end step among it", flush=True)
+    print(f"classify: {size**2 / seconds / 1e6:.2f} Mpixel/s, with the end step", flush=True)
     return size**2 / seconds, stored
 
 
 def measured_end(made: Path, mosaic: str) -> dict[str, float]:
     """The end step in a process of its own; seconds and bytes of a pixel."""
-    found = subprocess.run(
+    child = subprocess.run(
         [sys.executable, __file__, "--child", str(made), mosaic], capture_output=True, text=True,
         check=True,
     )  # fmt: skip
-    told: dict[str, float] = json.loads(found.stdout)
+    figures: dict[str, float] = json.loads(child.stdout)
     print(
-        f"end step, {mosaic}: {told['seconds'] * 1e9:.1f} s a Gpixel ({told['worked'] * 1e9:.1f} s "
-        f"of processors), peak {told['peak']:.0f} MB, "
-        f"of it {told['before']:.0f} MB before; {told['blocks']:.3f} bytes a pixel in blocks, "
-        f"{told['map']:.3f} in the map",
+        f"end step, {mosaic}: {figures['seconds'] * 1e9:.1f} s a Gpixel "
+        f"({figures['worked'] * 1e9:.1f} s of processors), peak {figures['peak']:.0f} MB, "
+        f"of it {figures['before']:.0f} MB before; {figures['blocks']:.3f} bytes a pixel in "
+        f"blocks, {figures['map']:.3f} in the map",
         flush=True,
     )
-    return told
+    return figures
 
 
 def end_step(made: str, mosaic: str) -> None:
-    """Blocks of a map that is known beforehand, then the end step, measured."""
+    """Write blocks of a known map, then measure the end step."""
     logging.disable(logging.WARNING)
     spec = InputSpec(("class",), (5.0,), (3.0,), (1.0,), (11.0,), 256, "uint8", 30.0)
     scheme = ClassScheme.from_mapping({k: f"class {k}" for k in range(1, 12)})
@@ -125,7 +125,7 @@ def end_step(made: str, mosaic: str) -> None:
 
 
 class Copying:
-    """An engine that answers with the classes that it is shown, and costs next to nothing."""
+    """An engine that returns its input as classes, at almost no cost."""
 
     name, device, precision, streams, core = "copying", "cpu", "none", 1, 1024
     batch_size, allocates = 1, False
@@ -135,7 +135,7 @@ class Copying:
 
 
 def many_blocks(folder: Path) -> None:
-    """The ledger and the VRT of many blocks, without their files."""
+    """The ledger and the VRT of many blocks, without the blocks' files."""
     counts = {value: 400_000 + value for value in range(1, 12)}
     with resumable.resumable_file(folder / "many.tif", {}) as unfinished:
         start = _now()
@@ -176,7 +176,7 @@ def many_blocks(folder: Path) -> None:
 
 
 def make_classes(path: Path, size: int) -> Path:
-    """Squares of 16 pixels of 11 classes; neighbours are often alike."""
+    """Squares of 16 pixels in 11 classes; neighbours often have the same class."""
     random = np.random.default_rng(0)
     coarse = np.kron(random.integers(1, 12, (size // 64,) * 2), np.ones((4, 4), np.int64))
     mixed = np.where(
@@ -204,7 +204,7 @@ def make_image(path: Path, size: int) -> Path:
 
 
 def zstd(height: int, width: int, count: int, dtype: str) -> dict[str, object]:
-    """How rasters are stored that are read fast."""
+    """A profile of rasters that are fast to read."""
     return {
         "driver": "GTiff", "height": height, "width": width, "count": count, "dtype": dtype,
         "crs": "EPSG:32618", "transform": from_origin(5e5, 4e6, 30, 30), "tiled": True,
@@ -214,7 +214,7 @@ def zstd(height: int, width: int, count: int, dtype: str) -> dict[str, object]:
 
 
 def peak() -> float:
-    """Peak resident memory of this process, in MB; getrusage would tell of the parent's, too."""
+    """Peak resident memory of this process, in MB; getrusage would include the parent's."""
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
 
 

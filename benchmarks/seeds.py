@@ -1,11 +1,11 @@
-"""What chance changes: suggested learning rates, and scores at full and at reduced precision.
+"""Variation between seeds: suggested learning rates, and scores at full and reduced precision.
 
     python benchmarks/seeds.py lr          # suggestions of lr_find for five seeds
     python benchmarks/seeds.py precision   # three seeds in float32 and in precision='auto'
 
-Both on the simulated scene (512 x 512 pixels, seed 0), with a U-Net of encoder resnet18 from random
-weights, batches of eight crops of 64 pixels, and one thread. A seed decides the network's start,
-the crops and their order; the split is the same for all. Lines come as they are found.
+Both on the simulated scene (512 x 512 pixels, seed 0), with a U-Net over resnet18 from random
+weights, batches of eight crops of 64 pixels, and one thread. A seed decides the initial weights,
+the crops and their order; the split is the same for all. Lines are printed as results come.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from pathlib import Path
 import torch
 
 from landshift import tileset, training
-from landshift.dataset import TrainingData, prepare
+from landshift.dataset import TrainingData, TrainingTiles, prepare
 from landshift.models import ChangeModel
 from landshift.prepare import composite, label
-from landshift.simulation import scene as simulate
+from landshift.simulation.scene import simulate
 from landshift.training import Loss, Training
 
 SIZE = 512
@@ -33,20 +33,21 @@ LR_SEEDS, PRECISION_SEEDS = 5, 3
 
 def make_tiles(folder: Path) -> Path:
     """Tiles of the simulated scene."""
-    scene = simulate.simulate(folder / "scene", height=SIZE, width=SIZE, seed=0)
+    scene = simulate(folder / "scene", height=SIZE, width=SIZE, seed=0)
     stacked = composite.composite([scene.before, scene.after], folder / "composite.tif")
     change = folder / "change.tif"
     label.label(scene.before_classes, scene.after_classes, change)
-    return tileset.cut([stacked], [change], folder / "set", tile_size=128, stride=64).folder
+    cutting = tileset.Cutting(tile_size=128, stride=64)
+    return tileset.cut([stacked], [change], folder / "set", cutting=cutting).folder
 
 
 def with_seed(data: TrainingData, seed: int) -> TrainingData:
-    """The same split, drawn and cropped otherwise."""
+    """The same split with another order and other crops."""
     return replace(data, options=replace(data.options, seed=seed))
 
 
 def new_model(data: TrainingData) -> ChangeModel:
-    """A network whose start follows from the data's seed."""
+    """A network with initial weights by the data's seed."""
     return ChangeModel("unet", data.spec, data.scheme, backbone="resnet18", seed=data.options.seed)
 
 
@@ -86,14 +87,14 @@ def compare_precisions(data: TrainingData, steps: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("lr", "precision"))
-    parser.add_argument("--tiles", type=Path, help="a tile set in the place of the scene's")
+    parser.add_argument("--tiles", type=Path, help="a tile set instead of the simulated one")
     parser.add_argument("--steps", type=int, default=80, help="steps of each training")
     asked = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    torch.set_num_threads(1)  # so that processor time is that of the work, and none of waiting
+    torch.set_num_threads(1)  # so that processor time doesn't include waiting
     with tempfile.TemporaryDirectory() as folder:
         tiles = asked.tiles or make_tiles(Path(folder))
-        data = prepare(tiles, batch_size=8, chip_size=64)
+        data = prepare(tiles, reading=TrainingTiles(batch_size=8, chip_size=64))
         if asked.what == "lr":
             compare_rates(data)
         else:

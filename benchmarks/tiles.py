@@ -1,13 +1,13 @@
-"""How fast tiles are cut, beside a plain rasterio loop on two processes.
+"""Speed of cutting tiles, against a plain rasterio loop on two processes.
 
     python benchmarks/tiles.py                 # a composite of 3000 x 3000 pixels
-    python benchmarks/tiles.py --size 10000    # that of a large scene: minutes, and 4 GB of disk
+    python benchmarks/tiles.py --size 10000    # a large scene: minutes, and 4 GB of disk
 
 Both read the same 12-band uint16 composite (blocks of 256, deflate) and its class map, and write
-the same tiles of 256 pixels every 128, images and labels. The plain loop opens the rasters once a
-process, takes every second row of windows, reads each window and writes it with the same
-compression; it counts nothing, makes no world files, no side files and no index. Runs are
-interleaved and start in fresh processes; the ratio is that of the medians.
+the same tiles of 256 pixels every 128, images and labels. Each process of the plain loop opens the
+rasters once, takes every second row of windows, reads each window and writes it with the same
+compression; it computes no statistics and writes no world files, side files or index. Runs are
+interleaved and start in new processes; the ratio is that of the medians.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SCHEME = ClassScheme.from_mapping({1: "to forest", 2: "to crop", 3: "No change"}
 
 
 def make_scene(folder: Path, size: int) -> tuple[Path, Path]:
-    """A composite with texture at several scales and sensor noise, and a class map in patches."""
+    """A composite with texture at several scales and noise, and a class map in patches."""
     rng = np.random.default_rng(1)
     image, labels = folder / "composite.tif", folder / "change.tif"
     place = {"crs": "EPSG:32650", "transform": from_origin(600000, 3000000, 10, 10)}
@@ -66,7 +66,7 @@ def make_scene(folder: Path, size: int) -> tuple[Path, Path]:
 
 
 def plain_part(job: tuple[Path, Path, Path, int, int, dict[str, object]]) -> int:
-    """Every n-th row of windows, written by a loop that anyone would write."""
+    """Every n-th row of windows, written by a plain loop."""
     image, labels, folder, first, step, options = job
     count = 0
     with rasterio.open(image) as source, rasterio.open(labels) as classes:
@@ -102,7 +102,12 @@ def plain(image: Path, labels: Path, folder: Path, options: dict[str, object]) -
 def ours(image: Path, labels: Path, folder: Path, compress: bool) -> int:
     """The same tiles by landshift, with their statistics, side files and index."""
     made = tileset.cut(
-        [image], [labels], folder, scheme=SCHEME, tile_size=TILE, stride=STRIDE, compress=compress
+        [image],
+        [labels],
+        folder,
+        classes=SCHEME,
+        cutting=tileset.Cutting(tile_size=TILE, stride=STRIDE),
+        encoding=tileset.Encoding(uncompressed=not compress),
     )
     return len(made.tiles)
 
@@ -151,7 +156,7 @@ def main() -> None:
                     count = plain(image, labels, out, rivals[name])
                 rates[name].append(count / (time.perf_counter() - start))
                 shutil.rmtree(out)
-        medians = {name: statistics.median(found) for name, found in rates.items()}
+        medians = {name: statistics.median(values) for name, values in rates.items()}
         print(f"{count} tiles of {TILE} x {TILE} x {BANDS} uint16 from {arguments.size}^2 pixels")
         for name, rate in medians.items():
             same = "landshift, not compressed" if name == UNCOMPRESSED else "landshift"

@@ -1,14 +1,13 @@
-"""How close the training loop comes to the bare step; what a tile and each augmentation cost.
+"""Speed of the training loop against the bare step; cost of reading a tile and of augmentations.
 
     python benchmarks/training.py             # a few minutes on two cores
     python benchmarks/training.py --cpu-time  # on a machine with other work
 
 U-Net resnet34, 12 bands of two dates, 256 px, batch 8. The bare step is forward, backward and fused
-AdamW on one batch in memory. What a step frees is kept for the next, as in `fit`, by the loop and
-the bare step alike. Everything is driven in turn, a few steps each, and each round starts with
-another one, since what ran before leaves memory and caches behind. Other work on the machine only
-adds time, so that the fastest round of each is what counts. Where there is a GPU, it is used, and
-batch 64 is driven besides, with the memory it takes.
+AdamW on one batch in memory. Loop and bare step keep freed memory for the next step, as `fit` does.
+All run in turn, a few steps each, and each round starts with another one, since each run leaves
+memory and caches behind. Other work on the machine only adds time, so the fastest round counts. A
+GPU is used if there is one, and batch 64 is run as well, with its memory.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ import torch
 from lightning.fabric import Fabric
 from rasterio.transform import from_origin
 
-from landshift import dataset, tileset
+from landshift import tileset
 from landshift.classes import ClassScheme
-from landshift.dataset import TrainingData, prepare
+from landshift.dataset import DataOptions, TrainingData, TrainingTiles, prepare, samples
 from landshift.engine import computes_in_bfloat16
 from landshift.machine.memory import keeping_freed
 from landshift.models import ChangeModel
@@ -73,8 +72,10 @@ def make_scene(folder: Path, tiles: int, size: int) -> None:
 def cut(folder: Path, name: str, size: int, *, compress: bool = True) -> tileset.TileSet:
     """The scene's tiles."""
     return tileset.cut(
-        [folder / "c.tif"], [folder / "l.tif"], folder / name, compress=compress,
-        scheme=ClassScheme.from_mapping(CLASSES), tile_size=size, stride=size,
+        [folder / "c.tif"], [folder / "l.tif"], folder / name,
+        classes=ClassScheme.from_mapping(CLASSES),
+        cutting=tileset.Cutting(tile_size=size, stride=size),
+        encoding=tileset.Encoding(uncompressed=not compress),
     )  # fmt: skip
 
 
@@ -109,7 +110,7 @@ class Bare:
 
 
 class Loop:
-    """The training loop of `fit`: tiles read and cropped, batches varied, the step, its checks."""
+    """The training loop of `fit`: reading, cropping and augmenting tiles, the step, its checks."""
 
     def __init__(self, model: ChangeModel, data: TrainingData, options: Training) -> None:
         fabric = Fabric(accelerator="auto", devices=1, precision=options.precision)
@@ -121,26 +122,26 @@ class Loop:
         self.part.draws.batches = steps
         self.epoch += 1
         start = CLOCK()
-        self.part.train_epoch(self.epoch)  # ends by reading the loss, so that a GPU is waited for
+        self.part.train_epoch(self.epoch)  # ends by reading the loss, which waits for a GPU
         return (CLOCK() - start) / steps
 
 
 def drive(rivals: dict[str, Bare | Loop], steps: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds a step of each, driven in turn; the first round warms up and doesn't count."""
-    found: dict[str, list[float]] = {name: [] for name in rivals}
+    """Seconds a step of each, run in turn; the first round warms up and doesn't count."""
+    times: dict[str, list[float]] = {name: [] for name in rivals}
     order = list(rivals)
     for number in range(rounds + 1):
         order = order[1:] + order[:1]
         for name in order:
             seconds = rivals[name].run(steps)
             if number:
-                found[name].append(seconds)
+                times[name].append(seconds)
         logging.info("round %d of %d", number, rounds)
-    return found
+    return times
 
 
 def cost_of(variation: Augmentation, data: TrainingData, rounds: int) -> float:
-    """Milliseconds to vary a batch, the fastest of several times."""
+    """Milliseconds to augment a batch, the fastest of several runs."""
     augment = BatchAugmentation(variation, data)
     images, targets = next(iter(data.train_loader()))
     times = []
@@ -167,19 +168,19 @@ def _wait(device: torch.device) -> None:
 
 
 def report_gpu(data: TrainingData, steps: int, rounds: int) -> None:
-    """Batch 64 on a GPU: images a second, share of the bare step, memory; compiled or not."""
+    """Batch 64 on a GPU: images a second, against the bare step, memory; compiled or not."""
     data = replace(data, batch_size=64)
     device = torch.device("cuda")
     for compiled in (False, True):
         torch.cuda.reset_peak_memory_stats()
         bare = Bare(new_model(data), data, device, half=True)
-        options = Training(precision="bf16-mixed", compile=compiled)
+        options = Training(lr=1e-3, precision="bf16-mixed", compile=compiled)
         loop = Loop(new_model(data), data, options)
-        found = drive({"bare": bare, "loop": loop}, steps, rounds)
+        times = drive({"bare": bare, "loop": loop}, steps, rounds)
         print(
             f"batch 64, bf16, channels_last{', compiled' if compiled else ''}: "
-            f"{64 / min(found['loop']):.0f} images/s, "
-            f"{min(found['bare']) / min(found['loop']):.2f} of the "
+            f"{64 / min(times['loop']):.0f} images/s, "
+            f"{min(times['bare']) / min(times['loop']):.2f} of the "
             f"bare step, {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB for both"
         )
 
@@ -196,7 +197,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument(
         "--cpu-time", action="store_true",
-        help="processor time instead of the clock's, for a machine with other work; one thread",
+        help="processor time instead of wall time, for a machine with other work; one thread",
     )  # fmt: skip
     arguments = parser.parse_args()
     if arguments.cpu_time:
@@ -212,25 +213,27 @@ def main() -> None:
         tiles = cut(Path(root), "set", arguments.size)
         plain = cut(Path(root), "plain", arguments.size, compress=False)
         data = prepare(
-            tiles.folder, batch_size=arguments.batch, class_mapping=CLASSES, val_split_pct=0.2
+            tiles.folder,
+            DataOptions(val_split_pct=0.2),
+            TrainingTiles(CLASSES, batch_size=arguments.batch),
         )
-        options = Training(precision=precision, max_steps=10**6, epochs=10**6)
-        dataset.CACHE_BYTES = 0
+        options = Training(lr=1e-3, precision=precision, max_steps=10**6, epochs=10**6)
+        samples.CACHE_BYTES = 0
         from_disk = Loop(new_model(data), data, options)
-        dataset.CACHE_BYTES = 1 << 30
+        samples.CACHE_BYTES = 1 << 30
         rivals: dict[str, Bare | Loop] = {
             "bare fp32 step": Bare(new_model(data), data, device, half=False),
             f"bare {precision} step": Bare(new_model(data), data, device, half=half),
             "loop, tiles in memory": Loop(new_model(data), data, options),
             "loop, tiles read from disk": from_disk,
         }
-        found = drive(rivals, arguments.steps, arguments.rounds)
-        full, bare = (min(found[name]) for name in list(rivals)[:2])
+        times = drive(rivals, arguments.steps, arguments.rounds)
+        full, bare = (min(times[name]) for name in list(rivals)[:2])
         print(
             f"U-Net resnet34, 12 bands, {arguments.size} px, batch {arguments.batch}, on "
             f"{device}, {torch.get_num_threads()} threads"
         )
-        for name, seconds in found.items():
+        for name, seconds in times.items():
             print(
                 f"{name:28} {arguments.batch / min(seconds):7.2f} images/s   "
                 f"of the bare {precision} step {bare / min(seconds):.3f}   "

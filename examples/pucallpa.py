@@ -6,8 +6,8 @@ DATA holds pucallpa/<year>.tif and pucallpa/landcover/<year>.tif for 1985, 1990,
 
 Protocol: the ten pairs of years (a, b) with a < b; labels 'to class' 1-5, 6 = No change; tiles of
 128 pixels; training and validation on columns 0-479 of all pairs, the test on columns 512-696 of
-all pairs: one pooled confusion matrix over every labelled pixel. No training tile, and nothing
-that the network sees in the test, touches the ground of the other part. With --normalise, each
+all pairs: one pooled confusion matrix over every labelled pixel. No pixel is
+used both in training and as input in the test. With --normalise, each
 year's image is brought to the radiometry of 2000 first, by lines measured on columns 0-479.
 """
 
@@ -21,15 +21,23 @@ from rich.console import Console
 
 os.environ.setdefault("LANDSHIFT_OFFLINE", "1")  # random weights, so that figures can be compared
 
-from landshift import classify_pixels, evaluate_map, learn, raster, tileset
+from landshift import (
+    CompositeOutput,
+    TargetGrid,
+    classify_pixels,
+    composite,
+    evaluate_map,
+    label,
+    learn,
+    normalise,
+    raster,
+    tileset,
+)
 from landshift.classes import ClassScheme
 from landshift.evaluation import baselines
 from landshift.evaluation.evaluation import pool
 from landshift.evaluation.maps import evaluate_rules
 from landshift.learn import prepare_data
-from landshift.prepare.composite import composite
-from landshift.prepare.label import label
-from landshift.prepare.normalise import normalise
 from landshift.show import figures, tables  # fmt: skip
 
 YEARS = (1985, 1990, 1995, 2000, 2005)
@@ -78,13 +86,19 @@ def prepare(
     bounds = bounds_of_columns(source / "1985.tif", *columns)
     maps = {
         year: composite([source / "landcover" / f"{year}.tif"], out / f"{part}_{year}_classes.tif",
-                        bounds=bounds, overwrite=True)
+                        target=TargetGrid(bounds=bounds), overwrite=True)
         for year in YEARS
     }  # fmt: skip
     made = []
     for (a, before), (b, after) in itertools.combinations(zip(YEARS, images, strict=True), 2):
         stacked, change = (out / f"{part}_{a}_{b}{end}.tif" for end in ("", "_change"))
-        composite([before, after], stacked, bands=BANDS, bounds=bounds, overwrite=True)
+        composite(
+            [before, after],
+            stacked,
+            output=CompositeOutput(bands=BANDS),
+            target=TargetGrid(bounds=bounds),
+            overwrite=True,
+        )
         label(maps[a], maps[b], change, classes=CLASSES, overwrite=True)
         made.append((stacked, change, maps[a], maps[b]))
     return made
@@ -108,8 +122,11 @@ def cut_tiles(
     test = prepare(source, images, out, "test", TEST_COLUMNS)
     stacked, labels, before, after = zip(*training, strict=True)
     tiles = tileset.cut(
-        stacked, labels, out / "tiles", tile_size=128, stride=stride,
-        labels_before=before, labels_after=after, map_scheme=CLASSES, overwrite=True,
+        stacked, labels, out / "tiles", cutting=tileset.Cutting(tile_size=128, stride=stride),
+        companions=tileset.Companions(
+            labels_before=before, labels_after=after, map_classes=CLASSES
+        ),
+        overwrite=True,
     )  # fmt: skip
     return tiles.folder, [(stacked, change) for stacked, change, *_ in test]
 
@@ -130,8 +147,8 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
 
     tiles, test = cut_tiles(source, out, together=asked.normalise, stride=asked.stride)
-    # a little ground to validate on: in so small an area each validation block takes with it the
-    # tiles that overlap it, and the weights of the last step are kept whatever validation says
+    # little validation: in so small an area each validation block excludes the tiles that overlap
+    # it, and the weights of the last step are kept whatever the validation scores
     data = prepare_data(tiles, batch_size=16, val_split_pct=0.02, seed=asked.seed)
     print(data)
 
@@ -150,18 +167,22 @@ def main() -> None:
             rules, training_data.spec, stacked, change, scheme=training_data.scheme
         )
         judged.append(evaluate_map(mapped, change).beside(beside))
-    found = pool(judged)
-    found.write_json(out / "scores.json", overwrite=True)
+    evaluation = pool(judged)
+    evaluation.write_json(out / "scores.json", overwrite=True)
     console = Console()
-    console.print(tables.per_class(found.scores))
-    console.print(tables.compare({asked.model: found.scores, **found.baselines}))
-    print(*found.write_figures(out), sep="\n")
-    print(f"{found.scores.pixels:,} test pixels, {found.scores.unmapped} without a class")
+    console.print(tables.per_class(evaluation.scores))
+    console.print(tables.compare({asked.model: evaluation.scores, **evaluation.baselines}))
+    print(*evaluation.write_figures(out), sep="\n")
+    print(f"{evaluation.scores.pixels:,} test pixels, {evaluation.scores.unmapped} without a class")
 
     bounds = bounds_of_columns(source / "1985.tif", *TEST_COLUMNS)
     dates = [
         composite(
-            [source / f"{y}.tif"], out / f"{y}.tif", bands=BANDS, bounds=bounds, overwrite=True
+            [source / f"{y}.tif"],
+            out / f"{y}.tif",
+            output=CompositeOutput(bands=BANDS),
+            target=TargetGrid(bounds=bounds),
+            overwrite=True,
         )
         for y in (1995, 2005)
     ]

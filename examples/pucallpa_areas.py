@@ -3,10 +3,10 @@
     python examples/pucallpa_areas.py DATA OUT
 
 DATA holds the images pucallpa/1995.tif and 2005.tif, and class maps of both in pucallpa/landcover.
-The map that is judged is the change map made from them with a strong clean-up (majority filter of
-7 x 7 pixels, no patch of change below 12). The labels are what the two class maps say without it.
-So the figures tell what the clean-up did to the class maps, not how right the class maps are;
-nobody looked at an image. In return the truth is known, and the script shows it beside the
+The assessed map is the change map made from them with a strong clean-up (majority filter of 7 x 7
+pixels, no patch of change below 12). The labels are the classes of the two class maps without it.
+So the figures measure the effect of the clean-up, not the accuracy of the class maps; no images
+were interpreted. In return the true areas are known, and the script prints them beside the
 estimates. OUT/report.html explains all of it on one page.
 """
 
@@ -17,12 +17,8 @@ from pathlib import Path
 import rasterio
 from rich.console import Console
 
-from landshift.assess.estimate import estimate_areas
-from landshift.assess.sample import Plan, draw_sample
+import landshift
 from landshift.classes import ClassScheme
-from landshift.pages.report import write_report
-from landshift.prepare.composite import composite
-from landshift.prepare.label import Cleaning, label
 from landshift.show import tables
 
 CLASSES = ClassScheme.from_mapping(
@@ -31,7 +27,7 @@ CLASSES = ClassScheme.from_mapping(
 
 
 def label_units(sheet: Path, before: Path, after: Path, out: Path) -> Path:
-    """Fill the sheet of units in from two class maps, as a labeller would from images."""
+    """Fill in the sheet of units from two class maps, as a labeller would from images."""
     with sheet.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     at = [(float(row["x"]), float(row["y"])) for row in rows]
@@ -47,7 +43,7 @@ def label_units(sheet: Path, before: Path, after: Path, out: Path) -> Path:
 
 
 def main() -> None:
-    """Make the map, draw, label, estimate; print the figures and the truth."""
+    """Make the map, draw, label and estimate; print the estimates and the true areas."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("data", type=Path)
     options.add_argument("out", type=Path)
@@ -59,16 +55,25 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     change, sample = asked.out / "change.tif", asked.out / "sample.gpkg"
 
-    composite(images, asked.out / "composite.tif", like=maps[0], overwrite=True)
-    cleaned = label(
-        *maps, change, classes=CLASSES, cleaning=Cleaning(smooth=7, min_pixels=12), overwrite=True
+    landshift.composite(
+        images,
+        asked.out / "composite.tif",
+        target=landshift.TargetGrid(like=maps[0]),
+        overwrite=True,
+    )
+    cleaned = landshift.label(
+        *maps,
+        change,
+        classes=CLASSES,
+        cleaning=landshift.Cleaning(smooth=7, min_pixels=12),
+        overwrite=True,
     )
     cleaned.write_csv(asked.out / "transitions.csv", overwrite=True)
-    truth = label(*maps, asked.out / "uncleaned.tif", classes=CLASSES, overwrite=True)
-    plan = Plan(size=asked.size, allocation="floor", floor=30)
-    drawn = draw_sample(change, sample, plan, overwrite=True)
+    truth = landshift.label(*maps, asked.out / "uncleaned.tif", classes=CLASSES, overwrite=True)
+    plan = landshift.SamplePlan(size=asked.size, allocation="floor", floor=30)
+    drawn = landshift.sample(change, sample, plan=plan, overwrite=True)
     labels = label_units(sample.with_suffix(".csv"), *maps, asked.out / "labels.csv")
-    found = estimate_areas(sample, labels=labels, mapped=change)
+    found = landshift.estimate(sample, labels=labels, mapped=change)
     found.write_json(asked.out / "areas.json", overwrite=True)
     found.write_csv(asked.out / "areas.csv", overwrite=True)
 
@@ -86,7 +91,7 @@ def main() -> None:
         console.print(
             f"{c.name}: truly {truly:,.1f} ha, {'in' if holds else 'not in'} the interval"
         )
-    console.print(write_report(asked.out, asked.out / "report.html"))
+    console.print(landshift.report(asked.out, asked.out / "report.html"))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""The models side by side over seeds, on the simulated scene and on Pucallpa.
+"""Comparison of the models over seeds, on the simulated scene and on Pucallpa.
 
-    python examples/quality.py DATA OUT                      # every run that isn't there yet
+    python examples/quality.py DATA OUT                      # every run that is missing
     python examples/quality.py DATA OUT --only simulated/unet simulated/semantic
-    python examples/quality.py DATA OUT --table              # what there is so far
+    python examples/quality.py DATA OUT --table              # results so far
 
-Every run has the same encoder (resnet18, random weights) and as many steps as the others on its
-data, and keeps the weights of the last step; its scores become OUT/runs/<data>/<model>_<seed>.json.
-Runs whose file is there are skipped, so that this can be stopped and started again at any time.
+Every run has the same encoder (resnet18, random weights) and the same number of steps on its data,
+and keeps the weights of the last step; its scores go to OUT/runs/<data>/<model>_<seed>.json. Runs
+with an existing file are skipped, so that the script can be stopped and restarted at any time.
 
 Protocols. Simulated: a scene of 1536 x 1536 pixels (seed 0), labels 'to class', trained on columns
 0-1023, tested on columns 1088-1535. Pucallpa: that of pucallpa.py, with all images brought to the
@@ -32,21 +32,18 @@ os.environ.setdefault("LANDSHIFT_OFFLINE", "1")  # random weights, so that figur
 
 import pucallpa
 
-from landshift import classify_pixels, tileset
+from landshift import TargetGrid, classify_pixels, composite, label, simulate, tileset
 from landshift.evaluation import baselines
 from landshift.evaluation.evaluation import Evaluation, pool
 from landshift.evaluation.maps import evaluate_map, evaluate_rules
 from landshift.files import whole
 from landshift.learn import Data, prepare_data
-from landshift.prepare.composite import composite
-from landshift.prepare.label import label
-from landshift.simulation import scene as simulate
 from landshift.simulation import tables
 
 BACKBONE = "resnet18"
 SEEDS = (1, 2, 3)
 RULES = "rules"
-"""What the per-pixel rules are called where the others have a model's name; they have one run."""
+"""Name of the per-pixel rules in place of a model's name; they have one run."""
 
 SIZE, TRAIN_COLUMNS, TEST_COLUMNS = 1536, (0, 1024), (1088, 1536)
 SCORES = ("accuracy", "macro_f1", "miou", "change_f1")
@@ -60,8 +57,8 @@ class Benchmark:
     """Data to compare models on.
 
     Attributes:
-        prepare: Makes it in the second folder from the shared data in the first.
-        steps: Steps that each model is trained for.
+        prepare: Function that prepares the data in the second folder from those in the first.
+        steps: Training steps of each model.
         batch_size: Crops of tiles a step.
         chip_size: Rows and columns of a crop.
     """
@@ -74,15 +71,21 @@ class Benchmark:
 
 def prepare_simulated(_: Path, out: Path) -> Prepared:
     """Tiles and test part of the simulated scene."""
-    scene = simulate.simulate(out / "scene", height=SIZE, width=SIZE, seed=0, overwrite=True)
+    scene = simulate(out / "scene", height=SIZE, width=SIZE, seed=0, overwrite=True)
     parts = {}
     for part, columns in {"train": TRAIN_COLUMNS, "test": TEST_COLUMNS}.items():
         bounds = pucallpa.bounds_of_columns(scene.before, *columns)
         stacked = composite(
-            [scene.before, scene.after], out / f"{part}.tif", bounds=bounds, overwrite=True
+            [scene.before, scene.after],
+            out / f"{part}.tif",
+            target=TargetGrid(bounds=bounds),
+            overwrite=True,
         )
         maps = [
-            composite([classes], out / f"{part}_{date}_classes.tif", bounds=bounds, overwrite=True)
+            composite(
+                [classes], out / f"{part}_{date}_classes.tif",
+                target=TargetGrid(bounds=bounds), overwrite=True,
+            )
             for date, classes in (
                 ("before", scene.before_classes), ("after", scene.after_classes),
             )
@@ -92,8 +95,10 @@ def prepare_simulated(_: Path, out: Path) -> Prepared:
         parts[part] = stacked, change, *maps
     stacked, change, before, after = parts["train"]
     tiles = tileset.cut(
-        [stacked], [change], out / "tiles", tile_size=128, stride=64,
-        labels_before=[before], labels_after=[after], map_scheme=tables.LAND_COVER,
+        [stacked], [change], out / "tiles", cutting=tileset.Cutting(tile_size=128, stride=64),
+        companions=tileset.Companions(
+            labels_before=[before], labels_after=[after], map_classes=tables.LAND_COVER
+        ),
         overwrite=True,
     )  # fmt: skip
     return tiles.folder, [parts["test"][:2]]
@@ -111,7 +116,7 @@ BENCHMARKS = {
 
 
 def prepared(name: str, source: Path, out: Path) -> Prepared:
-    """The data of a benchmark, made once."""
+    """The data of a benchmark, prepared once."""
     note = out / "prepared.json"
     if not note.exists():
         out.mkdir(parents=True, exist_ok=True)
@@ -143,18 +148,18 @@ def judge_model(
 
 
 def judge_rules(data: Data, test: Sequence[tuple[Path, Path]]) -> Evaluation:
-    """Scores of the per-pixel rules; the linear discriminant's, the others' beside it."""
+    """Scores of the linear discriminant, with those of the other per-pixel rules as baselines."""
     training = data.training
     rules = baselines.fit(training)
     judged = []
     for image, reference in test:
-        found = evaluate_rules(rules, training.spec, image, reference, scheme=training.scheme)
-        judged.append(found[next(iter(rules))].beside(found))
+        scored = evaluate_rules(rules, training.spec, image, reference, scheme=training.scheme)
+        judged.append(scored[next(iter(rules))].beside(scored))
     return pool(judged)
 
 
 def run(name: str, model: str, seed: int, source: Path, out: Path) -> dict[str, Any]:
-    """Make one run; what its file will hold."""
+    """Contents of the file of one run."""
     benchmark = BENCHMARKS[name]
     tiles, test = prepared(name, source, out / "data" / name)
     data = prepare_data(
@@ -163,9 +168,9 @@ def run(name: str, model: str, seed: int, source: Path, out: Path) -> dict[str, 
     )  # fmt: skip
     started = time.perf_counter(), time.process_time()
     if model == RULES:
-        found = judge_rules(data, test)
+        evaluation = judge_rules(data, test)
     else:
-        found = judge_model(model, data, benchmark.steps, test)
+        evaluation = judge_model(model, data, benchmark.steps, test)
     return {
         "data": name,
         "model": model,
@@ -176,12 +181,12 @@ def run(name: str, model: str, seed: int, source: Path, out: Path) -> dict[str, 
         "chip_size": benchmark.chip_size,
         "seconds": round(time.perf_counter() - started[0], 1),
         "processor_seconds": round(time.process_time() - started[1], 1),
-        **found.as_dict(),
+        **evaluation.as_dict(),
     }
 
 
 def wanted(only: Sequence[str]) -> list[tuple[str, str, int]]:
-    """Runs in the order in which they tell most: all models with one seed, then the next."""
+    """Runs by seed: all models with the first seed, then with the next."""
     runs = []
     for name in BENCHMARKS:
         runs.append((name, RULES, 0))
@@ -194,7 +199,7 @@ def wanted(only: Sequence[str]) -> list[tuple[str, str, int]]:
 
 
 def table(name: str, runs: Path) -> Table:
-    """Mean of each score over the seeds there are, and lowest to highest."""
+    """Mean, lowest and highest of each score over the finished seeds."""
     benchmark = BENCHMARKS[name]
     shown = Table("method", "seeds", *SCORES, "processor s")
     shown.title = (
@@ -207,21 +212,21 @@ def table(name: str, runs: Path) -> Table:
             shown.add_row(method, "", *(f"{scores[s]:.3f}" for s in SCORES), "")
     for model in pucallpa.MODELS:
         paths = (runs / name / f"{model}_{seed}.json" for seed in SEEDS)
-        found = [json.loads(path.read_text()) for path in paths if path.exists()]
-        if not found:
+        finished = [json.loads(path.read_text()) for path in paths if path.exists()]
+        if not finished:
             continue
         cells = []
         for score in SCORES:
-            values = [run["scores"][score] for run in found]
+            values = [run["scores"][score] for run in finished]
             spread = f" ({min(values):.3f}-{max(values):.3f})" if len(values) > 1 else ""
             cells.append(f"{fmean(values):.3f}{spread}")
-        seconds = fmean(run["processor_seconds"] for run in found)
-        shown.add_row(model, str(len(found)), *cells, f"{seconds:.0f}")
+        seconds = fmean(run["processor_seconds"] for run in finished)
+        shown.add_row(model, str(len(finished)), *cells, f"{seconds:.0f}")
     return shown
 
 
 def main() -> None:
-    """Make the runs that aren't there, and print the tables."""
+    """Make the missing runs, and print the tables."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("data", type=Path, help="folder that holds pucallpa/")
     options.add_argument("out", type=Path)
@@ -229,7 +234,7 @@ def main() -> None:
         "--only", nargs="+", default=(), metavar="RUN",
         help="<data>, <data>/<model> or <data>/<model>/<seed>",
     )  # fmt: skip
-    options.add_argument("--table", action="store_true", help="make no run")
+    options.add_argument("--table", action="store_true", help="print the tables only")
     asked = options.parse_args()
     runs = asked.out / "runs"
     chosen = wanted(asked.only)
@@ -240,10 +245,10 @@ def main() -> None:
         if path.exists():
             continue
         print(f"{name}/{model}/{seed}", flush=True)
-        found = run(name, model, seed, asked.data, asked.out)
+        result = run(name, model, seed, asked.data, asked.out)
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole.whole_file(path) as part:
-            part.write_text(json.dumps(found, indent=2) + "\n")
+            part.write_text(json.dumps(result, indent=2) + "\n")
     console = Console()
     for name in dict.fromkeys(name for name, *_ in chosen):
         console.print(table(name, runs))

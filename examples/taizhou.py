@@ -1,18 +1,18 @@
 """Change or not, from few hand-drawn polygons: Taizhou, China, Landsat 7 of 2000 and 2003.
 
-    python examples/taizhou.py DATA OUT --folds     # compare on the training columns, and choose
-    python examples/taizhou.py DATA OUT             # then look at the test
+    python examples/taizhou.py DATA OUT --folds     # choose by the training columns
+    python examples/taizhou.py DATA OUT             # then score the test columns
 
 DATA holds taizhou/t1_2000.tif, taizhou/t2_2003.tif and the labels beside them.
 
-Protocol: six bands a date; 1 = no change, 2 = change, where polygons were drawn, and nothing
-elsewhere. Trained on columns 0-199, tested on the labelled pixels of columns 200-399; what maps
-them sees those columns alone. With --folds, each quarter of the training columns is mapped by what
-was trained on the other three, and the four are scored as one.
+Protocol: six bands a date; 1 = no change, 2 = change inside the drawn polygons, no label elsewhere.
+Trained on columns 0-199, tested on the labelled pixels of columns 200-399; predictions there use
+those columns only. With --folds, each quarter of the training columns is predicted by models
+trained on the other three, and the four are scored together.
 
-Pixels of one polygon resemble each other, so intervals come from drawing whole polygons, of each
-class as many as there are, again and again (the bootstrap, by groups). A network's map that is in
-OUT from before isn't made again.
+Pixels of one polygon are correlated, so intervals come from a bootstrap by groups: whole polygons
+are drawn with replacement, as many of each class as there are. Existing maps of networks in OUT are
+reused.
 """
 
 import argparse
@@ -33,13 +33,12 @@ os.environ.setdefault("LANDSHIFT_OFFLINE", "1")  # random weights, so that figur
 
 from pucallpa import bounds_of_columns
 
-from landshift import classify_pixels, raster, tileset
+from landshift import TargetGrid, classify_pixels, composite, raster, tileset
 from landshift.classes import IGNORE_INDEX, ClassScheme
 from landshift.evaluation import baselines
 from landshift.grid import Window
 from landshift.learn import Data, SegmentationModel, prepare_data
 from landshift.maps.cleaning import parts_of
-from landshift.prepare.composite import composite
 from landshift.scores import confusion
 from landshift.training import Augmentation
 
@@ -50,20 +49,20 @@ FOLDS = ((0, 50), (50, 100), (100, 150), (150, 200))
 TILE = 25
 RULES = ("linear discriminant", "quadratic discriminant")
 HIDDEN = 32
-SHRINK = 0.05  # of each class's covariance, towards the unit matrix
+SHRINK = 0.05  # shrinkage of each class's covariance towards the unit matrix
 DRAWS = 2000
 
 Part = tuple[Path, Path]
 """Some columns of the scene: both dates stacked, and the labels."""
 
 Counts = NDArray[np.int64]
-"""The confusion matrix of each polygon, as `confusion.count` makes it."""
+"""The confusion matrix of each polygon, as from `confusion.count`."""
 
 
 class Quadratic(nn.Module):
-    """The quadratic discriminant as a network: of each class, less the square of a linear map.
+    """The quadratic discriminant as a network: minus the squared norm of a linear map per class.
 
-    It starts as the discriminant itself: one normal distribution for each class's scaled pixels.
+    It starts as the fitted discriminant: one normal distribution for each class's scaled pixels.
     """
 
     def __init__(self, data: Data) -> None:
@@ -93,7 +92,7 @@ class Quadratic(nn.Module):
 
 
 def hidden(data: Data, size: int) -> nn.Sequential:
-    """Two hidden layers for each pixel, over its own bands or its neighbours' too."""
+    """Two hidden layers per pixel, over its own bands or a neighbourhood of this size."""
     return nn.Sequential(
         nn.Conv2d(
             len(data.training.spec.bands), HIDDEN, size, padding=size // 2, padding_mode="replicate"
@@ -109,7 +108,7 @@ NETWORKS: dict[str, tuple[float, Callable[[Data], nn.Module]]] = {
     "pixel": (3e-3, lambda data: hidden(data, 1)),
     "3x3": (3e-3, lambda data: hidden(data, 3)),
 }
-"""Learning rate of a network, and what makes it."""
+"""Learning rate and constructor of each network."""
 
 
 def cut_out(source: Path, out: Path, columns: tuple[int, int]) -> Part:
@@ -118,19 +117,22 @@ def cut_out(source: Path, out: Path, columns: tuple[int, int]) -> Part:
     image = out / "columns_{}_{}.tif".format(*columns)
     return (
         composite(
-            [source / "t1_2000.tif", source / "t2_2003.tif"], image, bounds=bounds, overwrite=True
+            [source / "t1_2000.tif", source / "t2_2003.tif"],
+            image,
+            target=TargetGrid(bounds=bounds),
+            overwrite=True,
         ),
         composite(
             [source / LABELS],
             image.with_stem(f"{image.stem}_labels"),
-            bounds=bounds,
+            target=TargetGrid(bounds=bounds),
             overwrite=True,
         ),
     )
 
 
 def map_by_network(name: str, data: Data, image: Path, out: Path, steps: int) -> Path:
-    """Train a network and map an image by it, where the map isn't there yet."""
+    """Train a network and classify an image with it, unless the map exists."""
     if out.exists():
         return out
     rate, make = NETWORKS[name]
@@ -150,7 +152,7 @@ def read_all(path: Path) -> NDArray[np.uint8]:
 
 
 def count(labels: Path, mapped: NDArray[np.uint8]) -> Counts:
-    """Confusion matrix of each polygon: connected pixels of one label, corners included."""
+    """Confusion matrix of each polygon: pixels of one label, connected over sides or corners."""
     codes = read_all(labels)[0]
     reference = CLASSES.to_indices(codes, where=str(labels))
     polygon, sizes, _ = parts_of(codes, np.ones((1, 1)), 8)
@@ -163,33 +165,36 @@ def judge(
     names: Sequence[str], train: Sequence[Part], test: Part, out: Path, folder: Path,
     seeds: Sequence[int], steps: int,
 ) -> dict[str, list[Counts]]:  # fmt: skip
-    """What rules and networks, trained on some parts, say of another, seed by seed.
+    """Confusion matrices of rules and networks, trained on some parts, on another, by seed.
 
     Tiles go to the folder, maps to OUT.
     """
     image, labels = test
-    found: dict[str, list[Counts]] = {name: [] for name in (*RULES, *names)}
+    counts: dict[str, list[Counts]] = {name: [] for name in (*RULES, *names)}
     tiles = tileset.cut(
-        *zip(*train, strict=True), folder, scheme=CLASSES, tile_size=TILE, stride=TILE
+        *zip(*train, strict=True),
+        folder,
+        classes=CLASSES,
+        cutting=tileset.Cutting(tile_size=TILE, stride=TILE),
     )
     for seed in seeds:
-        # neither date brighter or darker: there is one pair alone, and how its dates differ where
-        # nothing changed is what there is to learn
+        # no augmentation of brightness: there is only one pair, and its difference between dates
+        # without change is what the network must learn
         data = prepare_data(
             tiles.folder, val_split_pct=0.02, seed=seed,
             transforms=Augmentation(brightness=0, contrast=0),
         )  # fmt: skip
         for name, rule in baselines.fit(data.training, RULES).items():
-            found[name].append(count(labels, rule(read_all(image).astype(np.float32))))
+            counts[name].append(count(labels, rule(read_all(image).astype(np.float32))))
         for name in names:
             mapped = out / f"{image.stem}_{name}_{seed}_{steps}.tif"
             codes = read_all(map_by_network(name, data, image, mapped, steps))[0]
-            found[name].append(count(labels, CLASSES.to_indices(codes, where=str(mapped))))
-    return found
+            counts[name].append(count(labels, CLASSES.to_indices(codes, where=str(mapped))))
+    return counts
 
 
 def kappas(counts: Sequence[Counts]) -> NDArray[np.float64]:
-    """Kappa, its mean over seeds, of each draw of polygons: of each class as many as it has."""
+    """Mean kappa over seeds, for each draw of polygons with the number of each class kept."""
     random = np.random.default_rng(0)  # the same polygons for every method
     changed = counts[0][:, 1].any(axis=1)
     classes = [np.flatnonzero(changed == c) for c in (False, True)]
@@ -200,15 +205,15 @@ def kappas(counts: Sequence[Counts]) -> NDArray[np.float64]:
     return np.array(drawn)
 
 
-def show(found: Mapping[str, Sequence[Counts]], title: str) -> None:
-    """Print the scores, intervals of kappa, and the polygon that costs most."""
+def show(methods: Mapping[str, Sequence[Counts]], title: str) -> None:
+    """Print the scores, intervals of kappa, and the polygon with the most errors."""
     table = Table(
         "method", "accuracy", "kappa", "change F1", "95 % interval of kappa",
         "of kappa less the\nquadratic discriminant's", "wrong pixels, and\nin the worst polygon",
         title=title, box=None,
     )  # fmt: skip
-    drawn = {name: kappas(counts) for name, counts in found.items()}
-    for name, counts in found.items():
+    drawn = {name: kappas(counts) for name, counts in methods.items()}
+    for name, counts in methods.items():
         scores = [confusion.score(c.sum(axis=0), CLASSES) for c in counts]
         cells = []
         for score in ("accuracy", "kappa", "change_f1"):
@@ -224,7 +229,7 @@ def show(found: Mapping[str, Sequence[Counts]], title: str) -> None:
 
 
 def show_polygons(labels: Path) -> None:
-    """Print how many polygons the labelled pixels of some columns are."""
+    """Print the number of polygons and labelled pixels in some columns."""
     nothing = np.full(read_all(labels).shape[1:], IGNORE_INDEX)
     pixels = count(labels, nothing).sum(axis=2)
     for k, c in enumerate(CLASSES):
@@ -258,11 +263,13 @@ def main() -> None:
             )
             for train, test in jobs
         ]  # fmt: skip
-    found = {
+    methods = {
         name: [np.concatenate(of_seed) for of_seed in zip(*(j[name] for j in judged), strict=True)]
         for name in judged[0]
     }
-    show(found, "Taizhou, training columns, four folds" if asked.folds else "Taizhou, test columns")
+    show(
+        methods, "Taizhou, training columns, four folds" if asked.folds else "Taizhou, test columns"
+    )
     for columns in (TRAIN, TEST):
         show_polygons(parts[columns][1])
 

@@ -2,9 +2,9 @@
 
     python examples/wake_county.py DATA OUT
 
-DATA holds nc_landsat7_2000/. One date is a composite of one, land-cover classes take the place of
-changes, and nothing else differs. Training and validation on columns 0-319, the test on columns
-352-474.
+DATA holds nc_landsat7_2000/. The composite has one date, and the labels are land-cover classes
+instead of changes; nothing else differs. Training and validation on columns 0-319, the test on
+columns 352-474.
 """
 
 import argparse
@@ -16,11 +16,18 @@ from rich.console import Console
 
 os.environ.setdefault("LANDSHIFT_OFFLINE", "1")  # random weights, so that figures can be compared
 
-from landshift import classify_pixels, evaluate_map, raster, tileset
+from landshift import (
+    CompositeOutput,
+    TargetGrid,
+    classify_pixels,
+    composite,
+    evaluate_map,
+    raster,
+    tileset,
+)
 from landshift.classes import ClassScheme
 from landshift.images import Image
 from landshift.learn import UnetClassifier, prepare_data
-from landshift.prepare.composite import composite
 from landshift.show import figures, tables
 
 BANDS = ("blue", "green", "red", "nir", "swir1", "swir2")
@@ -57,12 +64,23 @@ def main() -> None:
         right, bottom = grid.affine @ (end, grid.height)
         bounds = (left, bottom, right, top)
         parts[part] = [
-            composite([image], out / f"{part}.tif", bands=BANDS, bounds=bounds, overwrite=True),
-            composite([classes], out / f"{part}_classes.tif", bounds=bounds, overwrite=True),
+            composite(
+                [image],
+                out / f"{part}.tif",
+                output=CompositeOutput(bands=BANDS),
+                target=TargetGrid(bounds=bounds),
+                overwrite=True,
+            ),
+            composite(
+                [classes],
+                out / f"{part}_classes.tif",
+                target=TargetGrid(bounds=bounds),
+                overwrite=True,
+            ),
         ]
     tiles = tileset.cut(
         parts["train"][:1], parts["train"][1:], out / "tiles",
-        scheme=CLASSES, tile_size=128, stride=32, overwrite=True,
+        classes=CLASSES, cutting=tileset.Cutting(tile_size=128, stride=32), overwrite=True,
     )  # fmt: skip
     data = prepare_data(tiles.folder, batch_size=16, seed=asked.seed)
     print(data)
@@ -75,11 +93,11 @@ def main() -> None:
 
     stacked, reference = parts["test"]
     mapped = classify_pixels(stacked, saved, out / "map.tif", overwrite=True)
-    found = evaluate_map(mapped, reference, scheme=CLASSES)
-    found.write_json(out / "scores.json", overwrite=True)
+    evaluation = evaluate_map(mapped, reference, scheme=CLASSES)
+    evaluation.write_json(out / "scores.json", overwrite=True)
     console = Console()
-    console.print(tables.per_class(found.scores))
-    console.print(tables.compare({"U-Net": found.scores}))
+    console.print(tables.per_class(evaluation.scores))
+    console.print(tables.compare({"U-Net": evaluation.scores}))
     picture = figures.view([stacked], mapped, out / "view.png", reference=reference)
     print(picture)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cutting import cut_tiles
 from scenes import BANDS, MAPPING, striped_scene, write
 
 os.environ["LANDSHIFT_OFFLINE"] = "1"
@@ -83,12 +84,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="session")
 def tiles(scene: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tile set of the scene: tiles of 64 pixels, stride 64."""
-    from landshift import tileset
     from landshift.classes import ClassScheme
 
     folder = tmp_path_factory.mktemp("set") / "tiles"
     scheme = ClassScheme.from_mapping(MAPPING)
-    tileset.cut([scene[0]], [scene[1]], folder, scheme=scheme, tile_size=64, stride=64)
+    cut_tiles([scene[0]], [scene[1]], folder, classes=scheme, tile_size=64, stride=64)
     return folder
 
 

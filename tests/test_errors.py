@@ -55,11 +55,12 @@ def test_other_errors_are_not_for_want_of_memory():
 LIMITED = """
 import resource
 from landshift import errors, raster
+from landshift.grid import Window
 with raster.open_raster({image!r}) as source:
     now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + (150 << 20), now + (150 << 20)))
     try:
-        raster.read(source, raster.Window(0, 0, 8, 8))
+        raster.read(source, Window(0, 0, 8, 8))
     except errors.OutOfMemoryError as error:
         print(error)
 """

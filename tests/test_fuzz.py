@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from torch import nn
 
 import packages
+from cutting import cut_tiles
 from fuzzing import mutations, other_values
 from landshift import bundle, tileset
 from landshift.classes import ClassScheme
@@ -41,10 +42,10 @@ def work(tmp_path_factory):
         image = write(root / "c.tif", composite, nodata=0, bands=BANDS)
         codes = write(root / "l.tif", labels, nodata=0)
         maps = write(root / "m.tif", np.ones_like(labels), nodata=0)
-        tileset.cut(
-            [image], [codes], root / "tiles", scheme=ClassScheme.from_mapping(MAPPING),
+        cut_tiles(
+            [image], [codes], root / "tiles", classes=ClassScheme.from_mapping(MAPPING),
             tile_size=16, stride=16, labels_before=[maps], labels_after=[maps],
-            map_scheme=ClassScheme.from_mapping({1: "crop", 2: "water"}),
+            map_classes=ClassScheme.from_mapping({1: "crop", 2: "water"}),
         )  # fmt: skip
         if (DATA / "esri").is_dir():
             (root / "esri").mkdir()

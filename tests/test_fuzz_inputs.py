@@ -18,21 +18,22 @@ import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import landshift
 from fuzzing import PIECES, mutations, other_values
 from landshift import images, raster, vector
-from landshift.assess.estimate import estimate_areas
-from landshift.assess.sample import Plan, draw_sample
+from landshift.assess.plan import SamplePlan
 from landshift.classes import ClassScheme, legend_readers
 from landshift.errors import LandshiftError
 from landshift.evaluation.maps import evaluate_map
+from landshift.grid import Window
 from landshift.images.overlay import on_grid
 from landshift.maps.patches import patches
 from landshift.maps.polygons import polygons
 from landshift.maps.zonal import measure_zones
 from landshift.prepare import label
-from landshift.prepare.burn import label_polygons
-from landshift.prepare.composite import composite
-from landshift.prepare.difference import compute_change
+from landshift.prepare.burn import ClassColumns, burn
+from landshift.prepare.composite import TargetGrid, composite
+from landshift.prepare.difference import difference
 from landshift.prepare.normalise import normalise
 from scenes import write
 
@@ -176,7 +177,9 @@ def work(tmp_path_factory):
         legends(root)
         zones(root)
         sample = root / "sample" / "s.gpkg"
-        draw_sample(root / "map.tif", sample, Plan(size=30, allocation="equal"), scheme=SCHEME)
+        landshift.sample(
+            root / "map.tif", sample, plan=SamplePlan(size=30, allocation="equal"), scheme=SCHEME
+        )
         text = (root / "sample" / "s.csv").read_text().replace(",,", ",forest,")
         (root / "sample" / "s.csv").write_text(text)
         yield root
@@ -230,14 +233,20 @@ def use_raster(root, path):
             cleaning=label.Cleaning(min_pixels=2),
         ),
         lambda: composite([path], out / "o.tif"),
-        lambda: composite([root / "image.tif", path], out / "o.tif", resolution=60.0),
-        lambda: composite([images.Image((path,), scaled=True)], out / "o.tif", like=other),
-        lambda: compute_change(path, path, out / "o.tif"),
+        lambda: composite(
+            [root / "image.tif", path], out / "o.tif", target=TargetGrid(resolution=60.0)
+        ),
+        lambda: composite(
+            [images.Image((path,), scaled=True)], out / "o.tif", target=TargetGrid(like=other)
+        ),
+        lambda: difference(path, path, out / "o.tif"),
         lambda: patches(path),
         lambda: polygons(path, out / "o.gpkg", everything=True),
         lambda: evaluate_map(path, other, scheme=SCHEME),
-        lambda: label_polygons(root / "z.geojson", path, out / "o.tif", value_column="value"),
-        lambda: draw_sample(path, out / "o.gpkg", Plan(size=10)),
+        lambda: burn(
+            root / "z.geojson", path, out / "o.tif", columns=ClassColumns(value_column="value")
+        ),
+        lambda: landshift.sample(path, out / "o.gpkg", plan=SamplePlan(size=10)),
         lambda: measure_zones(path, root / "z.geojson", "name"),
         lambda: normalise(path, root / "image.tif", out / "o.tif"),
     ]
@@ -259,21 +268,26 @@ def use_beside(root, path):
 
 
 def use_sample(root, path):
-    estimate_areas(root / "sample" / "s.gpkg", labels=path)
+    landshift.estimate(root / "sample" / "s.gpkg", labels=path)
 
 
 def use_zones(root, path):
     given = path if path.suffix in (".geojson", ".gpkg") else root / "z.shp"
     assert vector.read_polygons(given, raster.info(root / "map.tif").grid).geometries
     if zlib.crc32(path.read_bytes()) % 4 == 0:
-        label_polygons(given, root / "map.tif", root / "out" / "o.tif", name_column="name")
+        burn(
+            given,
+            root / "map.tif",
+            root / "out" / "o.tif",
+            columns=ClassColumns(name_column="name"),
+        )
 
 
 def use_grid(root, path):
     """A raster read on another's grid, whatever its own is."""
     box = raster.info(root / "map.tif").grid
     with on_grid(path, box, resampling="nearest") as layer:
-        layer.read(raster.Window(0, 0, 8, 8))
+        layer.read(Window(0, 0, 8, 8))
 
 
 TARGETS = {

@@ -66,7 +66,7 @@ def test_the_extent_on_another_crs_agrees_with_gdal():
     west, south, east, north = transform_bounds("EPSG:32618", "EPSG:4326", *UTM.boundingbox.bbox)
     assert (left - 180, 90 - top) == pytest.approx((west, north), abs=1e-6)
     assert (right - 180, 90 - bottom) == pytest.approx((east, south), abs=1e-6)
-    with pytest.raises(GridError, match=r"must both have a CRS.*--assume-crs"):
+    with pytest.raises(GridError, match=r"must both have a CRS.*`assume_crs`"):
         grid.extent(UTM, grid.geobox(9, 9, UTM.affine, None))
     moon = "+proj=longlat +R=1737400 +no_defs"
     with pytest.raises(GridError, match="one body"):

@@ -14,7 +14,7 @@ from landshift import raster
 from landshift.errors import LandshiftError
 from landshift.images import Image
 from landshift.prepare.checks import checks_of
-from landshift.prepare.composite import composite
+from landshift.prepare.composite import CompositeOutput, TargetGrid, composite
 
 TABLE = Path(__file__).parents[1] / "docs" / "inputs.md"
 HEAD = """## A collection of difficult rasters
@@ -94,7 +94,14 @@ def test_a_rotated_raster_keeps_its_grid_and_warps_to_another(data_folder, tmp_p
         assert made.transform == source.transform
         assert (made.read() == source.read()).all()
         values = source.read(1)
-    with rasterio.open(composite([image], tmp_path / "n.tif", resolution=5, nodata=255)) as north:
+    with rasterio.open(
+        composite(
+            [image],
+            tmp_path / "n.tif",
+            target=TargetGrid(resolution=5),
+            output=CompositeOutput(out_nodata=255),
+        )
+    ) as north:
         assert north.transform.b == 0
         straight = north.read(1)
     assert 0.2 < (straight != 255).mean() < 0.9

@@ -1,4 +1,4 @@
-"""Where pixels lie: integer windows, grids, and how large a pixel is on the ground."""
+"""Windows of pixels, grids, and areas of pixels on the ground."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
 SQUARE_METRES_PER_HECTARE = 10_000.0
 
-_MOST = 2**31 - 1  # rows and columns that GDAL counts
+_MOST = 2**31 - 1  # largest number of rows and columns in GDAL
 
-_FLATTEST = 1e-10  # GDAL inverts no transform that makes less of a square, and of its longest side
+_FLATTEST = 1e-10  # GDAL inverts no transform with a relative area below this
 # Areas on the ground, see `ground`
-_LATTICE = 9  # places a side of a grid where the plane is compared with the ellipsoid
-_IN_ITS_ZONE = 0.002  # a zone of UTM is 0.08 % off at its middle, up to 0.2 % at its borders
+_LATTICE = 9  # points per side of a grid where plane and ellipsoid are compared
+_IN_ITS_ZONE = (
+    0.002  # areas in a UTM zone are off by 0.08 % at its middle, up to 0.2 % at its borders
+)
 _EQUAL = 1e-6
-_STEP = 250.0  # metres: far above the rounding of coordinates, far below the earth's curve
+_STEP = 250.0  # metres: far above rounding errors, far below the Earth's curvature
 _SQUARE_METRES, _SQUARE_PIXELS = 250_000.0, 512
 _NODES = 9
 _REST = 1e-7
@@ -36,7 +38,7 @@ class Window:
     """A rectangle of whole pixels, half open: rows ``row`` to ``row + height - 1``.
 
     Attributes:
-        row: First row; may be negative where a window reaches over the raster's edge.
+        row: First row; negative if the window extends beyond the raster.
         column: First column.
         height: Rows, at least 1.
         width: Columns, at least 1.
@@ -60,7 +62,7 @@ class Window:
         )
 
     def grown(self, by: int) -> Window:
-        """The window with ``by`` more pixels on each side (fewer where negative)."""
+        """The window with ``by`` more pixels on each side (fewer if negative)."""
         return Window(self.row - by, self.column - by, self.height + 2 * by, self.width + 2 * by)
 
     def shifted(self, rows: int, columns: int) -> Window:
@@ -71,7 +73,7 @@ class Window:
         """The part of the window inside a raster of this size.
 
         Raises:
-            GridError: Nothing of it lies inside.
+            GridError: No part of it lies inside.
         """
         top, left = max(self.row, 0), max(self.column, 0)
         bottom = min(self.row + self.height, height)
@@ -85,8 +87,8 @@ def geobox(height: int, width: int, transform: Any, crs: Any) -> GeoBox:
     """The grid of a raster: its size, affine transform and CRS (None: unknown).
 
     Raises:
-        GridError: More rows or columns than GDAL counts, pixels without a size or a place, or a
-            CRS that GDAL takes and PROJ doesn't.
+        GridError: Too many rows or columns for GDAL, pixels of size 0 or at infinite coordinates,
+            or a CRS that GDAL accepts and PROJ doesn't.
     """
     from odc.geo.geobox import GeoBox
     from pyproj.exceptions import CRSError
@@ -112,7 +114,7 @@ def geobox(height: int, width: int, transform: Any, crs: Any) -> GeoBox:
 
 
 def _has_pixels(transform: Any) -> bool:
-    """Whether an affine transform leads to the ground and back, in GDAL's arithmetic too."""
+    """Whether an affine transform is finite and invertible, also in GDAL's arithmetic."""
     a, b, c, d, e, f = (float(v) for v in tuple(transform)[:6])
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         area = np.float64(a) * e - np.float64(b) * d
@@ -122,7 +124,7 @@ def _has_pixels(transform: Any) -> bool:
 
 
 def window_geobox(box: GeoBox, window: Window) -> GeoBox:
-    """The grid of a window of a raster; the window may reach over the raster's edge."""
+    """The grid of a window of a raster; the window may extend beyond the raster."""
     from affine import Affine
 
     shift = Affine.translation(window.column, window.row)
@@ -130,7 +132,7 @@ def window_geobox(box: GeoBox, window: Window) -> GeoBox:
 
 
 def describe(box: GeoBox) -> str:
-    """A grid in a few words: size, pixel size, origin, CRS."""
+    """A short description of a grid: size, pixel size, origin, CRS."""
     a = box.affine
     crs = "no CRS" if box.crs is None else (f"EPSG:{box.crs.epsg}" if box.crs.epsg else "own CRS")
     return (
@@ -140,13 +142,13 @@ def describe(box: GeoBox) -> str:
 
 
 def check_same(first: GeoBox, second: GeoBox, *, what: str, names: tuple[str, str]) -> None:
-    """Check that two rasters lie on one grid, to a thousandth of a pixel.
+    """Check that two rasters have the same grid, to a thousandth of a pixel.
 
     Args:
         first: Grid of the first raster.
         second: Grid of the second.
-        what: What must share a grid, for the error: "Class maps", "Images".
-        names: How the error names the two.
+        what: The rasters, for the error: "Class maps", "Images".
+        names: Names of the two, for the error.
 
     Raises:
         GridError: Size, CRS, pixel size or origin differ.
@@ -161,11 +163,11 @@ def check_same(first: GeoBox, second: GeoBox, *, what: str, names: tuple[str, st
 def same_crs(first: Any, second: Any) -> bool:
     """Whether two CRSs give the same place the same horizontal coordinates.
 
-    How a CRS is written (code, WKT 1, WKT 2, Esri's WKT), in which order it names its axes, and
-    heights beside it make no difference: rasters count x before y. Another datum does.
+    The notation of a CRS (code, WKT 1, WKT 2, Esri's WKT), the order of its axes and its heights
+    make no difference: rasters have x before y. Another datum does.
 
     Args:
-        first: A CRS as odc-geo holds it, a text that PROJ knows, or None for an unknown one.
+        first: A CRS of odc-geo, a text that PROJ knows, or None for an unknown one.
         second: The other.
     """
     if first is None or second is None:
@@ -183,10 +185,10 @@ def _same_crs(first: str, second: str) -> bool:
         return False
     if a.equals(b, ignore_axis_order=True):
         return True
-    if a.is_bound and b.is_bound:  # other ways to WGS 84 can mean other datums
+    if a.is_bound and b.is_bound:  # different transformations to WGS 84 may mean different datums
         return False
     a, b = (c.source_crs if c.is_bound else c for c in (a, b))
-    # PROJ ignores the order of axes for geographic CRSs alone
+    # PROJ ignores the order of axes of geographic CRSs only
     axes = [sorted((x.direction, x.unit_conversion_factor) for x in c.axis_info) for c in (a, b)]
     return bool(
         a.geodetic_crs is not None
@@ -208,7 +210,7 @@ def _horizontal(text: str) -> Any:
 
 
 def same(first: GeoBox, second: GeoBox) -> bool:
-    """Whether two grids are one, to a thousandth of a pixel at every corner."""
+    """Whether two grids are the same, to a thousandth of a pixel at every corner."""
     if first.shape != second.shape or not same_crs(first.crs, second.crs):
         return False
     inverse = ~first.affine
@@ -221,36 +223,36 @@ def same(first: GeoBox, second: GeoBox) -> bool:
 
 
 def offset(box: GeoBox, on: GeoBox) -> tuple[int, int] | None:
-    """Row and column of a grid's first pixel on another, where their pixels coincide.
+    """Row and column of a grid's first pixel on another grid, if their pixels coincide.
 
     Args:
         box: The grid to place.
         on: The grid that counts the rows and columns.
 
     Returns:
-        Whole numbers, negative above or left of ``on``; None where CRS, pixel size or direction
-        differ, or pixels lie apart by more than a thousandth of one at any corner.
+        Row and column, negative above or left of ``on``; None if CRS, pixel size or direction
+        differ, or pixels differ by more than a thousandth of a pixel at any corner.
     """
     if not same_crs(box.crs, on.crs):
         return None
     column, row = ~on.affine @ (box.affine @ (0, 0))
     if not (np.isfinite(row) and np.isfinite(column)):
         return None
-    found = Window(round(row), round(column), box.height, box.width)
-    return (found.row, found.column) if same(window_geobox(on, found), box) else None
+    window = Window(round(row), round(column), box.height, box.width)
+    return (window.row, window.column) if same(window_geobox(on, window), box) else None
 
 
 def extent(box: GeoBox, on: GeoBox) -> tuple[float, float, float, float]:
-    """Where a grid lies on another: first row, first column, last row, last column (exclusive).
+    """Extent of a grid on another: first row, first column, last row, last column (exclusive).
 
-    Its outline is followed in 21 points a side, so that a bent one is not cut.
+    The outline has 21 points per side, so that a curved one isn't cut.
 
     Args:
         box: The grid to place, in any CRS.
         on: The grid that counts the rows and columns.
 
     Raises:
-        GridError: One has a CRS and the other none, or no way leads from one CRS to the other.
+        GridError: Only one has a CRS, or no transformation between the CRSs exists.
     """
     steps = np.linspace(0.0, 1.0, 21)
     side = np.zeros_like(steps)
@@ -272,11 +274,12 @@ def extent(box: GeoBox, on: GeoBox) -> tuple[float, float, float, float]:
 
 @dataclass(frozen=True)
 class Bearing:
-    """How a grid lies on the ground, at its middle.
+    """Scale and direction of a grid at its middle.
 
     Attributes:
-        metres: Geodesic length of a step of one column.
-        north: Where true north lies: degrees clockwise from up, along a column of pixels.
+        metres: Geodesic width of a pixel.
+        north: Direction of true north, in degrees clockwise from the upward direction of a column
+            of pixels.
     """
 
     metres: float
@@ -284,10 +287,10 @@ class Bearing:
 
 
 def bearing(box: GeoBox) -> Bearing:
-    """How a grid lies on the ground, at its middle.
+    """Scale and direction of a grid at its middle.
 
     Raises:
-        GridError: It has no CRS, or one without a place on an ellipsoid there.
+        GridError: It has no CRS, or its middle has no place on an ellipsoid.
     """
     from pyproj import Geod, Transformer
     from pyproj.exceptions import CRSError, ProjError
@@ -319,21 +322,21 @@ def bearing(box: GeoBox) -> Bearing:
 
 
 def apply(affine: Any, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Coordinates that an affine transform gives others; of pixels, columns come before rows."""
-    with np.errstate(invalid="ignore"):  # a place that another CRS doesn't reach is infinite
+    """Apply an affine transform to coordinates; pixel coordinates are columns, then rows."""
+    with np.errstate(invalid="ignore"):  # coordinates outside a CRS's domain are infinite
         return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
 
 
 def transformer(crs: Any, other: Any, where: str = "") -> Any:
-    """The way from one CRS to another, x before y, as a pyproj Transformer.
+    """The transformation from one CRS to another, x before y, as a pyproj Transformer.
 
     Args:
-        crs: As pyproj reads it.
-        other: The CRS to lead to.
-        where: What to name in an error: " in map.tif".
+        crs: The CRS, in any form that pyproj reads.
+        other: The target CRS.
+        where: Source of the CRS for the error, such as " in map.tif".
 
     Raises:
-        GridError: PROJ knows none: they lie on two bodies, or one is no place on Earth.
+        GridError: PROJ has no transformation: the CRSs are of two bodies, or one isn't of a body.
     """
     from pyproj import Transformer
     from pyproj.exceptions import ProjError
@@ -355,10 +358,10 @@ def _transformed(box: GeoBox, on: GeoBox, x: Any, y: Any) -> tuple[Any, Any]:
     if box.crs is None or on.crs is None:
         raise GridError(
             f"Rasters must both have a CRS, got {describe(box)} and {describe(on)}; "
-            "state the missing one (--assume-crs)."
+            "state the missing one (`assume_crs`)."
         )
-    found: tuple[Any, Any] = transformer(box.crs.proj, on.crs.proj).transform(x, y)
-    return found
+    transformed: tuple[Any, Any] = transformer(box.crs.proj, on.crs.proj).transform(x, y)
+    return transformed
 
 
 def window_of_bounds(box: GeoBox, bounds: tuple[float, float, float, float]) -> Window:
@@ -383,16 +386,15 @@ def window_of_bounds(box: GeoBox, bounds: tuple[float, float, float, float]) -> 
         return window.clipped(box.height, box.width)
     except GridError as error:
         raise GridError(
-            f"The ground asked for must overlap the raster, got {bounds} on {describe(box)}; "
-            "check its CRS."
+            f"The bounds must overlap the raster, got {bounds} on {describe(box)}; check its CRS."
         ) from error
 
 
 class Ground(ABC):
-    """How large the pixels of a grid are on the ground, window by window; see `ground`.
+    """Areas and sides of a grid's pixels on the ground, window by window; see `ground`.
 
     Attributes:
-        share: Hectares of one of the shares that `shares` counts.
+        share: Hectares of one share, the unit of `shares`.
     """
 
     def __init__(self, largest: float) -> None:
@@ -403,19 +405,19 @@ class Ground(ABC):
         """Area of each pixel ``(row, column)`` of a window inside the grid; 0 off the ellipsoid."""
 
     def shares(self, window: Window) -> NDArray[np.int64]:
-        """The same in whole shares, of which the largest pixel has about 2^30.
+        """Area of each pixel in whole shares; the largest pixel has about 2^30.
 
-        Their sums are exact, so that areas don't depend on the blocks in which a raster is read.
+        Sums of integers are exact, so that areas don't depend on the blocks read.
         """
         return np.rint(self.hectares(window) / self.share).astype(np.int64)
 
     @abstractmethod
     def sides(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Metres of the side below each pixel ``(row, column)``, and of that at its right."""
+        """Length in metres of the lower and the right side of each pixel ``(row, column)``."""
 
 
 def known_ground(box: GeoBox) -> Ground | None:
-    """As `ground`; None without a CRS, or in a local one, which says nothing of the ground.
+    """As `ground`; None without a CRS or with a local one, which has no ellipsoid.
 
     Raises:
         GridError: No pixel has a place on the CRS's ellipsoid.
@@ -424,15 +426,15 @@ def known_ground(box: GeoBox) -> Ground | None:
 
 
 def ground(box: GeoBox) -> Ground:
-    """How large the pixels of a grid are on the ground, whatever its CRS.
+    """Areas and sides of a grid's pixels on the ground, for any CRS.
 
-    - Geographic grids that are north up: exact, between parallels and meridians.
-    - Where the CRS keeps areas, and in transverse Mercator (UTM) where the plane's areas are
-      within 0.2 % of the ellipsoid's at every place of the grid: areas and sides of the plane.
-    - All others: on the ellipsoid, to a hundred-thousandth; smooth projections to a millionth.
+    - North-up geographic grids: exact, between parallels and meridians.
+    - Equal-area CRSs, and transverse Mercator (UTM) if planar areas are within 0.2 % of the
+      ellipsoid's everywhere on the grid: planar areas and sides.
+    - All others: on the ellipsoid, to 1e-5; smooth projections to 1e-6.
 
     Raises:
-        GridError: No CRS, one without an ellipsoid, or no pixel has a place there.
+        GridError: No CRS, one without an ellipsoid, or no pixel has a place on it.
     """
     if box.crs is None:
         raise GridError(
@@ -465,7 +467,7 @@ def ground(box: GeoBox) -> Ground:
     off = float(np.abs(plane / area[area > 0] - 1).max(initial=0.0))
     if off <= (_IN_ITS_ZONE if "Transverse Mercator" in _method(crs) else _EQUAL):
         below, right = np.hypot(a.a, a.d) * unit, np.hypot(a.b, a.e) * unit
-        return _Rows(
+        return _ByRow(
             np.full(box.height, plane / SQUARE_METRES_PER_HECTARE),
             np.full(box.height, below),
             np.full(box.height, right),
@@ -473,13 +475,13 @@ def ground(box: GeoBox) -> Ground:
     return _Curved(box, earth, side)
 
 
-class _Rows(Ground):
-    """Pixels that differ by row alone.
+class _ByRow(Ground):
+    """Pixels whose size depends on the row alone.
 
     Args:
         hectares: Area of a pixel of each row.
-        below: Metres of the side below each.
-        right: Metres of the side at the right of each.
+        below: Length of its lower side in metres.
+        right: Length of its right side in metres.
     """
 
     def __init__(
@@ -504,18 +506,18 @@ class _Rows(Ground):
 
 
 class _Curved(Ground):
-    """Pixels that may differ at every place.
+    """Pixels whose size may vary everywhere.
 
-    The grid is cut into squares of up to 250 km and 512 pixels, always the same ones. In each,
-    areas and sides are a polynomial through their values at Chebyshev's 9 by 9 nodes (Trefethen
-    2019, Approximation Theory and Approximation Practice, doi 10.1137/1.9781611975949); each pixel
-    gets its mean over the pixel's own ground or side. Where the polynomial's last terms are above a
-    ten-millionth of the first, every pixel is computed by itself.
+    The grid is divided into fixed squares of up to 250 km and 512 pixels. In each, areas and sides
+    are a polynomial through their values at 9 by 9 Chebyshev nodes (Trefethen 2019, Approximation
+    Theory and Approximation Practice, doi 10.1137/1.9781611975949); each pixel gets the mean over
+    its own area or side. If the polynomial's last terms exceed 1e-7 of the first, every pixel is
+    computed by itself.
 
     Args:
         box: The grid.
         earth: Its ellipsoid.
-        side: Metres of a pixel's side, about.
+        side: Approximate side of a pixel in metres.
     """
 
     def __init__(self, box: GeoBox, earth: _Earth, side: float) -> None:
@@ -531,12 +533,12 @@ class _Curved(Ground):
         return self._over(window, 1, (1.0, 0.5)), self._over(window, 2, (0.5, 1.0))
 
     def _over(self, window: Window, which: int, at: tuple[float, float]) -> NDArray[np.float64]:
-        """One of what `_Earth.pixels` gives, for each pixel of a window.
+        """One result of `_Earth.pixels` for each pixel of a window.
 
         Args:
             window: The window.
-            which: Which of the three.
-            at: Row and column of it in each pixel: 0.5 for the mean over the pixel, 1 for its end.
+            which: Index of the result.
+            at: Row and column within each pixel: 0.5 for the mean over the pixel, 1 for its end.
         """
         values = np.empty((window.height, window.width))
         size = self._square
@@ -557,7 +559,7 @@ class _Curved(Ground):
     def _part(
         self, square: Window, part: Window, which: int, at: tuple[float, float]
     ) -> NDArray[np.float64]:
-        """The same for a part of a square."""
+        """As `_over`, for a part of a square."""
         nodes = np.cos(np.pi * (np.arange(_NODES) + 0.5) / _NODES) / 2 + 0.5
         columns, rows = np.meshgrid(
             square.column + nodes * square.width, square.row + nodes * square.height
@@ -593,12 +595,12 @@ class _Curved(Ground):
 
 @dataclass(frozen=True)
 class _Earth:
-    """The ellipsoid that a grid lies on.
+    """The ellipsoid of a grid.
 
     Attributes:
         affine: The grid's transform.
-        way: From its CRS to longitude and latitude.
-        unit: Radians of the unit of those.
+        way: Transformer from its CRS to longitude and latitude.
+        unit: Their unit in radians.
         major: Semi-major axis in metres.
         squared: Squared eccentricity.
     """
@@ -611,7 +613,7 @@ class _Earth:
 
     @classmethod
     def under(cls, box: GeoBox) -> _Earth | None:
-        """That of a grid; None where its CRS has none."""
+        """The ellipsoid of a grid; None if its CRS has none."""
         from pyproj import Transformer
         from pyproj.exceptions import CRSError, ProjError
 
@@ -619,7 +621,7 @@ class _Earth:
         if crs is None or not (crs.is_geographic or crs.is_projected):
             return None
         degrees, ellipsoid = crs.geodetic_crs, crs.ellipsoid
-        if degrees is not None and degrees.is_derived:  # of a pole of its own
+        if degrees is not None and degrees.is_derived:  # with a rotated pole
             degrees = degrees.source_crs
         if degrees is None or ellipsoid is None:
             return None
@@ -632,7 +634,10 @@ class _Earth:
         return cls(box.affine, way, unit, major, 1 - (minor / major) ** 2)
 
     def places(self, columns: NDArray[Any], rows: NDArray[Any]) -> NDArray[np.float64]:
-        """Geocentric ``(axis, ...)`` metres of pixels' places; not finite off the ellipsoid."""
+        """Geocentric coordinates ``(axis, ...)`` in metres of positions in pixels.
+
+        They aren't finite outside the ellipsoid's map.
+        """
         x, y = self.way.transform(*apply(self.affine, columns, rows))
         with np.errstate(invalid="ignore"):
             longitude, latitude = np.asarray(x) * self.unit, np.asarray(y) * self.unit
@@ -649,10 +654,10 @@ class _Earth:
     def pixels(
         self, columns: NDArray[Any], rows: NDArray[Any], step: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Square metres, width and height in metres of pixels that lay at some places.
+        """Area in square metres, width and height in metres, of pixels centred at some positions.
 
-        They follow from the chords between places a step before and after; not finite where one
-        of those lies off the ellipsoid.
+        They are computed from the chords between positions a step before and after; not finite
+        where one of those lies outside the ellipsoid's map.
         """
         with np.errstate(invalid="ignore"):
             right = self.places(columns + step, rows) - self.places(columns - step, rows)
@@ -663,12 +668,12 @@ class _Earth:
 
 
 def _terms(start: int, count: int, length: int, at: float) -> NDArray[np.float64]:
-    """Chebyshev's polynomials ``(pixel, term)`` on some pixels of a line of them.
+    """Chebyshev polynomials ``(pixel, term)`` on some pixels of a line.
 
     Args:
-        start: The first of those pixels.
-        count: How many.
-        length: Pixels of the line, over which the polynomials' argument runs from -1 to 1.
+        start: First of those pixels.
+        count: Number of pixels.
+        length: Pixels of the line; the polynomials' argument runs from -1 to 1 along it.
         at: 0.5 for the mean over each pixel, 1 for the value at its end.
     """
     chebyshev = np.polynomial.chebyshev
@@ -687,9 +692,9 @@ def _method(crs: Any) -> str:
 
 
 def _between_parallels(box: GeoBox, earth: _Earth) -> Ground:
-    """Ground of a geographic grid that is north up.
+    """Areas and sides of a north-up geographic grid.
 
-    Areas are exact between two parallels and two meridians (Snyder 1987, USGS PP 1395, eq. 3-12),
+    Areas are exact between two parallels and two meridians (Snyder 1987, USGS PP 1395, eq. 3-12);
     sides run along parallels and meridians.
     """
     from pyproj import Geod
@@ -714,7 +719,7 @@ def _between_parallels(box: GeoBox, earth: _Earth) -> Ground:
     right = Geod(a=earth.major, es=earth.squared).inv(
         zero, latitudes[:-1], zero, latitudes[1:], radians=True
     )[2]
-    return _Rows(
+    return _ByRow(
         zone * width / SQUARE_METRES_PER_HECTARE,
         (radius * np.cos(latitudes) * width)[1:],
         np.asarray(right, np.float64),

@@ -1,4 +1,4 @@
-"""What a model eats: bands, scaling, tile size. The one statement of it, for training and maps."""
+"""A model's input: bands, scaling, tile size; the same for training and for maps."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 from landshift.errors import ModelError
 
 LIMIT = 8.0
-"""Scaled values are clipped to this many standard deviations, so that outliers stay harmless."""
+"""Scaled values are clipped to this many standard deviations, to limit outliers."""
 
 MULTIPLE = 32
-"""Encoders halve a tile up to five times; other sizes are extended to a multiple of this, by
-`landshift.models.ChangeModel` or, where its graph is run without it, around that."""
+"""Encoders halve a tile up to five times. Other sizes are extended to a multiple of this, by
+`landshift.models.ChangeModel` or by the program that runs its exported graph."""
 
 
 _NUMBERED = re.compile(r"band\s*\d+", re.IGNORECASE)
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Date and name of a band described ``<date>:<band>``; '' as the date where there is none.
+    """Date and name of a band called ``<date>:<band>``; '' as the date if it has none.
 
-    A colon may belong to the name: ENVI writes 'Resize (Band 1:scene.img)' and 'Band 1:scene.img'.
+    The colon may belong to the name: ENVI writes 'Resize (Band 1:scene.img)', 'Band 1:scene.img'.
     """
     date, colon, band = name.partition(":")
     own = date.count("(") != date.count(")") or _NUMBERED.fullmatch(date.strip())
@@ -38,10 +38,10 @@ class InputSpec:
     """Bands, scaling and tile size of a model's input.
 
     A value x of a band enters the network as (x - mean) / std, clipped to ± `LIMIT`; mean and
-    std are those of the training tiles, never of the tile at hand. Where the network started from
-    weights that need their input in units of their own, it enters as (x - zero) / unit instead.
-    Networks of others may have been trained with x clipped to ``low`` and ``high`` first, instead.
-    Pixels that aren't valid enter as the mean.
+    std are those of the training tiles, never of the current tile. With pretrained weights that
+    need input in their own units, it enters as (x - zero) / unit. Third-party networks may
+    instead have been trained with x clipped to ``low`` and ``high`` first. Invalid pixels enter
+    as the mean.
 
     Attributes:
         bands: Name of each band, as in ``before:red``.
@@ -49,20 +49,20 @@ class InputSpec:
         std: Standard deviation of each band, above 0.
         minimum: Smallest value of each band.
         maximum: Largest value of each band.
-        tile_size: Rows and columns of the tiles it was trained on.
+        tile_size: Rows and columns of the training tiles.
         dtype: Pixel type of the training tiles.
         cell_size: Ground size of a training pixel in CRS units, if known.
-        dates: Date of each band; () where the bands' names say it, as ``before:red`` does.
+        dates: Date of each band; () where the bands' names state it, as ``before:red`` does.
         zero: Value of each band that enters the network as 0; () for the mean.
         unit: Difference of each band that enters as 1, above 0; () for std.
-        low: Value of each band that lower ones enter as; () for `LIMIT` units below zero.
-        high: Value of each band that higher ones enter as; () for `LIMIT` units above zero.
+        low: Lower clipping value of each band; () for `LIMIT` units below zero.
+        high: Upper clipping value of each band; () for `LIMIT` units above zero.
         positions: Number of each band in rasters whose bands have other names, from 1; () where
             such a raster must have exactly these bands.
-        padding: Pixels around a tile that it was measured to need, if it was.
-        band_sensors: Sensor of each band, None where it isn't known; () for none known.
-        band_units: What the values of each band count, as ``reflectance * 10000``; likewise.
-        nodata: Value that means 'no data' in the training tiles, finite, if they have one.
+        padding: Pixels around a tile that the model needs, if that was measured.
+        band_sensors: Sensor of each band, None if unknown; () if none is known.
+        band_units: Unit of each band's values, such as ``reflectance * 10000``; likewise.
+        nodata: The nodata value of the training tiles, finite, if they have one.
     """
 
     bands: tuple[str, ...]
@@ -86,12 +86,12 @@ class InputSpec:
 
     @property
     def scaling(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """What is subtracted from each band, and what the difference is divided by."""
+        """Offset subtracted from each band, and divisor of the difference."""
         return self.zero or self.mean, self.unit or self.std
 
     @property
     def limits(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """What each scaled band is clipped to: least and greatest."""
+        """Lower and upper clipping values of each scaled band."""
         if not self.low:
             return (-LIMIT,) * len(self.bands), (LIMIT,) * len(self.bands)
         least, greatest = (
@@ -103,13 +103,12 @@ class InputSpec:
     def hosted(self, tile_size: int | None = None, *, fixed: bool = False) -> tuple[int, int]:
         """Tile size and padding for programs that cut the tiles themselves.
 
-        The padding is what was measured, else a quarter of the tile; the core that is left is at
-        least half the tile, which grows where the padding needs it. `LandshiftClassifier` states
-        the same again.
+        The padding is the measured one, else a quarter of the tile. The core is at least half the
+        tile; the tile grows if the padding requires it. `LandshiftClassifier` repeats this rule.
 
         Args:
-            tile_size: Rows and columns to begin with; None: those of the training tiles.
-            fixed: Whether the tile may not grow: the padding is cut to a quarter of it then.
+            tile_size: Rows and columns at first; None: those of the training tiles.
+            fixed: Whether the tile keeps its size; the padding is then at most a quarter of it.
         """
         size = self.tile_size if tile_size is None else tile_size
         padding = size // 4 if self.padding is None else self.padding
@@ -120,19 +119,19 @@ class InputSpec:
         return size, padding
 
     def inputs(self) -> list[tuple[str, str]]:
-        """Date and name of each band; '' as the date where none is named."""
+        """Date and name of each band; '' as the date if there is none."""
         if self.dates:
             pairs = zip(self.dates, self.bands, strict=True)
             return [(d, b.removeprefix(f"{d}:")) for d, b in pairs]
         return [split_name(band) for band in self.bands]
 
     def by_date(self) -> dict[str, tuple[int, ...]]:
-        """Positions of the bands of each date, in order; a single date '' where none is named."""
+        """Positions of the bands of each date, in order; the single date '' if there are none."""
         dates = [date for date, _ in self.inputs()]
         return {d: tuple(k for k, e in enumerate(dates) if e == d) for d in dict.fromkeys(dates)}
 
     def fill(self, values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Values ready for the network: float32 in the raster's units, the mean where not valid.
+        """Input for the network: float32 in the raster's units, the mean at invalid pixels.
 
         Args:
             values: ``(band, row, column)`` as read.
@@ -144,12 +143,12 @@ class InputSpec:
         return filled
 
     def as_dict(self) -> dict[str, Any]:
-        """The spec as plain JSON values."""
+        """The spec as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> InputSpec:
-        """The spec of `as_dict`.
+        """The spec from the JSON values of `as_dict`.
 
         Raises:
             ModelError: A key is missing, of another type, or of another length than the bands.

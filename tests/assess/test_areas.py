@@ -11,13 +11,14 @@ from affine import Affine
 from pyproj import Geod, Transformer
 
 import commands
+import landshift
 from landshift.assess import domains, drawing
-from landshift.assess.sample import Plan, draw_sample
+from landshift.assess.plan import SamplePlan
 from landshift.errors import GridError
 from landshift.maps import zonal
 from landshift.maps.patches import patches
 from landshift.maps.polygons import polygons
-from landshift.prepare.difference import compute_change
+from landshift.prepare.difference import ChangeClasses, difference
 from landshift.prepare.label import Cleaning, Filters, label
 
 SIZE = 100
@@ -126,15 +127,17 @@ def test_of_zonal(scene, tmp_path):
     zone = scene.polygon(tmp_path / "z.gpkg", TOP + 0.5, LEFT - 10, BOTTOM - 0.5, RIGHT)
     inside, _ = scene.on_ground(TOP + 0.5, LEFT, BOTTOM - 0.5, RIGHT)
     beside, _ = scene.on_ground(TOP + 0.5, LEFT - 10, BOTTOM - 0.5, LEFT)
-    found = zonal.measure_zones(scene.after, zone, "name")
-    assert found.hectares[0] == pytest.approx([beside, inside], rel=1e-5)
+    zones = zonal.measure_zones(scene.after, zone, "name")
+    assert zones.hectares[0] == pytest.approx([beside, inside], rel=1e-5)
 
 
 @pytest.mark.parametrize("unit_size", [1, 3])
 def test_of_sample(scene, tmp_path, unit_size):
-    drawn = draw_sample(
+    drawn = landshift.sample(
         scene.after, tmp_path / "s.gpkg",
-        Plan(size=40, kind="simple" if unit_size > 1 else "stratified", unit_size=unit_size),
+        plan=SamplePlan(
+            size=40, design="simple" if unit_size > 1 else "stratified", unit_size=unit_size
+        ),
     )  # fmt: skip
     assert sum(s.hectares for s in drawn.design.strata) == close(scene.whole)
     if unit_size == 1:
@@ -152,12 +155,14 @@ def test_of_domains_in_estimate(scene, tmp_path):
     zone = scene.polygon(tmp_path / "z.gpkg", TOP, LEFT, BOTTOM, RIGHT)
     none = np.zeros(0, np.int64)
     assert domains.find_domains(
-        scene.after, zone, "name", none, none, classes=(1, 2)
+        scene.after, domains.DomainSource(zone, "name"), none, none, classes=(1, 2)
     ).hectares == close([scene.rectangle])
 
 
 def test_of_difference(scene, tmp_path):
-    found = compute_change(scene.before, scene.after, tmp_path / "d.tif", breaks=[0.5])
+    found = difference(
+        scene.before, scene.after, tmp_path / "d.tif", classes=ChangeClasses(breaks=[0.5])
+    )
     below, above = found.classes
     assert (below.hectares, above.hectares) == (
         close(scene.whole - scene.rectangle), close(scene.rectangle),
@@ -174,7 +179,12 @@ def test_a_local_crs_says_nothing_of_the_ground(tmp_path):
             target.write(values, 1)
     table = label(tmp_path / "a.tif", tmp_path / "b.tif", tmp_path / "c.tif")
     assert table.hectares is None
-    found = compute_change(tmp_path / "a.tif", tmp_path / "b.tif", tmp_path / "d.tif", breaks=[0.5])
+    found = difference(
+        tmp_path / "a.tif",
+        tmp_path / "b.tif",
+        tmp_path / "d.tif",
+        classes=ChangeClasses(breaks=[0.5]),
+    )
     assert found.classes[0].hectares is None
     with pytest.raises(GridError, match="Areas need a CRS on an ellipsoid, got 4 x 4"):
         label(

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.transform import from_origin
 
+import landshift
 from landshift import grid, raster
 from landshift.assess import design, drawing, files
+from landshift.assess.domains import DomainSource
 from landshift.assess.drawing import Population
-from landshift.assess.estimate import DomainSource, estimate_areas
 from landshift.assess.estimators import Estimator, Strata, judge, quantile
+from landshift.assess.plan import SamplePlan
 from landshift.assess.response import response_of
-from landshift.assess.sample import Plan, draw_sample
 from landshift.classes import ClassScheme
 from landshift.errors import ClassError, GridError, ParameterError, SampleError
 from landshift.grid import Window
@@ -36,7 +37,7 @@ def test_olofsson_2014_to_every_digit():
     # the paper leaves the correction for a finite population out, and takes 1.96
     strata = Strata(np.full(4, np.inf), pixels * 0.09)
     estimator = Estimator(strata, mapped, np.ones(mapped.size))
-    found = judge(estimator, reference, mapped, 4)
+    accuracy = judge(estimator, reference, mapped, 4)
 
     def printed(figures, digits):
         return [(round(v, digits), round(1.96 * e, digits)) for v, e in zip(*figures, strict=True)]
@@ -44,31 +45,36 @@ def test_olofsson_2014_to_every_digit():
     def both(estimates):
         return estimates.value, estimates.error
 
-    assert printed(both(found.overall), 2) == [(0.95, 0.02)]
-    assert printed(both(found.users), 2) == [(0.88, 0.07), (0.73, 0.10), (0.93, 0.04), (0.96, 0.02)]
+    assert printed(both(accuracy.overall), 2) == [(0.95, 0.02)]
+    assert printed(both(accuracy.users), 2) == [
+        (0.88, 0.07),
+        (0.73, 0.10),
+        (0.93, 0.04),
+        (0.96, 0.02),
+    ]
     # the interval of forest gain (0.25) and of the last (0.02) follow from eq. 7 as it is printed;
     # whether the paper prints just these I can't tell, so they are left to the formulas below
-    assert [round(v, 2) for v in found.producers.value] == [0.75, 0.85, 0.93, 0.96]
-    assert printed(both(found.producers), 2)[0] == (0.75, 0.21)
-    assert round(found.shares.value[0], 3) == 0.024
-    assert round(found.shares.error[0], 4) == 0.0035
-    assert round(float(found.shares.value[0] * pixels.sum())) == 235_086
-    areas = found.shares.scaled(900_000)
+    assert [round(v, 2) for v in accuracy.producers.value] == [0.75, 0.85, 0.93, 0.96]
+    assert printed(both(accuracy.producers), 2)[0] == (0.75, 0.21)
+    assert round(accuracy.shares.value[0], 3) == 0.024
+    assert round(accuracy.shares.error[0], 4) == 0.0035
+    assert round(float(accuracy.shares.value[0] * pixels.sum())) == 235_086
+    areas = accuracy.shares.scaled(900_000)
     assert printed(both(areas), None) == [
         (21_158, 6_158), (11_686, 3_756), (285_770, 15_510), (581_386, 16_282),
     ]  # fmt: skip
-    assert found.confusion.T[0].round(4).tolist() == [0.0176, 0, 0.0013, 0.0011]
-    assert found.counts.T.tolist() == counts
+    assert accuracy.confusion.T[0].round(4).tolist() == [0.0176, 0, 0.0013, 0.0011]
+    assert accuracy.counts.T.tolist() == counts
 
     # eq. 7 written out
     n, cells = np.array(counts).sum(axis=1), np.array(counts, float)
-    users, producers = cells.diagonal() / n, found.producers.value
+    users, producers = cells.diagonal() / n, accuracy.producers.value
     for j in range(4):
         own = pixels[j] ** 2 * (1 - producers[j]) ** 2 * users[j] * (1 - users[j]) / (n[j] - 1)
         p = cells[:, j] / n
         others = np.delete(pixels**2 * p * (1 - p) / (n - 1), j).sum()
         variance = (own + producers[j] ** 2 * others) / (pixels * p).sum() ** 2
-        assert found.producers.error[j] == pytest.approx(np.sqrt(variance), rel=1e-9)
+        assert accuracy.producers.error[j] == pytest.approx(np.sqrt(variance), rel=1e-9)
 
 
 STEHMAN_MAP = "AAAAAAABBB ABBBBBBBBB BBCCCCCCBB DDDDDDDDDD"  # Table 2, a word a stratum
@@ -84,24 +90,24 @@ def test_stehman_2014_to_every_digit():
     stratum = np.repeat(np.arange(4), 10)
     units = np.array([40_000.0, 30_000, 20_000, 10_000])
     estimator = Estimator(Strata(units, units), stratum, np.ones(40))
-    found = judge(estimator, reference, mapped, 4)
-    assert round(found.overall.value[0], 2) == 0.63
-    assert round(found.overall.error[0], 3) == 0.085
-    assert found.shares.value[[0, 2]].round(2).tolist() == [0.35, 0.20]
-    assert found.shares.error[[0, 2]].round(3).tolist() == [0.082, 0.064]
-    assert (round(found.users.value[1], 3), round(found.users.error[1], 3)) == (0.574, 0.125)
-    assert round(found.producers.value[1], 3) == 0.794
-    assert round(found.confusion[2, 1], 2) == 0.08  # map B, reference C
+    accuracy = judge(estimator, reference, mapped, 4)
+    assert round(accuracy.overall.value[0], 2) == 0.63
+    assert round(accuracy.overall.error[0], 3) == 0.085
+    assert accuracy.shares.value[[0, 2]].round(2).tolist() == [0.35, 0.20]
+    assert accuracy.shares.error[[0, 2]].round(3).tolist() == [0.082, 0.064]
+    assert (round(accuracy.users.value[1], 3), round(accuracy.users.error[1], 3)) == (0.574, 0.125)
+    assert round(accuracy.producers.value[1], 3) == 0.794
+    assert round(accuracy.confusion[2, 1], 2) == 0.08  # map B, reference C
     # The paper prints 0.114 for the producer's accuracy of B: its sum takes the variance of x in
     # the fourth stratum as 0, where its own Table 3 has 0.1. With 0.1 eq. 28 gives 0.117.
-    ratio, b = found.producers.value[1], "ABCD".index("B")
+    ratio, b = accuracy.producers.value[1], "ABCD".index("B")
     x = (reference == b).astype(float).reshape(4, 10)
     y = x * (mapped == b).reshape(4, 10)
     variances = y.var(axis=1, ddof=1) + ratio**2 * x.var(axis=1, ddof=1)
     variances -= [2 * ratio * np.cov(p, q)[0, 1] for p, q in zip(y, x, strict=True)]
     parts = units**2 * (1 - 10 / units) * variances / 10 / (units * x.mean(axis=1)).sum() ** 2
-    assert found.producers.error[1] == pytest.approx(np.sqrt(parts.sum()), rel=1e-12)
-    assert round(found.producers.error[1], 3) == 0.117
+    assert accuracy.producers.error[1] == pytest.approx(np.sqrt(parts.sum()), rel=1e-12)
+    assert round(accuracy.producers.error[1], 3) == 0.117
     assert x[3].var(ddof=1) == pytest.approx(0.1)
     assert round(float(np.sqrt(parts[:3].sum())), 3) == 0.114
 
@@ -113,9 +119,9 @@ def test_the_estimators_equal_those_of_mapaccuracy():
         n = len(counts)
         mapped, reference = (np.repeat(k.ravel(), np.ravel(counts)) for k in np.indices((n, n)))
         strata = Strata(np.full(n, np.inf), np.array(areas))
-        found = judge(Estimator(strata, mapped, np.ones(mapped.size)), reference, mapped, n)
+        accuracy = judge(Estimator(strata, mapped, np.ones(mapped.size)), reference, mapped, n)
         reach = quantile(0.95)
-        return found, reach * found.users.error, reach * found.producers.error
+        return accuracy, reach * accuracy.users.error, reach * accuracy.producers.error
 
     close = {"rel": 2e-6}
     first, users, producers = shown(
@@ -155,13 +161,15 @@ def test_the_estimators_equal_those_of_mapaccuracy():
     )
     units = np.array([40_000.0, 30_000, 20_000, 10_000])
     strata = Strata(units, units)
-    found = judge(Estimator(strata, np.repeat(np.arange(4), 10), np.ones(40)), reference, mapped, 4)
-    assert found.shares.error.round(4).tolist() == [0.0822, 0.0759, 0.0643, 0.0307]
-    assert found.users.value.round(4).tolist() == [0.7419, 0.5745, 0.5, 0.7]
-    assert found.producers.value.round(4).tolist() == [0.6571, 0.7941, 0.3, 0.6364]
-    assert found.shares.error[[0, 2]] == pytest.approx([0.0822478, 0.06427977], **close)
-    assert found.overall.error[0] == pytest.approx(0.08464219, **close)
-    assert (found.users.error[1], found.producers.error[1]) == pytest.approx(
+    accuracy = judge(
+        Estimator(strata, np.repeat(np.arange(4), 10), np.ones(40)), reference, mapped, 4
+    )
+    assert accuracy.shares.error.round(4).tolist() == [0.0822, 0.0759, 0.0643, 0.0307]
+    assert accuracy.users.value.round(4).tolist() == [0.7419, 0.5745, 0.5, 0.7]
+    assert accuracy.producers.value.round(4).tolist() == [0.6571, 0.7941, 0.3, 0.6364]
+    assert accuracy.shares.error[[0, 2]] == pytest.approx([0.0822478, 0.06427977], **close)
+    assert accuracy.overall.error[0] == pytest.approx(0.08464219, **close)
+    assert (accuracy.users.error[1], accuracy.producers.error[1]) == pytest.approx(
         (0.1247822, 0.1165479), **close
     )
 
@@ -171,29 +179,29 @@ def test_units_of_different_area_count_by_their_area():
     estimator = Estimator(
         Strata(np.array([np.inf]), np.array([100.0])), np.zeros(3, int), np.array([1.0, 1, 2])
     )
-    found = estimator.sums(np.array([[1.0], [0], [1]]))
-    assert found.value.tolist() == [75]
+    estimates = estimator.sums(np.array([[1.0], [0], [1]]))
+    assert estimates.value.tolist() == [75]
     # residuals a (y - 3/4) / mean a: 3/16, -9/16, 6/16; variance 63/256; over 3, times 100^2
-    assert found.error[0] == pytest.approx(100 * math.sqrt(63 / 256 / 3))
+    assert estimates.error[0] == pytest.approx(100 * math.sqrt(63 / 256 / 3))
 
 
 def test_classes_that_no_unit_has_keep_their_place():
     strata = Strata(np.array([100.0]), np.array([9.0]))
     estimator = Estimator(strata, np.zeros(4, np.int64), np.ones(4))
-    found = judge(estimator, np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), 4)
-    assert found.counts.tolist() == [[1, 1, 0, 0], [0, 2, 0, 0], [0] * 4, [0] * 4]
-    assert found.confusion.sum() == pytest.approx(1)
-    assert found.confusion[1].tolist() == pytest.approx([0, 0.5, 0, 0])
-    assert found.shares.value.tolist() == pytest.approx([0.5, 0.5, 0, 0])
-    assert np.isnan(found.users.value).tolist() == [False, False, True, True]
-    assert np.isnan(found.producers.error).tolist() == [False, False, True, True]
+    accuracy = judge(estimator, np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), 4)
+    assert accuracy.counts.tolist() == [[1, 1, 0, 0], [0, 2, 0, 0], [0] * 4, [0] * 4]
+    assert accuracy.confusion.sum() == pytest.approx(1)
+    assert accuracy.confusion[1].tolist() == pytest.approx([0, 0.5, 0, 0])
+    assert accuracy.shares.value.tolist() == pytest.approx([0.5, 0.5, 0, 0])
+    assert np.isnan(accuracy.users.value).tolist() == [False, False, True, True]
+    assert np.isnan(accuracy.producers.error).tolist() == [False, False, True, True]
 
 
 def test_a_stratum_sampled_whole_has_no_error():
     strata = Strata(np.array([1.0, 4]), np.array([1.0, 4]))
     estimator = Estimator(strata, np.array([0, 1, 1, 1, 1]), np.ones(5))
-    found = estimator.shares(np.array([[1.0], [1], [0], [0], [0]]))
-    assert (found.value[0], found.error[0]) == (pytest.approx(0.4), 0)
+    estimates = estimator.shares(np.array([[1.0], [1], [0], [0], [0]]))
+    assert (estimates.value[0], estimates.error[0]) == (pytest.approx(0.4), 0)
 
 
 @pytest.mark.parametrize("kind", ["by class", "by region", "simple", "afterwards", "of two sizes"])
@@ -227,10 +235,10 @@ def test_intervals_cover_the_truth_as_often_as_they_say(kind):
             ]
         )
         estimator = Estimator(strata, after[drawn], areas[drawn])
-        found = judge(estimator, truth[drawn], mapped[drawn], 3)
+        accuracy = judge(estimator, truth[drawn], mapped[drawn], 3)
         inside = domain[drawn, np.newaxis].astype(float)
         apart = estimator.ratios(inside * (truth[drawn, np.newaxis] == 0), inside)
-        parts = (found.overall, found.users, found.producers, found.shares, apart)
+        parts = (accuracy.overall, accuracy.users, accuracy.producers, accuracy.shares, apart)
         value, error = (np.concatenate([getattr(p, f) for p in parts]) for f in ("value", "error"))
         covered += np.abs(value - want) <= quantile(0.95) * error
     assert (covered / repeats >= 0.935).all(), covered / repeats
@@ -258,8 +266,8 @@ def test_intervals_of_systematic_samples_cover_the_truth_too(tmp_path):
         here = turned[drawn.row, drawn.column]
         strata = Strata(np.array([float(size)]), np.array([float(size)]))
         estimator = Estimator(strata, np.zeros(len(drawn), int), np.ones(len(drawn)))
-        found = judge(estimator, truth[here], mapped[here], 3)
-        parts = (found.overall, found.users, found.producers, found.shares)
+        accuracy = judge(estimator, truth[here], mapped[here], 3)
+        parts = (accuracy.overall, accuracy.users, accuracy.producers, accuracy.shares)
         value, error = (np.concatenate([getattr(p, f) for p in parts]) for f in ("value", "error"))
         covered += np.abs(value - want) <= quantile(0.95) * error
     assert (covered / repeats >= 0.935).all(), covered / repeats
@@ -320,10 +328,10 @@ def test_the_allocations_of_olofsson_2014_section_5_1_2():
 def test_allocations_by_hand(allocation, floor, wanted):
     population = np.array([200, 800, 9000])
     weights = np.array([0.02, 0.08, 0.9])
-    found = design.allocate(100, population, weights, allocation=allocation, floor=floor)
-    assert sorted(found.tolist()) == sorted(wanted)
+    allocated = design.allocate(100, population, weights, allocation=allocation, floor=floor)
+    assert sorted(allocated.tolist()) == sorted(wanted)
     if allocation != "equal":
-        assert found.tolist() == wanted
+        assert allocated.tolist() == wanted
 
 
 @given(
@@ -336,10 +344,10 @@ def test_allocations_sum_up_and_stay_in_bounds(strata, allocation, fullness):
     weights = np.array([w for _, w in strata]) + 1e-6
     least = np.minimum(population, 7 if allocation == "floor" else 2)
     size = round(least.sum() + fullness * (population.sum() - least.sum()))
-    found = design.allocate(size, population, weights, allocation=allocation, floor=7)
-    assert found.sum() == size
-    assert (found >= least).all()
-    assert (found <= population).all()
+    allocated = design.allocate(size, population, weights, allocation=allocation, floor=7)
+    assert allocated.sum() == size
+    assert (allocated >= least).all()
+    assert (allocated <= population).all()
 
 
 def test_sizes_that_cannot_be_are_refused():
@@ -348,21 +356,20 @@ def test_sizes_that_cannot_be_are_refused():
         design.allocate(3, population, weights, allocation="equal")
     with pytest.raises(ParameterError, match="smaller than the map, got 106 of 105"):
         design.allocate(106, population, weights, allocation="equal")
-    with pytest.raises(ParameterError, match="allocation must be one of"):
+    with pytest.raises(ParameterError, match="`allocation` must be one of"):
         design.allocate(10, population, weights, allocation="optimal")
     for plan, message in (
-        ({}, "needs a size or a standard error"),
-        ({"size": 10, "target": 0.1}, "give one of them"),
-        ({"target": 0.1}, "needs expectations"),
-        ({"target": 1.5, "expected": {None: 0.9}}, "above 0 and below 0.5, got 1.5"),
-        ({"size": 10, "expected": {None: 1.9}}, "in 0 to 1, got 1.9"),
-        ({"size": 10, "kind": "cluster"}, "design must be one of"),
+        ({"size": 10, "standard_error": 0.1}, "give one of them"),
+        ({"standard_error": 0.1}, "need expectations"),
+        ({"standard_error": 1.5, "expect": {None: 0.9}}, "above 0 and below 0.5, got 1.5"),
+        ({"size": 10, "expect": {None: 1.9}}, "in 0 to 1, got 1.9"),
+        ({"size": 10, "design": "cluster"}, "`design` must be one of"),
         ({"size": 1}, "at least 2 units"),
-        ({"target": 0.1, "expected": {None: 0.9}, "kind": "systematic"}, "needs a size"),
-        ({"size": 10, "kind": "simple", "allocation": "equal"}, "Only strata can share"),
+        ({"standard_error": 0.1, "expect": ["0.9"], "design": "systematic"}, "needs `size`"),
+        ({"size": 10, "design": "simple", "allocation": "equal"}, "Only strata can share"),
     ):
         with pytest.raises(ParameterError, match=message):
-            Plan(**plan)
+            SamplePlan(**plan)
 
 
 # ---- Drawing
@@ -390,12 +397,12 @@ def test_the_population_is_counted_by_stratum_and_class(write_raster):
     codes = np.array([[1, 1, 2], [0, 2, 2]], np.uint8)
     strata = np.array([[7, 7, 7], [0, 300, 300]], np.uint16)
     path, groups = write_raster("map.tif", codes, nodata=0), write_raster("strata.tif", strata)
-    found = drawing.draw_random(Population(path, groups), 9, 0)
-    told = [(p.stratum, p.mapped, p.units, round(p.hectares, 9)) for p in found.parts]
-    assert told == [(7, 1, 2, 0.18), (7, 2, 1, 0.09), (300, 2, 2, 0.18)]
-    assert len(found.units) == 5
-    assert (codes[found.units.row, found.units.column] == found.units.mapped).all()
-    assert (strata[found.units.row, found.units.column] == found.units.stratum).all()
+    drawn = drawing.draw_random(Population(path, groups), 9, 0)
+    parts = [(p.stratum, p.mapped, p.units, round(p.hectares, 9)) for p in drawn.parts]
+    assert parts == [(7, 1, 2, 0.18), (7, 2, 1, 0.09), (300, 2, 2, 0.18)]
+    assert len(drawn.units) == 5
+    assert (codes[drawn.units.row, drawn.units.column] == drawn.units.mapped).all()
+    assert (strata[drawn.units.row, drawn.units.column] == drawn.units.stratum).all()
     strata[1, 1] = 0
     bare = write_raster("bare.tif", strata, nodata=0)
     with pytest.raises(ClassError, match=r"must have a stratum, got none in .* row 1, column 1"):
@@ -406,12 +413,12 @@ def test_areas_are_geodesic_on_geographic_grids(write_raster):
     codes = np.ones((40, 30), np.uint8)
     codes[20:] = 2
     path = write_raster("map.tif", codes, crs="EPSG:4326", origin=(10.0, 60.0), pixel=0.1)
-    found = drawing.draw_random(Population(path), 3, 0)
+    drawn = drawing.draw_random(Population(path), 3, 0)
     by_row = grid.ground(raster.info(path).grid).hectares(Window(0, 0, 40, 1))[:, 0]
-    assert [p.hectares for p in found.parts] == pytest.approx(
+    assert [p.hectares for p in drawn.parts] == pytest.approx(
         [30 * by_row[:20].sum(), 30 * by_row[20:].sum()]
     )
-    assert found.units.hectares == pytest.approx(by_row[found.units.row], rel=1e-9)
+    assert drawn.units.hectares == pytest.approx(by_row[drawn.units.row], rel=1e-9)
 
 
 def test_blocks_take_the_class_of_most_of_their_pixels(write_raster):
@@ -424,15 +431,21 @@ def test_blocks_take_the_class_of_most_of_their_pixels(write_raster):
         np.uint8,
     )
     path = write_raster("map.tif", codes, nodata=0)
-    found = drawing.draw_random(Population(path, unit_size=2), 9, 0)
-    units = found.units
-    told = {
+    drawn = drawing.draw_random(Population(path, unit_size=2), 9, 0)
+    units = drawn.units
+    blocks = {
         (int(r), int(c)): (int(m), round(h / 0.09))
         for r, c, m, h in zip(units.row, units.column, units.mapped, units.hectares, strict=True)
     }
     # the draw of equals goes to the smaller value; (2, 0) has no class at all
-    assert told == {(0, 0): (1, 4), (0, 2): (1, 4), (0, 4): (3, 1), (2, 2): (4, 2), (2, 4): (4, 1)}
-    assert [(p.mapped, p.units, round(p.hectares / 0.09)) for p in found.parts] == [
+    assert blocks == {
+        (0, 0): (1, 4),
+        (0, 2): (1, 4),
+        (0, 4): (3, 1),
+        (2, 2): (4, 2),
+        (2, 4): (4, 1),
+    }
+    assert [(p.mapped, p.units, round(p.hectares / 0.09)) for p in drawn.parts] == [
         (1, 2, 8), (3, 1, 1), (4, 2, 3),
     ]  # fmt: skip
 
@@ -445,10 +458,10 @@ def test_every_unit_is_as_likely_as_its_probability_says(write_raster):
     repeats = 200
     random, regular = np.zeros((12, 12)), np.zeros((12, 12))
     for seed in range(repeats):
-        found = drawing.draw_random(Population(path), 6, seed).units
-        random[found.row, found.column] += 1
-        found = drawing.draw_systematic(Population(path), 15, seed).units
-        regular[found.row, found.column] += 1
+        units = drawing.draw_random(Population(path), 6, seed).units
+        random[units.row, units.column] += 1
+        units = drawing.draw_systematic(Population(path), 15, seed).units
+        regular[units.row, units.column] += 1
     for counts, probability in (
         (random, np.where(codes == 2, 6 / 48, 6 / 95)),
         (regular, np.full((12, 12), 15 / 143)),
@@ -510,6 +523,10 @@ def change_map(write_raster):
     )
 
 
+def draw(mapped, out, plan, **options):
+    return landshift.sample(mapped, out, plan=plan, **options)
+
+
 def fill(sample, name, answer):
     """Labels as CSV: what ``answer`` says of each unit's class in the map."""
     drawn = files.read_sample(sample)
@@ -527,8 +544,8 @@ def as_mapped(_, value):
 
 
 def test_a_sample_is_a_form_to_fill_in(change_map, tmp_path):
-    found = draw_sample(change_map, tmp_path / "s.gpkg", Plan(size=30, allocation="equal"))
-    assert [s.sampled for s in found.design.strata] == [10, 10, 10]
+    new_sample = draw(change_map, tmp_path / "s.gpkg", SamplePlan(size=30, allocation="equal"))
+    assert [s.sampled for s in new_sample.design.strata] == [10, 10, 10]
     about, _, outlines, values = pyogrio.raw.read(tmp_path / "s.gpkg", layer="units")
     columns = dict(zip(about["fields"], values, strict=True))
     assert list(columns) == [
@@ -544,7 +561,7 @@ def test_a_sample_is_a_form_to_fill_in(change_map, tmp_path):
         assert np.allclose(shapely.get_coordinates(shapely.centroid(squares)), at)
     about, _, _, values = pyogrio.raw.read(tmp_path / "s.gpkg", layer="design")
     hidden = dict(zip(about["fields"], values, strict=True))
-    rates = {s.value: s.sampled / s.units for s in found.design.strata}
+    rates = {s.value: s.sampled / s.units for s in new_sample.design.strata}
     assert hidden["probability"].tolist() == [rates[v] for v in hidden["stratum"]]
     # classes come in no order, so that the labeller can't guess them
     assert len(set(hidden["stratum"][:10].tolist())) > 1
@@ -559,76 +576,74 @@ def test_a_sample_is_a_form_to_fill_in(change_map, tmp_path):
     assert len(lines) == 31
 
 
-def sampled(found):
-    return {s.name: s.sampled for s in found.design.strata}
+def sampled(new_sample):
+    return {s.name: s.sampled for s in new_sample.design.strata}
 
 
 def test_rare_strata_get_a_floor_unless_another_allocation_is_asked_for(change_map, tmp_path):
-    found = draw_sample(change_map, tmp_path / "a.gpkg", Plan(size=200))
-    assert found.design.allocation == "floor"
-    assert found.floor == 33  # half of an equal share, 200 / 3 / 2, below 50
-    assert min(sampled(found).values()) >= 33
-    assert found.few == ()
-    large = draw_sample(change_map, tmp_path / "b.gpkg", Plan(size=600))
+    drawn = draw(change_map, tmp_path / "a.gpkg", SamplePlan(size=200))
+    assert drawn.design.allocation == "floor"
+    assert drawn.floor == 33  # half of an equal share, 200 / 3 / 2, below 50
+    assert min(sampled(drawn).values()) >= 33
+    assert drawn.few == ()
+    large = draw(change_map, tmp_path / "b.gpkg", SamplePlan(size=600))
     assert large.floor == 50
-    stated = draw_sample(change_map, tmp_path / "c.gpkg", Plan(size=200, floor=60))
+    stated = draw(change_map, tmp_path / "c.gpkg", SamplePlan(size=200, floor=60))
     assert (stated.floor, min(sampled(stated).values())) == (60, 60)
-    plain = Plan(size=60, allocation="proportional")  # 10 and 13 for the rare ones, by area
-    proportional = draw_sample(change_map, tmp_path / "d.gpkg", plain)
+    plain = SamplePlan(size=60, allocation="proportional")  # 10 and 13 for the rare ones, by area
+    proportional = draw(change_map, tmp_path / "d.gpkg", plain)
     assert proportional.floor is None
     assert {s.name for s in proportional.few} == {"to forest", "to crop"}
-    simple = draw_sample(change_map, tmp_path / "e.gpkg", Plan(kind="simple", size=60))
+    simple = draw(change_map, tmp_path / "e.gpkg", SamplePlan(design="simple", size=60))
     assert (simple.floor, simple.design.allocation) == (None, None)
 
 
 def test_units_of_strata_are_stated(change_map, tmp_path):
-    one = draw_sample(change_map, tmp_path / "a.gpkg", Plan(size=100, units={"to crop": 75}))
+    one = draw(change_map, tmp_path / "a.gpkg", SamplePlan(size=100, stratum_units={"to crop": 75}))
     assert sampled(one)["to crop"] == 75
     assert sum(sampled(one).values()) == 100
     assert one.floor == 6  # of the 25 that two strata share
     units = {"to forest": 5, "to crop": 75, "No change": 30}
-    every = draw_sample(change_map, tmp_path / "b.gpkg", Plan(units=units))
+    every = draw(change_map, tmp_path / "b.gpkg", SamplePlan(stratum_units=units))
     assert sampled(every) == units
     assert every.floor is None
     assert [s.name for s in every.few] == ["to forest"]
-    target = Plan(target=0.02, expected={None: 0.9}, units={"to crop": 75})
-    found = draw_sample(change_map, tmp_path / "c.gpkg", target)
-    assert sampled(found)["to crop"] == 75
-    assert found.expected_error <= 0.02
+    target = SamplePlan(standard_error=0.02, expect={None: 0.9}, stratum_units={"to crop": 75})
+    drawn = draw(change_map, tmp_path / "c.gpkg", target)
+    assert sampled(drawn)["to crop"] == 75
+    assert drawn.expected_error <= 0.02
 
     out = tmp_path / "d.gpkg"
     with pytest.raises(ParameterError, match=r"\(to forest, to crop, No change\), got 'to sea'"):
-        draw_sample(change_map, out, Plan(size=100, units={"to sea": 75}))
+        draw(change_map, out, SamplePlan(size=100, stratum_units={"to sea": 75}))
     with pytest.raises(ParameterError, match=r"no more units than it holds, got 5,000 of .*'to cr"):
-        draw_sample(change_map, out, Plan(size=6000, units={"to crop": 5000}))
+        draw(change_map, out, SamplePlan(size=6000, stratum_units={"to crop": 5000}))
     with pytest.raises(ParameterError, match="at least 2 units, got 1 for 'to crop'"):
-        Plan(size=100, units={"to crop": 1})
-    with pytest.raises(ParameterError, match="make the size, 110, got 100 too"):
-        draw_sample(change_map, out, Plan(size=100, units=units))
+        SamplePlan(size=100, stratum_units={"to crop": 1})
+    with pytest.raises(ParameterError, match="make the size, 110, got size 100 too"):
+        draw(change_map, out, SamplePlan(size=100, stratum_units=units))
     with pytest.raises(ParameterError, match="got none for 'to forest', 'No change'"):
-        draw_sample(change_map, out, Plan(units={"to crop": 75}))
+        draw(change_map, out, SamplePlan(stratum_units={"to crop": 75}))
     with pytest.raises(ParameterError, match="got units of strata for a simple design"):
-        Plan(kind="simple", size=100, units={"to crop": 75})
-    with pytest.raises(ParameterError, match="needs a size or a standard error"):
-        Plan()
+        SamplePlan(design="simple", size=100, stratum_units={"to crop": 75})
+    with pytest.raises(ParameterError, match="must have `size` or `standard_error`, got neither"):
+        landshift.sample(change_map, out)
 
 
 @pytest.mark.parametrize("name", ["a=b", "rain, snow", "forest->crop"])
 def test_the_command_takes_names_as_they_are(name):
-    from landshift.cli.sample import _units
-
-    assert _units([f"{name}=75", " other = 3 "]) == {name: 75, "other": 3}
+    assert SamplePlan(stratum_units=[f"{name}=75", " other = 3 "]).units == {name: 75, "other": 3}
     for wrong in ("75", "=75", f"{name}=many", f"{name}=-5"):
         with pytest.raises(ParameterError, match="must be written 'stratum=75'"):
-            _units([wrong])
+            SamplePlan(stratum_units=[wrong])
     with pytest.raises(ParameterError, match="each stratum once"):
-        _units([f"{name}=75", f"{name}=76"])
+        SamplePlan(stratum_units=[f"{name}=75", f"{name}=76"])
 
 
 def test_the_same_seed_gives_the_same_bytes(change_map, tmp_path):
     def digest(name, **options):
         seed = options.pop("seed", 0)
-        draw_sample(change_map, tmp_path / name, Plan(size=30, seed=seed), **options)
+        draw(change_map, tmp_path / name, SamplePlan(size=30, seed=seed), **options)
         return [
             hashlib.sha256((tmp_path / name).with_suffix(s).read_bytes()).hexdigest()
             for s in (".gpkg", ".csv")
@@ -641,20 +656,22 @@ def test_the_same_seed_gives_the_same_bytes(change_map, tmp_path):
 
 def test_labelled_as_mapped_the_map_is_right(change_map, tmp_path):
     sample = tmp_path / "s.gpkg"
-    drawn = draw_sample(change_map, sample, Plan(size=30)).design
-    found = estimate_areas(sample, labels=fill(sample, "l.csv", as_mapped), mapped=change_map)
-    assert (found.overall.value, found.overall.error) == (pytest.approx(1), None)
-    assert [c.name for c in found.classes] == list(CHANGE.names)
-    assert [c.hectares.value for c in found.classes] == pytest.approx(
+    drawn = draw(change_map, sample, SamplePlan(size=30)).design
+    assessment = landshift.estimate(
+        sample, labels=fill(sample, "l.csv", as_mapped), mapped=change_map
+    )
+    assert (assessment.overall.value, assessment.overall.error) == (pytest.approx(1), None)
+    assert [c.name for c in assessment.classes] == list(CHANGE.names)
+    assert [c.hectares.value for c in assessment.classes] == pytest.approx(
         [p.hectares for p in drawn.parts]
     )
-    assert "met no error, which isn't to say that there is none" in " ".join(found.notes)
-    assert "Olofsson" in found.method
+    assert "met no error, which isn't to say that there is none" in " ".join(assessment.notes)
+    assert "Olofsson" in assessment.method
 
 
 def test_labels_are_read_from_the_form(change_map, tmp_path):
     sample = tmp_path / "s.gpkg"
-    draw_sample(change_map, sample, Plan(size=12), show_map=True)
+    draw(change_map, sample, SamplePlan(size=12), show_map=True)
     about, _, outlines, values = pyogrio.raw.read(sample, layer="units")
     columns = dict(zip(about["fields"], values, strict=True))
     assert set(columns["map"]) <= set(CHANGE.names)
@@ -664,12 +681,12 @@ def test_labels_are_read_from_the_form(change_map, tmp_path):
         sample, outlines[::-1], [v[::-1] for v in columns.values()], about["fields"],
         layer="units", driver="GPKG", geometry_type="Polygon", crs=about["crs"],
     )  # fmt: skip
-    found = estimate_areas(sample)
-    shares = {c.name: c.share for c in found.classes}
+    assessment = landshift.estimate(sample)
+    shares = {c.name: c.share for c in assessment.classes}
     assert shares["No change"].value == pytest.approx(1)
     assert shares["to crop"].value == 0
     assert shares["to crop"].upper > 0.2  # 12 units in all
-    assert "No unit was found to be 'to crop'" in " ".join(found.notes)
+    assert "No unit was found to be 'to crop'" in " ".join(assessment.notes)
 
 
 def test_strata_of_another_raster_follow_stehman(change_map, tmp_path, write_raster):
@@ -677,25 +694,25 @@ def test_strata_of_another_raster_follow_stehman(change_map, tmp_path, write_ras
     groups[:, 20:] = 2
     strata = write_raster("strata.tif", groups)
     sample = tmp_path / "s.gpkg"
-    draw_sample(change_map, sample, Plan(size=200), strata=strata)
+    draw(change_map, sample, SamplePlan(size=200), strata=strata)
     wrong = fill(sample, "l.csv", lambda n, v: as_mapped(n, v if n % 4 else 3))
-    found = estimate_areas(sample, labels=wrong)
-    assert "Stehman (2014)" in found.method
+    assessment = landshift.estimate(sample, labels=wrong)
+    assert "Stehman (2014)" in assessment.method
     drawn = files.read_sample(sample)
     reference = np.where(drawn.numbers % 4 == 0, 3, drawn.mapped)
     shares = [(reference[drawn.stratum == s] == 3).mean() for s in (1, 2)]
     weights = [s.hectares for s in drawn.design.strata]
-    assert found.classes[2].hectares.value == pytest.approx(np.dot(shares, weights))
+    assert assessment.classes[2].hectares.value == pytest.approx(np.dot(shares, weights))
 
 
 def test_simple_and_systematic_samples_and_strata_after(change_map, tmp_path):
     truth = {}
     for kind in ("simple", "systematic"):
         sample = tmp_path / f"{kind}.gpkg"
-        draw_sample(change_map, sample, Plan(kind=kind, size=300))
+        draw(change_map, sample, SamplePlan(design=kind, size=300))
         labels = fill(sample, f"{kind}.csv", lambda n, v: as_mapped(n, v if n % 10 else 3))
-        plain = estimate_areas(sample, labels=labels)
-        after = estimate_areas(sample, labels=labels, post_stratify=True)
+        plain = landshift.estimate(sample, labels=labels)
+        after = landshift.estimate(sample, labels=labels, post_stratify=True)
         assert plain.units == pytest.approx(300, rel=0.05)
         assert after.classes[0].hectares.error < plain.classes[0].hectares.error
         assert after.classes[0].hectares.value <= after.classes[0].map_hectares
@@ -707,20 +724,20 @@ def test_simple_and_systematic_samples_and_strata_after(change_map, tmp_path):
 
 def test_classes_are_merged_in_map_and_reference(change_map, tmp_path):
     sample = tmp_path / "s.gpkg"
-    draw_sample(change_map, sample, Plan(size=30, allocation="equal"))
+    draw(change_map, sample, SamplePlan(size=30, allocation="equal"))
 
     def swapped(number, value):
         return as_mapped(number, {1: 2, 2: 1, 3: 3}[value])
 
     labels = fill(sample, "l.csv", swapped)
-    assert estimate_areas(sample, labels=labels).overall.value < 0.7
-    merged = estimate_areas(sample, labels=labels, merge={"change": ["to forest", "to crop"]})
+    assert landshift.estimate(sample, labels=labels).overall.value < 0.7
+    merged = landshift.estimate(sample, labels=labels, merge={"change": ["to forest", "to crop"]})
     assert [c.name for c in merged.classes] == ["change", "No change"]
     assert merged.overall.value == pytest.approx(1)
     with pytest.raises(ClassError, match="got 'to sea' for 'change'"):
-        estimate_areas(sample, labels=labels, merge={"change": ["to sea"]})
+        landshift.estimate(sample, labels=labels, merge={"change": ["to sea"]})
     with pytest.raises(ClassError, match="a name of their own, got 'No change'"):
-        estimate_areas(sample, labels=labels, merge={"No change": ["to crop"]})
+        landshift.estimate(sample, labels=labels, merge={"No change": ["to crop"]})
 
 
 def test_domains_have_areas_of_their_own(change_map, tmp_path):
@@ -734,11 +751,11 @@ def test_domains_have_areas_of_their_own(change_map, tmp_path):
         geometry_type="Polygon", crs="EPSG:32618",
     )  # fmt: skip
     sample = tmp_path / "s.gpkg"
-    draw_sample(change_map, sample, Plan(size=300))
+    draw(change_map, sample, SamplePlan(size=300))
     labels = fill(sample, "l.csv", as_mapped)
     source = DomainSource(polygons, "name")
-    found = estimate_areas(sample, labels=labels, mapped=change_map, domains=source)
-    far_away, left_part, right_part = found.domains
+    assessment = landshift.estimate(sample, labels=labels, mapped=change_map, domains=source)
+    far_away, left_part, right_part = assessment.domains
     assert (far_away.units, far_away.hectares, far_away.classes) == (0, 0, {})
     with rasterio.open(change_map) as opened:
         codes = opened.read(1)
@@ -756,40 +773,40 @@ def test_domains_have_areas_of_their_own(change_map, tmp_path):
             estimate = part.classes[name]
             assert abs((columns == value).sum() * 0.09 - estimate.value) < 4 * estimate.error
     with pytest.raises(ParameterError, match="Domains need the map"):
-        estimate_areas(sample, labels=labels, domains=source)
+        landshift.estimate(sample, labels=labels, domains=source)
     with pytest.raises(ClassError, match="must be one of name, got 'province'"):
-        estimate_areas(
+        landshift.estimate(
             sample, labels=labels, mapped=change_map, domains=DomainSource(polygons, "province")
         )
 
 
 def test_what_is_no_statistics_is_refused(change_map, tmp_path, write_raster):
     sample = tmp_path / "s.gpkg"
-    draw_sample(change_map, sample, Plan(size=30))
+    draw(change_map, sample, SamplePlan(size=30))
     labels = fill(sample, "l.csv", as_mapped)
     with pytest.raises(SampleError, match=r"change.tif; pixels counted in a map have no interval"):
-        estimate_areas(change_map)
+        landshift.estimate(change_map)
     with pytest.raises(SampleError, match=r"got 30 of 30 without a label \(units 1, 2, 3"):
-        estimate_areas(sample)
+        landshift.estimate(sample)
     gaps = fill(sample, "g.csv", lambda n, v: ("", "crop") if n == 7 else as_mapped(n, v))
     with pytest.raises(SampleError, match=r"got 1 of 30 without a label \(units 7\)"):
-        estimate_areas(sample, labels=gaps)
+        landshift.estimate(sample, labels=gaps)
     other = write_raster("other.tif", np.ones((60, 50), np.uint8))
     with pytest.raises(SampleError, match=r"got one of change.tif for .*other.tif"):
-        estimate_areas(sample, labels=labels, mapped=other)
+        landshift.estimate(sample, labels=labels, mapped=other)
     lines = labels.read_text().splitlines()
     (tmp_path / "twice.csv").write_text("\n".join([*lines, lines[1]]))
     with pytest.raises(SampleError, match=r"each unit of the sample once, got '1' in line 32"):
-        estimate_areas(sample, labels=tmp_path / "twice.csv")
+        landshift.estimate(sample, labels=tmp_path / "twice.csv")
     (tmp_path / "none.csv").write_text("unit,after\n1,crop\n")
     with pytest.raises(SampleError, match="got none named before"):
-        estimate_areas(sample, labels=tmp_path / "none.csv")
+        landshift.estimate(sample, labels=tmp_path / "none.csv")
     with pytest.raises(ClassError, match="Unit 1: A label must be one of forest, crop, got 'sea'"):
-        estimate_areas(sample, labels=fill(sample, "sea.csv", lambda n, v: ("sea", "crop")))
-    with pytest.raises(ParameterError, match="leave the option out"):
-        estimate_areas(sample, labels=labels, post_stratify=True)
+        landshift.estimate(sample, labels=fill(sample, "sea.csv", lambda n, v: ("sea", "crop")))
+    with pytest.raises(ParameterError, match="leave `post_stratify` out"):
+        landshift.estimate(sample, labels=labels, post_stratify=True)
     with pytest.raises(ParameterError, match="must lie in 0 to 1, got 95"):
-        estimate_areas(sample, labels=labels, level=95)
+        landshift.estimate(sample, labels=labels, level=95)
 
     about, _, outlines, values = pyogrio.raw.read(sample, layer="units")
     pyogrio.raw.write(
@@ -797,7 +814,7 @@ def test_what_is_no_statistics_is_refused(change_map, tmp_path, write_raster):
         driver="GPKG", geometry_type="Polygon", crs=about["crs"],
     )  # fmt: skip
     with pytest.raises(SampleError, match="every unit that was drawn, got 29 of 30"):
-        estimate_areas(sample, labels=labels)
+        landshift.estimate(sample, labels=labels)
 
 
 def test_classes_and_strata_without_units_are_refused(tmp_path, write_raster):
@@ -805,61 +822,82 @@ def test_classes_and_strata_without_units_are_refused(tmp_path, write_raster):
     codes[0, :2] = 2
     path = write_raster("map.tif", codes)
     sample = tmp_path / "s.gpkg"
-    draw_sample(path, sample, Plan(kind="simple", size=20))
+    draw(path, sample, SamplePlan(design="simple", size=20))
 
     def plain(number, value):
         return "", f"class {value}"
 
     labels = fill(sample, "l.csv", plain)
     with pytest.raises(SampleError, match=r"must have a unit in the sample, got none in 'class 2'"):
-        estimate_areas(sample, labels=labels)
+        landshift.estimate(sample, labels=labels)
     with pytest.raises(SampleError, match=r"at least 2 units .* got 0 in 'class 2'"):
-        estimate_areas(sample, labels=labels, post_stratify=True)
-    merged = estimate_areas(sample, labels=labels, merge={"any": ["class 1", "class 2"]})
+        landshift.estimate(sample, labels=labels, post_stratify=True)
+    merged = landshift.estimate(sample, labels=labels, merge={"any": ["class 1", "class 2"]})
     assert merged.overall.value == pytest.approx(1)
 
 
 def test_expectations_name_strata(change_map, tmp_path):
     out = tmp_path / "s.gpkg"
-    drawn = draw_sample(change_map, out, Plan(target=0.02, expected={None: 0.9, "to crop": 0.7}))
+    drawn = draw(
+        change_map, out, SamplePlan(standard_error=0.02, expect={None: 0.9, "to crop": 0.7})
+    )
     assert drawn.expected_error == pytest.approx(0.02, rel=0.01)
     assert drawn.expected_error <= 0.02
     with pytest.raises(ParameterError, match="No change, got 'to sea'; name each"):
-        draw_sample(change_map, tmp_path / "t.gpkg", Plan(size=30, expected={"to sea": 0.9}))
+        draw(change_map, tmp_path / "t.gpkg", SamplePlan(size=30, expect={"to sea": 0.9}))
     with pytest.raises(ParameterError, match="got none for 'to forest'"):
-        draw_sample(change_map, tmp_path / "t.gpkg", Plan(size=30, expected={"to crop": 0.9}))
+        draw(change_map, tmp_path / "t.gpkg", SamplePlan(size=30, expect={"to crop": 0.9}))
     with pytest.raises(ParameterError, match=r"name it \.gpkg"):
-        draw_sample(change_map, tmp_path / "s.shp", Plan(size=30))
+        draw(change_map, tmp_path / "s.shp", SamplePlan(size=30))
     with pytest.raises(ParameterError, match="Only a stratified design has strata"):
-        draw_sample(
-            change_map, tmp_path / "t.gpkg", Plan(kind="simple", size=30), strata=change_map
+        draw(
+            change_map,
+            tmp_path / "t.gpkg",
+            SamplePlan(design="simple", size=30),
+            strata=change_map,
         )
     few = ClassScheme.from_mapping({1: "to forest", 2: "to crop"})
     with pytest.raises(ClassError, match="got no name for 3"):
-        draw_sample(change_map, tmp_path / "t.gpkg", Plan(size=30), scheme=few)
+        draw(change_map, tmp_path / "t.gpkg", SamplePlan(size=30), classes=few)
     same = ClassScheme.from_mapping({1: "crop", 2: "crop", 3: "No change"})
-    with pytest.raises(ClassError, match="names of their own, got 'crop' for 1, 2"):
-        draw_sample(change_map, tmp_path / "t.gpkg", Plan(size=30), scheme=same)
+    with pytest.raises(ClassError, match="names must differ, got 'crop' for 1, 2"):
+        draw(change_map, tmp_path / "t.gpkg", SamplePlan(size=30), classes=same)
+
+
+def test_samples_and_estimates_are_tables(change_map, tmp_path):
+    sample = tmp_path / "s.gpkg"
+    new_sample = draw(change_map, sample, SamplePlan(size=60))
+    assert new_sample.files == (sample, tmp_path / "s.csv")
+    assert [row["stratum"] for row in new_sample.rows()] == list(CHANGE.names)
+    assert repr(new_sample).splitlines()[0].split() == ["stratum", "units", "hectares", "sampled"]
+    assessment = landshift.estimate(
+        sample, labels=fill(sample, "l.csv", as_mapped), out=tmp_path / "e.json",
+        table=tmp_path / "e.csv",
+    )  # fmt: skip
+    assert assessment.files == (tmp_path / "e.csv", tmp_path / "e.json")
+    pandas = pytest.importorskip("pandas")
+    table = pandas.read_csv(tmp_path / "e.csv", keep_default_na=False)
+    assert assessment.to_pandas()["upper"].tolist() == pytest.approx(table["upper"].tolist())
 
 
 def test_the_estimate_as_files(change_map, tmp_path):
     sample = tmp_path / "s.gpkg"
-    draw_sample(change_map, sample, Plan(size=60))
+    draw(change_map, sample, SamplePlan(size=60))
     labels = fill(sample, "l.csv", lambda n, v: as_mapped(n, v if n % 5 else 3))
-    found = estimate_areas(sample, labels=labels, level=0.9)
-    told = json.loads(found.write_json(tmp_path / "e.json").read_text())
-    assert told["confusion"]["rows"] == "reference"
-    assert np.sum(told["confusion"]["shares"]) == pytest.approx(1)
-    with found.write_csv(tmp_path / "e.csv").open() as file:
+    assessment = landshift.estimate(sample, labels=labels, level=0.9)
+    values = json.loads(assessment.write_json(tmp_path / "e.json").read_text())
+    assert values["confusion"]["rows"] == "reference"
+    assert np.sum(values["confusion"]["shares"]) == pytest.approx(1)
+    with assessment.write_csv(tmp_path / "e.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert rows[0]["quantity"] == "overall accuracy"
-    assert float(rows[0]["estimate"]) == pytest.approx(found.overall.value)
+    assert float(rows[0]["estimate"]) == pytest.approx(assessment.overall.value)
     figures = {(r["class"], r["quantity"]): r for r in rows}
     assert {r["interval by"] for r in rows} == {"Clopper-Pearson"}  # 60 units are few
-    stayed = found.classes[2].share
+    stayed = assessment.classes[2].share
     assert stayed.method == figures["No change", "share of area"]["interval by"]
     assert float(figures["No change", "share of area"]["upper"]) == pytest.approx(stayed.upper)
-    assert told["classes"][2]["share"]["method"] == stayed.method
+    assert values["classes"][2]["share"]["method"] == stayed.method
     assert len(rows) == 1 + 4 * 3
 
 
@@ -871,13 +909,13 @@ def test_cut_blocks_of_a_geographic_map_become_units(tmp_path):
         transform=from_origin(-74, -8, 0.01, 0.01), nodata=0,
     ) as target:  # fmt: skip
         target.write(codes, 1)
-    draw_sample(path, tmp_path / "s.gpkg", Plan(kind="simple", size=4, unit_size=2))
+    draw(path, tmp_path / "s.gpkg", SamplePlan(design="simple", size=4, unit_size=2))
     _, _, outlines, _ = pyogrio.raw.read(tmp_path / "s.gpkg", layer="units")
     areas = sorted(shapely.area(shapely.from_wkb(outlines)) / 1e-4)
     assert areas == pytest.approx([1, 2, 2, 4])
     labels = fill(tmp_path / "s.gpkg", "l.csv", lambda n, v: ("", f"class {v}"))
-    found = estimate_areas(tmp_path / "s.gpkg", labels=labels)
+    assessment = landshift.estimate(tmp_path / "s.gpkg", labels=labels)
     box = raster.info(path).grid
-    assert found.hectares == pytest.approx(grid.ground(box).hectares(Window(0, 0, 3, 3)).sum())
-    assert "blocks of 2 x 2 pixels" in found.method
-    assert found.overall.error == 0  # all of the map is in the sample
+    assert assessment.hectares == pytest.approx(grid.ground(box).hectares(Window(0, 0, 3, 3)).sum())
+    assert "blocks of 2 x 2 pixels" in assessment.method
+    assert assessment.overall.error == 0  # all of the map is in the sample

@@ -5,15 +5,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from landshift.assess import intervals
-from landshift.assess.estimate import Intervals
 from landshift.assess.estimators import Estimator, Groups, Strata, judge, quantile
+from landshift.assess.figures import Intervals
 
 INFINITE = np.inf
 
 
-def groups(areas, found, units):
-    areas, found, units = (np.array(v, float) for v in (areas, found, units))
-    return Groups(areas, found / units, units, found.astype(int), units.astype(int))
+def groups(areas, hits, units):
+    areas, hits, units = (np.array(v, float) for v in (areas, hits, units))
+    return Groups(areas, hits / units, units, hits.astype(int), units.astype(int))
 
 
 def sample(areas, counts):
@@ -28,10 +28,10 @@ def sample(areas, counts):
 
 
 @pytest.mark.parametrize("level", [0.9, 0.95])
-@pytest.mark.parametrize(("found", "units"), [(0, 30), (30, 30), (1, 300), (7, 20), (299, 300)])
-def test_the_limits_of_a_share_are_those_of_scipy(found, units, level):
-    exact = stats.binomtest(found, units).proportion_ci(level, method="exact")
-    share = intervals.binomial(np.array([found / units]), np.array([float(units)]), level)
+@pytest.mark.parametrize(("hits", "units"), [(0, 30), (30, 30), (1, 300), (7, 20), (299, 300)])
+def test_the_limits_of_a_share_are_those_of_scipy(hits, units, level):
+    exact = stats.binomtest(hits, units).proportion_ci(level, method="exact")
+    share = intervals.binomial(np.array([hits / units]), np.array([float(units)]), level)
     assert [v[0] for v in share] == pytest.approx([exact.low, exact.high], rel=1e-9)
 
 
@@ -45,18 +45,18 @@ def test_a_stratum_that_shows_none_is_bounded_as_by_the_rule_of_three():
 
 def test_strata_are_combined_by_the_distances_of_their_limits():
     # Zou, Huang & Zhang 2009, with exact limits; by hand from scipy's
-    areas, found, units = [100, 900], [18, 1], [20, 90]
+    areas, hits, units = [100, 900], [18, 1], [20, 90]
     first, second = (
         stats.binomtest(f, n).proportion_ci(method="exact")
-        for f, n in zip(found, units, strict=True)
+        for f, n in zip(hits, units, strict=True)
     )
     total = 100 * 0.9 + 900 / 90
     below = np.hypot(100 * (0.9 - first.low), 900 * (1 / 90 - second.low))
     above = np.hypot(100 * (first.high - 0.9), 900 * (second.high - 1 / 90))
-    interval = intervals.share(groups(areas, found, units), 0.95)
+    interval = intervals.share(groups(areas, hits, units), 0.95)
     assert interval.lower * 1000 == pytest.approx(total - below)
     assert interval.upper * 1000 == pytest.approx(total + above)
-    assert (interval.strata, interval.found, interval.units) == ((1, 0), (1, 18), (90, 20))
+    assert (interval.strata, interval.hits, interval.units) == ((1, 0), (1, 18), (90, 20))
 
 
 def test_a_ratio_solves_the_equation_of_donner_and_zou():
@@ -88,8 +88,8 @@ def test_a_class_that_the_map_never_finds_has_a_bound_too():
 )
 def test_an_interval_holds_its_estimate_and_stays_within_the_whole(strata):
     areas, units, shares = zip(*strata, strict=True)
-    found = [round(n * p) for n, p in zip(units, shares, strict=True)]
-    g = groups(areas, found, units)
+    hits = [round(n * p) for n, p in zip(units, shares, strict=True)]
+    g = groups(areas, hits, units)
     interval = intervals.share(g, 0.95)
     value = g.areas @ g.shares / g.areas.sum()
     assert 0 <= interval.lower <= value + 1e-9
@@ -131,14 +131,14 @@ OLOFSSON = [[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]]
 def test_which_intervals_of_olofsson_2014_few_units_decide():
     # Areas of deforestation and forest gain rest on 3 units and 1 unit outside their strata; the
     # rest is ordinary, and keeps the interval that the paper prints.
-    told = Intervals(*sample([18_000, 13_500, 288_000, 580_500], OLOFSSON), 0.95)
-    assert [bool(told.area(k).strata) for k in range(4)] == [True, True, False, False]
-    assert [bool(told.producers(k).strata) for k in range(4)] == [True, True, False, False]
-    assert not any(told.users(k).strata for k in range(4))
-    assert not told.overall().strata
+    intervals = Intervals(*sample([18_000, 13_500, 288_000, 580_500], OLOFSSON), 0.95)
+    assert [bool(intervals.area(k).strata) for k in range(4)] == [True, True, False, False]
+    assert [bool(intervals.producers(k).strata) for k in range(4)] == [True, True, False, False]
+    assert not any(intervals.users(k).strata for k in range(4))
+    assert not intervals.overall().strata
     # the strata that decide: stable non-forest 2 of 325 and stable forest 1 of 165
-    assert (told.area(0).strata, told.area(0).found) == ((3, 2), (2, 1))
-    assert told.area(1).strata == (3, 2)
+    assert (intervals.area(0).strata, intervals.area(0).hits) == ((3, 2), (2, 1))
+    assert intervals.area(1).strata == (3, 2)
 
 
 def test_intervals_of_rare_omissions_hold_the_truth():
@@ -148,8 +148,8 @@ def test_intervals_of_rare_omissions_hold_the_truth():
     areas, truth, draws = [37.6, 600_000], 1095.8, 300
     omitted = (truth - 37.6) / areas[1]
     before = after = 0
-    for found in random.binomial(100, omitted, draws):
-        estimator, reference, mapped = sample(areas, [[30, 0], [found, 100 - found]])
+    for hits in random.binomial(100, omitted, draws):
+        estimator, reference, mapped = sample(areas, [[30, 0], [hits, 100 - hits]])
         judged = judge(estimator, reference, mapped, 2).shares.scaled(sum(areas))
         reach = quantile(0.95) * judged.error[0]
         before += abs(judged.value[0] - truth) <= reach

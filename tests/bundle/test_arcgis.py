@@ -12,6 +12,7 @@ from rich.console import Console
 
 import arcgis
 from landshift import bundle, classify_pixels
+from landshift.bundle import saved
 from landshift.engine import choose_engine
 from landshift.errors import BandError, ModelError
 from landshift.learn import DeepLab, UnetClassifier, prepare_data
@@ -364,7 +365,7 @@ def test_the_scores_that_it_states_are_shown(pth, tmp_path):
     package = bundle.load(arcgis.write(tmp_path / "m", arcgis.definition(**keys), pth))
     assert package.training["stated"] == {"accuracy": 0.81763, "f1": {"NoData": 0, "forest": 0.847}}
     console = Console(file=io.StringIO(), width=200)
-    console.print(tables.model(package))
+    console.print(tables.model(saved.facts_of(package)))
     text = console.file.getvalue()
     assert (
         "accuracy 0.818, F1 of NoData 0.000, F1 of forest 0.847 (as arcgis.learn 2.4.4 states)"

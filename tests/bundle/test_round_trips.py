@@ -8,6 +8,7 @@ import rasterio
 import torch
 
 import packages
+from cutting import cut_tiles
 from landshift import bundle, classify_pixels, tileset
 from landshift.bundle.tensors import with_weights, write_weights
 from landshift.classes import ClassScheme, FromToScheme
@@ -45,9 +46,9 @@ def scene(tmp_path_factory):
     before, after = (write(folder / f"{k}.tif", m, nodata=0) for k, m in enumerate(maps))
     scheme = FromToScheme(CLASSES)
     change = write(folder / "change.tif", scheme.code(*maps), nodata=0)
-    tileset.cut(
-        [composite], [change], folder / "tiles", scheme=scheme, tile_size=32, stride=32,
-        labels_before=[before], labels_after=[after], map_scheme=CLASSES,
+    cut_tiles(
+        [composite], [change], folder / "tiles", classes=scheme, tile_size=32, stride=32,
+        labels_before=[before], labels_after=[after], map_classes=CLASSES,
     )  # fmt: skip
     return composite, folder / "tiles"
 

@@ -126,7 +126,7 @@ def test_from_to_grows_to_two_bytes_and_says_that_a_network_cannot_learn_it():
     code = change.code(np.array([26]), np.array([26]))
     assert code.dtype == np.uint16
     assert code.tolist() == [17 * 17]
-    with pytest.raises(ClassError, match="at most 255 classes apart, got 289"):
+    with pytest.raises(ClassError, match="at most 255 classes, got 289"):
         change.to_indices(code)
 
 

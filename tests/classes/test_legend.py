@@ -194,9 +194,9 @@ def test_attributes_round_trip_and_gdal_reads_them(tmp_path):
 
     scheme = ClassScheme.from_mapping({1: "Forêt", 20: "Lake, deep"}, FOREST_AND_LAKE.colours)
     columns = [
-        legend.Column("Count", [5, 70_000]),
-        legend.Column("Hectares", [0.45, 6300.25]),
-        legend.Column("From", ["", "a"]),
+        legend.AttributeColumn("Count", [5, 70_000]),
+        legend.AttributeColumn("Hectares", [0.45, 6300.25]),
+        legend.AttributeColumn("From", ["", "a"]),
     ]
     raster = tmp_path / "a.tif"
     for path in legend_writers.write_attributes(raster, scheme, columns):
@@ -250,7 +250,11 @@ def test_sidecars_are_found_and_the_earlier_wins(tmp_path):
 def test_a_table_of_counts_alone_tells_no_names_and_is_no_error(tmp_path):
     scheme = ClassScheme.from_mapping({1: "a", 2: "b"})
     legend_writers._write_dbf(
-        tmp_path / "a.tif", [legend.Column("Value", scheme.values), legend.Column("Count", [3, 4])]
+        tmp_path / "a.tif",
+        [
+            legend.AttributeColumn("Value", scheme.values),
+            legend.AttributeColumn("Count", [3, 4]),
+        ],
     )
     assert not legend_readers.beside(tmp_path / "a.tif")
     with pytest.raises(ClassError, match="no classes"):
@@ -284,7 +288,7 @@ def test_qgis_shows_names_and_colours_and_its_style_is_read(tmp_path):
     out = tmp_path / "classes.tif"
     with raster.create(out, box, count=1, dtype="uint8", nodata=0, scheme=scheme) as target:
         raster.write(target, np.array([[[0, 1, 2], [40, 2, 1]]], np.uint8), Window(0, 0, 2, 3))
-    legend_writers.write_attributes(out, scheme, [legend.Column("Count", [2, 2, 1])])
+    legend_writers.write_attributes(out, scheme, [legend.AttributeColumn("Count", [2, 2, 1])])
     style = tmp_path / "from_qgis.qml"
     found = what_qgis_shows(out, style)
     assert found["palette"] == found["table"] == in_qgis(scheme)
@@ -418,7 +422,7 @@ def test_texts_are_read_in_the_encodings_that_people_have(tmp_path, name, text, 
 def test_a_value_twice_is_refused(tmp_path, name, text):
     path = tmp_path / name
     path.write_text(text)
-    with pytest.raises(ClassError, match=r"the value 1 twice.* in .*a\.\w+; mend it"):
+    with pytest.raises(ClassError, match=r"the value 1 twice.* in .*a\.\w+; correct it"):
         legend_readers.read_legend(path)
 
 

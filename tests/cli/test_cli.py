@@ -218,10 +218,13 @@ def test_tiles_take_sizes_by_axis_and_are_audited(scene, tmp_path, monkeypatch, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("a.tif", "b.tif"), "needs a folder, got none; give it with -o"),
-        (("--audit", "set", "-o", "x"), "--audit looks at a set that is there"),
-        (("--pairs", "p.csv"), "--pairs needs --audit"),
-        (("a.tif", "b.tif", "-o", "x", "--stride", "64y"), "--stride must be a number of pixels"),
+        (("a.tif", "b.tif"), "needs a folder, got none"),
+        (("--audit", "set", "-o", "x"), "reads a set that exists"),
+        (("--pairs", "p.csv"), "got it alone; give the set to look at"),
+        (
+            ("a.tif", "b.tif", "-o", "x", "--stride", "64y"),
+            "must be a number of pixels or columns x rows, got '64y'",
+        ),
         (("--audit", "nowhere"), "The tile set must exist, got nowhere"),
     ],
 )
@@ -299,9 +302,8 @@ def test_no_line_of_gdal_comes_before_ours(tmp_path):
 
 
 def test_a_crash_says_where_the_program_was(tmp_path):
-    crash = (
-        "import os, landshift.prepare.label\nlandshift.prepare.label._Rules = lambda *_: os.abort()"
-    )
+    module = "landshift.prepare.label"
+    crash = f"import os, {module}\n{module}.PairRules = lambda *_: os.abort()"
     maps = [write(tmp_path / f"{n}.tif", np.ones((3, 3), np.uint8)) for n in "ab"]
     code, err = alone("label", *maps, "-o", tmp_path / "c.tif", before=crash)
     assert code == -6

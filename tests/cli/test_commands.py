@@ -20,18 +20,19 @@ from cyclopts import CycloptsError, Parameter
 import landshift
 from commands import run
 from landshift.classes import CODINGS, Coding, class_options
-from landshift.cli import commands, lines, results
+from landshift.cli import commands, lines, model, results
 from landshift.errors import ParameterError
 from landshift.files import options
 
 LISTED = json.loads((Path(__file__).parent / "cli_options.json").read_text())
-PORTED = [c for c in commands.COMMANDS if c.function in landshift.PUBLIC]
+OWN = [c for c in commands.COMMANDS if c.name != "model"]
 DESCRIBED = {c["name"]: c for c in commands.describe()["commands"]}
 BEFORE_COMMANDS = {"classify_pixels", "evaluate_map", "prepare_data"}
 SECONDS = 0.5  # of the processor, until a command has answered
 
 
 def function_of(command):
+    """The public function of a command."""
     return getattr(importlib.import_module(landshift.PUBLIC[command.function]), command.function)
 
 
@@ -40,7 +41,7 @@ def function_of(command):
 
 def test_commands_and_public_functions_are_one_set():
     functions = {name for name in landshift.PUBLIC if name.islower()} - BEFORE_COMMANDS
-    assert functions == {c.function for c in PORTED}
+    assert functions == {c.function for c in OWN}
 
 
 def test_public_names_are_those_that_editors_know():
@@ -83,7 +84,7 @@ def test_a_name_that_is_not_public_is_refused():
 # ---- What commands say of themselves
 
 
-@pytest.mark.parametrize("command", PORTED, ids=lambda c: c.name)
+@pytest.mark.parametrize("command", OWN, ids=lambda c: c.name)
 def test_the_list_says_what_the_function_says(command):
     assert command.group in commands.GROUPS
     assert inspect.getdoc(function_of(command)).splitlines()[0] == command.summary
@@ -92,7 +93,8 @@ def test_the_list_says_what_the_function_says(command):
 def test_every_printed_result_is_a_commands():
     printed = {n for n, f in inspect.getmembers(results, inspect.isfunction)
                if f.__module__ == results.__name__ and not n.startswith("_")}  # fmt: skip
-    assert printed - {"path"} <= {c.function for c in commands.COMMANDS}
+    of_models = {model.function_of(name).__name__ for name in model.COMMANDS}
+    assert printed - {"path"} <= {c.function for c in commands.COMMANDS} | of_models
 
 
 @pytest.mark.parametrize("name", DESCRIBED)
@@ -127,10 +129,11 @@ def test_the_list_of_commands_is_the_table():
     assert json.loads(run("--describe").stdout) == commands.describe()
 
 
-def test_no_words_at_all_show_the_list():
-    ended = run()
+@pytest.mark.parametrize(("words", "listed"), [((), "Prepare"), (("model",), "verify")])
+def test_a_command_that_is_missing_shows_the_list(words, listed):
+    ended = run(*words)
     assert (ended.exit_code, ended.stdout) == (2, "")
-    assert "Prepare" in ended.stderr
+    assert listed in ended.stderr
 
 
 # ---- Soon, and without torch
@@ -182,6 +185,8 @@ def test_the_description_needs_no_torch():
     [
         ("lable a b", "got 'lable'; did you mean label."),
         ("nothing", "got 'nothing'; see landshift --help."),
+        ("model inf a", "got 'inf'; did you mean info."),
+        ("model nothing", "got 'nothing'; see landshift model --help."),
         ("label a b -o c --smoth 3", "Unknown option: --smoth. Did you mean --smooth?"),
         ("label a -o c", "parameter AFTER requires an argument"),
         ("label a b", "parameter --out requires an argument"),

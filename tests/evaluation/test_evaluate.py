@@ -9,14 +9,16 @@ import pytest
 import rasterio
 from sklearn import metrics as sk
 
+import landshift
+from cutting import cut_tiles
 from landshift import dataset, tileset
 from landshift.classes import CODINGS, ClassScheme
 from landshift.engine import TorchEngine
 from landshift.errors import ClassError, GridError, ModelError, ParameterError
 from landshift.evaluation import baselines, models
-from landshift.evaluation import maps as evaluate
+from landshift.evaluation.evaluate import Baselines, ClassMaps, Comparison
 from landshift.evaluation.evaluation import pool
-from landshift.evaluation.maps import evaluate_class_maps, evaluate_map, evaluate_rasters
+from landshift.evaluation.maps import evaluate_class_maps, evaluate_map
 from landshift.evaluation.models import (
     calibrate,
     evaluate_baselines,
@@ -37,26 +39,26 @@ def maps(write_raster):
 
 
 def test_a_map_is_compared_where_the_reference_is_labelled(maps):
-    found = evaluate_map(*maps, scheme=SCHEME)
-    assert found.matrix.tolist() == [[1, 0, 1], [1, 1, 0]]
-    assert found.scores.unmapped == 1
-    assert found.scores.accuracy == pytest.approx(2 / 3)
-    assert found.no_change_baseline.accuracy == pytest.approx(2 / 3)
+    evaluation = evaluate_map(*maps, scheme=SCHEME)
+    assert evaluation.matrix.tolist() == [[1, 0, 1], [1, 1, 0]]
+    assert evaluation.scores.unmapped == 1
+    assert evaluation.scores.accuracy == pytest.approx(2 / 3)
+    assert evaluation.no_change_baseline.accuracy == pytest.approx(2 / 3)
 
 
 def test_bounds_take_a_part(maps):
-    found = evaluate_map(
+    evaluation = evaluate_map(
         *maps, scheme=SCHEME, bounds=(500_000.0, 3_999_970.0, 500_060.0, 4_000_000.0)
     )
-    assert found.matrix.tolist() == [[1, 0, 0], [1, 0, 0]]
+    assert evaluation.matrix.tolist() == [[1, 0, 0], [1, 0, 0]]
 
 
 def test_evaluations_are_pooled_pixel_by_pixel(maps):
-    found = evaluate_map(*maps, scheme=SCHEME)
-    assert pool([found, found]).matrix.tolist() == (2 * found.matrix).tolist()
+    evaluation = evaluate_map(*maps, scheme=SCHEME)
+    assert pool([evaluation, evaluation]).matrix.tolist() == (2 * evaluation.matrix).tolist()
     other = evaluate_map(*maps, scheme=ClassScheme.from_mapping({1: "a", 2: "b"}))
     with pytest.raises(ClassError, match="share their classes"):
-        pool([found, other])
+        pool([evaluation, other])
 
 
 def test_bad_pairs_are_refused(maps, write_raster):
@@ -74,7 +76,7 @@ def test_bad_pairs_are_refused(maps, write_raster):
 def test_a_model_is_scored_on_validation_tiles_alone(trained):
     training = trained.data.training
     engine = TorchEngine(trained.model, precision="float32")
-    found = evaluate_model(engine, training)
+    evaluation = evaluate_model(engine, training)
     truth, mapped = [], []
     for k in training.split.valid:
         values, mask, labels = tileset.read_tile(training.tiles.tiles[k])
@@ -82,19 +84,19 @@ def test_a_model_is_scored_on_validation_tiles_alone(trained):
         truth.append(labels[labels > 0])
         mapped.append(codes[labels > 0])
     truth, mapped = np.concatenate(truth), np.concatenate(mapped)
-    assert found.matrix[:, :2].tolist() == sk.confusion_matrix(truth, mapped).tolist()
-    assert found.scores.change_f1 > 0.9
+    assert evaluation.matrix[:, :2].tolist() == sk.confusion_matrix(truth, mapped).tolist()
+    assert evaluation.scores.change_f1 > 0.9
 
 
 def test_a_saved_model_is_scored_on_the_split_it_was_trained_beside(trained, saved, tiles):
-    found = evaluate_package(saved, tiles, beside=False)
-    assert found.matrix.tolist() == trained.evaluate().matrix.tolist()
+    evaluation = evaluate_package(saved, tiles, beside=False)
+    assert evaluation.matrix.tolist() == trained.evaluate().matrix.tolist()
 
 
 def test_a_model_for_other_bands_is_refused(saved, write_raster, tmp_path):
     image = write_raster("i.tif", np.ones((1, 128, 64), np.uint8))
     label = write_raster("l.tif", np.ones((128, 64), np.uint8))
-    tileset.cut([image], [label], tmp_path / "t", scheme=SCHEME, tile_size=64, stride=64)
+    cut_tiles([image], [label], tmp_path / "t", classes=SCHEME, tile_size=64, stride=64)
     with pytest.raises(ModelError, match="bands must be those of the tiles"):
         evaluate_package(saved, tmp_path / "t")
 
@@ -110,25 +112,25 @@ def test_a_model_with_a_damaged_split_is_refused(saved, tiles, tmp_path):
 
 def test_per_pixel_rules_are_fitted_on_training_tiles_and_scored_on_validation(trained):
     training = trained.data.training
-    found = evaluate_baselines(training)
-    assert list(found) == list(baselines.USUAL)
-    for evaluation in found.values():
+    baselines_ = evaluate_baselines(training)
+    assert list(baselines_) == list(baselines.USUAL)
+    for evaluation in baselines_.values():
         assert evaluation.matrix.sum() == trained.evaluate().matrix.sum()
         assert 0.9 < evaluation.scores.accuracy <= 1  # the striped scene is easy, pixel by pixel
     again = evaluate_baselines(training, ["random forest"])["random forest"]
-    assert again.matrix.tolist() == found["random forest"].matrix.tolist()
+    assert again.matrix.tolist() == baselines_["random forest"].matrix.tolist()
 
 
 def test_a_model_is_shown_beside_every_baseline(saved, tiles, tmp_path):
-    found = evaluate_package(saved, tiles)
-    assert list(found.methods) == [
+    evaluation = evaluate_package(saved, tiles)
+    assert list(evaluation.methods) == [
         "this", "all no change", "linear discriminant", "random forest"
     ]  # fmt: skip
-    assert len({s.pixels for s in found.methods.values()}) == 1
-    read = json.loads(found.write_json(tmp_path / "s.json").read_text())
-    assert list(read["baselines"]) == list(found.baselines)
-    assert read["calibration"]["scaled"]["ece"] == found.calibration.scaled.ece
-    names = [p.name for p in found.write_figures(tmp_path / "pictures")]
+    assert len({s.pixels for s in evaluation.methods.values()}) == 1
+    read = json.loads(evaluation.write_json(tmp_path / "s.json").read_text())
+    assert list(read["baselines"]) == list(evaluation.baselines)
+    assert read["calibration"]["scaled"]["ece"] == evaluation.calibration.scaled.ece
+    names = [p.name for p in evaluation.write_figures(tmp_path / "pictures")]
     assert names == ["confusion.png", "f1.png", "reliability.png"]
 
 
@@ -137,9 +139,9 @@ def test_one_class_alone_is_learnt_by_each_rule_without_a_warning():
     for fit in baselines.RULES.values():
         assert fit(pixels, labels, 0).predict(pixels).tolist() == [0] * 9
     collinear = np.repeat(np.arange(8.0)[:, np.newaxis], 3, axis=1)
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         baselines.RULES["linear discriminant"](collinear, np.arange(8) // 4, 0)
-    assert said == []
+    assert caught == []
 
 
 def test_the_quadratic_discriminant_is_one_normal_distribution_for_each_class():
@@ -147,8 +149,8 @@ def test_the_quadratic_discriminant_is_one_normal_distribution_for_each_class():
     still, changed = random.normal(0, 1, (400, 2)), random.normal(0, 6, (400, 2))
     pixels, labels = np.concatenate([still, changed]), np.repeat([0, 1], 400).astype(np.uint8)
     fitted = baselines.RULES["quadratic discriminant"](pixels, labels, 0)
-    found = fitted.predict(np.array([[0.0, 0.0], [9.0, 0.0], [-9.0, 0.0], [0.0, 9.0]]))
-    assert found.tolist() == [0, 1, 1, 1]  # which no line can tell apart
+    predicted = fitted.predict(np.array([[0.0, 0.0], [9.0, 0.0], [-9.0, 0.0], [0.0, 9.0]]))
+    assert predicted.tolist() == [0, 1, 1, 1]  # which no line can tell apart
     few = np.array([*labels, 2], np.uint8)  # one pixel of a class says nothing of its spread
     pixels = np.concatenate([pixels, [[50.0, 50.0]]])
     copied = np.concatenate([pixels, pixels], axis=1)  # and bands may repeat others
@@ -172,7 +174,7 @@ def test_the_temperature_is_that_of_all_validation_logits_and_keeps_the_classes(
 
 def test_a_temperature_and_a_rule_are_fitted_on_a_bounded_part(trained, monkeypatch):
     training = trained.data.training
-    monkeypatch.setattr(evaluate, "CALIBRATION_PIXELS", 1000)
+    monkeypatch.setattr(models, "CALIBRATION_PIXELS", 1000)
     logits, targets = models._calibration_pixels(TorchEngine(trained.model), training)
     assert logits.shape == (len(targets), 2)
     assert 900 < len(targets) <= 1000
@@ -185,11 +187,11 @@ def test_a_temperature_and_a_rule_are_fitted_on_a_bounded_part(trained, monkeypa
 def test_validation_without_labels_scores_nothing_and_calibrates_nothing(trained, tmp_path, caplog):
     training = trained.data.training
     blank = replace(training, split=replace(training.split, valid=()))
-    found = evaluate_model(TorchEngine(trained.model), blank)
-    assert found.scores.pixels == 0
-    read = found.write_json(tmp_path / "s.json").read_text()
+    evaluation = evaluate_model(TorchEngine(trained.model), blank)
+    assert evaluation.scores.pixels == 0
+    read = evaluation.write_json(tmp_path / "s.json").read_text()
     assert json.loads(read, parse_constant=pytest.fail)["calibration"]["raw"]["ece"] is None
-    assert len(found.write_figures(tmp_path)) == 3
+    assert len(evaluation.write_figures(tmp_path)) == 3
     model = copy.deepcopy(trained.model)
     assert calibrate(model, blank) == model.temperature == 1
     assert "probabilities stay uncalibrated" in caplog.text
@@ -202,7 +204,7 @@ def test_tiles_whose_labels_a_model_does_not_see_are_refused(saved, tmp_path):
     labels[np.ix_(middle, middle)] = 0
     image = write(tmp_path / "i.tif", values, nodata=0, bands=BANDS)
     label = write(tmp_path / "l.tif", labels, nodata=0)
-    tileset.cut([image], [label], tmp_path / "t", scheme=SCHEME, tile_size=128, stride=128)
+    cut_tiles([image], [label], tmp_path / "t", classes=SCHEME, tile_size=128, stride=128)
     with pytest.raises(ClassError, match="validation tiles must hold labelled pixels, got none"):
         evaluate_package(saved, tmp_path / "t")
 
@@ -216,13 +218,13 @@ def test_training_without_labels_fits_no_rule(trained):
 
 def test_scores_are_written_as_json_without_a_nan(maps, tmp_path):
     path = evaluate_map(*maps, scheme=SCHEME).write_json(tmp_path / "s.json")
-    found = json.loads(path.read_text(), parse_constant=pytest.fail)
-    assert found["confusion"]["counts"] == [[1, 0, 1], [1, 1, 0]]
-    assert found["scores"]["classes"][0]["name"] == "to crop"
-    assert found["scores"]["pooled"] is None
-    assert found["unchanged"] == ["No change"]
-    assert found["baselines"]["all no change"]["change_f1"] == 0
-    assert found["calibration"] is None
+    values = json.loads(path.read_text(), parse_constant=pytest.fail)
+    assert values["confusion"]["counts"] == [[1, 0, 1], [1, 1, 0]]
+    assert values["scores"]["classes"][0]["name"] == "to crop"
+    assert values["scores"]["pooled"] is None
+    assert values["unchanged"] == ["No change"]
+    assert values["baselines"]["all no change"]["change_f1"] == 0
+    assert values["calibration"] is None
 
 
 LAND = ClassScheme.from_mapping({1: "forest", 4: "urban", 9: "water"})
@@ -251,35 +253,38 @@ def land(write_raster):
 @pytest.mark.parametrize("coding", CODINGS)
 def test_two_class_maps_are_scored_as_the_change_between_them(land, coding):
     maps, truth, paths, changes = land
-    found = evaluate_class_maps(*paths, changes[coding], classes=LAND)
+    evaluation = evaluate_class_maps(*paths, changes[coding], classes=LAND)
     scheme = CODINGS[coding](LAND)
-    assert found.scheme.mapping == scheme.mapping
+    assert evaluation.scheme.mapping == scheme.mapping
     reference, mapped = scheme.code(*truth)[:-1].ravel(), scheme.code(*maps)[:-1].ravel()
     expected = sk.confusion_matrix(reference, mapped, labels=[*scheme.values, 0])
-    assert found.matrix.tolist() == expected[:-1].tolist()
-    assert found.scores.unmapped == 5
-    assert (found.scores.from_to is not None) == (coding == "from-to")
+    assert evaluation.matrix.tolist() == expected[:-1].tolist()
+    assert evaluation.scores.unmapped == 5
+    assert (evaluation.scores.from_to is not None) == (coding == "from-to")
     stated = evaluate_class_maps(*paths, changes[coding], classes=LAND, coding=coding)
-    assert stated.matrix.tolist() == found.matrix.tolist()
+    assert stated.matrix.tolist() == evaluation.matrix.tolist()
 
 
 def test_class_maps_stand_beside_a_map_of_the_change(land):
     _, _, paths, changes = land
-    found = evaluate_rasters(changes["to"], changes["to"], class_maps=tuple(paths), classes=LAND)
-    assert list(found.methods) == ["this", "all no change", "post-classification"]
-    assert found.scores.accuracy == 1
-    alone = evaluate_rasters(None, changes["to"], class_maps=tuple(paths), classes=LAND)
-    assert found.baselines["post-classification"] == alone.scores
+    options = {"class_maps": ClassMaps(*paths), "comparison": Comparison(classes=LAND)}
+    evaluation = landshift.evaluate(changes["to"], changes["to"], **options)
+    assert list(evaluation.methods) == ["this", "all no change", "post-classification"]
+    assert evaluation.scores.accuracy == 1
+    alone = landshift.evaluate(changes["to"], **options)
+    assert evaluation.baselines["post-classification"] == alone.scores
 
 
 def test_class_maps_that_do_not_fit_are_refused(land, write_raster):
     maps, _, paths, changes = land
-    with pytest.raises(ClassError, match="class maps must say their classes"):
+    with pytest.raises(ClassError, match="class maps must state their classes"):
         evaluate_class_maps(*paths, changes["to"])
     other = ClassScheme.from_mapping({1: "forest", 4: "town", 9: "water"})
     with pytest.raises(ClassError, match="must be a change map of the class maps' classes"):
         evaluate_class_maps(*paths, changes["to"], classes=other)
-    with pytest.raises(ParameterError, match="coding must be one of to, from-to, binary, got 'x'"):
+    with pytest.raises(
+        ParameterError, match="`coding` must be one of to, from-to, binary, got 'x'"
+    ):
         evaluate_class_maps(*paths, changes["to"], classes=LAND, coding="x")
     less = ClassScheme.from_mapping({1: "forest", 4: "urban"})
     with pytest.raises(ClassError, match=r"got \[9\] in .*land0"):
@@ -310,15 +315,17 @@ def test_class_maps_that_name_their_classes_need_no_mapping(land, write_raster):
 def test_per_pixel_rules_map_an_image_beside_a_map(scene, tiles):
     composite, change = scene
     scheme = ClassScheme.from_mapping(MAPPING)
-    found = evaluate_rasters(change, change, image=composite, tiles=tiles, classes=scheme)
-    assert list(found.baselines) == ["all no change", "linear discriminant", "random forest"]
-    assert found.scores.accuracy == 1
-    data = dataset.prepare(tiles, class_mapping=MAPPING)
+    evaluation = landshift.evaluate(
+        change, change, baselines=Baselines(composite, tiles), comparison=Comparison(scheme)
+    )
+    assert list(evaluation.baselines) == ["all no change", "linear discriminant", "random forest"]
+    assert evaluation.scores.accuracy == 1
+    data = dataset.prepare(tiles, reading=dataset.TrainingTiles(MAPPING))
     with rasterio.open(composite) as image, rasterio.open(change) as reference:
         codes = baselines.fit(data)["linear discriminant"](image.read().astype(np.float32)) + 1
         labels = reference.read(1)
     expected = sk.confusion_matrix(labels[labels > 0], codes[labels > 0])
-    assert found.others["linear discriminant"][:, :2].tolist() == expected.tolist()
+    assert evaluation.others["linear discriminant"][:, :2].tolist() == expected.tolist()
 
 
 def test_a_rule_gives_no_class_where_the_image_is_not_valid(scene, tiles, write_raster):
@@ -328,20 +335,31 @@ def test_a_rule_gives_no_class_where_the_image_is_not_valid(scene, tiles, write_
         values, bands = image.read(), image.descriptions
     values[2, 10] = 0
     holed = write_raster("holed.tif", values, nodata=0, bands=bands)
-    found = evaluate_rasters(change, change, image=holed, tiles=tiles, classes=scheme)
-    assert found.scores.unmapped == 0
-    assert {s.unmapped for s in found.baselines.values()} == {0, 250}
+    evaluation = landshift.evaluate(
+        change, change, baselines=Baselines(holed, tiles), comparison=Comparison(scheme)
+    )
+    assert evaluation.scores.unmapped == 0
+    assert {s.unmapped for s in evaluation.baselines.values()} == {0, 250}
 
 
 def test_bad_pairs_of_image_tiles_and_maps_are_refused(scene, tiles):
     composite, change = scene
-    scheme = ClassScheme.from_mapping(MAPPING)
-    with pytest.raises(ParameterError, match="both an image and the tile set"):
-        evaluate_rasters(change, change, image=composite, classes=scheme)
+    with pytest.raises(ParameterError, match="both `image` and the tile set"):
+        landshift.evaluate(change, change, baselines=Baselines(image=composite))
     with pytest.raises(ParameterError, match="must be given to be judged"):
-        evaluate_rasters(None, change)
-    with pytest.raises(ParameterError, match="give two class maps"):
-        evaluate_rasters(change, change, coding="to")
+        landshift.evaluate(change)
+    with pytest.raises(ParameterError, match="give `before_map` and `after_map`"):
+        landshift.evaluate(change, change, class_maps=ClassMaps(coding="to"))
+
+
+def test_an_evaluation_is_a_table(maps):
+    evaluation = landshift.evaluate(*maps, comparison=Comparison(SCHEME))
+    assert evaluation.matrix.tolist() == evaluate_map(*maps, scheme=SCHEME).matrix.tolist()
+    assert repr(evaluation).splitlines()[0].split() == [
+        "class", "precision", "recall", "f1", "iou", "support",
+    ]  # fmt: skip
+    frame = pytest.importorskip("pandas") and evaluation.to_pandas()
+    assert frame["support"].tolist() == [1, 2]
 
 
 def test_evaluations_are_pooled_with_what_stands_beside_them(maps, trained):
@@ -349,7 +367,7 @@ def test_evaluations_are_pooled_with_what_stands_beside_them(maps, trained):
     other = one.beside({"x": one})
     assert pool([other, other]).others["x"].tolist() == (2 * one.matrix).tolist()
     assert pool([one, other]).others == {}
-    found = trained.evaluate()
-    both = pool([found, found])
-    assert both.calibration.raw.ece == pytest.approx(found.calibration.raw.ece)
-    assert both.calibration.raw.pixels.sum() == 2 * found.scores.pixels
+    evaluation = trained.evaluate()
+    both = pool([evaluation, evaluation])
+    assert both.calibration.raw.ece == pytest.approx(evaluation.calibration.raw.ece)
+    assert both.calibration.raw.pixels.sum() == 2 * evaluation.scores.pixels

@@ -15,6 +15,7 @@ from rasterio.enums import MaskFlags
 from landshift import raster, tileset
 from landshift.errors import LandshiftError, RasterError, TileSetError
 from landshift.files import access
+from landshift.grid import Window
 from landshift.images import Image, plan
 
 KNOWN = {"transform": rasterio.Affine(30, 0, 0, 0, -30, 0), "crs": "EPSG:32618"}
@@ -144,7 +145,7 @@ def test_masks_and_places_beside_a_tile_are_read(tmp_path, driver):
     assert path.with_name("t.img.msk").is_file() or driver == "JPEG"  # which holds it itself
     with raster.open_raster(path, untrusted=True) as source:
         assert source.mask_flag_enums == ([MaskFlags.per_dataset],)
-        values, valid = raster.read(source, raster.Window(0, 0, 32, 32))
+        values, valid = raster.read(source, Window(0, 0, 32, 32))
         assert (source.transform, source.crs) == (KNOWN["transform"], KNOWN["crs"])
     assert (values == 7).all()
     assert (valid == mask).all()

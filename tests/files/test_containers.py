@@ -9,17 +9,17 @@ import pytest
 import rasterio
 import rasterio.shutil
 
+from cutting import cut_tiles
 from landshift import images, raster
 from landshift.classes import ClassScheme
 from landshift.errors import ParameterError, RasterError
 from landshift.evaluation.maps import evaluate_map
 from landshift.files import containers, dates, provenance, whole
-from landshift.files.containers import Part, part_of
+from landshift.files.containers import InnerRaster, part_of
 from landshift.images import Image
 from landshift.maps import patches
-from landshift.prepare.composite import composite
+from landshift.prepare.composite import CompositeOutput, composite
 from landshift.prepare.label import label
-from landshift.tileset import cut
 
 MAP = np.kron([[1, 2, 2], [1, 1, 2]], np.ones((16, 16))).astype(np.uint8)
 SCHEME = ClassScheme.from_mapping({1: "forest", 2: "water"})
@@ -76,7 +76,7 @@ def test_every_stage_reads_a_variable_by_name(two, tmp_path, name, kind):
     ]
     assert raster.info(first).taken == dates.parse("2015")
     assert evaluate_map(first, second, scheme=SCHEME).matrix.trace() == 0
-    cut([first], [second], tmp_path / "t", scheme=SCHEME, tile_size=16, stride=16)
+    cut_tiles([first], [second], tmp_path / "t", classes=SCHEME, tile_size=16, stride=16)
     assert len(list((tmp_path / "t" / "images").glob("*.tif"))) == 6
     assert raster.files_of(first) == {Path(containers.file_of(first))}
     assert patches.patches(first, classes=SCHEME)
@@ -122,7 +122,7 @@ def test_hdf4_is_named_with_the_conversion(tmp_path):
 def test_bands_along_time_are_named_by_it_and_selected(series, tmp_path):
     assert raster.info(series).bands == ("1992-01-01", "2015-01-01T1200")
     given = [Image((series,), bands=(b,)) for b in ("1992-01-01", "2015-01-01T1200")]
-    composite(given, tmp_path / "c.tif", dates=["1992", "2015"])
+    composite(given, tmp_path / "c.tif", output=CompositeOutput(dates=["1992", "2015"]))
     with raster.open_raster(tmp_path / "c.tif") as source:
         assert (source.read() == np.stack([MAP, 3 - MAP])).all()
 
@@ -153,6 +153,6 @@ def test_names_that_are_no_parts_are_left_alone(tmp_path, monkeypatch):
                  "netcdf:x:y", "PG:dbname=x"):  # fmt: skip
         assert part_of(name) is None
     Path("a:b.nc").touch()
-    assert part_of("netcdf:a:b.nc:v") == Part("netcdf", "a:b.nc", "v")
-    assert part_of("GTIFF_DIR:2:a:b.tif") == Part("GTIFF_DIR", "a:b.tif", "2")
+    assert part_of("netcdf:a:b.nc:v") == InnerRaster("netcdf", "a:b.nc", "v")
+    assert part_of("GTIFF_DIR:2:a:b.tif") == InnerRaster("GTIFF_DIR", "a:b.tif", "2")
     assert containers.absolute("netcdf:a:b.nc:v") == f"netcdf:{os.getcwd()}/a:b.nc:v"

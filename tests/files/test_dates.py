@@ -10,8 +10,8 @@ from landshift import raster
 from landshift.errors import DateError, ParameterError
 from landshift.files import dates
 from landshift.files.dates import Period, of_name, of_tags, parse
-from landshift.prepare.composite import composite
-from landshift.prepare.difference import compute_change
+from landshift.prepare.composite import CompositeOutput, composite
+from landshift.prepare.difference import difference
 from landshift.prepare.label import label
 
 TODAY = date(2026, 6, 1)
@@ -117,14 +117,14 @@ def test_a_day_of_the_year_that_follows_is_in_order(write_raster):
     year = raster.info(write_raster("b_2016.tif", MAP))
     raster.check_order(day, year)
     raster.check_order(year, day)
-    with pytest.raises(DateError, match=r"got 2016 \(b_2016.tif\) .* state their dates .*--dates"):
+    with pytest.raises(DateError, match=r"got 2016 \(b_2016.tif\) .* state their dates .*`dates`"):
         raster.check_order(year, raster.info(write_raster("c_2015.tif", MAP)))
 
 
-@pytest.mark.parametrize("stage", [label, compute_change])
+@pytest.mark.parametrize("stage", [label, difference])
 def test_stated_dates_go_before_those_of_names(write_raster, tmp_path, stage):
     before, after = write_raster("lc_2010.tif", MAP), write_raster("lc_2000.tif", MAP)
-    with pytest.raises(DateError, match=r"got 2010 .* 2000 .*--dates"):
+    with pytest.raises(DateError, match=r"got 2010 .* 2000 .*`dates`"):
         stage(before, after, tmp_path / "o.tif")
     stage(before, after, tmp_path / "o.tif", dates=("1990", "-"))
     with pytest.raises(DateError, match=r"got 1990-05 .* 1985"):
@@ -136,14 +136,16 @@ def test_stated_dates_go_before_those_of_names(write_raster, tmp_path, stage):
 
 def test_a_composite_states_what_is_known_of_its_dates(write_raster, tmp_path):
     first, second = write_raster("a_2010.tif", MAP + 7), write_raster("b_2000.tif", MAP + 9)
-    with pytest.raises(DateError, match="--dates"):
+    with pytest.raises(DateError, match="`dates`"):
         composite([first, second], tmp_path / "c.tif")
-    out = composite([first, second], tmp_path / "c.tif", dates=["1990-07-04", "-"])
+    out = composite(
+        [first, second], tmp_path / "c.tif", output=CompositeOutput(dates=["1990-07-04", "-"])
+    )
     with raster.open_raster(out) as source:
         assert json.loads(source.tags()["LANDSHIFT_DATES"]) == {
             "before": "1990-07-04", "after": "2000",
         }  # fmt: skip
-    one = composite([second], tmp_path / "d.tif", dates=["2001"])
+    one = composite([second], tmp_path / "d.tif", output=CompositeOutput(dates=["2001"]))
     assert raster.info(one).taken == parse("2001")
 
 

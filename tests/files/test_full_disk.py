@@ -14,7 +14,7 @@ import torch
 
 from landshift import bundle, training
 from landshift.cli import main
-from landshift.dataset import prepare
+from landshift.dataset import TrainingTiles, prepare
 from landshift.errors import OutputError
 from landshift.models import ChangeModel
 from landshift.training import Training
@@ -113,7 +113,7 @@ def test_a_model_that_finds_no_room_leaves_the_one_before(disk, tmp_path):
 
 
 def test_a_training_that_finds_no_room_is_taken_up(tiles, disk, tmp_path):
-    data = prepare(tiles, class_mapping=MAPPING, batch_size=8)
+    data = prepare(tiles, reading=TrainingTiles(MAPPING, batch_size=8))
     options = Training(epochs=3, lr=2e-3, precision="32-true", checkpoint=False)
 
     def fresh():

@@ -93,7 +93,7 @@ def test_what_is_not_there_is_one_line(model, hub, monkeypatch):
     monkeypatch.setenv("LANDSHIFT_OFFLINE", "1")
     with pytest.raises(WeightsError, match="LANDSHIFT_OFFLINE is set"):
         bundle.load("hf://me/other")
-    with pytest.raises(ParameterError, match="LANDSHIFT_OFFLINE set; --to FOLDER"):
+    with pytest.raises(ParameterError, match="LANDSHIFT_OFFLINE set; give a folder as `to`"):
         publish.push(model, "me/tiny")
 
 

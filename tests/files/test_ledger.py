@@ -168,9 +168,9 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one(tmp_path):
     script = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from landshift.files import resumable, whole\n"
+        "from landshift.files import whole\n"
         "out = Path(sys.argv[1])\n"
-        "with ledger.whole_file(out / 'a.tif') as part, ledger.whole_folder(out / 's') as folder:\n"
+        "with whole.whole_file(out / 'a.tif') as part, whole.whole_folder(out / 's') as folder:\n"
         "    part.write_text('half')\n"
         "    part.with_name(part.stem + '.draft.tif').write_text('half')\n"
         "    (folder / 'x').write_text('half')\n"
@@ -190,7 +190,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one(tmp_path):
 KILLED = """
 import ctypes, os, shutil, sys
 from pathlib import Path
-from landshift import ledger
+from landshift.files import whole
 
 folder, exchanges = Path(sys.argv[1]), sys.argv[2] == "exchange"
 if not exchanges:
@@ -208,7 +208,7 @@ def counted(step):
     return taken
 
 def write(path, text):
-    with ledger.whole_folder(path, replace=True) as part:
+    with whole.whole_folder(path, replace=True) as part:
         (part / "text").write_text(text)
 
 for number in range(9):
@@ -221,7 +221,7 @@ for number in range(9):
         os._exit(0)
     ended = os.waitpid(child, 0)[1]
     named = path.exists()
-    text = (ledger.repaired(path / "text")).read_text()
+    text = (whole.repaired(path / "text")).read_text()
     write(path, "last")
     left = [p.name for p in folder.iterdir() if p.name != "model"]
     print(named, text, (path / "text").read_text(), *left)

@@ -16,13 +16,15 @@ import numpy as np
 import pytest
 import rasterio
 
+import landshift
+from cutting import cut_tiles
 from landshift import bundle, dataset, tileset, training
-from landshift.assess.sample import Plan, draw_sample
+from landshift.assess.plan import SamplePlan
 from landshift.classes import ClassScheme, legend, legend_writers
 from landshift.cli import main
 from landshift.errors import OutputError, ParameterError
 from landshift.files import whole
-from landshift.prepare.composite import composite
+from landshift.prepare.composite import TargetGrid, composite
 from landshift.prepare.label import label
 from landshift.raster import legend_of
 from landshift.show import figures
@@ -160,7 +162,7 @@ def test_a_raster_that_is_replaced_takes_its_side_files_along(tmp_path):
     assert not legend_of(out).names
     moved = [tmp_path / "moved1.tif", tmp_path / "moved2.tif"]
     for source, target in zip((out, image), moved, strict=True):
-        composite([source], target, like=like, extent="intersection")
+        composite([source], target, target=TargetGrid(like=like, extent="intersection"))
     with rasterio.open(moved[0]) as one, rasterio.open(moved[1]) as other:
         assert (one.read(1) == other.read(1)).all()
 
@@ -234,7 +236,7 @@ def sample(tmp_path):
         mapped, legend.Legend({1: "to crop", 2: "No change"}).scheme()
     )
     path = tmp_path / "sample.gpkg"
-    draw_sample(mapped, path, Plan(size=9, kind="simple"))
+    landshift.sample(mapped, path, plan=SamplePlan(size=9, design="simple"))
     with closing(sqlite3.connect(path)) as base, base:
         for name in ("ST_IsEmpty", "ST_MinX", "ST_MaxX", "ST_MinY", "ST_MaxY"):
             base.create_function(name, 1, lambda _: None)
@@ -252,13 +254,13 @@ def sample(tmp_path):
 
 def test_labels_are_never_lost_without_a_word(sample, caplog):
     mapped, path = sample
-    plan = Plan(size=9, kind="simple", seed=1)
+    plan = SamplePlan(size=9, design="simple", seed=1)
     with pytest.raises(OutputError, match=r"sample.gpkg .* with the labels of 3 units"):
-        draw_sample(mapped, path, plan)
+        landshift.sample(mapped, path, plan=plan)
     assert whole.labelled_units(path) == 3
     path.with_suffix(".answers.sqlite").write_bytes(MINE)
     with caplog.at_level(logging.WARNING):
-        draw_sample(mapped, path, plan, overwrite=True)
+        landshift.sample(mapped, path, plan=plan, overwrite=True)
     assert path.with_suffix(".answers.sqlite").read_bytes() == MINE
     told = [r.getMessage() for r in caplog.records]
     assert told == [
@@ -331,7 +333,7 @@ def test_a_tile_set_is_replaced_but_not_the_models_in_it(tmp_path):
     image = write(tmp_path / "i.tif", values, nodata=0, bands=BANDS)
     labels = write(tmp_path / "l.tif", change, nodata=0)
     folder = tmp_path / "set"
-    cut = partial(tileset.cut, scheme=ClassScheme.from_mapping(MAPPING))
+    cut = partial(cut_tiles, classes=ClassScheme.from_mapping(MAPPING))
     options = {"tile_size": 32, "stride": 32}
     first = cut([image], [labels], folder, **options)
     with pytest.raises(ParameterError, match="must be new or empty"):
@@ -376,15 +378,15 @@ def test_a_training_over_an_earlier_one_is_refused_before_it_begins(
     assert (code, len(err.splitlines())) == (2, 1), err
     assert "--overwrite" in err
     assert {p: p.read_bytes() for p in model.iterdir()} == before
-    data = dataset.prepare(folder, class_mapping=MAPPING, batch_size=8)
+    data = dataset.prepare(folder, reading=dataset.TrainingTiles(MAPPING, batch_size=8))
     kept = tmp_path / "logs" / training.logs.TABLE
     kept.parent.mkdir()
     kept.write_bytes(MINE)
     with pytest.raises(OutputError, match=r"must be new, got .*training\.csv"):
-        training.fit(untrained(), data, training.Training(epochs=1, log=kept.parent))
+        training.fit(untrained(), data, training.Training(epochs=1, lr=1e-3, log=kept.parent))
     save_model(folder / "models" / "checkpoints", name="epoch_1")
     with pytest.raises(ParameterError, match=r"got .*epoch_1 with files"):
-        training.fit(untrained(), data, training.Training(epochs=2, checkpoint="all"))
+        training.fit(untrained(), data, training.Training(epochs=2, lr=1e-3, checkpoint="all"))
     assert kept.read_bytes() == MINE
 
 

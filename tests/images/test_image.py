@@ -17,9 +17,9 @@ from landshift.images.quality import rule
 
 
 def read(image, target=None):
-    found = plan(image)
-    box = found.grid if target is None else target
-    with opened(found, box) as reader:
+    planned = plan(image)
+    box = planned.grid if target is None else target
+    with opened(planned, box) as reader:
         return reader.read(Window(0, 0, box.height, box.width))
 
 
@@ -28,13 +28,13 @@ def numbers(count=1, height=6, width=8, start=1):
     return values.reshape(count, height, width).astype(np.uint16)
 
 
-def test_single_bands_are_stacked_and_named_by_what_tells_them_apart(write_raster):
+def test_single_bands_are_stacked_and_named_by_the_part_that_differs(write_raster):
     files = tuple(
         write_raster(f"LE07_2000_{b}.tif", numbers(start=k))
         for k, b in enumerate(("B10", "B2", "QA_PIXEL"), 1)
     )
-    found = plan(Image(files=files))
-    assert found.names == ("B10", "B2", "QA_PIXEL")
+    planned = plan(Image(files=files))
+    assert planned.names == ("B10", "B2", "QA_PIXEL")
     assert plan(Image(files=files, bands=("B2", 1))).names == ("B2", "B10")
     values, mask = read(Image(files=files))
     assert values[:, 0, 0].tolist() == [1, 2, 3]
@@ -47,11 +47,11 @@ def test_files_side_by_side_are_tiles_and_the_first_lies_on_top(write_raster):
     ground = numbers(2, 6, 16)
     left = write_raster("t1.tif", ground[:, :, :10])
     right = write_raster("t2.tif", ground[:, :, 8:] + 100, origin=(500_240, 4_000_000))
-    found = plan(Image(files=(left, right)))
-    assert found.names == ("b1", "b2")
-    assert found.extent(found.grid) == (0, 0, 6, 16)
+    planned = plan(Image(files=(left, right)))
+    assert planned.names == ("b1", "b2")
+    assert planned.extent(planned.grid) == (0, 0, 6, 16)
     values, mask = read(
-        Image(files=(left, right)), grid.geobox(6, 16, found.grid.affine, "EPSG:32618")
+        Image(files=(left, right)), grid.geobox(6, 16, planned.grid.affine, "EPSG:32618")
     )
     assert (values[:, :, :10] == ground[:, :, :10]).all()
     assert (values[:, :, 10:] == ground[:, :, 10:] + 100).all()
@@ -69,7 +69,7 @@ def test_resolutions_meet_on_the_target_grid(write_raster):
 
 
 @pytest.mark.parametrize("how", ["bilinear", "cubic", "average", "nearest"])
-def test_nodata_never_bleeds_into_what_is_resampled(write_raster, how):
+def test_nodata_never_bleeds_into_resampled_pixels(write_raster, how):
     values = np.full((2, 20, 20), 100, np.int16)
     values[0, 8:12, 8:12] = -9999
     values[1, 2, 2] = -9999
@@ -79,8 +79,8 @@ def test_nodata_never_bleeds_into_what_is_resampled(write_raster, how):
         Image(files=(file,), resampling=how),
         Image(files=(write_raster("n.tif", values),), resampling=how, nodata=-9999),
     ):
-        found, mask = read(image, target)
-        assert set(np.unique(found[:, mask])) == {100}
+        read_values, mask = read(image, target)
+        assert set(np.unique(read_values[:, mask])) == {100}
         assert not mask[15, 15]
         assert not mask[36:].any()
         assert 0.6 < mask.mean() < 0.85
@@ -124,8 +124,8 @@ def test_a_pixel_made_from_a_clouded_one_is_hidden(write_raster):
     _, mask = read(image)
     assert np.argwhere(~mask).tolist() == [[9, 9]]
     target = grid.geobox(34, 34, Affine(17, 0, 500_003, 0, -17, 3_999_990), "EPSG:32618")
-    found, mask = read(image, target)
-    assert set(found[0][mask]) == {100}
+    read_values, mask = read(image, target)
+    assert set(read_values[0][mask]) == {100}
     assert mask.mean() > 0.9
 
 
@@ -133,12 +133,12 @@ def test_a_colour_table_means_nearest_unless_it_is_grey(write_raster):
     values = np.tile(np.array([1, 9], np.uint8), (1, 20, 10))
     file = write_raster("c.tif", values)
     target = grid.geobox(18, 18, Affine(30, 0, 500_015, 0, -30, 3_999_985), "EPSG:32618")
-    with rasterio.open(file, "r+") as made:
-        made.write_colormap(1, {1: (9, 8, 7, 255), 9: (0, 200, 0, 255)})
+    with rasterio.open(file, "r+") as written:
+        written.write_colormap(1, {1: (9, 8, 7, 255), 9: (0, 200, 0, 255)})
     assert set(np.unique(read(Image(files=(file,)), target)[0])) == {1, 9}
     grey = write_raster("g.tif", values)
-    with rasterio.open(grey, "r+") as made:
-        made.write_colormap(1, {k: (k, k, k, 255) for k in range(256)})
+    with rasterio.open(grey, "r+") as written:
+        written.write_colormap(1, {k: (k, k, k, 255) for k in range(256)})
     assert 5 in np.unique(read(Image(files=(grey,)), target)[0])
 
 
@@ -167,9 +167,9 @@ def test_bad_images_are_one_line(write_raster):
     file = write_raster("i.tif", numbers())
     with pytest.raises(ParameterError, match="must have a file"):
         Image(files=())
-    with pytest.raises(ParameterError, match="resampling must be one of"):
+    with pytest.raises(ParameterError, match="`resampling` must be one of"):
         Image(files=(file,), resampling="best")
-    with pytest.raises(ParameterError, match="nodata value must fit uint16, got -1"):
+    with pytest.raises(ParameterError, match="`nodata` must fit uint16, got -1"):
         plan(Image(files=(file,), nodata=-1))
     with pytest.raises(GridError, match="must have a CRS"):
         plan(Image(files=(write_raster("n.tif", numbers(), crs=None),)))
@@ -198,7 +198,7 @@ def test_a_vrt_and_a_url_are_images(write_raster, tmp_path, monkeypatch):
     assert (values == numbers(2)).all()
 
 
-def test_values_that_a_scale_makes_no_number_arent_valid(write_raster):
+def test_values_that_a_scale_turns_into_nan_are_not_valid(write_raster):
     path = write_raster("a.tif", np.array([[1, 2], [3, 0]], np.float32))
     with rasterio.open(path, "r+") as target:
         target.scales, target.offsets = [float("inf")], [1.0]
@@ -206,15 +206,15 @@ def test_values_that_a_scale_makes_no_number_arent_valid(write_raster):
     assert not mask.any()
 
 
-def test_files_that_lie_on_each_other_are_told_apart_where_their_bands_have_no_names(write_raster):
+def test_bands_without_names_of_overlapping_files_are_named_by_file(write_raster):
     files = tuple(write_raster(f"{name}.tif", numbers(2)) for name in ("dry", "wet"))
     assert plan(Image(files=files)).names == ("dry_b1", "dry_b2", "wet_b1", "wet_b2")
     beside = write_raster(
         "east.tif", numbers(2), origin=(500_240, 4_000_000)
     )  # a tile of the first
-    found = plan(Image(files=(*files, beside)))
-    assert found.names == ("dry_b1", "dry_b2", "wet_b1", "wet_b2")
-    assert [len(group) for group in found.stack] == [2, 1]
+    planned = plan(Image(files=(*files, beside)))
+    assert planned.names == ("dry_b1", "dry_b2", "wet_b1", "wet_b2")
+    assert [len(group) for group in planned.stack] == [2, 1]
 
 
 @pytest.mark.parametrize("side", [(0, 1), (1, 0), (0, -1), (-1, 0)])
@@ -238,8 +238,8 @@ def test_nameless_files_of_unequal_bands_are_no_tiles(write_raster):
 
 def test_each_file_may_be_resampled_its_own_way(write_raster):
     files = tuple(write_raster(f"{name}.tif", numbers(), bands=[name]) for name in ("x", "y"))
-    found = plan(Image(files=files, resampling=("cubic", None)))
-    assert [layer.resampling for layer in found.layers] == ["cubic", "bilinear"]
+    planned = plan(Image(files=files, resampling=("cubic", None)))
+    assert [layer.resampling for layer in planned.layers] == ["cubic", "bilinear"]
     for ways in (("cubic",), ("cubic",) * 3):
         with pytest.raises(ParameterError, match=rf"one for each of 2 files, got {len(ways)}"):
             Image(files=files, resampling=ways)
@@ -297,10 +297,10 @@ def test_every_window_is_a_part_of_the_whole(write_raster, shift):
     target = grid.geobox(
         12, 15, Affine(30, 0, 500_000 + shift, 0, -30, 4_000_000 - shift), "EPSG:32618"
     )
-    found = plan(Image(files=files, resampling="nearest"))
+    planned = plan(Image(files=files, resampling="nearest"))
     expected = np.zeros((12, 15), np.uint16)
     expected[3:6, 3:7], expected[6:9, 7:12] = ground[0, :3, :4], ground[0, 3:, 4:]
-    with opened(found, target) as reader:
+    with opened(planned, target) as reader:
         for height, width in ((1, 1), (1, 3), (4, 2)):
             for row in range(12 - height + 1):
                 for column in range(15 - width + 1):
@@ -332,16 +332,16 @@ def test_the_first_layer_s_pixels_stay_where_the_next_one_fills_its_holes(write_
         ("max", 30, 1), ("min", 30, 1), ("med", 30, 1), ("bilinear", 20, 2),
     ],
 )  # fmt: skip
-def test_what_resampling_mixes_lies_so_many_pixels_away(write_raster, how, pixel, expected):
+def test_reach_is_the_width_of_the_resampling_kernel(write_raster, how, pixel, expected):
     """So many pixels of 30 m, as GDAL's kernels reach, in pixels of the target."""
-    found = plan(Image(files=(write_raster("i.tif", numbers()),), resampling=how))
-    assert reach(found, found.grid) == 0
+    planned = plan(Image(files=(write_raster("i.tif", numbers()),), resampling=how))
+    assert reach(planned, planned.grid) == 0
     target = grid.geobox(9, 9, Affine(pixel, 0, 500_004, 0, -pixel, 3_999_996), "EPSG:32618")
-    assert reach(found, target) == expected
+    assert reach(planned, target) == expected
 
 
 @pytest.mark.parametrize("nodata", [None, 9999])
-def test_points_of_control_say_where_an_image_lies(write_raster, nodata):
+def test_ground_control_points_place_an_image(write_raster, nodata):
     from rasterio.control import GroundControlPoint
 
     path = write_raster("g.tif", numbers(1, 8, 10))
@@ -355,11 +355,11 @@ def test_points_of_control_say_where_an_image_lies(write_raster, nodata):
         crs="EPSG:32633", nodata=nodata,
     ) as target:  # fmt: skip
         target.write(numbers(1, 8, 10))
-    found = plan(Image(files=(path,), resampling="nearest"))
-    assert found.layers[0].derived
-    assert found.names == ("b1",)
-    assert found.layers[0].invalid == nodata
-    assert found.grid.crs == "EPSG:32633"
+    planned = plan(Image(files=(path,), resampling="nearest"))
+    assert planned.layers[0].derived
+    assert planned.names == ("b1",)
+    assert planned.layers[0].invalid == nodata
+    assert planned.grid.crs == "EPSG:32633"
     place = grid.geobox(8, 10, Affine(20, 0, 600_000, 0, -20, 3_000_000), "EPSG:32633")
     values, mask = read(Image(files=(path,), resampling="nearest"), place)
     assert mask[1:-1, 1:-1].all()

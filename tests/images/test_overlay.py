@@ -16,7 +16,7 @@ def box(write_raster):
     return raster.info(write_raster("box.tif", np.ones((40, 50), np.uint8))).grid
 
 
-def test_the_same_grid_is_read_as_it_is_with_a_nodata_value_made_good(box, write_raster):
+def test_the_same_grid_is_read_unchanged_with_a_nodata_value_of_the_caller(box, write_raster):
     values = np.arange(2000, dtype=np.uint16).reshape(40, 50)
     path = write_raster("a.tif", values, nodata=7, bands=["x"])
     with overlay.on_grid(path, box, resampling=None, nodata=9) as layer:
@@ -44,7 +44,7 @@ def test_another_grid_is_read_as_gdal_warps_the_whole(box, write_raster, how):
     assert 0 < mask.sum() < mask.size
 
 
-def test_what_is_nodata_does_not_vote(box, write_raster):
+def test_nodata_has_no_weight_in_the_mode(box, write_raster):
     values = np.full((160, 200), 3, np.uint8)
     values[:, ::4] = 1  # three pixels of four, and one, in each of the grid
     path = write_raster("a.tif", values, pixel=7.5)
@@ -75,7 +75,7 @@ def test_a_map_of_the_whole_earth_is_read_on_a_small_grid(box, write_raster):
     assert mask.all()
 
 
-def test_what_cannot_lie_on_the_grid_is_one_line(box, write_raster, tmp_path):
+def test_rasters_that_do_not_fit_the_grid_are_one_line(box, write_raster, tmp_path):
     other = write_raster("a.tif", np.ones((3, 3), np.uint8))
     with pytest.raises(GridError, match=r"must share a grid, got 50 x 40 .* before and 3 x 3"):
         overlay.on_grid(other, box, resampling=None).__enter__()

@@ -4,7 +4,7 @@ import rasterio
 
 from landshift.errors import BandError, ParameterError
 from landshift.images import Image, plan, quality
-from landshift.prepare.composite import composite
+from landshift.prepare.composite import TargetGrid, composite
 from scenes import write
 
 
@@ -15,21 +15,21 @@ def valid(values, text):
 
 def test_values_hide_classes_and_fill():
     values = np.array([0, 1, 2, 3, 4, 255])
-    found = valid(values, "fmask=cloud,shadow")
-    assert found.tolist() == [True, True, False, True, False, False]
+    clear = valid(values, "fmask=cloud,shadow")
+    assert clear.tolist() == [True, True, False, True, False, False]
 
 
 def test_bits_hide_classes_and_fill():
     # of the Landsat 8-9 Collection 2 guide, table 6-3: clear, water, cloud, cloud shadow, fill
     values = np.array([21824, 21952, 22280, 23888, 1], np.uint16)
-    found = valid(values, "qa_pixel=cloud,shadow")
-    assert found.tolist() == [True, True, False, False, False]
+    clear = valid(values, "qa_pixel=cloud,shadow")
+    assert clear.tolist() == [True, True, False, False, False]
     assert valid(values, "qa_pixel=water").tolist() == [True, False, True, True, False]
 
 
 def test_sentinel_clouds_are_both_probabilities():
-    found = valid(np.arange(12), "scl=cloud,cirrus")
-    assert np.flatnonzero(~found).tolist() == [0, 8, 9, 10]
+    clear = valid(np.arange(12), "scl=cloud,cirrus")
+    assert np.flatnonzero(~clear).tolist() == [0, 8, 9, 10]
 
 
 def test_a_rule_is_read_from_text():
@@ -82,9 +82,9 @@ def test_free_bits_find_their_band_by_name_by_its_end_or_by_number(write_raster,
     path = write_raster("i.tif", values, bands=["red", "nir", "LC08_QA_PIXEL"])
     for band in ("LC08_QA_PIXEL", "QA_PIXEL", "qa_pixel", "3"):
         image = Image(files=(path,), quality=(quality.rule(f"bits:{band}=3,4"),))
-        with rasterio.open(composite([image], tmp_path / f"{band}.tif")) as made:
-            assert made.descriptions == ("red", "nir")
-            hidden = np.argwhere((made.read_masks() == 0).any(axis=0)).tolist()
+        with rasterio.open(composite([image], tmp_path / f"{band}.tif")) as written:
+            assert written.descriptions == ("red", "nir")
+            hidden = np.argwhere((written.read_masks() == 0).any(axis=0)).tolist()
         assert hidden == [[0, 0], [1, 1]]
     with pytest.raises(BandError, match="one band 'QA', got red, nir, LC08_QA_PIXEL"):
         plan(Image(files=(path,), quality=(quality.rule("bits:QA=1"),)))
@@ -110,8 +110,8 @@ def test_planet_s_mask_is_eight_bands(write_raster, tmp_path):
     for number, (text, path, expected) in enumerate(rules):
         date = Image(files=(image, path), quality=(quality.rule(text),))
         assert len(plan(date).names) == 4
-        with rasterio.open(composite([date], tmp_path / f"{number}.tif")) as made:
-            hidden = np.argwhere((made.read_masks() == 0).any(axis=0)).tolist()
+        with rasterio.open(composite([date], tmp_path / f"{number}.tif")) as written:
+            hidden = np.argwhere((written.read_masks() == 0).any(axis=0)).tolist()
         assert hidden == expected
     with pytest.raises(BandError, match=r"udm2 mask must have 8 bands from '.*b2' on, got 7"):
         plan(Image(files=(image, plain), quality=(quality.rule("udm2:6=cloud"),)))
@@ -135,12 +135,14 @@ def test_a_clear_pixel_of_0_is_clear_though_0_is_no_data_in_the_image(
     like = write_raster(
         "like.tif", np.zeros((5, 5), np.uint8), origin=(500_000 + shift, 4_000_000 - shift)
     )
-    with rasterio.open(composite([image], tmp_path / "c.tif", like=like)) as made:
-        hidden = np.argwhere((made.read_masks() == 0).any(axis=0)).tolist()
+    with rasterio.open(
+        composite([image], tmp_path / "c.tif", target=TargetGrid(like=like))
+    ) as written:
+        hidden = np.argwhere((written.read_masks() == 0).any(axis=0)).tolist()
     assert hidden == [[1, 1], [3, 3]]
 
 
-def test_bits_that_the_band_has_not_are_refused(tmp_path):
+def test_bits_that_the_band_lacks_are_refused(tmp_path):
     values = np.ones((2, 2, 2), np.uint16)
     path = write(tmp_path / "q.tif", values, bands=["red", "QA_PIXEL"])
     for text, allowed in (("bits:QA_PIXEL=15", True), ("bits:QA_PIXEL=0,16", False)):

@@ -22,21 +22,21 @@ def test_a_known_shift_is_found_to_a_twentieth_of_a_pixel(shift):
     crop = (slice(16, 144), slice(16, 144))
     before = np.stack([image[crop], 3 * image[crop] + 8])
     after = np.stack([moved(image, *shift)[crop], 5 * moved(image, *shift)[crop]])
-    found = registration.block_shift(before, after, np.ones((128, 128), bool))
-    assert found == pytest.approx(shift, abs=0.05)
+    shift_2 = registration.block_shift(before, after, np.ones((128, 128), bool))
+    assert shift_2 == pytest.approx(shift, abs=0.05)
 
 
-def test_the_edge_of_a_mask_is_not_taken_for_ground():
+def test_the_edge_of_a_mask_gives_no_shift():
     image = ground()
     mask = np.ones((160, 160), bool)
     mask[:, :30] = False
     mask[100:110, 100:110] = False
     before, after = image + 50, moved(image, 1.5, 0) + 80
-    found = registration.block_shift(before[np.newaxis], after[np.newaxis], mask)
-    assert found == pytest.approx((1.5, 0), abs=0.1)
+    shift = registration.block_shift(before[np.newaxis], after[np.newaxis], mask)
+    assert shift == pytest.approx((1.5, 0), abs=0.1)
 
 
-def test_images_without_common_ground_tell_no_shift():
+def test_images_without_common_ground_show_no_shift():
     mask = np.ones((160, 160), bool)
     assert registration.block_shift(ground()[None], ground(seed=1)[None], mask) is None
     flat = np.ones((1, 160, 160))
@@ -45,7 +45,7 @@ def test_images_without_common_ground_tell_no_shift():
     assert registration.combine([None, None]) is None
 
 
-def test_blocks_are_combined_by_their_median_and_say_how_sure():
+def test_blocks_are_combined_by_their_median_with_a_spread():
     shift = registration.combine([(1.0, 0.0)] * 6 + [(9.0, 9.0)] + [None])
     assert (shift.rows, shift.columns) == (1.0, 0.0)
     assert (shift.blocks, shift.tried) == (7, 8)

@@ -64,7 +64,7 @@ def test_bands_come_by_common_name_band_name_or_asset(item):
         stac.band_files(item, ["swir16"])
 
 
-def test_what_is_no_item_is_one_line(tmp_path):
+def test_files_that_are_no_items_are_one_line(tmp_path):
     (tmp_path / "a.json").write_text('{"type": "Other"}')
     with pytest.raises(RasterError, match=r"must be a STAC Item, got .*a\.json"):
         stac.band_files(tmp_path / "a.json")
@@ -77,10 +77,10 @@ def test_an_item_is_an_image(item, tmp_path):
 
     image = Image(files=(item,), quality=(rule("scl=cloud"),), scaled=True)
     assert plan(image).names == ("red", "nir")
-    with rasterio.open(composite([image], tmp_path / "c.tif")) as made:
-        values = made.read()
-        assert made.descriptions == ("red", "nir")
-        assert made.tags()["ACQUISITION_DATE"] == "2021-07-01"
+    with rasterio.open(composite([image], tmp_path / "c.tif")) as written:
+        values = written.read()
+        assert written.descriptions == ("red", "nir")
+        assert written.tags()["ACQUISITION_DATE"] == "2021-07-01"
     assert np.isnan(values[:, :2, :2]).all()
     assert np.isfinite(values).sum() == 2 * (64 - 4)
     assert values[0, 5, 5] == pytest.approx(0.05)
@@ -115,7 +115,7 @@ def test_urls_stay_encoded(item):
     assert files[0].href == "https://example.org/a%20b%20c.tif?x=1&y=2"
 
 
-def test_an_item_s_nodata_counts_where_nobody_else_states_one(item, write_raster):
+def test_an_item_s_nodata_counts_where_no_file_or_option_states_one(item, write_raster):
     assert [layer.invalid for layer in plan(Image(files=(item,))).layers] == [0, 0]
     write_raster("B04.tif", np.full((1, 8, 8), 1500, np.uint16), pixel=10, nodata=7)
     assert [layer.invalid for layer in plan(Image(files=(item,))).layers] == [7, 0]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from landshift import tileset
+from cutting import cut_tiles
 from landshift.classes import ClassScheme
 from landshift.errors import ModelError, ParameterError, TileSetError
 from landshift.learn import DeepLab, PSPNetClassifier, UnetClassifier, prepare_data
@@ -91,9 +91,9 @@ def test_the_familiar_options_make_the_loss_they_name(data):
     assert both.terms == {"focal": 0.75, "dice": 0.25}
     assert both.dice_average == "macro"
     assert loss_of(loss="lovasz", class_balancing=True).class_balancing
-    with pytest.raises(ParameterError, match="must be told once"):
+    with pytest.raises(ParameterError, match="must be stated once"):
         loss_of(loss="lovasz", focal_loss=True)
-    with pytest.raises(ParameterError, match="dice_loss_fraction must lie between 0 and 1"):
+    with pytest.raises(ParameterError, match="`dice_loss_fraction` must lie between 0 and 1"):
         loss_of(dice_loss_fraction=2)
 
 
@@ -119,7 +119,7 @@ def test_a_saved_model_says_how_it_was_trained(data, tmp_path):
 def test_training_ends_with_the_padding_that_its_tiles_show(scene, tmp_path):
     folder = tmp_path / "tiles"
     scheme = ClassScheme.from_mapping(MAPPING)
-    tileset.cut([scene[0]], [scene[1]], folder, scheme=scheme, tile_size=96, stride=80)
+    cut_tiles([scene[0]], [scene[1]], folder, classes=scheme, tile_size=96, stride=80)
     data = prepare_data(folder, class_mapping=MAPPING, batch_size=4, split="random")
     classifier = UnetClassifier(data, backbone="resnet18", pretrained_backbone=False)
     classifier.fit(epochs=1, lr=1e-3, max_steps=1)
@@ -168,13 +168,13 @@ def test_options_of_a_familiar_notebook_are_told_in_one_line(tiles):
     for match, options in (
         (r"path of one folder or zip, got \[.*; several are joined before", {"path": [tiles] * 2}),
         ("path of one folder or zip, got None", {"path": None}),
-        ("class_mapping must give each label value its name", {"class_mapping": ["a", "b"]}),
-        ("chip_size must be a whole number, got 64.0", {"chip_size": 64.0}),
-        ("batch_size must be a whole number, got '4'", {"batch_size": "4"}),
-        ("val_split_pct must be a number, got '0.1'", {"val_split_pct": "0.1"}),
-        ("seed must be a whole number, got None", {"seed": None}),
-        ("num_workers must be a whole number, got True", {"num_workers": True}),
-        (r"transforms must be a landshift.training.Augmentation, .* got \(\[\], \[\]\)",
+        ("`class_mapping` must give each label value its name", {"class_mapping": ["a", "b"]}),
+        ("`chip_size` must be a whole number, got 64.0", {"chip_size": 64.0}),
+        ("`batch_size` must be a whole number, got '4'", {"batch_size": "4"}),
+        ("`val_split_pct` must be a number, got '0.1'", {"val_split_pct": "0.1"}),
+        ("`seed` must be a whole number, got None", {"seed": None}),
+        ("`num_workers` must be a whole number, got True", {"num_workers": True}),
+        (r"`transforms` must be a landshift.training.Augmentation, .* got \(\[\], \[\]\)",
          {"transforms": ([], [])}),
     ):  # fmt: skip
         with pytest.raises(ParameterError, match=match):
@@ -183,13 +183,13 @@ def test_options_of_a_familiar_notebook_are_told_in_one_line(tiles):
 
 def test_options_of_a_classifier_are_told_in_one_line(data):
     for match, options in (
-        ("data must come from prepare_data, got 'tiles'", {"data": "tiles"}),
-        ("backbone must be the name of an encoder, as 'resnet34', got <", {"backbone": print}),
-        ("pretrained_backbone must be True, False", {"pretrained_backbone": 3}),
-        ("loss must be a formula", {"loss": 3}),
-        ("dice_loss_fraction must be a number, got '1'", {"dice_loss_fraction": "1"}),
-        ("ignore_classes must be a list of label values, got 3", {"ignore_classes": 3}),
-        ("A value of ignore_classes must be a whole number, got 'a'", {"ignore_classes": ["a"]}),
+        ("`data` must come from prepare_data, got 'tiles'", {"data": "tiles"}),
+        ("`backbone` must be the name of an encoder, as 'resnet34', got <", {"backbone": print}),
+        ("`pretrained_backbone` must be True, False", {"pretrained_backbone": 3}),
+        ("`loss` must be a formula", {"loss": 3}),
+        ("`dice_loss_fraction` must be a number, got '1'", {"dice_loss_fraction": "1"}),
+        ("`ignore_classes` must be a list of label values, got 3", {"ignore_classes": 3}),
+        ("A value of `ignore_classes` must be a whole number, got 'a'", {"ignore_classes": ["a"]}),
         ("Options of unet must be among detail, or of its learning among dice_loss_average, "
          "dice_loss_fraction, focal_loss, ignore_classes, loss, mixup, got focal", {"focal": 1}),
     ):  # fmt: skip
@@ -202,22 +202,22 @@ def test_options_of_fit_are_told_in_one_line(data):
     for match, options in (
         (r"one number for all layers, got slice\(1e-05, 0.001, None\); give its end, 0.001",
          {"lr": slice(1e-5, 1e-3)}),
-        ("lr must be a number, got '0.001'", {"lr": "0.001"}),
-        ("epochs must be a whole number, got '3'", {"epochs": "3"}),
-        ("epochs must be a whole number, got 2.5", {"epochs": 2.5}),
-        ("max_steps must be a whole number", {"max_steps": "all"}),
-        ("monitor must be one of valid_loss", {"monitor": ["dice"]}),
-        ("checkpoint must be True, 'all' or False, got None", {"checkpoint": None}),
-        ("resume must be a path, got True", {"resume": True}),
-        ("log must be a path, got True", {"log": True}),
+        ("`lr` must be a number, got '0.001'", {"lr": "0.001"}),
+        ("`epochs` must be a whole number, got '3'", {"epochs": "3"}),
+        ("`epochs` must be a whole number, got 2.5", {"epochs": 2.5}),
+        ("`max_steps` must be a whole number", {"max_steps": "all"}),
+        ("`monitor` must be one of valid_loss", {"monitor": ["dice"]}),
+        ("`checkpoint` must be True, 'all' or False, got None", {"checkpoint": None}),
+        ("`resume` must be a path, got True", {"resume": True}),
+        ("`log` must be a path, got True", {"log": True}),
     ):  # fmt: skip
         with pytest.raises(ParameterError, match=match):
             model.fit(**{"epochs": 1, "lr": 1e-3, **options})
     with pytest.raises(ParameterError, match="one number for all layers"):
         model.fit(1, slice(1e-5, 1e-3))  # as such notebooks write it
     for match, call in (
-        ("rows must be a whole number, got 'all'", lambda: model.show_results("all")),
-        ("rows must be a whole number, got None", lambda: data.show_batch(None)),
+        ("`rows` must be a whole number, got 'all'", lambda: model.show_results("all")),
+        ("`rows` must be a whole number, got None", lambda: data.show_batch(None)),
         ("A model needs a name or a path, got 3", lambda: model.save(3)),
     ):
         with pytest.raises(ParameterError, match=match):

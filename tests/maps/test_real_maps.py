@@ -6,7 +6,8 @@ import rasterio
 from rasterio.windows import Window
 from scipy import ndimage
 
-from landshift.assess import sample
+import landshift
+from landshift.assess.plan import SamplePlan
 from landshift.maps import patches, polygons
 from landshift.prepare import label
 
@@ -78,8 +79,8 @@ def test_patches_polygons_and_strata_are_those_of_numpy(pair, tmp_path):
         assert traced.polygons == wanted
         assert sum(traced.hectares.values()) == pytest.approx(measured.hectares)
     least = min(int((codes == v).sum()) for v in present)
-    plan = sample.Plan(size=len(present) * min(least, 3) or 3, allocation="equal")
-    drawn = sample.draw_sample(path, tmp_path / "s.gpkg", plan).design
+    plan = SamplePlan(size=len(present) * min(least, 3) or 3, allocation="equal")
+    drawn = landshift.sample(path, tmp_path / "s.gpkg", plan=plan).design
     assert {s.value: s.units for s in drawn.strata} == {v: int((codes == v).sum()) for v in present}
 
 

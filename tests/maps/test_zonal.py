@@ -190,7 +190,7 @@ def test_change_in_zones_needs_to_know_what_stayed(tmp_path):
     found = zonal.measure_zones(
         mapped, polygons(tmp_path / "z.gpkg", [box(0, 0, 2, 1)], ["a"]), "name"
     )
-    with pytest.raises(ClassError, match="needs a class that says what is unchanged, got class 1"):
+    with pytest.raises(ClassError, match="needs a class that means 'unchanged', got class 1"):
         found.percent()
 
 
@@ -228,7 +228,7 @@ def test_two_classes_of_one_name_are_refused_not_overwritten(tmp_path):
     mapped = write(tmp_path / "map.tif", np.array([[1, 2, 3, 3]], np.uint8), nodata=0)
     path = polygons(tmp_path / "z.gpkg", [box(0, 0, 4, 1), box(0, 0, 2, 1)], ["all", "west"])
     scheme = ClassScheme.from_mapping({1: "Other", 2: "forest", 3: "other"})
-    with pytest.raises(ClassError, match=r"names of their own, got 'Other' for 1, 3 in .*map\.tif"):
+    with pytest.raises(ClassError, match=r"names must differ, got 'Other' for 1, 3 in .*map\.tif"):
         zonal.measure_zones(mapped, path, "name", classes=scheme)
 
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import rasterio
 
-from landshift import classify_pixels, evaluate_map, tileset
+from cutting import cut_tiles
+from landshift import classify_pixels, evaluate_map
 from landshift.classes import CODINGS, IGNORE_INDEX, ClassScheme
-from landshift.dataset import prepare
+from landshift.dataset import TrainingTiles, prepare
 from landshift.errors import ModelError, TileSetError
 from landshift.learn import (
     SegmentationModel,
@@ -44,9 +45,9 @@ def cut(scene, folder, coding="from-to"):
         scheme = CODINGS[coding](CLASSES)
         codes = scheme.code(a.read(1), b.read(1))
     change = write(folder / "change.tif", codes, nodata=0)
-    tileset.cut(
-        [composite], [change], folder / "tiles", scheme=scheme, tile_size=64, stride=64,
-        labels_before=[before], labels_after=[after], map_scheme=CLASSES,
+    cut_tiles(
+        [composite], [change], folder / "tiles", classes=scheme, tile_size=64, stride=64,
+        labels_before=[before], labels_after=[after], map_classes=CLASSES,
     )  # fmt: skip
     return folder / "tiles", change
 
@@ -57,7 +58,7 @@ def tiles(scene, tmp_path_factory):
 
 
 def test_samples_hold_the_class_maps_where_they_are_asked_for(tiles):
-    data = prepare(tiles[0], batch_size=2)
+    data = prepare(tiles[0], reading=TrainingTiles(batch_size=2))
     image, targets = next(iter(data.valid_loader(class_maps=True)))
     assert image.shape == (2, 6, 64, 64)
     assert targets.shape == (2, 3, 64, 64)
@@ -70,7 +71,7 @@ def test_samples_hold_the_class_maps_where_they_are_asked_for(tiles):
 
 def test_class_maps_that_the_set_lacks_are_one_line(scene, tmp_path):
     composite, before, _ = scene
-    tileset.cut([composite], [before], tmp_path / "tiles", scheme=CLASSES, tile_size=64, stride=64)
+    cut_tiles([composite], [before], tmp_path / "tiles", classes=CLASSES, tile_size=64, stride=64)
     data = prepare_data(tmp_path / "tiles")
     with pytest.raises(TileSetError, match="must carry the class maps before and after, got none"):
         data.training.valid_loader(class_maps=True)

@@ -200,11 +200,11 @@ def test_options_are_those_of_the_architecture():
     assert finer.network.encoder.output_stride == 8
     with pytest.raises(ModelError, match="Options of unet must be among detail, got keep_dilation"):
         ChangeModel("unet", spec(), SCHEME, options={"keep_dilation": True})
-    with pytest.raises(ModelError, match="fusion must be one of concat, difference, both"):
+    with pytest.raises(ModelError, match="`fusion` must be one of concat, difference, both"):
         pair("unet", "siamese", options={"fusion": "sum"})
-    with pytest.raises(ModelError, match=r"pyramid_sizes must be 1 to 16 whole numbers"):
+    with pytest.raises(ModelError, match=r"`pyramid_sizes` must be 1 to 16 whole numbers"):
         ChangeModel("pspnet", spec(), SCHEME, options={"pyramid_sizes": (0,)})
-    with pytest.raises(ModelError, match=r"use_unet must be such as False, got 'yes'"):
+    with pytest.raises(ModelError, match=r"`use_unet` must be such as False, got 'yes'"):
         ChangeModel("pspnet", spec(), SCHEME, options={"use_unet": "yes"})
 
 

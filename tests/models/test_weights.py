@@ -134,7 +134,7 @@ def test_weights_of_a_larger_network_are_told_of(tmp_path, caplog):
         path, _ = saved(tmp_path / f"{backbone}.pth", 3, backbone)
         caplog.clear()
         unet(spec(SIX), path, backbone="resnet18")
-        larger = "resnet18 hasn't got, such as layer1_2_" in caplog.text
+        larger = "resnet18 lacks, such as layer1_2_" in caplog.text
         assert larger == (backbone == "resnet34")
 
 
@@ -250,7 +250,7 @@ def test_pictures_need_values_to_255(caplog):
     picture = spec(("red", "green", "blue"), mean=90.0, std=40.0, high=250.0, dtype="uint8")
     assert (scale(picture, rgb).zero, scale(picture, rgb).unit) == (zero, unit)
     assert scale(spec(("red", "green", "blue")), rgb).zero == ()
-    assert "p were made with 8 bit, got int16 values of 0 to 6000 (mean 1500)" in caplog.text
+    assert "p were trained on 8 bit, got int16 values of 0 to 6000 (mean 1500)" in caplog.text
 
 
 def test_bands_without_a_partner_enter_like_the_others():

@@ -24,11 +24,11 @@ import rasterio
 import shapely
 from pyproj import Transformer
 
-from landshift.assess import answers, files, forms
+import landshift
+from landshift.assess import answers, forms
 from landshift.assess.agreement import agreements
-from landshift.assess.estimate import estimate_areas
+from landshift.assess.plan import SamplePlan
 from landshift.assess.response import Answer
-from landshift.assess.sample import Plan, draw_sample
 from landshift.classes import ClassScheme
 from landshift.cli import main
 from landshift.errors import (
@@ -41,9 +41,14 @@ from landshift.errors import (
 )
 from landshift.pages.labelling import page as labelling
 from landshift.pages.labelling import pictures, server
+from landshift.pages.labelling.session import PictureOptions
 
 CHANGE = ClassScheme.from_mapping({1: "to forest", 2: "to crop", 3: "No change"})
 BANDS = ("blue", "green", "red", "nir")
+
+
+def draw(mapped, out, plan, **options):
+    return landshift.sample(mapped, out, plan=plan, **options)
 
 
 @pytest.fixture
@@ -57,7 +62,7 @@ def change_map(write_raster):
 
 @pytest.fixture
 def sample(change_map, tmp_path):
-    draw_sample(change_map, tmp_path / "s.gpkg", Plan(size=12, allocation="equal"))
+    draw(change_map, tmp_path / "s.gpkg", SamplePlan(size=12, allocation="equal"))
     return tmp_path / "s.gpkg"
 
 
@@ -90,13 +95,13 @@ def in_form(sample):
 
 
 def test_an_answer_is_in_both_files_when_it_is_saved(sample):
-    with answers.opened(sample) as found:
-        found.save("ann", 3, CROP)
+    with answers.opened(sample) as opened:
+        opened.save("ann", 3, CROP)
         assert in_form(sample)[3] == ("forest", "crop", "high", "cleared")
         with sqlite3.connect(sample.with_suffix(".answers.sqlite")) as other:
-            told = other.execute("SELECT unit, labeller, before, after FROM answers").fetchall()
+            rows = other.execute("SELECT unit, labeller, before, after FROM answers").fetchall()
         other.close()
-        assert told == [(3, "ann", "forest", "crop")]
+        assert rows == [(3, "ann", "forest", "crop")]
     with sample.with_suffix(".csv").open() as file:
         assert [r["after"] for r in csv.DictReader(file)][:4] == ["", "", "crop", ""]
     # the outlines are as they were
@@ -105,13 +110,13 @@ def test_an_answer_is_in_both_files_when_it_is_saved(sample):
 
 
 def test_the_last_answer_counts_and_none_is_forgotten(sample):
-    with answers.opened(sample) as found:
-        found.skip("ann", 1)
-        assert (found.done("ann"), found.of("ann")) == ((set(), {1}), {})
-        found.save("ann", 1, CROP)
-        found.save("ann", 1, FOREST)
-        found.skip("ann", 1)  # which is no answer: the one given stays
-        assert (found.done("ann"), found.of("ann")) == (({1}, set()), {1: FOREST})
+    with answers.opened(sample) as opened:
+        opened.skip("ann", 1)
+        assert (opened.done("ann"), opened.of("ann")) == ((set(), {1}), {})
+        opened.save("ann", 1, CROP)
+        opened.save("ann", 1, FOREST)
+        opened.skip("ann", 1)  # which is no answer: the one given stays
+        assert (opened.done("ann"), opened.of("ann")) == (({1}, set()), {1: FOREST})
         assert in_form(sample)[1][:2] == ("crop", "forest")
     with sqlite3.connect(sample.with_suffix(".answers.sqlite")) as base:
         assert base.execute("SELECT count(*) FROM answers").fetchone() == (3,)
@@ -121,31 +126,31 @@ def test_the_last_answer_counts_and_none_is_forgotten(sample):
 
 
 def test_what_labellers_differ_on_waits_for_a_review(sample):
-    with answers.opened(sample) as found:
-        found.save("ann", 1, CROP)
-        found.save("ben", 1, Answer("forest", "crop", "medium", "edge"))
-        found.save("ann", 2, CROP)
-        found.save("ben", 2, FOREST)
-        assert found.disputed() == (2,)
+    with answers.opened(sample) as opened:
+        opened.save("ann", 1, CROP)
+        opened.save("ben", 1, Answer("forest", "crop", "medium", "edge"))
+        opened.save("ann", 2, CROP)
+        opened.save("ben", 2, FOREST)
+        assert opened.disputed() == (2,)
         # agreed: the lesser confidence, both notes
         assert in_form(sample)[1] == ("forest", "crop", "medium", "cleared; edge")
         assert in_form(sample)[2] == (None,) * 4
-        found.save("cara", 2, Answer("crop", "crop", "high"), review=True)
+        opened.save("cara", 2, Answer("crop", "crop", "high"), review=True)
         assert in_form(sample)[2] == ("crop", "crop", "high", None)
-        found.save("ben", 2, CROP)  # final is final
-        assert found.final()[2].labels == ("crop", "crop")
-        assert found.labellers() == ("ann", "ben")
+        opened.save("ben", 2, CROP)  # final is final
+        assert opened.final()[2].labels == ("crop", "crop")
+        assert opened.labellers() == ("ann", "ben")
     with pytest.raises(SampleError, match="got 10 of 12 without a label"):
-        estimate_areas(sample)
+        landshift.estimate(sample)
 
 
 def test_agreement_by_hand(sample):
-    with answers.opened(sample) as found:
+    with answers.opened(sample) as opened:
         for unit in range(1, 11):
-            found.save("ann", unit, CROP if unit <= 5 else FOREST)
-            found.save("ben", unit, CROP if unit <= 4 or unit > 8 else FOREST)
-        found.save("ben", 11, CROP)  # ann hasn't
-        by_map, before, _ = agreements(found)
+            opened.save("ann", unit, CROP if unit <= 5 else FOREST)
+            opened.save("ben", unit, CROP if unit <= 4 or unit > 8 else FOREST)
+        opened.save("ben", 11, CROP)  # ann hasn't
+        by_map, before, _ = agreements(opened)
     assert (by_map.on, by_map.units, by_map.share) == ("map", 10, 0.7)
     assert by_map.names == ("to forest", "to crop")
     assert by_map.counts.tolist() == [[3, 2], [1, 4]]
@@ -156,14 +161,14 @@ def test_agreement_by_hand(sample):
 
 def test_labels_made_by_hand_are_kept(sample):
     def by_hand(unit, before, after):
-        said = {unit: Answer(before, after)}
-        forms.fill_in(sample, forms.read_form(sample).design.response, lambda: said)
+        by_hand = {unit: Answer(before, after)}
+        forms.fill_in(sample, forms.read_form(sample).design.response, lambda: by_hand)
 
     by_hand(4, "crop", "crop")
-    with answers.opened(sample) as found:
-        assert found.of(answers.BY_HAND) == {4: Answer("crop", "crop")}
-        found.save("ann", 4, CROP)
-        assert found.disputed() == (4,)
+    with answers.opened(sample) as opened:
+        assert opened.of(answers.BY_HAND) == {4: Answer("crop", "crop")}
+        opened.save("ann", 4, CROP)
+        assert opened.disputed() == (4,)
         assert in_form(sample)[4] == (None,) * 4
     by_hand(5, "crop", "sea")
     wrong = r"Unit 5 of .*must be one of forest, crop, got 'sea'"
@@ -182,23 +187,23 @@ def test_a_table_with_labels_of_its_own_is_left_alone(sample):
         writer.writeheader()
         writer.writerows(rows)
     text = table.read_text()
-    with answers.opened(sample) as found:
-        found.save("ann", 2, CROP)
-        assert found.fill_table() is None
+    with answers.opened(sample) as opened:
+        opened.save("ann", 2, CROP)
+        assert opened.fill_table() is None
     assert table.read_text() == text
 
 
 def test_a_locked_sample_waits_and_loses_nothing(sample, monkeypatch):
-    monkeypatch.setattr(files, "_PATIENCE", 0.1)
-    with answers.opened(sample) as found:
+    monkeypatch.setattr(forms, "PATIENCE", 0.1)
+    with answers.opened(sample) as opened:
         other = sqlite3.connect(sample, isolation_level=None)
         other.execute("BEGIN EXCLUSIVE")
-        found.save("ann", 1, CROP)
-        assert "close the program that holds it open" in found.unfilled
+        opened.save("ann", 1, CROP)
+        assert "close the program that holds it open" in opened.unfilled
         other.execute("ROLLBACK")
         other.close()
-        found.save("ann", 2, FOREST)
-        assert found.unfilled is None
+        opened.save("ann", 2, FOREST)
+        assert opened.unfilled is None
     assert [in_form(sample)[n][1] for n in (1, 2)] == ["crop", "forest"]
 
 
@@ -212,17 +217,17 @@ def test_a_kill_between_the_two_files_is_made_good(sample):
         )
     base.close()
     assert in_form(sample)[6] == (None,) * 4
-    with answers.opened(sample) as found:
+    with answers.opened(sample) as opened:
         assert in_form(sample)[6][:2] == ("crop", "forest")
-        assert found.labellers() == ("ann",)
+        assert opened.labellers() == ("ann",)
 
 
 def test_two_processes_may_have_a_sample_open(sample):
     with answers.opened(sample) as one, answers.opened(sample) as other:
         workers = [
-            threading.Thread(target=who.save, args=(name, unit, said))
+            threading.Thread(target=who.save, args=(name, unit, given))
             for unit in (1, 2, 3)
-            for who, name, said in (
+            for who, name, given in (
                 (one, "ann", CROP),
                 (other, "ben", CROP if unit < 3 else FOREST),
             )
@@ -237,26 +242,26 @@ def test_two_processes_may_have_a_sample_open(sample):
 
 
 def test_bad_answers_are_refused(sample):
-    with answers.opened(sample) as found:
+    with answers.opened(sample) as opened:
         with pytest.raises(ParameterError, match="one of the sample's 12, got 99"):
-            found.save("ann", 99, CROP)
+            opened.save("ann", 99, CROP)
         with pytest.raises(ClassError, match="must be one of forest, crop, got 'sea'"):
-            found.save("ann", 1, Answer("forest", "sea"))
+            opened.save("ann", 1, Answer("forest", "sea"))
         with pytest.raises(ParameterError, match="one of high, medium, low, got 'sure'"):
-            found.save("ann", 1, Answer("forest", "crop", "sure"))
+            opened.save("ann", 1, Answer("forest", "crop", "sure"))
         with pytest.raises(ParameterError, match="at most 2,000 characters, got 2,001"):
-            found.save("ann", 1, Answer("forest", "crop", "high", "x" * 2001))
-        assert found.given() == {}
+            opened.save("ann", 1, Answer("forest", "crop", "high", "x" * 2001))
+        assert opened.given() == {}
     for name in ("", " ", "a\nb", "x" * 61):
         with pytest.raises(ParameterError, match="1 to 60 printable"):
             answers.check_name(name)
 
 
 def test_answers_to_another_sample_are_refused(change_map, sample, tmp_path):
-    with answers.opened(sample) as found:
-        found.save("ann", 1, CROP)
+    with answers.opened(sample) as opened:
+        opened.save("ann", 1, CROP)
     kept = sample.with_suffix(".answers.sqlite").read_bytes()
-    draw_sample(change_map, sample, Plan(size=12, seed=1), overwrite=True)  # over it
+    draw(change_map, sample, SamplePlan(size=12, seed=1), overwrite=True)  # over it
     wrong = r"got those to another one .* move that file away"
     with pytest.raises(SampleError, match=wrong), answers.opened(sample):
         pass
@@ -315,9 +320,9 @@ def test_a_picture_shows_the_image_as_it_is(write_raster):
     # bands of three without names are red, green, blue; and there is no near infrared
     assert date.bands == {"true": ("b1", "b2", "b3")}
     box = rasterio_box(path, 10, 10, 20)
-    found = date.picture(box, "true")
-    assert found.seen == "all"
-    shown = pixels(found.png)
+    picture = date.picture(box, "true")
+    assert picture.seen == "all"
+    shown = pixels(picture.png)
     low, high = np.percentile(values.reshape(3, -1), (2, 98), axis=1)
     wanted = (values[:, 10:30, 10:30] - low[:, None, None]) / (high - low)[:, None, None]
     assert np.abs(shown[:3] / 255 - wanted.clip(0, 1)).max() < 0.003
@@ -335,9 +340,9 @@ def rasterio_box(path, row, column, size):
 def test_pictures_tell_what_is_not_known(images):
     date = pictures.look("after", [images[1]])
     for row, column, seen in ((20, 20, "all"), (0, 0, "part"), (0, -95, "outside")):
-        found = date.picture(rasterio_box(images[1], row, column, 20), "true")
-        assert found.seen == seen
-        assert pixels(found.png)[3].all() == (seen == "all")
+        picture = date.picture(rasterio_box(images[1], row, column, 20), "true")
+        assert picture.seen == seen
+        assert pixels(picture.png)[3].all() == (seen == "all")
     assert date.picture(rasterio_box(images[1], 10, 1, 3), "false").seen == "nothing"
     x, y = [500_010, 501_490, 501_510], [3_999_990, 3_998_210, 3_998_210]
     assert date.holds(x, y, "EPSG:32618").tolist() == [True, True, False]
@@ -365,8 +370,8 @@ def test_an_image_in_another_crs_shows_the_same_ground(write_raster):
 
 def test_frames_are_square_on_the_ground():
     corner = shapely.box(10.0, 60.0, 10.001, 60.001)
-    found = pictures.frames(corner, "EPSG:4326", (10, 100))
-    close, wide = found["close"], found["context"]
+    frames = pictures.frames(corner, "EPSG:4326", (10, 100))
+    close, wide = frames["close"], frames["context"]
     assert wide.metres == pytest.approx(10 * close.metres, rel=1e-3)
     assert close.metres == pytest.approx(1114, rel=0.01)  # ten times a thousandth of latitude
     (left, bottom, right, top) = close.box.extent.boundingbox.bbox
@@ -389,8 +394,8 @@ def test_bands_are_found_by_name_then_by_number(write_raster, images):
     assert pictures.look("after", [grey]).bands == {"true": ("b1",) * 3}
     names = [f"{d}:{b}" for d in ("before", "after") for b in BANDS]
     stacked = write_raster("stacked.tif", np.ones((8, 9, 9), np.uint8), bands=names)
-    found = pictures.look("after", [stacked], true_colour=["1", "2", "3"])
-    assert found.bands == {
+    date = pictures.look("after", [stacked], true_colour=["1", "2", "3"])
+    assert date.bands == {
         "true": ("after:blue", "after:green", "after:red"),
         "false": ("after:nir", "after:red", "after:green"),
     }
@@ -417,8 +422,8 @@ def test_images_that_cannot_be_shown_are_refused(sample, write_raster, images):
         pictures.look("after", [bare])
     assert pictures.look("after", [bare], assume_crs="EPSG:32618").bands
     far = write_raster("far.tif", np.ones((3, 9, 9), np.uint8), origin=(600_000.0, 1_000_000.0))
-    with answers.opened(sample) as found, pytest.raises(GridError, match=r"none of 12 on far.tif"):
-        labelling.Labelling(found, [pictures.look("after", [far])], "ann", sides=(15, 120))
+    with answers.opened(sample) as opened, pytest.raises(GridError, match=r"none of 12 on far.tif"):
+        labelling.Labelling(opened, [pictures.look("after", [far])], "ann", sides=(15, 120))
     for sides in ((15,), (120, 15), (0, 10), (float("nan"), 2)):
         with pytest.raises(ParameterError, match="two numbers from 1 to 10,000"):
             pictures.check_sides(sides)
@@ -431,46 +436,46 @@ def test_images_that_cannot_be_shown_are_refused(sample, write_raster, images):
 def asking(sample, images):
     """A function that gives the page of a labeller."""
     dates = [pictures.look(n, [p]) for n, p in zip(("before", "after"), images, strict=True)]
-    with answers.opened(sample) as found:
+    with answers.opened(sample) as opened:
         yield lambda name, **options: labelling.Labelling(
-            found, dates, name, sides=(15, 60), **options
+            opened, dates, name, sides=(15, 60), **options
         )
 
 
-def told(reply):
+def json_of(reply):
     return json.loads(reply.body)
 
 
-SAID = {"before": "forest", "after": "crop", "confidence": "high", "notes": " a b "}
+ANSWER = {"before": "forest", "after": "crop", "confidence": "high", "notes": " a b "}
 
 
 def test_units_left_for_later_come_last(asking):
     site = asking("ann", units=[2, 3, 5, 7])
-    assert told(site.get("asked"))["first"] == 2
-    assert told(site.post("skips/2", {}))["next"] == 3
-    assert told(site.post("answers/3", SAID))["next"] == 5
-    assert told(site.get("units/5"))["next"] == 7
-    site.post("answers/7", SAID)
-    found = told(site.post("answers/5", SAID))
-    assert (found["next"], found["progress"]) == (
+    assert json_of(site.get("asked"))["first"] == 2
+    assert json_of(site.post("skips/2", {}))["next"] == 3
+    assert json_of(site.post("answers/3", ANSWER))["next"] == 5
+    assert json_of(site.get("units/5"))["next"] == 7
+    site.post("answers/7", ANSWER)
+    left = json_of(site.post("answers/5", ANSWER))
+    assert (left["next"], left["progress"]) == (
         2, {"units": 4, "answered": 3, "skipped": 1, "left": 0},
     )  # fmt: skip
-    assert told(site.post("answers/2", SAID))["next"] is None
-    assert told(site.get("units/3"))["answer"] == SAID | {"notes": "a b"}
+    assert json_of(site.post("answers/2", ANSWER))["next"] is None
+    assert json_of(site.get("units/3"))["answer"] == ANSWER | {"notes": "a b"}
     # another labeller has it all to do, and sees none of it
     other = asking("ben")
-    assert told(other.get("asked"))["progress"]["left"] == 12
-    assert told(other.get("units/3"))["answer"] is None
-    assert told(other.get("units/3"))["others"] == []
+    assert json_of(other.get("asked"))["progress"]["left"] == 12
+    assert json_of(other.get("units/3"))["answer"] is None
+    assert json_of(other.get("units/3"))["others"] == []
 
 
 def test_the_map_is_shown_on_request_alone(asking, sample):
     mapped = dict(
         zip(*(getattr(forms.read_form(sample), f) for f in ("numbers", "mapped")), strict=True)
     )
-    assert told(asking("ann", show_map=True).get("units/4"))["map"] == mapped[4]
+    assert json_of(asking("ann", show_map=True).get("units/4"))["map"] == mapped[4]
     blind = asking("ann")
-    assert told(blind.get("units/4"))["map"] is None
+    assert json_of(blind.get("units/4"))["map"] is None
     everything = b"".join(blind.get(p).body for p in ("asked", "units/4", ""))
     assert b"to crop" not in everything
     assert b"No change" not in everything
@@ -481,29 +486,29 @@ def test_a_review_shows_both_answers_of_what_is_in_dispute(asking):
         asking("cara", review=True)
     ann, ben = asking("ann"), asking("ben")
     for unit in (1, 2, 3):
-        ann.post(f"answers/{unit}", SAID)
-        ben.post(f"answers/{unit}", SAID | ({"after": "forest"} if unit > 1 else {}))
+        ann.post(f"answers/{unit}", ANSWER)
+        ben.post(f"answers/{unit}", ANSWER | ({"after": "forest"} if unit > 1 else {}))
     site = asking("cara", review=True)
     assert site.get("units/1") is None
-    assert told(site.get("asked"))["progress"]["units"] == 2
-    others = told(site.get("units/2"))["others"]
+    assert json_of(site.get("asked"))["progress"]["units"] == 2
+    others = json_of(site.get("units/2"))["others"]
     assert [(o["labeller"], o["after"]) for o in others] == [("ann", "crop"), ("ben", "forest")]
-    assert told(site.post("answers/2", SAID))["next"] == 3
-    assert told(asking("dan", review=True).get("asked"))["progress"]["answered"] == 1
+    assert json_of(site.post("answers/2", ANSWER))["next"] == 3
+    assert json_of(asking("dan", review=True).get("asked"))["progress"]["answered"] == 1
 
 
 def test_of_one_date_one_class_is_asked(write_raster, tmp_path, images):
     path = write_raster("one.tif", np.tile(np.uint8([[1, 2]]), (60, 25)))
-    draw_sample(path, tmp_path / "one.gpkg", Plan(size=6))
-    with answers.opened(tmp_path / "one.gpkg") as found:
+    draw(path, tmp_path / "one.gpkg", SamplePlan(size=6))
+    with answers.opened(tmp_path / "one.gpkg") as opened:
         site = labelling.Labelling(
-            found, [pictures.look("after", [images[1]])], "ann", sides=(15, 60)
+            opened, [pictures.look("after", [images[1]])], "ann", sides=(15, 60)
         )
-        assert told(site.get("asked"))["asked"] == ["after"]
+        assert json_of(site.get("asked"))["asked"] == ["after"]
         site.post("answers/1", {"before": "class 2", "after": "class 1", "confidence": "low"})
-        assert found.final()[1] == Answer(None, "class 1", "low")
+        assert opened.final()[1] == Answer(None, "class 1", "low")
         assert site.get("pictures/1/before/close/true") is None
-        with pytest.raises(ParameterError, match="must say the class after, got none"):
+        with pytest.raises(ParameterError, match="must have the class after, got none"):
             site.post("answers/1", {"before": "class 2"})
         with pytest.raises(ParameterError, match="after must be a text, got 1"):
             site.post("answers/1", {"after": 1})
@@ -529,15 +534,15 @@ def raw(address, request):
     port = int(re.search(r":(\d+)/", address)[1])
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(request)
-        found = connection.recv(65536).decode("latin-1")
-    return int(found.split()[1]), found
+        reply = connection.recv(65536).decode("latin-1")
+    return int(reply.split()[1]), reply
 
 
 def test_the_server_answers_who_knows_the_word_alone(asking):
     with serving(asking("ann")) as address:
         port, word = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/([\w-]{32})/", address).groups()
         host = f"Host: 127.0.0.1:{port}\r\n"
-        json_of = "Content-Type: application/json\r\nContent-Length: "
+        json_head = "Content-Type: application/json\r\nContent-Length: "
 
         def get(path, head=host):
             return raw(address, f"GET {path} HTTP/1.1\r\n{head}\r\n".encode())
@@ -560,25 +565,25 @@ def test_the_server_answers_who_knows_the_word_alone(asking):
         assert get(f"/{word}/asked", "")[0] == 421
         assert get(f"/{word}/asked", f"Host: localhost:{port}\r\n")[0] == 200
         assert get(f"/{word}/asked", host + "Origin: http://evil.example\r\n")[0] == 403
-        told = b'{"before": "forest", "after": "crop"}'
-        size = f"{json_of}{len(told)}\r\n"
-        assert post("/answers/1", host + size, told) == 404
-        assert post(f"/{word}/answers/1", host + "Origin: null\r\n" + size, told) == 403
+        answer = b'{"before": "forest", "after": "crop"}'
+        size = f"{json_head}{len(answer)}\r\n"
+        assert post("/answers/1", host + size, answer) == 404
+        assert post(f"/{word}/answers/1", host + "Origin: null\r\n" + size, answer) == 403
         assert post(f"/{word}/answers/1", host) == 411
-        assert post(f"/{word}/answers/1", host + f"{json_of}-1\r\n") == 411
-        assert post(f"/{word}/answers/1", host + f"{json_of}70000\r\n") == 413
-        assert post(f"/{word}/answers/1", host + f"{json_of}{'9' * 5000}\r\n") == 413
-        plain = f"Content-Type: text/plain\r\nContent-Length: {len(told)}\r\n"
-        assert post(f"/{word}/answers/1", host + plain, told) == 415
+        assert post(f"/{word}/answers/1", host + f"{json_head}-1\r\n") == 411
+        assert post(f"/{word}/answers/1", host + f"{json_head}70000\r\n") == 413
+        assert post(f"/{word}/answers/1", host + f"{json_head}{'9' * 5000}\r\n") == 413
+        plain = f"Content-Type: text/plain\r\nContent-Length: {len(answer)}\r\n"
+        assert post(f"/{word}/answers/1", host + plain, answer) == 415
         halves = [
-            json.dumps({"before": "forest", "after": "crop"} | told).encode()
-            for told in ({"notes": "a\ud800"}, {"before": "\udfff"}, {"x": [{"\ud83d": 1}]})
+            json.dumps({"before": "forest", "after": "crop"} | part).encode()
+            for part in ({"notes": "a\ud800"}, {"before": "\udfff"}, {"x": [{"\ud83d": 1}]})
         ]
         for body in (b"[1]", b"{", b"\xff\xfe", b"[" * 20_000, *halves):
-            assert post(f"/{word}/answers/1", f"{host}{json_of}{len(body)}\r\n", body) == 400
-        assert post(f"/{word}/answers/1", host + size, told) == 200
-        assert post(f"/{word}/answers/99", host + size, told) == 404
-        sea = told.replace(b"crop", b"sea!")
+            assert post(f"/{word}/answers/1", f"{host}{json_head}{len(body)}\r\n", body) == 400
+        assert post(f"/{word}/answers/1", host + size, answer) == 200
+        assert post(f"/{word}/answers/99", host + size, answer) == 404
+        sea = answer.replace(b"crop", b"sea!")
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(
                 urllib.request.Request(
@@ -592,14 +597,14 @@ def test_the_server_answers_who_knows_the_word_alone(asking):
 IDLE = """
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, ({most}, {most}))
-from landshift.web import server
+from landshift.pages.labelling import server
 
 class Site:
     def get(self, path):
         return server.as_json(path)
 
-    def post(self, path, told):
-        return server.as_json(told)
+    def post(self, path, values):
+        return server.as_json(values)
 
 with server.Server(Site()) as page:
     print(page.address, flush=True)
@@ -706,7 +711,7 @@ def test_fifty_units_by_keyboard_and_a_killed_server(change_map, write_raster, t
         for year in (1995, 2005)
     ]
     sample = tmp_path / "fifty.gpkg"
-    draw_sample(change_map, sample, Plan(size=50, allocation="equal"))
+    draw(change_map, sample, SamplePlan(size=50, allocation="equal"))
     mapped = dict(
         zip(*(getattr(forms.read_form(sample), f) for f in ("numbers", "mapped")), strict=True)
     )
@@ -742,15 +747,15 @@ def test_fifty_units_by_keyboard_and_a_killed_server(change_map, write_raster, t
         assert page.problems == []
         process.terminate()
         assert process.wait(60) == 0
-        told = process.stdout.read()
-        assert "50 of 50 units labelled." in told
-        assert "in dispute" not in told
+        printed = process.stdout.read()
+        assert "50 of 50 units labelled." in printed
+        assert "in dispute" not in printed
     kept = in_form(sample)
     assert [kept[n][2] for n in (1, 2, 3, 26)] == ["medium", "low", "high", "high"]
-    found = estimate_areas(sample, mapped=change_map)
-    assert found.overall.value == pytest.approx(1)
-    again = estimate_areas(sample, labels=sample.with_suffix(".csv"))
-    assert again.as_dict() == found.as_dict()
+    assessment = landshift.estimate(sample, mapped=change_map)
+    assert assessment.overall.value == pytest.approx(1)
+    again = landshift.estimate(sample, labels=sample.with_suffix(".csv"))
+    assert again.as_dict() == assessment.as_dict()
 
 
 def test_the_page_by_keyboard_alone(sample, images, chromium):
@@ -839,8 +844,8 @@ def test_two_windows_of_one_labeller_and_a_review(sample, images, chromium):
             page.keyboard.press("Enter")
             wait(page, 2)
     assert in_form(sample)[1][:3] == ("crop", "forest", "medium")
-    with answers.opened(sample) as found:
-        found.save("ben", 1, CROP)
+    with answers.opened(sample) as opened:
+        opened.save("ben", 1, CROP)
     with command(*asked, "--labeller", "cara", "--review") as (_, address):
         page = opened_page(chromium, address)
         assert page.locator("#others button").all_inner_texts()[0].startswith("ann: crop")
@@ -860,10 +865,10 @@ def test_text_of_others_is_shown_as_text(write_raster, tmp_path, images, chromiu
     name = "<img src=x onerror=alert(1)>"
     scheme = ClassScheme.from_mapping({1: name, 2: "b&b"})
     path = write_raster("odd.tif", np.tile(np.uint8([[1, 2]]), (60, 25)))
-    draw_sample(path, tmp_path / "odd.gpkg", Plan(size=6), scheme=scheme)
-    with answers.opened(tmp_path / "odd.gpkg") as found:
-        found.save("</b><i>x", 1, Answer(None, name, "high", "<u>y"))
-        found.save("ben", 1, Answer(None, "b&b"))
+    draw(path, tmp_path / "odd.gpkg", SamplePlan(size=6), classes=scheme)
+    with answers.opened(tmp_path / "odd.gpkg") as opened:
+        opened.save("</b><i>x", 1, Answer(None, name, "high", "<u>y"))
+        opened.save("ben", 1, Answer(None, "b&b"))
     with command(tmp_path / "odd.gpkg", "--after", images[1], "--review") as (_, address):
         page = opened_page(chromium, address)
         assert page.locator("fieldset label span").first.inner_text() == name
@@ -887,10 +892,10 @@ def run(monkeypatch, capsys, *arguments):
 def test_agreement_is_printed(sample, monkeypatch, capsys):
     code, out = run(monkeypatch, capsys, sample, "--agreement")
     assert (code, "Agreement needs two labellers, got 0" in out) == (2, True)
-    with answers.opened(sample) as found:
+    with answers.opened(sample) as opened:
         for unit in range(1, 11):
-            found.save("ann", unit, CROP if unit <= 5 else FOREST)
-            found.save("ben", unit, CROP if unit <= 4 or unit > 8 else FOREST)
+            opened.save("ann", unit, CROP if unit <= 5 else FOREST)
+            opened.save("ben", unit, CROP if unit <= 4 or unit > 8 else FOREST)
     code, out = run(monkeypatch, capsys, sample, "--agreement")
     assert code == 0
     assert re.search(r"ann, ben\s+class of the map\s+10\s+0\.700\s+0\.400", out)
@@ -934,16 +939,16 @@ application.initQgis()
 layer = QgsVectorLayer(sys.argv[1] + "|layername=units", "units", "ogr")
 layer.loadDefaultStyle()
 fields = layer.fields()
-told = {}
+results = {}
 for name in ("before", "after", "confidence", "notes"):
     form = layer.editorWidgetSetup(fields.indexOf(name))
-    told[name] = [form.type(), [list(e)[0] for e in form.config().get("map", [])]]
+    results[name] = [form.type(), [list(e)[0] for e in form.config().get("map", [])]]
 feature = next(f for f in layer.getFeatures() if f["unit"] == 5)
 layer.startEditing()
 for name, value in (("before", "crop"), ("after", "forest")):
     layer.changeAttributeValue(feature.id(), fields.indexOf(name), value)
-told["saved"] = layer.commitChanges()
-print(json.dumps(told))
+results["saved"] = layer.commitChanges()
+print(json.dumps(results))
 del layer
 application.exitQgis()
 """
@@ -955,18 +960,49 @@ def test_qgis_shows_the_form_and_its_labels_are_kept(sample):
         subprocess.run([python, "-c", "import qgis.core"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("QGIS isn't installed (apt install python3-qgis)")
-    with answers.opened(sample) as found:
-        found.save("ann", 4, CROP)
-    told = subprocess.run(
+    with answers.opened(sample) as opened:
+        opened.save("ann", 4, CROP)
+    done = subprocess.run(
         [python, "-c", QGIS_FILLS_IN, str(sample)], capture_output=True, text=True, timeout=120,
         env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         | {"QT_QPA_PLATFORM": "offscreen"},
     )  # fmt: skip
-    form = json.loads(told.stdout)
+    form = json.loads(done.stdout)
     assert form["before"] == form["after"] == ["ValueMap", ["forest", "crop"]]
     assert form["confidence"] == ["ValueMap", ["high", "medium", "low"]]
     assert form["notes"][0] == "TextEdit"
     assert form["saved"]
-    with answers.opened(sample) as found:
-        assert found.of(answers.BY_HAND) == {5: Answer("crop", "forest")}
-        assert {n for n, a in found.final().items() if a is not None} == {4, 5}
+    with answers.opened(sample) as opened:
+        assert opened.of(answers.BY_HAND) == {5: Answer("crop", "forest")}
+        assert {n for n, a in opened.final().items() if a is not None} == {4, 5}
+
+
+def test_python_gets_a_session_and_the_command_is_the_same_function(sample, images):
+    job = {"before": [images[0]], "after": str(images[1]), "labeller": "ann"}
+    shown = PictureOptions(true_colour=["nir", "red", "green"], sides=(10, 60))
+    with landshift.label_samples(sample, units=[3, 5], pictures=shown, **job) as session:
+        assert session.progress() == {"units": 2, "answered": 0, "skipped": 0, "left": 2}
+        assert repr(session).startswith(f"LabellingSession at {session.address}")
+        worker = threading.Thread(target=session.serve)
+        worker.start()
+        with urllib.request.urlopen(f"{session.address}asked") as reply:
+            asked = json.load(reply)
+        session.stop()
+        worker.join(10)
+    assert asked["first"] == 3
+    assert [d["colours"]["true"] for d in asked["dates"]] == [["nir", "red", "green"]] * 2
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"{session.address}asked")
+
+
+def test_agreement_is_a_table(sample):
+    with answers.opened(sample) as opened:
+        for unit in (1, 2):
+            opened.save("ann", unit, CROP)
+            opened.save("ben", unit, CROP if unit == 1 else FOREST)
+    agreement = landshift.label_samples(sample, agreement=True)
+    assert (agreement.disputed, agreement.reviewed) == (1, 0)
+    assert agreement.rows()[0] == {
+        "first": "ann", "second": "ben", "on": "map", "units": 2, "share": 0.5, "kappa": 0.0,
+    }  # fmt: skip
+    assert repr(agreement).splitlines()[0].split() == list(agreement.rows()[0])

@@ -13,9 +13,9 @@ from landshift.evaluation.evaluation import Evaluation
 from landshift.evaluation.models import evaluate_baselines
 from landshift.pages import report
 from landshift.pages.report import charts, parts, pictures, svg
-from landshift.pages.report.charts import Line
+from landshift.pages.report.charts import Series
 from landshift.pages.report.page import Section, render
-from landshift.pages.report.parts import Bar, Column, Fact
+from landshift.pages.report.parts import Bar, Fact, TableColumn
 from pages import browser, read
 
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
@@ -30,18 +30,20 @@ def test_every_text_on_a_page_is_escaped():
         parts.facts([Fact(HOSTILE, HOSTILE, HOSTILE)]),
         parts.text(HOSTILE), parts.heading(HOSTILE), parts.steps([HOSTILE]),
         parts.warnings([HOSTILE]),
-        parts.table("t", HOSTILE, [Column(HOSTILE), Column("n", ".1f")], [[HOSTILE, 1.0]]),
+        parts.table(
+            "t", HOSTILE, [TableColumn(HOSTILE), TableColumn("n", ".1f")], [[HOSTILE, 1.0]]
+        ),
         parts.matrix("m", HOSTILE, [HOSTILE], [HOSTILE], [[3]], corner=HOSTILE, form="d"),
         parts.bars(HOSTILE, [Bar(HOSTILE, 0.5, HOSTILE, 0.1, 0.9, 0.2)], 1.0,
                    names=(HOSTILE, HOSTILE, HOSTILE)),
         parts.legend([(HOSTILE, (1, 2, 3))]),
         pictures.classes(np.zeros((2, 2), np.uint8), [(1, 2, 3)], alt=HOSTILE, caption=HOSTILE),
-        charts.lines(HOSTILE, [Line(HOSTILE, [(0, 1.0), (1, 2.0)])], x=HOSTILE, y=HOSTILE),
-        charts.reliability(HOSTILE, [Line(HOSTILE, [(0.5, 0.5)])]),
+        charts.lines(HOSTILE, [Series(HOSTILE, [(0, 1.0), (1, 2.0)])], x=HOSTILE, y=HOSTILE),
+        charts.reliability(HOSTILE, [Series(HOSTILE, [(0.5, 0.5)])]),
         charts.flows(HOSTILE, [(HOSTILE, HOSTILE, 2.0)], {}, HOSTILE),
     ]  # fmt: skip
     html = render(HOSTILE, [HOSTILE], [Section("one", HOSTILE, everything, HOSTILE)])
-    page = read(html)  # nor does an attribute hold what the policy forbids
+    page = read(html)  # which refuses attributes that the policy forbids
     assert [t for t, _ in page.tags].count("script") == 1
     assert page.text.count(HOSTILE) > 15
     assert html.count("<img") == 1
@@ -50,7 +52,8 @@ def test_every_text_on_a_page_is_escaped():
 def test_a_table_is_a_csv_too():
     page = page_of(
         parts.table(
-            "scores", "Scores.", [Column("class"), Column("F1", ".2f"), Column("note")],
+            "scores", "Scores.",
+            [TableColumn("class"), TableColumn("F1", ".2f"), TableColumn("note")],
             [["forest, old", 0.98765, "=1+1"], ["water", None, None]],
         )
     )  # fmt: skip
@@ -66,7 +69,7 @@ def test_a_matrix_is_shaded_by_its_rows():
         "m", "Caption.", ["a", "b"], ["a", "b"], [[90, 10], [0, 0]], corner="x", form="d"
     )
     page = page_of(shown)
-    cells = [found.get("class") for tag, found in page.tags if tag == "td"]
+    cells = [attributes.get("class") for tag, attributes in page.tags if tag == "td"]
     assert cells == ["h7 right", "h1", None, "right"]
     assert page.tables["m.csv"] == [["x", "a", "b"], ["a", "90", "10"], ["b", "0", "0"]]
 
@@ -85,26 +88,32 @@ def test_a_matrix_of_many_classes_shows_the_largest():
     assert "The 40 largest of 100 classes" in page.text
 
 
-def test_bars_lie_where_their_values_say():
+def test_bars_have_the_length_of_their_values():
     shown = parts.bars("Areas.", [Bar("a", 50.0, "50 ha", 25.0, 75.0, 100.0)], 100.0)
     page = page_of(shown)
-    bar = next(found for tag, found in page.tags if found.get("class") == "bar")
-    whisker = next(found for tag, found in page.tags if found.get("class") == "whisker")
+    bar = next(attributes for tag, attributes in page.tags if attributes.get("class") == "bar")
+    whisker = next(
+        attributes for tag, attributes in page.tags if attributes.get("class") == "whisker"
+    )
     assert bar["width"] == "50.00%"
     assert (whisker["x1"], whisker["x2"]) == ("25.00%", "75.00%")
     assert "50 ha" in page.words
 
 
-def test_flows_are_as_wide_as_they_are_large():
-    found = [("forest", "crop", 30.0), ("forest", "urban", 10.0), ("crop", "urban", 60.0)]
-    drawn = str(charts.flows("Flows.", found, {"forest": (0, 128, 0)}, "ha"))
+def test_flows_have_the_width_of_their_amounts():
+    transitions = [("forest", "crop", 30.0), ("forest", "urban", 10.0), ("crop", "urban", 60.0)]
+    drawn = str(charts.flows("Flows.", transitions, {"forest": (0, 128, 0)}, "ha"))
     page = page_of(Markup(drawn))
-    bands = {found["d"]: found["fill"] for _, found in page.tags if found.get("class") == "flow"}
+    bands = {
+        attributes["d"]: attributes["fill"]
+        for _, attributes in page.tags
+        if attributes.get("class") == "flow"
+    }
     assert sorted(bands.values()) == ["#008000", "#008000", "#808080"]
     heights = [
-        float(found["height"])
-        for tag, found in page.tags
-        if tag == "rect" and found.get("class") == "swatch"
+        float(attributes["height"])
+        for tag, attributes in page.tags
+        if tag == "rect" and attributes.get("class") == "swatch"
     ]
     assert heights == pytest.approx([240 * share for share in (0.4, 0.6, 0.3, 0.7)], abs=0.01)
     assert "forest to crop: 30.0 ha" in page.words
@@ -117,7 +126,7 @@ def test_flows_are_as_wide_as_they_are_large():
      ((0.0, 0.0), [0, 0.2, 0.4, 0.6, 0.8, 1])],
 )  # fmt: skip
 def test_axes_have_round_ticks(values, ticks):
-    series = [Line("a", list(enumerate(values)))]
+    series = [Series("a", list(enumerate(values)))]
     page = page_of(charts.lines("Loss.", series, x="epoch", y="loss", whole=True))
     numbers = [w for w in page.words if w.replace(".", "").isdigit()]
     assert numbers[: len(ticks)] == [f"{t:g}" for t in ticks]
@@ -127,7 +136,7 @@ def test_a_picture_of_classes_keeps_every_code():
     codes = np.arange(256, dtype=np.uint8).reshape(16, 16)
     colours = [(k, 255 - k, 7) for k in range(255)]
     page = page_of(pictures.classes(codes, colours, alt="Codes", caption="Codes"))
-    source = next(found["src"] for tag, found in page.tags if tag == "img")
+    source = next(attributes["src"] for tag, attributes in page.tags if tag == "img")
     shown = Image.open(io.BytesIO(base64.b64decode(source.partition("base64,")[2])))
     assert shown.info["transparency"] == 255
     assert (np.array(shown) == codes).all()
@@ -152,7 +161,7 @@ def samples(trained):
     return report.Samples(images.astype(np.float32), targets, targets)
 
 
-def test_a_models_page_tells_what_is_known_of_it(saved, evaluation, samples):
+def test_a_models_page_shows_scores_training_and_input(saved, evaluation, samples):
     package = bundle.load(saved)
     page = read(report.model_page(package, evaluation=evaluation, samples=samples))
     assert page.tables["confusion-matrix.csv"][1][1:] == [str(n) for n in evaluation.matrix[0, :2]]
@@ -174,14 +183,14 @@ def test_the_same_model_gives_the_same_page(saved, evaluation, samples):
     assert first == second
 
 
-def test_what_a_model_lacks_is_said(saved):
+def test_a_models_page_names_missing_parts(saved):
     package = bundle.load(saved)
     package.model.temperature = 1.0
     bare = replace(package, training={}, history=(), scores=None)
     page = read(report.model_page(bare))
     for line in (
-        "No scores are known", "No training table", "No tiles were given to show",
-        "doesn't tell how it was trained", "are uncalibrated", "isn't known",
+        "Scores are missing", "has no training table", "No tiles were given",
+        "holds no training options", "are uncalibrated", "split is unknown",
     ):  # fmt: skip
         assert line in page.text
 
@@ -195,7 +204,7 @@ def test_a_models_page_warns(saved):
     page = read(report.model_page(package, evaluation=evaluation))
     for line in (
         "chosen at random", "Few reference pixels: to crop (20)", "No reference pixel: to ice",
-        "Not a pixel right: to crop", "5 labelled pixels have no class",
+        "No pixel correct: to crop", "5 labelled pixels have no class",
     ):  # fmt: skip
         assert line in page.text
 
@@ -206,11 +215,11 @@ def test_a_browser_shows_a_models_page(saved, evaluation, samples, tmp_path):
     with browser() as program:
         context = program.new_context(viewport={"width": 375, "height": 800}, color_scheme="light")
         page = context.new_page()
-        said = []
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
+        messages = []
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
         page.goto(path.as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth") == 375  # nothing sticks out
+        assert page.evaluate("document.documentElement.scrollWidth") == 375
         background = "getComputedStyle(document.body).backgroundColor"
         light = page.evaluate(background)
         page.keyboard.press("Tab")
@@ -222,4 +231,4 @@ def test_a_browser_shows_a_models_page(saved, evaluation, samples, tmp_path):
             page.click("a[download='confusion-matrix.csv']")
         text = download.value.path().read_text(encoding="utf-8-sig")
         assert text.startswith("reference \\ map,to crop,No change")
-        assert said == []
+        assert messages == []

@@ -10,15 +10,15 @@ import rasterio
 from rasterio.transform import from_origin
 
 import commands
-from landshift.assess.estimate import estimate_areas
-from landshift.assess.sample import Plan, draw_sample
+import landshift
+from landshift.assess.plan import SamplePlan
 from landshift.classes import ClassScheme
 from landshift.classification import classify_pixels
 from landshift.errors import ClassError, ParameterError, RasterError
 from landshift.evaluation import maps as evaluate
-from landshift.pages.report import Files, write_report
+from landshift.pages.report import ReportFiles, report
 from landshift.pages.report.folder import folder_page
-from landshift.prepare.composite import composite
+from landshift.prepare.composite import CompositeOutput, composite
 from landshift.prepare.label import label
 from pages import browser, read
 from scenes import BANDS, MAPPING, write
@@ -57,7 +57,7 @@ def job(scene, saved, tmp_path_factory):
     judged = evaluate.evaluate_map(mapped, scene[1], scheme=scheme)
     judged.write_json(folder / "scores.json")
     sample = folder / "sample.gpkg"
-    draw_sample(mapped, sample, Plan(size=60))
+    landshift.sample(mapped, sample, plan=SamplePlan(size=60))
     sheet = folder / "sample.csv"
     with sheet.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -67,7 +67,7 @@ def job(scene, saved, tmp_path_factory):
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    estimate_areas(sample, labels=sheet, mapped=mapped).write_json(folder / "areas.json")
+    landshift.estimate(sample, labels=sheet, mapped=mapped).write_json(folder / "areas.json")
     return folder
 
 
@@ -76,24 +76,24 @@ def page(job):
     return read(folder_page(job))
 
 
-def test_a_report_is_made_from_what_lies_in_a_folder(job, page):
+def test_a_report_is_made_from_the_files_of_a_folder(job, page):
     assert [w for w in page.ids if "-" not in w and w not in ("contents", "main", "theme")] == [
         "summary", "limits", "steps", "maps", "flows", "areas", "accuracy", "classes", "confusion",
         "calibration", "baselines", "training", "input",
     ]  # fmt: skip
     assert len([t for t, _ in page.tags if t == "img"]) == 5
-    alts = [found["alt"] for tag, found in page.tags if tag == "img"]
+    alts = [attributes["alt"] for tag, attributes in page.tags if tag == "img"]
     assert alts[2].startswith("The map: map.tif, 256 by 256 pixels, about No change")
-    assert alts[4].startswith("Confidence, from not at all to wholly sure: map_confidence.tif")
+    assert alts[4].startswith("Confidence, from lowest to highest: map_confidence.tif")
 
 
-def test_a_report_tells_what_was_done(page):
+def test_a_report_lists_the_steps(page):
     for words in (
         "composite.tif stacks the images of before and after on one grid from 2001.tif and 2016",
-        "change.tif compares class maps from classes_2001.tif and classes_2016.tif: each changed",
+        "change.tif compares class maps from classes_2001.tif and classes_2016.tif: a changed",
         "Training tiles, 'tiles', were cut from composite.tif and change.tif:",
         "The model small, unet with the encoder resnet18, was trained on them (epochs 6, learning",
-        "map.tif was mapped by a network from composite.tif and small.emd, in tiles of",
+        "map.tif was mapped by a model from composite.tif and small.emd, in tiles of",
         "60 units of map.tif were drawn (stratified sample) and labelled",
     ):  # fmt: skip
         assert words in page.text
@@ -161,7 +161,7 @@ def test_many_notes_of_intervals_are_counted_and_not_all_listed(job, tmp_path):
 
 
 def test_a_report_warns_of_clouds_and_of_files_that_changed(job, page, tmp_path):
-    assert "2.3% of the ground isn't valid on every date (clouds" in page.text
+    assert "2.3% of the pixels aren't valid on every date (clouds" in page.text
     assert "isn't the file" not in page.text
     copy = shutil.copytree(job, tmp_path / "job")
     with (copy / "composite.tif").open("ab") as file:
@@ -170,41 +170,42 @@ def test_a_report_warns_of_clouds_and_of_files_that_changed(job, page, tmp_path)
 
 
 def test_the_same_files_give_the_same_page(job, tmp_path):
-    first = write_report(job, tmp_path / "a.html").read_bytes()
-    assert write_report(job, tmp_path / "b.html").read_bytes() == first
+    first = report(job, tmp_path / "a.html").read_bytes()
+    assert report(job, tmp_path / "b.html").read_bytes() == first
     assert b"\r" not in first
 
 
-def test_what_is_not_there_is_said(job, tmp_path):
+def test_a_report_names_missing_files(job, tmp_path):
     shutil.copy(job / "change.tif", tmp_path)
     page = read(folder_page(tmp_path))
     for line in (
-        "Not there: image of before, image of after, confidence", "No table of transitions",
-        "No areas with intervals are there", "No scores are there", "No model is there",
+        "Missing: image of before, image of after, confidence",
+        "The table of transitions is missing",
+        "Areas with intervals are missing", "Scores are missing", "The model is missing",
         "counts of the map's pixels",
     ):  # fmt: skip
         assert line in page.text
 
 
-def test_files_can_be_told(job, tmp_path):
+def test_files_can_be_given(job, tmp_path):
     folder = tmp_path / "empty"
     folder.mkdir()
-    told = Files(
+    files = ReportFiles(
         map=job / "map.tif", before=job.parent / "2001.tif", after=job.parent / "2016.tif",
         scores=job / "scores.json",
     )  # fmt: skip
-    page = read(folder_page(folder, told))
+    page = read(folder_page(folder, files))
     assert "Before, true colour" in page.text
     assert "confusion-matrix.csv" in page.tables
-    with pytest.raises(ParameterError, match=r"for --areas must exist, got nowhere\.json"):
-        folder_page(folder, Files(areas=folder.__class__("nowhere.json")))
+    with pytest.raises(ParameterError, match=r"`areas` must exist, got nowhere\.json"):
+        folder_page(folder, ReportFiles(areas=folder.__class__("nowhere.json")))
     with pytest.raises(ParameterError, match=r"got none in .*empty"):
         folder_page(folder)
     with pytest.raises(ParameterError, match="needs the folder of a job"):
         folder_page(tmp_path / "nowhere")
 
 
-def test_two_maps_are_told_apart_or_asked_for(job, tmp_path):
+def test_of_two_maps_the_assessed_one_is_shown_or_both_are_refused(job, tmp_path):
     copy = shutil.copytree(job, tmp_path / "job")
     with rasterio.open(job / "map.tif") as source:
         profile, tags, values = source.profile, source.tags(), source.read()
@@ -213,7 +214,7 @@ def test_two_maps_are_told_apart_or_asked_for(job, tmp_path):
         target.update_tags(**tags)
     assert "Change map map.tif" in read(folder_page(copy)).text  # the one that was assessed
     (copy / "areas.json").unlink()
-    with pytest.raises(ParameterError, match=r"must be the map, got .*map.tif, .*--map"):
+    with pytest.raises(ParameterError, match=r"must be the map, got .*map.tif, .*`map`"):
         folder_page(copy)
 
 
@@ -251,12 +252,12 @@ def test_hostile_files_do_no_harm(job, tmp_path):
         ("transitions.csv", "from,to,pixels,hectares,percent\na,b,3,nan,1\n", "Nan|NaN|finite"),
     ],
 )
-def test_damaged_files_are_one_line(job, tmp_path, name, text, message):
+def test_damaged_files_are_refused(job, tmp_path, name, text, message):
     path = tmp_path / name
     path.write_text(text)
-    told = Files(map=job / "change.tif", **{name.split(".")[0]: path})
+    files = ReportFiles(map=job / "change.tif", **{name.split(".")[0]: path})
     with pytest.raises(ParameterError, match=message):
-        folder_page(tmp_path, told)
+        folder_page(tmp_path, files)
 
 
 def test_a_damaged_model_costs_only_its_sections(job, tmp_path):
@@ -267,46 +268,48 @@ def test_a_damaged_model_costs_only_its_sections(job, tmp_path):
     assert "training-table.csv" not in page.tables
 
 
-def test_a_raster_that_cannot_be_shown_is_one_line(job, tmp_path):
+def test_a_raster_that_cannot_be_shown_is_refused(job, tmp_path):
     (tmp_path / "m.tif").write_bytes(b"no raster")
     with pytest.raises(RasterError, match="must be readable"):
-        folder_page(tmp_path, Files(map=tmp_path / "m.tif"))
+        folder_page(tmp_path, ReportFiles(map=tmp_path / "m.tif"))
     none = write(tmp_path / "n.tif", np.zeros((4, 4), np.uint8), nodata=0)
     with pytest.raises(ClassError, match="must hold a class"):
-        folder_page(tmp_path, Files(map=none))
+        folder_page(tmp_path, ReportFiles(map=none))
     with pytest.raises(ClassError, match="must have one band, got 6 in"):
-        folder_page(tmp_path, Files(map=job / "composite.tif"))
+        folder_page(tmp_path, ReportFiles(map=job / "composite.tif"))
 
 
 def test_the_first_and_the_last_date_of_a_composite_are_shown(job, tmp_path):
     dates = [job.parent / f"{year}.tif" for year in (2001, 2016)]
-    stack = composite(dates, tmp_path / "c.tif", names=["2001", "2016"])
-    page = read(folder_page(tmp_path, Files(map=job / "map.tif")))
-    sources = [found["src"] for tag, found in page.tags if tag == "img"]
+    stack = composite(dates, tmp_path / "c.tif", output=CompositeOutput(names=["2001", "2016"]))
+    page = read(folder_page(tmp_path, ReportFiles(map=job / "map.tif")))
+    sources = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
     assert len(sources) == 4
     assert sources[0] != sources[1]
-    apart = read(folder_page(tmp_path, Files(map=job / "map.tif", before=dates[0], after=stack)))
-    assert sources[:2] == [found["src"] for tag, found in apart.tags if tag == "img"][:2]
+    apart = read(
+        folder_page(tmp_path, ReportFiles(map=job / "map.tif", before=dates[0], after=stack))
+    )
+    assert sources[:2] == [attributes["src"] for tag, attributes in apart.tags if tag == "img"][:2]
 
 
 def test_many_classes_and_no_crs_are_shown(tmp_path):
     codes = np.arange(400, dtype=np.uint16).reshape(20, 20)
     codes[:4] = 300
     mapped = write(tmp_path / "m.tif", codes, nodata=0, crs=None)
-    page = read(folder_page(tmp_path, Files(map=mapped)))
+    page = read(folder_page(tmp_path, ReportFiles(map=mapped)))
     assert "and 226 more" in page.text
-    assert "scale and north aren't known" in page.text
+    assert "scale and north are unknown" in page.text
 
 
 def test_report_on_the_command_line(job, tmp_path):
     out = tmp_path / "report.html"
-    found = commands.run("report", str(job), "-o", str(out))
-    assert (found.exit_code, found.output.strip()) == (0, str(out))
+    ended = commands.run("report", str(job), "-o", str(out))
+    assert (ended.exit_code, ended.output.strip()) == (0, str(out))
     assert out.stat().st_size > 50_000
 
 
 def test_a_browser_shows_and_prints_a_report(job, tmp_path):
-    path = write_report(job, tmp_path / "report.html")
+    path = report(job, tmp_path / "report.html")
     with browser() as program:
         for scheme, width in (("light", 375), ("dark", 1280)):
             context = program.new_context(
@@ -314,15 +317,15 @@ def test_a_browser_shows_and_prints_a_report(job, tmp_path):
                 java_script_enabled=scheme == "light",
             )  # fmt: skip
             page = context.new_page()
-            said = []
-            page.on("console", lambda message, said=said: said.append(message.text))
-            page.on("request", lambda request, said=said: said.append(request.url))
+            messages = []
+            page.on("console", lambda message, messages=messages: messages.append(message.text))
+            page.on("request", lambda request, messages=messages: messages.append(request.url))
             page.goto(path.as_uri())
             assert page.evaluate("document.documentElement.scrollWidth") == width
             assert page.evaluate(
                 "[...document.images].every(image => image.complete && image.naturalWidth > 0)"
             )
-            outside = [s for s in said if not s.startswith(("data:", path.as_uri()))]
+            outside = [s for s in messages if not s.startswith(("data:", path.as_uri()))]
             assert outside == []
         assert page.pdf(path=tmp_path / "report.pdf", format="A4").startswith(b"%PDF")
 
@@ -346,8 +349,8 @@ def test_a_report_of_a_large_map_is_small(tmp_path):
         for band in (1, 2, 3):
             target.write(noise * 30, band)
         target.build_overviews([2, 4, 8])
-    told = Files(
+    files = ReportFiles(
         before=image, after=image, reference=tmp_path / "m.tif", confidence=tmp_path / "m.tif"
     )
-    out = write_report(tmp_path, tmp_path / "report.html", told)
+    out = report(tmp_path, tmp_path / "report.html", files=files)
     assert out.stat().st_size < 6_000_000

@@ -7,6 +7,7 @@ import rasterio
 from rasterio.windows import Window
 from scipy import ndimage
 
+import commands
 from landshift import images as imagery
 from landshift import raster
 from landshift.classes import MapScheme, legend_writers
@@ -23,7 +24,7 @@ from landshift.images import Image, quality, windows
 from landshift.machine import parallel
 from landshift.prepare import composite as stage
 from landshift.prepare.checks import checks_of, describe
-from landshift.prepare.composite import composite
+from landshift.prepare.composite import CompositeOutput, ImageReading, TargetGrid, composite
 
 BEFORE = np.arange(1, 13, dtype=np.uint16).reshape(2, 2, 3)
 AFTER = BEFORE + 100
@@ -86,7 +87,7 @@ def test_values_that_become_nodata_are_counted(write_raster, tmp_path, caplog):
     assert "1 valid pixels hold 101" in caplog.text
 
 
-def test_the_file_says_what_made_it(write_raster, tmp_path):
+def test_provenance_states_stage_and_inputs(write_raster, tmp_path):
     paths = [write_raster(f"{n}.tif", BEFORE) for n in "ba"]
     composite(paths, tmp_path / "c.tif")
     with rasterio.open(tmp_path / "c.tif") as source:
@@ -104,14 +105,14 @@ def test_bad_input_is_one_line_and_leaves_no_file(write_raster, tmp_path):
         composite([], out)
     with pytest.raises(GridError, match=r"Images must share ground, got .* check their places"):
         composite([before, write_raster("s.tif", BEFORE, origin=(900_000, 4_000_000))], out)
-    with pytest.raises(GridError, match=r"must have a CRS, got none in .*n\.tif; .*--assume-crs"):
+    with pytest.raises(GridError, match=r"must have a CRS, got none in .*n\.tif; .*`assume_crs`"):
         composite([write_raster("n.tif", BEFORE, crs=None)], out)
     with pytest.raises(RasterError, match=r"valid on every date, got none of 3 x 2"):
         composite([write_raster("z.tif", 0 * BEFORE, nodata=0)], out)
     with pytest.raises(BandError, match="2 before and 1 after"):
         composite([before, write_raster("o.tif", BEFORE[:1])], out)
     with pytest.raises(BandError, match="Band names must number 2"):
-        composite([before], out, bands=["red"])
+        composite([before], out, output=CompositeOutput(bands=["red"]))
     late, early = write_raster("2016.tif", BEFORE), write_raster("2001.tif", BEFORE)
     with pytest.raises(DateError, match="swap the two"):
         composite([late, early], out)
@@ -124,14 +125,19 @@ def test_bad_input_is_one_line_and_leaves_no_file(write_raster, tmp_path):
 
 def test_more_dates_and_given_names(write_raster, tmp_path):
     paths = [write_raster(f"{n}.tif", BEFORE[:1]) for n in "uvw"]
-    _, names, _ = read(composite(paths, tmp_path / "c.tif", bands=["red"]))
+    _, names, _ = read(composite(paths, tmp_path / "c.tif", output=CompositeOutput(bands=["red"])))
     assert names == ("date1:red", "date2:red", "date3:red")
     _, names, _ = read(
-        composite(paths, tmp_path / "c.tif", bands=["red"], names=["x", "y", "z"], overwrite=True)
+        composite(
+            paths,
+            tmp_path / "c.tif",
+            output=CompositeOutput(bands=["red"], names=["x", "y", "z"]),
+            overwrite=True,
+        )
     )
     assert names == ("x:red", "y:red", "z:red")
     with pytest.raises(ParameterError, match="3 different names"):
-        composite(paths, tmp_path / "c.tif", names=["x", "y", "y"])
+        composite(paths, tmp_path / "c.tif", output=CompositeOutput(names=["x", "y", "y"]))
 
 
 def test_images_whole_pixels_apart_are_copied_where_both_lie(write_raster, tmp_path):
@@ -141,7 +147,9 @@ def test_images_whole_pixels_apart_are_copied_where_both_lie(write_raster, tmp_p
     values, _, nodata = read(composite([before, after], tmp_path / "c.tif"))
     assert (values == ground[:, 5:30, 7:40]).all()
     assert nodata is None
-    values, _, nodata = read(composite([before, after], tmp_path / "u.tif", extent="union"))
+    values, _, nodata = read(
+        composite([before, after], tmp_path / "u.tif", target=TargetGrid(extent="union"))
+    )
     assert values.shape == (2, 40, 50)
     assert nodata == 0
     assert (values[:, 5:30, 7:40] == ground[:, 5:30, 7:40]).all()
@@ -170,32 +178,47 @@ def test_interpolated_values_never_become_nodata(write_raster, tmp_path, caplog)
 def test_the_grid_is_like_a_raster_or_made_from_crs_and_resolution(write_raster, tmp_path):
     image = write_raster("i.tif", np.full((1, 40, 40), 9, np.uint8))
     like = write_raster("l.tif", np.zeros((1, 10, 12)), pixel=60, origin=(500_100, 3_999_900))
-    with rasterio.open(composite([image], tmp_path / "c.tif", like=like)) as made:
+    with rasterio.open(
+        composite([image], tmp_path / "c.tif", target=TargetGrid(like=like))
+    ) as written:
         with rasterio.open(like) as wanted:
-            assert (made.transform, made.shape) == (wanted.transform, wanted.shape)
-        assert (made.read() == 9).all()
-    with rasterio.open(composite([image], tmp_path / "r.tif", resolution=50)) as made:
-        assert (made.transform.c % 50, made.transform.f % 50, made.res) == (0, 0, (50, 50))
-    with rasterio.open(composite([image], tmp_path / "w.tif", crs="EPSG:4326")) as made:
-        assert made.crs.to_epsg() == 4326
-        assert made.bounds.left == pytest.approx(-75.0, abs=1e-3)
-    with pytest.raises(ParameterError, match="not both"):
-        composite([image], tmp_path / "x.tif", like=like, crs="EPSG:4326")
-    with pytest.raises(ParameterError, match="resolution must be above 0"):
-        composite([image], tmp_path / "x.tif", resolution=-1)
+            assert (written.transform, written.shape) == (wanted.transform, wanted.shape)
+        assert (written.read() == 9).all()
+    with rasterio.open(
+        composite([image], tmp_path / "r.tif", target=TargetGrid(resolution=50))
+    ) as written:
+        assert (written.transform.c % 50, written.transform.f % 50, written.res) == (0, 0, (50, 50))
+    with rasterio.open(
+        composite([image], tmp_path / "w.tif", target=TargetGrid(crs="EPSG:4326"))
+    ) as written:
+        assert written.crs.to_epsg() == 4326
+        assert written.bounds.left == pytest.approx(-75.0, abs=1e-3)
+    with pytest.raises(ParameterError, match="got both; leave one out"):
+        composite([image], tmp_path / "x.tif", target=TargetGrid(like=like, crs="EPSG:4326"))
+    with pytest.raises(ParameterError, match="`resolution` must be above 0"):
+        composite([image], tmp_path / "x.tif", target=TargetGrid(resolution=-1))
     with pytest.raises(ParameterError, match="PROJ knows, got 'EPSG:1'"):
-        composite([image], tmp_path / "x.tif", crs="EPSG:1")
+        composite([image], tmp_path / "x.tif", target=TargetGrid(crs="EPSG:1"))
 
 
-def test_the_pixel_type_is_kept_unless_asked(write_raster, tmp_path):
+def test_the_pixel_type_is_kept_unless_another_is_given(write_raster, tmp_path):
     image = write_raster("i.tif", np.array([[[-3.6, 2.5, 300.0, np.nan]]], np.float32))
-    values, _, nodata = read(composite([image], tmp_path / "c.tif", dtype="uint8", nodata=255))
+    values, _, nodata = read(
+        composite(
+            [image], tmp_path / "c.tif", output=CompositeOutput(dtype="uint8", out_nodata=255)
+        )
+    )
     assert values.tolist() == [[[0, 2, 255, 255]]]
     assert nodata == 255
     with pytest.raises(ParameterError, match="must fit uint8, got -1"):
-        composite([image], tmp_path / "c.tif", dtype="uint8", nodata=-1, overwrite=True)
-    with pytest.raises(ParameterError, match="pixel type must be one of"):
-        composite([image], tmp_path / "c.tif", dtype="byte", overwrite=True)
+        composite(
+            [image],
+            tmp_path / "c.tif",
+            output=CompositeOutput(dtype="uint8", out_nodata=-1),
+            overwrite=True,
+        )
+    with pytest.raises(ParameterError, match="`dtype` must be one of"):
+        composite([image], tmp_path / "c.tif", output=CompositeOutput(dtype="byte"), overwrite=True)
 
 
 def test_the_checks_are_in_the_file(write_raster, tmp_path):
@@ -209,12 +232,12 @@ def test_the_checks_are_in_the_file(write_raster, tmp_path):
     }  # fmt: skip
     lines = list(describe(checks))
     assert lines[0] == "valid pixels: before 83.3%, after 100.0%, all 83.3%"
-    assert "shift of after: can't be told" in lines[1]
+    assert "shift of after: unknown" in lines[1]
     with pytest.raises(RasterError, match="must hold its checks"):
         checks_of(before)
 
 
-def test_a_large_shift_is_warned_of(write_raster, tmp_path, caplog):
+def test_a_large_shift_gives_a_warning(write_raster, tmp_path, caplog):
     ground = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(1, 210, 210)), (0, 2, 2))
     image = (1000 + 2000 * ground).astype(np.int16)
     before = write_raster("b.tif", image[:, :200, :200])
@@ -238,7 +261,7 @@ def test_windows_cover_the_composite_once_and_follow_strips(write_raster, monkey
     monkeypatch.setattr(parallel, "threads", lambda: 2)
     path = write_raster("wide.tif", np.ones((3, 300, 5000), np.uint8))
     plans = [imagery.plan(Image(files=(path,)))]
-    runs = windows._tasks(plans, plans[0].grid, np.dtype("uint8"))
+    runs = windows.window_tasks(plans, plans[0].grid, np.dtype("uint8"))
     seen = np.zeros((300, 5000), int)
     for window in (w for run in runs for w in run):
         seen[window.slices] += 1
@@ -250,7 +273,7 @@ def test_two_real_landsat_dates(data_folder, tmp_path):
     values, names, nodata = read(
         composite(
             [folder / "1995.tif", folder / "2005.tif"], tmp_path / "c.tif",
-            bands=["swir1", "nir", "red", "green"],
+            output=CompositeOutput(bands=["swir1", "nir", "red", "green"]),
         )
     )  # fmt: skip
     assert values.shape == (8, 377, 697)
@@ -283,25 +306,29 @@ def test_chiapas_as_published_lacks_its_nodata_tag_and_hides_clouds(data_folder,
 
 def test_naip_of_three_dates_meets_on_the_first_ones_grid(data_folder, tmp_path):
     files = sorted((data_folder / "naip_nd").glob("*.tif"))
-    path = composite(files, tmp_path / "c.tif", bands=["red", "green", "blue", "nir"])
-    with rasterio.open(path) as made, rasterio.open(files[0]) as first:
-        assert made.shape == (723, 934)
-        assert made.transform == first.transform
-        assert (made.read([1, 2, 3, 4]) == first.read()[:, :723]).mean() > 0.999
+    path = composite(
+        files, tmp_path / "c.tif", output=CompositeOutput(bands=["red", "green", "blue", "nir"])
+    )
+    with rasterio.open(path) as written, rasterio.open(files[0]) as first:
+        assert written.shape == (723, 934)
+        assert written.transform == first.transform
+        assert (written.read([1, 2, 3, 4]) == first.read()[:, :723]).mean() > 0.999
     assert checks_of(path)["shifts"]["date3"]["sure"] is False
 
 
 def test_joplin_tiles_are_joined_and_warped_onto_before(data_folder, tmp_path):
     folder = data_folder / "joplin_prepost"
     images = [Image(files=tuple(sorted((folder / d).glob("*.tif")))) for d in ("pre", "post")]
-    path = composite(images, tmp_path / "c.tif", bands=["red", "green", "blue"])
+    path = composite(
+        images, tmp_path / "c.tif", output=CompositeOutput(bands=["red", "green", "blue"])
+    )
     assert checks_of(path)["valid"]["all"] > 0.95
-    with rasterio.open(path) as made, rasterio.open(images[0].files[0]) as tile:
-        assert made.crs.to_epsg() == 26915
-        row, column = (round(v) for v in (~made.transform @ (tile.transform.c, 0))[::-1])
-        row = round((~made.transform @ (0, tile.transform.f))[1])
-        rows = min(made.height - row, 1024)
-        same = made.read([1, 2, 3], window=Window(column, max(row, 0), 400, rows))
+    with rasterio.open(path) as written, rasterio.open(images[0].files[0]) as tile:
+        assert written.crs.to_epsg() == 26915
+        row, column = (round(v) for v in (~written.transform @ (tile.transform.c, 0))[::-1])
+        row = round((~written.transform @ (0, tile.transform.f))[1])
+        rows = min(written.height - row, 1024)
+        same = written.read([1, 2, 3], window=Window(column, max(row, 0), 400, rows))
         assert (same == tile.read(window=Window(0, max(-row, 0), 400, rows))).mean() > 0.95
 
 
@@ -310,9 +337,9 @@ def test_pennsylvania_needs_a_crs(data_folder, tmp_path):
     with pytest.raises(GridError, match=r"CRS, got none in .*t1_20020720\.tif"):
         composite(files, tmp_path / "c.tif")
     images = [Image(files=(f,), assume_crs="EPSG:32618") for f in files]
-    with rasterio.open(composite(images, tmp_path / "c.tif")) as made:
-        assert made.crs.to_epsg() == 32618
-        assert made.descriptions[0] == "before:B1"
+    with rasterio.open(composite(images, tmp_path / "c.tif")) as written:
+        assert written.crs.to_epsg() == 32618
+        assert written.descriptions[0] == "before:B1"
 
 
 NAMED = "1 0 100 0 255 forest\n9 1 2 255 255 lake\n"
@@ -334,7 +361,7 @@ def test_a_composite_of_one_class_map_keeps_its_names_and_colours(write_raster, 
     with rasterio.open(file, "r+") as target:
         target.write_colormap(1, {1: (9, 8, 7, 255), 9: (0, 200, 0, 255)})
     like = _class_map(write_raster, "like.tif", size=700, origin=HALF_A_PIXEL)
-    plain = composite([file], tmp_path / "plain.tif", like=like)
+    plain = composite([file], tmp_path / "plain.tif", target=TargetGrid(like=like))
     with rasterio.open(plain) as source:
         assert source.colormap(1)[1] == (9, 8, 7, 255)
         assert set(np.unique(source.read(1))) == {0, 1, 9}
@@ -342,21 +369,23 @@ def test_a_composite_of_one_class_map_keeps_its_names_and_colours(write_raster, 
         assert set(np.unique(coarse.read(1))) <= {0, 1, 9}
         assert coarse.colormap(1)[9] == (0, 200, 0, 255)
     (tmp_path / "c.tif.aux.xml").write_text(TABLE)
-    named = composite([file], tmp_path / "named.tif", like=like)
+    named = composite([file], tmp_path / "named.tif", target=TargetGrid(like=like))
     scheme = raster.scheme_of(named)
     assert scheme.mapping == {1: "forest", 9: "lake"}
     assert scheme.colours == {1: (9, 8, 7), 9: (0, 200, 0)}
 
 
-def test_an_attribute_table_says_that_values_are_classes(write_raster, tmp_path):
+def test_an_attribute_table_makes_values_classes(write_raster, tmp_path):
     file = _class_map(write_raster, "c.tif")
     like = _class_map(write_raster, "like.tif", origin=HALF_A_PIXEL)
-    mixed = composite([file], tmp_path / "mixed.tif", like=like)
+    mixed = composite([file], tmp_path / "mixed.tif", target=TargetGrid(like=like))
     assert 3 in read(mixed)[0]
     (tmp_path / "c.clr").write_text(NAMED)  # a style alone says nothing: heights have them too
-    assert 3 in read(composite([file], mixed, like=like, overwrite=True))[0]
+    assert 3 in read(composite([file], mixed, target=TargetGrid(like=like), overwrite=True))[0]
     (tmp_path / "c.tif.aux.xml").write_text(TABLE)
-    assert set(np.unique(read(composite([file], mixed, like=like, overwrite=True))[0])) <= {0, 1, 9}
+    assert set(
+        np.unique(read(composite([file], mixed, target=TargetGrid(like=like), overwrite=True))[0])
+    ) <= {0, 1, 9}
 
 
 def test_each_file_is_resampled_in_its_own_way(write_raster, tmp_path):
@@ -364,7 +393,7 @@ def test_each_file_is_resampled_in_its_own_way(write_raster, tmp_path):
     like = _class_map(write_raster, "like.tif", size=700, origin=HALF_A_PIXEL)
     out = composite(
         [Image(files=files, resampling=("bilinear", "nearest", None))],
-        tmp_path / "out.tif", like=like,
+        tmp_path / "out.tif", target=TargetGrid(like=like),
     )  # fmt: skip
     values, names, _ = read(out)
     assert names == ("a", "b", "c")
@@ -387,3 +416,71 @@ def test_a_composite_keeps_the_names_of_large_class_values(write_raster, tmp_pat
     legend_writers.write_category_names(file, scheme)
     out = composite([file], tmp_path / "out.tif")
     assert raster.scheme_of(out).mapping == scheme.mapping
+
+
+def test_reading_options_hold_for_all_dates_or_for_each(write_raster, tmp_path):
+    paths = [write_raster(f"{n}.tif", BEFORE, bands=["red", "nir"]) for n in "ba"]
+    reading = ImageReading(select=["nir,red", (1, 2)], nodata="12,-", resampling="cubic,-")
+    first, second = reading.images([paths[0], str(paths[1])])
+    assert (first.bands, second.bands) == (("nir", "red"), (1, 2))
+    assert (first.nodata, second.nodata) == (12, None)
+    assert (first.resampling, second.resampling) == ("cubic", None)
+    for reading in (ImageReading(select="2"), ImageReading(select=["2"], nodata=7)):
+        assert {image.bands for image in reading.images(paths)} == {("2",)}
+    (both,) = ImageReading(resampling="nearest+-").images([f"{paths[0]},{paths[1]}"])
+    assert both.files == (str(paths[0]), str(paths[1]))
+    assert both.resampling == ("nearest", None)
+
+
+def test_a_comma_in_the_name_of_a_file_joins_nothing(write_raster):
+    path = write_raster("a,b.tif", BEFORE)
+    (image,) = ImageReading().images([str(path)])
+    assert image.files == (str(path),)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"select": ["1", "2", "1"]}, "`select` must be given once, or 2 times, .* got 3"),
+        ({"nodata": "1,2,3"}, "`nodata` must be given once, or 2 times, .* got 3"),
+        ({"nodata": ""}, "`nodata` must be given once, or 2 times, .* got 0"),
+        ({"nodata": "none"}, "`nodata` must be a number, got 'none'"),
+        ({"resampling": "best"}, "`resampling` must be one of nearest"),
+        ({"mask_qa": ["fmask"]}, "A quality rule must read"),
+    ],
+)
+def test_reading_options_that_fit_no_date_are_one_line(write_raster, options, why):
+    paths = [write_raster(f"{n}.tif", BEFORE) for n in "ba"]
+    with pytest.raises(ParameterError, match=why):
+        ImageReading(**options).images(paths)
+
+
+def test_an_image_and_reading_options_contradict_each_other(write_raster, tmp_path):
+    image = Image(files=(write_raster("i.tif", BEFORE),))
+    with pytest.raises(ParameterError, match="must state itself how it is read"):
+        composite([image], tmp_path / "c.tif", reading=ImageReading(scaled=True))
+
+
+@pytest.mark.parametrize("resolution", ["0", "30,x", "1,2,3", "", "-", (30.0, -1.0)])
+def test_a_resolution_is_one_or_two_sizes_above_0(resolution):
+    with pytest.raises(ParameterError, match="`resolution` must be"):
+        TargetGrid(resolution=resolution)
+
+
+def test_python_and_the_command_line_write_the_same(write_raster, tmp_path):
+    paths = [write_raster(f"{n}.tif", BEFORE, bands=["red", "nir"]) for n in "ba"]
+    ended = commands.run(
+        "composite", *paths, "-o", tmp_path / "typed.tif", "--select", "nir,red", "--names", "x,y",
+        "--resolution", "15,15", "--out-nodata", "-1", "--dtype", "float32", "--dates", "2001,-",
+    )  # fmt: skip
+    assert ended.exit_code == 0, ended.stderr
+    assert ended.stdout.strip() == str(tmp_path / "typed.tif")
+    assert "valid pixels: x" in ended.stderr
+    composite(
+        paths, tmp_path / "called.tif", reading=ImageReading(select="nir,red"),
+        target=TargetGrid(resolution=15),
+        output=CompositeOutput(
+            names=["x", "y"], dates=["2001", "-"], dtype="float32", out_nodata=-1.0
+        ),
+    )  # fmt: skip
+    assert (tmp_path / "typed.tif").read_bytes() == (tmp_path / "called.tif").read_bytes()

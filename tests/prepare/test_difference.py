@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from landshift import raster
 from landshift.classes import legend_readers
 from landshift.errors import BandError, GridError, LandshiftError, RasterError
-from landshift.prepare.difference import compute_change, otsu
+from landshift.prepare.difference import ChangeClasses, PairReading, difference, otsu
 
 BEFORE = np.array([[[10, 0, 4, 0]], [[10, 0, 3, 0]]], np.uint8)
 AFTER = np.array([[[5, 0, 0, 3]], [[30, 7, 6, 9]]], np.uint8)
@@ -36,13 +36,13 @@ def images(write_raster):
     ],
 )
 def test_methods_by_hand(images, tmp_path, method, expected):
-    found = compute_change(*images, tmp_path / "d.tif", method=method)
+    result = difference(*images, tmp_path / "d.tif", method=method)
     assert np.allclose(read(tmp_path / "d.tif"), expected, rtol=1e-6, equal_nan=True)
     valid = np.array(expected)[0][~np.isnan(expected[0])]
-    assert found.valid == valid.size
-    assert found.statistics[0].mean == pytest.approx(valid.mean())
-    assert found.statistics[0].std == pytest.approx(valid.std())
-    assert found.statistics[0].minimum == pytest.approx(valid.min())
+    assert result.valid == valid.size
+    assert result.statistics[0].mean == pytest.approx(valid.mean())
+    assert result.statistics[0].std == pytest.approx(valid.std())
+    assert result.statistics[0].minimum == pytest.approx(valid.min())
     info = raster.info(tmp_path / "d.tif")
     assert np.isnan(info.nodata)
     assert info.bands == (("red", "nir") if len(expected) == 2 else (method,))
@@ -51,37 +51,45 @@ def test_methods_by_hand(images, tmp_path, method, expected):
 def test_the_band_that_changed_most(write_raster, tmp_path):
     before = write_raster("b.tif", np.zeros((3, 1, 4), np.int16), bands=["x", "y", "z"])
     after = write_raster("a.tif", np.array([[[0, 3, -9, 2]], [[0, 3, 8, -1]], [[0, 0, 8, 4]]]))
-    found = compute_change(before, after, tmp_path / "d.tif", method="band")
+    result = difference(before, after, tmp_path / "d.tif", method="band")
     assert read(tmp_path / "d.tif").tolist() == [[[4, 1, 1, 3]]]
-    assert [(c.name, c.pixels) for c in found.classes] == [
+    assert [(c.name, c.pixels) for c in result.classes] == [
         ("x", 2), ("y", 0), ("z", 1), ("No change", 1)
     ]  # fmt: skip
-    assert found.classes[0].hectares == pytest.approx(0.18)
+    assert result.classes[0].hectares == pytest.approx(0.18)
 
 
 def test_a_threshold_and_breaks_make_classes(images, tmp_path):
     out = tmp_path / "d.tif"
-    found = compute_change(*images, out, bands=["red"], threshold=4)
+    result = difference(
+        *images, out, reading=PairReading(bands=["red"]), classes=ChangeClasses(threshold=4)
+    )
     assert read(out).tolist() == [[[1, 3, 1, 3]]]  # decrease, no change; 4 itself is change
-    assert found.classes[0].name == "decrease"
+    assert result.classes[0].name == "decrease"
     assert raster.scheme_of(out).unchanged == (2,)
-    compute_change(*images, out, method="euclidean", threshold=7, overwrite=True)
+    difference(*images, out, method="euclidean", classes=ChangeClasses(threshold=7), overwrite=True)
     assert read(out).tolist() == [[[1, 1, 2, 1]]]
-    found = compute_change(*images, out, bands=[1], breaks=[-4, 0, 2.5], overwrite=True)
+    result = difference(
+        *images,
+        out,
+        reading=PairReading(bands=[1]),
+        classes=ChangeClasses(breaks=[-4, 0, 2.5]),
+        overwrite=True,
+    )
     assert read(out).tolist() == [[[1, 3, 2, 4]]]
-    assert [c.name for c in found.classes] == [
+    assert [c.name for c in result.classes] == [
         "below -4", "-4 to 0", "0 to 2.5", "2.5 and above"
     ]  # fmt: skip
     _, _, _, values = pyogrio.raw.read(tmp_path / "d.tif.vat.dbf")
     assert values[2].tolist() == [1, 1, 1, 1]
-    compute_change(*images, out, overwrite=True)  # continuous: no class is left beside it
+    difference(*images, out, overwrite=True)  # continuous: no class is left beside it
     assert not legend_readers.beside(out)
 
 
 def test_the_relative_difference_is_undefined_where_the_larger_is_0_alone(write_raster, tmp_path):
     before = write_raster("b.tif", np.array([[0, -2, 0, -4]], np.float32))
     after = write_raster("a.tif", np.array([[0, 0, -2, -2]], np.float32))
-    compute_change(before, after, tmp_path / "d.tif", method="relative")
+    difference(before, after, tmp_path / "d.tif", method="relative")
     assert np.allclose(
         read(tmp_path / "d.tif"), [[[0, np.nan, np.nan, -1]]], equal_nan=True
     )  # fmt: skip
@@ -107,8 +115,8 @@ def test_otsu_splits_as_trying_every_edge_does(seed, n, bins):
     edges = np.linspace(values.min(), values.max(), bins + 1)
     counts, _ = np.histogram(values, edges)
     sums, _ = np.histogram(values, edges, weights=values)
-    found = otsu(counts, sums, edges)
-    assert (values < found).sum() == brute_otsu(values, edges)
+    threshold = otsu(counts, sums, edges)
+    assert (values < threshold).sum() == brute_otsu(values, edges)
 
 
 def test_otsu_lies_in_the_middle_of_an_empty_gap():
@@ -117,14 +125,14 @@ def test_otsu_lies_in_the_middle_of_an_empty_gap():
     assert otsu(counts, counts * (edges[:-1] + 0.5), edges) == 5.0
 
 
-def test_otsu_streamed_over_blocks_parts_two_kinds_of_change(write_raster, tmp_path, monkeypatch):
+def test_otsu_streamed_over_blocks_separates_two_changes(write_raster, tmp_path, monkeypatch):
     random = np.random.default_rng(0)
     before = random.normal(100, 1, (1, 60, 70))
     after = before + np.where(random.random((1, 60, 70)) < 0.2, -40, 0) + random.normal(0, 1)
     paths = write_raster("b.tif", before), write_raster("a.tif", after)
-    whole = compute_change(*paths, tmp_path / "w.tif", threshold="otsu")
+    whole = difference(*paths, tmp_path / "w.tif", classes=ChangeClasses(threshold="otsu"))
     monkeypatch.setattr("landshift.prepare.difference._BLOCK", 16)
-    blocks = compute_change(*paths, tmp_path / "b2.tif", threshold="otsu")
+    blocks = difference(*paths, tmp_path / "b2.tif", classes=ChangeClasses(threshold="otsu"))
     assert whole.threshold == pytest.approx(blocks.threshold, abs=1e-9)
     assert 5 < whole.threshold < 38
     assert (read(tmp_path / "w.tif") == read(tmp_path / "b2.tif")).all()
@@ -135,19 +143,21 @@ def test_otsu_streamed_over_blocks_parts_two_kinds_of_change(write_raster, tmp_p
 def test_another_grid_is_resampled_on_request_and_nodata_stays(images, write_raster, tmp_path):
     moved = write_raster("m.tif", AFTER, origin=(500_030.0, 4_000_000.0), bands=["red", "nir"])
     with pytest.raises(GridError, match="Images must share a grid"):
-        compute_change(images[0], moved, tmp_path / "d.tif")
-    found = compute_change(images[0], moved, tmp_path / "d.tif", resampling="nearest", nodata=4)
+        difference(images[0], moved, tmp_path / "d.tif")
+    result = difference(
+        images[0], moved, tmp_path / "d.tif", reading=PairReading(resampling="nearest", nodata=4)
+    )
     assert np.isnan(read(tmp_path / "d.tif")[0, 0]).tolist() == [True, False, True, False]
-    assert found.nodata == 2
+    assert result.nodata == 2
 
 
 def test_many_bands_take_smaller_blocks_and_give_the_same(write_raster, tmp_path, monkeypatch):
     random = np.random.default_rng(0)
     paths = [write_raster(f"{n}.tif", random.normal(0, 1, (9, 50, 60))) for n in "ba"]
-    compute_change(*paths, tmp_path / "w.tif", method="angle")
+    difference(*paths, tmp_path / "w.tif", method="angle")
     monkeypatch.setattr("landshift.prepare.difference._MOST_VALUES", 9 * 17**2)
     blocks = []
-    compute_change(
+    difference(
         *paths, tmp_path / "s.tif", method="angle", on_block=lambda done, of: blocks.append(of)
     )
     assert len(blocks) == blocks[0] == 12
@@ -157,58 +167,80 @@ def test_many_bands_take_smaller_blocks_and_give_the_same(write_raster, tmp_path
 def test_bands_are_matched_by_name(images, write_raster, tmp_path):
     turned = write_raster("t.tif", AFTER[::-1], bands=["nir", "red"])
     for after in (images[1], turned):
-        compute_change(images[0], after, tmp_path / "d.tif", overwrite=True)
+        difference(images[0], after, tmp_path / "d.tif", overwrite=True)
         assert read(tmp_path / "d.tif")[0].tolist() == [[-5, 0, -4, 3]]
 
 
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"method": "x"}, "method must be one of difference"),
-        ({"threshold": 1}, "Classes need a result of one band, got 2"),
-        ({"method": "euclidean", "threshold": "x"}, "a number or 'otsu', got 'x'"),
-        ({"method": "euclidean", "threshold": -1}, "above 0, got -1"),
-        ({"method": "euclidean", "threshold": 1, "breaks": [1]}, "got both"),
-        ({"method": "band", "threshold": "otsu"}, "leave them out"),
-        ({"method": "euclidean", "breaks": [2, 1]}, "ascending order"),
-        ({"bands": ["blue"]}, "one of red, nir or a number from 1 to 2, got 'blue'"),
-        ({"bands": [3]}, "got '3'"),
-        ({"bands": []}, "at least one band"),
-        ({"resampling": "mode"}, "one of nearest, bilinear, cubic, average, got 'mode'"),
+        ({"method": "x"}, "`method` must be one of difference"),
+        ({"classes": {"threshold": 1}}, "Classes need a result of one band, got 2"),
+        ({"method": "euclidean", "classes": {"threshold": "x"}}, "a number or 'otsu', got 'x'"),
+        ({"method": "euclidean", "classes": {"threshold": -1}}, "above 0, got -1"),
+        ({"method": "euclidean", "classes": {"threshold": 1, "breaks": [1]}}, "got both"),
+        ({"method": "band", "classes": {"threshold": "otsu"}}, "leave them out"),
+        ({"method": "euclidean", "classes": {"breaks": [2, 1]}}, "ascending order"),
+        ({"reading": {"bands": ["blue"]}}, "one of red, nir or a number from 1 to 2, got 'blue'"),
+        ({"reading": {"bands": [3]}}, "got '3'"),
+        ({"reading": {"bands": []}}, "at least one band"),
+        (
+            {"reading": {"resampling": "mode"}},
+            "one of nearest, bilinear, cubic, average, got 'mode'",
+        ),
     ],
 )
 def test_options_out_of_range_are_one_line(images, tmp_path, options, why):
+    groups = {"reading": PairReading, "classes": ChangeClasses}
     with pytest.raises(LandshiftError, match=why):
-        compute_change(*images, tmp_path / "d.tif", **options)
+        given = {k: groups[k](**v) if k in groups else v for k, v in options.items()}
+        difference(*images, tmp_path / "d.tif", **given)
     assert not (tmp_path / "d.tif").exists()
 
 
-def test_images_that_cannot_be_parted_or_compared_are_one_line(images, write_raster, tmp_path):
-    with pytest.raises(LandshiftError, match="got 0 everywhere; give the threshold"):
-        compute_change(
-            images[0], images[0], tmp_path / "d.tif", method="euclidean", threshold="otsu"
+def test_images_that_cannot_be_divided_or_compared_are_one_line(images, write_raster, tmp_path):
+    with pytest.raises(LandshiftError, match="got 0 everywhere; give `threshold`"):
+        difference(
+            images[0],
+            images[0],
+            tmp_path / "d.tif",
+            method="euclidean",
+            classes=ChangeClasses(threshold="otsu"),
         )
     one = write_raster("o.tif", BEFORE[:1])
     with pytest.raises(BandError, match=r"got 2 in .* and 1 in"):
-        compute_change(images[0], one, tmp_path / "d.tif")
+        difference(images[0], one, tmp_path / "d.tif")
 
 
-def test_a_damaged_image_is_named_as_what_cannot_be_read(data_folder, tmp_path):
+def test_a_damaged_image_is_named_in_the_error(data_folder, tmp_path):
     path = data_folder / "robustness_rasters" / "rasterio" / "corrupt.tif"
     with pytest.raises(RasterError, match=r"must be readable, got .*corrupt\.tif"):
-        compute_change(path, path, tmp_path / "d.tif")
+        difference(path, path, tmp_path / "d.tif")
     assert not list(tmp_path.iterdir())
 
 
 def test_taizhou_otsu_on_the_spectral_angle_finds_change(data_folder, tmp_path):
     folder = data_folder / "taizhou"
-    found = compute_change(
+    result = difference(
         folder / "t1_2000.tif", folder / "t2_2003.tif", tmp_path / "d.tif", method="angle",
-        threshold="otsu",
+        classes=ChangeClasses(threshold="otsu"),
     )  # fmt: skip
     labels = read(folder / "labels_0nodata_1nochange_2change.tif")[0]
     codes = read(tmp_path / "d.tif")[0]
     recall = ((codes == 1) & (labels == 2)).sum() / (labels == 2).sum()
     false = ((codes == 1) & (labels == 1)).sum() / (labels == 1).sum()
-    assert found.valid == 160_000
+    assert result.valid == 160_000
     assert recall > 0.6 > 0.2 > false
+
+
+def test_rows_are_bands_or_classes(images, tmp_path):
+    bands = difference(*images, tmp_path / "d.tif").rows()
+    assert [row["band"] for row in bands] == ["red", "nir"]
+    assert bands[1]["maximum"] == 20
+    classes = ChangeClasses(threshold=4)
+    result = difference(*images, tmp_path / "e.tif", method="euclidean", classes=classes)
+    assert result.rows() == [
+        {"class": c.name, "pixels": c.pixels, "hectares": c.hectares} for c in result.classes
+    ]
+    assert repr(result).splitlines()[0].split() == ["class", "pixels", "hectares"]
+    assert result.path == tmp_path / "e.tif"

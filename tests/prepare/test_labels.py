@@ -36,14 +36,14 @@ def maps(write_raster):
 
 
 def test_the_change_map_and_the_table_by_hand(maps, tmp_path):
-    found = label(*maps, tmp_path / "change.tif", classes=SCHEME)
+    table = label(*maps, tmp_path / "change.tif", classes=SCHEME)
     with rasterio.open(tmp_path / "change.tif") as source:
         assert source.read(1).tolist() == [[4, 2, 4], [1, 0, 0]]
         assert source.nodata == 0
-    assert found.pixels.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
-    assert found.hectares == pytest.approx(found.pixels * 0.09)
-    assert found.nodata == 2
-    assert found.changed == pytest.approx(0.5)
+    assert table.pixels.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+    assert table.hectares == pytest.approx(table.pixels * 0.09)
+    assert table.nodata == 2
+    assert table.changed == pytest.approx(0.5)
     assert raster.scheme_of(tmp_path / "change.tif").mapping == {
         1: "to forest", 2: "to urban", 3: "to water", 4: "No change"
     }  # fmt: skip
@@ -58,8 +58,8 @@ def test_the_table_as_csv(maps, tmp_path):
 
 
 def test_without_a_scheme_the_values_found_are_the_classes(maps, tmp_path):
-    found = label(*maps, tmp_path / "change.tif")
-    assert found.scheme.mapping == {1: "class 1", 2: "class 2", 3: "class 3"}
+    table = label(*maps, tmp_path / "change.tif")
+    assert table.scheme.mapping == {1: "class 1", 2: "class 2", 3: "class 3"}
 
 
 def test_bounds_cut_a_part_out(maps, tmp_path):
@@ -73,10 +73,10 @@ def test_bounds_cut_a_part_out(maps, tmp_path):
 def test_plum_island_is_exactly_as_published(data_folder, tmp_path):
     folder = data_folder / "pie_lulc"
     scheme = ClassScheme.from_mapping({1: "forest", 2: "built", 3: "other"})
-    found = label(
+    table = label(
         folder / "lu_pie_1985.tif", folder / "lu_pie_1999.tif", tmp_path / "c.tif", classes=scheme
     )
-    assert found.pixels.tolist() == [[44107, 4250, 656], [11, 36957, 154], [1259, 2248, 23921]]
+    assert table.pixels.tolist() == [[44107, 4250, 656], [11, 36957, 154], [1259, 2248, 23921]]
 
 
 def test_maps_in_the_wrong_order_are_refused(data_folder, tmp_path):
@@ -95,7 +95,7 @@ def test_other_grids_are_refused(maps, write_raster, tmp_path):
         label(maps[0], moved, tmp_path / "c.tif")
 
 
-def test_what_is_no_class_map_is_refused(maps, write_raster, tmp_path):
+def test_rasters_that_are_no_class_maps_are_refused(maps, write_raster, tmp_path):
     out = tmp_path / "c.tif"
     with pytest.raises(ClassError, match=r"got \[3\] in .*b\.tif"):
         label(*maps, out, classes=ClassScheme.from_mapping({1: "forest", 2: "urban"}))
@@ -116,9 +116,9 @@ def test_what_is_no_class_map_is_refused(maps, write_raster, tmp_path):
 
 def test_without_a_crs_there_are_no_hectares(write_raster, tmp_path):
     maps = [write_raster(f"{n}.tif", BEFORE, nodata=0, crs=None) for n in "ab"]
-    found = label(*maps, tmp_path / "c.tif")
-    assert found.hectares is None
-    assert found.rows()[0]["hectares"] == ""
+    table = label(*maps, tmp_path / "c.tif")
+    assert table.hectares is None
+    assert table.rows()[0]["hectares"] == ""
 
 
 def read(path):
@@ -144,9 +144,9 @@ def test_from_to_codes_and_their_attribute_table(maps, tmp_path):
 def test_gdal_reads_the_attribute_table_and_the_category_names(maps, tmp_path):
     out = tmp_path / "change.tif"
     label(*maps, out, classes=SCHEME)
-    found = json.loads(subprocess.check_output(["gdalinfo", "-json", out]))
-    assert found["bands"][0]["colorTable"]["entries"][4] == [221, 221, 221, 255]
-    assert found["rat"]["row"][3]["f"][:5] == [4, "No change", 2, "", ""]
+    info = json.loads(subprocess.check_output(["gdalinfo", "-json", out]))
+    assert info["bands"][0]["colorTable"]["entries"][4] == [221, 221, 221, 255]
+    assert info["rat"]["row"][3]["f"][:5] == [4, "No change", 2, "", ""]
     text = subprocess.check_output(["gdalinfo", out], text=True)
     assert "4: No change" in text
 
@@ -180,25 +180,25 @@ def test_two_byte_codes_are_written_with_names_and_colours(write_raster, tmp_pat
         ({"to_classes": ["1"], "keep": "changed"}, [[0, 0, 0], [1, 0, 0]], 3),
     ],
 )
-def test_what_the_filter_leaves_out_is_not_labelled(maps, tmp_path, options, expected, filtered):
-    found = label(*maps, tmp_path / "c.tif", classes=SCHEME, filters=Filters(**options))
+def test_pixels_that_the_filter_drops_are_not_labelled(maps, tmp_path, options, expected, filtered):
+    transitions = label(*maps, tmp_path / "c.tif", classes=SCHEME, filters=Filters(**options))
     assert read(tmp_path / "c.tif").tolist() == expected
-    assert found.filtered == filtered
-    assert found.pixels.sum() == 4  # the table counts all
+    assert transitions.filtered == filtered
+    assert transitions.pixels.sum() == 4  # the table counts all
 
 
 def test_forbidden_transitions_are_nodata_and_counted(maps, tmp_path):
-    found = label(
+    table = label(
         *maps, tmp_path / "c.tif", classes=SCHEME, filters=Filters(forbidden=[("water", "*")])
     )
     assert read(tmp_path / "c.tif").tolist() == [[4, 2, 4], [0, 0, 0]]
-    assert found.forbidden == {("water", "forest"): 1, ("water", "urban"): 0}
-    assert found.nodata == 2
-    assert found.pixels.sum() == 3
+    assert table.forbidden == {("water", "forest"): 1, ("water", "urban"): 0}
+    assert table.nodata == 2
+    assert table.pixels.sum() == 3
     assert parse_transition("3 -> forest") == ("3", "forest")
 
 
-def test_a_missing_nodata_tag_is_made_good(write_raster, tmp_path):
+def test_a_nodata_option_replaces_a_missing_tag(write_raster, tmp_path):
     maps = [write_raster(f"{n}.tif", np.array([[9, 1]], np.uint8)) for n in "ab"]
     label(*maps, tmp_path / "c.tif", reading=MapReading(nodata=9))
     assert read(tmp_path / "c.tif").tolist() == [[0, 2]]
@@ -211,8 +211,8 @@ def test_two_legends_meet_in_one_scheme(write_raster, tmp_path):
         "recode_before": {311: "forest", 112: "urban", 0: "water", 512: None},
         "recode_after": {-1: "Urban", 7: "urban", 3: "forest"},
     }
-    found = label(before, after, tmp_path / "c.tif", reading=MapReading(**recode))
-    assert found.scheme.mapping == {1: "forest", 2: "urban", 3: "water"}
+    table = label(before, after, tmp_path / "c.tif", reading=MapReading(**recode))
+    assert table.scheme.mapping == {1: "forest", 2: "urban", 3: "water"}
     assert read(tmp_path / "c.tif").tolist() == [[2, 4, 2, 0]]
     with pytest.raises(ClassError, match=r"got \[512\] in .*b\.tif"):
         label(
@@ -240,15 +240,15 @@ def test_names_and_colours_come_from_sidecars(maps, tmp_path):
         "forest</Category></CategoryNames></PAMRasterBand></PAMDataset>"
     )
     (tmp_path / "a.clr").write_text("1 0 100 0\n2 255 0 0 255 urban\n200 9 9 9\n")
-    found = label(*maps, tmp_path / "c.tif")
-    assert found.scheme.mapping == {1: "forest", 2: "urban", 3: "class 3"}
-    assert found.scheme.colours[2] == (255, 0, 0)
+    table = label(*maps, tmp_path / "c.tif")
+    assert table.scheme.mapping == {1: "forest", 2: "urban", 3: "class 3"}
+    assert table.scheme.colours[2] == (255, 0, 0)
 
 
-def test_a_legend_may_call_0_unclassified_but_no_class(maps, tmp_path):
+def test_a_legend_may_name_0_unclassified(maps, tmp_path):
     mapping = {0: "Unclassified", **SCHEME.mapping}
-    found = label(*maps, tmp_path / "c.tif", classes=ClassScheme.from_mapping(mapping))
-    assert found.scheme.mapping == SCHEME.mapping
+    table = label(*maps, tmp_path / "c.tif", classes=ClassScheme.from_mapping(mapping))
+    assert table.scheme.mapping == SCHEME.mapping
 
 
 def test_other_grids_are_resampled_on_request(write_raster, tmp_path):
@@ -261,8 +261,8 @@ def test_other_grids_are_resampled_on_request(write_raster, tmp_path):
     nearest = read(tmp_path / "n.tif")
     assert nearest[1, 1] == 2
     part = write_raster("p.tif", fine[:2, :2], origin=(500_060.0, 3_999_940.0))
-    found = label(before, part, tmp_path / "q.tif", reading=MapReading(resampling="nearest"))
-    assert found.nodata == 3
+    table = label(before, part, tmp_path / "q.tif", reading=MapReading(resampling="nearest"))
+    assert table.nodata == 3
     far = write_raster("f.tif", fine, crs="EPSG:32619")
     with pytest.raises(GridError, match="must overlap on the ground"):
         label(before, far, tmp_path / "r.tif", reading=MapReading(resampling="mode"))
@@ -301,22 +301,22 @@ def test_resampling_does_not_depend_on_the_blocks(write_raster, tmp_path, monkey
         assert (read(tmp_path / "whole.tif") > 0).sum() > 1000
 
 
-def test_changes_that_other_maps_do_not_confirm_are_taken_away(write_raster, tmp_path):
+def test_changes_that_other_maps_do_not_confirm_are_removed(write_raster, tmp_path):
     first, second = np.array([[1, 1, 1, 1]], np.uint8), np.array([[2, 2, 2, 1]], np.uint8)
     maps = [write_raster("b.tif", first), write_raster("a.tif", second)]
     early = write_raster("e.tif", np.array([[1, 1, 2, 2]], np.uint8))
     late = write_raster("l.tif", np.array([[2, 1, 2, 2]], np.uint8))
     more = {"agree_before": [early], "agree_after": [late]}
-    found = label(*maps, tmp_path / "c.tif", classes=SCHEME, cleaning=Cleaning(**more))
+    table = label(*maps, tmp_path / "c.tif", classes=SCHEME, cleaning=Cleaning(**more))
     assert read(tmp_path / "c.tif").tolist() == [[2, 4, 4, 4]]
-    assert found.removed == 2
-    assert found.pixels[0].tolist() == [3, 1, 0]
-    found = label(
+    assert table.removed == 2
+    assert table.pixels[0].tolist() == [3, 1, 0]
+    table = label(
         *maps, tmp_path / "c.tif", classes=SCHEME,
         cleaning=Cleaning(unconfirmed="nodata", **more), overwrite=True,
     )  # fmt: skip
     assert read(tmp_path / "c.tif").tolist() == [[2, 0, 0, 4]]
-    assert (found.nodata, found.removed) == (0, 2)
+    assert (table.nodata, table.removed) == (0, 2)
 
 
 def test_smoothing_and_small_patches_by_blocks_are_those_of_the_whole(
@@ -336,7 +336,7 @@ def test_smoothing_and_small_patches_by_blocks_are_those_of_the_whole(
     assert whole.removed == blocks.removed > 0
 
 
-def test_small_patches_of_change_are_taken_away(write_raster, tmp_path):
+def test_small_patches_of_change_are_removed(write_raster, tmp_path):
     first = np.ones((3, 4), np.uint8)
     second = np.array([[2, 2, 1, 3], [1, 1, 3, 1], [2, 1, 1, 1]], np.uint8)
     maps = [write_raster("b.tif", first), write_raster("a.tif", second)]
@@ -344,14 +344,14 @@ def test_small_patches_of_change_are_taken_away(write_raster, tmp_path):
     assert read(tmp_path / "c.tif").tolist() == [[2, 2, 4, 3], [4, 4, 3, 4], [4, 4, 4, 4]]
     label(*maps, tmp_path / "c.tif", cleaning=Cleaning(min_pixels=2, neighbours=4), overwrite=True)
     assert read(tmp_path / "c.tif").tolist() == [[2, 2, 4, 4], [4] * 4, [4] * 4]
-    found = label(
+    table = label(
         *maps,
         tmp_path / "c.tif",
         cleaning=Cleaning(min_hectares=0.19, unconfirmed="nodata"),
         overwrite=True,
     )
     assert read(tmp_path / "c.tif").tolist() == [[0, 0, 4, 0], [4, 4, 0, 4], [0, 4, 4, 4]]
-    assert found.removed == 5
+    assert table.removed == 5
 
 
 @pytest.mark.parametrize(
@@ -389,7 +389,7 @@ def test_options_out_of_range_are_one_line(maps, tmp_path, options, why):
 
 def test_areas_on_a_geographic_grid_are_geodesic(data_folder, tmp_path):
     folder = data_folder / "pucallpa" / "landcover"
-    found = label(folder / "1985.tif", folder / "2005.tif", tmp_path / "c.tif")
+    table = label(folder / "1985.tif", folder / "2005.tif", tmp_path / "c.tif")
     with rasterio.open(folder / "1985.tif") as source:
         valid = (source.read(1) > 0) & (read(folder / "2005.tif") > 0)
         transform = source.transform
@@ -401,7 +401,7 @@ def test_areas_on_a_geographic_grid_are_geodesic(data_folder, tmp_path):
         x = np.linspace(left, right, 50)
         ring = np.r_[x, x[::-1]], np.r_[np.full(50, bottom), np.full(50, top)]
         total += geod.polygon_area_perimeter(*ring)[0] * count / 1e4
-    assert found.hectares.sum() == pytest.approx(total, rel=1e-9)
+    assert table.hectares.sum() == pytest.approx(total, rel=1e-9)
 
 
 def test_mato_grosso_changes_over_seventeen_years(data_folder, tmp_path):
@@ -409,7 +409,7 @@ def test_mato_grosso_changes_over_seventeen_years(data_folder, tmp_path):
     names = (folder / "metadata_bbNovaIbiruna.txt").read_text().split()
     scheme = ClassScheme.from_mapping({k: n.strip('"')[3:] for k, n in enumerate(names, start=1)})
     paths = sorted(folder.glob("*.tif"))
-    found = label(
+    table = label(
         paths[0],
         paths[-1],
         tmp_path / "c.tif",
@@ -418,17 +418,17 @@ def test_mato_grosso_changes_over_seventeen_years(data_folder, tmp_path):
         filters=Filters(forbidden=[("Urban_Area", "*")]),
     )
     first, last = read(paths[0]), read(paths[-1])
-    assert found.changed == pytest.approx(0.366, abs=0.0005)
-    assert found.nodata == (first == 15).sum()
+    assert table.changed == pytest.approx(0.366, abs=0.0005)
+    assert table.nodata == (first == 15).sum()
     pairs = confusion_matrix(
         first[first != 15], last[first != 15], labels=list(range(1, 14))
     )  # fmt: skip
     lost = pairs[10].sum() - pairs[10, 10]
     pairs[10, np.arange(13) != 10] = 0
-    assert (found.pixels == pairs).all()
-    assert sum(found.forbidden.values()) == lost
+    assert (table.pixels == pairs).all()
+    assert sum(table.forbidden.values()) == lost
     # agreement of three later dates, against numpy
-    found = label(
+    table = label(
         paths[0],
         paths[5],
         tmp_path / "p.tif",
@@ -437,32 +437,32 @@ def test_mato_grosso_changes_over_seventeen_years(data_folder, tmp_path):
     )
     sixth = read(paths[5])
     stays = np.all([read(p) == sixth for p in paths[6:9]], axis=0)
-    assert (found.pixels.sum() - np.trace(found.pixels)) == (
+    assert (table.pixels.sum() - np.trace(table.pixels)) == (
         (first != sixth) & stays & (first != 15)
     ).sum()
 
 
 def test_new_guinea_has_sparse_codes_and_names_in_its_sidecar(data_folder, tmp_path):
     folder = data_folder / "newguinea_cci"
-    found = label(
+    table = label(
         folder / "landcover2001.tif",
         folder / "landcover2015.tif",
         tmp_path / "c.tif",
         coding="from-to",
         cleaning=Cleaning(min_pixels=2),
     )
-    assert found.scheme.values == (1, 2, 3, 5, 6, 7, 9)
-    assert found.scheme.names[1] == "Forest"
-    assert found.pixels.sum() == 9_358_246
-    assert found.pixels.sum(axis=1).tolist() == [912075, 8071478, 85177, 3639, 5752, 76198, 203927]
+    assert table.scheme.values == (1, 2, 3, 5, 6, 7, 9)
+    assert table.scheme.names[1] == "Forest"
+    assert table.pixels.sum() == 9_358_246
+    assert table.pixels.sum(axis=1).tolist() == [912075, 8071478, 85177, 3639, 5752, 76198, 203927]
 
 
 def test_float_maps_with_nan_are_class_maps_too(data_folder, tmp_path):
     folder = data_folder / "newguinea_cci"
-    found = label(
+    table = label(
         folder / "landcover2001s.tif", folder / "landcover2015s.tif", tmp_path / "c.tif"
     )  # fmt: skip
-    assert found.nodata == 24746
+    assert table.nodata == 24746
 
 
 def expected_codes(b, a, e, late, *, forbidden, froms, keep, least):
@@ -499,7 +499,7 @@ def expected_codes(b, a, e, late, *, forbidden, froms, keep, least):
     least=st.integers(1, 9),
     block=st.integers(3, 20),
 )
-def test_label_by_blocks_is_what_plain_numpy_makes_of_the_whole(
+def test_label_by_blocks_equals_plain_numpy_on_the_whole(
     seed, size, forbidden, froms, keep, least, block
 ):
     random = np.random.default_rng(seed)
@@ -517,7 +517,7 @@ def test_label_by_blocks_is_what_plain_numpy_makes_of_the_whole(
         paths = [
             write(Path(folder) / f"{k}.tif", m) for k, m in enumerate((first, second, *more))
         ]  # fmt: skip
-        found = label(
+        table = label(
             paths[0],
             paths[1],
             Path(folder) / "c.tif",
@@ -526,30 +526,30 @@ def test_label_by_blocks_is_what_plain_numpy_makes_of_the_whole(
             cleaning=Cleaning(min_pixels=least, agree_before=[paths[2]], agree_after=[paths[3]]),
         )
         assert (read(Path(folder) / "c.tif") == codes).all()
-        assert (found.pixels == pixels).all()
+        assert (table.pixels == pixels).all()
         about, _, _, values = pyogrio.raw.read(Path(folder) / "c.tif.vat.dbf")
         counts = dict(zip(values[0], values[2], strict=True))
         assert about["fields"][2] == "Count"
         assert [counts[v] for v in (1, 2, 3, 4)] == np.bincount(
             codes.ravel(), minlength=5
         )[1:].tolist()  # fmt: skip
-        lost = found.nodata + sum(found.forbidden.values()) + found.pixels.sum()
+        lost = table.nodata + sum(table.forbidden.values()) + table.pixels.sum()
         assert lost == first.size
 
 
-def test_many_cores_write_what_one_writes(tmp_path, write_raster, monkeypatch):
+def test_many_cores_write_the_same_as_one(tmp_path, write_raster, monkeypatch):
     random = np.random.default_rng(0)
     maps = [
         write_raster(f"{k}.tif", random.integers(1, 4, (1100, 1300)).astype(np.uint8), nodata=0)
         for k in (1, 2)
     ]
-    found = []
+    written = []
     for cores in (1, 4):
         monkeypatch.setattr(parallel, "threads", lambda n=cores: n)
         out = tmp_path / f"{cores}" / "change.tif"
         table = label(*maps, out, cleaning=Cleaning(min_hectares=0.5, smooth=3))
-        found.append((out.read_bytes(), table.pixels.tolist(), table.hectares.tolist()))
-    assert found[0] == found[1]
+        written.append((out.read_bytes(), table.pixels.tolist(), table.hectares.tolist()))
+    assert written[0] == written[1]
 
 
 def test_class_values_beyond_whole_numbers_of_float64_are_refused(write_raster, tmp_path):

@@ -11,7 +11,7 @@ from landshift import bundle, grid, raster
 from landshift.classes import ClassScheme, legend_writers
 from landshift.errors import GridError, ParameterError, RasterError
 from landshift.models import ChangeModel
-from landshift.publish import describe_map, describe_model, items
+from landshift.publish import describe_model, items, stac
 from landshift.spec import InputSpec
 
 SCHEME = ClassScheme.from_mapping(
@@ -21,7 +21,7 @@ SCHEME = ClassScheme.from_mapping(
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A saved model that knows nothing, but has all the files."""
+    """A saved untrained model with all its files."""
     bands = ("before:red", "after:red")
     spec = InputSpec(
         bands, (100.0,) * 2, (10.0,) * 2, (0.0,) * 2, (255.0,) * 2, 64, "uint8", 30.0,
@@ -43,20 +43,20 @@ def class_map(tmp_path):
 
 
 def validated(path):
-    """The Item as pystac reads it, valid by the schemas that pystac has."""
+    """The Item as read by pystac, checked against pystac's schemas."""
     pystac = pytest.importorskip("pystac")
     pytest.importorskip("jsonschema", reason="validation needs it")
     from pystac.validation import stac_validator
 
-    told = json.loads(path.read_text())
-    item = pystac.Item.from_dict(told)
+    content = json.loads(path.read_text())
+    item = pystac.Item.from_dict(content)
     validator = stac_validator.JsonSchemaSTACValidator()
-    validator.validate_core(told, pystac.STACObjectType.ITEM, "1.1.0")
+    validator.validate_core(content, pystac.STACObjectType.ITEM, "1.1.0")
     return item
 
 
 def test_a_map_as_an_item(class_map, tmp_path):
-    out = describe_map(class_map, tmp_path / "items" / "map.json", moment="2016-07-01")
+    out = stac(class_map, tmp_path / "items" / "map.json", datetime="2016-07-01")
     item = validated(out)
     assert item.properties["datetime"] == "2016-07-01T00:00:00Z"
     west, _, east, north = item.bbox
@@ -78,7 +78,7 @@ def test_pystac_reads_its_extensions(class_map, tmp_path):
     from pystac.extensions.projection import ProjectionExtension
     from pystac.extensions.raster import RasterExtension
 
-    item = validated(describe_map(class_map, tmp_path / "map.json", moment="2016-07-01"))
+    item = validated(stac(class_map, tmp_path / "map.json", datetime="2016-07-01"))
     projection = ProjectionExtension.ext(item)
     assert projection.code == "EPSG:32618"
     assert projection.shape == [20, 30]
@@ -93,12 +93,12 @@ def test_pystac_reads_its_extensions(class_map, tmp_path):
     assert FileExtension.ext(item.assets["map"]).size == class_map.stat().st_size
 
 
-def test_our_own_reader_finds_the_bands_of_an_item(tmp_path, write_raster):
+def test_landshift_reads_the_bands_of_its_items(tmp_path, write_raster):
     pytest.importorskip("pystac")
     from landshift.images.stac import band_files
 
     image = write_raster("i.tif", np.ones((2, 8, 8), np.uint16), nodata=0, bands=["red", "nir"])
-    out = describe_map(image, tmp_path / "i.json", start="2016-01-01", end="2016-12-31")
+    out = stac(image, tmp_path / "i.json", start="2016-01-01", end="2016-12-31")
     item = validated(out)
     assert item.properties["datetime"] is None
     assert item.properties["end_datetime"] == "2016-12-31T23:59:59Z"
@@ -108,52 +108,50 @@ def test_our_own_reader_finds_the_bands_of_an_item(tmp_path, write_raster):
 
 
 @pytest.mark.parametrize("name", ["a b#1%.tif", "r\u00e9gion 50%25.tif", "a;b,c+d&e=f.tif"])
-def test_names_of_files_are_encoded_and_found_again(tmp_path, write_raster, name):
+def test_file_names_are_percent_encoded_and_read_back(tmp_path, write_raster, name):
     from urllib.parse import unquote, urljoin, urlsplit
 
     from landshift.images.stac import band_files
 
     image = write_raster("i.tif", np.ones((1, 8, 8), np.uint16), nodata=0, bands=["red"])
     image = image.rename(tmp_path / name)
-    out = describe_map(image, tmp_path / "items" / "i.json", moment="2016-07-01")
+    out = stac(image, tmp_path / "items" / "i.json", datetime="2016-07-01")
     href = json.loads(out.read_text())["assets"]["map"]["href"]
-    # a client of the web resolves it to the file's path
+    # a web client resolves it to the file's path
     assert unquote(urlsplit(urljoin(out.as_uri(), href)).path) == str(image)
     assert band_files(out, ["red"])[0][0].href == str(image)
 
 
-def test_dates_of_a_composite_are_known(tmp_path, write_raster, class_map):
+def test_the_dates_of_a_composite_are_used(tmp_path, write_raster, class_map):
     days = json.dumps({"before": "2001-07-04", "after": "2016-08-01"})
     composite = write_raster("c.tif", np.ones((2, 8, 8)), LANDSHIFT_DATES=days)
-    for image, told in ((composite, None), (class_map, composite)):
-        out = describe_map(image, tmp_path / "c.json", composite=told, overwrite=True)
-        found = json.loads(out.read_text())["properties"]
-        assert found["start_datetime"] == "2001-07-04T00:00:00Z"
-        assert found["end_datetime"] == "2016-08-01T23:59:59Z"
+    for image, source in ((composite, None), (class_map, composite)):
+        out = stac(image, tmp_path / "c.json", composite=source, overwrite=True)
+        properties = json.loads(out.read_text())["properties"]
+        assert properties["start_datetime"] == "2001-07-04T00:00:00Z"
+        assert properties["end_datetime"] == "2016-08-01T23:59:59Z"
 
 
 def test_the_same_map_gives_the_same_bytes(class_map, tmp_path):
-    first, second = (
-        describe_map(class_map, tmp_path / f"{k}.json", moment="2016-07-01") for k in (1, 2)
-    )
+    first, second = (stac(class_map, tmp_path / f"{k}.json", datetime="2016-07-01") for k in (1, 2))
     assert first.read_bytes() == second.read_bytes()
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("given", "message"),
     [
         ({}, "must have a datetime, or a start and an end, got none"),
         ({"start": "2016-01-01"}, "got start 2016-01-01"),
-        ({"moment": "2016-01-01", "end": "2016-01-01"}, "got datetime 2016-01-01, end 2016"),
-        ({"moment": "1.7.2016"}, "must be such as 2016-07-01 or .* got '1.7.2016'"),
-        ({"moment": "2016-02-30"}, "got '2016-02-30'"),
-        ({"moment": ""}, "got ''"),
+        ({"datetime": "2016-01-01", "end": "2016-01-01"}, "got datetime 2016-01-01, end 2016"),
+        ({"datetime": "1.7.2016"}, "must be written as 2016-07-01 or .* got '1.7.2016'"),
+        ({"datetime": "2016-02-30"}, "got '2016-02-30'"),
+        ({"datetime": ""}, "got ''"),
         ({"start": "2016-01-02", "end": "2016-01-01"}, "start must be before the end"),
     ],
 )
-def test_dates_that_are_missing_or_wrong_are_one_line(class_map, tmp_path, told, message):
+def test_missing_or_invalid_dates_are_refused(class_map, tmp_path, given, message):
     with pytest.raises(ParameterError, match=message):
-        describe_map(class_map, tmp_path / "map.json", **told)
+        stac(class_map, tmp_path / "map.json", **given)
     assert not (tmp_path / "map.json").exists()
 
 
@@ -164,27 +162,27 @@ def test_times_keep_their_offset():
     assert items.times("2016-07-01T12:30:00", None, None) == {"datetime": "2016-07-01T12:30:00Z"}
 
 
-def test_a_raster_without_a_place_is_one_line(tmp_path, write_raster):
+def test_a_raster_without_a_crs_is_refused(tmp_path, write_raster):
     image = write_raster("i.tif", np.ones((8, 8), np.uint8), crs=None)
-    with pytest.raises(GridError, match="got no CRS"):
-        describe_map(image, tmp_path / "i.json", moment="2016-07-01")
+    with pytest.raises(GridError, match="must have a CRS, got none"):
+        stac(image, tmp_path / "i.json", datetime="2016-07-01")
     far = write_raster("f.tif", np.ones((8, 8), np.uint8), origin=(1e12, 0))
-    with pytest.raises(GridError, match="must lie within its CRS"):
-        describe_map(far, tmp_path / "i.json", moment="2016-07-01")
-    with pytest.raises(RasterError, match="a file on this machine"):
-        describe_map(tmp_path / "none.tif", tmp_path / "i.json", moment="2016-07-01")
+    with pytest.raises(GridError, match="within the area of its CRS"):
+        stac(far, tmp_path / "i.json", datetime="2016-07-01")
+    with pytest.raises(RasterError, match="needs a local file"):
+        stac(tmp_path / "none.tif", tmp_path / "i.json", datetime="2016-07-01")
 
 
 def outline(shape, transform, crs, tmp_path):
     geometry, bounds = items.ground(grid.geobox(*shape, transform, crs), tmp_path)
     from shapely.geometry import shape as shaped
 
-    found = shaped(geometry)
-    assert found.is_valid
-    return geometry["type"], bounds, found
+    shape = shaped(geometry)
+    assert shape.is_valid
+    return geometry["type"], bounds, shape
 
 
-def test_ground_beyond_the_antimeridian_and_around_a_pole(tmp_path):
+def test_outlines_across_the_antimeridian_and_around_a_pole(tmp_path):
     across = Affine(30, 0, 550_000, 0, -30, 7_000_000)
     kind, (west, _, east, _), shape = outline((4000, 8000), across, "EPSG:32660", tmp_path)
     assert kind == "MultiPolygon"
@@ -205,22 +203,22 @@ def test_a_model_as_an_item(model, tmp_path):
         bounds=(-80.0, 30.0, -70.0, 40.0),
     )  # fmt: skip
     item = validated(out)
-    found = item.properties
-    assert found["mlm:name"] == "landshift_10e"
-    assert found["mlm:hyperparameters"] == {"lr": 0.001, "epochs": 3}
-    eaten = found["mlm:input"][0]
-    assert eaten["bands"] == ["before:red", "after:red"]
-    assert eaten["input"] == {
+    properties = item.properties
+    assert properties["mlm:name"] == "landshift_10e"
+    assert properties["mlm:hyperparameters"] == {"lr": 0.001, "epochs": 3}
+    inputs = properties["mlm:input"][0]
+    assert inputs["bands"] == ["before:red", "after:red"]
+    assert inputs["input"] == {
         "shape": [-1, 2, -1, -1],
         "dim_order": ["batch", "bands", "height", "width"],
         "data_type": "uint8",
     }
-    assert eaten["value_scaling"][0] == {"type": "z-score", "mean": 100.0, "stddev": 10.0}
-    assert [b["name"] for b in found["bands"]] == eaten["bands"]
-    assert found["bands"][1]["unit"] == "reflectance * 10000"
-    told = found["mlm:output"][0]
-    assert told["result"]["shape"] == [-1, 3, -1, -1]
-    assert [c["value"] for c in told["classification:classes"]] == [1, 2, 3]
+    assert inputs["value_scaling"][0] == {"type": "z-score", "mean": 100.0, "stddev": 10.0}
+    assert [b["name"] for b in properties["bands"]] == inputs["bands"]
+    assert properties["bands"][1]["unit"] == "reflectance * 10000"
+    outputs = properties["mlm:output"][0]
+    assert outputs["result"]["shape"] == [-1, 3, -1, -1]
+    assert [c["value"] for c in outputs["classification:classes"]] == [1, 2, 3]
     weights = item.assets["10e.safetensors"]
     assert weights.href.endswith("10e/10e.safetensors")
     assert weights.extra_fields["mlm:artifact_type"] == "safetensors.torch.save_file"
@@ -230,14 +228,14 @@ def test_a_model_as_an_item(model, tmp_path):
     assert set(item.assets) == {"10e.safetensors", "10e.emd", "10e.dlpk", "landshift.json"}
 
 
-def test_stac_model_takes_it(model, tmp_path):
+def test_stac_model_accepts_the_item(model, tmp_path):
     schema = pytest.importorskip("stac_model.schema")
-    item = validated(describe_model(model, tmp_path / "10e.json", moment="2020-01-01"))
+    item = validated(describe_model(model, tmp_path / "10e.json", datetime="2020-01-01"))
     assert schema.SCHEMA_URI in item.stac_extensions
-    told = schema.MLModelProperties(**item.properties)
-    assert told.architecture.startswith("unet over resnet18")
-    assert list(told.input[0].bands) == ["before:red", "after:red"]
-    assert [c.description for c in told.output[0].classes] == list(SCHEME.names)
+    read = schema.MLModelProperties(**item.properties)
+    assert read.architecture.startswith("unet over resnet18")
+    assert list(read.input[0].bands) == ["before:red", "after:red"]
+    assert [c.description for c in read.output[0].classes] == list(SCHEME.names)
     assert schema.MLModelExtension.ext(item).name == "mlm"
 
 
@@ -245,13 +243,13 @@ def test_a_packed_model_is_one_asset_and_needs_a_date(model, tmp_path):
     packed = model.with_suffix(".dlpk")
     with pytest.raises(ParameterError, match="must have a datetime"):
         describe_model(packed, tmp_path / "p.json")
-    item = validated(describe_model(packed, tmp_path / "p.json", moment="2020-01-01"))
+    item = validated(describe_model(packed, tmp_path / "p.json", datetime="2020-01-01"))
     assert list(item.assets) == ["10e.dlpk"]
     folder = validated(describe_model(model.parent, tmp_path / "f.json"))
     assert folder.properties["datetime"] is not None  # of log.json
     with pytest.raises(ParameterError, match="in degrees"):
         describe_model(
-            packed, tmp_path / "p.json", moment="2020-01-01", bounds=(5, 0, 4, 1), overwrite=True
+            packed, tmp_path / "p.json", datetime="2020-01-01", bounds=(5, 0, 4, 1), overwrite=True
         )
 
 
@@ -259,7 +257,7 @@ def test_a_packed_model_is_one_asset_and_needs_a_date(model, tmp_path):
     ("name", "expected"),
     [("unet 10", "unet 10"), ("10", "landshift_10"), ("ä", "landshift"), ("a-", "landshift_a")],
 )
-def test_names_are_brought_to_what_the_extension_takes(model, tmp_path, name, expected):
+def test_names_become_valid_for_the_extension(model, tmp_path, name, expected):
     package = replace(bundle.load(model), name=name)
     from landshift.publish import models
 
@@ -279,7 +277,7 @@ def test_the_commands(model, class_map, tmp_path):
     assert validated(out).bbox == [-80, 30, -70, 40]
 
 
-def test_names_that_meet_are_told_apart():
+def test_equal_names_get_a_suffix():
     scheme = ClassScheme.from_mapping({1: "a b", 2: "a/b", 3: "ä"})
     assert [c["name"] for c in items.classes(scheme)] == ["a_b", "a_b_2", "class_3"]
-    assert legend_writers.colour_table(scheme)  # the same scheme is one that files take
+    assert legend_writers.colour_table(scheme)  # files accept the same scheme

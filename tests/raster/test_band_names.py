@@ -9,8 +9,8 @@ from landshift.classification import classify_pixels
 from landshift.errors import BandError
 from landshift.images import Image, plan
 from landshift.prepare.checks import checks_of
-from landshift.prepare.composite import composite
-from landshift.prepare.difference import compute_change
+from landshift.prepare.composite import CompositeOutput, composite
+from landshift.prepare.difference import PairReading, difference
 from landshift.prepare.normalise import normalise
 from landshift.raster import crossed, match_names
 from landshift.show.figures import date_bands, rgb_bands
@@ -55,21 +55,34 @@ def test_bands_never_renames_red_to_blue(coloured, tmp_path, select):
     before = coloured("b.tif", ["blue", "green", "red"])
     after = coloured("a.tif", ["red", "green", "blue"])
     images = [Image(files=(f,), bands=select) for f in (before, after)]
-    made = composite(images, tmp_path / "c.tif", bands=["blue", "green", "red"])
+    made = composite(
+        images, tmp_path / "c.tif", output=CompositeOutput(bands=["blue", "green", "red"])
+    )
     expected = {f"{d}:{n}": COLOURS[n] for d in ("before", "after") for n in COLOURS}
     assert means(made) == expected
-    assert means(composite([after], tmp_path / "o.tif", bands=["blue", "green", "red"])) == COLOURS
-    renamed = means(composite(images, tmp_path / "n.tif", bands=["B02", "B03", "B04"]))
+    assert (
+        means(
+            composite(
+                [after], tmp_path / "o.tif", output=CompositeOutput(bands=["blue", "green", "red"])
+            )
+        )
+        == COLOURS
+    )
+    renamed = means(
+        composite(images, tmp_path / "n.tif", output=CompositeOutput(bands=["B02", "B03", "B04"]))
+    )
     first, second = list(renamed.values())[:3], list(renamed.values())[3:]
     assert first == second
 
 
 def test_a_name_of_another_band_of_the_date_is_refused(coloured, tmp_path):
     image = coloured("i.tif", ["red", "green", "blue"])
-    with pytest.raises(BandError, match=r"must not be called what others .* got blue, nir, swir"):
-        composite([image], tmp_path / "c.tif", bands=["blue", "nir", "swir"])
+    with pytest.raises(BandError, match=r"must not get the names of others .* got blue, nir, swir"):
+        composite(
+            [image], tmp_path / "c.tif", output=CompositeOutput(bands=["blue", "nir", "swir"])
+        )
     with pytest.raises(BandError, match="names must number 3, got 2"):
-        composite([image], tmp_path / "c.tif", bands=["blue", "nir"])
+        composite([image], tmp_path / "c.tif", output=CompositeOutput(bands=["blue", "nir"]))
 
 
 def test_names_that_cross_without_being_the_same_are_warned_of(write_raster, tmp_path, caplog):
@@ -77,34 +90,34 @@ def test_names_that_cross_without_being_the_same_are_warned_of(write_raster, tmp
     tm = write_raster("tm.tif", values, bands=["B1", "B2", "B3", "B4"])
     oli = write_raster("oli.tif", values, bands=["B2", "B3", "B4", "B5"])
     composite([tm, oli], tmp_path / "c.tif")
-    assert "bands of before and after are taken one by one" in caplog.text
+    assert "bands of before and after are matched by position" in caplog.text
     assert "B2, B3, B4 (B1, B2, B3, B4; B2, B3, B4, B5)" in caplog.text
     caplog.clear()
-    compute_change(tm, oli, tmp_path / "d.tif")
-    assert "choose them by name (--band)" in caplog.text
+    difference(tm, oli, tmp_path / "d.tif")
+    assert "choose them by name (`bands`)" in caplog.text
     caplog.clear()
     normalise(tm, oli, tmp_path / "n.tif")
     assert "write the same bands of both first" in caplog.text
     caplog.clear()
     plain = write_raster("p.tif", values)
     composite([tm, plain], tmp_path / "p2.tif")
-    compute_change(plain, oli, tmp_path / "p3.tif")
+    difference(plain, oli, tmp_path / "p3.tif")
     assert not caplog.records
 
 
 def test_images_are_compared_and_normalised_by_name(coloured, tmp_path):
     before = coloured("b.tif", ["blue", "green", "red"])
     after = coloured("a.tif", ["red", "green", "blue"], more=10)
-    found = compute_change(before, after, tmp_path / "d.tif")
+    found = difference(before, after, tmp_path / "d.tif")
     assert [s.name for s in found.statistics] == ["blue", "green", "red"]
     assert [s.mean for s in found.statistics] == pytest.approx([10] * 3, abs=3)
-    found = compute_change(before, after, tmp_path / "r.tif", bands=["red"])
+    found = difference(before, after, tmp_path / "r.tif", reading=PairReading(bands=["red"]))
     assert found.statistics[0].mean == pytest.approx(10, abs=3)
     normalise(before, after, tmp_path / "n.tif")
     assert means(tmp_path / "n.tif") == COLOURS
     other = coloured("o.tif", ["green", "blue"])
     with pytest.raises(BandError, match=r"second image must have the band red, got green, blue"):
-        compute_change(before, other, tmp_path / "x.tif", bands=["red"])
+        difference(before, other, tmp_path / "x.tif", reading=PairReading(bands=["red"]))
 
 
 def test_one_time_series_gives_two_dates(write_raster, tmp_path):
@@ -125,7 +138,7 @@ def test_one_time_series_gives_two_dates(write_raster, tmp_path):
     with rasterio.open(tmp_path / "o.tif") as made:
         assert (made.read() == values[[2, 3, 2, 3]]).all()
     wrong = run("w", *select, "--select", "1,2")
-    assert "--select must be given once or 2 times, once a date, got 3" in wrong.stderr
+    assert "--select must be given once, or 2 times, once a date, got 3" in wrong.stderr
 
 
 def test_tiles_whose_bands_come_in_another_order_are_one_mosaic(coloured):

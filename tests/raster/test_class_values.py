@@ -10,12 +10,14 @@ import rasterio
 import rasterio.shutil
 
 import commands
+import landshift
 from landshift import raster
-from landshift.assess import sample
-from landshift.assess.domains import find_domains
+from landshift.assess.domains import DomainSource, find_domains
+from landshift.assess.plan import SamplePlan
 from landshift.classes import ClassScheme, MapScheme, legend_readers, legend_writers
 from landshift.errors import ClassError
 from landshift.evaluation.maps import evaluate_class_maps, evaluate_map
+from landshift.grid import Window
 from landshift.maps import patches, polygons
 from landshift.pages.report.maps import class_map
 from landshift.prepare import label
@@ -31,7 +33,7 @@ def counts_of(path, **options):
     """Pixels of each value that is a class."""
     known = raster.map_classes(path, **options)
     with raster.open_raster(path) as source:
-        window = raster.Window(0, 0, source.height, source.width)
+        window = Window(0, 0, source.height, source.width)
         values, mask = raster.read_classes(source, window, known)
     found, pixels = np.unique(values[mask], return_counts=True)
     return dict(zip(found.tolist(), pixels.tolist(), strict=True))
@@ -105,7 +107,7 @@ def test_our_own_maps_declare_what_0_is(tmp_path):
 @pytest.mark.parametrize(
     ("values", "options", "line"),
     [
-        (ZERO_ONE, {}, "7 pixels of 0 count as a class, .* give --nodata 0"),
+        (ZERO_ONE, {}, "7 pixels of 0 count as a class, .* set `nodata` to 0"),
         (ZERO_ONE, {"nodata": 0}, None),
         (ZERO_ONE[:, 2:3], {}, "1 pixels of 0 count as a class"),
         (np.ones((2, 2), np.uint8), {}, None),
@@ -114,7 +116,7 @@ def test_our_own_maps_declare_what_0_is(tmp_path):
             {"scheme": MapScheme.from_mapping({1: "forest", 255: "sea"})},
             "7 pixels of 0 count as without a class, .* name 0 among them",
         ),
-        (NEGATIVE, {}, "1 pixels of -32768 count as a class, .* give --nodata -32768"),
+        (NEGATIVE, {}, "1 pixels of -32768 count as a class, .* set `nodata` to -32768"),
         (NEGATIVE, {"nodata": -32768}, "2 pixels of 0"),
     ],
 )
@@ -231,15 +233,15 @@ def test_a_sample_counts_0_and_large_and_negative_classes(tmp_path):
     values = np.kron(np.array([[-1, 0], [523, 0]], np.int16), np.ones((10, 10), np.int16))
     values[0, :5] = -32768
     path = write(tmp_path / "m.tif", values, nodata=-32768)
-    plan = sample.Plan(size=30, allocation="equal")
-    found = sample.draw_sample(
-        path, tmp_path / "s.gpkg", plan, scheme=MapScheme.from_mapping(names)
+    plan = SamplePlan(size=30, allocation="equal")
+    found = landshift.sample(
+        path, tmp_path / "s.gpkg", plan=plan, classes=MapScheme.from_mapping(names)
     ).design
     assert {s.name: s.units for s in found.strata} == {
         "degraded": 95, "stable": 200, "sea": 100
     }  # fmt: skip
     assert found.classes == names
-    found = sample.draw_sample(path, tmp_path / "t.gpkg", plan, nodata=0).design
+    found = landshift.sample(path, tmp_path / "t.gpkg", plan=plan, nodata=0).design
     assert {s.value: s.units for s in found.strata} == {-1: 95, 523: 100}
 
 
@@ -253,7 +255,7 @@ def test_domains_hold_the_classes_of_the_sample_alone(tmp_path):
     zones.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": [feature]}))
     nowhere = np.zeros(0, np.int64)
     for classes, pixels in (({0, 1}, 6), ({0}, 5), ({1}, 1)):
-        found = find_domains(path, zones, "zone", nowhere, nowhere, classes=classes)
+        found = find_domains(path, DomainSource(zones, "zone"), nowhere, nowhere, classes=classes)
         assert found.hectares == pytest.approx([pixels * HECTARES], rel=0.01)
 
 

@@ -200,7 +200,9 @@ def test_a_colour_table_alone_gives_classes_named_by_value(write_raster, tmp_pat
 
 def test_a_scheme_is_read_from_a_raster_or_a_legend(write_raster, tmp_path):
     path = write_raster("a.tif", np.array([[1, 2, 0]], np.uint8), nodata=0)
-    with pytest.raises(ClassError, match=r"must say its classes, got none in .*a\.tif; give a CSV"):
+    with pytest.raises(
+        ClassError, match=r"must state its classes, got none in .*a\.tif; give a CSV"
+    ):
         raster.read_scheme(path)
     (tmp_path / "a.csv").write_text("value,name\n1,forest\n2,lake\n")
     assert raster.read_scheme(tmp_path / "a.csv").mapping == {1: "forest", 2: "lake"}
@@ -356,7 +358,7 @@ def test_another_cell_size_resamples_on_the_fly(write_raster):
             values, mask = coarse.read(Window(0, 0, 4, 4))
             assert coarse.grid.shape == (4, 4)
         for size in (0.0, -30.0, 480.0):  # of 480 m, half a pixel
-            with pytest.raises(ParameterError, match="cell_size must be above 0"):
+            with pytest.raises(ParameterError, match="`cell_size` must be above 0"):
                 raster.at_cell_size(source, size).__enter__()
         with raster.at_cell_size(source, 479.0) as one:
             assert one.grid.shape == (1, 1)

@@ -17,7 +17,7 @@ from landshift.evaluation.maps import evaluate_class_maps, evaluate_map
 from landshift.maps import patches, polygons
 from landshift.prepare import label
 from landshift.raster import recoding
-from landshift.raster.recoding import Told, coded, united
+from landshift.raster.recoding import MapLegend, coded, united
 from scenes import write
 
 
@@ -29,7 +29,7 @@ def mapped(path, values, names):
 
 
 def told(names, values=None):
-    return Told("m.tif", Legend(names), frozenset(names if values is None else values))
+    return MapLegend("m.tif", Legend(names), frozenset(names if values is None else values))
 
 
 # ---- One legend for several maps
@@ -68,7 +68,7 @@ def test_names_of_values_without_pixels_do_not_matter():
 
 
 def test_two_classes_of_one_name_in_a_map_are_refused():
-    with pytest.raises(ClassError, match=r"names of their own, got 'Other' for 1, 3 in m\.tif"):
+    with pytest.raises(ClassError, match=r"names must differ, got 'Other' for 1, 3 in m\.tif"):
         united([told({1: "Other", 2: "x", 3: "other "})], "choose")
     check_names({1: "a", 2: "b"}, "x")
 
@@ -338,7 +338,7 @@ def test_class_maps_are_compared_by_their_names(tmp_path):
 def test_two_classes_of_one_name_are_refused_in_every_table(tmp_path):
     names = {1: "Other", 2: "Forest", 3: "other"}
     path = mapped(tmp_path / "m.tif", [[1, 2, 3, 3], [1, 1, 2, 3]], names)
-    match = r"names of their own, got 'Other' for 1, 3 in .*m\.tif; .*--classes"
+    match = r"names must differ, got 'Other' for 1, 3 in .*m\.tif; .*`classes`"
     with pytest.raises(ClassError, match=match):
         patches.patches(path)
     out = tmp_path / "m.gpkg"
@@ -347,7 +347,7 @@ def test_two_classes_of_one_name_are_refused_in_every_table(tmp_path):
     assert not out.exists()
     with pytest.raises(ClassError, match=match):
         label.label(path, path, tmp_path / "c.tif")
-    with pytest.raises(ClassError, match="names of their own"):
+    with pytest.raises(ClassError, match="names must differ"):
         label.label(path, path, tmp_path / "c.tif", classes=MapScheme.from_mapping(names))
     # a name of a value that no pixel has is no harm
     one = mapped(tmp_path / "n.tif", [[1, 2]], names)

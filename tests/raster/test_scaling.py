@@ -9,8 +9,8 @@ import rasterio
 
 from landshift.grid import Window
 from landshift.images import Image, opened, plan
-from landshift.prepare.composite import composite
-from landshift.prepare.difference import compute_change
+from landshift.prepare.composite import TargetGrid, composite
+from landshift.prepare.difference import difference
 from landshift.prepare.normalise import normalise
 from scenes import striped_scene
 
@@ -62,7 +62,7 @@ def test_tiles_of_a_mosaic_are_scaled_by_their_own_tags(halves, shift, tmp_path)
     truth, files = halves
     image = Image(files=files, scaled=True, resampling="nearest")
     bounds = (500_000.0 + shift, 3_999_760.0, 500_300.0 + shift, 4_000_000.0)
-    out = composite([image], tmp_path / "c.tif", extent="union", bounds=bounds)
+    out = composite([image], tmp_path / "c.tif", target=TargetGrid(extent="union", bounds=bounds))
     values, scales, _ = read(out)
     assert values[0] == pytest.approx(truth, abs=1e-4)
     assert scales == (1,)
@@ -71,7 +71,7 @@ def test_tiles_of_a_mosaic_are_scaled_by_their_own_tags(halves, shift, tmp_path)
 def test_tiles_joined_as_stored_are_warned_of_and_carry_no_tag(halves, tmp_path, caplog):
     _, files = halves
     values, scales, offsets = read(
-        composite([Image(files=files)], tmp_path / "c.tif", extent="union")
+        composite([Image(files=files)], tmp_path / "c.tif", target=TargetGrid(extent="union"))
     )
     assert values.shape == (1, *SHAPE)
     assert (scales, offsets) == ((1,), (0,))
@@ -108,9 +108,9 @@ def test_subtracted_images_whose_tags_differ_are_warned_of(tagged, tmp_path, cap
     before = tagged("b.tif", stored(truth, 0.0), [1e-4], [0.0], bands=["red"])
     after = tagged("a.tif", stored(truth, -0.1), [1e-4], [-0.1], bands=["red"])
     same = tagged("s.tif", stored(truth, 0.0), [1e-4], [0.0], bands=["red"])
-    compute_change(before, same, tmp_path / "0.tif")
+    difference(before, same, tmp_path / "0.tif")
     assert not caplog.records
-    compute_change(before, after, tmp_path / "1.tif")
+    difference(before, after, tmp_path / "1.tif")
     assert "state different scales or offsets in red, and are compared as stored" in caplog.text
 
 

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from rasterio.enums import ColorInterp, MaskFlags
 from scipy import ndimage
 
+from cutting import cut_tiles
 from landshift import grid, images, raster, tileset
 from landshift.classes import ClassScheme
 from landshift.grid import Window
 from landshift.images import overlay
-from landshift.prepare.composite import composite
-from landshift.prepare.difference import compute_change
+from landshift.prepare.composite import TargetGrid, composite
+from landshift.prepare.difference import difference
 from landshift.prepare.label import MapReading, label
 from landshift.prepare.normalise import normalise
 from landshift.raster import validity
@@ -347,7 +348,7 @@ def test_tiles_differences_and_normalised_images_heed_it_too(tmp_path, values, c
     (tmp_path / "out").mkdir()
     for number, (path, expected) in enumerate(cases(tmp_path, values, clear)):
         out = tmp_path / "out" / f"{number}.tif"
-        assert compute_change(path, path, out).valid == expected.sum(), path
+        assert difference(path, path, out).valid == expected.sum(), path
         info = raster.info(path)
         with raster.open_raster(path) as source:
             read, _ = raster.read(source, WHOLE)
@@ -357,8 +358,8 @@ def test_tiles_differences_and_normalised_images_heed_it_too(tmp_path, values, c
         with raster.open_raster(normalised) as source:
             assert (raster.read(source, WHOLE)[1] == expected).all(), path
         labels = write_file(out.with_suffix(".labels.tif"), np.ones((SIZE, SIZE), np.uint8))
-        tiles = tileset.cut(
-            [path], [labels], out.with_suffix(""), scheme=ClassScheme.from_mapping({1: "a"}),
+        tiles = cut_tiles(
+            [path], [labels], out.with_suffix(""), classes=ClassScheme.from_mapping({1: "a"}),
             tile_size=SIZE, stride=SIZE,
         )  # fmt: skip
         tile, mask, _ = tileset.read_tile(tiles.tiles[0])
@@ -374,7 +375,7 @@ def rgba(folder, name, values, clear):
 def test_alpha_is_no_fourth_band_of_difference_normalise_and_tiles(tmp_path, values, clear):
     before = rgba(tmp_path, "b.tif", values, clear)
     after = write_file(tmp_path / "a.tif", np.clip(values[:3], 0, 100) + 50)
-    found = compute_change(before, after, tmp_path / "d.tif")
+    found = difference(before, after, tmp_path / "d.tif")
     assert len(found.statistics) == 3
     assert found.valid == clear.sum()
     result = normalise(before, after, tmp_path / "n.tif")
@@ -383,8 +384,8 @@ def test_alpha_is_no_fourth_band_of_difference_normalise_and_tiles(tmp_path, val
         assert made.count == 3
         assert (made.dataset_mask() > 0).sum() == clear.sum()
     labels = write_file(tmp_path / "l.tif", np.ones((SIZE, SIZE), np.uint8))
-    made = tileset.cut(
-        [before], [labels], tmp_path / "set", scheme=ClassScheme.from_mapping({1: "a"}),
+    made = cut_tiles(
+        [before], [labels], tmp_path / "set", classes=ClassScheme.from_mapping({1: "a"}),
         tile_size=SIZE, stride=SIZE,
     )  # fmt: skip
     assert len(made.bands) == 3
@@ -420,7 +421,7 @@ def test_a_composite_of_bands_with_nodata_of_their_own_equals_that_of_their_file
     # GDAL fills a band's edge by one pixel more where the file has other bands
     parts = replace(parts, resampling="nearest")
     stacked = images.Image(files=(stacked,), resampling="nearest")
-    for name, options in (("copied", {}), ("warped", {"like": like})):
+    for name, options in (("copied", {}), ("warped", {"target": TargetGrid(like=like)})):
         made = []
         for k, what in enumerate((stacked, parts)):
             with rasterio.open(composite([what], tmp_path / f"{name}{k}.tif", **options)) as file:

@@ -19,23 +19,23 @@ def sure():
 
 def test_bins_by_hand():
     logits = np.log(np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6]], np.float32))
-    found = calibration.reliability(logits, np.array([0, 1, 1], np.uint8))
-    assert np.flatnonzero(found.pixels).tolist() == [8, 13]  # 0.6 and 0.9, of 15
-    assert found.pixels[[8, 13]].tolist() == [1, 2]
-    assert found.right[[8, 13]].tolist() == [1, 1]
-    assert found.ece == pytest.approx((abs(1 - 0.6) + abs(1 - 1.8)) / 3)
-    assert found.nll == pytest.approx(-np.log([0.9, 0.1, 0.6]).mean(), rel=1e-5)
+    measured = calibration.reliability(logits, np.array([0, 1, 1], np.uint8))
+    assert np.flatnonzero(measured.pixels).tolist() == [8, 13]  # 0.6 and 0.9, of 15
+    assert measured.pixels[[8, 13]].tolist() == [1, 2]
+    assert measured.right[[8, 13]].tolist() == [1, 1]
+    assert measured.ece == pytest.approx((abs(1 - 0.6) + abs(1 - 1.8)) / 3)
+    assert measured.nll == pytest.approx(-np.log([0.9, 0.1, 0.6]).mean(), rel=1e-5)
 
 
 def test_the_error_equals_that_of_torchmetrics_and_the_loss_that_of_torch(sure):
     logits, targets = sure
     for temperature in (1.0, 2.5):
-        found = calibration.reliability(logits, targets, temperature)
+        measured = calibration.reliability(logits, targets, temperature)
         scaled, classes = tensor(logits) / temperature, tensor(targets.astype(int))
         theirs = multiclass_calibration_error(scaled.softmax(1), classes, 4, n_bins=15)
-        assert found.ece == pytest.approx(float(theirs), abs=1e-5)
+        assert measured.ece == pytest.approx(float(theirs), abs=1e-5)
         loss = float(functional.cross_entropy(scaled, classes))
-        assert found.nll == pytest.approx(loss, abs=1e-5)
+        assert measured.nll == pytest.approx(loss, abs=1e-5)
 
 
 def test_parts_add_up(sure):
@@ -47,12 +47,12 @@ def test_parts_add_up(sure):
 
 
 def test_the_temperature_undoes_what_made_the_logits_too_sure(sure):
-    found = calibration.fit_temperature(*sure)
-    assert found == pytest.approx(3, rel=0.05)
-    measured = calibration.measure(*sure, found)
+    temperature = calibration.fit_temperature(*sure)
+    assert temperature == pytest.approx(3, rel=0.05)
+    measured = calibration.measure(*sure, temperature)
     assert measured.raw.ece > 0.1
     assert measured.scaled.ece < 0.01
-    for other in (found * 0.95, found * 1.05):
+    for other in (temperature * 0.95, temperature * 1.05):
         assert calibration.reliability(*sure, other).nll > measured.scaled.nll
 
 
@@ -64,27 +64,27 @@ def test_what_validation_cannot_tell_ends_at_a_bound():
 
 
 def test_nothing_measured_has_no_error():
-    found = calibration.reliability(np.zeros((0, 3), np.float32), np.zeros(0, np.uint8))
-    assert (found.ece, found.nll) == (None, None)
-    assert found.as_dict()["bins"][0]["accuracy"] is None
+    measured = calibration.reliability(np.zeros((0, 3), np.float32), np.zeros(0, np.uint8))
+    assert (measured.ece, measured.nll) == (None, None)
+    assert measured.as_dict()["bins"][0]["accuracy"] is None
 
 
 def test_bins_as_numbers_by_hand():
     logits = np.log(np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6]], np.float32))
     targets = np.array([0, 1, 1], np.uint8)
-    told = calibration.reliability(logits, targets).as_dict()
-    assert len(told["bins"]) == 15
-    assert [b["from"] for b in told["bins"]] == pytest.approx(np.arange(15) / 15)
-    assert [b["to"] for b in told["bins"]] == pytest.approx(np.arange(1, 16) / 15)
-    assert [b["pixels"] for b in told["bins"]] == [0] * 8 + [1] + [0] * 4 + [2, 0]
-    assert told["bins"][13]["confidence"] == pytest.approx(0.9)
-    assert (told["bins"][13]["accuracy"], told["bins"][8]["accuracy"]) == (0.5, 1)
-    assert told["bins"][0] == {
+    values = calibration.reliability(logits, targets).as_dict()
+    assert len(values["bins"]) == 15
+    assert [b["from"] for b in values["bins"]] == pytest.approx(np.arange(15) / 15)
+    assert [b["to"] for b in values["bins"]] == pytest.approx(np.arange(1, 16) / 15)
+    assert [b["pixels"] for b in values["bins"]] == [0] * 8 + [1] + [0] * 4 + [2, 0]
+    assert values["bins"][13]["confidence"] == pytest.approx(0.9)
+    assert (values["bins"][13]["accuracy"], values["bins"][8]["accuracy"]) == (0.5, 1)
+    assert values["bins"][0] == {
         "from": 0, "to": pytest.approx(1 / 15), "pixels": 0, "confidence": None, "accuracy": None,
     }  # fmt: skip
     both = calibration.measure(logits, targets, 2.0).as_dict()
     assert both["temperature"] == 2
-    assert both["raw"] == told
+    assert both["raw"] == values
     assert both["scaled"] == calibration.reliability(logits, targets, 2.0).as_dict()
     # odds of 0.9 and 0.6 by roots: 3 / 4, and 0.6 ** 0.5 / (0.6 ** 0.5 + 0.4 ** 0.5)
     assert both["scaled"]["bins"][11]["confidence"] == pytest.approx(0.75)

@@ -78,16 +78,16 @@ def test_the_all_no_change_map_scores_what_it_deserves():
 @given(MAPS)
 def test_the_all_no_change_map_scores_the_same_in_every_coding(maps):
     before, after, *_ = maps
-    found = []
+    scores = []
     for make in CODINGS.values():
         scheme = make(LAND)
         truth = scheme.to_indices(scheme.code(before, after))
         matrix = confusion.count(truth, truth, len(scheme))
-        found.append(confusion.score(confusion.all_no_change(matrix, scheme), scheme))
-    assert len({s.accuracy for s in found}) == 1
-    assert found[0].accuracy == pytest.approx((before == after).mean())
-    assert {s.change_recall for s in found} <= {0.0, None}
-    assert found[1].from_to.sek in (None, 0)
+        scores.append(confusion.score(confusion.all_no_change(matrix, scheme), scheme))
+    assert len({s.accuracy for s in scores}) == 1
+    assert scores[0].accuracy == pytest.approx((before == after).mean())
+    assert {s.change_recall for s in scores} <= {0.0, None}
+    assert scores[1].from_to.sek in (None, 0)
 
 
 def test_an_all_no_change_map_without_the_class_before_takes_the_commonest():
@@ -141,17 +141,17 @@ def test_iou_equals_that_of_torchmetrics():
 
 def slow_semantic(reference, mapped):
     """Fscd, kappa and SeK of two lists of labels, 0 no change, pixel by pixel, with sklearn."""
-    told = [(r, m) for r, m in zip(reference, mapped, strict=True) if (r, m) != (0, 0)]
-    both = sum(r != 0 and m != 0 for r, m in told)
-    right = sum(r == m for r, m in told)
-    changed, called = sum(r != 0 for r, _ in told), sum(m != 0 for _, m in told)
-    if not told:
+    pairs = [(r, m) for r, m in zip(reference, mapped, strict=True) if (r, m) != (0, 0)]
+    both = sum(r != 0 and m != 0 for r, m in pairs)
+    right = sum(r == m for r, m in pairs)
+    changed, called = sum(r != 0 for r, _ in pairs), sum(m != 0 for _, m in pairs)
+    if not pairs:
         return None, None, None
     fscd = 2 / (changed / right + called / right) if right else 0.0
-    iou = both / len(told)
-    if len(set(told)) == 1 and told[0][0] == told[0][1]:
+    iou = both / len(pairs)
+    if len(set(pairs)) == 1 and pairs[0][0] == pairs[0][1]:
         return fscd, None, None
-    kappa = sk.cohen_kappa_score(*zip(*told, strict=True))
+    kappa = sk.cohen_kappa_score(*zip(*pairs, strict=True))
     return fscd, kappa, kappa * math.exp(iou) / math.e
 
 
@@ -168,11 +168,11 @@ def test_semantic_scores_equal_a_slow_count_of_pixels_under_both_protocols(maps)
         [*np.where(called, before_map, 0), *np.where(called, after_map, 0)],
     )
     codes = np.where(changed, truth + 1, 0), np.where(called, mapped + 1, 0)
-    for found, labels in ((scores.pooled, pooled), (scores.from_to, codes)):
+    for semantic, labels in ((scores.pooled, pooled), (scores.from_to, codes)):
         fscd, kappa, sek = slow_semantic(*labels)
-        assert (found.fscd, found.kappa, found.sek) == pytest.approx((fscd, kappa, sek))
+        assert (semantic.fscd, semantic.kappa, semantic.sek) == pytest.approx((fscd, kappa, sek))
         if sek is not None and scores.miou_bc is not None:
-            assert found.score == pytest.approx(0.3 * scores.miou_bc + 0.7 * sek)
+            assert semantic.score == pytest.approx(0.3 * scores.miou_bc + 0.7 * sek)
 
 
 def test_semantic_scores_by_hand():
@@ -198,17 +198,17 @@ def test_no_change_may_be_one_class_or_several():
     several = CODINGS["from-to"](LAND)
     one = ClassScheme.from_mapping({**several.mapping, 1: "No change"})  # forest->forest renamed
     matrix = np.arange(90).reshape(9, 10)
-    found, expected = confusion.score(matrix, one), confusion.score(matrix, several)
-    assert (found.from_to, found.pooled) == (expected.from_to, expected.pooled)
-    assert found.change_f1 == expected.change_f1
+    of_one, expected = confusion.score(matrix, one), confusion.score(matrix, several)
+    assert (of_one.from_to, of_one.pooled) == (expected.from_to, expected.pooled)
+    assert of_one.change_f1 == expected.change_f1
 
 
 def test_transitions_are_counted_in_the_reference_the_map_and_both():
     scheme = CODINGS["from-to"](ClassScheme.from_mapping({1: "a", 2: "b"}))
     matrix = np.array([[5, 1, 0, 0, 2], [0, 3, 0, 0, 0], [0, 0, 0, 4, 0], [1, 0, 0, 7, 0]])
-    found = confusion.transition_counts(matrix, scheme)
-    assert found.classes == ("a", "b")
-    assert found.reference.tolist() == [[6, 3], [4, 8]]
-    assert found.mapped.tolist() == [[6, 4], [0, 11]]
-    assert found.right.tolist() == [[5, 3], [0, 7]]
+    counts = confusion.transition_counts(matrix, scheme)
+    assert counts.classes == ("a", "b")
+    assert counts.reference.tolist() == [[6, 3], [4, 8]]
+    assert counts.mapped.tolist() == [[6, 4], [0, 11]]
+    assert counts.right.tolist() == [[5, 3], [0, 7]]
     assert confusion.transition_counts(np.ones((3, 4), int), SCHEME) is None

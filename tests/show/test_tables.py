@@ -24,20 +24,20 @@ SHOWN = ["[irrigated]", "[/x]", "[red]maize[/red]", r"a\x1b[31mb", r"c\u202ed", 
 
 @pytest.fixture
 def scores():
-    names = [name for name in NAMES if "\x1b" not in name]  # which no class may have
+    names = [name for name in NAMES if "\x1b" not in name]  # not allowed in class names
     scheme = ClassScheme.from_mapping(dict(enumerate(names, start=1)))
     counts = np.eye(len(names), len(names) + 1, dtype=np.int64)
     return confusion.score(counts, scheme)
 
 
 def printed(table, **options):
-    """What a table writes on a terminal that knows no colours."""
+    """The text of a table on a terminal without colours."""
     file = io.StringIO()
     Console(file=file, width=200, force_terminal=True, color_system=None, **options).print(table)
     return file.getvalue()
 
 
-def test_names_are_shown_as_they_are_written(scores):
+def test_names_are_shown_literally(scores):
     text = printed(tables.per_class(scores))
     rows = [line.split("  ")[0].strip() for line in text.splitlines()[1:]]
     assert rows == [name for name in SHOWN if "x1b" not in name]
@@ -47,7 +47,7 @@ def test_names_are_shown_as_they_are_written(scores):
     assert not any(c in text for c in "\x1b\u202e")
 
 
-def test_names_are_shown_as_they_are_written_in_notebooks(scores):
+def test_names_are_shown_literally_in_notebooks(scores):
     html = learn.ClassMetrics(scores)._repr_mimebundle_([], [])["text/html"]
     for name in SHOWN:
         assert (name in html) == ("x1b" not in name)
@@ -62,7 +62,7 @@ def test_names_are_shown_as_they_are_written_in_notebooks(scores):
         ("wheat, rain-fed", "wheat, rain-fed"),
         ("Größe 森林 غابة जंगल", "Größe 森林 غابة जंगल"),
         ("forêt\u00a0dense", "forêt\u00a0dense"),
-        ("क\u200dष", "क\u200dष"),  # what joins or parts letters stays
+        ("क\u200dष", "क\u200dष"),  # joiners are kept
         ("a\nb\tc\r", r"a\nb\tc\r"),
         ("a\x1b]0;title\x07", r"a\x1b]0;title\x07"),
         ("a\x9b2J\x7f", r"a\x9b2J\x7f"),
@@ -76,7 +76,7 @@ def test_control_characters_are_escaped(text, shown):
 
 
 @given(st.text())
-def test_what_is_shown_moves_no_cursor_and_can_be_printed(text):
+def test_escaped_text_moves_no_cursor_and_can_be_printed(text):
     shown = errors.shown(text)
     shown.encode("utf-8")
     assert len(shown.splitlines()) <= 1
@@ -96,7 +96,7 @@ def test_warnings_and_lines_escape_too(capsys):
     assert capsys.readouterr().out == "c\\u202ed\n"
 
 
-def test_zones_and_classes_of_odd_names_reach_the_screen(tmp_path, monkeypatch, capsys):
+def test_zones_and_classes_with_special_characters_are_printed(tmp_path, monkeypatch, capsys):
     write(tmp_path / "m.tif", np.repeat([[1, 2], [2, 1]], 50, 0).repeat(50, 1).astype(np.uint8))
     (tmp_path / "c.csv").write_text("value,name\n1,[/x]\n2,[irrigated]\n")
     names = ["[north]", "[/south]", "a\x1b[31mb\u202e"]

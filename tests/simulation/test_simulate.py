@@ -1,4 +1,4 @@
-"""The scene simulator: the same bytes from the same seed, and a land that is what it says."""
+"""The scene simulator: the same bytes from the same seed, and land as documented."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from landshift import raster
 from landshift.errors import ParameterError
 from landshift.files import provenance
 from landshift.grid import Window
-from landshift.simulation import land, noise, sensor, tables
-from landshift.simulation import scene as simulate
-from landshift.simulation.tables import BANDS, LAND_COVER, REFLECTANCE, TRANSITIONS
+from landshift.simulation import land, noise, scene, sensor, tables
+from landshift.simulation.scene import Scene, simulate
+from landshift.simulation.tables import BANDS, LAND_COVER, REFLECTANCE, TRANSITIONS, SceneConditions
 
 CROPLANDS, URBAN, WATER = (LAND_COVER.names.index(n) for n in ("croplands", "urban", "water"))
 
@@ -25,19 +25,15 @@ CROPLANDS, URBAN, WATER = (LAND_COVER.names.index(n) for n in ("croplands", "urb
 class Made:
     """A scene in memory."""
 
-    def __init__(self, scene: simulate.Scene) -> None:
-        self.scene = scene
-        self.before, self.after, before_classes, after_classes = (_read(p) for p in _paths(scene))
+    def __init__(self, files: Scene) -> None:
+        self.scene = files
+        self.before, self.after, before_classes, after_classes = map(_read, files.files)
         self.before_classes, self.after_classes = before_classes[0], after_classes[0]
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return Made(simulate.simulate(tmp_path_factory.mktemp("scene")))
-
-
-def _paths(scene: simulate.Scene) -> tuple[Path, Path, Path, Path]:
-    return scene.before, scene.after, scene.before_classes, scene.after_classes
+    return Made(simulate(tmp_path_factory.mktemp("scene")))
 
 
 def _read(path: Path) -> np.ndarray:
@@ -45,48 +41,53 @@ def _read(path: Path) -> np.ndarray:
         return source.read()
 
 
-def _digests(scene: simulate.Scene) -> list[str]:
-    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in _paths(scene)]
+def _digests(made: Scene) -> list[str]:
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in made.files]
 
 
-def _settings(**options: object) -> tables._Settings:
-    return tables._Settings(
-        **{"seed": 3, "clouds": 0.05, "scan_gaps": True, "misregistration": 0.3, **options}
-    )
+SEED = 3
+
+
+def _conditions(**options: object) -> SceneConditions:
+    return SceneConditions(**{"clouds": 0.05, **options})
+
+
+def _render(window: Window, conditions: SceneConditions | None = None) -> tuple[np.ndarray, ...]:
+    return scene._render(window, SEED, conditions or _conditions())
 
 
 def test_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
     size = {"height": 300, "width": 600}
-    first = _digests(simulate.simulate(tmp_path / "first", seed=7, **size))
-    again = _digests(simulate.simulate(tmp_path / "again", seed=7, **size))
-    other = _digests(simulate.simulate(tmp_path / "other", seed=8, **size))
+    first = _digests(simulate(tmp_path / "first", seed=7, **size))
+    again = _digests(simulate(tmp_path / "again", seed=7, **size))
+    other = _digests(simulate(tmp_path / "other", seed=8, **size))
     assert first == again
     assert not set(first) & set(other)
 
 
 def test_values_do_not_depend_on_the_blocks_they_are_made_in() -> None:
-    whole = simulate._render(Window(900, 70, 150, 330), _settings())
+    whole = _render(Window(900, 70, 150, 330))
     parts = [Window(900, 70, 61, 330), Window(961, 70, 89, 7), Window(961, 77, 89, 323)]
     for k in range(4):
         joined = np.zeros_like(whole[k])
         for part in parts:
             rows, columns = part.shifted(-900, -70).slices
-            joined[:, rows, columns] = simulate._render(part, _settings())[k]
+            joined[:, rows, columns] = _render(part)[k]
         np.testing.assert_array_equal(joined, whole[k])
 
 
 def test_a_small_scene_is_the_corner_of_a_large_one(tmp_path: Path, made: Made) -> None:
-    small = Made(simulate.simulate(tmp_path, height=200, width=530))
+    small = Made(simulate(tmp_path, height=200, width=530))
     np.testing.assert_array_equal(small.after, made.after[:, :200, :530])
     np.testing.assert_array_equal(small.after_classes, made.after_classes[:200, :530])
 
 
-def test_files_say_what_they_are(made: Made) -> None:
+def test_files_state_grid_dates_classes_and_provenance(made: Made) -> None:
     grids = set()
-    for path in _paths(made.scene):
-        found = raster.info(path)
-        grids.add(found.grid)
-        assert found.nodata == 0
+    for path in made.scene.files:
+        about = raster.info(path)
+        grids.add(about.grid)
+        assert about.nodata == 0
         with raster.open_raster(path) as source:
             record = json.loads(source.tags()[provenance.TAG])
         assert record["stage"] == "simulate"
@@ -149,25 +150,25 @@ def test_mapped_transitions_follow_the_documented_rates(made: Made) -> None:
 
 def test_clouds_hide_both_dates_and_scan_gaps_the_later_only() -> None:
     window = Window(0, 0, 512, 1024)
-    clear = _settings(clouds=0.0)
-    before, after, *_ = simulate._render(window, clear)
+    clear = _conditions(clouds=0.0)
+    before, after, *_ = _render(window, clear)
     assert (before > 0).all()
     gaps = (after == 0).all(axis=0)
     assert ((after == 0).any(axis=0) == gaps).all()
     assert 0.05 < gaps.mean() < 0.12
     assert gaps[:, :15].mean() == 0
     assert gaps[:, 900:].mean() > 2 * gaps[:, 200:300].mean()
-    before, after, *_ = simulate._render(window, _settings(scan_gaps=False, clouds=0.1))
+    before, after, *_ = _render(window, _conditions(scan_gaps=False, clouds=0.1))
     hidden, later = (before == 0).all(axis=0), (after == 0).all(axis=0)
     assert hidden.any()
     assert later.any()
     assert not (hidden & later)[hidden].all()
 
 
-def test_clouds_cover_the_share_that_was_asked_for() -> None:
+def test_clouds_cover_the_given_share() -> None:
     window, share = Window(0, 0, 1500, 1500), 0.1
     seen = [
-        sensor._visible(window, tables._BEFORE, _settings(seed=seed, clouds=share)).mean()
+        sensor.visible_mask(window, tables.BEFORE, seed, _conditions(clouds=share)).mean()
         for seed in range(3)
     ]
     # Shadows hide up to as much again; those that fall on clouds hide nothing more.
@@ -205,15 +206,15 @@ def test_class_means_are_those_of_the_table(made: Made) -> None:
 
 def test_misregistration_shifts_the_later_image_only() -> None:
     window = Window(0, 0, 64, 64)
-    still = simulate._render(window, _settings(clouds=0.0, scan_gaps=False, misregistration=0.0))
-    moved = simulate._render(window, _settings(clouds=0.0, scan_gaps=False, misregistration=0.9))
+    still = _render(window, _conditions(clouds=0.0, scan_gaps=False, misregistration=0.0))
+    moved = _render(window, _conditions(clouds=0.0, scan_gaps=False, misregistration=0.9))
     np.testing.assert_array_equal(still[0], moved[0])
     assert (still[1] != moved[1]).mean() > 0.9
     np.testing.assert_array_equal(still[3], moved[3])
 
 
 def test_each_seed_shifts_in_its_own_direction() -> None:
-    shifts = np.array([sensor._shift(_settings(seed=seed)) for seed in range(40)])
+    shifts = np.array([sensor._shift(seed, 0.3) for seed in range(40)])
     np.testing.assert_allclose(np.hypot(*shifts.T), 0.3)
     assert (shifts.min(axis=0) < -0.1).all()
     assert (shifts.max(axis=0) > 0.1).all()
@@ -226,20 +227,22 @@ def test_a_shift_of_a_whole_pixel_moves_a_band_by_one_row() -> None:
 
 
 @pytest.mark.parametrize("spacing", [5.0, 40.0])
-def test_noise_has_the_same_value_however_it_is_asked_for(spacing: float) -> None:
+def test_noise_has_the_same_value_in_windows_and_at_points(spacing: float) -> None:
     window = Window(-30, 1000, 200, 200)
-    field = noise._noise(window, spacing, 3, 11)
+    field = noise.fractal_noise(window, spacing, 3, 11)
     y, x = np.array([-29.5, 0.5, 100.5]), np.array([1000.5, 1100.5, 1199.5])
-    at = noise._noise_at(y, x, spacing, 3, 11)
+    at = noise.fractal_noise_at(y, x, spacing, 3, 11)
     rows, columns = (y - 0.5).astype(int) + 30, (x - 0.5).astype(int) - 1000
     np.testing.assert_allclose(field[rows, columns], at, atol=1e-5)
-    assert noise._noise(Window(0, 0, 800, 800), 5.0, 3, 11).var() == pytest.approx(1, abs=0.1)
+    assert noise.fractal_noise(Window(0, 0, 800, 800), 5.0, 3, 11).var() == pytest.approx(
+        1, abs=0.1
+    )
 
 
 def test_memory_does_not_grow_with_the_scene(tmp_path: Path) -> None:
     def peak(width: int) -> int:
         tracemalloc.start()
-        simulate.simulate(tmp_path / str(width), height=512, width=width)
+        simulate(tmp_path / str(width), height=512, width=width)
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return most
@@ -249,7 +252,7 @@ def test_memory_does_not_grow_with_the_scene(tmp_path: Path) -> None:
 
 def test_blocks_are_counted(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    simulate.simulate(tmp_path, height=520, width=100, on_block=lambda k, n: seen.append((k, n)))
+    simulate(tmp_path, height=520, width=100, on_block=lambda k, n: seen.append((k, n)))
     assert seen == [(1, 2), (2, 2)]
 
 
@@ -260,25 +263,35 @@ def test_a_failure_leaves_no_file_and_spares_what_was_there(tmp_path: Path) -> N
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        simulate.simulate(tmp_path, height=64, width=64, on_block=stop)
+        simulate(tmp_path, height=64, width=64, on_block=stop)
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"height": 0}, "at least 1 row and column, got 0 x 1024"),
-        ({"width": -5}, "at least 1 row and column, got 1024 x -5"),
-        ({"seed": -1}, "seed must be 0 or more, got -1"),
-        ({"cell_size": 0.0}, "cell size must be above 0"),
-        ({"clouds": 0.7}, "clouds must be 0 to 0.5, got 0.7"),
-        ({"misregistration": 1.5}, "misregistration must be 0 to 1 pixel, got 1.5"),
-        ({"misregistration": float("nan")}, "misregistration must be 0 to 1 pixel, got nan"),
+        ({"height": 0}, "must be at least 1, got 0 x 1024"),
+        ({"width": -5}, "must be at least 1, got 1024 x -5"),
+        ({"seed": -1}, "`seed` must be 0 or more, got -1"),
     ],
 )
 def test_options_out_of_range_are_refused(
     tmp_path: Path, options: dict[str, float], message: str
 ) -> None:
     with pytest.raises(ParameterError, match=message):
-        simulate.simulate(tmp_path / "scene", **options)
+        simulate(tmp_path / "scene", **options)
     assert not (tmp_path / "scene").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cell_size": 0.0}, "`cell_size` must be above 0"),
+        ({"clouds": 0.7}, "`clouds` must be a share from 0 to 0.5, got 0.7"),
+        ({"misregistration": 1.5}, "`misregistration` must be 0 to 1 pixel, got 1.5"),
+        ({"misregistration": float("nan")}, "`misregistration` must be 0 to 1 pixel, got nan"),
+    ],
+)
+def test_conditions_out_of_range_are_refused(options: dict[str, float], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        SceneConditions(**options)

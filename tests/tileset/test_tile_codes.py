@@ -8,6 +8,7 @@ import pytest
 import rasterio
 
 import commands
+from cutting import cut_tiles
 from landshift import tileset
 from landshift.classes import MapScheme, legend_writers, pairs_of
 from landshift.errors import ClassError
@@ -36,11 +37,11 @@ def test_0_stays_unlabelled_where_nothing_is_declared(image, write_raster, tmp_p
     path = write_raster("l.tif", values)
     scheme = MapScheme.from_mapping({1: "change"})
     with caplog.at_level(logging.WARNING):
-        tiles = tileset.cut([image], [path], tmp_path / "set", scheme=scheme, **OPTIONS)
+        tiles = cut_tiles([image], [path], tmp_path / "set", classes=scheme, **OPTIONS)
     assert tiles.tiles[0].class_pixels == {0: 40, 1: 24}
     assert "40 pixels of 0 count as without a class" in caplog.text
     scheme = MapScheme.from_mapping({0: "no change", 1: "change"})
-    tiles = tileset.cut([image], [path], tmp_path / "both", scheme=scheme, **OPTIONS)
+    tiles = cut_tiles([image], [path], tmp_path / "both", classes=scheme, **OPTIONS)
     assert written(tiles)[1] == {"no change": 40, "change": 24}
 
 
@@ -50,13 +51,13 @@ def test_a_legend_beside_labels_does_not_make_0_a_class(image, write_raster, tmp
     path = write_raster("l.tif", values)
     names = MapScheme.from_mapping({0: "0", 1: "change"})  # a style lists every value
     legend_writers.write_qml(path, names)
-    tiles = tileset.cut([image], [path], tmp_path / "set", **OPTIONS)
+    tiles = cut_tiles([image], [path], tmp_path / "set", **OPTIONS)
     assert tiles.scheme.mapping == {1: "change"}
     assert tiles.tiles[0].class_pixels == {0: 40, 1: 24}
     # beside another nodata value 0 is one, with its name
     path = write_raster("d.tif", values, nodata=255)
     legend_writers.write_qml(path, names)
-    tiles = tileset.cut([image], [path], tmp_path / "declared", **OPTIONS)
+    tiles = cut_tiles([image], [path], tmp_path / "declared", **OPTIONS)
     assert written(tiles)[1] == {"0": 40, "change": 24}
 
 
@@ -66,14 +67,14 @@ def test_0_is_a_class_beside_another_nodata_and_moves(image, write_raster, tmp_p
     path = write_raster("l.tif", values, nodata=255)
     scheme = MapScheme.from_mapping({0: "other", 1: "forest"})
     with caplog.at_level(logging.WARNING):
-        tiles = tileset.cut([image], [path], tmp_path / "set", scheme=scheme, **OPTIONS)
+        tiles = cut_tiles([image], [path], tmp_path / "set", classes=scheme, **OPTIONS)
     assert "0 -> 2 'other'" in caplog.text
     found, pixels = written(tiles)
     assert pixels == {"forest": 24, "other": 32}
     assert found.tolist() == np.vectorize({0: 2, 1: 1, 255: 0}.get)(values).tolist()
     with pytest.raises(ClassError, match=r"in the class mapping \[1\].*got 0 in .*l\.tif"):
-        tileset.cut(
-            [image], [path], tmp_path / "no", scheme=MapScheme.from_mapping({1: "f"}), **OPTIONS
+        cut_tiles(
+            [image], [path], tmp_path / "no", classes=MapScheme.from_mapping({1: "f"}), **OPTIONS
         )
 
 
@@ -104,36 +105,34 @@ def test_any_coding_is_recoded(image, write_raster, tmp_path, recode, scheme, wa
     values = np.random.default_rng(0).choice(list(wanted), (8, 8)).astype(np.int16)
     path = write_raster("l.tif", values, nodata=-99)
     scheme = None if scheme is None else MapScheme.from_mapping(scheme)
-    tiles = tileset.cut([image], [path], tmp_path / "set", scheme=scheme, recode=recode, **OPTIONS)
+    tiles = cut_tiles([image], [path], tmp_path / "set", classes=scheme, recode=recode, **OPTIONS)
     assert (written(tiles)[0] == np.vectorize(wanted.get)(values)).all()
 
 
 def test_recoded_labels_are_appended_by_the_names_of_the_set(image, write_raster, tmp_path):
     first = write_raster("1.tif", np.full((8, 8), 255, np.uint8))
     recode = {255: "Change", 0: "No change"}
-    tileset.cut([image], [first], tmp_path / "set", recode=recode, **OPTIONS)
+    cut_tiles([image], [first], tmp_path / "set", recode=recode, **OPTIONS)
     second = write_raster("2.tif", np.full((8, 8), 7, np.uint8))
-    joined = tileset.cut(
+    joined = cut_tiles(
         [image], [second], tmp_path / "set", recode={4: "No change", 7: "Change"}, append=True,
         **OPTIONS,
     )  # fmt: skip
     assert [t.class_pixels for t in joined.tiles] == [{1: 64}, {1: 64}]
     with pytest.raises(ClassError, match="got 'Water'"):
-        tileset.cut(
-            [image], [second], tmp_path / "set", recode={7: "Water"}, append=True, **OPTIONS
-        )
+        cut_tiles([image], [second], tmp_path / "set", recode={7: "Water"}, append=True, **OPTIONS)
 
 
 def test_a_value_that_the_recoding_leaves_out_is_named(image, write_raster, tmp_path):
     path = write_raster("l.tif", np.full((8, 8), 128, np.uint8))
     with pytest.raises(ClassError, match=r"got 128 in .*l\.tif"):
-        tileset.cut([image], [path], tmp_path / "s", recode={0: "a", 255: "b"}, **OPTIONS)
+        cut_tiles([image], [path], tmp_path / "s", recode={0: "a", 255: "b"}, **OPTIONS)
 
 
 def test_a_recoded_value_counts_where_the_file_calls_it_nodata(image, write_raster, tmp_path):
     values = np.where(np.eye(8) > 0, 255, 0).astype(np.uint8)
     path = write_raster("l.tif", values, nodata=255)
-    tiles = tileset.cut(
+    tiles = cut_tiles(
         [image], [path], tmp_path / "s", recode={0: "still", 255: "change"}, **OPTIONS
     )
     assert written(tiles)[1] == {"still": 56, "change": 8}
@@ -144,8 +143,8 @@ def test_large_values_are_recoded_with_their_names(image, write_raster, tmp_path
     values = np.random.default_rng(0).choice(list(names), (8, 8)).astype(np.int16)
     path = write_raster("l.tif", values, nodata=-9999)
     with caplog.at_level(logging.WARNING):
-        tiles = tileset.cut(
-            [image], [path], tmp_path / "set", scheme=MapScheme.from_mapping(names), **OPTIONS
+        tiles = cut_tiles(
+            [image], [path], tmp_path / "set", classes=MapScheme.from_mapping(names), **OPTIONS
         )
     assert "311 -> 1 'broad', 523 -> 2 'sea'" in caplog.text
     found, pixels = written(tiles)
@@ -153,8 +152,8 @@ def test_large_values_are_recoded_with_their_names(image, write_raster, tmp_path
     assert pixels == {n: int((values == v).sum()) for v, n in names.items()}
     assert (found == np.vectorize({111: 111, 311: 1, 523: 2}.get)(values)).all()
     # more of them with the same classes
-    joined = tileset.cut(
-        [image], [path], tmp_path / "set", scheme=MapScheme.from_mapping(names), append=True,
+    joined = cut_tiles(
+        [image], [path], tmp_path / "set", classes=MapScheme.from_mapping(names), append=True,
         **OPTIONS,
     )  # fmt: skip
     assert len(joined.tiles) == 2
@@ -171,9 +170,9 @@ def test_class_maps_are_coded_as_in_the_change_map(image, write_raster, tmp_path
     change = tmp_path / "change.tif"
     scheme = MapScheme.from_mapping(names)
     label.label(*maps, change, classes=scheme, coding=coding)
-    tiles = tileset.cut(
+    tiles = cut_tiles(
         [image], [change], tmp_path / "set", labels_before=maps[:1], labels_after=maps[1:],
-        map_scheme=scheme, **OPTIONS,
+        map_classes=scheme, **OPTIONS,
     )  # fmt: skip
     (tile,) = tiles.tiles
     first, second = tileset.read_class_maps(tile)
@@ -189,8 +188,8 @@ def test_class_maps_are_coded_as_in_the_change_map(image, write_raster, tmp_path
 
 def test_what_was_moved_is_written_beside_the_tiles(image, write_raster, tmp_path):
     path = write_raster("l.tif", np.full((8, 8), 300, np.int16))
-    tiles = tileset.cut(
-        [image], [path], tmp_path / "s", scheme=MapScheme.from_mapping({300: "sea"}), **OPTIONS
+    tiles = cut_tiles(
+        [image], [path], tmp_path / "s", classes=MapScheme.from_mapping({300: "sea"}), **OPTIONS
     )
     record = read_provenance(tiles.folder)
     assert json.loads(json.dumps(record))["parameters"]["moved"] == {"300": 1}
@@ -201,12 +200,12 @@ def test_a_value_whose_name_says_no_data_is_unlabelled(image, write_raster, tmp_
     values[:3], values[3] = 1, 2
     path = write_raster("l.tif", values)
     scheme = MapScheme.from_mapping({1: "forest", 2: "town", 255: "Fill"})
-    tiles = tileset.cut([image], [path], tmp_path / "1", scheme=scheme, **OPTIONS)
+    tiles = cut_tiles([image], [path], tmp_path / "1", classes=scheme, **OPTIONS)
     assert tiles.scheme.mapping == {1: "forest", 2: "town"}
     assert tiles.tiles[0].class_pixels == {0: 32, 1: 24, 2: 8}
     recode = {1: "forest", 2: 0, 255: "No data"}
     with caplog.at_level(logging.WARNING):
-        tiles = tileset.cut([image], [path], tmp_path / "2", recode=recode, **OPTIONS)
+        tiles = cut_tiles([image], [path], tmp_path / "2", recode=recode, **OPTIONS)
     assert "l.tif: the recoding makes 2 0, which is no class here" in caplog.text
     assert tiles.tiles[0].class_pixels == {0: 40, 1: 24}
 
@@ -218,7 +217,7 @@ def test_names_decide_over_values_of_class_maps_and_labels(image, write_raster, 
     legend_writers.write_category_names(before, MapScheme.from_mapping({1: "water", 2: "land"}))
     legend_writers.write_category_names(after, MapScheme.from_mapping({3: "Water", 4: "land"}))
     with caplog.at_level(logging.WARNING):
-        tiles = tileset.cut(
+        tiles = cut_tiles(
             [image], [before], tmp_path / "set", labels_before=[before], labels_after=[after],
             **OPTIONS,
         )  # fmt: skip
@@ -230,14 +229,14 @@ def test_names_decide_over_values_of_class_maps_and_labels(image, write_raster, 
             tileset.read_class_maps(tiles.tiles[0]), (first, second), strict=True
         )
     )
-    tiles = tileset.cut([image, image], [before, after], tmp_path / "two", **OPTIONS)
+    tiles = cut_tiles([image, image], [before, after], tmp_path / "two", **OPTIONS)
     assert tiles.scheme.mapping == {1: "water", 2: "land"}
     with rasterio.open(tiles.tiles[1].label) as source:
         assert (source.read(1) == second).all()
     other = write_raster("o.tif", first)
     legend_writers.write_category_names(other, MapScheme.from_mapping({1: "maize", 2: "land"}))
-    with pytest.raises(ClassError, match=r"'water' and 'maize' for value 1 .*--map-classes"):
-        tileset.cut(
+    with pytest.raises(ClassError, match=r"'water' and 'maize' for value 1 .*`map_classes`"):
+        cut_tiles(
             [image], [before], tmp_path / "no", labels_before=[before], labels_after=[other],
             **OPTIONS,
         )  # fmt: skip
@@ -248,9 +247,9 @@ def test_names_decide_over_values_of_class_maps_and_labels(image, write_raster, 
 
 def test_taizhou_tiles_hold_0_as_unlabelled(data_folder, tmp_path):
     folder = data_folder / "taizhou"
-    tiles = tileset.cut(
+    tiles = cut_tiles(
         [folder / "t1_2000.tif"], [folder / "labels_0nodata_1nochange_2change.tif"],
-        tmp_path / "set", scheme=MapScheme.from_mapping({1: "No change", 2: "change"}),
-        tile_size=100, stride=100, skip_unlabelled=False,
+        tmp_path / "set", classes=MapScheme.from_mapping({1: "No change", 2: "change"}),
+        tile_size=100, stride=100, unlabelled=True,
     )  # fmt: skip
     assert tiles.class_pixels() == {0: 138610, 1: 17163, 2: 4227}

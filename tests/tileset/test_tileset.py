@@ -12,6 +12,7 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cutting import cut_tiles
 from landshift import tileset
 from landshift.classes import ClassScheme
 from landshift.errors import (
@@ -60,8 +61,8 @@ def random_pair(folder, *, height=80, width=100, name="a", nodata=0, seed=1, **p
 
 
 def cut(folder, image, labels, **options):
-    options = {"scheme": SCHEME, "tile_size": 32, "stride": 16, **options}
-    return tileset.cut([image], [labels], folder, **options)
+    options = {"classes": SCHEME, "tile_size": 32, "stride": 16, **options}
+    return cut_tiles([image], [labels], folder, **options)
 
 
 @pytest.fixture
@@ -149,7 +150,7 @@ def test_values_that_have_no_mean_are_one_line(tmp_path):
     image = write(tmp_path / "a.tif", values)
     labels = write(tmp_path / "b.tif", np.ones((64, 64), np.uint8))
     with pytest.raises(TileSetError, match=r"values from -1\.79769e\+308 to 1 in .* -a_nodata"):
-        tileset.cut([image], [labels], tmp_path / "set", scheme=SCHEME, tile_size=32, stride=32)
+        cut_tiles([image], [labels], tmp_path / "set", classes=SCHEME, tile_size=32, stride=32)
 
 
 def test_class_pixels_are_exact(small):
@@ -190,7 +191,7 @@ def test_windows_without_labels_are_left_out(tmp_path):
     tiles = cut(tmp_path / "a", image, labels, on_tile=lambda *n: seen.append(n), **options)
     assert len(tiles.tiles) == 2
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert len(cut(tmp_path / "b", image, labels, skip_unlabelled=False, **options).tiles) == 4
+    assert len(cut(tmp_path / "b", image, labels, unlabelled=True, **options).tiles) == 4
 
 
 @pytest.mark.parametrize("nodata", [0, None])
@@ -221,8 +222,8 @@ def test_a_fourth_band_of_uint8_is_no_alpha(tmp_path):
 def test_several_pairs_go_into_one_set(tmp_path):
     a = random_pair(tmp_path / "in", name="a", height=32, width=32, origin=(600000.0, 3000000.0))
     b = random_pair(tmp_path / "in", name="b", height=32, width=48, origin=(700000.0, 3000000.0))
-    tiles = tileset.cut(
-        [a[0], b[0]], [a[1], b[1]], tmp_path / "set", scheme=SCHEME, tile_size=32, stride=16
+    tiles = cut_tiles(
+        [a[0], b[0]], [a[1], b[1]], tmp_path / "set", classes=SCHEME, tile_size=32, stride=16
     )
     assert [t.bounds[0] for t in tiles.tiles] == [600000, 700000, 700032]
     assert [t.name for t in tiles.tiles] == ["000000000", "000000001", "000000002"]
@@ -238,9 +239,9 @@ def test_classes_come_from_the_class_raster(tmp_path):
     box = raster.info(labels).grid
     with raster.create(named, box, count=1, dtype="uint8", nodata=0, scheme=SCHEME) as target:
         raster.write(target, codes, grid.Window(0, 0, 32, 32))
-    assert cut(tmp_path / "set", image, named, scheme=None).scheme == SCHEME
+    assert cut(tmp_path / "set", image, named, classes=None).scheme == SCHEME
     with pytest.raises(ClassError, match="class names or a colour table"):
-        cut(tmp_path / "other", image, labels, scheme=None)
+        cut(tmp_path / "other", image, labels, classes=None)
 
 
 def test_the_same_inputs_give_the_same_bytes(tmp_path):
@@ -344,16 +345,16 @@ def test_a_damaged_index_is_replaced(small):
 def test_a_class_of_value_0_counts(tmp_path):
     image, labels = random_pair(tmp_path / "in")
     scheme = ClassScheme.from_mapping({0: "no change", 1: "a", 2: "b", 3: "c"})
-    tiles = cut(tmp_path / "set", image, labels, scheme=scheme)
+    tiles = cut(tmp_path / "set", image, labels, classes=scheme)
     sidecar = json.loads((tiles.folder / esri.ACCUMULATED).read_text())
     assert sidecar["ClassPixelStats"]["NumPixelsPerClass"] == list(tiles.class_pixels().values())
     with rasterio.open(labels) as source:
         codes = source.read(1)
     codes[:5] = 77
     labels = write(tmp_path / "nodata.tif", codes, nodata=77)
-    moved = cut(tmp_path / "other", image, labels, scheme=scheme)
+    moved = cut(tmp_path / "other", image, labels, classes=scheme)
     assert moved.scheme.mapping == {1: "a", 2: "b", 3: "c", 4: "no change"}
-    again = {"start_index": 900, "append": True, "scheme": scheme}
+    again = {"start_index": 900, "append": True, "classes": scheme}
     with pytest.raises(ClassError, match=r"Every valid pixel needs a label where 0 is a class"):
         cut(tiles.folder, image, labels, **again)
 
@@ -420,7 +421,7 @@ def bad_count(folder):
 def test_cutting_refuses(tmp_path, make, error, match):
     images, labels = make(tmp_path / "in")
     with pytest.raises(error, match=match):
-        tileset.cut(images, labels, tmp_path / "set", scheme=SCHEME, tile_size=32, stride=16)
+        cut_tiles(images, labels, tmp_path / "set", classes=SCHEME, tile_size=32, stride=16)
     assert [p.name for p in tmp_path.iterdir()] == ["in"]  # nothing half done is left
 
 
@@ -428,7 +429,7 @@ def test_cutting_refuses_options_out_of_range(tmp_path):
     pair = random_pair(tmp_path / "in")
     with pytest.raises(ParameterError, match="stride must be between 1 and the tile size"):
         cut(tmp_path / "set", *pair, stride=33)
-    with pytest.raises(ParameterError, match="start_index must be at least 0, got -1"):
+    with pytest.raises(ParameterError, match="`start_index` must be at least 0, got -1"):
         cut(tmp_path / "set", *pair, start_index=-1)
     with pytest.raises(ParameterError, match="new or empty"):
         cut(tmp_path / "in", *pair)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from rasterio.warp import Resampling, reproject
 from rasterio.windows import Window
 
+from cutting import cut_tiles
 from landshift import tileset
 from landshift.classes import ClassScheme
 from landshift.errors import (
@@ -62,8 +63,8 @@ def pair(folder, *, height=80, width=96, name="a", dtype=np.int16, count=2, seed
 
 
 def cut(folder, image, labels, **options):
-    options = {"scheme": SCHEME, "tile_size": 32, "stride": 16, **options}
-    return tileset.cut([image], [labels], folder, **options)
+    options = {"classes": SCHEME, "tile_size": 32, "stride": 16, **options}
+    return cut_tiles([image], [labels], folder, **options)
 
 
 def contents(folder, *, but=()):
@@ -120,7 +121,7 @@ def test_windows_without_a_valid_pixel_give_no_tile(tmp_path):
         values = target.read()
         values[:, :, 32:] = 0
         target.write(values)
-    tiles = cut(tmp_path / "set", image, labels, stride=32, skip_unlabelled=False)
+    tiles = cut(tmp_path / "set", image, labels, stride=32, unlabelled=True)
     assert len(tiles.tiles) == 1
 
 
@@ -166,7 +167,7 @@ def test_mask_polygons_that_cross_themselves_are_mended(tmp_path):
             path, shapely.to_wkb(np.array(shapes)), [np.arange(len(shapes))], ["id"],
             geometry_type="Polygon", crs="EPSG:32650", layer=layer, append=layer == "other",
         )  # fmt: skip
-    with pytest.raises(VectorError, match=r"chosen, got area, other in .* \(--mask-layer\)"):
+    with pytest.raises(VectorError, match=r"chosen, got area, other in .* \(`mask_layer`\)"):
         cut(tmp_path / "none", image, labels, mask_polygons=path)
     tiles = cut(tmp_path / "set", image, labels, mask_polygons=path, mask_layer="area")
     # the square holds tiles that begin at columns 0, 16 and 32; the bow adds no whole one
@@ -183,8 +184,8 @@ def test_shared_blocks_hold_what_the_rasters_hold(tmp_path, monkeypatch):
         for name, seed, place in (("a", 1, PLACE), ("b", 2, tilted))
     ]
     monkeypatch.setattr(blocks, "KEPT_BYTES", 9000)  # far fewer than there are
-    tiles = tileset.cut(
-        [p[0] for p in pairs], [p[1] for p in pairs], tmp_path / "set", scheme=SCHEME,
+    tiles = cut_tiles(
+        [p[0] for p in pairs], [p[1] for p in pairs], tmp_path / "set", classes=SCHEME,
         tile_size=(32, 48), stride=(16, 16),
     )  # fmt: skip
     windows = list(training_windows(72, 96, (32, 48), (16, 16)))
@@ -309,7 +310,7 @@ def test_png_tiles_hold_the_same_as_tiff(tmp_path, count, dtype):
         values[:, :10, :7] = 0
         target.write(values)
     tiff = cut(tmp_path / "tiff", image, labels)
-    png = cut(tmp_path / "png", image, labels, chip_format="png")
+    png = cut(tmp_path / "png", image, labels, format="png")
     for a, b in zip(tiff.tiles, png.tiles, strict=True):
         for x, y in zip(tileset.read_tile(a), tileset.read_tile(b), strict=True):
             np.testing.assert_array_equal(x, y)
@@ -327,7 +328,7 @@ def test_jpeg_tiles_keep_what_is_valid_and_the_labels(tmp_path):
         values[:, :10, :7] = 0
         target.write(values)
     tiff = cut(tmp_path / "tiff", image, labels)
-    jpeg = cut(tmp_path / "jpeg", image, labels, chip_format="JPEG")
+    jpeg = cut(tmp_path / "jpeg", image, labels, format="JPEG")
     for a, b in zip(tiff.tiles, jpeg.tiles, strict=True):
         (_, mask, codes), (_, found, same) = tileset.read_tile(a), tileset.read_tile(b)
         np.testing.assert_array_equal(mask, found)
@@ -340,29 +341,29 @@ def test_jpeg_tiles_keep_what_is_valid_and_the_labels(tmp_path):
 def test_formats_refuse_what_they_cannot_hold(tmp_path):
     twelve = pair(tmp_path / "in", count=12)
     with pytest.raises(BandError, match=r"PNG tiles must have 1 or 3 bands of uint8 or uint16, "):
-        cut(tmp_path / "set", *twelve, chip_format="PNG")
+        cut(tmp_path / "set", *twelve, format="PNG")
     deep = pair(tmp_path / "in", name="b", count=3, dtype=np.uint16)
     with pytest.raises(BandError, match=r"JPEG .* of uint8, got 3 of uint16 in .*b\.tif; choose"):
-        cut(tmp_path / "set", *deep, chip_format="JPEG")
+        cut(tmp_path / "set", *deep, format="JPEG")
     with pytest.raises(ParameterError, match="one of TIFF, PNG, JPEG, got 'GIF'"):
-        cut(tmp_path / "set", *deep, chip_format="GIF")
+        cut(tmp_path / "set", *deep, format="GIF")
     image, labels = pair(tmp_path / "in", name="c", height=20, width=20, count=1, dtype=np.uint8)
     with rasterio.open(image, "r+") as target:
         target.nodata = None
     with pytest.raises(BandError, match="PNG tiles must have a nodata value"):
-        cut(tmp_path / "set", image, labels, chip_format="PNG")  # padded
+        cut(tmp_path / "set", image, labels, format="PNG")  # padded
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
 
 
 def test_options_out_of_range_are_refused(tmp_path):
     own = pair(tmp_path / "in")
-    with pytest.raises(ParameterError, match=r"minimum_labelled must be a share .* got 1\.5"):
+    with pytest.raises(ParameterError, match=r"`minimum_labelled` must be a share .* got 1\.5"):
         cut(tmp_path / "set", *own, minimum_labelled=1.5)
-    with pytest.raises(ParameterError, match=r"rotation_angle must be .* got 360"):
+    with pytest.raises(ParameterError, match=r"`rotation_angle` must be .* got 360"):
         cut(tmp_path / "set", *own, rotation_angle=360)
-    with pytest.raises(ParameterError, match="its second input, or none does, got 2 for 1 images"):
+    with pytest.raises(ParameterError, match=r"or none does, got 2 for 1 images"):
         cut(tmp_path / "set", *own, images2=own)
-    with pytest.raises(ParameterError, match="Class maps must come in pairs, got 1 before and 0"):
+    with pytest.raises(ParameterError, match="Class maps must come in pairs, got 1 before"):
         cut(tmp_path / "set", *own, labels_before=own[1:])
 
 
@@ -429,7 +430,7 @@ def test_class_maps_are_kept_beside_the_labels(tmp_path):
     paths = [write(tmp_path / "in" / f"{n}.tif", v) for n, v in (("b", before), ("a", after))]
     tiles = cut(
         tmp_path / "set", image, labels, labels_before=paths[:1], labels_after=paths[1:],
-        map_scheme=MAPS,
+        map_classes=MAPS,
     )  # fmt: skip
     assert tiles.map_scheme == MAPS
     first, second = tileset.read_class_maps(tiles.tiles[1])
@@ -445,7 +446,7 @@ def test_class_maps_are_kept_beside_the_labels(tmp_path):
     with pytest.raises(ClassError, match=r"got 2 in .*b\.tif"):
         cut(
             tmp_path / "other", image, labels, labels_before=paths[:1], labels_after=paths[1:],
-            map_scheme=ClassScheme.from_mapping({1: "forest"}),
+            map_classes=ClassScheme.from_mapping({1: "forest"}),
         )  # fmt: skip
 
 
@@ -456,8 +457,8 @@ def test_appending_gives_what_cutting_at_once_gives(tmp_path):
     a = pair(tmp_path / "in", name="a")
     far = {"crs": "EPSG:32650", "transform": Affine(3, 0, 700000, 0, -3, 3000000)}
     b = pair(tmp_path / "in", name="b", seed=2, **far)
-    options = {"scheme": SCHEME, "tile_size": 32, "stride": 16}
-    once = tileset.cut([a[0], b[0]], [a[1], b[1]], tmp_path / "once", **options)
+    options = {"classes": SCHEME, "tile_size": 32, "stride": 16}
+    once = cut_tiles([a[0], b[0]], [a[1], b[1]], tmp_path / "once", **options)
     first = cut(tmp_path / "twice", *a, append=True)  # nothing is there yet
     count = len(first.tiles)
     twice = cut(tmp_path / "twice", *b, append=True)
@@ -479,7 +480,9 @@ def test_appending_to_what_arcgis_wrote(tmp_path, data_folder):
     values = rng.integers(0, 900, (4, 256, 300)).astype(np.int16)
     image = write(tmp_path / "i.tif", values)
     labels = write(tmp_path / "l.tif", np.ones((256, 300), np.uint8))
-    after = cut(folder, image, labels, append=True, scheme=before.scheme, tile_size=256, stride=128)
+    after = cut(
+        folder, image, labels, append=True, classes=before.scheme, tile_size=256, stride=128
+    )
     assert [t.name for t in after.tiles[-2:]] == ["000000000011", "000000000012"]
     assert len(after.tiles) == 13
     assert after.class_pixels()[1] == before.class_pixels()[1] + 2 * 256 * 256
@@ -496,7 +499,7 @@ def test_appending_refuses_unlike_tiles(tmp_path):
     before = contents(tmp_path / "set")
     for options, match in (
         ({"tile_size": 16}, r"must have its tile size, got \(16, 16\) and not \(32, 32\)"),
-        ({"start_index": 3}, r"start_index must be at least 20, .* got 3"),
+        ({"start_index": 3}, r"`start_index` must be at least 20, .* got 3"),
     ):
         with pytest.raises((TileSetError, ParameterError), match=match):
             cut(tmp_path / "set", *own, append=True, **options)
@@ -504,7 +507,7 @@ def test_appending_refuses_unlike_tiles(tmp_path):
     with pytest.raises(TileSetError, match="must have its number of bands, got 3 and not 2"):
         cut(tmp_path / "set", *other, append=True)
     with pytest.raises(ClassError, match="appended to a set must have its classes, got 1: 'x'"):
-        cut(tmp_path / "set", *own, append=True, scheme=ClassScheme.from_mapping({1: "x"}))
+        cut(tmp_path / "set", *own, append=True, classes=ClassScheme.from_mapping({1: "x"}))
     assert contents(tmp_path / "set") == before
     assert not list(tmp_path.glob(".*"))
 
@@ -526,8 +529,8 @@ def on_tile(done, total):
 
 tileset.cut(
     [folder / "in/a.tif"], [folder / "in/a_change.tif"], folder / sys.argv[2],
-    scheme=ClassScheme.from_mapping({1: "to forest", 2: "to water", 3: "No change"}),
-    tile_size=32, stride=8, append="append" in sys.argv, on_tile=on_tile,
+    classes=ClassScheme.from_mapping({1: "to forest", 2: "to water", 3: "No change"}),
+    cutting=tileset.Cutting(tile_size=32, stride=8, append="append" in sys.argv), on_tile=on_tile,
 )
 """
 
@@ -608,7 +611,7 @@ def test_an_audit_tells_what_a_random_split_leaks(tmp_path, data_folder):
     assert len(found.at_random.leaks) > 0
     assert found.by_ground.leaking == len(found.by_ground.leaks) == 0
     assert len(found.by_ground.split.dropped) == 3
-    tileset.write_pairs(tmp_path / "pairs.csv", tiles, found)
+    found.write_csv(tmp_path / "pairs.csv")
     rows = (tmp_path / "pairs.csv").read_text().splitlines()
     assert len(rows) == 27
     assert sum(row.endswith(",1") for row in rows) == len(found.at_random.leaks)
@@ -627,7 +630,9 @@ def test_an_audit_says_why_no_split_by_ground_exists(tmp_path):
 @pytest.mark.parametrize("stride", [16, 32])  # with blocks that tiles share, and without
 def test_tiles_without_compression_hold_the_same_pixels(tmp_path, stride):
     image, labels = pair(tmp_path / "in", count=3)
-    sets = [cut(tmp_path / str(c), image, labels, compress=c, stride=stride) for c in (True, False)]
+    sets = [
+        cut(tmp_path / str(u), image, labels, uncompressed=u, stride=stride) for u in (False, True)
+    ]
     for a, b in zip(*(s.tiles for s in sets), strict=True):
         with rasterio.open(a.image) as packed, rasterio.open(b.image) as plain:
             assert (packed.read() == plain.read()).all()
@@ -635,20 +640,20 @@ def test_tiles_without_compression_hold_the_same_pixels(tmp_path, stride):
             assert packed.compression is not None
             assert plain.compression is None
             assert plain.interleaving.name == "band"  # which is read fastest
-    with pytest.raises(ParameterError, match="Only TIFF tiles can go without compression"):
-        cut(tmp_path / "set", image, labels, chip_format="PNG", compress=False)
+    with pytest.raises(ParameterError, match=r"Only TIFF tiles can be `uncompressed`"):
+        cut(tmp_path / "set", image, labels, format="PNG", uncompressed=True)
 
 
 def test_what_arcgis_learn_takes_otherwise_is_warned_of(tmp_path, caplog):
     image, labels = pair(tmp_path / "in")
     same, _ = pair(tmp_path / "in", name="b", seed=2)
     more, _ = pair(tmp_path / "in", name="c", count=3)
-    options = {"tile_size": 32, "stride": 32, "scheme": SCHEME}
+    options = {"tile_size": 32, "stride": 32, "classes": SCHEME}
     cut(tmp_path / "one", image, labels, images2=[same], **options)
     assert "arcgis.learn" not in caplog.text
     cut(tmp_path / "two", image, labels, images2=[more], **options)
-    assert "The second input has 3 bands and the image 2, where arcgis.learn takes" in caplog.text
-    options["scheme"] = ClassScheme.from_mapping({0: "water", 1: "a", 2: "b", 3: "c"})
+    assert "The second input has 3 bands and the image 2; arcgis.learn needs" in caplog.text
+    options["classes"] = ClassScheme.from_mapping({0: "water", 1: "a", 2: "b", 3: "c"})
     cut(tmp_path / "three", image, labels, **options)
-    assert "The class water has the value 0, which arcgis.learn takes for 'NoData'" in caplog.text
-    assert "--recode CSV" in caplog.text
+    assert "The class water has the value 0, which arcgis.learn reads as 'NoData'" in caplog.text
+    assert "`recode`" in caplog.text

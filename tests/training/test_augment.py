@@ -12,9 +12,10 @@ from landshift.classes import (
     ClassScheme,
     FromToScheme,
 )
-from landshift.dataset import prepare
+from landshift.dataset import TrainingTiles, prepare
 from landshift.errors import ParameterError
-from landshift.training.augment import Augmentation, BatchAugmentation, shift, turn
+from landshift.training.augment import BatchAugmentation, shift, turn
+from landshift.training.options import Augmentation
 from scenes import MAPPING
 
 LAND = ClassScheme.from_mapping({1: "water", 2: "forest", 3: "city"})
@@ -23,7 +24,7 @@ NONE = Augmentation(turns=False, brightness=0, contrast=0)
 
 @pytest.fixture(scope="module")
 def data(tiles):
-    return prepare(tiles, class_mapping=MAPPING, batch_size=4)
+    return prepare(tiles, reading=TrainingTiles(MAPPING, batch_size=4))
 
 
 @pytest.fixture(autouse=True)

@@ -4,20 +4,19 @@ import pytest
 import torch
 
 from landshift.classes import IGNORE_INDEX, ClassScheme
-from landshift.dataset import prepare
+from landshift.dataset import TrainingTiles, prepare
 from landshift.errors import ParameterError
 from landshift.training.losses import (
-    LOSSES,
     WEIGHT_CAP,
     CrossEntropy,
     Dice,
     Focal,
-    Loss,
     Lovasz,
     Sum,
     build_loss,
     class_weights,
 )
+from landshift.training.options import LOSSES, Loss
 from scenes import MAPPING
 
 
@@ -114,7 +113,7 @@ def test_class_weights_by_hand():
 
 
 def test_ignored_classes_count_neither_in_the_loss_nor_in_scores(tiles):
-    data = prepare(tiles, class_mapping=MAPPING).ignoring([2])
+    data = prepare(tiles, reading=TrainingTiles(MAPPING)).ignoring([2])
     assert set(data.class_pixels()) == {1}
     labels = torch.cat(
         [t.unique() for _, t in (data.train_ds[k] for k in range(len(data.train_ds)))]

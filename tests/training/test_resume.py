@@ -13,10 +13,11 @@ import torch
 
 import commands
 from landshift import bundle, training
-from landshift.dataset import prepare
+from landshift.dataset import TrainingTiles, prepare
 from landshift.errors import ParameterError
 from landshift.models import ChangeModel
 from landshift.training import Augmentation, Training
+from landshift.training.resume import unfinished_lr
 from scenes import MAPPING
 
 OPTIONS = Training(
@@ -28,7 +29,7 @@ OPTIONS = Training(
 
 @pytest.fixture(scope="module")
 def data(tiles):
-    return prepare(tiles, class_mapping=MAPPING, batch_size=2, chip_size=32)
+    return prepare(tiles, reading=TrainingTiles(MAPPING, batch_size=2, chip_size=32))
 
 
 def fresh(data, architecture="unet"):
@@ -90,7 +91,7 @@ def test_a_process_killed_in_an_epoch_is_taken_up_by_the_same_command(tiles, tmp
 def test_an_unfinished_training_of_another_kind_is_refused(data, tmp_path):
     state = tmp_path / "state.pt"
     training.fit(fresh(data), data, replace(OPTIONS, epochs=1), resume=state)
-    assert training.unfinished_lr(state) == OPTIONS.lr
+    assert unfinished_lr(state) == OPTIONS.lr
     one = replace(OPTIONS, epochs=1)
     fewer = replace(
         data.spec, bands=data.spec.bands[:3], mean=data.spec.mean[:3], std=data.spec.std[:3],

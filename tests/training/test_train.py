@@ -16,14 +16,15 @@ import rasterio
 import torch
 
 import commands
-from landshift import bundle, tileset, training
+from cutting import cut_tiles
+from landshift import bundle, training
 from landshift.classes import IGNORE_INDEX, ClassScheme
-from landshift.dataset import prepare
+from landshift.dataset import DataOptions, TrainingTiles, prepare
 from landshift.errors import ParameterError, TileSetError, TrainingError
 from landshift.models import ChangeModel
 from landshift.training import Training
 from landshift.training.average import Average
-from landshift.training.lr_find import suggest
+from landshift.training.range_test import suggest
 from landshift.training.run import is_best
 from landshift.training.sampling import repeat_factors
 from scenes import BANDS, MAPPING, striped_scene, write
@@ -31,7 +32,7 @@ from scenes import BANDS, MAPPING, striped_scene, write
 
 @pytest.fixture(scope="module")
 def data(tiles):
-    return prepare(tiles, class_mapping=MAPPING, batch_size=4)
+    return prepare(tiles, reading=TrainingTiles(MAPPING, batch_size=4))
 
 
 def fresh(data, seed=0):
@@ -122,11 +123,13 @@ def test_weights_that_the_last_step_of_an_epoch_spoilt_are_not_kept(data):
     before = model.network.weight.detach().clone()
     model.network.weight.register_hook(lambda gradient: gradient * math.nan)
     with pytest.raises(TrainingError, match=r"must stay a number, got nan in epoch 0"):
-        training.fit(model, data, Training(epochs=1, max_steps=1, precision="32-true"))
+        training.fit(model, data, Training(epochs=1, lr=1e-3, max_steps=1, precision="32-true"))
     assert torch.equal(model.network.weight, before)
 
 
-def test_a_training_that_comes_to_nothing_keeps_its_best_epoch(tiles, tmp_path, monkeypatch):
+def test_a_training_that_comes_to_nothing_keeps_its_best_epoch(
+    tiles, tmp_path, monkeypatch, caplog
+):
     steps = itertools.count(1)
     step = torch.optim.AdamW.step
 
@@ -145,7 +148,7 @@ def test_a_training_that_comes_to_nothing_keeps_its_best_epoch(tiles, tmp_path, 
     ]  # fmt: skip
     ended = commands.run(*command)
     assert re.search(r"loss must stay a number, got nan in epoch 1", ended.stderr)
-    assert "the best epoch before the error is kept" in ended.stderr
+    assert "The best epoch before the error is kept" in caplog.text
     assert not (tmp_path / "mine").exists()
     kept = bundle.load(tmp_path / "mine_stopped")
     assert all(p.isfinite().all() for p in kept.model.parameters())
@@ -166,14 +169,16 @@ def test_options_out_of_range_are_refused(data, options, message):
 
 
 def test_change_is_monitored_in_every_coding_and_nowhere_else(tiles):
-    from_to = prepare(tiles, class_mapping={1: "wood->crop", 2: "wood->wood"}, batch_size=4)
+    from_to = prepare(
+        tiles, reading=TrainingTiles({1: "wood->crop", 2: "wood->wood"}, batch_size=4)
+    )
     rows = training.fit(
         fresh(from_to), from_to, Training(lr=1e-3, max_steps=1, monitor="change_f1")
     )
     assert rows[0].change_f1 is not None
-    one_date = prepare(tiles, class_mapping={1: "crop", 2: "wood"}, batch_size=4)
+    one_date = prepare(tiles, reading=TrainingTiles({1: "crop", 2: "wood"}, batch_size=4))
     with pytest.raises(ParameterError, match="needs a class 'No change' or 'forest->forest'"):
-        training.fit(fresh(one_date), one_date, Training(monitor="change_f1"))
+        training.fit(fresh(one_date), one_date, Training(lr=1e-3, monitor="change_f1"))
 
 
 def test_an_epoch_without_a_change_score_is_never_the_best(trained):
@@ -209,7 +214,9 @@ def test_a_suggestion_lies_on_the_fall_of_the_loss():
 def test_suggestions_of_five_seeds_are_alike(tiles):
     found = []
     for seed in range(5):
-        data = prepare(tiles, class_mapping=MAPPING, batch_size=4, chip_size=32, seed=seed)
+        data = prepare(
+            tiles, DataOptions(seed=seed), TrainingTiles(MAPPING, batch_size=4, chip_size=32)
+        )
         found.append(training.lr_find(fresh(data, seed), data).suggestion)
     assert max(found) < 3 * min(found)
     assert min(found) > 3e-4
@@ -223,8 +230,8 @@ def test_a_range_that_does_not_rise_is_refused(data):
 
 def test_batches_add_up_to_the_step_of_one_large_batch(tiles):
     """Two halves accumulated make the gradients of the whole; batch norm is left out of it."""
-    small = prepare(tiles, class_mapping=MAPPING, batch_size=2)
-    large = prepare(tiles, class_mapping=MAPPING, batch_size=4)
+    small = prepare(tiles, reading=TrainingTiles(MAPPING, batch_size=2))
+    large = prepare(tiles, reading=TrainingTiles(MAPPING, batch_size=4))
     results = []
     for data, accumulate, steps in ((small, 2, 2), (large, 1, 1)):
         model = pixelwise(data)
@@ -283,7 +290,7 @@ def test_tiles_with_rare_classes_are_drawn_more_often(data):
 
 
 def test_logs_hold_the_table(data, tmp_path):
-    rows = training.fit(pixelwise(data), data, Training(epochs=2, log=tmp_path / "logs"))
+    rows = training.fit(pixelwise(data), data, Training(epochs=2, lr=1e-3, log=tmp_path / "logs"))
     with (tmp_path / "logs" / "training.csv").open() as file:
         found = list(csv.DictReader(file))
     assert [float(r["valid_loss"]) for r in found] == [r.valid_loss for r in rows]
@@ -295,7 +302,9 @@ def test_tensorboard_gets_a_curve_of_each_number(data, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    rows = training.fit(pixelwise(data), data, Training(epochs=2, log=tmp_path, tensorboard=True))
+    rows = training.fit(
+        pixelwise(data), data, Training(epochs=2, lr=1e-3, log=tmp_path, tensorboard=True)
+    )
     events = EventAccumulator(str(tmp_path))
     events.Reload()
     found = [e.value for e in events.Scalars("valid_loss")]
@@ -309,7 +318,7 @@ def test_mlflow_gets_the_options_and_each_number(data, tmp_path, monkeypatch):
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "runs").as_uri())
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # what newer versions ask for
-    rows = training.fit(pixelwise(data), data, Training(epochs=2, mlflow=True))
+    rows = training.fit(pixelwise(data), data, Training(epochs=2, lr=1e-3, mlflow=True))
     client = MlflowClient()
     (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert run.info.status == "FINISHED"
@@ -322,14 +331,14 @@ def test_a_log_that_needs_a_missing_package_says_which(data, tmp_path):
     if importlib.util.find_spec("mlflow"):
         pytest.skip("mlflow is installed")
     with pytest.raises(ParameterError, match=r"pip install 'landshift\[mlflow\]'"):
-        training.fit(pixelwise(data), data, Training(mlflow=True))
+        training.fit(pixelwise(data), data, Training(lr=1e-3, mlflow=True))
 
 
 def test_the_model_of_every_epoch_is_saved_where_asked(tiles, tmp_path):
     root = shutil.copytree(tiles, tmp_path / "tiles")
-    data = prepare(root, class_mapping=MAPPING, batch_size=4)
+    data = prepare(root, reading=TrainingTiles(MAPPING, batch_size=4))
     model = fresh(data)
-    options = Training(epochs=2, checkpoint="all", precision="32-true")
+    options = Training(epochs=2, lr=1e-3, checkpoint="all", precision="32-true")
     rows = training.fit(model, data, options)
     folders = [root / "models" / "checkpoints" / f"epoch_{k}" for k in (0, 1)]
     best = min(rows, key=lambda r: r.valid_loss).epoch
@@ -383,19 +392,19 @@ def test_a_failure_in_one_of_several_processes_is_one_line(data):
     with torch.no_grad():
         model.network.segmentation_head[0].bias.fill_(float("inf"))
     with pytest.raises(TrainingError, match="must stay a number"):
-        training.fit(model, data, Training(epochs=1, devices=2, accelerator="cpu"))
+        training.fit(model, data, Training(epochs=1, lr=1e-3, devices=2, accelerator="cpu"))
 
 
 def test_one_class_alone_is_nothing_to_learn(data):
     with pytest.raises(TileSetError, match=r"two classes or more, got only 'No change'"):
-        training.fit(fresh(data), data.ignoring([1]), Training())
+        training.fit(fresh(data), data.ignoring([1]), Training(lr=1e-3))
 
 
 def test_tiles_without_a_label_are_refused(data):
     tiles = tuple(replace(t, class_pixels={0: 4096}) for t in data.tiles.tiles)
     empty = replace(data, tiles=replace(data.tiles, tiles=tiles))
     with pytest.raises(TileSetError, match="got no labelled pixel"):
-        training.fit(fresh(data), empty, Training())
+        training.fit(fresh(data), empty, Training(lr=1e-3))
 
 
 def test_validation_tiles_that_are_all_nodata_are_refused(tiles, data, tmp_path):
@@ -407,15 +416,15 @@ def test_validation_tiles_that_are_all_nodata_are_refused(tiles, data, tmp_path)
     for k in data.split.valid:
         with rasterio.open(tmp_path / "images" / data.tiles.tiles[k].image.name, "r+") as image:
             image.write(np.zeros_like(image.read()))
-    empty = prepare(tmp_path, class_mapping=MAPPING, batch_size=4)
+    empty = prepare(tmp_path, reading=TrainingTiles(MAPPING, batch_size=4))
     assert empty.split == data.split
     with pytest.raises(TileSetError, match=r"Validation tiles .*, got none in \d tiles of"):
-        training.fit(pixelwise(empty), empty, Training(epochs=1, max_steps=1))
+        training.fit(pixelwise(empty), empty, Training(epochs=1, lr=1e-3, max_steps=1))
 
 
 def test_a_class_that_no_tile_holds_is_named(tiles, caplog):
-    data = prepare(tiles, class_mapping={**MAPPING, 7: "to ice"}, batch_size=4)
-    training.fit(pixelwise(data), data, Training(epochs=1, max_steps=1))
+    data = prepare(tiles, reading=TrainingTiles({**MAPPING, 7: "to ice"}, batch_size=4))
+    training.fit(pixelwise(data), data, Training(epochs=1, lr=1e-3, max_steps=1))
     assert "No training tile holds pixels of to ice" in caplog.text
 
 
@@ -429,8 +438,8 @@ def test_values_that_are_no_number_enter_as_the_mean(tmp_path):
         write(tmp_path / "change.tif", labels, nodata=0),
     )
     scheme = ClassScheme.from_mapping(MAPPING)
-    tileset.cut([paths[0]], [paths[1]], tmp_path / "set", scheme=scheme, tile_size=32, stride=32)
-    data = prepare(tmp_path / "set", batch_size=2, class_mapping=MAPPING)
+    cut_tiles([paths[0]], [paths[1]], tmp_path / "set", classes=scheme, tile_size=32, stride=32)
+    data = prepare(tmp_path / "set", reading=TrainingTiles(MAPPING, batch_size=2))
     assert np.isfinite([*data.spec.mean, *data.spec.std]).all()
     for images, targets in data.train_loader():
         assert images.isfinite().all()
@@ -440,12 +449,12 @@ def test_values_that_are_no_number_enter_as_the_mean(tmp_path):
 
 
 def test_a_batch_of_one_trains_where_batch_norm_can_and_else_says_so(tiles):
-    data = prepare(tiles, class_mapping=MAPPING, batch_size=1, chip_size=32)
+    data = prepare(tiles, reading=TrainingTiles(MAPPING, batch_size=1, chip_size=32))
     model = fresh(data)
     with pytest.raises(ParameterError, match="two samples or more for this network's batch norm"):
-        training.fit(model, data, Training(epochs=1))
-    whole = prepare(tiles, class_mapping=MAPPING, batch_size=1)
-    assert training.fit(fresh(whole), whole, Training(epochs=1, max_steps=2))
+        training.fit(model, data, Training(epochs=1, lr=1e-3))
+    whole = prepare(tiles, reading=TrainingTiles(MAPPING, batch_size=1))
+    assert training.fit(fresh(whole), whole, Training(epochs=1, lr=1e-3, max_steps=2))
 
 
 class _Greedy(torch.nn.Conv2d):
@@ -457,17 +466,17 @@ class _Greedy(torch.nn.Conv2d):
 
 
 def test_a_batch_that_does_not_fit_the_memory_says_which_does(tiles):
-    data = prepare(tiles, class_mapping=MAPPING, batch_size=8)
+    data = prepare(tiles, reading=TrainingTiles(MAPPING, batch_size=8))
     model = ChangeModel(_Greedy(6, 2, 1), data.spec, data.scheme)
-    with pytest.raises(TrainingError, match=r"got 8 samples of 64 px .*batch_size=2"):
-        training.fit(model, data, Training(epochs=1))
+    with pytest.raises(TrainingError, match=r"got 8 samples of 64 px .*`batch_size` 2"):
+        training.fit(model, data, Training(epochs=1, lr=1e-3))
 
 
 def test_processes_that_load_tiles_change_nothing(tiles):
     results = []
     for workers in (0, 2):
         data = prepare(
-            tiles, class_mapping=MAPPING, batch_size=4, chip_size=32, num_workers=workers
+            tiles, reading=TrainingTiles(MAPPING, batch_size=4, chip_size=32, num_workers=workers)
         )
         model = pixelwise(data)
         training.fit(model, data, Training(epochs=2, lr=0.05, precision="32-true"))
@@ -477,7 +486,7 @@ def test_processes_that_load_tiles_change_nothing(tiles):
 
 _FAULTS = """
 import resource
-from landshift.heap import keeping_freed
+from landshift.machine.memory import keeping_freed
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -506,12 +515,14 @@ _PEAK = """
 import sys
 from pathlib import Path
 import torch
-from landshift import dataset, train
+from landshift import dataset, training
+from landshift.dataset import samples
 from landshift.models import ChangeModel
-dataset.CACHE_BYTES = 8 << 20
-data = dataset.prepare(sys.argv[1], batch_size=50, class_mapping={1: "to crop", 2: "No change"})
+samples.CACHE_BYTES = 8 << 20
+reading = dataset.TrainingTiles({1: "to crop", 2: "No change"}, batch_size=50)
+data = dataset.prepare(sys.argv[1], reading=reading)
 model = ChangeModel(torch.nn.Conv2d(6, 2, 1), data.spec, data.scheme)
-train.fit(model, data, train.Training(epochs=1, precision="32-true"))
+training.fit(model, data, training.Training(epochs=1, lr=1e-3, precision="32-true"))
 status = Path("/proc/self/status").read_text()  # what getrusage tells counts the parent in
 print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
 """
@@ -530,8 +541,8 @@ def test_memory_does_not_grow_with_the_number_of_tiles(tmp_path):
             write(folder / "composite.tif", composite, bands=BANDS),
             write(folder / "change.tif", labels, nodata=0),
         )
-        tileset.cut(
-            [paths[0]], [paths[1]], folder / "set", scheme=ClassScheme.from_mapping(MAPPING),
+        cut_tiles(
+            [paths[0]], [paths[1]], folder / "set", classes=ClassScheme.from_mapping(MAPPING),
             tile_size=32, stride=32,
         )  # fmt: skip
         command = [sys.executable, "-c", _PEAK, str(folder / "set")]

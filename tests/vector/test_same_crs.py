@@ -5,14 +5,14 @@ import pytest
 import rasterio
 from pyproj import CRS
 
+from cutting import cut_tiles
 from landshift import raster
 from landshift.classes import ClassScheme
 from landshift.evaluation.maps import evaluate_map
 from landshift.maps.patches import patches
 from landshift.prepare.composite import composite
-from landshift.prepare.difference import compute_change
+from landshift.prepare.difference import difference
 from landshift.prepare.label import label
-from landshift.tileset import cut
 
 MAP = np.kron([[1, 2, 2], [1, 1, 2]], np.ones((16, 16))).astype(np.uint8)
 OTHERS = {
@@ -32,7 +32,7 @@ def pair(request, write_raster):
 def test_class_maps_and_images_share_a_grid_without_resampling(pair, tmp_path):
     found = label(*pair, tmp_path / "c.tif")
     assert found.pixels.sum() == MAP.size
-    compute_change(*pair, tmp_path / "d.tif")
+    difference(*pair, tmp_path / "d.tif")
     with rasterio.open(tmp_path / "d.tif") as source:
         assert source.read(1)[::16, ::16].tolist() == [[1, 0, -1], [1, 0, -1]]
 
@@ -46,7 +46,7 @@ def test_an_image_is_copied_not_warped(pair, tmp_path):
 def test_a_reference_and_labels_share_a_grid(pair, tmp_path):
     scheme = ClassScheme.from_mapping({1: "forest", 2: "water"})
     assert evaluate_map(*pair, scheme=scheme).matrix.sum() == MAP.size
-    tiles = cut([pair[0]], [pair[1]], tmp_path / "t", scheme=scheme, tile_size=16, stride=16)
+    tiles = cut_tiles([pair[0]], [pair[1]], tmp_path / "t", classes=scheme, tile_size=16, stride=16)
     assert len(tiles.tiles) == 6
 
 

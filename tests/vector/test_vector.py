@@ -145,10 +145,10 @@ def test_a_layer_of_several_must_be_named(tmp_path):
     square = shapely.box(500_000, 3_999_940, 500_060, 4e6)
     path = features(tmp_path / "a.gpkg", square, layer="fields")
     features(path, square, square, layer="lakes", append=True)
-    with pytest.raises(VectorError, match=r"must be chosen, got fields, lakes in .*\(--layer\)"):
+    with pytest.raises(VectorError, match=r"must be chosen, got fields, lakes in .*\(`layer`\)"):
         vector.read_polygons(path, BOX)
-    with pytest.raises(VectorError, match=r"\(--mask-layer\)"):
-        vector.read_polygons(path, BOX, option="--mask-layer")
+    with pytest.raises(VectorError, match=r"\(`mask_layer`\)"):
+        vector.read_polygons(path, BOX, option="mask_layer")
     assert len(vector.read_polygons(path, BOX, "lakes").geometries) == 2
     with pytest.raises(VectorError, match=r"must be readable.*roads"):
         vector.read_polygons(path, BOX, "roads")

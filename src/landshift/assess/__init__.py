@@ -1,4 +1,4 @@
-"""How right a map is, and how large its classes are: samples, and what follows from their labels.
+"""Accuracies of a map and areas of its classes, estimated from a labelled sample.
 
-Knows nothing of models: any class raster is a map.
+Any class raster is a map; models play no part.
 """

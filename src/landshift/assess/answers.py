@@ -1,8 +1,8 @@
-"""What labellers say of a sample's units, kept on disk as they say it; what follows for the form.
+"""Answers of labellers to a sample's units, kept on disk, and the labels that follow from them.
 
-A SQLite file beside the sample takes every answer and forgets none: the last one of a labeller
-counts, earlier ones stay for who asks how a label came about. What labellers agree on, and what a
-reviewer decided, is filled into the sample itself, which `landshift.assess.estimate` reads.
+A SQLite file beside the sample keeps every answer: the last one of a labeller counts, earlier ones
+stay as the history of a label. Labels that labellers agree on, and those that a reviewer decided,
+are filled into the sample itself, which `landshift.assess.estimate` reads.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ from landshift.assess.response import Answer
 from landshift.errors import ClassError, OutputError, ParameterError, SampleError
 
 BY_HAND = "form"
-"""Whose the labels are that were filled into the sample itself, in QGIS for instance."""
+"""Labeller of labels that were filled into the sample itself, in QGIS for instance."""
 
 NOTES = 2000
-"""Characters that notes may have."""
+"""Most characters of notes."""
 
 _NAME = 60  # characters of a labeller's name
 _FORMAT = 1
-_PATIENCE = 5.0  # seconds to wait for another process that writes
 _TABLES = f"""
 CREATE TABLE sample (digest TEXT NOT NULL);
 CREATE TABLE answers (
@@ -50,8 +49,8 @@ class Answers:
 
     Attributes:
         form: The sample's form as it was when it was opened.
-        unfilled: Why what labellers agree on couldn't be filled into the sample the last time;
-            None where it could. The answers themselves are safe.
+        unfilled: Why labels couldn't be filled into the sample the last time; None where they
+            could. The answers themselves are safe.
     """
 
     def __init__(self, sample: Path, form: Form, base: sqlite3.Connection) -> None:
@@ -63,13 +62,13 @@ class Answers:
         self._waiting: set[int] = set()
 
     def save(self, labeller: str, unit: int, answer: Answer, *, review: bool = False) -> None:
-        """Take an answer; it is on disk, and in the sample where nobody differs, on return.
+        """Keep an answer: on return it is on disk, and in the sample where all labellers agree.
 
         Args:
-            labeller: Who says it.
+            labeller: Name of the labeller.
             unit: Number of the unit.
-            answer: What is said.
-            review: Whether it settles what labellers differ on.
+            answer: The answer.
+            review: Whether it decides between different answers.
 
         Raises:
             ClassError: A class that is none of the choices.
@@ -107,7 +106,7 @@ class Answers:
         return {unit: answer for unit, _, answer in rows if answer is not None}
 
     def answer(self, labeller: str, unit: int, *, review: bool = False) -> Answer | None:
-        """The answer of a labeller to a unit; in a review, the one that counts, of whomever."""
+        """The answer of a labeller to a unit; in a review, that of the last reviewer."""
         if review:
             return self.reviews(unit).get(unit)
         return self.given(unit).get(unit, {}).get(labeller)
@@ -124,7 +123,7 @@ class Answers:
         return answered, left - answered
 
     def labellers(self) -> tuple[str, ...]:
-        """Who has answered, in the order of the first answers; reviewers apart."""
+        """Names of the labellers, in the order of their first answers; without reviewers."""
         rows = self._read(
             "SELECT labeller FROM answers WHERE NOT review AND NOT skipped "
             "GROUP BY labeller ORDER BY min(id)"
@@ -136,9 +135,9 @@ class Answers:
         return self._by_unit("NOT review", unit)
 
     def reviews(self, unit: int | None = None) -> dict[int, Answer]:
-        """What reviewers decided, by unit; the last one counts."""
-        found = self._by_unit("review", unit)
-        return {number: list(answers.values())[-1] for number, answers in found.items()}
+        """Answers of reviewers, by unit; the last one counts."""
+        by_unit = self._by_unit("review", unit)
+        return {number: list(answers.values())[-1] for number, answers in by_unit.items()}
 
     def disputed(self) -> tuple[int, ...]:
         """Units that labellers answer differently, reviewed or not, in the order of the form."""
@@ -146,13 +145,13 @@ class Answers:
         return tuple(n for n in self.form.numbers if _differ(given.get(n, {})))
 
     def final(self, unit: int | None = None) -> dict[int, Answer | None]:
-        """The label of each answered unit: reviewed, or what all who answered agree on, or None."""
+        """The answer of each unit: the reviewer's, or that on which all agree, or None."""
         reviews = self.reviews(unit)
-        found: dict[int, Answer | None] = {}
+        labels: dict[int, Answer | None] = {}
         for number, answers in self.given(unit).items():
             agreed = None if _differ(answers) else _together(list(answers.values()))
-            found[number] = reviews.get(number, agreed)
-        return found
+            labels[number] = reviews.get(number, agreed)
+        return labels
 
     def fill(self, units: Sequence[int] = ()) -> None:
         """Fill the labels of units into the sample, with those that couldn't be filled before.
@@ -177,24 +176,24 @@ class Answers:
     def fill_table(self) -> Path | None:
         """Fill all labels into the CSV beside the sample.
 
-        A CSV with labels that nobody gave here is left alone: they are somebody's work.
+        A CSV with labels that aren't among the answers is left alone: somebody filled them in.
 
         Returns:
             The CSV; None where there is none, or it was left alone.
 
         Raises:
-            SampleError: It isn't the sample's.
+            SampleError: The CSV isn't the sample's.
             OutputError: It can't be written.
         """
         path = self._sample.with_suffix(".csv")
         if not path.is_file():
             return None
         asked = self.form.design.response.asked
-        said = self._ever()
+        known = self._ever()
         for row in files.read_table(path)[1]:
             labels = tuple((row.get(name) or "").strip() or None for name in asked)
             number = row.get("unit", "").strip()
-            if any(labels) and (number, labels) not in said:
+            if any(labels) and (number, labels) not in known:
                 return None
         forms.fill_in_table(path, self.form.design.response, self.final())
         return path
@@ -205,11 +204,11 @@ class Answers:
         Raises:
             ClassError: A label that is none of the choices.
         """
-        said = self._ever()
+        known = self._ever()
         new = {
             unit: answer
             for unit, answer in self.form.answers.items()
-            if (str(unit), self._asked(answer)) not in said
+            if (str(unit), self._asked(answer)) not in known
         }
         for unit, answer in new.items():
             try:
@@ -222,7 +221,7 @@ class Answers:
         return tuple(getattr(answer, name) for name in self.form.design.response.asked)
 
     def _ever(self) -> set[tuple[str, tuple[str | None, ...]]]:
-        """Every pair of a unit and its labels that was ever answered."""
+        """Every pair of a unit and labels among all answers, earlier ones too."""
         rows = self._read("SELECT unit, before, after FROM answers WHERE NOT skipped")
         return {(str(unit), self._asked(Answer(before, after))) for unit, before, after in rows}
 
@@ -248,11 +247,11 @@ class Answers:
 
     def _by_unit(self, which: str, unit: int | None) -> dict[int, dict[str, Answer]]:
         rows = self._last(which) if unit is None else self._last(f"{which} AND unit = ?", unit)
-        found: dict[int, dict[str, Answer]] = {}
+        by_unit: dict[int, dict[str, Answer]] = {}
         for number, labeller, answer in rows:
             if answer is not None:
-                found.setdefault(number, {})[labeller] = answer
-        return found
+                by_unit.setdefault(number, {})[labeller] = answer
+        return by_unit
 
     def _last(self, which: str, *values: object) -> list[tuple[int, str, Answer | None]]:
         """Last answers of each labeller to each unit, None for a skip, in the order of giving."""
@@ -263,8 +262,8 @@ class Answers:
             *values,
         )
         return [
-            (unit, labeller, None if skipped else Answer(*said))
-            for unit, labeller, skipped, *said in rows
+            (unit, labeller, None if skipped else Answer(*fields))
+            for unit, labeller, skipped, *fields in rows
         ]
 
     def _read(self, job: str, *values: object) -> list[Any]:
@@ -274,7 +273,7 @@ class Answers:
 
 @contextmanager
 def opened(sample: Path) -> Iterator[Answers]:
-    """The answers to a sample, made where there are none yet; filled into it at the end too.
+    """The answers to a sample, created where there are none yet, and filled into it at the end.
 
     Raises:
         SampleError: The file is no sample, or the answers beside it are to another one.
@@ -285,23 +284,23 @@ def opened(sample: Path) -> Iterator[Answers]:
     form = forms.read_form(sample)
     path = files.answers_beside(sample)
     with _writing(sample):
-        base = sqlite3.connect(path, timeout=_PATIENCE, check_same_thread=False)
+        base = sqlite3.connect(path, timeout=forms.PATIENCE, check_same_thread=False)
     with closing(base):
         with _writing(sample):
             base.execute("PRAGMA synchronous = FULL")
-            base.execute("PRAGMA trusted_schema = OFF")  # the file may be another's
+            base.execute("PRAGMA trusted_schema = OFF")  # the file may come from elsewhere
             _make(base, form, path)
-        found = Answers(sample, form, base)
-        found.take_over()
-        found.fill(tuple(found.given()))
-        if found.unfilled:
-            raise OutputError(found.unfilled)
+        answers = Answers(sample, form, base)
+        answers.take_over()
+        answers.fill(tuple(answers.given()))
+        if answers.unfilled:
+            raise OutputError(answers.unfilled)
         try:
-            yield found
+            yield answers
         finally:
-            found.fill()
+            answers.fill()
             with suppress(SampleError, OutputError):  # a copy for spreadsheets: the sample has all
-                found.fill_table()
+                answers.fill_table()
 
 
 def check_name(labeller: str) -> str:
@@ -319,7 +318,7 @@ def check_name(labeller: str) -> str:
 
 
 def _make(base: sqlite3.Connection, form: Form, path: Path) -> None:
-    """Make the tables where there are none, and check that they are of this sample."""
+    """Create the tables where there are none, and check that they belong to this sample."""
     with base:
         base.execute("BEGIN IMMEDIATE")
         if not base.execute("PRAGMA user_version").fetchone()[0]:
@@ -352,10 +351,10 @@ def _differ(answers: Mapping[str, Answer]) -> bool:
 
 def _together(answers: Sequence[Answer]) -> Answer:
     """Answers with the same labels as one: the least confidence, all notes."""
-    said = [a.confidence for a in answers if a.confidence is not None]
+    confidences = [a.confidence for a in answers if a.confidence is not None]
     notes = dict.fromkeys(a.notes for a in answers if a.notes)
     return Answer(
         *answers[0].labels,
-        max(said, key=CONFIDENCES.index, default=None),
+        max(confidences, key=CONFIDENCES.index, default=None),
         "; ".join(notes) or None,
     )

@@ -1,24 +1,22 @@
-"""What a sample holds: strata, design, units, and forms to label them."""
+"""Contents of a sample: strata, design, units, and the form to label them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift.assess.drawing import Part
+from landshift.assess.drawing import PopulationPart
 from landshift.assess.response import Answer, Response
 
-if TYPE_CHECKING:
-    pass
-
 CONFIDENCES = ("high", "medium", "low")
-"""What a labeller may say of how sure a label is."""
-BESIDE = ("confidence", "notes")  # fields beside the labels
-PATIENCE = 5.0  # seconds to wait for another program that writes the sample
+"""How sure a labeller may be of a label."""
+
+BESIDE = ("confidence", "notes")
+"""Fields of a unit beside its labels."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Stratum:
     """A stratum of a sample.
 
     Attributes:
-        value: Its value in the raster of strata; 0 where there is but one.
+        value: Its value in the raster of strata; 0 where there is only one.
         name: Its name.
         units: Units of the population.
         hectares: Area.
@@ -55,7 +53,7 @@ class Design:
         classes: Name of each value of the map.
         strata: The strata; one, where the design isn't stratified.
         parts: The population by stratum and class of the map.
-        response: What labellers say.
+        response: How labels become classes of the map.
     """
 
     map_name: str
@@ -67,7 +65,7 @@ class Design:
     strata_name: str | None
     classes: dict[int, str]
     strata: tuple[Stratum, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[PopulationPart, ...]
     response: Response
 
     def as_dict(self) -> dict[str, Any]:
@@ -86,7 +84,7 @@ class Design:
         known = dict(values) | {
             "classes": {int(v): str(n) for v, n in values["classes"].items()},
             "strata": tuple(Stratum(**s) for s in values["strata"]),
-            "parts": tuple(Part(**p) for p in values["parts"]),
+            "parts": tuple(PopulationPart(**p) for p in values["parts"]),
             "response": Response(
                 response["coding"], tuple(response["choices"]), tuple(response["classes"])
             ),
@@ -126,18 +124,18 @@ class Sample:
 
 @dataclass(frozen=True)
 class Form:
-    """What labellers see of a sample, and what is filled in already.
+    """The part of a sample that labellers see, with the answers filled in already.
 
     Attributes:
         design: How the sample was drawn.
-        digest: SHA-256 of the record, which tells samples apart.
+        digest: SHA-256 of the record, which differs between samples.
         numbers: Number of each unit.
         crs: CRS of the outlines, as pyproj reads it.
         outlines: Polygon of each unit.
-        longitude: Of each unit's centre.
-        latitude: Of it.
+        longitude: Longitude of each unit's centre.
+        latitude: Latitude of it.
         mapped: Name of each unit's class in the map.
-        answers: What is filled in, by number of the unit; those without all labels have none.
+        answers: Answers filled in, by number of the unit; none where a label is missing.
     """
 
     design: Design

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landshift.errors import ParameterError
 
-ALLOCATIONS = ("proportional", "equal", "neyman", "floor")
+Allocation = Literal["floor", "proportional", "equal", "neyman"]
 """How strata may share the units of a sample."""
+
+ALLOCATIONS: tuple[str, ...] = get_args(Allocation)
 
 LEAST = 2
 """Units that a stratum needs for a standard error, unless it holds fewer."""
@@ -23,9 +26,9 @@ FEW = 20
 
 
 def floor_for(size: int, strata: int) -> int:
-    """Least units of a stratum where none are asked for: `FLOOR`, or half of an equal share.
+    """Least units of a stratum where the user states none: `FLOOR`, or half of an equal share.
 
-    A small sample so keeps half of its units for the shares of the map.
+    So a small sample keeps half of its units for the shares of the map.
     """
     return max(LEAST, min(FLOOR, size // (2 * strata)))
 
@@ -35,7 +38,7 @@ def allocate(
     population: NDArray[np.int64],
     weights: NDArray[np.float64],
     *,
-    allocation: str,
+    allocation: Allocation,
     floor: int | None = None,
 ) -> NDArray[np.int64]:
     """Share a sample's units among strata.
@@ -51,7 +54,7 @@ def allocate(
         population: Units that each stratum holds.
         weights: Claim of each stratum where the allocation isn't 'equal'; any scale.
         allocation: One of `ALLOCATIONS`.
-        floor: Least units of a stratum, for 'floor'; None: `floor_for` says it.
+        floor: Least units of a stratum, for 'floor'; None: that of `floor_for`.
 
     Raises:
         ParameterError: Another allocation; a size that can't give each stratum its least, or
@@ -59,7 +62,7 @@ def allocate(
     """
     if allocation not in ALLOCATIONS:
         raise ParameterError(
-            f"allocation must be one of {', '.join(ALLOCATIONS)}, got {allocation!r}; choose one."
+            f"`allocation` must be one of {', '.join(ALLOCATIONS)}, got {allocation!r}; choose one."
         )
     if floor is None:
         floor = floor_for(size, population.size)
@@ -135,14 +138,14 @@ def size_for(
 
 
 def check_target(target: float) -> None:
-    """Check a standard error that a sample shall reach.
+    """Check a standard error that a sample has to reach.
 
     Raises:
         ParameterError: It isn't between 0 and 0.5.
     """
     if not 0 < target < 0.5:
         raise ParameterError(
-            f"A target standard error must be a share of the map above 0 and below 0.5, got "
+            f"A standard error to reach must be a share of the map above 0 and below 0.5, got "
             f"{target:g}; 0.01 is usual for the overall accuracy."
         )
 

@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landshift import grid, raster, vector
 from landshift.assess import drawing
-from landshift.errors import ClassError, GridError
+from landshift.errors import ClassError, GridError, ParameterError
+from landshift.files import options
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DomainSource:
+    """Polygons whose areas are estimated apart."""
+
+    domains: Path | None = None
+    """Polygons, such as provinces, each of which gets areas of its own; in any CRS. Several may
+    share a name; where they overlap, the last one counts."""
+    domain_column: str | None = None
+    """Column with the name of each polygon's domain."""
+    domain_layer: str | None = None
+    """Layer of the polygons, of several."""
+
+    def __post_init__(self) -> None:
+        if (self.domains is None) != (self.domain_column is None):
+            raise ParameterError(
+                f"Domains need their polygons and the column of their names, got {self.domains} "
+                f"and {self.domain_column}; give `domains` and `domain_column`."
+            )
 
 
 @dataclass(frozen=True)
@@ -34,26 +59,21 @@ class Domains:
 
 def find_domains(
     mapped: Path,
-    polygons: Path | str,
-    column: str,
+    source: DomainSource,
     rows: NDArray[np.int64],
     columns: NDArray[np.int64],
     *,
     classes: Collection[int],
-    layer: str | None = None,
-    on_block: Callable[[int, int], None] | None = None,
+    on_block: options.OnBlock = None,
 ) -> Domains:
     """Measure domains on a map and look up units in them.
 
     Args:
         mapped: The map.
-        polygons: Polygons of the domains, in any CRS; several may share a name. Where polygons
-            overlap, the last one counts.
-        column: Column with the name of each domain.
+        source: Polygons of the domains.
         rows: Row of the pixel at each unit's centre.
         columns: Column of it.
         classes: Values of the map's classes.
-        layer: Name of the layer; None: the only one.
         on_block: Called with blocks done and blocks in all.
 
     Raises:
@@ -67,31 +87,17 @@ def find_domains(
     assert about.grid.crs is not None, "areas need a CRS"
     rows = np.minimum(rows, about.height - 1)  # the centre of a block cut at the edge
     columns = np.minimum(columns, about.width - 1)
-    found = vector.read_polygons(polygons, about.grid, layer, option="--domain-layer")
-    if column not in found.columns:
-        raise ClassError(
-            f"The domains' column must be one of {', '.join(found.columns) or 'no columns'}, got "
-            f"{column!r} for {polygons}; name another."
-        )
-    texts = [str(v) for v in found.columns[column]]
-    names = tuple(sorted(set(texts)))
-    values = [names.index(t) + 1 for t in texts]
-    bounds = np.array([g.bounds for g in found.geometries])
+    names, outlines, values = _outlines(source, about.grid)
+    bounds = np.array([g.bounds for g in outlines])
     areas = np.zeros(len(names) + 1)
     place = np.full(rows.size, -1, np.int64)
     windows = list(raster.blocks(about.height, about.width, drawing.BLOCK))
-    with raster.open_raster(mapped) as source:
+    with raster.open_raster(mapped) as opened:
         for done, window in enumerate(windows, start=1):
             box = grid.window_geobox(about.grid, window)
-            left, bottom, right, top = box.extent.boundingbox
-            near = np.flatnonzero(
-                (bounds[:, 0] <= right)
-                & (bounds[:, 2] >= left)
-                & (bounds[:, 1] <= top)
-                & (bounds[:, 3] >= bottom)
-            )
-            burnt = vector.burn([found.geometries[k] for k in near], [values[k] for k in near], box)
-            codes, mask = raster.read(source, window, [1])
+            near = _near(bounds, box)
+            burnt = vector.burn([outlines[k] for k in near], [values[k] for k in near], box)
+            codes, mask = raster.read(opened, window, [1])
             mask &= np.isin(codes[0], list(classes))
             weights = np.where(mask, ground.hectares(window), 0.0)
             areas += np.bincount(burnt.ravel(), weights.ravel(), areas.size)
@@ -101,12 +107,44 @@ def find_domains(
             place[here] = burnt[rows[here] - window.row, columns[here] - window.column] - 1
             if on_block is not None:
                 on_block(done, len(windows))
-    if not areas[1:].any():
-        raise GridError(f"Domains must cover pixels of the map, got none in {polygons}.")
-    absent = [name for name, area in zip(names, areas[1:], strict=True) if not area]
+    _check_areas(names, areas[1:], source)
+    return Domains(names, areas[1:], place)
+
+
+def _outlines(source: DomainSource, box: GeoBox) -> tuple[tuple[str, ...], list[Any], list[int]]:
+    """Names of the domains, all polygons, and the place of each one's name, from 1."""
+    assert source.domains is not None, "the caller has checked it"
+    column = source.domain_column
+    polygons = vector.read_polygons(source.domains, box, source.domain_layer, option="domain_layer")
+    if column not in polygons.columns:
+        raise ClassError(
+            f"The domains' column must be one of {', '.join(polygons.columns) or 'no columns'}, "
+            f"got {column!r} for {source.domains}; name another."
+        )
+    texts = [str(v) for v in polygons.columns[column]]
+    names = tuple(sorted(set(texts)))
+    return names, list(polygons.geometries), [names.index(t) + 1 for t in texts]
+
+
+def _near(bounds: NDArray[np.float64], box: GeoBox) -> NDArray[np.int64]:
+    """Places of the bounds that touch a grid's."""
+    left, bottom, right, top = box.extent.boundingbox
+    near: NDArray[np.int64] = np.flatnonzero(
+        (bounds[:, 0] <= right)
+        & (bounds[:, 2] >= left)
+        & (bounds[:, 1] <= top)
+        & (bounds[:, 3] >= bottom)
+    )
+    return near
+
+
+def _check_areas(names: tuple[str, ...], areas: NDArray[np.float64], source: DomainSource) -> None:
+    """Check that domains cover pixels; warn of those that cover none."""
+    if not areas.any():
+        raise GridError(f"Domains must cover pixels of the map, got none in {source.domains}.")
+    absent = [name for name, area in zip(names, areas, strict=True) if not area]
     if absent:
         logger.warning(
             "%s: %d domains hold the centre of no pixel with a class: %s.",
-            polygons, len(absent), ", ".join(absent[:8]),
+            source.domains, len(absent), ", ".join(absent[:8]),
         )  # fmt: skip
-    return Domains(names, areas[1:], place)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ _ALL_BITS = (1 << 64) - 1
 
 
 @dataclass(frozen=True)
-class Part:
+class PopulationPart:
     """The ground of one class of the map in one stratum.
 
     Attributes:
@@ -79,20 +79,20 @@ class Units:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What one pass over a map found.
+    """The result of one pass over a map.
 
     Attributes:
         parts: The population, by stratum and class of the map, in the order of their values.
         units: The units kept, by stratum; within each in the order in which they are drawn.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[PopulationPart, ...]
     units: Units
 
 
 @dataclass(frozen=True)
 class Population:
-    """What a sample is drawn from.
+    """The units that a sample is drawn from.
 
     Attributes:
         mapped: The map; pixels without a class belong to no unit.
@@ -100,7 +100,7 @@ class Population:
         stratified: Whether there are strata at all.
         unit_size: Rows and columns of a unit. A block's class is that of most of its pixels (of
             equally many the smaller value), and so is its stratum; blocks at the edges are cut.
-        known: Which values of the map are classes; None: as its files tell.
+        known: Which values of the map are classes; None: as its files state.
     """
 
     mapped: Path
@@ -139,18 +139,17 @@ def draw_random(
     """
     kept: dict[int, _Reservoir] = {}
 
-    def choose(found: _Block) -> NDArray[np.int64]:
-        keys = _keys(found.numbers(), seed)
-        thresholds = np.full(len(found.pairs) + 1, 0, np.uint64)  # the last: units without a class
-        for k, (stratum, _) in enumerate(found.pairs):
+    def choose(here: _UnitBlock) -> None:
+        keys = _keys(here.numbers(), seed)
+        thresholds = np.full(len(here.pairs) + 1, 0, np.uint64)  # the last: units without a class
+        for k, (stratum, _) in enumerate(here.pairs):
             thresholds[k] = kept.setdefault(stratum, _Reservoir(most)).threshold
-        chosen = np.flatnonzero(keys.ravel() < thresholds[found.pair].ravel())
-        units = found.units(chosen)
+        chosen = np.flatnonzero(keys.ravel() < thresholds[here.pair].ravel())
+        units = here.units(chosen)
         drawn = keys.ravel()[chosen]
         for stratum in np.unique(units.stratum):
             of_it = units.stratum == stratum
             kept[int(stratum)].add(drawn[of_it], units.take(of_it))
-        return chosen
 
     parts = _survey(population, choose, block, on_block)
     return Drawn(parts, _joined([kept[s].units() for s in sorted(kept)]))
@@ -197,13 +196,13 @@ def draw_systematic(
     )
     kept: list[Units] = []
 
-    def choose(found: _Block) -> None:
-        height, width = found.pair.shape
-        here = (
-            rows[found.row : found.row + height, np.newaxis]
-            & columns[np.newaxis, found.column : found.column + width]
+    def choose(here: _UnitBlock) -> None:
+        height, width = here.pair.shape
+        on_grid = (
+            rows[here.row : here.row + height, np.newaxis]
+            & columns[np.newaxis, here.column : here.column + width]
         )
-        kept.append(found.units(np.flatnonzero(here & (found.pair < len(found.pairs)))))
+        kept.append(here.units(np.flatnonzero(on_grid & (here.pair < len(here.pairs)))))
 
     _survey(population, choose, block, _half(on_block, 1))
     units = _joined(kept)
@@ -214,7 +213,7 @@ def draw_systematic(
 
 def survey(
     population: Population, on_block: Callable[[int, int], None] | None = None
-) -> tuple[Part, ...]:
+) -> tuple[PopulationPart, ...]:
     """Count a population by stratum and class of the map.
 
     Raises:
@@ -223,6 +222,36 @@ def survey(
         RasterError: As for `draw_random`.
     """
     return _survey(population, lambda _: None, BLOCK, on_block)
+
+
+def named_parts(
+    known: raster.ClassValues,
+    of_strata: raster.ClassValues | None,
+    parts: tuple[PopulationPart, ...],
+    population: Population,
+) -> tuple[dict[int, str], dict[int, str]]:
+    """Names of a map's classes and of its strata, by value.
+
+    Args:
+        known: Which values of the map are classes.
+        of_strata: Which values of the raster of strata are strata; None: the map's classes are.
+        parts: The population as counted.
+        population: The population.
+
+    Raises:
+        ClassError: Classes given that don't name every value; a name twice.
+    """
+    classes = _named(known, {p.mapped for p in parts})
+    if not population.stratified:
+        return classes, {WHOLE: "the whole map"}
+    if of_strata is None:
+        return classes, classes
+    return classes, _named(of_strata, {p.stratum for p in parts})
+
+
+def _named(known: raster.ClassValues, present: set[int]) -> dict[int, str]:
+    """Names of a raster's classes; values that only pixels show are named by value."""
+    return known.named(present | known.names.keys())
 
 
 def shuffled(units: Units, width: int, seed: int) -> Units:
@@ -262,7 +291,7 @@ class _Reservoir:
 
 
 @dataclass(frozen=True)
-class _Block:
+class _UnitBlock:
     """Units of one block.
 
     Attributes:
@@ -314,27 +343,27 @@ class _Block:
 
 def _survey(
     population: Population,
-    choose: Callable[[_Block], Any],
+    choose: Callable[[_UnitBlock], None],
     block: int,
     on_block: Callable[[int, int], None] | None,
-) -> tuple[Part, ...]:
-    """Show each block to a function, and count the population."""
+) -> tuple[PopulationPart, ...]:
+    """Call a function with each block, and count the population."""
     about = raster.info(population.mapped)
     ground = grid.ground(about.grid)
     units: dict[tuple[int, int], int] = {}
     shares: dict[tuple[int, int], int] = {}
     windows = _windows(about.height, about.width, population.unit_size, block)
-    for done, found in enumerate(_blocks(population, windows, ground), start=1):
-        choose(found)
-        held = np.bincount(found.pair.ravel(), minlength=len(found.pairs) + 1)
-        areas = found.by_pair()
-        for k, pair in enumerate(found.pairs):
+    for done, here in enumerate(_blocks(population, windows, ground), start=1):
+        choose(here)
+        held = np.bincount(here.pair.ravel(), minlength=len(here.pairs) + 1)
+        areas = here.by_pair()
+        for k, pair in enumerate(here.pairs):
             units[pair] = units.get(pair, 0) + int(held[k])
             shares[pair] = shares.get(pair, 0) + int(areas[k])
         if on_block is not None:
             on_block(done, len(windows))
     parts = tuple(
-        Part(stratum, mapped, n, shares[stratum, mapped] * ground.share)
+        PopulationPart(stratum, mapped, n, shares[stratum, mapped] * ground.share)
         for (stratum, mapped), n in sorted(units.items())
         if n
     )
@@ -355,7 +384,9 @@ def _windows(height: int, width: int, unit_size: int, block: int) -> list[Window
     ]  # fmt: skip
 
 
-def _blocks(population: Population, windows: list[Window], ground: grid.Ground) -> Iterator[_Block]:
+def _blocks(
+    population: Population, windows: list[Window], ground: grid.Ground
+) -> Iterator[_UnitBlock]:
     """The units of each window."""
     size = population.unit_size
     with ExitStack() as stack:
@@ -384,26 +415,39 @@ def _blocks(population: Population, windows: list[Window], ground: grid.Ground) 
             if size > 1:
                 mapped = _commonest(mapped, len(values), size)
                 stratum = _commonest(stratum, len(groups), size)
-            pair = np.minimum(stratum * len(values) + mapped, len(groups) * len(values))
-            held = np.bincount(pair.ravel(), minlength=len(groups) * len(values) + 1)[:-1]
-            present = np.flatnonzero(held)
-            place = np.full(held.size + 1, present.size)
-            place[present] = np.arange(present.size)
-            pair = place[pair]
-            pairs = [(int(groups[p // len(values)]), int(values[p % len(values)])) for p in present]
+            pairs, pair = _paired(groups, stratum, values, mapped)
             # blocks may reach over the raster's edge
             inside = window.clipped(about.height, about.width)
             shares = np.zeros(mask.shape, np.int64)
             shares[: inside.height, : inside.width] = ground.shares(inside)
-            yield _Block(
-                window.row // size,
-                window.column // size,
-                -(-about.width // size),
-                pairs,
-                pair,
-                np.where(mask, shares, 0),
-                ground.share,
-            )
+            yield _UnitBlock(
+                window.row // size, window.column // size, -(-about.width // size), pairs, pair,
+                np.where(mask, shares, 0), ground.share,
+            )  # fmt: skip
+
+
+def _paired(
+    groups: NDArray[np.int64],
+    stratum: NDArray[np.int64],
+    values: NDArray[np.int64],
+    mapped: NDArray[np.int64],
+) -> tuple[list[tuple[int, int]], NDArray[np.int64]]:
+    """The pairs of stratum and class that occur, and the place of each unit's among them.
+
+    Args:
+        groups: Values of the strata.
+        stratum: Place of each unit's stratum among them; one more than the last: none.
+        values: Values of the map's classes.
+        mapped: Place of each unit's class among them, likewise.
+    """
+    count = len(groups) * len(values)
+    pair = np.minimum(stratum * len(values) + mapped, count)
+    held = np.bincount(pair.ravel(), minlength=count + 1)[:-1]
+    present = np.flatnonzero(held)
+    place = np.full(held.size + 1, present.size)
+    place[present] = np.arange(present.size)
+    pairs = [(int(groups[p // len(values)]), int(values[p % len(values)])) for p in present]
+    return pairs, place[pair]
 
 
 def _check_covered(bare: NDArray[np.bool_], name: str, window: Window) -> None:
@@ -442,9 +486,9 @@ def _commonest(ranks: NDArray[np.int64], count: int, size: int) -> NDArray[np.in
     best = np.full(squares.shape[::2], count, np.int64)
     votes = np.zeros(best.shape, np.int64)
     for k in range(count):
-        found = (squares == k).sum(axis=(1, 3))
-        more = found > votes
-        best[more], votes[more] = k, found[more]
+        pixels = (squares == k).sum(axis=(1, 3))
+        more = pixels > votes
+        best[more], votes[more] = k, pixels[more]
     return best
 
 
@@ -482,13 +526,12 @@ def _every(step: float, length: int, start: float) -> NDArray[np.bool_]:
     return hit
 
 
-def _joined(parts: list[Units]) -> Units:
+def _joined(pieces: list[Units]) -> Units:
     return Units(
-        np.concatenate([p.row for p in parts]),
-        np.concatenate([p.column for p in parts]),
-        np.concatenate([p.stratum for p in parts]),
-        np.concatenate([p.mapped for p in parts]),
-        np.concatenate([p.hectares for p in parts]),
+        *(
+            np.concatenate([getattr(piece, field.name) for piece in pieces])
+            for field in fields(Units)
+        )
     )
 
 

@@ -58,19 +58,19 @@ class Groups:
     """Units by stratum, and those on which a quantity holds; arrays of one entry a stratum.
 
     Attributes:
-        areas: Area that the units stand for.
+        areas: Area that the units represent.
         shares: Share of it on which the quantity holds.
         sizes: Effective number of units: fewer where their areas differ (Kish 1965, Survey
             Sampling, eq. 11.7.6), more where they are a good part of the stratum; infinity where
             they are all of it.
-        found: Units on which the quantity holds.
+        hits: Units on which the quantity holds.
         units: Units.
     """
 
     areas: Floats
     shares: Floats
     sizes: Floats
-    found: NDArray[np.int64]
+    hits: NDArray[np.int64]
     units: NDArray[np.int64]
 
 
@@ -89,8 +89,8 @@ class Estimator:
         self._in = (np.arange(strata.units.size)[:, np.newaxis] == stratum).astype(np.float64)
         sampled = self._in.sum(axis=1)
         self.weights: Floats = (strata.areas / (self._in @ areas))[stratum] * areas
-        """What each unit stands for: its part of the map's area."""
-        # the strata's areas again, rounded as sums are: where all units agree nothing is left over
+        """Area of the map that each unit represents."""
+        # the strata's areas, rounded as the sums are: residuals are 0 where all units agree
         self._areas = self._in @ self.weights[:, np.newaxis]
         left = 1 - sampled / strata.units
         self._left = left
@@ -104,8 +104,8 @@ class Estimator:
         Args:
             values: ``(unit, quantity)``.
         """
-        found, residuals = self._project(values)
-        return Estimates(found, self._error(residuals))
+        totals, residuals = self._project(values)
+        return Estimates(totals, self._error(residuals))
 
     def shares(self, values: Floats) -> Estimates:
         """The same as a share of the map's area."""
@@ -116,7 +116,7 @@ class Estimator:
 
         Args:
             values: ``(unit, quantity)``.
-            of: What each is a share of, of the same shape.
+            of: The whole of each share, of the same shape.
         """
         part, part_residuals = self._project(values)
         whole, whole_residuals = self._project(of)
@@ -140,8 +140,8 @@ class Estimator:
         with np.errstate(divide="ignore", invalid="ignore"):
             sizes = np.where(self._left > 0, areas**2 / squares / self._left, np.inf)
         shares = np.clip(self._in @ (weights * values) / known, 0.0, 1.0)
-        found, units = (np.rint(self._in @ (of * v)).astype(np.int64) for v in (values, of))
-        return Groups(areas, shares, sizes, found, units)
+        hits, units = (np.rint(self._in @ (of * v)).astype(np.int64) for v in (values, of))
+        return Groups(areas, shares, sizes, hits, units)
 
     def in_strata_of(self, chosen: NDArray[np.bool_]) -> Floats:
         """1 for each unit of a stratum that holds some of these units, else 0."""
@@ -149,27 +149,27 @@ class Estimator:
         return held
 
     def _project(self, values: Floats) -> tuple[Floats, Floats]:
-        """Totals, and what each unit adds to their error: ``w (y - mean of its stratum)``."""
+        """Totals, and the residual of each unit: ``w (y - mean of its stratum)``."""
         weights = self.weights[:, np.newaxis]
         by_stratum = self._in @ (weights * values)
         means = by_stratum / self._areas
         return by_stratum.sum(axis=0), weights * (values - means[self._stratum])
 
     def _error(self, residuals: Floats) -> Floats:
-        found: Floats = np.sqrt(self._scale @ (self._in @ residuals**2))
-        return found
+        error: Floats = np.sqrt(self._scale @ (self._in @ residuals**2))
+        return error
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How right a map is, and how large its classes are.
+    """Accuracies of a map and areas of its classes.
 
     Attributes:
         confusion: ``(reference, map)`` shares of the map's area; they sum to 1.
         counts: The same in units.
         overall: Share of the area where the map is right.
         users: Of each class of the map, the share that is right.
-        producers: Of each class of the reference, the share that the map found.
+        producers: Of each class of the reference, the share that the map has.
         shares: Share of the area that each class has in the reference.
     """
 

@@ -1,8 +1,8 @@
 """A sample as files: a GeoPackage that QGIS opens with a form to fill in, and a CSV.
 
-The GeoPackage has three layers: 'units', with an outline and the empty fields of each unit;
-'design', with what the estimate needs of each and a labeller shouldn't see; 'record', one row that
-says how the sample was drawn, as JSON.
+The GeoPackage has three layers: 'units', with the outline and the empty fields of each unit;
+'design', with the stratum and the map's class of each, which the estimate needs and labellers
+shouldn't see; 'record', one row with the design as JSON.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def write_sample(
         path: The GeoPackage.
         units: The units, in the order in which they are numbered.
         design: How they were drawn.
-        made_by: What made the file; see `landshift.files.provenance`.
+        made_by: Provenance; see `landshift.files.provenance`.
         box: Grid of the map.
         show_map: Whether labellers see the map's class.
 
@@ -119,7 +119,7 @@ def read_sample(path: Path, labels: Path | None = None) -> Sample:
                 f"{sum(s.sampled for s in drawn.strata)} in {path}; put those left out back, "
                 "with the label that is likeliest."
             )
-        told = {name: [as_text(v) for v in units[name][place]] for name in drawn.response.asked}
+        filled = {name: [as_text(v) for v in units[name][place]] for name in drawn.response.asked}
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         if isinstance(error, SampleError):
             raise
@@ -128,14 +128,14 @@ def read_sample(path: Path, labels: Path | None = None) -> Sample:
             "fill in the file itself, no export of it."
         ) from error
     if labels is not None:
-        told = _labels_of(Path(labels), drawn.response, numbers)
+        filled = _labels_of(Path(labels), drawn.response, numbers)
     nothing: list[str | None] = [None] * len(numbers)
     rows, columns, stratum, mapped = (
         design[name].astype(np.int64) for name in ("row", "column", "stratum", "mapped")
     )
     return Sample(
         drawn, numbers, stratum, mapped, design["hectares"].astype(np.float64), rows, columns,
-        tuple(told.get("before", nothing)), tuple(told["after"]),
+        tuple(filled.get("before", nothing)), tuple(filled["after"]),
     )  # fmt: skip
 
 
@@ -179,24 +179,23 @@ def _outlines(units: Units, box: GeoBox, size: int) -> NDArray[np.object_]:
     columns = np.stack([left, right, right, left, left], axis=1)
     rows = np.stack([top, top, bottom, bottom, top], axis=1)
     corners = np.stack(grid.apply(box.affine, columns, rows), axis=2)
-    found: NDArray[np.object_] = shapely.polygons(corners)
-    return found
+    outlines: NDArray[np.object_] = shapely.polygons(corners)
+    return outlines
 
 
 def _columns(
     units: Units, design: Design, box: GeoBox, *, show_map: bool
 ) -> dict[str, NDArray[Any]]:
-    """What a labeller sees and fills in, one entry a unit."""
+    """Columns that a labeller sees and fills in, one entry a unit."""
     half = design.unit_size / 2
     columns = np.minimum(units.column + half, (units.column + box.width) / 2)
     rows = np.minimum(units.row + half, (units.row + box.height) / 2)
     x, y = grid.apply(box.affine, columns, rows)
     crs = box.crs.proj if box.crs is not None else None
     assert crs is not None, "areas have been asked of the grid before"
-    way = grid.transformer(crs, crs.geodetic_crs)
-    longitude, latitude = way.transform(x, y)
+    longitude, latitude = grid.transformer(crs, crs.geodetic_crs).transform(x, y)
     empty = np.full(len(units), None, object)
-    found: dict[str, NDArray[Any]] = {
+    shown: dict[str, NDArray[Any]] = {
         "unit": np.arange(1, len(units) + 1, dtype=np.int64),
         "x": x,
         "y": y,
@@ -204,10 +203,10 @@ def _columns(
         "latitude": np.round(latitude, 7),
     }
     if show_map:
-        found["map"] = np.array([design.classes[int(v)] for v in units.mapped], object)
+        shown["map"] = np.array([design.classes[int(v)] for v in units.mapped], object)
     for name in (*design.response.asked, *BESIDE):
-        found[name] = empty
-    return found
+        shown[name] = empty
+    return shown
 
 
 def layer_table(path: Path, layer: str) -> dict[str, Any]:
@@ -221,7 +220,7 @@ def layer_table(path: Path, layer: str) -> dict[str, Any]:
         raise SampleError(
             f"An estimate needs a sample that `landshift sample` drew and people labelled, got "
             f"{path}; pixels counted in a map have no interval, and points that others labelled "
-            "need the column of their classes (--reference-column)."
+            "need the column of their classes (`reference_column`)."
         ) from error
     return dict(zip(about["fields"], values, strict=True))
 
@@ -238,19 +237,16 @@ def _labels_of(
             f"Labels must have the columns unit, {', '.join(asked)}, got none named "
             f"{', '.join(lacking)} in {path}."
         )
-    found: dict[int, dict[str, Any]] = {}
+    by_unit: dict[int, dict[str, Any]] = {}
     for line, row in enumerate(rows, start=2):
         try:
             number = int(row["unit"])
         except (TypeError, ValueError):
             number = 0
-        if number in found or number not in numbers:
+        if number in by_unit or number not in numbers:
             raise SampleError(
                 f"Labels must name each unit of the sample once, got {row['unit']!r} in line "
                 f"{line} of {path}."
             )
-        found[number] = row
-    return {name: [as_text(found.get(int(n), {}).get(name)) for n in numbers] for name in asked}
-
-
-# ---- The form in QGIS
+        by_unit[number] = row
+    return {name: [as_text(by_unit.get(int(n), {}).get(name)) for n in numbers] for name in asked}

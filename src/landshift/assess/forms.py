@@ -1,4 +1,4 @@
-"""Forms: a sample's labels, filled in where they are kept."""
+"""The form of a sample: read for labelling, and filled in, in the GeoPackage and the CSV."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from landshift.assess.contents import BESIDE, Form
+from landshift.assess.files import as_text, layer_table, read_sample, read_table
 from landshift.assess.response import Answer, Response
 from landshift.errors import OutputError, SampleError
 from landshift.files import whole
 
-if TYPE_CHECKING:
-    pass
-from landshift.assess.contents import BESIDE, PATIENCE, Form
-from landshift.assess.files import as_text, layer_table, read_sample, read_table
+PATIENCE = 5.0
+"""Seconds to wait for another program that writes to the sample or its answers."""
 
 
 def read_form(path: Path) -> Form:
-    """Read what labellers see of a sample.
+    """Read the part of a sample that labellers see.
 
     Raises:
         SampleError: The file is no sample, or has no classes to choose from.
@@ -33,8 +32,8 @@ def read_form(path: Path) -> Form:
     response = sample.design.response
     if not response.choices:
         raise SampleError(
-            f"A sample must say which classes labellers choose from, got none in {path}; draw it "
-            "with --choices."
+            f"A sample must state the classes that labellers choose from, got none in {path}; draw "
+            "it with --choices."
         )
     about, _, outlines, values = pyogrio.raw.read(path, layer="units")
     units = dict(zip(about["fields"], values, strict=True))
@@ -70,10 +69,10 @@ def fill_in(path: Path, response: Response, ask: Callable[[], Mapping[int, Answe
 
     Args:
         path: The GeoPackage.
-        response: What labellers say.
-        ask: Gives what to fill in, by number of the unit, None to empty its fields. It is called
-            when nobody else may write, so that of two processes none puts back what the other has
-            overtaken.
+        response: The fields of the labels.
+        ask: Returns the answers to fill in, by number of the unit, None to empty its fields. It is
+            called while the file is locked, so that no process writes answers that another one
+            has replaced.
 
     Raises:
         OutputError: The file can't be written, or another program keeps it locked.
@@ -115,11 +114,11 @@ def fill_in_table(path: Path, response: Response, answers: Mapping[int, Answer |
 
     Args:
         path: The CSV.
-        response: What labellers say.
-        answers: What to fill in, by number of the unit; None empties its fields.
+        response: The fields of the labels.
+        answers: Answers by number of the unit; None empties its fields.
 
     Raises:
-        SampleError: It isn't the sample's.
+        SampleError: The CSV isn't the sample's.
         OutputError: It can't be written.
     """
     fields = (*response.asked, *BESIDE)

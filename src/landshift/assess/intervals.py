@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from landshift.assess.estimators import Floats, Groups
 
@@ -28,7 +27,7 @@ EXACT = "Clopper-Pearson"
 """Name of the interval of this module."""
 
 FEW = 5
-"""Units found in a stratum, or not, below which its normal interval is too narrow."""
+"""Units of a stratum of a kind, or of any other, below which its normal interval is too narrow."""
 
 _DECIDES = 0.2  # share of an interval's squared width at which such strata decide it
 _NAMED = 0.05  # share of it from which a stratum is named
@@ -43,14 +42,14 @@ class Interval:
         upper: Where it ends.
         strata: Place of each such stratum, the one that decides most first; none: the normal
             interval does.
-        found: Units of each that are what is asked for.
-        units: Units of each in all.
+        hits: Units of each on which the quantity holds.
+        units: All units of each.
     """
 
     lower: float
     upper: float
     strata: tuple[int, ...] = ()
-    found: tuple[int, ...] = ()
+    hits: tuple[int, ...] = ()
     units: tuple[int, ...] = ()
 
 
@@ -62,6 +61,8 @@ def binomial(shares: Floats, sizes: Floats, level: float) -> tuple[Floats, Float
         sizes: Units that each was seen in, not necessarily whole; infinity: all there are.
         level: Level of the limits, 0 to 1.
     """
+    from scipy import special  # slow to import, and pages need only the names of the methods
+
     finite = np.where(np.isfinite(sizes), sizes, 1.0)
     hits, misses = shares * finite, (1 - shares) * finite
     tail = (1 - level) / 2
@@ -78,7 +79,7 @@ def binomial(shares: Floats, sizes: Floats, level: float) -> tuple[Floats, Float
 
 @dataclass(frozen=True)
 class _Total:
-    """An area over strata, with its limits, and what each stratum adds to their distance."""
+    """An area over strata, its limits, and the squared width that each stratum adds."""
 
     value: float
     lower: float
@@ -104,7 +105,7 @@ def share(groups: Groups, level: float) -> Interval:
     """The interval of a share of an area, from the shares of the strata.
 
     Args:
-        groups: Units that may be what is asked for, by stratum.
+        groups: Units by stratum.
         level: Level of the interval, 0 to 1.
     """
     total, whole = _total(groups, level), float(groups.areas.sum())
@@ -119,7 +120,7 @@ def ratio(part: Groups, rest: Groups, level: float) -> Interval:
     where either is rare in a stratum.
 
     Args:
-        part: Units by stratum, those that belong to the one area found.
+        part: Units of the one area, by stratum.
         rest: The same of the other.
         level: Level of the interval, 0 to 1.
     """
@@ -152,16 +153,14 @@ def _quotient(above: _Total, below: _Total) -> tuple[float, float]:
 
 def _decided(lower: float, upper: float, groups: list[Groups], spread: Floats) -> Interval:
     """An interval with the strata of few units that decide it."""
-    found, units = (
-        np.concatenate([getattr(g, name) for g in groups]) for name in ("found", "units")
-    )
-    few: NDArray[np.bool_] = np.minimum(found, units - found) < FEW
+    hits, units = (np.concatenate([getattr(g, name) for g in groups]) for name in ("hits", "units"))
+    few: NDArray[np.bool_] = np.minimum(hits, units - hits) < FEW
     whole = spread.sum()
     if spread[few].sum() <= _DECIDES * whole:
         return Interval(lower, upper)
     named = [k for k in np.argsort(-spread) if few[k] and spread[k] > _NAMED * whole]
-    strata = len(groups[0].found)
+    strata = len(groups[0].hits)
     return Interval(
         lower, upper, tuple(int(k) % strata for k in named),
-        tuple(int(found[k]) for k in named), tuple(int(units[k]) for k in named),
+        tuple(int(hits[k]) for k in named), tuple(int(units[k]) for k in named),
     )  # fmt: skip

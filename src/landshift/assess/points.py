@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from landshift import grid, raster, vector
 from landshift.classes import same_name
-from landshift.errors import ClassError, SampleError, VectorError, plain, reason_of
+from landshift.errors import ClassError, ParameterError, SampleError, VectorError, plain, reason_of
 from landshift.files import texts
 from landshift.grid import Window
 
@@ -32,29 +32,30 @@ _SHOWN = 8  # names or numbers listed in an error
 
 
 @dataclass(frozen=True)
-class PointSource:
-    """Labelled points, and what their columns hold.
+class PointColumns:
+    """Columns of labelled points."""
 
-    Attributes:
-        path: A vector file of points, in any format and CRS, or a CSV.
-        reference: Column with the reference class of each: a name, or a value of the map.
-        mapped: Column with the map's class, in the same way. Without coordinates it is needed; with
-            them it is checked against the map.
-        stratum: Column with the stratum, for a sample that was stratified.
-        x: Column with the first coordinate, for tables; None: x, longitude, lon or easting.
-        y: Column with the second one, likewise.
-        crs: CRS of these columns; None: EPSG:4326 for longitude and latitude, else the map's.
-        layer: Name of the layer; None: the only one.
-    """
-
-    path: Path
-    reference: str
-    mapped: str | None = None
-    stratum: str | None = None
-    x: str | None = None
-    y: str | None = None
+    reference_column: str | None = None
+    """Points that others labelled: column with the reference class, by name or value."""
+    map_column: str | None = None
+    """Column with the map's class: needed where there are no coordinates; with them it is checked
+    against the map."""
+    x_column: str | None = None
+    """CSV: column with x; left out: x, longitude, lon or easting."""
+    y_column: str | None = None
+    """CSV: column with y, likewise."""
     crs: str | None = None
+    """CSV: CRS of the coordinates; left out: EPSG:4326 for longitude, latitude, else the map's."""
     layer: str | None = None
+    """Layer of the points, of several."""
+
+    def __post_init__(self) -> None:
+        stated = [f.name for f in fields(self) if getattr(self, f.name) is not None]
+        if stated and self.reference_column is None:
+            raise ParameterError(
+                f"`{stated[0]}` is for points that others labelled, got no `reference_column`; "
+                "name the column of their classes."
+            )
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Points:
     """Labelled points as read.
 
     Attributes:
+        path: Their file.
         numbers: Number of each, from 1: its row in the table, or its place in the layer.
         reference: Class of each in the reference, as written; None where there is none.
         mapped: The same of the map; None where no column holds it.
@@ -70,6 +72,7 @@ class Points:
             too; None where there are no coordinates.
     """
 
+    path: Path
     numbers: NDArray[np.int64]
     reference: tuple[str | None, ...]
     mapped: tuple[str | None, ...] | None
@@ -96,43 +99,56 @@ class Points:
         places = None if self.places is None else self.places[chosen]
         reference = some(self.reference) or ()
         return Points(
-            self.numbers[chosen], reference, some(self.mapped), some(self.stratum), places
-        )
+            self.path, self.numbers[chosen], reference, some(self.mapped), some(self.stratum),
+            places,
+        )  # fmt: skip
 
 
-def read_points(source: PointSource, box: GeoBox) -> Points:
+def read_points(
+    path: Path, columns: PointColumns, box: GeoBox, stratum_column: str | None = None
+) -> Points:
     """Read labelled points, and find the pixels of a grid that they lie in.
+
+    Args:
+        path: A vector file of points, in any format and CRS, or a CSV.
+        columns: Its columns; that of the reference must be named.
+        box: The grid.
+        stratum_column: Column with the stratum, for a stratified sample.
 
     Raises:
         VectorError: The file is missing, unreadable, or holds something else than points; it has no
             CRS.
         SampleError: A column is missing, or holds no coordinates.
     """
-    path = Path(source.path)
+    path = Path(path)
+    assert columns.reference_column is not None, "the caller has checked it"
     if not path.exists():
         raise VectorError(f"The points must exist, got {path}; check the path.")
     read = _read_table if path.suffix.lower() in _TABLES else _read_layer
-    columns, geometries, crs = read(path, source.layer)
-    asked = (source.reference, source.mapped, source.stratum, source.x, source.y)
-    lacking = [name for name in asked if name is not None and name not in columns]
+    table, geometries, crs = read(path, columns.layer)
+    wanted = (
+        columns.reference_column, columns.map_column, stratum_column, columns.x_column,
+        columns.y_column,
+    )  # fmt: skip
+    lacking = [name for name in wanted if name is not None and name not in table]
     if lacking:
         raise SampleError(
-            f"The points' columns are {', '.join(map(plain, columns)) or 'none'}, got no "
+            f"The points' columns are {', '.join(map(plain, table)) or 'none'}, got no "
             f"{lacking[0]!r} in {path}; name one of them."
         )
-    count = len(columns[source.reference])
+    count = len(table[columns.reference_column])
     if geometries is None:
-        geometries, crs = _coordinates(source, columns, box)
+        geometries, crs = _coordinates(path, columns, table, box)
     places = None
     if geometries is not None:
         places = _pixels(geometries, crs, box, path)
 
     def column(name: str | None) -> tuple[str | None, ...] | None:
-        return None if name is None else tuple(columns[name])
+        return None if name is None else tuple(table[name])
 
     return Points(
-        np.arange(1, count + 1), tuple(columns[source.reference]), column(source.mapped),
-        column(source.stratum), places,
+        path, np.arange(1, count + 1), tuple(table[columns.reference_column]),
+        column(columns.map_column), column(stratum_column), places,
     )  # fmt: skip
 
 
@@ -165,13 +181,13 @@ def classes_of(
         ClassError: Some are neither.
     """
     by_name = {same_name(name): value for value, name in names.items()}
-    found: list[int | None] = []
+    values: list[int | None] = []
     unknown: dict[str, int] = {}
     for text in written:
         value = None if text is None else by_name.get(same_name(text), _whole(text))
         if text is not None and value not in names:
             unknown[text] = unknown.get(text, 0) + 1
-        found.append(value)
+        values.append(value)
     if unknown:
         shown = [f"{plain(t)!r} ({n:,})" for t, n in list(unknown.items())[:_SHOWN]]
         more = ", ..." if len(unknown) > _SHOWN else ""
@@ -179,7 +195,7 @@ def classes_of(
             f"{what} must be among {', '.join(names.values())}, by name or value, got "
             f"{', '.join(shown)}{more} in {path}; correct them, or give the classes as a file."
         )
-    return found
+    return values
 
 
 def _whole(text: str) -> int | None:
@@ -191,10 +207,10 @@ def _whole(text: str) -> int | None:
     return int(number) if number.is_integer() else None
 
 
-Columns = dict[str, list[str | None]]
+Table = dict[str, list[str | None]]
 
 
-def _read_table(path: Path, layer: str | None) -> tuple[Columns, None, None]:
+def _read_table(path: Path, layer: str | None) -> tuple[Table, None, None]:
     """Columns of a CSV."""
     try:
         rows = [row for row in texts.rows(texts.read_text(path)) if any(c.strip() for c in row)]
@@ -211,14 +227,14 @@ def _read_table(path: Path, layer: str | None) -> tuple[Columns, None, None]:
         wrong = f"{len(rows[ragged[0]])} cells in row {ragged[0]}" if ragged else "a name twice"
         raise SampleError(
             f"Each row must have the {len(header)} columns of the header, got {wrong} of {path}; "
-            "cells may be parted by commas, semicolons or tabs, and those that hold them quoted."
+            "cells may be separated by commas, semicolons or tabs; quote cells that hold one."
         )
     return {n: [_text(row[k]) for row in rows[1:]] for k, n in enumerate(header)}, None, None
 
 
 def _read_layer(
     path: Path, layer: str | None
-) -> tuple[Columns, NDArray[np.object_] | None, str | None]:
+) -> tuple[Table, NDArray[np.object_] | None, str | None]:
     """Columns of a layer, its points, and their CRS."""
     import shapely
 
@@ -243,30 +259,30 @@ def _text(value: Any) -> str | None:
 
 
 def _coordinates(
-    source: PointSource, columns: Columns, box: GeoBox
+    path: Path, columns: PointColumns, table: Table, box: GeoBox
 ) -> tuple[NDArray[np.object_] | None, str | None]:
     """Points of a table, and their CRS; None where it has no coordinates."""
     import shapely
 
-    names = {name.lower(): name for name in columns}
-    if (source.x is None) != (source.y is None):
+    names = {name.lower(): name for name in table}
+    x, y, crs = columns.x_column, columns.y_column, columns.crs
+    if (x is None) != (y is None):
         raise SampleError(
-            f"Coordinates need both columns, got {source.x} and {source.y}; name both."
+            f"Coordinates need both columns, got {x} and {y}; name both (`x_column`, `y_column`)."
         )
-    x, y, crs = source.x, source.y, source.crs
     if x is None or y is None:
         known = [entry for entry in _COORDINATES if entry[0] in names and entry[1] in names]
         if not known:
             return None, None
         x, y = names[known[0][0]], names[known[0][1]]
         crs = crs or known[0][2]
-    numbers = np.array([[_number(v) for v in columns[name]] for name in (x, y)])
+    numbers = np.array([[_number(v) for v in table[name]] for name in (x, y)])
     wrong = np.flatnonzero(~np.isfinite(numbers).all(axis=0))
     if wrong.size:
         k = int(wrong[0])
         raise SampleError(
-            f"Coordinates must be numbers, got {columns[x][k]!r}, {columns[y][k]!r} in row "
-            f"{k + 1} of {source.path}; correct {'it' if wrong.size == 1 else 'them'}."
+            f"Coordinates must be numbers, got {table[x][k]!r}, {table[y][k]!r} in row "
+            f"{k + 1} of {path}; correct {'it' if wrong.size == 1 else 'them'}."
         )
     points: NDArray[np.object_] = shapely.points(numbers.T)
     return points, crs or (None if box.crs is None else str(box.crs))
@@ -291,15 +307,15 @@ def _pixels(
     to: CRS | None = box.crs
     assert to is not None, "the population's areas need a CRS"
     try:
-        way = pyproj.Transformer.from_crs(crs, to.proj, always_xy=True)
+        transformer = pyproj.Transformer.from_crs(crs, to.proj, always_xy=True)
     except CRSError as error:
         raise VectorError(
             f"The points' CRS must be known, got {plain(str(crs))!r} for {path}; give another."
         ) from error
-    x, y = way.transform(shapely.get_x(points), shapely.get_y(points))
+    x, y = transformer.transform(shapely.get_x(points), shapely.get_y(points))
     column, row = grid.apply(~box.affine, np.asarray(x), np.asarray(y))
     places = np.stack([row, column], axis=1)
     outside = ~np.isfinite(places).all(axis=1)  # no place in the map's CRS
     places[outside] = -1
-    found: NDArray[np.int64] = np.floor(np.clip(places, -1, 2**62)).astype(np.int64)
-    return found
+    pixels: NDArray[np.int64] = np.floor(np.clip(places, -1, 2**62)).astype(np.int64)
+    return pixels

@@ -1,4 +1,4 @@
-"""What a labeller says of a unit, and which class of the map that is."""
+"""Answers of labellers, and the classes of the map that they stand for."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from landshift.errors import ClassError
 
 @dataclass(frozen=True)
 class Answer:
-    """What a labeller says of a unit.
+    """The answer of a labeller to a unit.
 
     Attributes:
         before: Class before; None where the map is of one date.
         after: Class after, or of the only date.
         confidence: How sure the labeller is, or None.
-        notes: What else there is to say, or None.
+        notes: Remarks, or None.
     """
 
     before: str | None
@@ -49,7 +49,7 @@ class Response:
 
     @property
     def dates(self) -> int:
-        """Labels that a unit needs: 2, before and after; 1, after alone."""
+        """Number of labels that a unit needs: 2, before and after; 1, after alone."""
         return 1 if self.coding == "class" else 2
 
     @property
@@ -72,21 +72,21 @@ class Response:
             return after
         if self.coding == "from-to":
             return f"{before}{ARROW}{after}"
-        stayed = next(n for n in self.classes if is_no_change(n))
+        no_change = next(n for n in self.classes if is_no_change(n))
         if before == after:
-            return stayed
+            return no_change
         if self.coding == "to":
             return f"{TO}{after}"
-        return next(n for n in self.classes if n != stayed)
+        return next(n for n in self.classes if n != no_change)
 
 
 def response_of(classes: Sequence[str], choices: Sequence[str] | None = None) -> Response:
-    """What to ask a labeller of a map with such classes.
+    """The labels that a map with such classes needs.
 
     Args:
         classes: Names of the map's classes.
-        choices: Names that a label may have; None: those that the map's classes tell. A map of
-            change or no change tells none: without them its labels are its own classes.
+        choices: Names that a label may have; None: those in the map's classes. A map of change or
+            no change has none: without choices its labels are its own classes.
 
     Raises:
         ClassError: Choices that can't name the map's classes.
@@ -96,18 +96,18 @@ def response_of(classes: Sequence[str], choices: Sequence[str] | None = None) ->
     one_stays = 0 < len(changes) == len(names) - 1
     if all(n.count(ARROW) == 1 for n in names):
         ends = (end for name in names for end in name.split(ARROW))
-        coding, told = "from-to", tuple(dict.fromkeys(ends))
+        coding, needed = "from-to", tuple(dict.fromkeys(ends))
     elif one_stays and all(n.startswith(TO) for n in changes) and (choices or len(changes) > 1):
-        coding, told = "to", tuple(n.removeprefix(TO) for n in changes)
+        coding, needed = "to", tuple(n.removeprefix(TO) for n in changes)
     elif one_stays and len(changes) == 1 and choices is not None:
-        coding, told = "binary", ()
+        coding, needed = "binary", ()
     else:
-        coding, told = "class", names
-    found = tuple(choices) if choices is not None else told
-    missing = [n for n in told if n not in found]
+        coding, needed = "class", names
+    labels = tuple(choices) if choices is not None else needed
+    missing = [n for n in needed if n not in labels]
     if missing:
         raise ClassError(
             f"The classes to choose from must hold those of the map, got none named "
             f"{', '.join(missing)}; add them, or leave the classes to the map."
         )
-    return Response(coding, found, names)
+    return Response(coding, labels, names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from landshift.bundle.files import read_bounded
@@ -15,6 +16,19 @@ SUMS = "SHA256SUMS"
 
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 _MAX_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A package whose files are as they were saved.
+
+    Attributes:
+        files: Their names.
+        digest: SHA-256 of the list of their hashes, which identifies the package.
+    """
+
+    files: tuple[str, ...]
+    digest: str
 
 
 def write_sums(folder: Path, sums: Mapping[str, str]) -> None:

@@ -8,7 +8,6 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from landshift.bundle import arcgis, manifest
 from landshift.bundle.contents import Extras, Package
 from landshift.bundle.emd import OURS, definition
 from landshift.bundle.files import read_bounded
-from landshift.bundle.hashes import SUMS, check_sums, read_sums, write_sums
+from landshift.bundle.hashes import SUMS, Verified, check_sums, read_sums, write_sums
 from landshift.bundle.manifest import MANIFEST, NAME, Manifest, write_json
 from landshift.bundle.tensors import with_weights, write_weights
 from landshift.classes import ClassScheme
@@ -111,19 +110,6 @@ def load(path: Path | str, *, network: nn.Module | None = None) -> Package:
     path = hub.local(path)
     with _opened(path) as folder:
         return _read_any(folder, path, network)
-
-
-@dataclass(frozen=True)
-class Verified:
-    """A package whose files are unchanged.
-
-    Attributes:
-        files: Names of the files.
-        digest: SHA-256 of the list of their hashes, which identifies the package.
-    """
-
-    files: tuple[str, ...]
-    digest: str
 
 
 def verify(path: Path | str) -> Verified:

@@ -1,4 +1,4 @@
-"""Tables of classes as people write them: which column holds the value, the name, the colour."""
+"""Class tables written by people: which column holds the value, the name, the colour."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ VALUE_COLUMNS = (
     "value", "pixel_value", "class_value", "code", "class_code", "id", "class_id", "gridcode",
     "grid_code",
 )  # fmt: skip
-"""Names of columns that hold values, in lower case, the likeliest first."""
+"""Column names for values, in lower case, the likeliest first."""
 
 NAME_COLUMNS = (
     "name", "class_name", "classname", "class", "label", "category", "landcover", "land_cover",
     "legend", "descriptio", "description",
 )  # fmt: skip
-"""Names of columns that hold names of classes, in lower case, the likeliest first."""
+"""Column names for class names, in lower case, the likeliest first."""
 
 _CHANNELS = (("red", "r"), ("green", "g"), ("blue", "b"))
 _COLOURS = ("color", "colour", "rgb", "hex", "color_hex", "hex_color")
@@ -32,13 +32,13 @@ _HEX = re.compile(r"#?(?:[0-9a-fA-F]{6}|[0-9a-fA-F]{8})")
 
 
 @dataclass(frozen=True)
-class Row:
+class ClassRow:
     """A class of a table.
 
     Attributes:
         value: Its value.
-        name: Its name; empty where the table has none.
-        colour: Its colour; None where the table has none.
+        name: Its name; empty if the table has none.
+        colour: Its colour; None if the table has none.
     """
 
     value: int
@@ -48,7 +48,7 @@ class Row:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Places of the columns of a table."""
+    """Positions of the columns of a table."""
 
     value: int
     name: int | None
@@ -57,52 +57,45 @@ class _Columns:
 
 
 Shades = tuple[float, float, float]
-"""Red, green and blue: from 0 to 255, or as shares of 1."""
+"""Red, green and blue, 0 to 255 or 0 to 1."""
 
 Lines = list[tuple[int, list[str]]]
 """Number of each line of a table, from 1, and its cells."""
 
 
-def read(text: str) -> list[Row]:
-    """The classes of a table whose columns may stand in any order.
+def read(text: str) -> list[ClassRow]:
+    """The classes of a table, with columns in any order.
 
-    A header (a first line that begins each cell with a letter) names the columns. Where it doesn't
-    name them, and where there is none, the order is value, name, red, green, blue, or what the
-    cells leave no doubt of: the only column of whole numbers is the value, the only one of texts
-    the name. Lines that are empty or begin with ``#`` are comments.
+    A header (a first line whose cells all begin with a letter) names the columns. Columns without
+    a known name have the order value, name, red, green, blue, unless their cells decide: the only
+    column of whole numbers is the value, the only text column the name. Empty lines and lines that
+    begin with ``#`` are skipped.
 
     Raises:
-        ValueError: A line isn't understood, a value stands twice, or columns that could be the
-            name can't be told apart; csv.Error and UnicodeDecodeError are left as they are.
+        ValueError: A malformed line, a duplicate value, or several columns that could be the name;
+            csv.Error and UnicodeDecodeError are passed on.
     """
     header, lines = _header(_lines(text))
     if not lines:
         return []
     columns = _columns(header, lines)
     _check_widths(header, lines)
-    first_of: dict[int, int] = {}
     rows: list[tuple[int, str, Shades | None]] = []
-    for number, cells in lines:
-        value = whole(_cell(cells, columns.value), number)
-        if value in first_of:
-            raise ValueError(
-                f"the value {value} twice, in the lines {first_of[value]} and {number}"
-            )
-        first_of[value] = number
+    for value, number, cells in _each_once(lines, columns.value):
         name = "" if columns.name is None else _cell(cells, columns.name)
         colour = _colour(cells, columns, number)
         if columns.name is not None and len(cells) <= columns.name and colour is None:
             raise ValueError(f"line {number}: {','.join(cells)!r} has no name")
         rows.append((value, name, colour))
     shades = as_bytes({v: c for v, _, c in rows if c is not None})
-    return [Row(value, name, shades.get(value)) for value, name, _ in rows]
+    return [ClassRow(value, name, shades.get(value)) for value, name, _ in rows]
 
 
 def read_pairs(text: str) -> list[tuple[int, str]]:
-    """A table of values and what each becomes; a header may name the columns in another order.
+    """A recoding table: each value and its new value or name; a header may change the order.
 
     Raises:
-        ValueError: A line isn't understood, or a value stands twice.
+        ValueError: A malformed line, or a duplicate value.
     """
     header, lines = _header(_lines(text))
     old = next((header.index(n) for n in _OLD if n in header), None)
@@ -121,15 +114,19 @@ def read_pairs(text: str) -> list[tuple[int, str]]:
 
 
 def is_whole(text: str) -> bool:
-    """Whether a cell holds a whole number, perhaps as 2.0."""
+    """Whether a cell holds a whole number, also written as 2.0."""
     return _WHOLE.fullmatch(text.strip()) is not None
 
 
 def whole(text: str, line: int) -> int:
-    """The whole number in a cell of a line.
+    """The whole number in a cell.
+
+    Args:
+        text: The cell.
+        line: Number of its line, for the error.
 
     Raises:
-        ValueError: It holds something else.
+        ValueError: The cell holds something else.
     """
     if not is_whole(text):
         raise ValueError(f"line {line}: the value {text[:40]!r} is no whole number")
@@ -137,7 +134,7 @@ def whole(text: str, line: int) -> int:
 
 
 def as_bytes(shades: dict[int, Shades]) -> dict[int, Colour]:
-    """Colours from 0 to 255; some tables hold them as shares of 1."""
+    """Colours from 0 to 255; some tables hold them from 0 to 1."""
     brightest = max((max(s) for s in shades.values()), default=0.0)
     fractions = any(c != int(c) for s in shades.values() for c in s)
     scale = 255 if fractions and brightest <= 1 else 1
@@ -148,10 +145,10 @@ def as_bytes(shades: dict[int, Shades]) -> dict[int, Colour]:
 
 
 def hex_colour(text: str) -> Colour:
-    """The colour that ``#rrggbb`` or ``#rrggbbaa`` states.
+    """The colour of ``#rrggbb`` or ``#rrggbbaa``.
 
     Raises:
-        ValueError: It states none.
+        ValueError: The text is neither.
     """
     digits = text.strip().removeprefix("#")
     if _HEX.fullmatch(digits) is None:
@@ -160,22 +157,22 @@ def hex_colour(text: str) -> Colour:
 
 
 def _lines(text: str) -> Lines:
-    """Lines that hold something and are no comments."""
+    """The lines that are neither empty nor comments."""
     number = 1
-    found: Lines = []
+    lines: Lines = []
     for cells in texts.rows(text):
         trimmed = [c.strip() for c in cells]
         comment = bool(trimmed) and trimmed[0][:1] == "#" and _HEX.fullmatch(trimmed[0]) is None
         while len(trimmed) > 2 and not trimmed[-1]:
             trimmed.pop()
         if any(trimmed) and not comment:
-            found.append((number, trimmed))
+            lines.append((number, trimmed))
         number += 1 + sum(len(re.findall("\r\n|\r|\n", c)) for c in cells)
-    return found
+    return lines
 
 
 def _header(lines: Lines) -> tuple[list[str], Lines]:
-    """The names of the columns, in lower case, none where there is no header; the lines below."""
+    """The column names in lower case, empty without a header; and the lines below it."""
     if not lines:
         return [], lines
     cells = lines[0][1]
@@ -185,7 +182,7 @@ def _header(lines: Lines) -> tuple[list[str], Lines]:
 
 
 def _each_once(lines: Lines, at: int) -> Iterator[tuple[int, int, list[str]]]:
-    """Value, number and cells of each line."""
+    """Value, number and cells of each line; refuses duplicate values."""
     first_of: dict[int, int] = {}
     for number, cells in lines:
         value = whole(_cell(cells, at), number)
@@ -222,7 +219,7 @@ def _columns(header: Sequence[str], lines: Lines) -> _Columns:
     name = next((k for k in named if k not in taken), None)
     if name is None:
         free = [k for k in words if k not in taken]
-        # the second column, where the first is the value: the order that is documented
+        # the documented order: the value, then its name
         name = 1 if value == 0 and 1 in free else free[0] if len(free) == 1 else None
         if name is None and free:
             raise ValueError(f"{_listed(header, free)} of texts; name the one with the name 'name'")
@@ -238,7 +235,7 @@ def _columns(header: Sequence[str], lines: Lines) -> _Columns:
 
 
 def _colour(cells: Sequence[str], columns: _Columns, line: int) -> Shades | None:
-    """Three numbers, or None where the line has no colour."""
+    """Red, green and blue of a line; None if it has no colour."""
     if columns.colour is not None and _cell(cells, columns.colour):
         text = _cell(cells, columns.colour)
         shades = re.findall(r"\d+", text)
@@ -259,7 +256,7 @@ def _colour(cells: Sequence[str], columns: _Columns, line: int) -> Shades | None
 
 
 def _check_widths(header: Sequence[str], lines: Lines) -> None:
-    """Refuse lines with more or fewer cells than they may have: a name with a delimiter in it."""
+    """Refuse lines with too many or too few cells, such as an unquoted name with a delimiter."""
     if header:
         for number, cells in lines:
             _check_rest(cells, header, number)

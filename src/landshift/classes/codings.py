@@ -1,4 +1,4 @@
-"""Codings of change: which code stands for which pair of classes."""
+"""Codings of change maps: the code of each pair of classes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from landshift.errors import ClassError
 
 
 class ChangeScheme(ClassScheme):
-    """Classes of a change map coded by 'to class': the class a pixel became, or no change.
+    """Classes of a change map with the coding 'to': a pixel's later class, or no change.
 
     A pixel whose class differs between the dates gets the value of its later class; one whose
     class is the same gets `no_change_value`, the largest class value plus one.
@@ -54,12 +54,12 @@ class ChangeScheme(ClassScheme):
 
 
 class FromToScheme(ClassScheme):
-    """Classes of a change map coded by 'from-to': each transition has a code of its own.
+    """Classes of a change map with the coding 'from-to': each transition has its own code.
 
     With n classes, the transition from the i-th to the j-th (from 0, by value) has the code
-    ``i * n + j + 1`` and the name ``forest->urban``; what stayed has one too: ``forest->forest``.
-    The codes depend on the classes alone, never on which transitions occur, so that maps of
-    several pairs of dates compare. Up to 15 classes fit one byte.
+    ``i * n + j + 1`` and the name ``forest->urban``; unchanged pixels have a code too:
+    ``forest->forest``. The codes depend on the classes alone, never on which transitions occur, so
+    that maps of several pairs of dates are comparable. Up to 15 classes fit in one byte.
 
     Args:
         classes: The classes of the two class maps.
@@ -79,8 +79,8 @@ class FromToScheme(ClassScheme):
         for i, first in enumerate(classes):
             for j, second in enumerate(classes):
                 value = i * n + j + 1
-                # nearer to the later class, so that a change and its reverse differ; what stayed
-                # is pale
+                # closer to the later class, so that a change and its reverse differ; unchanged
+                # classes are pale
                 other = second.colour if i != j else NO_CHANGE_GREY
                 red, green, blue = (
                     round((a + 2 * b) / 3) for a, b in zip(first.colour, other, strict=True)
@@ -98,7 +98,7 @@ class FromToScheme(ClassScheme):
 
 
 class BinaryScheme(ClassScheme):
-    """Classes of a change map that tells only whether: 1 'Change', 2 'No change'.
+    """Classes of a change map with the coding 'binary': 1 'Change', 2 'No change'.
 
     Args:
         classes: The classes of the two class maps.
@@ -126,20 +126,20 @@ CODINGS: dict[str, type[ChangeScheme] | type[FromToScheme] | type[BinaryScheme]]
     "from-to": FromToScheme,
     "binary": BinaryScheme,
 }
-"""What the codes of a change map tell, by name."""
+"""The codings by name."""
 Pairs = tuple[tuple[tuple[int, int], ...], ...]
 """For each class of a change map, pairs (before, after) of indices of the classes."""
 
 
 def pairs_of(scheme: ClassScheme, classes: ClassScheme) -> Pairs:
-    """For each class of a change map, the pairs (before, after) of class indices it stands for.
+    """The pairs (before, after) of class indices that each class of a change map represents.
 
     Args:
         scheme: Classes of the change map.
         classes: Classes of the two class maps.
 
     Raises:
-        ClassError: The change map's codes are of no coding of these classes.
+        ClassError: The change map's codes match no coding of these classes.
     """
     for coding in CODINGS.values():
         change = coding(classes)
@@ -156,22 +156,22 @@ def pairs_of(scheme: ClassScheme, classes: ClassScheme) -> Pairs:
 
 
 def reversed_codes(scheme: ClassScheme) -> tuple[int, ...] | None:
-    """For each class of a change map, the index of the class it is when the dates are swapped.
+    """The index of each class of a change map after the dates are swapped.
 
-    None where the codes don't tell: 'to class' doesn't know what a pixel was before.
+    None if the codes don't determine it: the coding 'to' lacks the earlier class.
 
     Args:
         scheme: Classes of the change map.
     """
     places = {ends: k for k, ends in enumerate(scheme.transitions) if ends is not None}
-    found = []
+    indices = []
     for k, (name, ends) in enumerate(zip(scheme.names, scheme.transitions, strict=True)):
         same = is_no_change(name) or name.lower() == "change"
         at = places.get(ends[::-1]) if ends is not None else k if same else None
         if at is None:
             return None
-        found.append(at)
-    return tuple(found)
+        indices.append(at)
+    return tuple(indices)
 
 
 def _check_no_background(classes: ClassScheme) -> None:

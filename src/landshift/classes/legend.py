@@ -1,4 +1,4 @@
-"""Class names and colours as files carry them: tags, tables beside rasters, styles, lists."""
+"""Legends: names and colours of pixel values, as stored in and beside rasters."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from landshift.classes.scheme import ClassScheme, Colour, MapScheme
 TAG = "LANDSHIFT_CLASSES"
 """Name of the raster tag that holds the classes as JSON."""
 
-
-FARTHEST = 1 << 16  # values that a range of an attribute table may name, from 0 either way
+FARTHEST = 1 << 16  # largest absolute value in a range of an attribute table
 
 # GDAL's GDALRATFieldType and GDALRATFieldUsage (gdal.h)
 _INTEGER, REAL, STRING = 0, 1, 2
@@ -21,10 +20,10 @@ COLOUR_USAGES = {6: "red", 7: "green", 8: "blue"}
 
 @dataclass(frozen=True)
 class Legend:
-    """Names and colours of pixel values, of any size and number, as a file states them.
+    """Names and colours of pixel values, as a file states them.
 
     Attributes:
-        names: Name of each value that has one; some names say that the value is no class
+        names: Name of each value that has one; some names mean that the value is no class
             (`classes.says_none`).
         colours: Colour of each value that has one.
     """
@@ -36,7 +35,7 @@ class Legend:
         return bool(self.names or self.colours)
 
     def or_else(self, other: Legend) -> Legend:
-        """This legend, and what only the other one says."""
+        """This legend, completed by the other one."""
         return Legend(other.names | self.names, other.colours | self.colours)
 
     def scheme(self) -> ClassScheme:
@@ -51,11 +50,11 @@ class Legend:
 
 
 @dataclass(frozen=True)
-class Column:
+class AttributeColumn:
     """A column of a raster's attribute table.
 
     Attributes:
-        name: Its name; ten characters at most, or the .vat.dbf cuts it.
+        name: Its name; the .vat.dbf keeps ten characters.
         values: A value for each row; all integers, all numbers or all texts.
     """
 
@@ -70,12 +69,6 @@ class Column:
         return REAL if any(isinstance(v, float) for v in self.values) else _INTEGER
 
 
-# ---- Reading
-
-
 def all_integers(text: str) -> bool:
     """Whether a text is a whole number."""
     return text.strip().removeprefix("-").isdecimal()
-
-
-# ---- Writing

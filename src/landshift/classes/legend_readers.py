@@ -31,15 +31,15 @@ from landshift.classes.scheme import ClassScheme, Colour, MapScheme
 from landshift.errors import ClassError
 from landshift.files import texts
 
-_MOST_BYTES = 64 << 20
-_DEEPEST = 64
+_MOST_BYTES = 64 << 20  # of a file
+_DEEPEST = 64  # nested XML elements
 
 
 def read_classes(path: Path | str) -> ClassScheme:
-    """The classes that a file states; see `read_legend` for the formats.
+    """The classes in a file; see `read_legend` for the formats.
 
     Raises:
-        ClassError: The file is missing or holds something else.
+        ClassError: The file is missing, damaged, or holds something else.
     """
     return read_legend(path).scheme()
 
@@ -48,33 +48,32 @@ def read_legend(path: Path | str) -> Legend:
     """Names and colours of values from a file, by its suffix.
 
     ``.json``: ``{"1": "forest", ...}``. ``.clr``, and the colour maps that QGIS exports as
-    ``.txt``: value, red, green, blue, perhaps alpha and a name. ``.qml``: a QGIS style of a
+    ``.txt``: value, red, green, blue, optionally alpha and a name. ``.qml``: a QGIS style of a
     paletted or pseudocolour raster. ``.xml``: GDAL's sidecar ``<raster>.aux.xml`` with an
-    attribute table or category names. ``.dbf``: ``<raster>.vat.dbf``. Any other, as
-    ``.csv``: ``value,name[,red,green,blue]``, or with a header in any order, whatever parts its
-    cells (see `class_table.read`). Values may be any whole numbers.
+    attribute table or category names. ``.dbf``: ``<raster>.vat.dbf``. Any other suffix, as
+    ``.csv``: ``value,name[,red,green,blue]``, or in any order below a header, with any common
+    delimiter (see `class_table.read`). Values may be any whole numbers.
 
     Raises:
         ClassError: The file is missing, damaged, or holds something else.
     """
-    found = _read(Path(path))
-    if not found:
+    legend = _read(Path(path))
+    if not legend:
         raise ClassError(
             f"Classes must come as {_reader(Path(path))[1]}, got no classes in {path}; "
-            "mend it or write a CSV."
+            "correct it or write a CSV."
         )
-    return found
+    return legend
 
 
 def read_recoding(path: Path | str) -> dict[int, int | str | None]:
-    """A mapping file from one legend to another: CSV ``value,new value or class name``.
+    """Read a recoding file: CSV ``value,new value or class name``.
 
     Returns:
-        What each value becomes: a value, the name of a class, or None (an empty field:
-        unlabelled).
+        The new value or class name of each value; None for an empty field: unlabelled.
 
     Raises:
-        ClassError: The file is missing, holds something else, or maps a value twice.
+        ClassError: The file is missing, holds something else, or lists a value twice.
     """
     path = Path(path)
     try:
@@ -90,40 +89,40 @@ def read_recoding(path: Path | str) -> dict[int, int | str | None]:
 
 
 def beside(raster: Path) -> Legend:
-    """What the files beside a raster tell: .aux.xml, .vat.dbf, .qml, .clr; the earlier wins.
+    """The legend in .aux.xml, .vat.dbf, .qml and .clr beside a raster; the first wins.
 
     Raises:
-        ClassError: One of them is there and damaged.
+        ClassError: A file is damaged.
     """
     raster = Path(raster)
-    found = tables_beside(raster)
+    legend = tables_beside(raster)
     for suffix in (".qml", ".clr"):
-        found = found.or_else(_if_there(raster.with_suffix(suffix)))
-    return found
+        legend = legend.or_else(_if_there(raster.with_suffix(suffix)))
+    return legend
 
 
 def tables_beside(raster: Path) -> Legend:
-    """What .aux.xml and .vat.dbf beside a raster tell, without styles; the earlier wins.
+    """The legend in .aux.xml and .vat.dbf beside a raster, without styles; the first wins.
 
     Raises:
-        ClassError: One of them is there and damaged.
+        ClassError: A file is damaged.
     """
     raster = Path(raster)
-    found = Legend()
+    legend = Legend()
     for name in (f"{raster.name}.aux.xml", f"{raster.name}.vat.dbf", f"{raster.stem}.vat.dbf"):
-        found = found.or_else(_if_there(raster.with_name(name)))
-    return found
+        legend = legend.or_else(_if_there(raster.with_name(name)))
+    return legend
 
 
 def from_tags(tags: Mapping[str, str], raster: Path | str = "") -> ClassScheme | None:
-    """The classes that a raster's tags hold, or None.
+    """The classes in a raster's tags, or None.
 
     Args:
         tags: The tags.
         raster: The raster, for the error.
 
     Raises:
-        ClassError: The tag is there and damaged, or holds values of two bytes.
+        ClassError: The tag is damaged, or holds more classes than one byte can.
     """
     if TAG not in tags:
         return None
@@ -144,7 +143,7 @@ def from_tags(tags: Mapping[str, str], raster: Path | str = "") -> ClassScheme |
 
 
 def _reader(path: Path) -> tuple[Callable[[Path], Legend], str]:
-    """The function that reads a legend, and what it reads, for the error."""
+    """The function that reads a legend, and its format in words, for the error."""
     return {
         ".json": (_read_json, "JSON {'1': 'forest'} or CSV value,name[,red,green,blue]"),
         ".clr": (_read_clr, "lines of value, red, green, blue (.clr)"),
@@ -159,25 +158,25 @@ def _reader(path: Path) -> tuple[Callable[[Path], Legend], str]:
 
 
 def _if_there(path: Path) -> Legend:
-    """A sidecar's legend; empty where it isn't there or tells of something else than classes."""
+    """A sidecar's legend; empty if the file is missing or holds no classes."""
     return _read(path) if path.is_file() else Legend()
 
 
 def _read(path: Path) -> Legend:
-    """Names and colours from a file, perhaps none.
+    """Names and colours from a file; may be empty.
 
     Raises:
         ClassError: The file is missing, damaged, or holds something else.
     """
-    read, what = _reader(path)
+    read, form = _reader(path)
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise ClassError(
                 f"A legend must be smaller than {_MOST_BYTES >> 20} MiB, got {path}; "
                 "check that it is one."
             )
-        found = read(path)
-        for value, colour in found.colours.items():
+        legend = read(path)
+        for value, colour in legend.colours.items():
             if len(colour) != 3 or not all(0 <= c <= 255 for c in colour):
                 raise ValueError(f"the colour {colour} for value {value}")
     except ClassError:
@@ -187,9 +186,9 @@ def _read(path: Path) -> Legend:
         struct.error, SyntaxError, RecursionError, csv.Error,
     ) as error:  # fmt: skip
         raise ClassError(
-            f"Classes must come as {what}, got '{error}' in {path}; mend it or write a CSV."
+            f"Classes must come as {form}, got '{error}' in {path}; correct it or write a CSV."
         ) from error
-    return found
+    return legend
 
 
 def _read_json(path: Path) -> Legend:
@@ -210,10 +209,10 @@ def _read_csv(path: Path) -> Legend:
 
 
 def _read_clr(path: Path) -> Legend:
-    """Lines ``value red green blue [alpha] [name]``, parted by spaces or commas."""
+    """Lines ``value red green blue [alpha] [name]``, separated by spaces or commas."""
     names: dict[int, str] = {}
     colours: dict[int, Colour] = {}
-    # a name may hold characters that Unicode takes for ends of lines
+    # names may contain characters that str.splitlines takes for line ends
     for number, line in enumerate(re.split("\r\n|\r|\n", texts.read_text(path)), start=1):
         line = line.strip()
         if not line or line[0] == "#" or line.upper().startswith("INTERPOLATION"):
@@ -248,7 +247,7 @@ def _read_qml(path: Path) -> Legend:
             continue
         number = float(entry.attrib["value"])
         if not number.is_integer():
-            continue  # a ramp, no class; its last value may be infinite
+            continue  # a ramp, not a class; its last value may be infinite
         if entry.tag == "item" and int(number) in colours:
             continue  # a step of a ramp has a colour on each side
         _add(colours, int(number), class_table.hex_colour(entry.attrib["color"]))
@@ -264,9 +263,9 @@ def _read_aux_xml(path: Path) -> Legend:
 
 
 def from_vrt(text: str, raster: str = "") -> Legend:
-    """What the first band of a VRT tells: its attribute table, else its category names.
+    """The legend of a VRT's first band: its attribute table, else its category names.
 
-    GDAL describes any raster so, once it is copied to a VRT: what its format holds inside too.
+    A copy of a raster as VRT contains the legend of any format that GDAL reads.
 
     Args:
         text: The VRT.
@@ -287,9 +286,9 @@ def _from_bands(root: ElementTree.Element, kind: str) -> Legend:
     band = next((b for b in root.findall(kind) if b.get("band", "1") == "1"), None)
     if band is None:
         return Legend()
-    found = Legend()
+    legend = Legend()
     for table in band.findall("GDALRasterAttributeTable"):
-        found = found.or_else(_from_rat(table))
+        legend = legend.or_else(_from_rat(table))
     names = {
         value: entry.text.strip()
         for value, entry in enumerate(band.findall("CategoryNames/Category"))
@@ -300,15 +299,15 @@ def _from_bands(root: ElementTree.Element, kind: str) -> Legend:
         for value, entry in enumerate(band.findall("ColorTable/Entry"))
         if value in names
     }
-    return found.or_else(Legend(names, colours))
+    return legend.or_else(Legend(names, colours))
 
 
 def _from_rat(table: ElementTree.Element) -> Legend:
-    """An attribute table as GDAL reads it (gdal_rat.cpp): the first column of a usage counts.
+    """An attribute table, read as GDAL does (gdal_rat.cpp): the first column of a usage counts.
 
-    A row stands for the values between its least and its largest one; of several such rows, the
-    first counts. A table of equal bins tells its values without a column. Where no column's usage
-    says that it holds values, one does by its name; else the number of the row is the value.
+    A row covers the values from its smallest to its largest; of several rows for a value, the
+    first counts. A table of equal bins has no column of values. If no column has the usage of
+    values, its name decides; else the row number is the value.
     """
     fields = [
         (
@@ -344,17 +343,17 @@ def _from_rat(table: ElementTree.Element) -> Legend:
 
 
 def _between(least: float, most: float, *, closed: bool = False) -> range:
-    """Whole numbers from one number to another, which belongs to them where closed."""
+    """Whole numbers from one number up to another, which is included if closed."""
     if least == most and closed:
         return range(int(least), int(least) + 1) if least.is_integer() else range(0)
     least, most = max(least, -float(FARTHEST)), min(most, float(FARTHEST))
-    if not least < most:  # also what is no number
+    if not least < most:  # also NaN
         return range(0)
     return range(math.ceil(least), math.floor(most) + 1 if closed else math.ceil(most))
 
 
 def _first(names: Sequence[str], columns: Sequence[str], *, without: Sequence[int]) -> int | None:
-    """Place of the column that bears the first of some names."""
+    """Position of the first of some names among the columns."""
     return next(
         (columns.index(n) for n in names if n in columns and columns.index(n) not in without), None
     )
@@ -387,10 +386,10 @@ def _from_table(
     Args:
         columns: Names of the columns, in lower case.
         rows: Cells of each row.
-        values: Values that each row stands for; the first row of a value counts.
-        texts_at: Places of the columns of text.
-        name_at: Place of the column of names; None: found by its name, else the first of text.
-        colours_at: Places of red, green and blue; not three: found by their names.
+        values: Values that each row covers; the first row of a value counts.
+        texts_at: Positions of the text columns.
+        name_at: Position of the column of class names; None: by its name, else the first text.
+        colours_at: Positions of red, green and blue; if not three: by their names.
     """
     if name_at is None:
         others = [k for k in range(len(columns)) if k not in texts_at]
@@ -416,7 +415,7 @@ def _from_table(
 
 
 def _dbf(path: Path) -> tuple[list[str], list[str], list[list[str]]]:
-    """Column names, column types and rows of a dBase file, whose size must be what it says."""
+    """Column names, column types and rows of a dBase file, checked against its stated size."""
     data = path.read_bytes()
     count, head, width = struct.unpack("<IHH", data[4:12])
     if head < 33 or width < 1 or len(data) < head + count * width:
@@ -441,7 +440,7 @@ def _dbf(path: Path) -> tuple[list[str], list[str], list[list[str]]]:
 
 
 def _decode(data: bytes) -> str:
-    """A cell's text: UTF-8, else Windows-1252, as most programs write it, else Latin-1."""
+    """A cell's text: UTF-8, else Windows-1252, which most programs write, else Latin-1."""
     for encoding in ("utf-8", "cp1252"):
         with suppress(UnicodeDecodeError):
             return data.decode(encoding)
@@ -449,7 +448,7 @@ def _decode(data: bytes) -> str:
 
 
 def _xml(data: bytes) -> ElementTree.Element:
-    """The root of an XML document; refuses entities of its own, which could grow without end."""
+    """The root of an XML document; refuses entity declarations, which could expand endlessly."""
     from xml.parsers import expat
 
     depth = 0
@@ -483,8 +482,8 @@ def _xml(data: bytes) -> ElementTree.Element:
     return builder.close()
 
 
-def _add(known: dict[int, Any], value: int, what: Any) -> None:
-    """Take what a value has, which must come once."""
-    if value in known:
+def _add(entries: dict[int, Any], value: int, entry: Any) -> None:
+    """Add the entry of a value; refuse a second one."""
+    if value in entries:
         raise ValueError(f"the value {value} twice")
-    known[value] = what
+    entries[value] = entry

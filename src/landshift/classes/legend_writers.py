@@ -1,4 +1,4 @@
-"""Writers of legends: what QGIS, ArcGIS and GDAL read beside or inside a raster."""
+"""Writers of legends, for QGIS, ArcGIS and GDAL: inside a raster and beside it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from landshift.classes.legend import (
     REAL,
     STRING,
     TAG,
-    Column,
+    AttributeColumn,
 )
 from landshift.classes.scheme import ClassScheme
 from landshift.files import whole
@@ -30,9 +30,9 @@ def as_tag(scheme: ClassScheme) -> dict[str, str]:
 
 
 def colour_table(scheme: ClassScheme) -> dict[int, tuple[int, int, int, int]]:
-    """GDAL's colour table: 256 RGBA entries, opaque for classes, transparent for the rest.
+    """GDAL's colour table: RGBA entries, opaque for classes, transparent for other values.
 
-    65536 entries where a value needs two bytes.
+    It has 256 entries, or 65536 if a value needs two bytes.
     """
     entries = 256 if scheme.values[-1] < 256 else 65536
     table: dict[int, tuple[int, int, int, int]] = dict.fromkeys(range(entries), (0, 0, 0, 0))
@@ -44,12 +44,14 @@ def colour_table(scheme: ClassScheme) -> dict[int, tuple[int, int, int, int]]:
 def write_category_names(raster: Path, scheme: ClassScheme) -> Path:
     """Write ``<raster>.aux.xml`` with GDAL's category names, which QGIS and ArcGIS show.
 
-    GeoTIFF has no field of its own for them.
+    GeoTIFF has no field for them.
     """
     return _write_aux_xml(raster, scheme, ())
 
 
-def write_attributes(raster: Path, scheme: ClassScheme, columns: Sequence[Column]) -> list[Path]:
+def write_attributes(
+    raster: Path, scheme: ClassScheme, columns: Sequence[AttributeColumn]
+) -> list[Path]:
     """Write an attribute table beside a raster: ``.aux.xml`` (GDAL, QGIS), ``.vat.dbf`` (ArcGIS).
 
     Value, name and colour of each class come from the scheme.
@@ -63,11 +65,11 @@ def write_attributes(raster: Path, scheme: ClassScheme, columns: Sequence[Column
         The files written.
     """
     table = [
-        Column("Value", scheme.values),
-        Column("Name", scheme.names),
+        AttributeColumn("Value", scheme.values),
+        AttributeColumn("Name", scheme.names),
         *columns,
         *(
-            Column(name, [c.colour[k] for c in scheme])
+            AttributeColumn(name, [c.colour[k] for c in scheme])
             for k, name in enumerate(("Red", "Green", "Blue"))
         ),
     ]
@@ -75,7 +77,7 @@ def write_attributes(raster: Path, scheme: ClassScheme, columns: Sequence[Column
 
 
 def write_qml(raster: Path, scheme: ClassScheme) -> Path:
-    """Write ``<raster>.qml`` beside a raster: the style in which QGIS opens it."""
+    """Write ``<raster>.qml`` beside a raster: the style that QGIS applies when it opens it."""
     root = ElementTree.Element("qgis", version="3.22", styleCategories="AllStyleCategories")
     pipe = ElementTree.SubElement(root, "pipe")
     renderer = ElementTree.SubElement(
@@ -90,7 +92,7 @@ def write_qml(raster: Path, scheme: ClassScheme) -> Path:
     return _write_xml(Path(raster).with_suffix(".qml"), root)
 
 
-def _write_aux_xml(raster: Path, scheme: ClassScheme, table: Sequence[Column]) -> Path:
+def _write_aux_xml(raster: Path, scheme: ClassScheme, table: Sequence[AttributeColumn]) -> Path:
     root = ElementTree.Element("PAMDataset")
     band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
     names = ElementTree.SubElement(band, "CategoryNames")
@@ -116,15 +118,15 @@ def _write_aux_xml(raster: Path, scheme: ClassScheme, table: Sequence[Column]) -
 def _write_xml(path: Path, root: ElementTree.Element) -> Path:
     ElementTree.indent(root)
     text = ElementTree.tostring(root, encoding="unicode", xml_declaration=False)
-    # readers of XML make a line feed of it; in attributes it is written so already
+    # XML readers turn it into a line feed; ElementTree escapes it in attributes only
     text = text.replace("\r", "&#13;")
     with whole.whole_file(path) as part:
         part.write_text(text, encoding="utf-8", newline="")
     return path
 
 
-def _write_dbf(raster: Path, table: Sequence[Column]) -> Path:
-    """dBase III; a .cpg beside it says UTF-8 where a text needs it."""
+def _write_dbf(raster: Path, table: Sequence[AttributeColumn]) -> Path:
+    """Write dBase III; a .cpg beside it states UTF-8 if a text isn't ASCII."""
     formats: list[tuple[bytes, int, int]] = []
     texts: list[list[str]] = []
     for column in table:

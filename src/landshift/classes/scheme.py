@@ -1,4 +1,4 @@
-"""Class schemes: which value of a raster means which class, in which colour."""
+"""Class schemes: the class and colour of each value of a raster."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from landshift.errors import ClassError
 
 UNLABELLED = 0
-"""The label value that never counts, unless a class mapping names it."""
+"""The label value without a class, unless a class mapping names it."""
 
 IGNORE_INDEX = 255
-"""Index that stands for 'not labelled' where values have become indices of outputs."""
+"""Class index of unlabelled pixels."""
 
 NO_CHANGE = "No change"
 
 ARROW = "->"
-"""What stands between the classes of a transition."""
+"""Separator of the classes in a transition's name."""
 
 TO = "to "
-"""What stands before the later class, where a map of changes tells only that."""
+"""Prefix of the later class in a change map with the coding 'to'."""
 
 _STAYED = re.compile(rf"\s*(\S.*?)\s*{ARROW}\s*\1\s*")  # 'forest->forest'
 
@@ -38,7 +38,7 @@ _UNWRITABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]") 
 
 Colour = tuple[int, int, int]
 
-# Okabe & Ito (2008) and Paul Tol's 'muted' scheme (2021): they stay apart for the colour-blind.
+# Okabe & Ito (2008) and Paul Tol's 'muted' scheme (2021): safe for colour-blind people
 PALETTE: tuple[Colour, ...] = (
     (0, 158, 115), (230, 159, 0), (86, 180, 233), (213, 94, 0), (240, 228, 66),
     (204, 121, 167), (0, 114, 178), (136, 34, 85), (153, 153, 51), (51, 34, 136),
@@ -53,7 +53,7 @@ class LandClass:
 
     Attributes:
         value: Pixel value.
-        name: Name as shown to people.
+        name: Its name.
         colour: Red, green, blue, 0 to 255.
     """
 
@@ -63,13 +63,13 @@ class LandClass:
 
 
 class ClassScheme:
-    """The classes of a raster, in the order of their values; output k of a network is class k.
+    """The classes of a raster, ascending by value; output k of a network is class k.
 
     Args:
         classes: One entry per class; values must differ and lie in 0 to 254.
 
     Raises:
-        ClassError: No class at all, a value twice, a value outside 0 to 254, an empty name or one
+        ClassError: No class, a duplicate value, a value outside 0 to 254, an empty name or one
             with control characters other than tabs and line breaks.
     """
 
@@ -132,12 +132,12 @@ class ClassScheme:
 
     @classmethod
     def from_list(cls, entries: Iterable[Mapping[str, Any]]) -> ClassScheme:
-        """The scheme of a list as `as_list` gives it, or as Esri's 'Classes' hold it.
+        """The scheme of a list as `as_list` returns it, or of Esri's 'Classes'.
 
         A missing colour, or Esri's [-1, -1, -1], becomes a colour-blind-safe one.
 
         Raises:
-            ClassError: An entry without value or name, or a value twice.
+            ClassError: An entry without value or name, or a duplicate value.
         """
         mapping: dict[int, str] = {}
         colours: dict[int, Colour] = {}
@@ -204,10 +204,10 @@ class ClassScheme:
 
     @property
     def unchanged(self) -> tuple[int, ...]:
-        """Indices of the classes that mean 'unchanged', whatever the coding of the change map.
+        """Indices of the classes that mean 'unchanged', for any coding of the change map.
 
-        'No change', in any spelling, and each class of a from-to coding that stayed what it was
-        ('forest->forest'). None of them in a map of one date.
+        These are 'No change', in any spelling, and unchanged classes of the coding 'from-to'
+        ('forest->forest'). A map of one date has none.
         """
         return tuple(k for k, c in enumerate(self) if stays(c.name))
 
@@ -215,21 +215,20 @@ class ClassScheme:
     def transitions(self) -> tuple[tuple[str, str] | None, ...]:
         """Class before and after of each class: ('forest', 'urban') of 'forest->urban'.
 
-        None for a name that doesn't say both, or holds more than one arrow.
+        None for a name that doesn't state both, or has more than one arrow.
         """
         ends = (ends_of(c.name) for c in self)
         return tuple(None if e[0] is None or e[1] is None else (e[0], e[1]) for e in ends)
 
     def to_indices(self, values: NDArray[Any], *, where: str = "the labels") -> NDArray[np.uint8]:
-        """Pixel values as indices of outputs; what is not labelled becomes `IGNORE_INDEX`.
+        """Pixel values as class indices; unlabelled pixels become `IGNORE_INDEX`.
 
         Args:
             values: Integer array of any shape.
-            where: Named in the error.
+            where: Source of the values, for the error.
 
         Raises:
-            ClassError: A value is neither 0 nor in the scheme; more classes than a network tells
-                apart.
+            ClassError: A value is neither 0 nor in the scheme; or there are more than 255 classes.
         """
         self.check_count()
         unknown = self.unknown(values)
@@ -251,19 +250,19 @@ class ClassScheme:
         return indices
 
     def check_count(self) -> None:
-        """Check that indices of one byte tell the classes apart.
+        """Check that class indices fit in one byte.
 
         Raises:
-            ClassError: There are more.
+            ClassError: There are more classes.
         """
         if len(self) > IGNORE_INDEX:
             raise ClassError(
-                f"A network tells at most {IGNORE_INDEX} classes apart, got {len(self)}; "
+                f"A network can have at most {IGNORE_INDEX} classes, got {len(self)}; "
                 "code the change map by 'to class', or merge classes."
             )
 
     def to_values(self, indices: NDArray[Any]) -> NDArray[np.uint8]:
-        """Indices of outputs as pixel values; `IGNORE_INDEX` becomes 0."""
+        """Class indices as pixel values; `IGNORE_INDEX` becomes 0."""
         table = np.full(256, UNLABELLED, np.uint8)
         table[: len(self)] = self.values
         values: NDArray[np.uint8] = table[indices]
@@ -276,9 +275,9 @@ class ClassScheme:
 
 
 class MapScheme(ClassScheme):
-    """Classes of a class map as files hold them: any whole numbers of four bytes.
+    """Classes of a class map, with any whole numbers of four bytes as values.
 
-    What an output of one byte can't hold gets another value there, see
+    Values that a one-byte output can't hold are moved there, see
     `landshift.raster.recoding.coded`.
     """
 
@@ -291,22 +290,22 @@ Coding = Literal["to", "from-to", "binary"]
 
 
 def colour_of(entry: Mapping[str, Any]) -> Colour | None:
-    """Colour of an entry of Esri's 'Classes'; None where it has none, which Esri spells -1."""
-    found = entry.get("Color")
-    if not isinstance(found, list) or len(found) < 3:
+    """Colour of an entry of Esri's 'Classes'; None if it has none, which Esri writes as -1."""
+    colour = entry.get("Color")
+    if not isinstance(colour, list) or len(colour) < 3:
         return None
-    if not all(isinstance(c, int | float) and 0 <= c < 256 for c in found):
+    if not all(isinstance(c, int | float) and 0 <= c < 256 for c in colour):
         return None
-    return int(found[0]), int(found[1]), int(found[2])
+    return int(colour[0]), int(colour[1]), int(colour[2])
 
 
 def is_no_change(name: str) -> bool:
-    """Whether a class name means 'no change', whatever its case and separators."""
+    """Whether a class name means 'no change', in any case and with any separators."""
     return re.sub(r"[^a-z]", "", name.lower()) in {"nochange", "unchanged"}
 
 
 def same_name(name: str) -> str:
-    """What the spellings of a name have in common: neither case nor spaces tell names apart."""
+    """A class name in its normal form, without differences of case and spacing."""
     return "no change" if is_no_change(name) else " ".join(name.casefold().split())
 
 
@@ -315,25 +314,25 @@ def check_names(names: Mapping[int, str], where: object) -> None:
 
     Args:
         names: Name of each class, by value.
-        where: What holds the classes, for the error.
+        where: Source of the classes, for the error.
 
     Raises:
-        ClassError: Two do.
+        ClassError: Two classes share one.
     """
     values: dict[str, list[int]] = {}
     for value, name in names.items():
         values.setdefault(same_name(name), []).append(value)
-    twice = [held for held in values.values() if len(held) > 1]
-    if twice:
-        told = "; ".join(f"{names[v[0]]!r} for {', '.join(map(str, v))}" for v in twice[:8])
+    shared = [same for same in values.values() if len(same) > 1]
+    if shared:
+        listed = "; ".join(f"{names[v[0]]!r} for {', '.join(map(str, v))}" for v in shared[:8])
         raise ClassError(
-            f"Classes must have names of their own, got {told} in {where}; give them as a file "
-            "(--classes), each with another name, or merge them by a recoding."
+            f"Class names must differ, got {listed} in {where}; give each class another name "
+            "(`classes`), or merge them by a recoding."
         )
 
 
 def says_none(name: str) -> bool:
-    """Whether a name in a legend says that its value is no class: 'No data', 'Unclassified'.
+    """Whether a name in a legend means that its value is no class: 'No data', 'Unclassified'.
 
     'Background' and 'Unknown' are classes: many maps and training sets use them as such.
     """
@@ -342,7 +341,7 @@ def says_none(name: str) -> bool:
 
 
 def ends_of(name: str) -> tuple[str | None, str | None]:
-    """What the name of a class of changes tells of before and after; None: nothing."""
+    """Class before and after in the name of a change map's class; None where it isn't stated."""
     ends = [end.strip() for end in name.split(ARROW)]
     if len(ends) == 2 and all(ends):
         return ends[0], ends[1]
@@ -350,7 +349,7 @@ def ends_of(name: str) -> tuple[str | None, str | None]:
 
 
 def stays(name: str) -> bool:
-    """Whether the name of a class of changes means that nothing changed."""
+    """Whether the name of a change map's class means that nothing changed."""
     return is_no_change(name) or _STAYED.fullmatch(name) is not None
 
 

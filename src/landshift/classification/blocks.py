@@ -26,7 +26,7 @@ from landshift.files import whole as whole_files
 from landshift.grid import Window
 from landshift.machine import memory
 from landshift.raster import cog
-from landshift.raster.tiling import Block, Plan, Tile
+from landshift.raster.tiling import PaddedTile, TileBlock, TilePlan
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -56,7 +56,7 @@ class BlockJob:
     """
 
     scene: InputScene
-    plan: Plan
+    plan: TilePlan
     scheme: ClassScheme
     batch_size: int
     excluded: int | None
@@ -79,7 +79,7 @@ class BlockJob:
         files = self.files(number).values() if self.whole else [self.file(number)]
         return all(file.is_file() for file in files)
 
-    def tiles(self, block: Block) -> tuple[Tile, ...]:
+    def tiles(self, block: TileBlock) -> tuple[PaddedTile, ...]:
         """Tiles that a block is made from; with blending also those of its neighbours."""
         if not self.blend:
             return block.tiles
@@ -98,7 +98,7 @@ class BlockJob:
         """Whether the engine computes probabilities; else only the best class."""
         return self.blend or bool(self.layers)
 
-    def part(self, tile: Tile) -> Window:
+    def part(self, tile: PaddedTile) -> Window:
         """The part of a tile that is used."""
         return tile.window if self.blend else tile.core
 
@@ -194,7 +194,7 @@ class _BlockCanvas:
         job: The job it belongs to.
     """
 
-    def __init__(self, job: BlockJob, block: Block) -> None:
+    def __init__(self, job: BlockJob, block: TileBlock) -> None:
         self.block = block
         self.empty = True
         self.job = job
@@ -206,11 +206,11 @@ class _BlockCanvas:
         else:
             self._values = layering.nodata_block(shape, job.layers, job.scheme)
 
-    def wants(self, tile: Tile, read: SceneWindow) -> bool:
+    def wants(self, tile: PaddedTile, read: SceneWindow) -> bool:
         """Whether a tile has wanted pixels in this block."""
         return bool(read.wanted[self._of(tile)[1]].any())
 
-    def place(self, tile: Tile, read: SceneWindow, prediction: NDArray[Any]) -> None:
+    def place(self, tile: PaddedTile, read: SceneWindow, prediction: NDArray[Any]) -> None:
         """Take over a tile's prediction, see `_predict`."""
         self.empty = False
         here, there = self._of(tile)
@@ -229,7 +229,7 @@ class _BlockCanvas:
             self._values[(slice(None), *here)] = values
 
     def reduced(
-        self, tile: Tile, read: SceneWindow, probabilities: NDArray[Any]
+        self, tile: PaddedTile, read: SceneWindow, probabilities: NDArray[Any]
     ) -> NDArray[np.uint8]:
         """Bytes of the layers, for the block's part of a tile."""
         there, job = self._of(tile)[1], self.job
@@ -245,7 +245,7 @@ class _BlockCanvas:
         mean = (self._sum / np.maximum(self._weight, _TINY)).astype(np.float32, copy=False)
         return layering.from_probabilities(mean, self._wanted, job.scheme, job.layers, job.excluded)
 
-    def _of(self, tile: Tile) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    def _of(self, tile: PaddedTile) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         """The part of a tile that lies in the block: its slices in the block, and in the tile."""
         outer = self.block.window
         at = (
@@ -258,7 +258,7 @@ class _BlockCanvas:
 
 
 @lru_cache(maxsize=1)
-def tile_weights(plan: Plan) -> NDArray[np.float32]:
+def tile_weights(plan: TilePlan) -> NDArray[np.float32]:
     """Blending weights of a tile's pixels: above 0 everywhere, 1 far from its edges.
 
     They rise linearly over the width in which neighbours overlap, so that the weights of two
@@ -295,7 +295,7 @@ def _predicted(
             for (tile, read), prediction in zip(batch, future.result(), strict=True):
                 canvas.place(tile, read, prediction)
 
-    def send(canvas: _BlockCanvas, batch: list[tuple[Tile, SceneWindow]]) -> None:
+    def send(canvas: _BlockCanvas, batch: list[tuple[PaddedTile, SceneWindow]]) -> None:
         values, mask = _stacked([r.values for _, r in batch]), _stacked([r.mask for _, r in batch])
         future = engines.submit(_predict, engine, canvas, batch, values, mask)
         pending.append((canvas, batch, future))
@@ -303,7 +303,7 @@ def _predicted(
     for number in numbers:
         block = job.plan.block(number)
         canvas = _BlockCanvas(job, block)
-        batch: list[tuple[Tile, SceneWindow]] = []
+        batch: list[tuple[PaddedTile, SceneWindow]] = []
         for tile in job.tiles(block):
             read = next(reads)
             if canvas.wants(tile, read):
@@ -326,7 +326,7 @@ def _stacked(arrays: list[NDArray[Any]]) -> NDArray[Any]:
 def _predict(
     engine: Engine,
     canvas: _BlockCanvas,
-    batch: Sequence[tuple[Tile, SceneWindow]],
+    batch: Sequence[tuple[PaddedTile, SceneWindow]],
     values: NDArray[Any],
     mask: NDArray[np.bool_],
 ) -> Iterable[NDArray[Any]]:
@@ -380,7 +380,7 @@ def _write_plain(path: Path, values: NDArray[np.uint8], box: GeoBox) -> None:
 
 
 def _ahead(
-    submit: Callable[[Tile], Future[SceneWindow]], tiles: Iterable[Tile], most: int
+    submit: Callable[[PaddedTile], Future[SceneWindow]], tiles: Iterable[PaddedTile], most: int
 ) -> Iterator[SceneWindow]:
     """Windows of tiles in order, with at most ``most`` of them read ahead."""
     waiting: deque[Future[SceneWindow]] = deque()
@@ -393,9 +393,9 @@ def _ahead(
 
 
 @contextmanager
-def _reading(job: BlockJob, count: int) -> Iterator[Callable[[Tile], Future[SceneWindow]]]:
+def _reading(job: BlockJob, count: int) -> Iterator[Callable[[PaddedTile], Future[SceneWindow]]]:
     """Threads that read tiles, each with its own open scene."""
-    tasks: queue.SimpleQueue[tuple[Tile, Future[SceneWindow]] | None] = queue.SimpleQueue()
+    tasks: queue.SimpleQueue[tuple[PaddedTile, Future[SceneWindow]] | None] = queue.SimpleQueue()
     stop = threading.Event()
 
     def work() -> None:
@@ -412,7 +412,7 @@ def _reading(job: BlockJob, count: int) -> Iterator[Callable[[Tile], Future[Scen
                     task[1].set_exception(error)
                 task = tasks.get()
 
-    def submit(tile: Tile) -> Future[SceneWindow]:
+    def submit(tile: PaddedTile) -> Future[SceneWindow]:
         future: Future[SceneWindow] = Future()
         tasks.put((tile, future))
         return future

@@ -224,7 +224,7 @@ def largest_core(most: int, network: ChangeModel | Prepared, *, probable: bool) 
 
 def _plan(
     scene: InputScene, network: ChangeModel | Prepared, most: int, asked: MapTiling
-) -> plans.Plan:
+) -> plans.TilePlan:
     """The tiles: as asked for, else as the model needs and the engine prefers them."""
     trained, tile_size, padding = network.spec.tile_size, asked.tile_size, asked.padding
     if network.fixed_tile:

@@ -93,7 +93,7 @@ def assemble(
         tags = provenance.as_tag({**record, "layer": layer})
         write(job, layer, [n for n in sorted(counts) if counts[n]], path, tags)
     pixels = [sum(c.get(v, 0) for c in counts.values()) for v in job.scheme.values]
-    legend_writers.write_attributes(out, job.scheme, [legend.Column("Count", pixels)])
+    legend_writers.write_attributes(out, job.scheme, [legend.AttributeColumn("Count", pixels)])
     legend_writers.write_qml(out, job.scheme)
 
 

@@ -267,7 +267,7 @@ def _dates(
         raise ParameterError("A raster, or an image of each date, must be given, got none.")
     dates = target.date_names(len(given))
     plans = tuple(target.match_bands([imagery.plan(i) for i in given], dates))
-    box = target.target_grid(plans, resolution=cell_size)
+    box = target.target_grid(plans, target.TargetGrid(resolution=cell_size))
     names = target.bands_of(plans)
     imagery.warn_of_scaling(plans, dates)
     first = plans[0].layers[0].info
@@ -283,7 +283,7 @@ def _polygons(path: Path | str, box: GeoBox, layer: str | None) -> tuple[Any, ..
         raise GridError(
             "A mask polygon needs a raster with a CRS, got none; assign one (gdal_edit -a_srs)."
         )
-    geometries = vector.read_polygons(path, box, layer, option="--mask-layer").geometries
+    geometries = vector.read_polygons(path, box, layer, option="mask_layer").geometries
     vanished = vector.without_pixel(geometries, box)
     if vanished:
         log.warning("%s: %d polygons hold no pixel's centre.", path, len(vanished))

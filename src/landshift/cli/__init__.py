@@ -47,11 +47,9 @@ def _ended(words: list[str]) -> int:
 
 def _run(words: list[str]) -> int:
     """Run a command; its exit code."""
-    if words and words[0] in commands.UNPORTED:
-        return _run_unported(words)
     app = commands.application(listing=not words or words[0].startswith("-"))
-    if not words:
-        app.help_print([], console=app.error_console)
+    if words in ([], ["model"]):
+        app.help_print(words, console=app.error_console)
         return 2
     lines.names = {}
     try:
@@ -66,24 +64,20 @@ def _run(words: list[str]) -> int:
     return 0
 
 
-def _run_unported(words: list[str]) -> int:
-    from landshift.cli import unported
-
-    try:
-        unported.app(words)
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
-    except Exception as error:
-        return _told(error)
-    return 0
-
-
 def _said(error: CycloptsError) -> str:
     """What is wrong with what the user typed."""
     if isinstance(error, UnknownCommandError):  # its own message loads all commands
         typed = (error.unused_tokens or [""])[0]
-        near = difflib.get_close_matches(typed, [c.name for c in commands.COMMANDS], n=1)
-        hint = f"did you mean {near[0]}" if near else "see landshift --help"
+        chain = error.command_chain or ()
+        names: Sequence[str] = [c.name for c in commands.COMMANDS]
+        if chain[:1] == ("model",):
+            from landshift.cli import model
+
+            names = list(model.COMMANDS)
+        near = difflib.get_close_matches(typed, names, n=1)
+        hint = (
+            f"did you mean {near[0]}" if near else f"see {' '.join(('landshift', *chain))} --help"
+        )
         return f"The command must be one of landshift's, got {typed!r}; {hint}."
     if isinstance(error, UnusedCliTokensError):
         more = " ".join(error.unused_tokens or ())

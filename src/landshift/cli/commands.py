@@ -7,8 +7,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -62,7 +61,7 @@ COMMANDS = (
     ),
     Command(
         "burn", "Prepare",
-        "Burn polygons into a label raster; what no polygon covers is 0, not labelled.",
+        "Burn polygons into a label raster; pixels outside all polygons are 0, not labelled.",
     ),
     Command(
         "difference", "Prepare",
@@ -74,7 +73,7 @@ COMMANDS = (
     ),
     Command(
         "simulate", "Prepare",
-        "Make images and class maps of two dates of a scene that doesn't exist.",
+        "Simulate a scene: images and class maps of two dates, with known truth.",
     ),
     Command("train", "Learn", "Train a network on a tile set and save it."),
     Command(
@@ -125,20 +124,17 @@ COMMANDS = (
     ),
     Command(
         "stac", "Show and share",
-        "Describe a map as a STAC Item: ground, time, classes, and the file with its checksum.",
+        "Describe a map as a STAC Item: place, time, classes, and the file with its checksum.",
     ),
     Command(
         "demo", "Show and share",
-        "Run the whole chain on a simulated scene and say where each result lies.",
+        "Run the whole chain on a simulated scene and list its results.",
     ),
     Command(
         "model", "Models",
         "Saved models: what they are, whether they are whole, files for others.",
     ),
 )  # fmt: skip
-
-UNPORTED = {c.name for c in COMMANDS if c.function not in landshift.PUBLIC}
-"""Commands that typer still reads; see `landshift.cli.unported`."""
 
 DESCRIPTION = "Land-cover change maps from images of two dates, end to end."
 
@@ -215,29 +211,34 @@ def command_app(function: Callable[..., Any], name: str) -> App:
 def command_of(function: Callable[..., Any]) -> Callable[..., None]:
     """A public function as its command: arguments by place, options by name, the result printed.
 
-    Progress is drawn where the function can tell of it (``on_block``); where it tells more than
-    blocks done and blocks in all, --json writes it.
+    Progress is drawn where the function takes a callback for it, see `cli.show.callbacks`; where
+    that takes more than blocks done and blocks in all, --json writes it.
     """
     hints = get_type_hints(function, include_extras=True)
     parameters = [
         _parameter(parameter.replace(annotation=hints[parameter.name]))
         for parameter in inspect.signature(function).parameters.values()
     ]
-    told = hints.get("on_block")
-    if told not in (None, options.OnBlock):
+    progress_in_json = hints.get("on_block") not in (None, options.OnBlock)
+    if progress_in_json:
         parameters.append(_JSON)
     arguments = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
     rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+    variadic = any(
+        p.kind is p.VAR_POSITIONAL for p in inspect.signature(function).parameters.values()
+    )
 
     @functools.wraps(function)
     def run(*given: Any, **named: Any) -> None:
-        from landshift.cli import results
+        from landshift.cli import results, show
 
         named |= zip(arguments, given, strict=False)
-        if rest is not None:
-            named[rest] = given[len(arguments) :]
-        with _progress(function.__name__, told, named) as callback:
-            result = function(**named, **callback)
+        more = given[len(arguments) :]
+        if rest is not None and not variadic:
+            named[rest], more = more, ()
+        as_json = progress_in_json and named.pop("json", False)
+        with show.callbacks(function.__name__, hints, as_json=as_json) as callbacks:
+            result = function(*more, **named, **callbacks)
         getattr(results, function.__name__, results.path)(result)
 
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -255,27 +256,14 @@ _JSON = inspect.Parameter(
 )  # fmt: skip
 
 
-@contextmanager
-def _progress(stage: str, told: Any, named: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The callback of a function that tells its progress: a bar, or JSON where that is asked."""
-    from landshift.cli import show
-
-    if told is None:
-        yield {}
-    elif told == options.OnBlock:
-        with show.progress(stage) as on_block:
-            yield {"on_block": on_block}
-    else:
-        with show.block_progress(stage, as_json=named.pop("json", False)) as on_progress:
-            yield {"on_block": on_progress}
-
-
 # as click reads them: whatever follows an option is its value, and the last one given counts
 _AS_OPTION = Parameter(allow_leading_hyphen=True, allow_repeating=True, negative_iterable=())
 
 
 def _parameter(parameter: inspect.Parameter) -> inspect.Parameter:
     """A parameter as the command line takes it: an argument by place alone, an option by name."""
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        return parameter
     stated = [p for p in getattr(parameter.annotation, "__metadata__", ()) if type(p) is Parameter]
     told = Parameter.combine(*stated)
     spelled = any(name.startswith("-") for name in told.name or ())
@@ -316,8 +304,6 @@ def describe() -> dict[str, Any]:
     app = application()
     entries = []
     for command in COMMANDS:
-        if command.name in UNPORTED:
-            continue
         own = app[command.name]
         parts = {command.name: own}
         if own.default_command is None:  # a group: `landshift model info`
@@ -353,6 +339,7 @@ def described(app: App) -> dict[str, list[dict[str, Any]]]:
         }
         if argument.index is None:
             default = argument.field_info.default
+            default = str(default) if isinstance(default, Path) else default
             absent = default is inspect.Parameter.empty or default == ()
             entry |= {
                 "names": [n for n in argument.names if n not in off],

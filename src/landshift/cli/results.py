@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -12,12 +14,28 @@ from landshift.show import tables
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from landshift.assess.agreement import AgreementTable
+    from landshift.assess.assessment import Assessment
+    from landshift.assess.sample import NewSample
+    from landshift.bundle.hashes import Verified
+    from landshift.bundle.saved import ModelFacts
+    from landshift.demonstration import Demo
     from landshift.engine.padding import MeasuredPadding
     from landshift.engine.quantising import Quantised
+    from landshift.evaluation.evaluation import Evaluation
+    from landshift.learn.trained import TrainedModel
     from landshift.maps.patches import Fragmentation
     from landshift.maps.polygons import Traced
     from landshift.maps.transitions import TransitionTable
     from landshift.maps.zonal import Zones
+    from landshift.pages.labelling.session import LabellingSession
+    from landshift.prepare.burn import PolygonLabels
+    from landshift.prepare.difference import Difference
+    from landshift.prepare.normalise import Normalisation
+    from landshift.simulation.scene import Scene
+    from landshift.tileset import Audit, AuditedSplit, TileSet
+
+_LEAKS = 40  # leaking pairs that are shown
 
 
 def path(written: object) -> None:
@@ -28,6 +46,51 @@ def path(written: object) -> None:
 def _paths(files: Iterable[Path]) -> None:
     for file in files:
         say(file)
+
+
+def composite(written: Path) -> None:
+    """Checks on standard error, the path."""
+    from landshift.prepare import checks
+
+    for line in checks.describe(checks.checks_of(written)):
+        say(line, err=True)
+    say(written)
+
+
+def normalise(result: Normalisation) -> None:
+    """The line of each band, the path."""
+    table(tables.normalisation(result))
+    say(result.path)
+
+
+def burn(labels: PolygonLabels) -> None:
+    """Polygons and pixels of each class, the path."""
+    table(tables.polygon_labels(labels))
+    if labels.skipped:
+        say(f"{labels.skipped:,} polygons have no class and are left out.")
+    say(labels.path)
+
+
+def difference(result: Difference) -> None:
+    """Classes or statistics, the threshold, the path."""
+    table(tables.difference(result))
+    if result.threshold is not None:
+        say(f"Change from {result.threshold:g} on.")
+    say(result.path)
+
+
+def simulate(scene: Scene) -> None:
+    """The four paths."""
+    _paths(scene.files)
+
+
+def demo(results: Demo) -> None:
+    """Transitions, scores by class and by method, the path of each stage."""
+    table(tables.transitions(results.transitions))
+    table(tables.per_class(results.network.scores))
+    table(tables.compare(results.methods))
+    for stage, file in results.paths.items():
+        say(f"{stage:<10} {file}")
 
 
 def label(found: TransitionTable) -> None:
@@ -71,6 +134,45 @@ def polygons(found: Traced) -> None:
     say(found.path)
 
 
+def tiles(found: TileSet | Audit) -> None:
+    """Number of tiles and the folder; of an audit, what the splits let leak, and the path."""
+    from landshift import tileset
+
+    if isinstance(found, tileset.TileSet):
+        say(f"{len(found.tiles)} tiles")
+        say(found.folder)
+        return
+    of_set = found.tiles.tiles
+    together = ", ".join(str(n) for n in found.groups[:8] if n > 1)
+    say(
+        f"{len(of_set)} tiles, {len(found.pairs)} pairs share ground; "
+        + (f"tiles that hang together: {together}" if together else "all lie apart")
+    )
+    _split("random split", found.at_random)
+    for a, b in found.at_random.leaks[:_LEAKS]:
+        share = tileset.shared_ground(found.tiles, int(a), int(b))
+        say(f"  leak: {of_set[a].name} {of_set[b].name} ({share:.0%} shared)")
+    if len(found.at_random.leaks) > _LEAKS:
+        say(f"  and {len(found.at_random.leaks) - _LEAKS} more; --pairs writes them all")
+    if found.by_ground is None:
+        say(f"split by ground: none. {found.why_not}")
+    else:
+        _split("split by ground", found.by_ground)
+    _paths(found.files)
+
+
+def _split(name: str, audited: AuditedSplit) -> None:
+    split = audited.split
+    say(
+        f"{name}: {len(split.train)} training, {len(split.valid)} validation, "
+        f"{len(split.dropped)} dropped; {len(audited.leaks)} leaking pairs, {audited.leaking} of "
+        f"{len(split.valid)} validation tiles seen in training"
+    )
+    for side, names in audited.absent.items():
+        if names:
+            say(f"  no {side} tile holds {', '.join(names)}")
+
+
 def quantize(quantised: Quantised) -> None:
     """Agreement with float32, in all and by class, on standard error; the path."""
     say(f"int8: {quantised.agreement:.3%} of pixels as with float32", err=True)
@@ -81,7 +183,106 @@ def quantize(quantised: Quantised) -> None:
     say(quantised.path)
 
 
+def train(found: TrainedModel) -> None:
+    """Scores of each class, the path."""
+    table(tables.per_class(found.scores))
+    _paths(found.files)
+
+
 def zonal(found: Zones) -> None:
     """Classes in zones, the paths."""
     table(tables.zones(found))
     _paths(found.files)
+
+
+def evaluate(judged: Evaluation) -> None:
+    """Scores of each class and of each method, calibration, notes, the paths."""
+    table(tables.per_class(judged.scores))
+    table(tables.compare(judged.methods))
+    semantic = tables.semantic(judged.methods)
+    if semantic is not None:
+        table(semantic)
+    if judged.calibration is not None:
+        table(tables.calibration(judged.calibration))
+    if judged.scores.unmapped:
+        say(f"{judged.scores.unmapped:,} labelled {judged.counted} have no class in the map.")
+    for note in judged.notes:
+        say(note)
+    _paths(judged.files)
+
+
+def sample(drawn: NewSample) -> None:
+    """Strata, the floor, strata with few units, the expected error, the paths."""
+    from landshift.assess.design import FEW
+
+    table(tables.strata(drawn.design))
+    if drawn.floor is not None:
+        say(f"Allocation floor: at least {drawn.floor:,} units a stratum (or all it holds).")
+    if drawn.few:
+        few = ", ".join(f"{s.name} {s.sampled:,}" for s in drawn.few)
+        say(
+            f"Fewer than {FEW} units in: {few}. Intervals of these classes will be wide; give them "
+            "more (--floor, --stratum-units)."
+        )
+    if drawn.expected_error is not None:
+        say(f"Expected standard error: {drawn.expected_error:.4f} of the area.")
+    _paths(drawn.files)
+
+
+def estimate(assessment: Assessment) -> None:
+    """Areas, accuracies, confusion and domains, the method, notes, the paths."""
+    table(tables.areas(assessment))
+    table(tables.accuracies(assessment))
+    table(tables.area_confusion(assessment))
+    if assessment.domains:
+        table(tables.domains(assessment))
+    say(f"{assessment.level:.0%} intervals. {assessment.method}")
+    for note in assessment.notes:
+        say(note)
+    _paths(assessment.files)
+
+
+def label_samples(session: LabellingSession | AgreementTable) -> None:
+    """Serve the page until Ctrl+C, then print how much is labelled; or print the agreement."""
+    from landshift.assess.agreement import AgreementTable
+
+    if isinstance(session, AgreementTable):
+        _print_agreement(session)
+        return
+    with session:
+        for name, count in session.off.items():
+            if count:
+                say(f"{count:,} of {session.progress()['units']:,} units lie off the image {name}.")
+        signal.signal(signal.SIGTERM, _interrupt)
+        say(f"Label at {session.address} (this machine only; Ctrl+C ends).")
+        sys.stdout.flush()
+        session.serve()
+        counts, disputed = session.progress(), session.in_dispute()
+    done = "reviewed" if session.review else "labelled"
+    say(f"{counts['answered']:,} of {counts['units']:,} units {done}.")
+    if disputed:
+        say(f"{disputed:,} units in dispute wait for a review (--review).")
+    say(session.sample)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _print_agreement(agreement: AgreementTable) -> None:
+    table(tables.agreements(agreement.agreements))
+    for pair in agreement.agreements:
+        if pair.on == "map" and pair.units:
+            table(tables.agreement(pair))
+    say(f"{agreement.disputed:,} units in dispute, {agreement.reviewed:,} of them reviewed.")
+
+
+def info(facts: ModelFacts) -> None:
+    """A saved model on one screen."""
+    table(tables.model(facts))
+
+
+def verify(verified: Verified) -> None:
+    """The digest; the number of files on standard error."""
+    say(f"{len(verified.files)} files are as they were saved.", err=True)
+    say(verified.digest)

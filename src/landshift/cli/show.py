@@ -5,15 +5,60 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from landshift.cli.lines import say
+from landshift.files import options
+
 if TYPE_CHECKING:
     from landshift.classification import Progress as Blocks
+    from landshift.training import Epoch
+
+
+@contextmanager
+def callbacks(
+    command: str, hints: Mapping[str, Any], *, as_json: bool
+) -> Iterator[dict[str, Callable[..., None]]]:
+    """Functions that draw a command's progress, by the name of the parameter that takes them.
+
+    Args:
+        command: Name of the command.
+        hints: Types of its function's parameters.
+        as_json: Whether progress by block is written as JSON.
+    """
+    if hints.get("on_block") == options.OnBlock:
+        with progress(command) as on_block:
+            yield {"on_block": on_block}
+    elif "on_block" in hints:
+        with block_progress(command, as_json=as_json) as on_progress:
+            yield {"on_block": on_progress}
+    elif "on_epoch" in hints:
+        with epochs() as training:
+            yield training
+    elif "on_stage" in hints:
+        yield {"on_stage": say}
+    else:
+        yield {}
+
+
+@contextmanager
+def epochs() -> Iterator[dict[str, Callable[..., None]]]:
+    """A line about the data, then a table that grows by a row an epoch."""
+    from landshift.learn.progress import live_table
+
+    with ExitStack() as stack:
+        rows: list[Callable[[Epoch], None]] = []
+
+        def on_data(line: str) -> None:
+            say(line)
+            rows.append(stack.enter_context(live_table()))
+
+        yield {"on_data": on_data, "on_epoch": lambda epoch: rows[0](epoch)}
 
 
 @contextmanager

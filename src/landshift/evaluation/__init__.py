@@ -1,1 +1,1 @@
-"""Scores of maps and models against a reference."""
+"""Scores of maps and models against a reference, beside those of simpler methods."""

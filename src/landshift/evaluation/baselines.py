@@ -1,17 +1,19 @@
-"""What a network must beat: rules that look at one pixel alone, fitted on the training tiles."""
+"""Per-pixel rules fitted on the training tiles: the baseline that a network must beat."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landshift.classes import IGNORE_INDEX
-from landshift.dataset import TrainingData
 from landshift.errors import ClassError
+
+if TYPE_CHECKING:
+    from landshift.dataset import TrainingData
 
 PIXELS = 200_000
 """Labelled training pixels that a rule is fitted on, at most."""
@@ -20,12 +22,12 @@ TREES = 60
 LEAF = 3
 """Training pixels in a leaf of a tree, at least."""
 
-_SPREAD = 1e-4  # variance that a class has at least, in those of a band: bands often repeat others
+_SPREAD = 1e-4  # least variance of a class, of that of a band: bands are often collinear
 
 Rule = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
 """Class indices ``(row, column)`` of an image ``(band, row, column)`` as `InputSpec.fill` makes."""
 
-_PART = 1 << 16  # pixels ruled on at once: memory doesn't grow with the image
+_PART = 1 << 16  # pixels classified at once: memory doesn't grow with the image
 
 
 def fit(data: TrainingData, names: Sequence[str] | None = None) -> dict[str, Rule]:
@@ -49,7 +51,7 @@ def _discriminant(pixels: NDArray[Any], labels: NDArray[Any], seed: int) -> Any:
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.dummy import DummyClassifier
 
-    if len(np.unique(labels)) == 1:  # nothing to tell apart
+    if len(np.unique(labels)) == 1:  # nothing to separate
         return DummyClassifier(strategy="most_frequent").fit(pixels, labels)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Variables are collinear")  # bands often are
@@ -62,7 +64,7 @@ def _quadratic(pixels: NDArray[Any], labels: NDArray[Any], seed: int) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    known = np.flatnonzero(np.bincount(labels) > 1)  # one pixel says nothing of a class's spread
+    known = np.flatnonzero(np.bincount(labels) > 1)  # one pixel gives no variance
     if len(known) < 2:
         return DummyClassifier(strategy="most_frequent").fit(pixels, labels)
     chosen = np.isin(labels, known)
@@ -75,7 +77,7 @@ def _forest(pixels: NDArray[Any], labels: NDArray[Any], seed: int) -> Any:
 
     forest = RandomForestClassifier(TREES, min_samples_leaf=LEAF, random_state=seed, n_jobs=-1)
     forest.fit(pixels, labels)
-    # trees that vote side by side add up in any order, and ties would fall either way
+    # trees in parallel add up their votes in any order, and ties would differ between runs
     return forest.set_params(n_jobs=1)
 
 
@@ -88,7 +90,7 @@ RULES: dict[str, Callable[[NDArray[Any], NDArray[Any], int], Any]] = {
 (the quadratic discriminant); a random forest (Breiman 2001)."""
 
 USUAL = ("linear discriminant", "random forest")
-"""What is fitted where no names are given."""
+"""Rules fitted where no names are given."""
 
 
 def _by_pixel(classifier: Any) -> Rule:
@@ -120,7 +122,7 @@ def _training_pixels(data: TrainingData) -> tuple[NDArray[np.float32], NDArray[n
             "check the class mapping."
         )
     drawn, classes = np.concatenate(pixels), np.concatenate(labels)
-    if len(classes) > PIXELS:  # the draw goes a little over it by chance
+    if len(classes) > PIXELS:  # the draw may exceed it a little by chance
         kept = random.permutation(len(classes))[:PIXELS]
         return drawn[kept], classes[kept]
     return drawn, classes

@@ -1,4 +1,4 @@
-"""Scores of one map or model beside those of rules that know less."""
+"""The result of an evaluation: scores of a map or model, beside those of simpler methods."""
 
 from __future__ import annotations
 
@@ -8,29 +8,28 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from landshift.classes import (
-    ClassScheme,
-)
+from landshift.classes import ClassScheme
 from landshift.errors import ClassError
-from landshift.files import whole as whole_files
+from landshift.files import whole
+from landshift.files.rows import Rows
 from landshift.scores import confusion
 from landshift.scores.calibration import Calibration
 from landshift.scores.confusion import Matrix, Scores
 from landshift.show import figures
 
 THIS = "this"
-"""What tables call the map or model that is judged."""
+"""Name, in tables, of the map or model that is judged."""
 ALL_NO_CHANGE = "all no change"
 POST_CLASSIFICATION = "post-classification"
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """A confusion matrix and what follows from it.
+@dataclass(frozen=True, repr=False)
+class Evaluation(Rows):
+    """A confusion matrix and the scores that follow from it.
 
     Attributes:
         scheme: The classes.
@@ -38,12 +37,18 @@ class Evaluation:
             more column for labelled pixels without a class in the map.
         calibration: How well a model's probabilities are calibrated; None for a map.
         others: Confusion matrices of other methods over the same pixels, by name.
+        counted: What the matrix counts.
+        notes: Remarks that a reader of the scores needs.
+        files: The files written.
     """
 
     scheme: ClassScheme
     matrix: Matrix
     calibration: Calibration | None = None
     others: Mapping[str, Matrix] = field(default_factory=dict)
+    counted: Literal["pixels", "points"] = "pixels"
+    notes: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
 
     @property
     def scores(self) -> Scores:
@@ -52,16 +57,16 @@ class Evaluation:
 
     @property
     def no_change_baseline(self) -> Scores | None:
-        """What a map that says 'unchanged' everywhere would score; None without such a class."""
+        """Scores of a map of no change; None without a class that means 'unchanged'."""
         matrix = confusion.all_no_change(self.matrix, self.scheme)
         return None if matrix is None else confusion.score(matrix, self.scheme)
 
     @property
     def baselines(self) -> dict[str, Scores]:
         """Scores of simpler methods over the same pixels, by name."""
-        still = self.no_change_baseline
-        found = {} if still is None else {ALL_NO_CHANGE: still}
-        return found | {k: confusion.score(m, self.scheme) for k, m in self.others.items()}
+        no_change = self.no_change_baseline
+        scores = {} if no_change is None else {ALL_NO_CHANGE: no_change}
+        return scores | {k: confusion.score(m, self.scheme) for k, m in self.others.items()}
 
     @property
     def methods(self) -> dict[str, Scores]:
@@ -73,8 +78,16 @@ class Evaluation:
         matrices = {name: other.matrix for name, other in others.items()}
         return replace(self, others={**self.others, **matrices})
 
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per class: its name, precision, recall, F1, IoU, support."""
+        return [
+            {"class": c.name, "precision": c.precision, "recall": c.recall, "f1": c.f1,
+             "iou": c.iou, "support": c.support}
+            for c in self.scores.classes
+        ]  # fmt: skip
+
     def as_dict(self) -> dict[str, Any]:
-        """Everything as plain JSON values; what isn't defined is None."""
+        """Everything as plain JSON values; None stands for undefined scores."""
         transitions = confusion.transition_counts(self.matrix, self.scheme)
         return {
             "classes": self.scheme.as_list(),
@@ -92,9 +105,9 @@ class Evaluation:
 
     def write_json(self, path: Path, *, overwrite: bool = False) -> Path:
         """Write `as_dict` as JSON."""
-        whole_files.check_new(path, overwrite=overwrite)
+        whole.check_new(path, overwrite=overwrite)
         text = json.dumps(self.as_dict(), indent=2, allow_nan=False) + "\n"
-        with whole_files.whole_file(Path(path)) as part:
+        with whole.whole_file(Path(path)) as part:
             part.write_text(text, encoding="utf-8")
         return Path(path)
 
@@ -103,10 +116,10 @@ class Evaluation:
 
         Args:
             folder: Where ``confusion.png``, ``f1.png`` and, for a model, ``reliability.png`` go.
-            overwrite: Whether other pictures than ours of these names are replaced.
+            overwrite: Whether pictures of these names without landshift's mark are replaced.
         """
         folder = Path(folder)
-        whole_files.check_new(*figure_files(folder), overwrite=overwrite)
+        whole.check_new(*figure_files(folder), overwrite=overwrite)
         drawn = {
             "confusion": figures.show_confusion(self.matrix, self.scheme),
             "f1": figures.show_f1(self.methods),
@@ -127,7 +140,7 @@ def figure_files(folder: Path) -> list[Path]:
 def pool(evaluations: Sequence[Evaluation]) -> Evaluation:
     """One evaluation over the pixels of several, of the same classes.
 
-    Methods beside them are pooled where each has them; calibrations where they share a model.
+    Other methods are pooled where each evaluation has them, calibrations where they share a model.
 
     Raises:
         ClassError: The classes differ.
@@ -136,9 +149,8 @@ def pool(evaluations: Sequence[Evaluation]) -> Evaluation:
     if any(e.scheme.mapping != first.scheme.mapping for e in evaluations):
         raise ClassError("Evaluations must share their classes to be pooled; evaluate them apart.")
     shared = [name for name in first.others if all(name in e.others for e in evaluations)]
-    found = [e.calibration for e in evaluations]
-    known = [c for c in found if c is not None]
-    one_model = len(known) == len(found) and len({c.temperature for c in known}) == 1
+    known = [e.calibration for e in evaluations if e.calibration is not None]
+    one_model = len(known) == len(evaluations) and len({c.temperature for c in known}) == 1
     return Evaluation(
         first.scheme,
         np.sum([e.matrix for e in evaluations], axis=0),

@@ -1,20 +1,17 @@
-"""Scores of a map or a model against a reference, beside what simpler methods would score."""
+"""Scores of class maps and of per-pixel rules against a reference raster."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landshift import grid, raster
-from landshift.assess import others, points
-from landshift.assess.points import PointSource
 from landshift.classes import (
     CODINGS,
     IGNORE_INDEX,
@@ -26,10 +23,8 @@ from landshift.classes import (
     MapScheme,
     same_name,
 )
-from landshift.dataset import prepare
-from landshift.errors import ClassError, ParameterError, SampleError
-from landshift.evaluation import baselines
-from landshift.evaluation.evaluation import POST_CLASSIFICATION, Evaluation
+from landshift.errors import ClassError, ParameterError
+from landshift.evaluation.evaluation import Evaluation
 from landshift.grid import Window
 from landshift.raster import recoding
 from landshift.raster.recoding import Coded, Recoding
@@ -37,10 +32,10 @@ from landshift.scores import confusion
 from landshift.scores.confusion import Matrix
 from landshift.spec import InputSpec
 
-_AGREE = "say what the values mean in both with --classes, or recode those of the map (--recode)"
+if TYPE_CHECKING:
+    from landshift.evaluation import baselines
 
-log = logging.getLogger(__name__)
-
+_AGREE = "state what the values mean in both (`classes`), or recode those of the map (`recode`)"
 
 Bounds = tuple[float, float, float, float]
 OnBlock = Callable[[int, int], None]
@@ -63,18 +58,18 @@ def evaluate_map(
         mapped: The map.
         reference: The reference; pixels without a class never count (see
             `raster.class_values`).
-        scheme: The classes of both, by their values; None: as the reference says, else the map.
+        scheme: The classes of both, by their values; None: as the reference states, else the map.
             Where both name their classes, names decide: a class that has another value in the
             map than in the reference is recoded.
         recode: What each value of the map becomes: a value or the name of a class of the
             reference, or None for no class. None: values, or names, are those of the reference.
-        nodata: A value without a class in both, beside what the files say.
+        nodata: A value without a class in both, beside what the files state.
         bounds: Left, bottom, right, top of the part to compare; None for all.
         on_block: Called with blocks done and blocks in all.
 
     Raises:
         GridError: The grids or CRS differ.
-        ClassError: Neither file says its classes and none are given; a value that map and
+        ClassError: Neither file states its classes and none are given; a value that map and
             reference name differently; a value outside them; no labelled pixel.
         RasterError: A file can't be read.
     """
@@ -85,72 +80,6 @@ def evaluate_map(
     with _ClassRaster.opened(mapped, numbers, nodata) as source:
         matrix = _over_raster(reference, classes, source.indices, nodata, bounds, on_block)
     return Evaluation(classes.scheme, matrix)
-
-
-def evaluate_points(
-    mapped: Path,
-    source: PointSource,
-    *,
-    scheme: ClassScheme | None = None,
-    nodata: float | None = None,
-) -> tuple[Evaluation, list[str]]:
-    """Count how many points a class map gets right: scores of the points, not of the area.
-
-    Args:
-        mapped: The map.
-        source: The labelled points, with coordinates.
-        scheme: The classes; None: as the map says, else by value.
-        nodata: A value of the map without a class, beside what its file says.
-
-    Returns:
-        The evaluation, and what a reader of its scores must know.
-
-    Raises:
-        SampleError: A column is missing; no coordinates; no point that is labelled lies on the map.
-        ClassError: A class that there isn't.
-        VectorError: The points can't be read.
-        RasterError: The map can't be read.
-    """
-    box = raster.info(mapped).grid
-    read = points.read_points(source, box)
-    of_map = raster.map_classes(mapped, scheme, nodata)
-    scheme = scheme or raster.scheme_of(mapped, nodata=nodata)
-    scheme = None if scheme is None else recoding.as_filed(scheme).scheme
-    names = {} if scheme is None else scheme.mapping
-    if scheme is None and read.places is not None:
-        present, here = points.values_at(mapped, read.places, of_map)
-        names = {int(v): f"class {v}" for v in np.unique(present[here])}
-        scheme = MapScheme.from_mapping(names) if names else None
-    values, here = others.mapped_at(read, source, mapped, names, of_map)
-    reference = points.classes_of(read.reference, names, what="Reference classes", path=source.path)
-    labelled = np.array([v is not None for v in reference])
-    inside: NDArray[Any] = np.ones(len(read), np.bool_)
-    if read.places is not None:
-        inside = np.all((read.places >= 0) & (read.places < np.array(box.shape)), axis=1)
-    used = labelled & inside
-    if scheme is None or not (used & here).any():
-        raise SampleError(
-            f"Labelled points must lie on classes of the map, got none that do of {len(read):,} in "
-            f"{source.path}; check their CRS and columns."
-        )
-    place = {v: k for k, v in enumerate(scheme.mapping)}
-    truth = np.array([IGNORE_INDEX if v is None else place[v] for v in reference], np.uint8)
-    found = np.array(
-        [place.get(int(v), IGNORE_INDEX) if ok else IGNORE_INDEX
-         for v, ok in zip(values, here, strict=True)], np.uint8,
-    )  # fmt: skip
-    notes = [
-        f"{wrong.sum():,} of {len(read):,} points {what} ({read.named(wrong)}): they don't count."
-        for wrong, what in ((~inside, "lie outside the map"), (~labelled, "have no label"))
-        if wrong.any()
-    ]
-    counted = int(used.sum())
-    notes.append(
-        f"Scores of {counted:,} points, each counted once, as they were chosen: no areas and no "
-        "intervals follow. With a known design `landshift estimate` gives them."
-    )
-    matrix = confusion.count(truth[used], found[used], len(scheme))
-    return Evaluation(scheme, matrix), notes
 
 
 def evaluate_class_maps(
@@ -166,18 +95,17 @@ def evaluate_class_maps(
 ) -> Evaluation:
     """Score the change between two class maps, each made by itself, against a reference.
 
-    This is post-classification comparison: the two maps are coded as
-    `landshift.prepare.label.label` codes them, so that each error of either map becomes a change
-    that isn't one.
+    This is post-classification comparison: the two maps are coded as `landshift.label` codes them,
+    so each error of either map becomes a false change.
 
     Args:
         before: Class map of the first date.
         after: Class map of the second date.
         reference: Change map; pixels without a class never count.
-        classes: The classes of the two class maps; None: as the files say.
-        nodata: A value without a class in all of them, beside what the files say.
+        classes: The classes of the two class maps; None: as the files state.
+        nodata: A value without a class in all of them, beside what the files state.
         coding: How the reference is coded, a key of `landshift.classes.CODINGS`; None: as its
-            classes tell.
+            classes show.
         bounds: Left, bottom, right, top of the part to compare; None for all.
         on_block: Called with blocks done and blocks in all.
 
@@ -228,11 +156,11 @@ def evaluate_rules(
 
     Args:
         rules: As `landshift.evaluation.baselines.fit` gives them.
-        spec: What they were fitted on: bands, and what isn't valid.
+        spec: Input of the rules: bands, and which pixels are valid.
         image: The image; where it isn't valid, the rules give no class.
         reference: The reference; pixels without a class never count.
         scheme: The classes that the rules were fitted on.
-        nodata: A value of the reference without a class, beside what the file says.
+        nodata: A value of the reference without a class, beside what the file states.
         bounds: Left, bottom, right, top of the part to compare; None for all.
         on_block: Called with blocks done and blocks in all, for each rule.
 
@@ -245,7 +173,7 @@ def evaluate_rules(
     _check_grids({"image": image, "reference": reference})
     bands = raster.pick_bands(raster.info(image), spec.bands)
     classes = recoding.as_filed(scheme)
-    found = {}
+    evaluations = {}
     with raster.open_raster(image) as source:
         for name, rule in rules.items():
 
@@ -254,81 +182,8 @@ def evaluate_rules(
                 return np.where(mask, rule(spec.fill(values, mask)), np.uint8(IGNORE_INDEX))
 
             matrix = _over_raster(reference, classes, read, nodata, bounds, on_block)
-            found[name] = Evaluation(classes.scheme, matrix)
-    return found
-
-
-def evaluate_rasters(
-    mapped: Path | None,
-    reference: Path,
-    *,
-    class_maps: tuple[Path, Path] | None = None,
-    image: Path | None = None,
-    tiles: Path | None = None,
-    classes: ClassScheme | None = None,
-    recode: Recoding | None = None,
-    nodata: float | None = None,
-    coding: str | None = None,
-    bounds: Bounds | None = None,
-    on_block: OnBlock | None = None,
-) -> Evaluation:
-    """Compare a map with a reference, beside every baseline that the files allow.
-
-    Args:
-        mapped: The map; None: the change between the two class maps is judged.
-        reference: The reference; pixels without a class never count.
-        class_maps: Class maps of before and after, for post-classification comparison.
-        image: What the map was made from, for the per-pixel rules; only with ``tiles``.
-        tiles: Tile set whose training tiles the rules are fitted on; only with ``image``. None
-            of its ground may be that of the reference.
-        classes: Classes of the class maps where there are some, else of map and reference; None:
-            as the files say.
-        recode: What each value of the map becomes; see `evaluate_map`.
-        nodata: A value without a class in map, class maps and reference, beside what they say.
-        coding: How the reference is coded; see `evaluate_class_maps`.
-        bounds: Left, bottom, right, top of the part to compare; None for all.
-        on_block: Called with blocks done and blocks in all, for each method.
-
-    Raises:
-        ParameterError: Nothing to judge; an image without tiles, or tiles without an image.
-        LandshiftError: See `evaluate_map`, `evaluate_class_maps` and `evaluate_rules`.
-    """
-    if (image is None) != (tiles is None):
-        raise ParameterError(
-            "Per-pixel baselines need both an image and the tile set to fit them on, got one; "
-            "give both or neither."
-        )
-    if recode is not None and mapped is None:
-        raise ParameterError("A recoding is of the values of a map, got none; give the map.")
-    scheme = classes
-    compared = None
-    if class_maps is not None:
-        compared = evaluate_class_maps(
-            *class_maps, reference, classes=classes, nodata=nodata, coding=coding,
-            bounds=bounds, on_block=on_block,
-        )  # fmt: skip
-        scheme = compared.scheme
-    elif coding is not None:
-        raise ParameterError("A coding says how class maps are compared; give two class maps.")
-    if mapped is not None:
-        found = evaluate_map(
-            mapped, reference, scheme=scheme, recode=recode, nodata=nodata, bounds=bounds,
-            on_block=on_block,
-        )  # fmt: skip
-        if compared is not None:
-            found = found.beside({POST_CLASSIFICATION: compared})
-    elif compared is not None:
-        found = compared
-    else:
-        raise ParameterError("A map or two class maps must be given to be judged, got none.")
-    if image is not None and tiles is not None:
-        data = prepare(tiles, class_mapping=found.scheme.mapping)
-        rules = evaluate_rules(
-            baselines.fit(data), data.spec, image, reference, scheme=found.scheme,
-            nodata=nodata, bounds=bounds, on_block=on_block,
-        )  # fmt: skip
-        found = found.beside(rules)
-    return found
+            evaluations[name] = Evaluation(classes.scheme, matrix)
+    return evaluations
 
 
 def _over_raster(
@@ -339,7 +194,7 @@ def _over_raster(
     bounds: Bounds | None,
     on_block: OnBlock | None,
 ) -> Matrix:
-    """The confusion of a reference with what ``read`` says of each window, block by block."""
+    """The confusion of a reference with the indices that ``read`` gives, block by block."""
     info = raster.info(reference)
     whole = Window(0, 0, info.height, info.width)
     area = whole if bounds is None else grid.window_of_bounds(info.grid, bounds)
@@ -363,7 +218,7 @@ def _over_raster(
 
 
 def _check_grids(rasters: Mapping[str, Path]) -> None:
-    """Check that rasters, by what they are, lie on the grid of the first."""
+    """Check that rasters, by their role, lie on the grid of the first."""
     (first, path), *others = rasters.items()
     box = raster.info(path).grid
     for name, other in others:
@@ -380,18 +235,18 @@ def _map_and_reference(
 ) -> tuple[Coded, dict[int, int]]:
     """The classes of a map and its reference, and the index of each value of the map.
 
-    The classes are those given, else as the reference, or the map, says.
+    The classes are those given, else those that the reference states, else the map.
     """
     by_name: Mapping[int, int] = {}
     if scheme is None:
-        told = [raster.scheme_of(path, nodata=nodata) for path in (reference, mapped)]
-        scheme = told[0] or told[1]
+        stated = [raster.scheme_of(path, nodata=nodata) for path in (reference, mapped)]
+        scheme = stated[0] or stated[1]
         if scheme is None:
             raise ClassError(
                 f"The classes must be known, got none in {reference} or {mapped}; give a class "
                 "mapping."
             )
-        if recode is None and not _agree(told):
+        if recode is None and not _agree(stated):
             one = recoding.united_files([reference, mapped], _AGREE, nodata=nodata)
             more = {v: one.legend.names.get(v, f"class {v}") for v in one.values}
             scheme = MapScheme.from_mapping(more | scheme.mapping, one.legend.colours)
@@ -407,25 +262,24 @@ def _map_and_reference(
 def _classes_of(
     maps: Sequence[Path], nodata: float | None
 ) -> tuple[ClassScheme, Sequence[Mapping[int, int]]]:
-    """The classes of some class maps, and for each the values that have another one there."""
-    told = [raster.scheme_of(path, nodata=nodata) for path in maps]
-    if not any(told):
+    """The classes of class maps, and of each map the values that another one gives the class."""
+    if not any(raster.scheme_of(path, nodata=nodata) for path in maps):
         raise ClassError(
-            f"The class maps must say their classes, got none in {' or '.join(map(str, maps))}; "
+            f"The class maps must state their classes, got none in {' or '.join(map(str, maps))}; "
             "give a class mapping."
         )
     one = recoding.united_files(
         maps,
-        "say what the values mean in all of them with --classes, or label them with "
-        "--recode-before or --recode-after first",
+        "state what the values mean in all of them (`classes`), or recode them with `landshift "
+        "label` first (--recode-before, --recode-after)",
         nodata=nodata,
     )
     return recoding.scheme_from(one.legend, one.values, ()), one.recodings
 
 
-def _agree(told: Sequence[ClassScheme | None]) -> bool:
-    """Whether names and values of all schemes go together."""
-    pairs = {(c.value, same_name(c.name)) for scheme in told for c in scheme or ()}
+def _agree(schemes: Sequence[ClassScheme | None]) -> bool:
+    """Whether all schemes give the same names to the same values."""
+    pairs = {(c.value, same_name(c.name)) for scheme in schemes for c in scheme or ()}
     return len(pairs) == len({v for v, _ in pairs}) == len({n for _, n in pairs})
 
 
@@ -442,17 +296,17 @@ def _change_scheme(classes: ClassScheme, reference: Path, coding: str | None) ->
     """The scheme that codes two class maps as a reference is coded."""
     if coding is not None:
         if coding not in CODINGS:
-            raise ParameterError(f"coding must be one of {', '.join(CODINGS)}, got {coding!r}.")
+            raise ParameterError(f"`coding` must be one of {', '.join(CODINGS)}, got {coding!r}.")
         return CODINGS[coding](classes)
-    found = raster.scheme_of(reference)
-    if found is not None:
+    stated = raster.scheme_of(reference)
+    if stated is not None:
         for scheme in (make(classes) for make in CODINGS.values()):
-            if scheme.mapping == found.mapping:
+            if scheme.mapping == stated.mapping:
                 return scheme
     raise ClassError(
         "The reference must be a change map of the class maps' classes, coded 'to', 'from-to' or "
-        f"'binary', got {_first_names(found)} in {reference} for {_first_names(classes)}; "
-        "make it with landshift label, name the classes as there, or state its coding."
+        f"'binary', got {_first_names(stated)} in {reference} for {_first_names(classes)}; "
+        "make it with landshift label, name the classes as there, or state its `coding`."
     )
 
 
@@ -494,7 +348,7 @@ class _ClassRaster:
         Args:
             path: The raster.
             numbers: Index of the class of each value, `IGNORE_INDEX` for none.
-            nodata: A value without a class, beside what the file says.
+            nodata: A value without a class, beside what the file states.
         """
         known = _class_values(path, numbers, nodata)
         with raster.open_raster(path) as source:

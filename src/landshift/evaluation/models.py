@@ -13,7 +13,7 @@ from landshift import bundle
 from landshift.classes import (
     IGNORE_INDEX,
 )
-from landshift.dataset import TrainingData, prepare
+from landshift.dataset import DataOptions, TrainingData, TrainingTiles, prepare
 from landshift.engine import TorchEngine
 from landshift.errors import ClassError, ModelError
 from landshift.evaluation import baselines
@@ -43,7 +43,7 @@ def evaluate_model(engine: TorchEngine, data: TrainingData) -> Evaluation:
 def evaluate_baselines(
     data: TrainingData, names: Sequence[str] | None = None
 ) -> dict[str, Evaluation]:
-    """Scores of per-pixel rules on the validation tiles: what is reached without context.
+    """Scores of per-pixel rules on the validation tiles: a baseline without context.
 
     Args:
         data: The tiles; the rules are fitted on the training ones.
@@ -65,8 +65,8 @@ def evaluate_baselines(
 def evaluate_package(model: Path, tiles: Path, *, beside: bool = True) -> Evaluation:
     """Scores of a saved model on the validation tiles of the set it was trained on.
 
-    The split is made again from what the model says of its training; on another tile set than
-    that one, all is held-out ground only if none of it was trained on.
+    The split is made again from the training options that the model states. On another tile set
+    the validation tiles are held-out ground only if the model was trained on none of it.
 
     Args:
         model: The .emd, the .dlpk or the folder.
@@ -80,37 +80,36 @@ def evaluate_package(model: Path, tiles: Path, *, beside: bool = True) -> Evalua
     """
     package = bundle.load(model)
     network = package.model
-    options = package.training.get("data") or {}
-    data = prepare(
-        tiles, class_mapping=network.scheme.mapping, chip_size=network.spec.tile_size, **options
-    )
+    options = DataOptions(**(package.training.get("data") or {}))
+    reading = TrainingTiles(network.scheme.mapping, network.spec.tile_size)
+    data = prepare(tiles, options, reading)
     if data.spec.bands != network.spec.bands:
         raise ModelError(
             f"The model's bands must be those of the tiles, got {', '.join(network.spec.bands)} "
             f"and {', '.join(data.spec.bands)}."
         )
-    found = evaluate_model(TorchEngine(network), data)
-    if not found.matrix.any():
+    evaluation = evaluate_model(TorchEngine(network), data)
+    if not evaluation.matrix.any():
         raise ClassError(
             f"The validation tiles must hold labelled pixels, got none in {tiles}; "
             "split them otherwise."
         )
-    return found.beside(evaluate_baselines(data)) if beside else found
+    return evaluation.beside(evaluate_baselines(data)) if beside else evaluation
 
 
 def calibrate(model: ChangeModel, data: TrainingData) -> float:
     """Fit the temperature of a model on the validation tiles and set it (Guo et al. 2017).
 
-    Classes stay as they are, since a temperature keeps the order of the logits; only how sure
-    the model says it is changes. At most `CALIBRATION_PIXELS` pixels are kept in memory.
+    A temperature keeps the order of the logits, so classes stay and only probabilities change. At
+    most `CALIBRATION_PIXELS` pixels are kept in memory.
 
     Args:
         model: The trained model.
         data: Its tiles.
 
     Returns:
-        The temperature: above 1 where the model was too sure, below where not sure enough; 1
-        where no validation pixel is labelled.
+        The temperature: above 1 where the model was overconfident, below 1 where it was
+        underconfident; 1 where no validation pixel is labelled.
     """
     logits, targets = _calibration_pixels(TorchEngine(model), data)
     if len(targets):
@@ -124,7 +123,7 @@ def calibrate(model: ChangeModel, data: TrainingData) -> float:
 def _calibration_pixels(
     engine: TorchEngine, data: TrainingData
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Logits and classes of labelled validation pixels, each as likely to be drawn."""
+    """Logits and classes of labelled validation pixels, drawn with equal probability."""
     random = np.random.default_rng(data.options.seed)
     n = len(data.scheme)
     most = min(CALIBRATION_PIXELS, _CALIBRATION_LOGITS // n)

@@ -1,8 +1,8 @@
 """Classify pixels in ArcGIS with a model of landshift: a Python raster function.
 
-ArcGIS finds this file by the key InferenceFunction of the .emd beside it, and calls the class of
-the same name as Esri documents it (github.com/Esri/raster-functions/wiki/PythonRasterFunction,
-github.com/Esri/raster-deep-learning). It needs numpy and onnxruntime, nothing else.
+The key InferenceFunction of the .emd beside this file names it to ArcGIS, which calls the class of
+the same name as Esri documents (github.com/Esri/raster-functions/wiki/PythonRasterFunction,
+github.com/Esri/raster-deep-learning). It needs only numpy and onnxruntime.
 
 Arrays are (band, row, column); masks are 0 where a pixel isn't valid.
 """
@@ -18,12 +18,12 @@ import numpy as np
 _NODATA = 0
 _NODATA_BESIDE_BACKGROUND = 255  # where 0 is a class
 _BATCH_SIZE = 4
-_MULTIPLE = 32  # a tile that grows has a multiple of it
-_NEVER = -1.0  # a probability that loses against any other
+_MULTIPLE = 32  # of which the size of an enlarged tile is a multiple
+_NEVER = -1.0  # below any probability
 
 
 class LandshiftClassifier:
-    """The class of each pixel, tile by tile, from probabilities that an ONNX file gives."""
+    """The class of each pixel, tile by tile, from the probabilities of an ONNX file."""
 
     def __init__(self) -> None:
         self.name = "Landshift classifier"
@@ -37,11 +37,11 @@ class LandshiftClassifier:
         self._dtype: Any = None
 
     def initialize(self, **kwargs: Any) -> None:
-        """Read the model definition; the model itself is loaded with the first pixels.
+        """Read the model definition; the model is loaded with the first pixels.
 
         Args:
-            kwargs: ``model``: path of the .emd, or its JSON text, whose files then lie beside this
-                one. ``device``: number of the GPU, -1 for the CPU, -2 for any GPU.
+            kwargs: ``model``: path of the .emd, or its JSON text if its files lie beside this one.
+                ``device``: number of the GPU, -1 for the CPU, -2 for any GPU.
         """
         if "model" not in kwargs:
             return
@@ -52,7 +52,7 @@ class LandshiftClassifier:
         self._session = None
 
     def getParameterInfo(self) -> list[dict[str, Any]]:
-        """What the tool asks for, with the values it offers."""
+        """Parameters of the tool, with their defaults."""
         size, padding = self._offered
         parameters = [
             _parameter("raster", "raster", "Raster", "The raster to classify.", required=True),
@@ -60,18 +60,18 @@ class LandshiftClassifier:
             _parameter("device", "numeric", "Device", "GPU number; -1 for the CPU."),
             _parameter(
                 "padding", "numeric", "Padding",
-                "Pixels thrown away on each side of a tile.", padding,
+                "Pixels discarded on each side of a tile.", padding,
             ),
             _parameter(
-                "batch_size", "numeric", "Batch size", "Tiles the model sees at once.", _BATCH_SIZE
+                "batch_size", "numeric", "Batch size", "Tiles classified at once.", _BATCH_SIZE
             ),
             _parameter(
                 "predict_background", "string", "Predict background",
-                "Whether the class of value 0 may be the answer.", "True", ("True", "False"),
+                "Whether the class of value 0 may be predicted.", "True", ("True", "False"),
             ),
             _parameter(
                 "test_time_augmentation", "string", "Test-time augmentation",
-                "Whether each tile is seen in its eight flips and turns (8 times as long).",
+                "Whether to average over the tile's eight flips and turns (8 times as slow).",
                 "False", ("True", "False"),
             ),
         ]  # fmt: skip
@@ -82,7 +82,7 @@ class LandshiftClassifier:
         return parameters
 
     def getConfiguration(self, **scalars: Any) -> dict[str, Any]:
-        """How pixels are to be delivered: bands, padding, and blocks of whole tiles."""
+        """The pixels that the function needs: bands, padding, and blocks of whole tiles."""
         size, padding = self._offered
         if self._grows:
             size = _number(scalars, "tile_size", size)
@@ -114,7 +114,7 @@ class LandshiftClassifier:
         }
 
     def updateRasterInfo(self, **kwargs: Any) -> dict[str, Any]:
-        """What the output is: one band of class values with names and colours."""
+        """The output: one band of class values with names and colours."""
         values, info = self._values, kwargs["output_info"]
         dtype = "u1" if max(*values, self._nodata) <= 255 else "u2"
         info["bandCount"] = 1
@@ -132,7 +132,7 @@ class LandshiftClassifier:
         """The class of each pixel of a block.
 
         Args:
-            tlc: Upper left corner; not needed.
+            tlc: Upper left corner; not used.
             shape: Shape of the output's block.
             props: Of the output: ``pixelType``.
             pixelBlocks: ``raster_pixels`` and ``raster_mask``, with the padding on each side.
@@ -144,9 +144,9 @@ class LandshiftClassifier:
         valid = _valid(pixels, pixelBlocks.get("raster_mask"), self._input.get("nodata"))
         inside = slice(self._padding, -self._padding or None)
         kept = valid[inside, inside]
-        found = np.where(kept, self._classified(pixels, valid), self._nodata)
-        outline = shape if np.prod(shape) == found.size else (1, *found.shape)
-        pixelBlocks["output_pixels"] = found.astype(props["pixelType"]).reshape(outline)
+        values = np.where(kept, self._classified(pixels, valid), self._nodata)
+        outline = shape if np.prod(shape) == values.size else (1, *values.shape)
+        pixelBlocks["output_pixels"] = values.astype(props["pixelType"]).reshape(outline)
         pixelBlocks["output_mask"] = kept.astype("u1").reshape(outline)
         return pixelBlocks
 
@@ -157,7 +157,7 @@ class LandshiftClassifier:
 
     @property
     def _offered(self) -> tuple[int, int]:
-        """Tile size and padding: a core of at least half the tile, as `InputSpec.hosted` has it."""
+        """Default tile size and padding: a core of at least half the tile (`InputSpec.hosted`)."""
         size = int(self._definition.get("ImageHeight", 256))
         measured = self._input.get("padding")
         padding = size // 4 if measured is None else int(measured)
@@ -165,7 +165,7 @@ class LandshiftClassifier:
 
     @property
     def _values(self) -> list[int]:
-        """Value of each class, in the order of the model's answers."""
+        """Value of each class, in the order of the model's outputs."""
         return [int(c["Value"]) for c in self._definition["Classes"]]
 
     @property
@@ -205,7 +205,7 @@ class LandshiftClassifier:
         height, width = (n - 2 * self._padding for n in valid.shape)
         down, across = -(-height // core), -(-width // core)
         edges = (down * core + 2 * self._padding, across * core + 2 * self._padding)
-        # What isn't valid enters as the mean; so does what lies beyond the block.
+        # pixels that aren't valid, and those beyond the block, are replaced by the mean
         block = np.broadcast_to(self._fill, (len(pixels), *edges)).copy()
         seen = block[:, : valid.shape[0], : valid.shape[1]]
         np.copyto(seen, _as_dtype(np.where(valid, pixels, 0), self._dtype), where=valid)
@@ -215,13 +215,13 @@ class LandshiftClassifier:
             for column in range(0, across * core, core)
             if valid[row : row + size, column : column + size].any()
         ]
-        found = np.zeros((down * core, across * core), np.intp)
+        indices = np.zeros((down * core, across * core), np.intp)
         for first in range(0, len(corners), self._batch):
             some = corners[first : first + self._batch]
             tiles = np.stack([block[:, r : r + size, c : c + size] for r, c in some])
             for (row, column), best in zip(some, self._best(tiles)):
-                found[row : row + core, column : column + core] = best
-        return np.array(self._values)[found[:height, :width]]
+                indices[row : row + core, column : column + core] = best
+        return np.array(self._values)[indices[:height, :width]]
 
     def _best(self, tiles: Any) -> Any:
         """Index of the most probable class in the core of each tile (tile, band, row, column)."""
@@ -259,11 +259,11 @@ def _read_definition(model: Any) -> tuple[dict[str, Any], Path]:
 
 
 def _read_input(manifest: Path) -> dict[str, Any]:
-    """What is noted beside the definition: the measured padding and the training tiles' nodata."""
+    """The model's input in its manifest: the measured padding and the training tiles' nodata."""
     if not manifest.is_file():
         return {}
-    told: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))["input"]
-    return told
+    stated: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))["input"]
+    return stated
 
 
 def _grown(size: int, padding: int) -> int:
@@ -293,7 +293,7 @@ def _parameter(
 
 
 def _number(scalars: dict[str, Any], name: str, default: int) -> int:
-    """A whole number as tools hand it over: a number, a text, or nothing."""
+    """An integer from a tool's parameter: a number, a text, or nothing."""
     value = scalars.get(name)
     try:
         return default if value in (None, "") else int(float(value))
@@ -306,7 +306,7 @@ def _flag(value: Any) -> bool:
 
 
 def _valid(pixels: Any, mask: Any, nodata: Any) -> Any:
-    """Where every band is valid, (row, column); without a mask the tiles' nodata value tells."""
+    """Where every band is valid, (row, column): by the mask, else by the tiles' nodata value."""
     valid = np.ones(pixels.shape[1:], np.bool_)
     if mask is not None:
         valid &= (np.asarray(mask).reshape(-1, *valid.shape) != 0).all(0)
@@ -318,7 +318,7 @@ def _valid(pixels: Any, mask: Any, nodata: Any) -> Any:
 
 
 def _as_dtype(values: Any, dtype: Any) -> Any:
-    """Values in the model's pixel type: rounded and clipped where it holds integers."""
+    """Values in the model's pixel type, rounded and clipped for integers."""
     if np.issubdtype(dtype, np.floating) or values.dtype == dtype:
         return values.astype(dtype, copy=False)
     limits = np.iinfo(dtype)

@@ -1,4 +1,4 @@
-"""What an ONNX file tells its host: the keys that QGIS' plugin Deepness reads, and ours."""
+"""Metadata of an ONNX file for its host: the keys that QGIS' plugin Deepness reads, and ours."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from landshift import __version__
 from landshift.models import ChangeModel
 
 OURS = "landshift"
-"""Key of what Deepness has no key for, as one JSON object."""
+"""Key of a JSON object with the facts that Deepness has no key for."""
 
-_BYTE = 255.0  # by which Deepness divides whatever it reads, before it standardises
-_CENTIMETRE = 0.01  # a smaller 'cell size' is in degrees, which Deepness doesn't take
+_BYTE = 255.0  # Deepness divides all values by it before it standardises them
+_CENTIMETRE = 0.01  # metres; a smaller cell size is in degrees, which Deepness doesn't support
 
 
 def facts(model: ChangeModel, dtype: str, size: int | None, nodata: float | None) -> dict[str, str]:
     """Metadata of a model's ONNX file: JSON text by key.
 
-    Deepness (https://github.com/PUTvision/qgis-plugin-deepness) gives a model, whatever the
-    raster's pixel type, float32 values (x / 255 - standardization_mean) / standardization_std; with
-    a mean of 0 and a deviation of 1 / 255 these are x again, the raster's own units. Its pages
-    call the tile's size ``tiles_size``, its code reads ``tile_size``: both are told. A threshold
-    of 0 and no smallest segment leave each pixel its most probable class.
+    Deepness (https://github.com/PUTvision/qgis-plugin-deepness) passes float32 values
+    (x / 255 - standardization_mean) / standardization_std for any pixel type; a mean of 0 and a
+    deviation of 1 / 255 keep x, the raster's own units. Its documentation names the tile size
+    ``tiles_size``, its code reads ``tile_size``: both are written. A threshold of 0 and no smallest
+    segment keep the most probable class of each pixel.
 
     Args:
         model: The model.
         dtype: Pixel type of the graph's input.
-        size: Rows and columns of the input where they are fixed.
-        nodata: Value of pixels that aren't valid, if one is told.
+        size: Rows and columns of the input; None: any.
+        nodata: Value of pixels that aren't valid; None: unknown.
     """
     spec = model.spec
     tile, padding = spec.hosted(size, fixed=model.fixed_tile or size is not None)
@@ -62,12 +62,12 @@ def facts(model: ChangeModel, dtype: str, size: int | None, nodata: float | None
 
 
 def fill(model: ChangeModel, dtype: str) -> list[float]:
-    """What a host puts where a pixel isn't valid: each band's mean, in the graph's pixel type."""
+    """Values that replace pixels that aren't valid: each band's mean, in the graph's pixel type."""
     return [float(v) for v in as_dtype(np.array(model.spec.mean), dtype)]
 
 
 def as_dtype(values: NDArray[Any], dtype: str) -> NDArray[Any]:
-    """Values in a pixel type: rounded and clipped where it holds integers."""
+    """Values in a pixel type, rounded and clipped for integers."""
     kind = np.dtype(dtype)
     if np.issubdtype(kind, np.floating):
         return values.astype(kind)

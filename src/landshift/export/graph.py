@@ -24,19 +24,19 @@ from landshift.models import ChangeModel
 from landshift.spec import MULTIPLE
 
 OPSET = 17
-"""Version of ONNX's operators: the oldest with all that is used, so that old hosts read it."""
+"""Version of ONNX's operators: the oldest with all that are used, for old hosts."""
 
 INPUT, OUTPUT = "image", "probabilities"
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
-"""Pixel types that an input may have."""
+"""Supported pixel types of the input."""
 
 ENOUGH = 0.9999
-"""Share of pixels on which ONNX Runtime must choose the class that torch does."""
+"""Smallest share of pixels with the same class in ONNX Runtime and torch."""
 
-_CLOSE = 1e-3  # by which probabilities may differ where classes don't
-_EXAMPLE = 64  # rows and columns of the tile that the network is traced on
-_TOLERANCE = 1e-6  # of a nodata value, by which hosts that scale to and fro may miss it
+_CLOSE = 1e-3  # largest difference of probabilities
+_EXAMPLE = 64  # rows and columns of the tile on which the network is traced
+_TOLERANCE = 1e-6  # relative error of a nodata value in hosts that rescale
 
 
 def write_onnx(
@@ -48,13 +48,19 @@ def write_onnx(
     nodata: float | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write the file that `onnx_bytes` makes, with the same options; its path is returned.
+    """Write the file of `onnx_bytes`, with the same options.
 
-    A file that is there already is replaced where ``overwrite`` says so.
+    Args:
+        model: See `onnx_bytes`.
+        path: The file.
+        dtype: See `onnx_bytes`.
+        tile_size: See `onnx_bytes`.
+        nodata: See `onnx_bytes`.
+        overwrite: Whether an existing file is replaced.
 
     Raises:
-        ParameterError: See there.
-        ModelError: See there.
+        ParameterError: See `onnx_bytes`.
+        ModelError: See `onnx_bytes`.
         OutputError: The file can't be written.
     """
     path = Path(path)
@@ -72,26 +78,26 @@ def onnx_bytes(
     tile_size: int | None = None,
     nodata: float | None = None,
 ) -> bytes:
-    """A model as an ONNX file that holds everything: weights, scaling, softmax.
+    """A model as an ONNX file with weights, scaling and softmax.
 
     Its input ``image`` is ``(batch, band, row, column)`` in the raster's own units and pixel type;
     its output ``probabilities`` is ``(batch, class, row, column)``, at the model's temperature.
-    Batch, rows and columns are free, but rows and columns of models that pool over the whole tile.
-    A pixel that is NaN, infinite or ``nodata`` in any band enters as the mean, in all of them; of
-    integers without ``nodata`` the host fills these (``fill`` in the metadata). Metadata tell what
-    a host needs (`landshift.export.facts`). The graph was run, and says what torch says; the same
-    model gives the same bytes.
+    Batch, rows and columns are free; models that pool over the whole tile have fixed rows and
+    columns. A pixel that is NaN, infinite or ``nodata`` in any band is replaced by the mean in all
+    bands; the host must fill pixels of integer types without ``nodata`` (``fill`` in the metadata).
+    The metadata hold what a host needs (`landshift.export.facts`). The graph is run and compared
+    with torch; the same model gives the same bytes.
 
     Args:
-        model: The model; it stays as it is.
+        model: The model; it isn't changed.
         dtype: Pixel type of the input, a name in `DTYPES`; None: that of the training tiles.
-        tile_size: Rows and columns of the input, for hosts that need them fixed; None: free.
-        nodata: Value of pixels that aren't valid; None: NaN alone.
+        tile_size: Fixed rows and columns of the input; None: free.
+        nodata: Value of pixels that aren't valid; None: only NaN and infinity.
 
     Raises:
         ParameterError: onnx or onnxruntime isn't installed; an unknown pixel type; a tile size
-            that the model can't take; a nodata value that the pixel type can't hold.
-        ModelError: The network can't be written in ONNX, or means something else there.
+            that the model doesn't support; a nodata value outside the pixel type.
+        ModelError: The network can't be written in ONNX, or its ONNX output differs.
     """
     onnx, runtime = import_onnx()
     dtype = _dtype(model, dtype)
@@ -116,13 +122,13 @@ def import_onnx() -> tuple[Any, Any]:
 
 
 class _Whole(nn.Module):
-    """From a raster's values, already float, to probabilities: nothing is left to the host.
+    """From a raster's values, as floats, to probabilities.
 
     Args:
         model: The model.
         floating: Whether values may be NaN or infinite.
-        size: Rows and columns where they are fixed.
-        nodata: Value of pixels that aren't valid, if one is told.
+        size: Fixed rows and columns; None: free.
+        nodata: Value of pixels that aren't valid; None: unknown.
     """
 
     def __init__(
@@ -138,15 +144,15 @@ class _Whole(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """``(batch, class, row, column)`` probabilities of ``(batch, band, row, column)``."""
         height, width = image.shape[-2:] if self.size is None else (self.size, self.size)
-        # Unlike the model, without asking whether: a graph has no such question.
+        # unlike the model, always padded: a traced graph has no branches
         extend = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
         extended = functional.pad(self._filled(image), extend, mode="replicate")
         logits = self.model(extended)[..., :height, :width]
-        found: torch.Tensor = (logits / self.model.temperature).softmax(1)
-        return found
+        shares: torch.Tensor = (logits / self.model.temperature).softmax(1)
+        return shares
 
     def _filled(self, image: torch.Tensor) -> torch.Tensor:
-        """What `InputSpec.fill` does, told from the values alone."""
+        """As `InputSpec.fill`, with the mask from the values alone."""
         bad = []
         if self.floating:
             bad += [torch.isnan(image), torch.isinf(image)]
@@ -159,9 +165,9 @@ class _Whole(nn.Module):
 
 
 class _PoolsAsProducts(TorchFunctionMode):
-    """While it is entered, pooling to a grid is a product with averages, which ONNX can say.
+    """Replaces pooling to a grid by a product with averaging matrices, which ONNX supports.
 
-    ONNX has no pooling to a grid that doesn't divide the features, as pyramids need.
+    ONNX can't pool to a grid that doesn't divide the features, as pyramid pooling needs.
     """
 
     def __torch_function__(
@@ -184,7 +190,7 @@ def _pooled(features: torch.Tensor, output_size: int | Sequence[int]) -> torch.T
 
 
 def _averages(length: int, cells: int) -> torch.Tensor:
-    """Weights ``(cell, place)`` of places along an axis: cell k is the mean of its own."""
+    """Weights ``(cell, position)`` along an axis: a cell is the mean of its positions."""
     weights = torch.zeros(cells, length)
     for k in range(cells):
         start, stop = k * length // cells, -(-(k + 1) * length // cells)
@@ -195,10 +201,10 @@ def _averages(length: int, cells: int) -> torch.Tensor:
 def _traced(
     model: ChangeModel, dtype: str, size: int | None, nodata: float | None, onnx: Any
 ) -> Any:
-    """The graph, its input in the pixel type asked for.
+    """The graph, with its input in the given pixel type.
 
-    By the exporter that traces: the other one of torch takes ten times as long, and names the
-    network's source files in the graph.
+    From torch's tracing exporter: the other one takes ten times as long, and writes the names of
+    the network's source files into the graph.
     """
     floating = np.issubdtype(np.dtype(dtype), np.floating)
     whole = _Whole(copy.deepcopy(model).cpu(), bool(floating), size, nodata).eval()
@@ -211,7 +217,7 @@ def _traced(
         torch.no_grad(),
         _PoolsAsProducts(),
     ):
-        warnings.simplefilter("ignore")  # of tracing, and that the other exporter is newer
+        warnings.simplefilter("ignore")  # about tracing, and about the newer exporter
         path = Path(folder) / "graph.onnx"
         try:
             torch.onnx.export(
@@ -219,10 +225,10 @@ def _traced(
                 input_names=[INPUT], output_names=[OUTPUT],
                 dynamic_axes={INPUT: free, OUTPUT: free},
             )  # fmt: skip
-        except Exception as error:  # torch has no common ancestor for what may fail here
+        except Exception as error:  # torch's errors have no common base class
             refuse_out_of_memory(error)
             raise ModelError(
-                f"ONNX must be able to say what the network does, got {model.architecture} over "
+                f"The network must be representable in ONNX, got {model.architecture} over "
                 f"{model.backbone} ('{reason_of(error)}'); classify with landshift."
             ) from error
         graph = onnx.load(path)
@@ -233,7 +239,7 @@ def _traced(
 
 
 def _outline(output: Any, classes: int, size: int | None) -> None:
-    """State the output's shape: hosts look at it before they run anything."""
+    """State the output's shape: hosts read it before they run the graph."""
     axes = output.type.tensor_type.shape.dim
     names, values = ("batch", "class", "rows", "columns"), (None, classes, size, size)
     for axis, name, value in zip(axes, names, values, strict=True):
@@ -245,9 +251,9 @@ def _outline(output: Any, classes: int, size: int | None) -> None:
 
 
 def _cast(graph: Any, dtype: np.dtype[Any], onnx: Any) -> None:
-    """Let the input be of another type, and turn it into float first.
+    """Give the input another type, and cast it to float first.
 
-    It is done here, since torch can't trace unsigned integers of 16 bits.
+    Done in the graph, since torch can't trace 16-bit unsigned integers.
     """
     cast = f"{INPUT}_as_float"
     for node in graph.node:
@@ -260,7 +266,7 @@ def _cast(graph: Any, dtype: np.dtype[Any], onnx: Any) -> None:
 
 
 def _describe(graph: Any, about: Mapping[str, str]) -> None:
-    """Replace what the exporter says of itself by what a host needs to know."""
+    """Replace the exporter's metadata by those for the host."""
     graph.doc_string = ""
     for node in graph.graph.node:
         node.doc_string = ""
@@ -277,22 +283,26 @@ def _check_agrees(
     nodata: float | None,
     runtime: Any,
 ) -> None:
-    """Run the graph beside the model, on tiles of other sizes than the one it was traced on."""
+    """Compare graph and model, on tiles of other sizes than the traced one.
+
+    Raises:
+        ModelError: Their outputs differ.
+    """
     options = runtime.SessionOptions()
     options.log_severity_level = 3
     session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     shapes = [(1, size, size)] if size is not None else [(1, 64, 96), (3, 80, 50)]
     for shape in shapes:
         image, filled = _example(model, shape, dtype, nodata)
-        found = session.run([OUTPUT], {INPUT: image})[0]
+        output = session.run([OUTPUT], {INPUT: image})[0]
         expected = probabilities(model, filled)
-        alike = float((found.argmax(1) == expected.argmax(1)).mean())
-        apart = float(np.abs(found - expected).max())
-        if alike < ENOUGH and apart > _CLOSE:
+        same = float((output.argmax(1) == expected.argmax(1)).mean())
+        difference = float(np.abs(output - expected).max())
+        if same < ENOUGH and difference > _CLOSE:
             raise ModelError(
-                f"The network must say the same in ONNX Runtime and in torch, got the same class "
-                f"on {alike:.2%} of pixels, probabilities {apart:.2g} apart, at "
-                f"{shape[1]}x{shape[2]}; a network whose graph depends on its input can't be "
+                "The network must have the same output in ONNX Runtime and in torch, got the same "
+                f"class on {same:.2%} of pixels and probabilities that differ by {difference:.2g}, "
+                f"at {shape[1]}x{shape[2]}; a network whose graph depends on its input can't be "
                 "exported."
             )
 
@@ -300,7 +310,7 @@ def _check_agrees(
 def _example(
     model: ChangeModel, shape: tuple[int, int, int], dtype: str, nodata: float | None
 ) -> tuple[NDArray[Any], NDArray[np.float32]]:
-    """Values as training tiles had them, with a hole where values can tell it; the same filled."""
+    """Values as in training tiles, with pixels that aren't valid if possible; the same filled."""
     batch, height, width = shape
     random = np.random.default_rng(0)
     mean, std = (
@@ -318,14 +328,14 @@ def _example(
 
 
 def probabilities(model: ChangeModel, image: NDArray[Any]) -> NDArray[np.float32]:
-    """What torch says of valid values ``(batch, band, row, column)``, in float32."""
+    """Probabilities by torch of valid values ``(batch, band, row, column)``, in float32."""
     was_training = model.training
     with torch.inference_mode():
         values = torch.from_numpy(image.astype(np.float32)).to(model.mean.device)
         logits = model.eval()(values) / model.temperature
-        found: NDArray[np.float32] = logits.softmax(1).cpu().numpy()
+        shares: NDArray[np.float32] = logits.softmax(1).cpu().numpy()
     model.train(was_training)
-    return found
+    return shares
 
 
 def _dtype(model: ChangeModel, dtype: str | None) -> str:
@@ -336,14 +346,14 @@ def _dtype(model: ChangeModel, dtype: str | None) -> str:
 
 
 def _size(model: ChangeModel, tile_size: int | None) -> int | None:
-    """Rows and columns where they are fixed; None where they are free."""
+    """Fixed rows and columns; None for free ones."""
     trained = model.spec.tile_size
     if tile_size is not None and tile_size < 1:
-        raise ParameterError(f"The tile size must be at least 1, got {tile_size}.")
+        raise ParameterError(f"`tile_size` must be at least 1, got {tile_size}.")
     if model.fixed_tile and tile_size not in (None, trained):
         raise ParameterError(
-            f"The tile size of a {model.architecture}, which pools over the whole tile, must be "
-            f"that of its training, {trained}, got {tile_size}."
+            f"`tile_size` of a {model.architecture}, which pools over the whole tile, must be that "
+            f"of its training, {trained}, got {tile_size}."
         )
     return trained if model.fixed_tile else tile_size
 
@@ -353,9 +363,9 @@ def _nodata(nodata: float | None, dtype: str) -> float | None:
     if nodata is None:
         return None
     if np.issubdtype(np.dtype(dtype), np.floating):
-        # Beyond the largest float32 it has become infinite when it is looked at.
+        # beyond the largest float32 it becomes infinite, which is filled anyway
         return nodata if abs(nodata) <= np.finfo(np.float32).max else None
     limits = np.iinfo(np.dtype(dtype))
     if not (np.isfinite(nodata) and nodata == int(nodata) and limits.min <= nodata <= limits.max):
-        raise ParameterError(f"The nodata value must fit {dtype}, got {nodata:g}.")
+        raise ParameterError(f"`nodata` must fit {dtype}, got {nodata:g}.")
     return nodata

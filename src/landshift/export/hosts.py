@@ -5,85 +5,105 @@ from __future__ import annotations
 import logging
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
 
 from landshift import bundle
-from landshift.bundle import Extras
 from landshift.errors import ModelError, ParameterError
-from landshift.export.graph import onnx_bytes, write_onnx
-from landshift.files import whole
-from landshift.models import ChangeModel
+from landshift.files import options, whole
+
+if TYPE_CHECKING:
+    from landshift.bundle import Extras
+    from landshift.models import ChangeModel
 
 log = logging.getLogger(__name__)
 
-HOSTS = ("any", "deepness")
-"""Who the file is for: any runtime of ONNX; Deepness, which feeds floats in squares of one size."""
+Host = Literal["any", "deepness"]
+"""The program that runs the file: any ONNX runtime, or QGIS' plugin Deepness."""
 
 FUNCTION = "LandshiftClassifier.py"
-"""The raster function, a file of this room that every package holds as it is."""
+"""The raster function for ArcGIS; every package holds a copy of this file."""
 
 
 def export_model(
-    model: ChangeModel | Path | str,
+    model: Path | str,
+    out: options.OutFile,
+    *,
+    host: Annotated[Host, Parameter(name="--for")] = "any",
+    nodata: float | None = None,
+    tile_size: int | None = None,
+    overwrite: options.Flag = False,
+) -> Path:
+    """Write a model as one ONNX file: the raster's own values in, probabilities out.
+
+    Args:
+        model: A saved model: .emd, .dlpk, folder or hf://owner/repo.
+        out: The .onnx file to write.
+        host: The program that runs it: any ONNX runtime, or deepness, QGIS' plugin, which passes
+            float32 values in square tiles of one size.
+        nodata: Value of pixels that aren't valid, if the host passes it to the model; left out:
+            that of the training tiles.
+        tile_size: Fixed rows and columns of the input; left out: any size, for deepness the
+            training tile's size or a larger one if the padding needs it.
+        overwrite: Replace what is there already under the same name.
+
+    Raises:
+        ParameterError: An unknown host; else as `landshift.export.graph.write_onnx`.
+        ModelError: The model can't be read, or written in ONNX.
+        OutputError: The file can't be written.
+    """
+    options.check_choice("host", host, Host)
+    whole.check_new(out, inputs=[model], overwrite=overwrite)
+    network = bundle.load(model).model
+    return write_for_host(
+        network, out, host=host, nodata=nodata, tile_size=tile_size, overwrite=overwrite
+    )
+
+
+def write_for_host(
+    model: ChangeModel,
     out: Path | str,
     *,
-    host: str = "any",
+    host: Host = "any",
     nodata: float | None = None,
     tile_size: int | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a model as one ONNX file for a host.
+    """Write a model in memory as `export_model` does, with the same options.
 
-    Args:
-        model: A model, or the .emd, .dlpk or folder of a saved one.
-        out: The file to write.
-        host: A name in `HOSTS`. For ``any``, the input has the training tiles' pixel type and any
-            number of rows and columns. Deepness hands every model float32 in the raster's own
-            units, and takes no other than square tiles of one size: by default the training tile,
-            or a larger one where the padding needs it (`landshift.spec.InputSpec.hosted`).
-        nodata: Value of pixels that aren't valid, for hosts that hand it over as it is; None:
-            that of the training tiles, if they had one.
-        tile_size: Rows and columns of the input, where they are to be fixed.
-        overwrite: Whether what is there already is replaced.
-
-    Returns:
-        The path of the file.
-
-    Raises:
-        ParameterError: An unknown host; else as `write_onnx`.
-        ModelError: The model can't be read, or written in ONNX.
-        OutputError: The file can't be written.
+    For ``any``, the input has the training tiles' pixel type. For Deepness it is float32, and its
+    size is fixed (`landshift.spec.InputSpec.hosted`).
     """
-    if host not in HOSTS:
-        raise ParameterError(f"The host must be one of {', '.join(HOSTS)}, got {host!r}.")
-    whole.check_new(
-        out, inputs=[] if isinstance(model, ChangeModel) else [model], overwrite=overwrite
-    )
-    network = model if isinstance(model, ChangeModel) else bundle.load(model).model
-    nodata = network.spec.nodata if nodata is None else nodata
+    from landshift.export.graph import write_onnx
+
+    nodata = model.spec.nodata if nodata is None else nodata
     if host == "any":
-        return write_onnx(network, out, tile_size=tile_size, nodata=nodata, overwrite=overwrite)
-    size = tile_size or network.spec.hosted(fixed=network.fixed_tile)[0]
+        return write_onnx(model, out, tile_size=tile_size, nodata=nodata, overwrite=overwrite)
+    size = tile_size or model.spec.hosted(fixed=model.fixed_tile)[0]
     return write_onnx(
-        network, out, dtype="float32", tile_size=size, nodata=nodata, overwrite=overwrite
+        model, out, dtype="float32", tile_size=size, nodata=nodata, overwrite=overwrite
     )
 
 
 def for_arcgis(model: ChangeModel, name: str) -> Extras:
-    """What a package needs for ArcGIS: the ONNX file, the raster function, their keys in the .emd.
+    """Additions to a package for ArcGIS: ONNX file, raster function, and their keys in the .emd.
 
-    Nothing where onnx isn't installed, or can't say what the network does; then a line is logged.
+    None, with a warning, if onnx isn't installed or can't represent the network.
 
     Args:
         model: The model.
         name: Its name.
     """
+    from landshift.export.graph import onnx_bytes
+
     try:
         graph = onnx_bytes(model)
     except (ParameterError, ModelError) as error:
         log.warning("%s is saved without ONNX file and ArcGIS function: %s", name, error)
-        return Extras()
+        return bundle.Extras()
     function = resources.files("landshift.export").joinpath(FUNCTION).read_bytes()
-    return Extras(
+    return bundle.Extras(
         files={f"{name}.onnx": graph, FUNCTION: function},
         emd={
             "Framework": "Onnx",  # as Esri's own example of an ONNX model spells it

@@ -1,4 +1,4 @@
-"""What opening a raster may reach: no network where none is wanted, no other file than its own."""
+"""Limits on what opening a raster reads: no network while offline, no files but its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from landshift.files import containers
 from landshift.files.hub import OFFLINE
 
 FORMATS = ("GTiff", "PNG", "JPEG")
-"""GDAL's names of the formats that a raster of a tile set or package may have.
+"""GDAL's names of the formats allowed for rasters of a tile set or package.
 
 None of them reads other files, except those beside it that `side_files` lists.
 """
@@ -29,13 +29,13 @@ _REMOTE = re.compile(
 _SERVICE = re.compile(r"GDAL_WM|WMS|WMTS|WCS|Capabilities|TileMapService")  # roots of XML files
 _SOURCES = ("sourcefilename", "sourcedataset", "indexdataset")  # name files in a VRT or GTI
 _SIDE_SUFFIXES = (".msk", ".MSK", ".ovr", ".OVR")
-_HEAD = 1024  # bytes in which GDAL looks for the mark of a format
+_HEAD = 1024  # bytes in which GDAL looks for a format's signature
 
 
 def settings() -> dict[str, str]:
-    """GDAL's settings that keep it off the network, where `OFFLINE` says so.
+    """GDAL settings that disable its network access while `OFFLINE` is set.
 
-    `check_local` says what is wrong first; these hold for what it can't see.
+    `check_local` gives a clear error first; these settings cover what it can't detect.
     """
     if not os.environ.get(OFFLINE):
         return {}
@@ -43,12 +43,12 @@ def settings() -> dict[str, str]:
 
 
 def check_local(path: Path | str) -> None:
-    """Check that a raster is read from this machine alone, where `OFFLINE` says so.
+    """Check, while `OFFLINE` is set, that a raster is read from this machine alone.
 
-    A VRT is followed to the files that it names.
+    The files that a VRT names are checked too.
 
     Raises:
-        RasterError: It is a URL, or names one.
+        RasterError: The raster is a URL, or names one.
     """
     if not os.environ.get(OFFLINE):
         return
@@ -69,17 +69,17 @@ def check_local(path: Path | str) -> None:
 
 
 def side_files(path: Path) -> list[Path]:
-    """The masks and overviews beside a raster that GDAL opens with it, as rasters of their own."""
+    """The mask and overview files beside a raster that GDAL opens with it."""
     named = [path.with_name(path.name + suffix) for suffix in _SIDE_SUFFIXES]
     named += [path.with_suffix(suffix) for suffix in _SIDE_SUFFIXES]
     return [p for p in dict.fromkeys(named) if p != path and p.is_file()]
 
 
 def check_contained(source: Any) -> None:
-    """Check that an open raster names no other file as its overviews.
+    """Check that an open raster has no overviews in another file.
 
     Raises:
-        RasterError: It does.
+        RasterError: It has.
     """
     elsewhere = source.tags(ns="OVERVIEWS") or source.tags(ns="PROXY_OVERVIEW_REQUEST")
     if elsewhere:
@@ -90,12 +90,12 @@ def check_contained(source: Any) -> None:
 
 
 def check_sources(path: Path | str) -> None:
-    """Check that the files of this machine that a VRT names are there, through VRTs that it names.
+    """Check that the local files that a VRT names exist, also through nested VRTs.
 
-    GDAL opens a VRT without them, and can read zeros in their place.
+    GDAL opens a VRT without them, and may read zeros instead.
 
     Raises:
-        RasterError: One is missing, or a VRT is no well-formed XML in UTF-8.
+        RasterError: A file is missing, or a VRT isn't well-formed XML in UTF-8.
     """
     seen: set[Path] = set()
     waiting = [Path(path)]
@@ -117,15 +117,15 @@ def check_sources(path: Path | str) -> None:
 
 
 def _is_elsewhere(name: str) -> bool:
-    """Whether a name has a prefix that stands for no file: a database, a service."""
+    """Whether a name has the prefix of a database or service."""
     return re.match(r"[A-Za-z]\w+:", name) is not None and containers.part_of(name) is None
 
 
 def _named_in(path: Path) -> tuple[str, ...]:
-    """The files and services that an XML file of GDAL's names; nothing for other files.
+    """The files and services that a GDAL XML file names; empty for other files.
 
     Raises:
-        RasterError: A VRT that isn't well-formed XML, which GDAL may read all the same.
+        RasterError: A VRT that isn't well-formed XML; GDAL may read it nevertheless.
     """
     try:
         about = path.stat()
@@ -134,9 +134,9 @@ def _named_in(path: Path) -> tuple[str, ...]:
     return _read_names(path.absolute(), about.st_mtime_ns, about.st_size)
 
 
-@lru_cache(maxsize=1 << 16)  # a VRT of many files is opened by each thread
+@lru_cache(maxsize=1 << 16)  # every thread opens a VRT of many files
 def _read_names(path: Path, changed: int, size: int) -> tuple[str, ...]:
-    """See `_named_in`; the file is read again where its time or size is another."""
+    """See `_named_in`; the file is read again when its time or size changes."""
     return tuple(_parsed_names(path))
 
 
@@ -147,11 +147,11 @@ def _parsed_names(path: Path) -> Iterator[str]:
         if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
             return
         data = path.read_bytes()
-        data.decode()  # GDAL takes any bytes for a name, whatever encoding the file states
+        data.decode()  # GDAL accepts any bytes as a name, whatever encoding the file states
         root = ElementTree.fromstring(data)
     except (OSError, ValueError, ElementTree.ParseError) as error:
         if isinstance(error, OSError) or b"<vrtdataset" not in head.lower():
-            return  # what can't be read here, GDAL says better
+            return  # GDAL reports unreadable files better
         raise RasterError(
             f"A VRT must be well-formed XML in UTF-8, got '{reason_of(error)}' in {path}; write "
             "it again, and rename files that it names in another encoding."
@@ -163,7 +163,7 @@ def _parsed_names(path: Path) -> Iterator[str]:
 
 
 def _sources(root: ElementTree.Element, path: Path) -> Iterator[str]:
-    """What the elements of a VRT name; a source can be the text of another VRT."""
+    """The names in a VRT's elements; a source can be the text of another VRT."""
     for element in root.iter():
         if element.tag.lower() not in _SOURCES or not element.text:
             continue
@@ -185,7 +185,7 @@ def _is_relative(attributes: Mapping[str, str]) -> bool:
 
 
 def _beside(path: Path, name: str) -> str:
-    """A name relative to a VRT's folder."""
+    """A name relative to a VRT's folder, made absolute."""
     if _REMOTE.search(name):
         return name
     part = containers.part_of(name)

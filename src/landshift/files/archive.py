@@ -1,4 +1,4 @@
-"""Zip files from anywhere, unpacked without trusting them, and zip files with fixed bytes."""
+"""Safe unpacking of untrusted zip files, and reproducible zip files."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from landshift.errors import LandshiftError, OutputError, plain
 MAX_FILES = 1_000_000
 MAX_BYTES = 64 << 30
 MAX_RATIO = 1000
-"""How much larger than the archive its content may claim to be."""
+"""Largest accepted ratio of the content's stated size to the archive's size."""
 
-_MAX_DEPTH = 32  # names of folders in a path
+_MAX_DEPTH = 32  # names in a path
 _MAX_LENGTH = 1024  # characters of a path
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DENSE = (".safetensors", ".onnx")
@@ -32,18 +32,18 @@ def unpack(
     error: type[LandshiftError],
     max_bytes: int = MAX_BYTES,
 ) -> None:
-    """Unpack a zip into a folder that exists, writing nothing outside it.
+    """Unpack a zip into an existing folder, writing nothing outside it.
 
     Args:
         archive: The zip file.
-        folder: Where its files go.
-        error: Raised when the zip is damaged or hostile.
-        max_bytes: The most that its files may hold together.
+        folder: The folder.
+        error: Class of the error to raise when the zip is damaged or hostile.
+        max_bytes: Largest accepted total size of its files.
 
     Raises:
-        LandshiftError: As ``error``: no zip file, a name that isn't a plain file's inside the
-            folder on every system, a name twice, a link, a member that is encrypted, compressed
-            otherwise than by deflate or damaged, more than the bounds allow.
+        LandshiftError: As ``error``: not a zip file; a name that isn't a plain file's inside the
+            folder on every system, or occurs twice; a link; a member that is encrypted, damaged
+            or compressed other than by deflate; content beyond the bounds.
         OutputError: A file can't be written.
     """
     try:
@@ -67,13 +67,13 @@ _DAMAGES = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, OverflowError, ValueError,
     RuntimeError,
 )  # fmt: skip
-"""What zipfile raises over damaged files; RuntimeError also where one is encrypted."""
+"""Errors of zipfile for damaged files; RuntimeError also for encrypted ones."""
 
 
 def _chunks(
     source: zipfile.ZipFile, member: zipfile.ZipInfo, archive: Path, error: type[LandshiftError]
 ) -> Iterator[bytes]:
-    """The bytes of a member, no more than it says."""
+    """The bytes of a member, checked against its stated size."""
     left = member.file_size
     with source.open(member) as data:
         while chunk := data.read(min(1 << 20, left + 1)):
@@ -109,9 +109,9 @@ def _unwritable(target: Path, problem: OSError) -> OutputError:
 
 
 def pack(archive: Path, folder: Path, files: Iterable[Path]) -> None:
-    """Zip files of a folder, flat names kept, dates fixed: same content, same bytes.
+    """Zip files of a folder with fixed dates: same content, same bytes.
 
-    Weights are stored as they are: deflate takes long over them and saves little.
+    Weights are stored uncompressed: deflate is slow on them and saves little.
     """
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
         for path in sorted(files):
@@ -132,10 +132,10 @@ def inner_path(name: str) -> PurePosixPath | None:
 
 
 def portable(name: str) -> bool:
-    """Whether every system takes a text as the name of a file, and as nothing else.
+    """Whether a text is a plain file name on every system.
 
-    No separator, drive or control character; no name that Windows keeps for devices, or would
-    shorten; at most 255 bytes.
+    It has no separator, drive or control character, isn't a name that Windows reserves for
+    devices or would shorten, and has at most 255 bytes.
     """
     return (
         0 < len(name.encode("utf-8", "replace")) <= 255

@@ -1,4 +1,4 @@
-"""Names of rasters as GDAL has them, also of those inside a file: ``netcdf:f.nc:lccs_class``."""
+"""GDAL's names of rasters, also of rasters inside a file, such as ``netcdf:f.nc:lccs_class``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _DRIVERS = ("NETCDF", "HDF5", "ZARR", "GPKG", "HDF4_SDS", "HDF4_EOS", "GTIFF_DIR
 
 
 @dataclass(frozen=True)
-class Part:
+class InnerRaster:
     """A raster inside a file.
 
     Attributes:
-        driver: GDAL's name of the format, as it was written.
+        driver: GDAL's name of the format, as written in the name.
         file: The file that holds it.
-        inner: Its name in there.
+        inner: Its name in that file.
     """
 
     driver: str
@@ -26,39 +26,43 @@ class Part:
     inner: str
 
 
-def part_of(name: Path | str) -> Part | None:
-    """The part of a file that a name stands for; None where it is a path, a URL or the like."""
+def part_of(name: Path | str) -> InnerRaster | None:
+    """The raster inside a file that a name refers to; None for a path, a URL or the like."""
     match = _NAME.fullmatch(str(name))
     if match is None or _is_there(str(name)):
         return None
     driver, rest = match.groups()
     quoted = _QUOTED.search(rest)
     if quoted is not None:
-        return Part(driver, quoted[1], rest[quoted.end() :] or rest[: quoted.start()].strip(":"))
+        return InnerRaster(
+            driver, quoted[1], rest[quoted.end() :] or rest[: quoted.start()].strip(":")
+        )
     words = rest.split(":")
     spans = [(i, j) for i in range(len(words)) for j in range(len(words), i, -1)]
-    for i, j in spans:  # a file's own name may hold colons
+    for i, j in spans:  # a file name may contain colons
         if _is_there(":".join(words[i:j])):
-            return Part(driver, ":".join(words[i:j]), ":".join(words[j:]) or ":".join(words[:i]))
+            return InnerRaster(
+                driver, ":".join(words[i:j]), ":".join(words[j:]) or ":".join(words[:i])
+            )
     if driver.upper() in _DRIVERS:
-        return Part(driver, words[0], ":".join(words[1:]))
+        return InnerRaster(driver, words[0], ":".join(words[1:]))
     return None
 
 
 def file_of(name: Path | str) -> Path:
-    """The file that a raster lies in: the raster itself, or what holds it."""
+    """The file that holds a raster."""
     part = part_of(name)
     return Path(name) if part is None else Path(part.file)
 
 
 def short_name(name: Path | str) -> str:
-    """What tells a raster apart: its name inside the file, else the file's without its ending."""
+    """A raster's short name: its name inside the file, else the file's name without suffix."""
     part = part_of(name)
     return Path(name).stem if part is None else re.split(r"[/:]", part.inner)[-1]
 
 
 def gdal_name(name: Path | str) -> str:
-    """The name as GDAL opens it; a `Path` has lost one of the slashes that HDF5 needs."""
+    """The name as GDAL opens it; HDF5 names need two slashes, which `Path` reduces to one."""
     part = part_of(name)
     if part is None or part.driver.upper() != "HDF5":
         return str(name)
@@ -66,7 +70,7 @@ def gdal_name(name: Path | str) -> str:
 
 
 def absolute(name: Path | str) -> Path | str:
-    """The name as it holds in every folder; one that names no file here is left as it is."""
+    """The name with an absolute path; unchanged where it names no local file."""
     part = part_of(name)
     if part is not None and _is_there(part.file):
         return gdal_name(str(name).replace(part.file, str(Path(part.file).absolute()), 1))
@@ -74,8 +78,8 @@ def absolute(name: Path | str) -> Path | str:
 
 
 def not_utf8(name: Path | str) -> str | None:
-    r"""A name that GDAL can't take, to show, its bytes that aren't UTF-8 as \xe9; else None."""
-    if not any("\ud800" <= c <= "\udfff" for c in str(name)):  # Python's stand-ins for them
+    r"""A printable form, with bytes as \xe9, of a name that isn't UTF-8; None for other names."""
+    if not any("\ud800" <= c <= "\udfff" for c in str(name)):  # Python's surrogates for such bytes
         return None
     return str(name).encode(errors="backslashreplace").decode().replace("\\udc", "\\x")
 

@@ -1,4 +1,4 @@
-"""Days that tags, names of files and options state: when an image was taken, or a map is of."""
+"""Dates of images and maps, from tags, file names and options."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from landshift.errors import ParameterError
 
 @dataclass(frozen=True, order=True)
 class Period:
-    """A day, a month, a year, or any other days in a row.
+    """A day, a month, a year, or any other span of days.
 
     Attributes:
         first: First day.
@@ -24,7 +24,7 @@ class Period:
     last: date
 
     def __str__(self) -> str:
-        """'2016-06-30', '2016-06', '2016', or first and last day with a slash between them."""
+        """As '2016-06-30', '2016-06', '2016', or 'FIRST/LAST'."""
         if self.first == self.last:
             return self.first.isoformat()
         for text in (f"{self.first.year:04}", f"{self.first.year:04}-{self.first.month:02}"):
@@ -33,12 +33,12 @@ class Period:
         return f"{self.first}/{self.last}"
 
     def within(self, other: Period) -> bool:
-        """Whether all its days are days of another period."""
+        """Whether another period contains it."""
         return other.first <= self.first and self.last <= other.last
 
 
 def spanning(periods: Iterable[Period | None]) -> Period | None:
-    """From the first to the last day of several periods; None where there is none."""
+    """The span of several periods; None if there is none."""
     known = [p for p in periods if p is not None]
     if not known:
         return None
@@ -49,12 +49,12 @@ _STATED = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 
 
 def parse(text: str) -> Period:
-    """A period that an option states: YYYY, YYYY-MM or YYYY-MM-DD; two with a slash: from, to.
+    """The period of an option: YYYY, YYYY-MM, YYYY-MM-DD, or two of them as FROM/TO.
 
     Raises:
-        ParameterError: It is something else.
+        ParameterError: Another text, or a period that ends before it begins.
     """
-    found = []
+    ends = []
     for part in text.strip().split("/"):
         match = _STATED.fullmatch(part)
         period = None if match is None else _period(*match.groups())
@@ -62,21 +62,21 @@ def parse(text: str) -> Period:
             raise ParameterError(
                 f"A date must be YYYY, YYYY-MM, YYYY-MM-DD or two of them as FROM/TO, got '{text}'."
             )
-        found.append(period)
-    if len(found) > 2 or found[0] > found[-1]:
+        ends.append(period)
+    if len(ends) > 2 or ends[0] > ends[-1]:
         raise ParameterError(f"A period must go from its first day to its last, got '{text}'.")
-    return Period(found[0].first, found[-1].last)
+    return Period(ends[0].first, ends[-1].last)
 
 
 def stated(texts: Iterable[str] | None, count: int) -> list[Period | None]:
-    """The periods that an option states, one for each image or map.
+    """The periods of an option, one for each image or map.
 
     Args:
-        texts: As for `parse`; '-' where the files' own dates are to be taken; None for all of them.
+        texts: As for `parse`; '-' for a file's own date; None: all files' own.
         count: Number of images.
 
     Raises:
-        ParameterError: Another number of dates, or one that isn't a date.
+        ParameterError: A wrong number of dates, or a text that isn't a date.
     """
     if texts is None:
         return [None] * count
@@ -84,7 +84,7 @@ def stated(texts: Iterable[str] | None, count: int) -> list[Period | None]:
     if len(texts) != count:
         raise ParameterError(
             f"Dates must be {count}, one for each image or map, got {', '.join(texts) or 'none'}; "
-            "write '-' where the file's own is to be taken."
+            "write '-' for a file's own date."
         )
     return [None if t == "-" else parse(t) for t in texts]
 
@@ -126,7 +126,7 @@ _PRODUCTS = tuple(
         r"^U{year}_CLC(?P<taken>{year})_V{year}",
     )
 )
-"""How names of products state the day; without a group ``taken`` they don't."""
+"""Patterns of product names; a pattern without a group ``taken`` states no date."""
 
 _NO_DATE = re.compile(
     r"""(?:epsg|esri|srid|crs|utm)[-_:. ]*\d+      # codes of CRSs
@@ -144,15 +144,15 @@ _LONE_YEAR = re.compile(rf"(?<!\d)({_YEAR})(?!\d)")
 
 
 def of_name(name: str, *, today: date | None = None) -> Period | None:
-    """The period that a file's name states.
+    """The period in a file's name.
 
-    The rule of a known product decides (Landsat, Sentinel, MODIS, Planet, NAIP, ...). Else each
-    date (YYYYMMDD, YYYY-MM-DD) and lone year counts that is no code of a CRS, number of a tile,
-    size or day in the future. Where these disagree, none is taken.
+    For known products (Landsat, Sentinel, MODIS, Planet, NAIP, ...) their naming rule decides. In
+    other names, each date (YYYYMMDD, YYYY-MM-DD) and lone year counts, unless it is a CRS code, a
+    tile number, a size or lies in the future. If these disagree, there is no period.
 
     Args:
-        name: The name, with or without its ending.
-        today: The last day that can be one; None: the clock's.
+        name: The name, with or without its suffix.
+        today: The last possible day; None: the current date.
     """
     today = today or date.today()
     for product in _PRODUCTS:
@@ -161,7 +161,7 @@ def of_name(name: str, *, today: date | None = None) -> Period | None:
             text = match.groupdict().get("taken")
             stated = None if text is None else _of_digits(text)
             return None if stated is None or stated.first > today else stated
-    rest = _NO_DATE.sub("~", _FULL.sub("~", name))  # other digits stay apart
+    rest = _NO_DATE.sub("~", _FULL.sub("~", name))  # keeps neighbouring digits apart
     known = [_period(y, m, d) for y, _, m, d in _FULL.findall(name)]
     known += [_period(year) for year in _LONE_YEAR.findall(rest)]
     past = [p for p in known if p is not None and p.first <= today]
@@ -172,7 +172,7 @@ def of_name(name: str, *, today: date | None = None) -> Period | None:
 
 
 def of_tags(tags: Mapping[str, str]) -> Period | None:
-    """The period that a raster's tags state: its own date, or from when to when it is (ACDD)."""
+    """The period in a raster's tags: its acquisition date, or its time coverage (ACDD)."""
     for tag in ("ACQUISITION_DATE", "DATE_ACQUIRED"):
         period = _of_text(tags.get(tag, ""))
         if period is not None:
@@ -188,14 +188,15 @@ _CALENDARS = ("standard", "gregorian", "proleptic_gregorian")
 
 
 def of_step(step: str, units: str | None, calendar: str | None) -> str | None:
-    """A step of NetCDF's time as 'YYYY-MM-DD', with 'THHMM' where it isn't midnight.
+    """A NetCDF time step as 'YYYY-MM-DD', with 'THHMM' unless it is midnight.
 
-    By the CF conventions (cfconventions.org, 4.4); None for units and calendars of other lengths.
+    After the CF conventions (cfconventions.org, 4.4). None for months, years and non-Gregorian
+    calendars.
 
     Args:
-        step: The number.
-        units: As in 'days since 1970-01-01'.
-        calendar: Its name; None: the standard one.
+        step: The time coordinate.
+        units: For example 'days since 1970-01-01'.
+        calendar: Name of the calendar; None: the standard one.
     """
     match = _UNITS.match(units or "")
     if match is None or (calendar or "standard") not in _CALENDARS:
@@ -206,12 +207,12 @@ def of_step(step: str, units: str | None, calendar: str | None) -> str | None:
         moment = start + timedelta(**{f"{match[1]}s": float(step)})
     except (ValueError, OverflowError):
         return None
-    moment += timedelta(seconds=30)  # seconds aren't shown
+    moment += timedelta(seconds=30)  # rounds to the minute
     return f"{moment:%Y-%m-%d}" + (f"T{moment:%H%M}" if moment.hour or moment.minute else "")
 
 
 def _of_text(text: str) -> Period | None:
-    """From the first to the last of the dates in a tag."""
+    """The span of the dates in a tag."""
     return spanning(_period(*match.groups()) for match in _ANY_DAY.finditer(text))
 
 

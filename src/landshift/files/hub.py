@@ -14,42 +14,41 @@ from landshift.errors import ModelError, WeightsError, reason_of
 from landshift.machine.extras import required
 
 OFFLINE = "LANDSHIFT_OFFLINE"
-"""Environment variable; set, nothing is downloaded and training starts from random weights."""
+"""Environment variable: while set, nothing is downloaded; training starts from random weights."""
 
-_TIMEOUT = 5.0  # seconds to wait for a server to answer at all
+_TIMEOUT = 5.0  # seconds to wait for a server's first answer
 
-_PLACE = re.compile(r"hf:/{1,2}([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")  # a Path has one slash left
+_PLACE = re.compile(r"hf:/{1,2}([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")  # pathlib reduces // to /
 _FILES = [
     "SHA256SUMS", "*.json", "*.emd", "*.safetensors", "*.pth", "*.onnx", "*.dlpk", "*.html", "*.py",
 ]  # fmt: skip
-"""What a model's files are called."""
+"""Name patterns of a model's files."""
 
 
 def local(path: Path | str) -> Path:
-    """The path of a model on this machine; one on a hub is fetched, once.
+    """The local path of a model; a model on a hub is downloaded once.
 
     Args:
-        path: A path; or ``hf://owner/repo``, with ``@revision`` behind it for a branch, a tag or a
-            commit. The hub is that of the environment's HF_ENDPOINT, else huggingface.co; the
-            files lie in its client's cache.
+        path: A path, or ``hf://owner/repo[@revision]``; the revision is a branch, a tag or a
+            commit. The hub is HF_ENDPOINT from the environment, else huggingface.co; the files
+            are stored in its client's cache.
 
     Raises:
         ParameterError: huggingface_hub isn't installed.
-        ModelError: The name is none, or there is no such model for who asks.
-        WeightsError: No network answers, or the environment says to ask none, and the model isn't
-            in the cache.
+        ModelError: The name is malformed, or the user has no access to such a model.
+        WeightsError: The model isn't in the cache, and the network is down or switched off.
     """
     if not str(path).startswith("hf:/"):
         return Path(path)
-    found = _PLACE.fullmatch(str(path))
-    if found is None or ".." in str(path):
+    place = _PLACE.fullmatch(str(path))
+    if place is None or ".." in str(path):
         raise ModelError(
             f"A model on a hub must be named hf://owner/repo[@revision], got {path}; check it."
         )
     hub = import_hub()
     from huggingface_hub import errors
 
-    repo, revision = found.groups()
+    repo, revision = place.groups()
     offline = bool(os.environ.get(OFFLINE))
     try:
         if not offline:
@@ -63,7 +62,7 @@ def local(path: Path | str) -> Path:
             f"The model must be on {endpoint()}, got no {path} there for you; check its name, or "
             "log in with `hf auth login`."
         ) from error
-    except Exception as error:  # its own and its HTTP client's have no common ancestor
+    except Exception as error:  # the hub's and its HTTP client's errors share no base class
         why = f"{OFFLINE} is set" if offline else reason_of(error)
         raise WeightsError(
             f"{path} must come from {endpoint()}, got none in the cache and no answer ({why}); "
@@ -89,7 +88,7 @@ def import_hub() -> Any:
 
 
 def _plain(snapshot: Path, cache: Path) -> Path:
-    """The files of a snapshot as files, which a cache keeps as links that no package may hold."""
+    """A snapshot's files as plain files; the cache holds links, which packages must not contain."""
     folder = cache / ".landshift" / snapshot.parents[1].name / snapshot.name
     folder.mkdir(parents=True, exist_ok=True)
     for path in (p for p in snapshot.glob("*") if p.is_file()):
@@ -103,10 +102,10 @@ def _plain(snapshot: Path, cache: Path) -> Path:
 
 
 def check_reachable(endpoint: str) -> None:
-    """Fail in seconds where a hub's own client would retry for a minute.
+    """Fail within seconds if a hub doesn't answer; its client would retry for a minute.
 
     Raises:
-        OSError: Nothing answers there.
+        OSError: The hub doesn't answer.
     """
     if any(os.environ.get(v) for v in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
         return

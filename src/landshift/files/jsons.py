@@ -1,4 +1,4 @@
-"""JSON of others, read within bounds: size, depth, finite numbers."""
+"""Untrusted JSON, read within bounds: size, depth, finite numbers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def parse(data: bytes, *, what: str, error: type[LandshiftError], most: int = MA
 
     Args:
         data: The text, UTF-8, with or without a byte order mark.
-        what: What errors call it.
-        error: Raised when it isn't what it must be.
-        most: The most bytes that it may have.
+        what: Its name in errors.
+        error: Class of the errors.
+        most: Largest accepted number of bytes.
 
     Raises:
-        LandshiftError: As ``error``: too long, no JSON, nested deeper than `MAX_DEPTH`, or a
+        LandshiftError: As ``error``: too long, not JSON, nested deeper than `MAX_DEPTH`, or a
             number that isn't finite.
     """
     if len(data) > most:
@@ -45,14 +45,14 @@ def _not_finite(constant: str) -> float:
 
 
 def _finite(text: str) -> float:
-    found = float(text)
-    if not math.isfinite(found):
+    number = float(text)
+    if not math.isfinite(number):
         raise ValueError(f"{text[:20]} is no finite number")
-    return found
+    return number
 
 
 def _depth(value: Any) -> int:
-    """Lists and objects around the innermost value."""
+    """Number of lists and objects around the innermost value."""
     depth, level = 0, [value]
     while level:
         inner = [

@@ -1,4 +1,4 @@
-"""Who made a file, from what: a small record that every output carries."""
+"""Provenance: a small record in every output of what made it, and from which inputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SAMPLE = 1 << 20
 
 
 def fingerprint(path: Path) -> str:
-    """A digest that tells files apart in constant time, however large they are.
+    """A digest of a file in constant time, whatever its size.
 
     SHA-256 over the file's size, its first and its last 1 MiB.
     """
@@ -33,22 +33,22 @@ def fingerprint(path: Path) -> str:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a whole file, where a change in its middle must not go unseen."""
+    """SHA-256 of a whole file; detects every change, unlike `fingerprint`."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def short(entry: Mapping[str, Any]) -> str:
-    """A name for what a record says: 12 digits that are others for every other record."""
+    """A short identifier of a record: the first 12 hexadecimal digits of its SHA-256."""
     text = json.dumps(entry, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def record(stage: str, inputs: Iterable[Path], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """What made an output: the stage, its inputs by name and fingerprint, its parameters.
+    """The record of an output: software, stage, inputs by name and fingerprint, parameters.
 
-    The fingerprint of a raster inside a file is the file's. There is no time of day, so that the
-    same job gives the same bytes.
+    A raster inside a file has the file's fingerprint. There is no time stamp, so that the same job
+    gives the same bytes.
     """
     return {
         "software": f"landshift {__version__}",
@@ -63,7 +63,7 @@ def record(stage: str, inputs: Iterable[Path], parameters: Mapping[str, Any]) ->
 
 
 def from_tags(tags: Mapping[str, str]) -> dict[str, Any]:
-    """The record that a raster's tags hold; empty where there is none."""
+    """The record in a raster's tags; empty if there is none."""
     try:
         entry = json.loads(tags.get(TAG, "{}"))
     except ValueError:
@@ -72,7 +72,7 @@ def from_tags(tags: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _name(path: Path) -> str:
-    """A file's name, and that of the raster inside it where it is one of several."""
+    """A file's name; with the name of the raster inside it if that is one of several."""
     part = containers.part_of(path)
     return Path(path).name if part is None else f"{Path(part.file).name}:{part.inner}"
 

@@ -1,8 +1,9 @@
-"""Outputs that an interrupted run leaves behind and the next one takes up."""
+"""Unfinished outputs of interrupted runs, which the next run of the same job continues."""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,13 +23,18 @@ from landshift.files.whole import (
     repaired,
 )
 
+logger = logging.getLogger(__name__)
+
+_LEDGER = "ledger.jsonl"
+_JOINING = {"state": "joining"}
+
 
 class Unfinished:
-    """A folder that grows over several runs of one job, and the ledger of what is done.
+    """An output that several runs of one job may write to, with a ledger of its finished parts.
 
     Attributes:
-        folder: Where the output grows.
-        done: What earlier runs recorded, in order.
+        folder: Folder of the unfinished output.
+        done: Entries that earlier runs recorded, in order.
     """
 
     def __init__(self, folder: Path, done: Sequence[Any], file: IO[bytes]) -> None:
@@ -37,10 +43,10 @@ class Unfinished:
         self._file = file
 
     def record(self, entry: Any) -> None:
-        """Note that a part is done, once its files are closed.
+        """Record a finished part; its files must be closed.
 
         Args:
-            entry: What a later run needs to know of it; anything that JSON holds.
+            entry: Whatever a later run needs to know of it, as JSON values.
         """
         self._file.write(_line(entry))
 
@@ -49,25 +55,25 @@ class Unfinished:
 def resumable_folder(
     path: Path, job: Mapping[str, Any], *, join: bool = False, overwrite: bool = False
 ) -> Iterator[Unfinished]:
-    """A folder made step by step beside ``path``, which outlives a run that was killed.
+    """A folder made step by step beside ``path``, which survives an interrupted run.
 
-    It grows in ``.<name>.partial``, beside a ledger of what is done. When the block ends well it
-    is renamed to ``path`` (or its files are moved into ``path``). A run that was killed, was
-    interrupted or ran out of disk leaves both, and the same job takes up where it ended; any
-    other error of ours leaves nothing.
+    The folder ``.<name>.partial`` holds the unfinished output and a ledger of its finished parts.
+    When the block ends without an error, the output is renamed to ``path`` (or its files are moved
+    into ``path``). A run that is killed, interrupted or out of disk space leaves both, and the
+    same job continues there; any other error of ours removes them.
 
     Args:
         path: The folder to make: new or empty.
-        job: What decides the output, as JSON holds it: options and inputs.
-        join: Whether the files are moved into a folder that is there already. No file of the
-            same name may be there, but for those that are to be replaced.
-        overwrite: Whether a folder that is there is replaced.
+        job: Everything that decides the output, as JSON values: options and inputs.
+        join: Whether the files are moved into an existing folder. Files of the same name are
+            replaced.
+        overwrite: Whether an existing folder is replaced.
 
     Raises:
-        ParameterError: ``path`` is there, isn't empty, and ``overwrite`` is off; or an unfinished
+        ParameterError: ``path`` exists, isn't empty, and ``overwrite`` is off; or an unfinished
             folder of another job lies beside it.
-        OutputError: The folder can't be made or written, the disk is full, or another run is at
-            it.
+        OutputError: The folder can't be made or written, the disk is full, or another run is
+            writing it.
     """
     path = repaired(Path(path))
     check_name(path)
@@ -82,16 +88,10 @@ def resumable_folder(
         part.mkdir(exist_ok=True)
         with (part / _LEDGER).open("a+b", buffering=0) as file:
             _lock(file, part)
-            entries = _entries(file)
-            if not entries:
-                shutil.rmtree(whole, ignore_errors=True)  # of a run killed before its first line
-                file.write(_line(dict(job)))
-            elif entries[0] != json.loads(json.dumps(dict(job))):
-                raise ParameterError(_other_job(part, entries[0], job))
-            assert _JOINING not in entries, "finish_joining comes first"
-            whole.mkdir(exist_ok=True)
+            done = _begun(file, part, job, "or remove it")
+            assert _JOINING not in done, "finish_joining comes first"
             try:
-                yield Unfinished(whole, entries[1:], file)
+                yield Unfinished(whole, done, file)
             except LandshiftError as error:
                 if not isinstance(error, OutputError):
                     shutil.rmtree(part, ignore_errors=True)
@@ -109,20 +109,20 @@ def resumable_folder(
 def resumable_file(
     path: Path, job: Mapping[str, Any], *, restart: bool = False
 ) -> Iterator[Unfinished]:
-    """A folder ``.<name>.partial`` for what a file is made from, kept until the file is there.
+    """A folder ``.<name>.partial`` for the parts of a file, kept until the file is complete.
 
-    It outlives a run that was killed, was interrupted, ran out of disk or couldn't read its
-    input, and the same job takes up where that ended. When the block ends well it is removed.
+    It survives a run that is killed, interrupted, out of disk space or unable to read its input,
+    and the same job continues there. When the block ends without an error, it is removed.
 
     Args:
-        path: The file that is made.
-        job: What decides it, as JSON holds it: options and inputs.
-        restart: Whether what an earlier run left is thrown away.
+        path: The file.
+        job: Everything that decides the output, as JSON values: options and inputs.
+        restart: Whether the unfinished output of an earlier run is discarded.
 
     Raises:
-        ParameterError: What lies there is of another job.
+        ParameterError: The unfinished output belongs to another job.
         OutputError: The folder can't be made or written, the disk is full, ``path`` is a folder,
-            or another run is at it.
+            or another run is writing it.
     """
     path = Path(path)
     check_name(path)
@@ -136,34 +136,25 @@ def resumable_file(
             _lock(file, part)
             if restart:
                 file.truncate(0)
-            entries = _entries(file)
-            if not entries:
-                shutil.rmtree(whole, ignore_errors=True)
-                file.write(_line(dict(job)))
-            elif entries[0] != json.loads(json.dumps(dict(job))):
-                raise ParameterError(
-                    _other_job(part, entries[0], job).removesuffix("or remove it.")
-                    + "or start over (restart=True, --restart)."
-                )
-            whole.mkdir(exist_ok=True)
-            yield Unfinished(whole, entries[1:], file)
+            done = _begun(file, part, job, "or start over (`restart`)")
+            yield Unfinished(whole, done, file)
             (part / _LEDGER).unlink()
         shutil.rmtree(part)
 
 
 def is_unfinished(path: Path) -> bool:
-    """Whether a run of `resumable_file` left what the same job takes up."""
+    """Whether an earlier run of `resumable_file` left an unfinished output."""
     return (path.with_name(f".{path.name}.partial") / _LEDGER).is_file()
 
 
 def finish_joining(path: Path, job: Mapping[str, Any]) -> bool:
-    """Finish a run of a job that was killed while it moved its whole output into ``path``.
+    """Finish a run of a job that was killed while it moved its complete output into ``path``.
 
     Returns:
-        Whether there was one.
+        Whether there was such a run.
 
     Raises:
-        OutputError: The folder can't be written, or another run is at it.
+        OutputError: The folder can't be written, or another run is writing it.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.partial")
@@ -180,16 +171,49 @@ def finish_joining(path: Path, job: Mapping[str, Any]) -> bool:
     return True
 
 
-_LEDGER = "ledger.jsonl"
-_JOINING = {"state": "joining"}
-
-
 def _line(entry: Any) -> bytes:
     return json.dumps(entry).encode() + b"\n"
 
 
+def _begun(file: IO[bytes], part: Path, job: Mapping[str, Any], otherwise: str) -> Sequence[Any]:
+    """Begin an unfinished output, or continue one of the same job.
+
+    A job that states other options than this version does was left by another version; it starts
+    anew.
+
+    Args:
+        file: The open ledger.
+        part: The folder that holds it.
+        job: Everything that decides the output, as JSON values.
+        otherwise: What to do instead of finishing another job, for the error.
+
+    Returns:
+        Entries that earlier runs recorded.
+
+    Raises:
+        ParameterError: The unfinished output belongs to another job.
+    """
+    whole = part / "whole"
+    entries = _entries(file)
+    this = json.loads(json.dumps(dict(job)))
+    if entries and not (isinstance(entries[0], dict) and entries[0].keys() == this.keys()):
+        logger.warning("%s: left unfinished by another version; it starts anew.", part)
+        file.truncate(0)
+        entries = []
+    if not entries:
+        shutil.rmtree(whole, ignore_errors=True)
+        file.write(_line(this))
+    elif entries[0] != this:
+        raise ParameterError(
+            "An unfinished output must be of the same inputs and options, got "
+            f"{differences(entries[0], this)} in {part}; finish it with those, {otherwise}."
+        )
+    whole.mkdir(exist_ok=True)
+    return entries[1:]
+
+
 def _entries(file: IO[bytes]) -> list[Any]:
-    """Entries of a ledger; a last line that was cut short is taken away."""
+    """Entries of a ledger; an incomplete last line is removed."""
     file.seek(0)
     text = file.read()
     whole = text[: text.rfind(b"\n") + 1]
@@ -199,10 +223,10 @@ def _entries(file: IO[bytes]) -> list[Any]:
 
 
 def _lock(file: IO[bytes], part: Path) -> None:
-    """Keep other runs out for as long as the file is open, however this one ends."""
+    """Lock out other runs while the file is open; the lock ends with the process."""
     try:
         import fcntl
-    except ImportError:  # Windows: two runs at once go unseen
+    except ImportError:  # Windows has no such lock
         return
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -212,23 +236,16 @@ def _lock(file: IO[bytes], part: Path) -> None:
         ) from error
 
 
-def differences(found: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
-    """In what a job that was found is another than the one asked for, in words.
+def differences(unfinished: Mapping[str, Any], job: Mapping[str, Any]) -> str:
+    """Options and inputs in which an unfinished job differs from another, in words.
 
     Args:
-        found: Options and inputs as JSON holds them.
-        asked: The same of the job at hand.
+        unfinished: Options and inputs of the unfinished job, as JSON values.
+        job: Options and inputs of the other.
     """
-    other = [k for k in asked if found.get(k) != asked[k]] + [k for k in found if k not in asked]
-    return ", ".join(f"{k} {_short(found.get(k))} and not {_short(asked.get(k))}" for k in other)
-
-
-def _other_job(part: Path, found: Mapping[str, Any], job: Mapping[str, Any]) -> str:
-    told = differences(found, json.loads(json.dumps(dict(job))))
-    return (
-        f"An unfinished output must be of the same inputs and options, got {told} in {part}; "
-        "finish it with those, or remove it."
-    )
+    keys = [k for k in job if unfinished.get(k) != job[k]]
+    keys += [k for k in unfinished if k not in job]
+    return ", ".join(f"{k} {_short(unfinished.get(k))} and not {_short(job.get(k))}" for k in keys)
 
 
 def _short(value: Any) -> str:
@@ -237,7 +254,7 @@ def _short(value: Any) -> str:
 
 
 def _move_into(whole: Path, path: Path) -> None:
-    """Move files into a folder: those in its folders first, then those in its root, by name."""
+    """Move files into a folder by name: those in subfolders first, then those in the root."""
     files = [p for p in sorted(whole.rglob("*")) if p.is_file()]
     for file in sorted(files, key=lambda p: p.parent == whole):
         target = path / file.relative_to(whole)

@@ -11,7 +11,7 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 DELIMITERS = ("\t", ";", ",")
-"""What may separate the cells of a table."""
+"""Delimiters of tables."""
 
 _MARKS = (  # the mark of UTF-32 begins with that of UTF-16
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -25,7 +25,7 @@ _MARKS = (  # the mark of UTF-32 begins with that of UTF-16
 def read_text(path: Path) -> str:
     """The text of a file in UTF-8, UTF-16 or Windows-1252, with or without a byte order mark.
 
-    Bytes that are no UTF-8 are taken as Windows-1252, with a warning: other code pages look alike.
+    Bytes that aren't UTF-8 are read as Windows-1252, with a warning: other code pages look alike.
 
     Raises:
         OSError: The file can't be read.
@@ -51,47 +51,47 @@ def read_text(path: Path) -> str:
 def rows(text: str) -> list[list[str]]:
     """The cells of a table whose delimiter is a comma, a semicolon or a tab.
 
-    The delimiter is that which most rows hold; of several, one that gives each row as many cells;
-    then the one that is rarer inside cells (1;0,5). A first line ``sep=;``, as Excel writes it,
-    states it. Cells may be quoted; spaces before a cell are dropped.
+    The delimiter is the one that splits most rows; of several, one that gives all rows the same
+    number of cells; then the one that is rarer inside cells (1;0,5). A first line ``sep=;``, as
+    Excel writes it, states it. Cells may be quoted; spaces before a cell are dropped.
 
     Args:
-        text: The table; lines may end in any way.
+        text: The table, with any line endings.
 
     Returns:
-        A list a row, empty for an empty line: the place of a row tells its line, where no cell
-        holds a line break.
+        A list per row, empty for an empty line. A row's position is its line number, unless a
+        cell contains a line break.
 
     Raises:
-        csv.Error: A quote without its end, or with more behind it.
+        csv.Error: An unclosed quote, or text after a closing quote.
     """
     first = text.split("\n", 1)[0].strip()
     if first.lower().startswith("sep=") and first[4:] in (",", ";"):
         return [[], *_parsed(text, first[4:])[1:]]
-    found: dict[str, list[list[str]]] = {}
+    tables: dict[str, list[list[str]]] = {}
     problem: csv.Error | None = None
     for delimiter in DELIMITERS:
         try:
-            found[delimiter] = _parsed(text, delimiter)
-        except csv.Error as error:  # a quote before another delimiter, as a rule
+            tables[delimiter] = _parsed(text, delimiter)
+        except csv.Error as error:  # usually a quote before another delimiter
             problem = error
-    if not found:
+    if not tables:
         assert problem is not None
         raise problem
-    best = max(found, key=lambda delimiter: _fit(found[delimiter]))
-    if problem is not None and not any(len(cells) > 1 for cells in found[best]):
+    best = max(tables, key=lambda delimiter: _fit(tables[delimiter]))
+    if problem is not None and not any(len(cells) > 1 for cells in tables[best]):
         raise problem
-    return found[best]
+    return tables[best]
 
 
 def cells(line: str) -> list[str]:
-    """The cells of one line, parted by commas; those that hold commas are quoted.
+    """The cells of one comma-separated line; cells that contain commas are quoted.
 
     Raises:
-        csv.Error: A quote without its end, or with more behind it.
+        csv.Error: An unclosed quote, or text after a closing quote.
     """
-    found = _parsed(line, ",")
-    return [cell.strip() for cell in found[0]] if found else []
+    lines = _parsed(line, ",")
+    return [cell.strip() for cell in lines[0]] if lines else []
 
 
 def _parsed(text: str, delimiter: str) -> list[list[str]]:
@@ -100,6 +100,6 @@ def _parsed(text: str, delimiter: str) -> list[list[str]]:
 
 
 def _fit(cells: list[list[str]]) -> tuple[int, bool]:
-    """Rows that a delimiter splits, and whether it splits all into as many cells."""
+    """Number of rows that a delimiter splits, and whether all rows get the same number of cells."""
     counts = [len(row) for row in cells if row]
     return sum(n > 1 for n in counts), len(set(counts)) == 1

@@ -1,7 +1,4 @@
-"""Outputs appear whole or not at all: written under a temporary name, renamed when finished.
-
-Long ones note what is done, so that a run which was killed can be taken up where it ended.
-"""
+"""Outputs that appear complete or not at all: written under a temporary name, then renamed."""
 
 from __future__ import annotations
 
@@ -25,14 +22,14 @@ from landshift.files import containers
 log = logging.getLogger(__name__)
 
 MARK = "landshift"
-"""How the program's name begins in pages (generator) and pictures (Software) that it made."""
+"""Start of the program's name in pages (generator) and pictures (Software) that it made."""
 
 _MARKS = (  # of HTML, PNG and SVG
     f'<meta name="generator" content="{MARK}'.encode(),
     f"tEXtSoftware\0{MARK}".encode(),
     f"<dc:title>{MARK}".encode(),
 )
-_HEAD = 4096  # bytes of a file in which its mark stands
+_HEAD = 4096  # bytes at the start of a file that contain the mark
 
 
 def check_new(
@@ -40,19 +37,19 @@ def check_new(
     inputs: Iterable[Path | str | None] = (),
     overwrite: bool = False,
 ) -> None:
-    """Check, before any work, that no output is there already: the rule of every stage.
+    """Check, before any work, that no output exists already; every stage calls it.
 
-    Pages and pictures that carry our own mark are replaced without asking. Labels that people
-    gave are named before they are lost.
+    Pages and pictures with our own mark are always replaced. A warning counts labels that people
+    gave, before a file that holds them is replaced.
 
     Args:
-        paths: The files that will be written; None for one that won't.
-        inputs: What they are made from.
-        overwrite: Whether a file that is there is replaced.
+        paths: The outputs; None for one that isn't written.
+        inputs: The inputs.
+        overwrite: Whether existing files are replaced.
 
     Raises:
-        OutputError: A file is there and ``overwrite`` is off; or a folder is.
-        ParameterError: An output is one of the inputs, or two outputs are one file.
+        OutputError: A file exists and ``overwrite`` is off; or the path is a folder.
+        ParameterError: An output is one of the inputs, or two outputs are the same file.
     """
     outputs = [Path(path) for path in paths if path is not None]
     sources = [path for path in inputs if path is not None]
@@ -68,23 +65,23 @@ def check_new(
         if not overwrite:
             raise OutputError(
                 f"The output must be new, got {path} that is there already{labels}; give another "
-                "name, or replace it (overwrite=True, --overwrite)."
+                "name, or replace it (`overwrite`)."
             )
         if labels:
             _say_lost(path, path.stat().st_mtime_ns, labels)
 
 
-@cache  # a command checks all its outputs at once, and its parts check theirs again
+@cache  # a command checks all its outputs, and its parts check theirs again
 def _say_lost(path: Path, changed: int, labels: str) -> None:
     log.warning("%s is replaced%s.", path, labels)
 
 
 def check_new_folder(path: Path, *, overwrite: bool = False) -> None:
-    """Check that a folder to be made is new or empty.
+    """Check that an output folder is new or empty.
 
     Raises:
-        OutputError: A file is there.
-        ParameterError: The folder has something in it, and ``overwrite`` is off.
+        OutputError: The path is a file.
+        ParameterError: The folder isn't empty, and ``overwrite`` is off.
     """
     path = repaired(Path(path))
     if path.is_file():
@@ -92,12 +89,12 @@ def check_new_folder(path: Path, *, overwrite: bool = False) -> None:
     if not overwrite and path.is_dir() and any(path.iterdir()):
         raise ParameterError(
             f"The output folder must be new or empty, got {path} with files in it; "
-            "give another name, or replace it (overwrite=True, --overwrite)."
+            "give another name, or replace it (`overwrite`)."
         )
 
 
 def is_marked(path: Path) -> bool:
-    """Whether a page or picture carries our own mark."""
+    """Whether a page or picture has our own mark."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
@@ -107,7 +104,7 @@ def is_marked(path: Path) -> bool:
 
 
 def labelled_units(path: Path) -> int:
-    """Units of a sample that people have labelled, in its GeoPackage or CSV; 0 in other files."""
+    """Number of labelled units in a sample's GeoPackage or CSV; 0 for other files."""
     if not path.is_file():
         return 0
     try:
@@ -143,17 +140,17 @@ _INSTEAD = (".qml", ".clr", ".tfw")
 
 
 def side_files(raster: Path) -> list[Path]:
-    """The files beside a raster that belong to it: what GDAL, QGIS and ArcGIS read with it."""
+    """The files beside a raster that GDAL, QGIS and ArcGIS read with it."""
     raster = Path(raster)
     beside = [raster.with_name(raster.name + suffix) for suffix in _BESIDE]
     return beside + [raster.with_suffix(suffix) for suffix in _INSTEAD]
 
 
 def remove_raster(raster: Path) -> None:
-    """Make room for a new raster where another one has files beside it that belong to it.
+    """Remove a raster and the files beside it, before a new one gets its name.
 
-    The raster goes first: a run that is killed here leaves no raster without its mask, and no new
-    one with the old files beside it. A raster that has none of them stays until it is replaced.
+    The raster is removed first: a run that is killed here leaves neither a raster without its mask
+    nor a new raster beside old files. A raster without side files stays until it is replaced.
     """
     there = [path for path in side_files(raster) if path.exists()]
     if there:
@@ -163,7 +160,7 @@ def remove_raster(raster: Path) -> None:
 
 
 def check_apart(out: Path, inputs: Iterable[Path | str]) -> None:
-    """Check that an output is none of the files that it is made from.
+    """Check that an output is none of its inputs.
 
     Raises:
         ParameterError: It is one of them.
@@ -178,10 +175,10 @@ def check_apart(out: Path, inputs: Iterable[Path | str]) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path``; renamed to it when the block ends well, else removed.
+    """A temporary path beside ``path``; renamed to it after the block, removed after an error.
 
-    The suffix is kept, so that drivers which look at it do as they would for the final name. What
-    a run left that was killed on this machine is removed.
+    It has the same suffix, which drivers may evaluate. Leftovers of runs that were killed on this
+    machine are removed.
 
     Raises:
         OutputError: The folder can't be made or written, the disk is full, or ``path`` is a folder.
@@ -203,22 +200,22 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """A temporary folder beside ``path``; renamed to it when the block ends well, else removed.
+    """A temporary folder beside ``path``; renamed to it after the block, removed after an error.
 
     Args:
         path: The folder to make.
-        replace: Whether a folder that stands there already is replaced; else it must be empty.
+        replace: Whether an existing folder is replaced; else it must be empty.
 
     Raises:
-        ParameterError: ``path`` is there, isn't empty, and ``replace`` is off.
+        ParameterError: ``path`` exists, isn't empty, and ``replace`` is off.
         OutputError: The folder can't be made or written, or the disk is full.
     """
     path = repaired(Path(path))
     check_name(path)
     check_new_folder(path, overwrite=replace)
     make_folder(path.parent)
-    for left in left_over(path):
-        shutil.rmtree(left, ignore_errors=True)
+    for leftover in left_over(path):
+        shutil.rmtree(leftover, ignore_errors=True)
     start = f".{path.name}.{_machine()}.part"
     _remove_left(path.parent, start)
     part = path.with_name(f"{start}{os.getpid()}")
@@ -232,9 +229,10 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def repaired(path: Path) -> Path:
-    """A path, after a folder's name was given back where a run was killed while it replaced it.
+    """Restore a folder whose replacement was interrupted, and return the path.
 
-    The new folder is whole by then and gets the name; where it is gone, the old one does.
+    If the run was killed between the two renames, the new folder is complete and gets the name;
+    if it is gone, the old folder does.
 
     Args:
         path: The folder, or a file in it.
@@ -242,34 +240,34 @@ def repaired(path: Path) -> Path:
     for folder in (path.parent, path):
         for old in [] if folder.exists() else left_over(folder)[:1]:
             part = folder.with_name(f".{folder.name}.{_machine()}.part{_number(old)}")
-            with suppress(OSError):  # who may not write there finds no folder
+            with suppress(OSError):  # without write permission, the folder stays missing
                 os.replace(part if part.is_dir() else old, folder)
     return path
 
 
 def left_over(path: Path) -> list[Path]:
-    """What runs that were killed left of a folder that they replaced; also without a machine."""
-    if os.name == "nt":  # asking for a process there can end it
+    """Leftovers of killed runs that were replacing a folder; also names without a machine."""
+    if os.name == "nt":  # os.kill(pid, 0) can end a process there
         return []
     return [
-        left
-        for left in sorted(path.parent.glob(f".{glob.escape(path.name)}.*"))
-        if left.name in (f".{path.name}.{_machine()}.old{_number(left)}",
-                         f".{path.name}.old{_number(left)}")
-        and not _runs(int(_number(left)))
+        old
+        for old in sorted(path.parent.glob(f".{glob.escape(path.name)}.*"))
+        if old.name in (f".{path.name}.{_machine()}.old{_number(old)}",
+                        f".{path.name}.old{_number(old)}")
+        and not _runs(int(_number(old)))
     ]  # fmt: skip
 
 
-def _number(left: Path) -> str:
-    """The number of the process at the end of a temporary name."""
-    return left.name[len(left.name.rstrip("0123456789")) :]
+def _number(path: Path) -> str:
+    """The process number at the end of a temporary name."""
+    return path.name[len(path.name.rstrip("0123456789")) :]
 
 
 def put_in_place(part: Path, path: Path) -> None:
-    """Give a whole folder its name, and remove the one that has it.
+    """Rename a complete folder to its final name, and remove the folder that had the name.
 
-    Linux exchanges two names at once. Elsewhere there is a moment without a folder of the name; a
-    run that is killed then is made good by `repaired`.
+    Linux exchanges two names atomically. Other systems have a moment without a folder of the name;
+    `repaired` restores it if the run is killed then.
     """
     if not path.is_dir():
         os.replace(part, path)
@@ -283,7 +281,7 @@ def put_in_place(part: Path, path: Path) -> None:
 
 
 def _exchanged(one: Path, other: Path) -> bool:
-    """Exchange the names of two folders at once; False where the system can't (renameat2(2))."""
+    """Exchange the names of two folders atomically (renameat2(2)); False if it can't."""
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
     try:
         rename = ctypes.CDLL(None).renameat2
@@ -293,10 +291,10 @@ def _exchanged(one: Path, other: Path) -> bool:
 
 
 def check_name(path: Path) -> None:
-    """Refuse an output whose name is not UTF-8.
+    """Refuse an output whose name isn't UTF-8.
 
     Raises:
-        OutputError: It is not.
+        OutputError: It isn't.
     """
     strange = containers.not_utf8(path)
     if strange is not None:
@@ -304,7 +302,7 @@ def check_name(path: Path) -> None:
 
 
 def _machine() -> str:
-    """This machine's name as part of a file's: numbers of processes are its own."""
+    """This machine's name for use in file names; process numbers are unique per machine."""
     return re.sub(r"\W", "_", socket.gethostname())[-24:] or "_"
 
 
@@ -312,19 +310,19 @@ def _remove_left(folder: Path, start: str) -> None:
     """Remove temporary files and folders of processes that were killed.
 
     Args:
-        folder: Where they lie.
-        start: How their names begin; the number of the process follows.
+        folder: The folder that holds them.
+        start: Start of their names, before the process number.
     """
-    if os.name == "nt":  # asking for a process there can end it
+    if os.name == "nt":  # os.kill(pid, 0) can end a process there
         return
-    for left in folder.glob(f"{glob.escape(start)}*"):
-        number = re.match(r"\d+", left.name[len(start) :])
+    for leftover in folder.glob(f"{glob.escape(start)}*"):
+        number = re.match(r"\d+", leftover.name[len(start) :])
         if number is None or _runs(int(number.group())):
             continue
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
         else:
-            left.unlink(missing_ok=True)
+            leftover.unlink(missing_ok=True)
 
 
 def _runs(process: int) -> bool:
@@ -348,10 +346,10 @@ def check_no_folder(path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, writable.
+    """Make a folder and its parents, and check that it is writable.
 
     Raises:
-        OutputError: It cannot be made or written.
+        OutputError: It can't be made or written.
     """
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -361,10 +359,10 @@ def make_folder(folder: Path) -> None:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Errors of the file system as one line of ours, with what to do.
+    """Turn errors of the file system into one clear line.
 
     Raises:
-        OutputError: The file system refused.
+        OutputError: The file system failed.
     """
     try:
         yield
@@ -372,7 +370,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         if error.filename is None and error.errno is None:
-            raise  # not the file system's: a reader's own error
+            raise  # a reader's own error, not the file system's
         raise OutputError(
             f"The output must be writable, got '{error.strerror or error}' at {path}; "
             "make room or choose another folder."
@@ -381,7 +379,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def durable_file(path: Path) -> Iterator[Path]:
-    """As `whole_file`, and on the disk before it has its name, for entries of a ledger."""
+    """As `whole_file`, but flushed to disk before it is renamed."""
     with whole_file(path) as part:
         yield part
         with part.open("rb+") as file:

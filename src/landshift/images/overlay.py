@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 CLASS_RESAMPLINGS = ("nearest", "mode")
 """How class maps may be resampled."""
 
-_TOLERANCE = 1e-9  # of a pixel; GDAL's 0.125 lets the result depend on how it is read
+_TOLERANCE = 1e-9  # of a pixel; with GDAL's 0.125 the result depends on the windows
 
 IMAGE_RESAMPLINGS = ("nearest", "bilinear", "cubic", "average")
 """How images may be resampled."""
 
 
 @dataclass(frozen=True)
-class Layer:
-    """An open raster on a grid that may not be its own.
+class OverlayLayer:
+    """An open raster, read on a grid that may differ from its own.
 
     Attributes:
-        path: Where it lies.
+        path: The file.
         dtype: Its pixel type.
         bands: Name of each of its bands, without alpha; '' where the file has none.
         height: Rows of the grid.
@@ -70,11 +70,11 @@ def on_grid(
     nodata: float | None = None,
     what: str = "Class maps",
     names: tuple[str, str] = ("before", "after"),
-) -> Iterator[Layer]:
+) -> Iterator[OverlayLayer]:
     """Open a raster to read it on a grid, resampled on the fly where its own is another.
 
-    Coordinates are transformed exactly for every pixel, so that what is read doesn't depend on
-    the windows it is read in.
+    Coordinates are transformed exactly for every pixel, so that values don't depend on the windows
+    they are read in.
 
     Args:
         path: The raster.
@@ -82,8 +82,8 @@ def on_grid(
         resampling: How to resample; None: the grids must be one.
         bands: Numbers of the bands that are read, from 1; None for all but an alpha band.
         allowed: The resamplings that make sense for the raster.
-        nodata: A value that means 'no data' beside what the file says; None for none.
-        what: What must share a grid, for the error.
+        nodata: A value that means 'no data' beside the file's own; None for none.
+        what: Name of the rasters that must share a grid, for the error.
         names: How the error names the grid and the raster.
 
     Raises:
@@ -104,7 +104,7 @@ def on_grid(
         names_read = tuple(info.bands[k - 1] for k in numbers)
         about = (Path(path), dtype, names_read, box.height, box.width)
         if grid.same(box, own):
-            yield Layer(*about, partial(raster.read, source, also=nodata), numbers)
+            yield OverlayLayer(*about, partial(raster.read, source, also=nodata), numbers)
             return
         differ = f"got {grid.describe(box)} {names[0]} and {grid.describe(own)} {names[1]}"
         if resampling is None:
@@ -119,20 +119,20 @@ def on_grid(
         with raster.on_grid(
             source, own, box, resampling, bands=numbers, also=nodata, tolerance=_TOLERANCE
         ) as resampled:
-            yield Layer(*about, resampled.read, numbers)
+            yield OverlayLayer(*about, resampled.read, numbers)
 
 
 def _meet(box: GeoBox, own: GeoBox) -> bool:
     """Whether two grids may overlap on the ground, judged by their outlines."""
     verdicts = [_apart(box, own), _apart(own, box)]
-    told = [v for v in verdicts if v is not None]
-    return not told or not all(told)
+    known = [v for v in verdicts if v is not None]
+    return not known or not all(known)
 
 
 def _apart(first: GeoBox, second: GeoBox) -> bool | None:
-    """Whether the outline of a grid, in the other's CRS, misses it; None where it can't be told.
+    """Whether the outline of a grid, in the other's CRS, misses it; None where it is unknown.
 
-    A CRS may hold only a part of the Earth, so that one direction tells what the other can't.
+    A CRS may cover only a part of the Earth, so that one direction works where the other fails.
     """
     from rasterio.warp import transform_bounds
 

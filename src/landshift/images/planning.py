@@ -1,4 +1,4 @@
-"""The files of one date as one image: stacked, mosaicked, masked and placed on any grid."""
+"""The files of one date planned as one image: which band of which file, stacked or mosaicked."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _OVERLAP = 0.5  # share of the smaller of two unnamed files above which they are
 
 @dataclass(frozen=True)
 class Image:
-    """What one date is made of.
+    """The files of one date, and how to read them.
 
     Files with the same named bands, or unnamed ones that lie side by side, are tiles of a mosaic
     (the first file lies on top); others are bands of a stack.
@@ -46,7 +46,7 @@ class Image:
             and quality bands.
         nodata: Value that means 'no data' in place of those that the files state; masks and
             alpha bands count as well.
-        quality: What quality bands hide.
+        quality: Classes of quality bands that hide pixels.
         resampling: A name in `RESAMPLING`, or one for each file; None: nearest for class rasters
             (`raster.holds_classes`), else bilinear.
         assume_crs: CRS of files that state none.
@@ -66,18 +66,18 @@ class Image:
             raise ParameterError("An image must have a file, got none.")
         if isinstance(self.resampling, tuple) and len(self.resampling) != len(self.files):
             raise ParameterError(
-                f"The resampling must be one, or one for each of {len(self.files)} files, got "
+                f"`resampling` must be one, or one for each of {len(self.files)} files, got "
                 f"{len(self.resampling)}."
             )
         for way in self.resamplings:
             if way is not None and way not in RESAMPLING:
                 raise ParameterError(
-                    f"The resampling must be one of {', '.join(RESAMPLING)}, got '{way}'."
+                    f"`resampling` must be one of {', '.join(RESAMPLING)}, got '{way}'."
                 )
 
     @property
     def resamplings(self) -> tuple[str | None, ...]:
-        """How each file is resampled, as far as it is given."""
+        """How each file is resampled; None for the default."""
         if isinstance(self.resampling, tuple):
             return self.resampling
         return (self.resampling,) * len(self.files)
@@ -89,15 +89,15 @@ class Layer:
 
     Attributes:
         path: The file, as GDAL opens it.
-        info: What it is; its grid has a CRS and a place on the ground.
+        info: Its metadata; its grid has a CRS and a place on the ground.
         numbers: Numbers of the bands, from 1.
         names: A name for each.
         nodata: Value that means 'no data' in place of the file's own, or None.
         alpha: Whether an alpha band counts: not where it was taken as a band.
-        classes: Whether values are classes, as far as the file tells.
+        classes: Whether values are classes, as far as the file states it.
         resampling: How the bands are resampled where they aren't copied; a name in `RESAMPLING`.
         scales: Factor of each band.
-        offsets: What is added to each band after that.
+        offsets: Offset of each band, added after that.
         derived: Whether the grid comes from ground control points or RPCs.
     """
 
@@ -131,12 +131,12 @@ class Layer:
 
 @dataclass(frozen=True)
 class Plan:
-    """An image whose files were looked at.
+    """An image whose files' metadata was read.
 
     Attributes:
-        image: What it was made from.
+        image: The image.
         stack: Groups of bands; each is a mosaic of layers with the same bands, the first on top.
-        quality: What each quality band hides, and the mosaic of that one band.
+        quality: Values that each quality band hides, and the mosaic of that one band.
         names: Names of the bands, group after group.
         taken: When the image was taken, as its files state: from the first day to the last.
     """
@@ -190,13 +190,13 @@ class Plan:
         for group in self.stack:
             places = np.array([grid.extent(layer.info.grid, on) for layer in group])
             sides.append([*places[:, :2].min(axis=0), *places[:, 2:].max(axis=0)])
-        found = np.array(sides)
-        first, last = found[:, :2].max(axis=0), found[:, 2:].min(axis=0)
+        corners = np.array(sides)
+        first, last = corners[:, :2].max(axis=0), corners[:, 2:].min(axis=0)
         return float(first[0]), float(first[1]), float(last[0]), float(last[1])
 
 
 def plan(image: Image) -> Plan:
-    """Look at an image's files and settle which bands come from where.
+    """Read the metadata of an image's files and decide which bands come from where.
 
     Raises:
         RasterError: A file can't be read.
@@ -207,27 +207,12 @@ def plan(image: Image) -> Plan:
     layers: list[Layer] = []
     periods: list[dates.Period | None] = []
     for file, way in zip(image.files, image.resamplings, strict=True):
-        found, taken = _layers(image, file, way)
-        layers += found
+        of_file, taken = _layers(image, file, way)
+        layers += of_file
         periods.append(taken)
-    groups = _groups(_named(layers))
-    every = [(group, k) for group in groups for k in range(len(group[0].names))]
-    names = [group[0].names[k] for group, k in every]
-    rules = []
-    hidden: set[int] = set()
-    for rule in image.quality:
-        at = _find(rule.band, names, image)
-        group, k = every[at]
-        if k + rule.bands > len(group[0].names):
-            raise BandError(
-                f"A {rule.coding} mask must have {rule.bands} bands from '{names[at]}' on, got "
-                f"{len(group[0].names) - k} in {group[0].path}; name its first band "
-                f"({rule.coding}:BAND=...)."
-            )
-        for codes in rule.hidden:
-            codes.check_held(np.dtype(group[0].info.dtype), f"{names[at]!r} of {group[0].path}")
-            rules.append((codes, tuple(_coded(layer.pick([k + codes.place])) for layer in group)))
-        hidden |= set(range(at, at + rule.bands))
+    bands = [(group, k) for group in _groups(_named(layers)) for k in range(len(group[0].names))]
+    names = [group[0].names[k] for group, k in bands]
+    rules, hidden = _quality(image, bands, names)
     chosen = (
         [_find(b, names, image) for b in image.bands]
         if image.bands is not None
@@ -239,13 +224,41 @@ def plan(image: Image) -> Plan:
             f"{image.files[0]}."
         )
     return Plan(
-        image=image, stack=_stack([every[k] for k in chosen]), quality=tuple(rules),
+        image=image, stack=_stack([bands[k] for k in chosen]), quality=rules,
         names=tuple(names[k] for k in chosen), taken=dates.spanning(periods),
     )  # fmt: skip
 
 
+def _quality(
+    image: Image, bands: Sequence[tuple[Sequence[Layer], int]], names: Sequence[str]
+) -> tuple[tuple[tuple[quality.Hidden, tuple[Layer, ...]], ...], set[int]]:
+    """The quality bands of an image's rules, and the places of all of them among the bands.
+
+    Args:
+        image: The image.
+        bands: Mosaic of each band, and the band's place in it.
+        names: Name of each band.
+    """
+    rules = []
+    places: set[int] = set()
+    for rule in image.quality:
+        at = _find(rule.band, names, image)
+        group, k = bands[at]
+        if k + rule.bands > len(group[0].names):
+            raise BandError(
+                f"A {rule.coding} mask must have {rule.bands} bands from '{names[at]}' on, got "
+                f"{len(group[0].names) - k} in {group[0].path}; name its first band "
+                f"({rule.coding}:BAND=...)."
+            )
+        for codes in rule.hidden:
+            codes.check_held(np.dtype(group[0].info.dtype), f"{names[at]!r} of {group[0].path}")
+            rules.append((codes, tuple(_coded(layer.pick([k + codes.place])) for layer in group)))
+        places |= set(range(at, at + rule.bands))
+    return tuple(rules), places
+
+
 def _coded(layer: Layer) -> Layer:
-    """A quality band: its 0 says something, though 0 is no data in the image that it lies in."""
+    """A quality band: its 0 is a class, though 0 is nodata in the image that holds it."""
     return replace(layer, nodata=float("nan")) if layer.invalid == 0 else layer
 
 
@@ -253,19 +266,19 @@ def _coded(layer: Layer) -> Layer:
 def straightened(source: DatasetReader, nodata: float | None) -> Iterator[Any]:
     """A raster placed by ground control points or RPCs, on the north-up grid that GDAL gives it.
 
-    What isn't valid there has the nodata value, if the bands share one, or an alpha of 0.
+    Pixels that aren't valid have the nodata value there, if the bands share one, or an alpha of 0.
     """
     from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
 
-    says = validity.of(source, nodata=nodata)
-    none = says.nodata[0] if len({repr(n) for n in says.nodata}) == 1 else None
+    rule = validity.of(source, nodata=nodata)
+    shared = rule.nodata[0] if len({repr(n) for n in rule.nodata}) == 1 else None
     crs = source.gcps[1] if source.gcps[0] else "EPSG:4326"  # RPCs lead to WGS 84
-    with validity.presented(source, says) as (shown, alpha):
-        options: dict[str, Any] = {} if none is None else {"src_nodata": none, "nodata": none}
+    with validity.presented(source, rule) as (shown, alpha):
+        options: dict[str, Any] = {} if shared is None else {"src_nodata": shared, "nodata": shared}
         if alpha is not None:
             options |= {"src_alpha": alpha, "dst_alpha": alpha, "UNIFIED_SRC_NODATA": "NO"}
-        elif none is None:
+        elif shared is None:
             options["add_alpha"] = True
         with WarpedVRT(shown, crs=crs, resampling=Resampling.bilinear, **options) as straight:
             yield straight
@@ -274,16 +287,16 @@ def straightened(source: DatasetReader, nodata: float | None) -> Iterator[Any]:
 def _layers(
     image: Image, file: Path | str, way: str | None
 ) -> tuple[list[Layer], dates.Period | None]:
-    """What a file or STAC Item brings, and its date."""
+    """The layers of a file or STAC Item, and its date."""
     name = str(file)
     if not name.lower().endswith((".json", ".geojson")):
-        layer = _look(image, _gdal_name(name), way)
+        layer = _layer(image, _gdal_name(name), way)
         return [layer], layer.info.taken
     wanted = None if image.bands is None else [str(b) for b in image.bands]
     files, taken = stac.band_files(file, wanted, [rule.band for rule in image.quality])
-    found = []
+    layers = []
     for part in files:
-        layer = _look(image, _gdal_name(part.href), way)
+        layer = _layer(image, _gdal_name(part.href), way)
         if max(part.numbers) > len(layer.info.bands):
             raise BandError(
                 f"A STAC asset must have band {max(part.numbers)} ({part.names[0]}), got "
@@ -296,7 +309,7 @@ def _layers(
             _scaling(layer.info.scaling[number - 1], (scale, offset), shifted=part.shifted)
             for number, scale, offset in zip(part.numbers, part.scales, part.offsets, strict=True)
         ]
-        found.append(
+        layers.append(
             replace(
                 layer,
                 numbers=part.numbers,
@@ -306,7 +319,7 @@ def _layers(
                 offsets=tuple(offset for _, offset in scaling),
             )
         )
-    return found, taken
+    return layers, taken
 
 
 def _scaling(
@@ -317,38 +330,36 @@ def _scaling(
     Args:
         own: The file's.
         stated: The item's.
-        shifted: Whether the item says that the file's values have the offset in them already.
+        shifted: Whether the file's values include the offset already, by the item.
     """
     scale, offset = stated if own == (1, 0) else own
     return scale, 0.0 if shifted else offset
 
 
 def warn_of_scaling(plans: Sequence[Plan], dates: Sequence[str]) -> None:
-    """Warn where values that are put together as stored mean different things.
+    """Warn where values that are joined as stored have different scales or offsets.
 
-    That is where files of one band, or the same bands of two dates, state another scale or offset.
+    These are files of one band, or the same bands of two dates.
 
     Args:
         plans: The image of each date.
         dates: Names of the dates.
     """
-    for found, name in zip(plans, dates, strict=True):
-        mixed = [
-            band for band, tags in zip(found.names, found.scaling, strict=True) if len(tags) > 1
-        ]
+    for date, name in zip(plans, dates, strict=True):
+        mixed = [band for band, tags in zip(date.names, date.scaling, strict=True) if len(tags) > 1]
         if mixed:
             log.warning(
                 "Files of %s state different scales or offsets in %s, and are joined as stored: "
                 "one value means several things; apply them (landshift composite --scaled).",
                 name, ", ".join(mixed),
             )  # fmt: skip
-    for found, name in zip(plans[1:], dates[1:], strict=True):
-        pairs = zip(plans[0].names, plans[0].scaling, found.scaling, strict=False)
+    for date, name in zip(plans[1:], dates[1:], strict=True):
+        pairs = zip(plans[0].names, plans[0].scaling, date.scaling, strict=False)
         differ = [band for band, first, second in pairs if first != second]
         if differ:
             log.warning(
                 "%s and %s state different scales or offsets in %s, and are stacked as stored: "
-                "what didn't change will look like change; apply them (landshift composite "
+                "unchanged ground will look like change; apply them (landshift composite "
                 "--scaled).", dates[0], name, ", ".join(differ),
             )  # fmt: skip
 
@@ -360,7 +371,7 @@ def _gdal_name(name: str) -> str:
     return f"/vsis3/{name[5:]}" if name.startswith("s3://") else name
 
 
-def _look(image: Image, path: str, way: str | None) -> Layer:
+def _layer(image: Image, path: str, way: str | None) -> Layer:
     with raster.open_raster(path) as source, ExitStack() as stack:
         derived = source.transform.is_identity and bool(source.gcps[0] or source.rpcs)
         if derived and source.gcps[0] and source.crs is not None:
@@ -379,13 +390,12 @@ def _look(image: Image, path: str, way: str | None) -> Layer:
         if box.crs is None:
             if image.assume_crs is None:
                 raise GridError(
-                    f"An image must have a CRS, got none in {path}; "
-                    "state it (--assume-crs EPSG:...)."
+                    f"An image must have a CRS, got none in {path}; state it with `assume_crs`."
                 )
             box = grid.geobox(box.height, box.width, box.affine, crs_of(image.assume_crs))
         numbers = info.numbers
-        taken = info.alpha is not None and _takes(image, info.alpha, info.bands[info.alpha - 1])
-        if taken:  # a fourth band that a program took for alpha
+        as_band = info.alpha is not None and _takes(image, info.alpha, info.bands[info.alpha - 1])
+        if as_band:  # a fourth band that a program took for alpha
             numbers = tuple(placed.indexes)
         if image.nodata is not None:
             _check_fits(image.nodata, info.dtype, path)
@@ -398,7 +408,7 @@ def _look(image: Image, path: str, way: str | None) -> Layer:
         return Layer(
             path=path, info=info, numbers=numbers,
             names=tuple(info.bands[k - 1] for k in numbers), nodata=image.nodata,
-            alpha=not taken, classes=classes,
+            alpha=not as_band, classes=classes,
             resampling=way or ("nearest" if classes else "bilinear"),
             scales=tuple(scaling[k - 1][0] for k in numbers),
             offsets=tuple(scaling[k - 1][1] for k in numbers), derived=derived,
@@ -406,7 +416,7 @@ def _look(image: Image, path: str, way: str | None) -> Layer:
 
 
 def _takes(image: Image, alpha: int, name: str) -> bool:
-    """Whether an alpha band is asked for as a band, by its number or name."""
+    """Whether the image takes an alpha band as a band, by its number or name."""
     return image.bands is not None and any(str(b) in (str(alpha), name) for b in image.bands)
 
 
@@ -431,19 +441,19 @@ def _named(layers: Sequence[Layer]) -> list[Layer]:
     """The layers with a name for every band: its own, of its file, or its number."""
     stems = [containers.short_name(layer.path) for layer in layers]
     short = _without_common(stems)
-    found = []
+    named = []
     for layer, stem, brief in zip(layers, stems, short, strict=True):
         single = len(layer.numbers) == 1 and len(layers) > 1
         if single and layer.names[0] in ("", stem):
             names: tuple[str, ...] = (brief,)
         else:
             names = tuple(n or f"b{k}" for k, n in enumerate(layer.names, start=1))
-        found.append(replace(layer, names=names))
-    return found
+        named.append(replace(layer, names=names))
+    return named
 
 
 def _without_common(stems: Sequence[str]) -> list[str]:
-    """File names without the words that all start with, as in LE07_..._B1, LE07_..._B2."""
+    """File names without the words that they all start with, as in LE07_..._B1, LE07_..._B2."""
     if len(set(stems)) < 2:
         return list(stems)
     alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*stems, strict=False))
@@ -544,4 +554,4 @@ def fits(nodata: float, dtype: str) -> bool:
 
 def _check_fits(nodata: float, dtype: str, path: str) -> None:
     if not fits(nodata, dtype):
-        raise ParameterError(f"The nodata value must fit {dtype}, got {nodata:g} for {path}.")
+        raise ParameterError(f"`nodata` must fit {dtype}, got {nodata:g} for {path}.")

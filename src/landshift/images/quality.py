@@ -1,4 +1,4 @@
-"""Quality bands: which pixels are clear, by the names of the classes that aren't."""
+"""Quality bands: which pixels they hide, by class name, bit or value."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Coding:
     Attributes:
         how: Whether a class is a value of the band, or a bit of it (counted from 0).
         classes: Values or bits of each class; a pixel is of a class where any of them holds.
-        fill: The class that means 'no data': never valid, whatever is asked for.
-        bands: How many bands, that follow one another, it takes.
+        fill: The class that means 'no data': never valid, whatever the rule.
+        bands: Number of consecutive bands that the coding takes.
         places: Place of the band that holds a class, from 0, where it isn't the first.
     """
 
@@ -68,7 +68,7 @@ CODINGS: dict[str, Coding] = {
         "fill",
     ),
     # Planet's Usable Data Mask 2 and 2.1 (docs.planet.com/data/imagery/udm): eight bands, the last
-    # of which holds bits, as the Unusable Data Mask before it; bit 0 is what wasn't imaged
+    # of which holds bits, as the Unusable Data Mask before it; bit 0 marks ground not imaged
     "udm2": Coding(
         "values",
         {
@@ -84,7 +84,7 @@ CODINGS: dict[str, Coding] = {
         },
     ),
 }  # fmt: skip
-"""Every coding of a quality band that we read, by name."""
+"""Codings of quality bands, by name."""
 
 FREE = ("bits", "values")
 """Codings whose classes are the numbers themselves: bits, from 0, or values."""
@@ -102,7 +102,7 @@ class Hidden:
     Attributes:
         how: Whether codes are values of the band or bits of it, from 0.
         codes: The codes.
-        place: How many bands it lies after the one that the rule names.
+        place: Number of bands between the one that the rule names and this one.
     """
 
     how: str
@@ -113,7 +113,7 @@ class Hidden:
         """Check that pixels of a type have the bits.
 
         Raises:
-            ParameterError: They haven't, so that the rule would hide nothing.
+            ParameterError: They don't, so that the rule would hide nothing.
         """
         size = 8 * kind.itemsize
         if self.how == "bits" and kind.kind in "iu" and max(self.codes) >= size:
@@ -177,7 +177,7 @@ class Rule:
 
     @property
     def hidden(self) -> tuple[Hidden, ...]:
-        """What isn't valid of each band that tells it, fill included."""
+        """The codes that aren't valid, fill included, by quality band."""
         if self.coding in FREE:
             return (Hidden(self.coding, tuple(map(int, self.classes))),)
         table = CODINGS[self.coding]
@@ -201,7 +201,7 @@ class Rule:
 def rule(text: str) -> Rule:
     """A rule from text: ``<coding>[:<band>]=<class>,<class>``, as ``fmask:8=cloud,shadow``.
 
-    Without a band the one named like the coding is meant (of ``udm2`` the one named 'clear').
+    Without a band, the rule applies to the one named like the coding (of ``udm2`` to 'clear').
     ``bits:<band>=3,4`` and ``values:<band>=2,4`` name bits, counted from 0, or values.
 
     Raises:

@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from landshift import grid, raster
 from landshift.errors import GridError, of_gdal, reason_of
 from landshift.grid import Window
+from landshift.images.planning import RESAMPLING, Layer, Plan, straightened
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from rasterio.io import DatasetReader
-from landshift.images.planning import RESAMPLING, Layer, Plan, straightened
 
 
 @contextmanager
-def opened(found: Plan, target: GeoBox, *, cache: int = raster.GDAL_CACHE) -> Iterator[Reader]:
+def opened(plan: Plan, target: GeoBox, *, cache: int = raster.GDAL_CACHE) -> Iterator[Reader]:
     """An image open to be read on a grid; for one thread.
 
     Args:
-        found: The image.
+        plan: The image.
         target: The grid.
         cache: Bytes for GDAL's blocks, of all open rasters together.
 
@@ -32,29 +32,29 @@ def opened(found: Plan, target: GeoBox, *, cache: int = raster.GDAL_CACHE) -> It
         RasterError: A file can't be read.
     """
     with ExitStack() as stack:
-        yield Reader(found, target, stack, cache)
+        yield Reader(plan, target, stack, cache)
 
 
 class Reader:
     """An open image, read by windows of a target grid."""
 
-    def __init__(self, found: Plan, target: GeoBox, stack: ExitStack, cache: int) -> None:
+    def __init__(self, plan: Plan, target: GeoBox, stack: ExitStack, cache: int) -> None:
         self._cache = cache
-        self._plan = found
+        self._plan = plan
         self._target = target
         self._stack = stack
         self._files: dict[str, DatasetReader] = {}
         self._placed = {
             layer: _Placed(layer, self._open(layer), target, layer.resampling, stack)
-            for layer in found.layers
+            for layer in plan.layers
         }
         self._quality = [
             (
                 codes,
                 [_Placed(one, self._open(one), target, "nearest", stack) for one in mosaic],
-                reach(found, target),
+                reach(plan, target),
             )
-            for codes, mosaic in found.quality
+            for codes, mosaic in plan.quality
         ]
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -77,7 +77,7 @@ class Reader:
             if reach:
                 from scipy import ndimage
 
-                # what lies off the quality band hides itself, not its neighbours
+                # a pixel off the quality band hides itself, not its neighbours
                 spread = ndimage.binary_dilation(~clear & covered, iterations=reach)
                 clear &= ~spread
                 clear = clear[reach:-reach, reach:-reach]
@@ -151,9 +151,9 @@ class _Placed:
 def _mosaic(
     layers: Sequence[_Placed], window: Window, *, scaled: bool = False
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """The first layer's valid pixels, then the next one's in what is left.
+    """The first layer's valid pixels, then the next one's in those that are left.
 
-    Each layer's values are scaled by its own tags, where they are.
+    Where values are scaled, each layer's own tags apply.
     """
     count = len(layers[0].layer.numbers)
     types = [np.dtype(placed.layer.info.dtype) for placed in layers]
@@ -161,10 +161,10 @@ def _mosaic(
     values: NDArray[Any] = np.zeros((count, window.height, window.width), dtype)
     mask = np.zeros((window.height, window.width), np.bool_)
     for number, placed in enumerate(layers):
-        found = placed.read(window)
-        if found is None:
+        part = placed.read(window)
+        if part is None:
             continue
-        read, valid = found
+        read, valid = part
         if scaled:
             scales, offsets = (
                 np.array(v, np.float32)[:, np.newaxis, np.newaxis]
@@ -210,10 +210,10 @@ def _warped(
         ) from error
 
 
-def reach(found: Plan, target: GeoBox) -> int:
+def reach(plan: Plan, target: GeoBox) -> int:
     """Target pixels around a hidden one that resampling mixes it into; 0 where all is copied."""
     most = 0
-    for layer in found.layers:
+    for layer in plan.layers:
         if grid.offset(layer.info.grid, target) is not None:
             continue
         if layer.resampling == "nearest":

@@ -15,7 +15,7 @@ LARGE_SHIFT = 0.5
 
 _VALID = 0.75  # share of a block that must be valid
 _PEAK = 7.0  # correlation peak over the surface's standard deviation; noise gives 4 to 5
-_AGREEMENT = 0.5  # share of the blocks that must tell the same shift
+_AGREEMENT = 0.5  # share of the blocks that must show the same shift
 _FINE = 20  # steps a pixel of the fine search
 
 
@@ -28,8 +28,8 @@ class Shift:
         rows: Pixels in y, positive where the second image lies further down.
         spread: How much the blocks differ, as a standard error, in pixels.
         agreement: Share of the blocks, 0 to 1, within half a pixel of the shift.
-        blocks: Blocks that showed a clear shift.
-        tried: Blocks that were compared.
+        blocks: Blocks that show a clear shift.
+        tried: Blocks compared.
     """
 
     columns: float
@@ -46,7 +46,7 @@ class Shift:
 
     @property
     def sure(self) -> bool:
-        """Whether most blocks tell this shift, and enough of all showed one."""
+        """Whether most blocks show this shift, and enough of all show one."""
         return self.agreement > _AGREEMENT and 3 * self.blocks >= self.tried
 
     @property
@@ -76,9 +76,9 @@ def block_shift(
 ) -> tuple[float, float] | None:
     """Shift of one block by phase correlation (Kuglin & Hines 1975), in rows and columns.
 
-    The bands' normalised cross-power spectra are summed, so that each votes alike whatever its
-    contrast; the peak is refined with an upsampled Fourier transform around it (Guizar-Sicairos
-    et al. 2008, doi:10.1364/OL.33.000156) and a parabola.
+    The bands' normalised cross-power spectra are summed, so that each has the same weight whatever
+    its contrast; the peak is refined with an upsampled Fourier transform around it
+    (Guizar-Sicairos et al. 2008, doi:10.1364/OL.33.000156) and a parabola.
 
     Args:
         before: First image, ``(band, row, column)``.
@@ -126,25 +126,25 @@ def block_shift(
 
 
 def combine(shifts: Sequence[tuple[float, float] | None]) -> Shift | None:
-    """The shift that most blocks tell: their median, and how sure it is; None where none tells."""
-    found = np.array([s for s in shifts if s is not None])
-    if not len(found):
+    """The median shift of the blocks that show one, and how sure it is; None where none does."""
+    known = np.array([s for s in shifts if s is not None])
+    if not len(known):
         return None
-    middle = np.median(found, axis=0)
-    apart = np.hypot(*(found - middle).T)
+    middle = np.median(known, axis=0)
+    apart = np.hypot(*(known - middle).T)
     agreeing = apart <= LARGE_SHIFT
-    near = found[agreeing] if agreeing.any() else found
+    near = known[agreeing] if agreeing.any() else known
     spread = 1.4826 * np.median(np.hypot(*(near - middle).T)) / np.sqrt(len(near))
     return Shift(
         columns=float(middle[1]), rows=float(middle[0]), spread=float(spread),
-        agreement=float(agreeing.mean()), blocks=len(found), tried=len(shifts),
+        agreement=float(agreeing.mean()), blocks=len(known), tried=len(shifts),
     )  # fmt: skip
 
 
 def _taper(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """A Hann window that also falls softly towards pixels that aren't valid.
 
-    A hard edge of the mask, the same in both images, would look like ground that didn't move.
+    A hard edge of the mask, the same in both images, would look like ground that stays in place.
     """
     from scipy import ndimage
 

@@ -15,8 +15,8 @@ from landshift.files import access
 from landshift.files.dates import Period
 from landshift.machine.extras import required
 
-_RESERVED = "%:/?#[]@!$&'()*+,;=~"  # what a URL may hold beside letters and digits
-_PICTURES = {"thumbnail", "overview", "visual"}  # roles, or keys, of assets that only show
+_RESERVED = "%:/?#[]@!$&'()*+,;=~"  # characters of URLs beside letters and digits
+_PICTURES = {"thumbnail", "overview", "visual"}  # roles, or keys, of assets for display
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class BandFile:
         numbers: Numbers of its bands, from 1.
         names: A name for each.
         nodata: Value that means 'no data' by the item, or None.
-        scales: Factor of each band by the item; 1 where it says nothing.
-        offsets: What is added after the factor; 0 where it says nothing.
-        shifted: Whether the item says that the pixels have their offset in them already.
+        scales: Factor of each band by the item; 1 where it states none.
+        offsets: Offset of each band, added after the factor; 0 where the item states none.
+        shifted: Whether the pixels include their offset already, by the item.
     """
 
     href: str
@@ -51,17 +51,32 @@ def band_files(
         item: Path or URL of the item's JSON.
         wanted: Bands by common name ('red'), band name ('B04') or asset key; None: every band
             with a common name.
-        also: Further bands, wanted whether or not they are listed: quality bands.
+        also: Further bands, such as quality bands, wanted in any case.
 
     Raises:
         ParameterError: pystac isn't installed.
         RasterError: No STAC Item lies there.
         BandError: A band is missing.
     """
-    found = _read(item)
+    document = _read(item)
+    bands, common = _bands_by_name(document)
+    lower = {k.lower(): k for k in bands}
+    names = [*(common if wanted is None else wanted), *also]
+    missing = [n for n in names if n.lower() not in lower]
+    if missing or not names:
+        raise BandError(
+            f"The STAC Item must have the bands {', '.join(names) or 'by common name'}, got "
+            f"{', '.join(bands) or 'none'} in {item}; choose among these (`select`)."
+        )
+    files = [bands[lower[n.lower()]] for n in dict.fromkeys(names)]
+    return files, _taken(document)
+
+
+def _bands_by_name(document: Any) -> tuple[dict[str, BandFile], list[str]]:
+    """Every band of an item by each of its names, and the common names of those to measure with."""
     bands: dict[str, BandFile] = {}
     common: list[str] = []
-    for key, asset in sorted(found.assets.items(), key=lambda a: _shows(*a)):
+    for key, asset in sorted(document.assets.items(), key=lambda a: _shows(*a)):
         href = _location(str(asset.get_absolute_href()))
         entries = asset.extra_fields.get("bands") or asset.extra_fields.get("eo:bands") or [{}]
         details = asset.extra_fields.get("raster:bands") or [{}] * len(entries)
@@ -78,27 +93,24 @@ def band_files(
                         nodata=_number(stated.get("nodata")),
                         scales=(float(stated.get("scale", 1.0)),),
                         offsets=(float(stated.get("offset", 0.0)),),
-                        shifted=_is_shifted(found.properties, asset.extra_fields),
+                        shifted=_is_shifted(document.properties, asset.extra_fields),
                     ),
                 )  # fmt: skip
             if name and name not in common and not _shows(key, asset):
                 common.append(str(name))
-    lower = {k.lower(): k for k in bands}
-    names = [*(common if wanted is None else wanted), *also]
-    missing = [n for n in names if n.lower() not in lower]
-    if missing or not names:
-        raise BandError(
-            f"The STAC Item must have the bands {', '.join(names) or 'by common name'}, got "
-            f"{', '.join(bands) or 'none'} in {item}; choose among these (--select)."
-        )
+    return bands, common
+
+
+def _taken(document: Any) -> Period | None:
+    """When an item was taken, if it states a day, or a first and a last one."""
+    about = document.common_metadata
     moments: list[datetime | None] = (
-        [found.datetime] * 2
-        if found.datetime is not None
-        else [found.common_metadata.start_datetime, found.common_metadata.end_datetime]
+        [document.datetime] * 2
+        if document.datetime is not None
+        else [about.start_datetime, about.end_datetime]
     )
     days = [m.date() for m in moments if m is not None]
-    files = [bands[lower[n.lower()]] for n in dict.fromkeys(names)]
-    return files, Period(min(days), max(days)) if len(days) == 2 else None
+    return Period(min(days), max(days)) if len(days) == 2 else None
 
 
 def _read(item: Path | str) -> Any:
@@ -128,7 +140,7 @@ def _location(href: str) -> str:
 
 
 def _shows(key: str, asset: Any) -> bool:
-    """Whether an asset is a picture for the eye, whose bands are none to measure with."""
+    """Whether an asset is a picture for display, whose bands hold no measurements."""
     return bool(_PICTURES & {key, *(asset.roles or ())})
 
 
@@ -139,9 +151,9 @@ def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_shifted(*fields: Mapping[str, Any]) -> bool:
-    """Whether the offset of Sentinel-2's baseline 04.00 is in the pixels already.
+    """Whether the pixels include the offset of Sentinel-2's baseline 04.00 already.
 
-    Element 84's Earth Search subtracts it when it makes its files, and still states it beside them
+    Element 84's Earth Search subtracts it when it makes its files, and still states the offset
     (``earthsearch:boa_offset_applied``, ``sentinel:boa_offset_applied`` in its first version).
     """
     return any(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from landshift.learn.classifiers import (
-    ClassMetrics,
-    Data,
-    DeepLab,
-    PSPNetClassifier,
-    SegmentationModel,
-    SemanticChangeClassifier,
-    SiameseClassifier,
-    UnetClassifier,
-    prepare_data,
-)
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from landshift.learn.classifiers import (
+        DeepLab,
+        PSPNetClassifier,
+        SegmentationModel,
+        SemanticChangeClassifier,
+        SiameseClassifier,
+        UnetClassifier,
+    )
+    from landshift.learn.data import Data, prepare_data
+    from landshift.learn.notebook import ClassMetrics
 
 __all__ = [
     "ClassMetrics",
@@ -25,3 +27,14 @@ __all__ = [
     "UnetClassifier",
     "prepare_data",
 ]
+
+_ELSEWHERE = {"ClassMetrics": "notebook", "Data": "data", "prepare_data": "data"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used: the options of `train` are read without torch."""
+    if name in __all__:
+        from importlib import import_module
+
+        return getattr(import_module(f"{__name__}.{_ELSEWHERE.get(name, 'classifiers')}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,8 +14,8 @@ def required(package: str, extra: str, what: str, instead: str = "") -> Any:
     Args:
         package: Its module.
         extra: The extra of landshift that installs it.
-        what: What can't be done without it.
-        instead: What to do where it can't be installed, as a clause.
+        what: The feature that needs it, for the error.
+        instead: An alternative to installing it, as a clause.
 
     Raises:
         ParameterError: It isn't installed.

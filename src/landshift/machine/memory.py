@@ -1,7 +1,7 @@
-"""Memory that was freed: kept for what comes next, or given back to the system.
+"""Freed memory: kept for the next step, or returned to the system.
 
-The C library decides, by the size of a block and where it lies. Only glibc can be told otherwise;
-elsewhere nothing changes.
+By default the C library decides, by a block's size and address. Only glibc allows another rule; on
+other systems these functions do nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# glibc's malloc.h: what mallopt sets, and what it comes to by itself once large blocks were freed
+# parameters of mallopt (glibc's malloc.h), and the values that glibc reaches by itself
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 _USUAL = {_TRIM_THRESHOLD: 64 << 20, _MMAP_THRESHOLD: 32 << 20, _MMAP_MAX: 65536}
 _KEEPING = {_TRIM_THRESHOLD: -1, _MMAP_MAX: 0}
@@ -20,11 +20,11 @@ _KEEPING = {_TRIM_THRESHOLD: -1, _MMAP_MAX: 0}
 
 @contextmanager
 def keeping_freed() -> Iterator[None]:
-    """Keep what a step frees for the next one, which needs as much again.
+    """Keep the memory that a step frees for the next step, which needs the same amount.
 
-    By itself the C library gives large blocks back when they are freed, and has to ask for them in
-    the next step: hundreds of megabytes that the system clears page by page. What was kept is
-    given back at the end.
+    By default the C library returns large blocks to the system when they are freed, and requests
+    them again in the next step: hundreds of megabytes that the system clears page by page. The
+    memory is returned at the end of the context.
     """
     library = _glibc()
     if library is None:
@@ -41,7 +41,7 @@ def keeping_freed() -> Iterator[None]:
 
 
 def give_back() -> None:
-    """Give back what was freed and lies between what is still in use."""
+    """Return freed memory that lies between blocks still in use."""
     library = _glibc()
     if library is not None:
         library.malloc_trim(0)

@@ -1,4 +1,4 @@
-"""One job for many parts of a raster, on all cores, its results in order."""
+"""The same job for many parts of a raster on all cores, with results in order."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Tool = TypeVar("Tool")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_MOST = 16  # threads; more only hold more memory: one at a time hands blocks to GDAL
+_MOST = 16  # threads; more need more memory without gain: GDAL takes blocks one at a time
 
 
 def threads() -> int:
-    """How many threads work at once."""
+    """Number of threads."""
     return min(os.cpu_count() or 1, _MOST)
 
 
@@ -27,25 +27,25 @@ def in_order(
     tools: Callable[[], AbstractContextManager[Tool]],
     job: Callable[[Tool, Task], Result],
 ) -> Iterator[Iterator[Result]]:
-    """Do a job for each task in threads; GDAL and numpy work outside Python's lock.
+    """Run a job for each task in threads; GDAL and numpy release Python's lock.
 
-    What a thread takes up, results and errors come as if one thread had done them all, one by
-    one. Threads run ahead by few tasks only, so that few results wait.
+    Results and errors come in the order of the tasks, as from a single thread. Threads run only a
+    few tasks ahead, so that few results wait in memory.
 
     Args:
-        tasks: What is to be done.
-        tools: Opens what a thread needs for itself (GDAL's datasets are for one thread), and
-            closes it in the same thread.
-        job: What is done with the tools and a task.
+        tasks: The tasks.
+        tools: Opens a thread's own resources (a GDAL dataset must stay in one thread), and closes
+            them in the same thread.
+        job: The job, called with the resources and a task.
 
     Yields:
-        The result of each task, in the order of the tasks, as long as the context is open.
+        The result of each task, in the order of the tasks, while the context is open.
     """
     results = _results(tasks, tools, job)
     try:
         yield results
     finally:
-        results.close()  # an error outside must end the threads too
+        results.close()  # ends the threads after an error outside, too
 
 
 def _results(
@@ -71,7 +71,7 @@ def _results(
             return begun - 1
 
     def work() -> None:
-        number: int | None = 0  # what can't be opened fails the first
+        number: int | None = 0  # an error while opening fails the first task
         try:
             with tools() as tool:
                 while (number := next_task()) is not None:

@@ -1,4 +1,4 @@
-"""Cleaning of class and change maps by blocks, equal to cleaning them whole."""
+"""Cleaning of class and change maps by blocks, with the same result as cleaning them whole."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from landshift.errors import ParameterError
 from landshift.grid import Window
 
 Parts = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
-"""Of a block: the patch of each pixel, the area of each patch, the patches at its border."""
+"""The patch of each pixel of a block, the area of each patch, and the patches at its border."""
 
 SMALLEST_KERNEL, LARGEST_KERNEL = 3, 11
 
 
 def patch_codes(values: NDArray[Any], classed: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Codes of class values for patches, 0 where there is no class.
+    """Codes of class values for patches; 0 without a class.
 
-    0 and the values above it are counted from 1 on, so that 0 can be a class too.
+    Values from 0 up are shifted by 1, so that 0 can be a class.
 
     Args:
         values: Class values ``(row, column)``, of any sign.
@@ -60,12 +60,11 @@ def check_neighbours(neighbours: int) -> None:
 
 
 def majority(indices: NDArray[np.uint8], size: int, ignore: int) -> NDArray[np.uint8]:
-    """The commonest class in a square around each pixel.
+    """The most frequent class in a square around each pixel.
 
-    Pixels without a class don't vote and stay without one. Of classes equally common, the
-    pixel's own wins, else the one with the lowest index. The array's edge counts as having no
-    class beyond it: give an array with ``size // 2`` more pixels on each side, and cut them off
-    after, to filter a block as if it were the whole.
+    Pixels without a class don't vote and stay without one. In a tie the pixel's own class wins,
+    else the class with the lowest index. Beyond the array there is no class: to filter a block as
+    part of a map, pass ``size // 2`` more pixels on each side, and cut them off afterwards.
 
     Args:
         indices: Class indices ``(row, column)``.
@@ -80,7 +79,7 @@ def majority(indices: NDArray[np.uint8], size: int, ignore: int) -> NDArray[np.u
     votes = np.zeros(indices.shape, np.int16)
     for k in np.unique(indices[indices != ignore]):
         is_k = indices == k
-        # twice the count, and one more for the pixel's own class, so that it wins a draw
+        # twice the count, plus one for the pixel's own class, so that it wins a tie
         score = 2 * _count_around(is_k, size) + is_k
         wins = score > votes
         best[wins] = k
@@ -90,7 +89,7 @@ def majority(indices: NDArray[np.uint8], size: int, ignore: int) -> NDArray[np.u
 
 
 def _count_around(chosen: NDArray[np.bool_], size: int) -> NDArray[np.int16]:
-    """How many pixels are chosen in the square around each."""
+    """Number of chosen pixels in the square around each pixel."""
     counts = chosen.astype(np.int16)
     for axis in (0, 1):
         pad = [(0, 0), (0, 0)]
@@ -103,18 +102,17 @@ def _count_around(chosen: NDArray[np.bool_], size: int) -> NDArray[np.int16]:
 
 
 class Patches:
-    """Connected pixels of one code, counted across blocks; small ones are found block by block.
+    """Patches: connected pixels of one code, labelled block by block.
 
-    A first pass over the blocks in `add` labels each block by itself (Rosenfeld & Pfaltz 1966,
-    J. ACM 13(4), doi 10.1145/321356.321357, by blocks) and remembers only the patches that touch
-    a block's border: their areas, and which of them meet across it. `join` adds those up. A second
-    pass in `small` labels each block again and looks the areas of those patches up; patches
-    inside a block need no memory at all. So the result equals labelling the whole raster, and
-    what is kept in memory is at most a number for each pixel on a border between blocks.
+    The first pass, `add`, labels each block by itself (Rosenfeld & Pfaltz 1966, J. ACM 13(4), doi
+    10.1145/321356.321357, by blocks) and keeps only the patches that touch a block's border: their
+    areas, and which of them meet across it. `join` adds those up. The second pass, `small` or
+    `numbers`, labels each block again and looks up those patches. The result equals labelling the
+    whole raster; memory holds at most one number for each pixel on a border between blocks.
 
     Args:
         windows: The blocks, row by row and from left to right, as `landshift.raster.blocks`
-            gives them; both passes take them in this order or name them by their place in it.
+            returns them. `add` takes them in this order; the second pass refers to their index.
         neighbours: 4 or 8.
 
     Raises:
@@ -126,9 +124,9 @@ class Patches:
         self._windows = windows
         self.neighbours = neighbours
         width = max(w.column + w.width for w in windows)
-        # codes and patch numbers of the last line of the blocks above, and of this row of blocks
-        self._above = _Line(width)
-        self._bottom = _Line(width)
+        # last row of the blocks above, and of the current row of blocks
+        self._above = _BorderLine(width)
+        self._bottom = _BorderLine(width)
         self._left: tuple[NDArray[Any], NDArray[np.int64]] | None = None
         self._first: list[int] = []
         self._areas: list[NDArray[np.float64]] = []
@@ -136,24 +134,24 @@ class Patches:
         self._total: NDArray[np.float64] | None = None
         self._count = 0
         self.count = 0
-        """Patches that touch a block's border, once joined; those are numbered first."""
+        """Number of joined patches that touch a block's border; they are numbered first."""
         self.last = np.zeros(0, np.int64)
-        """The last block that each of them reaches into, by its place."""
+        """Index of the last block of each of those patches."""
         self.areas = np.zeros(0)
-        """The area of each of them."""
+        """Area of each of those patches."""
         self.whole = np.zeros(0, np.int64)
-        """Which of them each part at a block's border belongs to, block by block as they came."""
+        """Patch number of each part at a block's border, in the order of the blocks."""
 
     def add(self, codes: NDArray[Any], parts: Parts) -> None:
-        """Take the next block.
+        """Add the next block.
 
         Args:
             codes: Its codes ``(row, column)``; 0 belongs to no patch.
-            parts: What `parts_of` gives for it.
+            parts: Its `parts_of`.
         """
         window = self._windows[len(self._first)]
         if window.column == 0:
-            self._above, self._bottom = self._bottom, _Line(self._bottom.codes.size)
+            self._above, self._bottom = self._bottom, _BorderLine(self._bottom.codes.size)
             self._left = None
         patches, sums, at_border = parts
         numbers = np.full(sums.size, -1, np.int64)
@@ -186,7 +184,7 @@ class Patches:
         self._left = (codes[:, -1].copy(), own[:, -1].copy())
 
     def join(self) -> None:
-        """Add up the parts of patches that lie in several blocks, once all have been taken."""
+        """Join the parts of patches across blocks, after all blocks are added."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
@@ -210,32 +208,32 @@ class Patches:
     def small(
         self, number: int, codes: NDArray[Any], areas: NDArray[np.float64], least: float
     ) -> NDArray[np.bool_]:
-        """Where a block's pixels belong to patches smaller than an area.
+        """Mask of a block's pixels in patches below an area.
 
         Args:
-            number: Place of the block among the windows.
-            codes: The same codes as `add` got.
-            areas: The same areas.
-            least: Area of the smallest patch that isn't small, to one part in a billion.
+            number: Index of the block among the windows.
+            codes: The codes passed to `add`.
+            areas: Area of each of its pixels, as for `add`.
+            least: Smallest area that isn't small, with a tolerance of one part in a billion.
         """
         assert self._total is not None, "join comes before small"
         patches, sums, at_border = parts_of(codes, areas, self.neighbours)
         first = self._first[number]
         sums[at_border] = self._total[first : first + at_border.size]
-        found: NDArray[np.bool_] = (sums < least * (1 - 1e-9))[patches] & (codes != 0)
-        return found
+        small: NDArray[np.bool_] = (sums < least * (1 - 1e-9))[patches] & (codes != 0)
+        return small
 
     def numbers(
         self, number: int, codes: NDArray[Any], areas: NDArray[np.float64]
     ) -> NDArray[np.int64]:
-        """Number of each pixel's patch: below `count` where it touches a block's border.
+        """Patch number of each pixel; below `count` for patches that touch a block's border.
 
-        From `count` on patches of this block alone are numbered; -1: no patch.
+        Numbers from `count` up are patches inside this block; -1: no patch.
 
         Args:
-            number: Place of the block among the windows.
-            codes: The same codes as `add` got.
-            areas: The same areas.
+            number: Index of the block among the windows.
+            codes: The codes passed to `add`.
+            areas: Area of each of its pixels, as for `add`.
         """
         assert self._total is not None, "join comes before numbers"
         patches, sums, at_border = parts_of(codes, areas, self.neighbours)
@@ -245,8 +243,8 @@ class Patches:
         numbers[inside] = self.count + np.arange(int(inside.sum()))
         first = self._first[number]
         numbers[at_border] = self.whole[first : first + at_border.size]
-        found: NDArray[np.int64] = np.where(codes != 0, numbers[patches], -1)
-        return found
+        of_pixel: NDArray[np.int64] = np.where(codes != 0, numbers[patches], -1)
+        return of_pixel
 
     def _meet(
         self,
@@ -261,8 +259,8 @@ class Patches:
             self._meetings.append(np.unique(pairs, axis=1))
 
 
-class _Line:
-    """Codes and patch numbers along a line across the raster; -1 where there is no patch."""
+class _BorderLine:
+    """Codes and patch numbers along a row of the raster; -1: no patch."""
 
     def __init__(self, width: int) -> None:
         self.codes = np.zeros(width, np.int64)
@@ -270,7 +268,7 @@ class _Line:
 
 
 def parts_of(codes: NDArray[Any], areas: NDArray[np.float64], neighbours: int) -> Parts:
-    """The patches of a block by itself.
+    """Label the patches of a single block.
 
     Args:
         codes: Its codes ``(row, column)``; 0 belongs to no patch.
@@ -278,8 +276,8 @@ def parts_of(codes: NDArray[Any], areas: NDArray[np.float64], neighbours: int) -
         neighbours: Whether pixels connect over their sides only, 4, or corners too, 8.
 
     Returns:
-        The patch of each pixel (an arbitrary one where the code is 0), the area of each patch,
-        and the patches at the block's border, ascending.
+        The patch of each pixel (arbitrary where the code is 0), the area of each patch, and the
+        patches at the block's border, ascending.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -318,18 +316,18 @@ def remove_small(
     neighbours: int,
     on_block: Callable[[int], None] | None = None,
 ) -> Callable[[int, NDArray[Any], NDArray[np.float64]], NDArray[np.bool_]]:
-    """Run the first pass over all blocks.
+    """Find patches below an area: run the first pass of `Patches` over all blocks.
 
     Args:
         windows: The blocks; see `Patches`.
-        blocks: Codes of each window, and `parts_of` them.
-        least: Area of the smallest patch that isn't small.
+        blocks: Codes of each window, and their `parts_of`.
+        least: Smallest area that isn't small.
         neighbours: 4 or 8.
-        on_block: Called with the blocks done.
+        on_block: Called with the number of blocks done.
 
     Returns:
-        The second pass: a function of a block's place, codes and areas that tells where they
-        belong to small patches. It may be called from several threads.
+        The second pass: a function of a block's index, codes and areas that returns the mask of
+        pixels in small patches. Safe to call from several threads.
     """
     patches = Patches(windows, neighbours)
     for done, (codes, parts) in enumerate(blocks, start=1):

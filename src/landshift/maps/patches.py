@@ -1,4 +1,4 @@
-"""How a map's classes are cut into patches: number, sizes, edges, read block by block.
+"""Patches of a map's classes: number, sizes, edges; computed block by block.
 
 Measures are those of FRAGSTATS (McGarigal & Marks 1995, USDA PNW-GTR-351; McGarigal, Cushman & Ene
 2012, 'FRAGSTATS v4', its help, class metrics).
@@ -30,22 +30,22 @@ _NEIGHBOURS = 8
 
 @dataclass(frozen=True)
 class ClassPatches:
-    """The patches of one class; in brackets what FRAGSTATS calls a measure.
+    """Measures of the patches of one class, with FRAGSTATS' names in brackets.
 
     Attributes:
         name: The class.
         patches: Number of patches [NP].
         hectares: Area of the class [CA].
-        percent: The same in per cent of all classes' area [PLAND].
+        percent: That area in per cent of all classes' area [PLAND].
         density: Patches per 100 ha of all classes' area [PD].
         mean: Mean area of a patch in hectares [AREA_MN].
-        deviation: Standard deviation of the patches' areas in hectares, of all of them [AREA_SD].
-        weighted_mean: Mean area weighted by area in hectares: the size of the patch that a random
-            place of the class lies in [AREA_AM].
+        deviation: Population standard deviation of the patches' areas in hectares [AREA_SD].
+        weighted_mean: Area-weighted mean area in hectares: the expected size of the patch around
+            a random point of the class [AREA_AM].
         largest: Area of the largest patch in hectares.
-        largest_percent: The same in per cent of all classes' area [LPI].
-        edge: Metres of edge between the class and others; the map's border and what has no class
-            don't count [TE].
+        largest_percent: That area in per cent of all classes' area [LPI].
+        edge: Length of the edge between the class and other classes in metres; the map's border
+            and pixels without a class don't count [TE].
         edge_density: Metres of that edge per hectare of all classes' area [ED].
     """
 
@@ -65,12 +65,12 @@ class ClassPatches:
 
 @dataclass(frozen=True, repr=False)
 class Fragmentation(Rows):
-    """The patches of a map.
+    """Measures of a map's patches; a row per class.
 
     Attributes:
         classes: Measures of each class that occurs, by value.
         hectares: Area of all classes.
-        files: The table, where one was asked for.
+        files: The table, if it was written.
     """
 
     classes: tuple[ClassPatches, ...]
@@ -103,21 +103,22 @@ def patches(
 ) -> Fragmentation:
     """Measure the patches of a map's classes: number, sizes, edges, the largest one.
 
-    The map is read once, by blocks; patches over their borders are joined as if the map were
-    labelled whole. Areas and edges are measured on the ellipsoid where the CRS is geographic.
+    The map is read once, by blocks; patches across their borders are joined, with the same result
+    as labelling the whole map. With a geographic CRS, areas and edges are measured on the
+    ellipsoid.
 
     Args:
         mapped: A class or change map with a CRS.
-        out: The CSV to write: a line per class.
+        out: The CSV to write: a row per class.
         neighbours: Whether pixels connect over their sides only, 4, or corners too, 8.
-        classes: The map's classes, as for label; left out: as its files tell, else by value.
-        nodata: A value without a class, beside what the file says.
+        classes: The map's classes, as for label. Left out: as its files state, else by value.
+        nodata: A value without a class, in addition to those that the file states.
         overwrite: Replace what is there already under the same name.
         block: Rows and columns read at once.
 
     Raises:
         ParameterError: Neither 4 nor 8 neighbours.
-        ClassError: A map that is no class raster, or has no class anywhere.
+        ClassError: The map is no class raster, or has no class anywhere.
         GridError: The map has no CRS.
         RasterError: The map can't be read.
         OutputError: The table can't be written.
@@ -129,11 +130,11 @@ def patches(
     known = raster.map_classes(mapped, class_options.classes_of(classes), nodata)
     windows = list(raster.blocks(about.height, about.width, block))
     joined = Patches(windows, neighbours)
-    sums: dict[int, _Sums] = {}
+    sums: dict[int, _ClassSums] = {}
     at_borders: list[NDArray[np.int64]] = []
     with raster.open_raster(mapped) as source:
         for done, window in enumerate(windows, start=1):
-            # a row and a column further, for the edges between blocks
+            # one more row and column, for the edges between blocks
             wider = Window(window.row, window.column, window.height + 1, window.width + 1)
             wide = patch_codes(*raster.read_classes(source, wider, known))
             codes = wide[:-1, :-1]
@@ -157,16 +158,16 @@ def patches(
         raise ClassError(f"A map must hold a class, got none in {mapped}; give another.")
     total = sum(s.hectares for s in sums.values())
     names = known.named(map(value_of, sums))
-    found = tuple(sums[c].of(names[value_of(c)], total) for c in sorted(sums))
-    measured = Fragmentation(found, total, () if out is None else (Path(out),))
+    measures = tuple(sums[c].of(names[value_of(c)], total) for c in sorted(sums))
+    result = Fragmentation(measures, total, () if out is None else (Path(out),))
     if out is not None:
-        measured.write_csv(out, overwrite=overwrite)
-    return measured
+        result.write_csv(out, overwrite=overwrite)
+    return result
 
 
 @dataclass
-class _Sums:
-    """What adds up over the patches of a class."""
+class _ClassSums:
+    """Sums over the patches of a class, in hectares and metres."""
 
     patches: int = 0
     hectares: float = 0.0
@@ -183,7 +184,7 @@ class _Sums:
             percent=100 * self.hectares / total,
             density=100 * self.patches / total,
             mean=mean,
-            # differences of float sums can fall a hair below 0
+            # a difference of float sums can be slightly below 0
             deviation=float(np.sqrt(max(self.squares / self.patches - mean**2, 0.0))),
             weighted_mean=self.squares / self.hectares,
             largest=self.largest,
@@ -194,30 +195,30 @@ class _Sums:
 
 
 def _add_patches(
-    sums: dict[int, _Sums], codes: NDArray[np.int64], areas: NDArray[np.float64]
+    sums: dict[int, _ClassSums], codes: NDArray[np.int64], areas: NDArray[np.float64]
 ) -> None:
-    """Take whole patches."""
+    """Add complete patches."""
     for code in np.unique(codes):
         own = areas[codes == code]
-        held = sums.setdefault(int(code), _Sums())
-        held.patches += own.size
-        held.hectares += float(own.sum())
-        held.squares += float((own**2).sum())
-        held.largest = max(held.largest, float(own.max()))
+        total = sums.setdefault(int(code), _ClassSums())
+        total.patches += own.size
+        total.hectares += float(own.sum())
+        total.squares += float((own**2).sum())
+        total.largest = max(total.largest, float(own.max()))
 
 
 def _add_edges(
-    sums: dict[int, _Sums],
+    sums: dict[int, _ClassSums],
     wide: NDArray[np.int64],
     below: NDArray[np.float64],
     right: NDArray[np.float64],
 ) -> None:
-    """Take the edges below a block's pixels and at their right."""
+    """Add the edges below a block's pixels and to their right."""
     own = wide[:-1, :-1]
     for other, lengths in ((wide[:-1, 1:], right), (wide[1:, :-1], below)):
         edge = (own != other) & (own != 0) & (other != 0)
         metres = lengths[edge]
         for codes in (own[edge], other[edge]):
-            found, ranks = np.unique(codes, return_inverse=True)
-            for code, length in zip(found, np.bincount(ranks, metres), strict=True):
-                sums.setdefault(int(code), _Sums()).edge += float(length)
+            present, ranks = np.unique(codes, return_inverse=True)
+            for code, length in zip(present, np.bincount(ranks, metres), strict=True):
+                sums.setdefault(int(code), _ClassSums()).edge += float(length)

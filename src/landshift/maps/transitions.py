@@ -1,4 +1,4 @@
-"""Transitions between the classes of two dates: counts, areas, and what follows for each class."""
+"""Transitions between the classes of two dates: pixels, areas, and changes of each class."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from landshift.files.rows import Rows, write_csv
 
 @dataclass(frozen=True)
 class ClassChange:
-    """What one class gained and lost, in pixels or hectares.
+    """Gain and loss of one class, in pixels or hectares.
 
     Pontius, Shusas & McEachern (2004), Agriculture, Ecosystems & Environment 101: 251-268,
     doi 10.1016/j.agee.2003.09.008; section 2.
@@ -24,9 +24,9 @@ class ClassChange:
         name: The class.
         before: Area of the class before: the row's total.
         after: Area of the class after: the column's total.
-        persistence: What stayed in the class: the diagonal.
-        gain: What became the class: the column's total less the diagonal.
-        loss: What left the class: the row's total less the diagonal.
+        persistence: Area that stayed in the class: the diagonal.
+        gain: Area that became the class: the column's total less the diagonal.
+        loss: Area that left the class: the row's total less the diagonal.
     """
 
     name: str
@@ -38,37 +38,37 @@ class ClassChange:
 
     @property
     def net(self) -> float:
-        """Net change: gain less loss, negative where the class shrank.
+        """Net change: gain less loss, negative if the class shrank.
 
-        The paper gives its absolute value.
+        The paper uses its absolute value.
         """
         return self.gain - self.loss
 
     @property
     def swap(self) -> float:
-        """Change of place without change of area: twice the smaller of gain and loss."""
+        """Change of location without change of area: twice the smaller of gain and loss."""
         return 2 * min(self.gain, self.loss)
 
     @property
     def total(self) -> float:
-        """Total change: gain and loss, which is also swap and the size of the net change."""
+        """Total change: gain plus loss, equal to swap plus the absolute net change."""
         return self.gain + self.loss
 
 
 @dataclass(frozen=True, repr=False)
 class TransitionTable(Rows):
-    """How much of each class became which; a row per transition that occurs.
+    """Pixels and area of each transition; a row per transition that occurs.
 
     Attributes:
         scheme: The classes of the two maps.
-        pixels: ``(from, to)`` counts; the diagonal is what stayed.
-        hectares: ``(from, to)`` areas, or None where the raster has no CRS.
+        pixels: ``(from, to)`` counts; the diagonal is unchanged.
+        hectares: ``(from, to)`` areas; None if the raster has no CRS.
         nodata: Pixels without a class on either date.
         forbidden: Pixels of each forbidden transition, by the names of its classes; they are
             nodata in the map and not in ``pixels``.
-        filtered: Pixels in ``pixels`` that the filter leaves out of the map.
-        removed: Pixels whose change the cleaning took away.
-        files: What was written: tables asked for, then the change map.
+        filtered: Pixels in ``pixels`` that the filter excludes from the map.
+        removed: Pixels whose change the cleaning removed.
+        files: Files written: the requested tables, then the change map.
     """
 
     scheme: ClassScheme
@@ -91,20 +91,20 @@ class TransitionTable(Rows):
         matrix = self.pixels if self.hectares is None else self.hectares
         stayed = np.diag(matrix)
         before, after = matrix.sum(axis=1), matrix.sum(axis=0)
-        found = []
+        changes = []
         for k, name in enumerate(self.scheme.names):
             b, a, s = before[k].item(), after[k].item(), stayed[k].item()
-            # differences of float sums can fall a hair below 0
-            found.append(ClassChange(name, b, a, s, gain=max(a - s, 0), loss=max(b - s, 0)))
-        return found
+            # a difference of float sums can be slightly below 0
+            changes.append(ClassChange(name, b, a, s, gain=max(a - s, 0), loss=max(b - s, 0)))
+        return changes
 
     def rows(self) -> list[dict[str, Any]]:
         """A row per transition that occurs: from, to, pixels, hectares, per cent."""
         total = int(self.pixels.sum())
         names = self.scheme.names
-        found = []
+        rows = []
         for i, j in zip(*np.nonzero(self.pixels), strict=True):
-            found.append(
+            rows.append(
                 {
                     "from": names[i],
                     "to": names[j],
@@ -113,7 +113,7 @@ class TransitionTable(Rows):
                     "percent": round(100 * int(self.pixels[i, j]) / total, 4),
                 }
             )
-        return found
+        return rows
 
     def class_rows(self) -> list[dict[str, Any]]:
         """A row per class: before, after, persistence, gain, loss, net change, swap, total."""

@@ -1,4 +1,4 @@
-"""How much of each class of a map lies in each polygon of a layer, partial pixels by their part."""
+"""Areas of a map's classes in polygons; border pixels count by their covered part."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ BLOCK = 1024
 
 @dataclass(frozen=True, repr=False)
 class Zones(Rows):
-    """Areas of a map's classes in zones.
+    """Areas of a map's classes in zones; a row per zone and class that occurs there.
 
     Attributes:
-        names: Names of the zones, in the order in which they come first in their file.
-        outlines: Polygon of each zone, in the CRS of the map; those of one name joined.
+        names: Names of the zones, in the order of their first polygons in the file.
+        outlines: Polygon of each zone, in the CRS of the map; polygons of one name are joined.
         classes: Name of each value of the map that occurs in a zone, ascending.
         hectares: ``(zone, class)`` areas.
-        outside: Share of each zone that lies off the map, or where it has no class; in pixels.
+        outside: Share of each zone's pixels outside the map or without a class.
         crs: CRS of the outlines.
-        files: What was written: picture and polygons where asked for, then the table.
+        files: Files written: the requested picture and polygons, then the table.
     """
 
     names: tuple[str, ...]
@@ -62,20 +62,20 @@ class Zones(Rows):
         ]
 
     def percent(self, of: str | None = None) -> NDArray[np.float64]:
-        """Per cent of each zone's classed area that is one class; NaN where it has none.
+        """Per cent of each zone's classed area in one class; NaN in zones without a class.
 
         Args:
-            of: The class; None: everything but 'No change' and classes such as 'forest->forest'.
+            of: The class; None: all but 'No change' and classes such as 'forest->forest'.
 
         Raises:
-            ClassError: No such class; or no class that says what is unchanged.
+            ClassError: No such class; or none that means 'unchanged'.
         """
         names = list(self.classes.values())
         if of is None:
             chosen = [not stays(name) for name in names]
             if all(chosen):
                 raise ClassError(
-                    "Change in zones needs a class that says what is unchanged, got "
+                    "Change in zones needs a class that means 'unchanged', got "
                     f"{', '.join(names)}; name one of them."
                 )
         elif of in names:
@@ -119,16 +119,16 @@ def measure_zones(
 
     Args:
         mapped: A class or change map with a CRS.
-        polygons: The zones, in any CRS; they may overlap.
+        polygons: The zones, in any CRS; may overlap.
         column: Column with the name of each zone; polygons of one name are one zone.
         layer: Name of the zones' layer; None: the only one.
         classes: The map's classes; None: as its files state, else by value.
-        nodata: A value without a class, beside what the file states.
+        nodata: A value without a class, in addition to those that the file states.
         on_block: Called with blocks done and blocks in all.
 
     Raises:
         ParameterError: exactextract isn't installed.
-        ClassError: No such column; a map that is no class raster, or values outside the scheme.
+        ClassError: No such column; the map is no class raster, or has values outside the classes.
         GridError: The map has no CRS, or no zone lies on it.
         VectorError: The polygons can't be read.
         RasterError: The map can't be read.
@@ -142,10 +142,10 @@ def measure_zones(
     assert crs is not None, "areas need a CRS"
     names, outlines = _zones(vector.read_polygons(polygons, about.grid, layer), column, polygons)
     known = raster.map_classes(mapped, class_options.classes_of(classes), nodata)
-    # in pixels, so that a grid may be turned any way
+    # in pixels, so that rotated grids work too
     inverse = ~about.grid.affine
     pixels = shapely.transform(outlines, lambda x, y: grid.apply(inverse, x, y), interleaved=False)
-    found: dict[int, NDArray[np.float64]] = {}
+    by_value: dict[int, NDArray[np.float64]] = {}
     covered = np.zeros(len(names))
     bounds = shapely.bounds(pixels)
     windows = list(raster.blocks(about.height, about.width, BLOCK))
@@ -170,17 +170,17 @@ def measure_zones(
                     sums = np.bincount(within, weights, values.size + 1)[:-1]
                     for value, hectares in zip(values, sums, strict=True):
                         if hectares > 0:
-                            at = found.setdefault(int(value), np.zeros(len(names)))
-                            at[zone] += hectares
+                            of_value = by_value.setdefault(int(value), np.zeros(len(names)))
+                            of_value[zone] += hectares
             if on_block is not None:
                 on_block(done, len(windows))
-    if not found:
+    if not by_value:
         raise GridError(
             f"Zones must lie on pixels of the map with a class, got none of {polygons} on "
             f"{grid.describe(about.grid)}; check their CRS."
         )
-    names_of = known.named(found)
-    hectares = np.stack([found[v] for v in names_of], axis=1)
+    names_of = known.named(by_value)
+    hectares = np.stack([by_value[v] for v in names_of], axis=1)
     outside = (1 - covered / np.maximum(shapely.area(pixels), 1e-300)).clip(0, 1)
     return Zones(names, outlines, names_of, hectares, outside, crs)
 
@@ -190,18 +190,18 @@ def _check_installed() -> None:
 
 
 def _zones(
-    found: vector.Polygons, column: str, path: Path | str
+    polygons: vector.Polygons, column: str, path: Path | str
 ) -> tuple[tuple[str, ...], NDArray[np.object_]]:
-    """Names and polygons of the zones; polygons of one name joined."""
+    """Names and outlines of the zones; polygons of one name are joined."""
     import shapely
 
-    if column not in found.columns:
+    if column not in polygons.columns:
         raise ClassError(
-            f"The zones' `column` must be one of {', '.join(found.columns) or 'no columns'}, got "
-            f"{column!r} for {path}; name another."
+            f"The zones' `column` must be one of {', '.join(polygons.columns) or 'no columns'}, "
+            f"got {column!r} for {path}; name another."
         )
     members: dict[str, list[Any]] = {}
-    for name, outline in zip(found.columns[column], found.geometries, strict=True):
+    for name, outline in zip(polygons.columns[column], polygons.geometries, strict=True):
         members.setdefault(str(name), []).append(outline)
     outlines = np.empty(len(members), object)
     for k, parts in enumerate(members.values()):
@@ -211,7 +211,7 @@ def _zones(
 
 
 def _covered(outline: Any, window: Window) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Pixels of a window that a polygon covers, counted row by row, and the part of each."""
+    """Pixels of a window under a polygon, numbered row by row, and the covered part of each."""
     import shapely
     from exactextract import exact_extract
     from exactextract.raster import NumPyRasterSource
@@ -219,16 +219,16 @@ def _covered(outline: Any, window: Window) -> tuple[NDArray[np.int64], NDArray[n
     height, width = window.height, window.width
     left, top = window.column, window.row
     clipped = shapely.clip_by_rect(outline, left, top, left + width, top + height)
-    # a border that only touches the window leaves lines and points
+    # a border that only touches the window gives lines and points
     pieces = [p for p in shapely.get_parts(clipped) if p.geom_type == "Polygon" and p.area > 0]
     if not pieces:
         return np.zeros(0, np.int64), np.zeros(0)
     here = shapely.multipolygons(pieces)
-    if here.area > height * width * (1 - 1e-12):  # inside: no border to look at
+    if here.area > height * width * (1 - 1e-12):  # the polygon covers the window
         return np.arange(height * width), np.ones(height * width)
     # rows count down, exactextract's y up
     turned = shapely.transform(here, lambda x, y: (x - left, height - (y - top)), interleaved=False)
     feature = {"type": "Feature", "properties": {}, "geometry": shapely.geometry.mapping(turned)}
     no_values = NumPyRasterSource(np.zeros((height, width), np.uint8), 0, 0, width, height)
-    told = exact_extract(no_values, [feature], ["cell_id", "coverage"])[0]["properties"]
-    return told["cell_id"].astype(np.int64), told["coverage"]
+    cells = exact_extract(no_values, [feature], ["cell_id", "coverage"])[0]["properties"]
+    return cells["cell_id"].astype(np.int64), cells["coverage"]

@@ -21,9 +21,9 @@ from landshift.models.dynamic import DynamicUnet
 from landshift.models.semantic import SemanticChange
 from landshift.models.transfer import EncoderWeights, fill
 
-_BACKBONE = re.compile(r"\w+(\.\w+)?")  # what else timm knows as names are places to load from
+_BACKBONE = re.compile(r"\w+(\.\w+)?")  # other names that timm takes are places to load from
 SMP = "smp:"
-"""What stands before the name of an encoder of segmentation-models-pytorch's own."""
+"""Prefix of the names of segmentation-models-pytorch's own encoders."""
 
 _PSP_WIDTH = 512
 _MAX_PYRAMID = 16  # grids of a pyramid
@@ -31,16 +31,16 @@ _MAX_PYRAMID = 16  # grids of a pyramid
 
 @dataclass(frozen=True)
 class Architecture:
-    """How a network is built, and what follows from its design.
+    """How a network is built, and its traits.
 
     Attributes:
         build: Constructor: encoder keywords of segmentation-models-pytorch and the options ->
             network.
         backbone: Encoder used where none is named.
-        fixed_tile: Whether it looks at the whole tile at once, so that its answer for a pixel
+        fixed_tile: Whether its receptive field is the whole tile, so that the class of a pixel
             changes with the tile's size.
         joins_image: Whether its decoder reads the image too, besides the encoder's features.
-        esri: What Esri's model files call it; '' where they have no such network.
+        esri: Its name in Esri's model files; '' where they have no such network.
         options: Its options and their defaults.
     """
 
@@ -53,7 +53,7 @@ class Architecture:
 
 
 def _pspnet(*, pyramid_sizes: Sequence[int], use_unet: bool, **encoder: Any) -> nn.Module:
-    """Pyramid pooling over the deepest features, read out at once or by a U-Net's decoder."""
+    """Pyramid pooling over the deepest features, decoded at once or by a U-Net's decoder."""
     sizes = tuple(pyramid_sizes)
     network: Any = smp.Unet(**encoder) if use_unet else smp.PSPNet(**encoder)
     deepest = network.encoder.out_channels[-1]
@@ -102,15 +102,15 @@ COMBINATIONS: Mapping[str, Mapping[str, Any]] = {
     "siamese": {"detail": False, "fusion": "both"},
     "semantic": {"detail": True},
 }
-"""How a network sees the dates, and the options of each way with their defaults: all bands as one
-image; each date through one shared encoder, fused at every scale (`SharedEncoder`); each date
+"""How a network combines the dates, with the options of each way and their defaults: all bands as
+one image; each date through one shared encoder, fused at every scale (`SharedEncoder`); each date
 through one shared network, with heads for both classes and the change (`SemanticChange`). With
 ``detail``, convolutions at full resolution stand beside the network (`Detailed`)."""
 
 
 @dataclass(frozen=True)
-class Design:
-    """Everything that decides a network's layers.
+class NetworkDesign:
+    """The choices that decide a network's layers.
 
     Attributes:
         architecture: Name in `ARCHITECTURES`.
@@ -127,17 +127,17 @@ class Design:
 
     @property
     def fixed_tile(self) -> bool:
-        """Whether the answer for a pixel changes with the size of the tile around it."""
+        """Whether the class of a pixel changes with the size of the tile around it."""
         return ARCHITECTURES[self.architecture].fixed_tile
 
 
 def design(
     architecture: str, combination: str, backbone: str | None, options: Mapping[str, Any]
-) -> Design:
-    """The design of these names, the usual backbone and options filled in.
+) -> NetworkDesign:
+    """The design of these names, with the default backbone and options filled in.
 
     Raises:
-        ModelError: An unknown name, or an option that the design hasn't.
+        ModelError: An unknown name, or an option that the design doesn't have.
     """
     if architecture not in ARCHITECTURES:
         raise ModelError(
@@ -162,18 +162,20 @@ def design(
     for name, default in known.items():
         kind = (list, tuple) if isinstance(default, tuple) else type(default)
         if not isinstance(complete[name], kind):
-            raise ModelError(f"{name} must be such as {default!r}, got {complete[name]!r:.60}.")
+            raise ModelError(f"`{name}` must be such as {default!r}, got {complete[name]!r:.60}.")
         if isinstance(default, tuple):
             complete[name] = tuple(complete[name])  # JSON has lists alone
     if complete.get("fusion", FUSIONS[0]) not in FUSIONS:
-        raise ModelError(f"fusion must be one of {', '.join(FUSIONS)}, got {complete['fusion']!r}.")
+        raise ModelError(
+            f"`fusion` must be one of {', '.join(FUSIONS)}, got {complete['fusion']!r}."
+        )
     sizes = complete.get("pyramid_sizes", (1,))
     if not 0 < len(sizes) <= _MAX_PYRAMID or not all(type(v) is int and 0 < v < 64 for v in sizes):
         raise ModelError(
-            f"pyramid_sizes must be 1 to {_MAX_PYRAMID} whole numbers from 1 to 63, got "
+            f"`pyramid_sizes` must be 1 to {_MAX_PYRAMID} whole numbers from 1 to 63, got "
             f"{str(sizes)[:80]}."
         )
-    return Design(architecture, combination, backbone or chosen.backbone, complete)
+    return NetworkDesign(architecture, combination, backbone or chosen.backbone, complete)
 
 
 def _is_encoder(backbone: str) -> bool:
@@ -183,7 +185,7 @@ def _is_encoder(backbone: str) -> bool:
 
 
 def build(
-    chosen: Design,
+    chosen: NetworkDesign,
     inputs: Sequence[tuple[str, str]],
     dates: int,
     classes: int,
@@ -196,7 +198,7 @@ def build(
         chosen: The design.
         inputs: Date and name of each band that the encoder sees: of all bands where the dates
             are stacked, else of one date's.
-        dates: How often the network's input holds these bands.
+        dates: Number of dates with these bands in the network's input.
         classes: Outputs; of a semantic network, classes before and after.
         pairs: Of a semantic network, the pairs of classes that each code of its map stands for.
         weights: Weights of the encoder, put into it by `fill`; None for a random start.

@@ -1,4 +1,4 @@
-"""Encoders that see each date by itself, with the same weights for all."""
+"""Encoders of each date alone, with shared weights."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 FUSIONS = ("concat", "difference", "both")
-"""How the features of the dates meet: side by side, as differences, or both."""
+"""How the features of the dates are fused: concatenated, as differences, or both."""
 
 
 class SharedEncoder(nn.Module):
-    """One encoder for every date; a decoder sees the fused features as if of one image.
+    """One encoder for every date; a decoder gets the fused features like those of one image.
 
     The dates' features are fused at every scale, then brought back to the encoder's own number of
     channels by a 1 x 1 convolution, so that any decoder works behind it (after Daudt et al. 2018,
@@ -45,7 +45,7 @@ class SharedEncoder(nn.Module):
         return [images, *fused]
 
     def _meet(self, features: torch.Tensor) -> torch.Tensor:
-        """What the dates' features ``(batch * date, channel, ...)`` say together."""
+        """Features ``(batch * date, channel, ...)`` of the dates, fused by channel."""
         of_date = split_dates(features, self.dates)
         differences = [(late - early).abs() for early, late in itertools.pairwise(of_date)]
         if self.fusion == "concat":
@@ -68,6 +68,6 @@ def split_dates(features: torch.Tensor, dates: int) -> tuple[torch.Tensor, ...]:
 
 
 def _mix(channels: int, out: int) -> nn.Module:
-    if not out:  # scales that an encoder skips have features without channels
+    if not out:  # of scales that an encoder skips
         return nn.Identity()
     return nn.Sequential(nn.Conv2d(channels, out, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU())

@@ -1,4 +1,4 @@
-"""Detail at full resolution, beside encoders that halve an image before they look at it."""
+"""Detail at full resolution, beside encoders whose first convolution has a stride."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import torch
 from torch import nn
 
 FEATURES = 32
-"""Features of a pixel that a detailed network gives."""
+"""Features of a pixel in a detailed network's output."""
 
 COARSE = 16
-"""Features of a pixel that it takes from the network beside."""
+"""Features of a pixel that it takes from the network."""
 
 
 class Detailed(nn.Module):
     """A network's features together with those of a few convolutions at full resolution.
 
-    Where classes are told apart pixel by pixel, as at 30 m, an encoder whose first convolution has
-    a stride loses what a decoder can't bring back. Two convolutions that keep every pixel see a
+    Where classes differ from pixel to pixel, as at 30 m, an encoder whose first convolution has a
+    stride loses detail that a decoder can't restore. Two convolutions that keep every pixel see a
     neighbourhood of 5 x 5 instead, and a third joins both.
 
     Args:

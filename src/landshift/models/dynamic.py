@@ -51,7 +51,7 @@ class DynamicUnet(nn.Module):
         for scale in (4, 3, 2, 1):
             joined = channels // 2 + skips[scale]
             out = joined if scale > 1 else joined // 2
-            self.blocks.append(_Block(channels, skips[scale], out))
+            self.blocks.append(_DecoderBlock(channels, skips[scale], out))
             channels = out
         self.up = _Shuffle(channels, channels)
         channels += image_channels
@@ -63,15 +63,15 @@ class DynamicUnet(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """``(batch, class, row, column)`` logits of images ``(batch, band, row, column)``."""
         image, *skips, deepest = self.encoder(images)
-        found = self.middle(self.norm(deepest).relu())
+        features = self.middle(self.norm(deepest).relu())
         for block, skip in zip(self.blocks, reversed(skips), strict=True):
-            found = block(found, skip)
-        found = torch.cat([self.up(found), image], 1)
-        logits: torch.Tensor = self.classifier(found + self.residual(found))
+            features = block(features, skip)
+        features = torch.cat([self.up(features), image], 1)
+        logits: torch.Tensor = self.classifier(features + self.residual(features))
         return logits
 
 
-class _Block(nn.Module):
+class _DecoderBlock(nn.Module):
     """Features upsampled, joined with those of the encoder at that scale, and convolved twice."""
 
     def __init__(self, channels: int, skip: int, out: int) -> None:
@@ -84,8 +84,8 @@ class _Block(nn.Module):
 
     def forward(self, features: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         joined = torch.cat([self.up(features), self.norm(skip)], 1).relu()
-        found: torch.Tensor = self.convolutions(joined)
-        return found
+        convolved: torch.Tensor = self.convolutions(joined)
+        return convolved
 
 
 class _Shuffle(nn.Module):
@@ -103,8 +103,8 @@ class _Shuffle(nn.Module):
             self.convolution.weight.copy_(start.repeat_interleave(4, 0))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = self.shuffle(self.convolution(features).relu())
-        return found
+        upsampled: torch.Tensor = self.shuffle(self.convolution(features).relu())
+        return upsampled
 
 
 def _convolution(channels: int, out: int) -> Sequence[nn.Module]:

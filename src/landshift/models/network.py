@@ -1,4 +1,4 @@
-"""A network together with what it eats and what it says."""
+"""A network together with its input and its classes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from landshift.classes import ClassScheme, Pairs, pairs_of
 from landshift.errors import ModelError
-from landshift.models.architectures import Design, build, design
+from landshift.models.architectures import NetworkDesign, build, design
 from landshift.models.transfer import scale
 from landshift.models.weights import backbone_of, encoder_weights
 from landshift.spec import MULTIPLE, InputSpec
@@ -32,19 +32,19 @@ class ChangeModel(nn.Module):
             scaled tiles ``(batch, band, row, column)``, or two such arguments, before and after,
             and gives logits ``(batch, class, row, column)``.
         spec: Its input; the scaling is part of the model, and is that of the weights where they
-            need one of their own.
+            require one.
         scheme: Its classes, one output each.
-        combination: How it sees the dates, a name in `COMBINATIONS`.
+        combination: How it combines the dates, a name in `COMBINATIONS`.
         map_scheme: Classes before and after, for a semantic network.
-        backbone: Name of a timm encoder; None for the one of the weights, where their name says
-            it, or the architecture's usual one.
+        backbone: Name of a timm encoder; None for the one of the weights, where their name states
+            it, or the architecture's default.
         options: Options of the architecture and of the combination.
         pretrained: True for ImageNet weights, False for a random start, a name of torchgeo's, or
             a weights file (`landshift.models.weights.encoder_weights`).
         seed: Seed of the random start; the caller's random state is left as it was.
 
     Attributes:
-        temperature: What logits are divided by to become probabilities; set after training.
+        temperature: Divisor of the logits before the softmax; set after training.
 
     Raises:
         ModelError: An unknown name or option; the bands don't divide into dates as it needs; no
@@ -73,44 +73,55 @@ class ChangeModel(nn.Module):
         self._order: list[int] | None = None
         self._frozen = False
         if isinstance(architecture, nn.Module):
-            self.design = Design(OWN, "stack", type(architecture).__name__, {})
-            self.network = architecture
-            if _takes_two(architecture):
-                self._by_date(2)
-                self.design = Design(OWN, "siamese", type(architecture).__name__, {})
+            self._bring(architecture)
         else:
             backbone = backbone_of(pretrained, backbone)
             self.design = design(architecture, combination, backbone, options or {})
-            dates = 1 if combination == "stack" else self._by_date(2 * (combination == "semantic"))
-            classes = len(scheme)
-            pairs: Pairs = ()
-            if combination == "semantic":
-                if map_scheme is None:
-                    raise ModelError(
-                        "A semantic network needs the class maps before and after, got tiles "
-                        "without; cut the set with both (labels_before, labels_after)."
-                    )
-                classes, pairs = len(map_scheme), pairs_of(scheme, map_scheme)
-            weights = encoder_weights(self.design.backbone, pretrained)
-            if weights is not None:
-                self.spec = spec = scale(spec, weights)
-            inputs = spec.inputs()
-            if dates > 1:
-                inputs = [inputs[k] for k in next(iter(spec.by_date().values()))]
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                self.network = build(self.design, inputs, dates, classes, pairs, weights)
+            self._build(pretrained, seed)
+        self._register_scaling()
+        self.temperature = 1.0
+        # Convolutions on CPU and GPU alike run faster with the bands of a pixel side by side.
+        self.to(memory_format=torch.channels_last)
+
+    def _bring(self, network: nn.Module) -> None:
+        """Take a network of the user's own."""
+        combination = "siamese" if _takes_two(network) else "stack"
+        self.design = NetworkDesign(OWN, combination, type(network).__name__, {})
+        if combination == "siamese":
+            self._by_date(2)
+        self.network = network
+
+    def _build(self, pretrained: bool | str | Path, seed: int) -> None:
+        """Build the network of the design, its encoder with the weights."""
+        combination, classes = self.design.combination, len(self.scheme)
+        dates = 1 if combination == "stack" else self._by_date(2 * (combination == "semantic"))
+        pairs: Pairs = ()
+        if combination == "semantic":
+            if self.map_scheme is None:
+                raise ModelError(
+                    "A semantic network needs the class maps before and after, got tiles without; "
+                    "cut the set with both (labels_before, labels_after)."
+                )
+            classes, pairs = len(self.map_scheme), pairs_of(self.scheme, self.map_scheme)
+        weights = encoder_weights(self.design.backbone, pretrained)
+        if weights is not None:
+            self.spec = scale(self.spec, weights)
+        inputs = self.spec.inputs()
+        if dates > 1:
+            inputs = [inputs[k] for k in next(iter(self.spec.by_date().values()))]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.network = build(self.design, inputs, dates, classes, pairs, weights)
+
+    def _register_scaling(self) -> None:
         self.mean: torch.Tensor
         self.std: torch.Tensor
         self.least: torch.Tensor
         self.greatest: torch.Tensor
         names = ("mean", "std", "least", "greatest")
-        for name, values in zip(names, (*spec.scaling, *spec.limits), strict=True):
+        for name, values in zip(names, (*self.spec.scaling, *self.spec.limits), strict=True):
             known = torch.tensor(values, device="cpu")  # also of a network on the device "meta"
             self.register_buffer(name, known[:, None, None], persistent=False)
-        self.temperature = 1.0
-        # Convolutions on CPU and GPU alike run faster with the bands of a pixel side by side.
-        self.to(memory_format=torch.channels_last)
 
     @property
     def architecture(self) -> str:
@@ -124,7 +135,7 @@ class ChangeModel(nn.Module):
 
     @property
     def fixed_tile(self) -> bool:
-        """Whether its answer for a pixel changes with the size of the tile around it."""
+        """Whether the class of a pixel changes with the size of the tile around it."""
         return self.architecture != OWN and self.design.fixed_tile
 
     @property
@@ -137,7 +148,7 @@ class ChangeModel(nn.Module):
         """The part that starts from pretrained weights.
 
         Raises:
-            ModelError: A network of the user's own, whose parts aren't known.
+            ModelError: A user's own network, whose parts aren't known.
         """
         if self.architecture == OWN:
             raise ModelError(
@@ -202,12 +213,12 @@ class ChangeModel(nn.Module):
         if down or right:
             scaled = functional.pad(scaled, (0, right, 0, down), mode="replicate")
         if self.class_maps:
-            found: dict[str, torch.Tensor] = self.network.heads(scaled)  # type: ignore[operator]
+            heads: dict[str, torch.Tensor] = self.network.heads(scaled)  # type: ignore[operator]
         elif self.architecture == OWN and self.design.combination == "siamese":
-            found = {"change": self.network(*scaled.chunk(2, 1))}
+            heads = {"change": self.network(*scaled.chunk(2, 1))}
         else:
-            found = {"change": self.network(scaled)}
-        return {name: logits[..., :height, :width] for name, logits in found.items()}
+            heads = {"change": self.network(scaled)}
+        return {name: logits[..., :height, :width] for name, logits in heads.items()}
 
     def _by_date(self, wanted: int) -> int:
         """Number of dates, once the bands are ordered date by date.
@@ -217,14 +228,15 @@ class ChangeModel(nn.Module):
         """
         dates, inputs = self.spec.by_date(), self.spec.inputs()
         names = [tuple(inputs[k][1] for k in positions) for positions in dates.values()]
-        told = len({len(n) for n in names} if self.spec.dates else set(names))
-        if len(dates) < 2 or wanted not in (0, len(dates)) or told != 1:
-            got = "; ".join(
+        differing = len({len(n) for n in names} if self.spec.dates else set(names)) != 1
+        if len(dates) < 2 or wanted not in (0, len(dates)) or differing:
+            listed = "; ".join(
                 f"{date or 'no date'}: {', '.join(n)}" for date, n in zip(dates, names, strict=True)
             )
             raise ModelError(
-                f"A network that sees each date by itself needs {wanted or 'two or more'} dates "
-                f"with the same bands, got {got}; name bands as in 'before:red', or say dates=."
+                f"A network that encodes each date alone needs {wanted or 'two or more'} dates "
+                f"with the same bands, got {listed}; name bands as in 'before:red', or give "
+                "`dates`."
             )
         order = [k for positions in dates.values() for k in positions]
         self._order = None if order == sorted(order) else order

@@ -1,4 +1,4 @@
-"""A network that tells the class at both dates and whether it changed, and makes them agree."""
+"""A network of the classes at both dates and their change, which agree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SemanticChange(nn.Module):
     One network, the same for both dates, gives each pixel's features; a head reads the class of
     each date from them, another the change from both dates' features. A pair (i, j) of classes
     scores log p_before(i) + log p_after(j), and the change head adds its logit where i differs
-    from j. So the map's 'from' and 'to' differ exactly where it says change, and each head can
+    from j. So the map's 'from' and 'to' differ exactly where it shows change, and each head can
     correct the others. (Heads as in Zheng et al. 2022, doi 10.1016/j.isprsjprs.2021.10.015, and
     Ding et al. 2022, doi 10.1109/TGRS.2022.3154390; the joint scores are ours.)
 

@@ -1,4 +1,4 @@
-"""Which band of one image is which of another: by what bands see, whatever they are called."""
+"""Bands of one image matched to those of another by wavelength, whatever their names."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ THERMAL = frozenset({"lwir", "lwir11", "lwir12", "B6_VCID_2"})
 
 @dataclass(frozen=True)
 class Match:
-    """Where each band of one image takes its filters from.
+    """The bands whose filters each band of an image takes.
 
     Attributes:
         partners: Position of its partner among the other image's bands; None for all of them.
-        factor: What filters are multiplied by, so that a layer's response keeps its size.
+        factor: Factor of the filters, which keeps the size of a layer's response.
     """
 
     partners: tuple[int | None, ...]
@@ -50,14 +50,14 @@ def match(bands: Sequence[str], known: Sequence[str], sensor: str = "") -> Match
     """Match the bands of an image to those that weights know.
 
     By name, where any band has a partner of its name: common names (blue, nir, swir16 or swir1),
-    or the sensor's own (B4, B04, SR_B4; in capitals: ``b4`` is but a number). Bands without a
+    or the sensor's own (B4, B04, SR_B4; in capitals: ``b4`` is only a number). Bands without a
     partner take the mean of all; where there are more bands than are known, filters are
     multiplied by known / bands. By order otherwise, the known bands over and over, with filters
     multiplied by known / bands, as timm does for three; a single band takes the sum of all.
 
     Args:
         bands: Names of one date's bands, without the date.
-        known: Names of the bands that the weights were made for; '' where that isn't known.
+        known: Names of the bands that the weights were trained on; '' where unknown.
         sensor: Name in `SENSORS` of the sensor that both names' ``B1`` ... stand for.
     """
     seen = [_names(name, sensor) for name in known]

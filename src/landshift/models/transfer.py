@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 _PREFIXES = ("module.", "model.", "encoder.", "backbone.", "network.", "features.", "encoder_q.")
 _BLOCK = re.compile(r"(?<=_)\d+(?=_)")  # number of a block in a flat name
-_COUNTER = "num_batches_tracked"  # of batch norm; older files haven't got it
+_COUNTER = "num_batches_tracked"  # of batch norm; older files lack it
 
 Encoding = tuple[float, float]
 """Factor and offset that turn a raster's values into the units of a `Scaling`."""
@@ -29,7 +29,7 @@ Encoding = tuple[float, float]
 
 @dataclass(frozen=True)
 class Scaling:
-    """How weights want their input: (x - zero) / unit, x in the units that they were made with.
+    """The input that weights require: (x - zero) / unit, x in the units they were trained in.
 
     Attributes:
         units: ``reflectance``, or ``8 bit`` for pictures of values from 0 to 255.
@@ -49,9 +49,9 @@ class EncoderWeights:
     """Weights of an encoder for images of one date.
 
     Attributes:
-        name: What to call them: a name or a path.
+        name: Their name or path, for messages.
         state: Tensors by name, as read.
-        bands: Bands they were made for, in order; () where that isn't known.
+        bands: Bands they were trained on, in order; () where unknown.
         sensor: Name in `landshift.models.sensors.SENSORS` of the sensor behind them, or ''.
         scaling: The input they need; None: of mean 0 and standard deviation 1, as tiles have it
             anyway.
@@ -96,7 +96,7 @@ def fill(
     first = (config.first_conv if config else None) or ()
     for name in (first,) if isinstance(first, str) else first:
         key = _flat(f"{name}.weight")
-        shapes = [found[key].shape for found in (own, state) if key in found]
+        shapes = [tensors[key].shape for tensors in (own, state) if key in tensors]
         if [len(s) for s in shapes] == [4, 4] and shapes[0][1] == len(inputs):
             state[key] = _first(state[key], weights, inputs)
     unfit = [k for k in wanted if k not in state or state[k].shape != own[k].shape]
@@ -110,7 +110,7 @@ def fill(
     more = [k for k in state if k not in own and _BLOCK.sub("#", k) in blocks]
     if more:
         log.warning(
-            "%s holds blocks that %s hasn't got, such as %s: they are left out. Was it made for a "
+            "%s holds blocks that %s lacks, such as %s: they are left out. Was it trained in a "
             "larger backbone?", weights.name, backbone, more[0],
         )  # fmt: skip
     with torch.no_grad():
@@ -124,10 +124,10 @@ def scale(spec: InputSpec, weights: EncoderWeights) -> InputSpec:
     """The input as weights need it.
 
     A band takes the scaling of its partner among the weights' bands, turned into the raster's
-    units; which those are is told from the tiles' values (`_encoding`). Bands without a partner,
+    units, which `_encoding` infers from the tiles' values. Bands without a partner,
     and thermal ones, are scaled to the average mean and standard deviation of the others, as they
     then enter the network. Where the values can't be in the weights' units, the input stays scaled
-    by the tiles' own mean and standard deviation, and a warning says so.
+    by the tiles' own mean and standard deviation, with a warning.
 
     Args:
         spec: The input of the tiles.
@@ -139,30 +139,30 @@ def scale(spec: InputSpec, weights: EncoderWeights) -> InputSpec:
     inputs = spec.inputs()
     partners: list[int | None] = [None] * len(inputs)
     for positions in spec.by_date().values():
-        found = match([inputs[k][1] for k in positions], known, weights.sensor).partners
-        for position, partner in zip(positions, found, strict=True):
+        matched = match([inputs[k][1] for k in positions], known, weights.sensor).partners
+        for position, partner in zip(positions, matched, strict=True):
             if partner is not None and math.isfinite(scaling.zero[partner]):
                 partners[position] = partner
-    told = [k for k, partner in enumerate(partners) if partner is not None]
-    encoding = _encoding(spec, told, scaling)
+    partnered = [k for k, partner in enumerate(partners) if partner is not None]
+    encoding = _encoding(spec, partnered, scaling)
     if encoding is None:
         low, high = min(spec.minimum), max(spec.maximum)
         log.warning(
-            "%s were made with %s, got %s values of %g to %g (mean %g): scaled by the tiles' own "
+            "%s were trained on %s, got %s values of %g to %g (mean %g): scaled by the tiles' own "
             "mean and standard deviation instead.",
             weights.name, scaling.units, spec.dtype, low, high, sum(spec.mean) / len(spec.mean),
         )  # fmt: skip
         return spec
     factor, offset = encoding
     zero, unit = list(spec.mean), list(spec.std)
-    for k in told:
+    for k in partnered:
         partner = partners[k]
         assert partner is not None
         zero[k] = (scaling.zero[partner] - offset) / factor
         unit[k] = scaling.unit[partner] / factor
-    mean = sum((spec.mean[k] - zero[k]) / unit[k] for k in told) / len(told)
-    std = sum(spec.std[k] / unit[k] for k in told) / len(told)
-    for k in set(range(len(inputs))) - set(told):
+    mean = sum((spec.mean[k] - zero[k]) / unit[k] for k in partnered) / len(partnered)
+    std = sum(spec.std[k] / unit[k] for k in partnered) / len(partnered)
+    for k in set(range(len(inputs))) - set(partnered):
         unit[k] = spec.std[k] / std
         zero[k] = spec.mean[k] - mean * unit[k]
     log.info(
@@ -202,21 +202,21 @@ def _first(
     count = filters.shape[1]
     known = weights.bands if len(weights.bands) == count else ("",) * count
     mean = filters.mean(1)
-    found = filters.new_empty(filters.shape[0], len(inputs), *filters.shape[2:])
+    chosen = filters.new_empty(filters.shape[0], len(inputs), *filters.shape[2:])
     dates = dict.fromkeys(date for date, _ in inputs)
     for date in dates:
         positions = [k for k, (d, _) in enumerate(inputs) if d == date]
         matched = match([inputs[k][1] for k in positions], known, weights.sensor)
         for position, partner in zip(positions, matched.partners, strict=True):
             bank = mean if partner is None else filters[:, partner]
-            found[:, position] = bank * (matched.factor / len(dates))
-    return found
+            chosen[:, position] = bank * (matched.factor / len(dates))
+    return chosen
 
 
 def _strip(
     state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]
 ) -> Mapping[str, torch.Tensor]:
-    """Without the prefixes of whatever the encoder was a part of, and without its other parts."""
+    """The encoder's tensors without the prefixes of the model it was a part of."""
     while not any(_flat(k) in own for k in state):
         prefix = next((p for p in _PREFIXES if any(k.startswith(p) for k in state)), None)
         if prefix is None:
@@ -228,7 +228,7 @@ def _strip(
 def _as_of_today(
     state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], backbone: str
 ) -> Mapping[str, torch.Tensor]:
-    """Tensors by the names of today, where timm knows those of another time or author."""
+    """Tensors by timm's current names, where it can convert older or foreign ones."""
     module = sys.modules[timm.models.model_entrypoint(backbone).__module__]
     rename = getattr(module, "checkpoint_filter_fn", None)
     if rename is None:
@@ -236,7 +236,7 @@ def _as_of_today(
     try:
         with torch.random.fork_rng(devices=[]):
             renamed = rename(dict(state), timm.create_model(backbone, num_classes=0))
-    except Exception:  # written for files that are theirs: on others it may fail in any way
+    except Exception:  # of timm, written for its own files: on others it may fail in any way
         return _strip(state, own)
     return _strip(renamed, own)
 

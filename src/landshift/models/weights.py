@@ -49,11 +49,11 @@ _KELVIN = math.nan  # as the zero of bands that aren't reflectance
 
 
 def backbone_of(pretrained: bool | str | Path, backbone: str | None) -> str | None:
-    """The encoder that weights are for, as far as their name says.
+    """The encoder that weights are for, where their name states it.
 
     Args:
         pretrained: As for `encoder_weights`.
-        backbone: The encoder that was asked for, if any.
+        backbone: The encoder that the user named, if any.
 
     Raises:
         ModelError: The weights are for another encoder, or for none that we can use.
@@ -91,7 +91,7 @@ def encoder_weights(backbone: str, pretrained: bool | str | Path) -> EncoderWeig
     Raises:
         WeightsError: The file isn't there, the encoder has no weights, or no network answers.
         ModelError: The file holds no state dict, or more than one.
-        ParameterError: Weights of torchgeo, which isn't installed, or hasn't got the name.
+        ParameterError: Weights of torchgeo, which isn't installed or lacks the name.
     """
     if pretrained is False:
         return None
@@ -105,7 +105,7 @@ def encoder_weights(backbone: str, pretrained: bool | str | Path) -> EncoderWeig
 
 
 class _Skipped(dict[Any, Any]):
-    """What stands for anything but tensors in a checkpoint; it takes all, and is nothing."""
+    """Stands for anything but tensors in a checkpoint; drops its contents."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__()
@@ -122,8 +122,8 @@ def read_state(path: Path, *, skip: bool = False) -> dict[str, torch.Tensor]:
 
     Args:
         path: A .safetensors file, or one of torch.save, where they may lie under ``state_dict``.
-        skip: Whether what isn't made of tensors and plain values, as training frameworks save
-            beside them, is passed over; else a file with such things is refused.
+        skip: Whether to skip objects other than tensors and plain values, such as training
+            frameworks save beside them; else a file with such objects is refused.
 
     Raises:
         WeightsError: No such file.
@@ -137,13 +137,13 @@ def read_state(path: Path, *, skip: bool = False) -> dict[str, torch.Tensor]:
             return safetensors.torch.load_file(path)
         strange = torch.serialization.get_unsafe_globals_in_checkpoint(path) if skip else []
         with torch.serialization.safe_globals([(_Skipped, name) for name in strange]):
-            found: Any = torch.load(path, map_location="cpu", weights_only=True)
-        while isinstance(found, Mapping):
-            inner = next((n for n in _NESTS if isinstance(found.get(n), Mapping)), None)
+            contents: Any = torch.load(path, map_location="cpu", weights_only=True)
+        while isinstance(contents, Mapping):
+            inner = next((n for n in _NESTS if isinstance(contents.get(n), Mapping)), None)
             if inner is None:
                 break
-            found = found[inner]
-        state = {str(k): v for k, v in found.items() if isinstance(v, torch.Tensor)}
+            contents = contents[inner]
+        state = {str(k): v for k, v in contents.items() if isinstance(v, torch.Tensor)}
         odd = [k for k, v in state.items() if v.layout != torch.strided or v.device.type != "cpu"]
         if odd:
             raise ValueError(f"{odd[0]:.60} is no plain tensor")
@@ -237,7 +237,7 @@ def _from_torchgeo(name: str) -> EncoderWeights:
 
 
 def _described(entry: Any, state: dict[str, torch.Tensor]) -> EncoderWeights:
-    """Weights together with what torchgeo knows of them."""
+    """Weights together with torchgeo's description of them."""
     bands = tuple(entry.meta.get("bands") or ("red", "green", "blue"))
     sensor = next((s for s in SENSORS if entry.name.startswith(s)), "")
     return EncoderWeights(str(entry), state, bands, sensor, _scaling(entry, bands, sensor))
@@ -246,7 +246,7 @@ def _described(entry: Any, state: dict[str, torch.Tensor]) -> EncoderWeights:
 def _scaling(entry: Any, bands: tuple[str, ...], sensor: str) -> Scaling | None:
     """The input that torchgeo's weights need, in units that rasters have.
 
-    torchgeo says how the tensors of its data sets enter. SSL4EO-L holds Landsat in 8 bits:
+    torchgeo states how the tensors of its data sets are scaled. SSL4EO-L holds Landsat in 8 bits:
     value = 256 (x - low) / (high - low), with low to high 0 to 0.3 of surface reflectance, 0 to
     0.4 at the top of the atmosphere, 248.15 to 318.15 K (its compress_*.sh; Stewart et al. 2023,
     arXiv:2306.09424). Sentinel-2 is reflectance times 10,000, except for pictures of red, green
@@ -288,7 +288,7 @@ def _scaling(entry: Any, bands: tuple[str, ...], sensor: str) -> Scaling | None:
 
 
 def _normalisation(transforms: Any, count: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """What is subtracted, and divided by, in all steps of torchgeo's transforms together."""
+    """Offset and divisor of all steps of torchgeo's transforms together."""
     zero, unit = torch.zeros(count, dtype=torch.float64), torch.ones(count, dtype=torch.float64)
     for step in transforms.children() if isinstance(transforms, torch.nn.Module) else ():
         if hasattr(step, "mean") and hasattr(step, "std"):
@@ -309,8 +309,8 @@ def _published_as(name: str) -> Any:
 
 def _torchgeo_name(pretrained: str | Path) -> tuple[str, str] | None:
     """A name of torchgeo's weights, and of its model; None for a path."""
-    found = _TORCHGEO.fullmatch(str(pretrained))
-    return None if found is None or Path(pretrained).is_file() else (found[0], found[1])
+    name = _TORCHGEO.fullmatch(str(pretrained))
+    return None if name is None or Path(pretrained).is_file() else (name[0], name[1])
 
 
 def _file_name(entry: Any) -> str:

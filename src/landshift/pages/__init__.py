@@ -1,1 +1,1 @@
-"""Pages that people look at, and the server that shows them."""
+"""HTML pages, and the server that shows them."""

@@ -1,4 +1,4 @@
-"""Checks of a composite: whether its dates lie on each other and compare."""
+"""Checks of a composite: how far its dates lie apart, and how their values compare."""
 
 from __future__ import annotations
 
@@ -12,33 +12,31 @@ from numpy.typing import NDArray
 
 from landshift import images as imagery
 from landshift import raster
-from landshift.errors import (
-    RasterError,
-)
+from landshift.errors import RasterError
 from landshift.files import provenance
 from landshift.grid import Window
 from landshift.images import Plan, registration
+from landshift.images.windows import each_window
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
-from landshift.images.windows import each_window
 
 _SAMPLED = 4_000_000  # pixels above which radiometry looks at every fourth row and column
-_SHIFT_BANDS = 4
+_SHIFT_BANDS = 4  # bands that shifts are measured on, at most
 
 
 def checks_of(path: Path | str) -> dict[str, Any]:
-    """What was measured when a composite was made.
+    """Read what was measured when a composite was made.
 
     Returns:
         ``dates`` and ``bands``: their names, in order. ``valid``: share of valid pixels of each
         date, and of ``all`` together. ``shifts``: of each later date against the first, as
-        `registration.Shift`, or None where it can't be told. ``radiometry``: of each later date
+        `registration.Shift`, or None where no block shows one. ``radiometry``: of each later date
         and band ``before`` and ``after`` (means), ``difference`` (mean), ``deviation`` (of the
         difference) and ``correlation``.
 
     Raises:
-        RasterError: The file can't be read, or is no composite of ours.
+        RasterError: The file can't be read, or `composite` didn't write it.
     """
     with raster.open_raster(path) as source:
         tag = source.tags().get(provenance.TAG, "{}")
@@ -49,12 +47,12 @@ def checks_of(path: Path | str) -> dict[str, Any]:
 
 
 def describe(checks: dict[str, Any]) -> Iterator[str]:
-    """What was measured, in lines to print."""
+    """The checks as lines to print."""
     yield f"valid pixels: {share_of_pixels(checks)}"
     for date in checks["dates"][1:]:
         shift = checks["shifts"][date]
         if shift is None:
-            yield f"shift of {date}: can't be told, no block shows a clear one"
+            yield f"shift of {date}: unknown, no block shows a clear one"
         else:
             sure = "" if shift["sure"] else ", not sure"
             yield (
@@ -75,12 +73,21 @@ class CompositeChecks:
     """Shift, radiometry and valid share, gathered window by window in any order."""
 
     def __init__(
-        self, plans: Sequence[Plan], dates: Sequence[str], own: Sequence[str], box: GeoBox
+        self, plans: Sequence[Plan], dates: Sequence[str], bands: Sequence[str], box: GeoBox
     ) -> None:
+        """Prepare to measure.
+
+        Args:
+            plans: The image of each date.
+            dates: Names of the dates.
+            bands: Names of the composite's bands, date after date.
+            box: The composite's grid.
+        """
         self._plans, self._dates, self._box = plans, dates, box
         self._count = len(plans[0].names)
-        first = own[: self._count]
-        self._bands = [n.removeprefix(f"{dates[0]}:") for n in first] if len(plans) > 1 else first
+        first = bands[: self._count]
+        prefix = f"{dates[0]}:" if len(plans) > 1 else ""
+        self._bands = [name.removeprefix(prefix) for name in first]
         self._step = 4 if box.height * box.width > _SAMPLED else 1
         self._kept: dict[tuple[int, int], tuple[list[int], NDArray[np.float64]]] = {}
 
@@ -88,27 +95,21 @@ class CompositeChecks:
         """The shift of each later date against the first."""
         windows = registration.block_windows(self._box.height, self._box.width)
         some = np.unique(np.linspace(0, self._count - 1, _SHIFT_BANDS).round().astype(int))
-        told: dict[tuple[int, Window], tuple[float, float] | None] = {}
+        of_block: dict[tuple[int, Window], tuple[float, float] | None] = {}
 
         def compare(readers: Sequence[imagery.Reader], window: Window) -> None:
             values, masks = zip(*(r.read(window) for r in readers), strict=True)
             first = values[0][some].astype(np.float64)
             for k in range(1, len(readers)):
-                told[k, window] = registration.block_shift(
+                of_block[k, window] = registration.block_shift(
                     first, values[k][some].astype(np.float64), masks[0] & masks[k]
                 )
 
         each_window(self._plans, self._box, [[w] for w in windows], compare)
-        found: dict[str, dict[str, Any] | None] = {}
-        for k, date in enumerate(self._dates[1:], start=1):
-            shift = registration.combine([told[k, w] for w in windows])
-            found[date] = None if shift is None else {
-                "columns": round(shift.columns, 3), "rows": round(shift.rows, 3),
-                "spread": round(shift.spread, 3), "agreement": round(shift.agreement, 3),
-                "blocks": shift.blocks, "tried": shift.tried, "sure": shift.sure,
-                "large": shift.large,
-            }  # fmt: skip
-        return found
+        return {
+            date: _shift_entry(registration.combine([of_block[k, w] for w in windows]))
+            for k, date in enumerate(self._dates[1:], start=1)
+        }
 
     def measure(
         self,
@@ -116,7 +117,17 @@ class CompositeChecks:
         masks: Sequence[NDArray[np.bool_]],
         valid: NDArray[np.bool_],
     ) -> tuple[list[int], NDArray[np.float64]]:
-        """Valid pixels of each date and of all; sums of each later date, band and moment."""
+        """Measure a window.
+
+        Args:
+            parts: Values of each date, ``(band, row, column)``.
+            masks: Valid pixels of each date.
+            valid: Pixels that are valid on every date.
+
+        Returns:
+            Valid pixels of each date and of all; sums ``(later date, band, moment)`` for
+            `_radiometry`.
+        """
         counts = [int(m.sum()) for m in masks] + [int(valid.sum())]
         sums = np.zeros((len(parts) - 1, self._count, 7))
         if len(parts) > 1:
@@ -133,11 +144,11 @@ class CompositeChecks:
         return counts, sums
 
     def keep(self, window: Window, measured: tuple[list[int], NDArray[np.float64]]) -> None:
-        """Remember what one window gave."""
+        """Keep what `measure` gave for a window."""
         self._kept[window.row, window.column] = measured
 
-    def found(self) -> dict[str, Any]:
-        """Shares and radiometry over all windows, the same whatever their order was."""
+    def result(self) -> dict[str, Any]:
+        """Shares and radiometry over all windows, independent of their order."""
         windows = sorted(self._kept)
         pixels = self._box.height * self._box.width
         counts = np.sum([self._kept[w][0] for w in windows], axis=0)
@@ -155,6 +166,17 @@ class CompositeChecks:
                 if rows[0][0] > 1
             },
         }
+
+
+def _shift_entry(shift: registration.Shift | None) -> dict[str, Any] | None:
+    """A shift as the provenance holds it."""
+    if shift is None:
+        return None
+    return {
+        "columns": round(shift.columns, 3), "rows": round(shift.rows, 3),
+        "spread": round(shift.spread, 3), "agreement": round(shift.agreement, 3),
+        "blocks": shift.blocks, "tried": shift.tried, "sure": shift.sure, "large": shift.large,
+    }  # fmt: skip
 
 
 def _radiometry(sums: NDArray[np.float64]) -> dict[str, float]:

@@ -6,30 +6,30 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from landshift import grid, raster
 from landshift.classes import NO_CHANGE, ClassScheme, legend, legend_writers
 from landshift.errors import BandError, ParameterError
 from landshift.files import provenance
+from landshift.files.options import GROUP, Bounds, Dates, Flag, OnBlock, OutFile, check_choice
+from landshift.files.rows import Rows
 from landshift.grid import Window
 from landshift.images import overlay
 
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
 log = logging.getLogger(__name__)
 
-METHODS = {
-    "difference": "to - from, each band",
-    "relative": "(to - from) / max(from, to), each band",
-    "euclidean": "distance between the two spectra",
-    "angle": "angle between the two spectra, radians",
-    "band": "the band that changed most",
-}
+Method = Literal["difference", "relative", "euclidean", "angle", "band"]
 """How two images are compared."""
 
 OTSU = "otsu"
@@ -38,12 +38,77 @@ _SIGNED = ("difference", "relative")
 _BINS = 4096
 _BLOCK = 512
 _MOST_VALUES = 4 << 20  # of one image in memory at once, as float64
+_MOST_CLASSES = 253
 _CHANGE_COLOURS = {1: (178, 24, 43), 2: (33, 102, 172)}
+
+if TYPE_CHECKING:
+    Bands = Sequence[str | int]
+else:  # as the command line gives them
+    Bands = Sequence[str]
+    """Bands by name or by number from 1."""
+
+Values = tuple[NDArray[np.float64], NDArray[np.bool_]]
+"""Values ``(band, row, column)`` of a window and the mask ``(row, column)``, True where valid."""
 
 
 @dataclass(frozen=True)
-class BandStatistics:
-    """What a band of the result holds, over its valid pixels.
+class PairReading:
+    """Which bands and ground of two images are compared, and how the images are read."""
+
+    bands: Annotated[Bands | None, Parameter(name="--band")] = None
+    """A band to compare, by name or by number from 1; repeat for more; left out: all."""
+    resampling: Literal["nearest", "bilinear", "cubic", "average"] | None = None
+    """How the second image is read where its grid isn't the first's; left out: the grids must be
+    one."""
+    nodata: float | None = None
+    """A value that means 'no data' in any band, beside the files' own."""
+    bounds: Bounds | None = None
+    """Left bottom right top, in the CRS of the first image; left out: all."""
+
+
+@dataclass(frozen=True)
+class ChangeClasses:
+    """How a result of one band is divided into classes; by default it isn't."""
+
+    threshold: float | str | None = None
+    """Make classes: a size from which it is change, or otsu for the threshold that separates the
+    sizes best. A signed result gets 'decrease', 'increase' and 'No change', another one 'Change'
+    and 'No change'."""
+    breaks: Sequence[float] = ()
+    """Make classes: divide at this value; repeat in ascending order. A pixel on a break belongs to
+    the class above it."""
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and len(self.breaks):
+            raise ParameterError(
+                "Classes must come from `threshold` or from `breaks`, got both; choose one."
+            )
+        if isinstance(self.threshold, str):
+            if self.threshold != OTSU:
+                raise ParameterError(
+                    f"`threshold` must be a number or 'otsu', got {self.threshold!r}."
+                )
+        elif self.threshold is not None and not 0 < self.threshold < float("inf"):
+            raise ParameterError(f"`threshold` must be above 0, got {self.threshold}.")
+        if len(self.breaks) and not (
+            np.isfinite(self.breaks).all()
+            and (np.diff(self.breaks) > 0).all()
+            and len(self.breaks) <= _MOST_CLASSES
+        ):
+            raise ParameterError(
+                f"`breaks` must be at most {_MOST_CLASSES} numbers in ascending order, got "
+                f"{list(self.breaks)}."
+            )
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the result is divided."""
+        return self.threshold is not None or bool(len(self.breaks))
+
+
+@dataclass(frozen=True)
+class ValueStatistics:
+    """Statistics of a band of the result over its valid pixels.
 
     Attributes:
         name: The band.
@@ -62,7 +127,7 @@ class BandStatistics:
 
 @dataclass(frozen=True)
 class ClassArea:
-    """How much of the ground a class of the result covers.
+    """The ground that a class of the result covers.
 
     Attributes:
         name: The class.
@@ -75,11 +140,12 @@ class ClassArea:
     hectares: float | None
 
 
-@dataclass(frozen=True)
-class Difference:
-    """What `compute_change` found.
+@dataclass(frozen=True, repr=False)
+class Difference(Rows):
+    """What `difference` measured; a row per class, or per band where the result is continuous.
 
     Attributes:
+        path: The raster written.
         method: How the images were compared.
         valid: Pixels that are valid on both dates and for which the method is defined.
         nodata: The other pixels.
@@ -88,38 +154,44 @@ class Difference:
         classes: The classes, or none where the result is continuous.
     """
 
+    path: Path
     method: str
     valid: int
     nodata: int
-    statistics: tuple[BandStatistics, ...]
+    statistics: tuple[ValueStatistics, ...]
     threshold: float | None
     classes: tuple[ClassArea, ...]
 
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per class, or per band."""
+        if not self.classes:
+            statistics = map(asdict, self.statistics)
+            return [{"band": figures.pop("name"), **figures} for figures in statistics]
+        return [{"class": c.name, "pixels": c.pixels, "hectares": c.hectares} for c in self.classes]
 
-def compute_change(
+
+def difference(
     before: Path,
     after: Path,
-    out: Path,
+    out: OutFile,
     *,
-    method: str = "difference",
-    bands: Sequence[str | int] | None = None,
-    threshold: float | str | None = None,
-    breaks: Sequence[float] = (),
-    resampling: str | None = None,
-    nodata: float | None = None,
-    bounds: tuple[float, float, float, float] | None = None,
-    dates: Sequence[str] | None = None,
-    overwrite: bool = False,
-    on_block: Callable[[int, int], None] | None = None,
+    method: Method = "difference",
+    reading: Annotated[PairReading, GROUP] = PairReading(),
+    classes: Annotated[ChangeClasses, GROUP] = ChangeClasses(),
+    dates: Dates = None,
+    overwrite: Flag = False,
+    on_block: OnBlock = None,
 ) -> Difference:
-    """Compare two images pixel by pixel, as Esri's Compute Change Raster does.
+    """Compare two images pixel by pixel: how much changed, continuous or in classes.
 
-    - 'difference': to - from, a band for each band.
-    - 'relative': (to - from) / max(from, to); 0 where both are 0, nodata where only the larger is.
-    - 'euclidean': the length of the difference of the two spectra.
-    - 'angle': the angle between the two spectra in radians, 0 to pi (Kruse et al. 1993, Remote
+    The methods are those of Esri's Compute Change Raster:
+
+    - difference: to - from, a band for each band.
+    - relative: (to - from) / max(from, to); 0 where both are 0, nodata where only the larger is.
+    - euclidean: the length of the difference of the two spectra.
+    - angle: the angle between the two spectra in radians, 0 to pi (Kruse et al. 1993, Remote
       Sensing of Environment 44, doi 10.1016/0034-4257(93)90013-N); nodata where one is all 0.
-    - 'band': the place among the bands, from 1, of the one whose value changed most (the first
+    - band: the place among the bands, from 1, of the one whose value changed most (the first
       of several), as classes; one more for 'No change', where no band changed.
 
     Continuous results are float32 with NaN as nodata; classes are uint8 with 0, and have an
@@ -129,147 +201,196 @@ def compute_change(
         before: Image of the first date.
         after: Image of the second date.
         out: The raster to write.
-        method: See above.
-        bands: Bands to compare, by name or number from 1; None for all.
-        threshold: Divide a single-band result by its size into classes: a number, or 'otsu' for
-            the threshold that parts the sizes best (see `otsu`). A signed result gets 'decrease',
-            'increase' and 'No change', another one 'Change' and 'No change'; a pixel whose size
-            is the threshold has changed.
-        breaks: Divide a single-band result by its value at these, ascending, instead; a pixel on
-            a break belongs to the class above it.
-        resampling: How ``after`` is read where its grid isn't that of ``before``: 'nearest',
-            'bilinear', 'cubic' or 'average'; None: the grids must be one.
-        nodata: A value that means 'no data' in any band, beside what the files say.
-        bounds: Left, bottom, right, top in the CRS of ``before``; None for all.
-        dates: When ``before`` and ``after`` were taken: YYYY, YYYY-MM, YYYY-MM-DD or FROM/TO, or
-            '-' as the file states; None: as the files state, in tags or names.
-        overwrite: Whether what is there already is replaced.
-        on_block: Called with blocks done and blocks in all.
+        method: How the images are compared.
+        dates: When the two images were taken, as in 1990 2000-07-15; '-' as the file states; left
+            out: as they state, in tags or names.
+        overwrite: Replace what is there already under the same name.
 
     Raises:
-        BandError: The images' bands differ, or one asked for is missing.
+        BandError: The images' bands differ, or a band of `bands` is missing.
         ParameterError: An option out of its range, or two that contradict each other; no
             pixels whose sizes differ for Otsu's threshold.
-        GridError: The grids differ and ``resampling`` is None.
-        DateError: Before is later than after, where the files tell.
+        GridError: The grids differ and `resampling` is None.
+        DateError: Before is later than after, where the files state it.
         RasterError: An image can't be read.
         OutputError: The result can't be written.
     """
     before, after, out = Path(before), Path(after), Path(out)
     raster.check_new(out, inputs=[before, after], overwrite=overwrite)
-    _check_options(method, threshold, breaks)
+    check_choice("method", method, Method)
     first, second = raster.infos_in_order(before, after, dates)
-    numbers, answering, names = _pick_bands(first, second, bands)
-    numbers_of = (numbers, answering)
-    _warn_of_scaling((first, second), numbers_of, names)
-    single = method not in _SIGNED or len(numbers) == 1
-    if not single and (threshold is not None or len(breaks)):
-        raise ParameterError(
-            f"Classes need a result of one band, got {len(numbers)} with the method {method!r}; "
-            "choose one band, or the method 'euclidean'."
-        )
+    numbers, matching, names = _pick_bands(first, second, reading.bands)
+    _warn_of_scaling((first, second), (numbers, matching), names)
+    _check_divisible(method, classes, len(numbers))
     whole = Window(0, 0, first.height, first.width)
+    bounds = reading.bounds
     area = whole if bounds is None else grid.window_of_bounds(first.grid, bounds)
-    box = grid.window_geobox(first.grid, area)
-    ground = grid.known_ground(box)
     size = max(16, min(_BLOCK, math.isqrt(_MOST_VALUES // len(numbers))))
     windows = list(raster.blocks(area.height, area.width, size))
-    passes = 3 if threshold == OTSU else 1
     record = provenance.record(
-        "difference",
-        [before, after],
-        {
-            "method": method, "bands": list(names), "threshold": threshold,
-            "breaks": list(breaks), "resampling": resampling, "nodata": nodata, "bounds": bounds,
-            "dates": None if dates is None else list(dates),
-        },
+        "difference", [before, after],
+        {"method": method, "threshold": classes.threshold, "breaks": list(classes.breaks),
+         **asdict(reading), "bands": list(names), "dates": dates},
     )  # fmt: skip
     with ExitStack() as stack:
         layers = [
             stack.enter_context(
                 overlay.on_grid(
-                    path, first.grid, resampling=resampling, bands=chosen, nodata=nodata,
-                    what="Images", allowed=overlay.IMAGE_RESAMPLINGS,
+                    path, first.grid, resampling=reading.resampling, bands=chosen,
+                    nodata=reading.nodata, what="Images", allowed=overlay.IMAGE_RESAMPLINGS,
                 )
             )
-            for path, chosen in zip((before, after), numbers_of, strict=True)
+            for path, chosen in ((before, numbers), (after, matching))
         ]  # fmt: skip
-        done = 0
-
-        def result(window: Window) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-            nonlocal done
-            at = window.shifted(area.row, area.column)
-            (a, valid_a), (b, valid_b) = (layer.read(at) for layer in layers)
-            found = _compare(a.astype(np.float64), b.astype(np.float64), valid_a & valid_b, method)
-            done += 1
-            if on_block is not None:
-                on_block(done, passes * len(windows))
-            return found
-
-        limit = None
-        if threshold == OTSU:
-            limit = _streamed_otsu(windows, result)
-        elif threshold is not None:
-            limit = float(threshold)
-        scheme = _scheme(method, names, limit, breaks)
-        tallies = [_Tally(n) for n in (names if method in _SIGNED else [method])]
-        counts = np.zeros(256, np.int64)
-        hectares = np.zeros(256)
-        valid_pixels = 0
-        target = stack.enter_context(
-            raster.create(
-                out, box,
-                count=1 if scheme is not None else len(tallies),
-                dtype="float32" if scheme is None else "uint8",
-                nodata=float("nan") if scheme is None else 0,
-                bands=[t.name for t in tallies] if scheme is None else ["change"],
-                tags=provenance.as_tag(record), scheme=scheme,
-            )
+        passes = 3 if classes.threshold == OTSU else 1
+        compared = _Comparison(layers, area, method, passes * len(windows), on_block)
+        limit = _limit(classes.threshold, windows, compared.read)
+        scheme = _scheme(method, names, limit, classes.breaks)
+        result = _Result(
+            grid.window_geobox(first.grid, area), method, names if method in _SIGNED else [method],
+            limit, tuple(classes.breaks), scheme,
         )  # fmt: skip
+        target = stack.enter_context(result.create(out, provenance.as_tag(record)))
         for window in windows:
-            values, valid = result(window)
-            valid_pixels += int(valid.sum())
-            if method != "band":
-                for tally, band in zip(tallies, values, strict=True):
-                    tally.add(band[valid])
-            if scheme is None:
-                written: NDArray[Any] = np.where(valid, values, np.nan).astype(np.float32)
-            else:
-                codes = _classify(values[0], method, limit, breaks)
-                codes[~valid] = 0
-                counts += np.bincount(codes.ravel(), minlength=256)
-                if ground is not None:
-                    weights = ground.hectares(window).ravel()
-                    hectares += np.bincount(codes.ravel(), weights, 256)
-                written = codes[np.newaxis]
-            raster.write(target, written, window)
-    classes: tuple[ClassArea, ...] = ()
+            raster.write(target, result.add(window, *compared.read(window)), window)
     if scheme is not None:
-        classes = tuple(
-            ClassArea(
-                c.name, int(counts[c.value]),
-                None if ground is None else float(hectares[c.value]),
-            )
-            for c in scheme
-        )  # fmt: skip
-        columns = [legend.Column("Count", [c.pixels for c in classes])]
-        if ground is not None:
-            columns.append(
-                legend.Column("Hectares", [round(c.hectares or 0.0, 6) for c in classes])
-            )
-        legend_writers.write_attributes(out, scheme, columns)
+        legend_writers.write_attributes(out, scheme, result.columns())
     return Difference(
+        path=out,
         method=method,
-        valid=valid_pixels,
-        nodata=area.height * area.width - valid_pixels,
-        statistics=() if method == "band" else tuple(t.statistics() for t in tallies),
+        valid=result.valid,
+        nodata=area.height * area.width - result.valid,
+        statistics=() if method == "band" else tuple(t.statistics() for t in result.tallies),
         threshold=limit,
-        classes=classes,
+        classes=result.classes(),
     )
 
 
+def _check_divisible(method: str, classes: ChangeClasses, bands: int) -> None:
+    if method == "band" and classes.wanted:
+        raise ParameterError(
+            "The method 'band' makes classes by itself, got `threshold` or `breaks`; leave them "
+            "out."
+        )
+    if classes.wanted and method in _SIGNED and bands > 1:
+        raise ParameterError(
+            f"Classes need a result of one band, got {bands} with the method {method!r}; choose "
+            "one band (`bands`), or `method` 'euclidean'."
+        )
+
+
+@dataclass
+class _Comparison:
+    """The result of a method, read window by window.
+
+    Attributes:
+        layers: The two images on one grid.
+        area: The part of the grid that is compared; windows are relative to it.
+        method: How the images are compared.
+        total: Windows that are read in all.
+        on_block: Called with windows done and windows in all.
+    """
+
+    layers: Sequence[overlay.OverlayLayer]
+    area: Window
+    method: str
+    total: int
+    on_block: OnBlock
+    _done: int = 0
+
+    def read(self, window: Window) -> Values:
+        """The result in a window, and where it is defined."""
+        at = window.shifted(self.area.row, self.area.column)
+        (a, valid_a), (b, valid_b) = (layer.read(at) for layer in self.layers)
+        values = _compare(
+            a.astype(np.float64), b.astype(np.float64), valid_a & valid_b, self.method
+        )
+        self._done += 1
+        if self.on_block is not None:
+            self.on_block(self._done, self.total)
+        return values
+
+
+class _Result:
+    """The raster of a result, and the figures gathered while it is written."""
+
+    def __init__(
+        self,
+        box: GeoBox,
+        method: str,
+        bands: Sequence[str],
+        limit: float | None,
+        breaks: Sequence[float],
+        scheme: ClassScheme | None,
+    ) -> None:
+        """Begin a result.
+
+        Args:
+            box: Its grid.
+            method: How the images are compared.
+            bands: Names of the method's bands.
+            limit: Size from which a difference is change, or None.
+            breaks: Values that divide the result into classes.
+            scheme: Its classes; None where it is continuous.
+        """
+        self._box, self._method, self._limit, self._breaks = box, method, limit, breaks
+        self._scheme = scheme
+        self._ground = grid.known_ground(box)
+        self.tallies = [_Tally(name) for name in bands]
+        self.valid = 0
+        self._counts = np.zeros(256, np.int64)
+        self._hectares = np.zeros(256)
+
+    def create(self, out: Path, tags: dict[str, str]) -> Any:
+        """The raster, open to be written."""
+        if self._scheme is None:
+            bands = [t.name for t in self.tallies]
+            kind: dict[str, Any] = {"count": len(bands), "dtype": "float32", "nodata": float("nan")}
+        else:
+            bands = ["change"]
+            kind = {"count": 1, "dtype": "uint8", "nodata": 0}
+        return raster.create(out, self._box, bands=bands, tags=tags, scheme=self._scheme, **kind)
+
+    def add(
+        self, window: Window, values: NDArray[np.float64], valid: NDArray[np.bool_]
+    ) -> NDArray[Any]:
+        """Count a window's values; return them as the raster holds them."""
+        self.valid += int(valid.sum())
+        if self._method != "band":
+            for tally, band in zip(self.tallies, values, strict=True):
+                tally.add(band[valid])
+        if self._scheme is None:
+            return np.where(valid, values, np.nan).astype(np.float32)
+        codes = _classify(values[0], self._method, self._limit, self._breaks)
+        codes[~valid] = 0
+        self._counts += np.bincount(codes.ravel(), minlength=256)
+        if self._ground is not None:
+            weights = self._ground.hectares(window).ravel()
+            self._hectares += np.bincount(codes.ravel(), weights, 256)
+        return codes[np.newaxis]
+
+    def classes(self) -> tuple[ClassArea, ...]:
+        """Pixels and area of each class."""
+        return tuple(
+            ClassArea(
+                c.name, int(self._counts[c.value]),
+                None if self._ground is None else float(self._hectares[c.value]),
+            )
+            for c in self._scheme or ()
+        )  # fmt: skip
+
+    def columns(self) -> list[legend.AttributeColumn]:
+        """The columns of the attribute table."""
+        classes = self.classes()
+        columns = [legend.AttributeColumn("Count", [c.pixels for c in classes])]
+        if self._ground is not None:
+            hectares = [round(c.hectares or 0.0, 6) for c in classes]
+            columns.append(legend.AttributeColumn("Hectares", hectares))
+        return columns
+
+
 def otsu(counts: NDArray[Any], sums: NDArray[Any], edges: NDArray[Any]) -> float:
-    """The threshold that parts a histogram into the two classes farthest apart.
+    """The threshold that divides a histogram into the two classes farthest apart.
 
     It maximises the variance between the classes, n0 n1 (m1 - m0)^2 with their sizes n and means m
     (Otsu 1979, IEEE Transactions on Systems, Man, and Cybernetics 9(1), doi
@@ -309,6 +430,7 @@ class _Tally:
         self._least, self._most = float("inf"), float("-inf")
 
     def add(self, values: NDArray[np.float64]) -> None:
+        """Add some values."""
         if not values.size:
             return
         mean = float(values.mean())
@@ -320,12 +442,13 @@ class _Tally:
         self._least = min(self._least, float(values.min()))
         self._most = max(self._most, float(values.max()))
 
-    def statistics(self) -> BandStatistics:
+    def statistics(self) -> ValueStatistics:
+        """Statistics of all values so far; NaN where there is none."""
         if not self._n:
             nan = float("nan")
-            return BandStatistics(self.name, nan, nan, nan, nan)
+            return ValueStatistics(self.name, nan, nan, nan, nan)
         std = (self._squares / self._n) ** 0.5
-        return BandStatistics(self.name, self._least, self._most, self._mean, std)
+        return ValueStatistics(self.name, self._least, self._most, self._mean, std)
 
 
 def _compare(
@@ -376,8 +499,10 @@ def _scheme(
 ) -> ClassScheme | None:
     """The classes of the result, or None where it is continuous."""
     if method == "band":
-        if len(names) > 253:
-            raise BandError(f"The method 'band' tells at most 253 bands apart, got {len(names)}.")
+        if len(names) > _MOST_CLASSES:
+            raise BandError(
+                f"The method 'band' compares at most {_MOST_CLASSES} bands, got {len(names)}."
+            )
         return ClassScheme.from_mapping(dict(enumerate([*names, NO_CHANGE], start=1)))
     if limit is not None and method in _SIGNED:
         return ClassScheme.from_mapping(
@@ -392,14 +517,20 @@ def _scheme(
     return None
 
 
-def _streamed_otsu(
-    windows: Sequence[Window],
-    result: Callable[[Window], tuple[NDArray[np.float64], NDArray[np.bool_]]],
-) -> float:
+def _limit(
+    threshold: float | str | None, windows: Sequence[Window], read: Callable[[Window], Values]
+) -> float | None:
+    """The size from which a difference is change."""
+    if threshold == OTSU:
+        return _streamed_otsu(windows, read)
+    return None if threshold is None else float(threshold)
+
+
+def _streamed_otsu(windows: Sequence[Window], read: Callable[[Window], Values]) -> float:
     """Otsu's threshold of the sizes of a result of one band: one pass for the range, one to bin."""
     least, most = float("inf"), float("-inf")
     for window in windows:
-        values, valid = result(window)
+        values, valid = read(window)
         if valid.any():
             sizes = np.abs(values[0][valid])
             least, most = min(least, float(sizes.min())), max(most, float(sizes.max()))
@@ -407,39 +538,17 @@ def _streamed_otsu(
         raise ParameterError(
             "Otsu's threshold needs pixels whose changes differ in size, got "
             + ("no valid pixel" if least > most else f"{least:g} everywhere")
-            + "; give the threshold as a number."
+            + "; give `threshold` as a number."
         )
     counts = np.zeros(_BINS, np.int64)
     sums = np.zeros(_BINS)
     for window in windows:
-        values, valid = result(window)
+        values, valid = read(window)
         sizes = np.abs(values[0][valid])
         at = np.minimum(((sizes - least) / (most - least) * _BINS).astype(np.int64), _BINS - 1)
         counts += np.bincount(at, minlength=_BINS)
         sums += np.bincount(at, sizes, _BINS)
     return otsu(counts, sums, np.linspace(least, most, _BINS + 1))
-
-
-def _check_options(method: str, threshold: float | str | None, breaks: Sequence[float]) -> None:
-    if method not in METHODS:
-        raise ParameterError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
-    if threshold is not None and len(breaks):
-        raise ParameterError("Classes come from a threshold or from breaks, got both; choose one.")
-    if method == "band" and (threshold is not None or len(breaks)):
-        raise ParameterError(
-            "The method 'band' makes classes by itself, got a threshold or breaks; leave them out."
-        )
-    if isinstance(threshold, str):
-        if threshold != OTSU:
-            raise ParameterError(f"threshold must be a number or 'otsu', got {threshold!r}.")
-    elif threshold is not None and not 0 < threshold < float("inf"):
-        raise ParameterError(f"threshold must be above 0, got {threshold}.")
-    if len(breaks) and not (
-        np.isfinite(breaks).all() and (np.diff(breaks) > 0).all() and len(breaks) <= 253
-    ):
-        raise ParameterError(
-            f"breaks must be at most 253 numbers in ascending order, got {list(breaks)}."
-        )
 
 
 def _pick_bands(
@@ -451,19 +560,8 @@ def _pick_bands(
     """
     have = [name or f"band {k}" for k, name in enumerate(first.bands, start=1)]
     if bands is None:
-        if len(first.numbers) != len(second.numbers):
-            raise BandError(
-                f"Images must have the same bands, got {len(first.numbers)} in {first.path} and "
-                f"{len(second.numbers)} in {second.path}; choose some."
-            )
-        places = raster.in_step(
-            first.names, second.names, what=f"{first.path} and {second.path}",
-            instead="choose them by name (--band)",
-        )  # fmt: skip
-        return (
-            list(first.numbers), [second.numbers[k] for k in places],
-            [have[k - 1] for k in first.numbers],
-        )  # fmt: skip
+        numbers, matching = _all_bands(first, second)
+        return numbers, matching, [have[k - 1] for k in numbers]
     numbers = []
     by_name = []
     for band in bands:
@@ -481,15 +579,29 @@ def _pick_bands(
         by_name.append(place is not None)
     if not numbers:
         raise BandError("Images are compared over at least one band, got none.")
-    answering = [
-        _answering(second, number, first.bands[number - 1], named=named)
+    matching = [
+        _matching(second, number, first.bands[number - 1], named=named)
         for number, named in zip(numbers, by_name, strict=True)
     ]
-    return numbers, answering, [have[k - 1] for k in numbers]
+    return numbers, matching, [have[k - 1] for k in numbers]
 
 
-def _answering(second: raster.RasterInfo, number: int, name: str, *, named: bool) -> int:
-    """Number of the second image's band that answers to one of the first's."""
+def _all_bands(first: raster.RasterInfo, second: raster.RasterInfo) -> tuple[list[int], list[int]]:
+    """Numbers of all bands in both images."""
+    if len(first.numbers) != len(second.numbers):
+        raise BandError(
+            f"Images must have the same bands, got {len(first.numbers)} in {first.path} and "
+            f"{len(second.numbers)} in {second.path}; choose some (`bands`)."
+        )
+    places = raster.in_step(
+        first.names, second.names, what=f"{first.path} and {second.path}",
+        instead="choose them by name (`bands`)",
+    )  # fmt: skip
+    return list(first.numbers), [second.numbers[k] for k in places]
+
+
+def _matching(second: raster.RasterInfo, number: int, name: str, *, named: bool) -> int:
+    """Number of the second image's band that matches one of the first's."""
     place = raster.match_names([name], second.bands)
     if place is not None:
         return place[0] + 1
@@ -512,7 +624,7 @@ def _warn_of_scaling(
     differ = [name for name, *pair in zip(names, *tags, strict=True) if pair[0] != pair[1]]
     if differ:
         log.warning(
-            "The images state different scales or offsets in %s, and are compared as stored: what "
-            "didn't change will look like change; apply them first (landshift composite --scaled, "
-            "one date at a time).", ", ".join(differ),
+            "The images state different scales or offsets in %s, and are compared as stored: "
+            "unchanged ground will look like change; apply them first (landshift composite "
+            "--scaled, one date at a time).", ", ".join(differ),
         )  # fmt: skip

@@ -7,23 +7,26 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
+from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from landshift import grid, images, raster
 from landshift.errors import BandError, ParameterError
 from landshift.files import provenance
+from landshift.files.options import Bounds, Flag, OnBlock, OutFile, check_choice
+from landshift.files.rows import Rows
 from landshift.grid import Window
 
 log = logging.getLogger(__name__)
 
-METHODS = {
-    "moments": "mean and standard deviation of each band become those of the reference",
-    "invariant": "a line through the pixels that didn't change, found by IR-MAD",
-}
-"""How an image is brought to the reference."""
+Fit = Literal["moments", "invariant"]
+"""How an image is brought to the reference: mean and standard deviation of each band become those
+of the reference, or a line is fitted through the pixels that didn't change (IR-MAD)."""
+
+METHODS: tuple[str, ...] = get_args(Fit)
 
 _SAMPLE = 1_000_000
 """About how many pixels the search for unchanged ones looks at."""
@@ -49,72 +52,77 @@ class BandLine:
     offset: float
 
 
-@dataclass(frozen=True)
-class Normalisation:
-    """What `normalise` did.
+@dataclass(frozen=True, repr=False)
+class Normalisation(Rows):
+    """How `normalise` changed an image; a row per band.
 
     Attributes:
-        method: Name in `METHODS`.
+        path: The image written.
+        method: How the lines were fitted.
         lines: How each band was changed.
         pixels: Pixels that the lines rest on.
     """
 
+    path: Path
     method: str
     lines: tuple[BandLine, ...]
     pixels: int
 
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per band: its gain and offset."""
+        return [{"band": n.name, "gain": n.gain, "offset": n.offset} for n in self.lines]
+
 
 def normalise(
-    path: Path,
-    like: Path,
-    out: Path,
+    image: Path,
+    like: Annotated[Path, Parameter(name="--like")],
+    out: OutFile,
     *,
-    method: str = "moments",
-    bounds: tuple[float, float, float, float] | None = None,
-    overwrite: bool = False,
-    on_block: Callable[[int, int], None] | None = None,
+    method: Fit = "moments",
+    bounds: Bounds | None = None,
+    overwrite: Flag = False,
+    on_block: OnBlock = None,
 ) -> Normalisation:
-    """Write an image with its bands brought to the radiometry of a reference.
+    """Bring an image of one date to the radiometry of another.
 
-    Networks that see many dates learn the ground sooner when season, haze and sensor speak less.
-    Each band is changed by one line, value * gain + offset, over the whole image; the line comes
-    from pixels that are valid in both. 'moments' matches mean and standard deviation, which is
-    right where most of the ground stayed or what changed balances; 'invariant' finds unchanged
-    pixels by the iteratively reweighted multivariate alteration detection of Nielsen (2007, doi
-    10.1109/TIP.2006.888195) and fits an orthogonal regression through them (Canty & Nielsen 2008,
-    doi 10.1016/j.rse.2007.07.013).
+    Networks that see many dates learn faster when season, haze and sensor differ less. Each band is
+    changed by one line, value * gain + offset, over the whole image; the line comes from pixels
+    that are valid in both images. 'moments' suits pairs where most of the ground stayed or the
+    changes balance; 'invariant' finds unchanged pixels by the iteratively reweighted multivariate
+    alteration detection of Nielsen (2007, doi 10.1109/TIP.2006.888195) and fits an orthogonal
+    regression through them (Canty & Nielsen 2008, doi 10.1016/j.rse.2007.07.013).
 
     Args:
-        path: The image.
-        like: The reference; bands of the same names, or as many; read on the image's grid.
+        image: The image to change.
+        like: Reference whose radiometry it gets: bands of the same names, or as many; read on the
+            image's grid.
         out: The image to write: the same grid, bands and pixel type; integers are rounded and
             kept within the type. Its scale and offset tags are the reference's, whose values it
             now holds, or the image's where the reference states none.
-        method: Name in `METHODS`.
-        bounds: Left, bottom, right, top of the ground that the lines come from; None for all.
-        overwrite: Whether what is there already is replaced.
-        on_block: Called with blocks done and blocks in all, of both passes.
+        method: moments: each band gets the reference's mean and standard deviation; invariant: a
+            line through unchanged pixels.
+        bounds: Ground to measure on: left bottom right top, in the image's CRS; left out: all.
+        overwrite: Replace what is there already under the same name.
 
     Raises:
-        ParameterError: An unknown method; the result would overwrite an input.
+        ParameterError: An unknown method; the result would overwrite an input; no pixel is valid
+            in both, or one band has one value only.
         BandError: The bands don't fit together.
         GridError: The reference lies elsewhere, or the bounds do.
-        RasterError: A file can't be read; no pixel is valid in both; one band has one value only.
+        RasterError: A file can't be read.
         OutputError: The result can't be written.
     """
-    path, like, out = Path(path), Path(like), Path(out)
-    if method not in METHODS:
-        raise ParameterError(f"The method must be one of {', '.join(METHODS)}, got {method!r}.")
-    raster.check_new(out, inputs=[path, like], overwrite=overwrite)
-    found = raster.info(path)
-    reference_info = raster.info(like)
-    numbers = _bands(found, reference_info)
-    scaling = _scaling(found, reference_info, numbers)
-    other = images.plan(images.Image((like,), bands=numbers))
-    whole = Window(0, 0, found.height, found.width)
-    area = whole if bounds is None else grid.window_of_bounds(found.grid, bounds)
+    image, like, out = Path(image), Path(like), Path(out)
+    check_choice("method", method, Fit)
+    raster.check_new(out, inputs=[image, like], overwrite=overwrite)
+    info, reference_info = raster.info(image), raster.info(like)
+    numbers = _reference_bands(info, reference_info)
+    scaling = _scaling(info, reference_info, numbers)
+    reference_plan = images.plan(images.Image((like,), bands=numbers))
+    whole = Window(0, 0, info.height, info.width)
+    area = whole if bounds is None else grid.window_of_bounds(info.grid, bounds)
     measured = [w.shifted(area.row, area.column) for w in raster.blocks(area.height, area.width)]
-    windows = list(raster.blocks(found.height, found.width))
+    windows = list(raster.blocks(info.height, info.width))
     steps = iter(range(1, len(measured) + len(windows) + 1))
 
     def step() -> None:
@@ -122,44 +130,52 @@ def normalise(
             on_block(next(steps), len(measured) + len(windows))
 
     with ExitStack() as stack:
-        source = stack.enter_context(raster.open_raster(path))
-        reference = stack.enter_context(images.opened(other, found.grid))
+        source = stack.enter_context(raster.open_raster(image))
+        reference = stack.enter_context(images.opened(reference_plan, info.grid))
 
-        def pairs() -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], Window]]:
+        def pairs() -> Pairs:
             for window in measured:
-                values, mask = raster.read(source, window, found.numbers)
-                wanted, there = reference.read(window)
-                both = mask & there
-                both &= np.isfinite(values).all(axis=0) & np.isfinite(wanted).all(axis=0)
-                yield values[:, both].astype(np.float64), wanted[:, both].astype(np.float64), window
+                yield _pair(source, reference, info, window)
                 step()
 
-        gains, offsets, pixels = _FITS[method](pairs(), area, str(path), str(like))
-        names = [n or f"band {k}" for k, n in enumerate(found.names, start=1)]
-        lines = tuple(
-            BandLine(n, float(g), float(o)) for n, g, o in zip(names, gains, offsets, strict=True)
-        )
+        gains, offsets, pixels = _FITS[method](pairs(), area, str(image), str(like))
         record = provenance.record(
-            "normalise", [path, like],
+            "normalise", [image, like],
             {"method": method, "bounds": bounds, "gains": list(map(float, gains)),
              "offsets": list(map(float, offsets)), "pixels": pixels},
         )  # fmt: skip
+        nodata = _output_nodata(info)
         target = stack.enter_context(
             raster.create(
-                out, found.grid, count=len(lines), dtype=found.dtype, nodata=_nodata(found),
-                bands=found.names, tags=provenance.as_tag(record),
+                out, info.grid, count=len(gains), dtype=info.dtype, nodata=nodata,
+                bands=info.names, tags=provenance.as_tag(record),
             )
         )  # fmt: skip
         if any(tags != (1, 0) for tags in scaling):
             target.scales, target.offsets = zip(*scaling, strict=True)
         for window in windows:
-            values, mask = raster.read(source, window, found.numbers)
-            raster.write(target, _changed(values, mask, gains, offsets, _nodata(found)), window)
+            values, mask = raster.read(source, window, info.numbers)
+            raster.write(target, _changed(values, mask, gains, offsets, nodata), window)
             step()
-    return Normalisation(method, lines, pixels)
+    names = [n or f"band {k}" for k, n in enumerate(info.names, start=1)]
+    lines = zip(names, gains, offsets, strict=True)
+    return Normalisation(
+        out, method, tuple(BandLine(n, float(g), float(o)) for n, g, o in lines), pixels
+    )
 
 
-Pairs = Iterator[tuple[NDArray[np.float64], NDArray[np.float64], Window]]
+def _pair(
+    source: Any, reference: images.Reader, info: raster.RasterInfo, window: Window
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Values of image and reference at the pixels of a window that are valid in both."""
+    values, mask = raster.read(source, window, info.numbers)
+    wanted, there = reference.read(window)
+    both = mask & there
+    both &= np.isfinite(values).all(axis=0) & np.isfinite(wanted).all(axis=0)
+    return values[:, both].astype(np.float64), wanted[:, both].astype(np.float64)
+
+
+Pairs = Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]
 """Values of image and reference at the same pixels, ``(band, pixel)`` each, window by window."""
 
 Lines = tuple[NDArray[np.float64], NDArray[np.float64], int]
@@ -169,7 +185,7 @@ Lines = tuple[NDArray[np.float64], NDArray[np.float64], int]
 def _moments(pairs: Pairs, area: Window, path: str, like: str) -> Lines:
     """Lines that give each band the reference's mean and standard deviation."""
     count, sums = 0, np.zeros(())
-    for own, other, _ in pairs:
+    for own, other in pairs:
         both = np.concatenate([own, other])
         count += both.shape[1]
         sums = sums + np.stack([both.sum(axis=1), (both**2).sum(axis=1)])
@@ -187,7 +203,7 @@ def _invariant(pairs: Pairs, area: Window, path: str, like: str) -> Lines:
     share = min(1.0, _SAMPLE / (area.height * area.width))
     random = np.random.default_rng(0)
     samples: list[list[NDArray[np.float64]]] = [[], []]
-    for own, other, _ in pairs:
+    for own, other in pairs:
         chosen = random.random(own.shape[1]) < share
         samples[0].append(own[:, chosen])
         samples[1].append(other[:, chosen])
@@ -200,14 +216,14 @@ def _invariant(pairs: Pairs, area: Window, path: str, like: str) -> Lines:
     if kept < 10 * len(own):
         raise ParameterError(
             f"Invariant pixels must number at least {10 * len(own)}, got {kept} of "
-            f"{own.shape[1]} between {path} and {like}; use the method 'moments'."
+            f"{own.shape[1]} between {path} and {like}; use `method` 'moments'."
         )
     own, other = own[:, unchanged], other[:, unchanged]
-    gains = np.array([_orthogonal(x, y) for x, y in zip(own, other, strict=True)])
+    gains = np.array([_orthogonal_slope(x, y) for x, y in zip(own, other, strict=True)])
     if not (gains > 0).all():
         raise ParameterError(
             f"Unchanged pixels must rise together in every band, got gains {gains.round(3)} "
-            f"between {path} and {like}; use the method 'moments'."
+            f"between {path} and {like}; use `method` 'moments'."
         )
     return gains, (other - gains[:, None] * own).mean(axis=1), kept
 
@@ -220,7 +236,7 @@ _FITS: dict[str, Callable[[Pairs, Window, str, str], Lines]] = {
 
 @dataclass(frozen=True)
 class Alteration:
-    """Differences between two dates in which what didn't change stands out least.
+    """Differences between two dates, scaled so that unchanged pixels differ least.
 
     Attributes:
         centre: Mean of the unchanged pixels, the bands of one date and then those of the other.
@@ -240,8 +256,8 @@ class Alteration:
             own: Values of one date, ``(band, pixel)``.
             other: Values of the other date at the same pixels.
         """
-        found = self.weights @ (np.concatenate([own, other]) - self.centre[:, None])
-        return np.asarray((found**2).sum(axis=0))
+        variates = self.weights @ (np.concatenate([own, other]) - self.centre[:, None])
+        return np.asarray((variates**2).sum(axis=0))
 
 
 def unchanged_probability(
@@ -258,8 +274,8 @@ def unchanged_probability(
     """
     from scipy.stats import chi2
 
-    found = alteration(own, other).statistic(own, other)
-    return np.asarray(chi2.sf(found, len(own)), np.float64)
+    statistic = alteration(own, other).statistic(own, other)
+    return np.asarray(chi2.sf(statistic, len(own)), np.float64)
 
 
 def alteration(own: NDArray[np.float64], other: NDArray[np.float64]) -> Alteration:
@@ -290,48 +306,48 @@ def alteration(own: NDArray[np.float64], other: NDArray[np.float64]) -> Alterati
         correlation = np.sqrt(np.clip(squares, 1e-12, 1 - 1e-9))
         b = np.linalg.solve(yy, xy.T @ a) / correlation
         spread = np.sqrt(2 * (1 - correlation))[:, None]
-        found = Alteration(centre, np.concatenate([a.T, -b.T], axis=1) / spread)
-        weights = chi2.sf(found.statistic(own, other), bands)
+        result = Alteration(centre, np.concatenate([a.T, -b.T], axis=1) / spread)
+        weights = chi2.sf(result.statistic(own, other), bands)
         if np.abs(correlation - before).max() < _SETTLED or not weights.sum() > bands:
             break
         before = correlation
-    return found
+    return result
 
 
-def _orthogonal(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+def _orthogonal_slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     """Slope of the orthogonal regression of y on x (Canty & Nielsen 2008, eq. 11)."""
     xx, yy = x.var(), y.var()
     xy = ((x - x.mean()) * (y - y.mean())).mean()
     return float((yy - xx + np.hypot(yy - xx, 2 * xy)) / (2 * xy)) if xy else 0.0
 
 
-def _bands(found: raster.RasterInfo, like: raster.RasterInfo) -> tuple[int, ...]:
-    """Numbers of the reference's bands that answer to the image's."""
-    same = len(found.names) == len(like.names)
-    if not same and raster.match_names(found.names, like.names) is None:
+def _reference_bands(image: raster.RasterInfo, like: raster.RasterInfo) -> tuple[int, ...]:
+    """Numbers of the reference's bands that match the image's."""
+    same = len(image.names) == len(like.names)
+    if not same and raster.match_names(image.names, like.names) is None:
         raise BandError(
             f"The reference must have the image's bands, got {len(like.names)} in {like.path} for "
-            f"{len(found.names)} in {found.path}; write the same bands of both first (composite)."
+            f"{len(image.names)} in {image.path}; write the same bands of both first (composite)."
         )
     places = raster.in_step(
-        found.names, like.names, what=f"{found.path} and {like.path}",
+        image.names, like.names, what=f"{image.path} and {like.path}",
         instead="write the same bands of both first (composite)",
     )  # fmt: skip
     return tuple(like.numbers[k] for k in places)
 
 
 def _scaling(
-    found: raster.RasterInfo, like: raster.RasterInfo, numbers: tuple[int, ...]
+    image: raster.RasterInfo, like: raster.RasterInfo, numbers: tuple[int, ...]
 ) -> list[tuple[float, float]]:
     """Scale and offset of each band of the result: the reference's, else the image's."""
-    own = [found.scaling[k - 1] for k in found.numbers]
+    own = [image.scaling[k - 1] for k in image.numbers]
     theirs = [like.scaling[k - 1] for k in numbers]
     if own == theirs or all(tags == (1, 0) for tags in theirs):
         return own
     if any(tags != (1, 0) for tags in own):
         log.warning(
             "%s and %s state different scales or offsets; the result has those of the latter, "
-            "whose values it gets.", found.path, like.path,
+            "in whose units its values are.", image.path, like.path,
         )  # fmt: skip
     return theirs
 
@@ -350,13 +366,13 @@ def _check_varied(std: NDArray[np.float64], path: str) -> None:
                              f"{path}; leave the band out.")  # fmt: skip
 
 
-def _nodata(found: raster.RasterInfo) -> float | None:
+def _output_nodata(image: raster.RasterInfo) -> float | None:
     """The result's nodata value: the image's own, else one of its type, if it needs one."""
-    if found.nodata is not None:
-        return found.nodata
-    if np.issubdtype(np.dtype(found.dtype), np.floating):
+    if image.nodata is not None:
+        return image.nodata
+    if np.issubdtype(np.dtype(image.dtype), np.floating):
         return float("nan")
-    return 0.0 if found.masked else None
+    return 0.0 if image.masked else None
 
 
 def _changed(
@@ -373,8 +389,8 @@ def _changed(
         limits = np.iinfo(kind)
         changed = np.clip(np.rint(changed), limits.min, limits.max)
         if nodata is not None:  # what is valid stays so
-            aside = nodata + (1 if nodata < limits.max else -1)
-            changed[changed == nodata] = aside
+            beside = nodata + (1 if nodata < limits.max else -1)
+            changed[changed == nodata] = beside
     if nodata is not None:
         changed[:, ~mask] = nodata
     return changed.astype(kind)

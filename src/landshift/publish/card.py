@@ -1,13 +1,14 @@
-"""A model's card: what it is, eats, answers and is worth, as Markdown with a header for hubs."""
+"""A model card as Markdown with a header for hubs."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from landshift.bundle import Package
+if TYPE_CHECKING:
+    from landshift.bundle import Package
 
 _SHOWN = ("accuracy", "macro_f1", "miou", "change_f1")
 
@@ -17,26 +18,26 @@ def card(package: Package, repo: str, *, licence: str | None = None) -> str:
 
     Args:
         package: The model.
-        repo: Where it will be had: ``owner/name`` on a hub.
-        licence: Its licence, as hubs call it (``apache-2.0``), if it is told.
+        repo: Its repository on a hub: ``owner/name``.
+        licence: Its licence as hubs name it (``apache-2.0``); None: unstated.
     """
     return "\n".join([*_header(package, licence), "", *_body(package, repo), ""])
 
 
 def _header(package: Package, licence: str | None) -> list[str]:
-    """YAML that hubs read; its strings are JSON's, which YAML takes too."""
+    """YAML for hubs, with strings as in JSON, which is valid YAML."""
     model = package.model
     tags = ["land-cover", "change-detection", "remote-sensing", "semantic-segmentation"]
-    told: dict[str, Any] = {
+    header: dict[str, Any] = {
         "library_name": "landshift",
         "pipeline_tag": "image-segmentation",
         "tags": [*tags, model.architecture, model.backbone],
     }
     if licence is not None:
-        told = {"license": licence, **told}
+        header = {"license": licence, **header}
     if package.scores is not None:
-        told["metrics"] = ["accuracy", "f1", "mean_iou"]
-    return ["---", *(f"{key}: {json.dumps(value)}" for key, value in told.items()), "---"]
+        header["metrics"] = ["accuracy", "f1", "mean_iou"]
+    return ["---", *(f"{key}: {json.dumps(value)}" for key, value in header.items()), "---"]
 
 
 def _body(package: Package, repo: str) -> Iterable[str]:
@@ -64,18 +65,18 @@ def _body(package: Package, repo: str) -> Iterable[str]:
 
 def _bands(package: Package) -> Iterable[str]:
     spec = package.model.spec
-    nothing = ("",) * len(spec.bands)
+    unknown = ("",) * len(spec.bands)
     yield "## Bands"
     yield ""
     yield (
-        "In this order, in the raster's own units; scaling is part of the model. A raster whose "
-        "bands have these names may hold others too."
+        "In this order, in the raster's own units; scaling is part of the model. A raster with "
+        "bands of these names may have other bands too."
     )
     yield ""
     yield from _table(
         ("band", "sensor", "units", "mean", "standard deviation"),
         zip(
-            spec.bands, spec.band_sensors or nothing, spec.band_units or nothing,
+            spec.bands, spec.band_sensors or unknown, spec.band_units or unknown,
             (f"{v:g}" for v in spec.mean), (f"{v:g}" for v in spec.std), strict=True,
         ),
     )  # fmt: skip
@@ -104,8 +105,8 @@ def _scores(package: Package) -> Iterable[str]:
     yield "## Scores"
     yield ""
     yield (
-        "On the validation tiles. Accuracy counts every pixel, unchanged ones too; change F1 tells "
-        "changed from unchanged alone."
+        "On the validation tiles. Accuracy counts every pixel, with unchanged ones; change F1 "
+        "compares changed with unchanged pixels only."
     )
     yield ""
     names = [n for n in _SHOWN if package.scores.get(n) is not None]
@@ -130,22 +131,22 @@ def _limits(package: Package) -> Iterable[str]:
     yield "## Limits"
     yield ""
     yield (
-        f"- It was trained on tiles of {spec.tile_size} pixels{size}: other sensors, seasons, "
-        "resolutions and places are unknown to it. `landshift classify` warns where values are "
-        "far from those that it knows."
+        f"- It was trained on tiles of {spec.tile_size} pixels{size}: its accuracy for other "
+        "sensors, seasons, resolutions and places is unknown. `landshift classify` warns where "
+        "values are far from those of the training."
     )
     yield (
-        "- Areas counted from its map are biased; `landshift sample` and `landshift estimate` "
-        "give areas with intervals."
+        "- Areas counted in its map are biased; `landshift sample` and `landshift estimate` give "
+        "areas with intervals."
     )
     if package.model.fixed_tile:
-        yield "- It looks at whole tiles: run it at the tile size that it was trained on."
+        yield "- It pools over whole tiles: run it at the tile size of its training."
     if package.scores is None:
         yield "- Its scores are unknown."
 
 
 def _table(names: Sequence[str], rows: Iterable[Sequence[str | None]]) -> Iterable[str]:
-    """A table without the columns that are empty."""
+    """A table without empty columns."""
     lines = [[_text(cell or "") for cell in row] for row in rows]
     kept = [k for k in range(len(names)) if any(line[k] for line in lines)]
     yield "| " + " | ".join(names[k] for k in kept) + " |"
@@ -156,7 +157,7 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[str | None]]) -> Iterab
 
 
 def _text(text: str) -> str:
-    """Text of others as text alone: no line ends, no Markdown, no HTML."""
+    """Untrusted text without line ends, Markdown or HTML."""
     return re.sub(r"([\\`*_{}\[\]<>#|!~$&])", r"\\\1", " ".join(text.split()))
 
 

@@ -1,4 +1,4 @@
-"""What all STAC Items share: time, ground, files. (SpatioTemporal Asset Catalog 1.1.)"""
+"""Time, place and files of STAC Items. (SpatioTemporal Asset Catalog 1.1.)"""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ CLASSIFICATION = "https://stac-extensions.github.io/classification/v2.0.0/schema
 FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 
 _DIGITS = 7  # of degrees: a centimetre
-_POINTS = 64  # along each side of an outline, before those are left out that change nothing
+_POINTS = 64  # along each side of an outline, before it is simplified
 _TOLERANCE = 1e-5  # degrees by which an outline may be off: a metre
-_SHA256 = "1220"  # how a multihash says what it is, and how long
+_SHA256 = "1220"  # prefix of a multihash: SHA-256 of 32 bytes
 
 
 def times(moment: str | None, start: str | None, end: str | None) -> dict[str, str | None]:
     """Date and time of an Item: one moment, or start and end.
 
     Args:
-        moment: A day or a time by ISO 8601; without an offset it is UTC.
+        moment: A day or a time in ISO 8601; UTC unless it has an offset.
         start: First day or time.
-        end: Last day or time; a day counts whole.
+        end: Last day or time; a day ends at 23:59:59.
 
     Raises:
         ParameterError: Neither or both are given, one isn't a date, or the end is before the start.
     """
     if (moment is None) == (start is None and end is None) or (start is None) != (end is None):
-        told = {"datetime": moment, "start": start, "end": end}
-        got = ", ".join(f"{k} {v}" for k, v in told.items() if v is not None) or "none"
+        stated = {"datetime": moment, "start": start, "end": end}
+        listed = ", ".join(f"{k} {v}" for k, v in stated.items() if v is not None) or "none"
         raise ParameterError(
-            f"A STAC Item must have a datetime, or a start and an end, got {got}; give "
-            "--datetime 2016-07-01, or --start and --end."
+            f"A STAC Item must have a datetime, or a start and an end, got {listed}; give "
+            "`datetime`, such as 2016-07-01, or `start` and `end`."
         )
     if moment is not None:
         return {"datetime": _text(_moment(moment, time.min))}
@@ -63,15 +63,15 @@ def times(moment: str | None, start: str | None, end: str | None) -> dict[str, s
 def ground(box: GeoBox, where: Path) -> tuple[dict[str, Any], list[float]]:
     """Outline of a grid in longitude and latitude, and its bounding box.
 
-    Ground on both sides of the antimeridian becomes two polygons, and a box whose west is larger
-    than its east (RFC 7946, sections 3.1.9 and 5.2).
+    A grid across the antimeridian becomes two polygons, and a box with west above east (RFC 7946,
+    sections 3.1.9 and 5.2).
 
     Args:
         box: The grid.
-        where: Named in the error.
+        where: The raster, for errors.
 
     Raises:
-        GridError: It has no CRS, or lies outside of what its CRS is for.
+        GridError: The grid has no CRS, or lies outside the area of its CRS.
     """
     from shapely import box as rectangle
     from shapely import get_parts, simplify
@@ -80,7 +80,7 @@ def ground(box: GeoBox, where: Path) -> tuple[dict[str, Any], list[float]]:
 
     longitudes, latitudes = _outline(box, where)
     south, north = float(latitudes.min()), float(latitudes.max())
-    if abs(longitudes[-1] - longitudes[0]) > 180:  # it goes around a pole
+    if abs(longitudes[-1] - longitudes[0]) > 180:  # around a pole
         pole = 90.0 if south + north > 0 else -90.0
         shape: Any = rectangle(-180, min(south, pole), 180, max(north, pole))
     else:
@@ -104,9 +104,9 @@ def ground(box: GeoBox, where: Path) -> tuple[dict[str, Any], list[float]]:
 
 
 def _outline(box: GeoBox, where: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Longitudes, without jumps, and latitudes of points around a grid, the first again at last."""
+    """Unwrapped longitudes and latitudes of points around a grid, closed."""
     if box.crs is None:
-        raise GridError(f"A STAC Item needs to know where its raster lies, got no CRS in {where}.")
+        raise GridError(f"The raster of a STAC Item must have a CRS, got none in {where}; add it.")
     along = np.linspace(0, 1, _POINTS, endpoint=False)
     ones = np.ones(_POINTS)
     columns = box.width * np.concatenate([0 * ones, along, ones, 1 - along, [0]])
@@ -115,19 +115,22 @@ def _outline(box: GeoBox, where: Path) -> tuple[NDArray[np.float64], NDArray[np.
     way = grid.transformer(box.crs.proj, "EPSG:4326", f" in {where}")
     longitudes, latitudes = way.transform(x, y)
     if not (np.isfinite(longitudes).all() and (abs(latitudes) <= 90).all()):
-        raise GridError(f"The raster must lie within its CRS, got an outline beyond it of {where}.")
+        raise GridError(
+            f"The raster must lie within the area of its CRS, got an outline beyond it in {where}; "
+            "check CRS and transform."
+        )
     return np.unwrap(longitudes, period=360), latitudes
 
 
 def classes(scheme: ClassScheme) -> list[dict[str, Any]]:
-    """Classes as the classification extension tells them; the description is the whole name."""
-    found, names = [], set()
+    """Classes for the classification extension, with the full name as description."""
+    entries, names = [], set()
     for c in scheme:
         name = re.sub(r"[^0-9A-Za-z-]+", "_", c.name).strip("_") or f"class_{c.value}"
         if name in names:
             name = f"{name}_{c.value}"
         names.add(name)
-        found.append(
+        entries.append(
             {
                 "value": c.value,
                 "name": name,
@@ -135,19 +138,19 @@ def classes(scheme: ClassScheme) -> list[dict[str, Any]]:
                 "color_hint": "".join(f"{v:02X}" for v in c.colour),
             }
         )
-    return found
+    return entries
 
 
 def asset(path: Path, item: Path, kind: str, roles: Sequence[str], **more: Any) -> dict[str, Any]:
-    """A file of an Item: where it lies, seen from the Item; its size and its SHA-256.
+    """A file of an Item: its path relative to the Item, its size and its SHA-256.
 
-    The place is a URI: what isn't a letter or a digit of ASCII is percent-encoded (RFC 3986).
+    The path is a URI, percent-encoded (RFC 3986).
 
     Args:
         path: The file.
         item: The Item's file.
         kind: Its media type.
-        roles: What it is for.
+        roles: Its roles in STAC.
         more: Further fields.
     """
     place = Path(os.path.relpath(path.resolve(), item.resolve().parent)).as_posix()
@@ -197,12 +200,12 @@ def _moment(text: str, of_day: time) -> datetime:
     try:
         if re.fullmatch(r"\d{4}-?\d\d-?\d\d", text):
             return datetime.combine(date.fromisoformat(text), of_day, UTC)
-        found = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise ParameterError(
-            f"A date must be such as 2016-07-01 or 2016-07-01T10:30:00Z, got {text!r}."
+            f"A date must be written as 2016-07-01 or 2016-07-01T10:30:00Z, got {text!r}."
         ) from error
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _text(moment: datetime) -> str:

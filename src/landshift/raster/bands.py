@@ -1,4 +1,4 @@
-"""Bands by name or number, and in the same order in several rasters."""
+"""Bands by name or number, matched between several rasters."""
 
 from __future__ import annotations
 
@@ -6,16 +6,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from landshift.errors import (
-    BandError,
-    DateError,
-)
+from landshift.errors import BandError, DateError
 from landshift.files import dates
-
-if TYPE_CHECKING:
-    pass
 from landshift.raster.reader import RasterInfo, info
 
 log = logging.getLogger(__name__)
@@ -24,18 +17,18 @@ log = logging.getLogger(__name__)
 def pick_bands(
     info: RasterInfo, wanted: Sequence[str], positions: Sequence[int] = ()
 ) -> tuple[int, ...]:
-    """Numbers of the bands to read, from 1: by name where the file has names, else in order.
+    """Numbers of the bands to read, from 1: by name if the file has names, else in order.
 
-    An alpha band that comes on top of the wanted ones isn't one of them.
+    An alpha band in addition to the wanted bands is left out.
 
     Args:
         info: The file.
         wanted: Name of each band.
-        positions: Number of each band where the file hasn't all the names; none for a file that
-            must then have exactly these bands.
+        positions: Number of each band if the file lacks some names; empty: the file must then
+            have exactly these bands.
 
     Raises:
-        BandError: A named band is missing, or an unnamed file has another number of bands.
+        BandError: A named band is missing, or an unnamed file has a wrong number of bands.
     """
     numbers = list(range(1, len(info.bands) + 1))
     if (
@@ -70,14 +63,14 @@ def pick_bands(
 
 
 def match_names(wanted: Sequence[str], names: Sequence[str]) -> list[int] | None:
-    """Places among a file's bands of those with the wanted names, whatever their case.
+    """Indices of the bands with the wanted names, in any case.
 
     Args:
-        wanted: Names of the bands, in the order in which they are wanted.
-        names: Name of each band of the file; '' where it has none.
+        wanted: Names of the bands, in the wanted order.
+        names: Name of each band of the file; '' if it has none.
 
     Returns:
-        The places, from 0; None where a name is missing, or not the name of one band alone.
+        The indices, from 0; None if a name is missing or not unique.
     """
     own = [name.lower() for name in names]
     sought = [name.lower() for name in wanted]
@@ -87,7 +80,7 @@ def match_names(wanted: Sequence[str], names: Sequence[str]) -> list[int] | None
 
 
 def crossed(first: Sequence[str], second: Sequence[str]) -> list[str]:
-    """Names that stand at one place of the first list and at another of the second."""
+    """Names with different positions in the two lists."""
     own, other = ([name.lower() for name in names] for names in (first, second))
     return [
         name
@@ -97,31 +90,31 @@ def crossed(first: Sequence[str], second: Sequence[str]) -> list[str]:
 
 
 def in_step(first: Sequence[str], second: Sequence[str], *, what: str, instead: str) -> list[int]:
-    """Places among the bands of a second image that answer to those of a first one, from 0.
+    """Indices of the bands of a second image that match those of a first one.
 
-    By name where every band of the first has a name that the second has too; else one by one, with
-    a warning where the same name then stands at different places.
+    They are matched by name if the second image has the name of every band of the first; else by
+    position, with a warning if the same name then has different positions.
 
     Args:
-        first: Name of each band; '' where it has none.
-        second: Likewise; as many.
-        what: Whose bands they are, for the warning.
-        instead: What to do, for the warning.
+        first: Name of each band; '' if it has none.
+        second: Likewise, of as many bands.
+        what: The images, for the warning.
+        instead: A remedy, for the warning.
     """
     places = match_names(first, second)
     if places is not None:
         return places
     if crossing := crossed(first, second):
         log.warning(
-            "The bands of %s are taken one by one, though the same names stand at different "
-            "places: %s (%s; %s); %s.", what, ", ".join(crossing), ", ".join(first),
+            "The bands of %s are matched by position, though the same names have different "
+            "positions: %s (%s; %s); %s.", what, ", ".join(crossing), ", ".join(first),
             ", ".join(second), instead,
         )  # fmt: skip
     return list(range(len(first)))
 
 
 def check_order(before: RasterInfo, after: RasterInfo) -> None:
-    """Check that before is not later than after, where both files state their dates.
+    """Check that before isn't later than after, if both files state their dates.
 
     Raises:
         DateError: Every day of before is later than every day of after.
@@ -129,15 +122,15 @@ def check_order(before: RasterInfo, after: RasterInfo) -> None:
     if before.taken and after.taken and before.taken.first > after.taken.last:
         raise DateError(
             f"Before must be earlier than after, got {before.taken} ({before.path.name}) before "
-            f"and {after.taken} ({after.path.name}) after; swap the two, or state their dates "
-            "where these are others (--dates)."
+            f"and {after.taken} ({after.path.name}) after; swap the two, or state their "
+            "dates (`dates`)."
         )
 
 
 def infos_in_order(
     before: Path | str, after: Path | str, stated: Sequence[str] | None = None
 ) -> tuple[RasterInfo, RasterInfo]:
-    """What two rasters are, with the dates that options state in place of the files' own.
+    """Properties of two rasters, with the dates of an option in place of the files' own.
 
     Args:
         before: The earlier raster.

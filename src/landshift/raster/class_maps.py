@@ -23,13 +23,8 @@ from landshift.classes import (
     legend_readers,
     says_none,
 )
-from landshift.errors import (
-    ClassError,
-)
+from landshift.errors import ClassError
 from landshift.grid import Window
-
-if TYPE_CHECKING:
-    from rasterio.io import DatasetReader
 from landshift.raster.reader import (
     NAMELESS,
     blocks,
@@ -39,6 +34,9 @@ from landshift.raster.reader import (
     reading,
     without_place,
 )
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +48,11 @@ class ClassValues:
     Attributes:
         names: Name of each class that has one.
         zero: Whether 0 is a class.
-        nodata: A value without a class, beside what the file says; None for none.
+        nodata: A value without a class, in addition to those that the file states, or None.
         unstated: Values whose meaning neither the file nor the caller states.
         listed: Whether the caller listed all classes.
         path: The raster.
-        fill: Values other than 0 whose name says that they are no class ('Fill').
+        fill: Values other than 0 whose name means that they are no class ('Fill').
     """
 
     names: Mapping[int, str]
@@ -69,13 +67,13 @@ class ClassValues:
         """The name of a class that occurs.
 
         Raises:
-            ClassError: All classes were listed, and it isn't among them.
+            ClassError: All classes were listed, and this one isn't among them.
         """
         name = self.names.get(value)
         if name is None and self.listed:
             raise ClassError(
                 "The classes given must name every value of the map, got no name for "
-                f"{value} in {self.path}; add it, or give --nodata {value} if it is no class."
+                f"{value} in {self.path}; add it, or set `nodata` to {value} if it is no class."
             )
         return name or f"class {value}"
 
@@ -90,11 +88,11 @@ class ClassValues:
         return names
 
     def classed(self, values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Where valid pixels have a class.
+        """Mask of the pixels with a class.
 
         Args:
             values: ``(row, column)``.
-            mask: ``(row, column)``, True where the file says that the pixel is valid.
+            mask: ``(row, column)``, True where the pixel is valid.
         """
         if not self.zero:
             mask = mask & (values != UNLABELLED)
@@ -114,27 +112,26 @@ def class_values(
 ) -> ClassValues:
     """Which values of an open class raster are classes.
 
-    Every value is one, 0 and negative values too, except where the file's nodata value or mask, or
-    ``nodata``, says that there is none, or the value's name does ('No data', 'Fill'): the one in
-    ``names``, or where these leave the value out, the one that the file tells. 0 is none
-    either where the file declares no nodata and the list of classes leaves it out: the list given,
-    or that of our own tag. In label rasters without nodata, 0 is unlabelled unless such a list
-    names it.
+    Every value is a class, also 0 and negative values, with these exceptions: the file's nodata
+    value and mask; ``nodata``; values whose name means that they are no class ('No data', 'Fill'),
+    by ``names`` or, if these omit the value, by the file. 0 is no class either if the file declares
+    no nodata and the list of classes omits it; the list is ``names`` or that of our own tag. In
+    label rasters without nodata, 0 is unlabelled unless such a list names it.
 
     Args:
         source: The open raster.
-        names: Names of all classes; None: as the file and those beside it tell, perhaps not all.
-        nodata: A value without a class, beside what the file says.
-        labels: Whether the raster holds labels to learn from, which needn't cover the ground.
+        names: Names of all classes; None: as the file and those beside it state, maybe not all.
+        nodata: A value without a class, in addition to those that the file states.
+        labels: Whether the raster holds training labels, which needn't cover the ground.
 
     Raises:
         ClassError: The tag or a file beside it is damaged.
     """
     listed = names is not None or legend.TAG in source.tags()
-    known = dict(_told(source, source.name).names if names is None else names)
+    known = dict(_stated(source, source.name).names if names is None else names)
     if names is not None:
-        with suppress(ClassError):  # a list that is given also stands for one that is damaged
-            filed = _told(source, source.name).names
+        with suppress(ClassError):  # a given list replaces a damaged one
+            filed = _stated(source, source.name).names
             known |= {v: n for v, n in filed.items() if v not in known and says_none(n)}
     declared = _declares_nodata(source)
     unstated: list[int] = []
@@ -147,7 +144,7 @@ def class_values(
         unstated.append(UNLABELLED)
     kind = np.dtype(source.dtypes[0])
     if not declared and not labels and kind.kind == "i" and kind.itemsize > 1:
-        least = int(np.iinfo(kind).min)  # what many programs write for 'no data'
+        least = int(np.iinfo(kind).min)  # many programs write it for 'no data'
         if least not in known and least != nodata:
             unstated.append(least)
     fill = frozenset(v for v, name in known.items() if v != UNLABELLED and says_none(name))
@@ -157,7 +154,7 @@ def class_values(
 
 
 def _declares_nodata(source: DatasetReader) -> bool:
-    """Whether a class raster has a mask, or a nodata value that its pixels can have."""
+    """Whether a class raster has a mask, or a nodata value within its pixel type."""
     from rasterio.enums import MaskFlags
 
     flags = source.mask_flag_enums[0]
@@ -169,9 +166,9 @@ def _declares_nodata(source: DatasetReader) -> bool:
 
 
 def tell_unstated(known: ClassValues) -> None:
-    """Say in one line how many pixels have a value whose meaning nothing states, and its reading.
+    """Warn of pixels with a value of unstated meaning, and how it is read.
 
-    The raster is read for it, but only where it declares no nodata.
+    This reads the raster, but only if it declares no nodata.
 
     Args:
         known: Which values of the raster are classes.
@@ -193,13 +190,13 @@ def tell_unstated(known: ClassValues) -> None:
         if value == UNLABELLED and not known.zero:
             log.warning(
                 "%s: %s pixels of 0 count as without a class, since the file declares no nodata "
-                "value and the classes leave 0 out; name 0 among them if it is a class.",
+                "value and the classes omit 0; name 0 among them if it is a class.",
                 known.path, f"{pixels:,}",
             )  # fmt: skip
         else:
             log.warning(
                 "%s: %s pixels of %d count as a class, since the file declares no nodata value; "
-                "give --nodata %d if they have no class.",
+                "set `nodata` to %d if they have no class.",
                 known.path, f"{pixels:,}", value, value,
             )  # fmt: skip
 
@@ -266,29 +263,29 @@ def map_classes(
 def legend_of(path: Path | str) -> legend.Legend:
     """Names of a class raster's classes, and colours of its values.
 
-    From our own tag, then the files beside it (`legend.beside`), then names inside it (VRT, ENVI,
-    HFA), then the colour table; the earlier wins. What is no class has no name; see
-    `class_values`.
+    They come from our own tag, the files beside it (`legend_readers.beside`), names inside it
+    (VRT, ENVI, HFA), and the colour table; the first wins. Values that are no class have no name;
+    see `class_values`.
 
     Raises:
         RasterError: See `open_raster`.
         ClassError: The tag or a file beside it is damaged.
     """
     with open_raster(path) as source:
-        return legend.Legend(dict(class_values(source).names), _told(source, path).colours)
+        return legend.Legend(dict(class_values(source).names), _stated(source, path).colours)
 
 
 def scheme_of(
     path: Path | str, *, nodata: float | None = None, labels: bool = False
 ) -> ClassScheme | None:
-    """The classes of a class raster as the file and those beside it tell them, or None.
+    """The classes of a class raster, as the file and those beside it state them, or None.
 
-    Our own tag tells them all. Else a class is each value that has a name, or a pixel; see
+    Our own tag lists all classes. Without it, each value with a name or a pixel is a class; see
     `class_values`.
 
     Args:
         path: The raster.
-        nodata: A value without a class, beside what the file says.
+        nodata: A value without a class, in addition to those that the file states.
         labels: As for `class_values`.
 
     Raises:
@@ -299,8 +296,8 @@ def scheme_of(
         tagged = legend_readers.from_tags(source.tags(), path)
         if tagged is not None:
             return tagged
-        told = _told(source, path)
-        if not told or not np.issubdtype(np.dtype(source.dtypes[0]), np.integer):
+        stated = _stated(source, path)
+        if not stated or not np.issubdtype(np.dtype(source.dtypes[0]), np.integer):
             return None
         known = class_values(source, nodata=nodata, labels=labels)
         values = known.names.keys() | values_in(source, known)
@@ -308,12 +305,12 @@ def scheme_of(
         return None
     return MapScheme.from_mapping(
         {v: known.names.get(v) or f"class {v}" for v in values},
-        {v: c for v, c in told.colours.items() if v in values},
+        {v: c for v, c in stated.colours.items() if v in values},
     )
 
 
 def read_scheme(path: Path | str) -> ClassScheme:
-    """The classes that a file states: a legend (`legend.read_legend`), or a class raster.
+    """The classes in a file: a legend (`legend_readers.read_legend`), or a class raster.
 
     Raises:
         ClassError: The file holds no classes.
@@ -323,12 +320,12 @@ def read_scheme(path: Path | str) -> ClassScheme:
         return legend_readers.read_classes(path)
     scheme = scheme_of(path)
     if scheme is None:
-        raise ClassError(f"The raster must say its classes, got none in {path}; give a CSV.")
+        raise ClassError(f"The raster must state its classes, got none in {path}; give a CSV.")
     return scheme
 
 
 def values_in(source: DatasetReader, known: ClassValues) -> set[int]:
-    """The classes that pixels of an open class raster have.
+    """The classes that occur in an open class raster.
 
     Raises:
         RasterError: It can't be read.
@@ -341,11 +338,11 @@ def values_in(source: DatasetReader, known: ClassValues) -> set[int]:
 
 
 def holds_classes(source: DatasetReader) -> bool:
-    """Whether an open raster's values are classes, as far as the file and those beside it tell.
+    """Whether an open raster's values are classes, by the file and those beside it.
 
-    It has one band of whole numbers, and our tag, a colour table that is more than a grey ramp, or
-    names of values in ``.aux.xml`` or ``.vat.dbf``. A style (``.qml``, ``.clr``) says too little:
-    heights have them too.
+    It must have one integer band, and our tag, a colour table other than a grey ramp, or names of
+    values in ``.aux.xml`` or ``.vat.dbf``. A style (``.qml``, ``.clr``) isn't enough: elevation
+    rasters have them too.
 
     Raises:
         ClassError: A table beside it is damaged.
@@ -365,18 +362,18 @@ def holds_classes(source: DatasetReader) -> bool:
     )
 
 
-def _told(source: DatasetReader, path: Path | str) -> legend.Legend:
-    """Names and colours of values, classes or not, as the file and those beside it tell."""
+def _stated(source: DatasetReader, path: Path | str) -> legend.Legend:
+    """Names and colours of values, classes or not, as the file and those beside it state."""
     tagged = legend_readers.from_tags(source.tags(), path)
-    found = legend.Legend() if tagged is None else legend.Legend(tagged.mapping, tagged.colours)
-    found = found.or_else(legend_readers.beside(Path(path))).or_else(_legend_inside(source))
-    return found.or_else(legend.Legend({}, colours_of(source)))
+    own = legend.Legend() if tagged is None else legend.Legend(tagged.mapping, tagged.colours)
+    own = own.or_else(legend_readers.beside(Path(path))).or_else(_legend_inside(source))
+    return own.or_else(legend.Legend({}, colours_of(source)))
 
 
 def _legend_inside(source: DatasetReader) -> legend.Legend:
-    """Category names and the attribute table that a raster's format holds inside (VRT, ENVI, HFA).
+    """Category names and the attribute table inside a raster's format (VRT, ENVI, HFA).
 
-    rasterio tells neither; GDAL writes both into the description of a virtual copy.
+    rasterio reads neither; GDAL writes both into the description of a virtual copy.
     """
     import rasterio.shutil
 
@@ -401,7 +398,7 @@ def _legend_inside(source: DatasetReader) -> legend.Legend:
 
 
 def colours_of(source: DatasetReader) -> dict[int, Colour]:
-    """The colour of each value in an open raster's colour table; empty where it has none."""
+    """The colour of each value in an open raster's colour table; empty if it has none."""
     try:
         table = source.colormap(1)
     except ValueError:

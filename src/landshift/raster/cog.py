@@ -1,9 +1,9 @@
-"""GeoTIFFs of one raster at several scales -> one Cloud-Optimised GeoTIFF; are all blocks there?
+"""Assembly of a Cloud-Optimised GeoTIFF from a raster's GeoTIFF and its overviews.
 
-Blocks are moved as they are, compressed: what is written once isn't decoded and compressed again.
-The layout is that of GDAL's COG driver (https://gdal.org/drivers/raster/cog.html, 'File format
-details'): directories first, then the blocks, coarse before fine, each between its size and a copy
-of its last four bytes, so that a reader over a network asks once for neighbouring blocks.
+Compressed blocks are copied as they are, not decoded and compressed again. The layout is that of
+GDAL's COG driver (https://gdal.org/drivers/raster/cog.html, 'File format details'): directories
+first, then the blocks, coarse before fine, each between its size and a copy of its last four bytes,
+so that a reader over a network gets neighbouring blocks with one request.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 512
-"""Rows and columns of the blocks that our rasters are stored in; no overview is smaller."""
+"""Rows and columns of the blocks in our rasters; the smallest overview fits in one."""
 
 _SUBFILE, _COLOURS = 254, 320
 _STRIPS, _TILES = (273, 279), (324, 325)  # tags of the offsets and of the sizes
 _OF_SCALE = frozenset((256, 257, 258, 259, 262, 277, 284, 317, 322, 323, 338, 339, _COLOURS, 42113))
-"""Tags of a directory that say how its pixels are stored; all others are the raster's."""
+"""Tags of a directory that describe how its pixels are stored; the others belong to the raster."""
 
 _WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _WIDTHS |= {16: 8, 17: 8, 18: 8}  # BigTIFF's
@@ -39,18 +39,18 @@ _HEAD = (
 
 
 def creation(count: int, predictor: int) -> dict[str, Any]:
-    """How GDAL is to write the GeoTIFFs that `join` takes.
+    """GDAL's creation options for the GeoTIFFs that `join` takes.
 
     Args:
         count: Number of bands.
-        predictor: TIFF's: 1 none, 2 differences of whole numbers, 3 of floats.
+        predictor: TIFF predictor: 1 none, 2 differences of integers, 3 of floats.
     """
     return {
         "driver": "GTiff", "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK,
-        "compress": "deflate",  # what every GIS reads
+        "compress": "deflate",  # every GIS reads it
         "zlevel": 1, "predictor": predictor, "num_threads": "all_cpus", "bigtiff": "if_safer",
         "interleave": "pixel" if count > 1 else "band",
-        "photometric": "minisblack",  # else the fourth of four bytes is taken for alpha
+        "photometric": "minisblack",  # else GDAL takes the fourth of four uint8 bands for alpha
     }  # fmt: skip
 
 
@@ -58,8 +58,8 @@ def join(levels: Sequence[Path], path: Path) -> None:
     """Write one Cloud-Optimised GeoTIFF from a raster and its overviews.
 
     Args:
-        levels: GeoTIFFs as `creation` says, whole (see `check_written`): the raster first, each
-            next one half as large.
+        levels: Complete GeoTIFFs (see `check_written`) with the options of `creation`: the raster
+            first, then its overviews, each half as large.
         path: The file to write.
 
     Raises:
@@ -88,27 +88,27 @@ def join(levels: Sequence[Path], path: Path) -> None:
 
 
 def check_written(path: Path) -> None:
-    """Check that every block lies in the file: on a full disk GDAL closes it without a word.
+    """Check that a file has all its blocks: on a full disk GDAL closes it without an error.
 
     Raises:
-        OSError: A block is missing or reaches over the file's end.
+        OSError: A block is missing or extends beyond the file.
     """
-    found = _read(path)
-    missing = (found.offsets == 0) | (found.sizes == 0)
-    if missing.any() or int((found.offsets + found.sizes).max()) > path.stat().st_size:
+    blocks = _read(path)
+    missing = (blocks.offsets == 0) | (blocks.sizes == 0)
+    if missing.any() or int((blocks.offsets + blocks.sizes).max()) > path.stat().st_size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @dataclass(frozen=True)
 class _Directory:
-    """What a TIFF says of its first raster.
+    """The first directory of a TIFF.
 
     Attributes:
-        order: struct's sign for the order of bytes.
+        order: Byte order, as struct writes it.
         entries: Type, count and bytes of each tag but those of the blocks.
         tags: The tags of the blocks' offsets and sizes.
-        offsets: Where each block lies, row by row.
-        sizes: How many bytes it has.
+        offsets: Offset of each block, row by row.
+        sizes: Size of each block in bytes.
     """
 
     order: str
@@ -120,7 +120,7 @@ class _Directory:
     def written(
         self, at: int, offsets: NDArray[np.uint64], overview: bool, *, last: bool, big: bool
     ) -> bytes:
-        """The directory's bytes at a place of a file, and after them its longer values."""
+        """The directory's bytes at an offset in a file, followed by its longer values."""
         entries = dict(self.entries)
         if overview:
             entries = {tag: entry for tag, entry in entries.items() if tag in _OF_SCALE}
@@ -144,7 +144,7 @@ class _Directory:
 
 
 _FORMATS = {False: ("H", "HHI", 4, "I"), True: ("Q", "HHQ", 8, "Q")}
-"""Of TIFF and BigTIFF: an entry count, an entry's head, bytes of its value, an offset."""
+"""For TIFF and BigTIFF: formats of the entry count, an entry's head, its value and an offset."""
 
 
 def _even(value: bytes) -> bytes:
@@ -152,7 +152,7 @@ def _even(value: bytes) -> bytes:
 
 
 def _head(order: str, *, big: bool) -> bytes:
-    """What stands before the first directory."""
+    """The bytes before the first directory."""
     ghost = b"GDAL_STRUCTURAL_METADATA_SIZE=%06d bytes\n" % len(_HEAD) + _HEAD
     length = 16 if big else 8
     at = length + len(_even(ghost))
@@ -162,7 +162,7 @@ def _head(order: str, *, big: bool) -> bytes:
 
 
 def _room(directories: Sequence[_Directory], *, big: bool) -> int:
-    """Bytes before the first block."""
+    """Number of bytes before the first block."""
     at = len(_head(directories[0].order, big=big))
     for number, directory in enumerate(directories):
         at += len(directory.written(at, directory.offsets, number > 0, last=False, big=big))
@@ -170,10 +170,10 @@ def _room(directories: Sequence[_Directory], *, big: bool) -> int:
 
 
 def _read(path: Path) -> _Directory:
-    """Read the first directory of a TIFF of GDAL's.
+    """Read the first directory of a TIFF that GDAL wrote.
 
     Raises:
-        OSError: It isn't all there.
+        OSError: It is incomplete.
     """
     try:
         return _parse(path)

@@ -1,4 +1,4 @@
-"""A GeoTIFF -> the same at half its rows and columns, and so on down to one block."""
+"""Overviews of a GeoTIFF: halved rows and columns, repeatedly, down to one block."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 
 from landshift.raster import cog
 
-_AT_ONCE = 1 << 20  # bytes: a block of more is made in four steps, each from one block
+_AT_ONCE = 1 << 20  # bytes; larger blocks are made in four steps, each from one block
 
 
 def build(draft: Path, predictor: int, *, classes: Sequence[bool]) -> list[Path]:
     """Write the overviews of a GeoTIFF beside it.
 
     Args:
-        draft: The GeoTIFF, whole.
+        draft: The complete GeoTIFF.
         predictor: See `cog.creation`.
-        classes: Of each band, whether overviews hold the commonest value of each 2 x 2 pixels
-            instead of their average.
+        classes: Whether each band's overviews hold the most frequent value of 2 x 2 pixels
+            instead of their mean.
 
     Returns:
         The files, each half as large as the one before, the last no larger than a block.
@@ -36,16 +36,16 @@ def build(draft: Path, predictor: int, *, classes: Sequence[bool]) -> list[Path]
     """
     import rasterio
 
-    found: list[Path] = []
+    levels: list[Path] = []
     while True:
-        level = found[-1] if found else draft
+        level = levels[-1] if levels else draft
         with rasterio.open(level) as source:
             if max(source.shape) <= cog.BLOCK:
-                return found
-        half = draft.with_name(f"{draft.stem}.{len(found) + 1}.tif")
+                return levels
+        half = draft.with_name(f"{draft.stem}.{len(levels) + 1}.tif")
         _halve(level, half, predictor, classes=classes)
         cog.check_written(half)
-        found.append(half)
+        levels.append(half)
 
 
 def _halve(level: Path, path: Path, predictor: int, *, classes: Sequence[bool]) -> None:
@@ -77,7 +77,7 @@ def _halve(level: Path, path: Path, predictor: int, *, classes: Sequence[bool]) 
                         return
                     row, column = corner
                     values = source.read(window=_part(source, 2 * row, 2 * column, 2 * size))
-                    # band by band, so that wider types in between cost little memory
+                    # band by band, to limit the memory of wider intermediate types
                     halved = np.stack(
                         [
                             (_commonest if mixed_never else _averaged)(band, profile["nodata"])
@@ -94,7 +94,7 @@ def _halve(level: Path, path: Path, predictor: int, *, classes: Sequence[bool]) 
 
 
 def _corners(height: int, width: int, size: int) -> Iterator[tuple[int, int]]:
-    """First row and column of each part, block by block, so that few blocks are unfinished."""
+    """First row and column of each part, block by block, so that few blocks are incomplete."""
     for row, column in itertools.product(range(0, height, cog.BLOCK), range(0, width, cog.BLOCK)):
         for down, right in itertools.product(range(0, cog.BLOCK, size), repeat=2):
             if row + down < height and column + right < width:
@@ -108,7 +108,7 @@ def _has_colours(source: Any) -> bool:
 
 
 def _part(raster: Any, row: int, column: int, size: int) -> Any:
-    """The rasterio window of a square, cut off at the raster's far edges."""
+    """The rasterio window of a square, clipped to the raster."""
     from rasterio.windows import Window
 
     height, width = min(size, raster.height - row), min(size, raster.width - column)
@@ -119,8 +119,8 @@ def _averaged(values: NDArray[Any], nodata: float | None) -> NDArray[Any]:
     """Means of the valid pixels of each 2 x 2 square; nodata where none is valid.
 
     Args:
-        values: One band, ``(row, column)``; squares reach over an odd edge.
-        nodata: Value that means 'no data', or None.
+        values: One band, ``(row, column)``; an odd edge is repeated.
+        nodata: The nodata value, or None.
     """
     kind = values.dtype
     whole = np.issubdtype(kind, np.integer)
@@ -128,27 +128,27 @@ def _averaged(values: NDArray[Any], nodata: float | None) -> NDArray[Any]:
     values = _even(values)
     valid = None if nodata is None else _is_valid(values, nodata)
     if valid is None or valid.all():
-        found = _rounded(_squares(values.astype(wide)), 4, kind)
+        means = _rounded(_squares(values.astype(wide)), 4, kind)
         count: Any = 4
     else:
         count = _squares(valid.astype(np.int8))
         total = _squares(np.where(valid, values, 0).astype(wide))
-        found = _rounded(total, np.maximum(count, 1), kind)
+        means = _rounded(total, np.maximum(count, 1), kind)
     if nodata is None:
-        return found
+        return means
     if whole:
-        clash = (found == nodata) & (count > 0)  # a mean that happens to be nodata's value
-        found[clash] = nodata + 1 if nodata < np.iinfo(kind).max else nodata - 1
-    found[np.broadcast_to(count == 0, found.shape)] = nodata
-    return found
+        clash = (means == nodata) & (count > 0)  # a mean that equals the nodata value
+        means[clash] = nodata + 1 if nodata < np.iinfo(kind).max else nodata - 1
+    means[np.broadcast_to(count == 0, means.shape)] = nodata
+    return means
 
 
 def _commonest(values: NDArray[Any], nodata: float | None) -> NDArray[Any]:
-    """The commonest valid value of each 2 x 2 square, of equal ones the first row by row.
+    """The most frequent valid value of each 2 x 2 square; in a tie the first one, row by row.
 
     Args:
-        values: One band, ``(row, column)``; squares reach over an odd edge.
-        nodata: Value that means 'no data', or None; it stays only where nothing else is.
+        values: One band, ``(row, column)``; an odd edge is repeated.
+        nodata: The nodata value, or None; it stays only in squares without another value.
     """
     values = _even(values)
     if (values == values[0, 0]).all():
@@ -158,12 +158,12 @@ def _commonest(values: NDArray[Any], nodata: float | None) -> NDArray[Any]:
     ]
     valid = [True if nodata is None else _is_valid(one, nodata) for one in four]
     twice = [(a == b) | (a == c) | (a == d), (b == c) | (b == d), c == d]
-    found = d.copy()
-    for k in (2, 1, 0):  # if none is there twice, the first valid one
-        np.copyto(found, four[k], where=valid[k])
+    commonest = d.copy()
+    for k in (2, 1, 0):  # without a repeated value, the first valid one
+        np.copyto(commonest, four[k], where=valid[k])
     for k in (2, 1, 0):
-        np.copyto(found, four[k], where=twice[k] & valid[k])
-    return found
+        np.copyto(commonest, four[k], where=twice[k] & valid[k])
+    return commonest
 
 
 def _is_valid(values: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
@@ -171,7 +171,7 @@ def _is_valid(values: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
 
 
 def _even(values: NDArray[Any]) -> NDArray[Any]:
-    """The array with its last row or column repeated where their number is odd."""
+    """The array, with the last row or column repeated if their number is odd."""
     if values.shape[0] % 2 or values.shape[1] % 2:
         return np.pad(values, [(0, n % 2) for n in values.shape], mode="edge")
     return values

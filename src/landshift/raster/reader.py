@@ -1,4 +1,4 @@
-"""Rasters as files: what they are, windows of them with a mask, and new ones written whole."""
+"""Reading rasters: their properties, and windows of values with a mask."""
 
 from __future__ import annotations
 
@@ -35,31 +35,31 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GDAL_CACHE = 256 << 20
-"""Bytes for GDAL's blocks, so that a row of them is read once and not for each window."""
+"""Bytes of GDAL's block cache; holds a row of blocks, so that each block is read once."""
 
 NAMELESS = ("GTiff", "COG", "PNG", "JPEG", "MEM")
-"""Formats that hold no names of values themselves: GDAL keeps them in .aux.xml."""
+"""Formats without names of values inside; GDAL keeps them in .aux.xml."""
 
-_MOST_LISTED = 40  # rasters of a file that an error names
-_HDF4 = b"\x0e\x03\x13\x01"  # how files in HDF4 begin
+_MOST_LISTED = 40  # rasters of a file that an error lists
+_HDF4 = b"\x0e\x03\x13\x01"  # first bytes of HDF4 files
 
 
 @dataclass(frozen=True)
 class RasterInfo:
-    """What a raster is, without its pixels.
+    """Properties of a raster, without its pixels.
 
     Attributes:
-        path: Where it lies.
+        path: The file.
         grid: Size, affine transform and CRS.
-        dtype: Pixel type of its bands, as numpy names it.
-        nodata: Value that means 'no data' in every band that isn't alpha, or None.
-        bands: Name of each band; '' where the file has none.
-        block: Rows and columns of the blocks it is stored in.
-        masked: Whether something else says too which pixels are valid: a mask, an alpha band, or
-            nodata values that differ between bands.
-        taken: When it was taken, or what time it maps, as tags or the file's name state.
+        dtype: numpy's name of the bands' pixel type.
+        nodata: Nodata value of every band other than alpha, or None.
+        bands: Name of each band; '' if it has none.
+        block: Rows and columns of the stored blocks.
+        masked: Whether a mask, an alpha band, or nodata values that differ between bands also
+            decide which pixels are valid.
+        taken: Date of the image or map, from tags or the file's name.
         alpha: Number of the alpha band, or None.
-        scaling: Scale and offset of each band: what a value means is value * scale + offset.
+        scaling: Scale and offset of each band: physical value = value * scale + offset.
     """
 
     path: Path
@@ -90,7 +90,7 @@ class RasterInfo:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the bands that aren't alpha; '' where the file has none."""
+        """Names of the bands that aren't alpha; '' for a band without a name."""
         return tuple(self.bands[k - 1] for k in self.numbers)
 
 
@@ -102,31 +102,29 @@ def open_raster(
     threads: int | None = None,
     untrusted: bool = False,
 ) -> Iterator[DatasetReader]:
-    """Open a raster to read; what GDAL says when it can't becomes one clear line.
+    """Open a raster for reading; GDAL's errors become one clear line.
 
     Args:
-        path: A path, or a name that GDAL knows how to open; no URL where LANDSHIFT_OFFLINE is
-            set.
-        cache: Bytes for GDAL's blocks, of all open rasters together.
-        threads: Threads that decode the blocks of a window; None: as GDAL's environment says.
-        untrusted: Whether the file may come from anyone: it must then be of `access.FORMATS`, as
-            those beside it that GDAL opens with it, and name no other file.
+        path: A path, or another name that GDAL opens; no URL while LANDSHIFT_OFFLINE is set.
+        cache: Bytes of GDAL's block cache, for all open rasters together.
+        threads: Threads that decode the blocks of a window; None: GDAL's own setting.
+        untrusted: Whether the file is untrusted: it and the files that GDAL opens with it must
+            then be of `access.FORMATS` and refer to no other file.
 
     Raises:
-        RasterError: The file is missing, no raster, damaged, of complex numbers, or not to be
-            opened.
+        RasterError: The file is missing, no raster, damaged, of complex numbers, or not allowed.
     """
     import rasterio
 
     name = _checked_name(path)
     settings = {"GDAL_CACHEMAX": cache, "GDAL_NUM_THREADS": threads, **access.settings()}
     if untrusted:
-        settings["GDAL_DISABLE_READDIR_ON_OPEN"] = "TRUE"  # side files in their exact names alone
-    told = {name: value for name, value in settings.items() if value is not None}
-    with reading(path), rasterio.Env(**told):
+        settings["GDAL_DISABLE_READDIR_ON_OPEN"] = "TRUE"  # only side files with the exact names
+    stated = {name: value for name, value in settings.items() if value is not None}
+    with reading(path), rasterio.Env(**stated):
         for beside in access.side_files(Path(path)) if untrusted else ():
             with open_raster(beside, untrusted=True):
-                pass  # of such a format too
+                pass  # checks its format too
         with without_place():
             source = _open_own_formats(Path(path)) if untrusted else _open(name)
         with source:
@@ -138,7 +136,7 @@ def open_raster(
 
 @contextmanager
 def without_place() -> Iterator[None]:
-    """Open a raster that may have no place on the ground: those who need one, check."""
+    """Suppress rasterio's warning about a missing georeference; callers that need one check it."""
     from rasterio.errors import NotGeoreferencedWarning
 
     with validity.OPENING, warnings.catch_warnings():
@@ -150,8 +148,8 @@ def _checked_name(path: Path | str) -> str:
     """A raster's name as GDAL opens it.
 
     Raises:
-        RasterError: Its file isn't there, lies elsewhere while offline, or has a name that isn't
-            UTF-8; a VRT names files that aren't there.
+        RasterError: The file is missing, remote while offline, or has a name that isn't UTF-8; a
+            VRT names missing files.
     """
     strange = containers.not_utf8(path)
     if strange is not None:
@@ -170,7 +168,7 @@ def _open(name: str) -> DatasetReader:
     """Open a raster of any format.
 
     Raises:
-        RasterError: The file holds several rasters, none, not the one named, or is HDF4.
+        RasterError: The file holds no raster, several, or not the one named; or it is HDF4.
         RasterioIOError: GDAL can't open it for another reason.
     """
     import rasterio
@@ -184,7 +182,7 @@ def _open(name: str) -> DatasetReader:
         if _is_hdf4(file):
             raise RasterError(
                 f"The raster must be of a format that GDAL reads here, got HDF4 in {file}; convert "
-                "it first (gdal_translate of a GDAL with HDF4, as conda and Debian have it, or "
+                "it first (gdal_translate of a GDAL with HDF4, as in conda and Debian, or "
                 "h4toh5)."
             ) from error
         if part is None or not file.is_file():
@@ -193,7 +191,7 @@ def _open(name: str) -> DatasetReader:
             names = whole.subdatasets
         raise RasterError(
             f"A raster inside a file must be one of those that it holds, got {part.inner} for "
-            f"{file}; give one of {_listed(names) or 'none: it has but one'}."
+            f"{file}; give one of {_listed(names) or 'none: it has only one'}."
         ) from error
     if source.count:
         return source
@@ -217,7 +215,7 @@ def _check_real(source: DatasetReader) -> None:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Names of rasters inside a file, as they are typed in a shell."""
+    """Names of rasters inside a file, quoted for a shell."""
     shown = [shlex.quote(name) for name in names[:_MOST_LISTED]]
     return ", ".join(shown) + (", ..." if len(names) > _MOST_LISTED else "")
 
@@ -230,7 +228,7 @@ def _is_hdf4(file: Path) -> bool:
 
 
 def _open_own_formats(path: Path) -> DatasetReader:
-    """Open a file as one of `access.FORMATS`; never as another, whatever it holds."""
+    """Open a file as one of `access.FORMATS`, never as another format."""
     from rasterio.errors import RasterioIOError
     from rasterio.io import DatasetReader
 
@@ -245,11 +243,11 @@ def _open_own_formats(path: Path) -> DatasetReader:
 
 @contextmanager
 def reading(path: Path | str) -> Iterator[None]:
-    """What GDAL says when it can't read a raster, as one clear line.
+    """Turn GDAL's errors while it reads a raster into one clear line.
 
     Raises:
-        RasterError: The block ended in an error of GDAL's, or band names aren't UTF-8.
-        OutOfMemoryError: It ended so for want of memory.
+        RasterError: GDAL failed, or band names aren't UTF-8.
+        OutOfMemoryError: GDAL failed for lack of memory.
     """
     try:
         yield
@@ -270,7 +268,7 @@ def reading(path: Path | str) -> Iterator[None]:
 
 
 def info(path: Path | str) -> RasterInfo:
-    """What a raster is, without its pixels.
+    """Properties of a raster.
 
     Raises:
         RasterError: See `open_raster`; also bands of different pixel types.
@@ -280,26 +278,31 @@ def info(path: Path | str) -> RasterInfo:
 
 
 def files_of(path: Path | str) -> set[Path]:
-    """The files of this machine that a raster is read from: its own, and those that a VRT names.
+    """The local files that a raster is read from: its own, and those that a VRT names.
 
     Raises:
         RasterError: See `open_raster`.
     """
-    found: set[Path] = set()
+    files: set[Path] = set()
     waiting = [containers.file_of(path)]
     while waiting:
         file = waiting.pop()
-        if file in found or not file.is_file():
+        if file in files or not file.is_file():
             continue
-        found.add(file)
+        files.add(file)
         if file.suffix.lower() == ".vrt":
             with open_raster(file) as source:
                 waiting += map(containers.file_of, source.files)
-    return found
+    return files
 
 
 def info_of(source: DatasetReader) -> RasterInfo:
-    """What an open raster is."""
+    """Properties of an open raster.
+
+    Raises:
+        RasterError: Bands of different pixel types.
+        GridError: See `grid_of`.
+    """
     if len(set(source.dtypes)) != 1:
         raise RasterError(
             f"Bands must share a pixel type, got {source.dtypes} in {source.name}; "
@@ -338,12 +341,12 @@ def grid_of(source: DatasetReader) -> GeoBox:
 
 
 def _band_names(source: DatasetReader, tags: Mapping[str, str]) -> tuple[str, ...]:
-    """Name of each band: its description, else where it lies along a NetCDF file's time."""
+    """Name of each band: its description, else its time step in a NetCDF file."""
     names = []
     for number, description in enumerate(source.descriptions, start=1):
         step = None if description else source.tags(number).get("NETCDF_DIM_time")
-        told = step and dates.of_step(step, tags.get("time#units"), tags.get("time#calendar"))
-        names.append(description or told or "")
+        date = step and dates.of_step(step, tags.get("time#units"), tags.get("time#calendar"))
+        names.append(description or date or "")
     return tuple(names)
 
 
@@ -356,14 +359,14 @@ def read(
     also: float | None = None,
     alpha: bool = True,
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Read a window, which may reach over the raster's edge.
+    """Read a window, which may extend beyond the raster.
 
     Args:
         source: An open raster.
-        window: Pixels to read; those outside the raster come as 0 and not valid.
+        window: Pixels to read; those outside the raster are 0 and invalid.
         bands: Numbers of the bands, from 1; None for all but an alpha band.
-        nodata: Value that means 'no data' in place of what the file says; None: as it says.
-        also: A value that means 'no data' beside those.
+        nodata: Nodata value that replaces those of the file; None: those of the file.
+        also: A further nodata value.
         alpha: Whether an alpha band that isn't read counts.
 
     Returns:
@@ -384,10 +387,10 @@ def read(
 
 
 def check_one_band(source: DatasetReader) -> None:
-    """Check that an open class raster has one band, beside which there may be alpha.
+    """Check that an open class raster has one band, apart from alpha.
 
     Raises:
-        ClassError: It has more.
+        ClassError: It has several.
     """
     bands = validity.data_bands(source)
     if len(bands) != 1:
@@ -405,7 +408,7 @@ def blocks(height: int, width: int, size: int = 1024) -> Iterator[Window]:
 
 
 def rasterio_window(window: Window) -> Any:
-    """The window as rasterio's own."""
+    """The window as a rasterio window."""
     from rasterio.windows import Window as RasterioWindow
 
     return RasterioWindow(window.column, window.row, window.width, window.height)

@@ -1,4 +1,4 @@
-"""Values of class rasters brought to the values of one scheme."""
+"""Recoding of class rasters to the values of one scheme."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ from landshift.raster import class_maps, reader
 logger = logging.getLogger(__name__)
 
 ANY = "*"
-"""Stands for every class where one is asked for."""
+"""Stands for every class."""
 
 LARGEST_CLASS = 253
-"""The largest value of a class in an output of one byte that also needs a value for no change."""
+"""The largest class value in a one-byte output that also needs a value for 'no change'."""
 
 UNKNOWN = -1
-"""What `Table` gives for a value that it doesn't know."""
+"""Result of `Table` for an unknown value."""
 
 Class = str | int
 """A class by its name or value."""
 
 Recoding = Mapping[int, Class | None]
-"""What each value becomes: a value, the name of a class, or None for no class."""
+"""New value or class name of each value; None for no class."""
 
-_TABLE_BYTES = 2  # types of so many bytes are looked up in a table of all their values
-_LISTED = 12  # moved values that a line names
+_TABLE_BYTES = 2  # pixel types up to this size use a table of all their values
+_LISTED = 12  # moved values that a warning lists
 
 
 @dataclass(frozen=True)
 class Coded:
-    """Classes with values that an output holds.
+    """Classes with values that an output can hold.
 
     Attributes:
-        scheme: The classes; those whose value the output can't hold have another one.
-        moved: The value in the output of each value that it can't hold.
-        none: Values whose names only say that there is no class ('No data', 'Fill').
+        scheme: The classes; those whose value the output can't hold have another value.
+        moved: New value of each value that the output can't hold.
+        none: Values whose names mean that there is no class ('No data', 'Fill').
     """
 
     scheme: ClassScheme
@@ -61,13 +61,13 @@ class Coded:
 
     @property
     def sources(self) -> tuple[int, ...]:
-        """The value in the files of each class, in the order of the scheme."""
+        """Value of each class in the files, in the order of the scheme."""
         back = {new: old for old, new in self.moved.items()}
         return tuple(back.get(v, v) for v in self.scheme.values)
 
     @property
     def indices(self) -> dict[int, int]:
-        """Index of the class of each value in the files."""
+        """Class index of each value in the files."""
         return {value: k for k, value in enumerate(self.sources)}
 
     @property
@@ -76,17 +76,17 @@ class Coded:
         return dict(zip(self.sources, self.scheme.values, strict=True))
 
     def line(self) -> str:
-        """One line that tells what was moved; '' where nothing was."""
+        """The moved values in one line; '' if there are none."""
         names = self.scheme.mapping
         moves = [f"{old} -> {new} {names[new]!r}" for old, new in sorted(self.moved.items())]
         more = f" and {len(moves) - _LISTED} more" if len(moves) > _LISTED else ""
         return ", ".join(moves[:_LISTED]) + more
 
     def find(self, wanted: Class | None) -> list[int]:
-        """Indices of the classes of a name or of a value in the files.
+        """Indices of the classes with a name, or with a value in the files.
 
         Raises:
-            ClassError: There is none.
+            ClassError: There is no such class.
         """
         text = same_name(str(wanted))
         if text == ANY:
@@ -104,15 +104,15 @@ class Coded:
     def targets(
         self, recoding: Recoding | None, by_name: Mapping[int, int] | None = None
     ) -> dict[int, int | None]:
-        """Index of the class of each value of a raster; None where it has none.
+        """Class index of each value of a raster; None for no class.
 
         Args:
-            recoding: What the raster's values become; 0 is a class where the classes have one,
-                else none. None: its values are those of the classes.
-            by_name: Without a recoding, the values of the classes that have others in the raster.
+            recoding: Recoding of the raster's values; a new value 0 is a class only if the classes
+                have one. None: the values are those of the classes.
+            by_name: Without a recoding, the class value of each raster value that differs from it.
 
         Raises:
-            ClassError: The recoding names a class that there isn't.
+            ClassError: The recoding names an unknown class.
         """
         if recoding is None:
             indices: dict[int, int | None] = {**dict.fromkeys(self.none), **self.indices}
@@ -125,7 +125,7 @@ class Coded:
 
 
 def as_filed(classes: ClassScheme) -> Coded:
-    """Classes with the values that they have in files, without names that only say 'no data'."""
+    """Classes with their values in files, without those whose name means 'no data'."""
     none = frozenset(c.value for c in classes if says_none(c.name))
     rest = [c for c in classes if c.value not in none]
     return Coded(MapScheme(rest), {}, none) if none and rest else Coded(classes, {})
@@ -137,7 +137,7 @@ def coded(
     """Give classes whose value an output can't hold the lowest free values, in their order.
 
     Args:
-        classes: The classes as files hold them.
+        classes: The classes with their values in files.
         largest: The largest value that the output holds.
         smallest: The smallest one.
 
@@ -163,13 +163,13 @@ def coded(
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the files of a class map tell of its classes.
+class MapLegend:
+    """The classes of a class map, as its files state them.
 
     Attributes:
         path: The map.
         legend: Names and colours of its classes.
-        values: Values of its pixels that are classes.
+        values: Class values that occur in its pixels.
     """
 
     path: object
@@ -183,8 +183,8 @@ class United:
 
     Attributes:
         legend: Names and colours of the classes.
-        values: Values of the classes that pixels have.
-        recodings: For each map, the new value of each class whose name has another value here.
+        values: Class values that occur in pixels.
+        recodings: For each map, the new value of each class that has another value in the legend.
     """
 
     legend: Legend
@@ -192,34 +192,34 @@ class United:
     recodings: tuple[dict[int, int], ...]
 
     def line(self, k: int, path: object) -> str:
-        """What was recoded in a map, in one line; '' where nothing was."""
+        """The recoded values of a map in one line; '' if there are none."""
         moves = [f"{a} -> {b} {self.legend.names[b]!r}" for a, b in self.recodings[k].items()]
         return f"{path}: recoded by name: {', '.join(moves)}." if moves else ""
 
 
-def united(maps: Sequence[Told], options: str) -> United:
-    """One legend for the maps, in which classes of one name are one class.
+def united(maps: Sequence[MapLegend], options: str) -> United:
+    """Unite the legends of several maps; classes of the same name are the same class.
 
-    Names count where maps carry them, whatever their case and spaces: a class that a map before
-    names too gets its value there. Names of values that no pixel has count last.
+    Names are compared without case and spacing: a class that an earlier map names too gets its
+    value there. Names of values that no pixel has count last.
 
     Args:
-        maps: What the maps tell, the one whose values count first.
-        options: What decides where legends disagree, for the error.
+        maps: The classes of each map; values of earlier maps take precedence.
+        options: Options that resolve a conflict, for the error.
 
     Raises:
-        ClassError: Two classes of one map share a name; or a value has two names, of which one
-            isn't the name of another class of the maps before.
+        ClassError: Two classes of one map share a name; or a value has two names, neither of
+            which identifies a class of an earlier map.
     """
     names: dict[int, str] = {}
     places: dict[str, int] = {}
     recodings: tuple[dict[int, int], ...] = tuple({} for _ in maps)
-    for told in maps:
-        check_names({v: n for v, n in told.legend.names.items() if v in told.values}, told.path)
+    for each in maps:
+        check_names({v: n for v, n in each.legend.names.items() if v in each.values}, each.path)
     for occurs in (True, False):
-        for told, recode in zip(maps, recodings, strict=True):
-            for value, name in sorted(told.legend.names.items()):
-                if (value in told.values) is not occurs:
+        for each, recode in zip(maps, recodings, strict=True):
+            for value, name in sorted(each.legend.names.items()):
+                if (value in each.values) is not occurs:
                     continue
                 place = places.get(same_name(name))
                 if place is not None:
@@ -229,18 +229,18 @@ def united(maps: Sequence[Told], options: str) -> United:
                     places[same_name(name)] = value
                 elif occurs:
                     raise _disagreement(maps, value, options)
-    for told, recode in zip(maps, recodings, strict=True):
+    for each, recode in zip(maps, recodings, strict=True):
         moved = {value: new for value, new in recode.items() if value != new}
         recode.clear()
-        recode.update({value: new for value, new in moved.items() if value in told.values})
-        for value in set(recode.values()) & told.values:
-            if value not in moved and value not in told.legend.names:
+        recode.update({value: new for value, new in moved.items() if value in each.values})
+        for value in set(recode.values()) & each.values:
+            if value not in moved and value not in each.legend.names:
                 raise _disagreement(maps, value, options)
     values: set[int] = set()
     colours: dict[int, Colour] = {}
-    for told, recode in zip(maps, recodings, strict=True):
-        values.update(recode.get(value, value) for value in told.values)
-        for value, colour in told.legend.colours.items():
+    for each, recode in zip(maps, recodings, strict=True):
+        values.update(recode.get(value, value) for value in each.values)
+        for value, colour in each.legend.colours.items():
             colours.setdefault(recode.get(value, value), colour)
     return United(Legend(names, colours), frozenset(values), recodings)
 
@@ -248,28 +248,28 @@ def united(maps: Sequence[Told], options: str) -> United:
 def united_files(
     paths: Sequence[Path], options: str, *, nodata: float | None = None, labels: bool = False
 ) -> United:
-    """One legend for class rasters as their files and pixels tell; see `united`.
+    """Unite the legends of class rasters, from their files and pixels; see `united`.
 
-    One line for each raster says what is recoded by name.
+    A warning per raster lists the values that are recoded by name.
 
     Args:
-        paths: The rasters, the one whose values count first.
-        options: What decides where legends disagree, for the error.
-        nodata: A value without a class, beside what the files say.
+        paths: The rasters; values of earlier ones take precedence.
+        options: Options that resolve a conflict, for the error.
+        nodata: A value without a class, in addition to those that the files state.
         labels: As for `raster.class_values`.
 
     Raises:
         ClassError: See `united`.
         RasterError: A raster can't be read.
     """
-    told = []
+    stated = []
     for path in paths:
         with reader.open_raster(path) as source:
             known = class_maps.class_values(source, nodata=nodata, labels=labels)
             values = frozenset(class_maps.values_in(source, known))
         names = Legend(dict(known.names), class_maps.legend_of(path).colours)
-        told.append(Told(path, names, values))
-    one = united(told, options)
+        stated.append(MapLegend(path, names, values))
+    one = united(stated, options)
     for k, path in enumerate(paths):
         line = one.line(k, path)
         if line:
@@ -277,15 +277,15 @@ def united_files(
     return one
 
 
-def _disagreement(maps: Sequence[Told], value: int, options: str) -> ClassError:
-    """A value has two names: what each map says."""
+def _disagreement(maps: Sequence[MapLegend], value: int, options: str) -> ClassError:
+    """The error for a value with two names; it lists the names in each map."""
     tables = "; ".join(
-        f"{told.path}: {', '.join(f'{v} {n!r}' for v, n in sorted(told.legend.names.items())[:16])}"
-        for told in maps
-        if told.legend.names
+        f"{each.path}: {', '.join(f'{v} {n!r}' for v, n in sorted(each.legend.names.items())[:16])}"
+        for each in maps
+        if each.legend.names
     )
     meanings = dict.fromkeys(
-        repr(told.legend.names.get(value, f"class {value}")) for told in maps if told.legend.names
+        repr(each.legend.names.get(value, f"class {value}")) for each in maps if each.legend.names
     )
     return ClassError(
         f"Class maps must agree on their classes, got {' and '.join(meanings)} for value {value} "
@@ -294,10 +294,10 @@ def _disagreement(maps: Sequence[Told], value: int, options: str) -> ClassError:
 
 
 def tell_nodata(recoding: Recoding, nodata: float | None, path: object) -> None:
-    """Say in one line that a recoding names the value that a raster declares as nodata.
+    """Warn that a recoding names the value that a raster declares as nodata.
 
     Args:
-        recoding: What the raster's values become.
+        recoding: Recoding of the raster's values.
         nodata: The raster's nodata value, or None.
         path: The raster.
     """
@@ -305,16 +305,16 @@ def tell_nodata(recoding: Recoding, nodata: float | None, path: object) -> None:
     if not _is_none(new) and new != UNLABELLED:
         logger.warning(
             "%s: the recoding makes %d %r, but the file declares %d as nodata: such pixels stay "
-            "without a class; take the declaration out (gdal_edit -unsetnodata) if they have one.",
+            "without a class; remove the declaration (gdal_edit -unsetnodata) if they have one.",
             path, nodata, new, nodata,
         )  # fmt: skip
 
 
 def tell_zero(recoding: Recoding, classes: Coded, nodata: float | None, path: object) -> None:
-    """Say in one line that a recoding makes values 0, where the classes have no 0.
+    """Warn that a recoding has the new value 0, but the classes have no 0.
 
     Args:
-        recoding: What the raster's values become.
+        recoding: Recoding of the raster's values.
         classes: The classes.
         nodata: The raster's nodata value, or None.
         path: The raster.
@@ -327,23 +327,25 @@ def tell_zero(recoding: Recoding, classes: Coded, nodata: float | None, path: ob
         )  # fmt: skip
 
 
-def scheme_from(told: Legend, values: Iterable[int], recodings: Sequence[Recoding]) -> ClassScheme:
-    """The classes that legends, pixels and recodings tell of.
+def scheme_from(
+    stated: Legend, values: Iterable[int], recodings: Sequence[Recoding]
+) -> ClassScheme:
+    """The classes in a legend, in pixels and in recodings.
 
-    Names that only a recoding tells get the lowest free values from 1 on. A recoding to 0 tells of
-    no class.
+    Names that occur only in a recoding get the lowest free values from 1 up. A new value 0 is no
+    class.
 
     Args:
-        told: Names and colours of values.
-        values: Values that pixels have.
-        recodings: What values of further rasters become.
+        stated: Names and colours of values.
+        values: Values that occur in pixels.
+        recodings: Recodings of further rasters.
 
     Raises:
         ClassError: No class at all, or too many.
     """
     news = [n for r in recodings for n in r.values() if n != UNLABELLED and not _is_none(n)]
     names = {v: f"class {v}" for v in [*values, *(n for n in news if isinstance(n, int))]}
-    names |= told.names
+    names |= stated.names
     taken = {same_name(name) for name in names.values()}
     free = _free(names, LARGEST_CLASS)
     for new in news:
@@ -356,7 +358,7 @@ def scheme_from(told: Legend, values: Iterable[int], recodings: Sequence[Recodin
                     f"A scheme has {LARGEST_CLASS} values, got no free one for {name!r}."
                 )
             names[value] = name
-    return MapScheme.from_mapping(names, {v: c for v, c in told.colours.items() if v in names})
+    return MapScheme.from_mapping(names, {v: c for v, c in stated.colours.items() if v in names})
 
 
 def _free(taken: Iterable[int], largest: int) -> Iterator[int]:
@@ -369,10 +371,10 @@ def _is_none(new: Class | None) -> bool:
 
 
 class Table:
-    """Numbers of the values of a raster, looked up.
+    """A lookup table from the values of a raster to numbers.
 
     Args:
-        numbers: Number of each value, from 0 on.
+        numbers: Number of each value, from 0 up.
         dtype: Pixel type of the raster.
     """
 
@@ -384,14 +386,14 @@ class Table:
             self._table = np.full(int(limits.max) - int(limits.min) + 1, UNKNOWN, np.int16)
             for value, number in numbers.items():
                 if limits.min <= value <= limits.max:
-                    # negative values count from the table's end, as numpy indexes it
+                    # negative values index from the end of the table, as in numpy
                     self._table[value] = number
 
     def __call__(self, values: NDArray[Any]) -> NDArray[np.int16]:
-        """The number of each pixel's value, `UNKNOWN` where it has none."""
+        """The number of each pixel's value, or `UNKNOWN`."""
         if self._table is not None:
-            found: NDArray[np.int16] = self._table[values]
-            return found
+            looked_up: NDArray[np.int16] = self._table[values]
+            return looked_up
         present, at = np.unique(values, return_inverse=True)
         numbers = [self._numbers.get(v, UNKNOWN) for v in present.tolist()]
         return np.array(numbers, np.int16)[at.reshape(values.shape)]

@@ -1,4 +1,4 @@
-"""Rasters on another grid or at another cell size."""
+"""Resampling of rasters to another grid or cell size."""
 
 from __future__ import annotations
 
@@ -11,21 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import grid
-from landshift.errors import (
-    GridError,
-    ParameterError,
-)
+from landshift.errors import GridError, ParameterError
 from landshift.grid import Window
 from landshift.raster import validity
+from landshift.raster.reader import open_raster, rasterio_window, reading
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from rasterio.io import DatasetReader
-from landshift.raster.reader import open_raster, rasterio_window, reading
 
 
 class Warped:
-    """A raster on another grid, resampled as it is read.
+    """A raster on another grid, resampled while it is read.
 
     Attributes:
         grid: The grid.
@@ -51,11 +48,11 @@ class Warped:
         self._shown, self._alpha = stack.enter_context(validity.presented(source, says))
         self._opened: dict[str, Any] = {}
         for nodata in self._nodata:
-            self._warped(nodata)  # what GDAL can't warp shows here
+            self._warped(nodata)  # fails here if GDAL can't warp the raster
 
     @property
     def _nodata(self) -> list[float | None]:
-        """The value of each band that means 'no data' to GDAL."""
+        """The nodata value of each band for GDAL."""
         says = self._says
         nan = float("nan") if self.dtype.kind == "f" else None
         return [n if n is not None else says.also if says.also is not None else nan
@@ -64,10 +61,10 @@ class Warped:
     def read(
         self, window: Window, bands: Sequence[int] | None = None
     ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Values and mask of a window, as `read` gives them.
+        """Values and mask of a window, as `read` returns them.
 
         Args:
-            window: Pixels of the grid; those outside it come as 0 and not valid.
+            window: Pixels of the grid; those outside it are 0 and invalid.
             bands: Some of `bands`; None for all.
         """
         wanted = list(self.bands if bands is None else bands)
@@ -100,7 +97,7 @@ class Warped:
         return values, mask
 
     def _warped(self, nodata: float | None) -> Any:
-        """The raster warped with one nodata value; without any, its last band is alpha."""
+        """The raster warped with one nodata value; without one, its last band is alpha."""
         from rasterio.crs import CRS
         from rasterio.enums import Resampling
         from rasterio.vrt import WarpedVRT
@@ -143,19 +140,19 @@ def on_grid(
     alpha: bool = True,
     tolerance: float | None = None,
 ) -> Iterator[Warped]:
-    """A raster resampled to another grid on the fly; each band from its own valid pixels.
+    """A raster resampled to another grid on the fly, each band from its own valid pixels.
 
     Args:
         source: The open raster.
-        own: Its grid, whose CRS it may not state.
+        own: Its grid, with a CRS that the file may lack.
         box: The other grid.
-        resampling: GDAL's name of the way.
+        resampling: GDAL's name of the method.
         bands: Numbers of the bands to read, from 1; None for all but an alpha band.
         nodata: As for `read`.
         also: As for `read`.
         alpha: As for `read`.
-        tolerance: Pixels by which coordinates may be off where they are interpolated; None:
-            GDAL's 0.125, which lets the result depend on the windows read.
+        tolerance: Largest error of interpolated coordinates in pixels; None: GDAL's 0.125, with
+            which the result depends slightly on the windows read.
     """
     says = validity.of(source, bands, nodata=nodata, also=also, alpha=alpha)
     with ExitStack() as stack:
@@ -174,8 +171,8 @@ def at_cell_size(
         bands: Numbers of the bands to read, from 1; None for all but an alpha band.
 
     Raises:
-        ParameterError: A size that isn't above 0, or larger than the raster.
-        GridError: No CRS, or a size so small that GDAL can't count the pixels.
+        ParameterError: A size not above 0, or larger than the raster.
+        GridError: No CRS, or a size too small for GDAL.
     """
     from affine import Affine
 
@@ -187,8 +184,8 @@ def at_cell_size(
     )
     if not (min(rows, columns) > 0.5 and np.isfinite([rows, columns]).all()):
         raise ParameterError(
-            f"cell_size must be above 0 and smaller than the raster, got {cell_size:g} for pixels "
-            f"of {across:g} x {down:g}."
+            f"`cell_size` must be above 0 and smaller than the raster, got {cell_size:g} for "
+            f"pixels of {across:g} x {down:g}."
         )
     if source.crs is None:
         raise GridError(f"Another cell size needs a CRS, got a raster without one: {source.name}.")
@@ -205,13 +202,13 @@ def at_cell_size(
 def preview(
     path: Path | str, size: int, bands: Sequence[int] | None = None, *, classes: bool = False
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """A raster made small enough to look at, read from its overviews where it has some.
+    """Read a raster at preview size, from its overviews if it has some.
 
     Args:
         path: The raster.
-        size: Rows and columns at most.
+        size: Largest number of rows or columns.
         bands: Numbers of the bands, from 1; None for all.
-        classes: Whether values are classes: the nearest is taken then, else the average.
+        classes: Whether values are classes, sampled by the nearest pixel; else they are averaged.
 
     Returns:
         As `read`.
@@ -233,16 +230,16 @@ def read_shrunk(
     alpha: bool = True,
     classes: bool = False,
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Read a window in fewer pixels, from the raster's overviews where it has some.
+    """Read a window in fewer pixels, from the raster's overviews if it has some.
 
     Args:
         source: An open raster.
         window: Pixels to read; all inside the raster.
-        shape: Rows and columns to make of them, no more than the window has.
+        shape: Rows and columns of the result, at most those of the window.
         bands: Numbers of the bands, from 1; None for all.
         nodata: As for `read`.
         alpha: As for `read`.
-        classes: Whether values are classes: the nearest is taken then, else the average.
+        classes: Whether values are classes, sampled by the nearest pixel; else they are averaged.
 
     Returns:
         As `read`.
@@ -260,7 +257,7 @@ def read_shrunk(
         validity.presented(source, says, averaged=not classes) as (shown, _),
     ):
         values = shown.read(numbers, resampling=how, **where)
-        # averages never hold nodata where GDAL heeds a mask instead
+        # averages never contain nodata if GDAL applies a mask instead
         nearest = values if classes else source.read(numbers, **where)
         mask = says.mask(source, nearest, **where)
     return values, mask

@@ -1,4 +1,4 @@
-"""Plans of windows: where tiles lie on a raster, which part of each is kept."""
+"""Plans of tiles: their windows on a raster, and the part of each that is kept."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from landshift.grid import Window
 
 
 @dataclass(frozen=True)
-class Tile:
-    """A window that a model sees, and the core of it that is kept.
+class PaddedTile:
+    """A window that a model reads, and its core, which is kept.
 
     Attributes:
-        window: What is read; may reach over the raster's edge.
-        core: What is written; inside both the window and the raster.
+        window: Pixels to read; may extend beyond the raster.
+        core: Pixels to write; inside both the window and the raster.
     """
 
     window: Window
@@ -23,7 +23,7 @@ class Tile:
 
     @property
     def crop(self) -> tuple[slice, slice]:
-        """Row and column slices that cut the core out of the window's data."""
+        """Row and column slices of the core within the window."""
         return self.core.shifted(-self.window.row, -self.window.column).slices
 
 
@@ -32,9 +32,9 @@ Size = int | tuple[int, int]
 
 
 def training_windows(height: int, width: int, tile_size: Size, stride: Size) -> Iterator[Window]:
-    """Windows of a training set: every ``stride`` pixels, and flush with the far edges.
+    """Windows of a training set: every ``stride`` pixels, the last ones flush with the far edges.
 
-    A raster smaller than a tile gives one window that reaches over its edge.
+    A raster smaller than a tile gives one window, which extends beyond it.
 
     Args:
         height: Rows of the raster.
@@ -63,37 +63,37 @@ def both(size: Size) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Block:
-    """Neighbouring tiles that are classified, written and noted as done together.
+class TileBlock:
+    """Neighbouring tiles that are classified, written and recorded as done together.
 
     Attributes:
-        number: Its place in the plan, from 0.
-        window: What its tiles' cores cover.
+        number: Index in the plan.
+        window: Union of its tiles' cores.
         tiles: The tiles, row by row.
     """
 
     number: int
     window: Window
-    tiles: tuple[Tile, ...]
+    tiles: tuple[PaddedTile, ...]
 
 
 @dataclass(frozen=True)
-class Plan:
+class TilePlan:
     """Tiles over a raster, in blocks.
 
-    Blocks follow each other down macro-columns, so that a halo is still in GDAL's cache when the
-    next tile down needs it, and the cache stays small however wide the raster is.
+    Blocks go down columns of tiles, so that a halo is still in GDAL's cache when the next tile
+    below needs it, and the cache stays small for rasters of any width.
 
     Attributes:
         height: Rows of the raster.
         width: Columns.
-        core: Rows and columns of a tile that are kept. The first and the last tile of a row or
-            column keep the padding too on a side where there is no more ground; the last, no more
-            than is left.
-        padding: Pixels around a core that the model sees and that are thrown away.
+        core: Rows and columns of a tile that are kept. The first and last tile of a row or column
+            also keep the padding on a side without further data; the last keeps at most what
+            remains.
+        padding: Pixels around a core that the model reads, and whose results are discarded.
         group: Rows and columns of tiles in a block.
-        ground: Where there is something to see, which may be more than the raster that is
-            covered; windows stay inside as far as they can. None: they lie around their cores.
+        ground: Pixels with data, which may exceed the raster; windows stay inside if they can.
+            None: windows are centred on their cores.
     """
 
     height: int
@@ -105,13 +105,13 @@ class Plan:
 
     @property
     def tile(self) -> tuple[int, int]:
-        """Rows and columns that the model sees."""
+        """Rows and columns of a window."""
         rows, columns = self.axes
         return rows.size, columns.size
 
     @property
     def reach(self) -> int:
-        """Pixels that a window reaches beyond its tile's core at most, moved or not."""
+        """Largest distance in pixels that a window extends beyond its tile's core."""
         return max(axis.reach for axis in self.axes)
 
     @property
@@ -121,39 +121,39 @@ class Plan:
         return rows * columns
 
     def window(self, number: int) -> Window:
-        """What a block covers."""
+        """The window of a block."""
         down, right = self.axes
         column, row = divmod(number, self._blocks[0])
         top, bottom = down.kept(row * self.group[0], self.group[0])
         left, end = right.kept(column * self.group[1], self.group[1])
         return Window(top, left, bottom - top, end - left)
 
-    def block(self, number: int) -> Block:
+    def block(self, number: int) -> TileBlock:
         """A block by its number."""
         window = self.window(number)
-        return Block(number, window, tuple(self.tiles_over(window)))
+        return TileBlock(number, window, tuple(self.tiles_over(window)))
 
-    def tiles_over(self, window: Window) -> Iterator[Tile]:
-        """The tiles whose cores meet a window of the raster, row by row."""
+    def tiles_over(self, window: Window) -> Iterator[PaddedTile]:
+        """The tiles whose cores overlap a window of the raster, row by row."""
         down, right = self.axes
         for row in down.over(window.row, window.height):
             for column in right.over(window.column, window.width):
                 (top, bottom), (left, end) = down.kept(row), right.kept(column)
-                yield Tile(
+                yield PaddedTile(
                     Window(down.seen(row), right.seen(column), down.size, right.size),
                     Window(top, left, bottom - top, end - left),
                 )
 
     @property
-    def axes(self) -> tuple[Axis, Axis]:
+    def axes(self) -> tuple[TileAxis, TileAxis]:
         """Tiles along the rows and along the columns."""
         rows = columns = None
         if self.ground is not None:
             rows = self.ground.row, self.ground.row + self.ground.height
             columns = self.ground.column, self.ground.column + self.ground.width
         return (
-            Axis(self.height, self.core[0], self.padding, rows),
-            Axis(self.width, self.core[1], self.padding, columns),
+            TileAxis(self.height, self.core[0], self.padding, rows),
+            TileAxis(self.width, self.core[1], self.padding, columns),
         )
 
     @property
@@ -163,15 +163,15 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Axis:
+class TileAxis:
     """Tiles along the rows or the columns of a raster.
 
     Attributes:
         length: Pixels of the raster.
         core: Pixels that a tile keeps.
         padding: Pixels around them.
-        ground: First pixel that there is to see, and the first after them; None: windows lie
-            around their cores.
+        ground: First pixel with data, and the first after the last; None: windows are centred on
+            their cores.
     """
 
     length: int
@@ -181,7 +181,7 @@ class Axis:
 
     @property
     def more(self) -> tuple[int, int]:
-        """Pixels that the first tile and the last keep more, since they show no ground there."""
+        """Additional pixels that the first and the last tile keep, at sides without data."""
         if self.ground is None:
             return 0, 0
         start, end = self.ground
@@ -194,7 +194,7 @@ class Axis:
 
     @property
     def size(self) -> int:
-        """Pixels that the model sees."""
+        """Length of a window in pixels."""
         size = self.core + 2 * self.padding
         if self.ground is None:
             return size
@@ -202,15 +202,15 @@ class Axis:
 
     @property
     def reach(self) -> int:
-        """Pixels that a window reaches beyond its tile's core at most."""
-        found = self.padding
+        """Largest distance in pixels that a window extends beyond its tile's core."""
+        reach = self.padding
         for number in (0, self.count - 1):
             (start, end), seen = self.kept(number), self.seen(number)
-            found = max(found, start - seen, seen + self.size - end)
-        return found
+            reach = max(reach, start - seen, seen + self.size - end)
+        return reach
 
     def kept(self, number: int, tiles: int = 1) -> tuple[int, int]:
-        """First pixel that so many tiles keep, and the first after them."""
+        """First pixel that a number of tiles keep, and the first after the last."""
         first, last = number, number + tiles
         start = self.more[0] + first * self.core if first else 0
         return start, self.length if last >= self.count else self.more[0] + last * self.core
@@ -240,22 +240,22 @@ def plan_inference(
     most: int = 1024,
     block_size: tuple[int, int] = (1024, 4096),
     ground: Window | None = None,
-) -> Plan:
-    """Tiles whose cores cover every pixel of a raster once.
+) -> TilePlan:
+    """Plan tiles whose cores cover every pixel of a raster once.
 
-    With a tile size the cores are what the padding leaves of it, and windows lie around them.
-    Without one the cores divide the raster evenly, in multiples of 32 pixels (whole blocks of the
-    file would save less in reading than they cost in computing); padding is then rounded up to a
-    multiple of 16, and windows stay where there is ground.
+    With a tile size, the cores are the tile less the padding, and windows are centred on them.
+    Without one, the cores divide the raster evenly in multiples of 32 pixels (blocks of the file
+    would save less reading than they cost computation), the padding is rounded up to a multiple of
+    16, and windows stay inside the pixels with data.
 
     Args:
         height: Rows of the raster.
         width: Columns.
-        padding: Pixels thrown away on each side of a tile.
-        tile_size: Rows and columns that the model sees; None: chosen.
-        most: Rows and columns of a chosen core at most.
-        block_size: Rows and columns of a block of tiles at most, if that holds a tile.
-        ground: Where there is something to see; None: in the raster.
+        padding: Pixels discarded on each side of a tile.
+        tile_size: Rows and columns of a window; None: chosen.
+        most: Largest rows and columns of a chosen core.
+        block_size: Largest rows and columns of a block of tiles; a block holds at least one tile.
+        ground: Pixels with data; None: the raster.
 
     Raises:
         ParameterError: The padding leaves no core, or is negative.
@@ -264,7 +264,7 @@ def plan_inference(
         raise ParameterError(f"The padding must be at least 0, got {padding}.")
     if tile_size is None:
         padding = _up(padding, _HALF)
-        widest = Plan(
+        widest = TilePlan(
             height, width, (most, most), padding, (1, 1), ground or Window(0, 0, height, width)
         )
         ground = widest.ground
@@ -277,14 +277,14 @@ def plan_inference(
     else:
         core, ground = (tile_size - 2 * padding, tile_size - 2 * padding), None
     group = (max(1, block_size[0] // core[0]), max(1, block_size[1] // core[1]))
-    return Plan(height, width, core, padding, group, ground)
+    return TilePlan(height, width, core, padding, group, ground)
 
 
-_HALF = 16  # half of what a chosen tile's size is a multiple of: encoders halve it five times
+_HALF = 16  # half the multiple of a chosen tile size: encoders halve it five times
 
 
-def _even(axis: Axis) -> int:
-    """The core along one axis, if it is to keep no more than that of the axis."""
+def _even(axis: TileAxis) -> int:
+    """Core size along an axis that divides it evenly, at most that of the axis."""
     inner = axis.length - sum(axis.more)
     return _up(-(-max(inner, 1) // axis.count), 2 * _HALF)
 

@@ -1,14 +1,14 @@
-"""Which pixels of a raster are valid: one rule for every way of reading it.
+"""Valid pixels of a raster: one rule for every way of reading it.
 
-A pixel is valid where every band read is valid: it is finite, isn't that band's own nodata value,
-and neither the mask (in the file, in a ``.msk`` beside it, or of a VRT) nor an alpha band hides
-it. An alpha band counts whatever the number of bands, unless it is itself read as a band. A nodata
-value that the user gives takes the place of those of the file.
+A pixel is valid where every band read is valid: finite, different from that band's own nodata
+value, and hidden neither by a mask (in the file, in a ``.msk`` beside it, or of a VRT) nor by an
+alpha band. An alpha band counts for any number of bands, unless it is itself read as a band. A
+nodata value from the user replaces those of the file.
 
-Where a raster is resampled, a band's values come from its own valid pixels alone. They are valid as
-GDAL's warper has it: where neither mask nor alpha hides the source pixel under the centre, and that
-pixel (in files of several bands: one of those that the value is made from) isn't nodata; of ways
-that look at an area (average, mode, ...), where any pixel of it is valid.
+When a raster is resampled, a band's values come from its own valid pixels alone. Their validity is
+that of GDAL's warper: neither mask nor alpha hides the source pixel under the centre, and that
+pixel (in files of several bands: one of those that contribute) isn't nodata; for methods that use
+an area (average, mode, ...), any pixel of the area is valid.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
 OPENING = threading.Lock()
-"""Held while Python's warning filters, one for all threads, are changed to open a raster."""
+"""Held while Python's warning filters, which all threads share, are changed to open a raster."""
 
 _ROWS = 32  # rows compared at once; they fit the CPU cache
 
@@ -37,16 +37,15 @@ _ALPHA_WORDS = ("alpha", "mask", "opacity", "transparen", "valid")
 
 @dataclass(frozen=True)
 class Validity:
-    """What says which pixels of some bands of a raster are valid.
+    """The nodata values, masks and alpha that decide which pixels of some bands are valid.
 
     Attributes:
         bands: Numbers of the bands, from 1.
-        nodata: Value of each band that means 'no data'; None where it has none, or none that its
-            pixel type can hold.
-        also: A second value that means 'no data' in every band, or None.
-        masks: Numbers of bands whose masks count; one stands for all where they share it.
+        nodata: Nodata value of each band; None if it has none that its pixel type can hold.
+        also: A second nodata value of every band, or None.
+        masks: Numbers of bands whose masks count; a single one if they share it.
         alpha: Number of the alpha band that counts, or None.
-        hidden: Whether GDAL itself would heed a mask or an alpha band that doesn't count here.
+        hidden: Whether GDAL itself would apply a mask or alpha band that doesn't count here.
     """
 
     bands: tuple[int, ...]
@@ -57,12 +56,12 @@ class Validity:
     hidden: bool
 
     def mask(self, source: DatasetReader, values: NDArray[Any], **where: Any) -> NDArray[np.bool_]:
-        """Where the bands, once read, are all valid: ``(row, column)``.
+        """Mask ``(row, column)`` of the pixels that are valid in all bands read.
 
         Args:
             source: The open raster.
-            values: What was read of the bands, ``(band, row, column)``.
-            where: The window, and the shape, that they were read with.
+            values: The values read, ``(band, row, column)``.
+            where: The window and shape that they were read with.
         """
         valid = self.of_values(values)
         if "out_shape" in where:
@@ -74,7 +73,7 @@ class Validity:
         return valid
 
     def of_values(self, values: NDArray[Any]) -> NDArray[np.bool_]:
-        """Where values are finite and none of those that mean 'no data': ``(row, column)``."""
+        """Mask ``(row, column)`` of the values that are finite and no nodata value."""
         valid = np.ones(values.shape[1:], np.bool_)
         floats = values.dtype.kind in "fc"
         if not floats and self.also is None and not any(n is not None for n in self.nodata):
@@ -90,7 +89,7 @@ class Validity:
         return valid
 
     def pick(self, places: Sequence[int]) -> Validity:
-        """That of some of the bands, by place in `bands`, as far as their values say."""
+        """The validity of some of the bands, by index in `bands`, from their values alone."""
         return Validity(
             tuple(self.bands[k] for k in places), tuple(self.nodata[k] for k in places), self.also,
             (), None, hidden=False,
@@ -105,14 +104,14 @@ def of(
     also: float | None = None,
     alpha: bool = True,
 ) -> Validity:
-    """What says which pixels of some bands are valid; see the module for the rule.
+    """The validity of some bands of a raster; see the module for the rule.
 
     Args:
         source: An open raster.
         bands: Numbers of the bands, from 1; None: all but an alpha band.
-        nodata: Value that means 'no data' in place of what the file says; None: as it says.
-        also: A value that means 'no data' beside those.
-        alpha: Whether an alpha band counts; it never does where it is among the bands.
+        nodata: Nodata value that replaces those of the file; None: those of the file.
+        also: A further nodata value.
+        alpha: Whether an alpha band counts; it never does if it is among the bands.
     """
     from rasterio.enums import ColorInterp, MaskFlags
 
@@ -124,14 +123,14 @@ def of(
     taken_for_alpha = False
     flags = source.mask_flag_enums
     for number in numbers:
-        told = set(flags[number - 1])
-        if MaskFlags.alpha in told:
+        kinds = set(flags[number - 1])
+        if MaskFlags.alpha in kinds:
             taken_for_alpha = True
-        elif told == {MaskFlags.per_dataset} or not told:
-            if not told or not any(flags[k - 1] == flags[number - 1] for k in masks):
+        elif kinds == {MaskFlags.per_dataset} or not kinds:
+            if not kinds or not any(flags[k - 1] == flags[number - 1] for k in masks):
                 masks.append(number)
-        elif {MaskFlags.per_dataset, MaskFlags.nodata} <= told and nodata is None and not masks:
-            masks.append(number)  # valid where not all bands hold their value of NODATA_VALUES
+        elif {MaskFlags.per_dataset, MaskFlags.nodata} <= kinds and nodata is None and not masks:
+            masks.append(number)  # valid unless all bands have their value of NODATA_VALUES
     counted = own if alpha and own is not None and own not in numbers else None
     like_alpha = taken_for_alpha or ColorInterp.alpha in source.colorinterp
     return Validity(
@@ -145,11 +144,11 @@ def of(
 
 
 def alpha_of(source: DatasetReader) -> int | None:
-    """Number of the band that holds alpha, from 1, or None.
+    """Number of the alpha band, from 1, or None.
 
-    It is the first whose colour interpretation says so. Programs write a fourth band of bytes as
-    alpha unless they are set otherwise; where every band has a name and that one's is another
-    than alpha's, it is a band like the others.
+    It is the first band whose colour interpretation is alpha. Programs write a fourth band of
+    bytes as alpha by default; if every band has a name, and that one's doesn't mean alpha, it is an
+    ordinary band.
     """
     from rasterio.enums import ColorInterp
 
@@ -172,16 +171,16 @@ def data_bands(source: DatasetReader) -> tuple[int, ...]:
 def presented(
     source: DatasetReader, says: Validity, *, averaged: bool = False
 ) -> Iterator[tuple[Any, int | None]]:
-    """The raster as GDAL must see it, so that its warper heeds what says which pixels are valid.
+    """The raster in a form in which GDAL's warper applies our rule of valid pixels.
 
-    GDAL takes nodata values of a single band, or a mask, never both, and heeds alpha bands by
-    rules of its own. Where that isn't enough, masks and alpha become one alpha band of a VRT that
-    is made in memory, the last, and the bands' nodata values those that count.
+    GDAL uses nodata values or a mask, never both, and has its own rules for alpha bands. Where
+    these differ from ours, masks and alpha become one alpha band, the last, of a VRT in memory,
+    whose bands have the nodata values that count.
 
     Args:
         source: An open raster.
-        says: What says which pixels are valid.
-        averaged: Whether GDAL is to average pixels, for which it heeds the bands' own values only.
+        says: The validity of its bands.
+        averaged: Whether GDAL averages pixels; it then uses the bands' own nodata values only.
 
     Yields:
         The raster to warp, and the number of its alpha band, or None.
@@ -193,14 +192,14 @@ def presented(
     kind = np.dtype(source.dtypes[0])
     values = kind.kind not in "iu" or any(n is not None for n in (*says.nodata, says.also))
     shared = all(source.mask_flag_enums[k - 1] == [MaskFlags.per_dataset] for k in says.masks)
-    alone = shared and says.alpha is None and not values  # which GDAL heeds
-    # of more than bytes GDAL takes a small alpha for none
+    alone = shared and says.alpha is None and not values  # GDAL applies such a mask
+    # in types larger than bytes, GDAL treats a small alpha as 0
     deep = says.alpha is not None and kind != np.uint8
     needed = (bool(says.masks) and not alone) or deep or says.hidden or twice
     if averaged:
         own = [_held(source.nodatavals[k - 1], kind) for k in says.bands]
         needed = twice or repr(own) != repr(list(says.nodata))
-    straightened = isinstance(source, WarpedVRT)  # whose own alpha is whole, and no VRT can name it
+    straightened = isinstance(source, WarpedVRT)  # its alpha is binary, and no VRT can refer to it
     if straightened or not needed:
         yield source, says.alpha
         return
@@ -217,7 +216,7 @@ def presented(
 
 
 def _as_vrt(source: DatasetReader, says: Validity) -> str:
-    """A VRT of the raster whose last band is what masks and alpha say; see `presented`."""
+    """A VRT of the raster whose last band combines masks and alpha; see `presented`."""
     from xml.etree import ElementTree as xml
 
     import rasterio.shutil
@@ -250,19 +249,21 @@ def _as_vrt(source: DatasetReader, says: Validity) -> str:
         xml.SubElement(veil, "ColorInterp").text = "Alpha"
         if len(parts) > 1:
             veil.set("subClass", "VRTDerivedRasterBand")
-            # beyond 255 it stays 255, so that a 0 alone hides a pixel
+            # products saturate at 255, so only a 0 hides a pixel
             xml.SubElement(veil, "PixelFunctionType").text = "mul"
             xml.SubElement(veil, "SourceTransferType").text = "Float64"
         for part in parts:
             pixels = xml.SubElement(veil, "ComplexSource")
             xml.SubElement(pixels, "SourceFilename", relativeToVRT="0").text = source.name
             xml.SubElement(pixels, "SourceBand").text = part
-            xml.SubElement(pixels, "LUT").text = "0:0,1e-30:255"  # all above 0 is wholly valid
+            xml.SubElement(
+                pixels, "LUT"
+            ).text = "0:0,1e-30:255"  # all values above 0 are fully valid
     return xml.tostring(root, encoding="unicode")
 
 
 def _held(value: float | None, kind: np.dtype[Any]) -> float | None:
-    """A value that means 'no data', as far as pixels of this type can hold it."""
+    """A nodata value, or None if pixels of this type can't hold it."""
     if value is None or kind.kind not in "iu":
         return None if value is None else float(value)
     if not (math.isfinite(value) and float(value).is_integer()):
@@ -272,9 +273,9 @@ def _held(value: float | None, kind: np.dtype[Any]) -> float | None:
 
 
 def _differs(band: NDArray[Any], value: float) -> NDArray[np.bool_]:
-    """Where pixels hold another value; floats of any size by as much as GDAL tells float32 apart.
+    """Mask of pixels with another value; floats of any size are compared as GDAL does float32.
 
-    GDAL, gdal_priv.h, ARE_REAL_EQUAL: a difference below 2 epsilon times the sum of both.
+    GDAL, gdal_priv.h, ARE_REAL_EQUAL: equal below a difference of 2 epsilon times their sum.
     """
     if band.dtype.kind in "iu":
         return np.asarray(band != int(value))

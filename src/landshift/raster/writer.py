@@ -11,34 +11,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift.classes import (
-    ClassScheme,
-    Colour,
-    legend_writers,
-)
-from landshift.errors import (
-    OutputError,
-    of_gdal,
-    reason_of,
-    refuse_out_of_memory,
-)
+from landshift.classes import ClassScheme, Colour, legend_writers
+from landshift.errors import OutputError, of_gdal, reason_of, refuse_out_of_memory
 from landshift.files import whole as whole_files
 from landshift.grid import Window
 from landshift.raster import cog, overviews
+from landshift.raster.reader import GDAL_CACHE, rasterio_window, without_place
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from rasterio.io import DatasetWriter
-from landshift.raster.reader import GDAL_CACHE, rasterio_window, without_place
 
 
 @contextmanager
 def writing(path: Path | str) -> Iterator[None]:
-    """What GDAL says when it can't write a raster, as one clear line.
+    """Turn GDAL's errors while it writes a raster into one clear line.
 
     Raises:
-        OutputError: The block ended in an error of GDAL's.
-        OutOfMemoryError: It ended so for want of memory.
+        OutputError: GDAL failed.
+        OutOfMemoryError: GDAL failed for lack of memory.
     """
     try:
         yield
@@ -54,7 +45,7 @@ def writing(path: Path | str) -> Iterator[None]:
 def check_new(
     *paths: Path | str, inputs: Iterable[Path | str | None] = (), overwrite: bool = False
 ) -> None:
-    """As `ledger.check_new`, for rasters: the files beside one belong to it.
+    """As `files.whole.check_new`, for rasters: the files beside a raster belong to it.
 
     Raises:
         OutputError: See there.
@@ -80,27 +71,27 @@ def create(
     alone: bool = False,
     cache: int = GDAL_CACHE,
 ) -> Iterator[DatasetWriter]:
-    """A new Cloud-Optimised GeoTIFF that appears under its name when it is whole.
+    """Create a Cloud-Optimised GeoTIFF that appears under its name when it is complete.
 
-    What the block writes goes, in any order, to a temporary GeoTIFF; overviews are made from it,
-    and the blocks of all are moved into one file, in one order, so that the same pixels give the
-    same bytes. Until then the disk holds both. Files beside a raster that is replaced go with it.
+    The block writes, in any order, to a temporary GeoTIFF. Overviews are made from it, and the
+    blocks of all are moved into one file, in a fixed order, so that the same pixels give the same
+    bytes. Until then the disk holds both. A raster that is replaced loses the files beside it.
 
     Args:
-        path: Where it will lie.
+        path: The file.
         box: Its grid.
         count: Number of bands.
         dtype: Pixel type.
-        nodata: Value that means 'no data', or None.
+        nodata: The nodata value, or None.
         bands: A name for each band.
         tags: Tags of the file.
         scheme: Classes of a class raster: written as colour table and tag and, beside the file,
             as category names (.aux.xml) and the style for QGIS (.qml).
-        classes: Whether values, or those of each band, are classes though no scheme names them:
-            overviews then hold the commonest value instead of the average.
-        colours: Colours of the values of a single band, where no scheme tells them.
-        alone: Whether nothing is written beside the file.
-        cache: Bytes for GDAL's blocks, of all open rasters together.
+        classes: Whether the values, or those of each band, are classes without a scheme: overviews
+            then hold the commonest value instead of the average.
+        colours: Colours of the values of a single band, if there is no scheme.
+        alone: Whether no files are written beside the raster.
+        cache: Bytes of GDAL's block cache, for all open rasters together.
 
     Raises:
         OutputError: The file can't be written.
@@ -113,21 +104,17 @@ def create(
         draft = part.with_name(f"{part.stem}.draft.tif")
         try:
             with writing(path), rasterio.Env(GDAL_CACHEMAX=cache):
+                profile = {
+                    **cog.creation(count, predictor), "count": count, "dtype": dtype,
+                    "nodata": nodata, **_place(box),
+                }  # fmt: skip
                 with without_place():
-                    opened = rasterio.open(
-                        draft, "w", **cog.creation(count, predictor), height=box.height,
-                        width=box.width, count=count, dtype=dtype, nodata=nodata,
-                        crs=None if box.crs is None else str(box.crs), transform=box.affine,
-                    )  # fmt: skip
+                    opened = rasterio.open(draft, "w", **profile)
                 with opened as target:
                     for number, name in enumerate(bands, start=1):
                         target.set_band_description(number, name)
                     target.update_tags(**(tags or {}))
-                    if scheme is not None:
-                        target.write_colormap(1, legend_writers.colour_table(scheme))
-                        target.update_tags(**legend_writers.as_tag(scheme))
-                    elif colours:
-                        target.write_colormap(1, dict(colours))
+                    _write_colours(target, scheme, colours)
                     yield target
                 cog.check_written(draft)
                 each = [classes] * count if isinstance(classes, bool) else list(classes)
@@ -135,15 +122,35 @@ def create(
                 coarse = overviews.build(draft, predictor, classes=each)
                 cog.join([draft, *coarse], part)
         finally:
-            for left in path.parent.glob(f"{glob.escape(part.stem)}*"):
-                if left != part:
-                    left.unlink(missing_ok=True)
+            for leftover in path.parent.glob(f"{glob.escape(part.stem)}*"):
+                if leftover != part:
+                    leftover.unlink(missing_ok=True)
         whole_files.remove_raster(path)
     if scheme is not None and not alone:
         legend_writers.write_category_names(path, scheme)
-        legend_writers.write_qml(
-            path, scheme
-        )  # without it QGIS lists every entry of the colour table
+        # without a style, QGIS lists every entry of the colour table
+        legend_writers.write_qml(path, scheme)
+
+
+def _place(box: GeoBox) -> dict[str, Any]:
+    """Size, transform and CRS of a grid, as rasterio takes them."""
+    return {
+        "height": box.height,
+        "width": box.width,
+        "crs": None if box.crs is None else str(box.crs),
+        "transform": box.affine,
+    }
+
+
+def _write_colours(
+    target: DatasetWriter, scheme: ClassScheme | None, colours: Mapping[int, Colour] | None
+) -> None:
+    """Write the classes as colour table and tag; without classes, the colours alone."""
+    if scheme is not None:
+        target.write_colormap(1, legend_writers.colour_table(scheme))
+        target.update_tags(**legend_writers.as_tag(scheme))
+    elif colours:
+        target.write_colormap(1, dict(colours))
 
 
 def write(target: DatasetWriter, values: NDArray[Any], window: Window) -> None:
@@ -152,7 +159,8 @@ def write(target: DatasetWriter, values: NDArray[Any], window: Window) -> None:
     Raises:
         OutputError: The disk is full, or the like.
     """
-    with writing(Path(target.name).parent):  # here, lest a reader around it take the error
+    # converted here: a reader around this call would report it as a reading error
+    with writing(Path(target.name).parent):
         target.write(values, window=rasterio_window(window))
 
 

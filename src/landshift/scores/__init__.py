@@ -1,1 +1,1 @@
-"""Scores, from counts alone: no torch."""
+"""Scores from a confusion matrix, and the calibration of probabilities; without torch."""

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say, and the temperature that makes them do so."""
+"""Calibration of probabilities: how reliable they are, and the temperature that corrects them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ BINS = 15
 """Equal bins of the top probability, from 0 to 1, as in Guo et al. 2017."""
 
 TEMPERATURES = (0.1, 10.0)
-"""Bounds of the search; a temperature at one of them says that validation can't tell it."""
+"""Bounds of the search; at one of them the validation pixels don't determine a temperature."""
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often the likeliest class is right, by how likely it is said to be.
+    """How often the likeliest class is right, by its probability.
 
     Attributes:
         pixels: Pixels in each of `BINS` bins of the top probability; each bin holds its upper
             edge.
         confidence: Sum of their top probabilities.
-        right: How many of them the likeliest class is right for.
+        right: Pixels among them whose likeliest class is right.
         loss: Sum of the negative log likelihood of the right class.
     """
 
@@ -74,10 +74,10 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A model's probabilities on the same pixels, as they come and divided by its temperature.
+    """Reliability of a model's probabilities on the same pixels, raw and scaled.
 
     Attributes:
-        temperature: What the logits are divided by.
+        temperature: Divisor of the logits.
         raw: Of the softmax of the logits.
         scaled: Of the softmax of the logits divided by the temperature.
     """
@@ -107,7 +107,7 @@ def reliability(
     Args:
         logits: ``(pixel, class)``.
         targets: The right class of each pixel.
-        temperature: What the logits are divided by.
+        temperature: Divisor of the logits.
     """
     log_odds, loss = _log_probabilities(logits, targets, temperature)
     top = np.exp(log_odds)
@@ -147,14 +147,14 @@ def fit_temperature(logits: NDArray[np.float32], targets: NDArray[np.uint8]) -> 
         return float(_log_probabilities(logits, targets, temperature)[1].mean())
 
     bounds = (float(np.log(TEMPERATURES[0])), float(np.log(TEMPERATURES[1])))
-    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
-    return round(float(np.exp(found.x)), 4)
+    minimum = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
+    return round(float(np.exp(minimum.x)), 4)
 
 
 def _log_probabilities(
     logits: NDArray[np.float32], targets: NDArray[np.uint8], temperature: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Logarithm of each pixel's top probability, and negative one of its right class's."""
+    """Log of each pixel's top probability, and negative log of that of its right class."""
     largest = logits.max(axis=1)
     behind = (logits - largest[:, np.newaxis]) / np.float32(temperature)  # none above 0
     log_sum = np.log(np.exp(behind).sum(axis=1, dtype=np.float64))

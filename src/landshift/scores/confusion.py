@@ -1,7 +1,7 @@
 """The confusion matrix, and every score that follows from it.
 
 Rows are the reference, columns are the map; everything here is derived from one matrix of counts.
-docs/scores.md says what each score is good for, and where it misleads.
+docs/scores.md explains what each score is good for, and where it misleads.
 """
 
 from __future__ import annotations
@@ -43,8 +43,10 @@ class ClassScores:
 
     Attributes:
         name: The class.
-        precision: Right share of what the map calls the class (user's accuracy in pixels).
-        recall: Found share of what the reference calls the class (producer's accuracy in pixels).
+        precision: TP / (TP + FP): the right share of the map's pixels of the class (user's
+            accuracy in pixels).
+        recall: TP / (TP + FN): the share of the reference's pixels of the class that the map has
+            (producer's accuracy in pixels).
         f1: Harmonic mean of the two, 2 TP / (2 TP + FP + FN).
         iou: Intersection over union, TP / (TP + FP + FN).
         support: Reference pixels of the class.
@@ -60,15 +62,15 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class SemanticScores:
-    """Scores of what changed into what, of one protocol; None where a score isn't defined.
+    """Semantic change scores of one protocol; None where a score isn't defined.
 
     With Q the histogram of the protocol, rows the reference, columns the map, index 0 'no change'.
 
     Attributes:
-        fscd: Harmonic mean of TP / (pixels that the map says changed) and TP / (pixels that
-            changed), where TP counts the changed pixels with the right change (Ding et al. 2022,
-            doi 10.1109/TGRS.2022.3154390).
-        kappa: Cohen's kappa of Q with q00 = 0: of the pixels that changed or are said to have.
+        fscd: Harmonic mean of TP / (pixels of change in the map) and TP / (pixels of change in
+            the reference), where TP counts the changed pixels with the right change (Ding et al.
+            2022, doi 10.1109/TGRS.2022.3154390).
+        kappa: Cohen's kappa of Q with q00 = 0: of the pixels of change in either.
         sek: Separated kappa, kappa * exp(IoU of change - 1) (Yang et al. 2021, 'Asymmetric
             Siamese Networks for Semantic Change Detection in Aerial Images', arXiv:2010.05687).
         score: 0.3 mIoU_bc + 0.7 SeK, as the SECOND benchmark ranks (same source).
@@ -84,13 +86,13 @@ class SemanticScores:
 class Scores:
     """Scores of a map against a reference, over labelled pixels that the map gives a class.
 
-    None stands for what isn't defined: change scores without a class that means 'unchanged'
-    (`ClassScheme.unchanged`), semantic scores where the classes don't say what each pixel was
-    and became, and ratios without a pixel in their denominator.
+    None stands for undefined scores: change scores without a class that means 'unchanged'
+    (`ClassScheme.unchanged`), semantic scores where the classes don't state the class before and
+    after, and ratios without a pixel in their denominator.
 
     Attributes:
         classes: Scores of each class, in the order of the scheme.
-        accuracy: Right share of all pixels; 0 without any.
+        accuracy: Share of all pixels that are right; 0 without any.
         kappa: Cohen's kappa, (po - pe) / (1 - pe) (Cohen 1960, doi 10.1177/001316446002000104).
         macro_precision: Mean precision over the classes that occur in the reference or the map;
             one that is never mapped has 0 here.
@@ -179,11 +181,11 @@ def score(matrix: Matrix, scheme: ClassScheme) -> Scores:
 
 
 def all_no_change(matrix: Matrix, scheme: ClassScheme) -> Matrix | None:
-    """The matrix of a map that says 'unchanged' everywhere; None without such a class.
+    """The matrix of a map of no change; None without a class that means 'unchanged'.
 
     Where there are several, as in a from-to coding, each pixel keeps the class that the reference
-    gives it before: 'forest->urban' is called 'forest->forest'. One whose class before has no
-    such class is given the commonest of them.
+    gives it before: 'forest->urban' becomes 'forest->forest'. Where there is no such class, it gets
+    the commonest unchanged one.
     """
     unchanged = scheme.unchanged
     if not unchanged:
@@ -227,7 +229,7 @@ class TransitionCounts:
 
 
 def transition_counts(matrix: Matrix, scheme: ClassScheme) -> TransitionCounts | None:
-    """The transitions of a confusion matrix; None unless each class says before and after."""
+    """The transitions of a confusion matrix; None unless each class states before and after."""
     ends = [e for e in scheme.transitions if e is not None]
     if len(ends) != len(scheme):
         return None
@@ -259,17 +261,17 @@ class _Change:
 
 
 def _change_of(square: Matrix, unchanged: Sequence[int]) -> _Change:
-    still = np.isin(np.arange(len(square)), unchanged)
-    kept = square[still][:, still].sum()
-    false_alarms = square[still][:, ~still].sum()
-    missed = square[~still][:, still].sum()
-    found = square[~still][:, ~still].sum()
+    same = np.isin(np.arange(len(square)), unchanged)
+    kept = square[same][:, same].sum()
+    false_alarms = square[same][:, ~same].sum()
+    missed = square[~same][:, same].sum()
+    hits = square[~same][:, ~same].sum()
     wrong = false_alarms + missed
     return _Change(
-        precision=_ratio(found, found + false_alarms),
-        recall=_ratio(found, found + missed),
-        f1=_ratio(2 * found, 2 * found + wrong),
-        iou=_ratio(found, found + wrong),
+        precision=_ratio(hits, hits + false_alarms),
+        recall=_ratio(hits, hits + missed),
+        f1=_ratio(2 * hits, 2 * hits + wrong),
+        iou=_ratio(hits, hits + wrong),
         no_change_f1=_ratio(2 * kept, 2 * kept + wrong),
         no_change_iou=_ratio(kept, kept + wrong),
     )
@@ -298,18 +300,18 @@ def _from_to_histogram(square: Matrix, scheme: ClassScheme) -> Matrix | None:
 
 
 def _changes_ends(scheme: ClassScheme) -> list[tuple[str, str] | None] | None:
-    """Class before and after of each change, None for what is unchanged.
+    """Class before and after of each change, None for unchanged classes.
 
-    None in all where a change doesn't say both, or nothing says 'unchanged'.
+    None in all where a change doesn't state both, or no class means 'unchanged'.
     """
     unchanged = scheme.unchanged
     ends = [None if k in unchanged else e for k, e in enumerate(scheme.transitions)]
-    told = sum(e is not None for e in ends)
-    return ends if unchanged and told and told + len(unchanged) == len(scheme) else None
+    changes = sum(e is not None for e in ends)
+    return ends if unchanged and changes and changes + len(unchanged) == len(scheme) else None
 
 
 def _dates_classes(ends: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """Names of the classes of the two dates, in the order in which they come."""
+    """Names of the classes of the two dates, in the order of their first use."""
     return tuple(dict.fromkeys([e[0] for e in ends] + [e[1] for e in ends]))
 
 
@@ -345,7 +347,7 @@ def kappa(square: Matrix) -> float | None:
     """Cohen's kappa; None without pixels, or where chance alone would be right everywhere."""
     rows, columns = square.sum(axis=1), square.sum(axis=0)
     total = int(square.sum())
-    # in whole numbers, of any size, so that 'chance is always right' is told from 'nearly'
+    # in Python's integers, so that 'chance is always right' differs from 'nearly always'
     by_chance = sum(int(r) * int(c) for r, c in zip(rows, columns, strict=True))
     return _ratio(total * int(np.trace(square)) - by_chance, total * total - by_chance)
 

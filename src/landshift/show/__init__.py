@@ -1,1 +1,1 @@
-"""Figures and tables."""
+"""Results as figures and as tables."""

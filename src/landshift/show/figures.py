@@ -1,38 +1,40 @@
-"""Pictures of samples, maps and curves, as matplotlib figures."""
+"""Figures of samples, maps, curves and zones, drawn by matplotlib."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from landshift import raster
-from landshift.classes import IGNORE_INDEX, ClassScheme, Colour
+from landshift.classes import IGNORE_INDEX, ClassScheme, Colour, class_options
 from landshift.errors import ClassError, ParameterError
-from landshift.files import whole
-from landshift.scores.calibration import Calibration, Reliability
-from landshift.scores.confusion import Matrix, Scores
+from landshift.files import options, whole
 from landshift.spec import split_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap, Normalize
     from matplotlib.figure import Figure
 
     from landshift.maps.zonal import Zones
+    from landshift.scores.calibration import Calibration, Reliability
+    from landshift.scores.confusion import Matrix, Scores
 
 VIEW_SIZE = 1200
-"""Rows and columns at most that a map is shown with."""
+"""Largest number of rows and columns of a shown raster."""
 
 _STRETCH = (2.0, 98.0)  # percentiles of valid pixels that become black and white
 
 NUMBERED_CLASSES = 30
-"""Classes up to which the cells of a confusion matrix have numbers in them."""
+"""Largest number of classes of a confusion matrix with numbers in its cells."""
 
 NAMED_ZONES = 40
-"""Zones up to which a picture of them writes their names."""
+"""Largest number of zones with their names in a figure."""
 
 # Okabe & Ito (2008), without yellow, which is pale on white
 _BARS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
@@ -44,51 +46,45 @@ Picture = NDArray[np.float32]
 
 def view(
     images: Sequence[Path],
-    mapped: Path,
-    out: Path,
+    mapped: Annotated[Path, Parameter(name=("--map", "-m"))],
+    out: options.OutFile,
     *,
     reference: Path | None = None,
-    scheme: ClassScheme | None = None,
-    overwrite: bool = False,
+    classes: class_options.ClassesLike = None,
+    overwrite: options.Flag = False,
 ) -> Path:
-    """Save the images, the map and its reference side by side, with a legend.
+    """Show the images, the map and its reference side by side, with a legend.
 
     Args:
-        images: Before and after; or the image of one date.
-        mapped: Class map.
-        out: The picture to write; PNG, or what its suffix says.
-        reference: Reference of the map, if there is one.
-        scheme: Classes of the map; None: as its file says.
-        overwrite: Whether what is there already is replaced.
+        images: Image before, image after; or the image of one date.
+        mapped: The class map.
+        out: The picture to write: .png, or another suffix that matplotlib knows.
+        reference: Reference of the map.
+        classes: Classes of the map: CSV value,name or JSON; left out: those of its file.
+        overwrite: Replace what is there already under the same name.
 
     Raises:
         ParameterError: Not one or two images.
-        ClassError: The map's file doesn't say its classes and none are given.
+        ClassError: The map's file states no classes and none are given.
         RasterError: A file can't be read.
         OutputError: The picture can't be written.
     """
-    whole.check_new(out, inputs=[*images, mapped, reference], overwrite=overwrite)
-    scheme = scheme or raster.scheme_of(mapped)
+    inputs = [*images, mapped, reference, class_options.file_of(classes)]
+    whole.check_new(out, inputs=inputs, overwrite=overwrite)
+    scheme = class_options.classes_of(classes) or raster.scheme_of(mapped)
     if scheme is None:
-        raise ClassError(f"The map must say its classes, got none in {mapped}; give a mapping.")
+        raise ClassError(f"The map must state its classes, got none in {mapped}; give `classes`.")
     if not 1 <= len(images) <= len(_DATES):
-        raise ParameterError(f"A view takes one or two images, got {len(images)}.")
+        raise ParameterError(f"`images` must be one or two, got {len(images)}.")
     panels: list[tuple[str, NDArray[Any]]] = []
     for title, path in zip(_DATES if len(images) > 1 else ("Image",), images, strict=True):
-        names = raster.info(path).bands
-        chosen = [k + 1 for k in rgb_bands(names)]
-        values, mask = raster.preview(path, VIEW_SIZE, chosen)
-        panels.append((title, picture(values, mask)))
+        chosen = [k + 1 for k in rgb_bands(raster.info(path).bands)]
+        panels.append((title, picture(*raster.preview(path, VIEW_SIZE, chosen))))
     present: set[int] = set()
     maps = [("Predicted" if reference else "Map", mapped)]
     maps += [("Reference", reference)] if reference else []
     for title, path in maps:
-        values, mask = raster.preview(path, VIEW_SIZE, [1], classes=True)
-        with raster.open_raster(path) as source:
-            known = raster.class_values(source, names=scheme.mapping)
-        classed = known.classed(values[0], mask)
-        codes = scheme.to_indices(np.where(classed, values[0], 0), where=str(path))
-        codes[~classed] = IGNORE_INDEX
+        codes = _preview_codes(path, scheme)
         present.update(int(k) for k in np.unique(codes))
         panels.append((title, colour_classes(codes, scheme)))
     figure = _figure(len(panels), 1, panels[0][1].shape)
@@ -96,6 +92,17 @@ def view(
         _show(axes, image, title)
     _legend(figure, scheme, present)
     return save(figure, out, overwrite=overwrite)
+
+
+def _preview_codes(path: Path, scheme: ClassScheme) -> NDArray[np.uint8]:
+    """Class indices ``(row, column)`` of a map's preview; `IGNORE_INDEX` where it has no class."""
+    values, mask = raster.preview(path, VIEW_SIZE, [1], classes=True)
+    with raster.open_raster(path) as source:
+        known = raster.class_values(source, names=scheme.mapping)
+    classed = known.classed(values[0], mask)
+    codes = scheme.to_indices(np.where(classed, values[0], 0), where=str(path))
+    codes[~classed] = IGNORE_INDEX
+    return codes
 
 
 def show_samples(
@@ -107,7 +114,7 @@ def show_samples(
     alpha: float = 1.0,
     predicted: NDArray[np.uint8] | None = None,
 ) -> Figure:
-    """Samples, one a row: each date, the labels, and what a model says.
+    """Samples, one a row: each date, the labels and the prediction.
 
     Args:
         images: ``(sample, band, row, column)`` in the raster's units; NaN where not valid.
@@ -115,7 +122,7 @@ def show_samples(
         bands: Names of the bands.
         scheme: The classes.
         alpha: Opacity of the labels over the last date's image, 0 to 1.
-        predicted: ``(sample, row, column)`` class indices of a model.
+        predicted: ``(sample, row, column)`` predicted class indices.
     """
     columns = len(date_bands(bands)) + 1 + (predicted is not None)
     figure = _figure(columns, len(images), images.shape[-2:])
@@ -156,14 +163,14 @@ def show_losses(train: Sequence[float], valid: Sequence[float]) -> Figure:
 
 
 def show_confusion(matrix: Matrix, scheme: ClassScheme) -> Figure:
-    """A confusion matrix twice: pixels, and each row's shares; rows reference, columns map.
+    """A confusion matrix in pixels and in shares of each row; rows reference, columns map.
 
-    Cells are numbered up to `NUMBERED_CLASSES` classes. Light is little and dark is much, in one
-    hue, so that it can be read without seeing colours, and printed.
+    Cells have numbers up to `NUMBERED_CLASSES` classes. The colours go from light to dark in one
+    hue, for any colour vision and for print.
 
     Args:
-        matrix: As `landshift.scores.confusion.count` gives it; its last column is shown if it
-            has pixels.
+        matrix: As from `landshift.scores.confusion.count`; its last column is shown if it has
+            pixels.
         scheme: The classes.
     """
     from matplotlib.colors import LogNorm, Normalize
@@ -176,7 +183,7 @@ def show_confusion(matrix: Matrix, scheme: ClassScheme) -> Figure:
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
     cell = 0.55 if n <= 8 else 0.36 if n <= NUMBERED_CLASSES else 0.16
-    names = 0.3 + 0.07 * max(len(name) for name in columns)  # inches that the longest takes
+    names = 0.3 + 0.07 * max(len(name) for name in columns)  # inches of the longest name
     side = max(cell * len(columns), 2.5)
     figure = Figure(figsize=(2 * side + names + 2.4, side + names + 0.9), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
@@ -206,10 +213,10 @@ def show_confusion(matrix: Matrix, scheme: ClassScheme) -> Figure:
 
 
 def show_f1(methods: Mapping[str, Scores]) -> Figure:
-    """F1 of each class, a bar for each method over the same classes; none where it isn't defined.
+    """F1 of each class, a bar for each method; no bar where F1 isn't defined.
 
     Args:
-        methods: Scores by name of the method; the first is the one that is judged.
+        methods: Scores over the same classes by name of the method; the evaluated one first.
     """
     from matplotlib.figure import Figure
 
@@ -234,21 +241,22 @@ def show_f1(methods: Mapping[str, Scores]) -> Figure:
     return figure
 
 
-def show_reliability(found: Calibration) -> Figure:
-    """How often the likeliest class is right against how likely it is said to be.
+def show_reliability(calibration: Calibration) -> Figure:
+    """A reliability diagram: accuracy of the likeliest class against its probability.
 
-    On the diagonal a probability means what it says; below it the model is too sure. The bars
-    are the share of the pixels in each bin.
+    Calibrated probabilities lie on the diagonal, overconfident ones below it. The lower panel shows
+    the share of pixels in each bin.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.5, 7), layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":")
-    curves = [(f"as trained, ECE {_figures(found.raw.ece)}", found.raw, _BARS[1], "s--")]
-    if found.temperature != 1:
-        name = f"temperature {found.temperature:.2f}, ECE {_figures(found.scaled.ece)}"
-        curves.append((name, found.scaled, _BARS[0], "o-"))
+    raw, scaled = calibration.raw, calibration.scaled
+    curves = [(f"as trained, ECE {_figures(raw.ece)}", raw, _BARS[1], "s--")]
+    if calibration.temperature != 1:
+        name = f"temperature {calibration.temperature:.2f}, ECE {_figures(scaled.ece)}"
+        curves.append((name, scaled, _BARS[0], "o-"))
     for name, curve, colour, style in curves:
         filled = curve.pixels > 0
         confidence = curve.confidence[filled] / curve.pixels[filled]
@@ -271,21 +279,19 @@ def _draw_shares(axes: Axes, curve: Reliability, colour: str) -> None:
 
 
 def show_zones(zones: Zones, of: str | None = None) -> Figure:
-    """Zones by how much of them is one class, or changed: the brighter, the more.
+    """Zones coloured by the share of one class, or of change: the brighter, the larger.
 
-    Each zone says its number, up to `NAMED_ZONES` zones also its name; those off the map are
-    hatched.
+    Up to `NAMED_ZONES` zones have their names and shares; zones off the map are hatched.
 
     Args:
-        zones: As `landshift.maps.zonal` gives them.
+        zones: As from `landshift.zonal`.
         of: The class; None: any change.
 
     Raises:
-        ClassError: No such class; or no class that says what is unchanged.
+        ClassError: No such class; or no class of unchanged pixels.
     """
     import matplotlib
     from matplotlib.cm import ScalarMappable
-    from matplotlib.collections import PathCollection
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
@@ -300,26 +306,9 @@ def show_zones(zones: Zones, of: str | None = None) -> Figure:
     ratio = (top - bottom) / max((right - left) * shrink, 1e-12)
     figure = Figure(figsize=(7.5, 1.0 + 5.6 * min(max(ratio, 0.4), 1.8)), layout="constrained")
     axes = figure.subplots()
-    for of_known in (True, False):
-        chosen = np.flatnonzero(known == of_known)
-        axes.add_collection(
-            PathCollection(
-                [_path_of(zones.outlines[k]) for k in chosen],
-                facecolors=colours(norm(shares[chosen])) if of_known else "white",
-                edgecolors="black" if of_known else "grey",
-                linewidths=0.6, hatch=None if of_known else "////",
-            )
-        )  # fmt: skip
+    _draw_outlines(axes, zones, shares, norm, colours)
     if len(shares) <= NAMED_ZONES:
-        for outline, name, share in zip(zones.outlines, zones.names, shares, strict=True):
-            place = outline.representative_point()
-            bright = np.isfinite(share) and norm(share) > 0.5
-            text = f"{name}\n{share:.1f} %" if np.isfinite(share) else f"{name}\nno class"
-            axes.annotate(
-                text, (place.x, place.y), ha="center", va="center", fontsize=8,
-                color="black" if bright or not np.isfinite(share) else "white",
-                parse_math=False,
-            )  # fmt: skip
+        _name_zones(axes, zones, shares, norm)
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     axes.margins(0.02)
@@ -335,6 +324,37 @@ def show_zones(zones: Zones, of: str | None = None) -> Figure:
     return figure
 
 
+def _draw_outlines(
+    axes: Axes, zones: Zones, shares: NDArray[np.float64], norm: Normalize, colours: Colormap
+) -> None:
+    """Fill the zones by their shares; hatch those without one."""
+    from matplotlib.collections import PathCollection
+
+    known = np.isfinite(shares)
+    for of_known in (True, False):
+        chosen = np.flatnonzero(known == of_known)
+        axes.add_collection(
+            PathCollection(
+                [_path_of(zones.outlines[k]) for k in chosen],
+                facecolors=colours(norm(shares[chosen])) if of_known else "white",
+                edgecolors="black" if of_known else "grey",
+                linewidths=0.6, hatch=None if of_known else "////",
+            )
+        )  # fmt: skip
+
+
+def _name_zones(axes: Axes, zones: Zones, shares: NDArray[np.float64], norm: Normalize) -> None:
+    """Write name and share into each zone."""
+    for outline, name, share in zip(zones.outlines, zones.names, shares, strict=True):
+        point = outline.representative_point()
+        bright = np.isfinite(share) and norm(share) > 0.5
+        text = f"{name}\n{share:.1f} %" if np.isfinite(share) else f"{name}\nno class"
+        axes.annotate(
+            text, (point.x, point.y), ha="center", va="center", fontsize=8,
+            color="black" if bright or not np.isfinite(share) else "white", parse_math=False,
+        )  # fmt: skip
+
+
 def _total_bounds(zones: Zones) -> tuple[float, float, float, float]:
     import shapely
 
@@ -343,7 +363,7 @@ def _total_bounds(zones: Zones) -> tuple[float, float, float, float]:
 
 
 def _path_of(outline: Any) -> Any:
-    """A polygon of any number of parts and holes as one path."""
+    """A polygon with any number of parts and holes as one path."""
     import shapely
     from matplotlib.path import Path as Outline
 
@@ -352,15 +372,15 @@ def _path_of(outline: Any) -> Any:
 
 
 def save(figure: Figure, out: Path, *, overwrite: bool = False) -> Path:
-    """Write a figure as a picture, which carries our mark where its format is PNG or SVG.
+    """Write a figure as a picture; PNG and SVG files carry landshift's mark.
 
     Args:
         figure: The figure.
-        out: The file; its suffix says the format.
-        overwrite: Whether another file than a picture of ours is replaced.
+        out: The file; its suffix decides the format.
+        overwrite: Whether a file without the mark is replaced.
 
     Raises:
-        OutputError: A file is there and ``overwrite`` is off; or it can't be written.
+        OutputError: The file exists and ``overwrite`` is off; or it can't be written.
     """
     whole.check_new(out, overwrite=overwrite)
     with whole.whole_file(Path(out)) as part:
@@ -378,24 +398,24 @@ def date_bands(bands: Sequence[str]) -> dict[str, list[int]]:
 
 
 def date_pictures(image: NDArray[Any], bands: Sequence[str]) -> list[tuple[str, Picture]]:
-    """Each date of an image, and how the eye sees it.
+    """Title and RGB picture of each date of an image.
 
     Args:
         image: ``(band, row, column)``; NaN where not valid.
         bands: Names of the bands.
     """
     mask = np.isfinite(image).all(axis=0)
-    found = []
+    pictures = []
     for title, numbers in date_bands(bands).items():
         chosen = [numbers[k] for k in rgb_bands([bands[n] for n in numbers])]
-        found.append((title, picture(image[chosen], mask)))
-    return found
+        pictures.append((title, picture(image[chosen], mask)))
+    return pictures
 
 
 def rgb_bands(names: Sequence[str]) -> tuple[int, int, int]:
     """Positions of the bands shown as red, green and blue.
 
-    True colour where bands are named so; else the first three, or the first one in grey.
+    The bands named red, green and blue; else the first three, or the first one in grey.
     """
     plain = [split_name(name)[1].lower() for name in names]
     if set(_TRUE_COLOUR) <= set(plain):
@@ -411,13 +431,13 @@ def limits_of(values: NDArray[Any]) -> Limits:
     """Values of each band that become black and white.
 
     Args:
-        values: ``(band, pixel)``, valid ones alone; at least one.
+        values: ``(band, pixel)``, valid pixels only; at least one.
     """
     return [(float(a), float(b)) for a, b in np.percentile(values, _STRETCH, axis=1).T]
 
 
 def picture(values: NDArray[Any], mask: NDArray[np.bool_], limits: Limits | None = None) -> Picture:
-    """Three bands stretched for the eye: ``(row, column, 3)`` in 0 to 1, white where not valid.
+    """Three bands with a contrast stretch: ``(row, column, 3)`` in 0 to 1, white where not valid.
 
     Args:
         values: ``(band, row, column)``.
@@ -448,7 +468,7 @@ def _over(image: Picture, codes: NDArray[np.uint8], scheme: ClassScheme, alpha: 
 
 
 def _figure(columns: int, rows: int, shape: tuple[int, ...]) -> Figure:
-    """Panels for pictures of a shape, with room for a legend at their right."""
+    """Panels for pictures of a shape, with space for a legend on the right."""
     from matplotlib.figure import Figure
 
     height = 3.6 * min(max(shape[0] / shape[1], 0.5), 2.0)
@@ -509,7 +529,7 @@ def _unit(colour: Colour) -> tuple[float, float, float]:
 
 
 def _metadata(out: Path) -> dict[str, str | None] | None:
-    """Our mark; and no time of day in the file, so that same pictures are same bytes."""
+    """The mark; and no time of writing, so that the same picture gives the same bytes."""
     known: dict[str, dict[str, str | None]] = {
         ".png": {"Software": whole.MARK},
         ".svg": {"Creator": whole.MARK, "Date": None},

@@ -1,4 +1,4 @@
-"""Numbers as tables for terminals and notebooks."""
+"""Results as tables for terminals and notebooks."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from landshift.assess.agreement import Agreement
-from landshift.assess.contents import Design
-from landshift.assess.estimate import Assessment, Figure
 from landshift.errors import plain, shown
-from landshift.maps.patches import Fragmentation
-from landshift.maps.polygons import Traced
-from landshift.maps.transitions import TransitionTable
-from landshift.maps.zonal import Zones
-from landshift.prepare.burn import PolygonLabels
-from landshift.prepare.difference import Difference
-from landshift.prepare.normalise import Normalisation
-from landshift.scores.calibration import Calibration
-from landshift.scores.confusion import Scores
 
 if TYPE_CHECKING:
-    from landshift.bundle import Package
+    from landshift.assess.agreement import Agreement
+    from landshift.assess.assessment import Assessment, IntervalEstimate
+    from landshift.assess.contents import Design
+    from landshift.bundle.saved import ModelFacts
+    from landshift.maps.patches import Fragmentation
+    from landshift.maps.polygons import Traced
+    from landshift.maps.transitions import TransitionTable
+    from landshift.maps.zonal import Zones
+    from landshift.prepare.burn import PolygonLabels
+    from landshift.prepare.difference import Difference
+    from landshift.prepare.normalise import Normalisation
+    from landshift.scores.calibration import Calibration
+    from landshift.scores.confusion import Scores
 
 EPOCH_COLUMNS = (
     "epoch", "train_loss", "valid_loss", "accuracy", "dice", "mIoU", "change F1", "time",
@@ -67,26 +67,26 @@ def semantic(methods: Mapping[str, Scores]) -> Table | None:
     table = _table("protocol", "method", "mIoU_bc", "Fscd", "SeK", "Score")
     for protocol, name_of in (("pooled", "pooled"), ("from-to", "from_to")):
         for method, s in methods.items():
-            found = getattr(s, name_of)
-            if found is not None:
-                columns = (s.miou_bc, found.fscd, found.sek, found.score)
+            scores = getattr(s, name_of)
+            if scores is not None:
+                columns = (s.miou_bc, scores.fscd, scores.sek, scores.score)
                 table.add_row(protocol, method, *(_share(v) for v in columns))
     return table
 
 
-def calibration(found: Calibration) -> Table:
+def calibration(result: Calibration) -> Table:
     """Calibration of a model's probabilities as trained, and with its temperature."""
     table = _table("probabilities", "temperature", "ECE", "NLL")
-    rows = {"as trained": (1.0, found.raw), "calibrated": (found.temperature, found.scaled)}
+    rows = {"as trained": (1.0, result.raw), "calibrated": (result.temperature, result.scaled)}
     for name, (temperature, curve) in rows.items():
         table.add_row(name, f"{temperature:.3f}", _share(curve.ece), _share(curve.nll))
     return table
 
 
-def transitions(found: TransitionTable, most: int = 15) -> Table:
-    """The largest changes, and how much stayed."""
+def transitions(flows: TransitionTable, most: int = 15) -> Table:
+    """The largest transitions."""
     table = _table("from", "to", "pixels", "hectares", "%")
-    rows = [r for r in found.rows() if r["from"] != r["to"]]
+    rows = [r for r in flows.rows() if r["from"] != r["to"]]
     rows.sort(key=lambda r: -r["pixels"])
     for r in rows[:most]:
         hectares = "-" if r["hectares"] == "" else f"{r['hectares']:,.1f}"
@@ -95,59 +95,59 @@ def transitions(found: TransitionTable, most: int = 15) -> Table:
         rest = rows[most:]
         table.add_row(
             f"{len(rest)} more", "", f"{sum(r['pixels'] for r in rest):,}",
-            "" if found.hectares is None else f"{sum(r['hectares'] for r in rest):,.1f}",
+            "" if flows.hectares is None else f"{sum(r['hectares'] for r in rest):,.1f}",
             f"{sum(r['percent'] for r in rest):.2f}",
         )  # fmt: skip
     return table
 
 
-def class_changes(found: TransitionTable) -> Table:
-    """What each class gained and lost."""
-    unit = "pixels" if found.hectares is None else "hectares"
+def class_changes(flows: TransitionTable) -> Table:
+    """Gains and losses of each class."""
+    unit = "pixels" if flows.hectares is None else "hectares"
     table = _table(unit, "before", "after", "stayed", "gain", "loss", "net", "swap")
-    for c in found.per_class():
+    for c in flows.per_class():
         numbers = (c.before, c.after, c.persistence, c.gain, c.loss, c.net, c.swap)
-        form = ",.0f" if found.hectares is None else ",.1f"
+        form = ",.0f" if flows.hectares is None else ",.1f"
         table.add_row(c.name, *(f"{n:{form}}" for n in numbers))
     return table
 
 
-def difference(found: Difference) -> Table:
-    """Classes of a difference, or its statistics."""
-    if found.classes:
+def difference(result: Difference) -> Table:
+    """Classes of a difference, or statistics of its bands."""
+    if result.classes:
         table = _table("class", "pixels", "hectares")
-        for c in found.classes:
+        for c in result.classes:
             table.add_row(
                 c.name, f"{c.pixels:,}", "-" if c.hectares is None else f"{c.hectares:,.1f}"
             )
         return table
     table = _table("band", "minimum", "mean", "maximum", "std")
-    for b in found.statistics:
+    for b in result.statistics:
         table.add_row(b.name, f"{b.minimum:g}", f"{b.mean:.4g}", f"{b.maximum:g}", f"{b.std:.4g}")
     return table
 
 
-def normalisation(found: Normalisation) -> Table:
-    """How each band was changed."""
+def normalisation(result: Normalisation) -> Table:
+    """Gain and offset of each band."""
     table = _table("band", "gain", "offset")
-    for line in found.lines:
+    for line in result.lines:
         table.add_row(line.name, f"{line.gain:.4f}", f"{line.offset:.4g}")
     return table
 
 
-def polygon_labels(found: PolygonLabels) -> Table:
+def polygon_labels(labels: PolygonLabels) -> Table:
     """Polygons and pixels of each class."""
     table = _table("class", "value", "polygons", "pixels")
-    for c, polygons, pixels in zip(found.scheme, found.polygons, found.pixels, strict=True):
+    for c, polygons, pixels in zip(labels.scheme, labels.polygons, labels.pixels, strict=True):
         table.add_row(c.name, str(c.value), f"{polygons:,}", f"{pixels:,}")
     return table
 
 
-def strata(found: Design) -> Table:
+def strata(design: Design) -> Table:
     """The strata of a sample."""
     table = _table("stratum", "units", "hectares", "% of area", "sampled", "1 unit in")
-    total = sum(s.hectares for s in found.strata)
-    for s in found.strata:
+    total = sum(s.hectares for s in design.strata)
+    for s in design.strata:
         table.add_row(
             s.name, f"{s.units:,}", f"{s.hectares:,.1f}", f"{100 * s.hectares / total:.2f}",
             f"{s.sampled:,}", f"{s.units / s.sampled:,.0f}" if s.sampled else "-",
@@ -155,40 +155,40 @@ def strata(found: Design) -> Table:
     return table
 
 
-def areas(found: Assessment) -> Table:
+def areas(assessment: Assessment) -> Table:
     """Area of each class by the map and as estimated, with intervals."""
     table = _table("class", "map, ha", "estimate, ha", "±", "from", "to", "interval by")
-    for c in found.classes:
+    for c in assessment.classes:
         table.add_row(c.name, f"{c.map_hectares:,.1f}", *_interval(c.hectares, ",.1f"))
     return table
 
 
-def accuracies(found: Assessment) -> Table:
+def accuracies(assessment: Assessment) -> Table:
     """User's and producer's accuracy of each class, and the overall accuracy."""
     table = _table("class", "whose", "units", "accuracy", "±", "from", "to", "interval by")
-    for c in found.classes:
+    for c in assessment.classes:
         for whose, units, figure in (
             ("user's", c.map_units, c.users), ("producer's", c.reference_units, c.producers)
         ):  # fmt: skip
             table.add_row(c.name, whose, f"{units:,}", *_interval(figure, ".3f"))
-    table.add_row("", "overall", f"{found.units:,}", *_interval(found.overall, ".3f"))
+    table.add_row("", "overall", f"{assessment.units:,}", *_interval(assessment.overall, ".3f"))
     return table
 
 
-def area_confusion(found: Assessment) -> Table:
+def area_confusion(assessment: Assessment) -> Table:
     """The confusion matrix in per cent of the map's area: rows reference, columns map."""
-    table = _table("% of area, by reference; map:", *(c.name for c in found.classes), "total")
-    for c, row in zip(found.classes, found.confusion, strict=True):
+    table = _table("% of area, by reference; map:", *(c.name for c in assessment.classes), "total")
+    for c, row in zip(assessment.classes, assessment.confusion, strict=True):
         table.add_row(c.name, *(f"{100 * p:.2f}" for p in row), f"{100 * row.sum():.2f}")
-    totals = found.confusion.sum(axis=0)
+    totals = assessment.confusion.sum(axis=0)
     table.add_row("total", *(f"{100 * p:.2f}" for p in totals), f"{100 * totals.sum():.2f}")
     return table
 
 
-def domains(found: Assessment) -> Table:
+def domains(assessment: Assessment) -> Table:
     """Area of each class in each domain."""
     table = _table("domain", "units", "class", "estimate, ha", "±", "from", "to", "interval by")
-    for d in found.domains:
+    for d in assessment.domains:
         if not d.classes:
             table.add_row(d.name, str(d.units), "fewer than 2 units", *_interval(None, ""))
         for name, figure in d.classes.items():
@@ -196,10 +196,10 @@ def domains(found: Assessment) -> Table:
     return table
 
 
-def agreements(found: Sequence[Agreement]) -> Table:
-    """How far labellers agree: share of the units and kappa."""
+def agreements(pairs: Sequence[Agreement]) -> Table:
+    """Agreement of labellers: share of the units, and kappa."""
     table = _table("labellers", "on", "units", "agree", "kappa")
-    for a in found:
+    for a in pairs:
         on = "class of the map" if a.on == "map" else f"class {a.on}"
         table.add_row(
             f"{a.first}, {a.second}", on, f"{a.units:,}", _share(a.share), _share(a.kappa)
@@ -207,28 +207,28 @@ def agreements(found: Sequence[Agreement]) -> Table:
     return table
 
 
-def agreement(found: Agreement) -> Table:
-    """Units by what the one labeller says, a row, and the other, a column."""
-    table = _table(f"{found.first}, by row; {found.second}:", *found.names, "total")
-    for name, row in zip(found.names, found.counts, strict=True):
+def agreement(pair: Agreement) -> Table:
+    """Units by label of the first labeller (rows) and of the second (columns)."""
+    table = _table(f"{pair.first}, by row; {pair.second}:", *pair.names, "total")
+    for name, row in zip(pair.names, pair.counts, strict=True):
         table.add_row(name, *(f"{n:,}" for n in row), f"{row.sum():,}")
-    totals = found.counts.sum(axis=0)
-    table.add_row("total", *(f"{n:,}" for n in totals), f"{found.units:,}")
+    totals = pair.counts.sum(axis=0)
+    table.add_row("total", *(f"{n:,}" for n in totals), f"{pair.units:,}")
     return table
 
 
-def patches(found: Traced) -> Table:
+def patches(polygons: Traced) -> Table:
     """Polygons of change of each class, the largest area first."""
     table = _table("class", "polygons", "hectares")
-    for name, hectares in sorted(found.hectares.items(), key=lambda item: -item[1]):
-        table.add_row(name, f"{found.polygons[name]:,}", f"{hectares:,.1f}")
+    for name, hectares in sorted(polygons.hectares.items(), key=lambda item: -item[1]):
+        table.add_row(name, f"{polygons.polygons[name]:,}", f"{hectares:,.1f}")
     return table
 
 
-def fragmentation(found: Fragmentation) -> Table:
+def fragmentation(result: Fragmentation) -> Table:
     """Patches of each class."""
     table = _table("class", "patches", "hectares", "mean, ha", "largest, %", "edge, m/ha")
-    for c in found.classes:
+    for c in result.classes:
         table.add_row(
             c.name, f"{c.patches:,}", f"{c.hectares:,.1f}", f"{c.mean:,.2f}",
             f"{c.largest_percent:.2f}", f"{c.edge_density:.2f}",
@@ -236,112 +236,44 @@ def fragmentation(found: Fragmentation) -> Table:
     return table
 
 
-def zones(found: Zones, most: int = 30) -> Table:
+def zones(measured: Zones, most: int = 30) -> Table:
     """Hectares of each class in each zone."""
-    table = _table("zone", *(f"{name}, ha" for name in found.classes.values()), "no class, %")
-    for k, name in enumerate(found.names[:most]):
+    table = _table("zone", *(f"{name}, ha" for name in measured.classes.values()), "no class, %")
+    for k, name in enumerate(measured.names[:most]):
         table.add_row(
-            name, *(f"{h:,.1f}" for h in found.hectares[k]), f"{100 * found.outside[k]:.1f}"
+            name, *(f"{h:,.1f}" for h in measured.hectares[k]), f"{100 * measured.outside[k]:.1f}"
         )
-    if len(found.names) > most:
-        rest = found.hectares[most:].sum(axis=0)
-        table.add_row(f"{len(found.names) - most} more", *(f"{h:,.1f}" for h in rest), "")
+    if len(measured.names) > most:
+        rest = measured.hectares[most:].sum(axis=0)
+        table.add_row(f"{len(measured.names) - most} more", *(f"{h:,.1f}" for h in rest), "")
     return table
 
 
-def model(package: Package, most: int = 20) -> Group:
-    """What a person needs to know of a saved model, on one screen.
+def model(info: ModelFacts, most: int = 20) -> Group:
+    """A saved model in brief, for one screen.
 
     Args:
-        package: The model.
-        most: Classes to show.
+        info: The model.
+        most: Largest number of classes.
     """
-    network, scores = package.model, package.scores or {}
     facts = _Texts(box=None, show_header=False)
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column()
-    for name, value in _facts(package).items():
+    for name, value in info.facts.items():
         facts.add_row(name, plain(value, 600))
-    by_name = {c["name"]: c for c in scores.get("classes", ())}
     classes = _table("class", "value", "F1", "IoU", "support")
-    for c in list(network.scheme)[:most]:
-        score = by_name.get(c.name, {})
-        swatch = Text.assemble(("  ", "on rgb({},{},{})".format(*c.colour)), " ", plain(c.name))
-        support = "-" if not score else f"{score['support']:,}"
-        classes.add_row(
-            swatch, str(c.value), *(_share(score.get(k)) for k in ("f1", "iou")), support
+    for c in info.classes[:most]:
+        swatch = Text.assemble(
+            ("  ", "on rgb({},{},{})".format(*c.entry.colour)), " ", plain(c.entry.name)
         )
-    rest = len(network.scheme) - most
-    return Group(facts, "", classes, *([f"and {rest} classes more"] if rest > 0 else []))
+        support = "-" if c.support is None else f"{c.support:,}"
+        classes.add_row(swatch, str(c.entry.value), _share(c.f1), _share(c.iou), support)
+    rest = len(info.classes) - most
+    return Group(facts, "", classes, *([f"and {rest} more classes"] if rest > 0 else []))
 
 
-def _facts(package: Package) -> dict[str, str]:
-    """Everything but the classes, a line each."""
-    network, tiles = package.model, package.tiles
-    spec, design = network.spec, network.design
-    weights = sum(p.numel() for p in network.parameters())
-    options = ", ".join(f"{k} {v}" for k, v in design.options.items())
-    padding = "not measured" if spec.padding is None else f"{spec.padding} (measured)"
-    cells = "" if spec.cell_size is None else f", cells of {spec.cell_size:g} in units of the CRS"
-    data = package.training.get("data")
-    split = "" if data is None else f", split by {data['split']}, seed {data['seed']}"
-    return {
-        "model": package.name,
-        "network": f"{network.architecture} over {network.backbone}, dates: {design.combination}"
-        f"{f' ({options})' if options else ''}; {weights / 1e6:.1f} million weights",
-        "bands": ", ".join(b or f"band {k}" for k, b in enumerate(spec.bands, start=1)),
-        "sensor": _told(spec.band_sensors),
-        "units": f"{_told(spec.band_units)}; {spec.dtype}, {min(spec.minimum):g} to "
-        f"{max(spec.maximum):g} in training",
-        "tiles": f"{spec.tile_size} x {spec.tile_size} pixels{cells}; padding {padding}",
-        "trained": _trained(package),
-        "on": "unknown tiles" if tiles is None else f"{tiles['training']} tiles of "
-        f"{tiles['name']} (SHA-256 {tiles['sha256'][:12]}), scored on {tiles['validation']}{split}",
-        "scores": _scores(package),
-        "temperature": f"{network.temperature:g}",
-        "made with": ", ".join(f"{k} {v}" for k, v in package.versions.items()),
-    }  # fmt: skip
-
-
-def _scores(package: Package) -> str:
-    """Its scores on validation tiles; of a model of others, what it states of itself."""
-    if package.scores is not None:
-        names = (
-            ("accuracy", "accuracy"), ("macro F1", "macro_f1"), ("mIoU", "miou"),
-            ("change F1", "change_f1"),
-        )  # fmt: skip
-        return ", ".join(f"{name} {_share(package.scores[key])}" for name, key in names)
-    stated = package.training.get("stated")
-    if not isinstance(stated, Mapping) or not stated:
-        return "none"
-    told = [f"accuracy {_share(stated['accuracy'])}"] if "accuracy" in stated else []
-    told += [f"F1 of {name} {_share(value)}" for name, value in stated.get("f1", {}).items()]
-    return f"{', '.join(told)} (as {package.training.get('software', 'its .emd')} states)"
-
-
-def _trained(package: Package) -> str:
-    """How long and by what it learnt."""
-    training = package.training
-    loss = training.get("loss") or {}
-    told = {
-        "learning rate": training.get("lr"),
-        "batches of": training.get("batch_size"),
-        "loss": loss.get("formula"),
-    }
-    epochs = f"{len(package.history)} epochs"
-    return ", ".join([epochs, *(f"{k} {v}" for k, v in told.items() if v is not None)])
-
-
-def _told(words: Sequence[str | None]) -> str:
-    """What is told of each band, once where it is the same for all."""
-    found = dict.fromkeys(words)
-    if not any(found):
-        return "not told"
-    return ", ".join(word or "not told" for word in (found if len(found) == 1 else words))
-
-
-def _interval(figure: Figure | None, form: str) -> tuple[str, str, str, str, str]:
-    """An estimate, half of its interval's width if it is even, its ends, and what it is by."""
+def _interval(figure: IntervalEstimate | None, form: str) -> tuple[str, str, str, str, str]:
+    """An estimate, half of an even interval's width, the interval's ends, and its method."""
     if figure is None:
         return "-", "-", "-", "-", "-"
     return (
@@ -365,7 +297,7 @@ def _table(first: str, *numbers: str | Text) -> Table:
 
 
 class _Texts(Table):
-    """A table that shows texts as they are written: none is markup."""
+    """A table that shows texts literally, not as markup."""
 
     def add_column(self, header: RenderableType = "", *arguments: Any, **options: Any) -> None:
         super().add_column(_as_written(header), *arguments, **options)

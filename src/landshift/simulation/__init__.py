@@ -1,1 +1,1 @@
-"""A made scene whose truth is known."""
+"""A simulated scene with known truth."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from landshift.grid import Window
 from landshift.simulation.noise import (
@@ -14,16 +13,16 @@ from landshift.simulation.noise import (
     Floats,
     Hashes,
     Integers,
+    LatticeCells,
     Mask,
-    NoiseCells,
-    axes,
-    gaussian,
-    hashed,
-    noise_at,
-    noise_cells,
-    noise_key,
-    noise_of,
-    uniform_of,
+    as_normal,
+    as_uniform,
+    fractal_noise,
+    fractal_noise_at,
+    hash_integers,
+    jittered_cells,
+    pixel_centres,
+    stream_key,
 )
 from landshift.simulation.tables import (
     AFTER,
@@ -57,7 +56,7 @@ from landshift.simulation.tables import (
 
 @dataclass(frozen=True)
 class Cover:
-    """What lies on the ground at one date.
+    """Land cover at one date.
 
     Attributes:
         patch: Number of the patch that each pixel belongs to.
@@ -70,8 +69,8 @@ class Cover:
     spectra: Floats
 
 
-def land_of(window: Window, seed: int) -> tuple[Cover, Cover]:
-    """What lies in a window at the earlier and at the later date."""
+def make_land(window: Window, seed: int) -> tuple[Cover, Cover]:
+    """Land cover of a window at the earlier and at the later date."""
     parcels = _parcels(window, seed)
     before = _first_cover(parcels, seed)
     after = _next_cover(before, parcels, seed)
@@ -108,19 +107,19 @@ class _Parcels:
         x: Column of the patch's centre.
     """
 
-    cells: NoiseCells
+    cells: LatticeCells
     patch: Hashes
     y: Doubles
     x: Doubles
 
 
 def _parcels(window: Window, seed: int) -> _Parcels:
-    rows, columns = axes(window)
-    y = rows[:, None] + 8.0 * noise_of(window, 40.0, 5, noise_key(seed, "bend rows"))
-    x = columns[None, :] + 8.0 * noise_of(window, 40.0, 5, noise_key(seed, "bend columns"))
-    cells = noise_cells(y, x, PARCEL, noise_key(seed, "parcels"))
-    holdings = noise_cells(cells.y, cells.x, HOLDING, noise_key(seed, "holdings"))
-    merged = uniform_of(hashed(noise_key(seed, "merged"), cells.identity)) < MERGED
+    rows, columns = pixel_centres(window)
+    y = rows[:, None] + 8.0 * fractal_noise(window, 40.0, 5, stream_key(seed, "bend rows"))
+    x = columns[None, :] + 8.0 * fractal_noise(window, 40.0, 5, stream_key(seed, "bend columns"))
+    cells = jittered_cells(y, x, PARCEL, stream_key(seed, "parcels"))
+    holdings = jittered_cells(cells.y, cells.x, HOLDING, stream_key(seed, "holdings"))
+    merged = as_uniform(hash_integers(stream_key(seed, "merged"), cells.identity)) < MERGED
     return _Parcels(
         cells,
         np.where(merged, holdings.identity[holdings.nearest], cells.identity),
@@ -160,15 +159,17 @@ def _next_cover(before: Integers, parcels: _Parcels, seed: int) -> Integers:
     built = np.where(before == URBAN, 0.0, rates[:, URBAN] * (2.0 * settled - 1.0))
     rates[:, URBAN] += built
     rates[np.arange(len(before)), before] -= built
-    drawn = uniform_of(hashed(noise_key(seed, "transition"), parcels.patch))
+    drawn = as_uniform(hash_integers(stream_key(seed, "transition"), parcels.patch))
     after: Integers = (drawn[:, None] >= rates.cumsum(axis=1)[:, :-1]).sum(axis=1)
     return after
 
 
 def _site(parcels: _Parcels, name: str, jitter: float, seed: int) -> Doubles:
-    """How high, moist or settled each patch's place is, as its rank among all land, 0 to 1."""
-    field = noise_at(parcels.y, parcels.x, REGION, 4, noise_key(seed, name))
-    own = uniform_of(hashed(noise_key(seed, f"{name} of patch"), parcels.patch)) - 0.5
+    """Rank among all land, 0 to 1, of each patch's height, moisture or nearness to settlements."""
+    from scipy import special
+
+    field = fractal_noise_at(parcels.y, parcels.x, REGION, 4, stream_key(seed, name))
+    own = as_uniform(hash_integers(stream_key(seed, f"{name} of patch"), parcels.patch)) - 0.5
     site: Doubles = np.clip(special.ndtr(field) + jitter * own, 0.0, 1.0)
     return site
 
@@ -176,10 +177,11 @@ def _site(parcels: _Parcels, name: str, jitter: float, seed: int) -> Doubles:
 def _roads(window: Window, seed: int) -> tuple[Mask, Mask]:
     """Where roads run at each date: between cells of a wide lattice, one pixel wide."""
     wide = Window(window.row, window.column, window.height + 1, window.width + 1)
-    rows, columns = axes(wide)
-    y = rows[:, None] + 14.0 * noise_of(wide, 130.0, 1, noise_key(seed, "bend roads' rows"))
-    x = columns[None, :] + 14.0 * noise_of(wide, 130.0, 1, noise_key(seed, "bend roads' columns"))
-    cells = noise_cells(y, x, ROADS, noise_key(seed, "roads"))
+    rows, columns = pixel_centres(wide)
+    y = rows[:, None] + 14.0 * fractal_noise(wide, 130.0, 1, stream_key(seed, "bend roads' rows"))
+    bend = fractal_noise(wide, 130.0, 1, stream_key(seed, "bend roads' columns"))
+    x = columns[None, :] + 14.0 * bend
+    cells = jittered_cells(y, x, ROADS, stream_key(seed, "roads"))
     identity = cells.identity[cells.nearest]
     before = np.zeros((window.height, window.width), np.bool_)
     after = before.copy()
@@ -187,7 +189,7 @@ def _roads(window: Window, seed: int) -> tuple[Mask, Mask]:
     for beyond in (identity[1:, :-1], identity[:-1, 1:]):
         border = here != beyond
         # A sum names the pair whichever of the two cells comes first.
-        built = uniform_of(hashed(noise_key(seed, "built"), here[border] + beyond[border]))
+        built = as_uniform(hash_integers(stream_key(seed, "built"), here[border] + beyond[border]))
         before[border] |= built < 0.5
         after[border] |= built < 0.6
     return before, after
@@ -195,29 +197,30 @@ def _roads(window: Window, seed: int) -> tuple[Mask, Mask]:
 
 def _rivers(window: Window, seed: int) -> tuple[Mask, Mask]:
     """Where rivers run at each date: along the zero line of a noise, moved by another."""
-    field = noise_of(window.grown(1), RIVERS, 4, noise_key(seed, "rivers"))
+    field = fractal_noise(window.grown(1), RIVERS, 4, stream_key(seed, "rivers"))
     down = field[2:, 1:-1] - field[:-2, 1:-1]
     across = field[1:-1, 2:] - field[1:-1, :-2]
     slope = 0.5 * np.sqrt(down * down + across * across)
     distance = field[1:-1, 1:-1] / np.maximum(slope, np.float32(1e-6))
-    width = 1.6 + 0.7 * noise_of(window, 300.0, 1, noise_key(seed, "rivers' width"))
+    width = 1.6 + 0.7 * fractal_noise(window, 300.0, 1, stream_key(seed, "rivers' width"))
     half = np.maximum(width, np.float32(0.8))  # a thinner line would break up
-    pull = 3.5 * noise_of(window, 110.0, 2, noise_key(seed, "rivers' migration"))
+    pull = 3.5 * fractal_noise(window, 110.0, 2, stream_key(seed, "rivers' migration"))
     moved = pull - np.clip(pull, -2, 2)  # banks hold against a weak pull
     return np.abs(distance) < half, np.abs(distance + moved) < half
 
 
 def _spectra(classes: Integers, parcels: _Parcels, date: Date, seed: int) -> Doubles:
     """Mean reflectance x 10,000 of each parcel, ``(band, parcel)``."""
-    bright = 1.0 + PATCH_BRIGHTNESS[classes] * gaussian(
-        hashed(noise_key(seed, "brightness"), parcels.patch)
+    bright = 1.0 + PATCH_BRIGHTNESS[classes] * as_normal(
+        hash_integers(stream_key(seed, "brightness"), parcels.patch)
     )
-    lasting = gaussian(hashed(noise_key(seed, "greenness"), parcels.patch))
-    passing = gaussian(hashed(noise_key(seed, f"greenness {date.name}"), parcels.patch))
+    lasting = as_normal(hash_integers(stream_key(seed, "greenness"), parcels.patch))
+    passing = as_normal(hash_integers(stream_key(seed, f"greenness {date.name}"), parcels.patch))
     green = PATCH_GREENNESS[classes] * (0.8 * lasting + 0.6 * passing)
     green = green - date.withered * WITHERED[classes]
     spectra = REFLECTANCE[classes].T * bright + GREENNESS[:, None] * green
-    chance = uniform_of(hashed(noise_key(seed, f"state {date.name}"), parcels.cells.identity))
+    state_key = stream_key(seed, f"state {date.name}")
+    chance = as_uniform(hash_integers(state_key, parcels.cells.identity))
     for kind, (share_before, share_after, state) in PASSING.items():
         share = share_before if date is BEFORE else share_after
         passing_state = np.array(state)[:, None] * bright

@@ -19,7 +19,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class NoiseCells:
+class LatticeCells:
     """Cells of a jittered lattice: each position belongs to the nearest of their centres.
 
     Attributes:
@@ -35,35 +35,35 @@ class NoiseCells:
     x: Doubles
 
 
-def noise_key(seed: int, name: str) -> int:
+def stream_key(seed: int, name: str) -> int:
     """The number of one stream of random numbers among the many of a seed, below 2^56."""
     return int.from_bytes(hashlib.blake2b(f"{seed} {name}".encode(), digest_size=7).digest(), "big")
 
 
-def hashed(key: int, *integers: NDArray[Any]) -> Hashes:
+def hash_integers(key: int, *integers: NDArray[Any]) -> Hashes:
     """A hash of integers, broadcast: the finaliser of splitmix64 (Steele et al. 2014).
 
     Doi 10.1145/2660193.2660195.
     """
-    hashed: Hashes = np.array([key], np.uint64)
+    mixed: Hashes = np.array([key], np.uint64)
     for values in integers:
-        hashed = hashed ^ (values.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
-        hashed ^= hashed >> np.uint64(30)
-        hashed *= np.uint64(0xBF58476D1CE4E5B9)
-        hashed ^= hashed >> np.uint64(27)
-        hashed *= np.uint64(0x94D049BB133111EB)
-        hashed ^= hashed >> np.uint64(31)
-    return hashed
+        mixed = mixed ^ (values.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+        mixed ^= mixed >> np.uint64(30)
+        mixed *= np.uint64(0xBF58476D1CE4E5B9)
+        mixed ^= mixed >> np.uint64(27)
+        mixed *= np.uint64(0x94D049BB133111EB)
+        mixed ^= mixed >> np.uint64(31)
+    return mixed
 
 
-def uniform_of(hashed: Hashes) -> Doubles:
+def as_uniform(hashes: Hashes) -> Doubles:
     """Hashes as numbers from 0 up to 1."""
-    return (hashed >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return (hashes >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def gaussian(hashed: Hashes) -> Floats:
+def as_normal(hashes: Hashes) -> Floats:
     """Hashes as numbers that are about normal, mean 0, variance 1: sums of four uniform ones."""
-    parts = np.ascontiguousarray(hashed).view(np.uint16).reshape(*hashed.shape, 4)
+    parts = np.ascontiguousarray(hashes).view(np.uint16).reshape(*hashes.shape, 4)
     total = parts[..., 0].astype(np.int32)
     for k in (1, 2, 3):
         total += parts[..., k]
@@ -75,8 +75,8 @@ def gaussian(hashed: Hashes) -> Floats:
 def pixel_noise(window: Window, key: int) -> Floats:
     """Normal noise, each pixel its own."""
     rows, columns = window.slices
-    return gaussian(
-        hashed(
+    return as_normal(
+        hash_integers(
             key,
             np.arange(rows.start, rows.stop)[:, None],
             np.arange(columns.start, columns.stop)[None, :],
@@ -84,23 +84,23 @@ def pixel_noise(window: Window, key: int) -> Floats:
     )
 
 
-def noise_of(window: Window, wavelength: float, octaves: int, key: int) -> Floats:
+def fractal_noise(window: Window, wavelength: float, octaves: int, key: int) -> Floats:
     """Fractal noise of mean 0 and variance 1 on a window's pixels.
 
     Args:
         window: The pixels.
         wavelength: Pixels between the lattice points of the coarsest octave.
         octaves: Each next one has half the wavelength and half the amplitude.
-        key: See `noise_key`.
+        key: See `stream_key`.
     """
-    rows, columns = axes(window)
+    rows, columns = pixel_centres(window)
     total = np.zeros((window.height, window.width), np.float32)
     for octave, spacing, amplitude in _octaves(wavelength, octaves):
         first_row, row_weights = _taps(rows / spacing)
         first_column, column_weights = _taps(columns / spacing)
         top, left = first_row[0], first_column[0]
-        lattice = gaussian(
-            hashed(
+        lattice = as_normal(
+            hash_integers(
                 key + octave,
                 np.arange(top, first_row[-1] + 4)[:, None],
                 np.arange(left, first_column[-1] + 4)[None, :],
@@ -115,15 +115,15 @@ def noise_of(window: Window, wavelength: float, octaves: int, key: int) -> Float
     return total
 
 
-def noise_at(y: Doubles, x: Doubles, wavelength: float, octaves: int, key: int) -> Doubles:
-    """The noise of `noise_of` at scattered positions."""
+def fractal_noise_at(y: Doubles, x: Doubles, wavelength: float, octaves: int, key: int) -> Doubles:
+    """The noise of `fractal_noise` at scattered positions."""
     total = np.zeros(y.shape)
     for octave, spacing, amplitude in _octaves(wavelength, octaves):
         row, row_weights = _taps(y / spacing)
         column, column_weights = _taps(x / spacing)
         for i, along in enumerate(row_weights):
             for j, across in enumerate(column_weights):
-                value = gaussian(hashed(key + octave, row + i, column + j))
+                value = as_normal(hash_integers(key + octave, row + i, column + j))
                 total += amplitude * along * across * value
     return total
 
@@ -150,7 +150,7 @@ def _taps(position: Doubles) -> tuple[Integers, list[Floats]]:
     return node.astype(np.int64) - 1, [w.astype(np.float32) for w in weights]
 
 
-def noise_cells(y: Doubles, x: Doubles, spacing: float, key: int) -> NoiseCells:
+def jittered_cells(y: Doubles, x: Doubles, spacing: float, key: int) -> LatticeCells:
     """The jittered lattice's cells around positions, one cell in every square of ``spacing``.
 
     Cells (Worley 1996, doi 10.1145/237170.237267) whose centres keep off the squares' borders, so
@@ -163,9 +163,9 @@ def noise_cells(y: Doubles, x: Doubles, spacing: float, key: int) -> NoiseCells:
     top, left = int(row.min()) - 1, int(column.min()) - 1
     down = np.arange(top, int(row.max()) + 2)[:, None]
     along = np.arange(left, int(column.max()) + 2)[None, :]
-    identity = hashed(key, down, along)
-    centre_y = (0.1 + 0.8 * uniform_of(hashed(key + 1, identity))).astype(np.float32)
-    centre_x = (0.1 + 0.8 * uniform_of(hashed(key + 2, identity))).astype(np.float32)
+    identity = hash_integers(key, down, along)
+    centre_y = (0.1 + 0.8 * as_uniform(hash_integers(key + 1, identity))).astype(np.float32)
+    centre_x = (0.1 + 0.8 * as_uniform(hash_integers(key + 2, identity))).astype(np.float32)
     own = (row.astype(np.intp) - top) * along.size + (column.astype(np.intp) - left)
     nearest, best = own, np.full(y.shape, np.inf, np.float32)
     flat_y, flat_x = centre_y.ravel(), centre_x.ravel()
@@ -177,7 +177,7 @@ def noise_cells(y: Doubles, x: Doubles, spacing: float, key: int) -> NoiseCells:
             distance = dy * dy + dx * dx
             nearest = np.where(distance < best, cell, nearest)
             best = np.minimum(distance, best)
-    return NoiseCells(
+    return LatticeCells(
         nearest,
         identity.ravel(),
         ((down + centre_y).astype(np.float64) * spacing).ravel(),
@@ -185,7 +185,7 @@ def noise_cells(y: Doubles, x: Doubles, spacing: float, key: int) -> NoiseCells:
     )
 
 
-def axes(window: Window) -> tuple[Doubles, Doubles]:
+def pixel_centres(window: Window) -> tuple[Doubles, Doubles]:
     """Rows and columns of a window's pixel centres."""
     rows, columns = window.slices
     return (

@@ -1,45 +1,56 @@
-"""Images and class maps of a made scene: two dates of Landsat-like ground with known truth.
+"""Images and class maps of a simulated scene: two dates of Landsat-like ground with known truth.
 
-The land is a mosaic of patches, cells of a jittered lattice whose borders are bent by noise into
-fractal outlines. What covers a patch follows from its height, its moisture and how near it lies to
-a settlement; what became of it is drawn from `TRANSITIONS`. Rivers, which move, and roads, some of
-them new, are laid over it. The images are what a sensor might make of that land: spectra of
-`REFLECTANCE` with their spread within a class, dry spells and the season, fields harvested and
-grassland burnt (`PASSING`), light on slopes, a blurred and shifted pixel grid, haze, noise, clouds
-and shadows, and the gaps of Landsat 7.
+The land is a mosaic of patches: cells of a jittered lattice, whose borders noise bends into fractal
+outlines. A patch's class follows from its height, its moisture and its distance to a settlement;
+its change is drawn from `TRANSITIONS`. Rivers, which move, and roads, some of them new, are laid
+over it. The images model a sensor's view of that land: spectra of `REFLECTANCE` with their spread
+within a class, dry spells and the season, fields harvested and grassland burnt (`PASSING`), light
+on slopes, a blurred and shifted pixel grid, haze, noise, clouds and shadows, and the gaps of
+Landsat 7.
 
-It is made so that single pixels say too little. Noise and mottle are as large as the differences
-between classes, and average out over a patch; passing states, slopes and dry spells change a pixel
-as much as a change of class does, and can be told from one by their surroundings.
+Single pixels are ambiguous on purpose. Noise and mottle are as large as the differences between
+classes, and average out over a patch; passing states, slopes and dry spells change a pixel as much
+as a change of class does, and only its surroundings tell the two apart.
 
-Every value is a function of the pixel's row and column and of the seed alone, by hashing and not
-by drawing one number after another. So the scene can be made in blocks of any size in any order,
-a small scene is the corner of a large one of the same seed, and memory doesn't grow with size.
-Only sums, products, quotients and roots are taken per pixel: their result doesn't depend on where
-in an array a value lies, which can't be said of a matrix product.
+Every value is a function of the pixel's row and column and of the seed alone, by hashing rather
+than by drawing one number after another. So the scene can be made in blocks of any size in any
+order, a small scene is the corner of a large one of the same seed, and memory doesn't grow with
+size. Only sums, products, quotients and roots are taken per pixel: their result doesn't depend on
+the value's place in an array, unlike that of a matrix product.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from landshift import grid, raster
 from landshift.errors import ParameterError
 from landshift.files import provenance
+from landshift.files.options import Flag, OnBlock, OutFile
 from landshift.grid import Window
-from landshift.simulation.land import land_of
-from landshift.simulation.sensor import sense, slope_of, surface_of, visible
-from landshift.simulation.tables import AFTER, BANDS, BEFORE, HALO, LAND_COVER, Date, Settings
+from landshift.simulation.land import make_land
+from landshift.simulation.sensor import ground_reflectance, sense, sunward_slope, visible_mask
+from landshift.simulation.tables import (
+    AFTER,
+    BANDS,
+    BEFORE,
+    HALO,
+    LAND_COVER,
+    Date,
+    SceneConditions,
+)
 
-# fmt: on
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
 
+__all__ = ["Scene", "SceneConditions", "simulate"]
 
 CRS = "EPSG:32618"
 ORIGIN = (300_000.0, 4_600_000.0)
@@ -50,7 +61,7 @@ CACHE = 32 << 20  # bytes for GDAL: whole blocks are written once, there is noth
 
 @dataclass(frozen=True)
 class Scene:
-    """The files of a made scene.
+    """The files of a simulated scene.
 
     Attributes:
         before: Image of the earlier date, reflectance x 10,000.
@@ -64,119 +75,99 @@ class Scene:
     before_classes: Path
     after_classes: Path
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All four files."""
+        return tuple(getattr(self, field.name) for field in fields(self))
+
 
 def simulate(
-    folder: Path,
+    out: OutFile,
     *,
     height: int = 1024,
     width: int = 1024,
     seed: int = 0,
-    cell_size: float = 30.0,
-    clouds: float = 0.025,
-    scan_gaps: bool = True,
-    misregistration: float = 0.3,
-    overwrite: bool = False,
-    on_block: Callable[[int, int], None] | None = None,
+    conditions: Annotated[SceneConditions, Parameter(parse=False)] = SceneConditions(),  # noqa: B008
+    overwrite: Flag = False,
+    on_block: OnBlock = None,
 ) -> Scene:
-    """Make two images and two class maps of one piece of land.
+    """Simulate a scene: images and class maps of two dates, with known truth.
 
     Writes ``before.tif`` and ``after.tif`` (reflectance x 10,000 in six bands, 0 is nodata) and
     ``before_classes.tif`` and ``after_classes.tif`` (`LAND_COVER`, complete) on one UTM grid.
 
     Args:
-        folder: Where the files go; made where missing, other files in it are left alone.
+        out: Folder for the four rasters; made where missing, other files in it stay.
         height: Rows.
         width: Columns.
-        seed: Same seed, same land; a smaller scene is the upper left corner of a larger one.
-        cell_size: Metres of a pixel in the files' grid. The land's features are sized in pixels.
-        clouds: Share of each date's ground under clouds, 0 to 0.5, on the mean of all land. Their
-            shadows hide up to as much again.
-        scan_gaps: Whether the later image has the gaps of Landsat 7's broken scan-line corrector.
-            Column 0 lies near the swath's whole middle; the gaps widen to the right.
-        misregistration: Distance in pixels by which the later image is shifted, 0 to 1.
-        overwrite: Whether what is there already is replaced.
-        on_block: Called with the number of blocks done and of all blocks.
+        seed: The same seed gives the same bytes; a smaller scene is the upper left corner of a
+            larger one.
+        conditions: Pixel size, clouds, scan gaps and misregistration.
+        overwrite: Replace what is there already under the same name.
 
     Raises:
-        ParameterError: A size below 1, a negative seed, or an option out of its range.
+        ParameterError: A size below 1 or a negative seed.
         OutputError: The files can't be written.
     """
-    _check(height, width, seed, cell_size, clouds, misregistration)
-    settings = Settings(seed, clouds, scan_gaps, misregistration)
-    folder = Path(folder)
-    scene = Scene(*(folder / f"{field.name}.tif" for field in fields(Scene)))
-    raster.check_new(*(getattr(scene, f.name) for f in fields(Scene)), overwrite=overwrite)
-    size = {"height": height, "width": width, "cell_size": cell_size}
-    made_by = provenance.record("simulate", [], {**size, **asdict(settings)})
-    box = _geobox(height, width, cell_size)
+    if height < 1 or width < 1:
+        raise ParameterError(
+            f"`height` and `width` must be at least 1, got {height} x {width} pixels."
+        )
+    if seed < 0:
+        raise ParameterError(f"`seed` must be 0 or more, got {seed}.")
+    scene = Scene(*(Path(out) / f"{field.name}.tif" for field in fields(Scene)))
+    raster.check_new(*scene.files, overwrite=overwrite)
+    record = provenance.record(
+        "simulate", [], {"height": height, "width": width, "seed": seed, **asdict(conditions)}
+    )
+    box = _geobox(height, width, conditions.cell_size)
     windows = list(raster.blocks(height, width, BLOCK))
     with ExitStack() as outputs:  # a failure in any block leaves none of the four files
-
-        def create(path: Path, date: Date, **options: Any) -> Any:
-            tags = {**provenance.as_tag(made_by), "ACQUISITION_DATE": date.taken}
-            return outputs.enter_context(
-                raster.create(path, box, nodata=0, tags=tags, cache=CACHE, **options)
-            )
-
-        image = {"count": len(BANDS), "dtype": "uint16", "bands": BANDS}
-        classes = {"count": 1, "dtype": "uint8", "bands": ("land cover",), "scheme": LAND_COVER}
-        targets = (
-            create(scene.before, BEFORE, **image),
-            create(scene.after, AFTER, **image),
-            create(scene.before_classes, BEFORE, **classes),
-            create(scene.after_classes, AFTER, **classes),
-        )
+        targets = _create(scene, box, provenance.as_tag(record), outputs)
         for done, window in enumerate(windows, start=1):
-            for target, values in zip(targets, _render(window, settings), strict=True):
+            for target, values in zip(targets, _render(window, seed, conditions), strict=True):
                 raster.write(target, values, window)
             if on_block is not None:
                 on_block(done, len(windows))
     return scene
 
 
-def _check(
-    height: int, width: int, seed: int, cell_size: float, clouds: float, misregistration: float
-) -> None:
-    if height < 1 or width < 1:
-        raise ParameterError(
-            f"A scene must have at least 1 row and column, got {height} x {width}."
+def _create(scene: Scene, box: GeoBox, tags: dict[str, str], outputs: ExitStack) -> list[Any]:
+    """The four files, open to be written."""
+
+    def create(path: Path, date: Date, **options: Any) -> Any:
+        dated = {**tags, "ACQUISITION_DATE": date.taken}
+        return outputs.enter_context(
+            raster.create(path, box, nodata=0, tags=dated, cache=CACHE, **options)
         )
-    if seed < 0:
-        raise ParameterError(f"The seed must be 0 or more, got {seed}.")
-    if not 0 < cell_size < float("inf"):
-        raise ParameterError(f"The cell size must be above 0 metres, got {cell_size}.")
-    if not 0 <= clouds <= 0.5:
-        raise ParameterError(f"The share of clouds must be 0 to 0.5, got {clouds}.")
-    if not 0 <= misregistration <= 1:
-        raise ParameterError(f"The misregistration must be 0 to 1 pixel, got {misregistration}.")
+
+    image = {"count": len(BANDS), "dtype": "uint16", "bands": BANDS}
+    classes = {"count": 1, "dtype": "uint8", "bands": ("land cover",), "scheme": LAND_COVER}
+    return [
+        create(scene.before, BEFORE, **image),
+        create(scene.after, AFTER, **image),
+        create(scene.before_classes, BEFORE, **classes),
+        create(scene.after_classes, AFTER, **classes),
+    ]
 
 
-def _geobox(height: int, width: int, cell_size: float) -> Any:
+def _geobox(height: int, width: int, cell_size: float) -> GeoBox:
     from affine import Affine
 
     west, north = ORIGIN
     return grid.geobox(height, width, Affine(cell_size, 0, west, 0, -cell_size, north), CRS)
 
 
-def _render(window: Window, settings: Settings) -> tuple[NDArray[Any], ...]:
+def _render(window: Window, seed: int, conditions: SceneConditions) -> tuple[NDArray[Any], ...]:
     """The four files' pixels in a window, in the order of `Scene`, each ``(band, row, column)``."""
     wide = window.grown(HALO)
-    slope = slope_of(wide, settings.seed)
+    slope = sunward_slope(wide, seed)
     images, maps = [], []
-    for date, cover in zip((BEFORE, AFTER), land_of(wide, settings.seed), strict=True):
-        surface = surface_of(wide, cover, slope, date, settings.seed)
-        image = sense(window, surface, date, settings)
-        image[:, ~visible(window, date, settings)] = 0
+    for date, cover in zip((BEFORE, AFTER), make_land(wide, seed), strict=True):
+        surface = ground_reflectance(wide, cover, slope, date, seed)
+        image = sense(window, surface, date, seed, conditions)
+        image[:, ~visible_mask(window, date, seed, conditions)] = 0
         images.append(image)
         values = (cover.classes + 1).astype(np.uint8)[cover.patch]
         maps.append(values[None, HALO:-HALO, HALO:-HALO])
     return *images, *maps
-
-
-# The land
-
-
-# The images
-
-
-# Noise: numbers that depend on place and seed alone

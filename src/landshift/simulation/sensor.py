@@ -1,10 +1,9 @@
-"""What the sensor of a simulated scene sees of its land."""
+"""The sensor of a simulated scene: surface reflectance, image, clouds and gaps."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from landshift.grid import Window
 from landshift.simulation.land import Cover
@@ -12,12 +11,12 @@ from landshift.simulation.noise import (
     Doubles,
     Floats,
     Mask,
-    axes,
-    hashed,
-    noise_key,
-    noise_of,
+    as_uniform,
+    fractal_noise,
+    hash_integers,
+    pixel_centres,
     pixel_noise,
-    uniform_of,
+    stream_key,
 )
 from landshift.simulation.tables import (
     AFTER,
@@ -38,20 +37,22 @@ from landshift.simulation.tables import (
     SHADOW,
     WIDEST_GAP,
     Date,
-    Settings,
+    SceneConditions,
 )
 
 
-def surface_of(window: Window, cover: Cover, slope: Floats, date: Date, seed: int) -> list[Floats]:
-    """Reflectance x 10,000 of each pixel before any of it reaches the sensor, by band."""
+def ground_reflectance(
+    window: Window, cover: Cover, slope: Floats, date: Date, seed: int
+) -> list[Floats]:
+    """Reflectance x 10,000 of each pixel at the ground, by band."""
 
     def by_pixel(by_class: Doubles) -> Floats:
         return by_class.astype(np.float32)[cover.classes][cover.patch]
 
-    mottle = 0.6 * noise_of(window, 3.0, 1, noise_key(seed, "mottle"))
-    bright = mottle + 0.8 * pixel_noise(window, noise_key(seed, f"brightness {date.name}"))
-    green = 0.8 * pixel_noise(window, noise_key(seed, f"greenness {date.name}")) - mottle
-    drought = noise_of(window, 150.0, 2, noise_key(seed, f"drought {date.name}"))
+    mottle = 0.6 * fractal_noise(window, 3.0, 1, stream_key(seed, "mottle"))
+    bright = mottle + 0.8 * pixel_noise(window, stream_key(seed, f"brightness {date.name}"))
+    green = 0.8 * pixel_noise(window, stream_key(seed, f"greenness {date.name}")) - mottle
+    drought = fractal_noise(window, 150.0, 2, stream_key(seed, f"drought {date.name}"))
     light = (1 + date.relief * slope) * (1 + by_pixel(FINE_BRIGHTNESS) * bright)
     green = by_pixel(FINE_GREENNESS) * green - by_pixel(DROUGHT) * drought
     return [
@@ -60,41 +61,46 @@ def surface_of(window: Window, cover: Cover, slope: Floats, date: Date, seed: in
     ]
 
 
-def slope_of(window: Window, seed: int) -> Floats:
+def sunward_slope(window: Window, seed: int) -> Floats:
     """Slope towards the sun, which stands in the south-east: mean 0, variance about 1."""
-    field = noise_of(window.grown(1), 48.0, 3, noise_key(seed, "relief"))
+    field = fractal_noise(window.grown(1), 48.0, 3, stream_key(seed, "relief"))
     towards: Floats = field[:-2, :-2] - field[2:, 2:]
-    hilly = 1 + 0.6 * noise_of(window, 300.0, 1, noise_key(seed, "hilliness"))
+    hilly = 1 + 0.6 * fractal_noise(window, 300.0, 1, stream_key(seed, "hilliness"))
     slope: Floats = np.maximum(hilly, 0) * towards * np.float32(9.0)
     return slope
 
 
 def sense(
-    window: Window, surface: list[Floats], date: Date, settings: Settings
+    window: Window, surface: list[Floats], date: Date, seed: int, conditions: SceneConditions
 ) -> NDArray[np.uint16]:
-    """What the sensor makes of a surface that is `HALO` pixels wider than the window."""
-    seed = settings.seed
-    rows, columns = (0.0, 0.0) if date is BEFORE else _shift(settings)
-    veil = 1.0 + 0.4 * noise_of(window, 260.0, 2, noise_key(seed, f"haze {date.name}"))
+    """The image that the sensor takes of a surface.
+
+    Args:
+        window: Pixels of the image.
+        surface: Reflectance x 10,000 by band, `HALO` pixels wider than the window.
+        date: When the image is taken.
+        seed: The scene's seed.
+        conditions: How the sensor sees.
+    """
+    shift = (0.0, 0.0) if date is BEFORE else _shift(seed, conditions.misregistration)
+    rows, columns = shift
+    veil = 1.0 + 0.4 * fractal_noise(window, 260.0, 2, stream_key(seed, f"haze {date.name}"))
     veil = np.maximum(date.haze * veil, 0)
     image = np.empty((len(BANDS), window.height, window.width), np.uint16)
     for k, (band, colour, noise) in enumerate(zip(surface, HAZE_COLOUR, NOISE, strict=True)):
         seen = _blur(_blur(band, rows).T, columns).T
         seen = seen + np.float32(colour) * veil
-        speckle = pixel_noise(window, noise_key(seed, f"noise {date.name} {BANDS[k]}"))
+        speckle = pixel_noise(window, stream_key(seed, f"noise {date.name} {BANDS[k]}"))
         seen = seen + np.float32(noise) * speckle
         image[k] = np.clip(np.rint(seen), 1, SCALE)
     return image
 
 
-def _shift(settings: Settings) -> tuple[float, float]:
-    """Rows and columns by which the later image is shifted, in a direction of the seed's own."""
-    direction = hashed(noise_key(settings.seed, "direction"), np.zeros(1, np.int64))
-    angle = 2.0 * np.pi * float(uniform_of(direction)[0])
-    return (
-        settings.misregistration * float(np.sin(angle)),
-        settings.misregistration * float(np.cos(angle)),
-    )
+def _shift(seed: int, distance: float) -> tuple[float, float]:
+    """Rows and columns by which the later image is shifted; each seed has its own direction."""
+    direction = hash_integers(stream_key(seed, "direction"), np.zeros(1, np.int64))
+    angle = 2.0 * np.pi * float(as_uniform(direction)[0])
+    return distance * float(np.sin(angle)), distance * float(np.cos(angle))
 
 
 def _blur(band: Floats, shift: float) -> Floats:
@@ -112,26 +118,26 @@ def _blur(band: Floats, shift: float) -> Floats:
     return seen
 
 
-def visible(window: Window, date: Date, settings: Settings) -> Mask:
+def visible_mask(window: Window, date: Date, seed: int, conditions: SceneConditions) -> Mask:
     """True where neither cloud, shadow nor scan gap hides the ground."""
+    from scipy import special
+
     seen = np.ones((window.height, window.width), np.bool_)
-    if settings.clouds:
+    if conditions.clouds:
         reach = max(SHADOW)
-        field = noise_of(
-            window.grown(reach), 90.0, 4, noise_key(settings.seed, f"clouds {date.name}")
-        )
-        cloud = field > special.ndtri(1.0 - settings.clouds)
+        field = fractal_noise(window.grown(reach), 90.0, 4, stream_key(seed, f"clouds {date.name}"))
+        cloud = field > special.ndtri(1.0 - conditions.clouds)
         for down, right in ((0, 0), SHADOW):
             there = Window(reach + down, reach + right, window.height, window.width)
             seen &= ~cloud[there.slices]
-    if settings.scan_gaps and date is AFTER:
+    if conditions.scan_gaps and date is AFTER:
         seen &= ~_scan_gaps(window)
     return seen
 
 
 def _scan_gaps(window: Window) -> Mask:
     """True in the gaps between scans; swaths lie side by side, the first one's middle at left."""
-    rows, columns = axes(window)
+    rows, columns = pixel_centres(window)
     across = (columns + HALF_WHOLE + HALF_SWATH) % (2.0 * HALF_SWATH) - HALF_SWATH
     width = WIDEST_GAP * (np.abs(across) - HALF_WHOLE) / (HALF_SWATH - HALF_WHOLE)
     # Scans sweep there and back: gaps right of the middle lie between those left of it.

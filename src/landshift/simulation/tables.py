@@ -1,4 +1,4 @@
-"""What a simulated scene is made from: classes, their spectra, rates of change, the sensor."""
+"""Figures behind a simulated scene: classes, their spectra, rates of change, the sensor."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from landshift.classes import ClassScheme
+from landshift.errors import ParameterError
 from landshift.simulation.noise import Doubles
 
 # fmt: off
@@ -92,7 +93,7 @@ PASSING: dict[int, tuple[float, float, tuple[int, ...]]] = {
 """States that parcels of a class pass through and that are no change of land cover.
 
 Share of the parcels at the earlier and at the later date, and reflectance x 10,000 in it; made as
-`REFLECTANCE` is. They are what a rule for single pixels takes for change.
+`REFLECTANCE` is. A rule for single pixels takes them for change.
 """
 HAZE_COLOUR = np.array([1.0, 0.7, 0.5, 0.25, 0.1, 0.05])
 """Haze scatters blue light most."""
@@ -120,12 +121,12 @@ GAP_SLOPE = 0.15  # the swath's tilt against a grid that is north up
 
 @dataclass(frozen=True)
 class Date:
-    """What differs between the dates whatever the seed.
+    """Differences between the dates, the same for every seed.
 
     Attributes:
         name: Names the date's own streams of random numbers.
         taken: Day of the image.
-        withered: Share of `WITHERED` that has come by then.
+        withered: Share of `WITHERED` that the vegetation has lost by then.
         haze: Mean of what haze adds to the blue band, in reflectance x 10,000.
         relief: Standard deviation of the light on slopes; a lower sun has more.
     """
@@ -142,10 +143,29 @@ AFTER = Date("after", "2006-09-02", 1.0, haze=220.0, relief=0.16)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The options of `simulate` that every pixel depends on."""
+class SceneConditions:
+    """Pixels of a simulated scene, and what its images suffer from.
 
-    seed: int
-    clouds: float
-    scan_gaps: bool
-    misregistration: float
+    Attributes:
+        cell_size: Metres of a pixel in the files' grid. The land's features are sized in pixels.
+        clouds: Share of each date's ground under clouds, 0 to 0.5, on the mean of all land. Their
+            shadows hide up to as much again.
+        scan_gaps: Whether the later image has the gaps of Landsat 7's broken scan-line corrector.
+            Column 0 lies near the swath's whole middle; the gaps widen to the right.
+        misregistration: Distance in pixels by which the later image is shifted, 0 to 1.
+    """
+
+    cell_size: float = 30.0
+    clouds: float = 0.025
+    scan_gaps: bool = True
+    misregistration: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.cell_size < float("inf"):
+            raise ParameterError(f"`cell_size` must be above 0 metres, got {self.cell_size}.")
+        if not 0 <= self.clouds <= 0.5:
+            raise ParameterError(f"`clouds` must be a share from 0 to 0.5, got {self.clouds}.")
+        if not 0 <= self.misregistration <= 1:
+            raise ParameterError(
+                f"`misregistration` must be 0 to 1 pixel, got {self.misregistration}."
+            )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from landshift.tileset.audit import Audit, AuditedSplit, audit, shared_ground, write_pairs
+from landshift.tileset.audit import Audit, AuditedSplit, audit, shared_ground
 from landshift.tileset.chips import ChipFormat
 from landshift.tileset.cutting import cut
+from landshift.tileset.options import Auditing, Companions, Cutting, Encoding
 from landshift.tileset.origin import digest, sources
 from landshift.tileset.reading import class_colours, read, read_sensor
 from landshift.tileset.search import Split
@@ -28,8 +29,12 @@ from landshift.tileset.tiles import (
 __all__ = [
     "Audit",
     "AuditedSplit",
+    "Auditing",
     "BandStatistics",
     "ChipFormat",
+    "Companions",
+    "Cutting",
+    "Encoding",
     "SecondInput",
     "Split",
     "Tile",
@@ -50,5 +55,4 @@ __all__ = [
     "sources",
     "split_at_random",
     "split_by_ground",
-    "write_pairs",
 ]

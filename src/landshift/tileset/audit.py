@@ -1,8 +1,7 @@
-"""What a split of a tile set lets leak: tiles of validation that share ground with training."""
+"""Leakage between training and validation: tiles of both that share ground."""
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from landshift import grid
 from landshift.errors import SplitError
-from landshift.files import whole
+from landshift.files.rows import Rows, write_csv
 from landshift.tileset.search import Split, absent_classes
 from landshift.tileset.splitting import (
     leaking_pairs,
@@ -25,13 +24,13 @@ from landshift.tileset.tiles import TileSet
 
 @dataclass(frozen=True)
 class AuditedSplit:
-    """A split, and what it lets leak.
+    """A split and its leakage.
 
     Attributes:
         split: Which tiles train, validate and are dropped.
         leaks: Pairs of a training and a validation tile that share ground, ``(pair, 2)``.
-        leaking: Validation tiles that share ground with training.
-        absent: Classes that a side lacks, by side (``training``, ``validation``).
+        leaking: Number of validation tiles that share ground with training tiles.
+        absent: Classes without a pixel on a side, by side (``training``, ``validation``).
     """
 
     split: Split
@@ -40,27 +39,62 @@ class AuditedSplit:
     absent: dict[str, tuple[str, ...]]
 
 
-@dataclass(frozen=True)
-class Audit:
-    """What splits of a tile set let leak.
+@dataclass(frozen=True, repr=False)
+class Audit(Rows):
+    """Leakage of splits of a tile set; a row per pair of tiles that share ground.
 
     Attributes:
+        tiles: The tile set.
         pairs: Pairs of tiles that share ground, ``(pair, 2)``.
-        groups: Numbers of tiles that hang together through such pairs, largest first.
+        groups: Sizes of the groups of tiles connected by such pairs, largest first.
         at_random: The split tile by tile.
         by_ground: The split by blocks of ground; None where there is none.
         why_not: Why there is none, and what would allow one; None where there is one.
+        files: The table of pairs, if it was written.
     """
 
+    tiles: TileSet
     pairs: NDArray[np.int64]
     groups: tuple[int, ...]
     at_random: AuditedSplit
     by_ground: AuditedSplit | None
     why_not: str | None
+    files: tuple[Path, ...] = ()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per pair of tiles that share ground.
+
+        Columns: names of the two tiles, share of the first one's ground that lies in the second,
+        1 where the random split puts one into training and the other into validation.
+        """
+        leaks = set(map(tuple, self.at_random.leaks.tolist()))
+        return [
+            {
+                "tile": self.tiles.tiles[a].name,
+                "other": self.tiles.tiles[b].name,
+                "shared": shared_ground(self.tiles, a, b),
+                "leaks_at_random": int((a, b) in leaks),
+            }
+            for a, b in self.pairs.tolist()
+        ]
+
+    def write_csv(self, path: Path, *, overwrite: bool = False) -> Path:
+        """Write `rows` as CSV.
+
+        Args:
+            path: The CSV file.
+            overwrite: Whether what is there already is replaced.
+
+        Raises:
+            OutputError: The file can't be written.
+        """
+        columns = ("tile", "other", "shared", "leaks_at_random")
+        pairs = [{**row, "shared": f"{row['shared']:.4f}"} for row in self.rows()]
+        return write_csv(path, columns, pairs, overwrite=overwrite)
 
 
 def audit(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42) -> Audit:
-    """What a random split of a tile set lets leak, and what a split by ground keeps.
+    """Measure the leakage of a random split of a tile set, and compare it with a split by ground.
 
     Args:
         tiles: The tile set.
@@ -78,31 +112,7 @@ def audit(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42) -> Audit:
         by_ground = _audited(tiles, split_by_ground(tiles, valid_share=valid_share, seed=seed))
     except SplitError as error:
         why_not = str(error)
-    return Audit(pairs, _groups(pairs, len(tiles.tiles)), at_random, by_ground, why_not)
-
-
-def write_pairs(path: Path, tiles: TileSet, audit: Audit, *, overwrite: bool = False) -> None:
-    """Write the pairs of tiles that share ground as CSV, and which of them leak at random.
-
-    Args:
-        path: The CSV file: names of the two tiles, share of the first one's ground that lies in
-            the second, 1 where one trains and the other validates.
-        tiles: The tile set.
-        audit: Its audit.
-        overwrite: Whether what is there already is replaced.
-
-    Raises:
-        OutputError: The file can't be written.
-    """
-    whole.check_new(path, overwrite=overwrite)
-    leaks = set(map(tuple, audit.at_random.leaks.tolist()))
-    with whole.whole_file(Path(path)) as part, part.open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["tile", "other", "shared", "leaks_at_random"])
-        for a, b in audit.pairs.tolist():
-            names = tiles.tiles[a].name, tiles.tiles[b].name
-            share = shared_ground(tiles, a, b)
-            table.writerow([*names, f"{share:.4f}", int((a, b) in leaks)])
+    return Audit(tiles, pairs, _groups(pairs, len(tiles.tiles)), at_random, by_ground, why_not)
 
 
 def shared_ground(tiles: TileSet, a: int, b: int) -> float:

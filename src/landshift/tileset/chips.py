@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache, partial
 from pathlib import Path
@@ -28,19 +28,21 @@ class ChipFormat(StrEnum):
 
 
 @dataclass(frozen=True)
-class _Traits:
+class _FormatTraits:
     driver: str
     suffix: str
     world: str
     bands: tuple[int, ...] | None
     dtypes: tuple[str, ...] | None
-    labels: ChipFormat  # of the label tiles beside such images: always without loss
+    labels: ChipFormat  # of the label tiles beside the images: always lossless
 
 
 _TRAITS = {
-    ChipFormat.tiff: _Traits("GTiff", ".tif", ".tfw", None, None, ChipFormat.tiff),
-    ChipFormat.png: _Traits("PNG", ".png", ".pgw", (1, 3), ("uint8", "uint16"), ChipFormat.png),
-    ChipFormat.jpeg: _Traits("JPEG", ".jpg", ".jgw", (1, 3), ("uint8",), ChipFormat.png),
+    ChipFormat.tiff: _FormatTraits("GTiff", ".tif", ".tfw", None, None, ChipFormat.tiff),
+    ChipFormat.png: _FormatTraits(
+        "PNG", ".png", ".pgw", (1, 3), ("uint8", "uint16"), ChipFormat.png
+    ),
+    ChipFormat.jpeg: _FormatTraits("JPEG", ".jpg", ".jgw", (1, 3), ("uint8",), ChipFormat.png),
 }
 
 
@@ -59,13 +61,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Shared:
-    """What a TIFF tile shares with those that overlap it.
+    """The blocks that a TIFF tile shares with tiles that overlap it.
 
     Attributes:
-        kept: Blocks that are compressed already.
+        kept: Blocks that are already compressed.
         block: Rows and columns of a block.
-        layer: What tells the blocks of one raster from those of others; all its tiles have the
-            same CRS, cell size, bands and nodata value.
+        layer: Identifies the raster; all its tiles have the same CRS, cell size, bands and nodata
+            value.
         row: First row of the tile in the raster.
         column: First column.
     """
@@ -78,7 +80,7 @@ class Shared:
 
 
 def label_format(chips: ChipFormat) -> ChipFormat:
-    """The format of the labels beside images of a format: PNG beside JPEG, which changes values."""
+    """Format of the labels beside images of a format: PNG beside JPEG, which isn't lossless."""
     return _TRAITS[chips].labels
 
 
@@ -88,17 +90,17 @@ def suffix(chips: ChipFormat) -> str:
 
 
 def format_of(path: Path) -> ChipFormat | None:
-    """The format of a tile by its suffix; None where we don't write such."""
-    found = {".tiff": ChipFormat.tiff, ".jpeg": ChipFormat.jpeg}
-    found |= {t.suffix: f for f, t in _TRAITS.items()}
-    return found.get(path.suffix.lower())
+    """The format of a tile by its suffix; None for other suffixes."""
+    formats = {".tiff": ChipFormat.tiff, ".jpeg": ChipFormat.jpeg}
+    formats |= {t.suffix: f for f, t in _TRAITS.items()}
+    return formats.get(path.suffix.lower())
 
 
 def check_fits(chips: ChipFormat, info: RasterInfo) -> None:
     """Check that tiles of a raster can be files of a format.
 
     Raises:
-        BandError: The format doesn't hold so many bands, or their pixel type.
+        BandError: The format can't hold the number of bands, or their pixel type.
     """
     traits = _TRAITS[chips]
     if traits.bands is None or traits.dtypes is None:
@@ -112,19 +114,34 @@ def check_fits(chips: ChipFormat, info: RasterInfo) -> None:
 
 
 def nodata_of(chips: ChipFormat, nodata: float | None) -> float | None:
-    """The nodata value of tiles in a format: none in JPEG, which changes values; it has a mask."""
+    """The nodata value of tiles in a format; None in JPEG, which isn't lossless and has a mask."""
     return None if chips is ChipFormat.jpeg else nodata
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The pixels of one file of a tile.
+
+    Attributes:
+        values: ``(band, row, column)``.
+        nodata: The nodata value, if any.
+        bands: Names of the bands.
+        mask: ``(row, column)``, True where valid, to be written into the file; None where the
+            nodata value marks invalid pixels, or all are valid.
+    """
+
+    values: NDArray[Any]
+    nodata: float | None = None
+    bands: Sequence[str] = ()
+    mask: NDArray[np.bool_] | None = None
 
 
 def write_chip(
     path: Path,
-    values: NDArray[Any],
+    pixels: Pixels,
     place: Place,
     chips: ChipFormat,
     *,
-    nodata: float | None = None,
-    bands: Sequence[str] = (),
-    mask: NDArray[np.bool_] | None = None,
     shared: Shared | None = None,
     compress: bool = True,
 ) -> None:
@@ -132,94 +149,74 @@ def write_chip(
 
     Args:
         path: The file, with the format's suffix.
-        values: ``(band, row, column)``.
+        pixels: Its pixels.
         place: Where it lies.
         chips: The format.
-        nodata: Value that means 'no data', if any.
-        bands: Names of the bands.
-        mask: ``(row, column)``, True where valid: written into the file; None where the nodata
-            value tells it, or all is valid.
-        shared: What a TIFF tile shares with those that overlap it; None: nothing.
+        shared: Blocks that a TIFF tile shares with those that overlap it; None: none.
         compress: Whether a TIFF tile is compressed.
 
     Raises:
         OutputError: The disk is full, or the folder can't be written.
-        BandError: PNG tiles with pixels that aren't valid and no nodata value to tell it.
+        BandError: PNG tiles with invalid pixels and no nodata value to mark them.
     """
-    if mask is not None and chips is ChipFormat.png:
+    if pixels.mask is not None and chips is ChipFormat.png:
         raise BandError(
             f"PNG tiles must have a nodata value where pixels aren't valid, got none at {path}; "
             "give the image one (gdal_edit -a_nodata), or choose TIFF."
         )
     with raster.writing(path):
-        if shared is None or mask is not None:
-            _write(path, values, place, chips, nodata, bands, mask, compress=compress)
+        if shared is None or pixels.mask is not None:
+            _write(path, pixels, place, chips, compress=compress)
             if chips is ChipFormat.tiff:
                 cog.check_written(path)
         else:
-            _write_shared(path, values, place, nodata, bands, shared, compress=compress)
+            _write_shared(path, pixels, place, shared, compress=compress)
     if not place.transform.is_identity:
         world = path.with_suffix(_TRAITS[chips].world)
         world.write_bytes(esri.world_file(place.transform).encode())
 
 
 def _write_shared(
-    path: Path,
-    values: NDArray[Any],
-    place: Place,
-    nodata: float | None,
-    bands: Sequence[str],
-    shared: Shared,
-    *,
-    compress: bool,
+    path: Path, pixels: Pixels, place: Place, shared: Shared, *, compress: bool
 ) -> None:
-    """Put a TIFF together from blocks that other tiles hold too."""
+    """Assemble a TIFF from blocks that other tiles hold too."""
     from rasterio.io import MemoryFile
 
-    tiff = ChipFormat.tiff
+    values = pixels.values
+
+    def written(part: Pixels, at: Place) -> bytes:
+        with MemoryFile() as file:
+            _write(file.name, part, at, ChipFormat.tiff, shared.block, compress=compress)
+            return bytes(file.getbuffer())
 
     def template() -> bytes:
-        with MemoryFile() as file:
-            nothing = np.zeros_like(values)
-            _write(
-                file.name, nothing, place, tiff, nodata, bands, None, shared.block,
-                compress=compress,
-            )  # fmt: skip
-            return bytes(file.getbuffer())
+        return written(replace(pixels, values=np.zeros_like(values), mask=None), place)
 
     def block(part: NDArray[Any]) -> bytes:
         if not compress:
             return part.astype(part.dtype.newbyteorder("<")).tobytes()
-        with MemoryFile() as file:
-            nowhere, unnamed = Place(None, None), ("",) * len(bands)
-            _write(
-                file.name, part, nowhere, tiff, None, unnamed, None, shared.block,
-                compress=compress,
-            )  # fmt: skip
-            return first_block(bytes(file.getbuffer()))
+        unnamed = ("",) * len(pixels.bands)
+        return first_block(written(Pixels(part, bands=unnamed), Place(None, None)))
 
-    made = Template.of(shared.kept.get((shared.layer, "about"), template))
+    about = Template.of(shared.kept.get((shared.layer, "about"), template))
     blocks = [
         shared.kept.get(
             (shared.layer, shared.row + row, shared.column + column), partial(block, part)
         )
         for row, column, part in parts(values, shared.block)
     ]
-    if not compress:  # all blocks of a band, then those of the next, as the template says
+    if not compress:  # all blocks of a band, then those of the next, as in the template
         size = len(blocks[0]) // len(values)
         starts = range(0, len(blocks[0]), size)
         blocks = [block[start : start + size] for start in starts for block in blocks]
-    path.write_bytes(made.filled(blocks, place.transform))
+    path.write_bytes(about.filled(blocks, place.transform))
 
 
 def _write(
     path: Path | str,
-    values: NDArray[Any],
+    pixels: Pixels,
     place: Place,
     chips: ChipFormat,
-    nodata: float | None,
-    bands: Sequence[str],
-    mask: NDArray[np.bool_] | None,
     block: tuple[int, int] | None = None,
     *,
     compress: bool,
@@ -227,23 +224,12 @@ def _write(
     import rasterio
 
     if isinstance(path, Path):
-        path.unlink(missing_ok=True)  # half of one, left by a killed run, stops GDAL
+        path.unlink(missing_ok=True)  # GDAL can't replace the partial file of a killed run
+    values = pixels.values
     known = place.transform is not None and not place.transform.is_identity
     georeference = {"transform": place.transform} if known else {}
-    tiff = chips is ChipFormat.tiff
-    if tiff:
-        options = {
-            "compress": "lzw" if compress else "none",
-            "predictor": _predictor(values.dtype) if bands and compress else 1,
-            # GDAL reads bands fastest one by one; several compress best, and fastest, together
-            "interleave": "pixel" if len(values) > 1 and compress else "band",
-            **_layout(values.shape[1], block),
-            "photometric": "minisblack",  # else the fourth of four uint8 bands is taken for alpha
-        }
-    else:
-        options = {"quality": 90} if chips is ChipFormat.jpeg else {"zlevel": 6}
     with (
-        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_PAM_ENABLED=not tiff),
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_PAM_ENABLED=chips is not ChipFormat.tiff),
         rasterio.open(
             path,
             "w",
@@ -252,18 +238,34 @@ def _write(
             height=values.shape[1],
             width=values.shape[2],
             dtype=values.dtype,
-            nodata=nodata,
+            nodata=pixels.nodata,
             crs=place.crs,
-            **options,
+            **_creation_options(pixels, chips, block, compress=compress),
             **georeference,
         ) as target,
     ):
         target.write(values)
-        for number, band in enumerate(bands, start=1):
+        for number, band in enumerate(pixels.bands, start=1):
             if band:
                 target.set_band_description(number, band)
-        if mask is not None:
-            target.write_mask(mask)
+        if pixels.mask is not None:
+            target.write_mask(pixels.mask)
+
+
+def _creation_options(
+    pixels: Pixels, chips: ChipFormat, block: tuple[int, int] | None, *, compress: bool
+) -> dict[str, Any]:
+    if chips is not ChipFormat.tiff:
+        return {"quality": 90} if chips is ChipFormat.jpeg else {"zlevel": 6}
+    values = pixels.values
+    return {
+        "compress": "lzw" if compress else "none",
+        "predictor": _predictor(values.dtype) if pixels.bands and compress else 1,
+        # GDAL reads bands fastest one by one; several compress best, and fastest, together
+        "interleave": "pixel" if len(values) > 1 and compress else "band",
+        **_layout(values.shape[1], block),
+        "photometric": "minisblack",  # else GDAL takes the fourth of four uint8 bands for alpha
+    }
 
 
 def _layout(height: int, block: tuple[int, int] | None) -> dict[str, Any]:

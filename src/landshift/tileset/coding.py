@@ -186,7 +186,7 @@ def codes_of_labels(
         scheme = base
     elif scheme is None:
         scheme, by_name = _told(
-            labels, "Labels", "say what the values mean in all of them with --classes, or bring "
+            labels, "Labels", "say what the values mean in all of them (`classes`), or bring "
             "them to one coding first", labels=True,
         )  # fmt: skip
     if recode is not None:
@@ -215,7 +215,7 @@ def codes_of_maps(paths: Sequence[Path], scheme: ClassScheme | None) -> LabelCod
     by_name: ByName = {}
     if scheme is None:
         scheme, by_name = _told(
-            paths, "Class maps", "say what the values mean in all of them with --map-classes",
+            paths, "Class maps", "say what the values mean in all of them (`map_classes`)",
             labels=False,
         )  # fmt: skip
     return LabelCodes.of(recoding.coded(scheme), labels=False, by_name=by_name)

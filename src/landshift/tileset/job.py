@@ -17,11 +17,11 @@ from landshift.errors import BandError, GridError, ParameterError, TileSetError
 from landshift.files import containers, provenance
 from landshift.raster import RasterInfo
 from landshift.raster.recoding import Recoding
-from landshift.raster.tiling import Size
 from landshift.tileset import esri
 from landshift.tileset.blocks import Kept
 from landshift.tileset.chips import ChipFormat, check_fits, format_of, nodata_of
 from landshift.tileset.coding import LabelCodes
+from landshift.tileset.options import Companions, Cutting, Encoding
 from landshift.tileset.sampling import Turn
 from landshift.tileset.tiles import SecondInput, Tile, TileSet
 
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Inputs:
-    """The files that a set is cut from, one of each kind for each image (or none)."""
+    """The files that a set is cut from: of each kind one for each image, or none."""
 
     images: tuple[Path, ...]
     labels: tuple[Path, ...]
@@ -44,38 +44,40 @@ class Inputs:
         cls,
         images: Sequence[Path],
         labels: Sequence[Path],
-        seconds: Sequence[Path],
-        before: Sequence[Path],
-        after: Sequence[Path],
+        companions: Companions,
         polygons: Path | None,
     ) -> Inputs:
-        """The inputs, once there are as many of each kind as of images, or none.
+        """The inputs, checked: each kind has one file for each image, or none.
 
         Raises:
-            ParameterError: Another number of them.
+            ParameterError: Another number of files.
         """
+        before, after = companions.labels_before, companions.labels_after
         if not images or len(images) != len(labels):
             raise ParameterError(
                 f"Each image needs its class raster, got {len(images)} images and {len(labels)} "
                 "class rasters; give one for each."
             )
-        for what, paths in (
-            ("second input", seconds), ("class map before", before), ("class map after", after)
-        ):  # fmt: skip
-            if len(paths) not in (0, len(images)):
+        for kind, name in (
+            ("second input", "images2"),
+            ("class map before", "labels_before"),
+            ("class map after", "labels_after"),
+        ):
+            count = len(getattr(companions, name))
+            if count not in (0, len(images)):
                 raise ParameterError(
-                    f"Each image needs its {what}, or none does, got {len(paths)} for "
+                    f"Each image needs its {kind} (`{name}`), or none does, got {count} for "
                     f"{len(images)} images; give one for each."
                 )
         if bool(before) != bool(after):
             raise ParameterError(
-                f"Class maps must come in pairs, got {len(before)} before and {len(after)} after; "
-                "give both or neither."
+                f"Class maps must come in pairs, got {len(before)} before (`labels_before`) and "
+                f"{len(after)} after (`labels_after`); give both or neither."
             )
         return cls(
             images=tuple(map(Path, images)),
             labels=tuple(map(Path, labels)),
-            seconds=tuple(map(Path, seconds)),
+            seconds=tuple(map(Path, companions.images2)),
             before=tuple(map(Path, before)),
             after=tuple(map(Path, after)),
             polygons=None if polygons is None else Path(polygons),
@@ -89,72 +91,28 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Options:
-    """What was asked for, see `cut`."""
-
-    tile_size: tuple[int, int]
-    stride: tuple[int, int]
-    start_index: int | None
-    skip_unlabelled: bool
-    minimum_labelled: float
-    chip_format: ChipFormat
-    rotation_angle: float
-    compress: bool
-    mask_layer: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.start_index is not None and self.start_index < 0:
-            raise ParameterError(f"start_index must be at least 0, got {self.start_index}.")
-        if not 0 <= self.minimum_labelled <= 1:
-            raise ParameterError(
-                f"minimum_labelled must be a share from 0 to 1, got {self.minimum_labelled}."
-            )
-        if not 0 <= self.rotation_angle < 360:
-            raise ParameterError(
-                "rotation_angle must be at least 0 and below 360 degrees, got "
-                f"{self.rotation_angle}."
-            )
-
-        if not self.compress and self.chip_format is not ChipFormat.tiff:
-            raise ParameterError(
-                f"Only TIFF tiles can go without compression, got {self.chip_format}; choose TIFF."
-            )
-
-    @property
-    def sizes(self) -> tuple[Size, Size]:
-        """Tile size and stride, each as rows and columns."""
-        return self.tile_size, self.stride
-
-    def named(self) -> dict[str, Any]:
-        """As JSON holds it; one number where rows and columns are the same."""
-        found = {**vars(self), "chip_format": self.chip_format.value}
-        for key in ("tile_size", "stride"):
-            rows, columns = found[key]
-            found[key] = rows if rows == columns else [rows, columns]
-        return found
-
-
-@dataclass(frozen=True)
-class Job:
-    """What holds for every tile.
+class CuttingJob:
+    """The part of a run that is the same for every tile.
 
     Attributes:
         inputs: The files.
-        options: What was asked for.
-        labels: What the values of the labels become.
-        maps: What those of the class maps become; None without them.
-        infos: What the images are.
-        second: What the second input is; None without one.
-        nodata: Value of image pixels that aren't valid; None: 0, under a mask inside the file.
-        turns: The angles that each window is cut at; None: as it lies.
+        cutting: Which tiles are cut.
+        encoding: How they are stored.
+        labels: Codes of the label values.
+        maps: Codes of the class maps' values; None without class maps.
+        infos: Properties of each image.
+        second: Properties of the second input; None without one.
+        nodata: Value of invalid image pixels; None: 0, under a mask inside the file.
+        turns: Rotations of each window; None: not rotated.
         start: Number of the first tile.
         digits: Digits of a tile's name.
         block: Rows and columns of the blocks that overlapping tiles share; None: none.
-        kept: Those that are compressed already.
+        kept: Shared blocks that are already compressed.
     """
 
     inputs: Inputs
-    options: Options
+    cutting: Cutting
+    encoding: Encoding
     labels: LabelCodes
     maps: LabelCodes | None
     infos: Sequence[RasterInfo]
@@ -165,6 +123,16 @@ class Job:
     digits: int
     block: tuple[int, int] | None
     kept: Kept
+
+    @property
+    def chips(self) -> ChipFormat:
+        """Format of the tiles."""
+        return self.encoding.chips
+
+    @property
+    def tile_size(self) -> tuple[int, int]:
+        """Rows and columns of a tile."""
+        return self.cutting.sizes[0]
 
     @property
     def scheme(self) -> ClassScheme:
@@ -184,18 +152,26 @@ class Job:
         """Whether a tile with these class values, -1 where unlabelled, is left out."""
         labelled = np.count_nonzero(codes >= 0)
         if labelled == 0:
-            return self.options.skip_unlabelled or self.options.minimum_labelled > 0
-        return bool(labelled < self.options.minimum_labelled * codes.size)
+            return not self.cutting.unlabelled or self.cutting.minimum_labelled > 0
+        return bool(labelled < self.cutting.minimum_labelled * codes.size)
 
 
 def describe_job(
     inputs: Inputs,
-    options: Options,
-    scheme: ClassScheme | None,
-    map_scheme: ClassScheme | None,
+    cutting: Cutting,
+    encoding: Encoding,
+    schemes: Sequence[ClassScheme | None],
     recode: Recoding | None,
 ) -> dict[str, Any]:
-    """What decides the tiles, for the ledger of an unfinished set."""
+    """Everything that decides the tiles, for the ledger of an unfinished set.
+
+    Args:
+        inputs: The files.
+        cutting: Which tiles are cut.
+        encoding: How they are stored.
+        schemes: Classes of the labels and of the class maps; None: as the files state them.
+        recode: Recoding of the labels.
+    """
     files = [
         [p.name, provenance.fingerprint(file), file.stat().st_mtime_ns]
         if file.is_file()
@@ -203,46 +179,39 @@ def describe_job(
         for p, file in zip(inputs.all, map(containers.file_of, inputs.all), strict=True)
     ]
     return {
-        **options.named(),
-        "classes": None if scheme is None else scheme.as_list(),
-        "map_classes": None if map_scheme is None else map_scheme.as_list(),
+        **cutting.as_json(),
+        **encoding.as_json(),
+        "classes": [None if s is None else s.as_list() for s in schemes],
         "recode": None if recode is None else [list(entry) for entry in recode.items()],
         "inputs": files,
         "software": provenance.record("tileset", (), {})["software"],
     }
 
 
-def format_named(name: str) -> ChipFormat:
-    """The format of a name, in any case.
-
-    Raises:
-        ParameterError: There is none of that name.
-    """
-    try:
-        return ChipFormat(name.upper())
-    except ValueError as error:
-        names = ", ".join(ChipFormat)
-        raise ParameterError(f"chip_format must be one of {names}, got {name!r}.") from error
-
-
-def turns_of(options: Options) -> list[Turn | None]:
-    """How each window is cut: as it lies (None), and turned by each multiple of the angle."""
+def turns_of(cutting: Cutting) -> list[Turn | None]:
+    """Rotations of each window: none (None), and each multiple of the angle."""
     turns: list[Turn | None] = [None]
-    if options.rotation_angle:
-        count = int(np.ceil(360 / options.rotation_angle - 1e-9))
-        turns += [Turn.of(k * options.rotation_angle, *options.tile_size) for k in range(1, count)]
+    angle = cutting.rotation_angle
+    if angle:
+        count = int(np.ceil(360 / angle - 1e-9))
+        turns += [Turn.of(k * angle, *cutting.sizes[0]) for k in range(1, count)]
     return turns
 
 
 def check_rasters(inputs: Inputs, chips: ChipFormat) -> list[RasterInfo]:
-    """What the images are, once they fit each other, the format and their labels."""
+    """Properties of the images, after a check that they fit each other, the format and the labels.
+
+    Raises:
+        BandError: Images that differ, or that the format can't hold; labels of several bands.
+        GridError: An image and its labels on different grids; mask polygons without a CRS.
+    """
     infos = _infos_alike(inputs.images, "Images")
     check_fits(chips, infos[0])
     for info in infos:
         if info.grid.affine.is_identity:
             logger.warning(
-                "%s has no georeference; its tiles won't know their ground, and a split by "
-                "ground can't tell which of them overlap.", info.path
+                "%s has no georeference; its tiles have no bounds, and a split by ground can't "
+                "detect which of them overlap.", info.path
             )  # fmt: skip
         if inputs.polygons is not None and info.grid.crs is None:
             raise GridError(
@@ -257,12 +226,12 @@ def check_rasters(inputs: Inputs, chips: ChipFormat) -> list[RasterInfo]:
     )
     for what, paths, classes in groups:
         for info, path in zip(infos, paths, strict=False):
-            found = raster.info(path)
+            other = raster.info(path)
             names = (f"in {info.path}", f"in {path}")
-            grid.check_same(info.grid, found.grid, what=what, names=names)
-            if classes and len(found.names) != 1:
+            grid.check_same(info.grid, other.grid, what=what, names=names)
+            if classes and len(other.names) != 1:
                 raise BandError(
-                    f"Labels must have one band, got {len(found.names)} in {path}; extract the "
+                    f"Labels must have one band, got {len(other.names)} in {path}; extract the "
                     "band of class values (gdal_translate -b)."
                 )
     return infos
@@ -281,10 +250,10 @@ def _infos_alike(paths: Sequence[Path], what: str) -> list[RasterInfo]:
 
 
 def second_of(inputs: Inputs, chips: ChipFormat) -> SecondInput | None:
-    """What the second inputs are, once they fit each other and the format; None without any.
+    """Properties of the second inputs; None without any.
 
     Raises:
-        BandError: They don't.
+        BandError: They differ from each other, or the format can't hold them.
     """
     if not inputs.seconds:
         return None
@@ -294,18 +263,18 @@ def second_of(inputs: Inputs, chips: ChipFormat) -> SecondInput | None:
 
 
 def warn_of_others(scheme: ClassScheme, image: RasterInfo, second: SecondInput | None) -> None:
-    """Warn of what a set holds that arcgis.learn takes otherwise, or not at all."""
+    """Warn of contents that arcgis.learn reads differently, or not at all."""
     if scheme.background is not None:
         logger.warning(
-            "The class %s has the value 0, which arcgis.learn takes for 'NoData' and drops; give "
-            "it another value (--recode CSV) for a set that is to be trained there.",
+            "The class %s has the value 0, which arcgis.learn reads as 'NoData' and drops; to "
+            "train there, give it another value (`recode`).",
             scheme.names[scheme.background],
         )
     if second is not None and len(second.bands) != len(image.bands):
         logger.warning(
-            "The second input has %d bands and the image %d, where arcgis.learn takes sets of two "
-            "inputs with as many bands in both; give both the same for a set that is to be "
-            "trained there.", len(second.bands), len(image.bands),
+            "The second input has %d bands and the image %d; arcgis.learn needs the same number "
+            "in both. To train there, give both the same bands.",
+            len(second.bands), len(image.bands),
         )  # fmt: skip
 
 
@@ -318,35 +287,47 @@ def _describe(info: RasterInfo) -> str:
     return f"{len(info.names)} bands ({names}) of {info.dtype} with nodata {info.nodata}"
 
 
-def start_of(options: Options, base: TileSet | None) -> int:
-    """Number of the first tile."""
+def start_of(start_index: int | None, base: TileSet | None) -> int:
+    """Number of the first tile.
+
+    Args:
+        start_index: The number that the user gave, if any.
+        base: The set that tiles are appended to, if any.
+
+    Raises:
+        ParameterError: A number that the set already uses.
+    """
     if base is None:
-        return options.start_index or 0
+        return start_index or 0
     numbers = [int(t.name) for t in base.tiles if t.name.isdigit()]
     least = max(numbers, default=-1) + 1
     following = max(least, esri.read_next_index(base.folder) or 0)
-    if options.start_index is None:
+    if start_index is None:
         return following
-    if options.start_index < least:
+    if start_index < least:
         raise ParameterError(
-            f"start_index must be at least {least}, the number after the last tile in "
-            f"{base.folder}, got {options.start_index}; leave it out to go on from there."
+            f"`start_index` must be at least {least}, the number after the last tile in "
+            f"{base.folder}, got {start_index}; leave it out to continue from there."
         )
-    return options.start_index
+    return start_index
 
 
-def check_alike(job: Job, base: TileSet) -> None:
-    """Check that new tiles are like those of the set they are appended to."""
-    info, options = job.infos[0], job.options
+def check_alike(job: CuttingJob, base: TileSet) -> None:
+    """Check that new tiles match those of the set they are appended to.
+
+    Raises:
+        TileSetError: They differ.
+    """
+    info = job.infos[0]
     second = job.second and (len(job.second.bands), job.second.dtype, repr(job.second.nodata))
     theirs = base.second and (len(base.second.bands), base.second.dtype, repr(base.second.nodata))
     first = base.tiles[0]
     pairs = {
-        "tile size": (options.tile_size, (base.height, base.width)),
+        "tile size": (job.tile_size, (base.height, base.width)),
         "number of bands": (len(info.names), len(base.bands)),
         "pixel type": (info.dtype, base.dtype),
         "nodata value": (_float(job.nodata), _float(base.nodata)),
-        "format": (options.chip_format, format_of(first.image)),
+        "format": (job.chips, format_of(first.image)),
         "second input": (second, theirs),
         "class maps": (bool(job.inputs.before), first.before is not None),
     }
@@ -354,10 +335,10 @@ def check_alike(job: Job, base: TileSet) -> None:
         pairs["bands"] = (info.names, base.bands)
     if first.before is not None:
         pairs["classes of the class maps"] = (job.map_scheme, base.map_scheme)
-    for what, (ours, found) in pairs.items():
-        if ours != found:
+    for what, (ours, of_base) in pairs.items():
+        if ours != of_base:
             raise TileSetError(
-                f"Tiles appended to a set must have its {what}, got {ours} and not {found} as in "
+                f"Tiles appended to a set must have its {what}, got {ours} and not {of_base} as in "
                 f"{base.folder}; cut with its options, or into another folder."
             )
 
@@ -376,11 +357,11 @@ def usable_nodata(info: RasterInfo) -> float | None:
     return info.nodata if fits else None
 
 
-def who_else(options: Options, inputs: Inputs) -> str:
-    """Which options may have left every window out."""
-    told = []
-    if options.minimum_labelled:
-        told.append(f"that {options.minimum_labelled:g} of a tile can be labelled")
-    if inputs.polygons is not None:
-        told.append(f"that a whole tile fits in the polygons of {inputs.polygons}")
-    return "".join(f", {text}" for text in told)
+def more_causes(cutting: Cutting) -> str:
+    """Options that may have excluded every window, as the end of a sentence."""
+    causes = []
+    if cutting.minimum_labelled:
+        causes.append(f"that {cutting.minimum_labelled:g} of a tile can be labelled")
+    if cutting.mask_polygons is not None:
+        causes.append(f"that a whole tile fits in the polygons of {cutting.mask_polygons}")
+    return "".join(f", {cause}" for cause in causes)

@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-class Rows:
+class RowCache:
     """An open raster's bands, without alpha; keeps the rows under the windows: each is read once.
 
     Tiles overlap: read one by one, a pixel would be decompressed, copied and masked for each.

@@ -18,8 +18,8 @@ from landshift.grid import Window
 from landshift.raster import RasterInfo
 from landshift.tileset.chips import Place
 from landshift.tileset.coding import LabelReader
-from landshift.tileset.job import Job
-from landshift.tileset.sampling import Rows, Turn, turned
+from landshift.tileset.job import CuttingJob
+from landshift.tileset.sampling import RowCache, Turn, turned
 from landshift.tileset.tiles import cell_size_of
 
 
@@ -38,7 +38,9 @@ class Chip:
     corner: tuple[int, int] | None  # first row and column in the raster; None: turned
 
 
-def chips_of(job: Job, plans: Sequence[Sequence[Window]], *, skip: int) -> Iterator[Chip | None]:
+def chips_of(
+    job: CuttingJob, plans: Sequence[Sequence[Window]], *, skip: int
+) -> Iterator[Chip | None]:
     """The data of each tile, the first few left out; None where a window gives none."""
     for number, plan in enumerate(plans):
         count = len(plan) * len(job.turns)
@@ -46,14 +48,14 @@ def chips_of(job: Job, plans: Sequence[Sequence[Window]], *, skip: int) -> Itera
             skip -= count
             continue
         with ExitStack() as stack:
-            source = _Source(job, number, stack)
+            source = _OpenImage(job, number, stack)
             for position in range(skip, count):
                 window, turn = divmod(position, len(job.turns))
                 yield source.chip(plan[window], job.turns[turn])
         skip = 0
 
 
-class _Source:
+class _OpenImage:
     """The rasters of one image, open.
 
     Args:
@@ -62,17 +64,15 @@ class _Source:
         stack: What closes the rasters.
     """
 
-    def __init__(self, job: Job, number: int, stack: ExitStack) -> None:
+    def __init__(self, job: CuttingJob, number: int, stack: ExitStack) -> None:
         self.job = job
         self.number = number
         self.info = job.infos[number]
         self.label_path = label_path = job.inputs.labels[number]
-        reach = max(
-            [job.options.tile_size[0]] + [t.around.height for t in job.turns if t is not None]
-        )
+        reach = max([job.tile_size[0]] + [t.around.height for t in job.turns if t is not None])
 
-        def rows(path: Path) -> Rows:
-            return Rows(stack.enter_context(raster.open_raster(path)), reach)
+        def rows(path: Path) -> RowCache:
+            return RowCache(stack.enter_context(raster.open_raster(path)), reach)
 
         self.image, self.labels = rows(self.info.path), rows(label_path)
         self.label_reader = LabelReader(job.labels, label_path, self.labels.source)
@@ -83,7 +83,7 @@ class _Source:
             (each, LabelReader(job.maps, path, each.source)) for path, each in of_maps if job.maps
         ]
         self.crs = self.image.source.crs
-        self.inside = _inside_polygons(job.inputs.polygons, job.options.mask_layer, self.info)
+        self.inside = _inside_polygons(job.inputs.polygons, job.cutting.mask_layer, self.info)
 
     def chip(self, window: Window, turn: Turn | None) -> Chip | None:
         """The data of a window, as it lies or turned; None where it gives no tile."""
@@ -125,14 +125,16 @@ class _Source:
         )
 
     def _values(
-        self, rows: Rows, window: Window, turn: Turn | None
+        self, rows: RowCache, window: Window, turn: Turn | None
     ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         if turn is None:
             return rows.read(window)
         return turn.bilinear(*rows.read(turn.around.shifted(window.row, window.column)))
 
 
-def _codes(rows: Rows, reader: LabelReader, window: Window, turn: Turn | None) -> NDArray[np.int16]:
+def _codes(
+    rows: RowCache, reader: LabelReader, window: Window, turn: Turn | None
+) -> NDArray[np.int16]:
     """Class values of a window, -1 where unlabelled."""
     around = window if turn is None else turn.around.shifted(window.row, window.column)
     values, mask = rows.read(around)
@@ -154,7 +156,7 @@ def _inside_polygons(
         return None
     import shapely
 
-    found = vector.read_polygons(path, info.grid, layer, option="--mask-layer")
+    found = vector.read_polygons(path, info.grid, layer, option="mask_layer")
     union = shapely.union_all(found.geometries)
     shapely.prepare(union)
     affine = info.grid.affine

@@ -175,7 +175,7 @@ class Contents:
     second: SecondInput | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TileSet(Contents):
     """A training set: tiles of one size, one pixel type and the same bands.
 
@@ -188,6 +188,14 @@ class TileSet(Contents):
     folder: Path
     scheme: ClassScheme
     map_scheme: ClassScheme | None = None
+
+    def __repr__(self) -> str:
+        """Folder, number and size of the tiles, bands and classes."""
+        return (
+            f"TileSet({str(self.folder)!r}: {len(self.tiles)} tiles of {self.width} x "
+            f"{self.height} pixels, {len(self.bands)} bands of {self.dtype}, classes "
+            f"{', '.join(self.scheme.names)})"
+        )
 
     def band_statistics(self, tiles: Sequence[int] | None = None) -> BandStatistics:
         """Statistics of each band, pooled exactly from those of the tiles.

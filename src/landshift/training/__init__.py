@@ -1,12 +1,22 @@
 """Training: the loop, losses, augmentation, sampling, the learning-rate finder."""
 
-from landshift.training.augment import Augmentation
-from landshift.training.fit import fit
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from landshift.training.logs import Epoch
-from landshift.training.losses import LOSSES, Loss
-from landshift.training.lr_find import LearningRates, lr_find
-from landshift.training.options import MONITORS, Training
-from landshift.training.resume import unfinished_lr
+from landshift.training.options import LOSSES, MONITORS, Augmentation, Loss, Monitor, Training
+
+if TYPE_CHECKING:
+    from landshift.training.fitting import fit
+    from landshift.training.range_test import LearningRates, lr_find, with_learning_rate
+
+_NEED_TORCH = {
+    "LearningRates": "range_test",
+    "fit": "fitting",
+    "lr_find": "range_test",
+    "with_learning_rate": "range_test",
+}
 
 __all__ = [
     "LOSSES",
@@ -15,8 +25,18 @@ __all__ = [
     "Epoch",
     "LearningRates",
     "Loss",
+    "Monitor",
     "Training",
     "fit",
     "lr_find",
-    "unfinished_lr",
+    "with_learning_rate",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch when it is first used: options are read without it."""
+    if name in _NEED_TORCH:
+        from importlib import import_module
+
+        return getattr(import_module(f"{__name__}.{_NEED_TORCH[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

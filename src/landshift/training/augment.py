@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import torch
@@ -12,51 +11,7 @@ from landshift.classes import IGNORE_INDEX, ClassScheme, pairs_of, reversed_code
 from landshift.dataset import TrainingData
 from landshift.errors import ParameterError
 from landshift.spec import InputSpec
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How training batches are varied; 0 leaves a variation out.
-
-    Each sample, and each of its dates where one is named, gets random numbers of its own.
-
-    Attributes:
-        turns: Mirror and turn by quarters: one of the eight ways at random.
-        brightness: Each date is brighter or darker by up to this many standard deviations of
-            its bands, so that the network doesn't learn the season.
-        contrast: Each date's values spread about the mean by a factor of up to 1 more or less this.
-        noise: Standard deviation of Gaussian noise in every value, in those of the band.
-        band_dropout: Chance of each band to become its mean.
-        shift: One date is moved by up to this many pixels, at most 1, by bilinear resampling.
-        swap: Chance that the two dates change places; labels follow.
-        mixup: Alpha of the beta distribution that two samples and their losses are mixed by
-            (Zhang et al. 2018, arXiv:1710.09412).
-        cutmix: Alpha of the beta distribution that decides the size of a rectangle that each
-            sample takes from another, labels included (Yun et al. 2019, arXiv:1905.04899). With
-            mixup too, each batch gets one of the two.
-
-    Raises:
-        ParameterError: A number out of its range.
-    """
-
-    turns: bool = True
-    brightness: float = 0.1
-    contrast: float = 0.1
-    noise: float = 0.0
-    band_dropout: float = 0.0
-    shift: float = 0.0
-    swap: float = 0.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
-
-    def __post_init__(self) -> None:
-        for field in fields(self)[1:]:
-            most = 1.0 if field.name in ("contrast", "band_dropout", "shift", "swap") else 10.0
-            if not 0 <= getattr(self, field.name) <= most:
-                raise ParameterError(
-                    f"Augmentation's {field.name} must lie between 0 and {most:g}, got "
-                    f"{getattr(self, field.name)}."
-                )
+from landshift.training.options import Augmentation
 
 
 class Varied(NamedTuple):
@@ -65,7 +20,7 @@ class Varied(NamedTuple):
     Attributes:
         images: ``(batch, band, row, column)``.
         targets: ``(batch, layer, row, column)``.
-        partners: Targets of what was mixed into the images; None where nothing was.
+        partners: Targets of the samples mixed into the images; None where none were.
         share: Weight of `targets` in the loss; that of `partners` is the rest.
     """
 
@@ -78,15 +33,15 @@ class Varied(NamedTuple):
 class BatchAugmentation:
     """Varies batches with torch's random numbers.
 
-    A pixel that isn't valid holds the mean in all bands, and keeps it: brightness, noise and the
-    like leave it as unknown as it was.
+    A pixel that isn't valid holds the mean in all bands and keeps it: brightness, noise and the
+    like don't change it.
 
     Args:
-        options: How; None: not at all.
+        options: How batches are varied; None: not at all.
         data: The tiles that batches are made of.
 
     Raises:
-        ParameterError: Dates can't be told apart, or swapped.
+        ParameterError: Bands of one date only to shift, or dates that can't be swapped.
     """
 
     def __init__(self, options: Augmentation | None, data: TrainingData) -> None:
@@ -103,7 +58,7 @@ class BatchAugmentation:
         if options is not None and options.shift and len(self.dates) < 2:
             raise ParameterError(
                 "Augmentation's shift moves one date against another, got bands of one date: "
-                f"{', '.join(data.spec.bands)}; name bands as in 'before:red', or say dates=."
+                f"{', '.join(data.spec.bands)}; name bands as in 'before:red', or give `dates`."
             )
 
     @property
@@ -128,7 +83,7 @@ class BatchAugmentation:
         return self._mixed(images, targets)
 
     def _values(self, images: torch.Tensor) -> torch.Tensor:
-        """What changes values and not labels."""
+        """Variations of the values; labels stay."""
         o, count, bands = self.options, len(images), len(self.spec.bands)
         assert o is not None
         mean, std = self.mean.to(images.device), self.std.to(images.device)
@@ -155,8 +110,8 @@ class BatchAugmentation:
     def _unknown(self, images: torch.Tensor, mean: torch.Tensor) -> torch.Tensor | None:
         """Pixels ``(batch, 1, row, column)`` that hold the mean in all bands; None: there are none.
 
-        A valid pixel that holds the exact mean of the first band is rare, so that one band is
-        all that is compared in most batches.
+        A valid pixel rarely holds the exact mean of the first band, so most batches compare one
+        band only.
         """
         unknown = images[:, :1] == mean[:1]
         for k in self._bands[1:]:
@@ -214,11 +169,11 @@ def shift(images: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
 
 
 class _Swap:
-    """The two dates of samples changed for each other.
+    """Swaps the two dates of samples.
 
-    The codes of the change map follow by their names where these tell both classes; else from
-    the class maps in the targets. There a label that doesn't agree with the class maps, as after
-    a filter, becomes unlabelled.
+    The new codes of the change map follow from their names where these state both classes, else
+    from the class maps in the targets. There a label that doesn't agree with the class maps, as
+    after a filter, becomes unlabelled.
 
     Args:
         spec: The bands.
@@ -246,7 +201,7 @@ class _Swap:
         if codes is None:
             if map_scheme is None:
                 raise ParameterError(
-                    "Augmentation's swap needs codes that tell the class before, or tiles with "
+                    "Augmentation's swap needs codes that state the class before, or tiles with "
                     f"both class maps, got {', '.join(scheme.names)} without; leave it out."
                 )
             n = len(map_scheme)
@@ -285,7 +240,7 @@ def _around_zero(*shape: int) -> torch.Tensor:
 
 
 def _span(size: int, share: float) -> slice:
-    """A random run of that share of the pixels in a row."""
+    """A random range of that share of ``size`` pixels."""
     length = round(size * share)
     start = int(torch.randint(size - length + 1, ()))
     return slice(start, start + length)

@@ -1,4 +1,4 @@
-"""What happens in a training, written down epoch by epoch."""
+"""Logs of a training, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from landshift.machine.extras import required
 from landshift.training.options import Training
 
 TABLE = "training.csv"
-"""The log that is always written where logs are asked for."""
+"""Name of the log's table."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Epoch:
         epoch: Number, from 0.
         train_loss: Mean loss of its training batches.
         valid_loss: Mean loss of the validation batches.
-        accuracy: Right share of labelled validation pixels, 'No change' included.
+        accuracy: Share of labelled validation pixels classified correctly, 'No change' included.
         dice: Macro-averaged Dice (F1) over the classes that occur.
         miou: Macro-averaged IoU over the same classes.
         change_f1: F1 of 'any change'; None without a class 'No change'.
@@ -50,13 +50,13 @@ class Log(Protocol):
 
 @contextmanager
 def logs(options: Training) -> Iterator[Log]:
-    """The logs that a training asks for, as one.
+    """The logs that a training's options name, as one.
 
     Raises:
         ParameterError: One needs a package that isn't installed.
     """
-    for asked, package in ((options.tensorboard, "tensorboard"), (options.mlflow, "mlflow")):
-        if asked:
+    for wanted, package in ((options.tensorboard, "tensorboard"), (options.mlflow, "mlflow")):
+        if wanted:
             required(package, package, f"Logs for {package}")
     writer: Any = None
     if options.tensorboard:
@@ -92,7 +92,7 @@ def logs(options: Training) -> Iterator[Log]:
 
 
 def _write_table(options: Training, table: Sequence[Epoch]) -> None:
-    """The whole table anew, so that it is right after a run that was taken up, too."""
+    """Write the whole table, which may begin with epochs of an interrupted run."""
     assert options.log is not None
     with (
         whole.whole_file(options.log / TABLE) as part,

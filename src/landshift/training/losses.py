@@ -1,68 +1,20 @@
-"""What training minimises."""
+"""Losses."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from landshift.classes import IGNORE_INDEX, ClassScheme
 from landshift.dataset import LAYERS, TrainingData
-from landshift.errors import ParameterError
+from landshift.training.options import Loss
 
 WEIGHT_CAP = 10.0
 """No class weighs more than this many times the mean weight."""
 
 _SMOOTH = 1.0  # pixels added to both sides of a Dice ratio, so that it is one of numbers
-
-
-@dataclass(frozen=True)
-class Loss:
-    """What a training minimises: a sum of losses with weights, over labelled pixels.
-
-    Attributes:
-        formula: Names in `LOSSES`, added up, each with a weight before it if not 1:
-            ``cross_entropy``, ``focal+dice``, ``0.7*cross_entropy + 0.3*lovasz``.
-        class_balancing: Weigh classes by `class_weights` in cross-entropy and focal loss.
-        focal_gamma: Exponent of the focal loss, 0 or more.
-        dice_average: ``micro`` (over the pixels of all classes at once) or ``macro`` (the mean
-            over the classes that occur in a batch).
-
-    Raises:
-        ParameterError: An unknown loss, or a number out of its range.
-    """
-
-    formula: str = "cross_entropy"
-    class_balancing: bool = False
-    focal_gamma: float = 2.0
-    dice_average: str = "micro"
-
-    def __post_init__(self) -> None:
-        if not self.focal_gamma >= 0 or self.dice_average not in ("micro", "macro"):
-            raise ParameterError(
-                "focal_gamma must be at least 0 and dice_average micro or macro, got "
-                f"{self.focal_gamma} and {self.dice_average!r}."
-            )
-        assert self.terms
-
-    @property
-    def terms(self) -> dict[str, float]:
-        """Weight of each loss of the formula."""
-        found: dict[str, float] = {}
-        for term in self.formula.split("+"):
-            match = re.fullmatch(r"\s*(?:(\d*\.?\d+)\s*\*)?\s*(\w+)\s*", term)
-            if match is None or match[2] not in LOSSES or match[2] in found:
-                raise ParameterError(
-                    f"The loss must add up some of {', '.join(LOSSES)}, each once, as in "
-                    f"'0.7*cross_entropy + 0.3*dice', got {self.formula!r}."
-                )
-            found[match[2]] = float(match[1] or 1)
-        if not sum(found.values()) > 0:
-            raise ParameterError(f"A loss must have a weight above 0, got {self.formula!r}.")
-        return found
 
 
 def class_weights(pixels: Mapping[int, int], scheme: ClassScheme) -> torch.Tensor:
@@ -112,7 +64,7 @@ class Focal(nn.Module):
     eq. 5; the mean is by class weight, so that gamma 0 is `CrossEntropy`).
 
     Args:
-        gamma: How much less pixels count that are right already.
+        gamma: Exponent; the larger, the less pixels count that are right already.
         weights: As in `CrossEntropy`.
     """
 
@@ -185,15 +137,11 @@ class Lovasz(nn.Module):
         return torch.stack(losses).mean() if losses else logits.sum() * 0.0
 
 
-LOSSES = ("cross_entropy", "focal", "dice", "lovasz")
-"""Losses that a formula may add up."""
-
-
 class Sum(nn.Module):
     """A weighted sum of losses.
 
     Args:
-        loss: Which, and with what options.
+        loss: Its terms and options.
         weights: One weight a class, for those that weigh classes; None: all equal.
     """
 
@@ -238,7 +186,7 @@ def build_loss(loss: Loss, data: TrainingData, *, class_maps: bool) -> HeadsLoss
     """The loss of a training, its class weights from the pixels of the training tiles.
 
     Args:
-        loss: What is minimised.
+        loss: The options of a training's loss.
         data: The tiles.
         class_maps: Whether the model learns from the classes before and after too.
     """

@@ -1,4 +1,4 @@
-"""What to say when a training step doesn't fit the memory."""
+"""The largest batch whose training step fits the memory."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def largest_batch(step: Callable[[int], object], failed: int) -> int:
     """The largest of failed / 2, failed / 4, ... samples that one step fits the memory with.
 
     Args:
-        step: Makes one training step of so many samples.
-        failed: Samples that were too many.
+        step: Makes one training step with this many samples.
+        failed: A batch size that didn't fit.
 
     Returns:
         Their number; 0 if not even one fits.

@@ -1,75 +1,206 @@
-"""What a training is asked for."""
+"""The options of a training: what is minimised, how batches are varied, how long, on what."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import re
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
 
 from landshift.errors import ParameterError, check_number
-from landshift.training.augment import Augmentation
-from landshift.training.losses import Loss
+from landshift.files import options
+
+LOSSES = ("cross_entropy", "focal", "dice", "lovasz")
+"""Losses that a formula may add up."""
+
+Monitor = Literal["valid_loss", "accuracy", "dice", "miou", "change_f1"]
 
 MONITORS = {"valid_loss": min, "accuracy": max, "dice": max, "miou": max, "change_f1": max}
-"""What 'best' can mean, and in which direction."""
+"""The scores that can decide which epoch is best, and in which direction."""
+
+_HIDDEN = Parameter(parse=False)  # for Python alone
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A weighted sum of losses over labelled pixels.
+
+    Raises:
+        ParameterError: An unknown loss, or a number out of its range.
+    """
+
+    formula: Annotated[str, Parameter(name="--loss")] = "cross_entropy"
+    """Loss to minimise: names among cross_entropy, focal, dice and lovasz, added up, each with a
+    weight before it if not 1, as in focal+dice or 0.7*cross_entropy+0.3*lovasz."""
+    class_balancing: bool = False
+    """Weigh rare classes more in cross-entropy and focal loss: by 1 / sqrt(share of pixels)."""
+    focal_gamma: Annotated[float, _HIDDEN] = 2.0
+    """Exponent of the focal loss, 0 or more."""
+    dice_average: Annotated[str, _HIDDEN] = "micro"
+    """``micro`` (over the pixels of all classes at once) or ``macro`` (the mean over the classes
+    that occur in a batch)."""
+
+    def __post_init__(self) -> None:
+        if not self.focal_gamma >= 0 or self.dice_average not in ("micro", "macro"):
+            raise ParameterError(
+                "`focal_gamma` must be at least 0 and `dice_average` micro or macro, got "
+                f"{self.focal_gamma} and {self.dice_average!r}."
+            )
+        assert self.terms
+
+    @property
+    def terms(self) -> dict[str, float]:
+        """Weight of each loss of the formula."""
+        weights: dict[str, float] = {}
+        for term in self.formula.split("+"):
+            match = re.fullmatch(r"\s*(?:(\d*\.?\d+)\s*\*)?\s*(\w+)\s*", term)
+            if match is None or match[2] not in LOSSES or match[2] in weights:
+                raise ParameterError(
+                    f"The loss must add up some of {', '.join(LOSSES)}, each once, as in "
+                    f"'0.7*cross_entropy + 0.3*dice', got {self.formula!r}."
+                )
+            weights[match[2]] = float(match[1] or 1)
+        if not sum(weights.values()) > 0:
+            raise ParameterError(f"A loss must have a weight above 0, got {self.formula!r}.")
+        return weights
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training batches are varied; 0 leaves a variation out.
+
+    Each sample, and each of its dates where one is named, gets its own random numbers.
+
+    Attributes:
+        turns: Mirror and turn by quarters: one of the eight ways at random.
+        brightness: Each date is brighter or darker by up to this many standard deviations of
+            its bands, so that the network doesn't learn the season.
+        contrast: Each date's values spread about the mean by a factor of up to 1 more or less this.
+        noise: Standard deviation of Gaussian noise in every value, in those of the band.
+        band_dropout: Probability that a band is replaced by its mean.
+        shift: One date is moved by up to this many pixels, at most 1, by bilinear resampling.
+        swap: Probability that the two dates are swapped; labels follow.
+        mixup: Alpha of the beta distribution that two samples and their losses are mixed by
+            (Zhang et al. 2018, arXiv:1710.09412).
+        cutmix: Alpha of the beta distribution that decides the size of a rectangle that each
+            sample takes from another, labels included (Yun et al. 2019, arXiv:1905.04899). With
+            mixup too, each batch gets one of the two.
+
+    Raises:
+        ParameterError: A number out of its range.
+    """
+
+    turns: bool = True
+    brightness: float = 0.1
+    contrast: float = 0.1
+    noise: float = 0.0
+    band_dropout: float = 0.0
+    shift: float = 0.0
+    swap: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in (f.name for f in fields(self)[1:]):
+            highest = 1.0 if name in ("contrast", "band_dropout", "shift", "swap") else 10.0
+            if not 0 <= getattr(self, name) <= highest:
+                raise ParameterError(
+                    f"Augmentation's {name} must lie between 0 and {highest:g}, got "
+                    f"{getattr(self, name)}."
+                )
+
+    @staticmethod
+    def parse(text: str) -> Augmentation | None:
+        """The augmentation of 'shift=0.5,mixup=0.4', defaults for the rest; None for 'none'.
+
+        Raises:
+            ParameterError: It is not written so, or a number is out of its range.
+        """
+        if text == "none":
+            return None
+        try:
+            numbers: dict[str, Any] = {
+                name: float(number)
+                for name, number in (part.split("=") for part in text.split(",") if part)
+            }
+            return Augmentation(**numbers)
+        except (ValueError, TypeError) as error:
+            if isinstance(error, ParameterError):
+                raise
+            names = ", ".join(f.name for f in fields(Augmentation))
+            raise ParameterError(
+                f"`augmentation` must be 'none' or name=number for some of {names}, got {text!r}."
+            ) from error
+
+
+if TYPE_CHECKING:
+    AugmentationLike = Augmentation | None
+    Devices = int | str | list[int]
+else:  # as the command line gives them
+    AugmentationLike = str
+    Devices = int
 
 
 @dataclass(frozen=True)
 class Training:
     """How a network is trained.
 
-    Attributes:
-        epochs: Passes over the training tiles.
-        lr: Peak of the one-cycle schedule, or the constant learning rate.
-        max_steps: At most this many batches in all; epochs become fewer, then shorter, to fit.
-        one_cycle: Learning rate rises to ``lr`` over 30 % of the steps, then falls (Smith 2018,
-            arXiv:1803.09820).
-        loss: What is minimised.
-        augmentation: How batches are varied; None: not at all.
-        rare_classes: Tiles with classes that lie in fewer than this share of the tiles are drawn
-            more often, as `landshift.training.repeat_factors` says; 0: each tile once an epoch.
-        ema: Decay per step of a running average of the weights, which is then what is validated
-            and kept; 0: none. The first steps average over fewer.
-        accumulate: Batches whose gradients are added up before each step of the optimiser.
-        early_stopping: End after `PATIENCE` epochs without a better monitored value.
-        checkpoint: True: end with the weights of the best epoch; ``all``: also save the model of
-            each epoch, under ``<tiles>/models/checkpoints``; False: end with the last weights.
-        monitor: What decides which epoch is best, a key of `MONITORS`.
-        accelerator: Lightning's: ``auto``, ``cpu``, ``gpu``.
-        devices: Lightning's: how many, or which; each gets batches of its own.
-        strategy: Lightning's; ``auto``: ``ddp_spawn`` for several devices.
-        precision: Lightning's, or ``auto``: bf16 where the processor computes in it, else float32.
-        compile: Compile the network first (torch.compile): minutes, then perhaps faster on a GPU.
-        log: Folder for logs: ``training.csv``, with a row an epoch; None: none.
-        tensorboard: Also write TensorBoard's files into that folder.
-        mlflow: Also report to MLflow, where its own settings say.
-
     Raises:
         ParameterError: An option out of its range.
     """
 
     epochs: int = 10
-    lr: float = 1e-3
+    """Passes over the training tiles."""
+    lr: float | None = None
+    """Learning rate, the peak of the one-cycle schedule; left out, a range test finds one."""
     max_steps: int | None = None
-    one_cycle: bool = True
-    loss: Loss = field(default_factory=Loss)
-    augmentation: Augmentation | None = field(default_factory=Augmentation)
+    """At most this many batches in all: epochs become fewer, then shorter, to fit."""
+    one_cycle: Annotated[bool, _HIDDEN] = True
+    """Learning rate rises to ``lr`` over 30 % of the steps, then falls (Smith 2018,
+    arXiv:1803.09820); else it is constant."""
+    loss: Annotated[Loss, options.GROUP] = Loss()
+    """Loss to minimise."""
+    augmentation: Annotated[AugmentationLike, Parameter(name="--augment", show_default=False)] = ""  # type: ignore[assignment]
+    """How training batches are varied: 'none', or variations such as shift=0.5,mixup=0.4; left
+    out, flips, quarter turns and a little brightness and contrast of each date."""
     rare_classes: float = 0.0
+    """Draw tiles more often whose classes lie in less than this share of the tiles; 0: each tile
+    once an epoch."""
     ema: float = 0.0
+    """Decay per step of an average of the weights, such as 0.99, which is then validated and kept;
+    0: none. The average of the first steps is over fewer."""
     accumulate: int = 1
+    """Batches whose gradients are added up before each step of the optimiser."""
     early_stopping: bool = False
-    checkpoint: bool | Literal["all"] = True
-    monitor: str = "valid_loss"
+    """End after 5 epochs without a better monitored value."""
+    checkpoint: Annotated[bool | Literal["all"], _HIDDEN] = True
+    """True: end with the weights of the best epoch; ``all``: also save the model of each epoch,
+    under ``<tiles>/models/checkpoints``; False: end with the last weights."""
+    monitor: Monitor = "valid_loss"
+    """Score that decides which epoch is best."""
     accelerator: str = "auto"
-    devices: int | str | list[int] = 1
+    """Lightning's accelerator: auto, cpu, gpu."""
+    devices: Devices = 1
+    """GPUs, or processes on CPUs; each gets batches of its own."""
     strategy: str = "auto"
+    """Lightning's strategy: auto, ddp, ddp_spawn; auto is ddp_spawn for several devices."""
     precision: str = "auto"
+    """Lightning's precision, or auto: bf16 where the processor computes in it, else float32."""
     compile: bool = False
+    """Compile the network first (torch.compile): minutes, then perhaps faster on a GPU."""
     log: Path | None = None
+    """Folder for training.csv, with a row an epoch."""
     tensorboard: bool = False
+    """Also write TensorBoard's files into the folder `log`."""
     mlflow: bool = False
+    """Also report to MLflow, by its own settings."""
 
     def __post_init__(self) -> None:
+        augmentation: object = self.augmentation
+        if isinstance(augmentation, str):
+            object.__setattr__(self, "augmentation", Augmentation.parse(augmentation))
         lr: object = self.lr
         if isinstance(lr, slice):  # rates by layer, as arcgis.learn takes them
             raise ParameterError(
@@ -78,38 +209,38 @@ class Training:
             )
         for name in ("epochs", "accumulate", "max_steps"):
             if name != "max_steps" or self.max_steps is not None:
-                check_number(name, getattr(self, name), whole=True)
+                check_number(f"`{name}`", getattr(self, name), whole=True)
         for name in ("lr", "rare_classes", "ema"):
-            check_number(name, getattr(self, name))
-        most = 1 if self.max_steps is None else self.max_steps
-        if min(self.epochs, self.accumulate, most) < 1:
+            if name != "lr" or lr is not None:
+                check_number(f"`{name}`", getattr(self, name))
+        least = min(self.epochs, self.accumulate, 1 if self.max_steps is None else self.max_steps)
+        if least < 1:
             raise ParameterError(
-                "epochs, max_steps and accumulate must be at least 1, got "
+                "`epochs`, `max_steps` and `accumulate` must be at least 1, got "
                 f"{self.epochs}, {self.max_steps} and {self.accumulate}."
             )
-        if not 0 < self.lr < 10:
+        if self.lr is not None and not 0 < self.lr < 10:
             raise ParameterError(f"The learning rate must lie between 0 and 10, got {self.lr}.")
         if not 0 <= self.rare_classes <= 1 or not 0 <= self.ema < 1:
             raise ParameterError(
-                "rare_classes must lie between 0 and 1, and ema below 1, got "
+                "`rare_classes` must lie between 0 and 1, and `ema` below 1, got "
                 f"{self.rare_classes} and {self.ema}."
             )
-        if not isinstance(self.monitor, str) or self.monitor not in MONITORS:
-            raise ParameterError(
-                f"monitor must be one of {', '.join(MONITORS)}, got {self.monitor!r}."
-            )
+        options.check_choice("monitor", self.monitor, Monitor)
         if not isinstance(self.checkpoint, bool | str) or self.checkpoint not in (
             True, False, "all"
         ):  # fmt: skip
             raise ParameterError(
-                f"checkpoint must be True, 'all' or False, got {self.checkpoint!r}."
+                f"`checkpoint` must be True, 'all' or False, got {self.checkpoint!r}."
             )
         if self.tensorboard and self.log is None:
-            raise ParameterError("tensorboard needs a folder for its files, got none; give log=.")
+            raise ParameterError(
+                "`tensorboard` needs a folder for its files, got none; give `log`."
+            )
 
     def as_dict(self) -> dict[str, Any]:
-        """What decides the weights, as JSON holds it: all but the logs."""
-        told = asdict(self)
+        """Everything that decides the weights, as JSON holds it: all but the logs."""
+        values = asdict(self)
         for name in ("log", "tensorboard", "mlflow"):
-            del told[name]
-        return told
+            del values[name]
+        return values

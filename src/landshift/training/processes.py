@@ -1,4 +1,4 @@
-"""Where a training runs: its devices, their precision, and the processes started for them."""
+"""Devices of a training, their precision, and the processes started for them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OnEpoch = Callable[[Epoch], None] | None
 
 
 class Request(NamedTuple):
-    """What `fit` is asked for; attributes are its arguments."""
+    """The arguments of `fit`."""
 
     model: ChangeModel
     data: TrainingData
@@ -50,7 +50,7 @@ def train(request: Request, on_epoch: OnEpoch) -> list[Epoch]:
     The model is left on its device with the weights to keep.
     """
     fabric = _fabric(request.options)
-    launch: Any = fabric.launch  # its type says that functions take no more arguments
+    launch: Any = fabric.launch  # typed for functions without further arguments
     with _quiet():
         if any(word in _strategy(request.options) for word in ("spawn", "fork", "notebook")):
             return _launch(fabric, request, on_epoch)
@@ -70,14 +70,14 @@ def _fabric(options: Training) -> Fabric:
     except (MisconfigurationException, ValueError, RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise ParameterError(
-            "accelerator, devices, strategy and precision must be some that Lightning knows and "
-            f"this machine has, got {options.accelerator!r}, {options.devices!r}, "
+            "`accelerator`, `devices`, `strategy` and `precision` must be supported by Lightning "
+            f"and this machine, got {options.accelerator!r}, {options.devices!r}, "
             f"{options.strategy!r} and {options.precision!r}: {reason}"
         ) from error
 
 
 def one_device(options: Training) -> Fabric:
-    """A device as `fit` would use it, without others."""
+    """One device as `fit` would use it."""
     return _fabric(replace(options, devices=1, strategy="auto"))
 
 
@@ -106,26 +106,26 @@ def _train(fabric: Fabric, request: Request, on_epoch: OnEpoch) -> list[Epoch]:
 
 
 def _launch(fabric: Fabric, request: Request, on_epoch: OnEpoch) -> list[Epoch]:
-    """Train in processes that are started for it; rows, weights and errors come back from them."""
+    """Train in new processes, which send back rows, weights and errors."""
     table: list[Epoch] = []
     failures: list[LandshiftError] = []
     messages = multiprocessing.get_context("spawn").SimpleQueue()
 
     def listen() -> None:
-        for told in iter(messages.get, None):
-            if isinstance(told, Epoch):
-                table.append(told)
+        for message in iter(messages.get, None):
+            if isinstance(message, Epoch):
+                table.append(message)
                 if on_epoch is not None:
-                    on_epoch(told)
+                    on_epoch(message)
             else:
-                failures.append(told)
+                failures.append(message)
 
     listener = threading.Thread(target=listen)
     listener.start()
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.safetensors"
         try:
-            light = request._replace(data=replace(request.data))  # without the tiles that it keeps
+            light = request._replace(data=replace(request.data))  # without the cached tiles
             fabric.launch(partial(_train_apart, request=light, messages=messages, weights=weights))
         except ProcessRaisedException as error:
             if not failures:
@@ -147,7 +147,7 @@ def _launch(fabric: Fabric, request: Request, on_epoch: OnEpoch) -> list[Epoch]:
 
 def _train_apart(fabric: Fabric, *, request: Request, messages: Any, weights: Path) -> None:
     first = fabric.is_global_zero
-    model = copy.deepcopy(request.model)  # what comes from the starting process shares its memory
+    model = copy.deepcopy(request.model)  # tensors of the starting process share its memory
     if fabric.device.type == "cpu":
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // fabric.world_size))
     try:
@@ -163,7 +163,7 @@ def _train_apart(fabric: Fabric, *, request: Request, messages: Any, weights: Pa
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Lightning's own notices away: the training table says what users need."""
+    """Silence Lightning's own notices."""
     loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""The state of a training between two epochs, as a file that a killed run is taken up from."""
+"""The state of a training between two epochs, as a file to resume from."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _UNREADABLE = (
 def job_of(
     model: ChangeModel, data: TrainingData, options: Training, processes: int
 ) -> dict[str, Any]:
-    """All that decides the outcome of a training, as JSON holds it."""
+    """Everything that decides the outcome of a training, as JSON holds it."""
     tiles = data.tiles
     named = [
         (tiles.tiles[k].name, sorted(tiles.tiles[k].class_pixels.items()))
@@ -54,8 +54,8 @@ def job_of(
         "processes": processes,
         **options.as_dict(),
     }
-    told: dict[str, Any] = json.loads(json.dumps(job))
-    return told
+    as_json: dict[str, Any] = json.loads(json.dumps(job))
+    return as_json
 
 
 def save_state(path: Path, job: Mapping[str, Any], state: Mapping[str, Any]) -> None:
@@ -63,7 +63,7 @@ def save_state(path: Path, job: Mapping[str, Any], state: Mapping[str, Any]) -> 
 
     Args:
         path: The file.
-        job: What `job_of` says.
+        job: The result of `job_of`.
         state: Tensors, numbers, text, and lists and mappings of them.
 
     Raises:
@@ -72,7 +72,7 @@ def save_state(path: Path, job: Mapping[str, Any], state: Mapping[str, Any]) -> 
     with whole_files.whole_file(path) as part:
         try:
             torch.save({"format": _FORMAT, "job": json.dumps(job), "state": dict(state)}, part)
-        except RuntimeError as error:  # as torch says that its file can't be written on
+        except RuntimeError as error:  # of torch, where its file can't be written
             raise OutputError(
                 f"The state of the training must be writable, got '{reason_of(error)}' at {path}; "
                 "make room or choose another folder. That of the epoch before is kept."
@@ -85,14 +85,14 @@ def load_state(path: Path, job: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ParameterError: It is no such file, or of another training.
     """
-    found = _read(path)
-    told = json.loads(found["job"])
-    if told != job:
+    contents = _read(path)
+    saved_job = json.loads(contents["job"])
+    if saved_job != job:
         raise ParameterError(
             "An unfinished training must be of the same network, data and options, got "
-            f"{resumable.differences(told, job)} in {path}; go on with those, or remove it."
+            f"{resumable.differences(saved_job, job)} in {path}; go on with those, or remove it."
         )
-    state: dict[str, Any] = found["state"]
+    state: dict[str, Any] = contents["state"]
     return state
 
 
@@ -109,24 +109,16 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch, about files that aren't its own
-            found = torch.load(path, map_location="cpu", weights_only=True)
-        whole = found["format"] == _FORMAT and {"job", "state"} <= set(found)
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        KeyError,
-        TypeError,
-        ValueError,
-        OSError,
-    ):
+            contents = torch.load(path, map_location="cpu", weights_only=True)
+        whole = contents["format"] == _FORMAT and {"job", "state"} <= set(contents)
+    except _UNREADABLE:
         whole = False
     if not whole:
         raise ParameterError(
             f"An unfinished training must be a file that this version wrote, got {path}; "
             "remove it to start again."
         )
-    state: dict[str, Any] = found
+    state: dict[str, Any] = contents
     return state
 
 

@@ -41,17 +41,17 @@ WEIGHT_DECAY = 0.01
 PATIENCE = 5
 """Epochs without a better monitored value after which early stopping ends the training."""
 
-_CHECKED = 10  # steps between looks at the loss: each look makes a GPU wait
+_CHECKED = 10  # steps between checks of the loss, each of which makes a GPU wait
 
 State = dict[str, torch.Tensor]
 
 
 class Step(nn.Module):
-    """What a training step computes: the loss of a batch.
+    """The loss of a batch: one training step as a module, for torch.compile and ddp.
 
     Args:
         model: The network.
-        loss: What is minimised.
+        loss: The loss to minimise.
     """
 
     def __init__(self, model: ChangeModel, loss: HeadsLoss) -> None:
@@ -73,7 +73,7 @@ class Run:
 
     Args:
         fabric: Devices, precision and the other processes.
-        model: What is trained.
+        model: The model to train.
         data: Its tiles.
         options: How.
     """
@@ -97,6 +97,7 @@ class Run:
         )
         self.epochs = self._plan()
         steps = self.epochs * -(-self.draws.batches // options.accumulate)
+        assert options.lr is not None
         self.loss = build_loss(options.loss, data, class_maps=model.class_maps)
         step: nn.Module = Step(model, self.loss)
         optimiser = torch.optim.AdamW(
@@ -191,31 +192,31 @@ class Run:
             if (number + 1) % _CHECKED == 0:
                 self._check_loss(total, epoch, good)
         if not all(p.isfinite().all() for p in self.model.parameters()):
-            total += torch.nan  # what the last step did is in no loss
+            total += torch.nan  # no loss shows the result of the last step
         self._check_loss(total, epoch, good)
         return float(self._summed(total)) / (count * self.fabric.world_size)
 
     def _backward(self, batch: Varied, group: int, last: bool, good: State) -> torch.Tensor:
         """Loss of a batch, its gradients added to those that are there."""
-        told = ""
+        reason = ""
         try:
             with self.fabric.no_backward_sync(self.step, enabled=not last):
                 loss: torch.Tensor = self.step(batch)
                 self.fabric.backward(loss / group)
             return loss.detach()
         except (MemoryError, RuntimeError, ValueError) as error:
-            told = reason_of(error)
-            if "more than 1 value per channel" in told:
+            reason = reason_of(error)
+            if "more than 1 value per channel" in reason:
                 self.model.load_state_dict(good)
                 raise ParameterError(
                     "A batch must hold two samples or more for this network's batch norm, got "
-                    f"{len(batch.images)}; use a larger batch_size or chip_size."
+                    f"{len(batch.images)}; use a larger `batch_size` or `chip_size`."
                 ) from error
             if not is_out_of_memory(error):
                 raise
-        self._refuse_batch(batch, told, good)  # out here, the failed step's tensors are free
+        self._refuse_batch(batch, reason, good)  # out here, the failed step's tensors are free
 
-    def _refuse_batch(self, batch: Varied, told: str, good: State) -> NoReturn:
+    def _refuse_batch(self, batch: Varied, reason: str, good: State) -> NoReturn:
         self.optimiser.zero_grad()
         self.model.load_state_dict(good)
 
@@ -231,11 +232,11 @@ class Run:
         advice = f"a step with {fits} fits" if fits else "not even one sample fits"
         raise TrainingError(
             f"A batch must fit the memory, got {len(batch.images)} samples of "
-            f"{batch.images.shape[-1]} px ({told}); {advice}"
+            f"{batch.images.shape[-1]} px ({reason}); {advice}"
             + (
-                f", so use batch_size={fits} and accumulate."
+                f", so use `batch_size` {fits} and `accumulate`."
                 if fits
-                else ": use a smaller chip_size."
+                else ": use a smaller `chip_size`."
             )
         )
 
@@ -248,19 +249,19 @@ class Run:
         return total
 
     def _check_loss(self, total: torch.Tensor, epoch: int, good: State) -> None:
-        """End with a clear line if a loss was no number, in whichever process."""
-        found = float(self._summed(total))
-        if np.isfinite(found):
+        """End the training if a loss was no number in any process."""
+        loss = float(self._summed(total))
+        if np.isfinite(loss):
             return
         self.model.load_state_dict(good)
         raise TrainingError(
-            f"The loss must stay a number, got {found} in epoch {epoch} with learning rate "
+            f"The loss must stay a number, got {loss} in epoch {epoch} with learning rate "
             f"{self.options.lr:g}; train with a smaller one (lr_find suggests one)."
         )
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
-        """The model as it would be kept: with averaged weights, where these are asked for."""
+        """The model as it would be kept, with averaged weights if there are any."""
         if self.fabric.world_size > 1:
             for buffer in self.model.buffers():  # batch norm saw other samples in each process
                 buffer.copy_(self.fabric.broadcast(buffer))
@@ -293,7 +294,7 @@ class Run:
             raise TileSetError(
                 "Validation tiles must hold a labelled pixel where the image is valid, got none in "
                 f"{len(self.data.split.valid)} tiles of {self.data.tiles.folder}; split with "
-                "another seed or a larger val_split_pct."
+                "another `seed` or a larger `val_split_pct`."
             )
         matrix = sums[2:].numpy().astype(np.int64).reshape(n, n + 1)
         scores = confusion.score(matrix, self.data.scheme)
@@ -364,8 +365,7 @@ def is_best(table: Sequence[Epoch], monitor: str) -> bool:
     scored = [k for k, value in enumerate(values) if value is not None and not math.isnan(value)]
     if not scored:
         return len(table) == 1
-    found = best(scored, key=values.__getitem__)
-    return found == len(table) - 1
+    return best(scored, key=values.__getitem__) == len(table) - 1
 
 
 def _copied(model: nn.Module) -> State:

@@ -11,9 +11,10 @@ from landshift.dataset import TrainingData
 def repeat_factors(data: TrainingData, threshold: float) -> NDArray[np.float64]:
     """How often each training tile is drawn in an epoch, so that rare classes are seen more often.
 
-    A class that lies in a share f of the training tiles asks for max(1, sqrt(threshold / f)) draws
-    of each of them; a tile is drawn as its most asking class says (repeat-factor sampling, Gupta et
-    al. 2019, doi 10.1109/CVPR.2019.00550, section 4.2). With threshold 0 each is drawn once.
+    A class that lies in a share f of the training tiles requires max(1, sqrt(threshold / f)) draws
+    of each of them; a tile is drawn as often as its rarest class requires (repeat-factor sampling,
+    Gupta et al. 2019, doi 10.1109/CVPR.2019.00550, section 4.2). With threshold 0 each is drawn
+    once.
 
     Args:
         data: The tiles.
@@ -25,5 +26,5 @@ def repeat_factors(data: TrainingData, threshold: float) -> NDArray[np.float64]:
         for k in data.split.train
     ]
     share = {v: sum(v in h for h in held) / len(held) for v in counted}
-    asked = {v: max(1.0, (threshold / f) ** 0.5) for v, f in share.items() if f}
-    return np.array([max((asked[v] for v in h), default=1.0) for h in held])
+    required = {v: max(1.0, (threshold / f) ** 0.5) for v, f in share.items() if f}
+    return np.array([max((required[v] for v in h), default=1.0) for h in held])

@@ -1,4 +1,4 @@
-"""Polygons, lines and points as files, read and written, and burnt into grids."""
+"""Polygons, lines and points: read from files, written to files, burnt into grids."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
 NEVER = "2000-01-01T00:00:00.000Z"
-"""When GeoPackages say that they were written: they must say something."""
+"""Fixed time of writing for GeoPackages, which must state one."""
 
 GEOPARQUET = "GeoParquet"
-"""The format of `new_layer` that isn't one of GDAL's."""
+"""The format of `new_layer` that GDAL doesn't write."""
 
-_ARC = "0.5"  # degrees of an arc that become an edge: off by 1e-5 of its radius
+_ARC = "0.5"  # degrees of an arc per edge; the error is 1e-5 of its radius
 _ROWS = 1024  # burnt at once
-_FARTHEST = 1e30  # of a coordinate: beyond, products of three are no numbers
+_FARTHEST = 1e30  # largest coordinate; products of three larger ones overflow
 
 _SURFACES = {15: "a PolyhedralSurface", 16: "a TIN", 17: "a Triangle"}
 
@@ -42,13 +42,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Polygons:
-    """Polygons of one layer, or other geometries where they are asked for.
+    """Polygons of one layer; from `read_shapes` also lines and points.
 
     Attributes:
-        geometries: Shapely geometries, in the CRS of the grid; polygons are valid. One that lies
-            where that CRS holds nothing is empty.
-        columns: Values of each column, one a polygon.
-        numbers: Number of each polygon in its file, as GIS programs show it.
+        geometries: Shapely geometries, in the CRS of the grid; polygons are valid. Geometries
+            outside that CRS's domain are empty.
+        columns: Values of each column, one per geometry.
+        numbers: Feature number of each geometry in its file, as GIS programs show it.
     """
 
     geometries: tuple[Any, ...]
@@ -57,25 +57,25 @@ class Polygons:
 
 
 def read_polygons(
-    path: Path | str, box: GeoBox, layer: str | None = None, *, option: str = "--layer"
+    path: Path | str, box: GeoBox, layer: str | None = None, *, option: str = "layer"
 ) -> Polygons:
-    """Read the polygons of a vector file, in any format that GDAL knows.
+    """Read the polygons of a vector file, in any format that GDAL reads.
 
-    Rings that cross themselves are mended; curves become edges; of collections the polygons are
-    taken. In another CRS than the grid's, edges get as many points as they need to run where they
-    run on the ground, and a polygon that leaves what the grid's CRS can hold is cut to the
-    grid's neighbourhood (see `reproject.polygons`). What has no geometry is left out.
+    Self-intersecting rings are repaired; curves become edges; collections are reduced to their
+    polygons. If the CRS isn't the grid's, edges get additional points to stay true on the ground,
+    and a polygon that exceeds the domain of the grid's CRS is cut to the grid's neighbourhood (see
+    `reproject.polygons`). Features without a geometry are skipped.
 
     Args:
         path: GeoPackage, shapefile, GeoJSON, ...
-        box: The grid they are wanted on; it has a CRS.
+        box: The grid, which has a CRS.
         layer: Name of the layer; None: the only one.
-        option: What names the layer on the command line, for the error.
+        option: The option that names the layer, for the error.
 
     Raises:
-        VectorError: The file is missing, unreadable, has no CRS, holds something else than
+        VectorError: The file is missing, unreadable, has no CRS, holds other geometries than
             polygons, or several layers of which none is named.
-        GridError: There is no way to the grid's CRS.
+        GridError: No transformation to the grid's CRS exists.
     """
     return _read(path, box, layer, polygons_only=True, option=option)
 
@@ -87,16 +87,16 @@ def read_shapes(
 
     Args:
         path: GeoPackage, shapefile, GeoJSON, ...
-        box: The grid they are wanted on; it has a CRS.
+        box: The grid, which has a CRS.
         layer: Name of the layer; None: the only one.
-        buffer: Metres around points and lines, which become polygons; None: as they are. Those of
-            a point are geodesic; those of a line are measured in an azimuthal equidistant
-            projection about its middle, off by 1 per mille 490 km from there.
+        buffer: Metres around points and lines, which become polygons; None: no buffer. The buffer
+            of a point is geodesic; that of a line is computed in an azimuthal equidistant
+            projection about its middle, with an error of 0.1 % at a distance of 490 km.
 
     Raises:
-        ParameterError: A buffer that isn't positive, or for polygons alone.
+        ParameterError: A buffer that isn't positive, or in a file of polygons alone.
         VectorError: See `read_polygons`; also a file without any geometry.
-        GridError: There is no way to the grid's CRS.
+        GridError: No transformation to the grid's CRS exists.
     """
     if buffer is not None and not 0 < buffer < np.inf:
         raise ParameterError(f"A buffer must be a positive number of metres, got {buffer:g}.")
@@ -110,7 +110,7 @@ def _read(
     *,
     polygons_only: bool = False,
     buffer: float | None = None,
-    option: str = "--layer",
+    option: str = "layer",
 ) -> Polygons:
     import shapely
 
@@ -152,7 +152,7 @@ def _read(
         cut += off
     if cut:
         logger.warning(
-            "%s: %d geometries reach beyond what the raster's CRS can hold; they are cut to the "
+            "%s: %d geometries extend beyond the domain of the raster's CRS; they are cut to the "
             "raster's surroundings.", path, cut,
         )  # fmt: skip
     return Polygons(
@@ -167,14 +167,14 @@ def _points(shapes: NDArray[np.object_], way: reproject.Way) -> tuple[NDArray[np
 
 
 def read_layer(
-    path: Path | str, layer: str | None = None, *, option: str = "--layer"
+    path: Path | str, layer: str | None = None, *, option: str = "layer"
 ) -> tuple[str | None, NDArray[np.int64], NDArray[np.object_], dict[str, NDArray[Any]]]:
-    """CRS, numbers, geometries (None where there is none) and columns of a layer, as they are.
+    """CRS, feature numbers, geometries (or None) and columns of a layer, unchanged.
 
     Args:
         path: GeoPackage, shapefile, GeoJSON, ...
         layer: Name of the layer; None: the only one.
-        option: What names the layer on the command line, for the error.
+        option: The option that names the layer, for the error.
 
     Raises:
         VectorError: The file is missing or unreadable, or has several layers of which none is
@@ -206,16 +206,16 @@ def read_layer(
 
 @contextmanager
 def _logged(path: Path | str) -> Iterator[None]:
-    """What GDAL warns of while it reads a file, once each, in the log."""
-    with warnings.catch_warnings(record=True) as heard:
+    """Log GDAL's warnings while it reads a file, each once."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
-    for text in dict.fromkeys(str(w.message) for w in heard):
+    for text in dict.fromkeys(str(w.message) for w in caught):
         logger.warning("%s: %s", path, text)
 
 
 def _only_layer(path: Path | str, option: str) -> str | None:
-    """The name of a file's only layer with geometry; None: whatever it has."""
+    """The name of a file's only layer with geometry; None if no layer has one."""
     import pyogrio
 
     names = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
@@ -227,7 +227,7 @@ def _only_layer(path: Path | str, option: str) -> str | None:
         names = full or names[:1]
     if len(names) > 1:
         raise VectorError(
-            f"One layer must be chosen, got {', '.join(names)} in {path}; name it ({option})."
+            f"One layer must be chosen, got {', '.join(names)} in {path}; name it (`{option}`)."
         )
     return names[0] if names else None
 
@@ -237,7 +237,7 @@ def _decoded(
 ) -> NDArray[np.object_]:
     import shapely
 
-    with np.errstate(invalid="ignore"):  # coordinates that are no numbers
+    with np.errstate(invalid="ignore"):  # NaN coordinates
         shapes: NDArray[np.object_] = shapely.from_wkb(encoded, on_invalid="fix")
     lost = [k for k, g in enumerate(shapes) if g is None and encoded[k] is not None]
     if lost:
@@ -260,16 +260,16 @@ def _decoded(
 def burn(
     geometries: Sequence[Any], values: Sequence[int], box: GeoBox, *, all_touched: bool = False
 ) -> NDArray[np.int32]:
-    """Burn polygons into a grid; where several lie, the last one counts; 0 where none does.
+    """Burn geometries into a grid; the last one wins; 0 outside all of them.
 
-    A point is the pixel that it lies in, a line the pixels that it touches.
+    A point covers the pixel that contains it, a line all pixels that it touches.
 
     Args:
         geometries: Shapely geometries in the grid's CRS.
-        values: What to burn for each.
+        values: Value of each geometry.
         box: The grid.
-        all_touched: Whether every pixel that a polygon touches counts, or only those whose
-            centre lies in it.
+        all_touched: Whether a polygon covers every pixel that it touches, or only those whose
+            centre it contains.
     """
     from rasterio.features import rasterize
 
@@ -281,7 +281,7 @@ def burn(
 
 
 def without_pixel(geometries: Sequence[Any], box: GeoBox) -> list[int]:
-    """Places of the polygons that lie on a grid and hold the centre of none of its pixels.
+    """Indices of the polygons on a grid that contain no pixel's centre.
 
     Args:
         geometries: Shapely geometries in the grid's CRS.
@@ -301,7 +301,7 @@ def without_pixel(geometries: Sequence[Any], box: GeoBox) -> list[int]:
 
 
 def _has_pixel(shape: Any, box: GeoBox) -> bool:
-    """Whether a polygon holds a pixel's centre, by the window around it."""
+    """Whether a polygon contains a pixel's centre, by burning the window around it."""
     import shapely
 
     corners = shapely.get_coordinates(shape.envelope if box.axis_aligned else shape)
@@ -332,33 +332,42 @@ def write_layer(
     """Write a layer of polygons, or a table; same values, same bytes.
 
     Args:
-        path: The file; a GeoPackage that is there gets one more layer.
+        path: The file; an existing GeoPackage gets another layer.
         layer: Name of the layer.
-        columns: Values of each column, one a polygon; None for an empty field.
+        columns: Values of each column, one per polygon; None for an empty field.
         outlines: The polygons, as shapely geometries; None: a table.
         crs: Their CRS.
         driver: GDAL's name of the format.
-        kind: What the layer holds: Polygon or MultiPolygon.
-        append: Whether to add to the layer, which is there.
+        kind: Geometry type of the layer: Polygon or MultiPolygon.
+        append: Whether to add to an existing layer.
         **options: Options of the layer.
 
     Raises:
-        OutputError: The file can't be written whole: a full disk, say.
+        OutputError: The file can't be written completely, for example on a full disk.
     """
-    _write(path, layer, columns, outlines, crs, driver, kind, append, options)
+    target = _LayerFile(path, layer, crs, driver, kind)
+    _write(target, columns, outlines, append=append, options=options)
     if not append:
         features = len(next(iter(columns.values())))
-        _check_whole(path, layer, features, _in_index(outlines), driver)
+        _check_whole(target, features, _in_index(outlines))
+
+
+@dataclass(frozen=True)
+class _LayerFile:
+    """A layer to be written, and the file that holds it."""
+
+    path: Path
+    layer: str
+    crs: CRS | None
+    driver: str
+    kind: str
 
 
 def _write(
-    path: Path,
-    layer: str,
+    target: _LayerFile,
     columns: Mapping[str, NDArray[Any]],
     outlines: NDArray[np.object_] | None,
-    crs: CRS | None,
-    driver: str,
-    kind: str,
+    *,
     append: bool,
     options: Mapping[str, str],
 ) -> None:
@@ -369,37 +378,36 @@ def _write(
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": NEVER})
     try:
         pyogrio.raw.write(
-            path, None if outlines is None else shapely.to_wkb(outlines), list(columns.values()),
-            np.array(list(columns), object), layer=layer, driver=driver,
-            geometry_type=None if outlines is None else kind,
-            crs=None if crs is None else str(crs), append=append, layer_options=options,
-            # what QGIS 3 reads without a warning
-            dataset_options={"VERSION": "1.2"} if driver == "GPKG" else {},
+            target.path, None if outlines is None else shapely.to_wkb(outlines),
+            list(columns.values()), np.array(list(columns), object), layer=target.layer,
+            driver=target.driver, geometry_type=None if outlines is None else target.kind,
+            crs=None if target.crs is None else str(target.crs), append=append,
+            layer_options=options,
+            # QGIS 3 reads this version without a warning
+            dataset_options={"VERSION": "1.2"} if target.driver == "GPKG" else {},
         )  # fmt: skip
     except (DataSourceError, DataLayerError) as error:
-        raise _unwritable(path, reason_of(error)) from error
+        raise _unwritable(target.path, reason_of(error)) from error
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
 
 
 def _in_index(outlines: NDArray[np.object_] | None) -> int | None:
-    """How many outlines a spatial index holds: those that aren't empty; None for a table."""
+    """Number of outlines in a spatial index: those that aren't empty; None for a table."""
     import shapely
 
     return None if outlines is None else int((~shapely.is_empty(outlines)).sum())
 
 
-def _check_whole(path: Path, layer: str, features: int, indexed: int | None, driver: str) -> None:
+def _check_whole(target: _LayerFile, features: int, indexed: int | None) -> None:
     """Check that a layer has all its features, and a GeoPackage their spatial index.
 
-    GDAL writes some of a file when it closes it, and says nothing where that fails.
+    GDAL writes a part of a file when it closes it, and reports no error where that fails.
 
     Args:
-        path: The file.
-        layer: Name of the layer.
-        features: How many were written.
-        driver: GDAL's name of the format.
-        indexed: How many of them have an outline, which the index holds; -1 for a table.
+        target: The layer and its file.
+        features: Number of features written.
+        indexed: Number of features with an outline, which the index holds; None for a table.
 
     Raises:
         OutputError: Something is missing.
@@ -407,11 +415,12 @@ def _check_whole(path: Path, layer: str, features: int, indexed: int | None, dri
     import pyogrio
     from pyogrio.errors import DataLayerError, DataSourceError
 
+    path, layer = target.path, target.layer
     expected = {layer: features}
-    if driver == "GPKG" and indexed is not None:
+    if target.driver == "GPKG" and indexed is not None:
         expected[f"rtree_{layer}_geom"] = indexed
     try:
-        if driver == "GPKG":
+        if target.driver == "GPKG":
             with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as base:
                 counts = {
                     name: base.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
@@ -437,13 +446,13 @@ class NewLayer(Protocol):
     """A layer of polygons that is being written.
 
     Attributes:
-        grows: Whether polygons may be added again and again; else once, all together.
+        grows: Whether polygons may be added repeatedly; else only once, all together.
     """
 
     grows: bool
 
     def add(self, columns: Mapping[str, NDArray[Any]], outlines: NDArray[np.object_]) -> None:
-        """Add polygons, and the values of each column, which are always the same columns."""
+        """Add polygons, and their values of each column; the columns stay the same."""
 
 
 @contextmanager
@@ -457,46 +466,44 @@ def new_layer(
         layer: Name of the layer, where the format has names.
         crs: CRS of the polygons.
         driver: GDAL's name of the format, or `GEOPARQUET`.
-        kind: What the layer holds: Polygon or MultiPolygon.
+        kind: Geometry type of the layer: Polygon or MultiPolygon.
 
     Raises:
         ParameterError: GeoParquet needs pyarrow, which isn't installed.
-        OutputError: The file can't be written whole.
+        OutputError: The file can't be written completely.
     """
     if driver != GEOPARQUET:
-        grown = _GdalLayer(path, layer, crs, driver, kind)
-        yield grown
-        grown.check()
+        by_gdal = _GdalLayer(_LayerFile(path, layer, crs, driver, kind))
+        yield by_gdal
+        by_gdal.check()
         return
     required("pyarrow", "parquet", "GeoParquet", instead="write another format")
-    made = _ParquetLayer(path, crs, kind)
+    parquet = _ParquetLayer(path, crs, kind)
     try:
-        yield made
+        yield parquet
     finally:
-        made.close()
+        parquet.close()
 
 
 class _GdalLayer:
-    def __init__(self, path: Path, layer: str, crs: CRS, driver: str, kind: str) -> None:
-        self.grows = driver == "GPKG"
-        self._crs, self._driver, self._kind = crs, driver, kind
-        self._place = path, layer
+    def __init__(self, target: _LayerFile) -> None:
+        self.grows = target.driver == "GPKG"
+        self._target = target
         self._features = self._indexed = 0
 
     def add(self, columns: Mapping[str, NDArray[Any]], outlines: NDArray[np.object_]) -> None:
-        append = self._features > 0
-        _write(*self._place, columns, outlines, self._crs, self._driver, self._kind, append, {})
+        _write(self._target, columns, outlines, append=self._features > 0, options={})
         self._features += len(outlines)
         self._indexed += _in_index(outlines) or 0
 
     def check(self) -> None:
-        """Check that all are in the file, once: each time would cost as much as the file."""
+        """Check that the file holds all; only once, since a check costs as much as writing."""
         if self._features:
-            _check_whole(*self._place, self._features, self._indexed, self._driver)
+            _check_whole(self._target, self._features, self._indexed)
 
 
 class _ParquetLayer:
-    """GeoParquet 1.1.0 (OGC, geoparquet.org/releases/v1.1.0): a row group a batch."""
+    """GeoParquet 1.1.0 (OGC, geoparquet.org/releases/v1.1.0), with a row group per batch."""
 
     def __init__(self, path: Path, crs: CRS, kind: str) -> None:
         self.grows = True
@@ -510,12 +517,12 @@ class _ParquetLayer:
         from pyarrow import parquet
 
         kinds = {"O": pyarrow.string(), "f": pyarrow.float64(), "i": pyarrow.int64()}
-        held = {
+        arrays = {
             name: pyarrow.array(list(values), kinds[values.dtype.kind])
             for name, values in columns.items()
         }
-        held["geometry"] = pyarrow.array(shapely.to_wkb(outlines), pyarrow.binary())
-        table = pyarrow.table(held)
+        arrays["geometry"] = pyarrow.array(shapely.to_wkb(outlines), pyarrow.binary())
+        table = pyarrow.table(arrays)
         if self._writer is None:
             self._writer = parquet.ParquetWriter(self._path, table.schema, compression="zstd")
         self._writer.write_table(table)
@@ -524,7 +531,7 @@ class _ParquetLayer:
         self._bounds[2:] = np.maximum(self._bounds[2:], (right, top))
 
     def close(self) -> None:
-        """End the file: what readers must know of its geometry stands there."""
+        """End the file with the metadata of its geometry."""
         if self._writer is None:
             return
         geometry = {

@@ -1,4 +1,4 @@
-"""Geometries of one CRS on a raster's grid of another: edges run where they run on the ground."""
+"""Reprojection of geometries to a raster's grid, with edges that stay true on the ground."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
 TOLERANCE = 0.02
-"""Pixels by which a reprojected edge may be off."""
+"""Largest error of a reprojected edge in pixels."""
 
-_ROUNDS = 22  # halvings of an edge: of one around the Earth, pieces of 10 m
-_LATTICE = 65  # points along each side of a grid, to see where it lies in another CRS
-_MARGIN = 0.05  # of a grid's size, around it
-_CUT = 1e-7  # degrees that are left out where the Earth is cut open
-_FARTHEST = 1e8  # metres: twice around the Earth; coordinates grow so where a CRS breaks down
-_CORNERS = 64  # of a polygon that stands for a circle
-_FAR = 1000.0  # metres; of degrees, a hundredth
+_ROUNDS = 22  # halvings of an edge; an edge around the Earth ends in pieces of 10 m
+_LATTICE = 65  # points along each side of a grid, to locate it in another CRS
+_MARGIN = 0.05  # around a grid, relative to its size
+_CUT = 1e-7  # degrees left out at a cut of the Earth
+_FARTHEST = 1e8  # metres; larger coordinates occur where a CRS breaks down
+_CORNERS = 64  # of a polygon that approximates a circle
+_FAR = 1000.0  # metres, or 0.01 degrees
 
 
 @dataclass(frozen=True)
 class Way:
-    """How geometries of a CRS come onto a grid.
+    """The transformation of geometries from their CRS to a grid.
 
     Attributes:
-        source: Their CRS, as pyproj takes it.
+        source: Their CRS, in any form that pyproj reads.
         box: The grid, which has a CRS.
     """
 
@@ -44,7 +44,7 @@ class Way:
 
     @cached_property
     def same(self) -> bool:
-        """Whether coordinates are the grid's already."""
+        """Whether the geometries are in the grid's CRS already."""
         with _one_line(self):
             return grid.same_crs(self._crs, self._target)
 
@@ -72,7 +72,7 @@ class Way:
         return float(x), float(y)
 
     def forward(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """``(n, 2)`` coordinates in the grid's CRS, NaN outside of what it is for."""
+        """``(n, 2)`` coordinates in the grid's CRS; NaN outside its domain."""
         x, y = self._there.transform(points[:, 0], points[:, 1])
         moved = np.stack([x, y], axis=1)
         if self._target.is_geographic:
@@ -89,15 +89,15 @@ class Way:
         return lengths
 
     def far(self, shift: NDArray[np.float64], *, source: bool = False) -> NDArray[np.bool_]:
-        """Which ``(n, 2)`` shifts in the grid's (or the geometries') CRS reach over a kilometre."""
+        """Mask of ``(n, 2)`` shifts in the grid's (or the geometries') CRS above a kilometre."""
         crs = self._crs if source else self._target
         limit = _FAR * (1e-5 if crs.is_geographic else 1.0)
-        found: NDArray[np.bool_] = ~(np.hypot(shift[:, 0], shift[:, 1]) <= limit)
-        return found
+        far: NDArray[np.bool_] = ~(np.hypot(shift[:, 0], shift[:, 1]) <= limit)
+        return far
 
     @cached_property
     def _around_grid(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Points on the grid and around it, in the geometries' CRS; those that have a place."""
+        """Points on the grid and around it, in the geometries' CRS, within its domain."""
         box = self.box
         steps = np.linspace(-_MARGIN, 1 + _MARGIN, _LATTICE)
         columns, rows = (a.ravel() for a in np.meshgrid(steps * box.width, steps * box.height))
@@ -107,7 +107,7 @@ class Way:
 
     @cached_property
     def _centre(self) -> tuple[float, float]:
-        """The grid's middle in the geometries' CRS, or a point near it that has a place there."""
+        """The grid's middle in the geometries' CRS, or a point near it within the CRS's domain."""
         x, y = (float(v[0]) for v in self._back(*(np.array([v]) for v in self._middle)))
         if math.isfinite(x) and math.isfinite(y):
             return x, y
@@ -116,9 +116,9 @@ class Way:
 
     @cached_property
     def seam(self) -> float | None:
-        """Longitude from -360 to 0 along which the grid's CRS cuts the Earth open, or None.
+        """Longitude, from -360 to 0, at which the grid's CRS cuts the Earth open, or None.
 
-        It lies opposite the CRS's central meridian, if places on its two sides lie apart there.
+        It is opposite the CRS's central meridian, if points on its two sides lie apart in the CRS.
         """
         from pyproj import Transformer
 
@@ -138,7 +138,7 @@ class Way:
         return float(seam % 360) - 360
 
     def crosses_seam(self, shapes: NDArray[np.object_]) -> NDArray[np.bool_]:
-        """Which geometries lie on both sides of the `seam`."""
+        """Mask of the geometries that cross the `seam`."""
         import shapely
 
         if self.seam is None:
@@ -150,9 +150,10 @@ class Way:
 
     @cached_property
     def neighbourhood(self) -> tuple[float, float, float, float] | None:
-        """Left, bottom, right, top around the grid in the geometries' CRS; None: it isn't there.
+        """Left, bottom, right, top around the grid in the geometries' CRS, or None.
 
-        Where it reaches over the `seam`, it is the whole Earth from seam to seam.
+        It is None outside that CRS's domain, and the whole Earth from seam to seam if it crosses
+        the `seam`.
         """
         x, y = self._around_grid
         if not x.size:
@@ -177,15 +178,15 @@ class Way:
         return np.asarray(back[0]), np.asarray(back[1])
 
     def _holds(self, longitude: float, latitude: float) -> bool:
-        """Whether a place lies on the grid."""
+        """Whether a position lies on the grid."""
         place = self.forward(np.array([[longitude, latitude]]))
         column, row = (float(v[0]) for v in grid.apply(~self.box.affine, place[:, 0], place[:, 1]))
         return 0 <= column <= self.box.width and 0 <= row <= self.box.height
 
     def near(self, shapes: NDArray[np.object_]) -> NDArray[np.object_]:
-        """What of geometries lies around the grid, in their own CRS; perhaps nothing.
+        """The parts of geometries near the grid, in their own CRS; may be empty.
 
-        Longitudes may be those of any turn around the Earth, 190 as well as -170.
+        Longitudes may be given on any turn around the Earth, 190 as well as -170.
         """
         import shapely
 
@@ -194,30 +195,30 @@ class Way:
         window = shapely.box(*self.neighbourhood)
         turns = (-360, 0, 360) if self._crs.is_geographic else (0,)
         pieces = [shapely.intersection(turned(shapes, degrees), window) for degrees in turns]
-        found: NDArray[np.object_] = shapely.union_all(np.stack(pieces), axis=0)
-        return found
+        near: NDArray[np.object_] = shapely.union_all(np.stack(pieces), axis=0)
+        return near
 
 
 Move = Callable[[NDArray[np.object_], Way], tuple[NDArray[np.object_], NDArray[np.bool_]]]
-"""What brings geometries onto a grid, and says which of them its CRS doesn't hold whole."""
+"""Moves geometries to a grid; also returns a mask of those partly outside its CRS's domain."""
 
 
 def polygons(shapes: NDArray[np.object_], way: Way) -> tuple[NDArray[np.object_], int]:
-    """Valid polygons on a grid; edges that the CRS bends get as many points as they need.
+    """Reproject valid polygons to a grid; edges that curve there get additional points.
 
-    Edges are off by at most `TOLERANCE`. A polygon that leaves what the grid's CRS can hold (the
+    Edges are off by at most `TOLERANCE`. A polygon that exceeds the domain of the grid's CRS (the
     world in UTM) is cut to the grid's neighbourhood.
 
     Args:
         shapes: Valid polygons and multipolygons.
-        way: Where from and where to.
+        way: The transformation.
 
     Returns:
-        A polygon or multipolygon each, perhaps an empty one; and how many are cut.
+        A polygon or multipolygon for each, which may be empty; and how many are cut.
 
     Raises:
-        GridError: There is no way from one CRS to the other.
-        VectorError: A polygon can't be brought there even around the grid.
+        GridError: No transformation between the CRSs exists.
+        VectorError: A polygon can't be transformed even near the grid.
     """
     if way.same:
         return _on_this_turn(shapes, way), 0
@@ -225,14 +226,14 @@ def polygons(shapes: NDArray[np.object_], way: Way) -> tuple[NDArray[np.object_]
 
 
 def lines(shapes: NDArray[np.object_], way: Way) -> tuple[NDArray[np.object_], int]:
-    """Lines, as `polygons` brings polygons."""
+    """Reproject lines to a grid; see `polygons`."""
     if way.same:
         return _on_this_turn(shapes, way), 0
     return _or_near(shapes, way, _moved_lines, lambda cut: cut)
 
 
 def points(shapes: NDArray[np.object_], way: Way) -> NDArray[np.object_]:
-    """Points on a grid; those beyond what its CRS can hold become empty."""
+    """Reproject points to a grid; those outside its CRS's domain become empty."""
     import shapely
 
     if way.same:
@@ -241,10 +242,10 @@ def points(shapes: NDArray[np.object_], way: Way) -> NDArray[np.object_]:
         parts, owner = shapely.get_parts(shapes, return_index=True)
         moved = way.forward(shapely.get_coordinates(parts))
     seen = np.isfinite(moved).all(axis=1)
-    found = np.full(len(shapes), shapely.MultiPoint(), object)
+    result = np.full(len(shapes), shapely.MultiPoint(), object)
     for k in np.unique(owner[seen]):
-        found[k] = shapely.multipoints(moved[seen & (owner == k)])
-    return found
+        result[k] = shapely.multipoints(moved[seen & (owner == k)])
+    return result
 
 
 def buffered(shapes: NDArray[np.object_], crs: Any, metres: float) -> NDArray[np.object_]:
@@ -253,25 +254,25 @@ def buffered(shapes: NDArray[np.object_], crs: Any, metres: float) -> NDArray[np
     Args:
         shapes: Points and lines.
         crs: Their CRS.
-        metres: How far around: geodesic for points; for lines in an azimuthal equidistant
+        metres: Width of the buffer: geodesic for points; for lines in an azimuthal equidistant
             projection about their middle.
 
     Raises:
-        GridError: They lie where their CRS holds nothing.
+        GridError: They lie outside their CRS's domain.
     """
     import shapely
     from affine import Affine
 
     world = Way(crs, grid.geobox(1, 1, Affine.identity(), "OGC:CRS84"))
-    found = np.empty(len(shapes), object)
+    around = np.empty(len(shapes), object)
     for k, shape in enumerate(shapes):
         circles = shapely.get_dimensions(shape) == 0
-        found[k] = _circles(shape, world, metres) if circles else _strip(shape, world, metres)
-    return found
+        around[k] = _circles(shape, world, metres) if circles else _strip(shape, world, metres)
+    return around
 
 
 def _circles(shape: Any, world: Way, metres: float) -> Any:
-    """Polygons around points, whose corners lie on geodesics from them."""
+    """Polygons around points; their corners lie on geodesics from the points."""
     import shapely
     from pyproj import Geod
 
@@ -316,7 +317,7 @@ def _seen(points: NDArray[np.float64], world: Way) -> list[tuple[float, float]]:
 def _or_near(
     shapes: NDArray[np.object_], way: Way, move: Move, kept: Callable[[Any], Any]
 ) -> tuple[NDArray[np.object_], int]:
-    """Geometries on the grid; those that its CRS doesn't hold whole by what lies around it."""
+    """Move geometries to the grid; those that exceed its CRS's domain, only near the grid."""
     import shapely
 
     with _one_line(way):
@@ -349,15 +350,15 @@ def _one_line(way: Way) -> Iterator[None]:
 
 
 def of_polygons(shapes: NDArray[np.object_], *, moved: bool = False) -> NDArray[np.object_]:
-    """The polygons in geometries, mended where a ring crosses itself; a multipolygon each.
+    """The polygons of geometries, with self-intersections repaired, as one multipolygon each.
 
-    A single polygon stays one. What isn't a polygon is left out: of collections, the points and
-    lines; of a mended polygon, the lines that it fell to.
+    A single polygon stays one. Other parts are dropped: points and lines of collections, and lines
+    that a repair leaves.
 
     Args:
         shapes: The geometries.
-        moved: Whether they were valid before their points moved. Slivers may have collapsed then;
-            they are left out and part nothing off.
+        moved: Whether they were valid before they were transformed. Slivers may then have
+            collapsed; they are dropped.
     """
     import shapely
 
@@ -372,13 +373,13 @@ def of_polygons(shapes: NDArray[np.object_], *, moved: bool = False) -> NDArray[
 
 
 def turned(shapes: NDArray[np.object_], degrees: float) -> NDArray[np.object_]:
-    """Geometries in longitude and latitude, some degrees further east."""
+    """Geometries in longitude and latitude, shifted east."""
     import shapely
 
-    found: NDArray[np.object_] = shapely.transform(
+    shifted: NDArray[np.object_] = shapely.transform(
         shapes, lambda x, y: (x + degrees, y), interleaved=False
     )
-    return found
+    return shifted
 
 
 def _parts(shape: Any) -> list[Any]:
@@ -393,32 +394,32 @@ def _parts(shape: Any) -> list[Any]:
 def _around(longitudes: NDArray[np.float64], middle: float) -> NDArray[np.float64]:
     """Longitudes within half a turn of a middle."""
     with np.errstate(invalid="ignore"):
-        found: NDArray[np.float64] = longitudes - 360 * np.round((longitudes - middle) / 360)
-    return found
+        near: NDArray[np.float64] = longitudes - 360 * np.round((longitudes - middle) / 360)
+    return near
 
 
 def _on_this_turn(shapes: NDArray[np.object_], way: Way) -> NDArray[np.object_]:
-    """Polygons in longitude and latitude also where the grid counts another turn: 190 for -170."""
+    """Geographic polygons also where the grid's longitudes are on another turn: 190 for -170."""
     import shapely
 
     assert way.box.crs is not None
     left, bottom, right, top = way.box.extent.boundingbox
     if not way.box.crs.geographic or not len(shapes):
         return shapes
-    # what only touches the grid's edge isn't there
+    # shapes that only touch the grid's edge don't count
     here = shapely.box(left + _CUT, bottom, right - _CUT, top)
     turns = np.stack([shapes, turned(shapes, -360), turned(shapes, 360)])
     lie = shapely.intersects(turns, here)
     if not lie[1:].any():
         return shapes
-    found = shapes.copy()
+    result = shapes.copy()
     for k in np.flatnonzero(lie[1:].any(axis=0)):
-        found[k] = shapely.union_all(turns[lie[:, k], k])
-    return found
+        result[k] = shapely.union_all(turns[lie[:, k], k])
+    return result
 
 
 def _moved(shapes: NDArray[np.object_], way: Way) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
-    """Polygons on the grid, and which of them the grid's CRS doesn't hold whole."""
+    """Polygons on the grid, and a mask of those partly outside its CRS's domain."""
     import shapely
 
     parts, owner = shapely.get_parts(shapes, return_index=True)
@@ -429,27 +430,27 @@ def _moved(shapes: NDArray[np.object_], way: Way) -> tuple[NDArray[np.object_], 
     moved, ring_of, bad = _bent(points, ring_of, way)
     broken = np.zeros(len(shapes), np.bool_)
     broken[owner[part_of[bad]]] = True
-    found = np.full(len(shapes), shapely.Polygon(), object)
+    result = np.full(len(shapes), shapely.Polygon(), object)
     whole = ~broken[owner[part_of]]
     if whole.any():
         keep = whole[ring_of]
         numbers = np.cumsum(whole) - 1
         linear = shapely.linearrings(moved[keep], indices=numbers[ring_of[keep]])
         kept, indices = np.unique(part_of[whole], return_inverse=True)
-        made = shapely.polygons(linear, indices=indices)
+        single_parts = shapely.polygons(linear, indices=indices)
         owners, indices = np.unique(owner[kept], return_inverse=True)
         counts = np.bincount(indices)
-        joined = shapely.multipolygons(made, indices=indices)
+        joined = shapely.multipolygons(single_parts, indices=indices)
         single = counts == 1
         joined[single] = shapely.get_geometry(joined[single], 0)
-        found[owners] = of_polygons(joined, moved=True)
-    return found, broken
+        result[owners] = of_polygons(joined, moved=True)
+    return result, broken
 
 
 def _moved_lines(
     shapes: NDArray[np.object_], way: Way
 ) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
-    """Lines on the grid, and which of them the grid's CRS doesn't hold whole."""
+    """Lines on the grid, and a mask of those partly outside its CRS's domain."""
     import shapely
 
     parts, owner = shapely.get_parts(shapes, return_index=True)
@@ -457,31 +458,32 @@ def _moved_lines(
     moved, line_of, bad = _bent(points, line_of, way)
     broken = np.zeros(len(shapes), np.bool_)
     broken[owner[bad]] = True
-    found = np.full(len(shapes), shapely.MultiLineString(), object)
+    result = np.full(len(shapes), shapely.MultiLineString(), object)
     for k in np.unique(owner[~broken[owner]]):
         mine = [moved[line_of == n] for n in np.flatnonzero(owner == k)]
-        found[k] = shapely.MultiLineString([m for m in mine if len(m) > 1])
-    return found, broken
+        result[k] = shapely.MultiLineString([m for m in mine if len(m) > 1])
+    return result, broken
 
 
 def _bent(
     points: NDArray[np.float64], ids: NDArray[np.int64], way: Way
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Lines on a grid, with points added until none is off by more than the tolerance.
+    """Lines on a grid, with points added until every edge is within the tolerance.
 
-    An edge is halved as long as the places of its quarters are further from the straight edge on
-    the grid than that; quarters, since an edge may bend both ways and cross in the middle.
+    An edge is halved as long as its quarter points deviate more than the tolerance from the
+    straight edge on the grid; quarter points, since an edge may curve both ways and cross in the
+    middle.
 
     Args:
         points: ``(n, 2)`` points of lines, one line after the other.
         ids: Number of each point's line, ascending.
-        way: Where from and where to.
+        way: The transformation.
 
     Returns:
         Points on the grid, the number of each one's line, and the lines that can't be moved.
     """
     moved = way.forward(points)
-    # an edge below a pixel isn't worth a look, unless it is one around a pole
+    # edges shorter than a pixel need no check, except around a pole
     short = ~way.far(np.diff(points, axis=0), source=True)
     short &= way.pixels(np.diff(moved, axis=0)) < 1
     pending = (ids[:-1] == ids[1:]) & ~short
@@ -498,7 +500,7 @@ def _bent(
         for part in (0.25, 0.5, 0.75):
             there = way.forward((1 - part) * first + part * second)
             off = np.maximum(off, way.pixels(there - (start + part * shift)))
-        bent = ~(off <= TOLERANCE)  # also where a part of the edge is lost
+        bent = ~(off <= TOLERANCE)  # also if a part of the edge has no coordinates
         pending[edges[~bent]] = False
         edges = edges[bent]
         halves = (points[edges] + points[edges + 1]) / 2
@@ -507,7 +509,7 @@ def _bent(
         ids = np.insert(ids, edges + 1, ids[edges])
         pending = np.insert(pending, edges + 1, True)
     edges = np.flatnonzero(pending)
-    # the CRS cuts the Earth open there; less is a seam between two datum shifts' areas of use
+    # the CRS cuts the Earth open there; smaller gaps lie between areas of use of datum shifts
     torn = edges[way.far(moved[edges + 1] - moved[edges])]
     bad = np.unique(np.concatenate([ids[~np.isfinite(moved).all(axis=1)], ids[torn]]))
     return moved, ids, bad

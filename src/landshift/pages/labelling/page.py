@@ -12,7 +12,7 @@ from landshift.assess.answers import NOTES, Answers
 from landshift.assess.contents import CONFIDENCES
 from landshift.assess.response import Answer
 from landshift.errors import GridError, ParameterError
-from landshift.pages.labelling.pictures import ZOOMS, Date, Frame, frames
+from landshift.pages.labelling.pictures import ZOOMS, DateImage, UnitFrame, frames
 from landshift.pages.labelling.server import Reply, as_json
 from landshift.spec import split_name
 
@@ -24,18 +24,18 @@ _PAGE = {
 }
 _UNIT = re.compile(r"units/(\d{1,9})")
 _PICTURE = re.compile(r"pictures/(\d{1,9})/(before|after)/(close|context)/(true|false)")
-_TOLD = re.compile(r"(answers|skips)/(\d{1,9})")
+_POSTED = re.compile(r"(answers|skips)/(\d{1,9})")
 
 
 class Labelling:
-    """What one labeller, or a reviewer, is asked of a sample; a `server.Site`.
+    """The page of one labeller, or of a reviewer; a `server.Site`.
 
     Args:
-        answers: Where answers go.
+        answers: The sample's answers.
         dates: The images, before first.
-        labeller: Who answers.
+        labeller: Name of the labeller.
         sides: Side of each of the pictures, in sides of a unit.
-        units: Numbers of the units to ask of; None: all. A review asks of those in dispute.
+        units: Numbers of the units to label; None: all. A review takes those in dispute.
         review: Whether this is a review: both answers are shown, and the reviewer's is final.
         show_map: Whether the map's class is shown.
 
@@ -47,7 +47,7 @@ class Labelling:
     def __init__(
         self,
         answers: Answers,
-        dates: Sequence[Date],
+        dates: Sequence[DateImage],
         labeller: str,
         *,
         sides: tuple[float, float],
@@ -57,10 +57,10 @@ class Labelling:
     ) -> None:
         form = answers.form
         self._answers, self._form = answers, form
-        self._labeller, self._review, self._show_map = labeller, review, show_map
+        self._labeller, self.review, self._show_map = labeller, review, show_map
         self._dates = {d.name: d for d in dates}
         self._sides = sides
-        self._frames: dict[int, dict[str, Frame]] = {}
+        self._frames: dict[int, dict[str, UnitFrame]] = {}
         self._places = {n: k for k, n in enumerate(form.numbers)}
         asked = answers.disputed() if review else form.numbers
         unknown = sorted(set(units or ()) - set(form.numbers))
@@ -82,7 +82,7 @@ class Labelling:
         }
 
     def get(self, path: str) -> Reply | None:
-        """A file of the page, what it asks, a unit, or a picture of one."""
+        """A file of the page, its settings, a unit, or a picture of one."""
         if path in self._files:
             return self._files[path]
         if path == "asked":
@@ -94,20 +94,20 @@ class Labelling:
         if asked and int(asked[1]) in self._units:
             number, date, zoom, colour = int(asked[1]), asked[2], asked[3], asked[4]
             if date in self._dates and colour in self._dates[date].plans:
-                found = self._dates[date].picture(self._frame(number)[zoom].box, colour)
-                return Reply(found.png, "image/png", (("Landshift-Seen", found.seen),))
+                picture = self._dates[date].picture(self._frame(number)[zoom].box, colour)
+                return Reply(picture.png, "image/png", (("Landshift-Seen", picture.seen),))
         return None
 
-    def post(self, path: str, told: Mapping[str, Any]) -> Reply | None:
-        """An answer, or a unit left for later: kept, then what is left to do."""
-        matched = _TOLD.fullmatch(path)
+    def post(self, path: str, values: Mapping[str, Any]) -> Reply | None:
+        """Keep an answer, or leave a unit for later; reply with the progress and the next unit."""
+        matched = _POSTED.fullmatch(path)
         if matched is None or int(matched[2]) not in self._units:
             return None
         unit = int(matched[2])
         if matched[1] == "skips":
-            self._answers.skip(self._labeller, unit, review=self._review)
+            self._answers.skip(self._labeller, unit, review=self.review)
         else:
-            self._answers.save(self._labeller, unit, self._answer(told), review=self._review)
+            self._answers.save(self._labeller, unit, self._answer(values), review=self.review)
         done = self._done()
         return as_json(
             {
@@ -118,13 +118,13 @@ class Labelling:
         )
 
     def asked(self) -> dict[str, Any]:
-        """What the page asks, of whom, and where it begins."""
+        """Settings of the page: the sample, the labeller, the classes, the first unit."""
         response = self._form.design.response
         done = self._done()
         return {
             "map": self._form.design.map_name,
             "labeller": self._labeller,
-            "review": self._review,
+            "review": self.review,
             "asked": list(response.asked),
             "choices": list(response.choices),
             "confidences": list(CONFIDENCES),
@@ -144,9 +144,9 @@ class Labelling:
         }
 
     def unit(self, number: int) -> dict[str, Any]:
-        """What the page shows of a unit beside its pictures."""
+        """The data of a unit that the page shows beside its pictures."""
         place = self._places[number]
-        answer = self._answers.answer(self._labeller, number, review=self._review)
+        answer = self._answers.answer(self._labeller, number, review=self.review)
         at = self._units.index(number)
         return {
             "unit": number,
@@ -161,7 +161,7 @@ class Labelling:
                 {"labeller": name, **asdict(a)}
                 for name, a in self._answers.given(number).get(number, {}).items()
             ]
-            if self._review
+            if self.review
             else [],
             "map": self._form.mapped[place] if self._show_map else None,
             "next": self._next(number, *self._done()),
@@ -183,7 +183,7 @@ class Labelling:
         return counts | {"left": left}
 
     def _next(self, unit: int | None, answered: set[int], skipped: set[int]) -> int | None:
-        """The unit to ask of after one: the next without an answer, those left for later last."""
+        """The unit to show after one: the next without an answer, those left for later last."""
         bare = [n for n in self._units if n not in answered and n != unit]
         waiting = [n for n in bare if n not in skipped] or bare
         if unit is not None:
@@ -192,25 +192,25 @@ class Labelling:
         return next(iter(waiting), None)
 
     def _done(self) -> tuple[set[int], set[int]]:
-        return self._answers.done(self._labeller, review=self._review)
+        return self._answers.done(self._labeller, review=self.review)
 
-    def _answer(self, told: Mapping[str, Any]) -> Answer:
-        said = {}
+    def _answer(self, values: Mapping[str, Any]) -> Answer:
+        fields = {}
         for name in ("before", "after", "confidence", "notes"):
-            value = told.get(name)
+            value = values.get(name)
             if value is not None and not isinstance(value, str):
                 raise ParameterError(f"An answer's {name} must be a text, got {value!r}.")
-            said[name] = (value or "").strip() or None
+            fields[name] = (value or "").strip() or None
         for name in self._form.design.response.asked:
-            if said[name] is None:
-                raise ParameterError(f"An answer must say the class {name}, got none; choose one.")
+            if fields[name] is None:
+                raise ParameterError(f"An answer must have the class {name}, got none; choose one.")
         one_date = self._form.design.response.dates == 1
         return Answer(
-            None if one_date else said["before"], str(said["after"]), said["confidence"],
-            said["notes"],
+            None if one_date else fields["before"], str(fields["after"]), fields["confidence"],
+            fields["notes"],
         )  # fmt: skip
 
-    def _count_off(self, date: Date) -> int:
+    def _count_off(self, date: DateImage) -> int:
         outlines = [self._form.outlines[self._places[n]] for n in self._units]
         centres = [((w + e) / 2, (s + n) / 2) for w, s, e, n in (o.bounds for o in outlines)]
         x, y = zip(*centres, strict=True)
@@ -222,7 +222,7 @@ class Labelling:
             )
         return int((~held).sum())
 
-    def _frame(self, number: int) -> dict[str, Frame]:
+    def _frame(self, number: int) -> dict[str, UnitFrame]:
         if number not in self._frames:
             outline = self._form.outlines[self._places[number]]
             self._frames[number] = frames(outline, self._form.crs, self._sides)

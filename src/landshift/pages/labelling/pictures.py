@@ -33,16 +33,16 @@ SIZE = 400
 """Rows and columns of a picture."""
 
 _BY_NUMBER = {"true": ("3", "2", "1"), "false": ("4", "3", "2")}  # Landsat TM's and many others'
-_ALIKE = {"nir": ("nir", "nir08", "near infrared")}  # names that one band goes by
-_LOOKED_AT = 512  # rows and columns at most that the stretch of an image is found from
-_PROBES = 8  # places a side where an image without overviews is looked at instead
+_ALIKE = {"nir": ("nir", "nir08", "near infrared")}  # names of one band
+_LOOKED_AT = 512  # most rows and columns read to stretch an image
+_PROBES = 8  # places a side read instead of an image without overviews
 _PROBE = 64  # rows and columns of each
 _READING = threading.Lock()  # rasterio sets Python's warning filters, which are one for all threads
 
 
 @dataclass(frozen=True)
-class Frame:
-    """What a picture shows.
+class UnitFrame:
+    """The ground that a picture shows.
 
     Attributes:
         box: Its grid, north up.
@@ -60,7 +60,7 @@ class Picture:
     """A picture of the ground.
 
     Attributes:
-        png: The picture, transparent where nothing is known.
+        png: The picture, transparent where no pixel is valid.
         seen: 'all' or 'part' of the ground; 'nothing' where the image has no valid pixel there;
             'outside' where the image doesn't reach.
     """
@@ -70,7 +70,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Date:
+class DateImage:
     """The image of one date, ready to be shown around any unit.
 
     Attributes:
@@ -103,15 +103,15 @@ class Date:
             values = np.zeros((len(group[0].numbers), *box.shape), np.float32)
             mask = np.zeros(box.shape, np.bool_)
             for layer in group:
-                found = None if mask.all() else _read(layer, box)
-                if found is None:
+                read = None if mask.all() else _read(layer, box)
+                if read is None:
                     continue
                 met = True
                 if not mask.any():
-                    values, mask = found
+                    values, mask = read
                 else:
-                    new = found[1] & ~mask
-                    values[:, new] = found[0][:, new]
+                    new = read[1] & ~mask
+                    values[:, new] = read[0][:, new]
                     mask |= new
             bands.append(values)
             valid &= mask
@@ -129,15 +129,15 @@ class Date:
         """
         from odc.geo import CRS
 
-        found = np.zeros(len(x), np.bool_)
+        held = np.zeros(len(x), np.bool_)
         for layer in next(iter(self.plans.values())).stack[0]:
             box = layer.info.grid
             assert box.crs is not None, "the plan has checked it"
-            way = grid.transformer(CRS(crs).proj, box.crs.proj)
-            east, north = way.transform(np.array(x), np.array(y))
+            transformer = grid.transformer(CRS(crs).proj, box.crs.proj)
+            east, north = transformer.transform(np.array(x), np.array(y))
             columns, rows = grid.apply(~box.affine, east, north)
-            found |= (rows >= 0) & (rows < box.height) & (columns >= 0) & (columns < box.width)
-        return found
+            held |= (rows >= 0) & (rows < box.height) & (columns >= 0) & (columns < box.width)
+        return held
 
 
 def look(
@@ -147,8 +147,8 @@ def look(
     true_colour: Sequence[str] | None = None,
     false_colour: Sequence[str] | None = None,
     assume_crs: str | None = None,
-) -> Date:
-    """Look at the image of a date: which bands make its colours, and how they are stretched.
+) -> DateImage:
+    """Open the image of a date: the bands of its colours, and how they are stretched.
 
     Args:
         name: 'before' or 'after'. Of a file whose bands are described 'before:red' and so on,
@@ -175,14 +175,16 @@ def look(
         bands = _bands(own, colour, wanted[colour], files[0])
         if bands is not None:
             plans[colour] = images.plan(replace(source, bands=bands))
-    return Date(
+    return DateImage(
         name, tuple(Path(str(f)).name for f in files), plans,
         {colour: _limits(plan) for colour, plan in plans.items()},
     )  # fmt: skip
 
 
-def frames(outline: Any, crs: str, sides: Sequence[float], size: int = SIZE) -> dict[str, Frame]:
-    """What the pictures of a unit show, by `ZOOMS`.
+def frames(
+    outline: Any, crs: str, sides: Sequence[float], size: int = SIZE
+) -> dict[str, UnitFrame]:
+    """The ground that the pictures of a unit show, by `ZOOMS`.
 
     Args:
         outline: Polygon of the unit.
@@ -197,11 +199,11 @@ def frames(outline: Any, crs: str, sides: Sequence[float], size: int = SIZE) -> 
     known = CRS(crs)
     left, bottom, right, top = outline.bounds
     x, y = (left + right) / 2, (bottom + top) / 2
-    # a degree of longitude is shorter than one of latitude: the ground shall look square
+    # a degree of longitude is shorter than one of latitude; the picture shows a square of ground
     narrow = max(float(np.cos(np.radians(y))), 0.01) if known.geographic else 1.0
     side = max((right - left) * narrow, top - bottom)
-    way = grid.transformer(known.proj, known.proj.geodetic_crs)
-    found = {}
+    transformer = grid.transformer(known.proj, known.proj.geodetic_crs)
+    of_zooms = {}
     for zoom, factor in zip(ZOOMS, sides, strict=True):
         width, height = factor * side / narrow, factor * side
         west, north = x - width / 2, y + height / 2
@@ -209,10 +211,10 @@ def frames(outline: Any, crs: str, sides: Sequence[float], size: int = SIZE) -> 
         corners = tuple(
             ((e - west) / width, (north - n) / height) for e, n in outline.exterior.coords[:-1]
         )
-        (lon, lon_end), (lat, lat_end) = way.transform([west, west + width], [y, y])
+        (lon, lon_end), (lat, lat_end) = transformer.transform([west, west + width], [y, y])
         metres = float(Geod(ellps="WGS84").inv(lon, lat, lon_end, lat_end)[2])
-        found[zoom] = Frame(grid.geobox(size, size, pixels, known), corners, metres)
-    return found
+        of_zooms[zoom] = UnitFrame(grid.geobox(size, size, pixels, known), corners, metres)
+    return of_zooms
 
 
 def check_sides(sides: Sequence[float]) -> tuple[float, float]:
@@ -223,7 +225,7 @@ def check_sides(sides: Sequence[float]) -> tuple[float, float]:
     """
     if len(sides) != len(ZOOMS) or not 1 <= sides[0] < sides[1] <= 10_000:
         raise ParameterError(
-            f"The pictures' sides must be two numbers from 1 to 10,000, the larger one last, got "
+            f"The pictures' `sides` must be two numbers from 1 to 10,000, the larger one last, got "
             f"{', '.join(f'{s:g}' for s in sides)}; 15,120 shows 15 and 120 units across."
         )
     return sides[0], sides[1]
@@ -251,34 +253,34 @@ def _bands(
             f"A colour is made of three bands, got {','.join(wanted) or 'none'}; give three names "
             "or numbers."
         )
-    found = []
+    chosen = []
     for text in (w.strip() for w in wanted):
         if text.lower() in plain:
-            found.append(names[plain.index(text.lower())])
+            chosen.append(names[plain.index(text.lower())])
         elif text.isdigit() and 1 <= int(text) <= len(names):
-            found.append(names[int(text) - 1])
+            chosen.append(names[int(text) - 1])
         else:
             raise BandError(
                 f"The bands of a colour must be among {', '.join(plain)}, got '{text}' for "
                 f"{where}; name one of these, or its number from 1."
             )
-    return tuple(found)
+    return tuple(chosen)
 
 
 def _limits(plan: Plan) -> figures.Limits:
-    """Values that become black and white, from a look at the whole image."""
-    found: list[tuple[float, float]] = []
+    """Values that become black and white, from pixels all over the image."""
+    limits: list[tuple[float, float]] = []
     for group in plan.stack:
-        seen = []
+        samples = []
         for layer in group:
             with images.open_layer(layer) as source:
-                seen += list(_glances(source, layer))
-        pooled = np.concatenate(seen, axis=1)
-        found += figures.limits_of(pooled) if pooled.size else [(0.0, 1.0)] * len(pooled)
-    return found
+                samples += list(_samples(source, layer))
+        pooled = np.concatenate(samples, axis=1)
+        limits += figures.limits_of(pooled) if pooled.size else [(0.0, 1.0)] * len(pooled)
+    return limits
 
 
-def _glances(source: Any, layer: Layer) -> list[NDArray[Any]]:
+def _samples(source: Any, layer: Layer) -> list[NDArray[Any]]:
     """Valid values of a layer, ``(band, pixel)``: of an overview, or of places all over it."""
     height, width = source.shape
     windows = [Window(0, 0, height, width)]
@@ -288,14 +290,14 @@ def _glances(source: Any, layer: Layer) -> list[NDArray[Any]]:
             for row in np.linspace(0, max(height - _PROBE, 0), _PROBES)
             for column in np.linspace(0, max(width - _PROBE, 0), _PROBES)
         ]
-    found = []
+    samples = []
     for window in windows:
         shape = (min(window.height, _LOOKED_AT), min(window.width, _LOOKED_AT))
         values, mask = raster.read_shrunk(
             source, window, shape, layer.numbers, nodata=layer.nodata, alpha=layer.alpha
         )
-        found.append(values[:, mask])
-    return found
+        samples.append(values[:, mask])
+    return samples
 
 
 def _window(layer: Layer, box: GeoBox) -> Window | None:
@@ -323,10 +325,12 @@ def _read(layer: Layer, box: GeoBox) -> tuple[NDArray[np.float32], NDArray[np.bo
     if near is None:
         return None
     top, left, bottom, right = grid.extent(box, layer.info.grid)
-    pixels = max((bottom - top) / box.height, (right - left) / box.width)  # that one becomes
+    pixels = max(
+        (bottom - top) / box.height, (right - left) / box.width
+    )  # of the image, in one of the picture
     scale = max(pixels, 1.0)
     shape = (max(1, round(near.height / scale)), max(1, round(near.width / scale)))
-    found = np.full((len(layer.numbers), *box.shape), np.nan, np.float32)
+    warped = np.full((len(layer.numbers), *box.shape), np.nan, np.float32)
     step = Affine.scale(near.width / shape[1], near.height / shape[0])
     with _READING:
         with images.open_layer(layer) as source:
@@ -334,14 +338,14 @@ def _read(layer: Layer, box: GeoBox) -> tuple[NDArray[np.float32], NDArray[np.bo
                 source, near, shape, layer.numbers, nodata=layer.nodata, alpha=layer.alpha
             )
         reproject(
-            np.where(mask, values, np.nan).astype(np.float32), found, src_nodata=np.nan,
+            np.where(mask, values, np.nan).astype(np.float32), warped, src_nodata=np.nan,
             src_transform=layer.info.grid.affine @ Affine.translation(near.column, near.row) @ step,
             src_crs=str(layer.info.grid.crs), dst_nodata=np.nan,
             dst_transform=box.affine, dst_crs=str(box.crs),
             # pixels of the image stay pixels where they are large enough to be seen
             resampling=Resampling.nearest if pixels < 1 else Resampling.bilinear,
         )  # fmt: skip
-    return found, np.asarray(np.isfinite(found).all(axis=0))
+    return warped, np.asarray(np.isfinite(warped).all(axis=0))
 
 
 def _png(shown: figures.Picture, mask: NDArray[np.bool_]) -> bytes:

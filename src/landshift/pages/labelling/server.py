@@ -1,4 +1,4 @@
-"""A page on this machine alone: who may ask, what is answered, and in what form."""
+"""A page served to this machine alone: which requests are allowed, and the replies."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from typing import Any, Protocol
 from landshift.errors import LandshiftError, OutputError, ParameterError
 
 HOST = "127.0.0.1"
-"""The only address that is listened on."""
+"""The only address that the server listens on."""
 
 MOST = 64 << 10
-"""Bytes that a request's body may have."""
+"""Most bytes of a request's body."""
 
 _log = logging.getLogger(__name__)
 _NAMES = ("127.0.0.1", "localhost")
-_TIMEOUT = 60.0  # seconds that a connection may say nothing
+_TIMEOUT = 60.0  # seconds that a connection may stay silent
 _MOST_WAITING = 64  # connections between two requests; a browser keeps six
 _PAUSE = 0.01  # seconds for a closed connection to give its descriptor back
 _HEADERS = {
@@ -45,7 +45,7 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class Reply:
-    """What a page's address gives.
+    """The content at an address of a page.
 
     Attributes:
         body: The bytes.
@@ -59,13 +59,13 @@ class Reply:
 
 
 class Site(Protocol):
-    """What is served."""
+    """The pages that a server serves."""
 
     def get(self, path: str) -> Reply | None:
-        """What lies at an address; None where nothing does."""
+        """The content at an address; None where there is none."""
 
-    def post(self, path: str, told: Mapping[str, Any]) -> Reply | None:
-        """What comes of something told at an address; None where there is none."""
+    def post(self, path: str, values: Mapping[str, Any]) -> Reply | None:
+        """The reply to values sent to an address; None where it takes none."""
 
 
 def as_json(values: Any) -> Reply:
@@ -76,16 +76,16 @@ def as_json(values: Any) -> Reply:
 class Server(socketserver.ThreadingTCPServer):
     """A site served on this machine alone.
 
-    Every address begins with a random word that only who started the server knows, so that other
-    users and other pages on this machine can't ask; the Host header is checked against pages that
-    rebind their own name to this address.
+    Every address begins with a random word, so that other users and other pages on this machine
+    can't send requests; the Host header is checked, against pages that rebind their own name to
+    this address (DNS rebinding).
 
     Args:
-        site: What is served.
+        site: The pages.
         port: The port; 0: any that is free.
 
     Attributes:
-        address: Where the site begins.
+        address: Address of the site.
 
     Raises:
         ParameterError: The port is in use, or may not be used.
@@ -173,9 +173,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         path = self._path()
-        told = None if path is None else self._told()
-        if path is not None and told is not None:
-            self._answer(lambda: self.server.site.post(path, told))
+        values = None if path is None else self._values()
+        if path is not None and values is not None:
+            self._answer(lambda: self.server.site.post(path, values))
 
     def _path(self) -> str | None:
         """The address within the site; None where the request was refused."""
@@ -194,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         return path
 
-    def _told(self) -> dict[str, Any] | None:
+    def _values(self) -> dict[str, Any] | None:
         """The body of a request; None where it was refused."""
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdigit()):
@@ -207,14 +207,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
             return None
         try:
-            told = json.loads(self.rfile.read(int(length)))
-            json.dumps(told, ensure_ascii=False).encode()  # no halves of characters
+            values = json.loads(self.rfile.read(int(length)))
+            json.dumps(values, ensure_ascii=False).encode()  # no lone surrogates
         except (ValueError, RecursionError):
-            told = None
-        if not isinstance(told, dict):
+            values = None
+        if not isinstance(values, dict):
             self._refuse(HTTPStatus.BAD_REQUEST)
             return None
-        return told
+        return values
 
     def _answer(self, ask: Callable[[], Reply | None]) -> None:
         status = HTTPStatus.OK
@@ -227,7 +227,7 @@ class _Handler(BaseHTTPRequestHandler):
         except Exception as error:  # one picture or answer that fails must not end the server
             _log.exception("%s", self.path.partition("/")[2])
             status = HTTPStatus.INTERNAL_SERVER_ERROR
-            reply = as_json({"error": f"This failed ({error}); the terminal says more."})
+            reply = as_json({"error": f"This failed ({error}); see the terminal."})
         if reply is None:
             self._refuse(HTTPStatus.NOT_FOUND)
         else:

@@ -8,21 +8,23 @@ from markupsafe import Markup
 
 from landshift.classes import stays
 from landshift.pages.report import parts
-from landshift.pages.report.formats import AreaClass, Areas, Figure
+from landshift.pages.report.formats import AreaClass, Areas, FigureRecord
 from landshift.pages.report.page import Section
-from landshift.pages.report.parts import NONE, Bar, Column, Fact
+from landshift.pages.report.parts import NONE, Bar, Fact, TableColumn
+
+_FIGURES = ("estimate, ha", "standard error, ha", "±", "from", "to")
 
 FEW_UNITS = 20
-"""Units of a class below which a page warns that its intervals are wide (docs/assess.md)."""
+"""Sample units of a class below which a page warns of wide intervals (docs/assess.md)."""
 
 
-def hectares(found: Areas) -> Section:
+def hectares(areas: Areas) -> Section:
     """Area of each class: the estimate with its interval, and the map's count beside it."""
-    changed = [c for c in found.classes if not stays(c.name)]
-    stayed = [c for c in found.classes if stays(c.name)]
-    names = ("estimate", f"{found.level:.0%} interval", "counted in the map")
+    changed = [c for c in areas.classes if not stays(c.name)]
+    stayed = [c for c in areas.classes if stays(c.name)]
+    names = ("estimate", f"{areas.level:.0%} interval", "counted in the map")
     drawn = []
-    for title, classes in (("what changed", changed), ("what stayed", stayed)):
+    for title, classes in (("changed classes", changed), ("unchanged classes", stayed)):
         if classes:
             most = max(max(c.map_hectares, c.hectares.upper if c.hectares else 0) for c in classes)
             caption = f"Hectares of {title}, from 0 to {most:,.0f}."
@@ -30,54 +32,52 @@ def hectares(found: Areas) -> Section:
                 caption = f"Hectares of each class, from 0 to {most:,.0f}."
             drawn.append(parts.bars(caption, [_bar(c) for c in classes], most, names=names))
     columns = [
-        Column("class"), *(
-            Column(c, ",.1f")
-            for c in ("counted in the map, ha", "estimate, ha", "standard error, ha", "±", "from",
-                      "to")
-        ), Column("interval by"), Column("units", ",d"),
+        TableColumn("class"),
+        *(TableColumn(c, ",.1f") for c in ("counted in the map, ha", *_FIGURES)),
+        TableColumn("interval by"), TableColumn("units", ",d"),
     ]  # fmt: skip
     rows = [
-        [c.name, c.map_hectares, *_figures(c.hectares), c.reference_units] for c in found.classes
+        [c.name, c.map_hectares, *_figures(c.hectares), c.reference_units] for c in areas.classes
     ]
     words = (
-        f"{found.units:,} units of the map were labelled ({found.design} sample). The estimates "
-        f"come from these labels; of 100 such samples about {100 * found.level:.0f} would give an "
-        "interval that holds the true area. What is counted in the map is biased by its errors and "
-        f"has no interval. {found.method}"
+        f"{areas.units:,} units of the map were labelled ({areas.design} sample). The estimates "
+        f"come from these labels; about {100 * areas.level:.0f} of 100 such samples would give an "
+        "interval that holds the true area. Areas counted in the map are biased by its errors and "
+        f"have no interval. {areas.method}"
     )
     shown = [
         parts.text(words), *drawn,
         parts.table("areas", "Areas of the classes, in hectares.", columns, rows),
     ]  # fmt: skip
-    if found.domains:
-        shown.append(_domains(found))
+    if areas.domains:
+        shown.append(_domains(areas))
     return Section("areas", "Areas with intervals", shown)
 
 
-def accuracy(found: Areas) -> Section:
+def accuracy(areas: Areas) -> Section:
     """Accuracies by the sample, and the confusion matrix in shares of the area."""
-    level = f"{found.level:.0%} interval"
+    level = f"{areas.level:.0%} interval"
     chart = [
-        parts.bars(title, [_accuracy_bar(c.name, of(c)) for c in found.classes], 1.0)
+        parts.bars(title, [_accuracy_bar(c.name, of(c)) for c in areas.classes], 1.0)
         for title, of in _ACCURACIES
     ]
     columns = [
-        Column("class"), Column("units in the map", ",d"),
+        TableColumn("class"), TableColumn("units in the map", ",d"),
     ]  # fmt: skip
     for whose in ("user's", "producer's"):
-        columns.append(Column(whose, ".3f"))
-        columns += [Column(f"{end} ({whose})", ".3f") for end in ("±", "from", "to")]
-        columns.append(Column(f"interval by ({whose})"))
+        columns.append(TableColumn(whose, ".3f"))
+        columns += [TableColumn(f"{end} ({whose})", ".3f") for end in ("±", "from", "to")]
+        columns.append(TableColumn(f"interval by ({whose})"))
     rows = []
-    for c in found.classes:
+    for c in areas.classes:
         (users, _, *ends), (producers, _, *others) = _figures(c.users), _figures(c.producers)
         rows.append([c.name, c.map_units, users, *ends, producers, *others])
-    names = [c.name for c in found.classes]
+    names = [c.name for c in areas.classes]
     facts = [
         Fact(
-            "Overall accuracy", with_interval(found.overall, ".3f"), f"share of the area, {level}"
+            "Overall accuracy", with_interval(areas.overall, ".3f"), f"share of the area, {level}"
         ),
-        Fact("Units", f"{found.units:,}", f"{found.design} sample"),
+        Fact("Units", f"{areas.units:,}", f"{areas.design} sample"),
     ]
     return Section(
         "accuracy", "Accuracy by the sample",
@@ -88,24 +88,24 @@ def accuracy(found: Areas) -> Section:
             parts.matrix(
                 "area-confusion",
                 "Per cent of the map's area by the class of the reference (rows) and of the map "
-                "(columns). The darker a cell, the larger its share of the row; what is right is "
+                "(columns). The darker a cell, the larger its share of the row; correct cells are "
                 "in bold.",
-                names, names, [[100 * v for v in row] for row in found.confusion.shares],
+                names, names, [[100 * v for v in row] for row in areas.confusion.shares],
                 corner="% of area: reference \\ map", form=".2f",
             ),
         ],
     )  # fmt: skip
 
 
-_NOTES = 6  # about single intervals: with many classes the tables say it better
+_NOTES = 6  # notes about single intervals that the page lists; the tables hold the rest
 
 
-def limits(found: Areas) -> list[str]:
-    """What a reader of the figures must be warned of."""
-    few = [f"{c.name} ({c.map_units:,})" for c in found.classes if c.map_units < FEW_UNITS]
-    of_intervals = [note for note in found.notes if "interval by" in note.lower()]
+def limits(areas: Areas) -> list[str]:
+    """Warnings about the estimates."""
+    few = [f"{c.name} ({c.map_units:,})" for c in areas.classes if c.map_units < FEW_UNITS]
+    of_intervals = [note for note in areas.notes if "interval by" in note.lower()]
     more = of_intervals[_NOTES:]
-    lines = [note for note in found.notes if note not in more]
+    lines = [note for note in areas.notes if note not in more]
     if more:
         lines.append(
             f"{len(more)} more notes of this kind: few units decide many intervals here. "
@@ -116,9 +116,12 @@ def limits(found: Areas) -> list[str]:
     return lines
 
 
-_ACCURACIES: tuple[tuple[str, Callable[[AreaClass], Figure | None]], ...] = (
-    ("User's accuracy: the share of what the map calls so that is.", lambda c: c.users),
-    ("Producer's accuracy: the share of what is that the map calls so.", lambda c: c.producers),
+_ACCURACIES: tuple[tuple[str, Callable[[AreaClass], FigureRecord | None]], ...] = (
+    ("User's accuracy: share of the class in the map that is correct.", lambda c: c.users),
+    (
+        "Producer's accuracy: share of the class on the ground that is mapped.",
+        lambda c: c.producers,
+    ),
 )
 
 
@@ -131,36 +134,36 @@ def _bar(c: AreaClass) -> Bar:
     )  # fmt: skip
 
 
-def _accuracy_bar(name: str, figure: Figure | None) -> Bar:
+def _accuracy_bar(name: str, figure: FigureRecord | None) -> Bar:
     if figure is None:
         return Bar(name, None, NONE)
     return Bar(name, figure.value, with_interval(figure, ".2f"), figure.lower, figure.upper)
 
 
-def _domains(found: Areas) -> Markup:
+def _domains(areas: Areas) -> Markup:
     columns = [
-        Column("domain"), Column("class"),
-        *(Column(c, ",.1f") for c in ("estimate, ha", "standard error, ha", "±", "from", "to")),
-        Column("interval by"), Column("units", ",d"),
+        TableColumn("domain"), TableColumn("class"),
+        *(TableColumn(c, ",.1f") for c in _FIGURES),
+        TableColumn("interval by"), TableColumn("units", ",d"),
     ]  # fmt: skip
     rows = [
         [d.name, name, *_figures(figure), d.units]
-        for d in found.domains
+        for d in areas.domains
         for name, figure in d.classes.items()
     ]
     return parts.table("domains", "Areas of the classes in each domain.", columns, rows, most=60)
 
 
-def _figures(figure: Figure | None) -> list[float | str | None]:
-    """Estimate, standard error, half of an even interval, its ends, and what it is by."""
+def _figures(figure: FigureRecord | None) -> list[float | str | None]:
+    """Estimate, standard error, half of an even interval, its ends, and its method."""
     if figure is None:
         return [None] * 6
     margin = None if figure.is_exact else figure.margin
     return [figure.value, figure.error, margin, figure.lower, figure.upper, figure.method]
 
 
-def with_interval(figure: Figure, form: str) -> str:
-    """An estimate with its interval: an uneven one as its ends."""
+def with_interval(figure: FigureRecord, form: str) -> str:
+    """An estimate with its interval: ± if even, else its ends."""
     if figure.is_exact:
         return f"{figure.value:{form}} ({figure.lower:{form}} to {figure.upper:{form}})"
     return f"{figure.value:{form}} ± {figure.margin:{form}}"

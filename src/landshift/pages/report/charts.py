@@ -1,4 +1,4 @@
-"""Charts as SVG: lines, reliability, flows. Each series has a dash of its own beside its colour."""
+"""Charts as SVG: lines, reliability, flows. Series differ by dash as well as by colour."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _WIDTH, _HEIGHT = 440, 270
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 16, 16, 42
 
 _ROOM = 240.0  # height of all classes together in a chart of flows
-_NODE = 12  # width of a class in it
-_GAP = 16  # between classes, so that a line of text fits
-_SHOWN = 26  # letters of a class's name in it
+_NODE = 12  # width of a class
+_GAP = 16  # between classes: room for a line of text
+_SHOWN = 26  # letters of a class name
 
 _GREY: Colour = (128, 128, 128)
 
 
 @dataclass(frozen=True)
-class Line:
+class Series:
     """A series of a chart.
 
     Attributes:
-        name: What it is.
-        points: Its points; None as a value leaves a gap.
+        name: Its name.
+        points: x and y of each point; None for y leaves a gap.
     """
 
     name: str
@@ -38,48 +38,48 @@ class Line:
 
 def lines(
     caption: str,
-    series: Sequence[Line],
+    series: Sequence[Series],
     *,
     x: str,
     y: str,
     limits: tuple[float, float] | None = None,
     whole: bool = False,
 ) -> Markup:
-    """Curves over one another.
+    """A line chart.
 
     Args:
-        caption: What they show.
+        caption: Its caption.
         series: At most four.
-        x: What goes to the right.
-        y: What goes up.
-        limits: Where the axis that goes up begins and ends; None: as the values need it.
-        whole: Whether what goes to the right are whole numbers.
+        x: Label of the x axis.
+        y: Label of the y axis.
+        limits: Ends of the y axis; None: from the values.
+        whole: Whether x holds integers.
     """
     known = [[(a, b) for a, b in s.points if b is not None and math.isfinite(b)] for s in series]
     every = [p for points in known for p in points]
     if not every:
         return Markup("")
-    across = _Axis(min(p[0] for p in every), max(p[0] for p in every), whole=whole)
-    up = _Axis(*(limits or (min(0.0, *(p[1] for p in every)), max(p[1] for p in every))))
-    frame = _Frame(across, up)
+    across = _ChartAxis(min(p[0] for p in every), max(p[0] for p in every), whole=whole)
+    up = _ChartAxis(*(limits or (min(0.0, *(p[1] for p in every)), max(p[1] for p in every))))
+    frame = _PlotArea(across, up)
     drawn = frame.axes(x, y)
     for k, points in enumerate(known):
         places = [(frame.x(a), frame.y(b)) for a, b in points]
         drawn.append(_path(places, f"series s{k}"))
         if len(places) <= 40:
             drawn += [svg.element("circle", cx=a, cy=b, r=3, class_=f"dot s{k}") for a, b in places]
-    told = "; ".join(
+    about = "; ".join(
         f"{s.name} from {points[0][1]:.3g} to {points[-1][1]:.3g}"
         for s, points in zip(series, known, strict=True)
         if points
     )
-    return chart(caption, svg.drawing(_WIDTH, _HEIGHT, caption, *drawn, about=told), _keys(series))
+    return chart(caption, svg.drawing(_WIDTH, _HEIGHT, caption, *drawn, about=about), _keys(series))
 
 
-def reliability(caption: str, series: Sequence[Line]) -> Markup:
-    """How often the likeliest class is right against how likely it is said to be."""
-    frame = _Frame(_Axis(0, 1), _Axis(0, 1))
-    drawn = frame.axes("said probability", "share that is right")
+def reliability(caption: str, series: Sequence[Series]) -> Markup:
+    """A reliability diagram: accuracy of the likeliest class against its probability."""
+    frame = _PlotArea(_ChartAxis(0, 1), _ChartAxis(0, 1))
+    drawn = frame.axes("predicted probability", "accuracy")
     drawn.append(
         svg.element(
             "line", x1=frame.x(0), y1=frame.y(0), x2=frame.x(1), y2=frame.y(1), class_="ideal"
@@ -89,38 +89,38 @@ def reliability(caption: str, series: Sequence[Line]) -> Markup:
         places = [(frame.x(a), frame.y(b)) for a, b in s.points if b is not None]
         drawn.append(_path(places, f"series s{k}"))
         drawn += [svg.element("circle", cx=a, cy=b, r=3, class_=f"dot s{k}") for a, b in places]
-    about = "On the dotted diagonal a probability means what it says; below it, it says too much"
+    about = "Calibrated probabilities lie on the dotted diagonal, overconfident ones below it"
     return chart(caption, svg.drawing(_WIDTH, _HEIGHT, caption, *drawn, about=about), _keys(series))
 
 
 def flows(
     caption: str,
-    found: Sequence[tuple[str, str, float]],
+    transitions: Sequence[tuple[str, str, float]],
     colours: Mapping[str, Colour],
     unit: str,
 ) -> Markup:
-    """What became of what: bands from the classes before to those after, as wide as large.
+    """A flow chart of transitions: bands from classes before to classes after, width by amount.
 
     Args:
-        caption: What it shows.
-        found: Class before, class after, and how much.
-        colours: Colours of the classes; the others are grey.
-        unit: What the amounts are in.
+        caption: Its caption.
+        transitions: Class before, class after, amount.
+        colours: Colours of the classes; others are grey.
+        unit: Unit of the amounts.
     """
-    whole = sum(amount for *_, amount in found)
+    whole = sum(amount for *_, amount in transitions)
     if whole <= 0:
         return Markup("")
     amounts: tuple[dict[str, float], dict[str, float]] = {}, {}
-    for before, after, amount in found:
+    for before, after, amount in transitions:
         for side, name in zip(amounts, (before, after), strict=True):
             side[name] = side.get(name, 0.0) + amount
     height = _ROOM + _GAP * (max(map(len, amounts)) + 1)
-    left, right = (_Side(side, height, _ROOM / whole) for side in amounts)
+    left, right = (_FlowSide(side, height, _ROOM / whole) for side in amounts)
     near, far = _NODE, _WIDTH - _NODE
     order = [list(side) for side in amounts]
     drawn = []
     for before, after, amount in sorted(
-        found, key=lambda flow: (order[0].index(flow[0]), order[1].index(flow[1]))
+        transitions, key=lambda flow: (order[0].index(flow[0]), order[1].index(flow[1]))
     ):
         path = _band(near, left.take(before, amount), far, right.take(after, amount),
                      _ROOM * amount / whole)  # fmt: skip
@@ -143,13 +143,13 @@ def flows(
                     y=top + tall / 2 + 4, text_anchor=anchor,
                 )
             )  # fmt: skip
-    largest = sorted(found, key=lambda flow: -flow[2])[:3]
+    largest = sorted(transitions, key=lambda flow: -flow[2])[:3]
     about = "Largest: " + "; ".join(f"{a} to {b}, {v:,.0f} {unit}" for a, b, v in largest)
     return chart(caption, svg.drawing(_WIDTH, height, caption, *drawn, about=about))
 
 
-class _Side:
-    """The classes at one side of a chart of flows: top and height of each."""
+class _FlowSide:
+    """The classes at one side of a flow chart: top and height of each."""
 
     def __init__(self, amounts: Mapping[str, float], height: float, scale: float) -> None:
         self._scale = scale
@@ -161,14 +161,14 @@ class _Side:
         self._free = {name: top for name, (top, _) in self.places.items()}
 
     def take(self, name: str, amount: float) -> float:
-        """Where the next band of a class begins."""
+        """Top of the next band of a class."""
         start = self._free[name]
         self._free[name] += amount * self._scale
         return start
 
 
-class _Axis:
-    """A range of values; widened to round ticks, but for whole numbers such as epochs."""
+class _ChartAxis:
+    """A range of values, widened to round ticks unless it holds integers such as epochs."""
 
     def __init__(self, low: float, high: float, *, whole: bool = False) -> None:
         span = high - low or abs(high) or 1.0
@@ -183,14 +183,14 @@ class _Axis:
         self.ticks = [t for t in ticks if self.low <= t <= self.high]
 
     def share(self, value: float) -> float:
-        """How far along the axis a value lies."""
+        """Position of a value along the axis, 0 to 1."""
         return (value - self.low) / (self.high - self.low)
 
 
-class _Frame:
-    """Where values lie in a drawing."""
+class _PlotArea:
+    """Positions of values in a drawing."""
 
-    def __init__(self, across: _Axis, up: _Axis) -> None:
+    def __init__(self, across: _ChartAxis, up: _ChartAxis) -> None:
         self._across, self._up = across, up
 
     def x(self, value: float) -> float:
@@ -200,7 +200,7 @@ class _Frame:
         return _HEIGHT - _BOTTOM - self._up.share(value) * (_HEIGHT - _TOP - _BOTTOM)
 
     def axes(self, x: str, y: str) -> list[Markup]:
-        """Lines at the ticks, their numbers, and what they count."""
+        """Grid lines, ticks and axis labels."""
         bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
         drawn = []
         for t in self._up.ticks:
@@ -233,12 +233,12 @@ class _Frame:
 
 
 def _path(places: Sequence[tuple[float, float]], kind: str) -> Markup:
-    told = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
-    return svg.element("polyline", points=told, class_=kind)
+    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
+    return svg.element("polyline", points=points, class_=kind)
 
 
 def _band(left: float, start: float, right: float, end: float, thick: float) -> str:
-    """A band of one thickness between two heights."""
+    """Path of a band of constant thickness between two heights."""
     bend = (left + right) / 2
     return (
         f"M{left:g} {start:.2f}C{bend:g} {start:.2f} {bend:g} {end:.2f} {right:g} {end:.2f}"
@@ -251,8 +251,8 @@ def _cut(name: str) -> str:
     return name if len(name) <= _SHOWN else f"{name[: _SHOWN - 1]}…"
 
 
-def _keys(series: Sequence[Line]) -> list[tuple[Markup, str]]:
-    """A piece of each line and its name."""
+def _keys(series: Sequence[Series]) -> list[tuple[Markup, str]]:
+    """A sample of each line and its name."""
     return [
         (
             svg.strip(

@@ -1,4 +1,4 @@
-"""What pages are made from, as JSON and CSV of other rooms hold it: checked before it is shown."""
+"""Contents of the JSON and CSV files that pages show, checked when they are read."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 _Amount = Annotated[float, Field(ge=0)]
 
 
-class _Entry(BaseModel):
-    """JSON of these keys and types, finite numbers; more keys may be there."""
+class _Record(BaseModel):
+    """A JSON object with these keys and types, numbers finite; other keys are ignored."""
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True, allow_inf_nan=False)
 
 
-class ClassScores(_Entry):
+class ClassScoresRecord(_Record):
     """`landshift.scores.confusion.ClassScores`."""
 
     name: _Text
@@ -41,10 +41,10 @@ class ClassScores(_Entry):
     support: _Count
 
 
-class Scores(_Entry):
-    """What pages show of `landshift.scores.confusion.Scores`."""
+class ScoresRecord(_Record):
+    """The part of `landshift.scores.confusion.Scores` that pages show."""
 
-    classes: Annotated[list[ClassScores], Field(min_length=1, max_length=255)]
+    classes: Annotated[list[ClassScoresRecord], Field(min_length=1, max_length=255)]
     accuracy: _Share
     kappa: float | None = None
     macro_f1: _Share
@@ -54,7 +54,7 @@ class Scores(_Entry):
     unmapped: _Count = 0
 
 
-class Bin(_Entry):
+class Bin(_Record):
     """A bin of `landshift.scores.calibration.Reliability`."""
 
     lower: Annotated[float, Field(alias="from")]
@@ -64,7 +64,7 @@ class Bin(_Entry):
     accuracy: _Share | None
 
 
-class Curve(_Entry):
+class Curve(_Record):
     """`landshift.scores.calibration.Reliability`."""
 
     ece: float | None
@@ -72,11 +72,11 @@ class Curve(_Entry):
 
     @property
     def filled(self) -> list[Bin]:
-        """The bins that hold a pixel."""
+        """The bins with pixels."""
         return [b for b in self.bins if b.confidence is not None and b.accuracy is not None]
 
 
-class Calibration(_Entry):
+class CalibrationRecord(_Record):
     """`landshift.scores.calibration.Calibration`."""
 
     temperature: Annotated[float, Field(gt=0)]
@@ -84,37 +84,37 @@ class Calibration(_Entry):
     scaled: Curve
 
 
-class ClassName(_Entry):
-    """What pages show of one of Esri's 'Classes'."""
+class ClassName(_Record):
+    """An entry of Esri's 'Classes', of which pages show the name."""
 
     Name: _Text
 
 
-class Counts(_Entry):
-    """A confusion matrix of pixels, and one more column for those without a class."""
+class Counts(_Record):
+    """A confusion matrix of pixels; its last column counts pixels without a class."""
 
     counts: list[list[_Count]]
 
 
-class Judged(_Entry):
-    """What `landshift.evaluation.evaluation.Evaluation` writes."""
+class EvaluationRecord(_Record):
+    """The JSON of `landshift.evaluation.evaluation.Evaluation`."""
 
     classes: Annotated[list[ClassName], Field(min_length=1, max_length=255)]
     confusion: Counts
-    scores: Scores
-    baselines: Annotated[dict[_Text, Scores], Field(max_length=50)]
-    calibration: Calibration | None
+    scores: ScoresRecord
+    baselines: Annotated[dict[_Text, ScoresRecord], Field(max_length=50)]
+    calibration: CalibrationRecord | None
 
     @model_validator(mode="after")
-    def _square(self) -> Judged:
+    def _square(self) -> EvaluationRecord:
         size = len(self.classes)
         if [len(row) for row in self.confusion.counts] != [size + 1] * size:
             raise ValueError("The confusion matrix must have a row and a column for each class")
         return self
 
 
-class Figure(_Entry):
-    """`landshift.assess.estimate.Figure`."""
+class FigureRecord(_Record):
+    """`landshift.assess.assessment.IntervalEstimate`."""
 
     value: float
     error: _Amount | None
@@ -125,40 +125,40 @@ class Figure(_Entry):
 
     @property
     def is_exact(self) -> bool:
-        """Whether few units decide the interval, which isn't even on both sides then."""
+        """Whether the interval is exact, and thus uneven: few units decide it."""
         return self.method == intervals.EXACT
 
 
-class AreaClass(_Entry):
-    """`landshift.assess.estimate.ClassFigures`."""
+class AreaClass(_Record):
+    """`landshift.assess.assessment.ClassFigures`."""
 
     name: _Text
     map_units: _Count
     reference_units: _Count
     map_hectares: _Amount
-    hectares: Figure | None
-    share: Figure | None
-    users: Figure | None
-    producers: Figure | None
+    hectares: FigureRecord | None
+    share: FigureRecord | None
+    users: FigureRecord | None
+    producers: FigureRecord | None
 
 
-class Shares(_Entry):
+class Shares(_Record):
     """A confusion matrix in shares of the map's area."""
 
     shares: list[list[_Share]]
 
 
-class Domain(_Entry):
-    """`landshift.assess.estimate.DomainFigures`."""
+class Domain(_Record):
+    """`landshift.assess.assessment.DomainFigures`."""
 
     name: _Text
     units: _Count
     hectares: _Amount
-    classes: dict[_Text, Figure]
+    classes: dict[_Text, FigureRecord]
 
 
-class Areas(_Entry):
-    """What `landshift.assess.estimate.Assessment` writes."""
+class Areas(_Record):
+    """The JSON of `landshift.assess.assessment.Assessment`."""
 
     map: _Text
     map_sha256: _Text
@@ -168,7 +168,7 @@ class Areas(_Entry):
     hectares: _Amount
     method: _Text
     notes: list[_Text]
-    overall: Figure
+    overall: FigureRecord
     classes: Annotated[list[AreaClass], Field(min_length=1, max_length=1000)]
     confusion: Shares
     domains: Annotated[list[Domain], Field(max_length=10_000)]
@@ -181,7 +181,7 @@ class Areas(_Entry):
         return self
 
 
-class Flow(_Entry):
+class Flow(_Record):
     """A row of `landshift.maps.transitions.TransitionTable`."""
 
     before: _Text
@@ -209,13 +209,13 @@ def check(
     what: str,
     error: type[LandshiftError] = ParameterError,
 ) -> Kind:
-    """A value of JSON as what it must be.
+    """Check a JSON value.
 
     Args:
-        kind: What it must be.
+        kind: The expected contents.
         value: The value.
-        what: What errors call it.
-        error: Raised, with the first fault, when it isn't.
+        what: Name of the value in errors.
+        error: Raised, with the first fault, if the value is invalid.
     """
     try:
         return kind.model_validate_json(json.dumps(value))
@@ -232,21 +232,23 @@ def read_json(path: Path) -> Mapping[str, Any]:
     """An object of JSON.
 
     Raises:
-        ParameterError: It is too large, or no object of JSON.
+        ParameterError: The file is too large, or holds no JSON object.
     """
     with path.open("rb") as file:
         data = file.read(jsons.MAX_BYTES + 1)
-    found = jsons.parse(data, what=str(path), error=ParameterError)
-    if not isinstance(found, dict):
-        raise ParameterError(f"{path} must hold a JSON object, got another value; give another.")
-    return found
+    content = jsons.parse(data, what=str(path), error=ParameterError)
+    if not isinstance(content, dict):
+        raise ParameterError(
+            f"{path} must hold a JSON object, got another value; give another file."
+        )
+    return content
 
 
 def read_flows(path: Path) -> list[Flow]:
     """A table of transitions, as `landshift label --table` writes it, the largest first.
 
     Raises:
-        ParameterError: It is something else.
+        ParameterError: The file isn't such a table.
     """
     with path.open("rb") as file:
         data = file.read(jsons.MAX_BYTES)
@@ -254,7 +256,7 @@ def read_flows(path: Path) -> list[Flow]:
         rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"))))[: _MAX_ROWS + 1]
         if not rows or rows[0] != FLOW_FIELDS:
             raise ValueError(f"its first line isn't {','.join(FLOW_FIELDS)}")
-        found = [
+        flows = [
             check(
                 Flow,
                 {
@@ -275,9 +277,9 @@ def read_flows(path: Path) -> list[Flow]:
             f"A table of transitions must be as landshift label writes it, got '{problem}' in "
             f"{path}; make it again."
         ) from problem
-    return sorted(found, key=lambda f: -f.pixels)
+    return sorted(flows, key=lambda f: -f.pixels)
 
 
 def finite(value: float | None) -> float | None:
-    """A number, or None where it isn't one."""
+    """A finite number, or None."""
     return value if value is not None and math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""What was done and from what: the records of a job's files, in words."""
+"""The steps of a job and their inputs, in words, from the provenance of its files."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from markupsafe import Markup
 from landshift.files import provenance
 from landshift.pages.report import parts
 from landshift.pages.report.formats import Areas
-from landshift.pages.report.job import Job, Made
+from landshift.pages.report.job import JobFolder, Product
 from landshift.pages.report.page import Section
-from landshift.pages.report.parts import Column
+from landshift.pages.report.parts import TableColumn
 
 if TYPE_CHECKING:
     from landshift.bundle import Package
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 _ORDER = ("simulate", "composite", "normalise", "label", "burn", "difference", "classify")
 
 _CODINGS = {
-    "to": "each changed pixel gets the class that it became",
+    "to": "a changed pixel has its class after the change",
     "from-to": "each pair of classes before and after is a class",
-    "binary": "pixels changed or didn't",
+    "binary": "its classes are changed and unchanged",
 }
 
 
-def section(job: Job, package: Package | None, areas: Areas | None) -> Section:
+def section(job: JobFolder, package: Package | None, areas: Areas | None) -> Section:
     """The steps of a job, each with its inputs, and all options as a table."""
     ranked = sorted(chain(job), key=lambda m: _rank(m.stage))
     lines = [_step(m) for m in ranked if m.stage != "classify"]
@@ -36,55 +36,56 @@ def section(job: Job, package: Package | None, areas: Areas | None) -> Section:
     if areas is not None:
         lines.append(
             f"{areas.units:,} units of {areas.map} were drawn ({areas.design} sample) and "
-            "labelled; accuracies and areas with intervals were estimated from the labels."
+            "labelled; accuracies and areas with intervals are estimated from the labels."
         )
     if not lines:
         return Section(
             "steps", "What was done",
-            missing="No file of the job says what made it: only rasters and models that landshift "
-            "wrote do.",
+            missing="No file of the job has a provenance: only rasters and models that landshift "
+            "wrote have one.",
         )  # fmt: skip
     shown: list[Markup] = [parts.steps(lines)]
     rows = [
-        [made.path.name, made.stage, key, value]
-        for made in ranked
-        for key, value in parts.flat(made.parameters)
+        [product.path.name, product.stage, key, value]
+        for product in ranked
+        for key, value in parts.flat(product.parameters)
     ]
     if rows:
-        columns = [Column("file"), Column("stage"), Column("option"), Column("value")]
+        columns = [TableColumn(title) for title in ("file", "stage", "option", "value")]
         shown.append(parts.table("record", "Options of each step.", columns, rows, most=8))
     return Section("steps", "What was done", shown)
 
 
-def chain(job: Job) -> list[Made]:
-    """The rasters that the report shows, and all that they were made from, as far as they tell."""
-    prints = {provenance.fingerprint(m.path): m for m in job.made}
+def chain(job: JobFolder) -> list[Product]:
+    """The rasters that the report shows, and their inputs of all generations in the folder."""
+    by_fingerprint = {provenance.fingerprint(p.path): p for p in job.products}
     shown = {job.files.map, job.files.before, job.files.after, job.files.reference}
-    found, ahead = [], [m for m in job.made if m.path in shown]
-    while ahead:
-        made = ahead.pop()
-        if made not in found:
-            found.append(made)
-            ahead += [prints[f] for _, f in made.inputs if f in prints]
-    return [m for m in job.made if m in found]
+    ancestry: list[Product] = []
+    queue = [p for p in job.products if p.path in shown]
+    while queue:
+        product = queue.pop()
+        if product not in ancestry:
+            ancestry.append(product)
+            queue += [by_fingerprint[f] for _, f in product.inputs if f in by_fingerprint]
+    return [p for p in job.products if p in ancestry]
 
 
-def limits(job: Job) -> list[str]:
-    """Files that others weren't made from as they are; clouds and shifts of the dates."""
+def limits(job: JobFolder) -> list[str]:
+    """Warnings: inputs that have changed since; clouds and shifts of the dates."""
     lines = []
-    here = {m.path.name: m.path for m in job.made}
-    for made in chain(job):
-        for name, fingerprint in made.inputs:
-            path = here.get(name)
+    present = {p.path.name: p.path for p in job.products}
+    for product in chain(job):
+        for name, fingerprint in product.inputs:
+            path = present.get(name)
             if path is not None and provenance.fingerprint(path) != fingerprint:
                 lines.append(
-                    f"{name} isn't the file that {made.path.name} was made from: it has changed "
-                    "since, or another has its name."
+                    f"{name} isn't the file that {product.path.name} was made from: it has changed "
+                    "since, or is another file of that name."
                 )
-    for made in chain(job):
-        checks = made.record.get("checks")
+    for product in chain(job):
+        checks = product.record.get("checks")
         if isinstance(checks, dict):
-            lines += [*_clouds(checks), *_apart(checks)]
+            lines += [*_clouds(checks), *_misalignment(checks)]
     return lines
 
 
@@ -92,23 +93,23 @@ def _rank(stage: str) -> int:
     return _ORDER.index(stage) if stage in _ORDER else len(_ORDER)
 
 
-def _step(made: Made) -> str:
-    return _WORDS.get(made.stage, _other)(made)
+def _step(product: Product) -> str:
+    return _WORDS.get(product.stage, _other)(product)
 
 
-def _other(made: Made) -> str:
-    return f"{made.path.name} was made by landshift {made.stage or '?'}{_from(made)}."
+def _other(product: Product) -> str:
+    return f"{product.path.name} was made by landshift {product.stage or '?'}{_from(product)}."
 
 
-def _simulated(made: Made) -> str:
-    return f"{made.path.name} was simulated: it shows no place on earth."
+def _simulated(product: Product) -> str:
+    return f"{product.path.name} was simulated: it shows no real place."
 
 
-def _composed(made: Made) -> str:
-    checks = made.record.get("checks")
+def _composed(product: Product) -> str:
+    checks = product.record.get("checks")
     dates = checks.get("dates") if isinstance(checks, dict) else None
     of = f" of {_listed([str(d) for d in dates])}" if isinstance(dates, list) and dates else ""
-    text = f"{made.path.name} stacks the images{of} on one grid{_from(made)}."
+    text = f"{product.path.name} stacks the images{of} on one grid{_from(product)}."
     for date, right, down, large in _shifts(checks if isinstance(checks, dict) else {}):
         if not large:
             text += (
@@ -117,32 +118,32 @@ def _composed(made: Made) -> str:
     return text
 
 
-def _labelled(made: Made) -> str:
-    options = made.parameters
-    text = f"{made.path.name} compares class maps{_from(made)}"
+def _labelled(product: Product) -> str:
+    options = product.parameters
+    text = f"{product.path.name} compares class maps{_from(product)}"
     coding = _CODINGS.get(str(options.get("coding")))
     text += f": {coding}." if coding else "."
     smooth, least, hectares = (options.get(k) for k in ("smooth", "min_pixels", "min_hectares"))
     if smooth:
         text += f" A majority filter of {smooth} x {smooth} pixels smoothed them."
     if least:
-        text += f" Patches of change below {least} pixels were taken away."
+        text += f" Patches of change below {least} pixels were removed."
     if hectares:
-        text += f" Patches of change below {hectares} ha were taken away."
+        text += f" Patches of change below {hectares} ha were removed."
     return text
 
 
-def _classified(made: Made) -> str:
-    options = made.parameters
-    text = f"{made.path.name} was mapped by a network{_from(made)}"
+def _classified(product: Product) -> str:
+    options = product.parameters
+    text = f"{product.path.name} was mapped by a model{_from(product)}"
     tile, padding = options.get("tile"), options.get("padding")
     if isinstance(tile, list) and len(tile) == 2:
         text += f", in tiles of {tile[0]} x {tile[1]} pixels"
-        text += f" of which {padding} at each side were thrown away" if padding else ""
+        text += f" with a padding of {padding} pixels" if padding else ""
     return f"{text} ({options.get('engine', '?')}, {options.get('precision', '?')})."
 
 
-_WORDS: dict[str, Callable[[Made], str]] = {
+_WORDS: dict[str, Callable[[Product], str]] = {
     "simulate": _simulated,
     "composite": _composed,
     "label": _labelled,
@@ -150,8 +151,8 @@ _WORDS: dict[str, Callable[[Made], str]] = {
 }
 
 
-def _from(made: Made) -> str:
-    names = [name for name, _ in made.inputs if name]
+def _from(product: Product) -> str:
+    names = [name for name, _ in product.inputs if name]
     return f" from {_listed(names)}" if names else ""
 
 
@@ -161,25 +162,25 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _trained(package: Package) -> list[str]:
-    """How the model came about."""
+    """How the model was trained."""
     lines = []
     tiles = package.tiles
     if tiles is not None:
         sources = [str(s["name"]) for s in tiles["sources"]]
         cut = f" cut from {_listed(sources)}" if sources else ""
         lines.append(
-            f"Training tiles, '{tiles['name']}', were{cut or ' given'}: {tiles['training']:,} to "
-            f"learn from, {tiles['validation']:,} to judge by."
+            f"Training tiles, '{tiles['name']}', were{cut or ' given'}: {tiles['training']:,} for "
+            f"training, {tiles['validation']:,} for validation."
         )
     model, options = package.model, package.training
-    told = ", ".join(
+    stated = ", ".join(
         f"{words} {options[key]}"
         for key, words in (("epochs", "epochs"), ("lr", "learning rate"))
         if options.get(key) is not None
     )
     lines.append(
         f"The model {package.name}, {model.architecture} with the encoder {model.backbone}, was "
-        f"trained on them{f' ({told})' if told else ''}."
+        f"trained on them{f' ({stated})' if stated else ''}."
     )
     return lines
 
@@ -190,32 +191,32 @@ def _clouds(checks: dict[str, Any]) -> list[str]:
     if not isinstance(share, float | int) or share > 0.999:
         return []
     return [
-        f"{1 - share:.1%} of the ground isn't valid on every date (clouds, their shadows, gaps, "
-        "edges): the map says nothing of it, and its areas leave it out."
+        f"{1 - share:.1%} of the pixels aren't valid on every date (clouds, their shadows, gaps, "
+        "edges): the map has no class there, and its areas leave them out."
     ]
 
 
-def _apart(checks: dict[str, Any]) -> list[str]:
-    """Dates that lie too far from the first, or can't be told to lie on it."""
+def _misalignment(checks: dict[str, Any]) -> list[str]:
+    """Dates that are shifted against the first, or whose shift is unknown."""
     lines = [
-        f"{date} lies {right:.2f} pixels right and {down:.2f} down of the first date: "
-        "edges look like change."
+        f"{date} lies {right:.2f} pixels to the right and {down:.2f} down of the first date: edges "
+        "look like change."
         for date, right, down, large in _shifts(checks)
         if large
     ]
     shifts = checks.get("shifts")
     unknown = [d for d, s in shifts.items() if s is None] if isinstance(shifts, dict) else []
     lines += [
-        f"Whether {date} is shifted against the first date can't be told." for date in unknown
+        f"The shift of {date} against the first date couldn't be measured." for date in unknown
     ]
     return lines
 
 
 def _shifts(checks: dict[str, Any]) -> Iterator[tuple[str, float, float, bool]]:
-    """Of each later date how far it lies from the first, in pixels, and whether that is much."""
+    """Shift of each later date to the right and down in pixels, and whether it is large."""
     shifts = checks.get("shifts")
-    for date, found in shifts.items() if isinstance(shifts, dict) else ():
-        if isinstance(found, dict):
-            right, down = found.get("columns"), found.get("rows")
+    for date, shift in shifts.items() if isinstance(shifts, dict) else ():
+        if isinstance(shift, dict):
+            right, down = shift.get("columns"), shift.get("rows")
             if isinstance(right, float | int) and isinstance(down, float | int):
-                yield str(date), right, down, bool(found.get("large"))
+                yield str(date), right, down, bool(shift.get("large"))

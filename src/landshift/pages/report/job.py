@@ -1,4 +1,4 @@
-"""The files of a job, found in a folder by what they say of themselves."""
+"""The files of a job: searched for in a folder, recognised by their contents."""
 
 from __future__ import annotations
 
@@ -11,43 +11,17 @@ from landshift import raster
 from landshift.errors import LandshiftError, ParameterError
 from landshift.files import jsons, provenance
 from landshift.pages.report import formats
+from landshift.pages.report.files import ReportFiles
 
 _RASTERS = (".tif", ".tiff")
 _MANIFEST = "landshift.json"
 _TILE_SET = "esri_model_definition.emd"
-_MOST = 2000  # files of a folder that are looked at
+_MOST = 2000  # files looked at in a folder
 
 
 @dataclass(frozen=True)
-class Files:
-    """What a report is made from; None where there is no such file.
-
-    Attributes:
-        map: The map that the report is about.
-        before: Image of the first date, or a composite that holds it.
-        after: Image of the second date, or a composite that holds it.
-        reference: What the map is held against.
-        confidence: How sure the map is of each pixel.
-        areas: Areas with intervals, as `landshift estimate -o` writes them.
-        scores: Scores, as `landshift evaluate --json` writes them.
-        model: Folder, .emd or .dlpk of the model that made the map.
-        transitions: Table of transitions, as `landshift label --table` writes it.
-    """
-
-    map: Path | None = None
-    before: Path | None = None
-    after: Path | None = None
-    reference: Path | None = None
-    confidence: Path | None = None
-    areas: Path | None = None
-    scores: Path | None = None
-    model: Path | None = None
-    transitions: Path | None = None
-
-
-@dataclass(frozen=True)
-class Made:
-    """A raster and what made it.
+class Product:
+    """A raster made by landshift, with its provenance.
 
     Attributes:
         path: The raster.
@@ -65,78 +39,79 @@ class Made:
     @property
     def parameters(self) -> dict[str, Any]:
         """The options of that stage."""
-        found = self.record.get("parameters")
-        return found if isinstance(found, dict) else {}
+        options = self.record.get("parameters")
+        return options if isinstance(options, dict) else {}
 
     @property
     def inputs(self) -> list[tuple[str, str]]:
-        """Name and fingerprint of each file that it was made from."""
-        found = self.record.get("inputs")
-        entries = [e for e in found if isinstance(e, dict)] if isinstance(found, list) else []
+        """Name and fingerprint of each input."""
+        listed = self.record.get("inputs")
+        entries = [e for e in listed if isinstance(e, dict)] if isinstance(listed, list) else []
         return [(str(e.get("name", "")), str(e.get("fingerprint", ""))) for e in entries]
 
 
 @dataclass(frozen=True)
-class Job:
+class JobFolder:
     """The files of a job.
 
     Attributes:
-        files: What the report shows.
-        made: Rasters of the folder that say what made them, and those told.
+        files: The files that the report shows.
+        products: Rasters with provenance: those of the folder, and those that were given.
     """
 
-    files: Files
-    made: tuple[Made, ...]
+    files: ReportFiles
+    products: tuple[Product, ...]
 
 
-def find(folder: Path, told: Files) -> Job:
+def find(folder: Path, given: ReportFiles) -> JobFolder:
     """Find the files of a job.
 
-    Rasters are known by their provenance, tables and JSON by their first line or their keys,
-    models by their description. Looked at are the folder, those in it, and models under
-    ``models`` in either; training tiles aren't.
+    Rasters are recognised by their provenance, tables and JSON by their first line or their keys,
+    models by their description. The search covers the folder, its subfolders, and models under
+    ``models`` in either; training tiles are skipped.
 
     Args:
-        folder: Where they lie.
-        told: Files that are known; they need no provenance and may lie anywhere.
+        folder: Where to search.
+        given: Files that are known; they need no provenance and may lie anywhere.
 
     Raises:
-        ParameterError: No folder; a file that was told isn't there; several files could be the
-            map, or another of them; nothing to report.
-        RasterError: A raster that was told can't be read.
+        ParameterError: No such folder; a given file doesn't exist; several files could be the map,
+            or another of them; nothing to report.
+        RasterError: A given raster can't be read.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise ParameterError(f"A report needs the folder of a job, got {folder}; check the path.")
-    for field in fields(Files):
-        path = getattr(told, field.name)
-        if path is not None and not path.exists():
-            raise ParameterError(f"The file for --{field.name} must exist, got {path}.")
+    for field in fields(ReportFiles):
+        path = getattr(given, field.name)
+        if path is not None and not Path(path).exists():
+            raise ParameterError(f"`{field.name}` must exist, got {path}; check the path.")
     listed = list(_listed(folder))
-    found = replace(
-        told,
-        areas=told.areas or _one("areas", _with_keys(listed, formats.Areas)),
-        scores=told.scores or _one("scores", _with_keys(listed, formats.Judged)),
-        transitions=told.transitions or _one("transitions", [p for p in listed if _is_flows(p)]),
+    files = replace(
+        given,
+        areas=given.areas or _one("areas", _with_keys(listed, formats.Areas)),
+        scores=given.scores or _one("scores", _with_keys(listed, formats.EvaluationRecord)),
+        transitions=given.transitions or _one("transitions", [p for p in listed if _is_flows(p)]),
     )
     rasters = [p for p in listed if p.suffix.lower() in _RASTERS]
-    rasters += [p for p in (told.map, told.reference, told.before, told.after) if p is not None]
-    made = tuple(m for m in map(_made, dict.fromkeys(rasters)) if m is not None)
-    found = replace(found, map=found.map or _map(made, found))
-    found = replace(
-        found,
-        reference=found.reference or _reference(made, found),
-        confidence=found.confidence or _beside(found.map),
-        model=found.model or _model(listed, made, found),
+    shown = (given.map, given.reference, given.before, given.after)
+    rasters += [p for p in shown if p is not None]
+    products = tuple(p for p in map(_product, dict.fromkeys(rasters)) if p is not None)
+    files = replace(files, map=files.map or _map(products, files))
+    files = replace(
+        files,
+        reference=files.reference or _reference(products, files),
+        confidence=files.confidence or _confidence(files.map),
+        model=files.model or _model(listed, products, files),
     )
-    stack = _composite(made, found)
-    found = replace(found, before=found.before or stack, after=found.after or stack)
-    if not any(getattr(found, f.name) for f in fields(Files)):
+    stack = _composite(products, files)
+    files = replace(files, before=files.before or stack, after=files.after or stack)
+    if not any(getattr(files, f.name) for f in fields(ReportFiles)):
         raise ParameterError(
-            f"A report needs a map, scores or areas of landshift, got none in {folder}; "
-            "tell where they lie (--map, --scores, --areas)."
+            f"A report needs a map, scores or areas of landshift, got none in {folder}; give them "
+            "as `map`, `scores` or `areas`."
         )
-    return Job(found, made)
+    return JobFolder(files, products)
 
 
 def _listed(folder: Path) -> Iterator[Path]:
@@ -165,9 +140,9 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _with_keys(
-    listed: Sequence[Path], kind: type[formats.Judged] | type[formats.Areas]
+    listed: Sequence[Path], kind: type[formats.EvaluationRecord] | type[formats.Areas]
 ) -> list[Path]:
-    """JSON files that hold every key of a kind; whether they hold it well is told when read."""
+    """JSON files with every key of a kind; the values are checked when the file is read."""
     wanted = set(kind.model_fields)
     return [p for p in listed if p.suffix.lower() == ".json" and wanted <= _keys(p)]
 
@@ -190,16 +165,20 @@ def _is_flows(path: Path) -> bool:
         )
 
 
-def _one(what: str, candidates: Sequence[Path]) -> Path | None:
-    """The one file that can be it."""
+def _one(name: str, candidates: Sequence[Path]) -> Path | None:
+    """The only candidate.
+
+    Raises:
+        ParameterError: There are several.
+    """
     if len(candidates) > 1:
-        names = ", ".join(str(p) for p in candidates[:4])
-        raise ParameterError(f"One file must be the {what}, got {names}; tell which by --{what}.")
+        listed = ", ".join(str(p) for p in candidates[:4])
+        raise ParameterError(f"One file must be the {name}, got {listed}; choose one by `{name}`.")
     return candidates[0] if candidates else None
 
 
-def _made(path: Path) -> Made | None:
-    """What a raster says of itself; None where it says nothing, or can't be read."""
+def _product(path: Path) -> Product | None:
+    """A raster with its provenance; None where it has none, or can't be read."""
     try:
         with raster.open_raster(path) as source:
             tag = source.tags().get(provenance.TAG)
@@ -208,40 +187,40 @@ def _made(path: Path) -> Made | None:
         record = jsons.parse(tag.encode(), what=f"The provenance of {path}", error=ParameterError)
     except LandshiftError:
         return None
-    return Made(path, record) if isinstance(record, dict) else None
+    return Product(path, record) if isinstance(record, dict) else None
 
 
-def _map(made: Sequence[Made], found: Files) -> Path | None:
-    """A model's map, else the change map that was labelled; the one that was assessed."""
-    mapped = [m.path for m in made if m.stage == "classify" and m.record.get("layer") == "class"]
-    candidates = mapped or [m.path for m in made if m.stage == "label"]
-    if len(candidates) > 1 and found.areas is not None:
-        digest = formats.read_json(found.areas).get("map_sha256")
+def _map(products: Sequence[Product], files: ReportFiles) -> Path | None:
+    """A model's map, else the labelled change map; of several the one with assessed areas."""
+    maps = [p.path for p in products if p.stage == "classify" and p.record.get("layer") == "class"]
+    candidates = maps or [p.path for p in products if p.stage == "label"]
+    if len(candidates) > 1 and files.areas is not None:
+        digest = formats.read_json(files.areas).get("map_sha256")
         candidates = [p for p in candidates if provenance.digest(p) == digest] or candidates
     return _one("map", candidates)
 
 
-def _reference(made: Sequence[Made], found: Files) -> Path | None:
+def _reference(products: Sequence[Product], files: ReportFiles) -> Path | None:
     """A labelled change map beside a model's map."""
-    if not any(m.path == found.map and m.stage == "classify" for m in made):
+    if not any(p.path == files.map and p.stage == "classify" for p in products):
         return None
-    return _one("reference", [m.path for m in made if m.stage == "label"])
+    return _one("reference", [p.path for p in products if p.stage == "label"])
 
 
-def _composite(made: Sequence[Made], found: Files) -> Path | None:
+def _composite(products: Sequence[Product], files: ReportFiles) -> Path | None:
     """The composite that the map was made from, else the only one there is."""
-    stacks = [m.path for m in made if m.stage == "composite"]
+    stacks = [p.path for p in products if p.stage == "composite"]
     if len(stacks) < 2:
         return stacks[0] if stacks else None
-    used = {f for m in made if m.path == found.map for _, f in m.inputs}
+    used = _inputs_of_map(products, files)
     stacks = [p for p in stacks if provenance.fingerprint(p) in used]
     return stacks[0] if stacks else None
 
 
-def _model(listed: Sequence[Path], made: Sequence[Made], found: Files) -> Path | None:
+def _model(listed: Sequence[Path], products: Sequence[Product], files: ReportFiles) -> Path | None:
     """The model that made the map, else the only one there is."""
     models = [p.parent for p in listed if p.name == _MANIFEST]
-    used = {f for m in made if m.path == found.map for _, f in m.inputs}
+    used = _inputs_of_map(products, files)
     known = [
         m for m in models for p in _files(m)
         if p.suffix in (".emd", ".dlpk") and provenance.fingerprint(p) in used
@@ -249,7 +228,12 @@ def _model(listed: Sequence[Path], made: Sequence[Made], found: Files) -> Path |
     return _one("model", list(dict.fromkeys(known)) or models)
 
 
-def _beside(mapped: Path | None) -> Path | None:
+def _inputs_of_map(products: Sequence[Product], files: ReportFiles) -> set[str]:
+    """Fingerprints of the map's inputs."""
+    return {mark for p in products if p.path == files.map for _, mark in p.inputs}
+
+
+def _confidence(mapped: Path | None) -> Path | None:
     """The confidence that `landshift classify --layer` writes beside a map."""
     if mapped is None:
         return None

@@ -19,12 +19,12 @@ from landshift.show import figures
 from landshift.spec import split_name
 
 SIZE = 1000
-"""Rows and columns at most of a map on a page: four maps stay below 6 MB."""
+"""Largest number of rows and columns of a map on a page: four maps stay below 6 MB."""
 
-_MOST = 250  # classes that a picture tells apart; the rarest others are one
+_MOST = 250  # classes with a colour of their own in a picture
 _LISTED = 24  # classes in a legend
 _OTHERS: Colour = (128, 128, 128)
-_BAR = 0.28  # share of the picture's width that the scale bar takes at most
+_BAR = 0.28  # largest share of the picture's width that the scale bar takes
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def image(path: Path, title: str, place: int) -> Markup:
 
     Args:
         path: The raster.
-        title: What it is.
-        place: Which of its dates: 0 the first, -1 the last; an image of one date has only that.
+        title: Title of the picture.
+        place: Index of the date: 0 the first, -1 the last.
     """
     info = raster.info(path)
     chosen = list(figures.date_bands(info.bands).values())[place]
@@ -83,7 +83,7 @@ def class_map(path: Path, title: str) -> ClassPicture:
 
 
 def confidence(path: Path, title: str) -> Markup:
-    """How sure a map is of each pixel, from dark (not at all) to bright."""
+    """Confidence of a map, from dark (lowest) to bright (highest)."""
     info = raster.info(path)
     values, mask = raster.preview(path, SIZE, [1])
     with raster.open_raster(path) as source:
@@ -101,7 +101,7 @@ def confidence(path: Path, title: str) -> Markup:
 
 
 def _classes(path: Path) -> tuple[NDArray[np.uint8], ClassScheme]:
-    """Indices of a class map made small, and the classes that the file names or that show."""
+    """Class indices of a small preview of a map, and its classes: named or present."""
     with raster.open_raster(path) as source:
         raster.check_class_raster(source)
         known = raster.class_values(source)
@@ -109,7 +109,7 @@ def _classes(path: Path) -> tuple[NDArray[np.uint8], ClassScheme]:
     names, colours = dict(known.names), raster.legend_of(path).colours
     labelled = known.classed(values[0], mask)
     shown, counts = np.unique(values[0][labelled], return_counts=True)
-    # those that show first, by their size: no picture tells more apart
+    # classes in the preview first, by their size, since the picture shows only _MOST
     ranked = [int(v) for v in shown[np.argsort(-counts, kind="stable")]]
     ranked += sorted(names.keys() - set(ranked))
     kept = sorted(ranked[:_MOST])
@@ -126,18 +126,18 @@ def _classes(path: Path) -> tuple[NDArray[np.uint8], ClassScheme]:
 
 
 def _bearing(info: raster.RasterInfo) -> Markup:
-    """A scale bar, and an arrow to true north, under a picture; nothing where there is no place."""
+    """A scale bar and an arrow to true north under a picture; a sentence where there is no CRS."""
     try:
-        found = grid.bearing(info.grid)
+        bearing = grid.bearing(info.grid)
     except GridError:
-        return parts.text("The file has no CRS: scale and north aren't known.")
-    ground = found.metres * info.width
+        return parts.text("The file has no CRS: scale and north are unknown.")
+    ground = bearing.metres * info.width
     length = _round(ground * _BAR)
     end = f"{100 * length / ground:.2f}%"
     middle = f"{50 * length / ground:.2f}%"
     written = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
     needle = svg.element(
-        "path", d="M0 -13 5 9 0 5 -5 9Z", class_="needle", transform=f"rotate({found.north:.1f})"
+        "path", d="M0 -13 5 9 0 5 -5 9Z", class_="needle", transform=f"rotate({bearing.north:.1f})"
     )
     arrow = svg.element("svg", needle, x="97%", y="50%", overflow="visible")
     return svg.element(
@@ -149,19 +149,19 @@ def _bearing(info: raster.RasterInfo) -> Markup:
         arrow,
         svg.element("text", "N", x="92%", y="62%", text_anchor="middle"),
         class_="bearing", role="img",
-        aria_label=f"Scale bar of {written}; north points {found.north:.0f} degrees clockwise from "
-        "up",
+        aria_label=f"Scale bar of {written}; north points {bearing.north:.0f} degrees clockwise "
+        "from up",
     )  # fmt: skip
 
 
 def _round(metres: float) -> float:
-    """The largest of 1, 2, 5, 10, 20, ... that isn't above."""
+    """The largest of 1, 2, 5, 10, 20, ... that isn't above a length."""
     step: float = 10.0 ** math.floor(math.log10(metres))
     return max(f * step for f in (0.5, 1, 2, 5) if f * step <= metres)
 
 
 def _cividis() -> Sequence[Colour]:
-    """Dark blue to yellow, told apart with any colour vision (Nuñez et al. 2018)."""
+    """Dark blue to yellow, for any colour vision (Nuñez et al. 2018)."""
     import matplotlib
 
     table = matplotlib.colormaps["cividis"](np.linspace(0, 1, IGNORE_INDEX))

@@ -1,4 +1,4 @@
-"""The page of a model: how it was trained, how good it is, what it needs, where to be careful."""
+"""The page of a model: training, scores, input, limits."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from landshift.classes import IGNORE_INDEX, ClassScheme
 from landshift.errors import ModelError
 from landshift.pages.report import formats, parts, pictures, scores
-from landshift.pages.report.formats import Judged, Scores
+from landshift.pages.report.formats import EvaluationRecord, ScoresRecord
 from landshift.pages.report.page import Section, render
-from landshift.pages.report.parts import Column, Fact
+from landshift.pages.report.parts import Fact, TableColumn
 from landshift.scores.calibration import TEMPERATURES
 from landshift.show import figures
 
-if TYPE_CHECKING:  # both bring torch, which a page has no use for
+if TYPE_CHECKING:  # both import torch, which a page doesn't need
     from landshift.bundle import Package
     from landshift.evaluation.evaluation import Evaluation
 
@@ -29,12 +29,12 @@ METRICS_PAGE = "model_metrics.html"
 
 @dataclass(frozen=True)
 class Samples:
-    """Tiles that a model was tried on.
+    """Validation tiles with their labels and predictions.
 
     Attributes:
         images: ``(sample, band, row, column)`` in the raster's units; NaN where not valid.
-        targets: ``(sample, row, column)`` class indices of the reference.
-        predicted: The same of the model.
+        targets: ``(sample, row, column)`` class indices of the labels.
+        predicted: ``(sample, row, column)`` predicted class indices.
     """
 
     images: NDArray[np.float32]
@@ -45,100 +45,103 @@ class Samples:
 def model_page(
     package: Package, *, evaluation: Evaluation | None = None, samples: Samples | None = None
 ) -> str:
-    """The page of a model; the same model and scores give the same page.
+    """HTML of the page of a model; the same model and scores give the same page.
 
     Args:
         package: The model.
-        evaluation: Its scores on validation tiles; None: those that the package holds.
+        evaluation: Its scores on validation tiles; None: those of the package.
         samples: Some of these tiles.
 
     Raises:
-        ModelError: The package holds scores that aren't any.
+        ModelError: The package holds invalid scores.
     """
     model = package.model
-    judged = scored = None
+    checked = scored = None
     if evaluation is not None:
-        judged = formats.check(formats.Judged, evaluation.as_dict(), what="The evaluation")
-        scored = judged.scores
+        checked = formats.check(
+            formats.EvaluationRecord, evaluation.as_dict(), what="The evaluation"
+        )
+        scored = checked.scores
     elif package.scores is not None:
         what = f"Scores of the model {package.name}"
-        scored = formats.check(formats.Scores, package.scores, what=what, error=ModelError)
+        scored = formats.check(formats.ScoresRecord, package.scores, what=what, error=ModelError)
     lead = [
-        f"A network ({_design(package)}), trained to tell {len(model.scheme)} classes: "
+        f"A network ({_design(package)}), trained for {len(model.scheme)} classes: "
         f"{', '.join(model.scheme.names)}."
     ]
     if scored is not None:
-        lead.append("All scores are those on validation tiles, which were not trained on.")
+        lead.append("All scores are from validation tiles, which were not used for training.")
     sections = [
-        *_scores(scored, judged),
+        *_scores(scored, checked),
         scores.training(package.history),
         _samples(samples, [f"{d}:{n}" if d else n for d, n in model.spec.inputs()], model.scheme),
         _input(package),
-        _choices(package.training),
-        _limits(package, scored, judged),
+        _options(package.training),
+        _limits(package, scored, checked),
     ]
     return render(f"Model {package.name}", lead, sections)
 
 
 def sections_of(package: Package) -> list[Section]:
-    """What a page about more than the model says of it."""
+    """Sections about the model on the page of a job."""
     return [scores.training(package.history), _input(package)]
 
 
 def limits(package: Package) -> list[str]:
-    """What a reader must know of how the model was trained."""
-    found = []
+    """Warnings about the training."""
+    lines = []
     data = package.training.get("data")
     split = data.get("split") if isinstance(data, Mapping) else None
     if split == "random":
-        found.append(
-            "Validation tiles were chosen at random: where tiles overlap or lie side by side, the "
-            "model has seen their ground, and its scores are too good. Split by ground instead."
+        lines.append(
+            "Validation tiles were chosen at random: where they overlap or touch training tiles, "
+            "scores are too high. Split by ground instead."
         )
     elif split is None:
-        found.append("How training and validation tiles were split isn't known.")
+        lines.append("How training and validation tiles were split is unknown.")
     temperature = package.model.temperature
     if temperature == 1:
-        found.append(
-            "Probabilities are uncalibrated: a confidence of 0.9 need not be right 9 times in 10."
+        lines.append(
+            "Probabilities are uncalibrated: pixels with a confidence of 0.9 may be correct more "
+            "or less often than 9 times in 10."
         )
     elif not TEMPERATURES[0] * 1.01 < temperature < TEMPERATURES[1] / 1.01:
-        found.append(
+        lines.append(
             f"The temperature, {temperature:g}, lies at the end of its range: the validation tiles "
-            "can't tell how sure the model is."
+            "can't determine it."
         )
-    return found
+    return lines
 
 
-def _scores(scored: Scores | None, judged: Judged | None) -> list[Section]:
+def _scores(scored: ScoresRecord | None, evaluation: EvaluationRecord | None) -> list[Section]:
     if scored is None:
         return [
             Section(
                 "classes", "Accuracy of each class",
-                missing="No scores are known: the model was saved without its tiles; landshift "
-                "evaluate gives them.",
+                missing="Scores are missing: the model was saved without its tiles; landshift "
+                "evaluate computes them.",
             )
         ]  # fmt: skip
-    if judged is None:
+    if evaluation is None:
         return [scores.per_class(scored)]
     return [
         scores.per_class(scored),
-        scores.confusion(judged),
-        scores.calibration(judged.calibration),
-        scores.baselines(judged),
+        scores.confusion(evaluation),
+        scores.calibration(evaluation.calibration),
+        scores.baselines(evaluation),
     ]
 
 
 def _design(package: Package) -> str:
     model = package.model
-    how = {"stack": "over the stacked dates", "siamese": "with one encoder for both dates"}
-    told = how.get(model.design.combination, f"({model.design.combination})")
-    return f"{model.architecture} {told}, encoder {model.backbone}"
+    known = {"stack": "over the stacked dates", "siamese": "with one encoder for both dates"}
+    combination = known.get(model.design.combination, f"({model.design.combination})")
+    return f"{model.architecture} {combination}, encoder {model.backbone}"
 
 
 def _samples(samples: Samples | None, bands: Sequence[str], scheme: ClassScheme) -> Section:
     if samples is None:
-        return Section("samples", "Examples", missing="No tiles were given to show.")
+        return Section("samples", "Examples", missing="No tiles were given.")
     shown: list[Markup] = []
     present: set[int] = set()
     colours = [c.colour for c in scheme]
@@ -154,7 +157,7 @@ def _samples(samples: Samples | None, bands: Sequence[str], scheme: ClassScheme)
             panels.append(pictures.classes(codes, colours, alt=alt, caption=title))
         shown.append(parts.group("samples", panels))
     key = parts.legend([(c.name, c.colour) for k, c in enumerate(scheme) if k in present])
-    words = "Validation tiles, evenly from first to last: not the best ones."
+    words = "Validation tiles, evenly spaced from first to last; not chosen by score."
     return Section("samples", "Examples", [parts.text(words), *shown, key])
 
 
@@ -163,8 +166,8 @@ def _in_words(codes: NDArray[np.uint8], scheme: ClassScheme) -> str:
     counts = np.bincount(codes.ravel(), minlength=256)[: len(scheme)]
     total = max(int(counts.sum()), 1)
     order = np.argsort(-counts, kind="stable")[:3]
-    told = [f"{scheme.names[k]} {counts[k] / total:.0%}" for k in order if counts[k]]
-    return ", ".join(told) or "no class"
+    shares = [f"{scheme.names[k]} {counts[k] / total:.0%}" for k in order if counts[k]]
+    return ", ".join(shares) or "no class"
 
 
 def _input(package: Package) -> Section:
@@ -182,35 +185,37 @@ def _input(package: Package) -> Section:
     if spec.cell_size is not None:
         facts.append(Fact("Pixel size", f"{spec.cell_size:g}", "in units of the training images"))
     columns = [
-        Column("band"), *(
-            Column(c, ".6g") for c in ("mean", "std", "smallest", "largest", "zero", "unit")
+        TableColumn("band"), *(
+            TableColumn(c, ".6g") for c in ("mean", "std", "smallest", "largest", "zero", "unit")
         ),
     ]  # fmt: skip
     caption = (
-        "Its bands, in this order and in the training images' own units. A value enters as "
-        "(value - zero) / unit; where it isn't valid, as the mean."
+        "Its bands, in this order and in the training images' own units. The network gets "
+        "(value - zero) / unit, and the mean where a value isn't valid."
     )
     return Section(
-        "input", "What the model eats",
+        "input", "Model input",
         [parts.facts(facts), parts.table("bands", caption, columns, rows)],
     )  # fmt: skip
 
 
-def _choices(training: Mapping[str, Any]) -> Section:
+def _options(training: Mapping[str, Any]) -> Section:
     if not training:
         return Section(
-            "choices", "How it was trained", missing="The package doesn't tell how it was trained."
+            "choices", "Training options", missing="The package holds no training options."
         )
     rows = [[name, value] for name, value in parts.flat(training)]
-    columns = [Column("option"), Column("value")]
+    columns = [TableColumn("option"), TableColumn("value")]
     table = parts.table("options", "Options of the training.", columns, rows)
-    return Section("choices", "How it was trained", [table])
+    return Section("choices", "Training options", [table])
 
 
-def _limits(package: Package, scored: Scores | None, judged: Judged | None) -> Section:
-    found = limits(package)
+def _limits(
+    package: Package, scored: ScoresRecord | None, evaluation: EvaluationRecord | None
+) -> Section:
+    lines = limits(package)
     if scored is not None:
-        found += scores.limits(scored, {} if judged is None else judged.baselines)
-    if not found:
-        return Section("limits", "Limits", missing="Nothing out of the ordinary was found.")
-    return Section("limits", "Limits", [parts.warnings(found)])
+        lines += scores.limits(scored, {} if evaluation is None else evaluation.baselines)
+    if not lines:
+        return Section("limits", "Limits", missing="No check gave a warning.")
+    return Section("limits", "Limits", [parts.warnings(lines)])

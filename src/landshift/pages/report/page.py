@@ -1,4 +1,4 @@
-"""The frame of every page: one HTML file that needs nothing else, and fetches nothing."""
+"""The frame of every page: one HTML file that loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Section:
     """A part of a page with a heading of its own.
 
     Attributes:
-        name: Its anchor: letters and '-', once a page.
+        name: Its anchor: letters and '-', unique on the page.
         title: Its heading.
-        parts: What it shows, one under the other, as `landshift.pages.report.parts` makes them.
-        missing: What there isn't, and what would make it; for a section without parts.
+        parts: Contents in order, as `landshift.pages.report.parts` makes them.
+        missing: What is missing, and which command makes it.
     """
 
     name: str
@@ -38,13 +38,13 @@ class Section:
 def render(title: str, lead: Sequence[str], sections: Sequence[Section]) -> str:
     """A whole page.
 
-    Style and script lie inside, pictures are data; the page's policy forbids the browser to load
-    or run anything else (Content Security Policy, W3C), whatever the texts on it hold.
+    Style, script and pictures are embedded; the page's policy forbids the browser to load or run
+    anything else (Content Security Policy, W3C), whatever the texts on it hold.
 
     Args:
-        title: What the page is about.
-        lead: What a reader should know first, a paragraph each.
-        sections: The rest; contents are made from them.
+        title: Title of the page.
+        lead: Introductory paragraphs.
+        sections: The sections; the table of contents lists them.
     """
     style, script = _inline("style.css"), _inline("page.js")
     policy = (
@@ -58,7 +58,7 @@ def render(title: str, lead: Sequence[str], sections: Sequence[Section]) -> str:
 
 
 def part(macro: str, /, **values: Any) -> Markup:
-    """Fill a macro of ``parts.html`` in; what isn't markup already is escaped."""
+    """Render a macro of ``parts.html``; values that aren't markup are escaped."""
     return Markup(getattr(_environment().get_template("parts.html").module, macro)(**values))
 
 
@@ -72,10 +72,10 @@ def _environment() -> Environment:
 
 @cache
 def _inline(name: str) -> Markup:
-    """A file of ours that goes into the page as it is."""
+    """A style or script that is embedded unchanged."""
     return Markup((files("landshift.pages.report") / _TEMPLATES / name).read_text(encoding="utf-8"))
 
 
 def _digest(text: str) -> str:
-    """How a policy names the one text that it lets in."""
+    """The hash by which the policy permits an embedded text."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -1,6 +1,6 @@
-"""What pages are built from: facts, tables, bars, matrices, pictures, legends, warnings.
+"""Parts of pages: facts, tables, bars, matrices, legends, warnings.
 
-A part is markup. Words, names and numbers that go into one are escaped there and nowhere else.
+A part is markup. Its texts and numbers are escaped here and nowhere else.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from landshift.pages.report import svg
 from landshift.pages.report.page import part
 
 NONE = "-"
-"""What stands where there is no number."""
+"""Text in place of a missing number."""
 
 Cell = str | float | int | None
 
 _MATRIX = 40
-"""Classes of a matrix that a page shows."""
+"""Largest number of classes in a matrix on a page."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column of a table.
 
     Attributes:
         title: Its heading.
-        form: How its numbers are written, as format() takes it; '' for texts.
+        form: Format of its numbers, as for format(); '' for texts.
     """
 
     title: str
@@ -44,18 +44,18 @@ class Column:
 
     @property
     def is_text(self) -> bool:
-        """Whether it holds texts."""
+        """Whether its cells are texts."""
         return not self.form
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A number that stands for itself.
+    """A main figure of a page.
 
     Attributes:
-        name: What it is.
-        value: The number, written out.
-        note: What a reader must know of it.
+        name: Its name.
+        value: The formatted number.
+        note: A remark on it.
     """
 
     name: str
@@ -68,12 +68,12 @@ class Bar:
     """A row of a bar chart.
 
     Attributes:
-        label: What it is of.
-        value: Length of the bar; None: there is none.
-        text: What stands beside it.
-        lower: Where its interval begins; None: it has none.
-        upper: Where its interval ends.
-        mark: Another value of the same thing, drawn as a mark.
+        label: Name of the row.
+        value: Length of the bar; None for no bar.
+        text: Text beside it.
+        lower: Lower end of the interval; None for no interval.
+        upper: Upper end of the interval.
+        mark: Another value of the same quantity, drawn as a mark.
     """
 
     label: str
@@ -85,7 +85,7 @@ class Bar:
 
 
 def facts(entries: Sequence[Fact]) -> Markup:
-    """Some numbers that a reader looks for first."""
+    """The main figures of a page or section."""
     return part("facts", entries=entries)
 
 
@@ -100,12 +100,12 @@ def heading(words: str) -> Markup:
 
 
 def steps(lines: Sequence[str]) -> Markup:
-    """What was done, one step after the other."""
+    """Steps in order."""
     return part("steps", lines=lines)
 
 
 def warnings(lines: Sequence[str]) -> Markup:
-    """What limits the results."""
+    """Warnings about the results."""
     return part("warnings", lines=lines)
 
 
@@ -117,19 +117,19 @@ def group(kind: str, members: Sequence[Markup]) -> Markup:
 def table(
     name: str,
     caption: str,
-    columns: Sequence[Column],
+    columns: Sequence[TableColumn],
     rows: Sequence[Sequence[Cell]],
     *,
     most: int | None = None,
 ) -> Markup:
-    """A table that the page gives as CSV too; the first column names the rows.
+    """A table with a link to its CSV; the first column names the rows.
 
     Args:
-        name: Its anchor and the name of the CSV: letters and '-', once a page.
-        caption: What it shows.
-        columns: Headings, and how numbers are written.
-        rows: Texts and numbers; None where there is none.
-        most: Rows that the page shows; the CSV has all. None: all.
+        name: Its anchor and the name of the CSV: letters and '-', unique on the page.
+        caption: Its caption.
+        columns: Headings and number formats.
+        rows: Texts and numbers; None for an empty cell.
+        most: Largest number of rows on the page; the CSV has all. None: all.
     """
     if most is not None and len(rows) > most:
         caption = f"{caption} The first {most} of {len(rows):,} rows; the CSV has all."
@@ -153,25 +153,25 @@ def matrix(
     corner: str,
     form: str,
 ) -> Markup:
-    """A matrix whose cells are the darker the larger their share of the row is.
+    """A matrix with cells shaded by their share of the row.
 
     Args:
         name: Its anchor and the name of the CSV.
-        caption: What it shows.
+        caption: Its caption.
         rows: Name of each row.
         columns: Name of each column.
         values: The cells.
-        corner: What rows and columns are.
-        form: How cells are written.
+        corner: Text of the upper left corner: what rows and columns are.
+        form: Number format of the cells.
     """
-    heads = [Column(corner), *(Column(c, form) for c in columns)]
+    heads = [TableColumn(corner), *(TableColumn(c, form) for c in columns)]
     cells: list[list[Cell]] = [[r, *line] for r, line in zip(rows, values, strict=True)]
     totals = [sum(line) for line in values]
     kept = list(range(len(rows)))
     if len(rows) > _MATRIX:
         kept = sorted(sorted(kept, key=lambda k: -totals[k])[:_MATRIX])
         caption = f"{caption} The {_MATRIX} largest of {len(rows)} classes; the CSV has all."
-    rest = list(range(len(rows), len(columns)))  # columns that are no class
+    rest = list(range(len(rows), len(columns)))  # columns without a class
     shown = []
     for k in kept:
         line = [_Shown(rows[k], "text")]
@@ -189,13 +189,13 @@ def matrix(
 def bars(
     caption: str, rows: Sequence[Bar], most: float, *, names: tuple[str, str, str] | None = None
 ) -> Markup:
-    """Bars from 0 on, with their intervals; each says its number in words beside it.
+    """Bars from 0 with their intervals and numbers.
 
     Args:
-        caption: What they show.
+        caption: Their caption.
         rows: The bars.
-        most: The value that takes the whole width.
-        names: What bar, interval and mark are, for the key; None: bars speak for themselves.
+        most: The value at full width.
+        names: Meaning of bar, interval and mark, for the key; None: no key.
     """
     most = most if most > 0 else 1.0
     drawn = [{"label": row.label, "value": row.text, "drawing": _drawn(row, most)} for row in rows]
@@ -224,26 +224,26 @@ def legend(entries: Sequence[tuple[str, Colour]]) -> Markup:
 
 
 def chart(caption: str, drawn: Markup, key: Sequence[tuple[Markup, str]] = ()) -> Markup:
-    """A chart under its caption, with samples of its lines and their names."""
+    """A chart under its caption, with a key of its lines."""
     below = part("key", entries=key) if key else Markup("")
     return part("chart", caption=caption, drawing=drawn, key=below)
 
 
 def flat(options: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    """Options and their values as texts, those of options behind a dot; empty ones are left out."""
-    found = []
+    """Options with their values as texts, nested names joined by dots; empty ones are left out."""
+    entries = []
     for key, value in options.items():
         if isinstance(value, Mapping):
-            found += flat(value, f"{before}{key}.")
+            entries += flat(value, f"{before}{key}.")
         elif isinstance(value, list | tuple) and value:
-            found.append((f"{before}{key}", ", ".join(map(str, value))))
+            entries.append((f"{before}{key}", ", ".join(map(str, value))))
         elif value not in (None, "", [], ()):
-            found.append((f"{before}{key}", str(value)))
-    return found
+            entries.append((f"{before}{key}", str(value)))
+    return entries
 
 
 def hexed(colour: Colour) -> str:
-    """A colour as pages write it."""
+    """A colour as ``#rrggbb``."""
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
@@ -258,25 +258,25 @@ def _drawn(row: Bar, most: float) -> Markup:
     def at(value: float) -> str:
         return f"{100 * min(max(value / most, 0.0), 1.0):.2f}%"
 
-    found = [svg.element("line", x1="0", x2="0", y1="0", y2="100%", class_="axis")]
+    elements = [svg.element("line", x1="0", x2="0", y1="0", y2="100%", class_="axis")]
     if row.value is not None:
-        found.append(
+        elements.append(
             svg.element(
                 "rect", x="0", y="22%", height="56%", width=at(row.value), rx=2, class_="bar"
             )
         )
     if row.lower is not None and row.upper is not None:
         ends = at(row.lower), at(row.upper)
-        found.append(
+        elements.append(
             svg.element("line", x1=ends[0], x2=ends[1], y1="50%", y2="50%", class_="whisker")
         )
-        found += [
+        elements += [
             svg.element("line", x1=e, x2=e, y1="28%", y2="72%", class_="whisker") for e in ends
         ]
     if row.mark is not None:
         diamond = svg.element("path", d="M0 -6 6 0 0 6 -6 0Z", class_="mark")
-        found.append(svg.element("svg", diamond, x=at(row.mark), y="50%", overflow="visible"))
-    return svg.strip(*found)
+        elements.append(svg.element("svg", diamond, x=at(row.mark), y="50%", overflow="visible"))
+    return svg.strip(*elements)
 
 
 @dataclass(frozen=True)
@@ -286,18 +286,18 @@ class _Shown:
 
 
 def _shade(part_of_row: float) -> str:
-    """One of the shades h1 (nothing to speak of) to h7 (all of the row); '' for none."""
+    """One of the shades h1 (almost nothing) to h7 (the whole row); '' for none."""
     return "" if part_of_row <= 0 else f"h{min(7, 1 + math.floor(part_of_row * 7))}"
 
 
-def _written(value: Cell, column: Column) -> str:
+def _written(value: Cell, column: TableColumn) -> str:
     if value is None or value == "":
         return NONE
     return f"{value:{column.form}}" if column.form else str(value)
 
 
-def _as_csv(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> str:
-    """A table as a link that holds it whole."""
+def _as_csv(columns: Sequence[TableColumn], rows: Sequence[Sequence[Cell]]) -> str:
+    """A table as a data link to its CSV."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     for line in ([c.title for c in columns], *rows):
@@ -307,7 +307,7 @@ def _as_csv(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> str:
 
 
 def _in_csv(cell: Cell) -> Any:
-    """A cell that no spreadsheet takes for a formula, whatever a class is called."""
+    """A cell that no spreadsheet takes for a formula, whatever its class is named."""
     if isinstance(cell, str) and cell.startswith(_FORMULA):
         return f"'{cell}"
     return f"{cell:.10g}" if isinstance(cell, float) else cell

@@ -1,4 +1,4 @@
-"""Pictures as data inside a page."""
+"""Pictures embedded in a page."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from landshift.pages.report.page import part
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_QUALITY = 82  # of JPEG: a page of eight pictures stays below 6 MB
+_QUALITY = 82  # JPEG quality: a page of eight pictures stays below 6 MB
 
 
 def photo(
     values: NDArray[np.float32], *, alt: str, caption: str, below: Markup | str = ""
 ) -> Markup:
-    """An image as the eye sees it.
+    """A photograph-like image.
 
     Args:
         values: ``(row, column, 3)`` in 0 to 1, as `landshift.show.figures.picture` gives it.
-        alt: What it shows, for those who don't see it.
-        caption: What stands above it.
-        below: What stands under it.
+        alt: Alternative text for screen readers.
+        caption: Text above the picture.
+        below: Text or markup below it.
     """
     from PIL import Image
 
@@ -46,14 +46,14 @@ def classes(
     caption: str,
     below: Markup | str = "",
 ) -> Markup:
-    """A class map; where it has no class the page shows through.
+    """A class map, transparent where it has no class.
 
     Args:
         codes: ``(row, column)`` class indices, `IGNORE_INDEX` for none.
         colours: Colour of each class.
-        alt: What it shows, for those who don't see it.
-        caption: What stands above it.
-        below: What stands under it.
+        alt: Alternative text for screen readers.
+        caption: Text above the picture.
+        below: Text or markup below it.
     """
     from PIL import Image
 

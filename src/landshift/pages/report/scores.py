@@ -8,17 +8,16 @@ from typing import Any
 from markupsafe import Markup
 
 from landshift.pages.report import charts, parts
-from landshift.pages.report.charts import Line
-from landshift.pages.report.formats import Calibration, Judged, Scores, finite
+from landshift.pages.report.charts import Series
+from landshift.pages.report.formats import CalibrationRecord, EvaluationRecord, ScoresRecord, finite
 from landshift.pages.report.page import Section
-from landshift.pages.report.parts import Bar, Column, Fact, share
+from landshift.pages.report.parts import Bar, Fact, TableColumn, share
 
 FEW_PIXELS = 1000
-"""Reference pixels below which a page warns of a class: neighbours are alike, so that they stand
-for far fewer independent ones."""
+"""Reference pixels of a class below which a page warns; neighbouring pixels aren't independent."""
 
 THIS = "this"
-"""What tables call the map or model that is judged."""
+"""Name of the evaluated map or model in tables."""
 
 _COLUMNS = (
     ("accuracy", "accuracy"), ("kappa", "kappa"), ("macro F1", "macro_f1"), ("mIoU", "miou"),
@@ -26,29 +25,30 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def headline(scores: Scores) -> Markup:
-    """The scores that a reader looks for first."""
-    found = [
-        Fact("Change F1", share(scores.change_f1), "finding any change, whichever"),
+def headline(scores: ScoresRecord) -> Markup:
+    """The main scores."""
+    facts = [
+        Fact("Change F1", share(scores.change_f1), "any change against no change"),
         Fact("mIoU", share(scores.miou), "mean over the classes"),
         Fact("Macro F1", share(scores.macro_f1), "mean over the classes"),
-        Fact("Accuracy", share(scores.accuracy), "counts 'No change' like the rest"),
+        Fact("Accuracy", share(scores.accuracy), "over all pixels, with 'No change'"),
     ]
-    return parts.facts([f for f in found if f.value != parts.NONE])
+    return parts.facts([f for f in facts if f.value != parts.NONE])
 
 
-def per_class(scores: Scores) -> Section:
+def per_class(scores: ScoresRecord) -> Section:
     """Precision, recall, F1 and IoU of each class."""
     columns = [
-        Column("class"), *(Column(c, ".3f") for c in ("precision", "recall", "F1", "IoU")),
-        Column("reference pixels", ",d"),
+        TableColumn("class"),
+        *(TableColumn(c, ".3f") for c in ("precision", "recall", "F1", "IoU")),
+        TableColumn("reference pixels", ",d"),
     ]  # fmt: skip
     rows = [[c.name, c.precision, c.recall, c.f1, c.iou, c.support] for c in scores.classes]
     drawn = [Bar(c.name, c.f1, share(c.f1)) for c in scores.classes]
     caption = (
-        "Scores of each class. Precision (user's accuracy in pixels): the right share of what the "
-        "map calls the class; recall (producer's): the found share of what is. '-' is a score that "
-        "no pixel defines."
+        "Scores of each class. Precision (user's accuracy in pixels): correct share of the class "
+        "in the map; recall (producer's accuracy): mapped share of the class in the reference. "
+        "'-': not defined, no such pixels."
     )
     return Section(
         "classes", "Accuracy of each class",
@@ -60,10 +60,10 @@ def per_class(scores: Scores) -> Section:
     )  # fmt: skip
 
 
-def confusion(found: Judged) -> Section:
-    """The confusion matrix, rows reference, columns map."""
-    names = [c.Name for c in found.classes]
-    counts = found.confusion.counts
+def confusion(evaluation: EvaluationRecord) -> Section:
+    """The confusion matrix: rows reference, columns map."""
+    names = [c.Name for c in evaluation.classes]
+    counts = evaluation.confusion.counts
     columns = [*names, "no class"]
     if not any(row[-1] for row in counts):
         counts, columns = [row[:-1] for row in counts], names
@@ -73,25 +73,25 @@ def confusion(found: Judged) -> Section:
             parts.matrix(
                 "confusion-matrix",
                 "Pixels by the class of the reference (rows) and of the map (columns). The darker "
-                "a cell, the larger its share of the row; what is right is in bold.",
+                "a cell, the larger its share of the row; correct cells are in bold.",
                 names, columns, counts, corner="reference \\ map", form=",d",
             )
         ],
     )  # fmt: skip
 
 
-def calibration(found: Calibration | None) -> Section:
-    """Whether probabilities mean what they say."""
-    if found is None:
+def calibration(calibrated: CalibrationRecord | None) -> Section:
+    """Calibration: predicted probability of the likeliest class against its accuracy."""
+    if calibrated is None:
         return Section(
             "calibration", "Calibration",
-            missing="No calibration is known: a model's scores have one, a map's alone don't.",
+            missing="Calibration is unknown: scores of a model have it, scores of a map don't.",
         )  # fmt: skip
-    curves = [("as trained", found.raw)]
-    if found.temperature != 1:
-        curves.append(("calibrated", found.scaled))
+    curves = [("as trained", calibrated.raw)]
+    if calibrated.temperature != 1:
+        curves.append(("calibrated", calibrated.scaled))
     series = [
-        Line(
+        Series(
             f"{name}, ECE {share(curve.ece)}",
             [(b.confidence or 0.0, b.accuracy) for b in curve.filled],
         )
@@ -103,12 +103,13 @@ def calibration(found: Calibration | None) -> Section:
         for b in curve.filled
     ]
     columns = [
-        Column("probabilities"), Column("from", ".2f"), Column("to", ".2f"), Column("pixels", ",d"),
-        Column("mean said", ".3f"), Column("share right", ".3f"),
+        TableColumn("probabilities"), TableColumn("from", ".2f"), TableColumn("to", ".2f"),
+        TableColumn("pixels", ",d"), TableColumn("mean probability", ".3f"),
+        TableColumn("accuracy", ".3f"),
     ]  # fmt: skip
     facts = [
-        Fact("Temperature", f"{found.temperature:.3f}", "above 1: the training was too sure"),
-        Fact("Calibration error", share(curves[-1][1].ece), "mean gap of said and right (ECE)"),
+        Fact("Temperature", f"{calibrated.temperature:.3f}", "above 1: overconfident as trained"),
+        Fact("ECE", share(curves[-1][1].ece), "expected calibration error"),
     ]
     return Section(
         "calibration", "Calibration",
@@ -116,33 +117,33 @@ def calibration(found: Calibration | None) -> Section:
             parts.facts(facts),
             parts.group(
                 "charts",
-                [charts.reliability("How often the likeliest class is right.", series)],
+                [charts.reliability("Accuracy of the likeliest class by its probability.", series)],
             ),
             parts.table(
-                "calibration-bins", "The same in numbers, by bins of the likeliest class's "
+                "calibration-bins", "The same as a table, by bins of the likeliest class's "
                 "probability.", columns, rows,
             ),
         ],
     )  # fmt: skip
 
 
-def baselines(found: Judged) -> Section:
-    """What simpler methods reach on the same pixels."""
-    if not found.baselines:
+def baselines(evaluation: EvaluationRecord) -> Section:
+    """Scores of baselines on the same pixels."""
+    if not evaluation.baselines:
         return Section(
-            "baselines", "Beside simpler methods",
-            missing="No simpler method was scored on the same pixels; landshift evaluate does it.",
+            "baselines", "Baselines",
+            missing="No baseline was scored on the same pixels; landshift evaluate scores them.",
         )  # fmt: skip
-    methods = {THIS: found.scores, **found.baselines}
-    columns = [Column("method"), *(Column(title, ".3f") for title, _ in _COLUMNS)]
+    methods = {THIS: evaluation.scores, **evaluation.baselines}
+    columns = [TableColumn("method"), *(TableColumn(title, ".3f") for title, _ in _COLUMNS)]
     rows = [[name, *(getattr(s, key) for _, key in _COLUMNS)] for name, s in methods.items()]
-    # change F1 where there is one, since accuracy rewards saying 'No change'
-    by_change = found.scores.change_f1 is not None
-    reached = {n: s.change_f1 if by_change else s.macro_f1 for n, s in methods.items()}
-    drawn = [Bar(name, value, share(value)) for name, value in reached.items()]
+    # change F1 if defined, since predicting 'No change' everywhere has a high accuracy
+    by_change = evaluation.scores.change_f1 is not None
+    f1 = {n: s.change_f1 if by_change else s.macro_f1 for n, s in methods.items()}
+    drawn = [Bar(name, value, share(value)) for name, value in f1.items()]
     title = "F1 of any change" if by_change else "Mean F1 of the classes"
     return Section(
-        "baselines", "Beside simpler methods",
+        "baselines", "Baselines",
         [
             parts.bars(f"{title}, over the same pixels.", drawn, 1.0),
             parts.table("methods", "Scores over the same pixels.", columns, rows),
@@ -150,43 +151,43 @@ def baselines(found: Judged) -> Section:
     )  # fmt: skip
 
 
-def limits(scores: Scores, others: Mapping[str, Scores]) -> list[str]:
-    """What a reader of the scores must be warned of."""
-    found = []
+def limits(scores: ScoresRecord, others: Mapping[str, ScoresRecord]) -> list[str]:
+    """Warnings about the scores."""
+    lines = []
     rare = [c for c in scores.classes if 0 < c.support < FEW_PIXELS]
     absent = [c.name for c in scores.classes if not c.support]
     lost = [c.name for c in scores.classes if c.support and not c.f1]
     if rare:
         listed = ", ".join(f"{c.name} ({c.support:,})" for c in rare)
-        found.append(f"Few reference pixels: {listed}. Scores of these classes say little.")
+        lines.append(f"Few reference pixels: {listed}. Scores of these classes are uncertain.")
     if absent:
-        found.append(f"No reference pixel: {', '.join(absent)}. Nothing is known of these classes.")
+        lines.append(f"No reference pixel: {', '.join(absent)}. These classes have no scores.")
     if lost:
-        found.append(f"Not a pixel right: {', '.join(lost)}.")
+        lines.append(f"No pixel correct: {', '.join(lost)}.")
     if scores.unmapped:
-        found.append(
-            f"{scores.unmapped:,} labelled pixels have no class in the map and count nowhere."
+        lines.append(
+            f"{scores.unmapped:,} labelled pixels have no class in the map and aren't scored."
         )
-    ours = scores.change_f1
-    found += [
-        f"'{name}' reaches a change F1 of {share(other.change_f1)}, no less than the {share(ours)} "
-        "judged here."
+    change_f1 = scores.change_f1
+    lines += [
+        f"'{name}' has a change F1 of {share(other.change_f1)}, at least the {share(change_f1)} "
+        "reported here."
         for name, other in others.items()
-        if ours is not None and other.change_f1 is not None and other.change_f1 >= ours
+        if change_f1 is not None and other.change_f1 is not None and other.change_f1 >= change_f1
     ]
-    return found
+    return lines
 
 
 def training(history: Sequence[Mapping[str, Any]]) -> Section:
     """Loss and scores of each epoch."""
     if not history:
         return Section(
-            "training", "Training", missing="No training table is known of this model."
+            "training", "Training", missing="The model has no training table."
         )  # fmt: skip
 
-    def series(**keys: str) -> list[Line]:
+    def series(**keys: str) -> list[Series]:
         return [
-            Line(name, [(row["epoch"], finite(row.get(key))) for row in history])
+            Series(name, [(row["epoch"], finite(row.get(key))) for row in history])
             for key, name in keys.items()
             if any(finite(row.get(key)) is not None for row in history)
         ]
@@ -201,8 +202,8 @@ def training(history: Sequence[Mapping[str, Any]]) -> Section:
         ),
     ]  # fmt: skip
     columns = [
-        Column("epoch", "d"), *(
-            Column(c, ".4f")
+        TableColumn("epoch", "d"), *(
+            TableColumn(c, ".4f")
             for c in ("training loss", "validation loss", "accuracy", "macro F1", "mIoU",
                       "change F1")
         ),

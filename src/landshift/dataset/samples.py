@@ -1,0 +1,151 @@
+"""Tiles as samples: pairs of image and targets."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, get_worker_info
+
+from landshift import tileset
+from landshift.classes import IGNORE_INDEX
+from landshift.errors import TileSetError
+from landshift.machine import parallel
+from landshift.spec import InputSpec
+
+CACHE_BYTES = 1 << 30
+"""Tiles are kept in memory up to this size, over all loading processes of a set; larger sets are
+read from disk again each epoch."""
+
+_KEEPING = threading.Lock()  # else several threads keep one tile more each than there is room for
+
+Sample = tuple[torch.Tensor, torch.Tensor]
+
+Draw = tuple[int, int]
+"""A sample's position, and a number that decides where it is cropped."""
+
+LAYERS = ("change", "before", "after")
+"""Layers of a sample's targets; those of the class maps are optional."""
+
+
+class TileDataset(Dataset[Sample]):
+    """Tiles as pairs of image and targets.
+
+    Args:
+        tiles: The tile set.
+        indices: Which tiles of it.
+        spec: The model input.
+        chip_size: Rows and columns of a sample. Of a larger tile, a position reads the middle and
+            a `Draw` any part.
+        class_maps: Whether the targets hold the classes before and after too.
+        ignored: Label values whose pixels count as unlabelled.
+
+    A sample is ``(band, row, column)`` float32 in the raster's units and ``(layer, row, column)``
+    int64 class indices, `IGNORE_INDEX` where unlabelled or where the image isn't valid; the layers
+    are the first one or all three of `LAYERS`.
+
+    Raises:
+        TileSetError: The set doesn't hold the class maps.
+    """
+
+    def __init__(
+        self,
+        tiles: tileset.TileSet,
+        indices: Sequence[int],
+        spec: InputSpec,
+        *,
+        chip_size: int,
+        class_maps: bool = False,
+        ignored: Sequence[int] = (),
+    ) -> None:
+        if class_maps and tiles.map_scheme is None:
+            raise TileSetError(
+                f"The tiles must carry the class maps before and after, got none in {tiles.folder};"
+                " cut the set with both (labels_before, labels_after)."
+            )
+        self.tiles = tiles
+        self.class_maps = class_maps
+        self.indices = tuple(indices)
+        self.spec = spec
+        self.chip_size = chip_size
+        self.ignored = tuple(ignored)
+        size = np.dtype(tiles.dtype).itemsize * len(tiles.bands) * tiles.height * tiles.width
+        self._room = CACHE_BYTES // (size + 4 * tiles.height * tiles.width)
+        self._cache: dict[
+            int, tuple[NDArray[np.generic], NDArray[np.bool_], NDArray[np.uint8]]
+        ] = {}
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, draw: int | Draw) -> Sample:
+        image, mask, targets = self.read(draw)
+        pixels = torch.from_numpy(self.spec.fill(image, mask))
+        return pixels, torch.from_numpy(targets.astype(np.int64))
+
+    def __getitems__(self, draws: Sequence[int | Draw]) -> list[Sample]:
+        """The samples of a batch, read on all cores; in a process that loads tiles, on its own."""
+        if get_worker_info() is not None:
+            return [self[draw] for draw in draws]
+        with parallel.in_order(draws, nullcontext, lambda _, draw: self[draw]) as samples:
+            return list(samples)
+
+    def read(
+        self, draw: int | Draw
+    ) -> tuple[NDArray[np.generic], NDArray[np.bool_], NDArray[np.uint8]]:
+        """A sample before it is filled.
+
+        Returns:
+            Values ``(band, row, column)`` as stored, a mask ``(row, column)``, True where valid,
+            and class indices ``(layer, row, column)``.
+        """
+        position, number = draw if isinstance(draw, tuple) else (draw, None)
+        image, mask, targets = self._load(position)
+        height, width = mask.shape
+        rows, columns = self._part(height, width, number)
+        return image[:, rows, columns], mask[rows, columns], targets[:, rows, columns]
+
+    def arrays(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+        """Images and their labels one after another, as numpy arrays of float32 and uint8.
+
+        An image is ``(band, row, column)``, its labels ``(row, column)`` class indices.
+        """
+        for position in range(len(self)):
+            image, targets = self[position]
+            yield image.numpy(), targets[0].numpy().astype(np.uint8)
+
+    def _load(
+        self, position: int
+    ) -> tuple[NDArray[np.generic], NDArray[np.bool_], NDArray[np.uint8]]:
+        if position in self._cache:
+            return self._cache[position]
+        tile = self.tiles.tiles[self.indices[position]]
+        image, mask, labels = tileset.read_tile(tile)
+        layers = [self.tiles.scheme.to_indices(labels, where=str(tile.label))]
+        if self.class_maps:
+            assert self.tiles.map_scheme is not None
+            for values, path in zip(
+                tileset.read_class_maps(tile), (tile.before, tile.after), strict=True
+            ):
+                layers.append(self.tiles.map_scheme.to_indices(values, where=str(path)))
+        targets = np.stack(layers)
+        targets[:, ~mask | np.isin(labels, self.ignored)] = IGNORE_INDEX
+        loaded = image, mask, targets
+        worker = get_worker_info()
+        with _KEEPING:
+            if len(self._cache) < self._room // (worker.num_workers if worker else 1):
+                self._cache[position] = loaded
+        return loaded
+
+    def _part(self, height: int, width: int, number: int | None) -> tuple[slice, slice]:
+        spare = (max(height - self.chip_size, 0), max(width - self.chip_size, 0))
+        if number is None:
+            row, column = (s // 2 for s in spare)
+        else:
+            rest, row = divmod(number, spare[0] + 1)
+            column = rest % (spare[1] + 1)
+        return slice(row, row + self.chip_size), slice(column, column + self.chip_size)

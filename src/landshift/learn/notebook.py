@@ -1,0 +1,59 @@
+"""Pictures and tables of scores in notebooks."""
+
+from __future__ import annotations
+
+import io
+import logging
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.jupyter import JupyterMixin
+from rich.table import Table
+
+from landshift.learn.progress import in_notebook
+from landshift.scores.confusion import ClassScores, Scores
+from landshift.show import tables
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+log = logging.getLogger(__name__)
+
+
+class ClassMetrics(JupyterMixin):
+    """Scores of each class, shown as a table; ``metrics['to forest'].recall`` gives one number.
+
+    Args:
+        scores: The scores.
+    """
+
+    def __init__(self, scores: Scores) -> None:
+        self.scores = scores
+
+    def __getitem__(self, name: str) -> ClassScores:
+        for c in self.scores.classes:
+            if c.name == name:
+                return c
+        raise KeyError(name)
+
+    def __rich__(self) -> Table:
+        return tables.per_class(self.scores)
+
+    def __repr__(self) -> str:
+        console = Console(width=100, file=io.StringIO())
+        with console.capture() as capture:
+            console.print(self)
+        return capture.get().rstrip()
+
+
+def display(figure: Figure) -> None:
+    """Show a figure in a notebook; elsewhere a line is logged."""
+    if in_notebook():
+        from IPython.display import Image
+        from IPython.display import display as show
+
+        png = io.BytesIO()
+        figure.savefig(png, dpi=80)
+        show(Image(png.getvalue()))  # type: ignore[no-untyped-call]
+        return
+    log.info("Pictures show in notebooks; elsewhere save those of batch_figure, results_figure.")

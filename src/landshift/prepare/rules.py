@@ -1,0 +1,170 @@
+"""Rules of a change map: which changes it keeps, and which are removed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from cyclopts import Parameter
+
+from landshift.classes import CODINGS, Coding, class_options
+from landshift.errors import ParameterError
+from landshift.files.options import check_choice
+from landshift.maps.cleaning import check_kernel, check_neighbours
+from landshift.raster.recoding import Class, Coded
+
+Keep = Literal["all", "changed", "unchanged"]
+Unconfirmed = Literal["unchanged", "nodata"]
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which pixels a change map keeps; the others become 0, not labelled."""
+
+    keep: Keep = "all"
+    """Pixels that the map keeps. `keep` alone decides whether unchanged pixels stay."""
+    from_classes: Annotated[class_options.Classes, Parameter(name="--from")] = ()
+    """Keep changes from this class only, by name or value; can be repeated."""
+    to_classes: Annotated[class_options.Classes, Parameter(name="--to")] = ()
+    """Keep changes to this class only; can be repeated."""
+    forbidden: Annotated[class_options.TransitionsLike, Parameter(name="--forbid")] = ()
+    """A transition that can't be, 'urban->forest', or 'urban->*' for every other class; its pixels
+    become 0 and are counted by themselves. Can be repeated."""
+
+    def __post_init__(self) -> None:
+        check_choice("keep", self.keep, Keep)
+        if self.keep == "unchanged" and (self.from_classes or self.to_classes):
+            raise ParameterError(
+                "Lists of classes (`from_classes`, `to_classes`) choose among the changes, got "
+                "them with `keep` 'unchanged'; leave one of the two out."
+            )
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """Which changes are removed before the map is written."""
+
+    smooth: int | None = None
+    """Each pixel of each map first gets the commonest class in a square of so many pixels: 3, 5,
+    7, 9 or 11."""
+    min_pixels: int | None = None
+    """Remove changes in patches of fewer pixels. A patch is a set of connected pixels of one code
+    of the change map."""
+    min_hectares: float | None = None
+    """The same by area."""
+    neighbours: int = 8
+    """Whether pixels of a patch connect over their sides only, 4, or corners too, 8."""
+    agree_before: Sequence[Path] = ()
+    """One more class map, recoded as the first: a change counts only where it has the earlier
+    class. Can be repeated."""
+    agree_after: Sequence[Path] = ()
+    """One more class map, recoded as the second: a change counts only where it has the later
+    class: it persists. Can be repeated."""
+    unconfirmed: Unconfirmed = "unchanged"
+    """What removed changes become: unchanged, as if the pixel had kept its earlier class, or
+    nodata."""
+
+    def __post_init__(self) -> None:
+        check_choice("unconfirmed", self.unconfirmed, Unconfirmed)
+        if self.smooth is not None:
+            check_kernel(self.smooth)
+        check_neighbours(self.neighbours)
+        if self.min_pixels is not None and self.min_hectares is not None:
+            raise ParameterError(
+                "The smallest patch must be given in pixels (`min_pixels`) or in hectares "
+                "(`min_hectares`), got both; choose one."
+            )
+        if self.least is not None and not 0 < self.least < float("inf"):
+            name = "min_pixels" if self.min_hectares is None else "min_hectares"
+            raise ParameterError(f"`{name}` must be above 0, got {self.least}; leave it out.")
+
+    @property
+    def least(self) -> float | None:
+        """The smallest patch, in pixels or hectares; None where every patch stays."""
+        return self.min_pixels if self.min_hectares is None else self.min_hectares
+
+
+def parse_transition(text: str) -> tuple[Class, Class]:
+    """A transition written as ``forest->urban`` or ``1->2``; '*' stands for every other class.
+
+    Raises:
+        ParameterError: It is written otherwise.
+    """
+    parts = [p.strip() for p in text.split("->")]
+    if len(parts) != 2 or not all(parts):
+        raise ParameterError(
+            f"A transition must be written 'from->to', got {text!r}; give names or values."
+        )
+    return parts[0], parts[1]
+
+
+class PairRules:
+    """Tables by pair of classes, ``i * n + j``; the last entry: no class.
+
+    Attributes:
+        scheme: The n classes of the two maps.
+        change: The classes of the change map.
+        changed: Whether the pair is a change.
+        forbidden: Whether the pair is a forbidden transition.
+        kept: Whether the map keeps the pair.
+        map_code: The pair's value in the change map; 0 where it isn't kept.
+        patch_code: The same, for all changes that the lists of classes choose.
+        without_change: The pair that a removed change becomes.
+    """
+
+    def __init__(
+        self,
+        classes: Coded,
+        coding: Coding,
+        filters: Filters,
+        forbidden: Sequence[tuple[Class, Class]],
+        unconfirmed: Unconfirmed,
+    ) -> None:
+        """Make the tables.
+
+        Args:
+            classes: The classes of the two maps.
+            coding: The coding of the change map.
+            filters: What it keeps.
+            forbidden: Transitions that can't be, by name or value.
+            unconfirmed: What removed changes become.
+
+        Raises:
+            ClassError: A class that there isn't.
+            ParameterError: A forbidden transition that is no change.
+        """
+        scheme = self.scheme = classes.scheme
+        n = len(scheme)
+        self.change = CODINGS[coding](scheme)
+        i, j = (k.ravel() for k in np.indices((n, n)))
+        self.changed = np.append(i != j, False)
+        self.forbidden = np.zeros(n * n + 1, np.bool_)
+        for before, after in forbidden:
+            at = [a * n + b for a in classes.find(before) for b in classes.find(after) if a != b]
+            if not at:
+                raise ParameterError(
+                    f"A forbidden transition must be a change, got {before}->{after}; "
+                    "choose unchanged pixels with `keep`."
+                )
+            self.forbidden[at] = True
+        froms = {k for c in filters.from_classes for k in classes.find(c)} or set(range(n))
+        tos = {k for c in filters.to_classes for k in classes.find(c)} or set(range(n))
+        listed = np.append(np.isin(i, list(froms)) & np.isin(j, list(tos)), False) & self.changed
+        stayed = np.append(i == j, False)
+        self.kept = (listed & (filters.keep != "unchanged")) | (
+            stayed & (filters.keep != "changed")
+        )
+        values = np.array(scheme.values)
+        code = np.append(self.change.code(values[i], values[j]), 0).astype(self.change.dtype)
+        self.map_code = np.where(self.kept, code, 0).astype(self.change.dtype)
+        self.patch_code = np.where(listed, code, 0).astype(self.change.dtype)
+        back = i * n + i if unconfirmed == "unchanged" else np.full(n * n, n * n)
+        self.without_change = np.append(back, n * n).astype(np.int32)
+
+    def names(self, pair: int) -> tuple[str, str]:
+        """Names of a pair's classes."""
+        i, j = divmod(pair, len(self.scheme))
+        return self.scheme.names[i], self.scheme.names[j]
