@@ -76,7 +76,7 @@ def test_tiles_joined_as_stored_are_warned_of_and_carry_no_tag(halves, tmp_path,
     assert values.shape == (1, *SHAPE)
     assert (scales, offsets) == ((1,), (0,))
     assert "Files of date1 state different scales or offsets in B04" in caplog.text
-    assert "--scaled" in caplog.text
+    assert "composite with `scaled`" in caplog.text
 
 
 def test_dates_whose_tags_differ_are_warned_of_unless_they_are_applied(tagged, tmp_path, caplog):
