@@ -239,12 +239,12 @@ def check_class_raster(source: DatasetReader) -> None:
 def map_classes(
     path: Path | str, scheme: ClassScheme | None = None, nodata: float | None = None
 ) -> ClassValues:
-    """Which values of a class map are classes, told in one line where nothing states it.
+    """The values of a class map that are classes; warns of values of unstated meaning.
 
     Args:
         path: The map.
-        scheme: All its classes; None: as its files tell, perhaps not all.
-        nodata: A value without a class, beside what the file says.
+        scheme: All its classes; None: as its files state, maybe not all.
+        nodata: A value without a class, in addition to those that the file states.
 
     Raises:
         RasterError: See `open_raster`.
