@@ -16,9 +16,9 @@ from landshift.classes import (
     colour_of,
     ends_of,
     is_no_change,
+    means_none,
     pairs_of,
     reversed_codes,
-    says_none,
     stays,
 )
 from landshift.errors import ClassError
@@ -167,12 +167,12 @@ def test_each_coding_marks_unchanged_classes(names):
              "Unclassified", "Not labelled", "unlabeled", "Missing data"],
 )  # fmt: skip
 def test_names_that_say_that_there_is_no_class(name):
-    assert says_none(name)
+    assert means_none(name)
 
 
 @pytest.mark.parametrize("name", ["Background", "Unknown", "Landfill", "Datacentre", "No change"])
 def test_names_that_are_classes(name):
-    assert not says_none(name)
+    assert not means_none(name)
 
 
 @pytest.mark.parametrize("bad", ["\0", "\x1b", "\ud800", "\uffff"])

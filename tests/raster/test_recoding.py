@@ -147,7 +147,7 @@ def test_a_table_is_a_dictionary(numbers, dtype):
      (254.5, False), (float("nan"), False), (float("inf"), False)],
 )  # fmt: skip
 def test_a_recoding_of_the_nodata_value_is_warned_of_unless_it_stays_none(caplog, nodata, told):
-    recoding.tell_nodata({254: "x", 255: "forest", 1: None, 2: 0}, nodata, "m.tif")
+    recoding.warn_of_nodata({254: "x", 255: "forest", 1: None, 2: 0}, nodata, "m.tif")
     assert ("the recoding makes 255 'forest', but the file declares 255" in caplog.text) == told
     assert bool(caplog.records) == told
 

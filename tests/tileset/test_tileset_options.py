@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from rasterio.warp import Resampling, reproject
 from rasterio.windows import Window
 
+import landshift
 from cutting import cut_tiles
 from landshift import tileset
 from landshift.classes import ClassScheme
@@ -657,3 +658,27 @@ def test_what_arcgis_learn_takes_otherwise_is_warned_of(tmp_path, caplog):
     cut(tmp_path / "three", image, labels, **options)
     assert "The class water has the value 0, which arcgis.learn reads as 'NoData'" in caplog.text
     assert "`recode`" in caplog.text
+
+
+# the public function
+
+
+def test_tiles_cuts_pairs_of_rasters_and_audits(tmp_path):
+    image, labels = pair(tmp_path / "in")
+    cutting = landshift.Cutting(tile_size="32", stride=(16, 16))
+    tiles = landshift.tiles([image, labels], tmp_path / "set", classes=SCHEME, cutting=cutting)
+    assert contents(tiles.folder) == contents(cut(tmp_path / "same", image, labels).folder)
+    assert repr(tiles).startswith(f"TileSet('{tmp_path / 'set'}': {len(tiles.tiles)} tiles of 32 x")
+    audited = landshift.tiles(auditing=landshift.Auditing(audit=tiles.folder))
+    assert len(audited.rows()) == len(audited.pairs)
+    assert list(audited.rows()[0]) == ["tile", "other", "shared", "leaks_at_random"]
+    assert str(audited).splitlines()[0].split() == list(audited.rows()[0])
+    with pytest.raises(ParameterError, match="pairs of composite and change map, got 1"):
+        landshift.tiles([image], tmp_path / "odd")
+    with pytest.raises(ParameterError, match="`audit` reads a set that exists"):
+        landshift.tiles([image], auditing=landshift.Auditing(audit=tiles.folder))
+
+
+@pytest.mark.parametrize("size", ["320x256", (256, 320)])
+def test_sizes_are_columns_by_rows_as_text_and_rows_first_as_numbers(size):
+    assert landshift.Cutting(tile_size=size).sizes[0] == (256, 320)

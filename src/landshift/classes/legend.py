@@ -22,7 +22,7 @@ class Legend:
 
     Attributes:
         names: Name of each value that has one; some names mean that the value is no class
-            (`classes.says_none`).
+            (`classes.means_none`).
         colours: Colour of each value that has one.
     """
 

@@ -21,8 +21,8 @@ from landshift.classes import (
     is_no_change,
     legend,
     legend_readers,
+    means_none,
     same_name,
-    says_none,
 )
 from landshift.classes.class_options import ClassesLike, file_of
 from landshift.errors import ClassError, GridError, ParameterError
@@ -317,7 +317,7 @@ def _values_without_class(scheme: ClassScheme | None, nodata: int | None) -> set
 
 def _without_none(row: Row) -> Row:
     """Value and name of a polygon; neither where its name means 'no data'."""
-    return (None, None) if row[1] and says_none(row[1]) else row
+    return (None, None) if row[1] and means_none(row[1]) else row
 
 
 def _value_of(value: Any, column: str | None, path: Path | str, none: set[int]) -> int | None:

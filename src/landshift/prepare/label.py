@@ -186,7 +186,7 @@ def _coded(
     ]
     for path, each in zip(maps.paths, maps.recodings, strict=True):
         if each is not None:
-            recoding.tell_zero(each, coded, raster.info(path).nodata, path)
+            recoding.warn_of_zero(each, coded, raster.info(path).nodata, path)
     return coded, targets
 
 

@@ -284,6 +284,6 @@ def _class_values(
         raster.check_one_band(source)
         known = raster.class_values(source, names=names, nodata=nodata)
         if recode is not None:
-            recoding.tell_nodata(recode, source.nodata, path)
-    raster.tell_unstated(known)
+            recoding.warn_of_nodata(recode, source.nodata, path)
+    raster.warn_of_unstated(known)
     return known

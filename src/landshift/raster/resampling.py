@@ -36,16 +36,16 @@ class Warped:
         own: GeoBox,
         box: GeoBox,
         resampling: str,
-        says: validity.Validity,
+        rule: validity.Validity,
         stack: ExitStack,
         tolerance: float | None,
     ) -> None:
-        self.grid, self.bands = box, says.bands
+        self.grid, self.bands = box, rule.bands
         self.dtype = np.dtype(source.dtypes[0])
         self._name = source.name
         self._own, self._resampling, self._tolerance = own, resampling, tolerance
-        self._says, self._stack = says, stack
-        self._shown, self._alpha = stack.enter_context(validity.presented(source, says))
+        self._says, self._stack = rule, stack
+        self._shown, self._alpha = stack.enter_context(validity.presented(source, rule))
         self._opened: dict[str, Any] = {}
         for nodata in self._nodata:
             self._warped(nodata)  # fails here if GDAL can't warp the raster
@@ -53,10 +53,10 @@ class Warped:
     @property
     def _nodata(self) -> list[float | None]:
         """The nodata value of each band for GDAL."""
-        says = self._says
+        rule = self._says
         nan = float("nan") if self.dtype.kind == "f" else None
-        return [n if n is not None else says.also if says.also is not None else nan
-                for n in says.nodata]  # fmt: skip
+        return [n if n is not None else rule.also if rule.also is not None else nan
+                for n in rule.nodata]  # fmt: skip
 
     def read(
         self, window: Window, bands: Sequence[int] | None = None
@@ -154,9 +154,9 @@ def on_grid(
         tolerance: Largest error of interpolated coordinates in pixels; None: GDAL's 0.125, with
             which the result depends slightly on the windows read.
     """
-    says = validity.of(source, bands, nodata=nodata, also=also, alpha=alpha)
+    rule = validity.of(source, bands, nodata=nodata, also=also, alpha=alpha)
     with ExitStack() as stack:
-        yield Warped(source, own, box, resampling, says, stack, tolerance)
+        yield Warped(source, own, box, resampling, rule, stack, tolerance)
 
 
 @contextmanager
@@ -246,18 +246,18 @@ def read_shrunk(
     """
     from rasterio.enums import Resampling
 
-    says = validity.of(source, bands, nodata=nodata, alpha=alpha)
-    numbers = list(says.bands)
+    rule = validity.of(source, bands, nodata=nodata, alpha=alpha)
+    numbers = list(rule.bands)
     where: dict[str, Any] = {
         "window": rasterio_window(window), "out_shape": (len(numbers), *shape),
     }  # fmt: skip
     how = Resampling.nearest if classes else Resampling.average
     with (
         reading(source.name),
-        validity.presented(source, says, averaged=not classes) as (shown, _),
+        validity.presented(source, rule, averaged=not classes) as (shown, _),
     ):
         values = shown.read(numbers, resampling=how, **where)
         # averages never contain nodata if GDAL applies a mask instead
         nearest = values if classes else source.read(numbers, **where)
-        mask = says.mask(source, nearest, **where)
+        mask = rule.mask(source, nearest, **where)
     return values, mask

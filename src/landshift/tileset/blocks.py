@@ -145,7 +145,7 @@ def parts(values: NDArray[Any], block: tuple[int, int]) -> list[tuple[int, int, 
 
 def _tags(content: bytes) -> list[tuple[int, int, int, bytes]]:
     order, magic, at = struct.unpack_from("<2sHI", content)
-    assert (order, magic) == (b"II", 42), "GDAL was asked for a classic little-endian TIFF"
+    assert (order, magic) == (b"II", 42), "GDAL writes a classic little-endian TIFF here"
     (count,) = struct.unpack_from("<H", content, at)
     tags = []
     for k in range(count):

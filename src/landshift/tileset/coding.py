@@ -191,7 +191,7 @@ def codes_of_labels(
         )  # fmt: skip
     if recode is not None:
         for path in labels:
-            recoding.tell_zero(recode, recoding.as_filed(scheme), None, path)
+            recoding.warn_of_zero(recode, recoding.as_filed(scheme), None, path)
     if base is not None:
         return LabelCodes.of(_as_in(scheme, base), recode, by_name=by_name)
     largest = ClassScheme.largest
@@ -221,7 +221,7 @@ def codes_of_maps(paths: Sequence[Path], scheme: ClassScheme | None) -> LabelCod
     return LabelCodes.of(recoding.coded(scheme), labels=False, by_name=by_name)
 
 
-def tell_codes(folder: Path, codes: LabelCodes, paths: Sequence[Path]) -> None:
+def warn_of_codes(folder: Path, codes: LabelCodes, paths: Sequence[Path]) -> None:
     """Warn of moved values, and of values of unstated meaning.
 
     Args:
@@ -232,7 +232,7 @@ def tell_codes(folder: Path, codes: LabelCodes, paths: Sequence[Path]) -> None:
     for path in paths:
         with raster.open_raster(path) as source:
             known = codes.known(path, source)
-        raster.tell_unstated(known)
+        raster.warn_of_unstated(known)
     if codes.moved:
         line = Coded(codes.scheme, codes.moved).line()
         logger.warning(

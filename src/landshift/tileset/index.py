@@ -245,7 +245,7 @@ def _row(roots: Sequence[Path], tile: Tile, names: dict[str, int]) -> tuple[Any,
 def _tile(folder: Path, files: TileFiles, row: tuple[Any, ...], names: dict[int, str]) -> Tile:
     left, bottom, right, top = row[3:7]
     if _inside([folder], files.label) != row[2]:
-        raise ValueError(f"{files.image} has other labels than the index says")
+        raise ValueError(f"{files.image} has other labels than in the index")
     return Tile(
         name=row[0],
         image=files.image,
