@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from landshift import grid, raster
 from landshift.errors import GridError, ParameterError, of_gdal
 from landshift.grid import Window
+from landshift.raster import validity
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -119,8 +120,9 @@ def on_grid(
             raise GridError(f"Resampling needs a CRS on both grids, {differ}; assign it first.")
         if not _meet(box, own):
             raise GridError(f"{what} must overlap on the ground, {differ}; check their CRS.")
+        rule = validity.of(source, numbers, also=nodata)
         with raster.on_grid(
-            source, own, box, resampling, bands=numbers, also=nodata, tolerance=_TOLERANCE
+            source, own, box, resampling, rule=rule, tolerance=_TOLERANCE
         ) as resampled:
             yield OverlayLayer(*about, resampled.read, numbers)
 

@@ -13,6 +13,7 @@ from landshift import grid, raster
 from landshift.errors import GridError, of_gdal, reason_of
 from landshift.grid import Window
 from landshift.images.planning import RESAMPLING, Layer, Plan, straightened
+from landshift.raster import validity
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -198,9 +199,8 @@ def _warped(
 ) -> Iterator[raster.Warped]:
     own = layer.info.grid
     try:
-        with raster.on_grid(
-            source, own, target, how, bands=layer.numbers, nodata=layer.nodata, alpha=layer.alpha
-        ) as warped:
+        rule = validity.of(source, layer.numbers, nodata=layer.nodata, alpha=layer.alpha)
+        with raster.on_grid(source, own, target, how, rule=rule) as warped:
             yield warped
     except of_gdal() as error:
         raise GridError(

@@ -134,10 +134,7 @@ def on_grid(
     box: GeoBox,
     resampling: str,
     *,
-    bands: Sequence[int] | None = None,
-    nodata: float | None = None,
-    also: float | None = None,
-    alpha: bool = True,
+    rule: validity.Validity | None = None,
     tolerance: float | None = None,
 ) -> Iterator[Warped]:
     """A raster resampled to another grid on the fly, each band from its own valid pixels.
@@ -147,16 +144,13 @@ def on_grid(
         own: Its grid, with a CRS that the file may lack.
         box: The other grid.
         resampling: GDAL's name of the method.
-        bands: Numbers of the bands to read, from 1; None for all but an alpha band.
-        nodata: As for `read`.
-        also: As for `read`.
-        alpha: As for `read`.
+        rule: The bands to read, and their valid pixels; None: all but an alpha band, as the file
+            states.
         tolerance: Largest error of interpolated coordinates in pixels; None: GDAL's 0.125, with
             which the result depends slightly on the windows read.
     """
-    rule = validity.of(source, bands, nodata=nodata, also=also, alpha=alpha)
     with ExitStack() as stack:
-        yield Warped(source, own, box, resampling, rule, stack, tolerance)
+        yield Warped(source, own, box, resampling, rule or validity.of(source), stack, tolerance)
 
 
 @contextmanager
@@ -195,7 +189,7 @@ def at_cell_size(
     )  # fmt: skip
     own = grid.geobox(source.height, source.width, a, source.crs)
     box = grid.geobox(round(rows), round(columns), transform, source.crs)
-    with on_grid(source, own, box, "bilinear", bands=bands) as resampled:
+    with on_grid(source, own, box, "bilinear", rule=validity.of(source, bands)) as resampled:
         yield resampled
 
 
