@@ -151,5 +151,5 @@ def test_a_batch_read_on_all_cores_is_that_of_one_by_one(tiles):
     draws = [(k, 17 * k + 3) for k in (5, 0, 7, 5)]
     together = tile_ds.__getitems__(draws)
     assert len(together) == len(draws)
-    for found, draw in zip(together, draws, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(found, tile_ds[draw], strict=True))
+    for sample, draw in zip(together, draws, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(sample, tile_ds[draw], strict=True))

@@ -97,7 +97,7 @@ class Killed(BaseException):
     """As an interrupt is: no error of ours."""
 
 
-def test_a_job_that_was_interrupted_is_taken_up(tmp_path):
+def test_an_interrupted_job_continues(tmp_path):
     path, job = tmp_path / "out", {"stride": 8}
     with pytest.raises(Killed), resumable.resumable_folder(path, job) as unfinished:
         assert unfinished.done == ()

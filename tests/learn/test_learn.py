@@ -106,10 +106,10 @@ def test_a_saved_model_says_how_it_was_trained(data, tmp_path):
     model.fit(epochs=1, lr=1e-3, max_steps=1, ema=0.9, log=tmp_path / "logs")
     assert (tmp_path / "logs" / "training.csv").is_file()
     path = model.save(tmp_path / "m")
-    told = json.loads((path.parent / "landshift.json").read_text())["training"]
-    assert told["loss"]["formula"] == "focal"
-    assert told["augmentation"]["mixup"] > 0
-    assert (told["ema"], told["frozen"], told["lr"]) == (0.9, True, 0.001)
+    record = json.loads((path.parent / "landshift.json").read_text())["training"]
+    assert record["loss"]["formula"] == "focal"
+    assert record["augmentation"]["mixup"] > 0
+    assert (record["ema"], record["frozen"], record["lr"]) == (0.9, True, 0.001)
     again = UnetClassifier.from_model(path, data=data)
     assert again.loss == model.loss
     with pytest.raises(ParameterError, match="Options of fit must be among accelerator"):
@@ -163,7 +163,7 @@ def test_tiles_with_other_bands_are_refused(saved, tiles):
         UnetClassifier.from_model(saved, data=other)
 
 
-def test_options_of_a_familiar_notebook_are_told_in_one_line(tiles):
+def test_wrong_options_of_a_familiar_notebook_are_one_line(tiles):
     assert prepare_data(tiles, MAPPING, batch_size=None).batch_size == 8
     for match, options in (
         (r"path of one folder or zip, got \[.*; several are joined before", {"path": [tiles] * 2}),
@@ -181,7 +181,7 @@ def test_options_of_a_familiar_notebook_are_told_in_one_line(tiles):
             prepare_data(**{"path": tiles, "class_mapping": MAPPING, **options})
 
 
-def test_options_of_a_classifier_are_told_in_one_line(data):
+def test_wrong_options_of_a_classifier_are_one_line(data):
     for match, options in (
         ("`data` must come from prepare_data, got 'tiles'", {"data": "tiles"}),
         ("`backbone` must be the name of an encoder, as 'resnet34', got <", {"backbone": print}),
@@ -197,7 +197,7 @@ def test_options_of_a_classifier_are_told_in_one_line(data):
             UnetClassifier(**{"data": data, "backbone": "resnet10t", **options})
 
 
-def test_options_of_fit_are_told_in_one_line(data):
+def test_wrong_options_of_fit_are_one_line(data):
     model = UnetClassifier(data, backbone="resnet10t")
     for match, options in (
         (r"one number for all layers, got slice\(1e-05, 0.001, None\); give its end, 0.001",

@@ -1,4 +1,4 @@
-"""Models made for change, from a tile set that carries both class maps to a map."""
+"""Models of change, from a tile set that carries both class maps to a map."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ LEVELS = np.array([0, 1000, 1800])
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
-    """Composite, and class maps before and after: squares of two classes, told by their values."""
+    """Composite, and class maps before and after: squares of two classes with distinct values."""
     folder = tmp_path_factory.mktemp("scene")
     random = np.random.default_rng(0)
     maps = [
@@ -57,7 +57,7 @@ def tiles(scene, tmp_path_factory):
     return cut(scene, tmp_path_factory.mktemp("set"))
 
 
-def test_samples_hold_the_class_maps_where_they_are_asked_for(tiles):
+def test_samples_hold_the_class_maps_on_request(tiles):
     data = prepare(tiles[0], reading=TrainingTiles(batch_size=2))
     image, targets = next(iter(data.valid_loader(class_maps=True)))
     assert image.shape == (2, 6, 64, 64)

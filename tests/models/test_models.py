@@ -124,8 +124,8 @@ def test_dates_must_share_their_bands():
         ChangeModel("unet", spec(), SCHEME, combination="siamese")
     with pytest.raises(ModelError, match=r"got before: red, nir; after: red, swir"):
         pair("unet", "siamese", bands=("before:red", "before:nir", "after:red", "after:swir"))
-    told = replace(spec(), dates=("before", "before", "after", "after"))
-    ChangeModel("unet", told, SCHEME, combination="siamese", backbone="resnet18")
+    dated = replace(spec(), dates=("before", "before", "after", "after"))
+    ChangeModel("unet", dated, SCHEME, combination="siamese", backbone="resnet18")
 
 
 def test_semantic_scores_are_those_of_the_pairs_by_hand():
@@ -209,12 +209,12 @@ def test_options_are_those_of_the_architecture():
 
 
 def test_the_usual_backbones_are_the_familiar_ones():
-    found = {name: a.backbone for name, a in ARCHITECTURES.items()}
+    backbones = {name: a.backbone for name, a in ARCHITECTURES.items()}
     assert {
         "unet": "resnet34",
         "pspnet": "resnet50",
         "deeplab": "resnet101",
-    }.items() <= found.items()
+    }.items() <= backbones.items()
 
 
 def test_scaling_is_that_of_the_spec_and_not_of_the_tile():

@@ -129,7 +129,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
         unet(spec(SIX), path)
 
 
-def test_weights_of_a_larger_network_are_told_of(tmp_path, caplog):
+def test_weights_of_a_larger_network_are_reported(tmp_path, caplog):
     for backbone in ("resnet34", "resnet18"):
         path, _ = saved(tmp_path / f"{backbone}.pth", 3, backbone)
         caplog.clear()

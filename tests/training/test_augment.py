@@ -59,9 +59,9 @@ def test_each_sample_is_turned_one_of_eight_ways_with_its_labels():
 
 def test_a_date_is_brighter_by_the_same_share_in_all_its_bands_and_apart_from_the_other(data):
     images, targets = batch_of(data)
-    found = BatchAugmentation(replace(NONE, brightness=0.5), data)(images, targets)
+    varied = BatchAugmentation(replace(NONE, brightness=0.5), data)(images, targets)
     std = torch.tensor(data.spec.std)[:, None]
-    moved = (found.images - images).flatten(2) / std
+    moved = (varied.images - images).flatten(2) / std
     known = (images != torch.tensor(data.spec.mean)[:, None, None]).any(1).flatten(1)
     amounts = torch.stack([moved[k][:, known[k]].median(1).values for k in range(4)])
     for k in range(4):
@@ -69,15 +69,15 @@ def test_a_date_is_brighter_by_the_same_share_in_all_its_bands_and_apart_from_th
     assert torch.allclose(amounts[:, :1].expand(4, 3), amounts[:, :3], atol=1e-4)
     assert (amounts[:, 0] - amounts[:, 3]).abs().min() > 1e-3
     assert amounts.abs().max() <= 0.5 + 1e-4
-    assert torch.equal(found.targets, targets)
+    assert torch.equal(varied.targets, targets)
 
 
 def test_contrast_spreads_values_about_the_mean(data):
     images, targets = batch_of(data)
-    found = BatchAugmentation(replace(NONE, contrast=0.5), data)(images, targets).images
+    varied = BatchAugmentation(replace(NONE, contrast=0.5), data)(images, targets).images
     mean = torch.tensor(data.spec.mean)[:, None, None]
     away = (images - mean).abs() > 1
-    factors = ((found - mean) / (images - mean)).where(away, torch.nan)
+    factors = ((varied - mean) / (images - mean)).where(away, torch.nan)
     for date in (slice(0, 3), slice(3, 6)):
         own = factors[:, date].flatten(1)
         middle = own.nanmedian(1, keepdim=True).values
@@ -93,12 +93,12 @@ def test_what_is_not_valid_stays_as_unknown_as_it_was(data, options):
     images, targets = batch_of(data)
     mean = torch.tensor(data.spec.mean)[:, None, None]
     images[:, :, 10:20, 5:9] = mean
-    found = BatchAugmentation(replace(NONE, **options), data)(images, targets).images
-    assert torch.equal(found[:, :, 10:20, 5:9], mean.expand(4, 6, 10, 4))
-    assert not torch.equal(found, images)
+    varied = BatchAugmentation(replace(NONE, **options), data)(images, targets).images
+    assert torch.equal(varied[:, :, 10:20, 5:9], mean.expand(4, 6, 10, 4))
+    assert not torch.equal(varied, images)
 
 
-def test_noise_and_dropped_bands_are_as_large_and_as_many_as_asked(data):
+def test_noise_and_dropped_bands_are_as_large_and_as_many_as_stated(data):
     images, targets = batch_of(data)
     std = torch.tensor(data.spec.std)[:, None, None]
     noisy = BatchAugmentation(replace(NONE, noise=0.2), data)(images, targets).images
@@ -119,13 +119,13 @@ def test_a_shift_is_bilinear_and_of_each_band_by_itself():
 
 def test_only_one_date_of_a_sample_is_shifted(data):
     images, targets = batch_of(data)
-    found = BatchAugmentation(replace(NONE, shift=0.8), data)(images, targets).images
-    same = (found == images).flatten(2).all(2)
+    varied = BatchAugmentation(replace(NONE, shift=0.8), data)(images, targets).images
+    same = (varied == images).flatten(2).all(2)
     assert ((same[:, :3].all(1)) ^ (same[:, 3:].all(1))).all()
 
 
 def coded(data, coding, class_maps):
-    """Data of a coding whose targets can be made by hand."""
+    """Data of a coding whose targets can be written by hand."""
     scheme = coding(LAND)
     tiles = replace(data.tiles, scheme=scheme, map_scheme=LAND if class_maps else None)
     return replace(data, tiles=tiles), scheme
@@ -146,20 +146,20 @@ def test_swapped_dates_have_the_codes_of_the_swapped_class_maps(data, coding):
 
     augment = BatchAugmentation(replace(NONE, swap=1.0), swapped)
     images = torch.rand(4, 6, 8, 8)
-    found = augment(images, targets_of(before, after))
-    assert torch.equal(found.images, images[:, [3, 4, 5, 0, 1, 2]])
-    assert torch.equal(found.targets, targets_of(after, before))
+    varied = augment(images, targets_of(before, after))
+    assert torch.equal(varied.images, images[:, [3, 4, 5, 0, 1, 2]])
+    assert torch.equal(varied.targets, targets_of(after, before))
     assert augment.class_maps == (coding is ChangeScheme)
 
 
 def test_labels_that_differ_from_the_class_maps_are_not_guessed(data):
     swapped, scheme = coded(data, ChangeScheme, class_maps=True)
     targets = torch.zeros(1, 3, 1, 3, dtype=torch.int64)
-    targets[0, :, 0, 0] = torch.tensor([2, 0, 2])  # to city, as the class maps say
+    targets[0, :, 0, 0] = torch.tensor([2, 0, 2])  # to city, as in the class maps
     targets[0, :, 0, 1] = torch.tensor([3, 0, 2])  # a filter called it 'No change'
     targets[0, :, 0, 2] = torch.tensor([IGNORE_INDEX, IGNORE_INDEX, 2])
-    found = BatchAugmentation(replace(NONE, swap=1.0), swapped)(torch.rand(1, 6, 1, 3), targets)
-    assert found.targets[0, 0, 0].tolist() == [0, IGNORE_INDEX, IGNORE_INDEX]
+    varied = BatchAugmentation(replace(NONE, swap=1.0), swapped)(torch.rand(1, 6, 1, 3), targets)
+    assert varied.targets[0, 0, 0].tolist() == [0, IGNORE_INDEX, IGNORE_INDEX]
     assert scheme.unchanged == (3,)
 
 
@@ -168,8 +168,8 @@ def test_codes_that_tell_both_classes_are_swapped_without_class_maps(data, codin
     swapped, scheme = coded(data, coding, class_maps=False)
     targets = torch.arange(len(scheme)).reshape(1, 1, 1, -1)
     augment = BatchAugmentation(replace(NONE, swap=1.0), swapped)
-    found = augment(torch.rand(1, 6, 1, len(scheme)), targets).targets[0, 0, 0]
-    names = [scheme.names[k] for k in found.tolist()]
+    varied = augment(torch.rand(1, 6, 1, len(scheme)), targets).targets[0, 0, 0]
+    names = [scheme.names[k] for k in varied.tolist()]
     assert names == ["->".join(reversed(n.split("->"))) for n in scheme.names]
 
 
@@ -196,28 +196,28 @@ def test_swap_and_shift_need_two_dates(data):
 
 def test_mixup_mixes_images_and_keeps_both_labels(data):
     images, targets = batch_of(data)
-    found = BatchAugmentation(replace(NONE, mixup=0.4), data)(images, targets)
-    assert 0 < found.share < 1
-    expected = found.share * images + (1 - found.share) * images.roll(1, 0)
-    assert torch.allclose(found.images, expected, rtol=1e-4)
-    assert torch.equal(found.targets, targets)
-    assert torch.equal(found.partners, targets.roll(1, 0))
+    varied = BatchAugmentation(replace(NONE, mixup=0.4), data)(images, targets)
+    assert 0 < varied.share < 1
+    expected = varied.share * images + (1 - varied.share) * images.roll(1, 0)
+    assert torch.allclose(varied.images, expected, rtol=1e-4)
+    assert torch.equal(varied.targets, targets)
+    assert torch.equal(varied.partners, targets.roll(1, 0))
 
 
 def test_cutmix_takes_a_rectangle_with_its_labels(data):
     images, targets = batch_of(data)
-    found = BatchAugmentation(replace(NONE, cutmix=1.0), data)(images, targets)
-    taken = (found.images != images).any(1) | (found.targets != targets)[:, 0]
+    varied = BatchAugmentation(replace(NONE, cutmix=1.0), data)(images, targets)
+    taken = (varied.images != images).any(1) | (varied.targets != targets)[:, 0]
     rows, columns = taken.any(0).any(1).nonzero()[:, 0], taken.any(0).any(0).nonzero()[:, 0]
     box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    assert torch.equal(found.images[:, :, *box], images.roll(1, 0)[:, :, *box])
-    assert torch.equal(found.targets[:, :, *box], targets.roll(1, 0)[:, :, *box])
-    assert found.partners is None
+    assert torch.equal(varied.images[:, :, *box], images.roll(1, 0)[:, :, *box])
+    assert torch.equal(varied.targets[:, :, *box], targets.roll(1, 0)[:, :, *box])
+    assert varied.partners is None
 
 
 def test_without_augmentation_a_batch_stays_as_it_is(data):
     images, targets = batch_of(data)
     for options in (None, NONE):
-        found = BatchAugmentation(options, data)(images, targets)
-        assert torch.equal(found.images, images)
-        assert torch.equal(found.targets, targets)
+        varied = BatchAugmentation(options, data)(images, targets)
+        assert torch.equal(varied.images, images)
+        assert torch.equal(varied.targets, targets)

@@ -83,9 +83,12 @@ def test_dice_by_hand():
 def test_lovasz_is_one_minus_iou_where_probabilities_are_0_or_1():
     """At the corners the extension equals the set function (Berman 2018, eq. 8)."""
     truth = torch.tensor([0, 0, 0, 1, 1, 1, 1, 0])
-    said = torch.tensor([0, 1, 0, 1, 1, 0, 1, 0])
-    logits = 100 * torch.nn.functional.one_hot(said, 2).T[None, :, :, None].float()
-    ious = [((said == k) & (truth == k)).sum() / ((said == k) | (truth == k)).sum() for k in (0, 1)]
+    predicted = torch.tensor([0, 1, 0, 1, 1, 0, 1, 0])
+    logits = 100 * torch.nn.functional.one_hot(predicted, 2).T[None, :, :, None].float()
+    ious = [
+        ((predicted == k) & (truth == k)).sum() / ((predicted == k) | (truth == k)).sum()
+        for k in (0, 1)
+    ]
     expected = 1 - sum(ious) / 2
     assert Lovasz()(logits, truth[None, :, None]).item() == pytest.approx(expected.item(), rel=1e-5)
 
@@ -93,9 +96,9 @@ def test_lovasz_is_one_minus_iou_where_probabilities_are_0_or_1():
 def test_a_formula_adds_losses_by_weight():
     logits, targets = batch()
     parts = {n: Sum(Loss(n), None)(logits, targets) for n in ("focal", "dice", "lovasz")}
-    found = Sum(Loss("0.5*focal + dice+.25 * lovasz"), None)(logits, targets)
+    loss = Sum(Loss("0.5*focal + dice+.25 * lovasz"), None)(logits, targets)
     expected = 0.5 * parts["focal"] + parts["dice"] + 0.25 * parts["lovasz"]
-    assert found.item() == pytest.approx(expected.item())
+    assert loss.item() == pytest.approx(expected.item())
 
 
 @pytest.mark.parametrize("formula", ["", "beauty", "focal+", "focal+focal", "2focal", "0*dice"])

@@ -118,7 +118,7 @@ def test_a_loss_that_is_no_number_ends_in_one_line_with_good_weights(data):
     assert all(torch.equal(before[k], after[k]) for k in before)
 
 
-def test_weights_that_the_last_step_of_an_epoch_spoilt_are_not_kept(data):
+def test_weights_that_the_last_step_of_an_epoch_spoiled_are_not_kept(data):
     model = pixelwise(data)
     before = model.network.weight.detach().clone()
     model.network.weight.register_hook(lambda gradient: gradient * math.nan)
@@ -196,11 +196,11 @@ def test_the_range_test_leaves_weights_and_random_state_as_they_were(data):
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    found = training.lr_find(model, data, steps=20)
+    tested = training.lr_find(model, data, steps=20)
     assert torch.equal(torch.rand(2), expected)
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
-    assert 1e-6 < found.suggestion < 1
-    assert list(found.rates) == sorted(found.rates)
+    assert 1e-6 < tested.suggestion < 1
+    assert list(tested.rates) == sorted(tested.rates)
 
 
 def test_a_suggestion_lies_on_the_fall_of_the_loss():
@@ -212,15 +212,15 @@ def test_a_suggestion_lies_on_the_fall_of_the_loss():
 
 
 def test_suggestions_of_five_seeds_are_alike(tiles):
-    found = []
+    suggestions = []
     for seed in range(5):
         data = prepare(
             tiles, DataOptions(seed=seed), TrainingTiles(MAPPING, batch_size=4, chip_size=32)
         )
-        found.append(training.lr_find(fresh(data, seed), data).suggestion)
-    assert max(found) < 3 * min(found)
-    assert min(found) > 3e-4
-    assert max(found) < 3e-2
+        suggestions.append(training.lr_find(fresh(data, seed), data).suggestion)
+    assert max(suggestions) < 3 * min(suggestions)
+    assert min(suggestions) > 3e-4
+    assert max(suggestions) < 3e-2
 
 
 def test_a_range_that_does_not_rise_is_refused(data):
@@ -292,9 +292,9 @@ def test_tiles_with_rare_classes_are_drawn_more_often(data):
 def test_logs_hold_the_table(data, tmp_path):
     rows = training.fit(pixelwise(data), data, Training(epochs=2, lr=1e-3, log=tmp_path / "logs"))
     with (tmp_path / "logs" / "training.csv").open() as file:
-        found = list(csv.DictReader(file))
-    assert [float(r["valid_loss"]) for r in found] == [r.valid_loss for r in rows]
-    assert [r["epoch"] for r in found] == ["0", "1"]
+        logged = list(csv.DictReader(file))
+    assert [float(r["valid_loss"]) for r in logged] == [r.valid_loss for r in rows]
+    assert [r["epoch"] for r in logged] == ["0", "1"]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tensorboard's own imports
@@ -307,8 +307,8 @@ def test_tensorboard_gets_a_curve_of_each_number(data, tmp_path):
     )
     events = EventAccumulator(str(tmp_path))
     events.Reload()
-    found = [e.value for e in events.Scalars("valid_loss")]
-    assert found == pytest.approx([r.valid_loss for r in rows], rel=1e-6)
+    logged = [e.value for e in events.Scalars("valid_loss")]
+    assert logged == pytest.approx([r.valid_loss for r in rows], rel=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore")  # of mlflow, about its stores of files
@@ -323,8 +323,8 @@ def test_mlflow_gets_the_options_and_each_number(data, tmp_path, monkeypatch):
     (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert run.info.status == "FINISHED"
     assert run.data.params["epochs"] == "2"
-    found = [m.value for m in client.get_metric_history(run.info.run_id, "valid_loss")]
-    assert found == pytest.approx([r.valid_loss for r in rows])
+    logged = [m.value for m in client.get_metric_history(run.info.run_id, "valid_loss")]
+    assert logged == pytest.approx([r.valid_loss for r in rows])
 
 
 def test_a_log_that_needs_a_missing_package_says_which(data, tmp_path):
@@ -334,7 +334,7 @@ def test_a_log_that_needs_a_missing_package_says_which(data, tmp_path):
         training.fit(pixelwise(data), data, Training(lr=1e-3, mlflow=True))
 
 
-def test_the_model_of_every_epoch_is_saved_where_asked(tiles, tmp_path):
+def test_the_model_of_every_epoch_is_saved_on_request(tiles, tmp_path):
     root = shutil.copytree(tiles, tmp_path / "tiles")
     data = prepare(root, reading=TrainingTiles(MAPPING, batch_size=4))
     model = fresh(data)
@@ -502,11 +502,11 @@ print(usual, kept, faults())
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the setting")
 def test_memory_that_a_step_frees_is_kept_for_the_next_and_given_back_after_all():
     command = [sys.executable, "-c", _FAULTS]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    usual, kept, after = map(int, told.split())
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    usual, kept, after = map(int, printed.split())
     assert kept < usual / 10
     assert after > usual / 10
 
@@ -523,7 +523,7 @@ reading = dataset.TrainingTiles({1: "to crop", 2: "No change"}, batch_size=50)
 data = dataset.prepare(sys.argv[1], reading=reading)
 model = ChangeModel(torch.nn.Conv2d(6, 2, 1), data.spec, data.scheme)
 training.fit(model, data, training.Training(epochs=1, lr=1e-3, precision="32-true"))
-status = Path("/proc/self/status").read_text()  # what getrusage tells counts the parent in
+status = Path("/proc/self/status").read_text()  # getrusage counts the parent too
 print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
 """
 
@@ -546,7 +546,7 @@ def test_memory_does_not_grow_with_the_number_of_tiles(tmp_path):
             tile_size=32, stride=32,
         )  # fmt: skip
         command = [sys.executable, "-c", _PEAK, str(folder / "set")]
-        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        peaks.append(int(told.splitlines()[-1]))
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        peaks.append(int(printed.splitlines()[-1]))
     print(f"peak memory with 100 and 1,600 tiles: {peaks[0]} and {peaks[1]} MB")
     assert peaks[1] < peaks[0] + 25

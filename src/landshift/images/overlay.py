@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,16 @@ from landshift.grid import Window
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-CLASS_RESAMPLINGS = ("nearest", "mode")
+ClassResampling = Literal["nearest", "mode"]
 """How class maps may be resampled."""
 
-_TOLERANCE = 1e-9  # of a pixel; with GDAL's 0.125 the result depends on the windows
-
-IMAGE_RESAMPLINGS = ("nearest", "bilinear", "cubic", "average")
+ImageResampling = Literal["nearest", "bilinear", "cubic", "average"]
 """How images may be resampled."""
+
+CLASS_RESAMPLINGS: tuple[str, ...] = get_args(ClassResampling)
+IMAGE_RESAMPLINGS: tuple[str, ...] = get_args(ImageResampling)
+
+_TOLERANCE = 1e-9  # of a pixel; with GDAL's 0.125 the result depends on the windows
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened(plan: Plan, target: GeoBox, *, cache: int = raster.GDAL_CACHE) -> Iterator[Reader]:
+def opened(plan: Plan, target: GeoBox, *, cache: int = raster.GDAL_CACHE) -> Iterator[ImageReader]:
     """An image open to be read on a grid; for one thread.
 
     Args:
@@ -32,10 +32,10 @@ def opened(plan: Plan, target: GeoBox, *, cache: int = raster.GDAL_CACHE) -> Ite
         RasterError: A file can't be read.
     """
     with ExitStack() as stack:
-        yield Reader(plan, target, stack, cache)
+        yield ImageReader(plan, target, stack, cache)
 
 
-class Reader:
+class ImageReader:
     """An open image, read by windows of a target grid."""
 
     def __init__(self, plan: Plan, target: GeoBox, stack: ExitStack, cache: int) -> None:

@@ -149,13 +149,13 @@ def burn(
 ) -> PolygonLabels:
     """Burn polygons into a label raster; pixels outside all polygons are 0, not labelled.
 
-    Pixels outside all polygons are ignored in training and in scores; they are not 'No change'.
-    Polygons of changes work the same way, with classes such as 'Change' and 'No change'.
+    Training and scores ignore pixels without a label; they are not 'No change'. Polygons of changes
+    work the same way, with classes such as 'Change' and 'No change'.
 
     Args:
         source: Polygons, lines or points, in any vector format and CRS.
-        like: The raster whose grid the labels get. Where `burn` wrote it too, classes of its names
-            keep their values, so that two dates share one legend.
+        like: The raster whose grid the labels get. Where it is a label raster burnt from names,
+            these classes keep their values, so that two dates share one legend.
         out: The label raster to write: uint8, 0 where there is no label.
         classes: The classes, as for label, or labels burnt before; left out: those of the columns.
             Where they leave 0 out, or call it 'No data', 0 is no class.

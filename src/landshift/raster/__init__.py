@@ -1,4 +1,4 @@
-"""Rasters: read, written, resampled, and what their class values mean."""
+"""Rasters: reading, writing, resampling, and the meaning of class values."""
 
 from __future__ import annotations
 
