@@ -132,7 +132,7 @@ COMMANDS = (
     ),
     Command(
         "model", "Models",
-        "Saved models: what they are, whether they are whole, files for others.",
+        "Inspect, verify, import, export and publish saved models.",
     ),
 )  # fmt: skip
 
