@@ -53,7 +53,7 @@ class Rows(ABC):
 
 
 def _text(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else shown(str(value))
+    return f"{value:.10g}" if isinstance(value, float) else shown(str(value))
 
 
 def write_csv(
