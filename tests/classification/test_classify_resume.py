@@ -81,7 +81,8 @@ def test_another_model_input_or_option_is_refused_until_told_to_start_over(
     out = tmp_path / "map.tif"
     assert run_and("os.kill(os.getpid(), signal.SIGKILL)", tall, saved, out).returncode < 0
     options = {"layers": ("confidence",), **OPTIONS}
-    with pytest.raises(ParameterError, match=r"parameters .* start over \(restart=True"):
+    message = r'parameters .*"padding": 16.* and not .*"padding": 24.* start over \(`restart`\)'
+    with pytest.raises(ParameterError, match=message):
         classify_pixels(tall, saved, out, **{**options, "padding": 24})
     other = write(tmp_path / "tall.tif", np.ones((6, 50, 60), np.uint16), bands=BANDS)
     with pytest.raises(ParameterError, match=r"got inputs .*tall\.tif"):

@@ -123,7 +123,7 @@ class MapJob:
     def record(self, blocks: BlockJob, traits: EngineTraits) -> dict[str, Any]:
         """Provenance of the map: its inputs and all that determines its pixels."""
         asked = {**asdict(self.area), **asdict(self.tiling), **asdict(self.outputs)}
-        parameters = {k: v for k, v in asked.items() if k not in _STATED_ELSEWHERE} | {
+        parameters = {
             "tile": list(blocks.plan.tile),
             "padding": blocks.plan.padding,
             "batch_size": blocks.batch_size,
@@ -133,6 +133,8 @@ class MapJob:
             "architecture": self.network.architecture,
             "backbone": self.network.backbone,
         }
+        stated = parameters.keys() | _STATED_ELSEWHERE
+        parameters |= {k: v for k, v in asked.items() if k not in stated}
         saved = [self.saved] if self.saved is not None else []
         return provenance.record("classify", [*self.inputs, *saved], parameters)
 
