@@ -10,6 +10,7 @@ from rasterio._err import CPLE_OutOfMemoryError
 from rasterio.errors import RasterioIOError
 from rasterio.windows import Window
 
+import commands
 from landshift.errors import (
     LandshiftError,
     OutOfMemoryError,
@@ -84,20 +85,17 @@ def test_a_block_larger_than_the_memory_blames_no_file(tmp_path):
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc\nat infer.cpp")])
-def test_the_command_line_names_memory_in_one_line(error, monkeypatch, capsys):
-    from landshift import cli
-
-    def fail():
+def test_the_command_line_names_memory_in_one_line(error, monkeypatch):
+    def fail(_):
         raise error
 
-    monkeypatch.setattr(cli, "app", fail)
-    with pytest.raises(SystemExit, match="2"):
-        cli.main()
-    err = capsys.readouterr().err
-    assert (err.count("\n"), err.startswith("Error: There must be memory enough")) == (1, True)
+    monkeypatch.setattr("landshift.raster.info", fail)
+    ended = commands.run("patches", "map.tif", "-o", "table.csv")
+    assert ended.exit_code == 2
+    assert ended.stderr.startswith("Error: There must be memory enough")
+    assert ended.stderr.count("\n") == 1
     kept = LandshiftError("A step must fit the memory.")
     kept.__cause__ = error
     error = kept
-    with pytest.raises(SystemExit, match="2"):
-        cli.main()
-    assert capsys.readouterr().err == "Error: A step must fit the memory.\n"
+    ended = commands.run("patches", "map.tif", "-o", "table.csv")
+    assert (ended.exit_code, ended.stderr) == (2, "Error: A step must fit the memory.\n")

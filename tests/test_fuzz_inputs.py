@@ -178,7 +178,7 @@ def work(tmp_path_factory):
         zones(root)
         sample = root / "sample" / "s.gpkg"
         landshift.sample(
-            root / "map.tif", sample, plan=SamplePlan(size=30, allocation="equal"), scheme=SCHEME
+            root / "map.tif", sample, plan=SamplePlan(size=30, allocation="equal"), classes=SCHEME
         )
         text = (root / "sample" / "s.csv").read_text().replace(",,", ",forest,")
         (root / "sample" / "s.csv").write_text(text)

@@ -85,10 +85,10 @@ def test_the_window_of_bounds_is_the_nearest_whole_pixels():
 
 def test_north_and_scale_at_a_grids_middle():
     turned = Affine.translation(500_000, 4_000_000) @ Affine.rotation(30) @ Affine.scale(30, -30)
-    found = grid.bearing(grid.geobox(2, 2, turned, "EPSG:32618"))
-    assert found.metres == pytest.approx(30 / 0.9996, rel=1e-6)  # on UTM's central meridian
+    bearing = grid.bearing(grid.geobox(2, 2, turned, "EPSG:32618"))
+    assert bearing.metres == pytest.approx(30 / 0.9996, rel=1e-6)  # on UTM's central meridian
     # columns run 30 degrees left of the east, so that north lies 30 degrees right of up
-    assert found.north == pytest.approx(30, abs=1e-3)
+    assert bearing.north == pytest.approx(30, abs=1e-3)
     degrees = grid.geobox(100, 200, Affine(0.01, 0, 10, 0, -0.01, 60.5), "EPSG:4326")
     at_60 = np.cos(np.radians(60)) * 6_378_137 / np.sqrt(1 - 0.00669438 * np.sin(np.pi / 3) ** 2)
     assert grid.bearing(degrees).metres == pytest.approx(np.radians(0.01) * at_60, rel=1e-6)
@@ -517,9 +517,9 @@ def test_grads_are_no_degrees():
     below, right = grid.ground(box).sides(Window(0, 0, 3, 2))
     assert (below[2, 1], right[2, 1]) == pytest.approx(sides_of(box, 2, 1), rel=1e-6)
     projected = grid.geobox(2, 2, Affine(30, 0, 6e5, 0, -30, 2.4e6), "EPSG:27572")
-    found = grid.bearing(projected)
-    assert found.metres == pytest.approx(30, rel=2e-3)
-    assert found.north == pytest.approx(0, abs=0.1)  # on the projection's own meridian
+    bearing = grid.bearing(projected)
+    assert bearing.metres == pytest.approx(30, rel=2e-3)
+    assert bearing.north == pytest.approx(0, abs=0.1)  # on the projection's own meridian
     east = grid.geobox(2, 2, Affine(30, 0, 9e5, 0, -30, 2.4e6), "EPSG:27572")
     longitude, latitude = degrees(east, [1, 1.5], [1, 1])
     middle = [longitude[0], latitude[0]]

@@ -3,22 +3,22 @@
     LandshiftError
     ├── ParameterError (ValueError)      an option out of its range, or two that contradict
     ├── GridError (ValueError)           grids, CRS or extents that don't fit together
-    ├── BandError (ValueError)           bands that are missing, or another number than needed
+    ├── BandError (ValueError)           bands that are missing, or a wrong number of them
     ├── ClassError (ValueError)          values outside the class mapping, or a bad mapping
     ├── DateError (ValueError)           before and after in the wrong order
     ├── RasterError (OSError)            a raster that is missing or can't be read
-    ├── VectorError (OSError)            a vector file that is missing, unreadable or no polygons
+    ├── VectorError (OSError)            a vector file that is missing or can't be read
     ├── TileSetError (ValueError)        a training set that is empty, incomplete or damaged
     │   └── SplitError                   no split into training and validation tiles exists
-    ├── SampleError (ValueError)         a sample that can't carry an estimate
+    ├── SampleError (ValueError)         a sample that doesn't support an estimate
     ├── ModelError (ValueError)          a model package that is damaged or doesn't fit the data
-    ├── WeightsError (OSError)           weights or a model that can't be had
-    ├── TrainingError (RuntimeError)     training that can't go on
+    ├── WeightsError (OSError)           weights or a model that can't be obtained
+    ├── TrainingError (RuntimeError)     training that can't continue
     ├── ClusterError (RuntimeError)      a scheduler or workers that can't do the job
-    ├── OutOfMemoryError (MemoryError)   memory that ran out, of whatever library
+    ├── OutOfMemoryError (MemoryError)   memory that ran out, in any library
     └── OutputError (OSError)            an output that can't be written
 
-A message says what must hold, what was found and where, and what to do. It names a parameter of a
+A message states what must hold, the value and its place, and a remedy. It names a parameter of a
 public function by its Python name in backquotes, as in "`min_pixels` must be above 0"; the command
 line shows it as the user types it there, --min-pixels (`landshift.cli.lines.spelled`).
 """
@@ -43,7 +43,7 @@ class GridError(LandshiftError, ValueError):
 
 
 class BandError(LandshiftError, ValueError):
-    """Bands are missing, or there is another number of them than needed."""
+    """Bands are missing, or there is a wrong number of them."""
 
 
 class ClassError(LandshiftError, ValueError):
@@ -59,7 +59,7 @@ class RasterError(LandshiftError, OSError):
 
 
 class VectorError(LandshiftError, OSError):
-    """A vector file is missing, can't be read, or holds something else than polygons."""
+    """A vector file is missing, can't be read, or holds other geometries than needed."""
 
 
 class TileSetError(LandshiftError, ValueError):
@@ -71,7 +71,7 @@ class SplitError(TileSetError):
 
 
 class SampleError(LandshiftError, ValueError):
-    """A sample can't carry an estimate: unlabelled, incomplete, too small, of another map."""
+    """A sample doesn't support an estimate: unlabelled, incomplete, too small, of another map."""
 
 
 class ModelError(LandshiftError, ValueError):
@@ -79,19 +79,19 @@ class ModelError(LandshiftError, ValueError):
 
 
 class WeightsError(LandshiftError, OSError):
-    """Weights of an encoder, or a model on a hub, can't be had."""
+    """Weights of an encoder, or a model on a hub, can't be obtained."""
 
 
 class TrainingError(LandshiftError, RuntimeError):
-    """Training can't go on."""
+    """Training can't continue."""
 
 
 class ClusterError(LandshiftError, RuntimeError):
-    """A scheduler or its workers can't do the job: not there, lost, or unlike each other."""
+    """A scheduler or its workers can't do the job: missing, lost, or different from each other."""
 
 
 class OutOfMemoryError(LandshiftError, MemoryError):
-    """Memory ran out, of whatever library."""
+    """Memory ran out, in any library."""
 
 
 class OutputError(LandshiftError, OSError):
@@ -99,8 +99,8 @@ class OutputError(LandshiftError, OSError):
 
 
 def of_gdal() -> tuple[type[Exception], ...]:
-    """What rasterio raises where GDAL or PROJ fails; its errors have no common ancestor."""
-    from rasterio._err import CPLE_BaseError  # GDAL's own, which some functions let through
+    """Errors of rasterio when GDAL or PROJ fails; they share no base class."""
+    from rasterio._err import CPLE_BaseError  # GDAL's own; some functions don't convert it
     from rasterio.errors import CRSError, RasterioError
 
     return RasterioError, CRSError, CPLE_BaseError
@@ -114,26 +114,26 @@ _NO_MEMORY = re.compile(
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether memory ran out: Python's, numpy's, GDAL's, torch's, OpenVINO's or the system's.
+    """Whether memory ran out in Python, numpy, GDAL, torch, OpenVINO or the system.
 
-    Some libraries say it in words alone, or in the error that caused theirs.
+    Some libraries state it only in the message, or in the error that caused theirs.
     """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        told = f"{type(error).__name__} {error} {getattr(error, 'errmsg', '')}"
-        if isinstance(error, MemoryError) or _NO_MEMORY.search(told):
+        text = f"{type(error).__name__} {error} {getattr(error, 'errmsg', '')}"
+        if isinstance(error, MemoryError) or _NO_MEMORY.search(text):
             return True
         error = error.__cause__ or error.__context__
     return False
 
 
 def refuse_out_of_memory(error: BaseException, where: str = "") -> None:
-    """Say that memory ran out where that is what an error comes from; else do nothing.
+    """Raise `OutOfMemoryError` if an error comes from a lack of memory; else do nothing.
 
     Args:
-        error: What was raised.
-        where: While what: " while reading a.tif".
+        error: The error.
+        where: The activity, such as " while reading a.tif".
 
     Raises:
         OutOfMemoryError: Memory ran out.
@@ -160,16 +160,15 @@ def check_number(name: str, value: object, *, whole: bool = False) -> None:
 
 
 def reason_of(error: BaseException) -> str:
-    """What an error of another library says: its first line, or its kind where it says nothing."""
+    """Message of another library's error: its first line, or its class if it has none."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def shown(text: str) -> str:
-    """A text as terminals and tables may show it: as it is written, control characters escaped.
+    """A text that is safe in terminals and tables: with control characters escaped.
 
-    Those that move the cursor, colour what follows or turn its direction: line breaks and
-    terminal controls, bidirectional controls (Unicode Annex 9), and halves of characters. What
-    joins letters (U+200C, U+200D) stays.
+    These are line breaks, terminal controls, bidirectional controls (Unicode Annex 9) and
+    surrogates. Joiners of letters (U+200C, U+200D) stay.
     """
     return text if text.isprintable() else "".join(map(_shown, text))
 
@@ -185,6 +184,6 @@ def _shown(letter: str) -> str:
 
 
 def plain(text: str, most: int = 60) -> str:
-    """Words of others as messages show them: on one line, control characters escaped, short."""
+    """Untrusted text for messages: on one line, control characters escaped, shortened."""
     line = shown("".join(" " if c.isspace() else c for c in text[: most + 1]))
     return line if len(text) <= most else f"{line[: most - 3]}..."

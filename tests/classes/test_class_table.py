@@ -36,8 +36,8 @@ def test_what_may_be_missing():
     assert read("1,forest,0,100,0\n2,water\n") == {1: ("forest", GREEN), 2: ("water", None)}
     assert read("1,2000\n2,2001\n") == {1: ("2000", None), 2: ("2001", None)}
     assert read("value,red,green,blue\n1,0,100,0\n") == {1: ("", GREEN)}
-    found = read("value,name,count\n-5,a,700\n70000,b,800\n")
-    assert found == {-5: ("a", None), 70_000: ("b", None)}
+    result = read("value,name,count\n-5,a,700\n70000,b,800\n")
+    assert result == {-5: ("a", None), 70_000: ("b", None)}
     assert read("value,name,red,green,blue\n1,a,0,0.5,1\n") == {1: ("a", (0, 128, 255))}
     assert read("") == {}
     assert read("value,name\n") == {}

@@ -16,9 +16,9 @@ from landshift.classes import (
     colour_of,
     ends_of,
     is_no_change,
+    means_none,
     pairs_of,
     reversed_codes,
-    says_none,
     stays,
 )
 from landshift.errors import ClassError
@@ -118,7 +118,7 @@ def test_from_to_codes_by_hand():
     assert change.colours[3] != change.colours[7]
 
 
-def test_from_to_grows_to_two_bytes_and_says_that_a_network_cannot_learn_it():
+def test_from_to_grows_to_two_bytes_which_a_network_cannot_learn():
     fifteen = ClassScheme.from_mapping({v: f"c{v}" for v in range(1, 16)})
     assert FromToScheme(fifteen).dtype == "uint8"
     classes = ClassScheme.from_mapping({v: f"c{v}" for v in range(10, 27)})
@@ -152,7 +152,7 @@ def test_unchanged_classes_and_transitions_are_read_from_the_names():
 
 
 @given(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=6, unique=True))
-def test_each_coding_says_what_is_unchanged(names):
+def test_each_coding_marks_unchanged_classes(names):
     classes = ClassScheme.from_mapping(dict(enumerate(names, start=1)))
     values = np.array(classes.values)
     before, after = (a.ravel() for a in np.meshgrid(values, values))
@@ -167,12 +167,12 @@ def test_each_coding_says_what_is_unchanged(names):
              "Unclassified", "Not labelled", "unlabeled", "Missing data"],
 )  # fmt: skip
 def test_names_that_say_that_there_is_no_class(name):
-    assert says_none(name)
+    assert means_none(name)
 
 
 @pytest.mark.parametrize("name", ["Background", "Unknown", "Landfill", "Datacentre", "No change"])
 def test_names_that_are_classes(name):
-    assert not says_none(name)
+    assert not means_none(name)
 
 
 @pytest.mark.parametrize("bad", ["\0", "\x1b", "\ud800", "\uffff"])
@@ -300,7 +300,7 @@ def test_indices_beyond_the_classes_have_no_value():
     assert scheme.unknown(np.array([9, 1, 0, 8, 9])) == [8, 9]
 
 
-def test_the_largest_number_of_classes_that_a_network_tells_apart():
+def test_the_largest_number_of_classes_of_a_network():
     most = FromToScheme(ClassScheme.from_mapping({v: f"c{v}" for v in range(1, 16)}))
     assert most.to_indices(np.array([1, 225])).tolist() == [0, 224]
     wide = ClassScheme.from_mapping({v: f"c{v}" for v in range(255)})

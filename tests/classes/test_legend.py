@@ -95,12 +95,12 @@ SPACED = '1 0 100 0 255 Forest\n20 1 2 255 255 "Lake, deep"'
         ("a.csv", 'value,name,r,g,b\n1,Forest,0,100,0\n20,"Lake, deep",1,2,255\n'),
     ],
 )
-def test_every_format_tells_names_and_colours(tmp_path, name, text):
+def test_every_format_holds_names_and_colours(tmp_path, name, text):
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
-    found = legend_readers.read_legend(path)
-    names = {v: n.replace(";", ",") for v, n in found.names.items()}
-    assert legend.Legend(names, found.colours) == FOREST_AND_LAKE
+    result = legend_readers.read_legend(path)
+    names = {v: n.replace(";", ",") for v, n in result.names.items()}
+    assert legend.Legend(names, result.colours) == FOREST_AND_LAKE
 
 
 def test_colours_alone_name_the_classes_by_value(tmp_path):
@@ -236,9 +236,9 @@ def test_sidecars_are_found_and_the_earlier_wins(tmp_path):
     assert not legend_readers.beside(raster)
     (tmp_path / "a.clr").write_text("1 9 9 9 255 wood\n3 4 5 6\n")
     (tmp_path / "a.tif.aux.xml").write_text(RAT)
-    found = legend_readers.beside(raster)
-    assert found.names == FOREST_AND_LAKE.names
-    assert found.colours == {**FOREST_AND_LAKE.colours, 3: (4, 5, 6)}
+    result = legend_readers.beside(raster)
+    assert result.names == FOREST_AND_LAKE.names
+    assert result.colours == {**FOREST_AND_LAKE.colours, 3: (4, 5, 6)}
     (tmp_path / "a.tif.aux.xml").write_text("<PAMDataset/>")  # statistics or the like only
     (tmp_path / "a.qml").write_text("<qgis/>")  # a style of something else
     assert legend_readers.beside(raster).names == {1: "wood"}
@@ -247,7 +247,7 @@ def test_sidecars_are_found_and_the_earlier_wins(tmp_path):
         legend_readers.beside(raster)
 
 
-def test_a_table_of_counts_alone_tells_no_names_and_is_no_error(tmp_path):
+def test_a_table_of_counts_alone_has_no_names_and_is_no_error(tmp_path):
     scheme = ClassScheme.from_mapping({1: "a", 2: "b"})
     legend_writers._write_dbf(
         tmp_path / "a.tif",
@@ -274,9 +274,9 @@ def test_a_mapping_file_by_value_and_by_name(tmp_path):
 def test_tables_of_two_byte_codes_are_written_whole(tmp_path):
     change = FromToScheme(ClassScheme.from_mapping({v: f"c{v}" for v in range(1, 18)}))
     for path in legend_writers.write_attributes(tmp_path / "a.tif", change, []):
-        found = legend_readers.read_legend(path)
-        assert found.names == change.mapping
-        assert found.colours == change.colours
+        result = legend_readers.read_legend(path)
+        assert result.names == change.mapping
+        assert result.colours == change.colours
     assert np.shape(list(legend_writers.colour_table(change))) == (65536,)
 
 
@@ -290,9 +290,9 @@ def test_qgis_shows_names_and_colours_and_its_style_is_read(tmp_path):
         raster.write(target, np.array([[[0, 1, 2], [40, 2, 1]]], np.uint8), Window(0, 0, 2, 3))
     legend_writers.write_attributes(out, scheme, [legend.AttributeColumn("Count", [2, 2, 1])])
     style = tmp_path / "from_qgis.qml"
-    found = what_qgis_shows(out, style)
-    assert found["palette"] == found["table"] == in_qgis(scheme)
-    assert "forest" in found["metadata"]
+    result = what_qgis_shows(out, style)
+    assert result["palette"] == result["table"] == in_qgis(scheme)
+    assert "forest" in result["metadata"]
     assert legend_readers.read_classes(style) == scheme
 
 
@@ -526,13 +526,13 @@ def test_an_attribute_table_inside_erdas_imagine_is_read(tmp_path):
     )
     rasterio.shutil.copy(tmp_path / "a.tif", tmp_path / "b.img", driver="HFA")
     (tmp_path / "b.img.aux.xml").unlink(missing_ok=True)
-    found = raster.legend_of(tmp_path / "b.img")
-    assert found.names == {1: "pine", 2: "oak"}
-    assert found.colours[1] == (0, 100, 0)
+    result = raster.legend_of(tmp_path / "b.img")
+    assert result.names == {1: "pine", 2: "oak"}
+    assert result.colours[1] == (0, 100, 0)
 
 
 @pytest.mark.parametrize("listed", [True, False])
-def test_values_whose_name_says_no_data_are_no_classes(tmp_path, listed):
+def test_values_named_no_data_are_no_classes(tmp_path, listed):
     box = grid.geobox(1, 4, Affine(30, 0, 500_000, 0, -30, 4_000_000), "EPSG:32618")
     with raster.create(tmp_path / "a.tif", box, count=1, dtype="uint8", nodata=7) as target:
         raster.write(target, np.array([[[0, 1, 2, 255]]], np.uint8), Window(0, 0, 1, 4))

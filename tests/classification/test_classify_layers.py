@@ -12,6 +12,7 @@ import shapely
 from pyogrio.raw import write as write_vector
 
 import packages
+from commands import run
 from landshift import raster
 from landshift.classes import ClassScheme, legend_readers
 from landshift.classification import classify_pixels, padding, quantize
@@ -128,7 +129,7 @@ def test_what_no_polygon_touches_is_not_read(trained, write_raster, tmp_path):
     assert (read(part) == read(whole)).all()
 
 
-def test_two_dates_are_stacked_on_the_fly(trained, write_raster, tmp_path):
+def test_two_dates_are_stacked_on_the_fly(trained, saved, write_raster, tmp_path):
     values, _ = striped_scene(128)
     dates = [
         write_raster(f"{name}.tif", values[k : k + 3], nodata=0, bands=["red", "green", "blue"])
@@ -138,6 +139,13 @@ def test_two_dates_are_stacked_on_the_fly(trained, write_raster, tmp_path):
     expected = classify_pixels(stacked, trained, tmp_path / "1.tif", **OPTIONS)
     on_the_fly = classify_pixels(dates, trained, tmp_path / "2.tif", **OPTIONS)
     assert (read(on_the_fly) == read(expected)).all()
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items()]
+    out = tmp_path / "3.tif"
+    ended = run("classify", ",".join(map(str, dates)), saved, "-o", out, "--json", *words)
+    assert ended.stdout == f"{out}\n", ended.stderr
+    progress = [json.loads(line) for line in ended.stderr.splitlines() if line.startswith("{")]
+    assert [line["blocks_done"] for line in progress] == [0, 1]
+    assert (read(out) == read(expected)).all()
 
 
 def test_weights_lose_no_outermost_row_or_column():
@@ -181,6 +189,9 @@ def test_the_padding_that_was_measured_is_kept_with_the_model(scene, trained, tm
     measured = padding(model, scene[0], engine="torch")
     assert measured.padding in (16, 32)
     assert measured.padding == 32 or measured.agreement[16] >= 0.998
+    again = run("padding", model, scene[0])
+    assert (again.exit_code, again.stderr.count("\n")) == (2, 1)
+    assert "replace it with --overwrite" in again.stderr
     for k, path in enumerate((model, model.with_suffix(".dlpk"))):
         out = classify_pixels(scene[0], path, tmp_path / f"{k}.tif", engine="torch")
         with rasterio.open(out) as source:

@@ -1,4 +1,4 @@
-"""Rasters of others read no other file and ask no server; ours ask none where we say so."""
+"""Untrusted rasters read no other file and contact no server; our own contact none offline."""
 
 import json
 import os
@@ -99,7 +99,7 @@ WAYS = (
 
 
 @pytest.mark.parametrize("what", WAYS)
-def test_a_raster_of_a_tile_set_asks_no_server(tmp_path, server, monkeypatch, what):
+def test_a_raster_of_a_tile_set_contacts_no_server(tmp_path, server, monkeypatch, what):
     address, asked = server
     monkeypatch.delenv("LANDSHIFT_OFFLINE")
     folder = tmp_path / "set"
@@ -161,9 +161,9 @@ def test_masks_and_places_beside_a_tile_are_read(tmp_path, driver):
     ],
 )  # fmt: skip
 def test_a_url_is_refused_offline(path):
-    with pytest.raises(RasterError, match="while LANDSHIFT_OFFLINE is set, got ") as found:
+    with pytest.raises(RasterError, match="while LANDSHIFT_OFFLINE is set, got ") as result:
         raster.info(path)
-    assert path in str(found.value)
+    assert path in str(result.value)
     with pytest.raises(RasterError, match="while LANDSHIFT_OFFLINE is set, got "):
         plan(Image(files=(path,)))
 
@@ -191,7 +191,7 @@ def test_a_vrt_of_files_is_read_offline(tmp_path):
             assert (source.read() == 7).all()
 
 
-def test_what_is_not_seen_in_a_file_asks_no_server_offline(tmp_path, server):
+def test_hidden_urls_contact_no_server_offline(tmp_path, server):
     address, asked = server
     path = tif(tmp_path / "a.tif", OVERVIEWS={"OVERVIEW_FILE": f"/vsicurl/{address}/a.tif"})
     with raster.open_raster(path) as source:
@@ -216,22 +216,24 @@ def test_an_item_and_its_files_are_refused_offline(tmp_path, server):
     assert asked == []
 
 
-def test_the_command_line_says_in_one_line_that_it_stays_offline(tmp_path, server):
+def test_the_command_line_refuses_urls_offline_in_one_line(tmp_path, server):
     address, asked = server
     path = vrt(tmp_path / "a.vrt", f"{address}/a.tif")
     code = "from landshift.cli import main; main()"
-    found = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", code, "composite", path, path, "--out", tmp_path / "c.tif"],
         capture_output=True, text=True, env=os.environ, check=False,
     )  # fmt: skip
-    assert found.returncode == 2
-    assert found.stderr.count("\n") == 1
-    assert found.stderr.startswith("Error: Rasters must lie on this machine while LANDSHIFT_OFFL")
+    assert completed.returncode == 2
+    assert completed.stderr.count("\n") == 1
+    assert completed.stderr.startswith(
+        "Error: Rasters must lie on this machine while LANDSHIFT_OFFL"
+    )
     assert asked == []
 
 
 def test_side_files_are_those_that_gdal_opens(tmp_path):
     for name in ("a.tif", "a.tif.msk", "a.tif.OVR", "a.ovr", "b.tif.msk"):
         (tmp_path / name).touch()
-    found = {p.name for p in access.side_files(tmp_path / "a.tif")}
-    assert found == {"a.tif.msk", "a.tif.OVR", "a.ovr"}
+    result = {p.name for p in access.side_files(tmp_path / "a.tif")}
+    assert result == {"a.tif.msk", "a.tif.OVR", "a.ovr"}

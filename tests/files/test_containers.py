@@ -1,4 +1,4 @@
-"""Rasters inside other files, by the names that GDAL has for them, in every stage."""
+"""Rasters inside other files, by GDAL's names, in every stage."""
 
 import json
 import os
@@ -64,8 +64,8 @@ def series(write_raster, tmp_path):
 def test_every_stage_reads_a_variable_by_name(two, tmp_path, name, kind):
     first = kind(name.format(here=tmp_path))
     second = kind(str(first).replace("Band1", "Band2"))
-    found = label(first, second, tmp_path / "c.tif", classes=SCHEME)
-    assert found.pixels.tolist() == [[0, 768], [768, 0]]
+    table = label(first, second, tmp_path / "c.tif", classes=SCHEME)
+    assert table.pixels.tolist() == [[0, 768], [768, 0]]
     composite([first, second], tmp_path / "i.tif")
     with raster.open_raster(tmp_path / "i.tif") as source:
         assert (source.read() == np.stack([MAP, 3 - MAP])).all()

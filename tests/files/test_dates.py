@@ -78,8 +78,8 @@ def test_numbers_that_are_no_dates_or_disagree_give_none(name, expected):
 
 @given(st.text(max_size=40) | st.from_regex(r"\A[A-Z0-9a-z_.-]{0,60}\Z"))
 def test_any_name_gives_a_period_of_the_past_or_none(name):
-    found = of_name(name, today=TODAY)
-    assert found is None or found.first <= min(found.last, TODAY)
+    period = of_name(name, today=TODAY)
+    assert period is None or period.first <= min(period.last, TODAY)
 
 
 @given(st.dates(date(1950, 1, 1), TODAY), st.sampled_from(["", "-", "_", "."]))
@@ -112,7 +112,7 @@ def test_other_dates_are_refused(text):
 
 
 def test_a_day_of_the_year_that_follows_is_in_order(write_raster):
-    """2016-06-30 may be before a map of 2016, whose day nobody knows."""
+    """2016-06-30 may be before a map of 2016, whose day is unknown."""
     day = raster.info(write_raster("a_20160630.tif", MAP))
     year = raster.info(write_raster("b_2016.tif", MAP))
     raster.check_order(day, year)

@@ -1,4 +1,4 @@
-"""Outputs on a disk that is nearly full: whole, or one line and nothing left."""
+"""Outputs on a disk that is nearly full: complete, or one line and no leftovers."""
 
 import os
 import sqlite3
@@ -112,7 +112,7 @@ def test_a_model_that_finds_no_room_leaves_the_one_before(disk, tmp_path):
         assert [p.name for p in folder.iterdir()] == (["small"] if before else [])
 
 
-def test_a_training_that_finds_no_room_is_taken_up(tiles, disk, tmp_path):
+def test_a_training_on_a_full_disk_continues_later(tiles, disk, tmp_path):
     data = prepare(tiles, reading=TrainingTiles(MAPPING, batch_size=8))
     options = Training(epochs=3, lr=2e-3, precision="32-true", checkpoint=False)
 

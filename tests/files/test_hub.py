@@ -61,8 +61,8 @@ def test_a_model_goes_to_a_hub_and_comes_back(model, hub, tmp_path, write_raster
         "README.md", "SHA256SUMS", "landshift.json", "tiny.emd", "tiny.safetensors"
     }  # fmt: skip
     publish.push(model, "me/tiny")  # again, where it is already
-    found = bundle.load("hf://me/tiny")
-    own, theirs = bundle.load(model).model.state_dict(), found.model.state_dict()
+    result = bundle.load("hf://me/tiny")
+    own, theirs = bundle.load(model).model.state_dict(), result.model.state_dict()
     assert all(torch.equal(own[k], theirs[k]) for k in own)
     assert bundle.verify(local("hf://me/tiny@main")).files
     values = np.random.default_rng(0).integers(1, 255, (2, 40, 40)).astype(np.uint8)
@@ -105,7 +105,7 @@ def test_where_no_network_answers_it_is_one_line(model, hub, monkeypatch):
         publish.push(model, "me/tiny")
 
 
-def test_pushing_needs_a_token_that_the_hub_knows(model, hub, monkeypatch):
+def test_pushing_needs_a_valid_token(model, hub, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     with pytest.raises(OutputError, match="401"):
         publish.push(model, "me/tiny")
@@ -139,11 +139,11 @@ def test_what_would_be_pushed_can_be_seen_before(model, tmp_path):
     text = (tmp_path / "out" / "README.md").read_text()
     header, _, body = text.removeprefix("---\n").partition("\n---\n")
     yaml = pytest.importorskip("yaml")
-    told = yaml.safe_load(header)
-    assert told["license"] == "cc-by-4.0"
-    assert told["library_name"] == "landshift"
-    assert told["pipeline_tag"] == "image-segmentation"
-    assert told["metrics"] == ["accuracy", "f1", "mean_iou"]
+    result = yaml.safe_load(header)
+    assert result["license"] == "cc-by-4.0"
+    assert result["library_name"] == "landshift"
+    assert result["pipeline_tag"] == "image-segmentation"
+    assert result["metrics"] == ["accuracy", "f1", "mean_iou"]
     assert "hf://me/tiny" in body
     assert "| before:red | OLI | 100 | 10 |" in body
     assert "| 2 | to \\| water \\<b\\> | " in body

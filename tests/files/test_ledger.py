@@ -97,7 +97,7 @@ class Killed(BaseException):
     """As an interrupt is: no error of ours."""
 
 
-def test_a_job_that_was_interrupted_is_taken_up(tmp_path):
+def test_an_interrupted_job_continues(tmp_path):
     path, job = tmp_path / "out", {"stride": 8}
     with pytest.raises(Killed), resumable.resumable_folder(path, job) as unfinished:
         assert unfinished.done == ()
@@ -114,6 +114,17 @@ def test_a_job_that_was_interrupted_is_taken_up(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(ParameterError, match="new or empty"):
         grow(path, job, [1, 2, 3])
+
+
+def test_a_job_with_the_options_of_another_version_starts_anew(tmp_path, caplog):
+    path = tmp_path / "out"
+    with pytest.raises(Killed), resumable.resumable_folder(path, {"step": 8}) as unfinished:
+        (unfinished.folder / "1").write_text("1")
+        unfinished.record(1)
+        raise Killed
+    assert grow(path, {"stride": 8}, [2, 3]) == ()
+    assert "left unfinished by another version; it starts anew" in caplog.text
+    assert sorted(p.name for p in path.iterdir()) == ["2", "3"]
 
 
 def test_a_job_that_fails_for_good_leaves_nothing(tmp_path):

@@ -1,4 +1,4 @@
-"""Outputs that are there already: refused before any work, or replaced whole."""
+"""Existing outputs: refused before any work, or replaced completely."""
 
 import csv
 import json
@@ -252,7 +252,7 @@ def sample(tmp_path):
     return mapped, path
 
 
-def test_labels_are_never_lost_without_a_word(sample, caplog):
+def test_replacing_labels_is_warned_of(sample, caplog):
     mapped, path = sample
     plan = SamplePlan(size=9, design="simple", seed=1)
     with pytest.raises(OutputError, match=r"sample.gpkg .* with the labels of 3 units"):
@@ -262,8 +262,8 @@ def test_labels_are_never_lost_without_a_word(sample, caplog):
     with caplog.at_level(logging.WARNING):
         landshift.sample(mapped, path, plan=plan, overwrite=True)
     assert path.with_suffix(".answers.sqlite").read_bytes() == MINE
-    told = [r.getMessage() for r in caplog.records]
-    assert told == [
+    result = [r.getMessage() for r in caplog.records]
+    assert result == [
         f"{path} is replaced with the labels of 3 units.",
         f"{path.with_suffix('.csv')} is replaced with the labels of 2 units.",
         f"{path.with_suffix('.answers.sqlite')} holds answers to an earlier sample, and stays; "
@@ -338,7 +338,7 @@ def test_a_tile_set_is_replaced_but_not_the_models_in_it(tmp_path):
     first = cut([image], [labels], folder, **options)
     with pytest.raises(ParameterError, match="must be new or empty"):
         cut([image], [labels], folder, tile_size=64, stride=64)
-    with pytest.raises(ParameterError, match="both append and overwrite"):
+    with pytest.raises(ParameterError, match="both `append` and `overwrite`"):
         cut([image], [labels], folder, append=True, overwrite=True)
     (folder / "models").mkdir()
     with pytest.raises(ParameterError, match="with models in it"):

@@ -54,22 +54,22 @@ def test_few_results_wait_for_a_slow_reader():
     assert len(done) < 100  # leaving ends the threads
 
 
-def test_the_first_task_that_fails_is_told():
+def test_the_error_of_the_first_failed_task_is_raised():
     def job(_, k):
         if k >= 7:
             time.sleep(0.02 if k == 7 else 0)
             raise ValueError(f"task {k}")
         return k
 
-    got = []
+    result = []
     with pytest.raises(ValueError, match="task 7"):  # noqa: SIM117
         with parallel.in_order(range(20), nothing, job) as results:
             for k in results:
-                got.append(k)
-    assert got == list(range(7))
+                result.append(k)
+    assert result == list(range(7))
 
 
-def test_tools_that_cannot_be_opened_are_told():
+def test_errors_while_opening_tools_are_raised():
     @contextmanager
     def broken():
         raise OSError("no such tool")

@@ -58,23 +58,23 @@ def small_by_blocks(codes, areas, size, least, neighbours):
     own = [(codes[w.slices], areas[w.slices[0], None]) for w in windows]
     blocks = ((c, parts_of(c, a, neighbours)) for c, a in own)
     small = remove_small(windows, blocks, least=least, neighbours=neighbours)
-    found = np.zeros(codes.shape, bool)
+    result = np.zeros(codes.shape, bool)
     for k, w in enumerate(windows):
-        found[w.slices] = small(k, codes[w.slices], areas[w.slices[0], None])
-    return found
+        result[w.slices] = small(k, codes[w.slices], areas[w.slices[0], None])
+    return result
 
 
 def small_whole(codes, areas, least, neighbours):
     """The oracle: scipy's labels of each code on the whole map."""
     structure = np.ones((3, 3)) if neighbours == 8 else None
-    found = np.zeros(codes.shape, bool)
+    result = np.zeros(codes.shape, bool)
     for code in np.unique(codes[codes != 0]):
         labels, n = ndimage.label(codes == code, structure)
         sums = ndimage.sum_labels(
             np.broadcast_to(areas[:, None], codes.shape), labels, np.arange(n + 1)
         )
-        found |= (sums < least)[labels] & (codes == code)
-    return found
+        result |= (sums < least)[labels] & (codes == code)
+    return result
 
 
 @settings(deadline=None)
@@ -114,8 +114,8 @@ def test_patches_that_wind_through_many_blocks_are_one(random, size, neighbours)
 
 def test_a_patch_of_exactly_the_least_size_stays():
     codes = np.array([[1, 1, 0, 2], [0, 1, 0, 2]])
-    found = small_by_blocks(codes, np.ones(2), 2, 3, 4)
-    assert found.tolist() == [[False, False, False, True], [False, False, False, True]]
+    result = small_by_blocks(codes, np.ones(2), 2, 3, 4)
+    assert result.tolist() == [[False, False, False, True], [False, False, False, True]]
 
 
 def test_other_neighbours_are_refused():

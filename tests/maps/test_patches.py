@@ -21,17 +21,19 @@ BY_HAND = np.array([[1, 1, 2, 2], [1, 2, 2, 0], [3, 3, 2, 1], [3, 3, 1, 1]], np.
 
 @pytest.mark.parametrize("block", [1, 2, 3, 1024])
 def test_measures_by_hand(tmp_path, block):
-    found = patches(write(tmp_path / "m.tif", BY_HAND, nodata=0), block=block)
-    one, two, three = found.classes
+    measures = patches(write(tmp_path / "m.tif", BY_HAND, nodata=0), block=block)
+    one, two, three = measures.classes
     pixel, total = 0.09, 15 * 0.09
-    assert found.hectares == pytest.approx(total)
-    assert [c.patches for c in found.classes] == [2, 1, 1]
-    assert [c.hectares for c in found.classes] == pytest.approx([6 * pixel, 5 * pixel, 4 * pixel])
+    assert measures.hectares == pytest.approx(total)
+    assert [c.patches for c in measures.classes] == [2, 1, 1]
+    assert [c.hectares for c in measures.classes] == pytest.approx(
+        [6 * pixel, 5 * pixel, 4 * pixel]
+    )
     assert two.percent == pytest.approx(100 * 5 / 15)
     assert one.density == pytest.approx(100 * 2 / total)
     assert (one.mean, one.deviation) == pytest.approx((3 * pixel, 0), abs=1e-7)
     assert (one.largest, one.largest_percent) == pytest.approx((3 * pixel, 20))
-    assert [c.edge for c in found.classes] == [210, 210, 120]  # sides of 30 m
+    assert [c.edge for c in measures.classes] == [210, 210, 120]  # sides of 30 m
     assert three.edge_density == pytest.approx(120 / total)
 
 
@@ -54,13 +56,13 @@ def test_sizes_of_unequal_patches_by_hand(tmp_path):
 def test_patches_are_those_of_the_whole_map(tmp_path, codes, block, neighbours):
     codes[0, 0] = 1
     mapped = write(tmp_path / "m.tif", codes, nodata=0)
-    found = {c.name: c for c in patches(mapped, neighbours=neighbours, block=block).classes}
+    result = {c.name: c for c in patches(mapped, neighbours=neighbours, block=block).classes}
     for value in range(1, 4):
         labels, count = ndimage.label(codes == value, np.ones((3, 3)) if neighbours == 8 else None)
         if not count:
-            assert f"class {value}" not in found
+            assert f"class {value}" not in result
             continue
-        own = found[f"class {value}"]
+        own = result[f"class {value}"]
         sizes = np.bincount(labels[labels > 0])[1:] * 0.09
         assert own.patches == count
         assert own.hectares == pytest.approx(sizes.sum())
@@ -91,8 +93,8 @@ def test_a_class_of_value_0_has_patches_too(tmp_path):
     scheme = ClassScheme.from_mapping({0: "background", 1: "change"})
     codes = np.array([[0, 1, 255, 0]], np.uint8)
     mapped = write(tmp_path / "m.tif", codes, nodata=255)
-    found = patches(mapped, classes=scheme)
-    assert [(c.name, c.patches) for c in found.classes] == [("background", 2), ("change", 1)]
+    measures = patches(mapped, classes=scheme)
+    assert [(c.name, c.patches) for c in measures.classes] == [("background", 2), ("change", 1)]
 
 
 def test_patches_on_the_command_line(tmp_path):

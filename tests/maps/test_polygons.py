@@ -51,38 +51,38 @@ def test_a_patch_with_a_hole_by_hand(tmp_path):
         ],
         np.uint8,
     )
-    found = traced(write(tmp_path / "m.tif", codes, nodata=0), tmp_path / "p.gpkg", block=3)
+    result = traced(write(tmp_path / "m.tif", codes, nodata=0), tmp_path / "p.gpkg", block=3)
 
     def square(left, top, right, bottom):
         return shapely.box(
             500_000 + 30 * left, 4_000_000 - 30 * bottom, 500_000 + 30 * right, 4_000_000 - 30 * top
         )
 
-    ring, side, corner = (found["outline"][k] for k in np.argsort(-found["hectares"]))
+    ring, side, corner = (result["outline"][k] for k in np.argsort(-result["hectares"]))
     assert ring.equals(square(1, 1, 4, 4) - square(2, 2, 3, 3))
     assert len(ring.exterior.coords) == len(ring.interiors[0].coords) == 5
     assert side.equals(square(4, 2, 5, 4))
     assert corner.equals(square(0, 4, 1, 5))  # pixels connect over sides
-    assert sorted(found["hectares"] / 0.09) == pytest.approx([1, 2, 8])
+    assert sorted(result["hectares"] / 0.09) == pytest.approx([1, 2, 8])
 
 
 @pytest.mark.parametrize("block", [7, 50, 1000])
 def test_polygons_are_those_of_the_whole_map(tmp_path, block):
     codes = patchwork(150).astype(np.uint8)
     mapped = write(tmp_path / "m.tif", codes, nodata=0)
-    found = traced(mapped, tmp_path / "p.gpkg", block=block)
-    assert shapely.is_valid(found["outline"]).all()
-    assert as_set(found) == as_set(traced(mapped, tmp_path / "w.gpkg", block=150))
-    # GDAL's polygons touch themselves at corners, which isn't valid: mended for the comparison
+    result = traced(mapped, tmp_path / "p.gpkg", block=block)
+    assert shapely.is_valid(result["outline"]).all()
+    assert as_set(result) == as_set(traced(mapped, tmp_path / "w.gpkg", block=150))
+    # GDAL's polygons touch themselves at corners; repaired for the comparison
     transform = from_origin(500_000, 4_000_000, 30, 30)
     theirs = [
         (shapely.to_wkb(shapely.normalize(shapely.make_valid(shapely.geometry.shape(g)).simplify(0))),
          f"class {v:.0f}")
         for g, v in shapes(codes, mask=codes > 0, connectivity=4, transform=transform)
     ]  # fmt: skip
-    ours = zip(shapely.to_wkb(shapely.normalize(found["outline"])), found["class"], strict=True)
+    ours = zip(shapely.to_wkb(shapely.normalize(result["outline"])), result["class"], strict=True)
     assert sorted(theirs) == sorted(ours)
-    assert found["hectares"] == pytest.approx(shapely.area(found["outline"]) / 10_000)
+    assert result["hectares"] == pytest.approx(shapely.area(result["outline"]) / 10_000)
 
 
 @settings(
@@ -92,28 +92,28 @@ def test_polygons_are_those_of_the_whole_map(tmp_path, block):
 def test_patches_over_corners_are_those_of_the_whole_map(tmp_path, codes, block):
     codes[0, 0] = 1
     mapped = write(tmp_path / "m.tif", codes, nodata=0)
-    found = traced(mapped, tmp_path / "p.gpkg", block=block, neighbours=8)
-    assert shapely.is_valid(found["outline"]).all()
-    assert as_set(found) == as_set(traced(mapped, tmp_path / "w.gpkg", block=7, neighbours=8))
+    result = traced(mapped, tmp_path / "p.gpkg", block=block, neighbours=8)
+    assert shapely.is_valid(result["outline"]).all()
+    assert as_set(result) == as_set(traced(mapped, tmp_path / "w.gpkg", block=7, neighbours=8))
     expected = []
     for value in (1, 2):
         labels, count = ndimage.label(codes == value, np.ones((3, 3)))
         expected += [(f"class {value}", int((labels == k + 1).sum())) for k in range(count)]
-    pixels = np.rint(found["hectares"] / 0.09).astype(int)
-    assert sorted(zip(found["class"], pixels, strict=True)) == sorted(expected)
-    assert shapely.area(found["outline"]) / 900 == pytest.approx(pixels)
+    pixels = np.rint(result["hectares"] / 0.09).astype(int)
+    assert sorted(zip(result["class"], pixels, strict=True)) == sorted(expected)
+    assert shapely.area(result["outline"]) / 900 == pytest.approx(pixels)
 
 
 @pytest.mark.parametrize("block", [7, 50, 1000])
 def test_parts_of_patches_over_corners_touch_at_points_only(tmp_path, block):
     mapped = write(tmp_path / "m.tif", patchwork(100).astype(np.uint8), nodata=0)
-    found = traced(mapped, tmp_path / "p.gpkg", block=block, neighbours=8)
-    assert shapely.is_valid(found["outline"]).all()
+    result = traced(mapped, tmp_path / "p.gpkg", block=block, neighbours=8)
+    assert shapely.is_valid(result["outline"]).all()
     sides = traced(mapped, tmp_path / "s.gpkg")
-    parts = shapely.get_parts(found["outline"])
+    parts = shapely.get_parts(result["outline"])
     assert sorted(shapely.to_wkb(parts)) == sorted(shapely.to_wkb(sides["outline"]))
-    assert len(found["class"]) < len(sides["class"])
-    assert found["hectares"].sum() == pytest.approx(sides["hectares"].sum())
+    assert len(result["class"]) < len(sides["class"])
+    assert result["hectares"].sum() == pytest.approx(sides["hectares"].sum())
 
 
 def test_confidence_of_a_patch_over_corners_is_that_of_all_its_pixels(tmp_path):
@@ -122,13 +122,13 @@ def test_confidence_of_a_patch_over_corners_is_that_of_all_its_pixels(tmp_path):
     mapped = write(tmp_path / "m.tif", codes, nodata=0)
     confidence = write(tmp_path / "c.tif", sure)
     for block in (1, 2, 3):
-        found = traced(
+        result = traced(
             mapped, tmp_path / "p.gpkg", confidence=confidence, neighbours=8, block=block
         )
-        one = list(found["class"]).index("class 1")
-        assert found["hectares"][one] == pytest.approx(3 * 0.09)
-        assert found["confidence"][one] == pytest.approx(0.4, abs=1e-6)
-        assert len(found["class"]) == 2
+        one = list(result["class"]).index("class 1")
+        assert result["hectares"][one] == pytest.approx(3 * 0.09)
+        assert result["confidence"][one] == pytest.approx(0.4, abs=1e-6)
+        assert len(result["class"]) == 2
 
 
 @pytest.mark.slow
@@ -146,15 +146,15 @@ def test_a_large_map_is_traced_as_if_whole(tmp_path):
 def test_patches_cover_what_changed_once(tmp_path, codes, block):
     codes[0, 0] = 1
     mapped = write(tmp_path / "m.tif", codes, nodata=0)
-    found = traced(mapped, tmp_path / "p.gpkg", block=block)
-    assert shapely.is_valid(found["outline"]).all()
+    result = traced(mapped, tmp_path / "p.gpkg", block=block)
+    assert shapely.is_valid(result["outline"]).all()
     centres = [
         shapely.Point(500_015 + 30 * c, 3_999_985 - 30 * r) for r in range(6) for c in range(6)
     ]
-    covering = [[k for k, p in enumerate(found["outline"]) if p.contains(q)] for q in centres]
+    covering = [[k for k, p in enumerate(result["outline"]) if p.contains(q)] for q in centres]
     for value, over in zip(codes.ravel(), covering, strict=True):
         assert len(over) == (value > 0)
-        assert all(found["class"][k] == f"class {value}" for k in over)
+        assert all(result["class"][k] == f"class {value}" for k in over)
 
 
 def test_transitions_areas_and_confidence(tmp_path):
@@ -169,11 +169,11 @@ def test_transitions_areas_and_confidence(tmp_path):
     confidence = write(tmp_path / "c.tif", sure, crs="EPSG:4326", origin=(10, 50), pixel=0.1)
     ways = [traced(mapped, tmp_path / f"p{b}.fgb", confidence=confidence, block=b) for b in (1, 9)]
     areas = grid.ground(raster.info(mapped).grid).hectares(Window(0, 0, 2, 1))[:, 0]
-    for found in ways:
+    for each in ways:
         rows = {
             c: (f, t, h, s)
             for c, f, t, h, s in zip(
-                *(found[k] for k in ("class", "from", "to", "hectares", "confidence")), strict=True
+                *(each[k] for k in ("class", "from", "to", "hectares", "confidence")), strict=True
             )
         }
         assert set(rows) == {"crop->urban", "to forest"}
@@ -189,9 +189,9 @@ def test_transitions_areas_and_confidence(tmp_path):
 def test_small_patches_are_left_out(tmp_path):
     codes = np.array([[1, 1, 0, 2], [1, 0, 3, 0]], np.uint8)
     mapped = write(tmp_path / "m.tif", codes, nodata=0)
-    found = polygons.polygons(mapped, tmp_path / "p.gpkg", min_hectares=0.27)
-    assert (found.polygons, found.dropped) == ({"class 1": 1}, 2)
-    assert found.hectares["class 1"] == pytest.approx(0.27)
+    result = polygons.polygons(mapped, tmp_path / "p.gpkg", min_hectares=0.27)
+    assert (result.polygons, result.dropped) == ({"class 1": 1}, 2)
+    assert result.hectares["class 1"] == pytest.approx(0.27)
     with pytest.raises(ClassError, match=r"a patch of change of 0.28 ha or more"):
         polygons.polygons(mapped, tmp_path / "q.gpkg", min_hectares=0.28)
     assert not (tmp_path / "q.gpkg").exists()
@@ -203,14 +203,14 @@ def test_a_patch_of_the_smallest_area_is_kept_however_areas_round(tmp_path):
         codes[2 * pixels - 2, :pixels] = 1
     mapped = write(tmp_path / "m.tif", codes, nodata=0)
     for pixels in range(1, 21):
-        found = polygons.polygons(
+        result = polygons.polygons(
             mapped, tmp_path / f"{pixels}.gpkg", min_hectares=pixels * 900 / 10_000, block=9
         )
-        assert found.dropped == pixels - 1
-        assert found.polygons == {"class 1": 21 - pixels}
+        assert result.dropped == pixels - 1
+        assert result.polygons == {"class 1": 21 - pixels}
 
 
-def test_each_block_is_told_twice(tmp_path):
+def test_progress_counts_each_block_twice(tmp_path):
     """Once as its patches are numbered, once as they are traced."""
     mapped = write(tmp_path / "m.tif", np.ones((5, 7), np.uint8))
     steps = []
@@ -242,7 +242,7 @@ def test_the_same_map_gives_the_same_bytes(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(("neighbours", "kind"), [(4, "Polygon"), (8, "MultiPolygon")])
-def test_geoparquet_says_what_it_holds(tmp_path, monkeypatch, neighbours, kind):
+def test_geoparquet_describes_its_geometry(tmp_path, monkeypatch, neighbours, kind):
     parquet = pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr(polygons, "_BATCH", 100)
     mapped = write(tmp_path / "m.tif", patchwork(60).astype(np.uint8), nodata=0)

@@ -22,8 +22,8 @@ def files_of(data_folder, name):
     folder = data_folder / name
     if name == "mato_grosso_lulc":
         return [folder / n for n in MATO_GROSSO]
-    found = sorted(p for p in folder.glob("*.tif") if not p.stem.endswith("s"))
-    return found[:2]
+    listed = sorted(p for p in folder.glob("*.tif") if not p.stem.endswith("s"))
+    return listed[:2]
 
 
 @pytest.fixture(params=sorted(PARTS))
@@ -49,17 +49,17 @@ def pair(request, data_folder, tmp_path):
 
 def test_label_counts_the_transitions(pair, tmp_path):
     paths, (before, after) = pair
-    found = label.label(*paths, tmp_path / "change.tif")
+    table = label.label(*paths, tmp_path / "change.tif")
     valid = (before > 0) & (after > 0)
     values = np.union1d(before[valid | (before > 0)], after[after > 0])
-    assert list(found.scheme.values) == [int(v) for v in values if v]
-    for i, b in enumerate(found.scheme.values):
-        for j, a in enumerate(found.scheme.values):
-            assert found.pixels[i, j] == ((before == b) & (after == a)).sum()
-    assert found.nodata == (~valid).sum()
+    assert list(table.scheme.values) == [int(v) for v in values if v]
+    for i, b in enumerate(table.scheme.values):
+        for j, a in enumerate(table.scheme.values):
+            assert table.pixels[i, j] == ((before == b) & (after == a)).sum()
+    assert table.nodata == (~valid).sum()
     with rasterio.open(tmp_path / "change.tif") as source:
         codes = source.read(1)
-    same = max(found.scheme.values) + 1
+    same = max(table.scheme.values) + 1
     assert (codes == np.where(valid, np.where(before == after, same, after), 0)).all()
 
 
@@ -106,9 +106,9 @@ def test_zones_hold_what_numpy_counts(pair, tmp_path):
         [np.array([n for n, _ in features], object)], np.array(["zone"]), driver="GPKG",
         geometry_type="Polygon", crs=crs.to_wkt(),
     )  # fmt: skip
-    found = measure_zones(path, zones, "zone")
+    result = measure_zones(path, zones, "zone")
     for z, part in enumerate((codes[:, :90], codes[:, 90:])):
-        whole = found.hectares[z].sum()
-        for c, value in enumerate(found.classes):
+        whole = result.hectares[z].sum()
+        for c, value in enumerate(result.classes):
             share = (part == value).sum() / (part > 0).sum()
-            assert found.hectares[z, c] / whole == pytest.approx(share, rel=0.02, abs=1e-6)
+            assert result.hectares[z, c] / whole == pytest.approx(share, rel=0.02, abs=1e-6)

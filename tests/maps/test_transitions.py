@@ -25,12 +25,12 @@ def test_gain_loss_net_and_swap_by_hand():
 @given(st.lists(st.integers(0, 10**6), min_size=9, max_size=9))
 def test_what_one_class_loses_another_gains(counts):
     pixels = np.array(counts).reshape(3, 3)
-    found = TransitionTable(SCHEME, pixels, pixels * 0.09, 0).per_class()
+    result = TransitionTable(SCHEME, pixels, pixels * 0.09, 0).per_class()
     changed = (pixels.sum() - np.trace(pixels)) * 0.09
-    assert sum(c.gain for c in found) == pytest.approx(changed)
-    assert sum(c.loss for c in found) == pytest.approx(changed)
-    assert sum(c.net for c in found) == pytest.approx(0, abs=1e-6)
-    for c in found:
+    assert sum(c.gain for c in result) == pytest.approx(changed)
+    assert sum(c.loss for c in result) == pytest.approx(changed)
+    assert sum(c.net for c in result) == pytest.approx(0, abs=1e-6)
+    for c in result:
         assert c.total == pytest.approx(c.swap + abs(c.net))
         assert c.after - c.before == pytest.approx(c.net, abs=1e-6)
 
@@ -92,5 +92,5 @@ def test_gain_and_loss_never_fall_below_0():
     # three tenths, added up in two ways, differ by a hair
     hectares = np.array([[0.3, 0, 0], [0, 0.1 + 0.2 - 0.3, 0], [0, 0, 0.1]])
     hectares[0, 1] = -1e-17
-    found = TransitionTable(SCHEME, PLUM_ISLAND, hectares, 0).per_class()
-    assert min(min(c.gain, c.loss) for c in found) == 0
+    result = TransitionTable(SCHEME, PLUM_ISLAND, hectares, 0).per_class()
+    assert min(min(c.gain, c.loss) for c in result) == 0

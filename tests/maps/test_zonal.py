@@ -40,13 +40,13 @@ def test_border_pixels_count_by_their_part(tmp_path):
         tmp_path / "z.gpkg", [box(0.5, 0.5, 2.25, 1.5), box(2, 0, 4, 1), box(2, 1, 3, 2)],
         ["a", "b", "b"],
     )  # fmt: skip
-    found = zonal.measure_zones(mapped, path, "name")
-    assert found.names == ("a", "b")
-    assert found.classes == {1: "class 1", 2: "class 2"}
+    zones = zonal.measure_zones(mapped, path, "name")
+    assert zones.names == ("a", "b")
+    assert zones.classes == {1: "class 1", 2: "class 2"}
     # a: class 1 half of 1.5 pixels; class 2 1/8 of the corner, 1/2 and 1/8 below
-    assert found.hectares / 0.09 == pytest.approx(np.array([[0.75, 0.75], [0, 2]]), abs=1e-6)
-    assert found.outside == pytest.approx([0.25 / 1.75, 1 / 3], abs=1e-6)
-    assert found.rows()[0] == {"zone": "a", "class": "class 1", "hectares": 0.0675, "percent": 50.0}
+    assert zones.hectares / 0.09 == pytest.approx(np.array([[0.75, 0.75], [0, 2]]), abs=1e-6)
+    assert zones.outside == pytest.approx([0.25 / 1.75, 1 / 3], abs=1e-6)
+    assert zones.rows()[0] == {"zone": "a", "class": "class 1", "hectares": 0.0675, "percent": 50.0}
 
 
 def test_zones_that_part_the_map_have_its_area(tmp_path, monkeypatch):
@@ -61,13 +61,13 @@ def test_zones_that_part_the_map_have_its_area(tmp_path, monkeypatch):
         shapely.voronoi_polygons(corners, extend_to=shapely.box(0, 40, 30, 60))
     )
     path = polygons(tmp_path / "z.gpkg", cells, [f"z{k}" for k in range(40)], "EPSG:4326")
-    found = zonal.measure_zones(mapped, path, "name")
+    zones = zonal.measure_zones(mapped, path, "name")
     areas = grid.ground(raster.info(mapped).grid).hectares(Window(0, 0, *codes.shape))
     whole = [((codes == v) * areas).sum() for v in (1, 2, 3)]
-    assert found.hectares.sum(axis=0) == pytest.approx(whole, rel=1e-7)
+    assert zones.hectares.sum(axis=0) == pytest.approx(whole, rel=1e-7)
     monkeypatch.setattr(zonal, "BLOCK", 1000)
     at_once = zonal.measure_zones(mapped, path, "name")
-    assert found.hectares == pytest.approx(at_once.hectares, rel=1e-5, abs=1e-2)
+    assert zones.hectares == pytest.approx(at_once.hectares, rel=1e-5, abs=1e-2)
 
 
 def test_a_turned_grid_and_another_crs(tmp_path):
@@ -81,8 +81,8 @@ def test_a_turned_grid_and_another_crs(tmp_path):
         target.write(np.ones((1, 20, 20), np.uint8))
     centre = shapely.Point(turned @ (10, 10)).buffer(150, quad_segs=64)
     path = polygons(tmp_path / "z.gpkg", [centre], ["disc"])
-    found = zonal.measure_zones(tmp_path / "map.tif", path, "name")
-    assert found.hectares[0, 0] == pytest.approx(centre.area / 10_000, rel=1e-6)
+    zones = zonal.measure_zones(tmp_path / "map.tif", path, "name")
+    assert zones.hectares[0, 0] == pytest.approx(centre.area / 10_000, rel=1e-6)
 
     from pyproj import Transformer
 
@@ -100,24 +100,24 @@ def test_zones_as_files(tmp_path):
         LANDSHIFT_CLASSES=json.dumps(scheme.as_list()),
     )  # fmt: skip
     path = polygons(tmp_path / "z.gpkg", [box(0, 0, 1, 1), box(0, 0, 2, 2)], ["a", "b"])
-    found = zonal.measure_zones(mapped, path, "name")
-    with found.write_csv(tmp_path / "z.csv").open() as file:
+    zones = zonal.measure_zones(mapped, path, "name")
+    with zones.write_csv(tmp_path / "z.csv").open() as file:
         rows = [tuple(r.values()) for r in csv.DictReader(file)]
     assert rows == [
         ("a", "forest->urban", "0.09", "100.0"),
         ("b", "forest->urban", "0.09", "25.0"),
         ("b", "No change", "0.27", "75.0"),
     ]
-    first = found.write_geopackage(tmp_path / "out.gpkg").read_bytes()
+    first = zones.write_geopackage(tmp_path / "out.gpkg").read_bytes()
     about, _, outlines, values = pyogrio.raw.read(tmp_path / "out.gpkg")
     assert list(about["fields"]) == ["zone", "forest->urban, ha", "No change, ha"]
     assert values[1].tolist() == pytest.approx([0.09, 0.09])
     assert shapely.area(shapely.from_wkb(outlines)).tolist() == [900, 3600]
     assert CRS(about["crs"]) == CRS("EPSG:32618")
-    assert found.write_geopackage(tmp_path / "out.gpkg", overwrite=True).read_bytes() == first
+    assert zones.write_geopackage(tmp_path / "out.gpkg", overwrite=True).read_bytes() == first
 
 
-def test_crossed_outlines_are_mended(tmp_path):
+def test_crossed_outlines_are_repaired(tmp_path):
     mapped = write(tmp_path / "map.tif", np.ones((4, 4), np.uint8))
     crossed = shapely.transform(
         shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)]), lambda x: x * (30, -30) + (LEFT, TOP)
@@ -126,10 +126,10 @@ def test_crossed_outlines_are_mended(tmp_path):
         shapely.Polygon([(0, 0), (3, 3), (0, 0), (0, 0)]), lambda x: x * (30, -30) + (LEFT, TOP)
     )
     path = polygons(tmp_path / "z.gpkg", [crossed, line], ["crossed", "line"])
-    found = zonal.measure_zones(mapped, path, "name")
-    assert found.hectares[:, 0] / 0.09 == pytest.approx([2, 0], abs=1e-6)
-    assert found.outside == pytest.approx([0, 1], abs=1e-6)
-    assert found.write_geopackage(tmp_path / "out.gpkg").is_file()
+    zones = zonal.measure_zones(mapped, path, "name")
+    assert zones.hectares[:, 0] / 0.09 == pytest.approx([2, 0], abs=1e-6)
+    assert zones.outside == pytest.approx([0, 1], abs=1e-6)
+    assert zones.write_geopackage(tmp_path / "out.gpkg").is_file()
 
 
 def test_a_long_edge_in_longitude_and_latitude_is_a_parallel_on_the_map(tmp_path):
@@ -141,13 +141,13 @@ def test_a_long_edge_in_longitude_and_latitude_is_a_parallel_on_the_map(tmp_path
         pixel=10_000,
     )  # fmt: skip
     path = polygons(tmp_path / "z.gpkg", [shapely.box(-115, 35, -80, 45)], ["a"], crs="EPSG:4326")
-    found = zonal.measure_zones(mapped, path, "name")
+    zones = zonal.measure_zones(mapped, path, "name")
     # Albers: what lies between two parallels and two meridians on the ellipsoid
     ellipsoid = pyproj.Geod(ellps="GRS80")
     east = np.linspace(-115, -80, 5001)
     ring = np.concatenate([east, east[::-1]]), np.repeat([35.0, 45.0], 5001)
     area = abs(ellipsoid.polygon_area_perimeter(*ring)[0]) / 1e4
-    assert found.hectares.sum() == pytest.approx(area, rel=1e-4)
+    assert zones.hectares.sum() == pytest.approx(area, rel=1e-4)
 
 
 def test_zones_that_miss_the_map_are_refused(tmp_path):
@@ -178,20 +178,20 @@ def changing(tmp_path):
 
 
 def test_zones_tell_their_share_of_change(changing):
-    found = zonal.measure_zones(*changing, "name")
-    np.testing.assert_allclose(found.percent(), [50, 0, np.nan])
-    np.testing.assert_allclose(found.percent("to crop"), [25, 0, np.nan])
+    zones = zonal.measure_zones(*changing, "name")
+    np.testing.assert_allclose(zones.percent(), [50, 0, np.nan])
+    np.testing.assert_allclose(zones.percent("to crop"), [25, 0, np.nan])
     with pytest.raises(ClassError, match=r"must be one of to crop, .*, got 'to ice'"):
-        found.percent("to ice")
+        zones.percent("to ice")
 
 
 def test_change_in_zones_needs_to_know_what_stayed(tmp_path):
     mapped = write(tmp_path / "map.tif", np.array([[1, 2]], np.uint8), nodata=0)
-    found = zonal.measure_zones(
+    zones = zonal.measure_zones(
         mapped, polygons(tmp_path / "z.gpkg", [box(0, 0, 2, 1)], ["a"]), "name"
     )
     with pytest.raises(ClassError, match="needs a class that means 'unchanged', got class 1"):
-        found.percent()
+        zones.percent()
 
 
 def test_zones_are_drawn_by_their_share(changing, tmp_path):
@@ -217,11 +217,11 @@ def test_a_picture_of_zones_on_the_command_line(changing, tmp_path):
     mapped, zones = map(str, changing)
     picture, table = tmp_path / "z.png", tmp_path / "z.csv"
     arguments = ["zonal", mapped, zones, "--column", "name", "-o", str(table)]
-    found = commands.run(*arguments, "--picture", str(picture), "--of", "to crop")
-    assert found.exit_code == 0, found.output
+    completed = commands.run(*arguments, "--picture", str(picture), "--of", "to crop")
+    assert completed.exit_code == 0, completed.output
     assert picture.read_bytes().startswith(b"\x89PNG")
-    found = commands.run(*arguments, "--of", "to crop")
-    assert "without --picture" in found.stderr
+    completed = commands.run(*arguments, "--of", "to crop")
+    assert "without --picture" in completed.stderr
 
 
 def test_two_classes_of_one_name_are_refused_not_overwritten(tmp_path):
@@ -241,18 +241,18 @@ def test_zones_of_whole_pixels_are_counted_as_numpy_does(tmp_path, monkeypatch, 
     path = polygons(tmp_path / "z.gpkg", [box(*r) for r in rectangles], [f"z{k}" for k in range(5)])
     monkeypatch.setattr(zonal, "BLOCK", block)
     steps = []
-    found = zonal.measure_zones(mapped, path, "name", on_block=lambda *step: steps.append(step))
-    assert list(found.classes) == [1, 2, 3]
+    zones = zonal.measure_zones(mapped, path, "name", on_block=lambda *step: steps.append(step))
+    assert list(zones.classes) == [1, 2, 3]
     for k, (left, top, right, bottom) in enumerate(rectangles):
         inside = codes[top:bottom, left:right]
         counts = [(inside == v).sum() for v in (1, 2, 3)]
-        assert found.hectares[k] / 0.09 == pytest.approx(counts, abs=1e-5)
-        assert found.outside[k] == pytest.approx(
+        assert zones.hectares[k] / 0.09 == pytest.approx(counts, abs=1e-5)
+        assert zones.outside[k] == pytest.approx(
             1 - sum(counts) / ((right - left) * (bottom - top)), abs=1e-6
         )
     number = -(-20 // block) * -(-23 // block)
     assert steps == [(k, number) for k in range(1, number + 1)]
-    shares = [r["percent"] for r in found.rows() if r["zone"] == "z1"]
+    shares = [r["percent"] for r in zones.rows() if r["zone"] == "z1"]
     assert sum(shares) == pytest.approx(100, abs=1e-3)
 
 

@@ -205,6 +205,12 @@ def test_files_can_be_given(job, tmp_path):
         folder_page(tmp_path / "nowhere")
 
 
+def test_paths_may_be_texts(job, tmp_path):
+    out = report(str(job), str(tmp_path / "report.html"), files=ReportFiles(map=f"{job}/map.tif"))
+    assert out == tmp_path / "report.html"
+    assert out.read_text(encoding="utf-8") == folder_page(job)
+
+
 def test_of_two_maps_the_assessed_one_is_shown_or_both_are_refused(job, tmp_path):
     copy = shutil.copytree(job, tmp_path / "job")
     with rasterio.open(job / "map.tif") as source:

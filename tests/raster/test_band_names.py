@@ -1,4 +1,4 @@
-"""Bands that carry names are matched by name, whatever their order in the files."""
+"""Bands with names are matched by name, in any order in the files."""
 
 import numpy as np
 import pytest
@@ -43,11 +43,11 @@ def test_a_date_whose_bands_come_in_another_order_is_turned_to_the_first_one_s(c
     after = coloured("a.tif", ["red", "green", "blue"])
     expected = {f"{d}:{n}": COLOURS[n] for d in ("before", "after") for n in COLOURS}
     assert means(composite([before, after], tmp_path / "c.tif")) == expected
-    with rasterio.open(tmp_path / "c.tif") as made:
-        assert made.descriptions[3:] == ("after:blue", "after:green", "after:red")
-    told = checks_of(tmp_path / "c.tif")["radiometry"]["after"]
-    assert abs(told["blue"]["difference"]) < 5  # like with like
-    assert abs(told["red"]["difference"]) < 5
+    with rasterio.open(tmp_path / "c.tif") as result:
+        assert result.descriptions[3:] == ("after:blue", "after:green", "after:red")
+    outcome = checks_of(tmp_path / "c.tif")["radiometry"]["after"]
+    assert abs(outcome["blue"]["difference"]) < 5  # like with like
+    assert abs(outcome["red"]["difference"]) < 5
 
 
 @pytest.mark.parametrize("select", [None, (3, 2, 1)])
@@ -55,11 +55,11 @@ def test_bands_never_renames_red_to_blue(coloured, tmp_path, select):
     before = coloured("b.tif", ["blue", "green", "red"])
     after = coloured("a.tif", ["red", "green", "blue"])
     images = [Image(files=(f,), bands=select) for f in (before, after)]
-    made = composite(
+    stacked = composite(
         images, tmp_path / "c.tif", output=CompositeOutput(bands=["blue", "green", "red"])
     )
     expected = {f"{d}:{n}": COLOURS[n] for d in ("before", "after") for n in COLOURS}
-    assert means(made) == expected
+    assert means(stacked) == expected
     assert (
         means(
             composite(
@@ -108,11 +108,11 @@ def test_names_that_cross_without_being_the_same_are_warned_of(write_raster, tmp
 def test_images_are_compared_and_normalised_by_name(coloured, tmp_path):
     before = coloured("b.tif", ["blue", "green", "red"])
     after = coloured("a.tif", ["red", "green", "blue"], more=10)
-    found = difference(before, after, tmp_path / "d.tif")
-    assert [s.name for s in found.statistics] == ["blue", "green", "red"]
-    assert [s.mean for s in found.statistics] == pytest.approx([10] * 3, abs=3)
-    found = difference(before, after, tmp_path / "r.tif", reading=PairReading(bands=["red"]))
-    assert found.statistics[0].mean == pytest.approx(10, abs=3)
+    result = difference(before, after, tmp_path / "d.tif")
+    assert [s.name for s in result.statistics] == ["blue", "green", "red"]
+    assert [s.mean for s in result.statistics] == pytest.approx([10] * 3, abs=3)
+    result = difference(before, after, tmp_path / "r.tif", reading=PairReading(bands=["red"]))
+    assert result.statistics[0].mean == pytest.approx(10, abs=3)
     normalise(before, after, tmp_path / "n.tif")
     assert means(tmp_path / "n.tif") == COLOURS
     other = coloured("o.tif", ["green", "blue"])
@@ -131,12 +131,12 @@ def test_one_time_series_gives_two_dates(write_raster, tmp_path):
 
     select = ["--select", "red_2000,nir_2000", "--select", "5,6"]
     assert run("c", *select, "--bands", "red,nir").exit_code == 0
-    with rasterio.open(tmp_path / "c.tif") as made:
-        assert made.descriptions == ("before:red", "before:nir", "after:red", "after:nir")
-        assert (made.read() == values[[0, 1, 4, 5]]).all()
+    with rasterio.open(tmp_path / "c.tif") as result:
+        assert result.descriptions == ("before:red", "before:nir", "after:red", "after:nir")
+        assert (result.read() == values[[0, 1, 4, 5]]).all()
     assert run("o", "--select", "3,4").exit_code == 0
-    with rasterio.open(tmp_path / "o.tif") as made:
-        assert (made.read() == values[[2, 3, 2, 3]]).all()
+    with rasterio.open(tmp_path / "o.tif") as result:
+        assert (result.read() == values[[2, 3, 2, 3]]).all()
     wrong = run("w", *select, "--select", "1,2")
     assert "--select must be given once, or 2 times, once a date, got 3" in wrong.stderr
 
@@ -144,9 +144,9 @@ def test_one_time_series_gives_two_dates(write_raster, tmp_path):
 def test_tiles_whose_bands_come_in_another_order_are_one_mosaic(coloured):
     left = coloured("t1.tif", ["blue", "green", "red"])
     right = coloured("t2.tif", ["red", "green", "blue"], origin=(500_480.0, 4_000_000.0))
-    found = plan(Image(files=(left, right)))
-    assert found.names == ("blue", "green", "red")
-    (mosaic,) = found.stack
+    result = plan(Image(files=(left, right)))
+    assert result.names == ("blue", "green", "red")
+    (mosaic,) = result.stack
     assert [layer.numbers for layer in mosaic] == [(1, 2, 3), (3, 2, 1)]
 
 
@@ -168,8 +168,8 @@ def test_dates_to_classify_are_matched_by_name(trained, write_raster, tmp_path):
     for number, second in enumerate((after, turned)):
         out = tmp_path / f"{number}.tif"
         classify_pixels([before, second], trained, out, **options)
-        with rasterio.open(out) as made:
-            maps.append(made.read(1))
+        with rasterio.open(out) as result:
+            maps.append(result.read(1))
     assert (maps[0] == maps[1]).all()
 
 
@@ -194,12 +194,12 @@ def test_envi_names_with_colons_stay_whole(write_raster, tmp_path):
     values = np.random.default_rng(0).integers(1, 900, (2, 16, 16)).astype(np.uint16)
     before = write_raster("b.tif", values, bands=names)
     after = write_raster("a.tif", values[::-1], bands=names[::-1])
-    made = composite([before, after], tmp_path / "c.tif")
-    with rasterio.open(made) as source:
+    stacked = composite([before, after], tmp_path / "c.tif")
+    with rasterio.open(stacked) as source:
         assert source.descriptions == tuple(f"{d}:{n}" for d in ("before", "after") for n in names)
         assert (source.read()[:2] == source.read()[2:]).all()
-    assert checks_of(made)["bands"] == names
-    assert list(checks_of(made)["radiometry"]["after"]) == names
+    assert checks_of(stacked)["bands"] == names
+    assert list(checks_of(stacked)["radiometry"]["after"]) == names
     one = composite([before], tmp_path / "o.tif")
     assert checks_of(one)["bands"] == names
     assert date_bands(names) == {"Image": [0, 1]}

@@ -35,8 +35,8 @@ def counts_of(path, **options):
     with raster.open_raster(path) as source:
         window = Window(0, 0, source.height, source.width)
         values, mask = raster.read_classes(source, window, known)
-    found, pixels = np.unique(values[mask], return_counts=True)
-    return dict(zip(found.tolist(), pixels.tolist(), strict=True))
+    result, pixels = np.unique(values[mask], return_counts=True)
+    return dict(zip(result.tolist(), pixels.tolist(), strict=True))
 
 
 def mask_beside(path, valid):
@@ -44,7 +44,7 @@ def mask_beside(path, valid):
         target.write_mask(valid)
 
 
-def test_0_is_a_class_unless_the_file_its_mask_or_the_caller_says_otherwise(tmp_path):
+def test_0_is_a_class_unless_the_file_its_mask_or_the_caller_excludes_it(tmp_path):
     plain = write(tmp_path / "plain.tif", ZERO_ONE)
     assert counts_of(plain) == {0: 7, 1: 4, 255: 1}
     assert counts_of(plain, nodata=0) == {1: 4, 255: 1}
@@ -85,7 +85,7 @@ def test_alpha_beside_the_classes_hides_pixels_and_more_bands_are_refused(tmp_pa
             use()
 
 
-def test_what_a_legend_says_of_0_counts(tmp_path):
+def test_the_legend_decides_on_0(tmp_path):
     path = write(tmp_path / "a.tif", ZERO_ONE, nodata=255)
     for name, counted in (("No data", False), ("unclassified", False), ("not forest", True)):
         scheme = MapScheme.from_mapping({0: name, 1: "forest"})
@@ -120,7 +120,7 @@ def test_our_own_maps_declare_what_0_is(tmp_path):
         (NEGATIVE, {"nodata": -32768}, "2 pixels of 0"),
     ],
 )
-def test_what_nothing_states_is_told_in_one_line(tmp_path, caplog, values, options, line):
+def test_values_of_unstated_meaning_are_one_warning(tmp_path, caplog, values, options, line):
     with caplog.at_level(logging.WARNING):
         raster.map_classes(write(tmp_path / "a.tif", values), **options)
     if line is None:
@@ -129,7 +129,7 @@ def test_what_nothing_states_is_told_in_one_line(tmp_path, caplog, values, optio
         assert any(re.search(line, r.getMessage()) for r in caplog.records)
 
 
-def test_a_nodata_value_that_no_pixel_can_have_says_nothing(tmp_path, caplog):
+def test_a_nodata_value_outside_the_pixel_type_is_ignored(tmp_path, caplog):
     path = write(tmp_path / "a.tif", ZERO_ONE, nodata=255)
     vrt = tmp_path / "a.vrt"
     rasterio.shutil.copy(path, vrt, driver="VRT")
@@ -139,7 +139,7 @@ def test_a_nodata_value_that_no_pixel_can_have_says_nothing(tmp_path, caplog):
     assert "7 pixels of 0 count as a class" in caplog.text
 
 
-def test_a_declared_value_says_enough(tmp_path, caplog):
+def test_a_declared_nodata_value_needs_no_warning(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         raster.map_classes(write(tmp_path / "a.tif", ZERO_ONE, nodata=255))
         raster.map_classes(write(tmp_path / "b.tif", NEGATIVE, nodata=-32768))
@@ -150,23 +150,23 @@ def test_a_declared_value_says_enough(tmp_path, caplog):
 
 
 def test_patches_count_0_and_negative_classes(tmp_path):
-    found = patches.patches(write(tmp_path / "a.tif", ZERO_ONE, nodata=255), neighbours=4)
-    assert [(c.name, c.patches, round(c.hectares / HECTARES)) for c in found.classes] == [
+    measures = patches.patches(write(tmp_path / "a.tif", ZERO_ONE, nodata=255), neighbours=4)
+    assert [(c.name, c.patches, round(c.hectares / HECTARES)) for c in measures.classes] == [
         ("class 0", 2, 7), ("class 1", 1, 4)
     ]  # fmt: skip
     scheme = MapScheme.from_mapping({-5: "worse", -1: "bad", 0: "stable", 3: "good"})
     path = write(tmp_path / "n.tif", NEGATIVE, nodata=-32768)
-    found = patches.patches(path, classes=scheme, neighbours=4, block=2)
-    assert [(c.name, c.patches, round(c.hectares / HECTARES)) for c in found.classes] == [
+    measures = patches.patches(path, classes=scheme, neighbours=4, block=2)
+    assert [(c.name, c.patches, round(c.hectares / HECTARES)) for c in measures.classes] == [
         ("worse", 1, 4), ("bad", 1, 2), ("stable", 1, 2), ("good", 1, 3)
     ]  # fmt: skip
     # sides of 30 m between classes: 3 along 'bad', of which 2 to 'worse'
-    assert found.classes[1].edge == 3 * 30
+    assert measures.classes[1].edge == 3 * 30
 
 
 def traced(path, out, **options):
-    found = polygons.polygons(path, out, **options)
-    return {n: (found.polygons[n], round(found.hectares[n] / HECTARES)) for n in found.polygons}
+    result = polygons.polygons(path, out, **options)
+    return {n: (result.polygons[n], round(result.hectares[n] / HECTARES)) for n in result.polygons}
 
 
 def test_polygons_trace_0_and_negative_classes(tmp_path):
@@ -215,9 +215,9 @@ def test_zones_measure_0_and_negative_classes(tmp_path):
     )
 
     def measured(path, **options):
-        found = measure_zones(path, zones, "zone", **options)
-        pixels = (found.hectares[0] / HECTARES).round().astype(int).tolist()
-        return dict(zip(found.classes, pixels, strict=True))
+        result = measure_zones(path, zones, "zone", **options)
+        pixels = (result.hectares[0] / HECTARES).round().astype(int).tolist()
+        return dict(zip(result.classes, pixels, strict=True))
 
     path = write(tmp_path / "a.tif", ZERO_ONE, nodata=255)
     assert measured(path) == {0: 7, 1: 4}
@@ -234,15 +234,15 @@ def test_a_sample_counts_0_and_large_and_negative_classes(tmp_path):
     values[0, :5] = -32768
     path = write(tmp_path / "m.tif", values, nodata=-32768)
     plan = SamplePlan(size=30, allocation="equal")
-    found = landshift.sample(
+    result = landshift.sample(
         path, tmp_path / "s.gpkg", plan=plan, classes=MapScheme.from_mapping(names)
     ).design
-    assert {s.name: s.units for s in found.strata} == {
+    assert {s.name: s.units for s in result.strata} == {
         "degraded": 95, "stable": 200, "sea": 100
     }  # fmt: skip
-    assert found.classes == names
-    found = landshift.sample(path, tmp_path / "t.gpkg", plan=plan, nodata=0).design
-    assert {s.value: s.units for s in found.strata} == {-1: 95, 523: 100}
+    assert result.classes == names
+    result = landshift.sample(path, tmp_path / "t.gpkg", plan=plan, nodata=0).design
+    assert {s.value: s.units for s in result.strata} == {-1: 95, 523: 100}
 
 
 def test_domains_hold_the_classes_of_the_sample_alone(tmp_path):
@@ -255,8 +255,8 @@ def test_domains_hold_the_classes_of_the_sample_alone(tmp_path):
     zones.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": [feature]}))
     nowhere = np.zeros(0, np.int64)
     for classes, pixels in (({0, 1}, 6), ({0}, 5), ({1}, 1)):
-        found = find_domains(path, DomainSource(zones, "zone"), nowhere, nowhere, classes=classes)
-        assert found.hectares == pytest.approx([pixels * HECTARES], rel=0.01)
+        result = find_domains(path, DomainSource(zones, "zone"), nowhere, nowhere, classes=classes)
+        assert result.hectares == pytest.approx([pixels * HECTARES], rel=0.01)
 
 
 def test_a_report_shows_0_and_negative_classes(tmp_path):
@@ -269,17 +269,17 @@ def test_a_report_shows_0_and_negative_classes(tmp_path):
 # ---- Change maps, which hold 0 for 'not labelled'
 
 
-def test_a_change_map_moves_0_to_a_free_value_and_says_so(tmp_path, caplog):
+def test_a_change_map_moves_0_to_a_free_value_with_a_warning(tmp_path, caplog):
     after = np.array([[0, 1, 1, 1], [0, 1, 0, 0], [0, 0, 0, 0]], np.uint8)
     paths = [
         write(tmp_path / f"{k}.tif", v, nodata=255) for k, v in enumerate((ZERO_ONE, after))
     ]  # fmt: skip
     scheme = ClassScheme.from_mapping({0: "other", 1: "forest"})
     with caplog.at_level(logging.WARNING):
-        found = label.label(*paths, tmp_path / "c.tif", classes=scheme)
+        table = label.label(*paths, tmp_path / "c.tif", classes=scheme)
     assert "another one there: 0 -> 2 'other'." in caplog.text
-    assert found.scheme.mapping == {1: "forest", 2: "other"}
-    assert found.pixels.tolist() == [[3, 1], [1, 6]]
+    assert table.scheme.mapping == {1: "forest", 2: "other"}
+    assert table.pixels.tolist() == [[3, 1], [1, 6]]
     assert raster.scheme_of(tmp_path / "c.tif").mapping == {
         1: "to forest", 2: "to other", 3: "No change"
     }  # fmt: skip
@@ -294,10 +294,10 @@ def test_values_of_classes_are_those_of_the_files(tmp_path):
         write(tmp_path / f"{k}.tif", np.array([v], np.int16), nodata=-99)
         for k, v in enumerate(([-1, 0, 311, -99], [0, 311, -1, 0]))
     ]
-    found = label.label(
+    table = label.label(
         *paths, tmp_path / "c.tif", filters=label.Filters(from_classes=[-1], to_classes=["0"])
     )
-    assert found.scheme.mapping == {1: "class -1", 2: "class 0", 3: "class 311"}
+    assert table.scheme.mapping == {1: "class -1", 2: "class 0", 3: "class 311"}
     with rasterio.open(tmp_path / "c.tif") as source:
         assert source.read(1).tolist() == [[2, 0, 0, 0]]
 
@@ -314,9 +314,9 @@ def test_corine_codes_are_recoded_with_their_names(tmp_path, caplog):
     listed = tmp_path / "corine.csv"
     listed.write_text("value,name\n" + "".join(f"{v},{n}\n" for v, n in CORINE.items()))
     with caplog.at_level(logging.WARNING):
-        found = label.label(*paths, tmp_path / "c.tif", classes=legend_readers.read_classes(listed))
+        table = label.label(*paths, tmp_path / "c.tif", classes=legend_readers.read_classes(listed))
     assert "311 -> 1 'broad', 312 -> 2 'conifer', 523 -> 3 'sea'" in caplog.text
-    assert found.scheme.mapping == {
+    assert table.scheme.mapping == {
         1: "broad", 2: "conifer", 3: "sea", 111: "city", 112: "town"
     }  # fmt: skip
     coded = {111: 111, 112: 112, 311: 1, 312: 2, 523: 3}
@@ -342,8 +342,8 @@ def test_maps_with_0_and_large_values_are_scored(tmp_path):
         )
         truth = write(tmp_path / f"{a}r.tif", np.array([[a, b, b, a, a]], np.int16), nodata=none)
         scheme = MapScheme.from_mapping({a: "other", b: "forest"})
-        found = evaluate_map(mapped, truth, scheme=scheme)
-        assert found.matrix.tolist() == [[1, 1, 1], [1, 1, 0]]
+        evaluation = evaluate_map(mapped, truth, scheme=scheme)
+        assert evaluation.matrix.tolist() == [[1, 1, 1], [1, 1, 0]]
     with pytest.raises(ClassError, match=r"must be in the class mapping \[523\], got \[-1\]"):
         evaluate_map(mapped, truth, scheme=MapScheme.from_mapping({523: "forest"}))
 

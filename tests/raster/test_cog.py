@@ -53,14 +53,16 @@ def test_gdal_finds_no_fault_with_the_layout(tmp_path, kind):
     values = _values(3 if kind == "three" else 1, "float32" if kind == "floats" else "uint8")
     scheme = ClassScheme.from_mapping({v: f"class {v}" for v in range(1, 200)})
     path = _make(tmp_path / "a.tif", values, **({"scheme": scheme} if kind == "classes" else {}))
-    told = subprocess.run(
+    completed = subprocess.run(
         [*VALIDATOR, "--full-check=yes", str(path)], capture_output=True, text=True
     )
-    assert "is a valid cloud optimized GeoTIFF" in told.stdout, told.stdout + told.stderr
-    assert "warning" not in told.stdout.lower()
+    assert "is a valid cloud optimized GeoTIFF" in completed.stdout, (
+        completed.stdout + completed.stderr
+    )
+    assert "warning" not in completed.stdout.lower()
 
 
-def test_blocks_that_are_missing_or_cut_off_are_told(tmp_path):
+def test_missing_and_truncated_blocks_are_detected(tmp_path):
     path = _make(tmp_path / "a.tif", _values(1, "uint8"))
     cog.check_written(path)
     whole = path.read_bytes()

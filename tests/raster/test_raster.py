@@ -105,7 +105,7 @@ def test_new_rasters_are_cloud_optimised(tmp_path):
 def test_overviews_average_images_and_never_mix_classes(tmp_path):
     values = np.tile(np.array([[10, 20], [20, 20]], np.uint8), (1, 300, 300))
     box = grid.geobox(600, 600, Affine(10, 0, 500_000, 0, -10, 4_000_000), "EPSG:32618")
-    found = {}
+    result = {}
     for name, options in {
         "image": {},
         "classes": {"classes": True},
@@ -115,8 +115,8 @@ def test_overviews_average_images_and_never_mix_classes(tmp_path):
         with raster.create(out, box, count=1, dtype="uint8", nodata=0, **options) as target:
             raster.write(target, values, Window(0, 0, 600, 600))
         with rasterio.open(out, overview_level=0) as coarse:
-            found[name] = set(np.unique(coarse.read()))
-    assert found == {"image": {18}, "classes": {20}, "scheme": {20}}
+            result[name] = set(np.unique(coarse.read()))
+    assert result == {"image": {18}, "classes": {20}, "scheme": {20}}
     with rasterio.open(tmp_path / "scheme.tif") as source:
         assert source.colormap(1)[20][3] == 255
 
@@ -139,9 +139,9 @@ def test_overviews_are_gdals(tmp_path, dtype, nodata):
         rasterio.open(tmp_path / "g.tif", overview_level=0) as gdals,
     ):
         assert ours.shape == gdals.shape == (300, 261)
-        found, wanted = ours.read(), gdals.read()
-    assert np.abs(found - wanted.astype(np.float64)).max() <= 1  # of two roundings
-    assert (found == wanted).mean() > 0.95
+        result, wanted = ours.read(), gdals.read()
+    assert np.abs(result - wanted.astype(np.float64)).max() <= 1  # of two roundings
+    assert (result == wanted).mean() > 0.95
 
 
 def test_a_mean_never_becomes_nodata(tmp_path):
@@ -164,10 +164,10 @@ def test_overviews_of_odd_rasters_keep_their_last_row_and_column(tmp_path):
     with raster.create(tmp_path / "a.tif", box, count=1, dtype="uint8", nodata=0) as target:
         raster.write(target, values, Window(0, 0, 601, 523))
     with rasterio.open(tmp_path / "a.tif", overview_level=0) as coarse:
-        found = coarse.read(1)
-    assert found.shape == (301, 262)
-    assert (found[-1] == 9).all()
-    assert (found[:-1, :-1] == 7).all()
+        result = coarse.read(1)
+    assert result.shape == (301, 262)
+    assert (result[-1] == 9).all()
+    assert (result[:-1, :-1] == 7).all()
 
 
 def test_a_small_raster_needs_no_overview(tmp_path):
@@ -310,18 +310,18 @@ def test_bands_are_picked_by_name_else_by_number(write_raster):
         raster.pick_bands(plain, ["red", "nir"], [1, 3])
 
 
-def test_an_alpha_band_is_no_band_of_a_model_unless_it_is_asked_for(write_raster):
+def test_an_alpha_band_is_no_band_of_a_model_unless_requested(write_raster):
     values = np.full((4, 4, 5), 9, np.uint8)
     values[3, 0] = 0
     path = write_raster("a.tif", values, bands=["nir", "red", "green"])
     with rasterio.open(path, "r+") as target:
         target.colorinterp = [*target.colorinterp[:3], ColorInterp.alpha]
-    found = raster.info(path)
-    assert raster.pick_bands(found, ["red", "nir"]) == (2, 1)
-    assert raster.pick_bands(found, [""] * 3) == (1, 2, 3)
-    assert raster.pick_bands(found, [""] * 4) == (1, 2, 3, 4)
+    info = raster.info(path)
+    assert raster.pick_bands(info, ["red", "nir"]) == (2, 1)
+    assert raster.pick_bands(info, [""] * 3) == (1, 2, 3)
+    assert raster.pick_bands(info, [""] * 4) == (1, 2, 3, 4)
     with pytest.raises(BandError, match=r"bands red, blue, nir, got nir, red, green"):
-        raster.pick_bands(found, ["red", "blue", "nir"])
+        raster.pick_bands(info, ["red", "blue", "nir"])
     with raster.open_raster(path) as source:
         _, mask = raster.read(source, Window(0, 0, 4, 5), [2, 1])
     assert mask.sum(axis=1).tolist() == [0, 5, 5, 5]
@@ -387,8 +387,8 @@ def test_another_cell_size_keeps_a_raster_turned_as_it_is(tmp_path):
     ):
         assert coarse.grid.shape == (4, 4)
         assert coarse.grid.affine.almost_equals(transform @ Affine.scale(2))
-        found, _ = coarse.read(Window(0, 0, 4, 4))
-    assert found[0, 1, 1] == pytest.approx(values[0, 2:4, 2:4].mean(), abs=1)
+        result, _ = coarse.read(Window(0, 0, 4, 4))
+    assert result[0, 1, 1] == pytest.approx(values[0, 2:4, 2:4].mean(), abs=1)
 
 
 def test_a_preview_is_at_most_so_large(write_raster):
@@ -415,8 +415,8 @@ def test_a_raster_states_one_nodata_value_only_where_its_bands_share_it(write_ra
     other = write_raster("b.tif", VALUES, nodata=9)
     plain = write_raster("c.tif", VALUES)
     for path, nodata in ((shared, 7), (other, 9), (plain, None)):
-        found = raster.info(path)
-        assert (found.nodata, found.masked) == (nodata, False)
+        info = raster.info(path)
+        assert (info.nodata, info.masked) == (nodata, False)
     bands = "".join(
         f'<VRTRasterBand dataType="Int16" band="{k}"><NoDataValue>{none}</NoDataValue>'
         f'<SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename>'
@@ -428,8 +428,8 @@ def test_a_raster_states_one_nodata_value_only_where_its_bands_share_it(write_ra
         '<VRTDataset rasterXSize="5" rasterYSize="4"><SRS>EPSG:32618</SRS>'
         f"<GeoTransform>500000, 30, 0, 4000000, 0, -30</GeoTransform>{bands}</VRTDataset>"
     )
-    found = raster.info(vrt)
-    assert (found.nodata, found.masked) == (None, True)
+    info = raster.info(vrt)
+    assert (info.nodata, info.masked) == (None, True)
 
 
 def test_zeros_are_valid_on_another_grid_where_no_nodata_is_declared(write_raster):
@@ -478,8 +478,8 @@ def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(write_raster, tmp_p
         "except OutputError as error:\n"
         "    print('Error:', error)\n"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert "Error: The output must be writable" in found.stdout, found.stderr
+    completed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "Error: The output must be writable" in completed.stdout, completed.stderr
     assert {p.name for p in tmp_path.iterdir()} == {"image.tif"}
 
 

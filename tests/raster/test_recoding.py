@@ -96,14 +96,14 @@ def test_spellings():
 @given(st.sets(st.integers(-(1 << 31), (1 << 32) - 1), min_size=1, max_size=20))
 def test_moved_values_stay_apart_and_named(values):
     scheme = MapScheme.from_mapping({v: f"n{v}" for v in values})
-    found = coded(scheme)
-    assert len(found.scheme) == len(values)
-    assert all(1 <= v <= 253 for v in found.scheme.values)
-    assert {found.values[v]: f"n{v}" for v in values} == found.scheme.mapping
-    assert {v for v in values if 1 <= v <= 253} == values - found.moved.keys()
-    for k, value in enumerate(found.sources):
-        assert found.scheme.names[k] == f"n{value}"
-        assert found.find(value) == found.find(f"N{value}") == [k]
+    coded_classes = coded(scheme)
+    assert len(coded_classes.scheme) == len(values)
+    assert all(1 <= v <= 253 for v in coded_classes.scheme.values)
+    assert {coded_classes.values[v]: f"n{v}" for v in values} == coded_classes.scheme.mapping
+    assert {v for v in values if 1 <= v <= 253} == values - coded_classes.moved.keys()
+    for k, value in enumerate(coded_classes.sources):
+        assert coded_classes.scheme.names[k] == f"n{value}"
+        assert coded_classes.find(value) == coded_classes.find(f"N{value}") == [k]
 
 
 def test_an_output_of_one_byte_is_filled_to_the_last_value():
@@ -127,8 +127,8 @@ def test_a_table_holds_every_value_of_its_pixel_type(dtype):
     limits = np.iinfo(dtype)
     every = np.arange(limits.min, limits.max + 1)
     numbers = {int(limits.min): 1, int(limits.max): 2, 5: 3, 1 << 20: 4}
-    found = recoding.Table(numbers, np.dtype(dtype))(every.astype(dtype))
-    assert found.tolist() == [numbers.get(int(v), recoding.UNKNOWN) for v in every]
+    result = recoding.Table(numbers, np.dtype(dtype))(every.astype(dtype))
+    assert result.tolist() == [numbers.get(int(v), recoding.UNKNOWN) for v in every]
 
 
 @given(
@@ -137,8 +137,8 @@ def test_a_table_holds_every_value_of_its_pixel_type(dtype):
 )
 def test_a_table_is_a_dictionary(numbers, dtype):
     values = np.arange(-50, 50).astype(dtype)
-    found = recoding.Table(numbers, np.dtype(dtype))(values)
-    assert found.tolist() == [numbers.get(int(v), recoding.UNKNOWN) for v in values]
+    result = recoding.Table(numbers, np.dtype(dtype))(values)
+    assert result.tolist() == [numbers.get(int(v), recoding.UNKNOWN) for v in values]
 
 
 @pytest.mark.parametrize(
@@ -146,20 +146,20 @@ def test_a_table_is_a_dictionary(numbers, dtype):
     [(255, True), (255.0, True), (None, False), (1, False), (2, False), (3, False),
      (254.5, False), (float("nan"), False), (float("inf"), False)],
 )  # fmt: skip
-def test_a_recoding_of_the_nodata_value_is_told_unless_it_stays_none(caplog, nodata, told):
-    recoding.tell_nodata({254: "x", 255: "forest", 1: None, 2: 0}, nodata, "m.tif")
+def test_a_recoding_of_the_nodata_value_is_warned_of_unless_it_stays_none(caplog, nodata, told):
+    recoding.warn_of_nodata({254: "x", 255: "forest", 1: None, 2: 0}, nodata, "m.tif")
     assert ("the recoding makes 255 'forest', but the file declares 255" in caplog.text) == told
     assert bool(caplog.records) == told
 
 
 def test_what_a_recoding_makes_of_values():
-    found = coded(MapScheme.from_mapping({1: "forest", 300: "lake"}))
+    coded_classes = coded(MapScheme.from_mapping({1: "forest", 300: "lake"}))
     wanted = {7: "Lake", 8: 300, 9: 1, 10: None, 11: 0}
-    assert found.targets(wanted) == {7: 1, 8: 1, 9: 0, 10: None, 11: None}
-    assert found.targets(None) == {1: 0, 300: 1}
-    assert found.targets(None, {5: 300}) == {1: 0, 300: 1, 5: 1}
+    assert coded_classes.targets(wanted) == {7: 1, 8: 1, 9: 0, 10: None, 11: None}
+    assert coded_classes.targets(None) == {1: 0, 300: 1}
+    assert coded_classes.targets(None, {5: 300}) == {1: 0, 300: 1, 5: 1}
     with pytest.raises(ClassError, match="one of 1 'forest', 300 'lake', got 'sea'"):
-        found.targets({7: "sea"})
+        coded_classes.targets({7: "sea"})
 
 
 # ---- label
@@ -169,10 +169,10 @@ def test_label_compares_classes_of_one_name(tmp_path, caplog):
     before = mapped(tmp_path / "b.tif", [[1, 1, 2, 2]], {1: "forest", 2: "water"})
     after = mapped(tmp_path / "a.tif", [[2, 1, 1, 2]], {1: "Water", 2: "Forest"})
     with caplog.at_level(logging.WARNING):
-        found = label.label(before, after, tmp_path / "c.tif")
+        table = label.label(before, after, tmp_path / "c.tif")
     assert "a.tif: recoded by name: 1 -> 2 'water', 2 -> 1 'forest'." in caplog.text
-    assert found.scheme.mapping == {1: "forest", 2: "water"}
-    assert found.pixels.tolist() == [[1, 1], [1, 1]]
+    assert table.scheme.mapping == {1: "forest", 2: "water"}
+    assert table.pixels.tolist() == [[1, 1], [1, 1]]
     with rasterio.open(tmp_path / "c.tif") as source:
         assert source.read(1).tolist() == [[3, 2, 3, 1]]
 
@@ -188,17 +188,17 @@ def test_label_refuses_two_names_and_names_the_options(tmp_path):
     ):
         label.label(before, after, out)
     assert not out.exists()
-    found = label.label(
+    table = label.label(
         before, after, out, reading=label.MapReading(recode_after={1: "cotton", 2: "forest"})
     )
-    assert {(r["from"], r["to"]) for r in found.rows()} == {
+    assert {(r["from"], r["to"]) for r in table.rows()} == {
         ("forest", "cotton"), ("maize", "forest")
     }  # fmt: skip
     scheme = MapScheme.from_mapping({1: "crop 1", 2: "crop 2"})
     assert label.label(before, after, tmp_path / "d.tif", classes=scheme).changed == 0
 
 
-def test_a_recoding_of_the_declared_nodata_value_is_told(tmp_path, caplog):
+def test_a_recoding_of_the_declared_nodata_value_is_warned_of(tmp_path, caplog):
     path = write(tmp_path / "a.tif", np.array([[0, 1, 9]], np.uint8), nodata=9)
     with caplog.at_level(logging.WARNING):
         label.label(
@@ -209,14 +209,14 @@ def test_a_recoding_of_the_declared_nodata_value_is_told(tmp_path, caplog):
         )
     assert "recoding makes" not in caplog.text
     with caplog.at_level(logging.WARNING):
-        found = label.label(
+        table = label.label(
             path,
             path,
             tmp_path / "c.tif",
             reading=label.MapReading(recode_after={0: "a", 1: "b", 9: "c"}),
         )
     assert "a.tif: the recoding makes 9 'c', but the file declares 9 as nodata" in caplog.text
-    assert found.nodata == 1
+    assert table.nodata == 1
     with caplog.at_level(logging.WARNING):
         caplog.clear()
         scheme = MapScheme.from_mapping({1: "a", 2: "b"})
@@ -228,31 +228,31 @@ def test_a_recoding_to_0_is_the_class_0_that_other_maps_or_the_classes_have(tmp_
     before = write(tmp_path / "b.tif", np.array([[10, 10, 20, 20]], np.uint8), nodata=255)
     after = write(tmp_path / "a.tif", np.array([[0, 1, 0, 1]], np.uint8), nodata=255)
     recode = {10: 0, 20: 1}
-    found = label.label(
+    table = label.label(
         before, after, tmp_path / "1.tif", reading=label.MapReading(recode_before=recode)
     )
-    assert (found.nodata, found.pixels.tolist()) == (0, [[1, 1], [1, 1]])
+    assert (table.nodata, table.pixels.tolist()) == (0, [[1, 1], [1, 1]])
     scheme = MapScheme.from_mapping({0: "water", 1: "land"})
-    found = label.label(
+    table = label.label(
         before,
         after,
         tmp_path / "2.tif",
         classes=scheme,
         reading=label.MapReading(recode_before=recode),
     )
-    assert (found.nodata, found.pixels.sum()) == (0, 4)
+    assert (table.nodata, table.pixels.sum()) == (0, 4)
     matrix = evaluate_map(before, after, scheme=scheme, recode=recode).matrix
     assert matrix.tolist() == [[1, 1, 0], [1, 1, 0]]
     assert "which is no class here" not in caplog.text
     with caplog.at_level(logging.WARNING):
-        found = label.label(
+        table = label.label(
             before,
             before,
             tmp_path / "3.tif",
             reading=label.MapReading(recode_before=recode, recode_after=recode),
         )
     assert "b.tif: the recoding makes 10 0, which is no class here" in caplog.text
-    assert found.nodata == 2
+    assert table.nodata == 2
 
 
 def test_names_that_say_no_data_are_no_class_wherever_they_stand(tmp_path):
@@ -260,7 +260,7 @@ def test_names_that_say_no_data_are_no_class_wherever_they_stand(tmp_path):
     after = write(tmp_path / "a.tif", np.array([[1, 2, 1, 255]], np.uint8))
     scheme = MapScheme.from_mapping({1: "water", 2: "land", 255: "Fill"})
     recode = {7: "water", 8: "land", 255: "No data"}
-    found = label.label(
+    table = label.label(
         before,
         after,
         tmp_path / "c.tif",
@@ -268,15 +268,15 @@ def test_names_that_say_no_data_are_no_class_wherever_they_stand(tmp_path):
             recode_before=recode, recode_after={1: "water", 2: "land", 255: "no_data"}
         ),
     )
-    assert (found.nodata, found.changed) == (2, 0)
-    found = evaluate_map(before, after, scheme=scheme, recode=recode)
-    assert found.scheme.names == ("water", "land")
-    assert found.matrix.tolist() == [[1, 0, 1], [0, 1, 0]]
-    # as the file says, where the list that is given leaves the value out
+    assert (table.nodata, table.changed) == (2, 0)
+    table = evaluate_map(before, after, scheme=scheme, recode=recode)
+    assert table.scheme.names == ("water", "land")
+    assert table.matrix.tolist() == [[1, 0, 1], [0, 1, 0]]
+    # the file decides on values that the given list omits
     legend_writers.write_category_names(after, scheme)
     two = MapScheme.from_mapping({1: "water", 2: "land"})
-    found = evaluate_map(before, after, scheme=two, recode=recode)
-    assert found.matrix.tolist() == [[1, 0, 1], [0, 1, 0]]
+    table = evaluate_map(before, after, scheme=two, recode=recode)
+    assert table.matrix.tolist() == [[1, 0, 1], [0, 1, 0]]
 
 
 def test_names_decide_among_values_that_a_change_map_cannot_hold(tmp_path):
@@ -292,23 +292,23 @@ def test_a_map_is_scored_by_the_names_of_its_reference(tmp_path, caplog):
     reference = mapped(tmp_path / "r.tif", [[1, 1, 2, 2]], {1: "forest", 2: "water"})
     judged = mapped(tmp_path / "m.tif", [[2, 2, 1, 7]], {1: "WATER", 2: "forest", 7: "ice"})
     with caplog.at_level(logging.WARNING):
-        found = evaluate_map(judged, reference)
+        evaluation = evaluate_map(judged, reference)
     assert "m.tif: recoded by name: 1 -> 2 'water', 2 -> 1 'forest'." in caplog.text
-    assert found.scheme.mapping == {1: "forest", 2: "water", 7: "ice"}
-    assert found.matrix.tolist() == [[2, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
+    assert evaluation.scheme.mapping == {1: "forest", 2: "water", 7: "ice"}
+    assert evaluation.matrix.tolist() == [[2, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
 
 
 def test_a_map_with_another_meaning_of_a_value_is_refused(tmp_path):
     reference = mapped(tmp_path / "r.tif", [[1, 1, 2, 2]], {1: "forest", 2: "maize"})
     judged = mapped(tmp_path / "m.tif", [[1, 2, 2, 1]], {1: "cotton", 2: "forest"})
     with pytest.raises(
-        ClassError, match=r"'forest' and 'cotton' for value 1 \(.*\); .*--classes, .*--recode"
+        ClassError, match=r"'forest' and 'cotton' for value 1 \(.*\); .*`classes`.*`recode`"
     ):
         evaluate_map(judged, reference)
-    found = evaluate_map(judged, reference, recode={1: "maize", 2: "forest"})
-    assert found.matrix.tolist() == [[1, 1, 0], [1, 1, 0]]
-    found = evaluate_map(judged, reference, recode={1: None, 2: 1})
-    assert found.matrix.tolist() == [[1, 0, 1], [1, 0, 1]]
+    evaluation = evaluate_map(judged, reference, recode={1: "maize", 2: "forest"})
+    assert evaluation.matrix.tolist() == [[1, 1, 0], [1, 1, 0]]
+    evaluation = evaluate_map(judged, reference, recode={1: None, 2: 1})
+    assert evaluation.matrix.tolist() == [[1, 0, 1], [1, 0, 1]]
     scheme = MapScheme.from_mapping({1: "a", 2: "b"})
     assert evaluate_map(judged, reference, scheme=scheme).matrix.tolist() == [[1, 1, 0], [1, 1, 0]]
     (tmp_path / "r.csv").write_text("value,class\n1,maize\n2,forest\n")
@@ -327,9 +327,9 @@ def test_class_maps_are_compared_by_their_names(tmp_path):
     swapped = mapped(tmp_path / "a.tif", [[2, 1, 1, 2]], {1: "water", 2: "forest"})
     reference = tmp_path / "c.tif"
     label.label(before, plain, reference)
-    found = evaluate_class_maps(before, swapped, reference)
-    assert found.scores.accuracy == 1
-    assert found.matrix.tolist() == evaluate_class_maps(before, plain, reference).matrix.tolist()
+    result = evaluate_class_maps(before, swapped, reference)
+    assert result.scores.accuracy == 1
+    assert result.matrix.tolist() == evaluate_class_maps(before, plain, reference).matrix.tolist()
 
 
 # ---- Two classes of one name

@@ -76,7 +76,7 @@ def test_tiles_joined_as_stored_are_warned_of_and_carry_no_tag(halves, tmp_path,
     assert values.shape == (1, *SHAPE)
     assert (scales, offsets) == ((1,), (0,))
     assert "Files of date1 state different scales or offsets in B04" in caplog.text
-    assert "--scaled" in caplog.text
+    assert "composite with `scaled`" in caplog.text
 
 
 def test_dates_whose_tags_differ_are_warned_of_unless_they_are_applied(tagged, tmp_path, caplog):
@@ -167,9 +167,9 @@ def test_an_offset_that_is_in_the_pixels_is_not_added_again(tagged, tmp_path, ap
 
 def test_a_band_of_an_item_has_the_file_s_own_tags_where_it_has_some(tagged, tmp_path):
     tagged("i.tif", np.full((2, *SHAPE), 2000, np.uint16), [1.0, 5e-4], [0.0, 0.3])
-    found = plan(Image(files=(item(tmp_path, applied=None),)))
-    assert [layer.scales for layer in found.layers] == [(1e-4,), (5e-4,)]
-    assert [layer.offsets for layer in found.layers] == [(-0.1,), (0.3,)]
+    result = plan(Image(files=(item(tmp_path, applied=None),)))
+    assert [layer.scales for layer in result.layers] == [(1e-4,), (5e-4,)]
+    assert [layer.offsets for layer in result.layers] == [(-0.1,), (0.3,)]
 
 
 def test_a_classified_pair_of_dates_is_warned_of_too(trained, tagged, tmp_path, caplog):
@@ -186,8 +186,8 @@ def test_a_classified_pair_of_dates_is_warned_of_too(trained, tagged, tmp_path, 
 
 def test_a_window_of_scaled_tiles_on_another_grid_is_each_tile_s(halves):
     truth, files = halves
-    found = plan(Image(files=files, scaled=True))
-    with opened(found, found.grid) as reader:
+    result = plan(Image(files=files, scaled=True))
+    with opened(result, result.grid) as reader:
         values, mask = reader.read(Window(0, 0, 8, 10))
     assert mask.all()
     assert values[0] == pytest.approx(truth, abs=1e-4)

@@ -1,4 +1,4 @@
-"""One rule for valid pixels, whatever the file says them with and however it is read."""
+"""The one rule for valid pixels, in all formats and for all ways of reading."""
 
 import json
 from dataclasses import replace
@@ -166,7 +166,7 @@ def test_a_preview_never_mixes_in_a_nodata_value_that_the_user_gives(tmp_path):
 
 @pytest.mark.parametrize("nodata", [-1e37, 0.1, 0.0, 1e-30, 12.5])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_floats_are_nodata_as_gdal_says(tmp_path, nodata, dtype):
+def test_floats_are_nodata_as_in_gdal(tmp_path, nodata, dtype):
     apart = np.concatenate([[0], 10.0 ** np.arange(-17, 1, 0.3)])
     values = (nodata * (1 - apart))[None].astype(dtype)
     path = write_file(tmp_path / "f.tif", values, nodata=nodata)
@@ -375,21 +375,21 @@ def rgba(folder, name, values, clear):
 def test_alpha_is_no_fourth_band_of_difference_normalise_and_tiles(tmp_path, values, clear):
     before = rgba(tmp_path, "b.tif", values, clear)
     after = write_file(tmp_path / "a.tif", np.clip(values[:3], 0, 100) + 50)
-    found = difference(before, after, tmp_path / "d.tif")
-    assert len(found.statistics) == 3
-    assert found.valid == clear.sum()
+    outcome = difference(before, after, tmp_path / "d.tif")
+    assert len(outcome.statistics) == 3
+    assert outcome.valid == clear.sum()
     result = normalise(before, after, tmp_path / "n.tif")
     assert result.pixels == clear.sum()
-    with rasterio.open(tmp_path / "n.tif") as made:
-        assert made.count == 3
-        assert (made.dataset_mask() > 0).sum() == clear.sum()
+    with rasterio.open(tmp_path / "n.tif") as tiles:
+        assert tiles.count == 3
+        assert (tiles.dataset_mask() > 0).sum() == clear.sum()
     labels = write_file(tmp_path / "l.tif", np.ones((SIZE, SIZE), np.uint8))
-    made = cut_tiles(
+    tiles = cut_tiles(
         [before], [labels], tmp_path / "set", classes=ClassScheme.from_mapping({1: "a"}),
         tile_size=SIZE, stride=SIZE,
     )  # fmt: skip
-    assert len(made.bands) == 3
-    read, mask, _ = tileset.read_tile(made.tiles[0])
+    assert len(tiles.bands) == 3
+    read, mask, _ = tileset.read_tile(tiles.tiles[0])
     assert read.shape[0] == 3
     assert (mask == clear).all()
 
@@ -401,8 +401,8 @@ def test_masked_class_maps_are_labelled_where_both_are_valid(tmp_path, clear):
     after[:4] = 255
     after = hide(write_file(tmp_path / "a.tif", after, nodata=255), mask=clear)
     label(before, after, tmp_path / "c.tif", reading=MapReading(resampling="nearest"), classes=None)
-    with rasterio.open(tmp_path / "c.tif") as made:
-        codes = made.read(1)
+    with rasterio.open(tmp_path / "c.tif") as result:
+        codes = result.read(1)
     assert (codes[:, : SIZE // 3 - 1] == 0).all()
     assert (codes[:3] == 0).all()
     assert (codes[5:, SIZE // 3 + 1 :] > 0).all()
@@ -422,11 +422,11 @@ def test_a_composite_of_bands_with_nodata_of_their_own_equals_that_of_their_file
     parts = replace(parts, resampling="nearest")
     stacked = images.Image(files=(stacked,), resampling="nearest")
     for name, options in (("copied", {}), ("warped", {"target": TargetGrid(like=like)})):
-        made = []
+        result = []
         for k, what in enumerate((stacked, parts)):
             with rasterio.open(composite([what], tmp_path / f"{name}{k}.tif", **options)) as file:
-                made.append((file.read(), file.dataset_mask() > 0))
-        (first, mask), (second, again) = made
+                result.append((file.read(), file.dataset_mask() > 0))
+        (first, mask), (second, again) = result
         assert (mask == again).all()
         assert mask.any()
         assert (first[:, mask] == second[:, mask]).all()
@@ -462,9 +462,9 @@ def test_points_of_control_keep_the_mask_and_the_nodata_value(tmp_path, values, 
 def test_the_checks_of_a_composite_count_what_is_valid(tmp_path, values, clear):
     alpha = np.where(clear, 255, 0).astype(np.uint8)[None]
     path = hide(write_file(tmp_path / "a.tif", np.vstack([values, alpha])), alpha=5)
-    with rasterio.open(composite([path], tmp_path / "c.tif")) as made:
-        checks = json.loads(made.tags()["LANDSHIFT_PROVENANCE"])["checks"]
-        assert made.count == 4
+    with rasterio.open(composite([path], tmp_path / "c.tif")) as result:
+        checks = json.loads(result.tags()["LANDSHIFT_PROVENANCE"])["checks"]
+        assert result.count == 4
     assert checks["valid"]["all"] == pytest.approx(2 / 3, abs=1e-5)
 
 
@@ -479,7 +479,7 @@ def test_the_checks_of_a_composite_count_what_is_valid(tmp_path, values, clear):
     users=st.sampled_from([None, 7]),
     seed=st.integers(0, 99),
 )
-def test_copied_and_warped_say_what_numpy_says(
+def test_copied_and_warped_masks_equal_numpys(
     tmp_path_factory, dtype, count, nodata, masked, beside, opaque, users, seed
 ):
     random = np.random.default_rng(seed)

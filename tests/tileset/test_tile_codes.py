@@ -1,4 +1,4 @@
-"""What the values of labels become in tiles."""
+"""Values in tiles of the values of labels."""
 
 import json
 import logging
@@ -69,16 +69,16 @@ def test_0_is_a_class_beside_another_nodata_and_moves(image, write_raster, tmp_p
     with caplog.at_level(logging.WARNING):
         tiles = cut_tiles([image], [path], tmp_path / "set", classes=scheme, **OPTIONS)
     assert "0 -> 2 'other'" in caplog.text
-    found, pixels = written(tiles)
+    result, pixels = written(tiles)
     assert pixels == {"forest": 24, "other": 32}
-    assert found.tolist() == np.vectorize({0: 2, 1: 1, 255: 0}.get)(values).tolist()
+    assert result.tolist() == np.vectorize({0: 2, 1: 1, 255: 0}.get)(values).tolist()
     with pytest.raises(ClassError, match=r"in the class mapping \[1\].*got 0 in .*l\.tif"):
         cut_tiles(
             [image], [path], tmp_path / "no", classes=MapScheme.from_mapping({1: "f"}), **OPTIONS
         )
 
 
-def test_0_and_255_are_recoded_as_a_file_says(image, write_raster, tmp_path):
+def test_0_and_255_are_recoded_by_a_file(image, write_raster, tmp_path):
     values = np.where(np.arange(64).reshape(8, 8) % 3, 0, 255).astype(np.uint8)
     path = write_raster("levir.tif", values)
     (tmp_path / "r.csv").write_text("value,class\n0,No change\n255,Change\n")
@@ -147,10 +147,10 @@ def test_large_values_are_recoded_with_their_names(image, write_raster, tmp_path
             [image], [path], tmp_path / "set", classes=MapScheme.from_mapping(names), **OPTIONS
         )
     assert "311 -> 1 'broad', 523 -> 2 'sea'" in caplog.text
-    found, pixels = written(tiles)
+    result, pixels = written(tiles)
     assert tiles.scheme.mapping == {1: "broad", 2: "sea", 111: "city"}
     assert pixels == {n: int((values == v).sum()) for v, n in names.items()}
-    assert (found == np.vectorize({111: 111, 311: 1, 523: 2}.get)(values)).all()
+    assert (result == np.vectorize({111: 111, 311: 1, 523: 2}.get)(values)).all()
     # more of them with the same classes
     joined = cut_tiles(
         [image], [path], tmp_path / "set", classes=MapScheme.from_mapping(names), append=True,
@@ -195,7 +195,7 @@ def test_what_was_moved_is_written_beside_the_tiles(image, write_raster, tmp_pat
     assert json.loads(json.dumps(record))["parameters"]["moved"] == {"300": 1}
 
 
-def test_a_value_whose_name_says_no_data_is_unlabelled(image, write_raster, tmp_path, caplog):
+def test_a_value_named_no_data_is_unlabelled(image, write_raster, tmp_path, caplog):
     values = np.full((8, 8), 255, np.uint8)
     values[:3], values[3] = 1, 2
     path = write_raster("l.tif", values)
@@ -224,8 +224,8 @@ def test_names_decide_over_values_of_class_maps_and_labels(image, write_raster, 
     assert "a.tif: recoded by name: 3 -> 1 'water', 4 -> 2 'land'" in caplog.text
     assert tiles.map_scheme.mapping == {1: "water", 2: "land"}
     assert all(
-        (found == wanted).all()
-        for found, wanted in zip(
+        (each == wanted).all()
+        for each, wanted in zip(
             tileset.read_class_maps(tiles.tiles[0]), (first, second), strict=True
         )
     )

@@ -136,12 +136,12 @@ def test_statistics_are_those_of_the_stacked_tiles(small):
     stack = np.concatenate(
         [tileset.read_tile(small.tiles[k])[0].reshape(2, -1) for k in chosen], axis=1
     ).astype(float)
-    found = small.band_statistics(chosen)
-    np.testing.assert_allclose(found.mean, stack.mean(axis=1), rtol=1e-14)
-    np.testing.assert_allclose(found.std, stack.std(axis=1, ddof=1), rtol=1e-14)
-    assert found.minimum == tuple(stack.min(axis=1))
-    assert found.maximum == tuple(stack.max(axis=1))
-    assert found.count == (3 * 32 * 32,) * 2
+    result = small.band_statistics(chosen)
+    np.testing.assert_allclose(result.mean, stack.mean(axis=1), rtol=1e-14)
+    np.testing.assert_allclose(result.std, stack.std(axis=1, ddof=1), rtol=1e-14)
+    assert result.minimum == tuple(stack.min(axis=1))
+    assert result.maximum == tuple(stack.max(axis=1))
+    assert result.count == (3 * 32 * 32,) * 2
 
 
 def test_values_that_have_no_mean_are_one_line(tmp_path):
@@ -170,12 +170,12 @@ def test_pixels_that_are_not_valid_are_nodata_and_unlabelled(tmp_path):
     codes[:, 30:] = 99
     labels = write(tmp_path / "b.tif", codes, nodata=99)
     (tile,) = cut(tmp_path / "set", image, labels, tile_size=40, stride=40).tiles
-    read, mask, found = tileset.read_tile(tile)
+    read, mask, result = tileset.read_tile(tile)
     assert (read[:, :20] == -1).all()
     assert not mask[:20].any()
     assert mask[20:].all()
     assert tile.class_pixels == {0: 40 * 20 + 20 * 10, 2: 20 * 30}
-    assert (found[20:, :30] == 2).all()
+    assert (result[20:, :30] == 2).all()
     assert tile.valid == 800
     assert tile.minimum == (9, 9)
 
@@ -276,9 +276,9 @@ def test_labels_that_map_txt_gives_to_other_images_are_seen(small):
         .replace(rb"labels\000000001", rb"labels\000000000")
         .replace(rb"labels\x", rb"labels\000000001")
     )
-    found = tileset.read(small.folder)
-    assert found.tiles[0].label.name == "000000001.tif"
-    assert found.tiles[0].class_pixels == small.tiles[1].class_pixels
+    result = tileset.read(small.folder)
+    assert result.tiles[0].label.name == "000000001.tif"
+    assert result.tiles[0].class_pixels == small.tiles[1].class_pixels
 
 
 @pytest.mark.parametrize(
@@ -318,10 +318,10 @@ def test_the_digest_changes_with_a_pixel(small):
     assert tileset.digest(small) == tileset.digest(tileset.read(small.folder)) != first
 
 
-def test_a_set_tells_its_sources_and_their_fingerprints(small):
-    found = tileset.sources(small.folder)
-    assert found
-    assert all(len(s["fingerprint"]) == 64 for s in found)
+def test_a_set_lists_its_sources_and_their_fingerprints(small):
+    sources = tileset.sources(small.folder)
+    assert sources
+    assert all(len(s["fingerprint"]) == 64 for s in sources)
     (small.folder / "landshift.sqlite").unlink()
     assert tileset.sources(small.folder) == []
 
@@ -370,7 +370,7 @@ def test_rasters_without_georeference_are_cut_and_read(tmp_path, caplog):
     assert tileset.read(tiles.folder) == tiles
     assert tileset.read_tile(tiles.tiles[0])[0].shape == (2, 32, 32)
     split = tileset.split_by_ground(tiles)
-    assert "don't tell their ground" in caplog.text
+    assert "have no known ground" in caplog.text
     assert len(split.valid) == 1
 
 
@@ -520,9 +520,9 @@ def test_real_map_is_read():
 def test_tile_statistics_in_side_files_are_the_pooled_ones(small):
     statistics = small.band_statistics()
     definition = json.loads((small.folder / esri.DEFINITION).read_text())
-    found = definition["AllTilesStats"]
-    assert [b["StdDev"] for b in found] == list(statistics.std)
-    assert [b["BandName"] for b in found] == list(BANDS)
+    result = definition["AllTilesStats"]
+    assert [b["StdDev"] for b in result] == list(statistics.std)
+    assert [b["BandName"] for b in result] == list(BANDS)
     state = json.loads((small.folder / esri.ACCUMULATED).read_text())["BandStatsState"]
     assert np.sqrt(state[0]["M2"] / (state[0]["Num"] - 1)) == pytest.approx(statistics.std[0])
 
@@ -853,7 +853,7 @@ def test_both_sides_hold_each_class_where_they_can(caplog):
     assert "tile holds No change" in caplog.text
 
 
-def test_a_split_that_cannot_be_says_what_would_help():
+def test_an_impossible_split_names_a_remedy():
     with pytest.raises(SplitError, match=r"got 9 tiles .* at most 24 pixels .* or split at random"):
         tileset.split_by_ground(made(grid_of(3, 3, stride=8)))
     with pytest.raises(SplitError, match="got 1 tiles"):
@@ -862,7 +862,7 @@ def test_a_split_that_cannot_be_says_what_would_help():
         tileset.split_by_ground(made(grid_of(3, 3)), valid_share=1.5)
 
 
-def test_a_random_split_says_how_many_tiles_leak(caplog):
+def test_a_random_split_counts_leaking_tiles(caplog):
     split = tileset.split_at_random(made(grid_of(10, 10)), valid_share=0.2)
     assert len(split.valid) == 20
     assert sorted(split.train + split.valid) == list(range(100))

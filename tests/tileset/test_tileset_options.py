@@ -1,4 +1,4 @@
-"""What `tileset.cut` can be asked for beside plain tiles, and runs that were killed."""
+"""Options of `tileset.cut`, and runs that were killed."""
 
 import json
 import os
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from rasterio.warp import Resampling, reproject
 from rasterio.windows import Window
 
+import landshift
 from cutting import cut_tiles
 from landshift import tileset
 from landshift.classes import ClassScheme
@@ -79,8 +80,8 @@ def is_read_back(tiles):
     """Whether a set reads as cut, from the index and from its files alone."""
     assert tileset.read(tiles.folder) == tiles
     (tiles.folder / "landshift.sqlite").unlink()
-    found = tileset.read(tiles.folder)
-    assert found == tiles
+    result = tileset.read(tiles.folder)
+    assert result == tiles
     return True
 
 
@@ -109,8 +110,8 @@ def test_tiles_with_too_few_labels_are_left_out(tmp_path):
     options = {"tile_size": 32, "stride": 32}
     assert len(cut(tmp_path / "a", image, labels, **options).tiles) == 2
     assert len(cut(tmp_path / "b", image, labels, minimum_labelled=0.5, **options).tiles) == 1
-    found = cut(tmp_path / "c", image, labels, minimum_labelled=1 / 32, **options)
-    assert [t.name for t in found.tiles] == ["000000000", "000000001"]
+    tiles = cut(tmp_path / "c", image, labels, minimum_labelled=1 / 32, **options)
+    assert [t.name for t in tiles.tiles] == ["000000000", "000000001"]
     with pytest.raises(TileSetError, match=r"that 0\.6 of a tile can be labelled"):
         cut(tmp_path / "d", image, labels, minimum_labelled=0.6, **options)
 
@@ -151,7 +152,7 @@ def test_only_tiles_inside_the_polygons_are_cut(tmp_path):
         cut(tmp_path / "bare", *bare, mask_polygons=path)
 
 
-def test_mask_polygons_that_cross_themselves_are_mended(tmp_path):
+def test_self_intersecting_mask_polygons_are_repaired(tmp_path):
     import shapely
     from pyogrio.raw import write as write_vector
 
@@ -247,9 +248,9 @@ def test_quarter_turns_are_exact(tmp_path):
     assert len(tiles.tiles) == 4
     straight, _, codes = tileset.read_tile(tiles.tiles[0])
     for turns, tile in enumerate(tiles.tiles):
-        values, mask, found = tileset.read_tile(tile)
+        values, mask, result = tileset.read_tile(tile)
         np.testing.assert_array_equal(values, np.rot90(straight, turns, (1, 2)))
-        np.testing.assert_array_equal(found, np.rot90(codes, turns))
+        np.testing.assert_array_equal(result, np.rot90(codes, turns))
         assert mask.all()
         assert tile.bounds == pytest.approx(tiles.tiles[0].bounds)
     assert is_read_back(tiles)
@@ -330,8 +331,8 @@ def test_jpeg_tiles_keep_what_is_valid_and_the_labels(tmp_path):
     tiff = cut(tmp_path / "tiff", image, labels)
     jpeg = cut(tmp_path / "jpeg", image, labels, format="JPEG")
     for a, b in zip(tiff.tiles, jpeg.tiles, strict=True):
-        (_, mask, codes), (_, found, same) = tileset.read_tile(a), tileset.read_tile(b)
-        np.testing.assert_array_equal(mask, found)
+        (_, mask, codes), (_, result, same) = tileset.read_tile(a), tileset.read_tile(b)
+        np.testing.assert_array_equal(mask, result)
         np.testing.assert_array_equal(codes, same)
         assert (b.image.suffix, b.label.suffix) == (".jpg", ".png")
     assert (jpeg.folder / "images" / "000000000.jgw").exists()
@@ -395,9 +396,9 @@ def test_a_second_input_is_cut_and_read(tmp_path):
     assert not codes[:5, :5].any()
     stack = np.concatenate([tileset.read_second(t)[0][0][tileset.read_second(t)[1]]
                             for t in tiles.tiles]).astype(float)  # fmt: skip
-    found = tiles.second_statistics()
-    assert found.mean[0] == pytest.approx(stack.mean(), rel=1e-12)
-    assert found.std[0] == pytest.approx(stack.std(ddof=1), rel=1e-12)
+    result = tiles.second_statistics()
+    assert result.mean[0] == pytest.approx(stack.mean(), rel=1e-12)
+    assert result.std[0] == pytest.approx(stack.std(ddof=1), rel=1e-12)
     line = (tiles.folder / "map.txt").read_bytes().split(b"\r\n")[0]
     assert line == rb"images\000000000.tif images2\000000000.tif  labels\000000000.tif "
     assert is_read_back(tiles)
@@ -551,7 +552,7 @@ def kill_in_the_middle(folder, name, tile, *more):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-def test_a_killed_run_is_taken_up_and_ends_with_the_same_bytes(tmp_path):
+def test_a_killed_run_continues_and_ends_with_the_same_bytes(tmp_path):
     image, labels = pair(tmp_path / "in")
     kill_in_the_middle(tmp_path, "set", 23)
     part = tmp_path / ".set.partial"
@@ -563,12 +564,12 @@ def test_a_killed_run_is_taken_up_and_ends_with_the_same_bytes(tmp_path):
         cut(tmp_path / "set", image, labels, stride=16)
     kill_in_the_middle(tmp_path, "set", 40)  # taken up, and killed again
     seen = []
-    made = cut(tmp_path / "set", image, labels, stride=8, on_tile=lambda *n: seen.append(n))
+    tiles = cut(tmp_path / "set", image, labels, stride=8, on_tile=lambda *n: seen.append(n))
     assert seen[0][0] > 40
     assert not part.exists()
     undisturbed = cut(tmp_path / "other", image, labels, stride=8)
-    assert contents(made.folder) == contents(undisturbed.folder)
-    kept = [made.folder / p.relative_to(part / "whole") for p in stamps]
+    assert contents(tiles.folder) == contents(undisturbed.folder)
+    kept = [tiles.folder / p.relative_to(part / "whole") for p in stamps]
     assert [p.stat().st_mtime_ns for p in kept] == list(stamps.values())  # not written again
 
 
@@ -581,14 +582,14 @@ def test_a_killed_append_leaves_the_set_as_it_was(tmp_path):
     before = contents(tmp_path / "set")
     kill_in_the_middle(tmp_path, "set", 23, "append")
     assert contents(tmp_path / "set") == before
-    made = cut(tmp_path / "set", image, labels, append=True, **options)
+    tiles = cut(tmp_path / "set", image, labels, append=True, **options)
     other = cut(tmp_path / "other", image, labels, append=True, **options)
-    assert len(made.tiles) == 2 * 63
-    assert contents(made.folder) == contents(other.folder)
+    assert len(tiles.tiles) == 2 * 63
+    assert contents(tiles.folder) == contents(other.folder)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-def test_a_killed_run_is_not_taken_up_with_other_inputs(tmp_path):
+def test_a_killed_run_does_not_continue_with_other_inputs(tmp_path):
     image, labels = pair(tmp_path / "in")
     kill_in_the_middle(tmp_path, "set", 5)
     pair(tmp_path / "in", seed=9)  # other values, the same names
@@ -600,28 +601,28 @@ def test_a_killed_run_is_not_taken_up_with_other_inputs(tmp_path):
 # audits
 
 
-def test_an_audit_tells_what_a_random_split_leaks(tmp_path, data_folder):
+def test_an_audit_counts_the_leaks_of_a_random_split(tmp_path, data_folder):
     folder = tmp_path / "real"
     shutil.copytree(data_folder / "esri" / "classified_tiles_16bit_4band", folder)
     tiles = tileset.read(folder)
-    found = tileset.audit(tiles)
-    assert len(found.pairs) == 26
-    assert found.groups == (11,)  # all hang together
-    assert found.at_random.leaking == len(found.at_random.split.valid) == 1
-    assert len(found.at_random.leaks) > 0
-    assert found.by_ground.leaking == len(found.by_ground.leaks) == 0
-    assert len(found.by_ground.split.dropped) == 3
-    found.write_csv(tmp_path / "pairs.csv")
+    audited = tileset.audit(tiles)
+    assert len(audited.pairs) == 26
+    assert audited.groups == (11,)  # all hang together
+    assert audited.at_random.leaking == len(audited.at_random.split.valid) == 1
+    assert len(audited.at_random.leaks) > 0
+    assert audited.by_ground.leaking == len(audited.by_ground.leaks) == 0
+    assert len(audited.by_ground.split.dropped) == 3
+    audited.write_csv(tmp_path / "pairs.csv")
     rows = (tmp_path / "pairs.csv").read_text().splitlines()
     assert len(rows) == 27
-    assert sum(row.endswith(",1") for row in rows) == len(found.at_random.leaks)
+    assert sum(row.endswith(",1") for row in rows) == len(audited.at_random.leaks)
 
 
-def test_an_audit_says_why_no_split_by_ground_exists(tmp_path):
+def test_an_audit_explains_why_no_split_by_ground_exists(tmp_path):
     tiles = cut(tmp_path / "set", *pair(tmp_path / "in", height=40, width=40), stride=4)
-    found = tileset.audit(tiles)
-    assert found.by_ground is None
-    assert "cut tiles of at most 20 pixels with a stride of at most 20" in found.why_not
+    audited = tileset.audit(tiles)
+    assert audited.by_ground is None
+    assert "cut tiles of at most 20 pixels with a stride of at most 20" in audited.why_not
     advised = cut(tmp_path / "advised", *pair(tmp_path / "in", height=40, width=40),
                   tile_size=20, stride=20)  # fmt: skip
     assert tileset.audit(advised).by_ground.leaking == 0
@@ -657,3 +658,27 @@ def test_what_arcgis_learn_takes_otherwise_is_warned_of(tmp_path, caplog):
     cut(tmp_path / "three", image, labels, **options)
     assert "The class water has the value 0, which arcgis.learn reads as 'NoData'" in caplog.text
     assert "`recode`" in caplog.text
+
+
+# the public function
+
+
+def test_tiles_cuts_pairs_of_rasters_and_audits(tmp_path):
+    image, labels = pair(tmp_path / "in")
+    cutting = landshift.Cutting(tile_size="32", stride=(16, 16))
+    tiles = landshift.tiles([image, labels], tmp_path / "set", classes=SCHEME, cutting=cutting)
+    assert contents(tiles.folder) == contents(cut(tmp_path / "same", image, labels).folder)
+    assert repr(tiles).startswith(f"TileSet('{tmp_path / 'set'}': {len(tiles.tiles)} tiles of 32 x")
+    audited = landshift.tiles(auditing=landshift.Auditing(audit=tiles.folder))
+    assert len(audited.rows()) == len(audited.pairs)
+    assert list(audited.rows()[0]) == ["tile", "other", "shared", "leaks_at_random"]
+    assert str(audited).splitlines()[0].split() == list(audited.rows()[0])
+    with pytest.raises(ParameterError, match="pairs of composite and change map, got 1"):
+        landshift.tiles([image], tmp_path / "odd")
+    with pytest.raises(ParameterError, match="`audit` reads a set that exists"):
+        landshift.tiles([image], auditing=landshift.Auditing(audit=tiles.folder))
+
+
+@pytest.mark.parametrize("size", ["320x256", (256, 320)])
+def test_sizes_are_columns_by_rows_as_text_and_rows_first_as_numbers(size):
+    assert landshift.Cutting(tile_size=size).sizes[0] == (256, 320)

@@ -1,4 +1,4 @@
-"""Polygons on grids of other CRSs, against each pixel's own place in the polygon's CRS."""
+"""Polygons on grids of other CRSs, compared with each pixel's position in the polygon's CRS."""
 
 import numpy as np
 import pyproj
@@ -315,8 +315,8 @@ def test_what_lies_around_a_grid_is_found_on_every_turn(turn):
 
 def test_a_neighbourhood_is_the_grid_and_a_margin_on_each_side():
     """Of 5 % of 150 columns and 120 rows of 1 km."""
-    found = reproject.Way("EPSG:32631", UTM).neighbourhood
-    assert found == pytest.approx((392_500, 5_074_000, 557_500, 5_206_000))
+    result = reproject.Way("EPSG:32631", UTM).neighbourhood
+    assert result == pytest.approx((392_500, 5_074_000, 557_500, 5_206_000))
     there = pyproj.Transformer.from_crs("EPSG:3857", "EPSG:4326", always_xy=True)
     corners = np.concatenate(
         [there.transform(-150_000, 6_480_000), there.transform(3_150_000, 9_120_000)]
@@ -345,10 +345,10 @@ def test_polygons_alone_are_taken_out_of_geometries():
         square,
         bow,
     ]
-    found = reproject.of_polygons(np.array(shapes, object))
-    assert shapely.area(found).tolist() == [0, 0, 0, 1, 1, 1, 2]
-    assert shapely.is_empty(found).tolist() == [True] * 3 + [False] * 4
-    assert {shape.geom_type for shape in found[3:]} == {"Polygon", "MultiPolygon"}
+    result = reproject.of_polygons(np.array(shapes, object))
+    assert shapely.area(result).tolist() == [0, 0, 0, 1, 1, 1, 2]
+    assert shapely.is_empty(result).tolist() == [True] * 3 + [False] * 4
+    assert {shape.geom_type for shape in result[3:]} == {"Polygon", "MultiPolygon"}
 
 
 def test_lines_and_points_in_the_grids_own_crs_are_left_as_they_are():

@@ -1,4 +1,4 @@
-"""Rasters whose CRSs are one, however these are written: one grid in every stage."""
+"""Rasters with the same CRS in different notations: one grid in every stage."""
 
 import numpy as np
 import pytest
@@ -30,8 +30,8 @@ def pair(request, write_raster):
 
 
 def test_class_maps_and_images_share_a_grid_without_resampling(pair, tmp_path):
-    found = label(*pair, tmp_path / "c.tif")
-    assert found.pixels.sum() == MAP.size
+    table = label(*pair, tmp_path / "c.tif")
+    assert table.pixels.sum() == MAP.size
     difference(*pair, tmp_path / "d.tif")
     with rasterio.open(tmp_path / "d.tif") as source:
         assert source.read(1)[::16, ::16].tolist() == [[1, 0, -1], [1, 0, -1]]

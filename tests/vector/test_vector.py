@@ -32,13 +32,13 @@ def square(left, top, size):
 
 def test_polygons_are_read_and_burnt_where_their_pixels_have_their_centre(tmp_path):
     path = write(tmp_path / "a.geojson", "Polygon", square(500_000, 4_000_000, 60))
-    found = vector.read_polygons(path, BOX)
-    burnt = vector.burn(found.geometries, found.columns["id"], BOX)
+    layer = vector.read_polygons(path, BOX)
+    burnt = vector.burn(layer.geometries, layer.columns["id"], BOX)
     assert burnt.tolist() == [[3, 3, 0, 0], [3, 3, 0, 0], [0] * 4, [0] * 4]
     assert (vector.burn([], [], BOX) == 0).all()
 
 
-def test_polygons_come_in_the_crs_asked_for(tmp_path):
+def test_polygons_are_returned_in_the_requested_crs(tmp_path):
     path = write(
         tmp_path / "a.geojson",
         "Polygon",
@@ -51,12 +51,12 @@ def test_polygons_come_in_the_crs_asked_for(tmp_path):
 
 
 def test_real_polygons(data_folder):
-    found = vector.read_polygons(
+    layer = vector.read_polygons(
         data_folder / "chiapas_l7" / "training_data.shp",
         grid.geobox(10, 10, Affine(30, 0, 500_000, 0, -30, 1_900_000), "EPSG:32615"),
     )
-    assert np.unique(found.columns["id"]).tolist() == [1, 2, 3, 4, 5]
-    assert set(found.columns["class"]) >= {"forest", "water", "urban"}
+    assert np.unique(layer.columns["id"]).tolist() == [1, 2, 3, 4, 5]
+    assert set(layer.columns["class"]) >= {"forest", "water", "urban"}
 
 
 def test_what_holds_no_polygons_is_one_line(tmp_path):
@@ -91,14 +91,14 @@ def features(
     return path
 
 
-def test_a_ring_that_crosses_itself_is_mended(tmp_path):
+def test_a_self_intersecting_ring_is_repaired(tmp_path):
     bow = shapely.Polygon(
         [(499_995, 4e6), (500_125, 3_999_880), (500_125, 4e6), (499_995, 3_999_880)]
     )
-    found = vector.read_polygons(features(tmp_path / "a.gpkg", bow), BOX)
-    assert found.geometries[0].is_valid
-    assert found.geometries[0].area == pytest.approx(130 * 120 / 2)
-    burnt = vector.burn(found.geometries, [1], BOX)
+    layer = vector.read_polygons(features(tmp_path / "a.gpkg", bow), BOX)
+    assert layer.geometries[0].is_valid
+    assert layer.geometries[0].area == pytest.approx(130 * 120 / 2)
+    burnt = vector.burn(layer.geometries, [1], BOX)
     assert burnt.tolist() == [[0] * 4, [1, 0, 0, 1], [1, 0, 0, 1], [0] * 4]
 
 
@@ -109,8 +109,8 @@ def test_polygons_are_taken_out_of_collections(tmp_path):
         [square, shapely.Point(0, 0), shapely.GeometryCollection([other])]
     )
     path = features(tmp_path / "a.gpkg", mixed, kind="GeometryCollection")
-    found = vector.read_polygons(path, BOX)
-    assert found.geometries[0].equals(shapely.MultiPolygon([square, other]))
+    layer = vector.read_polygons(path, BOX)
+    assert layer.geometries[0].equals(shapely.MultiPolygon([square, other]))
 
 
 def test_curves_become_edges_within_a_thousandth_of_a_pixel(tmp_path):
@@ -136,8 +136,8 @@ def test_heights_and_measures_are_left_out(tmp_path):
 def test_features_without_a_geometry_are_left_out_and_counted(tmp_path, caplog):
     square = shapely.box(500_000, 3_999_940, 500_060, 4e6)
     path = features(tmp_path / "a.gpkg", square, None, shapely.Polygon())
-    found = vector.read_polygons(path, BOX)
-    assert (len(found.geometries), found.columns["v"], found.numbers) == (1, (1,), (1,))
+    layer = vector.read_polygons(path, BOX)
+    assert (len(layer.geometries), layer.columns["v"], layer.numbers) == (1, (1,), (1,))
     assert "2 features have no geometry and are left out" in caplog.text
 
 
@@ -154,7 +154,7 @@ def test_a_layer_of_several_must_be_named(tmp_path):
         vector.read_polygons(path, BOX, "roads")
 
 
-def test_surfaces_that_no_program_here_knows_are_named(tmp_path):
+def test_unsupported_surfaces_are_named(tmp_path):
     (tmp_path / "a.csv").write_text('WKT,v\n"TIN(((0 0,1 0,1 1,0 0)))",1\n')
     with pytest.raises(VectorError, match=r"can be read, got a TIN in feature 1 of .*a\.csv"):
         vector.read_polygons(tmp_path / "a.csv", BOX)
@@ -172,8 +172,8 @@ def test_points_and_lines_are_burnt_as_the_pixels_they_lie_in(tmp_path):
     point = shapely.Point(500_045, 3_999_925)
     line = shapely.LineString([(500_000, 3_999_999), (500_119, 3_999_881)])
     path = features(tmp_path / "a.gpkg", line, point)
-    found = vector.read_shapes(path, BOX)
-    burnt = vector.burn(found.geometries, found.columns["v"], BOX)
+    layer = vector.read_shapes(path, BOX)
+    burnt = vector.burn(layer.geometries, layer.columns["v"], BOX)
     assert burnt[2, 1] == 2
     assert burnt.diagonal().tolist() == [1, 1, 1, 1]
     with pytest.raises(VectorError, match="must hold polygons, got LineString, Point"):
@@ -187,17 +187,17 @@ def test_points_of_another_crs_lie_in_their_pixels(tmp_path):
     centres = [(500_015 + 30 * k, 3_999_985 - 30 * k) for k in range(4)]
     points = [shapely.Point(there.transform(*c)) for c in centres]
     path = features(tmp_path / "a.gpkg", *points, crs="EPSG:4326")
-    found = vector.read_shapes(path, BOX)
-    assert vector.burn(found.geometries, [1, 2, 3, 4], BOX).diagonal().tolist() == [1, 2, 3, 4]
+    layer = vector.read_shapes(path, BOX)
+    assert vector.burn(layer.geometries, [1, 2, 3, 4], BOX).diagonal().tolist() == [1, 2, 3, 4]
 
 
 def test_buffers_hold_the_pixels_within_their_metres(tmp_path):
     box = grid.geobox(100, 100, Affine(10, 0, 500_000, 0, -10, 4_000_000), "EPSG:32618")
     point = shapely.Point(500_500, 3_999_500)
-    found = vector.read_shapes(features(tmp_path / "a.gpkg", point), box, buffer=200.0)
+    layer = vector.read_shapes(features(tmp_path / "a.gpkg", point), box, buffer=200.0)
     rows, columns = np.mgrid[0:100, 0:100] * 10 + 5
     far = np.hypot(columns - 500, rows - 500)
-    burnt = vector.burn(found.geometries, [1], box) > 0
+    burnt = vector.burn(layer.geometries, [1], box) > 0
     # metres of the ground are 0.9996 of the grid's here
     assert (burnt == (far < 200 * 0.9996))[abs(far - 200) > 0.5].all()
     with pytest.raises(ParameterError, match=r"positive number of metres, got -1"):

@@ -110,6 +110,7 @@ def import_model(
         ClassError: The classes are invalid.
         OutputError: The folder can't be written.
     """
+    weights, out = Path(weights), Path(out)
     bundle.check_new(out, overwrite=overwrite)
     if tile_size < 1:
         raise ParameterError(f"`tile_size` must be at least 1, got {tile_size}.")
@@ -129,7 +130,7 @@ def import_model(
     else:
         package = bundle.read_checkpoint(
             weights, architecture=architecture, backbone=backbone,
-            spec=bundle.read_input(bands, tile_size),
+            spec=bundle.read_input(Path(bands), tile_size),
             scheme=ClassScheme(legend_readers.read_classes(classes)),
         )  # fmt: skip
     return bundle.save(replace(package, name=out.name), out, overwrite=overwrite)

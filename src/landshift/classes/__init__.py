@@ -26,8 +26,8 @@ from landshift.classes.scheme import (
     colour_of,
     ends_of,
     is_no_change,
+    means_none,
     same_name,
-    says_none,
     stays,
 )
 
@@ -51,9 +51,9 @@ __all__ = [
     "colour_of",
     "ends_of",
     "is_no_change",
+    "means_none",
     "pairs_of",
     "reversed_codes",
     "same_name",
-    "says_none",
     "stays",
 ]

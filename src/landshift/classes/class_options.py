@@ -1,4 +1,4 @@
-"""Classes, recodings and transitions as options: objects in Python, files or texts when typed."""
+"""Classes, recodings and transitions as options: objects, or files and texts as typed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ else:  # as typed on the command line
     ClassesLike = Path | None
     """Classes, or the file that states them; see `classes_of`."""
     RecodingLike = Path | None
-    """What values become, or the file that states it; see `recoding_of`."""
+    """A recoding of values, or the file that states it; see `recoding_of`."""
     TransitionsLike = Sequence[str]
     """Transitions as pairs of classes, or written 'from->to'."""
     Classes = Sequence[str]
@@ -29,7 +29,7 @@ else:  # as typed on the command line
 
 
 def classes_of(given: ClassesLike) -> ClassScheme | None:
-    """Classes that are given as such or as a file; None where none are.
+    """Classes from an option, which may be a file; None if it is empty.
 
     Raises:
         ClassError: See `legend_readers.read_classes`.
@@ -38,7 +38,7 @@ def classes_of(given: ClassesLike) -> ClassScheme | None:
 
 
 def recoding_of(given: RecodingLike) -> Mapping[int, int | str | None] | None:
-    """What values become, given as such or as a file; None where nothing is.
+    """A recoding from an option, which may be a file; None if it is empty.
 
     Raises:
         ClassError: See `legend_readers.read_recoding`.
@@ -47,5 +47,5 @@ def recoding_of(given: RecodingLike) -> Mapping[int, int | str | None] | None:
 
 
 def file_of(given: object) -> Path | None:
-    """The file that an option is given as, an input of the stage; None where it is none."""
+    """The file of an option, which is an input of the stage; None for an object."""
     return Path(given) if isinstance(given, str | Path) else None

@@ -10,8 +10,6 @@ from landshift.classes.scheme import ClassScheme, Colour, MapScheme
 TAG = "LANDSHIFT_CLASSES"
 """Name of the raster tag that holds the classes as JSON."""
 
-FARTHEST = 1 << 16  # largest absolute value in a range of an attribute table
-
 # GDAL's GDALRATFieldType and GDALRATFieldUsage (gdal.h)
 _INTEGER, REAL, STRING = 0, 1, 2
 GENERIC, PIXEL_COUNT, NAME, MIN, MAX, MIN_MAX = 0, 1, 2, 3, 4, 5
@@ -24,7 +22,7 @@ class Legend:
 
     Attributes:
         names: Name of each value that has one; some names mean that the value is no class
-            (`classes.says_none`).
+            (`classes.means_none`).
         colours: Colour of each value that has one.
     """
 
@@ -67,8 +65,3 @@ class AttributeColumn:
         if any(isinstance(v, str) for v in self.values):
             return STRING
         return REAL if any(isinstance(v, float) for v in self.values) else _INTEGER
-
-
-def all_integers(text: str) -> bool:
-    """Whether a text is a whole number."""
-    return text.strip().removeprefix("-").isdecimal()

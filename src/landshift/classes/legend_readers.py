@@ -17,7 +17,6 @@ from xml.etree import ElementTree
 from landshift.classes import class_table
 from landshift.classes.legend import (
     COLOUR_USAGES,
-    FARTHEST,
     MAX,
     MIN,
     MIN_MAX,
@@ -25,7 +24,6 @@ from landshift.classes.legend import (
     STRING,
     TAG,
     Legend,
-    all_integers,
 )
 from landshift.classes.scheme import ClassScheme, Colour, MapScheme
 from landshift.errors import ClassError
@@ -33,6 +31,7 @@ from landshift.files import texts
 
 _MOST_BYTES = 64 << 20  # of a file
 _DEEPEST = 64  # nested XML elements
+_FARTHEST = 1 << 16  # largest absolute value in a range of an attribute table
 
 
 def read_classes(path: Path | str) -> ClassScheme:
@@ -85,7 +84,7 @@ def read_recoding(path: Path | str) -> dict[int, int | str | None]:
             "A mapping file must be CSV with a value and its new value or class name a line, got "
             f"'{error}' in {path}."
         ) from error
-    return {value: int(new) if all_integers(new) else (new or None) for value, new in pairs}
+    return {value: int(new) if _is_integer(new) else (new or None) for value, new in pairs}
 
 
 def beside(raster: Path) -> Legend:
@@ -225,7 +224,7 @@ def _read_clr(path: Path) -> Legend:
         except (ValueError, IndexError) as error:
             raise ValueError(f"line {number}: {error}") from error
         rest = parts[4:]
-        if rest and all_integers(rest[0]):
+        if rest and _is_integer(rest[0]):
             rest = rest[1:]  # alpha
         name = (comma or " ").join(rest).strip().strip('"').strip()
         if name:
@@ -346,7 +345,7 @@ def _between(least: float, most: float, *, closed: bool = False) -> range:
     """Whole numbers from one number up to another, which is included if closed."""
     if least == most and closed:
         return range(int(least), int(least) + 1) if least.is_integer() else range(0)
-    least, most = max(least, -float(FARTHEST)), min(most, float(FARTHEST))
+    least, most = max(least, -float(_FARTHEST)), min(most, float(_FARTHEST))
     if not least < most:  # also NaN
         return range(0)
     return range(math.ceil(least), math.floor(most) + 1 if closed else math.ceil(most))
@@ -480,6 +479,11 @@ def _xml(data: bytes) -> ElementTree.Element:
     except expat.ExpatError as error:
         raise ValueError(str(error)) from error
     return builder.close()
+
+
+def _is_integer(text: str) -> bool:
+    """Whether a text is a whole number."""
+    return text.strip().removeprefix("-").isdecimal()
 
 
 def _add(entries: dict[int, Any], value: int, entry: Any) -> None:

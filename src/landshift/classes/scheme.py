@@ -331,7 +331,7 @@ def check_names(names: Mapping[int, str], where: object) -> None:
         )
 
 
-def says_none(name: str) -> bool:
+def means_none(name: str) -> bool:
     """Whether a name in a legend means that its value is no class: 'No data', 'Unclassified'.
 
     'Background' and 'Unknown' are classes: many maps and training sets use them as such.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,6 @@ from landshift.classes import UNLABELLED, ClassScheme
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
-
-LayerName = Literal["confidence", "entropy", "probabilities"]
-"""Layers beside the class: the probability of the predicted class; the entropy of the
-probabilities divided by that of equal ones (0 certain, 1 uniform; Shannon 1948); each class's
-probability."""
-
-LAYERS: tuple[str, ...] = get_args(LayerName)
 
 SHARES = 250
 """Byte of the share 1; shares are stored as bytes in steps of 1 / 250."""
@@ -53,7 +46,7 @@ def create(
 
     Args:
         path: The file to write.
-        layer: ``class``, or a name in `LAYERS`.
+        layer: ``class``, or a `LayerName`.
         scheme: Classes of the map.
         box: Grid of the raster.
         alone: Whether no sidecar files are written.
@@ -118,7 +111,7 @@ def from_probabilities(
         probabilities: ``(class, row, column)``, adding up to 1 over the classes.
         wanted: ``(row, column)``, False where the map has nodata.
         scheme: Classes of the map.
-        layers: Names in `LAYERS`.
+        layers: Each a `LayerName`.
         excluded: Index of a class that may not be predicted, or None.
     """
     rows = probabilities.shape[1]

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, get_args
 
 from cyclopts import Parameter
 
-from landshift.classification.layers import LAYERS, LayerName
 from landshift.classification.progress import Progress
-from landshift.engine.choice import EngineName, Precision
+from landshift.engine.names import EngineName, Precision
 from landshift.errors import ParameterError
 from landshift.files import options
 
@@ -19,6 +18,11 @@ if TYPE_CHECKING:
     from landshift.images import Image
     from landshift.models import ChangeModel
 
+
+LayerName = Literal["confidence", "entropy", "probabilities"]
+"""Layers beside the class: the probability of the predicted class; the entropy of the
+probabilities divided by that of equal ones (0 certain, 1 uniform; Shannon 1948); each class's
+probability."""
 
 Mosaic = Literal["cog", "vrt"]
 """The form of a map: one Cloud-Optimised GeoTIFF, or a VRT that names one per block."""
@@ -42,7 +46,7 @@ if TYPE_CHECKING:
     ImagesLike = Path | str | Sequence[Path | str | Image]
     ModelLike = Trained | ChangeModel | Path | str
 else:  # as the command line gives them
-    ImagesLike = Annotated[str, Parameter(converter=_as_images, metavar="PATH")]
+    ImagesLike = Annotated[Any, Parameter(converter=_as_images, n_tokens=1, metavar="PATH")]
     """A raster, or one image per date."""
     ModelLike = Path
     """A model, or the path of a saved one."""
@@ -127,9 +131,10 @@ class MapOutputs:
 
     def __post_init__(self) -> None:
         options.check_choice("mosaic", self.mosaic, Mosaic)
-        if set(self.layers) - set(LAYERS) or len(set(self.layers)) != len(self.layers):
+        known = get_args(LayerName)
+        if set(self.layers) - set(known) or len(set(self.layers)) != len(self.layers):
             raise ParameterError(
-                f"`layers` must be different ones of {', '.join(LAYERS)}, got "
+                f"`layers` must be different ones of {', '.join(known)}, got "
                 f"{', '.join(self.layers)}."
             )
 

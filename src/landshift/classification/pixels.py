@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from landshift.classification.blocks import BlockJob
-from landshift.classification.job import MapJob, prepare_map
-from landshift.classification.mosaic import assemble
 from landshift.classification.options import (
     ImagesLike,
     MapArea,
@@ -22,13 +18,7 @@ from landshift.classification.options import (
     ModelLike,
     OnMapBlock,
 )
-from landshift.classification.progress import Progress, ProgressCounter
-from landshift.classification.workers import Workers
-from landshift.files import options, provenance, resumable
-from landshift.files.resumable import Unfinished
-from landshift.images import Image
-
-log = logging.getLogger(__name__)
+from landshift.files import options
 
 
 def classify(
@@ -77,17 +67,20 @@ def classify(
             finished blocks are kept.
         ClusterError: The scheduler or its workers can't compute the map; finished blocks are kept.
     """
+    from landshift.classification.job import prepare_map
+    from landshift.classification.run import carry_out
+
     job = prepare_map(
         image, model, Path(out), area=area, tiling=tiling, engine=engine, outputs=outputs,
         run=run, overwrite=overwrite,
     )  # fmt: skip
     with job.workers() as workers:
-        _carry_out(job, workers, on_block)
+        carry_out(job, workers, on_block)
     return job.out
 
 
 def classify_pixels(
-    image: Path | str | Sequence[Path | str | Image],
+    image: ImagesLike,
     model: ModelLike,
     out: Path | str,
     *positional: Any,
@@ -136,45 +129,3 @@ def grouped(function: Callable[..., Any], keywords: Mapping[str, Any]) -> dict[s
             own = [f.name for f in fields(parameter.default) if f.name in rest]
             arguments[name] = replace(parameter.default, **{k: rest.pop(k) for k in own})
     return arguments | rest
-
-
-def _carry_out(job: MapJob, workers: Workers, on_block: Callable[[Progress], None] | None) -> None:
-    """Compute the blocks that no earlier run finished, and write the maps."""
-    traits = workers.traits
-    blocks = job.blocks(traits)
-    record = job.record(blocks, traits)
-    description = job.description(record, blocks)
-    with resumable.resumable_file(job.out, description, restart=job.run.restart) as unfinished:
-        # a folder per job: late writes of an earlier job's worker stay apart
-        blocks = replace(blocks, folder=unfinished.folder / provenance.short(description))
-        counts = _counted(blocks, workers, unfinished, on_block)
-        if not any(counts.values()):
-            log.warning(
-                "%s has no valid pixel%s: the map is nodata everywhere.",
-                job.scene.files[0], "" if job.area.polygons is None else " inside the polygons",
-            )  # fmt: skip
-        assemble(blocks, counts, job.out, record)
-
-
-def _counted(
-    blocks: BlockJob,
-    workers: Workers,
-    unfinished: Unfinished,
-    on_block: Callable[[Progress], None] | None,
-) -> dict[int, Mapping[int, int]]:
-    """Pixels of each class value, by block; blocks that remain are computed and recorded."""
-    plan = blocks.plan
-    counts: dict[int, Mapping[int, int]] = {
-        int(entry["block"]): {int(value): int(n) for value, n in entry["counts"].items()}
-        for entry in unfinished.done
-    }
-    left = [n for n in range(plan.blocks) if n not in counts]
-    windows = {n: plan.window(n) for n in left}
-    pixels = {n: window.height * window.width for n, window in windows.items()}
-    finished = workers.run(blocks, left) if left else ()
-    counter = ProgressCounter(plan.blocks, len(counts), sum(pixels.values()), on_block)
-    for block in finished:
-        unfinished.record({"block": block.number, "counts": block.counts})
-        counts[block.number] = block.counts
-        counter.add(pixels[block.number])
-    return counts

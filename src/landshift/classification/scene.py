@@ -196,7 +196,9 @@ class _Dates:
         dtype: Pixel type that holds the values of all dates.
     """
 
-    def __init__(self, readers: Sequence[imagery.Reader], bands: Sequence[int], dtype: str) -> None:
+    def __init__(
+        self, readers: Sequence[imagery.ImageReader], bands: Sequence[int], dtype: str
+    ) -> None:
         self._readers, self._bands, self._dtype = readers, bands, dtype
 
     def is_empty(self, window: Window) -> bool:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from landshift.classification.saved import int8_of, network_of
-from landshift.classification.scene import InputScene, find_scene
-from landshift.engine import choose_engine
-from landshift.engine.choice import EngineName
+from landshift.engine.names import EngineName
 from landshift.engine.padding import MeasuredPadding, measure_padding
 from landshift.engine.quantising import ENOUGH, Quantised, check_new_graph, quantise
 from landshift.errors import ParameterError, RasterError
 from landshift.files import hub, options
 from landshift.grid import Window
 from landshift.spec import MULTIPLE
+
+if TYPE_CHECKING:
+    from landshift.classification.scene import InputScene
 
 _CACHE = 128 << 20  # bytes for GDAL's blocks
 
@@ -47,6 +47,9 @@ def padding(
         OutputError: The package can't be written.
     """
     from landshift import bundle
+    from landshift.classification.saved import network_of
+    from landshift.classification.scene import find_scene
+    from landshift.engine import choose_engine
 
     model = hub.local(model)
     network = network_of(model)
@@ -80,8 +83,8 @@ def quantize(
 ) -> Quantised:
     """Make a model's int8 graph, for `landshift classify --precision int8`.
 
-    Half the time of bfloat16 on CPUs with instructions for it. The agreement with float32 is
-    measured on other tiles than those used for calibration.
+    The graph takes half the time of bfloat16 on CPUs with int8 instructions. Its agreement with
+    float32 is measured on other tiles than those used for calibration.
 
     Args:
         model: A saved model: .emd, .dlpk, folder or hf://owner/repo.
@@ -98,6 +101,9 @@ def quantize(
         ModelError: The model can't be read, converted or quantised.
         OutputError: The graph can't be written.
     """
+    from landshift.classification.saved import int8_of, network_of
+    from landshift.classification.scene import find_scene
+
     model = hub.local(model)
     check_new_graph(int8_of(model), overwrite=overwrite)
     network = network_of(model)

@@ -6,8 +6,9 @@ import logging
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
+from landshift.engine.names import EngineName
 from landshift.engine.openvino import OpenVinoEngine
 from landshift.engine.prepared import Prepared, prepare
 from landshift.engine.protocol import Engine
@@ -17,12 +18,6 @@ if TYPE_CHECKING:
     from landshift.models import ChangeModel
 
 log = logging.getLogger(__name__)
-
-EngineName = Literal["auto", "torch", "openvino"]
-"""An engine; ``auto`` is the faster one on this machine."""
-
-Precision = Literal["auto", "float32", "bfloat16", "int8"]
-"""Number format of the computation; ``auto`` depends on engine and device."""
 
 _GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # on Linux, torch finds no GPU without these
 

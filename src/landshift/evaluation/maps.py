@@ -76,7 +76,7 @@ def evaluate_map(
     _check_grids({"map": mapped, "reference": reference})
     classes, numbers = _map_and_reference(mapped, reference, scheme, recode, nodata)
     for path, own in ((mapped, numbers), (reference, _numbers(classes))):
-        raster.tell_unstated(_class_values(path, own, nodata))
+        raster.warn_of_unstated(_class_values(path, own, nodata))
     with _ClassRaster.opened(mapped, numbers, nodata) as source:
         matrix = _over_raster(reference, classes, source.indices, nodata, bounds, on_block)
     return Evaluation(classes.scheme, matrix)
@@ -125,7 +125,7 @@ def evaluate_class_maps(
     of_changes = recoding.as_filed(scheme)
     numbers = [_numbers(coded, by_name=own) for own in by_name]
     for path, own in zip((before, after, reference), (*numbers, _numbers(of_changes)), strict=True):
-        raster.tell_unstated(_class_values(path, own, nodata))
+        raster.warn_of_unstated(_class_values(path, own, nodata))
     with (
         _ClassRaster.opened(before, numbers[0], nodata) as first,
         _ClassRaster.opened(after, numbers[1], nodata) as second,
@@ -254,8 +254,8 @@ def _map_and_reference(
     classes = recoding.as_filed(scheme)
     if recode is not None:
         declared = raster.info(mapped).nodata
-        recoding.tell_nodata(recode, declared, mapped)
-        recoding.tell_zero(recode, classes, declared, mapped)
+        recoding.warn_of_nodata(recode, declared, mapped)
+        recoding.warn_of_zero(recode, classes, declared, mapped)
     return classes, _numbers(classes, recode, by_name)
 
 

@@ -1,1 +1,1 @@
-"""Files: whole outputs, outputs taken up again, untrusted files, provenance."""
+"""Files: whole and resumable outputs, untrusted files, provenance, dates, tables."""

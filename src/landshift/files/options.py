@@ -1,11 +1,12 @@
-"""Kinds of options that stages share, and how the command line spells each.
+"""Kinds of options that stages share, and their spelling on the command line.
 
 A public function is a command. Its parameters before ``*`` are arguments, in this order, unless
 their annotation gives them a name that begins with dashes; all others are options, named after the
 parameter. Choices are `Literal`, options that may be repeated are a `Sequence`, groups of options
-are frozen dataclasses annotated with `GROUP`. What may be an object in Python and is a file on the
-command line has a kind below, and the function takes either. What an option means is said once: in
-the docstring of the function under ``Args``, or below the field of the dataclass.
+are frozen dataclasses annotated with `GROUP`. Options that may be an object in Python but are a
+file on the command line have a kind below or in `classes.class_options`; the function takes either.
+The meaning of an option is stated once: in the docstring of the function under ``Args``, or below
+the field of the dataclass.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ MapFile = Annotated[Path, Parameter(name="MAP")]
 """The class or change map that a command reads."""
 
 OutFile = Annotated[Path, Parameter(name=("--out", "-o"))]
-"""What a command writes, also in Python."""
+"""The file that a command writes, also in Python."""
 
 TableFile = Annotated[Path | None, Parameter(name=("--out", "-o"), required=True)]
-"""The table that a command writes; in Python it may be left out."""
+"""The table that a command writes; optional in Python."""
 
 Flag = Annotated[bool, Parameter(negative=())]
-"""A switch that has no --no- form."""
+"""A switch without a --no- form."""
 
 Dates = Annotated[tuple[str, str] | None, Parameter(metavar="BEFORE AFTER")]
-"""What time two images or maps are of."""
+"""Dates of two images or maps."""
 
 Bounds = tuple[float, float, float, float]
 """Left, bottom, right, top."""
@@ -49,11 +50,11 @@ def check_choice(name: str, value: object, choices: object) -> None:
 
     Args:
         name: The parameter's name.
-        value: What it is.
+        value: Its value.
         choices: A `Literal`.
 
     Raises:
-        ParameterError: It is none of them.
+        ParameterError: The value is none of the choices.
     """
     allowed = get_args(choices)
     if value not in allowed:

@@ -1,4 +1,4 @@
-"""Results that are tables: shown as text, written as CSV, handed to pandas."""
+"""Results that are tables: as text, CSV or pandas data frame."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from landshift.errors import ParameterError, shown
 from landshift.files import whole
 
-_SHOWN = 20  # rows that the text has
+_SHOWN = 20  # rows in the text
 
 
 class Rows(ABC):
@@ -23,7 +23,7 @@ class Rows(ABC):
 
     @abstractmethod
     def rows(self) -> list[dict[str, Any]]:
-        """The rows, each with the same columns."""
+        """The rows; all have the same columns."""
 
     def to_pandas(self) -> Any:
         """The rows as a pandas DataFrame.
@@ -65,10 +65,10 @@ def write_csv(
         path: The file.
         columns: Names of the columns.
         rows: A value for each column.
-        overwrite: Whether a file that is there is replaced.
+        overwrite: Whether an existing file is replaced.
 
     Raises:
-        OutputError: A file is there and ``overwrite`` is off, or it can't be written.
+        OutputError: The file exists and ``overwrite`` is off, or it can't be written.
     """
     whole.check_new(path, overwrite=overwrite)
     with (

@@ -12,14 +12,14 @@ from landshift.images.planning import (
     plan,
     warn_of_scaling,
 )
-from landshift.images.reader import Reader, open_layer, opened, reach
+from landshift.images.reader import ImageReader, open_layer, opened, reach
 
 __all__ = [
     "RESAMPLING",
     "Image",
+    "ImageReader",
     "Layer",
     "Plan",
-    "Reader",
     "crs_of",
     "fits",
     "open_layer",

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +15,21 @@ from numpy.typing import NDArray
 from landshift import grid, raster
 from landshift.errors import GridError, ParameterError, of_gdal
 from landshift.grid import Window
+from landshift.raster import validity
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-CLASS_RESAMPLINGS = ("nearest", "mode")
+ClassResampling = Literal["nearest", "mode"]
 """How class maps may be resampled."""
 
-_TOLERANCE = 1e-9  # of a pixel; with GDAL's 0.125 the result depends on the windows
-
-IMAGE_RESAMPLINGS = ("nearest", "bilinear", "cubic", "average")
+ImageResampling = Literal["nearest", "bilinear", "cubic", "average"]
 """How images may be resampled."""
+
+CLASS_RESAMPLINGS: tuple[str, ...] = get_args(ClassResampling)
+IMAGE_RESAMPLINGS: tuple[str, ...] = get_args(ImageResampling)
+
+_TOLERANCE = 1e-9  # of a pixel; with GDAL's 0.125 the result depends on the windows
 
 
 @dataclass(frozen=True)
@@ -116,8 +120,9 @@ def on_grid(
             raise GridError(f"Resampling needs a CRS on both grids, {differ}; assign it first.")
         if not _meet(box, own):
             raise GridError(f"{what} must overlap on the ground, {differ}; check their CRS.")
+        rule = validity.of(source, numbers, also=nodata)
         with raster.on_grid(
-            source, own, box, resampling, bands=numbers, also=nodata, tolerance=_TOLERANCE
+            source, own, box, resampling, rule=rule, tolerance=_TOLERANCE
         ) as resampled:
             yield OverlayLayer(*about, resampled.read, numbers)
 

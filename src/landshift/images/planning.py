@@ -350,7 +350,7 @@ def warn_of_scaling(plans: Sequence[Plan], dates: Sequence[str]) -> None:
         if mixed:
             log.warning(
                 "Files of %s state different scales or offsets in %s, and are joined as stored: "
-                "one value means several things; apply them (landshift composite --scaled).",
+                "one value means several things; apply them (composite with `scaled`).",
                 name, ", ".join(mixed),
             )  # fmt: skip
     for date, name in zip(plans[1:], dates[1:], strict=True):
@@ -359,8 +359,8 @@ def warn_of_scaling(plans: Sequence[Plan], dates: Sequence[str]) -> None:
         if differ:
             log.warning(
                 "%s and %s state different scales or offsets in %s, and are stacked as stored: "
-                "unchanged ground will look like change; apply them (landshift composite "
-                "--scaled).", dates[0], name, ", ".join(differ),
+                "unchanged ground will look like change; apply them (composite with `scaled`).",
+                dates[0], name, ", ".join(differ),
             )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from landshift import grid, raster
 from landshift.errors import GridError, of_gdal, reason_of
 from landshift.grid import Window
 from landshift.images.planning import RESAMPLING, Layer, Plan, straightened
+from landshift.raster import validity
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened(plan: Plan, target: GeoBox, *, cache: int = raster.GDAL_CACHE) -> Iterator[Reader]:
+def opened(plan: Plan, target: GeoBox, *, cache: int = raster.GDAL_CACHE) -> Iterator[ImageReader]:
     """An image open to be read on a grid; for one thread.
 
     Args:
@@ -32,10 +33,10 @@ def opened(plan: Plan, target: GeoBox, *, cache: int = raster.GDAL_CACHE) -> Ite
         RasterError: A file can't be read.
     """
     with ExitStack() as stack:
-        yield Reader(plan, target, stack, cache)
+        yield ImageReader(plan, target, stack, cache)
 
 
-class Reader:
+class ImageReader:
     """An open image, read by windows of a target grid."""
 
     def __init__(self, plan: Plan, target: GeoBox, stack: ExitStack, cache: int) -> None:
@@ -198,9 +199,8 @@ def _warped(
 ) -> Iterator[raster.Warped]:
     own = layer.info.grid
     try:
-        with raster.on_grid(
-            source, own, target, how, bands=layer.numbers, nodata=layer.nodata, alpha=layer.alpha
-        ) as warped:
+        rule = validity.of(source, layer.numbers, nodata=layer.nodata, alpha=layer.alpha)
+        with raster.on_grid(source, own, target, how, rule=rule) as warped:
             yield warped
     except of_gdal() as error:
         raise GridError(

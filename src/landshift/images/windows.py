@@ -1,4 +1,4 @@
-"""Windows of a grid, in the order in which files read them best."""
+"""Windows of a grid, in an order that decodes each file's blocks once."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from landshift import images as imagery
 from landshift import raster
 from landshift.grid import Window
-from landshift.images import Plan
+from landshift.images import reader
+from landshift.images.planning import Plan
+from landshift.images.reader import ImageReader
 from landshift.machine import parallel
 
 if TYPE_CHECKING:
@@ -27,17 +28,27 @@ def each_window(
     plans: Sequence[Plan],
     box: GeoBox,
     tasks: Sequence[Sequence[Window]],
-    job: Callable[[Sequence[imagery.Reader], Window], None],
+    job: Callable[[Sequence[ImageReader], Window], None],
 ) -> None:
-    """Do a job at every window, on all cores; each thread has the files open for itself."""
+    """Do a job at every window, on all cores; each thread opens the files for itself.
+
+    Args:
+        plans: The image of each date.
+        box: The grid.
+        tasks: Runs of windows; one thread goes through a run.
+        job: Called with a reader of each image and a window.
+
+    Raises:
+        RasterError: A file can't be read.
+    """
     cache = cache_bytes(plans)
 
     @contextmanager
-    def opened() -> Iterator[list[imagery.Reader]]:
+    def opened() -> Iterator[list[ImageReader]]:
         with ExitStack() as stack:
-            yield [stack.enter_context(imagery.opened(p, box, cache=cache)) for p in plans]
+            yield [stack.enter_context(reader.opened(p, box, cache=cache)) for p in plans]
 
-    def run(readers: list[imagery.Reader], task: Sequence[Window]) -> None:
+    def run(readers: list[ImageReader], task: Sequence[Window]) -> None:
         for window in task:
             job(readers, window)
 
@@ -46,13 +57,18 @@ def each_window(
             pass
 
 
-def window_tasks(plans: Sequence[Plan], box: GeoBox, kind: np.dtype[Any]) -> list[list[Window]]:
-    """Windows of the target, in runs that one thread goes through.
+def window_tasks(plans: Sequence[Plan], box: GeoBox, dtype: np.dtype[Any]) -> list[list[Window]]:
+    """Windows of a grid, in runs that one thread goes through.
 
-    Where a file is stored in rows, a run is a whole row of low windows: its strips are then
-    decoded once, by one thread, and lie in GDAL's cache while the run goes on.
+    Where a file is stored in rows, a run is a whole row of low windows: one thread then decodes
+    its strips once, and finds them in GDAL's cache during the run.
+
+    Args:
+        plans: The image of each date.
+        box: The grid.
+        dtype: Pixel type of the values in memory.
     """
-    pixel = kind.itemsize * sum(len(p.names) for p in plans)
+    pixel = dtype.itemsize * sum(len(p.names) for p in plans)
     side = _WINDOW
     while side > _STRIP and side * side * pixel > _WINDOW_BYTES:
         side //= 2

@@ -1,4 +1,4 @@
-"""Packages that only some installations have: the package, or one line that says how to get it."""
+"""Optional packages: imported, or a clear error that names the extra to install."""
 
 from __future__ import annotations
 

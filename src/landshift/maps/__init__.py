@@ -1,1 +1,1 @@
-"""What class maps hold: transitions, patches, zones, polygons."""
+"""Analysis of class maps: cleaning, transitions, patches, outlines, polygons, zones."""

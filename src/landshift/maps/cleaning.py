@@ -55,7 +55,7 @@ def check_neighbours(neighbours: int) -> None:
     """
     if neighbours not in (4, 8):
         raise ParameterError(
-            f"Patches have 4 or 8 neighbours, got {neighbours}; mend `neighbours`."
+            f"Patches have 4 or 8 neighbours, got {neighbours}; set `neighbours` to one of them."
         )
 
 

@@ -341,28 +341,45 @@ def _segments(codes: Ints, labels: Ints, parts: Ints, window: Window, *, nodes: 
 
 def _rings(segments: _Segments, width: int) -> _Rings:
     """Connect the segments of complete patches into rings."""
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import breadth_first_order, connected_components
-
-    def key(row: Ints, column: Ints, heading: Ints) -> Ints:
-        return ((row * (width + 1) + column) << 2) | heading
-
-    order = np.argsort(key(segments.row, segments.column, segments.heading))
+    order = np.argsort(_corner_key(segments.row, segments.column, segments.heading, width))
     s = segments.take(order)
-    starts = key(s.row, s.column, s.heading)
+    s, ring = _walked(s, _followers(s, width))
+    begin = np.flatnonzero(np.append(True, ring[1:] != ring[:-1]))
+    previous = np.arange(ring.size) - 1
+    previous[begin] = np.append(begin[1:], ring.size) - 1
+    # segments of two blocks may continue in a straight line
+    corner = (s.heading != s.heading[previous]) | s.node
+    return _by_part(s.take(corner), ring[corner])
+
+
+def _corner_key(row: Ints, column: Ints, heading: Ints, width: int) -> Ints:
+    """A number that identifies a corner and a heading; in the order of rows, then columns."""
+    return ((row * (width + 1) + column) << 2) | heading
+
+
+def _followers(s: _Segments, width: int) -> Ints:
+    """Index of the segment that continues each segment's border; the segments are sorted."""
+    starts = _corner_key(s.row, s.column, s.heading, width)
     end_row = s.row + (_DOWN[s.heading] * s.length).astype(np.int64)
     end_column = s.column + (_RIGHT[s.heading] * s.length).astype(np.int64)
-    count = starts.size
-    after = np.full(count, -1, np.int64)
+    after = np.full(starts.size, -1, np.int64)
     # Where two pixels of a patch meet only at a corner, the border turns left: rings then never
     # touch themselves, as valid polygons require.
     for turn in (1, 0, 3):
-        wanted = key(end_row, end_column, (s.heading + turn) & 3)
-        at = np.minimum(np.searchsorted(starts, wanted), count - 1)
+        wanted = _corner_key(end_row, end_column, (s.heading + turn) & 3, width)
+        at = np.minimum(np.searchsorted(starts, wanted), starts.size - 1)
         fits = (starts[at] == wanted) & (s.part[at] == s.part)
         after[fits] = at[fits]
     assert (after >= 0).all(), "borders close"
+    return after
 
+
+def _walked(s: _Segments, after: Ints) -> tuple[_Segments, Ints]:
+    """Segments in the order of their rings, and the ring of each."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import breadth_first_order, connected_components
+
+    count = after.size
     ends = np.arange(count + 1)
     links = csr_array((np.ones(count, np.int8), after, ends), shape=(count, count))
     _, ring = connected_components(links, directed=False)
@@ -379,19 +396,15 @@ def _rings(segments: _Segments, width: int) -> _Rings:
         shape=(count, count),
     )
     way = breadth_first_order(links, first[0], return_predecessors=False)
-    s, ring = s.take(way), ring[way]
-    starts_ring = np.append(True, ring[1:] != ring[:-1])
-    begin = np.flatnonzero(starts_ring)
-    previous = np.arange(count) - 1
-    previous[begin] = np.append(begin[1:], count) - 1
-    # segments of two blocks may continue in a straight line
-    corner = (s.heading != s.heading[previous]) | s.node
-    s, ring = s.take(corner), ring[corner]
+    return s.take(way), ring[way]
+
+
+def _by_part(s: _Segments, ring: Ints) -> _Rings:
+    """Rings in the order of the parts that they bound, shells before holes."""
     begin = np.flatnonzero(np.append(True, ring[1:] != ring[:-1]))
     following = np.arange(ring.size) + 1
     following[np.append(begin[1:], ring.size) - 1] = begin
     next_row = s.row[following]
-
     # shells run clockwise on screen: more area lies left of their downward sides
     shell = np.add.reduceat(s.column * (next_row - s.row), begin) > 0
     part = s.part[begin]
@@ -399,7 +412,6 @@ def _rings(segments: _Segments, width: int) -> _Rings:
     rank = np.empty(parts.size, np.int64)
     rank[np.argsort(shells)] = np.arange(parts.size)
     place = rank[np.searchsorted(parts, part)]
-    # rings in the order of their parts, shells first
     ring_order = np.lexsort((np.arange(begin.size), ~shell, place))
     sizes = np.diff(np.append(begin, ring.size))[ring_order]
     start = np.append(0, np.cumsum(sizes)[:-1])

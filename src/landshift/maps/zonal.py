@@ -145,44 +145,83 @@ def measure_zones(
     # in pixels, so that rotated grids work too
     inverse = ~about.grid.affine
     pixels = shapely.transform(outlines, lambda x, y: grid.apply(inverse, x, y), interleaved=False)
-    by_value: dict[int, NDArray[np.float64]] = {}
-    covered = np.zeros(len(names))
-    bounds = shapely.bounds(pixels)
+    totals = _ZoneTotals(pixels)
     windows = list(raster.blocks(about.height, about.width, BLOCK))
     with raster.open_raster(mapped) as source:
         for done, window in enumerate(windows, start=1):
-            near = np.flatnonzero(
-                (bounds[:, 0] < window.column + window.width)
-                & (bounds[:, 2] > window.column)
-                & (bounds[:, 1] < window.row + window.height)
-                & (bounds[:, 3] > window.row)
-            )
+            near = totals.near(window)
             if near.size:
                 codes, mask = raster.read_classes(source, window, known)
-                values, ranks = np.unique(codes, return_inverse=True)
-                ranks = np.where(mask, ranks.reshape(codes.shape), values.size)
-                areas = ground.hectares(window).ravel()
-                for zone in near:
-                    cells, parts = _covered(pixels[zone], window)
-                    weights = parts * areas[cells]
-                    within = ranks.ravel()[cells]
-                    covered[zone] += parts[within < values.size].sum()
-                    sums = np.bincount(within, weights, values.size + 1)[:-1]
-                    for value, hectares in zip(values, sums, strict=True):
-                        if hectares > 0:
-                            of_value = by_value.setdefault(int(value), np.zeros(len(names)))
-                            of_value[zone] += hectares
+                totals.add(window, near, codes, mask, ground.hectares(window))
             if on_block is not None:
                 on_block(done, len(windows))
-    if not by_value:
+    if not totals.hectares:
         raise GridError(
             f"Zones must lie on pixels of the map with a class, got none of {polygons} on "
             f"{grid.describe(about.grid)}; check their CRS."
         )
-    names_of = known.named(by_value)
-    hectares = np.stack([by_value[v] for v in names_of], axis=1)
-    outside = (1 - covered / np.maximum(shapely.area(pixels), 1e-300)).clip(0, 1)
+    names_of = known.named(totals.hectares)
+    hectares = np.stack([totals.hectares[v] for v in names_of], axis=1)
+    outside = (1 - totals.covered / np.maximum(shapely.area(pixels), 1e-300)).clip(0, 1)
     return Zones(names, outlines, names_of, hectares, outside, crs)
+
+
+class _ZoneTotals:
+    """Area of each class in each zone.
+
+    Args:
+        outlines: Polygons of the zones, in pixels.
+    """
+
+    def __init__(self, outlines: NDArray[np.object_]) -> None:
+        import shapely
+
+        self._outlines = outlines
+        self._bounds = shapely.bounds(outlines)
+        self.hectares: dict[int, NDArray[np.float64]] = {}
+        """Area of each class value in each zone."""
+        self.covered = np.zeros(len(outlines))
+        """Pixels with a class in each zone."""
+
+    def near(self, window: Window) -> NDArray[np.intp]:
+        """Indices of the zones whose bounds overlap a window."""
+        left, top, right, bottom = self._bounds.T
+        return np.flatnonzero(
+            (left < window.column + window.width)
+            & (right > window.column)
+            & (top < window.row + window.height)
+            & (bottom > window.row)
+        )
+
+    def add(
+        self,
+        window: Window,
+        zones: NDArray[np.intp],
+        codes: NDArray[Any],
+        mask: NDArray[np.bool_],
+        areas: NDArray[np.float64],
+    ) -> None:
+        """Add a window's pixels to some zones.
+
+        Args:
+            window: The window.
+            zones: Indices of the zones.
+            codes: Class values ``(row, column)``.
+            mask: ``(row, column)``, True where there is a class.
+            areas: Hectares of each pixel.
+        """
+        values, ranks = np.unique(codes, return_inverse=True)
+        ranks = np.where(mask, ranks.reshape(codes.shape), values.size).ravel()
+        areas = areas.ravel()
+        for zone in zones:
+            cells, parts = _covered(self._outlines[zone], window)
+            within = ranks[cells]
+            self.covered[zone] += parts[within < values.size].sum()
+            sums = np.bincount(within, parts * areas[cells], values.size + 1)[:-1]
+            for value, hectares in zip(values, sums, strict=True):
+                if hectares > 0:
+                    total = self.hectares.setdefault(int(value), np.zeros(len(self._outlines)))
+                    total[zone] += hectares
 
 
 def _check_installed() -> None:

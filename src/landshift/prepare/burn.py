@@ -21,8 +21,8 @@ from landshift.classes import (
     is_no_change,
     legend,
     legend_readers,
+    means_none,
     same_name,
-    says_none,
 )
 from landshift.classes.class_options import ClassesLike, file_of
 from landshift.errors import ClassError, GridError, ParameterError
@@ -149,13 +149,13 @@ def burn(
 ) -> PolygonLabels:
     """Burn polygons into a label raster; pixels outside all polygons are 0, not labelled.
 
-    Pixels outside all polygons are ignored in training and in scores; they are not 'No change'.
-    Polygons of changes work the same way, with classes such as 'Change' and 'No change'.
+    Training and scores ignore pixels without a label; they are not 'No change'. Polygons of changes
+    work the same way, with classes such as 'Change' and 'No change'.
 
     Args:
         source: Polygons, lines or points, in any vector format and CRS.
-        like: The raster whose grid the labels get. Where `burn` wrote it too, classes of its names
-            keep their values, so that two dates share one legend.
+        like: The raster whose grid the labels get. Where it is a label raster burnt from names,
+            these classes keep their values, so that two dates share one legend.
         out: The label raster to write: uint8, 0 where there is no label.
         classes: The classes, as for label, or labels burnt before; left out: those of the columns.
             Where they leave 0 out, or call it 'No data', 0 is no class.
@@ -317,7 +317,7 @@ def _values_without_class(scheme: ClassScheme | None, nodata: int | None) -> set
 
 def _without_none(row: Row) -> Row:
     """Value and name of a polygon; neither where its name means 'no data'."""
-    return (None, None) if row[1] and says_none(row[1]) else row
+    return (None, None) if row[1] and means_none(row[1]) else row
 
 
 def _value_of(value: Any, column: str | None, path: Path | str, none: set[int]) -> int | None:

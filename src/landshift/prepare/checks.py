@@ -97,7 +97,7 @@ class CompositeChecks:
         some = np.unique(np.linspace(0, self._count - 1, _SHIFT_BANDS).round().astype(int))
         of_block: dict[tuple[int, Window], tuple[float, float] | None] = {}
 
-        def compare(readers: Sequence[imagery.Reader], window: Window) -> None:
+        def compare(readers: Sequence[imagery.ImageReader], window: Window) -> None:
             values, masks = zip(*(r.read(window) for r in readers), strict=True)
             first = values[0][some].astype(np.float64)
             for k in range(1, len(readers)):

@@ -150,7 +150,7 @@ class _Stack:
         self._lock = threading.Lock()
         self._done = 0
 
-    def write(self, readers: Sequence[imagery.Reader], window: Window) -> None:
+    def write(self, readers: Sequence[imagery.ImageReader], window: Window) -> None:
         """Write one window of all dates."""
         nodata = self.layout.nodata
         parts, masks = zip(*(r.read(window) for r in readers), strict=True)

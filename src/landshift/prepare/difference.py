@@ -57,7 +57,7 @@ class PairReading:
 
     bands: Annotated[Bands | None, Parameter(name="--band")] = None
     """A band to compare, by name or by number from 1; repeat for more; left out: all."""
-    resampling: Literal["nearest", "bilinear", "cubic", "average"] | None = None
+    resampling: overlay.ImageResampling | None = None
     """How the second image is read where its grid isn't the first's; left out: the grids must be
     one."""
     nodata: float | None = None
@@ -184,15 +184,19 @@ def difference(
 ) -> Difference:
     """Compare two images pixel by pixel: how much changed, continuous or in classes.
 
-    The methods are those of Esri's Compute Change Raster:
+    The methods are those of Esri's Compute Change Raster.
 
-    - difference: to - from, a band for each band.
-    - relative: (to - from) / max(from, to); 0 where both are 0, nodata where only the larger is.
-    - euclidean: the length of the difference of the two spectra.
-    - angle: the angle between the two spectra in radians, 0 to pi (Kruse et al. 1993, Remote
-      Sensing of Environment 44, doi 10.1016/0034-4257(93)90013-N); nodata where one is all 0.
-    - band: the place among the bands, from 1, of the one whose value changed most (the first
-      of several), as classes; one more for 'No change', where no band changed.
+    difference: to - from, a band for each band.
+
+    relative: (to - from) / max(from, to); 0 where both are 0, nodata where only the larger is.
+
+    euclidean: the length of the difference of the two spectra.
+
+    angle: the angle between the two spectra in radians, 0 to pi (Kruse et al. 1993, Remote Sensing
+    of Environment 44, doi 10.1016/0034-4257(93)90013-N); nodata where one is all 0.
+
+    band: the place among the bands, from 1, of the one whose value changed most (the first of
+    several), as classes; one more for 'No change', where no band changed.
 
     Continuous results are float32 with NaN as nodata; classes are uint8 with 0, and have an
     attribute table and a style beside them.
@@ -625,6 +629,6 @@ def _warn_of_scaling(
     if differ:
         log.warning(
             "The images state different scales or offsets in %s, and are compared as stored: "
-            "unchanged ground will look like change; apply them first (landshift composite "
-            "--scaled, one date at a time).", ", ".join(differ),
+            "unchanged ground will look like change; apply them first (composite with `scaled`, "
+            "one date at a time).", ", ".join(differ),
         )  # fmt: skip

@@ -112,16 +112,14 @@ def label(
         scheme, by_name = maps.find_classes()
     coded, targets = _coded(scheme, maps, by_name, out, coding)
     rules = PairRules(coded, coding, filters, forbidden, cleaning.unconfirmed)
-    record = provenance.record(
-        "label", maps.paths,
-        {
-            "bounds": bounds, "coding": coding, "dates": None if dates is None else list(dates),
-            **_options(reading, filters, cleaning), "recode_before": maps.recodings[0],
-            "recode_after": maps.recodings[-1], "forbidden": [list(f) for f in forbidden],
-            "moved": {str(old): new for old, new in coded.moved.items()},
-            "by_name": [{str(old): new for old, new in each.items()} for each in by_name],
-        },
-    )  # fmt: skip
+    parameters = {
+        "bounds": bounds, "coding": coding, "dates": None if dates is None else list(dates),
+        **_options(reading, filters, cleaning), "recode_before": maps.recodings[0],
+        "recode_after": maps.recodings[-1], "forbidden": [list(f) for f in forbidden],
+        "moved": {str(old): new for old, new in coded.moved.items()},
+        "by_name": [{str(old): new for old, new in each.items()} for each in by_name],
+    }  # fmt: skip
+    record = provenance.record("label", maps.paths, parameters)
     windows = list(raster.blocks(area.height, area.width, BLOCK))
     pairs = CleanedPairs(maps, targets, rules, cleaning, windows)
 
@@ -188,7 +186,7 @@ def _coded(
     ]
     for path, each in zip(maps.paths, maps.recodings, strict=True):
         if each is not None:
-            recoding.tell_zero(each, coded, raster.info(path).nodata, path)
+            recoding.warn_of_zero(each, coded, raster.info(path).nodata, path)
     return coded, targets
 
 

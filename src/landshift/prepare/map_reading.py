@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Resampling = Literal["nearest", "mode"]
-
 NONE = IGNORE_INDEX
 """Index of pixels without a class."""
 
@@ -49,14 +47,14 @@ class MapReading:
     free values."""
     recode_after: class_options.RecodingLike = None
     """The same for the second map."""
-    resampling: Resampling | None = None
+    resampling: overlay.ClassResampling | None = None
     """How a map on another grid than the first is resampled; left out, the grids must be one."""
     nodata: float | None = None
     """A value without a class in every map, beside the files' own."""
 
     def __post_init__(self) -> None:
         if self.resampling is not None:
-            check_choice("resampling", self.resampling, Resampling)
+            check_choice("resampling", self.resampling, overlay.ClassResampling)
 
 
 @dataclass(frozen=True)
@@ -286,6 +284,6 @@ def _class_values(
         raster.check_one_band(source)
         known = raster.class_values(source, names=names, nodata=nodata)
         if recode is not None:
-            recoding.tell_nodata(recode, source.nodata, path)
-    raster.tell_unstated(known)
+            recoding.warn_of_nodata(recode, source.nodata, path)
+    raster.warn_of_unstated(known)
     return known

@@ -165,7 +165,7 @@ def normalise(
 
 
 def _pair(
-    source: Any, reference: images.Reader, info: raster.RasterInfo, window: Window
+    source: Any, reference: images.ImageReader, info: raster.RasterInfo, window: Window
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Values of image and reference at the pixels of a window that are valid in both."""
     values, mask = raster.read(source, window, info.numbers)

@@ -1,4 +1,4 @@
-"""Rasters: read, written, resampled, and what their class values mean."""
+"""Rasters: reading, writing, resampling, and the meaning of class values."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from landshift.raster.class_maps import (
     read_classes,
     read_scheme,
     scheme_of,
-    tell_unstated,
     values_in,
+    warn_of_unstated,
 )
 from landshift.raster.reader import (
     GDAL_CACHE,
@@ -75,8 +75,8 @@ __all__ = [
     "read_shrunk",
     "reading",
     "scheme_of",
-    "tell_unstated",
     "values_in",
+    "warn_of_unstated",
     "write",
     "writing",
 ]

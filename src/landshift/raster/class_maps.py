@@ -21,7 +21,7 @@ from landshift.classes import (
     check_names,
     legend,
     legend_readers,
-    says_none,
+    means_none,
 )
 from landshift.errors import ClassError
 from landshift.grid import Window
@@ -132,10 +132,10 @@ def class_values(
     if names is not None:
         with suppress(ClassError):  # a given list replaces a damaged one
             filed = _stated(source, source.name).names
-            known |= {v: n for v, n in filed.items() if v not in known and says_none(n)}
+            known |= {v: n for v, n in filed.items() if v not in known and means_none(n)}
     declared = _declares_nodata(source)
     unstated: list[int] = []
-    if nodata == UNLABELLED or says_none(known.get(UNLABELLED, "")):
+    if nodata == UNLABELLED or means_none(known.get(UNLABELLED, "")):
         zero = False
     elif (UNLABELLED in known and (listed or not labels)) or declared:
         zero = True
@@ -147,7 +147,7 @@ def class_values(
         least = int(np.iinfo(kind).min)  # many programs write it for 'no data'
         if least not in known and least != nodata:
             unstated.append(least)
-    fill = frozenset(v for v, name in known.items() if v != UNLABELLED and says_none(name))
+    fill = frozenset(v for v, name in known.items() if v != UNLABELLED and means_none(name))
     none = {source.nodata, nodata, *fill} | (set() if zero else {UNLABELLED})
     kept = {value: name for value, name in known.items() if value not in none}
     return ClassValues(kept, zero, nodata, tuple(unstated), names is not None, source.name, fill)
@@ -165,7 +165,7 @@ def _declares_nodata(source: DatasetReader) -> bool:
     return MaskFlags.per_dataset in flags or limits.min <= source.nodata <= limits.max
 
 
-def tell_unstated(known: ClassValues) -> None:
+def warn_of_unstated(known: ClassValues) -> None:
     """Warn of pixels with a value of unstated meaning, and how it is read.
 
     This reads the raster, but only if it declares no nodata.
@@ -239,12 +239,12 @@ def check_class_raster(source: DatasetReader) -> None:
 def map_classes(
     path: Path | str, scheme: ClassScheme | None = None, nodata: float | None = None
 ) -> ClassValues:
-    """Which values of a class map are classes, told in one line where nothing states it.
+    """The values of a class map that are classes; warns of values of unstated meaning.
 
     Args:
         path: The map.
-        scheme: All its classes; None: as its files tell, perhaps not all.
-        nodata: A value without a class, beside what the file says.
+        scheme: All its classes; None: as its files state, maybe not all.
+        nodata: A value without a class, in addition to those that the file states.
 
     Raises:
         RasterError: See `open_raster`.
@@ -256,7 +256,7 @@ def map_classes(
         known = class_values(
             source, names=None if scheme is None else scheme.mapping, nodata=nodata
         )
-    tell_unstated(known)
+    warn_of_unstated(known)
     return known
 
 

@@ -309,19 +309,19 @@ def info_of(source: DatasetReader) -> RasterInfo:
             "convert it first (gdal_translate -ot)."
         )
     path = Path(source.name)
-    says = validity.of(source)
-    same = len({repr(n) for n in says.nodata}) == 1
+    rule = validity.of(source)
+    same = len({repr(n) for n in rule.nodata}) == 1
     tags = source.tags()
     return RasterInfo(
         path=path,
         grid=grid_of(source),
         dtype=str(source.dtypes[0]),
-        nodata=source.nodatavals[says.bands[0] - 1] if same else None,
+        nodata=source.nodatavals[rule.bands[0] - 1] if same else None,
         bands=_band_names(source, tags),
         block=source.block_shapes[0],
-        masked=bool(says.masks) or says.alpha is not None or not same,
+        masked=bool(rule.masks) or rule.alpha is not None or not same,
         taken=dates.of_tags(tags) or dates.of_name(containers.file_of(path).stem),
-        alpha=says.alpha,
+        alpha=rule.alpha,
         scaling=tuple(
             (float(s), float(o)) for s, o in zip(source.scales, source.offsets, strict=True)
         ),
@@ -373,16 +373,16 @@ def read(
         The values, ``(band, row, column)`` in the file's pixel type, and a mask
         ``(row, column)``, True where every band read is valid (see `validity`).
     """
-    says = validity.of(source, bands, nodata=nodata, also=also, alpha=alpha)
+    rule = validity.of(source, bands, nodata=nodata, also=also, alpha=alpha)
     inside = window.clipped(source.height, source.width)
     new = np.empty if inside == window else np.zeros
-    values = new((len(says.bands), window.height, window.width), source.dtypes[0])
+    values = new((len(rule.bands), window.height, window.width), source.dtypes[0])
     mask = np.zeros((window.height, window.width), np.bool_)
     rows, columns = inside.shifted(-window.row, -window.column).slices
     at = rasterio_window(inside)
     with reading(source.name):
-        source.read(list(says.bands), window=at, out=values[:, rows, columns])
-        mask[rows, columns] = says.mask(source, values[:, rows, columns], window=at)
+        source.read(list(rule.bands), window=at, out=values[:, rows, columns])
+        mask[rows, columns] = rule.mask(source, values[:, rows, columns], window=at)
     return values, mask
 
 

@@ -17,8 +17,8 @@ from landshift.classes import (
     Colour,
     MapScheme,
     check_names,
+    means_none,
     same_name,
-    says_none,
 )
 from landshift.classes.legend import Legend
 from landshift.errors import ClassError
@@ -126,7 +126,7 @@ class Coded:
 
 def as_filed(classes: ClassScheme) -> Coded:
     """Classes with their values in files, without those whose name means 'no data'."""
-    none = frozenset(c.value for c in classes if says_none(c.name))
+    none = frozenset(c.value for c in classes if means_none(c.name))
     rest = [c for c in classes if c.value not in none]
     return Coded(MapScheme(rest), {}, none) if none and rest else Coded(classes, {})
 
@@ -293,7 +293,7 @@ def _disagreement(maps: Sequence[MapLegend], value: int, options: str) -> ClassE
     )
 
 
-def tell_nodata(recoding: Recoding, nodata: float | None, path: object) -> None:
+def warn_of_nodata(recoding: Recoding, nodata: float | None, path: object) -> None:
     """Warn that a recoding names the value that a raster declares as nodata.
 
     Args:
@@ -310,7 +310,7 @@ def tell_nodata(recoding: Recoding, nodata: float | None, path: object) -> None:
         )  # fmt: skip
 
 
-def tell_zero(recoding: Recoding, classes: Coded, nodata: float | None, path: object) -> None:
+def warn_of_zero(recoding: Recoding, classes: Coded, nodata: float | None, path: object) -> None:
     """Warn that a recoding has the new value 0, but the classes have no 0.
 
     Args:
@@ -367,7 +367,7 @@ def _free(taken: Iterable[int], largest: int) -> Iterator[int]:
 
 
 def _is_none(new: Class | None) -> bool:
-    return new is None or (isinstance(new, str) and says_none(new))
+    return new is None or (isinstance(new, str) and means_none(new))
 
 
 class Table:

@@ -36,16 +36,16 @@ class Warped:
         own: GeoBox,
         box: GeoBox,
         resampling: str,
-        says: validity.Validity,
+        rule: validity.Validity,
         stack: ExitStack,
         tolerance: float | None,
     ) -> None:
-        self.grid, self.bands = box, says.bands
+        self.grid, self.bands = box, rule.bands
         self.dtype = np.dtype(source.dtypes[0])
         self._name = source.name
         self._own, self._resampling, self._tolerance = own, resampling, tolerance
-        self._says, self._stack = says, stack
-        self._shown, self._alpha = stack.enter_context(validity.presented(source, says))
+        self._says, self._stack = rule, stack
+        self._shown, self._alpha = stack.enter_context(validity.presented(source, rule))
         self._opened: dict[str, Any] = {}
         for nodata in self._nodata:
             self._warped(nodata)  # fails here if GDAL can't warp the raster
@@ -53,10 +53,10 @@ class Warped:
     @property
     def _nodata(self) -> list[float | None]:
         """The nodata value of each band for GDAL."""
-        says = self._says
+        rule = self._says
         nan = float("nan") if self.dtype.kind == "f" else None
-        return [n if n is not None else says.also if says.also is not None else nan
-                for n in says.nodata]  # fmt: skip
+        return [n if n is not None else rule.also if rule.also is not None else nan
+                for n in rule.nodata]  # fmt: skip
 
     def read(
         self, window: Window, bands: Sequence[int] | None = None
@@ -134,10 +134,7 @@ def on_grid(
     box: GeoBox,
     resampling: str,
     *,
-    bands: Sequence[int] | None = None,
-    nodata: float | None = None,
-    also: float | None = None,
-    alpha: bool = True,
+    rule: validity.Validity | None = None,
     tolerance: float | None = None,
 ) -> Iterator[Warped]:
     """A raster resampled to another grid on the fly, each band from its own valid pixels.
@@ -147,16 +144,13 @@ def on_grid(
         own: Its grid, with a CRS that the file may lack.
         box: The other grid.
         resampling: GDAL's name of the method.
-        bands: Numbers of the bands to read, from 1; None for all but an alpha band.
-        nodata: As for `read`.
-        also: As for `read`.
-        alpha: As for `read`.
+        rule: The bands to read, and their valid pixels; None: all but an alpha band, as the file
+            states.
         tolerance: Largest error of interpolated coordinates in pixels; None: GDAL's 0.125, with
             which the result depends slightly on the windows read.
     """
-    says = validity.of(source, bands, nodata=nodata, also=also, alpha=alpha)
     with ExitStack() as stack:
-        yield Warped(source, own, box, resampling, says, stack, tolerance)
+        yield Warped(source, own, box, resampling, rule or validity.of(source), stack, tolerance)
 
 
 @contextmanager
@@ -195,7 +189,7 @@ def at_cell_size(
     )  # fmt: skip
     own = grid.geobox(source.height, source.width, a, source.crs)
     box = grid.geobox(round(rows), round(columns), transform, source.crs)
-    with on_grid(source, own, box, "bilinear", bands=bands) as resampled:
+    with on_grid(source, own, box, "bilinear", rule=validity.of(source, bands)) as resampled:
         yield resampled
 
 
@@ -246,18 +240,18 @@ def read_shrunk(
     """
     from rasterio.enums import Resampling
 
-    says = validity.of(source, bands, nodata=nodata, alpha=alpha)
-    numbers = list(says.bands)
+    rule = validity.of(source, bands, nodata=nodata, alpha=alpha)
+    numbers = list(rule.bands)
     where: dict[str, Any] = {
         "window": rasterio_window(window), "out_shape": (len(numbers), *shape),
     }  # fmt: skip
     how = Resampling.nearest if classes else Resampling.average
     with (
         reading(source.name),
-        validity.presented(source, says, averaged=not classes) as (shown, _),
+        validity.presented(source, rule, averaged=not classes) as (shown, _),
     ):
         values = shown.read(numbers, resampling=how, **where)
         # averages never contain nodata if GDAL applies a mask instead
         nearest = values if classes else source.read(numbers, **where)
-        mask = says.mask(source, nearest, **where)
+        mask = rule.mask(source, nearest, **where)
     return values, mask

@@ -169,7 +169,7 @@ def data_bands(source: DatasetReader) -> tuple[int, ...]:
 
 @contextmanager
 def presented(
-    source: DatasetReader, says: Validity, *, averaged: bool = False
+    source: DatasetReader, rule: Validity, *, averaged: bool = False
 ) -> Iterator[tuple[Any, int | None]]:
     """The raster in a form in which GDAL's warper applies our rule of valid pixels.
 
@@ -179,7 +179,7 @@ def presented(
 
     Args:
         source: An open raster.
-        says: The validity of its bands.
+        rule: The validity of its bands.
         averaged: Whether GDAL averages pixels; it then uses the bands' own nodata values only.
 
     Yields:
@@ -188,20 +188,20 @@ def presented(
     from rasterio.enums import MaskFlags
     from rasterio.vrt import WarpedVRT
 
-    twice = says.also is not None and any(n not in (None, says.also) for n in says.nodata)
+    twice = rule.also is not None and any(n not in (None, rule.also) for n in rule.nodata)
     kind = np.dtype(source.dtypes[0])
-    values = kind.kind not in "iu" or any(n is not None for n in (*says.nodata, says.also))
-    shared = all(source.mask_flag_enums[k - 1] == [MaskFlags.per_dataset] for k in says.masks)
-    alone = shared and says.alpha is None and not values  # GDAL applies such a mask
+    values = kind.kind not in "iu" or any(n is not None for n in (*rule.nodata, rule.also))
+    shared = all(source.mask_flag_enums[k - 1] == [MaskFlags.per_dataset] for k in rule.masks)
+    alone = shared and rule.alpha is None and not values  # GDAL applies such a mask
     # in types larger than bytes, GDAL treats a small alpha as 0
-    deep = says.alpha is not None and kind != np.uint8
-    needed = (bool(says.masks) and not alone) or deep or says.hidden or twice
+    deep = rule.alpha is not None and kind != np.uint8
+    needed = (bool(rule.masks) and not alone) or deep or rule.hidden or twice
     if averaged:
-        own = [_held(source.nodatavals[k - 1], kind) for k in says.bands]
-        needed = twice or repr(own) != repr(list(says.nodata))
+        own = [_held(source.nodatavals[k - 1], kind) for k in rule.bands]
+        needed = twice or repr(own) != repr(list(rule.nodata))
     straightened = isinstance(source, WarpedVRT)  # its alpha is binary, and no VRT can refer to it
     if straightened or not needed:
-        yield source, says.alpha
+        yield source, rule.alpha
         return
     import rasterio
 
@@ -209,13 +209,13 @@ def presented(
         from rasterio.errors import NotGeoreferencedWarning
 
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # placed by GCPs or RPCs
-        shown = rasterio.open(_as_vrt(source, says))
+        shown = rasterio.open(_as_vrt(source, rule))
     with shown:
-        veiled = bool(says.masks) or says.alpha is not None
+        veiled = bool(rule.masks) or rule.alpha is not None
         yield shown, shown.count if veiled else None
 
 
-def _as_vrt(source: DatasetReader, says: Validity) -> str:
+def _as_vrt(source: DatasetReader, rule: Validity) -> str:
     """A VRT of the raster whose last band combines masks and alpha; see `presented`."""
     from xml.etree import ElementTree as xml
 
@@ -231,19 +231,19 @@ def _as_vrt(source: DatasetReader, says: Validity) -> str:
         for name in ("ColorInterp", "NoDataValue", "MaskBand"):
             for element in band.findall(name):
                 band.remove(element)
-        if place not in says.bands:
+        if place not in rule.bands:
             continue
-        value = says.nodata[says.bands.index(place)]
-        if value is not None and says.also is not None:
+        value = rule.nodata[rule.bands.index(place)]
+        if value is not None and rule.also is not None:
             for pixels in band.findall("SimpleSource"):
                 pixels.tag = "ComplexSource"
-                xml.SubElement(pixels, "NODATA").text = repr(says.also)
-        value = says.also if value is None else value
+                xml.SubElement(pixels, "NODATA").text = repr(rule.also)
+        value = rule.also if value is None else value
         if value is not None:
             none = xml.Element("NoDataValue")
             none.text = repr(value)
             band.insert(0, none)
-    parts = [f"mask,{k}" for k in says.masks] + [str(k) for k in [says.alpha] if k is not None]
+    parts = [f"mask,{k}" for k in rule.masks] + [str(k) for k in [rule.alpha] if k is not None]
     if parts:
         veil = xml.SubElement(root, "VRTRasterBand", dataType="Byte", band=str(source.count + 1))
         xml.SubElement(veil, "ColorInterp").text = "Alpha"

@@ -1,4 +1,4 @@
-"""Training sets in Esri's 'Classified Tiles' layout: cut, read, index, split by ground."""
+"""Training sets in Esri's 'Classified Tiles' layout: cutting, reading, indexing, splitting."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def audit(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42) -> Audit:
 
 
 def shared_ground(tiles: TileSet, a: int, b: int) -> float:
-    """Share of the first tile's box that lies in the second's too; NaN in different CRSs."""
+    """Share of the first tile's box that lies in the second's; NaN for different CRSs."""
     first, second = tiles.tiles[a], tiles.tiles[b]
     if first.bounds is None or second.bounds is None or not grid.same_crs(first.crs, second.crs):
         return float("nan")

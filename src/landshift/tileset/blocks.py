@@ -1,9 +1,9 @@
-"""TIFF tiles put together from blocks that are compressed once.
+"""TIFF tiles assembled from blocks that are compressed once.
 
-Tiles that overlap by whole blocks hold the same blocks: with a stride of half a tile, four tiles
-share each. Compressing takes most of the time that cutting does, so each block is compressed by
-GDAL once and its bytes go into every file. The rest of a file (TIFF 6.0, sections 2 and 15) is
-that of one which GDAL wrote, but for where its blocks and the ground lie.
+Tiles that overlap by whole blocks contain the same blocks: with a stride of half a tile, four tiles
+share each. Compression takes most of the time of cutting, so GDAL compresses each block once, and
+its bytes are copied into every file. The rest of a file (TIFF 6.0, sections 2 and 15) is taken from
+a file that GDAL wrote, with other block offsets and georeference.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 KEPT_BYTES = 128 << 20
-"""Bytes of compressed blocks that are kept; those used longest ago go first."""
+"""Bytes of compressed blocks to keep; the least recently used are dropped first."""
 
 _STEP = 16  # TIFF blocks are multiples of it
-_MOST = 16  # blocks of a tile; more of them would cost more than they save
+_MOST = 16  # blocks of a tile; more would cost more time than they save
 
 _OFFSETS, _COUNTS = 324, 325
 _TIE_POINT, _MATRIX = 33922, 34264
@@ -33,7 +33,7 @@ _LONG = 4
 
 
 def shared_block(tile_size: tuple[int, int], stride: tuple[int, int]) -> tuple[int, int] | None:
-    """Rows and columns of the blocks that overlapping tiles share; None where they don't."""
+    """Rows and columns of the blocks that overlapping tiles share; None if they share none."""
     rows, columns = (math.gcd(t, s) for t, s in zip(tile_size, stride, strict=True))
     count = (tile_size[0] // rows) * (tile_size[1] // columns)
     fits = rows % _STEP == 0 and columns % _STEP == 0 and 1 < count <= _MOST
@@ -41,7 +41,7 @@ def shared_block(tile_size: tuple[int, int], stride: tuple[int, int]) -> tuple[i
 
 
 class Kept:
-    """Compressed blocks by key; what several threads ask for is made once."""
+    """A cache of compressed blocks; threads that need the same block make it once."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -49,26 +49,26 @@ class Kept:
         self._size = 0
 
     def get(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
-        """The block of a key, made where it isn't there.
+        """The block of a key, made if it is missing.
 
         Args:
-            key: What tells blocks apart.
-            make: Compresses the block; it must not ask for others.
+            key: Identifies the block.
+            make: Compresses the block; must not call `get`.
         """
         with self._lock:
-            found = self._blocks.get(key)
-            mine = found is None
-            if found is None:
-                found = self._blocks[key] = Future()
+            cached = self._blocks.get(key)
+            mine = cached is None
+            if cached is None:
+                cached = self._blocks[key] = Future()
             self._blocks.move_to_end(key)
         if not mine:
-            return found.result()
+            return cached.result()
         try:
             block = make()
         except BaseException as error:
-            found.set_exception(error)
+            cached.set_exception(error)
             raise
-        found.set_result(block)
+        cached.set_result(block)
         with self._lock:
             self._size += len(block)
             while self._size > KEPT_BYTES and next(iter(self._blocks.values())).done():
@@ -80,10 +80,10 @@ class Kept:
 
 @dataclass(frozen=True)
 class Template:
-    """A TIFF file but for its blocks.
+    """A TIFF file without its blocks.
 
     Attributes:
-        tags: Type, number of values and their bytes, of each tag.
+        tags: Type, number of values and bytes of each tag.
     """
 
     tags: Mapping[int, tuple[int, int, bytes]]
@@ -95,7 +95,7 @@ class Template:
         return cls(tags)
 
     def filled(self, blocks: list[bytes], transform: Any) -> bytes:
-        """The file with these blocks, on this ground."""
+        """The file with these blocks and this transform."""
         tags = dict(self.tags)
         if _TIE_POINT in tags:
             tie = struct.pack("<6d", 0, 0, 0, transform.c, transform.f, 0)
@@ -145,16 +145,16 @@ def parts(values: NDArray[Any], block: tuple[int, int]) -> list[tuple[int, int, 
 
 def _tags(content: bytes) -> list[tuple[int, int, int, bytes]]:
     order, magic, at = struct.unpack_from("<2sHI", content)
-    assert (order, magic) == (b"II", 42), "GDAL was asked for a classic little-endian TIFF"
+    assert (order, magic) == (b"II", 42), "GDAL writes a classic little-endian TIFF here"
     (count,) = struct.unpack_from("<H", content, at)
-    found = []
+    tags = []
     for k in range(count):
         entry = at + 2 + 12 * k
         tag, kind, number = struct.unpack_from("<HHI", content, entry)
         size = _SIZES[kind] * number
         start = entry + 8 if size <= 4 else struct.unpack_from("<I", content, entry + 8)[0]
-        found.append((tag, kind, number, content[start : start + size]))
-    return found
+        tags.append((tag, kind, number, content[start : start + size]))
+    return tags
 
 
 def _numbers(kind: int, count: int, value: bytes) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Values of label rasters and class maps as the values of tiles, one byte with 0 for unlabelled."""
+"""Values of labels and class maps in tiles: one byte, with 0 for unlabelled."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ logger = logging.getLogger(__name__)
 _NONE = IGNORE_INDEX
 
 ByName = Mapping[Path, Mapping[int, int]]
-"""For class rasters, the value here of each class that has another one there, by its name."""
+"""For each class raster, the value in the scheme of each class with another value there."""
 
 
 @dataclass(frozen=True)
 class LabelCodes:
-    """What values of class rasters become in tiles.
+    """Values in tiles of the values of class rasters.
 
     Attributes:
         scheme: Classes of the tiles.
-        numbers: Value in tiles of each value of the rasters, `IGNORE_INDEX` where a recoding takes
-            it out.
+        numbers: Value in tiles of each value of the rasters; `IGNORE_INDEX` where a recoding
+            removes it.
         moved: Value in tiles of each class whose value tiles can't hold.
         recoded: Whether a recoding lists the rasters' values.
         labels: Whether the rasters are labels, which needn't cover the ground, or class maps.
-        by_name: Values of rasters in which classes have other ones than here.
+        by_name: Values of each raster that differ from those of the scheme.
     """
 
     scheme: ClassScheme
@@ -60,7 +60,7 @@ class LabelCodes:
         labels: bool = True,
         by_name: ByName | None = None,
     ) -> LabelCodes:
-        """The codes of classes, by their values or as a recoding says."""
+        """The codes of classes, by their values or by a recoding."""
         values = coded.scheme.values
         numbers = {
             value: _NONE if index is None else values[index]
@@ -74,7 +74,7 @@ class LabelCodes:
         return {**self.numbers, **own}
 
     def known(self, path: Path, source: DatasetReader) -> raster.ClassValues:
-        """Which values of a raster, which is open, are classes."""
+        """The values of an open raster that are classes."""
         names = {value: f"class {value}" for value in self.numbers_in(path)}
         return raster.class_values(source, names=names, labels=self.labels)
 
@@ -83,8 +83,8 @@ class LabelReader:
     """Reads an open class raster as values of tiles.
 
     Args:
-        codes: What its values become.
-        path: Where it lies.
+        codes: Values in tiles of its values.
+        path: Its path.
         source: The open raster.
     """
 
@@ -93,7 +93,7 @@ class LabelReader:
         self._known = codes.known(path, source)
         self._numbers = codes.numbers_in(path)
         self._table = recoding.Table(self._numbers, np.dtype(source.dtypes[0]))
-        # values that are named count, even where the file calls them nodata
+        # named values count, even if the file declares them as nodata
         self._stated = [UNLABELLED] if UNLABELLED in self._numbers else []
         if codes.recoded and source.nodata in self._numbers:
             self._stated.append(int(source.nodata))
@@ -101,12 +101,12 @@ class LabelReader:
     def mask(
         self, values: NDArray[np.generic], mask: NDArray[np.bool_], window: Window
     ) -> NDArray[np.bool_]:
-        """Where a window's pixels may have a label.
+        """Mask of a window's pixels that may have a label.
 
         Args:
-            values: ``(1, row, column)``, as `raster.read` gives them.
-            mask: As `raster.read` gives it; changed.
-            window: The window, which may reach over the raster's edge.
+            values: ``(1, row, column)``, from `raster.read`.
+            mask: The mask from `raster.read`; modified in place.
+            window: The window, which may extend beyond the raster.
         """
         inside = window.clipped(self._source.height, self._source.width)
         at = inside.shifted(-window.row, -window.column).slices
@@ -138,23 +138,23 @@ class LabelReader:
         return codes
 
 
-def _told(
+def _stated(
     paths: Sequence[Path], what: str, options: str, *, labels: bool
 ) -> tuple[ClassScheme, ByName]:
-    """The classes that class rasters tell, and the values that have another one there by name.
+    """The classes that class rasters state, and their values that differ between rasters.
 
     Raises:
-        ClassError: They tell none; or see `recoding.united`.
+        ClassError: They state none; or see `recoding.united`.
     """
-    telling = [path for path in paths if raster.legend_of(path)]
-    one = recoding.united_files(telling, options, labels=labels)
+    stating = [path for path in paths if raster.legend_of(path)]
+    one = recoding.united_files(stating, options, labels=labels)
     if not one.legend.names:
         raise ClassError(
             f"{what} must carry class names or a colour table, got neither in {paths[0]}; "
             "give a class mapping such as {1: 'to forest', 2: 'No change'}."
         )
     scheme = recoding.scheme_from(one.legend, one.values, ())
-    return scheme, dict(zip(telling, one.recodings, strict=True))
+    return scheme, dict(zip(stating, one.recodings, strict=True))
 
 
 def codes_of_labels(
@@ -164,16 +164,16 @@ def codes_of_labels(
     recode: Recoding | None,
     base: ClassScheme | None,
 ) -> LabelCodes:
-    """What the values of labels become in tiles.
+    """Values in tiles of the values of labels.
 
-    A class keeps its value where a byte holds it. Class 0 keeps it as long as every valid pixel has
-    a label, for 0 is what tiles hold for unlabelled pixels.
+    A class keeps its value if it fits in a byte. Class 0 keeps it if every valid pixel has a label,
+    since 0 means unlabelled in tiles.
 
     Args:
         images: The image of each label raster.
         labels: The label rasters.
-        scheme: Their classes; None: as they, or the recoding, tell.
-        recode: What their values become; None: they stay.
+        scheme: Their classes; None: as they or the recoding state them.
+        recode: Recoding of their values, or None.
         base: Classes of the set that is appended to, or None.
 
     Raises:
@@ -185,13 +185,13 @@ def codes_of_labels(
     elif scheme is None and base is not None and not any(map(raster.legend_of, labels)):
         scheme = base
     elif scheme is None:
-        scheme, by_name = _told(
+        scheme, by_name = _stated(
             labels, "Labels", "say what the values mean in all of them (`classes`), or bring "
             "them to one coding first", labels=True,
         )  # fmt: skip
     if recode is not None:
         for path in labels:
-            recoding.tell_zero(recode, recoding.as_filed(scheme), None, path)
+            recoding.warn_of_zero(recode, recoding.as_filed(scheme), None, path)
     if base is not None:
         return LabelCodes.of(_as_in(scheme, base), recode, by_name=by_name)
     largest = ClassScheme.largest
@@ -203,45 +203,45 @@ def codes_of_labels(
 
 
 def codes_of_maps(paths: Sequence[Path], scheme: ClassScheme | None) -> LabelCodes:
-    """What the values of class maps become in tiles: as `landshift.prepare.label.label` codes them.
+    """Values in tiles of the values of class maps; the same as in `landshift.label`.
 
     Args:
         paths: The class maps.
-        scheme: Their classes; None: as they tell.
+        scheme: Their classes; None: as they state them.
 
     Raises:
         ClassError: No classes known, or more than a byte holds.
     """
     by_name: ByName = {}
     if scheme is None:
-        scheme, by_name = _told(
+        scheme, by_name = _stated(
             paths, "Class maps", "say what the values mean in all of them (`map_classes`)",
             labels=False,
         )  # fmt: skip
     return LabelCodes.of(recoding.coded(scheme), labels=False, by_name=by_name)
 
 
-def tell_codes(folder: Path, codes: LabelCodes, paths: Sequence[Path]) -> None:
-    """Say what was moved, and how values are read whose meaning nothing states.
+def warn_of_codes(folder: Path, codes: LabelCodes, paths: Sequence[Path]) -> None:
+    """Warn of moved values, and of values of unstated meaning.
 
     Args:
         folder: The tile set.
-        codes: What values become.
+        codes: Values in tiles of the rasters' values.
         paths: The rasters.
     """
     for path in paths:
         with raster.open_raster(path) as source:
             known = codes.known(path, source)
-        raster.tell_unstated(known)
+        raster.warn_of_unstated(known)
     if codes.moved:
         line = Coded(codes.scheme, codes.moved).line()
         logger.warning(
-            "%s: classes whose value tiles can't hold have another one there: %s.", folder, line
+            "%s: classes whose value tiles can't hold have another value there: %s.", folder, line
         )
 
 
 def _as_in(scheme: ClassScheme, base: ClassScheme) -> Coded:
-    """Classes with the values that a set has for their names."""
+    """Classes with the values that their names have in a set."""
     places = {name: value for value, name in base.mapping.items()}
     moved = {}
     filed = recoding.as_filed(scheme)

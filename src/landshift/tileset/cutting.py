@@ -20,7 +20,7 @@ from landshift.tileset import esri
 from landshift.tileset.audit import Audit, audit
 from landshift.tileset.blocks import Kept, shared_block
 from landshift.tileset.chips import nodata_of
-from landshift.tileset.coding import codes_of_labels, codes_of_maps, tell_codes
+from landshift.tileset.coding import codes_of_labels, codes_of_maps, warn_of_codes
 from landshift.tileset.index import INDEX
 from landshift.tileset.job import (
     CuttingJob,
@@ -238,11 +238,11 @@ def _job(
     label_codes = codes_of_labels(
         inputs.images, inputs.labels, schemes[0], recode, None if base is None else base.scheme
     )
-    tell_codes(folder, label_codes, inputs.labels)
+    warn_of_codes(folder, label_codes, inputs.labels)
     map_codes = None
     if inputs.before:
         map_codes = codes_of_maps([*inputs.before, *inputs.after], schemes[1])
-        tell_codes(folder, map_codes, [*inputs.before, *inputs.after])
+        warn_of_codes(folder, map_codes, [*inputs.before, *inputs.after])
     second = second_of(inputs, encoding.chips)
     warn_of_others(label_codes.scheme, infos[0], second)
     job = CuttingJob(

@@ -1,7 +1,7 @@
-"""The side files of a 'Classified Tiles' set, to the byte as ArcGIS Pro writes them.
+"""The side files of a 'Classified Tiles' set, byte for byte as ArcGIS Pro writes them.
 
-Facts read off real files (see docs): ``map.txt`` and ``stats.txt`` have CRLF line ends, the two
-JSON files LF, ``"key" : value`` and 17 significant digits; world files give the centre of the
+Taken from real files (see docs): ``map.txt`` and ``stats.txt`` have CRLF line ends, the two
+JSON files LF, ``"key" : value`` and 17 significant digits; world files state the centre of the
 first pixel with 10 decimals.
 """
 
@@ -26,14 +26,14 @@ ACCUMULATED = "esri_accumulated_stats.json"
 DEFINITION = "esri_model_definition.emd"
 
 BEFORE, AFTER = "labels_before", "labels_after"
-"""Folders of the two class maps: ours, which Esri's tools don't look at."""
+"""Folders of the two class maps; our own, Esri's tools ignore them."""
 MAP_CLASSES = "landshift_class_maps.json"
-"""Classes of the two class maps, spelt as in the model definition."""
+"""Classes of the two class maps, in the form of the model definition."""
 
 CellSize = dict[str, Any]
 """Esri's cell size: x, y, spatialReference."""
 
-_MAX_INDEX = 10**12  # names of tiles have twelve digits at most
+_MAX_INDEX = 10**12  # names of tiles have at most twelve digits
 _NO_SENSOR = "Undefined"
 _NAME_WIDTH = 20  # of the class names in stats.txt
 _STATS_COLUMNS = "  cls value     images   pixels      min size   mean size    max size"
@@ -66,9 +66,9 @@ def write_side_files(
     """Write the four side files of a set, and the classes of its class maps.
 
     Args:
-        folder: Where they go.
+        folder: The folder.
         tiles: The set.
-        next_index: Number that a further tile would get.
+        next_index: Number of the next tile.
         cell_sizes: Cell size of each source raster that has one, see `cell_size`.
     """
     counts = _class_counts(tiles)
@@ -84,9 +84,9 @@ def write_side_files(
 
 
 def map_lines(tiles: TileSet) -> list[str]:
-    r"""A line a tile: ``images\000000019.tif  labels\000000019.tif`` and a space.
+    r"""A line per tile: ``images\000000019.tif  labels\000000019.tif`` and a space.
 
-    Where there is a second input, its name comes after the first's and one space.
+    The name of a second input follows the first one after a space.
     """
     lines = []
     for tile in tiles.tiles:
@@ -103,11 +103,11 @@ def world_file(transform: Any) -> str:
 
 
 def cell_size(size: tuple[float, float], crs: Any) -> CellSize:
-    """A cell size as Esri's JSON holds it.
+    """A cell size in the form of Esri's JSON.
 
     Args:
         size: Width and height of a pixel in CRS units.
-        crs: The CRS as rasterio gives it, or None.
+        crs: The CRS as a rasterio CRS, or None.
     """
     entry: CellSize = {"x": size[0], "y": size[1]}
     if crs is not None:
@@ -121,7 +121,7 @@ def cell_size(size: tuple[float, float], crs: Any) -> CellSize:
 
 
 def as_json(value: Any, indent: int = 0) -> str:
-    """A value as JSON in Esri's spelling: two spaces a level, ``"key" : value``, ``%.17g``."""
+    """A value as JSON in Esri's style: two spaces per level, ``"key" : value``, ``%.17g``."""
     pad, inner = "  " * indent, "  " * (indent + 1)
     if isinstance(value, Mapping):
         parts = [f"{inner}{_quoted(k)} : {as_json(v, indent + 1)}" for k, v in value.items()]
@@ -135,10 +135,10 @@ def as_json(value: Any, indent: int = 0) -> str:
 
 
 def read_map(folder: Path) -> list[TileFiles] | None:
-    """Image, label and second image of each line of ``map.txt``; None without that file.
+    """Image, label and second image in each line of ``map.txt``; None without that file.
 
     Raises:
-        TileSetError: A line that names no image and label inside the folder.
+        TileSetError: A line without an image and a label inside the folder.
     """
     path = folder / MAP
     if not path.is_file():
@@ -151,12 +151,12 @@ def read_map(folder: Path) -> list[TileFiles] | None:
 
 
 def read_classes(folder: Path) -> tuple[list[dict[str, Any]], str] | None:
-    """Esri's entries of the classes and the name of the file that holds them, or None.
+    """Esri's entries of the classes and the name of their file, or None.
 
-    The model definition comes first: only it holds the colours in older exports.
+    The model definition comes first: in older exports only it has the colours.
 
     Raises:
-        TileSetError: A side file that is no JSON.
+        TileSetError: A side file that isn't JSON.
     """
     for name in (DEFINITION, ACCUMULATED):
         entries = _read_json(folder / name).get("Classes")
@@ -166,10 +166,10 @@ def read_classes(folder: Path) -> tuple[list[dict[str, Any]], str] | None:
 
 
 def read_band_names(folder: Path) -> tuple[str, ...]:
-    """Band names in the side files; empty where they hold none.
+    """Band names in the side files; empty if they have none.
 
     Raises:
-        TileSetError: A side file that is no JSON.
+        TileSetError: A side file that isn't JSON.
     """
     for name in (DEFINITION, ACCUMULATED):
         properties = _read_json(folder / name).get("InputRastersProps")
@@ -180,10 +180,10 @@ def read_band_names(folder: Path) -> tuple[str, ...]:
 
 
 def read_sensor(folder: Path) -> str | None:
-    """Name of the sensor in the side files; None where they tell none.
+    """Name of the sensor in the side files, or None.
 
     Raises:
-        TileSetError: A side file that is no JSON.
+        TileSetError: A side file that isn't JSON.
     """
     for name in (DEFINITION, ACCUMULATED):
         properties = _read_json(folder / name).get("InputRastersProps")
@@ -194,10 +194,10 @@ def read_sensor(folder: Path) -> str | None:
 
 
 def read_map_classes(folder: Path) -> list[dict[str, Any]] | None:
-    """Entries of the classes of the two class maps; None where they aren't told.
+    """Entries of the classes of the two class maps, or None.
 
     Raises:
-        TileSetError: A side file that is no JSON.
+        TileSetError: A side file that isn't JSON.
     """
     entries = _read_json(folder / MAP_CLASSES).get("Classes")
     if isinstance(entries, list) and entries and all(isinstance(e, dict) for e in entries):
@@ -206,24 +206,24 @@ def read_map_classes(folder: Path) -> list[dict[str, Any]] | None:
 
 
 def read_next_index(folder: Path) -> int | None:
-    """Number that a further tile would get; None where older exports don't tell.
+    """Number of the next tile; None in older exports, which don't state it.
 
     Raises:
-        TileSetError: A side file that is no JSON.
+        TileSetError: A side file that isn't JSON.
     """
-    found = _read_json(folder / ACCUMULATED).get("NextTileIndex")
-    return int(found) if isinstance(found, int | float) and 0 <= found < _MAX_INDEX else None
+    index = _read_json(folder / ACCUMULATED).get("NextTileIndex")
+    return int(index) if isinstance(index, int | float) and 0 <= index < _MAX_INDEX else None
 
 
 def read_cell_sizes(folder: Path) -> list[CellSize]:
-    """Smallest and largest cell size of the source rasters; empty where older exports don't tell.
+    """Smallest and largest cell size of the source rasters; empty in older exports.
 
     Raises:
-        TileSetError: A side file that is no JSON.
+        TileSetError: A side file that isn't JSON.
     """
     about = _read_json(folder / ACCUMULATED)
-    found = (about.get(key) for key in ("MinCellSize", "MaxCellSize"))
-    return [size for size in found if isinstance(size, dict) and {"x", "y"} <= size.keys()]
+    sizes = (about.get(key) for key in ("MinCellSize", "MaxCellSize"))
+    return [size for size in sizes if isinstance(size, dict) and {"x", "y"} <= size.keys()]
 
 
 def _pair(folder: Path, line: str, where: str) -> TileFiles:
@@ -410,7 +410,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(_read(path))
+        content = json.loads(_read(path))
     except (ValueError, RecursionError) as error:
         if isinstance(error, TileSetError):
             raise
@@ -418,4 +418,4 @@ def _read_json(path: Path) -> dict[str, Any]:
             f"Side files must be whole JSON, got '{error}' in {path}; "
             "export the set again or remove the file."
         ) from error
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}

@@ -1,8 +1,8 @@
-"""The index of a tile set: a small SQLite file beside the side files, so that no tile is opened.
+"""The index of a tile set: an SQLite file beside the side files, to read a set without its tiles.
 
-It is up to date while the same files have the same sizes and none of them is newer than the index
-itself. No times are written into it, so that the same tiles give the same bytes; once it was asked
-for, it also keeps the digest of them all.
+It is up to date while the same files have the same sizes and none of them is newer than the index.
+It contains no times, so that the same tiles give the same bytes. Once computed, it also stores the
+digest of the tiles.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ def write_index(
     """Write the index of a set.
 
     Args:
-        folder: Where it goes: the set's root.
-        contents: What its tiles hold, as found there.
-        provenance: What made the set, if known.
-        joined: Another root that some of the tiles lie in, whose files and those of `folder`
-            will be one set.
+        folder: The set's root.
+        contents: Contents of its tiles.
+        provenance: The record of what made the set, if known.
+        joined: Another root with some of the tiles; its files and those of `folder` will be one
+            set.
 
     Raises:
         OutputError: It can't be written.
@@ -98,11 +98,11 @@ def write_index(
 
 
 def read_index(folder: Path, files: Sequence[TileFiles]) -> Contents | None:
-    """What the index says of a set; None where it is missing, damaged or out of date.
+    """Contents of a set from its index; None if it is missing, damaged or out of date.
 
     Args:
         folder: The set's root.
-        files: Those of each tile that the set must hold.
+        files: Files of each tile that the set must have.
     """
     path = folder / INDEX
     try:
@@ -126,25 +126,25 @@ def read_index(folder: Path, files: Sequence[TileFiles]) -> Contents | None:
             second=None if facts["second"] is None else _second(*facts["second"]),
         )
     except (sqlite3.Error, struct.error, ValueError, KeyError, TypeError, OSError):
-        return None  # whatever is wrong with it, the tiles themselves are still there
+        return None  # a damaged index is no error: the tiles can be read
 
 
 def read_provenance(folder: Path) -> dict[str, Any] | None:
-    """What made the set, as its index says; None where it doesn't."""
+    """The record of what made the set, from its index, or None."""
     try:
         facts = _facts(folder / INDEX)
     except (sqlite3.Error, ValueError):
         return None
-    found = None if facts is None else facts.get("provenance")
-    return found if isinstance(found, dict) else None
+    record = None if facts is None else facts.get("provenance")
+    return record if isinstance(record, dict) else None
 
 
 def read_digest(folder: Path, files: Sequence[TileFiles]) -> str | None:
-    """The digest of a set's tiles, as its index has it; None where it has none, or is out of date.
+    """The digest of a set's tiles from its index; None if it has none or is out of date.
 
     Args:
         folder: The set's root.
-        files: Those of each tile that the set holds.
+        files: Files of each of its tiles.
     """
     path = folder / INDEX
     try:
@@ -189,27 +189,27 @@ def _facts(path: Path) -> dict[str, Any] | None:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    # Immutable: no locks, so that it works on read-only and on network folders.
+    # immutable: without locks, it works in read-only and network folders
     address = f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1"
     return sqlite3.connect(address, uri=True)
 
 
 def _state_of(roots: Sequence[Path], files: Sequence[TileFiles]) -> tuple[str, int]:
-    """A digest over names and sizes of all files; when the newest was written."""
+    """A digest of the names and sizes of all files, and the time of the newest in ns."""
     digest = hashlib.sha256()
     newest = 0
     lines = []
     for path in (path for own in files for path in own.there):
-        found = os.stat(path)
-        newest = max(newest, found.st_mtime_ns)
-        lines.append(f"{_inside(roots, path)}\t{found.st_size}\n")
+        about = os.stat(path)
+        newest = max(newest, about.st_mtime_ns)
+        lines.append(f"{_inside(roots, path)}\t{about.st_size}\n")
     for line in sorted(lines):
         digest.update(line.encode())
     return digest.hexdigest(), newest
 
 
 def _inside(roots: Sequence[Path], path: Path) -> str:
-    """A path below one of the roots, from there on, with forward slashes."""
+    """A path relative to one of the roots, with forward slashes."""
     text = str(path)
     for root in map(str, roots):
         if text.startswith(root + os.sep):
@@ -245,7 +245,7 @@ def _row(roots: Sequence[Path], tile: Tile, names: dict[str, int]) -> tuple[Any,
 def _tile(folder: Path, files: TileFiles, row: tuple[Any, ...], names: dict[int, str]) -> Tile:
     left, bottom, right, top = row[3:7]
     if _inside([folder], files.label) != row[2]:
-        raise ValueError(f"{files.image} has other labels than the index says")
+        raise ValueError(f"{files.image} has other labels than in the index")
     return Tile(
         name=row[0],
         image=files.image,
@@ -268,7 +268,7 @@ _LISTS = ("minimum", "maximum", "mean", "m2")
 
 
 def _packed(facts: BandFacts) -> bytes:
-    """The four lists of a tile as little-endian doubles, one after another."""
+    """The four lists of a tile's statistics as little-endian doubles, one after the other."""
     values = [v for name in _LISTS for v in getattr(facts, name)]
     return struct.pack(f"<{len(values)}d", *values)
 
@@ -280,13 +280,13 @@ def _unpacked(packed: bytes) -> dict[str, tuple[float, ...]]:
 
 
 def spell_bands(facts: BandFacts) -> dict[str, Any]:
-    """What values say, as JSON holds it: None where NaN."""
+    """Statistics as JSON values, with None for NaN."""
     lists = {k: _nulls(getattr(facts, k)) for k in _LISTS}
     return {"valid": facts.valid, **lists}
 
 
 def read_bands(spelt: dict[str, Any]) -> BandFacts:
-    """What `spell_bands` has spelt."""
+    """Statistics from the JSON values of `spell_bands`."""
     lists = {k: _numbers(spelt[k]) for k in _LISTS}
     return BandFacts(valid=int(spelt["valid"]), **lists)
 
@@ -304,7 +304,7 @@ def _pixels(text: str) -> dict[int, int]:
 
 
 def _nulls(values: Iterable[float]) -> list[float | None]:
-    return [None if math.isnan(v) else v for v in values]  # JSON knows no NaN
+    return [None if math.isnan(v) else v for v in values]  # JSON has no NaN
 
 
 def _numbers(values: Iterable[float | None]) -> tuple[float, ...]:
@@ -312,4 +312,4 @@ def _numbers(values: Iterable[float | None]) -> tuple[float, ...]:
 
 
 def _spelt(nodata: float | None) -> str | None:
-    return None if nodata is None else repr(float(nodata))  # JSON knows no NaN
+    return None if nodata is None else repr(float(nodata))  # JSON has no NaN

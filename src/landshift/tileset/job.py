@@ -1,4 +1,4 @@
-"""What a training set is cut from and how: inputs and options, checked against each other."""
+"""The inputs and options of a training set, checked against each other."""
 
 from __future__ import annotations
 
@@ -145,11 +145,11 @@ class CuttingJob:
         return None if self.maps is None else self.maps.scheme
 
     def is_labelled(self, tile: Tile) -> bool:
-        """Whether a tile holds a labelled pixel."""
+        """Whether a tile has a labelled pixel."""
         return any(tile.class_pixels.get(v) for v in self.scheme.values)
 
     def skips(self, codes: NDArray[np.int16]) -> bool:
-        """Whether a tile with these class values, -1 where unlabelled, is left out."""
+        """Whether a tile with these class values, -1 where unlabelled, is skipped."""
         labelled = np.count_nonzero(codes >= 0)
         if labelled == 0:
             return not self.cutting.unlabelled or self.cutting.minimum_labelled > 0
@@ -348,7 +348,7 @@ def _float(nodata: float | None) -> str:
 
 
 def usable_nodata(info: RasterInfo) -> float | None:
-    """The nodata value, if the pixel type can hold it."""
+    """The nodata value, or None if the pixel type can't hold it."""
     dtype = np.dtype(info.dtype)
     if info.nodata is None or np.issubdtype(dtype, np.floating):
         return info.nodata

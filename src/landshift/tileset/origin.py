@@ -1,4 +1,4 @@
-"""Which tiles a set holds, to the byte, and what they were cut from."""
+"""Identity of a tile set: the digest of its tiles, and the files that they were cut from."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ logger = logging.getLogger(__name__)
 
 
 def digest(tiles: TileSet) -> str:
-    """The SHA-256 that stands for all tiles of a set.
+    """The SHA-256 of all tiles of a set.
 
-    It is that of the list that ``sha256sum`` writes of their files (images, labels, second inputs,
-    class maps), by path; side files don't count. The index keeps it, so that the files are read
-    once: it counts while the index is up to date.
+    It is the SHA-256 of the list that ``sha256sum`` writes of their files (images, labels, second
+    inputs, class maps), sorted by path, without side files. The index stores it, so that the files
+    are read once; it is valid while the index is up to date.
 
     Args:
         tiles: The set.
@@ -42,31 +42,31 @@ def digest(tiles: TileSet) -> str:
     total = hashlib.sha256()
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         digests = pool.map(_digest_of, [path for _, path in paths])
-        for (name, _), found in zip(paths, digests, strict=True):
-            total.update(f"{found}  {name}\n".encode())
+        for (name, _), file_digest in zip(paths, digests, strict=True):
+            total.update(f"{file_digest}  {name}\n".encode())
     try:
         keep_digest(tiles.folder, total.hexdigest())
     except OutputError as error:
-        logger.info("The index stays without the digest of its tiles: %s", error)
+        logger.info("The index can't store the digest of its tiles: %s", error)
     return total.hexdigest()
 
 
 def sources(folder: Path) -> list[dict[str, str]]:
-    """Name and fingerprint of each file that a set was cut from, as its index says.
+    """Name and fingerprint of each file that a set was cut from, from its index.
 
     Args:
         folder: The set's root.
     """
     record = read_provenance(folder)
-    found: dict[str, str] = {}
+    marks: dict[str, str] = {}
     while isinstance(record, dict):
-        found = dict(_inputs(record.get("inputs"))) | found
+        marks = dict(_inputs(record.get("inputs"))) | marks
         record = record.get("appended_to")
-    return [{"name": name, "fingerprint": mark} for name, mark in found.items()]
+    return [{"name": name, "fingerprint": mark} for name, mark in marks.items()]
 
 
-def _inputs(told: Any) -> Iterator[tuple[str, str]]:
-    for entry in told if isinstance(told, list) else ():
+def _inputs(entries: Any) -> Iterator[tuple[str, str]]:
+    for entry in entries if isinstance(entries, list) else ():
         if isinstance(entry, dict):
             name, mark = str(entry.get("name")), str(entry.get("fingerprint"))
             if re.fullmatch(r"[0-9a-f]{64}", mark):

@@ -1,4 +1,4 @@
-"""Reading tile sets: ours, and those that ArcGIS Pro wrote, with or without side files."""
+"""Reading of tile sets, our own and those of ArcGIS Pro, with or without side files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from landshift.tileset.tiles import (
 logger = logging.getLogger(__name__)
 
 _IMAGE_SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".mrf"}
-_NAMED_AT_MOST = 3  # files of each kind that an error names
+_NAMED_AT_MOST = 3  # files that an error lists for each kind of problem
 _UNPACKED = ".landshift-unpacked"
 
 
@@ -50,32 +50,32 @@ def read(
     *,
     on_tile: Callable[[int, int], None] | None = None,
 ) -> TileSet:
-    """Read a tile set: what it holds, not yet its pixels.
+    """Read a tile set, without its pixels.
 
-    The index beside the side files is used while it is up to date: the same files, the same
-    sizes, none newer than the index. Else every tile is opened and checked once, all that is wrong
-    is told in one report, and the index is written where the folder allows.
+    The index beside the side files is used while it is up to date: the same files of the same
+    sizes, none newer than the index. Otherwise every tile is opened and checked once, one error
+    lists all problems, and the index is written if the folder is writable.
 
     Args:
         folder: A 'Classified Tiles' folder, or a zip of one, which is unpacked beside itself.
-        scheme: Classes of the labels; None: those of the side files, else each value found is
-            named ``class N``.
-        on_tile: Called after each tile that is opened with the tiles done and all tiles; never
-            where the index is up to date.
+        scheme: Classes of the labels; None: those of the side files, else each value is named
+            ``class N``.
+        on_tile: Called after each opened tile with the tiles done and all tiles; not called if the
+            index is up to date.
 
     Raises:
         TileSetError: No such folder, no tiles, an image without its label, tiles that can't be
             read or differ in size, bands or pixel type; a damaged side file or zip.
-        ClassError: A label value outside the classes, and nothing else wrong.
+        ClassError: A label value outside the classes, if there is no other problem.
     """
     folder = root_of(Path(folder))
     files = _files_of(folder)
-    told = _told_scheme(folder) if scheme is None else (scheme, "the class mapping")
+    stated = _stated_scheme(folder) if scheme is None else (scheme, "the class mapping")
     contents = read_index(folder, files)
     if contents is None:
-        contents = scan(files, None if told is None else told[0], on_tile)
+        contents = scan(files, None if stated is None else stated[0], on_tile)
         _try_to_index(folder, contents)
-    known, where = told or (_found_scheme(folder, contents), "the labels")
+    known, where = stated or (_scheme_of_labels(folder, contents), "the labels")
     check_values(contents.tiles, known, where)
     return TileSet(
         **{**vars(contents), "bands": _band_names(folder, contents)},
@@ -86,7 +86,7 @@ def read(
 
 
 def class_colours(folder: Path) -> dict[int, Colour]:
-    """Colours that the side files of a tile set give to label values; empty where they don't.
+    """Colours of label values in the side files of a tile set; empty if there are none.
 
     Args:
         folder: As in `read`.
@@ -94,15 +94,15 @@ def class_colours(folder: Path) -> dict[int, Colour]:
     Raises:
         TileSetError: No such folder, or a damaged side file or zip.
     """
-    found = esri.read_classes(root_of(Path(folder)))
-    if found is None:
+    classes = esri.read_classes(root_of(Path(folder)))
+    if classes is None:
         return {}
-    coloured = [e for e in found[0] if colour_of(e) is not None]
+    coloured = [e for e in classes[0] if colour_of(e) is not None]
     return ClassScheme.from_list(coloured).colours if coloured else {}
 
 
 def read_sensor(folder: Path) -> str | None:
-    """Name of the sensor that the side files of a tile set tell, if they do.
+    """Name of the sensor in the side files of a tile set, or None.
 
     Args:
         folder: As in `read`.
@@ -118,26 +118,26 @@ def scan(
     scheme: ClassScheme | None = None,
     on_tile: Callable[[int, int], None] | None = None,
 ) -> Contents:
-    """What tiles hold, found by opening each of them.
+    """Contents of tiles, by opening each of them.
 
     Args:
-        files: Those of each tile, at least one.
-        scheme: Classes of the labels, if known: values outside them are reported beside what
-            else is wrong (alone, they are left to `check_values`).
+        files: Files of each tile; at least one tile.
+        scheme: Classes of the labels, if known: values outside them are reported with other
+            problems (alone, they are left to `check_values`).
         on_tile: Called after each tile with the tiles done and all tiles.
 
     Raises:
         TileSetError: Tiles that are missing, can't be read, or differ in size, bands or pixel
-            type; all of them counted, by what is wrong, in one message.
+            type; one message counts them by kind of problem.
     """
-    found: list[_Look | _Problem] = []
+    results: list[_Look | _Problem] = []
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for look in pool.map(_look_at, files):
-            found.append(look)
+        for result in pool.map(_look_at, files):
+            results.append(result)
             if on_tile is not None:
-                on_tile(len(found), len(files))
-    looks = [f for f in found if isinstance(f, _Look)]
-    problems = [f for f in found if isinstance(f, _Problem)]
+                on_tile(len(results), len(files))
+    looks = [r for r in results if isinstance(r, _Look)]
+    problems = [r for r in results if isinstance(r, _Problem)]
     if looks:
         usual = _usual(looks)
         problems += [d for d in (_difference(look, usual) for look in looks) if d]
@@ -159,15 +159,15 @@ def scan(
 
 
 def check_values(tiles: Sequence[Tile], scheme: ClassScheme, where: str) -> None:
-    """Check that labels hold no value outside the classes.
+    """Check that labels have no value outside the classes.
 
     Args:
         tiles: The tiles.
         scheme: The classes.
-        where: Where the classes come from, for the error.
+        where: Source of the classes, for the error.
 
     Raises:
-        ClassError: A tile holds another value.
+        ClassError: A tile has another value.
     """
     known = {UNLABELLED, *scheme.values}
     bad = [t for t in tiles if not known.issuperset(t.class_pixels)]
@@ -181,7 +181,7 @@ def check_values(tiles: Sequence[Tile], scheme: ClassScheme, where: str) -> None
 
 
 class _Problem(NamedTuple):
-    """What is wrong with a tile."""
+    """A problem with a tile."""
 
     what: str
     path: Path
@@ -189,7 +189,7 @@ class _Problem(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """What the tiles of a set have in common; band names may differ."""
+    """Properties that the tiles of a set share; band names may differ."""
 
     height: int
     width: int
@@ -204,7 +204,7 @@ class _Kind(NamedTuple):
 
 @dataclass(frozen=True)
 class _Look:
-    """What one tile turned out to be."""
+    """Properties and statistics of one tile."""
 
     files: TileFiles
     kind: _Kind
@@ -226,7 +226,7 @@ class _Look:
 
 
 def _look_at(files: TileFiles) -> _Look | _Problem:
-    """What a tile is, or what is wrong with it."""
+    """Open a tile: its properties, or its problem."""
     gone = [p for p in files.there if not p.is_file()]
     if gone:
         return _Problem("missing", gone[0])
@@ -237,10 +237,10 @@ def _look_at(files: TileFiles) -> _Look | _Problem:
             return labels
         maps = []
         for opening in filter(None, (files.before, files.after)):
-            found = _look_at_labels(opening, labels.shape)
-            if isinstance(found, _Problem):
-                return found
-            maps.append(count_values(found))
+            values = _look_at_labels(opening, labels.shape)
+            if isinstance(values, _Problem):
+                return values
+            maps.append(count_values(values))
         opening = files.image
         with open_tile(files.image) as source:
             if labels.shape != source.shape:
@@ -280,7 +280,7 @@ def _look_at(files: TileFiles) -> _Look | _Problem:
 
 
 def _look_at_labels(path: Path, shape: tuple[int, ...] | None = None) -> Any:
-    """The label values of a file, or what is wrong with them."""
+    """The label values of a file, or its problem."""
     with open_tile(path) as source:
         if source.count != 1:
             return _Problem("of several bands", path, f"{source.count} bands instead of one")
@@ -302,14 +302,14 @@ def _look_at_second(path: Path) -> tuple[SecondInput, BandFacts]:
 
 
 def _usual(looks: Sequence[_Look]) -> _Kind:
-    """What most tiles are; the others are those to name."""
+    """Properties of most tiles; an error lists the others."""
     kinds = Counter(look.kind.shape for look in looks)
     shape = kinds.most_common(1)[0][0]
     return next(look.kind for look in looks if look.kind.shape == shape)
 
 
 def _difference(look: _Look, usual: _Kind) -> _Problem | None:
-    """How a tile differs from most, if it does."""
+    """How a tile differs from most tiles, if it does."""
     kind, image = look.kind, look.files.image
     if (kind.height, kind.width) != (usual.height, usual.width):
         sizes = f"{kind.height}x{kind.width} and not {usual.height}x{usual.width}"
@@ -332,7 +332,7 @@ def _strange_values(look: _Look, scheme: ClassScheme) -> _Problem | None:
 
 
 def _refuse(problems: Sequence[_Problem], count: int) -> None:
-    """Tell all that is wrong, by kind, with the first few files of each."""
+    """Raise one error with all problems by kind, and the first few files of each."""
     if not problems:
         return
     kinds: dict[str, list[_Problem]] = {}
@@ -346,21 +346,21 @@ def _refuse(problems: Sequence[_Problem], count: int) -> None:
         parts.append(f"{len(own)} {what}: {', '.join(named[:_NAMED_AT_MOST])}{rest}")
     bad = len({p.path.stem for p in problems})
     raise TileSetError(
-        "Tiles must be there, readable (TIFF, PNG, JPEG) and alike, got "
+        "Tiles must exist, be readable (TIFF, PNG, JPEG) and alike, got "
         f"{bad} of {count} that aren't: {'; '.join(parts)}; export the set again or remove them."
     )
 
 
 @lru_cache(maxsize=64)
 def name_crs(wkt: str) -> str:
-    """A CRS as ``EPSG:n`` where it has a code, else as WKT."""
+    """A CRS as ``EPSG:n`` if it has a code, else as WKT."""
     from rasterio.crs import CRS
 
     return str(CRS.from_wkt(wkt).to_string())
 
 
 def root_of(path: Path) -> Path:
-    """The folder that holds ``images``: the one given, one inside it, or one unpacked."""
+    """The folder with ``images``: the given one, one inside it, or an unpacked zip."""
     if not whole.repaired(path).exists():
         raise TileSetError(f"The tile set must exist, got {path}; check the path.")
     folder = _unpacked(path) if path.is_file() else path
@@ -372,7 +372,7 @@ def root_of(path: Path) -> Path:
 
 
 def _unpacked(path: Path) -> Path:
-    """The folder beside a zip that holds its files."""
+    """The folder beside a zip with its unpacked files."""
     folder = path.with_suffix("")
     if folder == path:
         raise TileSetError(f"A tile set must be a folder or a .zip, got the file {path}.")
@@ -384,7 +384,7 @@ def _unpacked(path: Path) -> Path:
                 f"The folder beside a zip must hold what the zip holds, got {folder} from an "
                 f"earlier {path.name}; remove the folder, or give it instead of the zip."
             )
-        return folder  # it was written whole by us, or unpacked by hand
+        return folder  # unpacked completely by us, or by hand
     with whole.whole_folder(folder) as part:
         archive.unpack(path, part, error=TileSetError)
         (part / _UNPACKED).write_text(digest)
@@ -433,36 +433,36 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """Files of a folder and of those in it, hidden ones left out."""
-    found: list[Path] = []
+    """Files of a folder and its subfolders, without hidden ones."""
+    files: list[Path] = []
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda e: e.name):
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
-                found += _files_below(folder / entry.name)
+                files += _files_below(folder / entry.name)
             else:
-                found.append(folder / entry.name)
-    return found
+                files.append(folder / entry.name)
+    return files
 
 
 def _try_to_index(folder: Path, contents: Contents) -> None:
     try:
         write_index(folder, contents, read_provenance(folder))
     except OutputError as error:
-        logger.info("The tile set stays without an index: %s", error)
+        logger.info("The tile set has no index: %s", error)
 
 
-def _told_scheme(folder: Path) -> tuple[ClassScheme, str] | None:
-    """The classes that the side files tell, and which of them does."""
-    found = esri.read_classes(folder)
-    if found is None:
+def _stated_scheme(folder: Path) -> tuple[ClassScheme, str] | None:
+    """The classes in the side files, and the file that states them."""
+    classes = esri.read_classes(folder)
+    if classes is None:
         return None
-    return ClassScheme.from_list(found[0]), f"the classes of {found[1]}"
+    return ClassScheme.from_list(classes[0]), f"the classes of {classes[1]}"
 
 
-def _found_scheme(folder: Path, contents: Contents) -> ClassScheme:
-    """The classes that the labels hold, named by value."""
+def _scheme_of_labels(folder: Path, contents: Contents) -> ClassScheme:
+    """The classes that occur in the labels, named by value."""
     values = set().union(*(t.class_pixels for t in contents.tiles)) - {UNLABELLED}
     if not values:
         raise TileSetError(
@@ -473,7 +473,7 @@ def _found_scheme(folder: Path, contents: Contents) -> ClassScheme:
 
 
 def _map_scheme(folder: Path, contents: Contents) -> ClassScheme | None:
-    """The classes of the class maps, as told beside them, else named by value."""
+    """The classes of the class maps, from the file beside them, else named by value."""
     if contents.tiles[0].before is None:
         return None
     entries = esri.read_map_classes(folder)

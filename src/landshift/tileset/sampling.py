@@ -1,4 +1,4 @@
-"""Pixels of a window, straight or rotated, from rasters that windows walk down row by row."""
+"""Pixels of windows, rotated on request, from rasters read row by row."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
 ROWS_BYTES = 256 << 20
-"""Bytes of a raster's rows that are kept; where the rows of a tile need more, none are."""
+"""Bytes of a raster's rows to keep; if the rows of a tile need more, none are kept."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
 class RowCache:
-    """An open raster's bands, without alpha; keeps the rows under the windows: each is read once.
+    """Reads windows of an open raster, without alpha, and keeps their rows.
 
-    Tiles overlap: read one by one, a pixel would be decompressed, copied and masked for each.
+    Tiles overlap: without the cache, a pixel would be read for each of its tiles.
 
     Args:
         source: An open raster.
-        reach: Rows that are asked for at once.
+        reach: Largest number of rows in a window.
     """
 
     def __init__(self, source: DatasetReader, reach: int) -> None:
@@ -43,7 +43,7 @@ class RowCache:
         self._mask: NDArray[np.bool_] = np.empty((0, source.width), np.bool_)
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Values and mask of a window, as `raster.read` gives them; the caller's to change."""
+        """Values and mask of a window, as from `raster.read`; the caller may modify them."""
         if not self.keeps:
             return raster.read(self.source, window, self._bands)
         if not _overlaps(window, self.source):
@@ -66,7 +66,7 @@ class RowCache:
         )
 
     def _keep(self, first: int, end: int) -> None:
-        """Have these rows at hand, and those below them that the next windows ask for."""
+        """Read these rows, and those below them that the next windows need."""
         if self._first <= first and end <= self._end:
             return
         end = max(end, min(first + self.reach, self.source.height))
@@ -85,13 +85,13 @@ class RowCache:
 
 @dataclass(frozen=True)
 class Turn:
-    """Where the pixels of a rotated tile lie, seen from its window's first pixel.
+    """Positions of a rotated tile's pixels, relative to its window's first pixel.
 
-    The tile's frame is turned clockwise about its centre, so it sees ground beside the window.
+    The tile's frame is rotated clockwise about its centre, so it covers ground beside the window.
 
     Attributes:
-        angle: Degrees.
-        around: The window that holds all that is looked up, for a window at row 0, column 0.
+        angle: Angle in degrees.
+        around: The window that contains all source pixels, for a tile at row 0, column 0.
         row: Row of each pixel's centre within `around`, in pixels from the first one's centre.
         column: Column, likewise.
     """
@@ -103,12 +103,12 @@ class Turn:
 
     @classmethod
     def of(cls, angle: float, height: int, width: int) -> Turn:
-        """The turn of tiles of a size by an angle in degrees."""
+        """The rotation of tiles of a size by an angle in degrees."""
         transform = turned(angle, height, width)
         column, row = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
         x = transform.a * column + transform.b * row + transform.c - 0.5
         y = transform.d * column + transform.e * row + transform.f - 0.5
-        x, y = np.round(x, 9), np.round(y, 9)  # quarter turns hit the centres
+        x, y = np.round(x, 9), np.round(y, 9)  # makes quarter turns exact
         top, left = int(np.floor(y.min())), int(np.floor(x.min()))
         bottom, right = int(np.floor(y.max())) + 2, int(np.floor(x.max())) + 2
         return cls(angle, Window(top, left, bottom - top, right - left), y - top, x - left)
@@ -116,14 +116,14 @@ class Turn:
     def nearest(
         self, values: NDArray[Any], mask: NDArray[np.bool_]
     ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """The pixel that each centre lies in, of ``(band, row, column)`` values and their mask."""
+        """The pixel at each centre, from ``(band, row, column)`` values and their mask."""
         rows, columns = _round(self.row), _round(self.column)
         return values[:, rows, columns], mask[rows, columns]
 
     def bilinear(
         self, values: NDArray[Any], mask: NDArray[np.bool_]
     ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """The four pixels around each centre by distance; valid where all that count are.
+        """Bilinear interpolation at each centre; valid where all contributing pixels are.
 
         Integers are rounded to the nearest.
         """
@@ -136,8 +136,8 @@ class Turn:
                 weight = weight_y * weight_x
                 r, c = rows + low, columns + side
                 valid &= mask[r, c] | (weight == 0)
-                found = values[:, r, c].astype(np.float64)
-                result += np.where(weight > 0, found, 0) * weight  # no NaN times 0
+                corner = values[:, r, c].astype(np.float64)
+                result += np.where(weight > 0, corner, 0) * weight  # no NaN times 0
         if np.issubdtype(values.dtype, np.integer):
             result = np.rint(result)
         result[:, ~valid] = 0
@@ -145,7 +145,7 @@ class Turn:
 
 
 def turned(angle: float, height: int, width: int) -> Any:
-    """The affine transform of a tile's frame turned clockwise about its centre, in pixels."""
+    """The affine transform of a tile's frame rotated clockwise about its centre, in pixels."""
     from affine import Affine
 
     there = Affine.translation(width / 2, height / 2)
@@ -159,5 +159,5 @@ def _overlaps(window: Window, source: DatasetReader) -> bool:
 
 
 def _round(position: Floats) -> Ints:
-    found: Ints = np.floor(position + 0.5).astype(np.int64)
-    return found
+    nearest: Ints = np.floor(position + 0.5).astype(np.int64)
+    return nearest

@@ -16,32 +16,35 @@ from landshift.errors import ParameterError
 from landshift.tileset.tiles import Bounds, TileSet
 
 logger = logging.getLogger(__name__)
+
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-TOUCH = 1e-6  # of a tile's side: less shared ground than this is two tiles touching
-# What a split costs.
-_MISSED_SHARE = 0.5  # cost of no validation tile at all, in shares of tiles dropped
-_DROPPED = 0.5  # times the share of dropped tiles; besides, the mean share of a class's pixels
-# that training has to do without counts in full, so that no class lies mostly in the blocks
+TOUCH = 1e-6  # of a tile's side; tiles that share less ground only touch
+
+# Weights of a split's cost. The mean share of a class's pixels that training loses has weight 1,
+# so that no class lies mostly in the blocks.
+_MISSED_SHARE = 0.5  # times the relative error of the share of validation tiles
+_DROPPED = 0.5  # times the share of dropped tiles
 _ABSENT_CLASS = 0.25  # for each class that one side lacks
-_FEW_BLOCKS = 0.05  # divided by the number of blocks: several places say more than one
-_BLOCKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # numbers of blocks that are tried
-_SHAPES = ((1.0, 1.0), (2.0, 1.0), (1.0, 2.0))  # width and height of a block, relative
-_CORNERS = ((True, True), (True, False), (False, True), (False, False))  # right, up: ways to grow
-_ANCHORS = 24  # tiles drawn at random that blocks may grow from, besides the outermost
-_RARE = 12  # classes, the rarest first, that blocks grow from tiles of
-_STARTS = 3  # first blocks that are tried
+_FEW_BLOCKS = 0.05  # divided by the number of blocks: several places are more representative
+
+_BLOCKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # numbers of blocks to try
+_SHAPES = ((1.0, 1.0), (2.0, 1.0), (1.0, 2.0))  # relative width and height of a block
+_CORNERS = ((True, True), (True, False), (False, True), (False, False))  # grow right, up
+_ANCHORS = 24  # random tiles that blocks grow from, in addition to the outermost
+_RARE = 12  # number of rare classes whose tiles blocks grow from
+_STARTS = 3  # first blocks to try
 
 
 @dataclass(frozen=True)
 class Split:
-    """Which tiles train, which validate, and which do neither.
+    """Training, validation and dropped tiles.
 
     Attributes:
         train: Indices of the training tiles, ascending.
         valid: Indices of the validation tiles.
-        dropped: Indices of the tiles whose ground overlaps both.
+        dropped: Indices of the tiles in neither, since their ground overlaps validation tiles.
     """
 
     train: tuple[int, ...]
@@ -50,13 +53,13 @@ class Split:
 
 
 class Search:
-    """The search for blocks of ground to validate on.
+    """Searches blocks of ground for validation.
 
     Args:
         tiles: The tile set.
         pairs: Its overlapping pairs.
-        share: Share of validation tiles wanted.
-        rng: Source of chance.
+        share: Wanted share of validation tiles.
+        rng: Random generator.
     """
 
     def __init__(self, tiles: TileSet, pairs: Ints, share: float, rng: np.random.Generator) -> None:
@@ -69,7 +72,7 @@ class Search:
         self.anchors = self._draw_anchors(rng)
 
     def best(self) -> Bools | None:
-        """The validation tiles of the cheapest split; None where there is none."""
+        """The validation tiles of the cheapest split; None if there is no split."""
         wanted = max(1, round(self.share * self.count))
         best = self._smallest()
         best_cost = np.inf
@@ -86,12 +89,12 @@ class Search:
         return best
 
     def split_of(self, valid: Bools) -> Split:
-        """The split that these validation tiles make."""
+        """The split with these validation tiles."""
         dropped = self._dropped(valid)
         return Split(indices_of(~valid & ~dropped), indices_of(valid), indices_of(dropped))
 
     def _draw_anchors(self, rng: np.random.Generator) -> Ints:
-        """Tiles that blocks grow from: outermost ones, some of each rare class, random ones."""
+        """Tiles that blocks grow from: outermost, random, and some of each rare class."""
         drawn = rng.permutation(self.count)[:_ANCHORS]
         outermost = []
         for group in np.argsort(-np.bincount(self.group), kind="stable")[:4]:
@@ -106,10 +109,10 @@ class Search:
         return np.unique(np.concatenate([drawn, np.array(outermost + rare, np.int64)]))
 
     def _reaches(self) -> Iterator[Floats]:
-        """How large each block must grow to hold each tile, block by block.
+        """The size at which each block contains each tile, block by block.
 
-        A block starts with an anchor's ground and grows in one of four directions. Infinite
-        where it never holds the tile.
+        A block starts with an anchor's ground and grows in one of four directions. The size is
+        infinite for tiles that it never contains.
         """
         for anchor in self.anchors:
             elsewhere = self.group != self.group[anchor]
@@ -124,26 +127,26 @@ class Search:
                     yield rounded
 
     def _blocks(self, sizes: set[int]) -> dict[int, list[bytes]]:
-        """For each size, the blocks grown until they hold about so many tiles; no block twice.
+        """For each size, the different blocks grown until they contain about that many tiles.
 
-        A block is a bit for each tile: there are hundreds of blocks and may be many tiles.
+        A block has one bit per tile, to save memory: there are hundreds of blocks.
         """
-        found: dict[int, dict[bytes, None]] = {size: {} for size in sizes}
+        by_size: dict[int, dict[bytes, None]] = {size: {} for size in sizes}
         for reach in self._reaches():
             order = np.argsort(reach, kind="stable")
-            for size, blocks in found.items():
+            for size, blocks in by_size.items():
                 inside = np.zeros(self.count, np.bool_)
                 inside[order[: _level(reach[order], size)]] = True
                 blocks[np.packbits(inside).tobytes()] = None
-        return {size: list(blocks) for size, blocks in found.items()}
+        return {size: list(blocks) for size, blocks in by_size.items()}
 
     def _starts(self, pool: _Pool, number: int) -> list[int]:
-        """Blocks to begin with: the few that look cheapest alone."""
+        """First blocks: those with the smallest estimated cost alone."""
         cost = self._estimate(pool, [], number)
         return [int(k) for k in np.argsort(cost, kind="stable")[:_STARTS]]
 
     def _choose(self, pool: _Pool, number: int, start: int) -> list[int]:
-        """Up to so many blocks apart from each other, each the cheapest where it is added."""
+        """Blocks apart from each other, each the cheapest when it is added; at most ``number``."""
         chosen = [start]
         free = pool.apart[start].copy()
         while len(chosen) < number and free.any():
@@ -154,7 +157,7 @@ class Search:
         return chosen
 
     def _estimate(self, pool: _Pool, chosen: list[int], number: int) -> Floats:
-        """About what each block costs when added to those chosen; shared rims count twice."""
+        """Estimated cost of adding each block to the chosen ones; shared rims count twice."""
         target = self.share * (len(chosen) + 1) / number
         share = (pool.size + pool.size[chosen].sum()) / self.count
         lacking = (~(pool.holds | pool.holds[chosen].any(axis=0))).sum(axis=1)
@@ -170,7 +173,7 @@ class Search:
         return cost
 
     def _cost(self, valid: Bools, blocks: int) -> float:
-        """What a split costs."""
+        """Cost of a split."""
         dropped = self._dropped(valid)
         train = ~valid & ~dropped
         if not train.any():
@@ -188,17 +191,17 @@ class Search:
         )
 
     def _missed(self, error: Any) -> Any:
-        """What it costs to miss the wanted share by so much."""
+        """Cost of an error in the share of validation tiles."""
         return _MISSED_SHARE * abs(error) / self.share
 
     def _dropped(self, valid: Bools) -> Bools:
-        """Tiles that overlap a validation tile and aren't one."""
+        """Tiles that overlap a validation tile without being one."""
         beside = np.zeros(self.count, np.bool_)
         beside[self.neighbours[np.flatnonzero(valid)].indices] = True
         return beside & ~valid
 
     def _smallest(self) -> Bools | None:
-        """The tile that overlaps fewest, if that leaves a tile to train on."""
+        """The tile with the fewest overlaps, if that leaves a training tile."""
         degree = np.diff(self.neighbours.indptr)
         tile = int(np.argmin(degree))
         if degree[tile] >= self.count - 1:
@@ -209,13 +212,13 @@ class Search:
 
 @dataclass(frozen=True)
 class _Pool:
-    """Blocks to choose from.
+    """Candidate blocks.
 
     Attributes:
         members: Tiles inside each block, ``(block, tile)``.
         size: Number of tiles inside each block.
-        rim: Number of tiles that overlap a block and aren't inside it.
-        holds: Classes found in each block, ``(block, class)``.
+        rim: Number of tiles that overlap a block but aren't inside it.
+        holds: Classes that occur in each block, ``(block, class)``.
         takes: Tiles with each class, inside and on the rim, ``(block, class)``.
         lost: Share of each class's pixels that lies in those tiles, ``(block, class)``.
         apart: Whether two blocks neither share nor touch a tile, ``(block, block)``.
@@ -249,7 +252,7 @@ class _Pool:
 
 
 def _unpacked(blocks: Sequence[bytes], count: int) -> Bools:
-    """Blocks of bits as ``(block, tile)``."""
+    """Packed blocks as booleans ``(block, tile)``."""
     bits = np.frombuffer(b"".join(blocks), np.uint8).reshape(len(blocks), -1)
     return np.unpackbits(bits, axis=1, count=count).astype(np.bool_)
 
@@ -262,7 +265,7 @@ def _seen_from(anchor: int, low: Floats, high: Floats, forwards: bool) -> tuple[
 
 
 def _level(reach: Floats, size: int) -> int:
-    """How many of the ascending values to take for about ``size``, equal ones together."""
+    """Number of ascending values closest to ``size``, without separating equal ones."""
     finite = int(np.searchsorted(reach, np.inf, side="left"))
     level = reach[min(size, finite) - 1]
     less = int(np.searchsorted(reach, level, side="left"))
@@ -271,12 +274,12 @@ def _level(reach: Floats, size: int) -> int:
 
 
 def _around(inside: Bools, box: Floats, group: Ints) -> Bools:
-    """Tiles that overlap the box around others, and aren't among them."""
+    """Tiles that overlap the bounding box of others, without being among them."""
     left, bottom, right, top = box.T
-    found: Bools = group == group[np.argmax(inside)]
-    found &= (right > left[inside].min() + TOUCH) & (left < right[inside].max() - TOUCH)
-    found &= (top > bottom[inside].min() + TOUCH) & (bottom < top[inside].max() - TOUCH)
-    return found & ~inside
+    overlaps: Bools = group == group[np.argmax(inside)]
+    overlaps &= (right > left[inside].min() + TOUCH) & (left < right[inside].max() - TOUCH)
+    overlaps &= (top > bottom[inside].min() + TOUCH) & (bottom < top[inside].max() - TOUCH)
+    return overlaps & ~inside
 
 
 def _neighbours(pairs: Ints, count: int) -> Any:
@@ -288,7 +291,7 @@ def _neighbours(pairs: Ints, count: int) -> Any:
 
 
 def _pixels(tiles: TileSet) -> Floats:
-    """Share of each class's pixels that each tile holds, ``(tile, class)``; no empty classes."""
+    """Share of each class's pixels in each tile, ``(tile, class)``, without empty classes."""
     values = tiles.scheme.values
     counts = np.array([[t.class_pixels.get(v, 0) for v in values] for t in tiles.tiles], np.float64)
     total = counts.sum(axis=0)
@@ -297,9 +300,9 @@ def _pixels(tiles: TileSet) -> Floats:
 
 
 def grounds(tiles: TileSet) -> Iterator[tuple[Ints, Floats]]:
-    """Tiles by CRS: their indices and boxes; NaN boxes for those without georeference.
+    """Groups of tiles by CRS: their indices and boxes; NaN boxes without a georeference.
 
-    Tiles of several known CRSs are one group, their boxes in the CRS of most of them.
+    Tiles of several known CRSs form one group, with boxes in the CRS of most of them.
     """
     known = Counter(t.crs for t in tiles.tiles if t.bounds is not None and t.crs is not None)
     main = known.most_common(1)[0][0] if known else None
@@ -317,15 +320,15 @@ def grounds(tiles: TileSet) -> Iterator[tuple[Ints, Floats]]:
 
 
 def _moved(box: Bounds, crs: str, main: str) -> Bounds | None:
-    """The box in another CRS around a box; None where that CRS doesn't reach it."""
+    """The bounding box of a box in another CRS; None outside that CRS's domain."""
     from pyproj.exceptions import ProjError
 
     try:
-        found = _transformer(crs, main).transform_bounds(*box)
+        bounds = _transformer(crs, main).transform_bounds(*box)
     except ProjError:
         return None
-    left, bottom, right, top = (float(v) for v in found)
-    return (left, bottom, right, top) if np.isfinite(found).all() and left < right else None
+    left, bottom, right, top = (float(v) for v in bounds)
+    return (left, bottom, right, top) if np.isfinite(bounds).all() and left < right else None
 
 
 @lru_cache(maxsize=64)
@@ -336,45 +339,45 @@ def _transformer(crs: str, main: str) -> Any:
 
 
 def _places(tiles: TileSet) -> tuple[Floats, Ints]:
-    """Box of each tile in tile sides, and the group whose ground it can share."""
+    """Box of each tile in units of tile sides, and the group of tiles that it may overlap."""
     box = np.empty((len(tiles.tiles), 4))
     group = np.empty(len(tiles.tiles), np.int64)
     for number, (members, bounds) in enumerate(grounds(tiles)):
         group[members] = number
-        if np.isnan(bounds).any():  # apart from each other, neighbours by name
+        if np.isnan(bounds).any():  # separate, in the order of their names
             left = 2.0 * np.arange(len(members))
             bounds = np.stack([left, 0 * left, left + 1, 0 * left + 1], axis=1)
         side = (bounds[:, 2:] - bounds[:, :2]).max(axis=0)
         origin = bounds[:, :2].min(axis=0)
         box[members] = (bounds - np.tile(origin, 2)) / np.tile(side, 2)
-    return np.asfortranarray(box), group  # columns are what is compared
+    return np.asfortranarray(box), group  # columns are compared
 
 
 def check_share(valid_share: float) -> None:
-    """Refuse a share of validation tiles that is not between 0 and 1.
+    """Check that a share of validation tiles lies between 0 and 1.
 
     Raises:
-        ParameterError: It is not.
+        ParameterError: It doesn't.
     """
     if not 0 < valid_share < 1:
-        raise ParameterError(f"valid_share must lie between 0 and 1, got {valid_share}.")
+        raise ParameterError(f"`val_split_pct` must lie between 0 and 1, got {valid_share}.")
 
 
 def why_impossible(tiles: TileSet) -> str:
     """Why no split by ground exists, and which tile size would allow one."""
     boxes = np.array([t.bounds for t in tiles.tiles if t.bounds is not None])
-    found = f"got {len(tiles.tiles)} tiles in {tiles.folder} that all share ground"
+    state = f"got {len(tiles.tiles)} tiles in {tiles.folder} that all share ground"
     pixels = 0
     if len(boxes):
         sides = (boxes[0, 2:] - boxes[0, :2]) / (tiles.width, tiles.height)
         extent = (boxes[:, 2:].max(axis=0) - boxes[:, :2].min(axis=0)) / sides
         pixels = int(np.floor(extent.max() / 2 + 1e-6))
     if pixels < 1:
-        return f"A split by ground needs two tiles apart from each other, {found}; cut more tiles."
+        return f"A split by ground needs two tiles apart from each other, {state}; cut more tiles."
     if pixels >= 32:
-        pixels -= pixels % 32  # networks halve a tile five times
+        pixels -= pixels % 32  # networks halve a tile up to five times
     return (
-        f"A split by ground needs two tiles apart from each other, {found}; cut tiles of at most "
+        f"A split by ground needs two tiles apart from each other, {state}; cut tiles of at most "
         f"{pixels} pixels with a stride of at most {pixels}, or split at random."
     )
 
@@ -395,12 +398,12 @@ def log_split(tiles: TileSet, split: Split) -> None:
         if absent:
             logger.warning(
                 "%s: no %s tile holds %s; too few tiles apart from each other have it, so its "
-                "scores say nothing.", tiles.folder, side, ", ".join(absent)
+                "scores are meaningless.", tiles.folder, side, ", ".join(absent)
             )  # fmt: skip
 
 
 def absent_classes(tiles: TileSet, members: Sequence[int]) -> list[int]:
-    """Values of the classes that the set has and some of its tiles haven't.
+    """Values of the set's classes that don't occur in some of its tiles.
 
     Args:
         tiles: The tile set.

@@ -1,4 +1,4 @@
-"""What the windows of a raster give: the pixels of each tile, straight or turned."""
+"""Reading of tiles: the pixels of each window, rotated on request."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from landshift.tileset.tiles import cell_size_of
 
 @dataclass(frozen=True)
 class Chip:
-    """The data of one tile, ready to be written."""
+    """The data of one tile, ready to write."""
 
     values: NDArray[Any]
     mask: NDArray[np.bool_]
@@ -35,13 +35,22 @@ class Chip:
     place: Place
     bands: tuple[str, ...]
     source: int
-    corner: tuple[int, int] | None  # first row and column in the raster; None: turned
+    corner: tuple[int, int] | None  # first row and column in the raster; None: rotated
 
 
 def chips_of(
     job: CuttingJob, plans: Sequence[Sequence[Window]], *, skip: int
 ) -> Iterator[Chip | None]:
-    """The data of each tile, the first few left out; None where a window gives none."""
+    """Read the data of each tile.
+
+    Args:
+        job: The part of the run that is the same for every tile.
+        plans: Windows of each image.
+        skip: Number of tiles to leave out at the start.
+
+    Yields:
+        The data; None for a window without a tile.
+    """
     for number, plan in enumerate(plans):
         count = len(plan) * len(job.turns)
         if skip >= count:
@@ -56,12 +65,12 @@ def chips_of(
 
 
 class _OpenImage:
-    """The rasters of one image, open.
+    """The open rasters of one image.
 
     Args:
-        job: What holds for every tile.
-        number: Which image.
-        stack: What closes the rasters.
+        job: The part of the run that is the same for every tile.
+        number: Index of the image.
+        stack: Closes the rasters.
     """
 
     def __init__(self, job: CuttingJob, number: int, stack: ExitStack) -> None:
@@ -86,7 +95,7 @@ class _OpenImage:
         self.inside = _inside_polygons(job.inputs.polygons, job.cutting.mask_layer, self.info)
 
     def chip(self, window: Window, turn: Turn | None) -> Chip | None:
-        """The data of a window, as it lies or turned; None where it gives no tile."""
+        """The data of a window, rotated on request; None if it gives no tile."""
         job = self.job
         if self.inside is not None and not self.inside(window, turn):
             return None
@@ -109,9 +118,9 @@ class _OpenImage:
             second[:, ~mask] = 0 if job.second.nodata is None else job.second.nodata
         maps = []
         for rows, reader in self.maps:
-            found = _codes(rows, reader, window, turn)
-            found[~mask] = -1
-            maps.append(_label_values(found))
+            map_codes = _codes(rows, reader, window, turn)
+            map_codes[~mask] = -1
+            maps.append(_label_values(map_codes))
         return Chip(
             values=values,
             mask=mask,
@@ -151,18 +160,18 @@ def _label_values(codes: NDArray[np.int16]) -> NDArray[np.uint8]:
 def _inside_polygons(
     path: Path | None, layer: str | None, info: RasterInfo
 ) -> Callable[[Window, Turn | None], bool] | None:
-    """Whether a tile's ground inside the raster lies wholly in the polygons of a file."""
+    """A function that tests whether polygons cover a tile's ground inside the raster."""
     if path is None:
         return None
     import shapely
 
-    found = vector.read_polygons(path, info.grid, layer, option="mask_layer")
-    union = shapely.union_all(found.geometries)
+    polygons = vector.read_polygons(path, info.grid, layer, option="mask_layer")
+    union = shapely.union_all(polygons.geometries)
     shapely.prepare(union)
     affine = info.grid.affine
     corners = ((0, 0), (info.width, 0), (info.width, info.height), (0, info.height))
     extent = shapely.Polygon([affine @ c for c in corners])
-    spare = 1e-3 * min(cell_size_of(affine) or (1.0,))  # an edge on the polygon's is inside
+    spare = 1e-3 * min(cell_size_of(affine) or (1.0,))  # edges on the polygon's edge are inside
 
     def inside(window: Window, turn: Turn | None) -> bool:
         place = _transform_of(info, window, turn)
@@ -175,7 +184,7 @@ def _inside_polygons(
 
 
 def _transform_of(info: RasterInfo, window: Window, turn: Turn | None) -> Any:
-    """The affine transform of a tile; the identity where the raster has no georeference."""
+    """The affine transform of a tile; the identity if the raster has no georeference."""
     affine = info.grid.affine
     if affine.is_identity:
         return affine
@@ -186,7 +195,7 @@ def _transform_of(info: RasterInfo, window: Window, turn: Turn | None) -> Any:
 def _check_background(
     codes: NDArray[np.int16], mask: NDArray[np.bool_], scheme: ClassScheme, path: Path
 ) -> None:
-    """Check that no valid pixel is unlabelled where 0, the tiles' word for that, is a class."""
+    """Check that no valid pixel is unlabelled if 0, which means unlabelled in tiles, is a class."""
     if scheme.background is not None and (codes[mask] < 0).any():
         raise ClassError(
             f"Every valid pixel needs a label where 0 is a class ({scheme.names[0]!r}), got "

@@ -26,18 +26,18 @@ logger = logging.getLogger(__name__)
 def split_by_ground(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42) -> Split:
     """Split so that no validation tile's ground overlaps a training tile's, at any date.
 
-    Validation tiles are blocks of ground; tiles that overlap them and aren't among them are
-    dropped, so the buffer is as wide as tiles overlap, whichever raster they were cut from. Blocks
-    of several shapes, sizes and numbers are grown from tiles drawn at random, from the outermost
-    ones and from those of rare classes; the cheapest set of blocks is taken: cost is the error in
-    the share, plus half the share of dropped tiles, plus the share of its pixels that a class loses
-    for training on average, plus a penalty for each class that one side lacks, plus one for few
-    blocks. A warning names the classes that one side had to go without.
+    Validation tiles form blocks of ground. Other tiles that overlap them are dropped, so the buffer
+    is as wide as tiles overlap, whichever raster they were cut from. Blocks of several shapes,
+    sizes and numbers are grown from random tiles, from the outermost ones and from tiles of rare
+    classes; the cheapest set of blocks is taken. The cost is the error in the share, plus half the
+    share of dropped tiles, plus the mean share of a class's pixels that training loses, plus a
+    penalty for each class that one side lacks, plus one for few blocks. A warning names the classes
+    that one side lacks.
 
     Args:
         tiles: The tile set.
         valid_share: Share of validation tiles among those kept, between 0 and 1.
-        seed: Seed of the drawing.
+        seed: Seed of the random choice.
 
     Raises:
         ParameterError: A share outside its range.
@@ -46,14 +46,14 @@ def split_by_ground(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42)
     check_share(valid_share)
     if any(t.bounds is None for t in tiles.tiles):
         logger.warning(
-            "%s: tiles without georeference don't tell their ground; each is taken for ground of "
-            "its own, overlaps between them go unseen.", tiles.folder
+            "%s: tiles without georeference have no known ground; they are assumed not to overlap.",
+            tiles.folder
         )  # fmt: skip
     if len({t.crs for t in tiles.tiles if t.bounds is not None}) > 1 and any(
         t.crs is None and t.bounds is not None for t in tiles.tiles
     ):
         logger.warning(
-            "%s: some tiles lie in no known CRS; ground they share with others goes unseen.",
+            "%s: some tiles have no known CRS; they are assumed not to overlap the others.",
             tiles.folder,
         )
     search = Search(tiles, overlapping_pairs(tiles), valid_share, np.random.default_rng(seed))
@@ -66,12 +66,12 @@ def split_by_ground(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42)
 
 
 def split_at_random(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42) -> Split:
-    """Split tile by tile; where tiles overlap, validation ground is seen in training.
+    """Split tile by tile; with overlapping tiles, training sees validation ground.
 
     Args:
         tiles: The tile set.
         valid_share: Share of validation tiles, between 0 and 1.
-        seed: Seed of the drawing.
+        seed: Seed of the random choice.
 
     Raises:
         ParameterError: A share outside its range.
@@ -91,27 +91,27 @@ def split_at_random(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42)
     leaking = int(valid[np.unique(leaking_pairs(tiles, split))].sum())
     if leaking:
         logger.warning(
-            "%s: %d of %d validation tiles overlap training tiles, so scores will flatter; split "
-            "by ground instead.", tiles.folder, leaking, size
+            "%s: %d of %d validation tiles overlap training tiles, so scores will be too high; "
+            "split by ground instead.", tiles.folder, leaking, size
         )  # fmt: skip
     return split
 
 
 def leaking_pairs(tiles: TileSet, split: Split) -> Ints:
-    """Pairs of tiles that share ground, one of them in training, the other in validation.
+    """Pairs of a training and a validation tile that share ground.
 
     Args:
         tiles: The tile set.
-        split: Which tiles train and validate.
+        split: Its split.
 
     Returns:
-        Indices of the tiles, ``(pair, 2)``, as `overlapping_pairs` orders them.
+        Indices of the tiles, ``(pair, 2)``, in the order of `overlapping_pairs`.
     """
     side = np.zeros(len(tiles.tiles), np.int8)
     side[list(split.train)], side[list(split.valid)] = 1, -1
     pairs = overlapping_pairs(tiles)
-    found: Ints = pairs[side[pairs[:, 0]] * side[pairs[:, 1]] < 0]
-    return found
+    leaking: Ints = pairs[side[pairs[:, 0]] * side[pairs[:, 1]] < 0]
+    return leaking
 
 
 def overlapping_pairs(tiles: TileSet) -> Ints:
@@ -128,7 +128,7 @@ def overlapping_pairs(tiles: TileSet) -> Ints:
     """
     from scipy.spatial import cKDTree
 
-    found = [np.zeros((0, 2), np.int64)]
+    by_group = [np.zeros((0, 2), np.int64)]
     for members, box in grounds(tiles):
         if np.isnan(box).any():
             continue
@@ -137,6 +137,6 @@ def overlapping_pairs(tiles: TileSet) -> Ints:
         near = cKDTree(centre).query_pairs(1.0, p=np.inf, output_type="ndarray")
         a, b = box[near[:, 0]], box[near[:, 1]]
         shared = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
-        found.append(np.sort(members[near[(shared > TOUCH * side).all(axis=1)]], axis=1))
-    pairs = np.concatenate(found)
+        by_group.append(np.sort(members[near[(shared > TOUCH * side).all(axis=1)]], axis=1))
+    pairs = np.concatenate(by_group)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]

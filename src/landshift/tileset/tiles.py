@@ -1,4 +1,4 @@
-"""A tile, a set of them, and what their pixels say: statistics per band, pixels per class."""
+"""Tiles and tile sets, with statistics of their bands and pixels per class."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class TileFiles(NamedTuple):
 
     @property
     def there(self) -> tuple[Path, ...]:
-        """Those that the tile has."""
+        """The files that the tile has."""
         return tuple(p for p in self if p is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BandFacts:
-    """What the values of an image say.
+    """Statistics of an image's values.
 
     Attributes:
         valid: Pixels that are valid in every band.
@@ -69,12 +69,12 @@ class BandFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class PixelFacts(BandFacts):
-    """What the pixels of one tile say.
+    """Statistics of one tile's pixels.
 
     Attributes:
         class_pixels: Pixels of each label value, unlabelled ones (0) included.
-        second: What the second input's values say, in a two-input set.
-        before_pixels: Pixels of each class before, where the set carries the class maps.
+        second: Statistics of the second input, in a two-input set.
+        before_pixels: Pixels of each class before, in a set with class maps.
         after_pixels: Pixels of each class after.
     """
 
@@ -86,17 +86,17 @@ class PixelFacts(BandFacts):
 
 @dataclass(frozen=True, kw_only=True)
 class Tile(PixelFacts):
-    """An image and its labels as stored for training, with what their pixels say.
+    """An image and its labels as stored for training, with statistics of their pixels.
 
     Attributes:
         name: Stem of the files, such as ``000000012``.
-        image: Where the image lies.
-        label: Where the labels lie.
-        image2: Where the second input lies; None in a set of one input.
-        before: Where the class map before lies; None in a set without class maps.
-        after: Where the class map after lies.
-        bounds: Left, bottom, right, top of the box around its ground, in units of `crs`; None
-            without georeference.
+        image: File of the image.
+        label: File of the labels.
+        image2: File of the second input; None in a set of one input.
+        before: File of the class map before; None in a set without class maps.
+        after: File of the class map after.
+        bounds: Left, bottom, right, top of its bounding box, in units of `crs`; None without a
+            georeference.
         crs: Coordinate reference system as ``EPSG:n`` or WKT; None where unknown.
     """
 
@@ -123,7 +123,7 @@ class BandStatistics:
         minimum: Smallest value.
         maximum: Largest value.
         mean: Mean.
-        std: Standard deviation of the sample (n - 1), as Esri's AllTilesStats hold it.
+        std: Standard deviation of the sample (n - 1), as in Esri's AllTilesStats.
         count: Valid pixels.
     """
 
@@ -136,12 +136,12 @@ class BandStatistics:
 
 @dataclass(frozen=True)
 class SecondInput:
-    """What the images of a second input are.
+    """Properties of a second input's images.
 
     Attributes:
-        bands: Name of each band; '' where it has none.
+        bands: Name of each band; '' if it has none.
         dtype: Pixel type.
-        nodata: Value that means 'no data', or None.
+        nodata: The nodata value, or None.
     """
 
     bands: tuple[str, ...]
@@ -151,16 +151,16 @@ class SecondInput:
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """What the files of a set hold, whatever the classes are called.
+    """Contents of a set's files, without the names of the classes.
 
     Attributes:
-        bands: Name of each band; '' where it has none.
+        bands: Name of each band; '' if it has none.
         dtype: Pixel type of the images.
-        nodata: Value that means 'no data' in the images, or None.
+        nodata: Nodata value of the images, or None.
         height: Rows of a tile.
         width: Columns of a tile.
-        cell_size: Width and height of a pixel in CRS units (of the first tile that has a
-            georeference); None without.
+        cell_size: Width and height of a pixel in CRS units, of the first tile with a georeference;
+            None without.
         tiles: The tiles, by name.
         second: The second input; None in a set of one.
     """
@@ -198,7 +198,7 @@ class TileSet(Contents):
         )
 
     def band_statistics(self, tiles: Sequence[int] | None = None) -> BandStatistics:
-        """Statistics of each band, pooled exactly from those of the tiles.
+        """Statistics of each band, pooled exactly from the tiles' own.
 
         The pooled sum of squared deviations is that of Chan, Golub & LeVeque (1979, Stanford
         STAN-CS-79-773, eq. 2.1), for all tiles at once.
@@ -212,7 +212,7 @@ class TileSet(Contents):
         return _pooled(list(self._chosen(tiles)), self.folder)
 
     def second_statistics(self, tiles: Sequence[int] | None = None) -> BandStatistics:
-        """Statistics of each band of the second input, as `band_statistics`.
+        """Statistics of each band of the second input; see `band_statistics`.
 
         Args:
             tiles: Indices of the tiles to pool; None for all.
@@ -286,8 +286,8 @@ def read_tile(tile: Tile) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.u
 
     Returns:
         The values, ``(band, row, column)`` in the file's pixel type; a mask ``(row, column)``,
-        True where every band is valid; the label values ``(row, column)``, 0 where the label
-        file says 'no data'.
+        True where every band is valid; the label values ``(row, column)``, 0 at the label file's
+        nodata.
 
     Raises:
         RasterError: A file is missing or damaged.
@@ -323,7 +323,7 @@ def read_class_maps(tile: Tile) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Read the class maps before and after of a tile.
 
     Returns:
-        Class values before and after, each ``(row, column)``, 0 where there is no class.
+        Class values before and after, each ``(row, column)``, 0 without a class.
 
     Raises:
         TileSetError: The tile has no class maps.
@@ -334,15 +334,15 @@ def read_class_maps(tile: Tile) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
             f"The tile must have class maps before and after, got none beside {tile.label}; cut "
             "the set with both (labels_before, labels_after)."
         )
-    found = []
+    maps = []
     for path in (tile.before, tile.after):
         with open_tile(path) as source:
-            found.append(read_labels(source).astype(np.uint8))
-    return found[0], found[1]
+            maps.append(read_labels(source).astype(np.uint8))
+    return maps[0], maps[1]
 
 
 def read_units(tile: Tile) -> tuple[str | None, ...]:
-    """What the values of each band of a tile count, as its file says; None where it doesn't.
+    """Unit of each band of a tile, from its file, or None.
 
     Raises:
         RasterError: The file is missing or damaged.
@@ -352,19 +352,19 @@ def read_units(tile: Tile) -> tuple[str | None, ...]:
 
 
 def read_whole(source: DatasetReader) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """All bands of an open raster, alpha too, and where they are valid, see `raster.read`."""
+    """Values of all bands of an open raster, including alpha, and their mask; see `raster.read`."""
     return raster.read(source, Window(0, 0, source.height, source.width), source.indexes)
 
 
 def read_labels(source: DatasetReader) -> NDArray[Any]:
-    """Label values of an open raster in its own pixel type, 0 where it says 'no data'."""
+    """Label values of an open raster in its own pixel type, 0 at its nodata."""
     values, mask = read_whole(source)
     labels: NDArray[Any] = np.where(mask, values[0], values.dtype.type(UNLABELLED))
     return labels
 
 
 def measure(values: NDArray[Any], mask: NDArray[np.bool_], labels: NDArray[Any]) -> PixelFacts:
-    """What a tile's pixels say.
+    """Measure a tile's pixels.
 
     Args:
         values: ``(band, row, column)``.
@@ -379,12 +379,12 @@ def count_values(labels: NDArray[Any]) -> dict[int, int]:
     if labels.dtype == np.uint8:
         counts = np.bincount(labels.ravel(), minlength=256)
         return {int(v): int(counts[v]) for v in np.flatnonzero(counts)}
-    found, pixels = np.unique(labels, return_counts=True)
-    return {int(v): int(n) for v, n in zip(found, pixels, strict=True)}
+    values, pixels = np.unique(labels, return_counts=True)
+    return {int(v): int(n) for v, n in zip(values, pixels, strict=True)}
 
 
 def measure_bands(values: NDArray[Any], mask: NDArray[np.bool_]) -> BandFacts:
-    """What an image's values say, see `measure`."""
+    """Measure an image's values, see `measure`."""
     valid = int(np.count_nonzero(mask))
     if not valid:
         unknown = (float("nan"),) * len(values)
@@ -403,14 +403,14 @@ def measure_bands(values: NDArray[Any], mask: NDArray[np.bool_]) -> BandFacts:
 
 
 _EXACT = 1 << 20
-"""Pixels of 16 bits whose squares add up to less than 2^53: exactly, in float64."""
+"""Number of 16-bit pixels whose squares sum exactly in float64: below 2^53."""
 
 
 def _moments(band: NDArray[Any]) -> tuple[float, float]:
-    """Mean and sum of squared deviations; of short integers exactly, in one pass."""
+    """Mean and sum of squared deviations; exact for short integers, in one pass."""
     if not (np.issubdtype(band.dtype, np.integer) and band.dtype.itemsize <= 2):
         x = band.astype(np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):  # `_pooled` says what that means
+        with np.errstate(over="ignore", invalid="ignore"):  # `_pooled` reports overflow
             mean = float(x.mean())
             x -= mean
             return mean, float(np.einsum("p,p->", x, x))
@@ -424,7 +424,7 @@ def _moments(band: NDArray[Any]) -> tuple[float, float]:
 
 
 def open_tile(path: Path) -> AbstractContextManager[DatasetReader]:
-    """Open a tile's file, whoever made it.
+    """Open a tile's file, which is untrusted.
 
     Raises:
         RasterError: See `raster.open_raster`.
@@ -434,7 +434,7 @@ def open_tile(path: Path) -> AbstractContextManager[DatasetReader]:
 
 @contextmanager
 def without_georeference() -> Iterator[None]:
-    """Where a raster without georeference is no cause for rasterio's warning."""
+    """Suppress rasterio's warning about rasters without georeference."""
     from rasterio.errors import NotGeoreferencedWarning
 
     with warnings.catch_warnings():
@@ -443,7 +443,7 @@ def without_georeference() -> Iterator[None]:
 
 
 def bounds_of(transform: Any, height: int, width: int) -> Bounds | None:
-    """The box around a tile's ground; None where the transform is the identity."""
+    """The bounding box of a tile; None if the transform is the identity."""
     if transform.is_identity:
         return None
     corners = [transform @ corner for corner in ((0, 0), (width, 0), (0, height), (width, height))]
@@ -452,7 +452,7 @@ def bounds_of(transform: Any, height: int, width: int) -> Bounds | None:
 
 
 def cell_size_of(transform: Any) -> tuple[float, float] | None:
-    """Width and height of a pixel; None where the transform is the identity."""
+    """Width and height of a pixel; None if the transform is the identity."""
     if transform.is_identity:
         return None
     return float(np.hypot(transform.a, transform.d)), float(np.hypot(transform.b, transform.e))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 
@@ -36,3 +36,9 @@ class ReportFiles:
 
     transitions: Path | None = None
     """Table of transitions: CSV of landshift label --table."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            path = getattr(self, field.name)
+            if path is not None:
+                object.__setattr__(self, field.name, Path(path))
