@@ -1,4 +1,4 @@
-"""Which samples an epoch draws, and in which order."""
+"""The samples of an epoch, and their order."""
 
 from __future__ import annotations
 

@@ -52,25 +52,7 @@ class Learning(TypedDict, total=False):
 
 
 class _Classifier:
-    """A network over a tile set, the base of all classifiers.
-
-    Args:
-        data: Tiles to train on, from `prepare_data`.
-        backbone: Encoder, by its name in timm; None: that of the weights, where their name states
-            it, or the default one.
-        pretrained_backbone: True: ImageNet weights; False: random start; a name of torchgeo's, as
-            ``ResNet18_Weights.LANDSAT_ETM_SR_MOCO`` (`pip install 'landshift[torchgeo]'`); or a
-            weights file, .safetensors or .pth. Weights made with satellite images also decide how
-            values are scaled, where these can be in their units (docs/models.md).
-        class_balancing: Let rare classes count more: weights 1 / sqrt(share of pixels).
-        learning: Loss and the like, see `Learning`.
-
-    Raises:
-        ModelError: An unknown backbone, or weights that don't fit it.
-        ParameterError: A loss out of its range, or two that contradict each other; weights of
-            torchgeo, which isn't installed.
-        WeightsError: The encoder's weights can't be had.
-    """
+    """A network over a tile set, the base of all classifiers; see `UnetClassifier`."""
 
     architecture: ClassVar[str | None] = None
     """The one architecture that the class stands for; None: any."""
@@ -322,7 +304,25 @@ class _Classifier:
 
 
 class UnetClassifier(_Classifier):
-    """A U-Net (Ronneberger 2015, doi 10.1007/978-3-319-24574-4_28), resnet34 by default."""
+    """A U-Net (Ronneberger 2015, doi 10.1007/978-3-319-24574-4_28), resnet34 by default.
+
+    Args:
+        data: Tiles to train on, from `prepare_data`.
+        backbone: Encoder, by its name in timm; None: that of the weights, where their name states
+            it, or the default one.
+        pretrained_backbone: True: ImageNet weights; False: random start; a name of torchgeo's, as
+            ``ResNet18_Weights.LANDSAT_ETM_SR_MOCO`` (`pip install 'landshift[torchgeo]'`); or a
+            weights file, .safetensors or .pth. Weights made with satellite images also decide how
+            values are scaled, where these can be in their units (docs/models.md).
+        class_balancing: Let rare classes count more: weights 1 / sqrt(share of pixels).
+        learning: Loss and the like, see `Learning`.
+
+    Raises:
+        ModelError: An unknown backbone, or weights that don't fit it.
+        ParameterError: A loss out of its range, or two that contradict each other; weights of
+            torchgeo, which isn't installed.
+        WeightsError: The encoder's weights can't be had.
+    """
 
     architecture = "unet"
     reads = ("dynamic_unet",)
@@ -333,12 +333,12 @@ class PSPNetClassifier(_Classifier):
 
     Args:
         data: Tiles to train on.
-        backbone: As for every classifier, like the next two.
-        pretrained_backbone: See there.
-        class_balancing: See there.
+        backbone: As in `UnetClassifier`.
+        pretrained_backbone: As in `UnetClassifier`.
+        class_balancing: As in `UnetClassifier`.
         pyramid_sizes: Rows and columns of the grids that features are pooled to.
         use_unet: Decode the pooled features by a U-Net's decoder.
-        learning: See there.
+        learning: As in `UnetClassifier`.
     """
 
     architecture = "pspnet"
@@ -364,12 +364,12 @@ class DeepLab(_Classifier):
 
     Args:
         data: Tiles to train on.
-        backbone: As for every classifier, like the next two.
-        pretrained_backbone: See there.
-        class_balancing: See there.
+        backbone: As in `UnetClassifier`.
+        pretrained_backbone: As in `UnetClassifier`.
+        class_balancing: As in `UnetClassifier`.
         keep_dilation: Dilate the last two stages of the encoder instead of the last: more detail,
             more memory.
-        learning: As for every classifier.
+        learning: As in `UnetClassifier`.
     """
 
     architecture = "deeplab"
@@ -397,9 +397,9 @@ class SegmentationModel(_Classifier):
         architecture: A name in `landshift.models.ARCHITECTURES`; or an ``nn.Module`` whose forward
             takes scaled tiles ``(batch, band, row, column)``, or two such arguments, before and
             after, and returns logits ``(batch, class, row, column)``.
-        backbone: As for every classifier, like the next two.
-        pretrained_backbone: See there.
-        class_balancing: See there.
+        backbone: As in `UnetClassifier`.
+        pretrained_backbone: As in `UnetClassifier`.
+        class_balancing: As in `UnetClassifier`.
         options: Options of the architecture, and those of `Learning`.
     """
 
@@ -424,9 +424,9 @@ class SiameseClassifier(_Classifier):
         data: Tiles to train on.
         decoder: Any architecture's, a name in `landshift.models.ARCHITECTURES`.
         fusion: ``concat``, ``difference`` or ``both``.
-        backbone: As for every classifier, like the next two.
-        pretrained_backbone: See there.
-        class_balancing: See there.
+        backbone: As in `UnetClassifier`.
+        pretrained_backbone: As in `UnetClassifier`.
+        class_balancing: As in `UnetClassifier`.
         options: Options of the decoder's architecture, and those of `Learning`.
     """
 
@@ -457,9 +457,9 @@ class SemanticChangeClassifier(_Classifier):
     Args:
         data: Tiles to train on.
         decoder: Any architecture's, a name in `landshift.models.ARCHITECTURES`.
-        backbone: As for every classifier, like the next two.
-        pretrained_backbone: See there.
-        class_balancing: See there.
+        backbone: As in `UnetClassifier`.
+        pretrained_backbone: As in `UnetClassifier`.
+        class_balancing: As in `UnetClassifier`.
         options: Options of the decoder's architecture, and those of `Learning`.
     """
 

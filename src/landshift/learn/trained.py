@@ -37,7 +37,7 @@ Decoder = Literal[
 
 @dataclass(frozen=True)
 class Network:
-    """Which network is trained, and where it starts."""
+    """The network and its initial weights."""
 
     model: Literal[Decoder, "siamese", "semantic"] = "unet"
     """Architecture; siamese and semantic networks see each date by itself."""

@@ -119,7 +119,7 @@ class Run:
 
     @property
     def draws(self) -> Draws:
-        """Which tiles the training draws."""
+        """The sampler of the training tiles."""
         assert isinstance(self.batches.sampler, Draws)
         return self.batches.sampler
 
