@@ -83,8 +83,8 @@ def quantize(
 ) -> Quantised:
     """Make a model's int8 graph, for `landshift classify --precision int8`.
 
-    Half the time of bfloat16 on CPUs with instructions for it. The agreement with float32 is
-    measured on other tiles than those used for calibration.
+    The graph takes half the time of bfloat16 on CPUs with int8 instructions. Its agreement with
+    float32 is measured on other tiles than those used for calibration.
 
     Args:
         model: A saved model: .emd, .dlpk, folder or hf://owner/repo.

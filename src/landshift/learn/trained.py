@@ -79,9 +79,9 @@ class TrainedModel(Rows):
 
 
 def train(
-    tiles: Path,
+    tiles: Path | str,
     *,
-    name: str | None = None,
+    name: str | Path | None = None,
     network: Annotated[Network, options.GROUP] = Network(),
     data: Annotated[DataOptions, options.GROUP] = _DATA,
     reading: Annotated[TrainingTiles, options.GROUP] = _TILES,
@@ -124,7 +124,7 @@ def train(
     from landshift.learn.session import model_folder
 
     data = replace(data, augment=training.augmentation is not None)
-    samples = dataset.prepare(tiles, data, reading)
+    samples = dataset.prepare(Path(tiles), data, reading)
     first = int(os.environ.get("LOCAL_RANK", 0)) == 0  # Lightning's ddp starts this program again
     folder = model_folder(name or f"{network.model}_{training.epochs}", samples.tiles.folder)
     if first:
