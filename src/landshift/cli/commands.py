@@ -180,7 +180,8 @@ class _Command(App):
         names = _names(arguments)
         for argument in arguments:
             text = " ".join((argument.parameter.help or "").split())
-            plain = argument.field_info.default in (False, ())
+            default = argument.field_info.default
+            plain = default is False or default == ()
             argument.parameter = Parameter.combine(
                 argument.parameter, Parameter(help=lines.spelled(text, names), json_list=False),
                 Parameter(show_default=False) if plain else None,
