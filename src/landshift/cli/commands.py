@@ -47,94 +47,67 @@ class Command:
         return f"{__name__}:{self.function}"
 
 
-GROUPS = ("Prepare", "Learn", "Map", "Measure", "Judge", "Show and share", "Models")
+_TABLE = {
+    "Prepare": {
+        "composite":
+            "Stack the images of one or more dates on one grid into a Cloud-Optimised GeoTIFF.",
+        "normalise": "Bring an image of one date to the radiometry of another.",
+        "label": "Compare two class maps: a change map, and the table of transitions.",
+        "burn":
+            "Burn polygons into a label raster; pixels outside all polygons are 0, not labelled.",
+        "difference":
+            "Compare two images pixel by pixel: how much changed, continuous or in classes.",
+        "tiles":
+            "Cut composites and change maps into a training set in Esri's 'Classified Tiles' "
+            "layout.",
+        "simulate": "Simulate a scene: images and class maps of two dates, with known truth.",
+    },
+    "Learn": {
+        "train": "Train a network on a tile set and save it.",
+        "padding":
+            "Measure how much ground around a tile a model needs, and note it in its package.",
+        "quantize": "Make a model's int8 graph, for `landshift classify --precision int8`.",
+    },
+    "Map": {
+        "classify": "Run a model over a raster of any size: a georeferenced class map.",
+    },
+    "Measure": {
+        "polygons":
+            "Write a map's patches of change as polygons: class, from, to, hectares, confidence.",
+        "patches": "Measure the patches of a map's classes: number, sizes, edges, the largest one.",
+        "zonal": "Measure a map's classes or transitions in polygons, border pixels by their part.",
+    },
+    "Judge": {
+        "evaluate":
+            "Score a map against a reference, or a model on the validation tiles it was trained "
+            "beside.",
+        "sample":
+            "Draw a probability sample of a map, to be labelled by people and then estimated "
+            "from.",
+        "label-samples":
+            "Label a sample's units on a page that this machine serves to itself alone.",
+        "estimate": "Estimate areas and accuracies, with intervals, from a labelled sample.",
+    },
+    "Show and share": {
+        "view": "Show the images, the map and its reference side by side, with a legend.",
+        "report":
+            "Explain a map on one page: what was done, maps, changes, areas, accuracy, limits.",
+        "stac":
+            "Describe a map as a STAC Item: place, time, classes, and the file with its checksum.",
+        "demo": "Run the whole chain on a simulated scene and list its results.",
+    },
+    "Models": {
+        "model": "Inspect, verify, import, export and publish saved models.",
+    },
+}  # fmt: skip
 
-COMMANDS = (
-    Command(
-        "composite", "Prepare",
-        "Stack the images of one or more dates on one grid into a Cloud-Optimised GeoTIFF.",
-    ),
-    Command("normalise", "Prepare", "Bring an image of one date to the radiometry of another."),
-    Command(
-        "label", "Prepare",
-        "Compare two class maps: a change map, and the table of transitions.",
-    ),
-    Command(
-        "burn", "Prepare",
-        "Burn polygons into a label raster; pixels outside all polygons are 0, not labelled.",
-    ),
-    Command(
-        "difference", "Prepare",
-        "Compare two images pixel by pixel: how much changed, continuous or in classes.",
-    ),
-    Command(
-        "tiles", "Prepare",
-        "Cut composites and change maps into a training set in Esri's 'Classified Tiles' layout.",
-    ),
-    Command(
-        "simulate", "Prepare",
-        "Simulate a scene: images and class maps of two dates, with known truth.",
-    ),
-    Command("train", "Learn", "Train a network on a tile set and save it."),
-    Command(
-        "padding", "Learn",
-        "Measure how much ground around a tile a model needs, and note it in its package.",
-    ),
-    Command(
-        "quantize", "Learn",
-        "Make a model's int8 graph, for `landshift classify --precision int8`.",
-    ),
-    Command("classify", "Map", "Run a model over a raster of any size: a georeferenced class map."),
-    Command(
-        "polygons", "Measure",
-        "Write a map's patches of change as polygons: class, from, to, hectares, confidence.",
-    ),
-    Command(
-        "patches", "Measure",
-        "Measure the patches of a map's classes: number, sizes, edges, the largest one.",
-    ),
-    Command(
-        "zonal", "Measure",
-        "Measure a map's classes or transitions in polygons, border pixels by their part.",
-    ),
-    Command(
-        "evaluate", "Judge",
-        "Score a map against a reference, or a model on the validation tiles it was trained "
-        "beside.",
-    ),
-    Command(
-        "sample", "Judge",
-        "Draw a probability sample of a map, to be labelled by people and then estimated from.",
-    ),
-    Command(
-        "label-samples", "Judge",
-        "Label a sample's units on a page that this machine serves to itself alone.",
-    ),
-    Command(
-        "estimate", "Judge",
-        "Estimate areas and accuracies, with intervals, from a labelled sample.",
-    ),
-    Command(
-        "view", "Show and share",
-        "Show the images, the map and its reference side by side, with a legend.",
-    ),
-    Command(
-        "report", "Show and share",
-        "Explain a map on one page: what was done, maps, changes, areas, accuracy, limits.",
-    ),
-    Command(
-        "stac", "Show and share",
-        "Describe a map as a STAC Item: place, time, classes, and the file with its checksum.",
-    ),
-    Command(
-        "demo", "Show and share",
-        "Run the whole chain on a simulated scene and list its results.",
-    ),
-    Command(
-        "model", "Models",
-        "Inspect, verify, import, export and publish saved models.",
-    ),
-)  # fmt: skip
+GROUPS = tuple(_TABLE)
+
+COMMANDS = tuple(
+    Command(name, group, summary)
+    for group, commands in _TABLE.items()
+    for name, summary in commands.items()
+)
 
 DESCRIPTION = "Land-cover change maps from images of two dates, end to end."
 
@@ -171,7 +144,7 @@ def __getattr__(name: str) -> App:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class _Command(App):
+class _CommandApp(App):
     """A command whose help spells parameters as the user types them."""
 
     def assemble_argument_collection(self, **settings: Any) -> ArgumentCollection:
@@ -202,7 +175,7 @@ def _whole(_: object, tokens: Sequence[Token]) -> int:
 def command_app(function: Callable[..., Any], name: str) -> App:
     """The command of a function, its description as paragraphs of one line each."""
     text = re.split(r"\n\n(?:Args|Returns|Raises|Yields):\n", inspect.getdoc(function) or "")[0]
-    app = _Command(name=name, version_flags=(), group_parameters=Group("Options"))
+    app = _CommandApp(name=name, version_flags=(), group_parameters=Group("Options"))
     app.default(command_of(function))
     paragraphs = [" ".join(p.split()) for p in text.split("\n\n")]
     app.help = lines.spelled("\n\n".join(paragraphs), spellings(app))

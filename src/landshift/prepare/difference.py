@@ -247,7 +247,7 @@ def difference(
             for path, chosen in ((before, numbers), (after, matching))
         ]  # fmt: skip
         passes = 3 if classes.threshold == OTSU else 1
-        compared = _Comparison(layers, area, method, passes * len(windows), on_block)
+        compared = _ImageComparison(layers, area, method, passes * len(windows), on_block)
         limit = _limit(classes.threshold, windows, compared.read)
         scheme = _scheme(method, names, limit, classes.breaks)
         result = _Result(
@@ -284,7 +284,7 @@ def _check_divisible(method: str, classes: ChangeClasses, bands: int) -> None:
 
 
 @dataclass
-class _Comparison:
+class _ImageComparison:
     """The result of a method, read window by window.
 
     Attributes:
