@@ -404,3 +404,11 @@ def test_a_choice_is_checked_in_python_too():
     options.check_choice("how", "a", Literal["a", "b"])
     with pytest.raises(ParameterError, match="`how` must be one of a, b, got 'c'; choose one"):
         options.check_choice("how", "c", Literal["a", "b"])
+
+
+def test_each_line_reaches_a_pipe_when_it_is_said(tmp_path, monkeypatch):
+    path = tmp_path / "log"
+    with path.open("w") as log:
+        monkeypatch.setattr("sys.stdout", log)
+        lines.say("Label at http://127.0.0.1:1/")
+        assert path.read_text() == "Label at http://127.0.0.1:1/\n"

@@ -9,7 +9,7 @@ import rasterio
 import commands
 from landshift import raster
 from landshift.classes import IGNORE_INDEX, ClassScheme, MapScheme
-from landshift.errors import ClassError, GridError, LandshiftError, ParameterError
+from landshift.errors import ClassError, GridError, LandshiftError, ParameterError, VectorError
 from landshift.prepare.burn import ClassColumns, Contradiction, Footprints, burn
 from landshift.prepare.label import MapReading, label
 
@@ -168,6 +168,19 @@ def test_bad_columns_are_one_line(write_polygons, like, tmp_path, options, error
     path = write_polygons((square(0, 0), {"code": 1, "what": "urban"}))
     with pytest.raises(error, match=why):
         burn(path, like, tmp_path / "l.tif", columns=ClassColumns(**options))
+
+
+def test_a_missing_layer_is_one_line(write_polygons, like, tmp_path):
+    path = write_polygons((square(0, 0), {"code": 1}))
+    with pytest.raises(VectorError, match="readable"):
+        burn(
+            path,
+            like,
+            tmp_path / "l.tif",
+            columns=ClassColumns("code"),
+            footprints=Footprints("none"),
+        )
+    assert not (tmp_path / "l.tif").exists()
 
 
 def test_polygons_beside_the_raster_and_rasters_without_a_crs_are_one_line(

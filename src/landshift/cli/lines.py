@@ -67,8 +67,11 @@ def _descriptor(stream: TextIO) -> int | None:
 
 
 def say(text: object, *, err: bool = False) -> None:
-    """Print a line that holds words of the user or of a file, see `errors.shown`."""
-    print(shown(str(text)), file=sys.stderr if err else sys.stdout)
+    """Print a line that holds words of the user or of a file, see `errors.shown`.
+
+    It is flushed: whoever reads a pipe or a log gets each line when it is said.
+    """
+    print(shown(str(text)), file=sys.stderr if err else sys.stdout, flush=True)
 
 
 class Lines(logging.Formatter):

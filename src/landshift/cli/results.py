@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -255,7 +254,6 @@ def label_samples(session: LabellingSession | AgreementTable) -> None:
                 say(f"{count:,} of {session.progress()['units']:,} units lie off the image {name}.")
         signal.signal(signal.SIGTERM, _interrupt)
         say(f"Label at {session.address} (this machine only; Ctrl+C ends).")
-        sys.stdout.flush()
         session.serve()
         counts, disputed = session.progress(), session.in_dispute()
     done = "reviewed" if session.review else "labelled"
