@@ -7,6 +7,7 @@ import json
 import os
 import pkgutil
 import resource
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -55,6 +56,18 @@ def test_public_names_are_those_that_editors_know():
     assert imported == landshift.PUBLIC
     assert set(landshift.__all__) == {*landshift.PUBLIC, "__version__"}
     assert set(landshift.__all__) <= set(dir(landshift))
+
+
+def test_the_option_groups_are_these():
+    """Users write these names: one that is renamed or gone belongs in the CHANGELOG."""
+    assert sorted(name for name in landshift.PUBLIC if name[0].isupper()) == [
+        "Auditing", "Augmentation", "Baselines", "ChangeClasses", "ClassColumns", "ClassMaps",
+        "Cleaning", "Companions", "Comparison", "CompositeOutput", "Cutting", "DataOptions",
+        "DomainSource", "Encoding", "Filters", "Footprints", "ImageReading", "Loss", "MapArea",
+        "MapEngine", "MapOutputs", "MapReading", "MapRun", "MapTiling", "Network", "PairReading",
+        "PictureOptions", "PointColumns", "PointDesign", "ReportFiles", "SamplePlan",
+        "SceneConditions", "TargetGrid", "Training", "TrainingTiles",
+    ]  # fmt: skip
 
 
 def test_each_public_name_is_where_the_table_says():
@@ -197,9 +210,12 @@ def test_the_description_needs_no_torch():
         ("label a b -o", "parameter -o requires an argument"),
         ("label a b c -o d", "takes no more arguments, got c"),
         ("label a b -o c --smooth x", "--smooth: it must be a whole number, got 'x'."),
+        ("label a b -o c --smooth 2.7", "--smooth: it must be a whole number, got '2.7'."),
+        ("label '' b -o c", "BEFORE: it must name a file or folder, got an empty text."),
+        ("label a b --out=", "--out: it must name a file or folder, got an empty text."),
         ("label a b -o c --nodata x", '--nodata: unable to convert "x" into float'),
         ("label a b -o c --coding x", '--coding. Choose from: "to", "from-to", "binary"'),
-        ("label a b -o c --bounds 1 2", "--bounds requires 4 positional arguments. Only got 2"),
+        ("label a b -o c --bounds 1 2", "--bounds requires 4 values. Only got 2"),
         ("label a b -o c --min-pixels -3", "--min-pixels must be above 0, got -3"),
         ("label a b -o c --keep unchanged --from x", "(--from, --to) choose among the changes"),
         ("label a b -o c --no-overwrite", "Unknown option: --no-overwrite"),
@@ -208,7 +224,7 @@ def test_the_description_needs_no_torch():
 )
 def test_what_is_typed_wrongly_is_one_line(words, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    ended = run(*words.split())
+    ended = run(*shlex.split(words))
     assert (ended.exit_code, ended.stdout, ended.stderr.count("\n")) == (2, "", 1), ended.stderr
     assert ended.stderr.startswith("Error: ")
     assert message in ended.stderr
@@ -312,7 +328,8 @@ def test_arguments_that_repeat_may_stand_around_options():
     assert called("a", "--like", "[b].tif")[1] == {"like": [Path("[b].tif")]}
     with pytest.raises(CycloptsError, match="IMAGES requires an argument"):
         called("--size", "3")
-    for text in ("2.7", "3.0", "x"):  # cyclopts alone would round
+    assert called("a", "--size", "3.0")[1] == {"size": 3}
+    for text in ("2.7", "1e1", "x"):  # cyclopts alone would round
         with pytest.raises(CycloptsError, match=f"--size.*{text}"):
             called("a", "--size", text)
     (entry,) = commands.described(app)["arguments"]

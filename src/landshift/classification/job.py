@@ -47,7 +47,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_CACHE = 128 << 20  # bytes for GDAL's blocks
+CACHE_BYTES = 128 << 20
+"""Bytes for GDAL's blocks."""
+
 _BLOCK = 1024  # rows of a block of tiles
 _WIDEST, _NARROWEST = 4096, 1024  # columns of a block: as many as fit the cache
 _PROBABILITIES = 64 << 20  # bytes of a tile's probabilities, if they are computed
@@ -243,7 +245,7 @@ def _plan(
             padding = measured if tile_size is None else min(padding, measured)
     columns = _NARROWEST if asked.blend else _WIDEST
     rows = most if tile_size is None else tile_size
-    while columns > _NARROWEST and row_bytes(scene, rows + 2 * padding, columns) > _CACHE:
+    while columns > _NARROWEST and row_bytes(scene, rows + 2 * padding, columns) > CACHE_BYTES:
         columns //= 2
     return plans.plan_inference(
         scene.box.height, scene.box.width, padding=padding, tile_size=tile_size,

@@ -16,9 +16,8 @@ from landshift.grid import Window
 from landshift.spec import MULTIPLE
 
 if TYPE_CHECKING:
-    from landshift.classification.scene import InputScene
-
-_CACHE = 128 << 20  # bytes for GDAL's blocks
+    from landshift.classification.job import CACHE_BYTES
+from landshift.classification.scene import InputScene
 
 
 def padding(
@@ -62,7 +61,7 @@ def padding(
         for n in (scene.box.height, scene.box.width)
     )
     corners = sorted({(int(r), int(c)) for r in rows for c in columns})
-    with scene.opened(_CACHE) as read:
+    with scene.opened(CACHE_BYTES) as read:
 
         def values_of(window: Window) -> tuple[Any, Any]:
             data = read(window)
@@ -113,7 +112,7 @@ def quantize(
     size = network.spec.tile_size
     size += -size % MULTIPLE
     samples = []
-    with scene.opened(_CACHE) as read:
+    with scene.opened(CACHE_BYTES) as read:
         for window in _spread(scene, size, 2 * tiles):
             data = read(window)
             if data.mask.mean() > 0.5:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 
 from cyclopts import CycloptsError
-from cyclopts.exceptions import UnknownCommandError, UnusedCliTokensError
+from cyclopts.exceptions import CoercionError, UnknownCommandError, UnusedCliTokensError
 
 from landshift.cli import commands, lines
 from landshift.errors import LandshiftError, OutOfMemoryError, plain, refuse_out_of_memory
@@ -82,7 +82,10 @@ def _said(error: CycloptsError) -> str:
     if isinstance(error, UnusedCliTokensError):
         more = " ".join(error.unused_tokens or ())
         return f"The command takes no more arguments, got {more}; see --help."
-    return str(error)
+    if isinstance(error, CoercionError) and error.argument and error.token:
+        if error.token.keyword is None:  # an argument: cyclopts doesn't name it
+            return f"Invalid value for {error.argument.name}: {error}"
+    return str(error).replace(" positional arguments", " values")
 
 
 def _told(error: Exception) -> int:

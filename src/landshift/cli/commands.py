@@ -158,7 +158,7 @@ class _CommandApp(App):
             argument.parameter = Parameter.combine(
                 argument.parameter, Parameter(help=lines.spelled(text, names), json_list=False),
                 Parameter(show_default=False) if plain else None,
-                Parameter(converter=_whole) if argument.resolved_hint is int else None,
+                Parameter(converter=_CONVERTERS.get(argument.resolved_hint)),
             )  # fmt: skip
         return arguments
 
@@ -166,10 +166,19 @@ class _CommandApp(App):
 def _whole(_: object, tokens: Sequence[Token]) -> int:
     """A whole number; cyclopts alone rounds 2.7 to 3."""
     text = tokens[0].value
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(f"it must be a whole number, got {text!r}.") from None
+    if not re.fullmatch(r"[+-]?\d+(\.0*)?", text):
+        raise ValueError(f"it must be a whole number, got {text!r}.")
+    return int(text.partition(".")[0])
+
+
+def _path(_: object, tokens: Sequence[Token]) -> Path:
+    """A path; an empty one would be the current folder."""
+    if not tokens[0].value:
+        raise ValueError("it must name a file or folder, got an empty text.")
+    return Path(tokens[0].value)
+
+
+_CONVERTERS: dict[Any, Callable[..., Any]] = {int: _whole, Path: _path}
 
 
 def command_app(function: Callable[..., Any], name: str) -> App:

@@ -142,6 +142,8 @@ _INSTEAD = (".qml", ".clr", ".tfw")
 def side_files(raster: Path) -> list[Path]:
     """The files beside a raster that GDAL, QGIS and ArcGIS read with it."""
     raster = Path(raster)
+    if not raster.name:  # '' or '.', which is refused as a folder
+        return []
     beside = [raster.with_name(raster.name + suffix) for suffix in _BESIDE]
     return beside + [raster.with_suffix(suffix) for suffix in _INSTEAD]
 
