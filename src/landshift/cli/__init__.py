@@ -82,8 +82,9 @@ def _said(error: CycloptsError) -> str:
     if isinstance(error, UnusedCliTokensError):
         more = " ".join(error.unused_tokens or ())
         return f"The command takes no more arguments, got {more}; see --help."
-    if isinstance(error, CoercionError) and error.argument and error.token:
-        if error.token.keyword is None:  # an argument: cyclopts doesn't name it
+    if isinstance(error, CoercionError) and error.argument:
+        option = error.token.keyword if error.token else None
+        if option is None:  # cyclopts doesn't name an argument
             return f"Invalid value for {error.argument.name}: {error}"
     return str(error).replace(" positional arguments", " values")
 
