@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 import rasterio
 
 from landshift import raster
@@ -69,7 +71,11 @@ def written() -> tuple[str, str]:
 
 def test_the_page_says_what_happens(data_folder, caplog):
     caplog.set_level(logging.ERROR)
-    assert table(data_folder / "robustness_rasters") == HEAD + written()[1]
+    now, page = table(data_folder / "robustness_rasters"), HEAD + written()[1]
+    share = re.compile(r"([\d.]+)% valid")  # versions of GDAL warp a pixel in a thousand otherwise
+    assert share.sub("", now) == share.sub("", page)
+    shares = [[float(s) for s in share.findall(text)] for text in (now, page)]
+    assert shares[0] == pytest.approx(shares[1], abs=0.15)
 
 
 def test_what_is_copied_is_equal(data_folder, tmp_path):

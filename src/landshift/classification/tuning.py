@@ -16,8 +16,7 @@ from landshift.grid import Window
 from landshift.spec import MULTIPLE
 
 if TYPE_CHECKING:
-    from landshift.classification.job import CACHE_BYTES
-from landshift.classification.scene import InputScene
+    from landshift.classification.scene import InputScene
 
 
 def padding(
@@ -46,6 +45,7 @@ def padding(
         OutputError: The package can't be written.
     """
     from landshift import bundle
+    from landshift.classification.job import CACHE_BYTES
     from landshift.classification.saved import network_of
     from landshift.classification.scene import find_scene
     from landshift.engine import choose_engine
@@ -100,6 +100,7 @@ def quantize(
         ModelError: The model can't be read, converted or quantised.
         OutputError: The graph can't be written.
     """
+    from landshift.classification.job import CACHE_BYTES
     from landshift.classification.saved import int8_of, network_of
     from landshift.classification.scene import find_scene
 

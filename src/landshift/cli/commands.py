@@ -155,10 +155,12 @@ class _CommandApp(App):
             text = " ".join((argument.parameter.help or "").split())
             default = argument.field_info.default
             plain = default is False or default == ()
+            own = argument.parameter.converter
+            converter = _CONVERTERS.get(argument.resolved_hint) if own is None else own
             argument.parameter = Parameter.combine(
                 argument.parameter, Parameter(help=lines.spelled(text, names), json_list=False),
                 Parameter(show_default=False) if plain else None,
-                Parameter(converter=_CONVERTERS.get(argument.resolved_hint)),
+                Parameter(converter=converter) if converter is not None else None,
             )  # fmt: skip
         return arguments
 
