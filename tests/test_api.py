@@ -38,3 +38,7 @@ def test_links_between_the_docs_lead_somewhere():
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_package_is_typed():
+    assert (Path(landshift.__file__).parent / "py.typed").exists()

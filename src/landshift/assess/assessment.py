@@ -174,14 +174,14 @@ class Assessment(Rows):
             for name, figure in d.classes.items():
                 yield d.name, name, "hectares", figure
 
-    def write_json(self, path: Path, *, overwrite: bool = False) -> Path:
+    def write_json(self, path: Path | str, *, overwrite: bool = False) -> Path:
         """Write `as_dict` as JSON."""
         whole.check_new(path, overwrite=overwrite)
         with whole.whole_file(Path(path)) as part:
             part.write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
         return Path(path)
 
-    def write_csv(self, path: Path, *, overwrite: bool = False) -> Path:
+    def write_csv(self, path: Path | str, *, overwrite: bool = False) -> Path:
         """Write `rows` as CSV.
 
         A standard error that doesn't follow from the sample is an empty field.

@@ -36,18 +36,18 @@ else:  # as the command line gives them
 
 
 def estimate(
-    sample: Path,
+    sample: options.FilePath,
     *,
-    labels: Path | None = None,
-    mapped: Annotated[Path | None, Parameter(name="--map")] = None,
+    labels: options.FilePath | None = None,
+    mapped: Annotated[options.FilePath | None, Parameter(name="--map")] = None,
     points: Annotated[PointColumns, options.GROUP] = PointColumns(),  # noqa: B008
     drawn: Annotated[PointDesign, options.GROUP] = PointDesign(),  # noqa: B008
     post_stratify: options.Flag = False,
     merge: Merge = (),
     domains: Annotated[DomainSource, options.GROUP] = DomainSource(),  # noqa: B008
     level: float = 0.95,
-    out: Annotated[Path | None, Parameter(name=("--out", "-o"))] = None,
-    table: Path | None = None,
+    out: Annotated[options.FilePath | None, Parameter(name=("--out", "-o"))] = None,
+    table: options.FilePath | None = None,
     overwrite: options.Flag = False,
     on_block: options.OnBlock = None,
 ) -> Assessment:
@@ -89,7 +89,8 @@ def estimate(
     if not 0 < level < 1:
         raise ParameterError(f"The level of an interval must lie in 0 to 1, got {level:g}.")
     merged = merged_classes(merge)
-    units, notes = _read(sample, labels, mapped, points, drawn, on_block)
+    map_file = class_options.file_of(mapped)
+    units, notes = _read(sample, class_options.file_of(labels), map_file, points, drawn, on_block)
     if post_stratify and units.design.kind == "stratified":
         raise ParameterError(
             "Only a simple or systematic sample can be stratified afterwards, got one that has "
@@ -105,7 +106,7 @@ def estimate(
     overall, overall_notes = figures.overall(accuracy, bounds, stratum_names)
     parts: tuple[DomainFigures, ...] = ()
     if domains.domains is not None:
-        places = _places(units, sample, mapped, domains, on_block)
+        places = _places(units, sample, map_file, domains, on_block)
         parts = figures.in_domains(places, estimator, classed, level)
     assessment = Assessment(
         units.design, len(units), level, estimator.total, overall, classes, accuracy.confusion,

@@ -59,7 +59,7 @@ def sample(
     out: options.OutFile,
     *,
     plan: Annotated[SamplePlan, options.GROUP] = SamplePlan(),  # noqa: B008
-    strata: Path | None = None,
+    strata: options.FilePath | None = None,
     classes: class_options.ClassesLike = None,
     nodata: float | None = None,
     choices: class_options.ClassesLike = None,
@@ -94,10 +94,13 @@ def sample(
     plan.check_complete()
     if strata is not None and plan.design != "stratified":
         raise ParameterError(f"Only a stratified design has strata, got {strata}; leave it out.")
-    _check_files(mapped, out, [strata, *map(class_options.file_of, (classes, choices))], overwrite)
+    given = map(class_options.file_of, (strata, classes, choices))
+    _check_files(mapped, out, list(given), overwrite)
     known = raster.map_classes(mapped, class_options.classes_of(classes), nodata)
     of_strata = None if strata is None else raster.map_classes(strata)
-    population = Population(mapped, strata, plan.design == "stratified", plan.unit_size, known)
+    population = Population(
+        mapped, class_options.file_of(strata), plan.design == "stratified", plan.unit_size, known
+    )
     drawn = _draw(population, plan, block, on_block)
     names, stratum_names = drawing.named_parts(known, of_strata, drawn.parts, population)
     chosen, new_strata, error = _choose(drawn, stratum_names, plan)

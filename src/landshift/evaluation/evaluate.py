@@ -66,13 +66,13 @@ class Comparison:
 
 
 def evaluate(
-    *paths: Annotated[Path, Parameter(name="[JUDGED] REFERENCE", required=True)],
+    *paths: Annotated[options.FilePath, Parameter(name="[JUDGED] REFERENCE", required=True)],
     class_maps: Annotated[ClassMaps, options.GROUP] = ClassMaps(),
     comparison: Annotated[Comparison, options.GROUP] = Comparison(),
     points: Annotated[PointColumns, options.GROUP] = PointColumns(),  # noqa: B008
     baselines: Annotated[Baselines, options.GROUP] = Baselines(),
-    out: Annotated[Path | None, Parameter(name=("--json", "--out", "-o"))] = None,
-    figures: Path | None = None,
+    out: Annotated[options.FilePath | None, Parameter(name=("--json", "--out", "-o"))] = None,
+    figures: options.FilePath | None = None,
     overwrite: options.Flag = False,
     on_block: options.OnBlock = None,
 ) -> Evaluation:

@@ -103,7 +103,7 @@ class Evaluation(Rows):
             "calibration": None if self.calibration is None else self.calibration.as_dict(),
         }
 
-    def write_json(self, path: Path, *, overwrite: bool = False) -> Path:
+    def write_json(self, path: Path | str, *, overwrite: bool = False) -> Path:
         """Write `as_dict` as JSON."""
         whole.check_new(path, overwrite=overwrite)
         text = json.dumps(self.as_dict(), indent=2, allow_nan=False) + "\n"
@@ -111,7 +111,7 @@ class Evaluation(Rows):
             part.write_text(text, encoding="utf-8")
         return Path(path)
 
-    def write_figures(self, folder: Path, *, overwrite: bool = False) -> list[Path]:
+    def write_figures(self, folder: Path | str, *, overwrite: bool = False) -> list[Path]:
         """Draw the confusion matrix, F1 of each class beside the baselines, and the reliability.
 
         Args:
@@ -132,7 +132,7 @@ class Evaluation(Rows):
         ]
 
 
-def figure_files(folder: Path) -> list[Path]:
+def figure_files(folder: Path | str) -> list[Path]:
     """The pictures that `Evaluation.write_figures` may write."""
     return [Path(folder) / f"{name}.png" for name in ("confusion", "f1", "reliability")]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 from cyclopts import Parameter
 
@@ -23,13 +23,19 @@ GROUP = Parameter(name="*")
 """The fields of this dataclass are options of the command itself."""
 
 
-MapFile = Annotated[Path, Parameter(name="MAP")]
+if TYPE_CHECKING:
+    FilePath = Path | str
+else:  # as typed on the command line
+    FilePath = Path
+    """A file or folder, as a path or as text."""
+
+MapFile = Annotated[FilePath, Parameter(name="MAP")]
 """The class or change map that a command reads."""
 
-OutFile = Annotated[Path, Parameter(name=("--out", "-o"))]
+OutFile = Annotated[FilePath, Parameter(name=("--out", "-o"))]
 """The file that a command writes, also in Python."""
 
-TableFile = Annotated[Path | None, Parameter(name=("--out", "-o"), required=True)]
+TableFile = Annotated[FilePath | None, Parameter(name=("--out", "-o"), required=True)]
 """The table that a command writes; optional in Python."""
 
 Flag = Annotated[bool, Parameter(negative=())]

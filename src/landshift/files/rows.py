@@ -57,7 +57,7 @@ def _text(value: object) -> str:
 
 
 def write_csv(
-    path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, overwrite: bool
+    path: Path | str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, overwrite: bool
 ) -> Path:
     """Write rows as CSV.
 

@@ -84,7 +84,7 @@ class Fragmentation(Rows):
             for c in self.classes
         ]
 
-    def write_csv(self, path: Path, *, overwrite: bool = False) -> Path:
+    def write_csv(self, path: Path | str, *, overwrite: bool = False) -> Path:
         """Write `rows` as CSV."""
         rows = self.rows()
         return write_csv(path, list(rows[0]), rows, overwrite=overwrite)

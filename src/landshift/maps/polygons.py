@@ -62,7 +62,7 @@ def polygons(
     mapped: options.MapFile,
     out: options.OutFile,
     *,
-    confidence: Path | None = None,
+    confidence: options.FilePath | None = None,
     min_hectares: float = 0.0,
     simplify: float | None = None,
     everything: options.Flag = False,
@@ -124,8 +124,8 @@ def polygons(
     with ExitStack() as stack:
         part = stack.enter_context(whole_files.whole_file(out))
         tracer = MapTracer(
-            stack, mapped, confidence, known, left_out, block, neighbours,
-            nodes=simplify is not None,
+            stack, Path(mapped), class_options.file_of(confidence), known, left_out, block,
+            neighbours, nodes=simplify is not None,
         )  # fmt: skip
         crs = tracer.box.crs
         assert crs is not None, "areas need a CRS"

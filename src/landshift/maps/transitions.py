@@ -131,12 +131,12 @@ class TransitionTable(Rows):
             for c in self.per_class()
         ]  # fmt: skip
 
-    def write_csv(self, path: Path, *, overwrite: bool = False) -> Path:
+    def write_csv(self, path: Path | str, *, overwrite: bool = False) -> Path:
         """Write `rows` as CSV."""
         columns = ["from", "to", "pixels", "hectares", "percent"]
         return write_csv(path, columns, self.rows(), overwrite=overwrite)
 
-    def write_class_csv(self, path: Path, *, overwrite: bool = False) -> Path:
+    def write_class_csv(self, path: Path | str, *, overwrite: bool = False) -> Path:
         """Write `class_rows` as CSV."""
         rows = self.class_rows()
         return write_csv(path, list(rows[0]), rows, overwrite=overwrite)

@@ -89,12 +89,12 @@ class Zones(Rows):
         np.divide(100 * self.hectares[:, chosen].sum(axis=1), totals, out=shares, where=totals > 0)
         return shares
 
-    def write_csv(self, path: Path, *, overwrite: bool = False) -> Path:
+    def write_csv(self, path: Path | str, *, overwrite: bool = False) -> Path:
         """Write `rows` as CSV."""
         columns = ["zone", "class", "hectares", "percent"]
         return write_csv(path, columns, self.rows(), overwrite=overwrite)
 
-    def write_geopackage(self, path: Path, *, overwrite: bool = False) -> Path:
+    def write_geopackage(self, path: Path | str, *, overwrite: bool = False) -> Path:
         """Write a polygon per zone, with a column of hectares per class."""
         whole.check_new(path, overwrite=overwrite)
         columns: dict[str, NDArray[Any]] = {"zone": np.array(self.names, object)}

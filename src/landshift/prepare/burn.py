@@ -26,7 +26,7 @@ from landshift.classes import (
 )
 from landshift.classes.class_options import ClassesLike, file_of
 from landshift.errors import ClassError, GridError, ParameterError
-from landshift.files import provenance
+from landshift.files import options, provenance
 from landshift.files.options import GROUP, Flag, OnBlock, OutFile, check_choice
 from landshift.files.rows import Rows
 from landshift.raster import recoding
@@ -137,8 +137,8 @@ class PolygonLabels(Rows):
 
 
 def burn(
-    source: Path,
-    like: Annotated[Path, Parameter(name="--like")],
+    source: options.FilePath,
+    like: Annotated[options.FilePath, Parameter(name="--like")],
     out: OutFile,
     *,
     columns: Annotated[ClassColumns, GROUP] = ClassColumns(),

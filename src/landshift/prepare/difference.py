@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from landshift import grid, raster
 from landshift.classes import NO_CHANGE, ClassScheme, legend, legend_writers
 from landshift.errors import BandError, ParameterError
-from landshift.files import provenance
+from landshift.files import options, provenance
 from landshift.files.options import GROUP, Bounds, Dates, Flag, OnBlock, OutFile, check_choice
 from landshift.files.rows import Rows
 from landshift.grid import Window
@@ -171,8 +171,8 @@ class Difference(Rows):
 
 
 def difference(
-    before: Path,
-    after: Path,
+    before: options.FilePath,
+    after: options.FilePath,
     out: OutFile,
     *,
     method: Method = "difference",

@@ -37,13 +37,13 @@ logger = logging.getLogger(__name__)
 
 
 def label(
-    before: Path,
-    after: Path,
+    before: options.FilePath,
+    after: options.FilePath,
     out: options.OutFile,
     *,
     classes: class_options.ClassesLike = None,
-    table: Path | None = None,
-    class_table: Path | None = None,
+    table: options.FilePath | None = None,
+    class_table: options.FilePath | None = None,
     bounds: options.Bounds | None = None,
     coding: Coding = "to",
     dates: options.Dates = None,

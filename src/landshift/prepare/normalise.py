@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from landshift import grid, images, raster
 from landshift.errors import BandError, ParameterError
-from landshift.files import provenance
+from landshift.files import options, provenance
 from landshift.files.options import Bounds, Flag, OnBlock, OutFile, check_choice
 from landshift.files.rows import Rows
 from landshift.grid import Window
@@ -74,8 +74,8 @@ class Normalisation(Rows):
 
 
 def normalise(
-    image: Path,
-    like: Annotated[Path, Parameter(name="--like")],
+    image: options.FilePath,
+    like: Annotated[options.FilePath, Parameter(name="--like")],
     out: OutFile,
     *,
     method: Fit = "moments",

@@ -28,7 +28,7 @@ def stac(
     datetime: str | None = None,
     start: str | None = None,
     end: str | None = None,
-    composite: Path | None = None,
+    composite: options.FilePath | None = None,
     overwrite: options.Flag = False,
 ) -> Path:
     """Describe a map as a STAC Item: place, time, classes, and the file with its checksum.

@@ -45,11 +45,11 @@ Picture = NDArray[np.float32]
 
 
 def view(
-    images: Sequence[Path],
-    mapped: Annotated[Path, Parameter(name=("--map", "-m"))],
+    images: Sequence[options.FilePath],
+    mapped: Annotated[options.FilePath, Parameter(name=("--map", "-m"))],
     out: options.OutFile,
     *,
-    reference: Path | None = None,
+    reference: options.FilePath | None = None,
     classes: class_options.ClassesLike = None,
     overwrite: options.Flag = False,
 ) -> Path:
@@ -94,7 +94,7 @@ def view(
     return save(figure, out, overwrite=overwrite)
 
 
-def _preview_codes(path: Path, scheme: ClassScheme) -> NDArray[np.uint8]:
+def _preview_codes(path: Path | str, scheme: ClassScheme) -> NDArray[np.uint8]:
     """Class indices ``(row, column)`` of a map's preview; `IGNORE_INDEX` where it has no class."""
     values, mask = raster.preview(path, VIEW_SIZE, [1], classes=True)
     with raster.open_raster(path) as source:
@@ -371,7 +371,7 @@ def _path_of(outline: Any) -> Any:
     return Outline.make_compound_path(*(Outline(shapely.get_coordinates(r)) for r in rings))
 
 
-def save(figure: Figure, out: Path, *, overwrite: bool = False) -> Path:
+def save(figure: Figure, out: Path | str, *, overwrite: bool = False) -> Path:
     """Write a figure as a picture; PNG and SVG files carry landshift's mark.
 
     Args:

@@ -21,8 +21,8 @@ def zonal(
     column: Annotated[str, Parameter(name="--column")],
     out: options.TableFile = None,
     *,
-    geopackage: Path | None = None,
-    picture: Path | None = None,
+    geopackage: options.FilePath | None = None,
+    picture: options.FilePath | None = None,
     of: str | None = None,
     layer: str | None = None,
     classes: class_options.ClassesLike = None,
@@ -61,7 +61,7 @@ def zonal(
     inputs = [mapped, zones, class_options.file_of(classes)]
     whole.check_new(out, geopackage, picture, inputs=inputs, overwrite=overwrite)
     measured = measure_zones(
-        mapped, zones, column, layer=layer, classes=classes, nodata=nodata, on_block=on_block
+        Path(mapped), zones, column, layer=layer, classes=classes, nodata=nodata, on_block=on_block
     )
     files = []
     if picture is not None:

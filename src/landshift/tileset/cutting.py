@@ -50,8 +50,8 @@ _OF_A_SET = {
 
 
 def tiles(
-    rasters: Sequence[Path] = (),
-    out: Annotated[Path | None, Parameter(name=("--out", "-o"))] = None,
+    rasters: Sequence[options.FilePath] = (),
+    out: Annotated[options.FilePath | None, Parameter(name=("--out", "-o"))] = None,
     *,
     classes: ClassesLike = None,
     recode: RecodingLike = None,
@@ -109,9 +109,9 @@ def tiles(
     if out is None:
         raise ParameterError("The training set needs a folder, got none; give it with `out`.")
     return cut(
-        rasters[::2],
-        rasters[1::2],
-        out,
+        [Path(raster) for raster in rasters[::2]],
+        [Path(raster) for raster in rasters[1::2]],
+        Path(out),
         classes=classes,
         recode=recode,
         cutting=cutting,

@@ -115,7 +115,7 @@ class LabellingSession:
 
 
 def label_samples(
-    sample: Path,
+    sample: options.FilePath,
     *,
     before: ImageFiles = None,
     after: ImageFiles = None,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # imports torch, which only a report of a model needs
     from landshift.bundle import Package
 
 
-def folder_page(folder: Path, given: ReportFiles | None = None) -> str:
+def folder_page(folder: Path | str, given: ReportFiles | None = None) -> str:
     """HTML of the page that `report` writes; the same files give the same page."""
     known = job.find(Path(folder), given or ReportFiles())
     files = known.files

@@ -11,7 +11,7 @@ from landshift.pages.report.files import ReportFiles
 
 
 def report(
-    folder: Path,
+    folder: options.FilePath,
     out: options.OutFile,
     *,
     files: Annotated[ReportFiles, options.GROUP] = ReportFiles(),  # noqa: B008
