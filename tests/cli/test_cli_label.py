@@ -48,7 +48,7 @@ def test_label_with_every_option(run, write_raster, tmp_path):
     )  # fmt: skip
     assert code == 0, err
     assert "of the forbidden town->forest are nodata" in out
-    assert "taken away by the cleaning" in out
+    assert "removed by the cleaning" in out
     assert "left out by the filter" in out
     assert read("c.tif").shape == (30, 30)
     assert set(np.unique(read("c.tif"))) <= {0, 2}

@@ -100,7 +100,7 @@ def label(found: TransitionTable) -> None:
         if pixels:
             say(f"{pixels:,} pixels of the forbidden {first}->{second} are nodata.")
     if found.removed:
-        say(f"{found.removed:,} pixels of change were taken away by the cleaning.")
+        say(f"{found.removed:,} pixels of change were removed by the cleaning.")
     if found.filtered:
         say(f"{found.filtered:,} pixels are left out by the filter.")
     say(f"{found.changed:.1%} of the classed pixels changed.")
