@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from landshift.machine import progress
+from landshift.machine.progress import Step
+
+
+class Notes:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def began(self, step: Step) -> None:
+        self.lines.append(f"{step.what} of {step.total}")
+
+    def moved(self, step: Step) -> None:
+        self.lines.append(f"{step.what} {step.done}/{step.total} {step.note}".strip())
+
+    def ended(self, step: Step) -> None:
+        self.lines.append(f"{step.what} over")
+
+
+def test_a_watcher_sees_each_part_and_the_steps_inside() -> None:
+    notes = Notes()
+    with progress.watched(notes), progress.step("training", 2) as training:
+        assert list(progress.each("ab", "epoch 0", 2)) == ["a", "b"]
+        training.advance(note="loss 0.5")
+    assert notes.lines == [
+        "training of 2", "epoch 0 of 2", "epoch 0 1/2", "epoch 0 2/2", "epoch 0 over",
+        "training 1/2 loss 0.5", "training over",
+    ]  # fmt: skip
+
+
+def test_a_step_is_over_after_an_error_and_without_a_watcher_nothing_happens() -> None:
+    notes = Notes()
+    with pytest.raises(KeyError, match="gone"), progress.watched(notes), progress.step("a"):
+        raise KeyError("gone")
+    with progress.step("b") as unseen:
+        unseen.to(3, 7)
+    assert notes.lines == ["a of None", "a over"]
+    assert (unseen.done, unseen.total) == (3, 7)
