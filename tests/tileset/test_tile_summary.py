@@ -9,7 +9,7 @@ from landshift import tileset
 from landshift.classes import ClassScheme
 from landshift.raster.tiling import count_windows, training_windows
 from landshift.tileset import sizes, summary
-from landshift.tileset.sizes import choose_sizes
+from landshift.tileset.sizes import Sizes, choose_sizes
 from landshift.tileset.tiles import Tile, TileSet
 
 SCHEME = ClassScheme.from_mapping({1: "to forest", 2: "to water", 3: "No change"})
@@ -50,27 +50,31 @@ def set_of(corners, *, side=64, pixels=None, crs="EPSG:32650"):
     ],
 )
 def test_tiles_are_the_largest_that_give_enough(rasters, size):
-    assert choose_sizes(rasters) == ((size, size), (size // 2, size // 2))
+    found = choose_sizes(rasters)
+    assert (found.tile, found.stride) == ((size, size), (size // 2, size // 2))
 
 
 def test_a_stride_follows_the_tile_and_a_tile_the_stride():
     raster = [(377, 697)]
-    assert choose_sizes(raster, 32) == ((32, 32), (16, 16))
-    assert choose_sizes(raster, (48, 31)) == ((48, 31), (24, 15))
-    assert choose_sizes(raster, 1) == ((1, 1), (1, 1))
-    assert choose_sizes(raster, 64, 48) == ((64, 64), (48, 48))
-    # 378 of 256 pixels at a stride of 16, 18 of 128 pixels at 128
-    assert choose_sizes(raster, None, 16) == ((256, 256), (16, 16))
-    assert choose_sizes(raster, None, (128, 64)) == ((128, 128), (128, 64))
-    assert choose_sizes(raster, None, 300) == ((300, 300), (300, 300))
+    assert choose_sizes(raster, 32) == Sizes((32, 32), (16, 16))
+    assert choose_sizes(raster, (48, 31)) == Sizes((48, 31), (24, 15))
+    assert choose_sizes(raster, 1) == Sizes((1, 1), (1, 1))
+    assert choose_sizes(raster, 64, 48) == Sizes((64, 64), (48, 48))
+    # 261 tiles of 256 pixels at a stride of 16, 30 of 128 pixels at 128 x 64
+    assert choose_sizes(raster, None, 16) == Sizes((256, 256), (16, 16), "they are at least 100")
+    wide = choose_sizes(raster, None, (128, 64))
+    assert wide == Sizes((128, 128), (128, 64), "larger ones would be fewer than 100")
+    alone = choose_sizes(raster, None, 300)
+    assert alone == Sizes((300, 300), (300, 300), "the smallest for the stride")
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 3000), st.integers(1, 3000)), min_size=1, max_size=3))
 def test_a_chosen_size_is_one_that_encoders_halve(rasters):
-    (size, _), step = choose_sizes(rasters)
+    found = choose_sizes(rasters)
+    size = found.tile[0]
     assert size % 32 == 0
-    assert step == (size // 2, size // 2)
+    assert found.stride == (size // 2, size // 2)
     tiles = sum(len(list(training_windows(*r, size, size // 2))) for r in rasters)
     assert tiles == sum(count_windows(*r, size, size // 2) for r in rasters)
     if size > sizes.TILE_SIZES[-1]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from landshift.prepare.difference import Difference
     from landshift.prepare.normalise import Normalisation
     from landshift.simulation.scene import Scene
-    from landshift.tileset import Audit, AuditedSplit, TileSet
+    from landshift.tileset import Audit, AuditedSplit, CutTiles
 
 _LEAKS = 40  # leaking pairs that are shown
 
@@ -133,12 +133,23 @@ def polygons(found: Traced) -> None:
     say(found.path)
 
 
-def tiles(found: TileSet | Audit) -> None:
-    """Number of tiles and the folder; of an audit, what the splits let leak, and the path."""
+def tiles(found: CutTiles | Audit) -> None:
+    """Tiles, class maps, split and the folder; of an audit, what the splits let leak, the path."""
     from landshift import tileset
+    from landshift.dataset import TrainingTiles
 
-    if isinstance(found, tileset.TileSet):
-        say(f"{len(found.tiles)} tiles")
+    if isinstance(found, tileset.CutTiles):
+        stride = "x".join(str(n) for n in dict.fromkeys(reversed(found.sizes.stride)))
+        why = f" ({found.sizes.why})" if found.sizes.why else ""
+        say(
+            f"{len(found.tiles):,} tiles of {found.width} x {found.height} pixels{why}, "
+            f"stride {stride}"
+        )
+        if found.map_scheme is not None:
+            say(f"class maps before and after: {', '.join(found.map_scheme.names)}")
+        if found.summary is not None:
+            for line in found.summary.lines(TrainingTiles().batch_size):
+                say(line)
         say(found.folder)
         return
     of_set = found.tiles.tiles

@@ -119,7 +119,9 @@ def label(
         "moved": {str(old): new for old, new in coded.moved.items()},
         "by_name": [{str(old): new for old, new in each.items()} for each in by_name],
     }  # fmt: skip
-    record = provenance.record("label", maps.paths, parameters)
+    # so that `tiles` finds the maps, and knows what their values mean
+    record = provenance.record("label", maps.paths, parameters, beside=out)
+    record["map_classes"] = coded.scheme.as_list()
     windows = list(raster.blocks(area.height, area.width, BLOCK))
     pairs = CleanedPairs(maps, targets, rules, cleaning, windows)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from landshift.tileset.audit import Audit, AuditedSplit, audit, shared_ground
 from landshift.tileset.chips import ChipFormat
-from landshift.tileset.cutting import cut
+from landshift.tileset.cutting import CutTiles, cut
 from landshift.tileset.options import Auditing, Companions, Cutting, Encoding
 from landshift.tileset.origin import digest, sources
 from landshift.tileset.reading import class_colours, read, read_sensor
@@ -34,6 +34,7 @@ __all__ = [
     "BandStatistics",
     "ChipFormat",
     "Companions",
+    "CutTiles",
     "Cutting",
     "Encoding",
     "SecondInput",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from landshift.raster.tiling import Size, both, count_windows
 
@@ -23,9 +24,24 @@ LEAST_TILES = 40
 training, which is about `summary.FEW_TILES`."""
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Tile size and stride of a set.
+
+    Attributes:
+        tile: Rows and columns of a tile.
+        stride: Step between tiles down and to the right.
+        why: Why the tile size was chosen, in plain words; '' where it was given.
+    """
+
+    tile: tuple[int, int]
+    stride: tuple[int, int]
+    why: str = ""
+
+
 def choose_sizes(
     rasters: Sequence[tuple[int, int]], tile_size: Size | None = None, stride: Size | None = None
-) -> tuple[tuple[int, int], tuple[int, int]]:
+) -> Sizes:
     """Choose tile size and stride where they aren't given.
 
     The tile is the largest of `TILE_SIZES`, none smaller than the stride, that gives at least
@@ -36,30 +52,32 @@ def choose_sizes(
         rasters: Rows and columns of each raster.
         tile_size: Rows and columns of a tile; None: chosen.
         stride: Step between tiles down and to the right; None: half the tile.
-
-    Returns:
-        Tile size and stride, each as rows and columns.
     """
     if tile_size is not None:
-        return both(tile_size), _half(both(tile_size)) if stride is None else both(stride)
+        tile = both(tile_size)
+        return Sizes(tile, _half(tile) if stride is None else both(stride))
     least = 1 if stride is None else max(both(stride))
-    steps = {
-        size: _half((size, size)) if stride is None else both(stride) for size in _sizes(least)
-    }
-    counts = {
-        size: sum(count_windows(*raster, size, step) for raster in rasters)
-        for size, step in steps.items()
-    }
-    *larger, smallest = steps
-    wanted = {size: ENOUGH_TILES if size > TILE_SIZES[-1] else LEAST_TILES for size in larger}
-    size = next((s for s, enough in wanted.items() if counts[s] >= enough), smallest)
-    return (size, size), steps[size]
+    sizes = [size for size in (*TILE_SIZES, SMALLEST_TILE) if size >= least] or [least]
+    for size in sizes:
+        step = _half((size, size)) if stride is None else both(stride)
+        count = sum(count_windows(*raster, size, step) for raster in rasters)
+        if count >= _wanted(size):
+            break
+    return Sizes((size, size), step, _reason(size, sizes, count))
 
 
-def _sizes(least: int) -> list[int]:
-    """Tile sizes that a stride allows, the largest first."""
-    sizes = [size for size in (*TILE_SIZES, SMALLEST_TILE) if size >= least]
-    return sizes or [least]
+def _wanted(size: int) -> int:
+    """Tiles for which a size is taken."""
+    return ENOUGH_TILES if size > TILE_SIZES[-1] else LEAST_TILES
+
+
+def _reason(size: int, sizes: Sequence[int], count: int) -> str:
+    """Why a size was chosen: among sizes, the largest first, for the number of its tiles."""
+    if size != sizes[0]:
+        return f"larger ones would be fewer than {_wanted(sizes[sizes.index(size) - 1])}"
+    if count >= _wanted(size):
+        return f"they are at least {_wanted(size)}"
+    return "the smallest for the stride"
 
 
 def _half(size: tuple[int, int]) -> tuple[int, int]:
