@@ -99,7 +99,7 @@ def test_ground_and_pixels_of_overlapping_tiles_count_once():
     assert found.lines(8) == [
         "training: 2 tiles, 50% of the ground, 1 step an epoch (batches of 8)",
         "validation: 1 tile, 33% of the ground; 1 dropped between them",
-        "fewest labelled pixels in training, about: to forest 600, No change 5,544",
+        "rarest in training, about: to forest (600 pixels), No change (5,544 pixels)",
     ]
     unwanted = tileset.summarise(set_of(corners, pixels=pixels), split, ignored=[1])
     assert unwanted.training.pixels == {"to water": 0, "No change": 5544}
@@ -134,7 +134,7 @@ def test_what_is_too_little_is_warned_of(caplog):
         "add pairs."
     )
     assert few.warnings()[1].startswith("1 tile for validation, fewer than 3: scores depend on")
-    assert few.warnings()[2].startswith("fewer than 500 labelled pixels in training, about, of to")
+    assert few.warnings()[2].startswith("fewer than 500 labelled pixels in training: to")
     assert few.rare == {"to forest": 2}  # to water occurs nowhere
     many = tileset.Split(tuple(range(20)), (20, 21, 22), ())
     assert tileset.summarise(set_of(corners), many).warnings() == []

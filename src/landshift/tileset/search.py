@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift.errors import ParameterError
+from landshift.machine import progress
 from landshift.tileset.tiles import Bounds, TileSet
 
 logger = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ class Search:
         best_cost = np.inf
         sizes = {n: max(1, round(wanted / n)) for n in _BLOCKS if n <= wanted}
         blocks = self._blocks(set(sizes.values()))
-        for number, size in sizes.items():
+        for number, size in progress.each(sizes.items(), "split by ground", len(sizes)):
             pool = _Pool.of(_unpacked(blocks[size], self.count), self.box, self.group, self.pixels)
             for start in self._starts(pool, number):
                 chosen = self._choose(pool, number, start)

@@ -95,13 +95,13 @@ class SplitSummary:
         steps = self.steps(batch_size)
         lines = [
             f"training: {_tiles(training.tiles)}, {training.ground:.0%} of the ground, "
-            f"{steps} {'step' if steps == 1 else 'steps'} an epoch (batches of {batch_size})",
+            f"{steps:,} {'step' if steps == 1 else 'steps'} an epoch (batches of {batch_size})",
             f"validation: {_tiles(validation.tiles)}, {validation.ground:.0%} of the ground; "
             f"{self.dropped} dropped between them",
         ]
-        rarest = [f"{name} {n:,}" for name, n in self._ascending()[:_RAREST]]
+        rarest = [f"{name} ({n:,} pixels)" for name, n in self._ascending()[:_RAREST]]
         if rarest:
-            lines.append(f"fewest labelled pixels in training, about: {', '.join(rarest)}")
+            lines.append(f"rarest in training, about: {', '.join(rarest)}")
         never = [name for name, n in self._all().items() if not n]
         if never:
             lines.append(f"classes without a labelled pixel: {', '.join(never)}")
@@ -121,11 +121,11 @@ class SplitSummary:
                 f"scores depend on one place; {self._more()}."
             )
         if self.rare:
-            shown = [f"{name} {n:,}" for name, n in self.rare.items()]
+            shown = [f"{name} ({n:,})" for name, n in self.rare.items()]
             more = len(shown) - _SHOWN_AT_MOST
             rest = f" and {more} more" if more > 0 else ""
             warnings.append(
-                f"fewer than {FEW_PIXELS} labelled pixels in training, about, of "
+                f"fewer than {FEW_PIXELS} labelled pixels in training: "
                 f"{', '.join(shown[:_SHOWN_AT_MOST])}{rest}; add pairs of rasters with more of "
                 "them, or join them with other classes (`recode`)."
             )
