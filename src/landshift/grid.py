@@ -242,6 +242,20 @@ def offset(box: GeoBox, on: GeoBox) -> tuple[int, int] | None:
     return (window.row, window.column) if same(window_geobox(on, window), box) else None
 
 
+def place_inside(box: GeoBox, on: GeoBox) -> tuple[int, int] | None:
+    """Row and column of a grid's first pixel on another that holds all of it; None otherwise.
+
+    Args:
+        box: The grid to place.
+        on: The grid that counts the rows and columns.
+    """
+    place = offset(box, on)
+    if place is None or min(place) < 0:
+        return None
+    fits = place[0] + box.height <= on.height and place[1] + box.width <= on.width
+    return place if fits else None
+
+
 def extent(box: GeoBox, on: GeoBox) -> tuple[float, float, float, float]:
     """Extent of a grid on another: first row, first column, last row, last column (exclusive).
 

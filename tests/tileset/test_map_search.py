@@ -10,7 +10,7 @@ import rasterio
 import landshift
 from landshift import tileset
 from landshift.classes import MapScheme, pairs_of
-from landshift.errors import ParameterError, TileSetError
+from landshift.errors import GridError, ParameterError, TileSetError
 from landshift.files import provenance
 from scenes import BANDS, write
 
@@ -109,12 +109,36 @@ def test_class_maps_can_be_left_out_or_given(scene, caplog):
         landshift.Companions(labels_before=[scene.before], class_maps=False)
 
 
-def test_class_maps_on_another_grid_are_not_taken(tmp_path, caplog):
-    bounds = (500_000 + 30 * 8, 4_000_000 - 30 * 72, 500_000 + 30 * 88, 4_000_000 - 30 * 8)
+def test_class_maps_of_more_ground_are_cut_where_the_image_lies(tmp_path, caplog):
+    bounds = (500_000 + 30 * 5, 4_000_000 - 30 * 72, 500_000 + 30 * 88, 4_000_000 - 30 * 8)
     scene = Scene(tmp_path, bounds=bounds)
     with rasterio.open(scene.image) as source:
-        values = source.read()[:, 8:72, 8:88]
+        values = source.read()[:, 8:72, 5:88]
     write(scene.image, values, nodata=0, origin=bounds[0::3], bands=BANDS)
+    whole, scene.values = scene.values, [v[8:72, 5:88] for v in scene.values]
+    for angle in (0, 90):
+        tiles = scene.tiles(f"set{angle}", cutting=landshift.Cutting(rotation_angle=angle))
+        assert holds_maps(tiles, scene)
+        for tile in tiles.tiles:  # the change map lies on the image's grid
+            _, _, labels = tileset.read_tile(tile)
+            before, after = tileset.read_class_maps(tile)
+            np.testing.assert_array_equal(labels, np.where(before == after, 4, after))
+    # class maps that lack some of the image's ground
+    scene.values = [v[:70] for v in whole]
+    for path, part in zip((scene.before, scene.after), scene.values, strict=True):
+        write(path, part, nodata=0)
+    given = landshift.Companions(labels_before=[scene.before], labels_after=[scene.after],
+                                 map_classes=MapScheme.from_mapping(CLASSES))  # fmt: skip
+    with pytest.raises(GridError, match="An image and its class map must share a grid"):
+        scene.tiles("less", companions=given)
+
+
+def test_class_maps_on_another_grid_are_not_taken(scene, caplog):
+    with rasterio.open(scene.image) as source, rasterio.open(scene.change) as change:
+        values, codes, tags = source.read(), change.read(), change.tags()
+    place = {"nodata": 0, "origin": (500_010, 4_000_000)}
+    write(scene.image, values, bands=BANDS, **place)
+    write(scene.change, codes, **place, **tags)
     assert scene.tiles().map_scheme is None
     assert f"{scene.before} lies on another grid than {scene.image}" in caplog.text
 

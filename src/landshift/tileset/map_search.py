@@ -154,7 +154,7 @@ def with_class_maps(
 
     The provenance of a change map that `landshift.label` made states their names, fingerprints,
     paths and classes. They are searched at that path, beside the change map, beside the image, and
-    in the folders there. They are taken where all are found, lie on the images' grids, and hold the
+    in the folders there. They are taken where all are found, hold the images' pixels, and have the
     classes that the change maps' codes stand for; else a warning says what to give.
 
     Args:
@@ -203,7 +203,7 @@ def _found(image: Path, record: _Record) -> tuple[Path, Path]:
                 f"{record.change} was made from {record.names}, of which {source.name} isn't "
                 "there as it was, neither at its place nor beside the change map or the image."
             )
-        if not grid.same(raster.info(path).grid, box):
+        if grid.place_inside(box, raster.info(path).grid) is None:
             raise _Unusable(f"{path} lies on another grid than {image}.")
         paths.append(path)
     return paths[0], paths[1]

@@ -141,7 +141,8 @@ class Companions:
     """A second input raster; once for each composite, on its grid. A pixel is valid where it is
     valid in both."""
     labels_before: Sequence[Path] = ()
-    """Class map before, stored with the tiles; once for each composite."""
+    """Class map before, stored with the tiles; once for each composite, on its grid or a larger
+    one of the same pixels."""
     labels_after: Sequence[Path] = ()
     """Class map after; once for each composite."""
     map_classes: ClassesLike = None
