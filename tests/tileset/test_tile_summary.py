@@ -117,6 +117,16 @@ def test_shares_of_ground_add_up_to_what_tiles_cover(corners):
     assert own.sum() * 16 == pytest.approx(covered.sum())
 
 
+def test_labels_of_two_dates_on_one_ground_count_twice():
+    corners = [(0, 0), (32, 0), (0, 0), (32, 0), (0, 0), (200, 0)]
+    pixels = [{1: 400}, {1: 400}, {1: 100}, {1: 100}, {1: 400}, {1: 1}]  # the fifth: turned by 90
+    split = tileset.Split((0, 1, 2, 3, 4), (5,), ())
+    found = tileset.summarise(set_of(corners, pixels=pixels), split)
+    assert found.training.ground == pytest.approx(96 / 160)
+    # of 400: two tiles that fill one and a half, in three; of 100: one and a half
+    assert found.training.pixels["to forest"] == 600 + 150
+
+
 def test_tiles_without_a_place_lie_apart():
     found = tileset.summarise(set_of([None] * 4), tileset.Split((0, 1, 2), (3,), ()))
     assert (found.training.ground, found.validation.ground) == (0.75, 0.25)

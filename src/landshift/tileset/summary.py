@@ -6,10 +6,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from landshift.tileset.search import Floats, Ints, Split, places
+from landshift.tileset.search import TOUCH, Floats, Ints, Split, places
 from landshift.tileset.sizes import SMALLEST_TILE
 from landshift.tileset.splitting import overlapping_pairs
 from landshift.tileset.tiles import TileSet
@@ -41,8 +42,8 @@ class Side:
     Attributes:
         tiles: Number of tiles.
         ground: Share of the ground of all tiles that they cover, 0 to 1.
-        pixels: Labelled pixels of each class of the set, by name. Ground that lies in several tiles
-            counts once: each tile's pixels count by the share of its ground that is its own.
+        pixels: Labelled pixels of each class of the set, by name. Those that lie in several tiles
+            count about once: each tile's pixels count by the share of its ground that is its own.
     """
 
     tiles: int
@@ -183,14 +184,36 @@ def _side(
         ignored: Label values that don't count.
         whole: Ground of all tiles, in tiles.
     """
-    own = _own_ground(tiles, members, pairs)
+    layers = _layers(tiles)
+    apart = pairs[layers[pairs[:, 0]] == layers[pairs[:, 1]]]
+    own = _own_ground(tiles, members, apart)
     names = {c.value: c.name for c in tiles.scheme if c.value not in ignored}
     counts = [tiles.tiles[k].class_pixels for k in members]
     pixels = {
         name: int(np.ceil(own @ np.array([n.get(v, 0) for n in counts], np.float64) - 1e-6))
         for v, name in names.items()
     }
-    return Side(len(members), float(own.sum() / whole), pixels)
+    ground = _own_ground(tiles, members, pairs).sum()
+    return Side(len(members), float(ground / whole), pixels)
+
+
+def _layers(tiles: TileSet) -> Ints:
+    """Number of each tile among those of exactly its ground and of other labels.
+
+    Pairs of other dates on the same ground have labels of their own. Turned tiles, which show the
+    labels of the straight ones, are not told apart.
+    """
+    sides = [0.0 if t.bounds is None else t.bounds[2] - t.bounds[0] for t in tiles.tiles]
+    least = min(sides)
+    seen: dict[Any, list[Any]] = {}
+    layers = np.zeros(len(tiles.tiles), np.int64)
+    for k, (tile, side) in enumerate(zip(tiles.tiles, sides, strict=True)):
+        if tile.bounds is not None and side <= least * (1 + TOUCH):
+            labels = seen.setdefault((tile.crs, tile.bounds), [])
+            if tile.class_pixels not in labels:
+                labels.append(tile.class_pixels)
+            layers[k] = labels.index(tile.class_pixels)
+    return layers
 
 
 def _own_ground(tiles: TileSet, members: Sequence[int], pairs: Ints) -> Floats:
