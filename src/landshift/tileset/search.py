@@ -30,6 +30,8 @@ _DROPPED = 0.5  # times the share of dropped tiles
 _ABSENT_CLASS = 0.25  # for each class that one side lacks
 _FEW_BLOCKS = 0.05  # divided by the number of blocks: several places are more representative
 
+_LACKING = {"training": "it can't be learnt", "validation": "its scores are unknown"}
+
 _BLOCKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # numbers of blocks to try
 _SHAPES = ((1.0, 1.0), (2.0, 1.0), (1.0, 2.0))  # relative width and height of a block
 _CORNERS = ((True, True), (True, False), (False, True), (False, False))  # grow right, up
@@ -401,8 +403,9 @@ def log_split(tiles: TileSet, split: Split) -> None:
         ]
         if absent:
             logger.warning(
-                "%s: no %s tile holds %s; too few tiles apart from each other have it, so its "
-                "scores are meaningless.", tiles.folder, side, ", ".join(absent)
+                "%s: no %s tile holds %s; too few tiles apart from each other do, so that %s. Cut "
+                "smaller tiles, or add pairs that hold it.",
+                tiles.folder, side, ", ".join(absent), _LACKING[side],
             )  # fmt: skip
 
 
