@@ -5,7 +5,8 @@ import pytest
 
 from landshift import composite
 from landshift.prepare import checks
-from landshift.scores.comparability import not_comparable
+from landshift.scores.comparability import not_comparable, shifted_input
+from landshift.spec import InputSpec
 
 
 def measured(difference=0.0, deviation=10.0, correlation=0.5):
@@ -71,3 +72,32 @@ def test_what_composite_measured_is_understood(write_raster, tmp_path):
     for later, expected in ((paths[1], []), (paths[2], ["shifted"])):
         made = composite([paths[0], later], tmp_path / f"c{later.stem}.tif")
         assert kinds(not_comparable(checks.checks_of(made))) == expected
+
+
+def input_of(means, spreads):
+    names = [f"{date}:{band}" for date in ("1995", "2005") for band in ("red", "nir")]
+    return InputSpec(
+        tuple(names),
+        means,
+        spreads,
+        (0.0,) * 4,
+        (255.0,) * 4,
+        tile_size=64,
+        dtype="uint8",
+        cell_size=None,
+    )
+
+
+def test_dates_of_tiles_are_compared_by_the_means_of_their_bands():
+    spreads = (5.0, 9.0, 6.0, 9.0)
+    assert shifted_input(input_of((40.0, 90.0, 45.9, 82.0), spreads)) == []
+    [finding] = shifted_input(input_of((40.0, 90.0, 46.1, 82.0), spreads))
+    assert finding.kind == "shifted"
+    assert "The image '2005'" in finding.text
+    assert "the mean of red differs by +6.1, where single pixels scatter by 6" in finding.text
+
+
+def test_tiles_of_one_date_have_nothing_to_compare():
+    assert (
+        shifted_input(InputSpec(("red",), (9.0,), (1.0,), (0.0,), (9.0,), 64, "uint8", None)) == []
+    )

@@ -49,7 +49,7 @@ def test_a_result_worse_than_no_change_says_on_which_scores_and_by_how_much():
         "0.266); better on change F1."
     )
     assert "semantic" in first.advice
-    assert "`epochs`" in first.advice
+    assert "`stride`" in first.advice
 
 
 def test_a_good_result_is_called_so_in_one_sentence():
@@ -106,6 +106,11 @@ def test_classes_never_mapped_never_right_and_with_few_pixels_are_named():
         ("few-reference", "Few reference pixels: water (200). Their scores are uncertain."),
     ]
     assert findings[1].advice == ""
+
+
+def test_without_a_reference_pixel_nothing_is_found():
+    empty = np.zeros((3, 4), np.int64)
+    assert of_scores(scored(empty), {"all no change": no_change(empty)}) == []
 
 
 def test_few_points_are_fewer_than_few_pixels():

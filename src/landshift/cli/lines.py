@@ -6,7 +6,9 @@ import faulthandler
 import logging
 import os
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TextIO
@@ -25,6 +27,20 @@ def spelled(text: str, names: Mapping[str, str]) -> str:
         names: The spelling of each parameter.
     """
     return re.sub(r"`(\w+)`", lambda name: names.get(name[1], name[0]), text)
+
+
+def as_options(text: str) -> str:
+    """A text whose parameters, in backquotes, are spelled as options, of whatever command."""
+    return re.sub(r"`(\w+)`", lambda name: "--" + name[1].replace("_", "-"), text)
+
+
+def folded(text: str, lead: str = "") -> list[str]:
+    """A text in lines that fit the terminal, the first one after a lead, the others below it."""
+    width = shutil.get_terminal_size((80, 24)).columns
+    return textwrap.wrap(
+        text, max(width, 40), initial_indent=lead, subsequent_indent=" " * len(lead),
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
 
 
 @contextmanager

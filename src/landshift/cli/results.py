@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from landshift.cli.lines import say
+from landshift.cli.lines import as_options, folded, say
 from landshift.cli.show import table
+from landshift.scores.comparison import by_rank
+from landshift.scores.findings import MOST
 from landshift.show import tables
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from landshift.prepare.burn import PolygonLabels
     from landshift.prepare.difference import Difference
     from landshift.prepare.normalise import Normalisation
+    from landshift.scores.findings import Finding
     from landshift.simulation.scene import Scene
     from landshift.tileset import Audit, AuditedSplit, TileSet
 
@@ -183,8 +186,10 @@ def quantize(quantised: Quantised) -> None:
 
 
 def train(found: TrainedModel) -> None:
-    """Scores of each class, the path."""
+    """Scores of each class and of each method, how it went, the path."""
     table(tables.per_class(found.scores))
+    table(tables.compare(by_rank(found.evaluation.methods)))
+    _remarks(found.findings)
     _paths(found.files)
 
 
@@ -195,19 +200,30 @@ def zonal(found: Zones) -> None:
 
 
 def evaluate(judged: Evaluation) -> None:
-    """Scores of each class and of each method, calibration, notes, the paths."""
+    """Scores of each class and of each method, calibration, how it went, notes, the paths."""
+    methods = by_rank(judged.methods)
     table(tables.per_class(judged.scores))
-    table(tables.compare(judged.methods))
-    semantic = tables.semantic(judged.methods)
+    table(tables.compare(methods))
+    semantic = tables.semantic(methods)
     if semantic is not None:
         table(semantic)
     if judged.calibration is not None:
         table(tables.calibration(judged.calibration))
+    _remarks(judged.findings)
     if judged.scores.unmapped:
         say(f"{judged.scores.unmapped:,} labelled {judged.counted} have no class in the map.")
     for note in judged.notes:
         say(note)
     _paths(judged.files)
+
+
+def _remarks(findings: Sequence[Finding]) -> None:
+    """The findings that matter most, each with the next thing to try."""
+    for finding in findings[:MOST]:
+        for line in folded(finding.text, "- "):
+            say(line)
+        for line in folded(as_options(finding.advice), "  Next: "):
+            say(line)
 
 
 def sample(drawn: NewSample) -> None:

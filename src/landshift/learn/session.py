@@ -146,7 +146,8 @@ class Session:
 
     def evaluate(self) -> Evaluation:
         """Scores on the validation tiles."""
-        return evaluate_model(TorchEngine(self.model), self.data)
+        losses = [(epoch.train_loss, epoch.valid_loss) for epoch in self.history]
+        return evaluate_model(TorchEngine(self.model), self.data, losses)
 
     def samples(self, count: int) -> report.Samples:
         """Validation tiles, evenly from first to last, and the model's classes of them."""

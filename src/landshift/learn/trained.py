@@ -17,10 +17,12 @@ from landshift.errors import TrainingError
 from landshift.files import options
 from landshift.files.rows import Rows
 from landshift.scores.confusion import Scores
+from landshift.scores.findings import Finding
 from landshift.training import Epoch, Training
 
 if TYPE_CHECKING:
     from landshift.dataset import TrainingData
+    from landshift.evaluation.evaluation import Evaluation
     from landshift.learn.session import Session
 
 log = logging.getLogger(__name__)
@@ -60,18 +62,28 @@ class TrainedModel(Rows):
 
     Attributes:
         files: The .emd of the saved model.
-        scores: Scores on the validation tiles.
+        evaluation: Scores on the validation tiles, beside no change and the linear discriminant.
         history: The training table, a row an epoch.
     """
 
     files: tuple[Path]
-    scores: Scores
+    evaluation: Evaluation
     history: tuple[Epoch, ...]
 
     @property
     def path(self) -> Path:
         """The .emd of the saved model."""
         return self.files[0]
+
+    @property
+    def scores(self) -> Scores:
+        """Scores on the validation tiles."""
+        return self.evaluation.scores
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """How the training went, in plain words, with the next thing to try."""
+        return self.evaluation.findings
 
     def rows(self) -> list[dict[str, Any]]:
         """The training table."""
@@ -121,6 +133,8 @@ def train(
         OutputError: The log exists already, or an output can't be written.
     """
     from landshift import bundle, dataset
+    from landshift.evaluation import baselines
+    from landshift.evaluation.models import evaluate_baselines
     from landshift.learn.session import model_folder
 
     data = replace(data, augment=training.augmentation is not None)
@@ -146,10 +160,11 @@ def train(
         raise
     if not first:
         raise SystemExit(0)
-    scores = session.evaluate().scores
+    # the random forest, which `evaluate` adds, takes as long as a small training
+    evaluation = session.evaluate().beside(evaluate_baselines(samples, [baselines.LINEAR]))
     path = session.save(folder, overwrite=overwrite)
     state.unlink()
-    return TrainedModel((path,), scores, tuple(session.history))
+    return TrainedModel((path,), evaluation, tuple(session.history))
 
 
 def _session(data: TrainingData, network: Network, training: Training) -> Session:

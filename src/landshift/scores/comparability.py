@@ -1,4 +1,4 @@
-"""Whether the images of a composite can be compared, from what was measured of them."""
+"""Whether the images of several dates can be compared, from what was measured of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from landshift.scores.findings import Finding, listed
+from landshift.spec import InputSpec
 
 SHIFTED = 1.0
 """Standard deviations by which a band's mean must differ to count as shifted.
@@ -36,7 +37,29 @@ def not_comparable(checks: Mapping[str, Any]) -> list[Finding]:
     findings = []
     for date, bands in _items(checks.get("radiometry")):
         measured = {str(name): row for name, row in _items(bands) if _is_whole(row)}
-        findings += [*_unrelated(str(date), measured), *_shifted(str(date), measured)]
+        apart = {name: (row["difference"], _spread(row)) for name, row in measured.items()}
+        findings += [*_unrelated(str(date), measured), *_shifted(str(date), apart)]
+    return findings
+
+
+def shifted_input(spec: InputSpec) -> list[Finding]:
+    """What speaks against comparing the dates of training tiles, by the means of their bands.
+
+    Args:
+        spec: Input of a model for them.
+
+    Returns:
+        For each later date at most a finding of the kind 'shifted'.
+    """
+    names = [name for _, name in spec.inputs()]
+    (_, first), *later = spec.by_date().items()
+    findings = []
+    for date, bands in later:
+        apart = {
+            names[k]: (spec.mean[k] - spec.mean[j], max(spec.std[j], spec.std[k]))
+            for j, k in zip(first, bands, strict=False)
+        }
+        findings += _shifted(date, apart)
     return findings
 
 
@@ -56,22 +79,28 @@ def _unrelated(date: str, bands: Mapping[str, Mapping[str, float]]) -> list[Find
     ]
 
 
-def _shifted(date: str, bands: Mapping[str, Mapping[str, float]]) -> list[Finding]:
+def _shifted(date: str, bands: Mapping[str, tuple[float, float]]) -> list[Finding]:
+    """Bands whose mean moved too far.
+
+    Args:
+        date: The later date.
+        bands: Difference of the mean from the first date, and standard deviation, of each band.
+    """
     apart = {
-        name: abs(row["difference"]) / max(_spread(row), 1e-9)
-        for name, row in bands.items()
-        if abs(row["difference"]) > SHIFTED * _spread(row)
+        name: abs(difference) / max(spread, 1e-9)
+        for name, (difference, spread) in bands.items()
+        if abs(difference) > SHIFTED * spread
     }
     if not apart:
         return []
     most = max(apart, key=lambda name: apart[name])
-    row = bands[most]
+    difference, spread = bands[most]
     return [
         Finding(
             "shifted",
             f"The image '{date}' as a whole is brighter or darker than the first one in "
-            f"{listed(list(apart))}: the mean of {most} differs by {row['difference']:+.4g}, "
-            f"where single pixels scatter by {_spread(row):.4g}.",
+            f"{listed(list(apart))}: the mean of {most} differs by {difference:+.4g}, "
+            f"where single pixels scatter by {spread:.4g}.",
             "Bring it to the first image with `landshift normalise`, and make the composite of the "
             "result.",
         )

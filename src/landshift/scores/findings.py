@@ -119,8 +119,8 @@ def of_scores(
         semantic: Whether it is of a model that learns the classes of both dates.
         few: Reference pixels, or points, of a class below which its scores are uncertain.
     """
-    findings = _comparisons(scores, others, semantic)
     reference = sorted((c for c in scores.classes if c.support), key=lambda c: -c.support)
+    findings = _comparisons(scores, others, semantic) if reference else []
     missing = [f"{c.name} ({c.support:,})" for c in reference if c.precision is None]
     wrong = [c.name for c in reference if c.precision is not None and not c.f1]
     rare = [f"{c.name} ({c.support:,})" for c in reversed(reference) if c.support < few]
@@ -194,12 +194,12 @@ def _learn_more(plain: bool) -> str:
     """What to try; unless plain, also the model that learns the classes of both dates."""
     if plain:
         return (
-            "Train with more tiles (a smaller `stride` of `landshift tiles`), and for longer "
+            "Train on more tiles (a smaller `stride` of `landshift tiles`), and for longer "
             "(`epochs`)."
         )
     return (
-        "Train the model that learns the classes of both dates (`model` semantic), with more tiles "
-        "(a smaller `stride` of `landshift tiles`), and for longer (`epochs`)."
+        "Train the model that learns the classes of both dates (`model` semantic), on more tiles "
+        "(a smaller `stride` of `landshift tiles`)."
     )
 
 
