@@ -283,15 +283,16 @@ def _of_losses(training: Sequence[float], validation: Sequence[float]) -> list[F
     losses = [pair for pair in pairs if all(map(math.isfinite, pair))]
     if len(losses) < 2:
         return []
-    middle, last = losses[(len(losses) - 1) // 2], losses[-1]
+    half = (len(losses) - 1) // 2
+    middle, last = losses[half], losses[-1]
     least, epoch = min((valid, number) for number, (_, valid) in enumerate(losses))
     late = epoch >= 0.75 * (len(losses) - 1)
     if late and last[0] < (1 - FALLING) * middle[0]:
         return [
             Finding(
                 "too-few-steps",
-                f"The loss still falls: in training from {middle[0]:.3g} halfway to {last[0]:.3g} "
-                f"at the end, in validation to {least:.3g}.",
+                f"The loss still falls: in training from {middle[0]:.3g} in epoch {half} to "
+                f"{last[0]:.3g} at the end, in validation to {least:.3g}.",
                 f"Train for longer, say {4 * len(losses)} epochs (`epochs`).",
             )
         ]
