@@ -45,7 +45,7 @@ def test_a_map_of_one_class_is_called_so_from_map_and_reference_alone(useless, r
     evaluation = evaluate_map(useless, reference)
     first, second, *rest = evaluation.findings
     assert (first.kind, second.kind) == ("one-class", "worse-than-no-change")
-    assert first.text.startswith("99.5% of the map is 'to water', of the reference 25.0%")
+    assert first.text.startswith("99.5% of the map is 'to water', but 25.0% of the reference")
     # right are 9 and 900 of 3600 pixels, and half of all is unchanged
     assert "accuracy (0.253 against 0.500)" in second.text
     assert [f.kind for f in rest] == ["never-right", "few-reference"]
@@ -170,7 +170,7 @@ def test_the_command_line_says_how_it_went_and_spells_options(useless, reference
     result = commands.run("evaluate", useless, reference)
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert "- 99.5% of the map is 'to water', of the reference 25.0%: the map tells hardly" in lines
+    assert "- 99.5% of the map is 'to water', but 25.0% of the reference: the map hardly" in lines
     told = lines[lines.index(next(line for line in lines if line.startswith("- 99.5%"))) :]
     assert all(len(line) <= 80 for line in told)
     assert any(line.startswith("  Next: Train") for line in told)

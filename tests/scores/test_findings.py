@@ -125,7 +125,7 @@ def test_one_class_that_fills_the_map_is_set_against_the_reference():
     assert reference == {"forest": 2400, "water": 2400, "No change": 9400}
     [finding] = of_pixels(mapped, reference)
     assert finding.kind == "one-class"
-    assert finding.text.startswith("96.2% of the map is 'water', of the reference 16.9%")
+    assert finding.text.startswith("96.2% of the map is 'water', but 16.9% of the reference")
 
 
 @pytest.mark.parametrize(

@@ -248,11 +248,11 @@ def of_pixels(
         true = shares(reference).get(name, 0.0)
         if 1 - share >= OTHERS * (1 - true):
             return []
-        text += f", of the reference {true:.1%}"
+        text += f", but {true:.1%} of the reference"
     return [
         Finding(
             "one-class",
-            f"{text}: the map tells hardly anything apart.",
+            f"{text}: the map hardly tells the classes apart.",
             "Train for longer (`epochs`), and check that the image has the bands, the units and "
             "the radiometry of the training images (`landshift normalise`).",
         )
