@@ -156,7 +156,8 @@ def test_classes_without_a_training_pixel_are_named():
     ("training", "validation", "kinds_"),
     [
         ([1.9, 1.5, 1.1, 0.9, 0.8], [2.0, 5.0, 4.0, 2.5, 1.9], ["too-few-steps"]),
-        ([1.9, 0.8, 0.60, 0.58, 0.57], [2.0, 1.0, 0.9, 0.8, 0.8], []),  # settled
+        ([1.9, 1.5, 1.1, 0.9, 0.8], [2.0, 1.5, 1.1, 1.0, 0.91], []),  # by a tenth
+        ([1.9, 1.5, 1.1, 0.7, 0.8], [2.0, 1.5, 1.1, 1.0, 0.8], []),  # training has ended
         ([1.9, 1.0, 0.7, 0.4, 0.2], [2.0, 0.9, 1.0, 1.1, 1.3], ["too-many-steps"]),
         ([1.9, 1.0, 0.7, 0.4, 0.2], [2.0, 0.9, 0.95, 0.92, 0.95], []),  # no longer better
         ([1.9, 1.0], [2.0, 1.5], ["too-few-steps"]),
@@ -167,6 +168,15 @@ def test_classes_without_a_training_pixel_are_named():
 )
 def test_the_training_table_says_whether_it_was_too_short_or_too_long(training, validation, kinds_):
     assert kinds(of_learning(Learning(training, validation))) == kinds_
+
+
+def test_a_training_that_was_too_short_shows_its_last_quarter():
+    [finding] = of_learning(Learning([1.9, 1.5, 1.1, 0.9, 0.8], [2.0, 5.0, 4.0, 2.5, 1.9]))
+    assert finding.text == (
+        "The loss still falls: from epoch 3 to the last one in training from 0.9 to 0.8, in "
+        "validation from 2.5 to 1.9."
+    )
+    assert "20 epochs (`epochs`)" in finding.advice
 
 
 def test_findings_are_ranked_each_once():
