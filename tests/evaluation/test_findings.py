@@ -10,10 +10,12 @@ import commands
 import landshift
 from landshift import composite
 from landshift.classes import ClassScheme
+from landshift.cli import results
 from landshift.evaluation import baselines, evaluate, models
 from landshift.evaluation.evaluate import Baselines, Comparison
 from landshift.evaluation.evaluation import Evaluation
 from landshift.evaluation.maps import evaluate_map
+from landshift.learn.trained import TrainedModel
 from landshift.machine import progress
 from landshift.scores.findings import Learning
 from scenes import MAPPING
@@ -176,3 +178,14 @@ def test_the_command_line_says_how_it_went_and_spells_options(useless, reference
     assert any(line.startswith("  Next: Train") for line in told)
     assert "--epochs" in result.stdout
     assert "`epochs`" not in result.stdout
+
+
+def test_train_prints_the_methods_in_order_and_how_it_went(useless, reference, capsys, tmp_path):
+    judged = evaluate_map(useless, reference)
+    better = {"linear discriminant": evaluate_map(reference, reference)}
+    results.train(TrainedModel((tmp_path / "m.emd",), judged.beside(better), ()))
+    out = capsys.readouterr().out
+    places = [out.index(f"\n {name} ") for name in ("linear discriminant", "this", "all no change")]
+    assert places == sorted(places)
+    assert "- Worse than the linear discriminant on accuracy (0.253 against 1.000)" in out
+    assert out.splitlines()[-1] == str(tmp_path / "m.emd")
