@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
@@ -319,6 +320,39 @@ def bearing(box: GeoBox) -> Bearing:
     if not (np.isfinite([metres, right, down]).all() and metres > 0):
         raise problem
     return Bearing(float(metres), float(np.degrees(np.arctan2(right, -down))))
+
+
+@dataclass(frozen=True)
+class ScaleBar:
+    """A bar of a round length under a picture.
+
+    Attributes:
+        metres: Its length on the ground: 1, 2, 5, 10, 20, ...
+        share: Its length as a share of the picture's width, 0 to 1.
+        label: Its length in words.
+    """
+
+    metres: float
+    share: float
+    label: str
+
+
+SCALE_BAR = 0.28
+"""Largest share of a picture's width that a scale bar takes: room for its label and an arrow."""
+
+
+def scale_bar(metres: float, most: float = SCALE_BAR) -> ScaleBar:
+    """The longest bar of a round length that isn't above a share of a picture's width.
+
+    Args:
+        metres: Width of the picture on the ground, above 0.
+        most: The share.
+    """
+    longest = metres * most
+    step = 10.0 ** math.floor(math.log10(longest))
+    length = max(f * step for f in (0.5, 1, 2, 5) if f * step <= longest)
+    label = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    return ScaleBar(length, length / metres, label)
 
 
 def apply(affine: Any, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -20,9 +20,9 @@ from landshift.errors import (
     RasterError,
 )
 from landshift.files import provenance
+from landshift.files.dates import DATES_TAG
 from landshift.images import Image, quality, windows
 from landshift.machine import parallel
-from landshift.prepare import composite as stage
 from landshift.prepare.checks import checks_of, describe
 from landshift.prepare.composite import CompositeOutput, ImageReading, TargetGrid, composite
 
@@ -300,7 +300,7 @@ def test_chiapas_as_published_lacks_its_nodata_tag_and_hides_clouds(data_folder,
     assert ((values != -9999).all(axis=0) == clear).all()
     assert (values[6:, clear] == after[:6, clear]).all()
     with rasterio.open(path) as source:
-        days = json.loads(source.tags()[stage.DATES_TAG])
+        days = json.loads(source.tags()[DATES_TAG])
     assert days == {"before": "1999-11-18", "after": "2002-04-16"}
 
 

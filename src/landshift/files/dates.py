@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, date, datetime, timedelta
 
 from landshift.errors import ParameterError
+from landshift.files import jsons
 
 
 @dataclass(frozen=True, order=True)
@@ -179,6 +180,30 @@ def of_tags(tags: Mapping[str, str]) -> Period | None:
             return period
     ends = [_of_text(tags.get(f"NC_GLOBAL#time_coverage_{end}", "")) for end in ("start", "end")]
     return spanning(ends) if all(ends) else None
+
+
+DATES_TAG = "LANDSHIFT_DATES"
+"""Name of the raster tag of a composite that holds the day, year or period of each date as JSON."""
+
+
+def of_each(tags: Mapping[str, str]) -> dict[str, Period]:
+    """The period of each date of a composite by the date's name, as `DATES_TAG` states it.
+
+    Raises:
+        ParameterError: The tag isn't JSON, or holds something else than a date for each name.
+    """
+    if DATES_TAG not in tags:
+        return {}
+    text = tags[DATES_TAG]
+    stated = jsons.parse(
+        text.encode(errors="replace"), what="A raster's dates", error=ParameterError
+    )
+    if not isinstance(stated, dict):
+        raise ParameterError(
+            f"A raster's dates ({DATES_TAG}) must have a name each, got {text!r:.80}; write them "
+            "again."
+        )
+    return {name: parse(str(period)) for name, period in stated.items()}
 
 
 _UNITS = re.compile(

@@ -40,9 +40,6 @@ __all__ = ["CompositeOutput", "ImageReading", "TargetGrid", "composite"]
 
 log = logging.getLogger(__name__)
 
-DATES_TAG = "LANDSHIFT_DATES"
-"""Name of the raster tag that holds the day, year or period of each date as JSON."""
-
 
 def composite(
     images: Sources,
@@ -249,7 +246,7 @@ def _days(plans: Sequence[Plan], dates: Sequence[str]) -> dict[str, str]:
         return {}
     if len(plans) == 1:
         return {"ACQUISITION_DATE": taken[dates[0]]}
-    return {DATES_TAG: json.dumps(taken)}
+    return {days.DATES_TAG: json.dumps(taken)}
 
 
 def _parameters(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,9 +12,12 @@ from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from landshift import raster
-from landshift.classes import IGNORE_INDEX, ClassScheme, Colour, class_options
+from landshift.classes import IGNORE_INDEX, ClassScheme, class_options
 from landshift.errors import ClassError, ParameterError
-from landshift.files import options, whole
+from landshift.files import dates, options, whole
+from landshift.raster import colours
+from landshift.show import panels
+from landshift.show.panels import Panel
 from landshift.spec import split_name
 
 if TYPE_CHECKING:
@@ -39,9 +43,9 @@ NAMED_ZONES = 40
 # Okabe & Ito (2008), without yellow, which is pale on white
 _BARS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 _DATES = ("Before", "After")
-_TRUE_COLOUR = ("red", "green", "blue")
+_DATELESS = "Image"  # bands without a date
 
-Picture = NDArray[np.float32]
+Picture = panels.Picture
 
 
 def view(
@@ -50,21 +54,30 @@ def view(
     out: options.OutFile,
     *,
     reference: options.FilePath | None = None,
+    rgb: options.BandChoice = None,
     classes: class_options.ClassesLike = None,
     overwrite: options.Flag = False,
 ) -> Path:
     """Show the images, the map and its reference side by side, with a legend.
 
+    Titles have the dates that the files or their names state; below them stands which bands are
+    shown. A scale bar and an arrow to true north stand under the first picture, and under those on
+    another grid.
+
     Args:
-        images: Image before, image after; or the image of one date.
+        images: Image before, image after; or the image of one date, or a composite of several.
         mapped: The class map.
         out: The picture to write: .png, or another suffix that matplotlib knows.
         reference: Reference of the map.
+        rgb: Bands of each date shown as red, green and blue, by name or number, such as
+            nir,red,green or 4,3,2; or one band, in grey. Left out: red, green and blue by their
+            names, else nir, red and green; else as the file states; else 1,2,3.
         classes: Classes of the map: CSV value,name or JSON; left out: those of its file.
         overwrite: Replace what is there already under the same name.
 
     Raises:
-        ParameterError: Not one or two images.
+        ParameterError: Not one or two images; not one or three bands.
+        BandError: A band of ``rgb`` is missing.
         ClassError: The map's file states no classes and none are given.
         RasterError: A file can't be read.
         OutputError: The picture can't be written.
@@ -76,22 +89,73 @@ def view(
         raise ClassError(f"The map must state its classes, got none in {mapped}; give `classes`.")
     if not 1 <= len(images) <= len(_DATES):
         raise ParameterError(f"`images` must be one or two, got {len(images)}.")
-    panels: list[tuple[str, NDArray[Any]]] = []
+    shown: list[Panel] = []
+    empty = False
     for title, path in zip(_DATES if len(images) > 1 else ("Image",), images, strict=True):
-        chosen = [k + 1 for k in rgb_bands(raster.info(path).bands)]
-        panels.append((title, picture(*raster.preview(path, VIEW_SIZE, chosen))))
-    present: set[int] = set()
+        of_image, gaps = _image_panels(path, title, rgb)
+        shown += of_image
+        empty |= gaps
+    pixels: Counter[int] = Counter()
     maps = [("Predicted" if reference else "Map", mapped)]
     maps += [("Reference", reference)] if reference else []
     for title, path in maps:
         codes = _preview_codes(path, scheme)
-        present.update(int(k) for k in np.unique(codes))
-        panels.append((title, colour_classes(codes, scheme)))
-    figure = _figure(len(panels), 1, panels[0][1].shape)
-    for axes, (title, image) in zip(figure.axes, panels, strict=True):
-        _show(axes, image, title)
-    _legend(figure, scheme, present)
+        pixels.update(_counted(codes))
+        info = raster.info(path)
+        shown.append(Panel(colour_classes(codes, scheme), _dated(title, info.taken), box=info.grid))
+    empty |= IGNORE_INDEX in pixels
+    figure = panels.draw([shown], panels.entries(scheme, pixels, nodata=empty))
     return save(figure, out, overwrite=overwrite)
+
+
+def _image_panels(
+    path: Path | str, title: str, rgb: options.BandChoice
+) -> tuple[list[Panel], bool]:
+    """A panel for each date of an image, and whether one shows pixels without data.
+
+    Args:
+        path: The image.
+        title: Title of an image whose bands name no date.
+        rgb: See `raster.colours.choose`.
+    """
+    shown, empty = [], False
+    info = raster.info(path)
+    taken = _taken(path, info)
+    for date, places in date_bands(info.names).items():
+        numbers = [info.numbers[k] for k in places]
+        with raster.open_raster(path) as source:
+            chosen = colours.of_raster(source, rgb, numbers)
+        values, mask = raster.preview(path, VIEW_SIZE, [numbers[k] for k in chosen.channels])
+        empty |= not mask.all()
+        heading = _dated(title if date == _DATELESS else date, taken.get(date))
+        shown.append(Panel(picture(values, mask), heading, chosen.label, info.grid))
+    return shown, empty
+
+
+def _taken(path: Path | str, info: raster.RasterInfo) -> dict[str, dates.Period]:
+    """When each date of an image was taken, by the names of `date_bands`."""
+    with raster.open_raster(path) as source:
+        tags = source.tags()
+    try:
+        known = {name.capitalize(): period for name, period in dates.of_each(tags).items()}
+    except ParameterError:  # a picture without dates is better than none
+        known = {}
+    names = date_bands(info.names)
+    if len(names) == 1 and info.taken is not None:
+        known |= dict.fromkeys(names, info.taken)
+    return known
+
+
+def _dated(title: str, taken: dates.Period | None) -> str:
+    """A title with a date: 'Before, 1995-08-12'."""
+    when = "" if taken is None else str(taken).replace("/", " to ")
+    return title if not when or when == title else f"{title}, {when}"
+
+
+def _counted(codes: NDArray[np.uint8]) -> dict[int, int]:
+    """Pixels of each class index that occurs."""
+    values, counts = np.unique(codes, return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
 
 
 def _preview_codes(path: Path | str, scheme: ClassScheme) -> NDArray[np.uint8]:
@@ -113,6 +177,7 @@ def show_samples(
     *,
     alpha: float = 1.0,
     predicted: NDArray[np.uint8] | None = None,
+    sensors: Sequence[str | None] = (),
 ) -> Figure:
     """Samples, one a row: each date, the labels and the prediction.
 
@@ -123,22 +188,20 @@ def show_samples(
         scheme: The classes.
         alpha: Opacity of the labels over the last date's image, 0 to 1.
         predicted: ``(sample, row, column)`` predicted class indices.
+        sensors: What each band's sensor is called; () if unknown.
     """
-    columns = len(date_bands(bands)) + 1 + (predicted is not None)
-    figure = _figure(columns, len(images), images.shape[-2:])
-    present: set[int] = set()
+    rows = []
+    pixels: Counter[int] = Counter()
     for row, image in enumerate(images):
-        pictures = date_pictures(image, bands)
-        last = pictures[-1][1]
-        pictures.append(("Labels", _over(last, targets[row], scheme, alpha)))
-        present.update(int(k) for k in np.unique(targets[row]))
-        if predicted is not None:
-            pictures.append(("Predicted", _over(last, predicted[row], scheme, alpha)))
-            present.update(int(k) for k in np.unique(predicted[row]))
-        for column, (title, shown) in enumerate(pictures):
-            _show(figure.axes[row * columns + column], shown, title if row == 0 else "")
-    _legend(figure, scheme, present)
-    return figure
+        shown = date_panels(image, bands, sensors)
+        last = shown[-1].picture
+        for title, layer in (("Labels", targets), ("Predicted", predicted)):
+            if layer is not None:
+                pixels.update(_counted(layer[row]))
+                shown.append(Panel(_over(last, layer[row], scheme, alpha), title))
+        rows.append(shown if row == 0 else [Panel(panel.picture) for panel in shown])
+    empty = IGNORE_INDEX in pixels or not np.isfinite(images).all()
+    return panels.draw(rows, panels.entries(scheme, pixels, nodata=empty))
 
 
 def show_learning_rates(
@@ -390,38 +453,41 @@ def save(figure: Figure, out: Path | str, *, overwrite: bool = False) -> Path:
 
 def date_bands(bands: Sequence[str]) -> dict[str, list[int]]:
     """Positions of the bands of each date: ``before:red`` belongs to ``Before``."""
-    dates: dict[str, list[int]] = {}
+    dated: dict[str, list[int]] = {}
     for position, name in enumerate(bands):
-        date = split_name(name)[0] or "image"
-        dates.setdefault(date.capitalize(), []).append(position)
-    return dates
+        date = split_name(name)[0].capitalize() or _DATELESS
+        dated.setdefault(date, []).append(position)
+    return dated
 
 
-def date_pictures(image: NDArray[Any], bands: Sequence[str]) -> list[tuple[str, Picture]]:
-    """Title and RGB picture of each date of an image.
+def date_panels(
+    image: NDArray[Any], bands: Sequence[str], sensors: Sequence[str | None] = ()
+) -> list[Panel]:
+    """A panel for each date of an image, captioned with the bands that it shows.
 
     Args:
         image: ``(band, row, column)``; NaN where not valid.
         bands: Names of the bands.
+        sensors: What each band's sensor is called; () if unknown.
     """
     mask = np.isfinite(image).all(axis=0)
-    pictures = []
-    for title, numbers in date_bands(bands).items():
-        chosen = [numbers[k] for k in rgb_bands([bands[n] for n in numbers])]
-        pictures.append((title, picture(image[chosen], mask)))
-    return pictures
+    shown = []
+    for title, places in date_bands(bands).items():
+        of_date = [sensors[k] for k in places] if sensors else ()
+        chosen = colours.of_names([bands[k] for k in places], sensors_of=of_date)
+        values = image[[places[k] for k in chosen.channels]]
+        shown.append(Panel(picture(values, mask), title, chosen.label))
+    return shown
+
+
+def date_pictures(image: NDArray[Any], bands: Sequence[str]) -> list[tuple[str, Picture]]:
+    """Title and picture of each date of an image; see `date_panels`."""
+    return [(panel.title, panel.picture) for panel in date_panels(image, bands)]
 
 
 def rgb_bands(names: Sequence[str]) -> tuple[int, int, int]:
-    """Positions of the bands shown as red, green and blue.
-
-    The bands named red, green and blue; else the first three, or the first one in grey.
-    """
-    plain = [split_name(name)[1].lower() for name in names]
-    if set(_TRUE_COLOUR) <= set(plain):
-        red, green, blue = (plain.index(c) for c in _TRUE_COLOUR)
-        return red, green, blue
-    return (0, 1, 2) if len(names) >= 3 else (0, 0, 0)
+    """Positions of the bands shown as red, green and blue; see `raster.colours`."""
+    return colours.of_names(names).channels
 
 
 Limits = Sequence[tuple[float, float]]
@@ -456,27 +522,15 @@ def picture(values: NDArray[Any], mask: NDArray[np.bool_], limits: Limits | None
 
 def colour_classes(codes: NDArray[np.uint8], scheme: ClassScheme) -> Picture:
     """Class indices in their colours, as ``(row, column, 3)`` in 0 to 1; white where unlabelled."""
-    table = np.ones((256, 3), np.float32)
+    table = np.full((256, 3), panels.NODATA, np.float32)
     for k, c in enumerate(scheme):
-        table[k] = _unit(c.colour)
+        table[k] = panels.unit(c.colour)
     return table[codes]
 
 
 def _over(image: Picture, codes: NDArray[np.uint8], scheme: ClassScheme, alpha: float) -> Picture:
     blended = alpha * colour_classes(codes, scheme) + (1 - alpha) * image
     return blended.astype(np.float32)
-
-
-def _figure(columns: int, rows: int, shape: tuple[int, ...]) -> Figure:
-    """Panels for pictures of a shape, with space for a legend on the right."""
-    from matplotlib.figure import Figure
-
-    height = 3.6 * min(max(shape[0] / shape[1], 0.5), 2.0)
-    figure = Figure(figsize=(3.6 * columns + 2.2, height * rows + 0.3), layout="constrained")
-    figure.subplots(rows, columns, squeeze=False)
-    for axes in figure.axes:
-        axes.set_axis_off()
-    return figure
 
 
 def _curves(x: str, y: str) -> tuple[Figure, Axes]:
@@ -487,24 +541,6 @@ def _curves(x: str, y: str) -> tuple[Figure, Axes]:
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     return figure, axes
-
-
-def _show(axes: Axes, image: Picture, title: str) -> None:
-    axes.imshow(image, interpolation="nearest")
-    axes.set_title(title)
-
-
-def _legend(figure: Figure, scheme: ClassScheme, present: set[int]) -> None:
-    from matplotlib.patches import Patch
-
-    entries = [
-        Patch(facecolor=_unit(c.colour), edgecolor="black", linewidth=0.4, label=c.name)
-        for k, c in enumerate(scheme)
-        if k in present
-    ]
-    if IGNORE_INDEX in present:
-        entries.append(Patch(facecolor="white", edgecolor="black", linewidth=0.4, label="No data"))
-    figure.legend(handles=entries, loc="outside right center", frameon=False)
 
 
 def _short(number: int) -> str:
@@ -521,11 +557,6 @@ def _short(number: int) -> str:
 
 def _figures(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
-
-
-def _unit(colour: Colour) -> tuple[float, float, float]:
-    red, green, blue = (v / 255 for v in colour)
-    return red, green, blue
 
 
 def _metadata(out: Path) -> dict[str, str | None] | None:
