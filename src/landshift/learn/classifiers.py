@@ -254,7 +254,7 @@ class _Classifier:
         samples = self._session.samples(rows)
         return figures.show_samples(
             samples.images, samples.targets, data.spec.bands, data.scheme, alpha=alpha,
-            predicted=samples.predicted,
+            predicted=samples.predicted, sensors=data.spec.band_sensors,
         )  # fmt: skip
 
     def evaluate(self) -> Evaluation:

@@ -91,9 +91,11 @@ class Data:
         """The picture that `show_batch` shows."""
         chosen = spread(self.training.split.train, rows)
         images, targets = read_samples(self.training.plain(chosen))
+        spec = self.training.spec
         return figures.show_samples(
-            images, targets, self.training.spec.bands, self.training.scheme, alpha=alpha
-        )
+            images, targets, spec.bands, self.training.scheme, alpha=alpha,
+            sensors=spec.band_sensors,
+        )  # fmt: skip
 
 
 def prepare_data(

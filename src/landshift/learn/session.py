@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from landshift import bundle, export, tileset, training
+from landshift.classes import IGNORE_INDEX
 from landshift.dataset import TileDataset, TrainingData
 from landshift.engine import TorchEngine
 from landshift.engine.padding import measure_in_tiles
@@ -156,6 +157,7 @@ class Session:
         predicted = np.concatenate(
             [engine.predict(image[np.newaxis]).argmax(1) for image, _ in chosen.arrays()]
         ).astype(np.uint8)
+        predicted[~np.isfinite(images).all(axis=1)] = IGNORE_INDEX  # as in maps
         return report.Samples(images, targets, predicted)
 
     def save(self, folder: Path, *, overwrite: bool = False) -> Path:

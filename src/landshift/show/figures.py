@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,8 +38,15 @@ _STRETCH = (2.0, 98.0)  # percentiles of valid pixels that become black and whit
 NUMBERED_CLASSES = 30
 """Largest number of classes of a confusion matrix with numbers in its cells."""
 
+SIDE_BY_SIDE = 8
+"""Largest number of classes whose two confusion matrices lie side by side: both then fit a page's
+width at a size that can be read."""
+
 NAMED_ZONES = 40
 """Largest number of zones with their names in a figure."""
+
+_BAR = 0.14  # inches of a bar: its figure fits beside it
+_LABEL_LETTERS = 26  # of a line of a class's name along an axis
 
 # Okabe & Ito (2008), without yellow, which is pale on white
 _BARS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
@@ -229,7 +237,8 @@ def show_confusion(matrix: Matrix, scheme: ClassScheme) -> Figure:
     """A confusion matrix in pixels and in shares of each row; rows reference, columns map.
 
     Cells have numbers up to `NUMBERED_CLASSES` classes. The colours go from light to dark in one
-    hue, for any colour vision and for print.
+    hue, for any colour vision and for print. The two lie side by side up to `SIDE_BY_SIDE`
+    classes, else one below the other.
 
     Args:
         matrix: As from `landshift.scores.confusion.count`; its last column is shown if it has
@@ -242,41 +251,91 @@ def show_confusion(matrix: Matrix, scheme: ClassScheme) -> Figure:
     n = len(scheme)
     unmapped = bool(matrix[:, n:].any())
     counts = matrix if unmapped else matrix[:, :n]
-    columns = [*scheme.names, "no class"] if unmapped else list(scheme.names)
     totals = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
-    cell = 0.55 if n <= 8 else 0.36 if n <= NUMBERED_CLASSES else 0.16
-    names = 0.3 + 0.07 * max(len(name) for name in columns)  # inches of the longest name
-    side = max(cell * len(columns), 2.5)
-    figure = Figure(figsize=(2 * side + names + 2.4, side + names + 0.9), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    shown = (
-        ("Pixels", np.where(counts > 0, counts, np.nan), LogNorm(1, max(int(counts.max()), 2))),
-        ("Share of the reference's class", shares, Normalize(0, 1)),
+    shares = np.divide(100 * counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
+    size = _matrix_size(n)
+    names = [*scheme.names, "no class"] if unmapped else list(scheme.names)
+    labels = [panels.written(name, _LABEL_LETTERS, size.lines) for name in names]
+    letters = max(len(line) for label in labels for line in label.splitlines())
+    around = letters * 0.6 * size.names / 72 + 0.5  # inches of the longest name, and of its axis
+    side = max(size.cell * len(names), 2.4)
+    beside = n <= SIDE_BY_SIDE
+    width, height = side + around + 1.3, size.cell * n + around + 0.7
+    figure = Figure(
+        figsize=(2 * width, height) if beside else (width, 2 * height), layout="constrained"
     )
-    for axes, (title, values, norm) in zip(panels, shown, strict=True):
-        image = axes.imshow(values, cmap="Blues", norm=norm)
-        axes.set_title(title)
-        axes.set_xlabel("map")
-        axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=8)
-        figure.colorbar(image, ax=axes, shrink=0.6)
-    panels[0].set_ylabel("reference")
-    panels[0].set_yticks(range(n), scheme.names, fontsize=8)
-    if n <= NUMBERED_CLASSES:
-        for row, column in np.ndindex(*counts.shape):
-            if counts[row, column]:
-                texts = _short(int(counts[row, column])), f"{shares[row, column]:.2f}".lstrip("0")
-                for axes, text, (_, values, norm) in zip(panels, texts, shown, strict=True):
-                    dark = norm(values[row, column]) > 0.6
-                    axes.text(
-                        column, row, text, ha="center", va="center", fontsize=7,
-                        color="white" if dark else "black",
-                    )  # fmt: skip
+    shape: Any = {"ncols": 2} if beside else {"nrows": 2}
+    drawn = figure.subplots(**shape)
+    most = LogNorm(1, max(int(counts.max()), 2))
+    pixels = [[_short(int(v)) if v else "" for v in row] for row in counts]
+    percent = [
+        [_percent(float(v)) if c else "" for v, c in zip(row, held, strict=True)]
+        for row, held in zip(shares, counts, strict=True)
+    ]
+    views = (
+        ("Pixels", "pixels", np.where(counts > 0, counts, np.nan), most, pixels),
+        ("Share of the reference's class", "share of the reference's row, %", shares,
+         Normalize(0, 100), percent),
+    )  # fmt: skip
+    for axes, (title, unit, values, norm, texts) in zip(drawn, views, strict=True):
+        image = axes.imshow(values, cmap="Blues", norm=norm, aspect="auto")
+        axes.set_title(title, fontsize=size.names + 3)
+        axes.set_xlabel("map", fontsize=size.names + 1)
+        axes.set_ylabel("reference", fontsize=size.names + 1)
+        turn = 0 if letters * 0.6 * size.names / 72 < size.cell else 90
+        axes.set_xticks(
+            range(len(names)), labels, rotation=turn, fontsize=size.names, parse_math=False
+        )
+        axes.set_yticks(range(n), labels[:n], fontsize=size.names, parse_math=False)
+        bar = figure.colorbar(image, ax=axes, fraction=0.3 / width, pad=0.1 / width)
+        bar.set_label(unit, fontsize=size.names)
+        bar.ax.tick_params(labelsize=size.names)
+        if n <= NUMBERED_CLASSES:
+            _number_cells(axes, norm(values), texts, size.numbers)
     return figure
 
 
+@dataclass(frozen=True)
+class _MatrixSize:
+    """Sizes of a confusion matrix of so many classes.
+
+    Attributes:
+        cell: Inches of a cell's side.
+        names: Points of a class's name.
+        numbers: Points of a number in a cell.
+        lines: Lines of a name that a cell has room for.
+    """
+
+    cell: float
+    names: float
+    numbers: float
+    lines: int
+
+
+def _matrix_size(classes: int) -> _MatrixSize:
+    """Cells that hold four characters; fewer classes have larger ones."""
+    if classes <= SIDE_BY_SIDE:
+        return _MatrixSize(0.6, 10, 10, 2)
+    if classes <= NUMBERED_CLASSES:
+        return _MatrixSize(0.42, 10, 10, 2)
+    return _MatrixSize(0.2, 8, 0, 1)
+
+
+def _number_cells(
+    axes: Axes, darkness: NDArray[Any], texts: Sequence[Sequence[str]], points: float
+) -> None:
+    """Write a number into each cell that has one: white where the cell is dark."""
+    for row, line in enumerate(texts):
+        for column, text in enumerate(line):
+            if text:
+                axes.text(
+                    column, row, text, ha="center", va="center", fontsize=points,
+                    color="white" if darkness[row, column] > 0.6 else "black",
+                )  # fmt: skip
+
+
 def show_f1(methods: Mapping[str, Scores]) -> Figure:
-    """F1 of each class, a bar for each method; no bar where F1 isn't defined.
+    """F1 of each class, a bar for each method with its figure, or 'not defined'.
 
     Args:
         methods: Scores over the same classes by name of the method; the evaluated one first.
@@ -285,22 +344,28 @@ def show_f1(methods: Mapping[str, Scores]) -> Figure:
 
     names = [c.name for c in next(iter(methods.values())).classes]
     bars = len(methods)
-    height = 1.2 + len(names) * (0.12 * bars + 0.15)
+    height = 1.2 + len(names) * (_BAR * bars + 0.15)
     figure = Figure(figsize=(7, height), layout="constrained")
     axes = figure.subplots()
     places = np.arange(len(names))
     thick = 0.8 / bars
     for k, (method, scores) in enumerate(methods.items()):
         values = [np.nan if c.f1 is None else c.f1 for c in scores.classes]
-        colour = _BARS[k % len(_BARS)]
-        axes.barh(places + (k - (bars - 1) / 2) * thick, values, thick, label=method, color=colour)
-    axes.set_yticks(places, names)
+        at = places + (k - (bars - 1) / 2) * thick
+        axes.barh(at, values, thick, label=method, color=_BARS[k % len(_BARS)])
+        for place, value in zip(at, values, strict=True):
+            text = f"{value:.2f}" if np.isfinite(value) else "not defined"
+            axes.text(np.nan_to_num(value) + 0.01, place, text, va="center", fontsize=7)
+    axes.set_yticks(places, [panels.written(name, _LABEL_LETTERS) for name in names])
+    for label in axes.get_yticklabels():
+        label.set_parse_math(False)
     axes.invert_yaxis()
     axes.margins(y=0.01)
-    axes.set_xlim(0, 1)
+    axes.set_xlim(0, 1.08)  # with room for the figure beside a whole bar
+    axes.set_xticks(np.linspace(0, 1, 6))
     axes.set_xlabel("F1")
     axes.grid(axis="x", alpha=0.3)
-    figure.legend(loc="outside upper center", ncols=min(bars, 3), frameon=False)
+    figure.legend(loc="outside upper center", ncols=min(bars, 2), frameon=False)
     return figure
 
 
@@ -553,6 +618,11 @@ def _short(number: int) -> str:
                 else f"{number // size}{letter}"
             )
     return str(number)
+
+
+def _percent(share: float) -> str:
+    """A share above 0 in whole percent: 42, or <1."""
+    return f"{share:.0f}" if share >= 0.5 else "<1"
 
 
 def _figures(value: float | None) -> str:
