@@ -46,6 +46,8 @@ NAMED_ZONES = 40
 """Largest number of zones with their names in a figure."""
 
 _BAR = 0.14  # inches of a bar: its figure fits beside it
+_ZONES = 6.0  # inches of a picture of zones, without its bar
+_ZONE_NAME = 8  # points of a zone's name
 _LABEL_LETTERS = 26  # of a line of a class's name along an axis
 
 # Okabe & Ito (2008), without yellow, which is pale on white
@@ -409,7 +411,8 @@ def _draw_shares(axes: Axes, curve: Reliability, colour: str) -> None:
 def show_zones(zones: Zones, of: str | None = None) -> Figure:
     """Zones coloured by the share of one class, or of change: the brighter, the larger.
 
-    Up to `NAMED_ZONES` zones have their names and shares; zones off the map are hatched.
+    Up to `NAMED_ZONES` zones have their names and shares, small zones a number whose meaning stands
+    below; zones off the map are hatched.
 
     Args:
         zones: As from `landshift.zonal`.
@@ -431,22 +434,25 @@ def show_zones(zones: Zones, of: str | None = None) -> Figure:
     left, bottom, right, top = _total_bounds(zones)
     # degrees of longitude shrink towards the poles
     shrink = np.cos(np.radians((bottom + top) / 2)) if zones.crs.proj.is_geographic else 1.0
-    ratio = (top - bottom) / max((right - left) * shrink, 1e-12)
-    figure = Figure(figsize=(7.5, 1.0 + 5.6 * min(max(ratio, 0.4), 1.8)), layout="constrained")
+    width, height = (right - left) * shrink, top - bottom
+    high = _ZONES * min(max(height / max(width, 1e-12), 0.4), 1.8)
+    inches = min(_ZONES / max(width, 1e-12), high / max(height, 1e-12))  # of a unit of the CRS
+    figure = Figure(figsize=(_ZONES + 1.9, 1.0 + high), layout="constrained")
     axes = figure.subplots()
     _draw_outlines(axes, zones, shares, norm, colours)
     if len(shares) <= NAMED_ZONES:
-        _name_zones(axes, zones, shares, norm)
-    axes.set_xlim(left, right)
-    axes.set_ylim(bottom, top)
-    axes.margins(0.02)
+        key = _name_zones(axes, zones, shares, norm, (inches * shrink, inches))
+        _draw_key(figure, key)
+    edge = 0.01  # room for the outermost lines
+    axes.set_xlim(left - edge * (right - left), right + edge * (right - left))
+    axes.set_ylim(bottom - edge * height, top + edge * height)
     axes.set_aspect(1 / shrink)
     axes.set_axis_off()
     title = "Share that changed" if of is None else f"Share of {of}"
     axes.set_title(title, parse_math=False)
     if not known.all():
         nowhere = Patch(facecolor="white", edgecolor="grey", hatch="////", label="no class")
-        figure.legend(handles=[nowhere], loc="outside lower left", frameon=False)
+        figure.legend(handles=[nowhere], loc="outside upper left", frameon=False)
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, shrink=0.7)
     bar.set_label("% of the zone's classed area")
     return figure
@@ -471,16 +477,86 @@ def _draw_outlines(
         )  # fmt: skip
 
 
-def _name_zones(axes: Axes, zones: Zones, shares: NDArray[np.float64], norm: Normalize) -> None:
-    """Write name and share into each zone."""
+def _name_zones(
+    axes: Axes,
+    zones: Zones,
+    shares: NDArray[np.float64],
+    norm: Normalize,
+    inches: tuple[float, float],
+) -> list[str]:
+    """Write name and share into each zone that has room for them, else a number.
+
+    Args:
+        axes: The zones' axes.
+        zones: The zones.
+        shares: Share of each in percent.
+        norm: Brightness of a share.
+        inches: Size of a unit of the CRS in the figure, across and up.
+
+    Returns:
+        A line for each number: number, name and share.
+    """
+    key: list[str] = []
     for outline, name, share in zip(zones.outlines, zones.names, shares, strict=True):
         point = outline.representative_point()
         bright = np.isfinite(share) and norm(share) > 0.5
-        text = f"{name}\n{share:.1f} %" if np.isfinite(share) else f"{name}\nno class"
+        text = f"{share:.1f} %" if np.isfinite(share) else "no class"
+        across, up = _room(outline, point)
+        label = _fitted(name, text, across * inches[0], up * inches[1])
+        if label is None:
+            label = str(len(key) + 1)
+            key.append(panels.written(f"{label}  {name}, {text}", 2 * _LABEL_LETTERS))
         axes.annotate(
-            text, (point.x, point.y), ha="center", va="center", fontsize=8,
+            label, (point.x, point.y), ha="center", va="center", fontsize=_ZONE_NAME,
             color="black" if bright or not np.isfinite(share) else "white", parse_math=False,
         )  # fmt: skip
+    return key
+
+
+def _room(outline: Any, point: Any) -> tuple[float, float]:
+    """Lengths of the horizontal and vertical line through a point inside a polygon."""
+    import shapely
+
+    left, bottom, right, top = outline.bounds
+    lines = (
+        shapely.LineString([(left, point.y), (right, point.y)]),
+        shapely.LineString([(point.x, bottom), (point.x, top)]),
+    )
+    lengths = []
+    for line in lines:
+        inside = shapely.get_parts(outline.intersection(line))
+        lengths.append(max((p.length for p in inside if p.distance(point) == 0), default=0.0))
+    return lengths[0], lengths[1]
+
+
+def _fitted(name: str, share: str, across: float, up: float) -> str | None:
+    """Name and share on lines that fit into so many inches; None where they don't."""
+    letters = int(across * 72 / _ZONE_NAME / 0.6)
+    longest = max(map(len, [*name.split(), share]))
+    if longest > letters:
+        return None
+    text = f"{panels.written(name, letters, lines=max(len(name), 1))}\n{share}"
+    lines = len(text.splitlines())
+    return text if lines * _ZONE_NAME * 1.3 / 72 <= up else None
+
+
+def _draw_key(figure: Figure, key: Sequence[str]) -> None:
+    """Write what the numbers of zones mean below them, and make the figure higher by as much."""
+    from matplotlib.lines import Line2D
+
+    if not key:
+        return
+    columns = 2 if len(key) > 1 else 1
+    lines = sum(len(line.splitlines()) for line in key)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + (lines / columns + 1) * _ZONE_NAME * 1.4 / 72)
+    nothing = [Line2D([], [], linestyle="none", label=line) for line in key]
+    box = figure.legend(
+        handles=nothing, loc="outside lower center", frameon=False, fontsize=_ZONE_NAME,
+        ncols=columns, handlelength=0, handletextpad=0, labelspacing=0.2,
+    )  # fmt: skip
+    for text in box.get_texts():
+        text.set_parse_math(False)
 
 
 def _total_bounds(zones: Zones) -> tuple[float, float, float, float]:
