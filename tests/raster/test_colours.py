@@ -39,6 +39,7 @@ def named(*names, rgb=None, sensor=None):
         (["red/green", "green/blue", "blue/red"], (0, 1, 2), "bands 1, 2, 3"),
         (["", "", "", ""], (0, 1, 2), "bands 1, 2, 3"),
         (["1", "2", "3"], (0, 1, 2), "bands 1, 2, 3"),
+        (["r1", "g1", "b1"], (0, 1, 2), "bands 1, 2, 3"),
         (["B3", "B2", "B1"], (0, 1, 2), "bands 1, 2, 3"),
         (["B2", "B3", "B4", "B8A"], (2, 1, 0), "true colour"),  # Sentinel-2 alone has B8A
         (["(560 nm)", "(485 nm)", "(660 nm)"], (2, 0, 1), "true colour"),

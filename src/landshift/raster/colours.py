@@ -272,9 +272,7 @@ def _named(band: BandNotes) -> str:
         text = _CAMEL.sub(" ", name)
         for phrase, word in _PHRASES:
             text = phrase.sub(word, text)
-        words = re.findall("[a-z]+", text.lower())
-        known = {_LETTERS.get(words[0], "")} if len(words) == 1 else set()
-        known = (known | set(words)) & _WORDS
+        known = {*re.findall("[a-z]+", text.lower()), _LETTERS.get(name.lower(), "")} & _WORDS
     return known.pop() if len(known) == 1 else ""
 
 

@@ -99,6 +99,25 @@ def view(
         raise ClassError(f"The map must state its classes, got none in {mapped}; give `classes`.")
     if not 1 <= len(images) <= len(_DATES):
         raise ParameterError(f"`images` must be one or two, got {len(images)}.")
+    figure = view_figure(images, mapped, scheme, reference=reference, rgb=rgb)
+    return save(figure, out, overwrite=overwrite)
+
+
+def view_figure(
+    images: Sequence[Path | str],
+    mapped: Path | str,
+    scheme: ClassScheme,
+    *,
+    reference: Path | str | None = None,
+    rgb: options.BandChoice = None,
+) -> Figure:
+    """The picture that `view` writes; arguments as there.
+
+    Raises:
+        ParameterError: Not one or three bands.
+        BandError: A band of ``rgb`` is missing.
+        RasterError: A file can't be read.
+    """
     shown: list[Panel] = []
     empty = False
     for title, path in zip(_DATES if len(images) > 1 else ("Image",), images, strict=True):
@@ -113,9 +132,8 @@ def view(
         pixels.update(_counted(codes))
         info = raster.info(path)
         shown.append(Panel(colour_classes(codes, scheme), _dated(title, info.taken), box=info.grid))
-    empty |= IGNORE_INDEX in pixels
-    figure = panels.draw([shown], panels.entries(scheme, pixels, nodata=empty))
-    return save(figure, out, overwrite=overwrite)
+    nodata = "No data" if empty or IGNORE_INDEX in pixels else ""
+    return panels.draw([shown], panels.entries(scheme, pixels, nodata=nodata))
 
 
 def _image_panels(
@@ -210,8 +228,8 @@ def show_samples(
                 pixels.update(_counted(layer[row]))
                 shown.append(Panel(_over(last, layer[row], scheme, alpha), title))
         rows.append(shown if row == 0 else [Panel(panel.picture) for panel in shown])
-    empty = IGNORE_INDEX in pixels or not np.isfinite(images).all()
-    return panels.draw(rows, panels.entries(scheme, pixels, nodata=empty))
+    nodata = "" if IGNORE_INDEX not in pixels and np.isfinite(images).all() else "No data or label"
+    return panels.draw(rows, panels.entries(scheme, pixels, nodata=nodata))
 
 
 def show_learning_rates(

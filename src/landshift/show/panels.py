@@ -35,6 +35,7 @@ _FRAME = "0.75"  # colour of the line around a panel, which shows where nodata e
 _TITLE, _SMALL, _NAMES = 11, 8, 9  # points of a title, of captions and scales, of the legend
 _LETTER = 0.56  # mean width of a letter, in font sizes
 _LINE = 1.35  # height of a line, in font sizes
+_GAP = 0.3  # between two names of the legend, in font sizes
 _LONGEST = 30  # letters of a line of a class's name
 
 
@@ -63,13 +64,13 @@ class Entry:
     colour: tuple[float, float, float] | None
 
 
-def entries(scheme: ClassScheme, pixels: Mapping[int, int], *, nodata: bool) -> list[Entry]:
+def entries(scheme: ClassScheme, pixels: Mapping[int, int], *, nodata: str = "") -> list[Entry]:
     """The legend of pictures of classes.
 
     Args:
         scheme: The classes.
         pixels: Pixels of each class that the pictures show, by its index.
-        nodata: Whether they show pixels without data.
+        nodata: What pixels without data or class are called; '' where there are none.
     """
     held = [k for k in range(len(scheme)) if pixels.get(k)]
     largest = set(sorted(held, key=lambda k: -pixels[k])[:LISTED])
@@ -78,7 +79,7 @@ def entries(scheme: ClassScheme, pixels: Mapping[int, int], *, nodata: bool) -> 
     if len(held) > LISTED:
         lines.append(Entry(f"and {len(held) - LISTED} more", None))
     if nodata:
-        lines.append(Entry("No data", NODATA))
+        lines.append(Entry(nodata, NODATA))
     return lines
 
 
@@ -201,8 +202,13 @@ def _draw_panel(axes: Axes, panel: Panel, lines: int) -> None:
 
 def _legend_columns(names: Sequence[str], height: float) -> int:
     """Columns of a legend that is no higher than its figure, in inches."""
-    lines = sum(len(name.splitlines()) + 0.3 for name in names)
-    return max(1, int(np.ceil(lines * _NAMES * 1.25 / 72 / height)))
+    room = (height - 0.3) * 72 / _NAMES  # in font sizes
+    sizes = [len(name.splitlines()) * 1.25 + _GAP for name in names]
+    for columns in range(1, len(names)):
+        # matplotlib fills one column after the other, with as many names in each
+        if max(sum(column) for column in np.array_split(sizes, columns)) <= room:
+            return columns
+    return max(len(names), 1)
 
 
 def _draw_legend(
@@ -221,7 +227,7 @@ def _draw_legend(
     ]  # fmt: skip
     box = figure.legend(
         handles=patches, loc="outside right center", frameon=False, fontsize=_NAMES,
-        ncols=columns, labelspacing=0.3, handlelength=1.4, borderaxespad=0.6,
+        ncols=columns, labelspacing=_GAP, handlelength=1.4, borderaxespad=0.6,
     )  # fmt: skip
     for text in box.get_texts():
         text.set_parse_math(False)
