@@ -35,6 +35,7 @@ _FRAME = "0.75"  # colour of the line around a panel, which shows where nodata e
 _TITLE, _SMALL, _NAMES = 11, 8, 9  # points of a title, of captions and scales, of the legend
 _LETTER = 0.56  # mean width of a letter, in font sizes
 _LINE = 1.35  # height of a line, in font sizes
+_MOST_COLUMNS = 3  # of a legend; a longer one makes the figure higher
 _GAP = 0.3  # between two names of the legend, in font sizes
 _LONGEST = 30  # letters of a line of a class's name
 
@@ -97,10 +98,11 @@ def draw(rows: Sequence[Sequence[Panel]], legend: Sequence[Entry]) -> Figure:
     columns = len(rows[0])
     heights = [_height(row) for row in rows]
     names = [written(entry.name, _LONGEST) for entry in legend]
-    side = _legend_columns(names, sum(heights))
+    side, high = _legend_size(names, sum(heights))
     letters = max((len(line) for name in names for line in name.splitlines()), default=0)
     beside = side * (letters * _LETTER * _NAMES / 72 + 0.55)
-    figure = Figure(figsize=(_WIDTH * columns + beside + 0.2, sum(heights)), layout="constrained")
+    size = (_WIDTH * columns + beside + 0.2, max(sum(heights), high))
+    figure = Figure(figsize=size, layout="constrained")
     figure.subplots(len(rows), columns, squeeze=False)
     titled = [max(len(_caption(panel).splitlines()) for panel in row) for row in rows]
     every = [panel for row in rows for panel in row]
@@ -200,15 +202,17 @@ def _draw_panel(axes: Axes, panel: Panel, lines: int) -> None:
         )  # fmt: skip
 
 
-def _legend_columns(names: Sequence[str], height: float) -> int:
-    """Columns of a legend that is no higher than its figure, in inches."""
-    room = (height - 0.3) * 72 / _NAMES  # in font sizes
-    sizes = [len(name.splitlines()) * 1.25 + _GAP for name in names]
-    for columns in range(1, len(names)):
+def _legend_size(names: Sequence[str], height: float) -> tuple[int, float]:
+    """Columns of a legend beside panels of a height in inches, and its own height."""
+    sizes = [len(name.splitlines()) * _LINE + _GAP for name in names]  # in font sizes
+    needed = 0.0
+    for columns in range(1, min(len(names), _MOST_COLUMNS) + 1):
         # matplotlib fills one column after the other, with as many names in each
-        if max(sum(column) for column in np.array_split(sizes, columns)) <= room:
-            return columns
-    return max(len(names), 1)
+        longest = max(sum(column) for column in np.array_split(sizes, columns))
+        needed = longest * _NAMES / 72 + 0.3
+        if needed <= height:
+            return columns, needed
+    return min(len(names), _MOST_COLUMNS), needed
 
 
 def _draw_legend(
