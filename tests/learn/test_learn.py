@@ -3,10 +3,11 @@ import math
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from cutting import cut_tiles
-from landshift.classes import ClassScheme
+from landshift.classes import IGNORE_INDEX, ClassScheme
 from landshift.errors import ModelError, ParameterError, TileSetError
 from landshift.learn import DeepLab, PSPNetClassifier, UnetClassifier, prepare_data
 from landshift.scores.confusion import Scores
@@ -50,6 +51,16 @@ def test_a_name_alone_saves_beside_the_tiles(trained, tiles):
     assert path == tiles / "models" / "small one" / "small one.emd"
     assert path.with_suffix(".dlpk").is_file()
     shutil.rmtree(tiles / "models")
+
+
+def test_nothing_is_predicted_where_a_tile_has_no_data(tiles):
+    data = prepare_data(tiles, batch_size=2, class_mapping=MAPPING, val_split_pct=0.5)
+    model = UnetClassifier(data, backbone="resnet10t", pretrained_backbone=False)
+    samples = model._session.samples(100)
+    empty = ~np.isfinite(samples.images).all(axis=1)
+    assert empty.any()
+    assert (samples.predicted[empty] == IGNORE_INDEX).all()
+    assert (samples.predicted[~empty] != IGNORE_INDEX).all()
 
 
 def test_metrics_are_shown_as_a_table_and_read_by_name(trained):

@@ -7,6 +7,7 @@ import pytest
 from landshift import grid, raster
 from landshift.classes import ClassScheme
 from landshift.errors import BandError, ClassError, ParameterError
+from landshift.raster import colours
 from landshift.scores import calibration, confusion
 from landshift.show import figures, panels
 from scenes import BANDS, MAPPING
@@ -83,6 +84,14 @@ def test_a_view_says_which_dates_and_bands_it_shows(scene, write_raster):
     grey = figures.view_figure([one], mapped, SCHEME, rgb=["2"])
     assert words(grey.axes[0])[0] == "band 2"
     assert np.ptp(grey.axes[0].images[0].get_array(), axis=2).max() == 0
+
+
+def test_a_view_follows_the_choice_that_a_composite_keeps(write_raster):
+    values = np.ones((6, 8, 8), np.uint16)
+    kept = write_raster("c.tif", values, bands=BANDS, **{colours.TAG: "blue,green,red"})
+    for rgb, caption in ((None, "blue, green, red"), ("red,green,blue", "true colour")):
+        figure = figures.view_figure([kept], write_raster("m.tif", values[0]), SCHEME, rgb=rgb)
+        assert [words(axes)[0] for axes in figure.axes[:2]] == [caption] * 2
 
 
 def test_a_view_of_a_composite_with_strange_dates_has_none(write_raster):
