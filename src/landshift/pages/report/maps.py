@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,6 @@ SIZE = 1000
 _MOST = 250  # classes with a colour of their own in a picture
 _LISTED = 24  # classes in a legend
 _OTHERS: Colour = (128, 128, 128)
-_BAR = 0.28  # largest share of the picture's width that the scale bar takes
 
 
 @dataclass(frozen=True)
@@ -131,11 +129,9 @@ def _bearing(info: raster.RasterInfo) -> Markup:
         bearing = grid.bearing(info.grid)
     except GridError:
         return parts.text("The file has no CRS: scale and north are unknown.")
-    ground = bearing.metres * info.width
-    length = _round(ground * _BAR)
-    end = f"{100 * length / ground:.2f}%"
-    middle = f"{50 * length / ground:.2f}%"
-    written = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    bar = grid.scale_bar(bearing.metres * info.width)
+    end = f"{100 * bar.share:.2f}%"
+    middle = f"{50 * bar.share:.2f}%"
     needle = svg.element(
         "path", d="M0 -13 5 9 0 5 -5 9Z", class_="needle", transform=f"rotate({bearing.north:.1f})"
     )
@@ -145,19 +141,13 @@ def _bearing(info: raster.RasterInfo) -> Markup:
         svg.element("line", x1="0", x2=end, y1="30%", y2="30%", class_="whisker"),
         svg.element("line", x1="0", x2="0", y1="18%", y2="42%", class_="whisker"),
         svg.element("line", x1=end, x2=end, y1="18%", y2="42%", class_="whisker"),
-        svg.element("text", written, x=middle, y="78%", text_anchor="middle"),
+        svg.element("text", bar.label, x=middle, y="78%", text_anchor="middle"),
         arrow,
         svg.element("text", "N", x="92%", y="62%", text_anchor="middle"),
         class_="bearing", role="img",
-        aria_label=f"Scale bar of {written}; north points {bearing.north:.0f} degrees clockwise "
+        aria_label=f"Scale bar of {bar.label}; north points {bearing.north:.0f} degrees clockwise "
         "from up",
     )  # fmt: skip
-
-
-def _round(metres: float) -> float:
-    """The largest of 1, 2, 5, 10, 20, ... that isn't above a length."""
-    step: float = 10.0 ** math.floor(math.log10(metres))
-    return max(f * step for f in (0.5, 1, 2, 5) if f * step <= metres)
 
 
 def _cividis() -> Sequence[Colour]:
