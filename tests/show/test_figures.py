@@ -243,9 +243,9 @@ def test_a_confusion_matrix_is_drawn_as_pixels_and_as_shares(classes, numbered, 
     assert figures.save(figure, tmp_path / "c.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("classes", [3, 14, 30])
+@pytest.mark.parametrize("classes", [3, 14, 30, 40])
 def test_numbers_and_names_of_a_confusion_matrix_fit_their_cells(classes):
-    long = "semideciduous forest of $the$ northern highlands, burnt"
+    long = "semideciduous forest of $the$ northern hills"
     scheme = ClassScheme.from_mapping({k: f"{k} {long}" for k in range(1, classes + 1)})
     matrix = np.full((classes, classes + 1), 999_999)
     matrix[:, 0] = 1
@@ -262,9 +262,9 @@ def test_numbers_and_names_of_a_confusion_matrix_fit_their_cells(classes):
             sizes = [getattr(label.get_window_extent(), side) for label in labels]
             assert max(sizes) < cell[0 if side == "width" else 1]
             assert "$" in labels[0].get_text()  # no formula
+            assert not any("..." in label.get_text() for label in labels)
     first = [text.get_text() for text in figure.axes[1].texts[:2]]
-    assert first[0] == "<1"
-    assert int(first[1]) == round(100 / classes)
+    assert first == (["<1", str(round(100 / classes))] if classes <= 30 else [])
 
 
 def test_counts_are_abbreviated():

@@ -275,7 +275,8 @@ def show_confusion(matrix: Matrix, scheme: ClassScheme) -> Figure:
     shares = np.divide(100 * counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
     size = _matrix_size(n)
     names = [*scheme.names, "no class"] if unmapped else list(scheme.names)
-    labels = [panels.written(name, _LABEL_LETTERS, size.lines) for name in names]
+    line = 2 * _LABEL_LETTERS // size.lines
+    labels = [panels.written(name, line, size.lines) for name in names]
     letters = max(len(line) for label in labels for line in label.splitlines())
     around = letters * 0.6 * size.names / 72 + 0.5  # inches of the longest name, and of its axis
     side = max(size.cell * len(names), 2.4)
