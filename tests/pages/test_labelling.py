@@ -380,6 +380,16 @@ def test_frames_are_square_on_the_ground():
     assert (min(xs) + max(xs)) / 2 == pytest.approx(0.5)
 
 
+def test_a_square_grows_around_its_middle_to_the_shape_of_a_frame(images):
+    square = rasterio_box(images[0], 20, 10, 16)
+    tall = pictures.widened(square, 1, 1.5)
+    assert tall.shape == (24, 16)
+    assert tall.affine.c == square.affine.c
+    assert tall.affine.f == square.affine.f + 4 * 30
+    assert pictures.widened(square, 3, 1).shape == (16, 48)
+    assert pictures.widened(square, 1, 1) == square
+
+
 def test_bands_are_found_by_name_then_by_number(write_raster, images):
     four = write_raster("four.tif", np.ones((4, 9, 9), np.uint16))
     assert pictures.look("after", [four]).bands == {
@@ -507,7 +517,7 @@ def test_of_one_date_one_class_is_asked(write_raster, tmp_path, images):
         assert json_of(site.get("asked"))["asked"] == ["after"]
         site.post("answers/1", {"before": "class 2", "after": "class 1", "confidence": "low"})
         assert opened.final()[1] == Answer(None, "class 1", "low")
-        assert site.get("pictures/1/before/close/true") is None
+        assert site.get("pictures/1/before/close/true/100x100") is None
         with pytest.raises(ParameterError, match="must have the class after, got none"):
             site.post("answers/1", {"before": "class 2"})
         with pytest.raises(ParameterError, match="after must be a text, got 1"):
@@ -557,7 +567,9 @@ def test_the_server_answers_who_knows_the_word_alone(asking):
         assert "unsafe" not in policy
         other = word[:-1] + ("y" if word.endswith("x") else "x")
         assert get("/")[0] == get("/asked")[0] == get(f"/{other}/asked")[0] == 404
-        for path in ("../server.py", "%2e%2e/server.py", "/etc/passwd", "labelling.py",
+        assert get(f"/{word}/pictures/1/after/close/true/150x100")[0] == 200
+        for path in ("pictures/1/after/close/true/150x150", "pictures/1/after/close/true/100x999",
+                     "../server.py", "%2e%2e/server.py", "/etc/passwd", "labelling.py",
                      "pictures/1/before/close/..%2f", "units/99", "units/1/"):  # fmt: skip
             assert get(f"/{word}/{path}")[0] == 404
         # another name for this machine, as when a page rebinds its own
@@ -682,14 +694,15 @@ def chromium():
         browser.close()
 
 
-def opened_page(browser, address, **options):
+def opened_page(browser, address, *, ready=True, **options):
     page = browser.new_context(**options).new_page()
     page.set_default_timeout(120_000)  # of a machine that is busy with other work too
     page.problems = []
     page.on("console", lambda message: page.problems.append(message.text))
     page.on("pageerror", lambda error: page.problems.append(str(error)))
     page.goto(address)
-    wait(page)
+    if ready:
+        wait(page)
     return page
 
 
@@ -831,6 +844,58 @@ def test_every_control_has_a_name_and_the_page_fits_a_phone(sample, images, chro
         ):  # fmt: skip
             assert named in tree, tree
         assert page.locator("[aria-live=polite]").inner_text().startswith("Unit 1.")
+        assert page.problems == []
+
+
+def test_pictures_fill_the_window_and_follow_its_size(sample, images, chromium):
+    def ratios():
+        """Width to height of each frame, and of the picture in it."""
+        return page.evaluate(
+            "[...document.querySelectorAll('.frame')].map(f => [f, f.querySelector('img')])"
+            ".map(([f, i]) => [f.clientWidth / f.clientHeight,"
+            " i ? i.naturalWidth / i.naturalHeight : 0])"
+        )
+
+    with command(sample, "--before", images[0], "--after", images[1]) as (_, address):
+        page = opened_page(chromium, address, viewport={"width": 1400, "height": 900})
+        for width, height in ((1400, 900), (1900, 700)):
+            page.set_viewport_size({"width": width, "height": height})
+            for _ in range(200):  # the page's policy forbids Playwright's own waiting
+                if all(shown == pytest.approx(frame, rel=0.1) for frame, shown in ratios()):
+                    break
+                page.wait_for_timeout(50)
+            else:
+                pytest.fail(f"{ratios()}")
+            lowest = page.evaluate(
+                "Math.max(...[...document.querySelectorAll('figure')]"
+                ".map(f => f.getBoundingClientRect().bottom))"
+            )
+            assert height - 30 < lowest <= height
+            assert page.evaluate("document.documentElement.scrollHeight") == height
+        assert page.problems == []
+
+
+def test_the_place_is_a_link_and_nothing_is_loaded_from_elsewhere(sample, images, chromium):
+    form = forms.read_form(sample)
+    with command(sample, "--before", images[0], "--after", images[1]) as (_, address):
+        page = opened_page(chromium, "about:blank", ready=False)
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(address)
+        wait(page, 1)
+        place, street = page.locator("#place"), page.locator("#street")
+        at = form.numbers.index(1)
+        scheme, latitude, longitude = re.split("[:,]", place.get_attribute("href"))
+        assert scheme == "geo"
+        # the map's WGS 84 / UTM zone 18 has the degrees of WGS 84
+        assert float(latitude) == pytest.approx(form.latitude[at], abs=1e-6)
+        assert float(longitude) == pytest.approx(form.longitude[at], abs=1e-6)
+        assert place.inner_text() == f"{float(latitude):.5f}° N, {-float(longitude):.5f}° W"
+        map_of = street.get_attribute("href")
+        assert map_of.startswith("https://www.openstreetmap.org/?mlat=")
+        assert f"/{latitude}/{longitude}" in map_of
+        assert {link.get_attribute("rel") for link in (place, street)} == {"noreferrer"}
+        assert all(url.startswith((address, "blob:")) for url in asked)
         assert page.problems == []
 
 

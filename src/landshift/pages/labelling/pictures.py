@@ -30,7 +30,10 @@ COLOURS = {"true": ("red", "green", "blue"), "false": ("nir", "red", "green")}
 """Bands shown as red, green and blue."""
 
 SIZE = 400
-"""Rows and columns of a picture."""
+"""Pixels along a picture's shorter side."""
+
+LONGEST = 3
+"""Longest side of a picture in shorter ones; a frame that is longer still shows a part of it."""
 
 _BY_NUMBER = {"true": ("3", "2", "1"), "false": ("4", "3", "2")}  # Landsat TM's and many others'
 _ALIKE = {"nir": ("nir", "nir08", "near infrared")}  # names of one band
@@ -45,9 +48,9 @@ class UnitFrame:
     """The ground that a picture shows.
 
     Attributes:
-        box: Its grid, north up.
-        outline: Corners of the unit in the picture: x from the left and y from the top, 0 to 1.
-        metres: Width of the picture on the ground.
+        box: Its grid, north up: a square.
+        outline: Corners of the unit in the square: x from the left and y from the top, 0 to 1.
+        metres: Width of the square on the ground.
     """
 
     box: GeoBox
@@ -215,6 +218,20 @@ def frames(
         metres = float(Geod(ellps="WGS84").inv(lon, lat, lon_end, lat_end)[2])
         of_zooms[zoom] = UnitFrame(grid.geobox(size, size, pixels, known), corners, metres)
     return of_zooms
+
+
+def widened(box: GeoBox, width: float, height: float) -> GeoBox:
+    """A square grid extended around its middle to another shape; its pixels stay as large.
+
+    Args:
+        box: The square.
+        width: Width in sides of the square, from 1.
+        height: Height in sides of the square, from 1.
+    """
+    rows, columns = round(box.height * (height - 1) / 2), round(box.width * (width - 1) / 2)
+    return grid.window_geobox(
+        box, Window(-rows, -columns, box.height + 2 * rows, box.width + 2 * columns)
+    )
 
 
 def check_sides(sides: Sequence[float]) -> tuple[float, float]:
