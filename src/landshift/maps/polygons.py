@@ -93,7 +93,7 @@ def polygons(
     block: Annotated[int, Parameter(parse=False)] = BLOCK,
     on_block: options.OnBlock = None,
 ) -> Traced:
-    """Write a map's patches of change as polygons, with their classes, hectares and confidence.
+    """Write a map's patches of change as polygons: classes, hectares, confidence.
 
     A patch is a set of pixels of one class, connected over their sides or, with 8 neighbours, also
     over their corners. In the latter case it is a multipolygon; its parts touch at corners only.

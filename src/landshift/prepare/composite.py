@@ -25,6 +25,7 @@ from landshift.grid import Window
 from landshift.images import Image, Plan
 from landshift.images.windows import cache_bytes, each_window, window_tasks
 from landshift.prepare.checks import CompositeChecks, describe, share_of_pixels
+from landshift.prepare.display import display_of
 from landshift.prepare.image_reading import ImageReading, Sources, split
 from landshift.prepare.target import (
     CompositeOutput,
@@ -35,6 +36,7 @@ from landshift.prepare.target import (
     match_bands,
     warn_of_clashes,
 )
+from landshift.raster.colours import parts
 
 __all__ = ["CompositeOutput", "ImageReading", "TargetGrid", "composite"]
 
@@ -90,6 +92,7 @@ def composite(
     plans = match_bands(_planned(dated, split(output.dates)), dates, split(output.bands))
     imagery.warn_of_scaling(plans, dates)
     layout = layout_of(plans, dates, target, output)
+    display = display_of(plans, layout.bands, output.rgb)
     checks = CompositeChecks(plans, dates, layout.bands, layout.box)
     shifts = checks.shifts() if len(plans) > 1 else {}
     record = provenance.record(
@@ -102,6 +105,8 @@ def composite(
         bands=layout.bands, classes=_classes(plans), scheme=scheme, colours=colours,
         cache=cache_bytes(plans),
     ) as file:  # fmt: skip
+        if not colours:
+            display.mark(file)
         stack = _Stack(file, layout, checks, sum(map(len, tasks)), on_block)
         each_window(plans, layout.box, tasks, stack.write)
         measured = {**checks.result(), "shifts": shifts}
@@ -109,6 +114,9 @@ def composite(
         tags = provenance.as_tag({**record, "checks": measured})
         file.update_tags(**tags, **_days(plans, dates))
         _keep_scaling(file, plans)
+    if not colours and scheme is None:
+        display.write_style(out)
+        log.info("shown in QGIS: %s", display.shown.label)
     warn_of_clashes(stack.clashes, layout)
     _report(measured)
     return out
@@ -270,6 +278,7 @@ def _parameters(
         "nodata": output.out_nodata,
         "dtype": output.dtype,
         "dates": split(output.dates),
+        "rgb": None if output.rgb is None else ",".join(parts(output.rgb)),
     }
 
 

@@ -189,8 +189,22 @@ def of_raster(
     """
     own = validity.data_bands(source) if numbers is None else numbers
     notes = notes_of(source)
-    bands = [notes[k - 1] for k in own]
-    if rgb is None and (kept := kept_choice(source)) is not None:
+    return choose_kept([notes[k - 1] for k in own], rgb, kept_choice(source))
+
+
+def choose_kept(bands: Sequence[BandNotes], rgb: BandChoice, kept: str | None) -> Shown:
+    """As `choose`, where a file keeps a choice; one that doesn't fit its bands is left aside.
+
+    Args:
+        bands: What is known of each band.
+        rgb: As for `choose`; it replaces the kept choice.
+        kept: The choice that the file keeps; see `kept_choice`.
+
+    Raises:
+        ParameterError: See `choose`.
+        BandError: See `choose`.
+    """
+    if rgb is None and kept is not None:
         unclaimed = [replace(band, colour="") for band in bands]
         try:
             return choose(unclaimed, kept)

@@ -14,6 +14,7 @@ from landshift import raster
 from landshift.classes import IGNORE_INDEX, ClassScheme, Colour, class_options
 from landshift.errors import ClassError, ParameterError
 from landshift.files import options, whole
+from landshift.raster.stretch import Limits, limits_of
 from landshift.spec import split_name
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 VIEW_SIZE = 1200
 """Largest number of rows and columns of a shown raster."""
-
-_STRETCH = (2.0, 98.0)  # percentiles of valid pixels that become black and white
 
 NUMBERED_CLASSES = 30
 """Largest number of classes of a confusion matrix with numbers in its cells."""
@@ -422,18 +421,6 @@ def rgb_bands(names: Sequence[str]) -> tuple[int, int, int]:
         red, green, blue = (plain.index(c) for c in _TRUE_COLOUR)
         return red, green, blue
     return (0, 1, 2) if len(names) >= 3 else (0, 0, 0)
-
-
-Limits = Sequence[tuple[float, float]]
-
-
-def limits_of(values: NDArray[Any]) -> Limits:
-    """Values of each band that become black and white.
-
-    Args:
-        values: ``(band, pixel)``, valid pixels only; at least one.
-    """
-    return [(float(a), float(b)) for a, b in np.percentile(values, _STRETCH, axis=1).T]
 
 
 def picture(values: NDArray[Any], mask: NDArray[np.bool_], limits: Limits | None = None) -> Picture:

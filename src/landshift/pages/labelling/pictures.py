@@ -17,6 +17,7 @@ from landshift import grid, images, raster
 from landshift.errors import BandError, GridError, ParameterError
 from landshift.grid import Window
 from landshift.images import Image, Layer, Plan
+from landshift.raster.stretch import Limits, limits_of
 from landshift.show import figures
 from landshift.spec import split_name
 
@@ -87,7 +88,7 @@ class DateImage:
     name: str
     files: tuple[str, ...]
     plans: dict[str, Plan]
-    limits: dict[str, figures.Limits]
+    limits: dict[str, Limits]
 
     @property
     def bands(self) -> dict[str, tuple[str, ...]]:
@@ -284,7 +285,7 @@ def _bands(
     return tuple(chosen)
 
 
-def _limits(plan: Plan) -> figures.Limits:
+def _limits(plan: Plan) -> Limits:
     """Values that become black and white, from pixels all over the image."""
     limits: list[tuple[float, float]] = []
     for group in plan.stack:
@@ -293,7 +294,7 @@ def _limits(plan: Plan) -> figures.Limits:
             with images.open_layer(layer) as source:
                 samples += list(_samples(source, layer))
         pooled = np.concatenate(samples, axis=1)
-        limits += figures.limits_of(pooled) if pooled.size else [(0.0, 1.0)] * len(pooled)
+        limits += limits_of(pooled) if pooled.size else [(0.0, 1.0)] * len(pooled)
     return limits
 
 
