@@ -61,7 +61,7 @@ def test_a_choice_is_kept_and_taken_wherever_the_composite_is_shown(dates, tmp_p
     with rasterio.open(out) as source:
         assert source.tags()[colours.TAG] == "4,3,2"
         assert json.loads(source.tags()[provenance.TAG])["parameters"]["rgb"] == "4,3,2"
-    assert label(out, (1, 2, 3, 4)) == "b4, b3, b2"
+    assert label(out, (1, 2, 3, 4)) == "bands 4, 3, 2"
     # a composite of that composite keeps it too
     again = composite([out], tmp_path / "d.tif")
     with rasterio.open(again) as source:

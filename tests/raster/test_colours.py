@@ -18,6 +18,11 @@ DATA = Path(__file__).parents[3] / "shared" / "data"
 FALSE = "false colour (nir, red, green)"
 
 
+def test_names_that_are_numbers_are_bands_of_that_number():
+    assert colours.of_names(["b1", "Band 2", "b_3", "b9"], "3,2,1").label == "bands 3, 2, 1"
+    assert colours.of_names(["b1", "Band 2", "b_3", "b9"], "4,2,1").label == "b9, Band 2, b1"
+
+
 def named(*names, rgb=None, sensor=None):
     shown = colours.of_names(names, rgb, [sensor] * len(names))
     return shown.positions, shown.label

@@ -56,6 +56,7 @@ _PHRASES = (
     (re.compile(r"infra[-_ ]+red|red[-_ ]*edge", re.IGNORECASE), " other "),
 )
 _WORDS = frozenset({"red", "green", "blue", "nir"})
+_NUMBER = re.compile(r"b(?:and)?[ _-]?(\d{1,6})", re.IGNORECASE)
 _LETTERS = {"r": "red", "g": "green", "b": "blue"}  # where they are the whole name
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -384,9 +385,15 @@ def _labelled(
         label = "true colour"
     elif meanings == FALSE_COLOUR:
         label = "false colour (nir, red, green)"
-    elif named and all(names):
+    elif named and all(names) and not all(map(_is_number, names, positions)):
         label = ", ".join(names)
     return Shown(positions, label)
+
+
+def _is_number(name: str, position: int) -> bool:
+    """Whether a name says no more than a band's number: 'b4', 'Band 4'."""
+    match = _NUMBER.fullmatch(name)
+    return match is not None and int(match[1]) == position + 1
 
 
 def _meaning(band: BandNotes) -> str:

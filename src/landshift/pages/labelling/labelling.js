@@ -3,7 +3,6 @@
 
 const $ = (id) => document.getElementById(id);
 const KEYS = [..."123456789acdefghijklmpqrtuvwxyz"]; // b, n, o and s do something else
-const COLOURS = { true: "true colour", false: "false colour" };
 const ZOOMS = { close: "close", context: "around it" };
 const KEPT = 6; // units whose pictures are kept
 
@@ -61,11 +60,11 @@ async function ask(address, told) {
 
 // ---- Pictures
 
-async function picture(unit, date, zoom, colour, shape) {
-  const reply = await ask(`pictures/${unit}/${date}/${zoom}/${colour}/${shape.join("x")}`);
+async function picture(unit, date, zoom, which, shape) {
+  const reply = await ask(`pictures/${unit}/${date.name}/${zoom}/${which}/${shape.join("x")}`);
   const address = URL.createObjectURL(await reply.blob());
   const image = new Image();
-  image.alt = `Unit ${unit} ${date}, ${ZOOMS[zoom]}, ${COLOURS[colour]}`;
+  image.alt = `Unit ${unit} ${date.name}, ${ZOOMS[zoom]}, ${date.pictures[which]}`;
   image.src = address;
   await image.decode();
   return { image, address, seen: reply.headers.get("Landshift-Seen") };
@@ -88,9 +87,9 @@ function pictures_of(unit) {
   shapes ??= measured();
   for (const zoom of asked.zooms) {
     for (const date of asked.dates) {
-      for (const colour of Object.keys(date.colours)) {
-        const place = `${date.name}-${zoom}-${colour}`;
-        const coming = picture(unit, date.name, zoom, colour, shapes.get(place));
+      for (const which of Object.keys(date.pictures)) {
+        const place = `${date.name}-${zoom}-${which}`;
+        const coming = picture(unit, date, zoom, which, shapes.get(place));
         coming.catch(() => {}); // told where it is shown
         found.set(place, coming);
       }
@@ -135,18 +134,17 @@ function lay_out() {
   for (const date of asked.dates) {
     const places = make("div");
     for (const zoom of asked.zooms) {
-      for (const [colour, bands] of Object.entries(date.colours)) {
+      for (const [which, bands] of Object.entries(date.pictures)) {
         places.append(make("figure", {},
-          make("div", { class: "frame", id: `${date.name}-${zoom}-${colour}` }),
-          make("figcaption", { "data-zoom": zoom,
-            "data-bands": `${COLOURS[colour]} (${bands.join(", ")})` }, "00.0 km across")));
+          make("div", { class: "frame", id: `${date.name}-${zoom}-${which}` }),
+          make("figcaption", { "data-zoom": zoom, "data-bands": bands }, `0.00 km across, ${bands}`)));
       }
     }
     const title = make("h3", {}, `${capital(date.name)} `, make("span", {}, date.files.join(", ")));
     $("pictures").append(make("section", { class: "date", "aria-label": date.name }, title, places));
   }
   const alone = asked.dates.length === 1;
-  const one = asked.dates.every((date) => Object.keys(date.colours).length === 1);
+  const one = asked.dates.every((date) => Object.keys(date.pictures).length === 1);
   $("pictures").classList.toggle("alone", alone);
   $("pictures").classList.toggle("one", one);
   new ResizeObserver(() => {

@@ -22,7 +22,6 @@ from landshift.pages.labelling.pictures import (
     widened,
 )
 from landshift.pages.labelling.server import Reply, as_json
-from landshift.spec import split_name
 
 _PAGE = {
     "": ("labelling.html", "text/html; charset=utf-8"),
@@ -32,7 +31,7 @@ _PAGE = {
 }
 _UNIT = re.compile(r"units/(\d{1,9})")
 _PICTURE = re.compile(
-    r"pictures/(\d{1,9})/(before|after)/(close|context)/(true|false)/(\d{3})x(\d{3})"
+    r"pictures/(\d{1,9})/(before|after)/(close|context)/(first|second)/(\d{3})x(\d{3})"
 )
 _POSTED = re.compile(r"(answers|skips)/(\d{1,9})")
 
@@ -102,12 +101,12 @@ class Labelling:
             return as_json(self.unit(int(unit[1])))
         asked = _PICTURE.fullmatch(path)
         if asked and int(asked[1]) in self._units:
-            number, date, zoom, colour, *sides = asked.groups()
+            number, date, zoom, which, *sides = asked.groups()
             shape = int(sides[0]) / 100, int(sides[1]) / 100
-            known = date in self._dates and colour in self._dates[date].plans
+            known = date in self._dates and which in self._dates[date].plans
             if known and min(shape) == 1 and max(shape) <= LONGEST:
                 box = widened(self._frame(int(number))[zoom].box, *shape)
-                picture = self._dates[date].picture(box, colour)
+                picture = self._dates[date].picture(box, which)
                 return Reply(picture.png, "image/png", (("Landshift-Seen", picture.seen),))
         return None
 
@@ -145,11 +144,7 @@ class Labelling:
             "zooms": list(ZOOMS),
             "longest": LONGEST,
             "dates": [
-                {
-                    "name": d.name,
-                    "files": list(d.files),
-                    "colours": {c: [split_name(n)[1] for n in b] for c, b in d.bands.items()},
-                }
+                {"name": d.name, "files": list(d.files), "pictures": d.labels}
                 for d in self._dates.values()
             ],
             "progress": self._progress(*done),
