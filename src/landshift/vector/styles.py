@@ -84,7 +84,7 @@ def by_amount(expression: str, edges: Sequence[float], colours: Sequence[Colour]
         low, high = edges[number], edges[number + 1]
         SubElement(
             ranges, "range", lower=repr(float(low)), upper=repr(float(high)), symbol=str(number),
-            label=f"{low:g} to {high:g}", render="true",
+            label=f"{low:.3g} to {high:.3g}", render="true",
         )  # fmt: skip
         _filled(_symbol(symbols, number), colour)
     return renderer
