@@ -66,6 +66,10 @@ def test_a_choice_is_kept_and_taken_wherever_the_composite_is_shown(dates, tmp_p
     again = composite([out], tmp_path / "d.tif")
     with rasterio.open(again) as source:
         assert source.tags()[colours.TAG] == "4,3,2"
+    # not where its bands are others
+    part = composite([out], tmp_path / "p.tif", reading=ImageReading(select="1,2"))
+    with rasterio.open(part) as source:
+        assert colours.TAG not in source.tags()
     named = composite(
         dates(NAMES), tmp_path / "e.tif", output=CompositeOutput(rgb=["nir", "red", "green"])
     )

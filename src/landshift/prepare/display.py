@@ -89,8 +89,9 @@ def display_of(plans: Sequence[Plan], bands: Sequence[str], rgb: BandChoice) -> 
         replace(note, name=split_name(name)[1])
         for note, name in zip(notes, bands[-count:], strict=True)
     ]
-    choice = kept if rgb is None else ",".join(colours.parts(rgb))
     shown = colours.choose_kept(named, rgb, kept)
+    choice = kept if kept is not None and colours.fits(named, kept) else None
+    choice = choice if rgb is None else ",".join(colours.parts(rgb))
     known = (colours.find(named, c) for c in (colours.TRUE_COLOUR, colours.FALSE_COLOUR))
     stated = choice is not None or any(found is not None for found in known)
     return Display(count, len(plans), shown, choice, stated)

@@ -207,11 +207,17 @@ def choose_kept(bands: Sequence[BandNotes], rgb: BandChoice, kept: str | None) -
     """
     if rgb is None and kept is not None:
         unclaimed = [replace(band, colour="") for band in bands]
-        try:
-            return choose(unclaimed, kept)
-        except (BandError, ParameterError):  # the choice of a raster with other bands
-            bands = unclaimed
+        return choose(unclaimed, kept if fits(bands, kept) else None)
     return choose(bands, rgb)
+
+
+def fits(bands: Sequence[BandNotes], rgb: BandChoice) -> bool:
+    """Whether a choice names bands that there are: not where it was made for other bands."""
+    try:
+        choose(bands, rgb)
+    except (BandError, ParameterError):
+        return False
+    return True
 
 
 def kept_choice(source: DatasetReader) -> str | None:

@@ -200,12 +200,9 @@ def _fitting(
     bands: Sequence[colours.BandNotes], chosen: BandChoice, kept: str | None
 ) -> colours.Shown | None:
     """The bands that the user chose, or chose in an earlier session of images with such bands."""
-    if chosen is not None:
-        return colours.choose(bands, chosen)
-    try:
-        return None if kept is None else colours.choose(bands, kept)
-    except (BandError, ParameterError):
-        return None
+    if chosen is None and kept is not None and colours.fits(bands, kept):
+        chosen = kept
+    return None if chosen is None else colours.choose(bands, chosen)
 
 
 def frames(
