@@ -130,6 +130,8 @@ function drop(unit) {
   loaded.delete(unit);
 }
 
+const one_picture = (date) => Object.keys(date.pictures).length === 1;
+
 function lay_out() {
   for (const date of asked.dates) {
     const places = make("div");
@@ -141,12 +143,11 @@ function lay_out() {
       }
     }
     const title = make("h3", {}, `${capital(date.name)} `, make("span", {}, date.files.join(", ")));
-    $("pictures").append(make("section", { class: "date", "aria-label": date.name }, title, places));
+    const kinds = one_picture(date) ? "date one" : "date";
+    $("pictures").append(make("section", { class: kinds, "aria-label": date.name }, title, places));
   }
-  const alone = asked.dates.length === 1;
-  const one = asked.dates.every((date) => Object.keys(date.pictures).length === 1);
-  $("pictures").classList.toggle("alone", alone);
-  $("pictures").classList.toggle("one", one);
+  const alone = asked.dates.length === 1 && one_picture(asked.dates[0]);
+  $("pictures").classList.toggle("alone", alone); // close and wide side by side
   new ResizeObserver(() => {
     clearTimeout(resizing);
     resizing = setTimeout(on_resize, 250);
