@@ -51,7 +51,9 @@ _TABLE = {
     "Prepare": {
         "composite":
             "Stack the images of one or more dates on one grid into a Cloud-Optimised GeoTIFF.",
-        "normalise": "Bring an image of one date to the radiometry of another.",
+        "normalise":
+            "Bring an image to the radiometry of another, or of the images that a model learned "
+            "from.",
         "label": "Compare two class maps: a change map, and the table of transitions.",
         "burn":
             "Burn polygons into a label raster; pixels outside all polygons are 0, not labelled.",
