@@ -194,15 +194,11 @@ def test_bad_input_is_one_line(tmp_path):
     image = write(tmp_path / "a.tif", first)
     like = write(tmp_path / "b.tif", second)
     out = tmp_path / "out.tif"
-    with pytest.raises(
-        ParameterError, match="must be one of moments, statistics, invariant"
-    ):
+    with pytest.raises(ParameterError, match="must be one of moments, statistics, invariant"):
         normalise(image, like, out, method="guess")
     with pytest.raises(BandError, match="must have the image's bands, got 2"):
         normalise(image, write(tmp_path / "c.tif", second[:2]), out)
-    with pytest.raises(
-        ParameterError, match=r"got 0 in .* use `method` 'statistics'"
-    ):
+    with pytest.raises(ParameterError, match=r"got 0 in .* use `method` 'statistics'"):
         normalise(image, write(tmp_path / "d.tif", second, left=1e6), out)
     flat = np.concatenate([first[:2], np.ones((1, 20, 20))])
     with pytest.raises(ParameterError, match=r"got one alone in band 3 of .*flat\.tif"):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from landshift.classification.blocks import BlockJob, row_bytes
-from landshift.classification.checks import check_apart, excluded_class, warn_of_scene
+from landshift.classification.checks import check_apart, excluded_class
 from landshift.classification.cluster import cluster
 from landshift.classification.cluster_worker import ClusterTask
 from landshift.classification.mosaic import check_mosaic, check_new
@@ -24,6 +24,7 @@ from landshift.classification.options import (
     MapTiling,
     ModelLike,
 )
+from landshift.classification.radiometry import normalised, warn_of_values
 from landshift.classification.saved import int8_of, network_of, shared
 from landshift.classification.scene import InputScene, find_scene
 from landshift.classification.workers import (
@@ -134,6 +135,7 @@ class MapJob:
             "precision": traits.precision,
             "architecture": self.network.architecture,
             "backbone": self.network.backbone,
+            "normalise": None if self.scene.lines is None else self.scene.lines.as_dict(),
         }
         stated = parameters.keys() | _STATED_ELSEWHERE
         parameters |= {k: v for k, v in asked.items() if k not in stated}
@@ -169,6 +171,7 @@ def prepare_map(
     engine: MapEngine,
     outputs: MapOutputs,
     run: MapRun,
+    normalise: bool,
     overwrite: bool,
 ) -> MapJob:
     """Check and open everything that a map needs; see `landshift.classify`.
@@ -199,7 +202,12 @@ def prepare_map(
         *([Path(area.polygons)] if area.polygons is not None else []),
     )
     check_apart(out, outputs.layers, [*inputs, *scene.sources()], saved)
-    warn_of_scene(scene, network.spec)
+    if scene.box.crs is None:
+        log.warning("%s has no CRS; the map won't have one either.", scene.files[0])
+    if normalise:
+        scene = normalised(scene, network.spec)
+    else:
+        warn_of_values(scene, network.spec)
     recipe = _recipe(network, saved, engine, turns=tiling.turns)
     if on_cluster:
         assert saved is not None

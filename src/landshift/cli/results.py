@@ -188,6 +188,22 @@ def train(found: TrainedModel) -> None:
     _paths(found.files)
 
 
+def classify(written: Path) -> None:
+    """How values were normalised, if they were, on standard error; the path."""
+    from landshift import raster
+    from landshift.files import provenance
+
+    with raster.open_raster(written) as source:
+        lines = provenance.from_tags(source.tags()).get("parameters", {}).get("normalise")
+    if lines:
+        gains, offsets = lines["gains"], lines["offsets"]
+        say(
+            f"normalised to the training: gains {min(gains):.4g} to {max(gains):.4g}, offsets "
+            f"{min(offsets):.4g} to {max(offsets):.4g}, from {lines['pixels']:,} pixels", err=True,
+        )  # fmt: skip
+    say(written)
+
+
 def zonal(found: Zones) -> None:
     """Classes in zones, the paths."""
     table(tables.zones(found))

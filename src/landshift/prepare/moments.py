@@ -34,16 +34,22 @@ class BandMoments:
     pixels: int
 
     def check_varied(self, where: str) -> None:
-        """Check that no band has one value alone: no line leads from it to another deviation.
+        """Check that lines lead from all bands: none has one value alone.
 
         Args:
             where: The image, for the message.
 
         Raises:
-            ParameterError: A band has, or there is no pixel.
+            ParameterError: A band has, or values too large to be measured; or there is no pixel.
         """
         if not self.pixels:
             raise ParameterError(f"An image must hold valid pixels, got none in {where}.")
+        if not np.isfinite(self.std).all():
+            band = int(np.argmin(np.isfinite(self.std))) + 1
+            raise ParameterError(
+                f"A band's values must have a finite mean and deviation, got {self.mean[band - 1]} "
+                f"and {self.std[band - 1]} in band {band} of {where}; state its nodata value."
+            )
         if not (self.std > 0).all():
             band = int(np.argmin(self.std)) + 1
             raise ParameterError(
@@ -100,9 +106,11 @@ def moments(parts: Iterable[NDArray[Any]]) -> BandMoments:
         finite = np.isfinite(part).all(axis=0)
         values = (part if finite.all() else part[:, finite]).astype(np.float64)
         count += values.shape[1]
-        sums = sums + np.stack([values.sum(axis=1), (values**2).sum(axis=1)])
-    mean = sums[0] / max(count, 1)
-    return BandMoments(mean, np.sqrt(np.maximum(sums[1] / max(count, 1) - mean**2, 0.0)), count)
+        with np.errstate(over="ignore"):  # a nodata of -1.8e308 that isn't declared
+            sums = sums + np.stack([values.sum(axis=1), (values**2).sum(axis=1)])
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, square = sums / max(count, 1)
+        return BandMoments(mean, np.sqrt(np.maximum(square - mean**2, 0.0)), count)
 
 
 def of_training(spec: InputSpec) -> BandMoments:
