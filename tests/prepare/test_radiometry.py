@@ -112,6 +112,17 @@ def test_the_bands_of_a_reference_decide_the_type_where_they_need_more(tmp_path)
         assert (out.read() == wanted.read()).all()
 
 
+def test_dates_of_the_image_are_kept(write_raster, tmp_path):
+    values = np.random.default_rng(0).integers(1, 200, (2, 20, 20)).astype(np.uint8)
+    one = write_raster("one.tif", values, ACQUISITION_DATE="2001-02-03")
+    two = write_raster("two.tif", values, LANDSHIFT_DATES='{"before": "2001", "after": "2005"}')
+    for image in (one, two):
+        normalise(image, one, tmp_path / "out.tif", overwrite=True)
+        with rasterio.open(image) as source, rasterio.open(tmp_path / "out.tif") as out:
+            wanted = {k: v for k, v in source.tags().items() if "DATE" in k}
+            assert {k: v for k, v in out.tags().items() if "DATE" in k} == wanted
+
+
 def test_measuring_and_writing_are_reported(tmp_path):
     steps = []
 

@@ -127,7 +127,22 @@ def sample(
         out, drawing.shuffled(chosen, grid.width, plan.seed), design,
         provenance.record("sample", inputs, parameters), grid, show_map=show_map,
     )  # fmt: skip
-    return NewSample(design, _floor(new_strata, plan), error, tuple(written))
+    drawn_sample = NewSample(design, _floor(new_strata, plan), error, tuple(written))
+    _warn_of_few(drawn_sample.few, plan)
+    return drawn_sample
+
+
+def _warn_of_few(few: tuple[Stratum, ...], plan: SamplePlan) -> None:
+    """Warn of strata whose classes will have wide intervals."""
+    if not few:
+        return
+    more = "`floor`, `stratum_units`" if plan.sharing == "floor" else "`allocation` floor"
+    if plan.design != "stratified":
+        more = "`size`"
+    log.warning(
+        "Fewer than %d units in: %s. Intervals will be wide there; give them more (%s).",
+        sizes.FEW, ", ".join(f"{s.name} {s.sampled:,}" for s in few), more,
+    )  # fmt: skip
 
 
 def _check_files(mapped: Path, out: Path, inputs: list[Path | None], overwrite: bool) -> None:

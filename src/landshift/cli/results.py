@@ -227,18 +227,10 @@ def evaluate(judged: Evaluation) -> None:
 
 
 def sample(drawn: NewSample) -> None:
-    """Strata, the floor, strata with few units, the expected error, the paths."""
-    from landshift.assess.design import FEW
-
+    """Strata, the floor, the expected error, the paths."""
     table(tables.strata(drawn.design))
     if drawn.floor is not None:
         say(f"Allocation floor: at least {drawn.floor:,} units a stratum (or all it holds).")
-    if drawn.few:
-        few = ", ".join(f"{s.name} {s.sampled:,}" for s in drawn.few)
-        say(
-            f"Fewer than {FEW} units in: {few}. Intervals of these classes will be wide; give them "
-            "more (--floor, --stratum-units)."
-        )
     if drawn.expected_error is not None:
         say(f"Expected standard error: {drawn.expected_error:.4f} of the area.")
     _paths(drawn.files)

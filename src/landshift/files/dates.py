@@ -32,6 +32,12 @@ class Period:
                 return text
         return f"{self.first}/{self.last}"
 
+    def years_to(self, later: Period) -> float:
+        """Years from the middle of this period to the middle of another."""
+        middles = (p.first.toordinal() + p.last.toordinal() for p in (self, later))
+        before, after = middles
+        return (after - before) / 2 / 365.25
+
     def within(self, other: Period) -> bool:
         """Whether another period contains it."""
         return other.first <= self.first and self.last <= other.last

@@ -24,7 +24,13 @@ from landshift.files.options import GROUP, Flag, OnBlock, OutFile
 from landshift.grid import Window
 from landshift.images import Image, Plan
 from landshift.images.windows import cache_bytes, each_window, window_tasks
-from landshift.prepare.checks import CompositeChecks, describe, share_of_pixels
+from landshift.prepare.checks import (
+    CompositeChecks,
+    describe,
+    remarks,
+    share_of_pixels,
+    warn_of_quality,
+)
 from landshift.prepare.image_reading import ImageReading, Sources, split
 from landshift.prepare.target import (
     CompositeOutput,
@@ -89,6 +95,7 @@ def composite(
     raster.check_new(out, inputs=[*files, target.like], overwrite=overwrite)
     plans = match_bands(_planned(dated, split(output.dates)), dates, split(output.bands))
     imagery.warn_of_scaling(plans, dates)
+    warn_of_quality(plans, dates)
     layout = layout_of(plans, dates, target, output)
     checks = CompositeChecks(plans, dates, layout.bands, layout.box)
     shifts = checks.shifts() if len(plans) > 1 else {}
@@ -195,6 +202,8 @@ def _report(measured: dict[str, Any]) -> None:
                 shift["columns"], shift["rows"], first, 100 * shift["agreement"],
                 shift["blocks"],
             )  # fmt: skip
+    for remark in remarks(measured):
+        log.warning("%s", remark)
 
 
 def _cast(values: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:

@@ -20,6 +20,7 @@ from landshift.files.options import Bounds, Flag, OutFile, check_choice
 from landshift.files.rows import Rows
 from landshift.grid import Window
 from landshift.machine import progress
+from landshift.prepare.composite import DATES_TAG
 from landshift.prepare.moments import BandLines, BandMoments, lines_between, moments
 from landshift.prepare.references import ModelReference, Reference, parts_of, reference_of
 from landshift.raster import validity
@@ -155,7 +156,8 @@ def normalise(
         target = stack.enter_context(
             raster.create(
                 out, info.grid, count=len(numbers), dtype=dtype, nodata=nodata,
-                bands=[info.bands[k - 1] for k in numbers], tags=provenance.as_tag(record),
+                bands=[info.bands[k - 1] for k in numbers],
+                tags={**provenance.as_tag(record), **_dates(source.raster, info)},
             )
         )  # fmt: skip
         if any(tags != (1, 0) for tags in scaling):
@@ -193,6 +195,13 @@ class _Source:
         windows = parts_of(area)
         parts = (self.read(window) for window in progress.each(windows, "measuring", len(windows)))
         return moments(values[:, mask] for values, mask in parts)
+
+
+def _dates(source: Any, info: raster.RasterInfo) -> dict[str, str]:
+    """The tags of the image's dates, which its new name may not state."""
+    taken = {} if info.taken is None else {"ACQUISITION_DATE": str(info.taken)}
+    stacked = source.tags().get(DATES_TAG)
+    return taken if stacked is None else {**taken, DATES_TAG: stacked}
 
 
 def _lines(
