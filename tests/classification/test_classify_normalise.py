@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 
+import commands
 from landshift.classification import classify_pixels, radiometry
 from landshift.classification.scene import find_scene
 from landshift.errors import ParameterError
@@ -54,6 +55,16 @@ def test_the_same_ground_in_another_light_gets_the_same_map(scene, dimmed, saved
     assert lines["pixels"] == 250 * 256
 
 
+def test_the_command_says_how_values_were_normalised(dimmed, saved, tmp_path):
+    out = tmp_path / "map.tif"
+    result = commands.run(
+        "classify", dimmed, saved, "-o", out, "--normalise", "--engine", "torch", "--padding", 16
+    )
+    assert "normalised to the training: gains 0." in result.stderr
+    assert "from 64,000 pixels" in result.stderr
+    assert result.stdout.strip() == str(out)
+
+
 def test_lines_are_those_of_the_whole_raster_whatever_part_is_mapped(dimmed, saved, tmp_path):
     whole = classify_pixels(dimmed, saved, tmp_path / "a.tif", normalise=True, **OPTIONS)
     with rasterio.open(dimmed) as source:
@@ -97,7 +108,7 @@ def test_a_run_is_taken_up_with_the_same_lines_alone(saved, tmp_path):
     out = tmp_path / "map.tif"
     with pytest.raises(KeyboardInterrupt):
         classify_pixels(image, saved, out, normalise=True, on_block=stop, **options)
-    with pytest.raises(ParameterError, match="must be of the same inputs and options, got parameters"):
+    with pytest.raises(ParameterError, match="must be of the same inputs and options"):
         classify_pixels(image, saved, out, **options)
     seen = []
     classify_pixels(image, saved, out, normalise=True, on_block=seen.append, **options)
