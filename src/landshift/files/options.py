@@ -11,7 +11,7 @@ the field of the dataclass.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -25,9 +25,12 @@ GROUP = Parameter(name="*")
 
 if TYPE_CHECKING:
     FilePath = Path | str
+    BandChoice = str | Sequence[str | int] | None
 else:  # as typed on the command line
     FilePath = Path
     """A file or folder, as a path or as text."""
+    BandChoice = str | None
+    """Bands by name or number from 1; in a text: with commas."""
 
 MapFile = Annotated[FilePath, Parameter(name="MAP")]
 """The class or change map that a command reads."""

@@ -25,8 +25,9 @@ from landshift.errors import (
 )
 from landshift.files.hub import OFFLINE, check_reachable
 from landshift.machine.extras import required
-from landshift.models.sensors import SENSORS, thermal
+from landshift.models.sensors import thermal
 from landshift.models.transfer import EncoderWeights, Encoding, Scaling
+from landshift.sensors import SENSORS
 
 log = logging.getLogger(__name__)
 
