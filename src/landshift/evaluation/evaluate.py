@@ -12,9 +12,10 @@ from landshift.assess.points import PointColumns
 from landshift.classes import Coding, class_options
 from landshift.errors import ParameterError
 from landshift.evaluation import maps
-from landshift.evaluation.evaluation import POST_CLASSIFICATION, Evaluation, figure_files
+from landshift.evaluation.evaluation import Evaluation, figure_files
 from landshift.evaluation.points import evaluate_points
 from landshift.files import options, whole
+from landshift.scores.comparison import POST_CLASSIFICATION
 
 _OF_POINTS = (".csv", ".geojson", ".shp", ".fgb", ".kml", ".gml", ".parquet", ".gpx")
 

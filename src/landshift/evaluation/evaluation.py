@@ -18,13 +18,12 @@ from landshift.files import whole
 from landshift.files.rows import Rows
 from landshift.scores import confusion
 from landshift.scores.calibration import Calibration
+from landshift.scores.comparison import ALL_NO_CHANGE
 from landshift.scores.confusion import Matrix, Scores
 from landshift.show import figures
 
 THIS = "this"
 """Name, in tables, of the map or model that is judged."""
-ALL_NO_CHANGE = "all no change"
-POST_CLASSIFICATION = "post-classification"
 
 
 @dataclass(frozen=True, repr=False)
