@@ -274,20 +274,24 @@ def extent(box: GeoBox, on: GeoBox) -> tuple[float, float, float, float]:
 
 @dataclass(frozen=True)
 class Bearing:
-    """Scale and direction of a grid at its middle.
+    """Place, scale and direction of a grid's middle.
 
     Attributes:
         metres: Geodesic width of a pixel.
         north: Direction of true north, in degrees clockwise from the upward direction of a column
             of pixels.
+        longitude: In degrees, positive eastwards.
+        latitude: In degrees, positive northwards.
     """
 
     metres: float
     north: float
+    longitude: float
+    latitude: float
 
 
 def bearing(box: GeoBox) -> Bearing:
-    """Scale and direction of a grid at its middle.
+    """Place, scale and direction of a grid's middle.
 
     Raises:
         GridError: It has no CRS, or its middle has no place on an ellipsoid.
@@ -318,7 +322,10 @@ def bearing(box: GeoBox) -> Bearing:
     right, down = column - columns[1], row - rows[1]
     if not (np.isfinite([metres, right, down]).all() and metres > 0):
         raise problem
-    return Bearing(float(metres), float(np.degrees(np.arctan2(right, -down))))
+    return Bearing(
+        float(metres), float(np.degrees(np.arctan2(right, -down))),
+        longitude=float(longitude[1]), latitude=float(latitude[1]),
+    )  # fmt: skip
 
 
 def apply(affine: Any, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -116,6 +116,18 @@ def warnings(lines: Sequence[str]) -> Markup:
     return part("warnings", lines=lines)
 
 
+def findings(entries: Sequence[tuple[str, str, bool]]) -> Markup:
+    """How a result went: what is so, and what to try next.
+
+    Args:
+        entries: Text, advice ('' for none; names in backquotes are options or commands), and
+            whether it speaks against the result.
+    """
+    return part(
+        "findings", entries=[(text, _with_options(advice), bad) for text, advice, bad in entries]
+    )
+
+
 def remarks(title: str, lines: Sequence[str]) -> Markup:
     """A folded list of remarks.
 
@@ -289,6 +301,19 @@ def hexed(colour: Colour) -> str:
 def share(value: float | None) -> str:
     """A score from 0 to 1."""
     return NONE if value is None else f"{value:.3f}"
+
+
+def _with_options(text: str) -> Markup:
+    """A text whose names in backquotes are shown as code, parameters as the command line's."""
+    pieces = text.split("`")
+    shown = Markup("")
+    for place, piece in enumerate(pieces):
+        if place % 2 and place + 1 < len(pieces):
+            option = f"--{piece.replace('_', '-')}" if piece.isidentifier() else piece
+            shown += Markup("<code>{}</code>").format(option)
+        else:
+            shown += Markup("{}").format(f"`{piece}" if place % 2 else piece)
+    return shown
 
 
 def _drawn(row: Bar, most: float, at: Sequence[float]) -> Markup:
