@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from landshift import grid, raster
-from landshift.classes import stays
+from landshift.classes import ends_of, stays
 from landshift.errors import GridError
 from landshift.machine import progress
 
@@ -35,10 +35,13 @@ class MapCounts:
     Attributes:
         classes: The classes that occur, the largest first.
         nothing: Pixels without a class.
+        is_change: Whether it is a change map, by the names of its classes, also of those that
+            don't occur.
     """
 
     classes: tuple[MapClass, ...]
     nothing: int
+    is_change: bool
 
     @property
     def pixels(self) -> int:
@@ -53,7 +56,7 @@ class MapCounts:
 
     @property
     def changed(self) -> tuple[MapClass, ...]:
-        """The classes of change, the largest first; all where none means 'unchanged'."""
+        """The classes but those that mean 'unchanged', the largest first."""
         return tuple(c for c in self.classes if not stays(c.name))
 
     def share(self, *classes: MapClass) -> float:
@@ -86,16 +89,24 @@ def count(path: Path) -> MapCounts:
             values, classed = raster.read_classes(source, window, known)
             present, places = np.unique(values[classed], return_inverse=True)
             counts = np.bincount(places, minlength=present.size)
-            areas = np.zeros(present.size)
+            for value, n in zip(present.tolist(), counts.tolist(), strict=True):
+                pixels[value] = pixels.get(value, 0) + n
             if ground is not None:  # sums of whole shares stay exact in floats
                 areas = np.bincount(places, ground.shares(window)[classed], present.size)
-            for value, n, area in zip(present, counts, areas, strict=True):
-                pixels[int(value)] = pixels.get(int(value), 0) + int(n)
-                shares[int(value)] = shares.get(int(value), 0) + int(area)
+                for value, area in zip(present.tolist(), areas.tolist(), strict=True):
+                    shares[value] = shares.get(value, 0) + int(area)
     names = known.named(pixels)
     classes = [
         MapClass(names[v], n, None if ground is None else shares[v] * ground.share)
         for v, n in pixels.items()
     ]
     ordered = tuple(sorted(classes, key=lambda c: (-c.pixels, c.name)))
-    return MapCounts(ordered, about.height * about.width - sum(pixels.values()))
+    nothing = about.height * about.width - sum(pixels.values())
+    return MapCounts(
+        ordered, nothing, any(map(_is_of_change, {*known.names.values(), *names.values()}))
+    )
+
+
+def _is_of_change(name: str) -> bool:
+    """Whether a class of this name stands in a change map."""
+    return stays(name) or ends_of(name) != (None, None)

@@ -76,7 +76,7 @@ def folder_page(
     ]
     if files.map is None or counted is None:
         return render(title or f"Job {Path(folder).resolve().name}", [], sections)
-    named = title or heading.title(files, known.products)
+    named = title or heading.title(files, known.products, counted)
     return render(named, [heading.lead(files.map, counted)], sections)
 
 
@@ -141,12 +141,10 @@ def _maps(files: ReportFiles, rgb: BandChoice) -> tuple[Section, dict[str, Colou
                 name = f"{title.lower()}-picture"
                 shown.append(maps.image(path, title, place, rgb=rgb, name=name))
                 step.advance()
-        key = Markup("") if mapped is None else mapped.legend()
+        reference = None
         if files.reference is not None:
             reference = maps.class_map(files.reference, "The reference", name="reference-picture")
             shown.append(reference.shown)
-            if mapped is None or not mapped.explains(reference):
-                key += parts.text("Classes of the reference:") + reference.legend()
             step.advance()
         if files.confidence is not None:
             title = "Confidence, from lowest to highest"
@@ -155,8 +153,16 @@ def _maps(files: ReportFiles, rgb: BandChoice) -> tuple[Section, dict[str, Colou
         else:
             absent.append("confidence (landshift classify --layer confidence writes it)")
     missing = f"Missing: {', '.join(absent)}." if absent else ""
-    contents = [key, parts.group("pictures", shown)] if shown else []
+    contents = [*_legends(mapped, reference), parts.group("pictures", shown)] if shown else []
     return Section("maps", "Maps", contents, missing), mapped.colours if mapped else {}
+
+
+def _legends(mapped: maps.ClassPicture | None, reference: maps.ClassPicture | None) -> list[Markup]:
+    """One legend for map and reference; two where a class has another colour in each."""
+    both = [picture for picture in (mapped, reference) if picture is not None]
+    if len(both) < 2 or both[0].agrees(both[1]):
+        return [maps.legend(*both)] if both else []
+    return [maps.legend(both[0]), parts.text("Classes of the reference:"), maps.legend(both[1])]
 
 
 def _drawn(files: ReportFiles) -> tuple[Path | None, ...]:
@@ -205,13 +211,13 @@ def _flows(
     )
     shown = [
         parts.text(words), drawn,
-        parts.table("transitions", "Changes, the largest first.", columns, rows, most=15),
+        parts.table("transitions", "Changes, the largest first.", columns, rows, most=10),
     ]  # fmt: skip
     if stayed:
         lines = [[f.before, f.hectares, f.percent, f.pixels] for f in stayed]
         shown.append(
             parts.table(
-                "unchanged", "Classes that stayed.", unchanged, lines, most=15,
+                "unchanged", "Classes that stayed.", unchanged, lines,
                 fold="Unchanged, by class",
             )
         )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from landshift.classes import stays
-from landshift.pages.report import areas, parts
+from landshift.pages.report import parts
 from landshift.pages.report.counts import MapClass, MapCounts
 from landshift.pages.report.formats import AreaClass, Areas, EvaluationRecord, ScoresRecord
 from landshift.pages.report.parts import Fact, share
@@ -42,12 +42,13 @@ def _estimated(assessment: Areas) -> list[Fact]:
     changed = [c for c in assessment.classes if not stays(c.name)]
     if len(stayed) == 1 and stayed[0].hectares is not None and assessment.hectares > 0:
         whole, same = assessment.hectares, stayed[0].hectares
-        ends = (whole - same.upper, whole - same.lower)  # the rest of a known area
+        # the rest of a known area; a normal interval may reach beyond it
+        ends = (max(whole - same.upper, 0.0), min(whole - same.lower, whole))
         entries.append(
             Fact(
                 "Changed",
                 f"{1 - same.value / whole:.1%}",
-                f"{_range(*(100 * end / whole for end in ends), form='.1f')} % "
+                f"{_range(*(end / whole for end in ends), form='.1%')} "
                 f"({assessment.level:.0%} interval), {by}",
             )
         )
@@ -62,7 +63,7 @@ def _estimated(assessment: Areas) -> list[Fact]:
     entries.append(
         Fact(
             "Overall accuracy", f"{overall.value:.1%}",
-            f"{_range(100 * overall.lower, 100 * overall.upper, form='.1f')} % "
+            f"{_range(overall.lower, overall.upper, form='.1%')} "
             f"({assessment.level:.0%} interval), {by}",
         )
     )  # fmt: skip
@@ -77,8 +78,7 @@ def _largest(classes: list[AreaClass]) -> list[AreaClass]:
 def _counted(counted: MapCounts) -> list[Fact]:
     entries = []
     changed = counted.changed
-    has_unchanged = len(changed) < len(counted.classes)
-    if has_unchanged or not changed:
+    if counted.is_change:
         amount = _amount(*changed, unknown="0 ha" if counted.hectares is not None else "0 pixels")
         entries.append(
             Fact("Changed in the map", f"{counted.share(*changed):.1%}", f"{amount}, counted")

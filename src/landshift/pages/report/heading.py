@@ -16,12 +16,13 @@ from landshift.pages.report.job import Product
 from landshift.prepare.composite import DATES_TAG
 
 
-def title(files: ReportFiles, products: Sequence[Product]) -> str:
+def title(files: ReportFiles, products: Sequence[Product], counted: MapCounts) -> str:
     """Title of a map's report: the map's name, and its dates where they are known."""
     assert files.map is not None, "jobs without a map have another title"
+    kind = "Change map" if counted.is_change else "Class map"
     before, after = _dates(files, products)
     when = f", {before} to {after}" if before and after and before != after else ""
-    return f"Change map {files.map.stem}{when}"
+    return f"{kind} {files.map.name}{when}"
 
 
 def lead(path: Path, counted: MapCounts) -> str:
@@ -29,22 +30,16 @@ def lead(path: Path, counted: MapCounts) -> str:
     box = raster.info(path).grid
     size = f"{box.width:,} x {box.height:,} pixels"
     try:
-        middle = grid.bearing(box)
-        ground = grid.known_ground(box)
+        middle, ground = grid.bearing(box), grid.ground(box)
     except GridError:
-        middle = ground = None
-    if middle is None or ground is None:
         return f"{size}; the file's CRS gives neither place nor areas ({grid.describe(box)})."
-    lower, right = (float(side[0, 0]) for side in ground.sides(_middle_pixel(box)))
+    pixel = Window(box.height // 2, box.width // 2, 1, 1)
+    lower, right = (float(side[0, 0]) for side in ground.sides(pixel))
     amount = counted.hectares or 0.0
     return (
         f"{size} of {_metres(lower)} x {_metres(right)} m around {_place(middle)}; "
         f"{amount:,.0f} hectares have a class."
     )
-
-
-def _middle_pixel(box: grid.GeoBox) -> Window:
-    return Window(box.height // 2, box.width // 2, 1, 1)
 
 
 def _metres(side: float) -> str:

@@ -53,7 +53,9 @@ def section(job: JobFolder, package: Package | None, areas: Areas | None) -> Sec
     if rows:
         columns = [TableColumn(title) for title in ("file", "stage", "option", "value")]
         shown.append(
-            parts.table("record", "Options of each step.", columns, rows, fold="Options of each step")
+            parts.table(
+                "record", "Options of each step.", columns, rows, fold="Options of each step"
+            )
         )
     return Section("steps", "What was done", shown)
 

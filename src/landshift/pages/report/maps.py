@@ -44,18 +44,25 @@ class ClassPicture:
     largest: tuple[str, ...]
     has_nothing: bool
 
-    def legend(self) -> Markup:
-        """Its classes and their colours, the largest ones where there are many."""
-        entries = list(self.colours.items())
-        if len(entries) > _LISTED:
-            entries = [(name, self.colours[name]) for name in self.largest[:_LISTED]]
-            entries.append((f"and {len(self.colours) - _LISTED} more", _OTHERS))
-        return parts.legend(entries, none="no class" if self.has_nothing else "")
+    def agrees(self, other: ClassPicture) -> bool:
+        """Whether one legend can explain both: a class has one colour, a colour one class."""
+        joined = self.colours | other.colours
+        alike = all(joined[name] == colour for name, colour in self.colours.items())
+        return alike and len(set(joined.values())) == len(joined) <= _LISTED
 
-    def explains(self, other: ClassPicture) -> bool:
-        """Whether its legend explains another picture too."""
-        alike = all(self.colours.get(name) == colour for name, colour in other.colours.items())
-        return alike and len(self.colours) <= _LISTED
+
+def legend(*shown: ClassPicture) -> Markup:
+    """The classes of pictures that agree and their colours, the largest ones where there are many.
+
+    Args:
+        shown: The pictures; at least one.
+    """
+    first = shown[0]
+    entries = list({name: c for picture in shown for name, c in picture.colours.items()}.items())
+    if len(entries) > _LISTED:
+        entries = [(name, first.colours[name]) for name in first.largest[:_LISTED]]
+        entries.append((f"and {len(first.colours) - _LISTED} more", _OTHERS))
+    return parts.legend(entries, none="no class" if any(p.has_nothing for p in shown) else "")
 
 
 def image(path: Path, title: str, place: int, *, rgb: BandChoice = None, name: str = "") -> Markup:

@@ -197,10 +197,8 @@ def _input(package: Package) -> Section:
         "Its bands, in this order and in the training images' own units. The network gets "
         "(value - zero) / unit, and the mean where a value isn't valid."
     )
-    return Section(
-        "input", "Model input",
-        [parts.facts(facts), parts.table("bands", caption, columns, rows, fold="Bands and their scaling")],
-    )  # fmt: skip
+    table = parts.table("bands", caption, columns, rows, fold="Bands and their scaling")
+    return Section("input", "Model input", [parts.facts(facts), table])
 
 
 def _options(training: Mapping[str, Any]) -> Section:

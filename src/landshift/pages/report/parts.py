@@ -116,6 +116,16 @@ def warnings(lines: Sequence[str]) -> Markup:
     return part("warnings", lines=lines)
 
 
+def verdict(words: str, tone: str) -> Markup:
+    """How a result went, in a sentence that stands out.
+
+    Args:
+        words: The sentence.
+        tone: 'bad', 'care' or 'good'.
+    """
+    return part("verdict", words=words, tone=tone)
+
+
 def findings(entries: Sequence[tuple[str, str, bool]]) -> Markup:
     """How a result went: what is so, and what to try next.
 

@@ -137,8 +137,8 @@ def baselines(evaluation: EvaluationRecord, subject: str) -> Section:
     for measure in comparison.MEASURES:
         values = {name: comparison.of_measure(s, measure) for name, s in methods.items()}
         if any(value is not None for value in values.values()):
-            rows = [Bar(name, v, share(v), own=name == this) for name, v in values.items()]
-            drawn.append(parts.bars(f"{measure[0].upper()}{measure[1:]}.", rows, 1.0))
+            measured = [Bar(name, v, share(v), own=name == this) for name, v in values.items()]
+            drawn.append(parts.bars(f"{measure[0].upper()}{measure[1:]}.", measured, 1.0))
     columns = [TableColumn("method"), *(TableColumn(title, ".3f") for title, _ in _COLUMNS)]
     rows = [[name, *(getattr(s, key) for _, key in _COLUMNS)] for name, s in methods.items()]
     words = (
@@ -150,7 +150,7 @@ def baselines(evaluation: EvaluationRecord, subject: str) -> Section:
         "baselines", title,
         [
             parts.text(words),
-            parts.group("charts", drawn),
+            parts.group("charts small", drawn),
             parts.table(
                 "methods", "Scores over the same pixels.", columns, rows, fold="Scores as a table"
             ),

@@ -63,9 +63,9 @@ class Verdict:
                 f"No finding speaks against this {subject}, but without scores it remains unknown "
                 "how right it is. landshift evaluate --json writes them."
             )
-        shown = [parts.text(lead)]
-        if self.findings:
-            shown.append(parts.findings([(f.text, f.advice, f.kind in GRAVE) for f in self.findings]))
+        tone = "bad" if self.useless else "care" if self.is_grave else "good"
+        entries = [(f.text, f.advice, f.kind in GRAVE) for f in self.findings]
+        shown = [parts.verdict(lead, tone), *([parts.findings(entries)] if entries else [])]
         return Section("verdict", "How it went", shown)
 
 
