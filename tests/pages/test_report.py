@@ -30,7 +30,7 @@ def test_every_text_on_a_page_is_escaped():
         parts.facts([Fact(HOSTILE, HOSTILE, HOSTILE)]),
         parts.text(HOSTILE), parts.heading(HOSTILE), parts.steps([HOSTILE]),
         parts.warnings([HOSTILE]), parts.verdict(HOSTILE, "bad"), parts.remarks(HOSTILE, [HOSTILE]),
-        parts.findings([(HOSTILE, f"{HOSTILE} `{HOSTILE}`", True)]),
+        parts.findings([(HOSTILE, f"{HOSTILE} `{HOSTILE}`", "care")]),
         parts.table(
             "t", HOSTILE, [TableColumn(HOSTILE), TableColumn("n", ".1f")], [[HOSTILE, 1.0]]
         ),
@@ -88,6 +88,7 @@ def test_a_matrix_of_many_classes_shows_the_largest():
     assert len(page.tables["m.csv"]) == 101
     assert [t for t, _ in page.tags].count("td") == 40 * 41
     assert "The 40 largest of 100 classes" in page.text
+    assert {"role": "table", "class": "matrix wide"} in [a for t, a in page.tags if t == "table"]
 
 
 def test_bars_have_the_length_of_their_values():
@@ -128,7 +129,7 @@ def test_a_folded_table_keeps_its_title_and_its_csv():
 
 def test_findings_show_options_as_typed():
     page = page_of(
-        parts.findings([("Bad.", "Set `class_balancing`, then `landshift tiles`, `odd.", True)])
+        parts.findings([("Bad.", "Set `class_balancing`, then `landshift tiles`, `odd.", "care")])
     )
     codes = [page.words[k] for k, w in enumerate(page.words) if w.startswith(("--", "landshift "))]
     assert codes == ["--class-balancing", "landshift tiles"]

@@ -91,7 +91,7 @@ _TABLE = {
     "Show and share": {
         "view": "Show the images, the map and its reference side by side, with a legend.",
         "report":
-            "Explain a map on one page: what was done, maps, changes, areas, accuracy, limits.",
+            "Explain a map on one page: how it went, maps, changes, areas, accuracy, limits, steps.",
         "stac":
             "Describe a map as a STAC Item: place, time, classes, and the file with its checksum.",
         "demo": "Run the whole chain on a simulated scene and list its results.",

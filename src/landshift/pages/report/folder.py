@@ -54,7 +54,9 @@ def folder_page(
     flows = [] if files.transitions is None else formats.read_flows(files.transitions)
     counted = None if files.map is None else counts.count(files.map)
     own, others = _of_the_map(assessment, files)
-    judged = verdict.of_job(counted, evaluation, package, history.checks(known))
+    judged = verdict.of_job(
+        counted, evaluation, package, history.checks(known), sampled=own is not None
+    )
     warnings = [
         *history.limits(known),
         *([problem] if problem else []),

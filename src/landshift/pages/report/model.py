@@ -138,7 +138,11 @@ def _scores(scored: ScoresRecord | None, evaluation: EvaluationRecord | None) ->
 
 def _design(package: Package) -> str:
     model = package.model
-    known = {"stack": "over the stacked dates", "siamese": "with one encoder for both dates"}
+    known = {
+        "stack": "over the stacked dates",
+        "siamese": "with one encoder for both dates",
+        "semantic": "that learns the classes of both dates",
+    }
     combination = known.get(model.design.combination, f"({model.design.combination})")
     return f"{model.architecture} {combination}, encoder {model.backbone}"
 
@@ -148,6 +152,7 @@ def _samples(samples: Samples | None, bands: Sequence[str], scheme: ClassScheme)
         return Section("samples", "Examples", missing="No tiles were given.")
     shown: list[Markup] = []
     present: set[int] = set()
+    nothing = ""
     colours = [c.colour for c in scheme]
     for number, image in enumerate(samples.images, start=1):
         panels = [
@@ -157,10 +162,13 @@ def _samples(samples: Samples | None, bands: Sequence[str], scheme: ClassScheme)
         for title, layer in (("Reference", samples.targets), ("Predicted", samples.predicted)):
             codes = layer[number - 1]
             present |= {int(k) for k in np.unique(codes)} - {IGNORE_INDEX}
+            nothing = "no class" if (codes == IGNORE_INDEX).any() else nothing
             alt = f"Tile {number}, {title.lower()}: {_in_words(codes, scheme)}"
             panels.append(pictures.classes(codes, colours, alt=alt, caption=title))
         shown.append(parts.group("samples", panels))
-    key = parts.legend([(c.name, c.colour) for k, c in enumerate(scheme) if k in present])
+    key = parts.legend(
+        [(c.name, c.colour) for k, c in enumerate(scheme) if k in present], none=nothing
+    )
     words = "Validation tiles, evenly spaced from first to last; not chosen by score."
     return Section("samples", "Examples", [parts.text(words), *shown, key])
 

@@ -27,6 +27,8 @@ Cell = str | float | int | None
 _MATRIX = 40
 """Largest number of classes in a matrix on a page."""
 
+_FITTING = 8  # columns of a matrix that a page of usual width shows without scrolling
+
 _TICKS = 4
 """Most steps between the ticks of bars: their numbers don't meet on a phone."""
 
@@ -121,20 +123,20 @@ def verdict(words: str, tone: str) -> Markup:
 
     Args:
         words: The sentence.
-        tone: 'bad', 'care' or 'good'.
+        tone: 'bad', 'care', 'good' or 'plain'.
     """
     return part("verdict", words=words, tone=tone)
 
 
-def findings(entries: Sequence[tuple[str, str, bool]]) -> Markup:
+def findings(entries: Sequence[tuple[str, str, str]]) -> Markup:
     """How a result went: what is so, and what to try next.
 
     Args:
         entries: Text, advice ('' for none; names in backquotes are options or commands), and
-            whether it speaks against the result.
+            tone: 'care', 'good' or 'plain'.
     """
     return part(
-        "findings", entries=[(text, _with_options(advice), bad) for text, advice, bad in entries]
+        "findings", entries=[(text, _with_options(advice), tone) for text, advice, tone in entries]
     )
 
 
@@ -192,7 +194,7 @@ def table(
     ]
     drawn = part(
         "table", name=name, caption=caption, columns=columns, rows=shown,
-        csv=_as_csv(columns, rows), matrix=False,
+        csv=_as_csv(columns, rows), kind="plain",
     )  # fmt: skip
     return folded(fold, drawn) if fold else drawn
 
@@ -235,8 +237,9 @@ def matrix(
             line.append(_Shown(text, f"{kind} right".strip() if j == k else kind))
         shown.append(line)
     return part(
-        "table", name=name, caption=caption, rows=shown, csv=_as_csv(heads, cells), matrix=True,
+        "table", name=name, caption=caption, rows=shown, csv=_as_csv(heads, cells),
         columns=[heads[0], *(heads[k + 1] for k in (*kept, *rest))],
+        kind="matrix wide" if len(kept) + len(rest) > _FITTING else "matrix",
     )  # fmt: skip
 
 

@@ -104,7 +104,7 @@ def calibration(calibrated: CalibrationRecord | None) -> list[Section]:
         TableColumn("accuracy", ".3f"),
     ]  # fmt: skip
     facts = [
-        Fact("Temperature", f"{calibrated.temperature:.3f}", "above 1: overconfident as trained"),
+        Fact("Temperature", f"{calibrated.temperature:.3f}", _confident(calibrated.temperature)),
         Fact("ECE", share(curves[-1][1].ece), "expected calibration error"),
     ]
     drawn = charts.reliability("Accuracy of the likeliest class by its probability.", series)
@@ -114,6 +114,13 @@ def calibration(calibrated: CalibrationRecord | None) -> list[Section]:
     )  # fmt: skip
     shown = [parts.facts(facts), parts.group("charts", [drawn]), table]
     return [Section("calibration", "Calibration", shown)]
+
+
+def _confident(temperature: float) -> str:
+    """What a temperature says of the probabilities as trained."""
+    if temperature == 1:
+        return "the probabilities are as trained"
+    return f"{'over' if temperature > 1 else 'under'}confident as trained"
 
 
 def baselines(evaluation: EvaluationRecord, subject: str) -> Section:

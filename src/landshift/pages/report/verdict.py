@@ -24,6 +24,8 @@ GRAVE = (
 )  # fmt: skip
 """Kinds of findings that a reader must know before looking at the map."""
 
+_PRAISE = "better-than-simpler"
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -31,12 +33,12 @@ class Verdict:
 
     Attributes:
         findings: In the order of their importance.
-        scored: Whether there are scores, which most findings follow from.
+        measured: Whether its accuracy was measured, by a reference or a sample.
         useless: Whether a map of one class, or without change, would tell as much.
     """
 
     findings: Sequence[Finding]
-    scored: bool
+    measured: bool
     useless: bool
 
     @property
@@ -54,19 +56,26 @@ class Verdict:
             lead = f"This {subject} should not be used."
         elif self.is_grave:
             lead = f"Read this before you use the {subject}."
-        elif any(f.kind == "better-than-simpler" for f in self.findings):
+        elif any(f.kind == _PRAISE for f in self.findings):
             lead = f"The scores speak for this {subject}."
-        elif self.scored:
+        elif self.measured:
             lead = f"No finding speaks against this {subject}."
         else:
             lead = (
                 f"No finding speaks against this {subject}, but without scores it remains unknown "
-                "how right it is. landshift evaluate --json writes them."
+                "how right it is."
             )
         tone = "bad" if self.useless else "care" if self.is_grave else "good"
-        entries = [(f.text, f.advice, f.kind in GRAVE) for f in self.findings]
+        tone = tone if self.measured or self.findings else "plain"
+        entries = [(f.text, f.advice, _tone(f)) for f in self.findings]
         shown = [parts.verdict(lead, tone), *([parts.findings(entries)] if entries else [])]
         return Section("verdict", "How it went", shown)
+
+
+def _tone(finding: Finding) -> str:
+    if finding.kind in GRAVE:
+        return "care"
+    return "good" if finding.kind == _PRAISE else "plain"
 
 
 def of_job(
@@ -74,6 +83,8 @@ def of_job(
     evaluation: EvaluationRecord | None,
     package: Package | None,
     checks: Iterable[Mapping[str, Any]],
+    *,
+    sampled: bool,
 ) -> Verdict:
     """The findings on a map.
 
@@ -82,6 +93,7 @@ def of_job(
         evaluation: Its scores.
         package: The model that made it.
         checks: What was measured of the composites it was made from.
+        sampled: Whether its accuracy was estimated from a sample.
     """
     known: list[Finding] = []
     if counted is not None:
@@ -90,9 +102,9 @@ def of_job(
         known += _of_scores(evaluation, package)
     if package is not None:
         known += findings.of_learning(_learning(package))
-    for measured in checks:
-        known += comparability.not_comparable(measured)
-    return _verdict(known, evaluation)
+    for of_composite in checks:
+        known += comparability.not_comparable(of_composite)
+    return _verdict(known, evaluation, measured=sampled or evaluation is not None)
 
 
 def of_model(package: Package, evaluation: EvaluationRecord | None) -> Verdict:
@@ -102,10 +114,12 @@ def of_model(package: Package, evaluation: EvaluationRecord | None) -> Verdict:
         names = [c.Name for c in evaluation.classes]
         pixels = findings.mapped_and_reference(evaluation.confusion.counts, names)
         known += [*findings.of_pixels(*pixels), *_of_scores(evaluation, package)]
-    return _verdict(known, evaluation)
+    return _verdict(known, evaluation, measured=evaluation is not None)
 
 
-def _verdict(known: Iterable[Finding], evaluation: EvaluationRecord | None) -> Verdict:
+def _verdict(
+    known: Iterable[Finding], evaluation: EvaluationRecord | None, *, measured: bool
+) -> Verdict:
     ranked = findings.ranked(known)
     useless = any(f.kind == "one-class" for f in ranked)
     still = None if evaluation is None else evaluation.baselines.get(ALL_NO_CHANGE)
@@ -113,7 +127,7 @@ def _verdict(known: Iterable[Finding], evaluation: EvaluationRecord | None) -> V
         against = standing(evaluation.scores, still)
         # any change at all gives a better change F1 than none
         useless = useless or len(against.worse) > len(against.better)
-    return Verdict(ranked, evaluation is not None, useless)
+    return Verdict(ranked, measured, useless)
 
 
 def _of_pixels(counted: MapCounts, evaluation: EvaluationRecord | None) -> list[Finding]:

@@ -19,7 +19,7 @@ def report(
     rgb: options.BandChoice = None,
     overwrite: options.Flag = False,
 ) -> Path:
-    """Explain a map on one page: what was done, maps, changes, areas, accuracy, limits.
+    """Explain a map on one page: how it went, maps, changes, areas, accuracy, limits, steps.
 
     The page is one HTML file that loads nothing from elsewhere. Files are recognised in the folder
     by their contents; options name those that lie elsewhere, or choose among several.
