@@ -11,13 +11,14 @@ from rasterio.transform import from_origin
 
 import commands
 import landshift
+from landshift import grid, raster
 from landshift.assess.plan import SamplePlan
 from landshift.classes import ClassScheme
 from landshift.classification import classify_pixels
 from landshift.errors import BandError, ClassError, ParameterError, RasterError
 from landshift.evaluation import maps as evaluate
 from landshift.machine import progress
-from landshift.pages.report import ReportFiles, report
+from landshift.pages.report import ReportFiles, counts, report
 from landshift.pages.report.folder import folder_page
 from landshift.prepare.composite import CompositeOutput, composite
 from landshift.prepare.label import label
@@ -213,6 +214,34 @@ def test_a_glance_counts_the_map_and_not_what_it_was_trained_on(job, tmp_path):
     assert "Accuracy 1.000 against the reference; no change everywhere: 0.667" in glance
     assert "10 x 10 pixels of 30 x 30 m around 36.143° N, 74.998° W; 8 hectares have" in page.text
     assert "not in its map" in part_of(page, "Transitions between the class maps", "How it went")
+
+
+def test_the_transitions_of_a_map_of_pairs_are_its_own(tmp_path):
+    scheme = ClassScheme.from_mapping({1: "forest->water", 2: "crop->forest", 3: "crop->crop"})
+    values = np.full((10, 10), 3, np.uint8)
+    values[:3], values[3] = 1, 2
+    mapped = write(
+        tmp_path / "m.tif", values, nodata=0, LANDSHIFT_CLASSES=json.dumps(scheme.as_list())
+    )
+    (tmp_path / "t.csv").write_text("from,to,pixels,hectares,percent\na,b,3,0.27,100\n")
+    page = read(folder_page(tmp_path, ReportFiles(map=mapped)))
+    shown = [row[:2] + row[5:] for row in page.tables["transitions.csv"][1:]]
+    assert shown == [["forest", "water", "30"], ["crop", "forest", "10"]]
+    assert page.tables["unchanged.csv"][1][::3] == ["crop", "60"]
+    assert "Counted in the map's pixels" in page.text
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16])
+def test_counts_do_not_depend_on_blocks(kind, tmp_path):
+    values = np.random.default_rng(0).integers(0, 5, (1100, 1030)).astype(kind)
+    mapped = write(tmp_path / "m.tif", values, nodata=0, crs="EPSG:4326", origin=(10, 60),
+                   pixel=0.001)  # fmt: skip
+    counted = counts.count(mapped)
+    hectares = grid.ground(raster.info(mapped).grid).hectares(grid.Window(0, 0, 1100, 1030))
+    assert counted.nothing == (values == 0).sum()
+    for c in counted.classes:
+        own = values == int(c.name.removeprefix("class "))
+        assert (c.pixels, c.hectares) == (own.sum(), pytest.approx(hectares[own].sum(), rel=1e-8))
 
 
 def test_a_glance_without_areas_on_the_ground_counts_pixels(tmp_path):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from landshift import grid, raster
 from landshift.classes import ends_of, stays
@@ -87,24 +89,33 @@ def count(path: Path) -> MapCounts:
         known = raster.class_values(source)
         for window in progress.each(windows, "counting the map", len(windows)):
             values, classed = raster.read_classes(source, window, known)
-            present, places = np.unique(values[classed], return_inverse=True)
-            counts = np.bincount(places, minlength=present.size)
-            for value, n in zip(present.tolist(), counts.tolist(), strict=True):
-                pixels[value] = pixels.get(value, 0) + n
+            present, places = _numbered(values[classed])
+            held = np.bincount(places, minlength=present.size)
+            for k in np.flatnonzero(held):
+                value = int(present[k])
+                pixels[value] = pixels.get(value, 0) + int(held[k])
             if ground is not None:  # sums of whole shares stay exact in floats
                 areas = np.bincount(places, ground.shares(window)[classed], present.size)
-                for value, area in zip(present.tolist(), areas.tolist(), strict=True):
-                    shares[value] = shares.get(value, 0) + int(area)
+                for k in np.flatnonzero(areas):
+                    value = int(present[k])
+                    shares[value] = shares.get(value, 0) + int(areas[k])
     names = known.named(pixels)
     classes = [
-        MapClass(names[v], n, None if ground is None else shares[v] * ground.share)
+        MapClass(names[v], n, None if ground is None else shares.get(v, 0) * ground.share)
         for v, n in pixels.items()
     ]
     ordered = tuple(sorted(classes, key=lambda c: (-c.pixels, c.name)))
     nothing = about.height * about.width - sum(pixels.values())
-    return MapCounts(
-        ordered, nothing, any(map(_is_of_change, {*known.names.values(), *names.values()}))
-    )
+    stated = {*known.names.values(), *names.values()}
+    return MapCounts(ordered, nothing, is_change=any(map(_is_of_change, stated)))
+
+
+def _numbered(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Values that may occur, ascending, and the place of each pixel's value among them."""
+    if values.dtype == np.uint8:  # without sorting the pixels
+        return np.arange(256), values
+    present, places = np.unique(values, return_inverse=True)
+    return present, places
 
 
 def _is_of_change(name: str) -> bool:

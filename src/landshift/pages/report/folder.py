@@ -28,6 +28,7 @@ from landshift.pages.report import (
     scores,
     verdict,
 )
+from landshift.pages.report.counts import MapCounts
 from landshift.pages.report.files import ReportFiles
 from landshift.pages.report.formats import Areas, EvaluationRecord, Flow
 from landshift.pages.report.page import Section, render
@@ -51,7 +52,6 @@ def folder_page(
     evaluation = _read(formats.EvaluationRecord, files.scores)
     assessment = _read(formats.Areas, files.areas)
     package, problem = _package(files.model)
-    flows = [] if files.transitions is None else formats.read_flows(files.transitions)
     counted = None if files.map is None else counts.count(files.map)
     own, others = _of_the_map(assessment, files)
     judged = verdict.of_job(
@@ -66,7 +66,7 @@ def folder_page(
         *(model.limits(package) if package is not None else []),
     ]
     drawn, colours = _maps(files, rgb)
-    went, pictures = judged.section("map"), [drawn, *_flows(flows, files, known, colours)]
+    went, pictures = judged.section("map"), [drawn, *_flows(counted, known, colours)]
     sections = [
         Section("summary", "At a glance", [glance.facts(counted, own, evaluation)]),
         *([went, *pictures] if judged.is_grave else [*pictures, went]),
@@ -172,10 +172,22 @@ def _drawn(files: ReportFiles) -> tuple[Path | None, ...]:
 
 
 def _flows(
-    flows: Sequence[Flow], files: ReportFiles, known: job.JobFolder, colours: Mapping[str, Colour]
+    counted: MapCounts | None, known: job.JobFolder, colours: Mapping[str, Colour]
 ) -> list[Section]:
-    """Transitions between the classes of two class maps: those that the change map compares."""
-    title = "Transitions between the class maps"
+    """Transitions: of the map itself where its classes are pairs, else of two class maps."""
+    files = known.files
+    flows = [] if counted is None else _transitions_of(counted)
+    title, words = "Transitions", "Counted in the map's pixels, without intervals."
+    if not flows:
+        title = "Transitions between the class maps"
+        words = "Counted in the two class maps, without intervals."
+        if any(p.path == files.map and p.stage == "classify" for p in known.products):
+            words = (
+                "Counted in the two class maps that the model learnt from, not in its map, and "
+                "without intervals."
+            )
+        if files.transitions is not None:
+            flows = formats.read_flows(files.transitions)
     if not flows:
         return [
             Section(
@@ -204,13 +216,6 @@ def _flows(
         for f in changed
     ]
     unchanged = [TableColumn("class"), *columns[2:3], *columns[4:]]
-    by_model = any(p.path == files.map and p.stage == "classify" for p in known.products)
-    words = (
-        "Counted in the two class maps, without intervals."
-        if not by_model
-        else "Counted in the two class maps that the model learnt from, not in its map, and "
-        "without intervals."
-    )
     shown = [
         parts.text(words), drawn,
         parts.table("transitions", "Changes, the largest first.", columns, rows, most=10),
@@ -224,6 +229,19 @@ def _flows(
             )
         )  # fmt: skip
     return [Section("flows", title, shown)]
+
+
+def _transitions_of(counted: MapCounts) -> list[Flow]:
+    """The transitions in a map whose classes are pairs such as 'forest->water'."""
+    pairs = [(c, *ends_of(c.name)) for c in counted.classes]
+    return [
+        Flow(
+            before=before, after=after, pixels=c.pixels, hectares=c.hectares,
+            percent=100 * c.pixels / counted.pixels,
+        )
+        for c, before, after in pairs
+        if before is not None and after is not None
+    ]  # fmt: skip
 
 
 def _amount(flow: Flow) -> float:
