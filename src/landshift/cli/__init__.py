@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import logging
 import sys
@@ -14,6 +13,7 @@ from cyclopts.exceptions import CoercionError, UnknownCommandError, UnusedCliTok
 
 from landshift.cli import commands, lines
 from landshift.errors import LandshiftError, OutOfMemoryError, plain, refuse_out_of_memory
+from landshift.files.options import advice
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -74,10 +74,7 @@ def _said(error: CycloptsError) -> str:
             from landshift.cli import model
 
             names = list(model.COMMANDS)
-        near = difflib.get_close_matches(typed, names, n=1)
-        hint = (
-            f"did you mean {near[0]}" if near else f"see {' '.join(('landshift', *chain))} --help"
-        )
+        hint = advice(typed, names, f"see {' '.join(('landshift', *chain))} --help")
         return f"The command must be one of landshift's, got {typed!r}; {hint}."
     if isinstance(error, UnusedCliTokensError):
         more = " ".join(error.unused_tokens or ())
