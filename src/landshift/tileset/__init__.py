@@ -15,6 +15,7 @@ from landshift.tileset.splitting import (
     split_at_random,
     split_by_ground,
 )
+from landshift.tileset.summary import Side, SplitSummary, summarise
 from landshift.tileset.tiles import (
     BandStatistics,
     SecondInput,
@@ -36,7 +37,9 @@ __all__ = [
     "Cutting",
     "Encoding",
     "SecondInput",
+    "Side",
     "Split",
+    "SplitSummary",
     "Tile",
     "TileSet",
     "audit",
@@ -55,4 +58,5 @@ __all__ = [
     "sources",
     "split_at_random",
     "split_by_ground",
+    "summarise",
 ]

@@ -66,7 +66,7 @@ class Search:
         self.count = len(tiles.tiles)
         self.share = share
         self.neighbours = _neighbours(pairs, self.count)
-        self.box, self.group = _places(tiles)
+        self.box, self.group = places(tiles)
         self.pixels = _pixels(tiles)
         self.holds = self.pixels > 0
         self.anchors = self._draw_anchors(rng)
@@ -338,8 +338,11 @@ def _transformer(crs: str, main: str) -> Any:
     return pyproj.Transformer.from_crs(crs, main, always_xy=True)
 
 
-def _places(tiles: TileSet) -> tuple[Floats, Ints]:
-    """Box of each tile in units of tile sides, and the group of tiles that it may overlap."""
+def places(tiles: TileSet) -> tuple[Floats, Ints]:
+    """Box of each tile in units of tile sides, and the group of tiles that it may overlap.
+
+    Tiles of no known ground lie apart.
+    """
     box = np.empty((len(tiles.tiles), 4))
     group = np.empty(len(tiles.tiles), np.int64)
     for number, (members, bounds) in enumerate(grounds(tiles)):
