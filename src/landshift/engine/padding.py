@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from landshift.engine.protocol import Engine
 from landshift.errors import RasterError
 from landshift.grid import Window
+from landshift.machine import progress
 from landshift.spec import MULTIPLE, InputSpec
 
 ENOUGH = 0.998
@@ -114,7 +115,8 @@ def measure_in_tiles(
         None if tiles are too small, or none of their pixels is valid.
     """
     size, agreement = spec.tile_size, dict[int, float]()
-    whole = [engine.best(v[np.newaxis], m[np.newaxis])[0] for v, m in tiles]
+    under_way = progress.each(tiles, "padding", len(tiles))
+    whole = [engine.best(v[np.newaxis], m[np.newaxis])[0] for v, m in under_way]
     for padding in range(_FIRST, -(-size // 4), _FIRST):
         inner, core = slice(padding, size - padding), slice(2 * padding, size - 2 * padding)
         same = valid = 0

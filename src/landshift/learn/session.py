@@ -122,15 +122,19 @@ class Session:
         resume: Path | None = None,
         overwrite: bool = False,
         on_epoch: Callable[[Epoch], None] | None = None,
+        on_time: Callable[[str], None] | None = None,
     ) -> None:
         """Train, calibrate the probabilities, measure the padding and keep the record.
 
         Arguments and errors are those of `landshift.training.fit`.
         """
+        training.check(self.model, self.data, options, resume=resume, overwrite=overwrite)
         options = training.with_learning_rate(self.model, self.data, options, resume)
+        plan = training.plan_of(self.data, options)
         self.history += training.fit(
-            self.model, self.data, options, resume=resume, overwrite=overwrite, on_epoch=on_epoch
-        )
+            self.model, self.data, options, resume=resume, overwrite=overwrite, on_epoch=on_epoch,
+            on_time=on_time, checked=True,
+        )  # fmt: skip
         calibrate(self.model, self.data)
         _measure_padding(self.model, self.data)
         assert options.lr is not None
@@ -138,6 +142,7 @@ class Session:
             **options.as_dict(),
             "lr": float(f"{options.lr:.6g}"),
             "epochs": len(self.history),
+            "planned": None if options.epochs else asdict(plan),
             "batch_size": self.data.batch_size,
             "frozen": self.model.frozen,
             "data": asdict(self.data.options),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -31,11 +31,12 @@ from landshift.models import ChangeModel
 from landshift.scores import confusion
 from landshift.training.augment import BatchAugmentation, Varied
 from landshift.training.average import Average
-from landshift.training.logs import Epoch, Log
+from landshift.training.logs import Epoch, Log, Watch
 from landshift.training.losses import HeadsLoss, build_loss
 from landshift.training.memory import largest_batch
 from landshift.training.options import MONITORS, Training
 from landshift.training.pace import Pace
+from landshift.training.plan import duration_line
 from landshift.training.resume import job_of, load_state, save_state
 from landshift.training.sampling import plan_of, repeat_factors
 
@@ -176,28 +177,34 @@ class Run:
         self.step.train()
         count, group = self.draws.batches, self.options.accumulate
         total = torch.zeros((), device=self.fabric.device)
-        self.pace.begin()
-        under_way = progress.each(self.batches, f"epoch {epoch + 1} of {self.plan.epochs}", count)
-        for number, batch in enumerate(under_way):
-            whole = number // group * group  # the batches from here on make one step
-            last = number + 1 == min(whole + group, count)
-            images, targets = self.fabric.to_device(batch)
-            total += self._backward(
-                self.augment(images, targets), min(group, count - whole), last, good
-            )
-            if last:
-                self.optimiser.step()
-                self.optimiser.zero_grad()
-                self.schedule.step()
-                if self.average is not None:
-                    self.average.update()
-            self.pace.batch(total)
-            if (number + 1) % _CHECKED == 0:
-                self._check_loss(total, epoch, good)
+        with progress.step(f"epoch {epoch}", count) as under_way:
+            self.pace.begin()
+            for number, batch in enumerate(self.batches):
+                whole = number // group * group  # the batches from here on make one step
+                last = number + 1 == min(whole + group, count)
+                images, targets = self.fabric.to_device(batch)
+                total += self._backward(
+                    self.augment(images, targets), min(group, count - whole), last, good
+                )
+                if last:
+                    self._step()
+                self.pace.batch(total)
+                note = None
+                if (number + 1) % _CHECKED == 0:
+                    loss = self._check_loss(total, epoch, good) / (number + 1)
+                    note = f"loss {loss / self.fabric.world_size:.3f}"
+                under_way.advance(note=note)
         if not all(p.isfinite().all() for p in self.model.parameters()):
             total += torch.nan  # no loss shows the result of the last step
-        self._check_loss(total, epoch, good)
-        return float(self._summed(total)) / (count * self.fabric.world_size)
+        return self._check_loss(total, epoch, good) / (count * self.fabric.world_size)
+
+    def _step(self) -> None:
+        """A step of the optimiser, by the gradients that are there."""
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self.schedule.step()
+        if self.average is not None:
+            self.average.update()
 
     def _backward(self, batch: Varied, group: int, last: bool, good: State) -> torch.Tensor:
         """Loss of a batch, its gradients added to those that are there."""
@@ -251,11 +258,11 @@ class Run:
         assert isinstance(total, torch.Tensor)
         return total
 
-    def _check_loss(self, total: torch.Tensor, epoch: int, good: State) -> None:
-        """End the training if a loss was no number in any process."""
+    def _check_loss(self, total: torch.Tensor, epoch: int, good: State) -> float:
+        """The sum of the losses of all processes; one that is no number ends the training."""
         loss = float(self._summed(total))
         if np.isfinite(loss):
-            return
+            return loss
         self.model.load_state_dict(good)
         raise TrainingError(
             f"The loss must stay a number, got {loss} in epoch {epoch} with learning rate "
