@@ -58,7 +58,7 @@ def epochs() -> Iterator[dict[str, Callable[..., None]]]:
             say(line)
             rows.append(stack.enter_context(live_table()))
 
-        yield {"on_data": on_data, "on_epoch": lambda epoch: rows[0](epoch)}
+        yield {"on_data": on_data, "on_time": say, "on_epoch": lambda epoch: rows[0](epoch)}
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from landshift import dataset
 from landshift.errors import ParameterError
 from landshift.learn.notebook import display
-from landshift.learn.session import read_samples, spread
+from landshift.learn.progress import watching
+from landshift.learn.session import read_samples, spread, warn_of_tiles
 from landshift.show import figures
 from landshift.training import Augmentation
 
@@ -112,6 +113,8 @@ def prepare_data(
 ) -> Data:
     """Read a training set in Esri's 'Classified Tiles' layout, and split it.
 
+    What is too little to learn from is logged: few tiles, few labelled pixels of a class.
+
     Args:
         path: The folder, or a zip of it.
         class_mapping: Name of each label value. Label 0 is 'unlabelled' and never counts, unless
@@ -144,7 +147,9 @@ def prepare_data(
         class_mapping, chip_size, 8 if batch_size is None else batch_size, num_workers, dates,
         sensor, units,
     )  # fmt: skip
-    training = dataset.prepare(Path(path), options, reading)
+    with watching():
+        training = dataset.prepare(Path(path), options, reading)
+    warn_of_tiles(training)
     if transforms is None or transforms is True:
         return Data(training)
     return Data(training, None if transforms is False else transforms)

@@ -131,10 +131,20 @@ class Session:
         training.check(self.model, self.data, options, resume=resume, overwrite=overwrite)
         options = training.with_learning_rate(self.model, self.data, options, resume)
         plan = training.plan_of(self.data, options)
-        self.history += training.fit(
-            self.model, self.data, options, resume=resume, overwrite=overwrite, on_epoch=on_epoch,
-            on_time=on_time, checked=True,
-        )  # fmt: skip
+        rows: list[Epoch] = []
+
+        def add(row: Epoch) -> None:
+            rows.append(row)
+            if on_epoch is not None:
+                on_epoch(row)
+
+        try:
+            rows = training.fit(
+                self.model, self.data, options, resume=resume, overwrite=overwrite, on_epoch=add,
+                on_time=on_time, checked=True,
+            )  # fmt: skip
+        finally:  # also of a training that was interrupted
+            self.history += rows
         calibrate(self.model, self.data)
         _measure_padding(self.model, self.data)
         assert options.lr is not None
@@ -210,6 +220,12 @@ def model_folder(name_or_path: str | Path, tiles: Path | None) -> Path:
             "data= to from_model."
         )
     return tiles / "models" / path
+
+
+def warn_of_tiles(data: TrainingData) -> None:
+    """Log what is too little to learn from: tiles, and labelled pixels of a class."""
+    ignored = data.options.ignore_classes
+    tileset.summarise(data.tiles, data.split, ignored=ignored).warn()
 
 
 def spread(indices: tuple[int, ...], count: int) -> list[int]:

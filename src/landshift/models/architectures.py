@@ -164,7 +164,9 @@ def design(
             f"{', '.join(sorted(set(options) - set(known)))}."
         )
     if backbone is not None and not _is_encoder(backbone):
-        hint = advice(backbone, [*WELL_KNOWN, *timm.list_models()], f"take one such as {WELL_KNOWN[0]}")
+        hint = advice(
+            backbone, [*WELL_KNOWN, *timm.list_models()], f"take one such as {WELL_KNOWN[0]}"
+        )
         raise ModelError(f"The backbone must be an encoder of timm, got {backbone!r:.80}; {hint}.")
     complete = {**known, **options}
     for name, default in known.items():

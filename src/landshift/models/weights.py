@@ -78,6 +78,24 @@ def backbone_of(pretrained: bool | str | Path, backbone: str | None) -> str | No
     return backbone or own
 
 
+def check_file(pretrained: bool | str | Path) -> None:
+    """Check that weights which are a file are there.
+
+    Args:
+        pretrained: As for `encoder_weights`.
+
+    Raises:
+        WeightsError: No such file.
+    """
+    if not isinstance(pretrained, bool) and _torchgeo_name(pretrained) is None:
+        _check_exists(Path(pretrained))
+
+
+def _check_exists(path: Path) -> None:
+    if not path.is_file():
+        raise WeightsError(f"The weights file must exist, got {path}; check the path.")
+
+
 def encoder_weights(backbone: str, pretrained: bool | str | Path) -> EncoderWeights | None:
     """The weights that an encoder starts from; None for a random start.
 
@@ -129,8 +147,7 @@ def read_state(path: Path, *, skip: bool = False) -> dict[str, torch.Tensor]:
         WeightsError: No such file.
         ModelError: It can't be read as tensors alone.
     """
-    if not path.is_file():
-        raise WeightsError(f"The weights file must exist, got {path}; check the path.")
+    _check_exists(path)
     try:
         _check_size(path)
         if path.suffix == ".safetensors":

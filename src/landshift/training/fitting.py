@@ -39,8 +39,9 @@ def fit(
 ) -> list[Epoch]:
     """Train a model in place with AdamW.
 
-    Options, tiles and outputs are checked before anything that takes long. The random numbers of an epoch follow from the data's seed and the epoch's number alone, and
-    the caller's random state stays as it was.
+    Options, tiles and outputs are checked before anything that takes long. The random numbers of an
+    epoch follow from the data's seed and the epoch's number alone, and the caller's random state
+    stays as it was.
 
     Args:
         model: The model to train.

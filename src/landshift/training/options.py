@@ -170,8 +170,8 @@ class Training:
     rare_classes: float = 0.0
     """Draw tiles more often whose classes lie in less than this share of the tiles; 0: each tile
     once an epoch."""
-    ema: float = 0.0
-    """Decay per step of an average of the weights, such as 0.99, which is then validated and kept;
+    ema: float = 0.98
+    """Decay per step of an average of the weights, which is validated and kept in their place;
     0: none. The average of the first steps is over fewer."""
     accumulate: int = 1
     """Batches whose gradients are added up before each step of the optimiser."""

@@ -20,8 +20,8 @@ MOST_STEPS = 1000
 
 USUAL_TILE = 128
 """Rows and columns of the tiles that these steps were measured with. Steps are fewer with larger
-tiles, which show more and cost more, and more with smaller ones: in proportion to the side, by up to
-a factor of two."""
+tiles, which show more and cost more, and more with smaller ones: in proportion to the side, by up
+to a factor of two."""
 
 LEAST_PASSES = 5
 """Times that a planned training sees each tile, unless that takes more than `LONGEST` steps."""
@@ -30,8 +30,8 @@ LONGEST = 10_000
 """Steps of the longest planned training: hours on a graphics card."""
 
 EPOCH_STEPS = 20
-"""A planned epoch has at least so many steps, so that validation costs little beside training; small
-sets are drawn several times in each."""
+"""Steps of a planned epoch, at least, so that validation costs little beside training; small sets
+are drawn several times in each."""
 
 FEW_STEPS = 100
 """Steps in all below which a training is called short: docs/training.md shows what becomes of such
@@ -61,8 +61,10 @@ class Plan:
 
 
 def steps_wanted(tile_size: int, classes: int) -> int:
-    """Steps that a training needs at least, as measured: `BASE_STEPS` and `CLASS_STEPS` for each class,
-    at most `MOST_STEPS`, times `USUAL_TILE` / tile size.
+    """Steps that a training needs at least, as measured.
+
+    They are `BASE_STEPS`, and `CLASS_STEPS` for each class, at most `MOST_STEPS`; times
+    `USUAL_TILE` / tile size, 1/2 to 2.
 
     Args:
         tile_size: Rows and columns of a sample.
@@ -72,9 +74,7 @@ def steps_wanted(tile_size: int, classes: int) -> int:
     return round(steps * min(max(USUAL_TILE / tile_size, 0.5), 2.0))
 
 
-def plan(
-    options: Training, drawn: float, batch: int, *, tile_size: int, classes: int
-) -> Plan:
+def plan(options: Training, drawn: float, batch: int, *, tile_size: int, classes: int) -> Plan:
     """The epochs of a training and their batches.
 
     With ``epochs``, each passes once over the tiles. Without, the training makes `steps_wanted`
@@ -110,7 +110,7 @@ def plan(
 
 
 def duration_line(
-    plan: Plan, seconds: float, *, done: int = 0, accumulate: int = 1, validation: int = 0
+    plan: Plan, seconds: float, done: int = 0, accumulate: int = 1, validation: int = 0
 ) -> str:
     """A line that says how long a training will take, from the time of its first batches.
 

@@ -32,6 +32,7 @@ from landshift.training.logs import Epoch, Watch, logs
 from landshift.training.options import Training
 from landshift.training.run import Run
 
+
 class Request(NamedTuple):
     """The arguments of `fit`."""
 

@@ -136,13 +136,9 @@ class Run:
         done = len(self.table)
 
         def tell_time(seconds: float) -> None:
-            if self.fabric.is_global_zero and watch.on_time is not None:
-                watch.on_time(
-                    duration_line(
-                        self.plan, seconds, done=done, accumulate=self.options.accumulate,
-                        validation=len(self.valid),
-                    )  # fmt: skip
-                )
+            if watch.on_time is not None and self.fabric.is_global_zero:
+                accumulate, validation = self.options.accumulate, len(self.valid)
+                watch.on_time(duration_line(self.plan, seconds, done, accumulate, validation))
 
         self.pace = Pace(tell_time)
         while len(self.table) < self.plan.epochs and self.waited < self._patience:
