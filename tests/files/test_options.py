@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from landshift.errors import ModelError, ParameterError
+from landshift.errors import ParameterError
 from landshift.files import options
 
 

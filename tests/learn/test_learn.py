@@ -58,6 +58,12 @@ def test_metrics_are_shown_as_a_table_and_read_by_name(trained):
     assert metrics["to crop"].support == trained.evaluate().matrix[0].sum()
     assert "to crop" in repr(metrics)
     assert "precision" in repr(metrics)
+    assert [row["name"] for row in metrics.rows()] == ["to crop", "No change"]
+    pytest.importorskip("pandas")
+    assert metrics.to_pandas()["support"].tolist() == [c.support for c in metrics.scores.classes]
+    page = metrics._repr_mimebundle_((), ())["text/html"]
+    assert "<th>to crop</th>" in page
+    assert f"{metrics['to crop'].iou:.3f}" in page
     with pytest.raises(KeyError):
         metrics["to moon"]
     assert trained.accuracy() == metrics.scores.accuracy

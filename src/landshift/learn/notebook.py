@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.jupyter import JupyterMixin
 from rich.table import Table
 
+from landshift.files.rows import Rows
 from landshift.learn.progress import in_notebook
 from landshift.scores.confusion import ClassScores, Scores
 from landshift.show import tables
@@ -20,8 +24,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class ClassMetrics(JupyterMixin):
+class ClassMetrics(JupyterMixin, Rows):
     """Scores of each class, shown as a table; ``metrics['to forest'].recall`` gives one number.
+
+    In a notebook it is shown as a pandas DataFrame where pandas is installed; `to_pandas` gives it.
 
     Args:
         scores: The scores.
@@ -35,6 +41,19 @@ class ClassMetrics(JupyterMixin):
             if c.name == name:
                 return c
         raise KeyError(name)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Name, precision, recall, F1, IoU and support of each class."""
+        return [asdict(c) for c in self.scores.classes]
+
+    def _repr_mimebundle_(
+        self, include: Collection[str], exclude: Collection[str], **options: Any
+    ) -> dict[str, str]:
+        """What a notebook shows."""
+        if importlib.util.find_spec("pandas") is None:
+            return super()._repr_mimebundle_(include, exclude, **options)
+        frame = self.to_pandas().set_index("name")
+        return {"text/plain": repr(self), "text/html": frame.to_html(float_format="{:.3f}".format)}
 
     def __rich__(self) -> Table:
         return tables.per_class(self.scores)

@@ -128,9 +128,8 @@ class Session:
 
         Arguments and errors are those of `landshift.training.fit`.
         """
-        training.check(self.model, self.data, options, resume=resume, overwrite=overwrite)
+        plan = training.check(self.model, self.data, options, resume=resume, overwrite=overwrite)
         options = training.with_learning_rate(self.model, self.data, options, resume)
-        plan = training.plan_of(self.data, options)
         rows: list[Epoch] = []
 
         def add(row: Epoch) -> None:

@@ -213,7 +213,8 @@ def _check_output(
     bundle.check_new(folder, overwrite=overwrite)
     state = _state_of(folder)
     if resume and state.exists():
-        known = {**training.as_dict(), "data": vars(data)}
+        split = {**vars(data), "ignore_classes": sorted(data.ignore_classes)}
+        known = {**training.as_dict(), "data": split}
         if training.lr is None:
             del known["lr"]
         if network.model is not None:

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from landshift.training.fitting import check, fit
     from landshift.training.range_test import LearningRates, lr_find, with_learning_rate
     from landshift.training.resume import check_state, epochs_of
-    from landshift.training.sampling import plan_of
 
 _NEED_TORCH = {
     "LearningRates": "range_test",
@@ -20,7 +19,6 @@ _NEED_TORCH = {
     "epochs_of": "resume",
     "fit": "fitting",
     "lr_find": "range_test",
-    "plan_of": "sampling",
     "with_learning_rate": "range_test",
 }
 
@@ -38,7 +36,6 @@ __all__ = [
     "epochs_of",
     "fit",
     "lr_find",
-    "plan_of",
     "with_learning_rate",
 ]
 

@@ -18,7 +18,7 @@ from landshift.training import logs, processes
 from landshift.training import resume as resuming
 from landshift.training.logs import TABLE, Epoch, Watch
 from landshift.training.options import Training
-from landshift.training.plan import FEW_STEPS, steps_wanted
+from landshift.training.plan import FEW_STEPS, Plan, steps_wanted
 from landshift.training.range_test import with_learning_rate
 from landshift.training.run import model_of_epoch
 from landshift.training.sampling import plan_of
@@ -89,10 +89,13 @@ def check(
     *,
     resume: Path | None = None,
     overwrite: bool = False,
-) -> None:
+) -> Plan:
     """Check everything that can be checked before a training; arguments and errors are `fit`'s.
 
     What is doubtful but possible is logged: a short training, classes that the tiles lack.
+
+    Returns:
+        How long it lasts.
     """
     several = processes.count(options)
     logs.check_packages(options)
@@ -114,6 +117,7 @@ def check(
             "1 step in all" if plan.steps == 1 else f"{plan.steps} steps in all",
             len(data.scheme), wanted, math.ceil(wanted / plan.batches),
         )  # fmt: skip
+    return plan
 
 
 def check_data(data: TrainingData, options: Training) -> None:
