@@ -61,7 +61,7 @@ def test_metrics_are_shown_as_a_table_and_read_by_name(trained):
     assert [row["name"] for row in metrics.rows()] == ["to crop", "No change"]
     pytest.importorskip("pandas")
     assert metrics.to_pandas()["support"].tolist() == [c.support for c in metrics.scores.classes]
-    page = metrics._repr_mimebundle_((), ())["text/html"]
+    page = metrics._repr_html_()
     assert "<th>to crop</th>" in page
     assert f"{metrics['to crop'].iou:.3f}" in page
     with pytest.raises(KeyError):

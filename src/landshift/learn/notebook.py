@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import io
 import logging
-from collections.abc import Collection
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.jupyter import JupyterMixin
 from rich.table import Table
 
 from landshift.files.rows import Rows
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class ClassMetrics(JupyterMixin, Rows):
+class ClassMetrics(Rows):
     """Scores of each class, shown as a table; ``metrics['to forest'].recall`` gives one number.
 
     In a notebook it is shown as a pandas DataFrame where pandas is installed; `to_pandas` gives it.
@@ -46,14 +45,12 @@ class ClassMetrics(JupyterMixin, Rows):
         """Name, precision, recall, F1, IoU and support of each class."""
         return [asdict(c) for c in self.scores.classes]
 
-    def _repr_mimebundle_(
-        self, include: Collection[str], exclude: Collection[str], **options: Any
-    ) -> dict[str, str]:
+    def _repr_html_(self) -> str:
         """What a notebook shows."""
         if importlib.util.find_spec("pandas") is None:
-            return super()._repr_mimebundle_(include, exclude, **options)
-        frame = self.to_pandas().set_index("name")
-        return {"text/plain": repr(self), "text/html": frame.to_html(float_format="{:.3f}".format)}
+            return f"<pre>{html.escape(repr(self))}</pre>"
+        page: str = self.to_pandas().set_index("name").to_html(float_format="{:.3f}".format)
+        return page
 
     def __rich__(self) -> Table:
         return tables.per_class(self.scores)

@@ -21,7 +21,7 @@ from landshift.training.options import Training
 from landshift.training.plan import FEW_STEPS, Plan, steps_wanted
 from landshift.training.range_test import with_learning_rate
 from landshift.training.run import model_of_epoch
-from landshift.training.sampling import plan_of
+from landshift.training.sampling import classes_of, plan_of
 
 log = logging.getLogger(__name__)
 
@@ -110,12 +110,13 @@ def check(
         resuming.check_state(resume, resuming.job_of(model, data, known, several))
     check_data(data, options)
     if plan.steps < FEW_STEPS:
-        wanted = steps_wanted(data.chip_size, len(data.scheme))
+        classes = classes_of(data)
+        wanted = steps_wanted(data.chip_size, classes)
         log.warning(
             "The training makes %s, few for %d classes, for which %d are planned; leave out "
             "`epochs` and `max_steps`, or give `epochs` %d or more.",
             "1 step in all" if plan.steps == 1 else f"{plan.steps} steps in all",
-            len(data.scheme), wanted, math.ceil(wanted / plan.batches),
+            classes, wanted, math.ceil(wanted / plan.batches),
         )  # fmt: skip
     return plan
 

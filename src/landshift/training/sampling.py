@@ -46,5 +46,10 @@ def plan_of(data: TrainingData, options: Training, processes: int = 1) -> Plan:
     drawn = float(repeat_factors(data, options.rare_classes).sum())
     return plan(
         options, drawn, min(data.batch_size, len(data.split.train)) * processes,
-        tile_size=data.chip_size, classes=len(data.scheme) - len(data.options.ignore_classes),
+        tile_size=data.chip_size, classes=classes_of(data),
     )  # fmt: skip
+
+
+def classes_of(data: TrainingData) -> int:
+    """Number of classes that count in a training."""
+    return len(data.scheme) - len(data.options.ignore_classes)
