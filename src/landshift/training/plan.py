@@ -34,8 +34,8 @@ EPOCH_STEPS = 20
 are drawn several times in each."""
 
 FEW_STEPS = 100
-"""Steps in all below which a training is called short: docs/training.md shows what becomes of such
-networks."""
+"""Steps in all below which a training is called short: half of what is planned for two classes and
+tiles of `USUAL_TILE` pixels, and as many as are planned before classes are counted."""
 
 _VALIDATION = 1 / 3  # time of a batch that is only scored, in steps: no gradients, no optimiser
 
