@@ -268,14 +268,19 @@ class Run:
     @contextmanager
     def _averaged(self) -> Iterator[None]:
         """The model as it would be kept, with averaged weights if there are any."""
-        if self.fabric.world_size > 1:
-            for buffer in self.model.buffers():  # batch norm saw other samples in each process
-                buffer.copy_(self.fabric.broadcast(buffer))
+        self._share_buffers()
         if self.average is not None:
             self.average.exchange()
+            self._share_buffers()  # an average of statistics that differed
         yield
         if self.average is not None:
             self.average.exchange()
+
+    def _share_buffers(self) -> None:
+        """Give all processes the batch-norm statistics of the first; each saw other samples."""
+        if self.fabric.world_size > 1:
+            for buffer in self.model.buffers():
+                buffer.copy_(self.fabric.broadcast(buffer))
 
     @torch.no_grad()
     def _validate(self, train_loss: float) -> Epoch:
