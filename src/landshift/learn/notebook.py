@@ -56,7 +56,10 @@ class ClassMetrics(Rows):
         return tables.per_class(self.scores)
 
     def __repr__(self) -> str:
-        console = Console(width=100, file=io.StringIO())
+        console = Console(
+            width=100, file=io.StringIO(), force_jupyter=False, force_terminal=False,
+            color_system=None,
+        )  # fmt: skip
         with console.capture() as capture:
             console.print(self)
         return capture.get().rstrip()
