@@ -276,7 +276,7 @@ def test_what_cannot_be_traced_is_refused(tmp_path):
     out = tmp_path / "p.gpkg"
     with pytest.raises(ParameterError, match="4 or 8 neighbours, got 6"):
         polygons.polygons(mapped, out, neighbours=6)
-    with pytest.raises(ParameterError, match=r"as .gpkg or .fgb or .parquet, got .*p.shp"):
+    with pytest.raises(ParameterError, match=r"end in .gpkg, .fgb or .parquet, got .*p.shp"):
         polygons.polygons(mapped, tmp_path / "p.shp")
     with pytest.raises(ParameterError, match="must be at least 0, got -1 ha"):
         polygons.polygons(mapped, out, min_hectares=-1)

@@ -19,7 +19,7 @@ from landshift.assess.plan import SamplePlan, StratumSizes, allocated, expected_
 from landshift.assess.response import response_of
 from landshift.classes import ClassScheme, class_options
 from landshift.errors import ParameterError
-from landshift.files import containers, options, provenance, whole
+from landshift.files import containers, kinds, options, provenance, whole
 from landshift.files.rows import Rows
 
 log = logging.getLogger(__name__)
@@ -132,8 +132,7 @@ def sample(
 
 def _check_files(mapped: Path, out: Path, inputs: list[Path | None], overwrite: bool) -> None:
     """Check the outputs, and that the map is a file, whose digest the sample records."""
-    if out.suffix.lower() != ".gpkg":
-        raise ParameterError(f"A sample is written as GeoPackage, got {out}; name it .gpkg.")
+    kinds.GEOPACKAGE.check(out)
     whole.check_new(out, out.with_suffix(".csv"), inputs=[mapped, *inputs], overwrite=overwrite)
     answers = files.answers_beside(out)
     if answers.exists():

@@ -14,7 +14,7 @@ from landshift.errors import ParameterError
 from landshift.evaluation import maps
 from landshift.evaluation.evaluation import POST_CLASSIFICATION, Evaluation, figure_files
 from landshift.evaluation.points import evaluate_points
-from landshift.files import options, whole
+from landshift.files import kinds, options, whole
 
 _OF_POINTS = (".csv", ".geojson", ".shp", ".fgb", ".kml", ".gml", ".parquet", ".gpx")
 
@@ -101,6 +101,7 @@ def evaluate(
         mapped, reference, class_maps.before_map, class_maps.after_map, baselines.image,
         *map(class_options.file_of, (comparison.classes, comparison.recode)),
     ]  # fmt: skip
+    kinds.JSON.check(out)
     whole.check_new(out, *pictures, inputs=inputs, overwrite=overwrite)
     if points.reference_column is not None:
         evaluation = _of_points(mapped, reference, points, class_maps, comparison, baselines)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from landshift import grid, raster, vector
 from landshift.classes import class_options, ends_of, stays
 from landshift.errors import ClassError, ParameterError
-from landshift.files import options
+from landshift.files import kinds, options
 from landshift.files import whole as whole_files
 from landshift.files.rows import Rows
 from landshift.maps.cleaning import check_neighbours, value_of
@@ -106,9 +106,8 @@ def polygons(
         OutputError: The file can't be written.
     """
     mapped, out = Path(mapped), Path(out)
-    driver = DRIVERS.get(out.suffix.lower())
-    if driver is None:
-        raise ParameterError(f"Polygons are written as {' or '.join(DRIVERS)}, got {out}.")
+    kinds.POLYGONS.check(out)
+    driver = DRIVERS[out.suffix.lower()]
     if min_hectares < 0 or (simplify is not None and simplify < 0):
         raise ParameterError(
             "The smallest area (`min_hectares`) and the tolerance (`simplify`) must be at least "

@@ -21,7 +21,7 @@ from landshift.classes import (
     legend,
     legend_writers,
 )
-from landshift.files import options, provenance
+from landshift.files import kinds, options, provenance
 from landshift.files import whole as whole_files
 from landshift.grid import Window
 from landshift.maps.transitions import TransitionTable
@@ -95,6 +95,7 @@ def label(
     later = [after, *(Path(p) for p in cleaning.agree_after)]
     given = map(class_options.file_of, (classes, reading.recode_before, reading.recode_after))
     inputs = [*earlier, *later, *given]
+    kinds.TABLE.check(table, class_table)
     whole_files.check_new(out, table, class_table, inputs=inputs, overwrite=overwrite)
     raster.check_new(out, inputs=inputs, overwrite=overwrite)
     options.check_choice("coding", coding, Coding)

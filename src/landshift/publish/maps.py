@@ -10,7 +10,7 @@ from typing import Any
 from landshift import raster
 from landshift.classes import ClassScheme
 from landshift.errors import RasterError
-from landshift.files import dates, options, whole
+from landshift.files import dates, kinds, options, whole
 from landshift.prepare.composite import DATES_TAG
 from landshift.publish import items
 
@@ -53,6 +53,7 @@ def stac(
         OutputError: The Item can't be written.
     """
     image, out = Path(image), Path(out)
+    kinds.ITEM.check(out)
     whole.check_new(out, inputs=[image, composite], overwrite=overwrite)
     if not image.is_file():
         raise RasterError(f"A STAC Item needs a local file, got {image}; download it first.")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from landshift import raster
 from landshift.classes import IGNORE_INDEX, ClassScheme, Colour, class_options
 from landshift.errors import ClassError, ParameterError
-from landshift.files import options, whole
+from landshift.files import kinds, options, whole
 from landshift.spec import split_name
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def view(
         OutputError: The picture can't be written.
     """
     inputs = [*images, mapped, reference, class_options.file_of(classes)]
+    kinds.PICTURE.check(out)
     whole.check_new(out, inputs=inputs, overwrite=overwrite)
     scheme = class_options.classes_of(classes) or raster.scheme_of(mapped)
     if scheme is None:
@@ -382,6 +383,7 @@ def save(figure: Figure, out: Path | str, *, overwrite: bool = False) -> Path:
     Raises:
         OutputError: The file exists and ``overwrite`` is off; or it can't be written.
     """
+    kinds.PICTURE.check(out)
     whole.check_new(out, overwrite=overwrite)
     with whole.whole_file(Path(out)) as part:
         figure.savefig(part, dpi=130, metadata=_metadata(Path(out)))

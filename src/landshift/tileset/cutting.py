@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from landshift.classes import ClassScheme, class_options
 from landshift.classes.class_options import ClassesLike, RecodingLike
 from landshift.errors import ParameterError, TileSetError
-from landshift.files import options, resumable, whole
+from landshift.files import kinds, options, resumable, whole
 from landshift.raster.recoding import Recoding
 from landshift.raster.tiling import training_windows
 from landshift.tileset import esri
@@ -93,6 +93,7 @@ def tiles(
                 "`audit` reads a set that exists, got rasters or `out` beside "
                 f"{auditing.audit}; run one after the other."
             )
+        kinds.TABLE.check(auditing.pairs)
         whole.check_new(
             auditing.pairs, inputs=[class_options.file_of(classes)], overwrite=overwrite
         )

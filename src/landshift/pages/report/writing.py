@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
-from landshift.files import options, whole
+from landshift.files import kinds, options, whole
 from landshift.pages.report.files import ReportFiles
 
 
@@ -39,6 +39,7 @@ def report(
     from landshift.pages.report.folder import folder_page
 
     given = (getattr(files, field.name) for field in fields(files))
+    kinds.PAGE.check(out)
     whole.check_new(out, inputs=given, overwrite=overwrite)
     page = folder_page(folder, files)
     with whole.whole_file(Path(out)) as part:
