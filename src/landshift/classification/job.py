@@ -40,6 +40,7 @@ from landshift.engine.quantising import graph_of
 from landshift.errors import ModelError
 from landshift.files import containers, hub, provenance, resumable
 from landshift.images import Image
+from landshift.machine import progress
 from landshift.raster import tiling as plans
 
 if TYPE_CHECKING:
@@ -190,7 +191,8 @@ def prepare_map(
     if isinstance(model, (str, Path)):
         assert saved is not None
         device = "cpu" if on_cluster else engine.device  # a cluster's workers choose their engines
-        network = opened(saved, engine.engine, device=device, precision=engine.precision)
+        with progress.step("loading the model"):
+            network = opened(saved, engine.engine, device=device, precision=engine.precision)
     else:
         network = network_of(model)
     scene = find_scene(image, network.spec, area)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from landshift.engine.protocol import Engine
 from landshift.errors import RasterError
 from landshift.grid import Window
+from landshift.machine import progress
 from landshift.spec import MULTIPLE, InputSpec
 
 ENOUGH = 0.998
@@ -72,7 +73,7 @@ def measure_padding(
     @functools.cache
     def mapped(padding: int) -> NDArray[np.uint8]:
         cores = []
-        for window in windows:
+        for window in progress.each(windows, f"padding {padding}", len(windows)):
             values, mask = read(window.grown(padding))
             codes = engine.best(values[np.newaxis], mask[np.newaxis])[0]
             cores.append(codes[padding : padding + size, padding : padding + size].ravel())

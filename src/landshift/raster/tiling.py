@@ -133,6 +133,12 @@ class TilePlan:
         window = self.window(number)
         return TileBlock(number, window, tuple(self.tiles_over(window)))
 
+    def count_over(self, window: Window) -> int:
+        """Number of the tiles whose cores overlap a window of the raster."""
+        down, right = self.axes
+        rows = len(down.over(window.row, window.height))
+        return rows * len(right.over(window.column, window.width))
+
     def tiles_over(self, window: Window) -> Iterator[PaddedTile]:
         """The tiles whose cores overlap a window of the raster, row by row."""
         down, right = self.axes

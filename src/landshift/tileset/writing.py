@@ -77,6 +77,7 @@ def write_tiles(
     workers = min(8, os.cpu_count() or 1)
     waiting: deque[Future[Tile] | None] = deque()
     number, finished = start + len(tiles), len(entries)
+    unfinished.count(finished, total, "windows")
 
     def finish() -> None:
         nonlocal finished
@@ -86,6 +87,7 @@ def write_tiles(
         if tile is not None:
             tiles.append(tile)
         finished += 1
+        unfinished.count(finished, total, "windows")
         if on_tile is not None:
             on_tile(finished, total)
 
