@@ -1,4 +1,7 @@
-"""What each command prints of its result: a function per command, of the command's name."""
+"""What each command prints of its result: a function per command, of the command's name.
+
+What one returns is printed instead of the result with --print json.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import signal
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from landshift.cli import lines
 from landshift.cli.lines import say
 from landshift.cli.show import table
 from landshift.show import tables
@@ -89,7 +93,7 @@ def demo(results: Demo) -> None:
     table(tables.per_class(results.network.scores))
     table(tables.compare(results.methods))
     for stage, file in results.paths.items():
-        say(f"{stage:<10} {file}")
+        say(file if lines.output.quiet else f"{stage:<10} {file}")
 
 
 def label(found: TransitionTable) -> None:
@@ -241,19 +245,23 @@ def estimate(assessment: Assessment) -> None:
     _paths(assessment.files)
 
 
-def label_samples(session: LabellingSession | AgreementTable) -> None:
-    """Serve the page until Ctrl+C, then print how much is labelled; or print the agreement."""
+def label_samples(session: LabellingSession | AgreementTable) -> dict[str, object] | None:
+    """Serve the page until Ctrl+C, then print how much is labelled; or print the agreement.
+
+    Returns:
+        What --print json prints of a session.
+    """
     from landshift.assess.agreement import AgreementTable
 
     if isinstance(session, AgreementTable):
         _print_agreement(session)
-        return
+        return None
     with session:
         for name, count in session.off.items():
             if count:
                 say(f"{count:,} of {session.progress()['units']:,} units lie off the image {name}.")
         signal.signal(signal.SIGTERM, _interrupt)
-        say(f"Label at {session.address} (this machine only; Ctrl+C ends).")
+        say(f"Label at {session.address} (this machine only; Ctrl+C ends).", always=True)
         session.serve()
         counts, disputed = session.progress(), session.in_dispute()
     done = "reviewed" if session.review else "labelled"
@@ -261,6 +269,7 @@ def label_samples(session: LabellingSession | AgreementTable) -> None:
     if disputed:
         say(f"{disputed:,} units in dispute wait for a review (--review).")
     say(session.sample)
+    return {"path": session.sample, **counts, "in_dispute": disputed}
 
 
 def _interrupt(*_: object) -> None:
@@ -283,4 +292,4 @@ def info(facts: ModelFacts) -> None:
 def verify(verified: Verified) -> None:
     """The digest; the number of files on standard error."""
     say(f"{len(verified.files)} files are as they were saved.", err=True)
-    say(verified.digest)
+    say(verified.digest, always=True)

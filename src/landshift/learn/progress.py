@@ -26,7 +26,7 @@ def live_table() -> Iterator[Callable[[Epoch], None]]:
         shown = display(tables.epochs(), display_id=True)  # type: ignore[no-untyped-call]
 
         def add(epoch: Epoch) -> None:
-            rows.append(_row(epoch))
+            rows.append(row_of(epoch))
             shown.update(tables.epochs(rows))
 
         yield add
@@ -34,14 +34,14 @@ def live_table() -> Iterator[Callable[[Epoch], None]]:
         with Live(tables.epochs(), console=console, auto_refresh=False) as live:
 
             def refresh(epoch: Epoch) -> None:
-                rows.append(_row(epoch))
+                rows.append(row_of(epoch))
                 live.update(tables.epochs(rows), refresh=True)
 
             yield refresh
     else:
 
         def write(epoch: Epoch) -> None:
-            names = zip(tables.EPOCH_COLUMNS, _row(epoch), strict=True)
+            names = zip(tables.EPOCH_COLUMNS, row_of(epoch), strict=True)
             console.print("  ".join(f"{name} {value}" for name, value in names), soft_wrap=True)
 
         yield write
@@ -57,7 +57,8 @@ def in_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
-def _row(epoch: Epoch) -> tuple[str, ...]:
+def row_of(epoch: Epoch) -> tuple[str, ...]:
+    """An epoch's cells in the training table."""
     minutes, seconds = divmod(round(epoch.seconds), 60)
     return (
         str(epoch.epoch), f"{epoch.train_loss:.4f}", f"{epoch.valid_loss:.4f}",
