@@ -847,7 +847,7 @@ def test_expectations_name_strata(change_map, tmp_path):
         draw(change_map, tmp_path / "t.gpkg", SamplePlan(size=30, expect={"to sea": 0.9}))
     with pytest.raises(ParameterError, match="got none for 'to forest'"):
         draw(change_map, tmp_path / "t.gpkg", SamplePlan(size=30, expect={"to crop": 0.9}))
-    with pytest.raises(ParameterError, match=r"name it \.gpkg"):
+    with pytest.raises(ParameterError, match=r"got .*s\.shp; give .*s\.gpkg"):
         draw(change_map, tmp_path / "s.shp", SamplePlan(size=30))
     with pytest.raises(ParameterError, match="Only a stratified design has strata"):
         draw(
