@@ -281,7 +281,11 @@ def model(info: ModelFacts, most: int = 20) -> Group:
         info: The model.
         most: Largest number of classes.
     """
-    facts = [_fact(name, plain(value, 600)) for name, value in info.facts.items()]
+    facts = Table.grid(padding=(0, 2, 0, 0))
+    facts.add_column(style="bold", no_wrap=True)
+    facts.add_column(overflow="fold")  # a word that is longer than the line goes on in the next
+    for name, value in info.facts.items():
+        facts.add_row(Text(name), Text(plain(value, 600)))
     classes = _table("class", "value", "F1", "IoU", "support")
     for c in info.classes[:most]:
         swatch = Text.assemble(
@@ -290,12 +294,7 @@ def model(info: ModelFacts, most: int = 20) -> Group:
         support = "-" if c.support is None else f"{c.support:,}"
         classes.add_row(swatch, str(c.entry.value), _share(c.f1), _share(c.iou), support)
     rest = len(info.classes) - most
-    return Group(*facts, "", classes, *([f"and {rest} more classes"] if rest > 0 else []))
-
-
-def _fact(name: str, value: str) -> Text:
-    """A line 'name: value', wrapped between words."""
-    return Text.assemble((f"{name}: ", "bold"), value)
+    return Group(facts, "", classes, *([f"and {rest} more classes"] if rest > 0 else []))
 
 
 def _interval(figure: IntervalEstimate | None, form: str) -> tuple[str, str, str, str, str]:
