@@ -33,7 +33,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root)
         image, labels = cutting.make_scene(folder, 600)
-        small = tileset.cut([image], [labels], folder / "small", classes=cutting.SCHEME)
+        sizes = tileset.Cutting(tile_size=256, stride=128)
+        small = tileset.cut(
+            [image], [labels], folder / "small", classes=cutting.SCHEME, cutting=sizes
+        )
         large = folder / "large"
         for name in ("images", "labels"):
             (large / name).mkdir(parents=True)

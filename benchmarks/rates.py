@@ -29,7 +29,7 @@ simulate -o scene --height {size} --width {size}
 composite scene/before.tif scene/after.tif -o composite.tif
 label scene/before_classes.tif scene/after_classes.tif -o change.tif
 tiles composite.tif change.tif -o tiles --tile-size 256 --stride 128
-train tiles --name unet --backbone {backbone} --no-pretrained --lr 0.001 --max-steps 4
+train tiles --name unet --model unet --backbone {backbone} --no-pretrained --lr 0.001 --max-steps 4
 """
 BATCH = 4
 

@@ -91,7 +91,8 @@ def main() -> None:
         console.print(
             f"{c.name}: truly {truly:,.1f} ha, {'in' if holds else 'not in'} the interval"
         )
-    console.print(landshift.report(asked.out, asked.out / "report.html"))
+    title = "Change map of Pucallpa, 1995 to 2005"
+    console.print(landshift.report(asked.out, asked.out / "report.html", title=title))
 
 
 if __name__ == "__main__":

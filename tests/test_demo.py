@@ -5,12 +5,16 @@ from landshift.errors import ParameterError
 
 
 def test_a_small_demo_makes_every_result(tmp_path, monkeypatch):
-    monkeypatch.setattr(demonstration, "BACKBONE", "resnet18")
+    monkeypatch.setattr(demonstration, "BACKBONE", "resnet10t")
     lines = []
     results = demonstration.demo(tmp_path / "demo", size=512, epochs=1, on_stage=lines.append)
     assert [line[:3] for line in lines] == [f"{k}/7" for k in range(1, 8)]
     assert all(path.exists() for path in results.paths.values())
-    assert set(results.methods) == {"U-Net", "per-pixel linear discriminant", "all no change"}
+    assert set(results.methods) == {
+        demonstration.METHOD,
+        "per-pixel linear discriminant",
+        "all no change",
+    }
     supports = {sum(c.support for c in s.classes) for s in results.methods.values()}
     assert len(supports) == 1  # judged on the same pixels
     (tmp_path / "demo" / "notes.txt").write_text("mine")
@@ -49,8 +53,8 @@ def marked(tmp_path):
     """A folder that a demo marked, with a composite, tiles and its model."""
     demonstration._make_room(tmp_path)
     (tmp_path / "composite.tif").write_text("composite")
-    (tmp_path / "tiles" / "models" / "unet").mkdir(parents=True)
-    (tmp_path / "tiles" / "models" / "unet" / "unet.emd").write_text("model")
+    (tmp_path / "tiles" / "models" / "semantic").mkdir(parents=True)
+    (tmp_path / "tiles" / "models" / "semantic" / "semantic.emd").write_text("model")
     return tmp_path
 
 

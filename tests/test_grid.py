@@ -157,6 +157,20 @@ CURVED = {
 }
 
 
+@pytest.mark.parametrize(
+    ("metres", "length", "label"),
+    [
+        (20_910, 5000, "5 km"), (7_500, 2000, "2 km"), (3_600, 1000, "1 km"),
+        (3_500, 500, "500 m"), (10, 2, "2 m"), (2, 0.5, "0.5 m"), (4e7, 1e7, "10000 km"),
+    ],
+)  # fmt: skip
+def test_a_scale_bar_has_the_longest_round_length_that_fits(metres, length, label):
+    bar = grid.scale_bar(metres)
+    assert (bar.metres, bar.label) == (length, label)
+    assert bar.share == length / metres
+    assert bar.share <= grid.SCALE_BAR < bar.share * 2.5
+
+
 @pytest.mark.parametrize("name", CURVED)
 def test_areas_and_sides_of_pixels_are_those_of_the_ellipsoid(name):
     crs, x, y, size, turn = CURVED[name]

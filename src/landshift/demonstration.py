@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 4
 LEARNING_RATE = 2e-3
-BACKBONE = "resnet34"
-MODEL = "unet"
+BACKBONE = "resnet18"
+MODEL = "semantic"
+METHOD = "semantic network"
+"""The network's name in the table of methods."""
+
+TILE_SIZE = 128
+"""Rows and columns of tiles, which lie side by side: with larger ones, steps take longer."""
 
 MARK = ".landshift-demo.json"
 """A file in a demo's folder that lists the demo's own files, which it may remove."""
@@ -97,8 +102,14 @@ def _prepare(
     change = out / "change.tif"
     transitions = label(scene.before_classes, scene.after_classes, change)
     table = transitions.write_csv(out / "transitions.csv")
-    report("3/7 tiles: composite and change map -> training set")
-    tiles = tileset.cut([stacked], [change], out / "tiles").folder
+    report("3/7 tiles: composite, change map and class maps -> training set")
+    companions = tileset.Companions(
+        labels_before=[scene.before_classes], labels_after=[scene.after_classes]
+    )
+    cutting = tileset.Cutting(tile_size=TILE_SIZE, stride=TILE_SIZE)
+    tiles = tileset.cut(
+        [stacked], [change], out / "tiles", cutting=cutting, companions=companions
+    ).folder
     paths = {
         "scene": scene.before.parent, "before": scene.before, "after": scene.after,
         "composite": stacked, "label": change, "table": table, "tiles": tiles,
@@ -114,10 +125,10 @@ def _learn(
     from landshift.evaluation.models import evaluate_baselines
     from landshift.files.hub import OFFLINE
 
-    report(f"4/7 train: a U-Net from random weights, {epochs} epochs")
+    report(f"4/7 train: a {METHOD} ({BACKBONE}) from random weights, {epochs} epochs")
     os.environ.setdefault(OFFLINE, "1")
     data = learn.prepare_data(paths["tiles"], batch_size=BATCH_SIZE, seed=seed)
-    classifier = learn.UnetClassifier(data, backbone=BACKBONE, class_balancing=True)
+    classifier = learn.SemanticChangeClassifier(data, backbone=BACKBONE, class_balancing=True)
     classifier.fit(epochs=epochs, lr=LEARNING_RATE)
     paths["train"] = classifier.save(MODEL)
     report("5/7 evaluate: on validation ground that no training tile touches")
@@ -125,7 +136,7 @@ def _learn(
     paths["evaluate"] = network.write_json(out / "scores.json")
     rule = "linear discriminant"
     baseline = evaluate_baselines(data.training, [rule])[rule]
-    methods = {"U-Net": network.scores, f"per-pixel {rule}": baseline.scores, **network.baselines}
+    methods = {METHOD: network.scores, f"per-pixel {rule}": baseline.scores, **network.baselines}
     return network, methods
 
 

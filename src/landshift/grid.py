@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
@@ -242,6 +243,20 @@ def offset(box: GeoBox, on: GeoBox) -> tuple[int, int] | None:
     return (window.row, window.column) if same(window_geobox(on, window), box) else None
 
 
+def place_inside(box: GeoBox, on: GeoBox) -> tuple[int, int] | None:
+    """Row and column of a grid's first pixel on another that holds all of it; None otherwise.
+
+    Args:
+        box: The grid to place.
+        on: The grid that counts the rows and columns.
+    """
+    place = offset(box, on)
+    if place is None or min(place) < 0:
+        return None
+    fits = place[0] + box.height <= on.height and place[1] + box.width <= on.width
+    return place if fits else None
+
+
 def extent(box: GeoBox, on: GeoBox) -> tuple[float, float, float, float]:
     """Extent of a grid on another: first row, first column, last row, last column (exclusive).
 
@@ -274,20 +289,24 @@ def extent(box: GeoBox, on: GeoBox) -> tuple[float, float, float, float]:
 
 @dataclass(frozen=True)
 class Bearing:
-    """Scale and direction of a grid at its middle.
+    """Place, scale and direction of a grid's middle.
 
     Attributes:
         metres: Geodesic width of a pixel.
         north: Direction of true north, in degrees clockwise from the upward direction of a column
             of pixels.
+        longitude: In degrees, positive eastwards.
+        latitude: In degrees, positive northwards.
     """
 
     metres: float
     north: float
+    longitude: float
+    latitude: float
 
 
 def bearing(box: GeoBox) -> Bearing:
-    """Scale and direction of a grid at its middle.
+    """Place, scale and direction of a grid's middle.
 
     Raises:
         GridError: It has no CRS, or its middle has no place on an ellipsoid.
@@ -318,7 +337,43 @@ def bearing(box: GeoBox) -> Bearing:
     right, down = column - columns[1], row - rows[1]
     if not (np.isfinite([metres, right, down]).all() and metres > 0):
         raise problem
-    return Bearing(float(metres), float(np.degrees(np.arctan2(right, -down))))
+    return Bearing(
+        float(metres), float(np.degrees(np.arctan2(right, -down))),
+        longitude=float(longitude[1]), latitude=float(latitude[1]),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ScaleBar:
+    """A bar of a round length under a picture.
+
+    Attributes:
+        metres: Its length on the ground: 1, 2, 5, 10, 20, ...
+        share: Its length as a share of the picture's width, 0 to 1.
+        label: Its length in words.
+    """
+
+    metres: float
+    share: float
+    label: str
+
+
+SCALE_BAR = 0.28
+"""Largest share of a picture's width that a scale bar takes: room for its label and an arrow."""
+
+
+def scale_bar(metres: float, most: float = SCALE_BAR) -> ScaleBar:
+    """The longest bar of a round length that isn't above a share of a picture's width.
+
+    Args:
+        metres: Width of the picture on the ground, above 0.
+        most: The share.
+    """
+    longest = metres * most
+    step = 10.0 ** math.floor(math.log10(longest))
+    length = max(f * step for f in (0.5, 1, 2, 5) if f * step <= longest)
+    label = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    return ScaleBar(length, length / metres, label)
 
 
 def apply(affine: Any, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -17,7 +17,7 @@ from landshift.assess.plan import SamplePlan
 from landshift.errors import GridError
 from landshift.maps import zonal
 from landshift.maps.patches import patches
-from landshift.maps.polygons import polygons
+from landshift.maps.polygons import LAYER, polygons
 from landshift.prepare.difference import ChangeClasses, difference
 from landshift.prepare.label import Cleaning, Filters, label
 
@@ -117,7 +117,7 @@ def test_of_polygons(scene, tmp_path, neighbours):
         traced = polygons(changed, out, neighbours=neighbours, block=block,
                                min_hectares=0.99 * scene.rectangle)  # fmt: skip
         assert list(traced.hectares.values()) == [close(scene.rectangle)]
-        about, _, _, values = pyogrio.raw.read(out)
+        about, _, _, values = pyogrio.raw.read(out, layer=LAYER)
         written = dict(zip(about["fields"], values, strict=True))
         assert written["hectares"].tolist() == [close(scene.rectangle)]
 

@@ -580,7 +580,9 @@ def sampled(new_sample):
     return {s.name: s.sampled for s in new_sample.design.strata}
 
 
-def test_rare_strata_get_a_floor_unless_another_allocation_is_asked_for(change_map, tmp_path):
+def test_rare_strata_get_a_floor_unless_another_allocation_is_asked_for(
+    change_map, tmp_path, caplog
+):
     drawn = draw(change_map, tmp_path / "a.gpkg", SamplePlan(size=200))
     assert drawn.design.allocation == "floor"
     assert drawn.floor == 33  # half of an equal share, 200 / 3 / 2, below 50
@@ -590,10 +592,13 @@ def test_rare_strata_get_a_floor_unless_another_allocation_is_asked_for(change_m
     assert large.floor == 50
     stated = draw(change_map, tmp_path / "c.gpkg", SamplePlan(size=200, floor=60))
     assert (stated.floor, min(sampled(stated).values())) == (60, 60)
+    assert caplog.text == ""
     plain = SamplePlan(size=60, allocation="proportional")  # 10 and 13 for the rare ones, by area
     proportional = draw(change_map, tmp_path / "d.gpkg", plain)
     assert proportional.floor is None
     assert {s.name for s in proportional.few} == {"to forest", "to crop"}
+    assert caplog.text.count("Fewer than 20 units in: to forest 10, to crop 13.") == 1
+    assert "give them more (`allocation` floor)" in caplog.text
     simple = draw(change_map, tmp_path / "e.gpkg", SamplePlan(design="simple", size=60))
     assert (simple.floor, simple.design.allocation) == (None, None)
 
@@ -847,7 +852,7 @@ def test_expectations_name_strata(change_map, tmp_path):
         draw(change_map, tmp_path / "t.gpkg", SamplePlan(size=30, expect={"to sea": 0.9}))
     with pytest.raises(ParameterError, match="got none for 'to forest'"):
         draw(change_map, tmp_path / "t.gpkg", SamplePlan(size=30, expect={"to crop": 0.9}))
-    with pytest.raises(ParameterError, match=r"name it \.gpkg"):
+    with pytest.raises(ParameterError, match=r"got .*s\.shp; give .*s\.gpkg"):
         draw(change_map, tmp_path / "s.shp", SamplePlan(size=30))
     with pytest.raises(ParameterError, match="Only a stratified design has strata"):
         draw(

@@ -231,7 +231,7 @@ MEMBERS = {
 @pytest.mark.parametrize("members", MEMBERS.values(), ids=MEMBERS.keys())
 @pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
 def test_a_hostile_zip_is_refused(folder, members, monkeypatch):
-    monkeypatch.setattr("landshift.bundle.package._MAX_PACKAGE", 1 << 25)
+    monkeypatch.setattr("landshift.bundle.files._MAX_PACKAGE", 1 << 25)
     refused(packages.packed(folder, members), "Zip members must|at most|whole zip file")
 
 

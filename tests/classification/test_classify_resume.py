@@ -13,6 +13,7 @@ import rasterio.shutil
 
 from landshift.classification import classify_pixels
 from landshift.errors import OutputError, ParameterError, RasterError
+from landshift.machine import progress
 from scenes import BANDS, outputs, pack, spoil, write, write_tall
 
 OPTIONS = {"padding": 16, "tile_size": 96, "engine": "torch", "precision": "float32"}
@@ -145,3 +146,41 @@ def test_workers_end_with_a_run_that_is_killed(tall, saved, undisturbed, tmp_pat
 def test_a_folder_where_the_map_should_be_is_one_line(tall, saved, tmp_path):
     with pytest.raises(OutputError, match="must be a file"):
         classify_pixels(tall, saved, tmp_path, **OPTIONS)
+
+
+def test_a_stopped_run_says_what_is_kept(tall, saved, tmp_path):
+    def stop(blocks):
+        if blocks.done == 2:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "map.tif"
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        classify_pixels(tall, saved, out, on_block=stop, **OPTIONS)
+    kept = f"2 of 4 blocks are kept in {tmp_path / '.map.tif.partial'}; the same command goes on."
+    assert stopped.value.__notes__ == [kept]
+    seen = []
+    classify_pixels(tall, saved, out, on_block=seen.append, **OPTIONS)
+    assert [p.done for p in seen] == [2, 3, 4]
+
+
+@pytest.mark.parametrize("blend", [False, True])
+def test_tiles_inside_blocks_are_reported(blend, tall, saved, tmp_path):
+    moves = []
+
+    class Watcher:
+        def began(self, step):
+            pass
+
+        def moved(self, step):
+            if step.what == "tiles":
+                moves.append((step.done, step.total))
+
+        def ended(self, step):
+            pass
+
+    with progress.watched(Watcher()):
+        classify_pixels(tall, saved, tmp_path / "map.tif", blend=blend, batch_size=1, **OPTIONS)
+    done = [d for d, _ in moves]
+    assert done == sorted(done)
+    assert moves[-1][0] == moves[-1][1] == {t for _, t in moves}.pop()
+    assert len(set(done)) > 4  # blocks

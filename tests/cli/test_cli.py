@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -116,7 +117,9 @@ def test_two_class_maps_are_scored_against_a_from_to_map(tmp_path, monkeypatch, 
     code, out, err = run(monkeypatch, capsys, "evaluate", "r.tif", *maps, *classes)
     assert code == 0, err
     assert "forest->crop" in out
-    assert [line.split()[0] for line in out.splitlines()[-4:]] == ["pooled"] * 2 + ["from-to"] * 2
+    first = [line.split()[0] for line in out.splitlines() if line.strip()]
+    start = first.index("pooled")
+    assert first[start : start + 4] == ["pooled"] * 2 + ["from-to"] * 2
     assert "post-classification" not in out
 
 
@@ -213,6 +216,50 @@ def test_tiles_take_sizes_by_axis_and_are_audited(scene, tmp_path, monkeypatch, 
     assert "split by ground: " in out
     assert "0 leaking pairs" in out.split("split by ground")[1]
     assert len((tmp_path / "pairs.csv").read_text().splitlines()) == 1 + 56
+
+
+def test_tiles_say_what_they_give_to_learn_from(tmp_path, monkeypatch, capsys, caplog):
+    random = np.random.default_rng(0)
+    classes = random.integers(1, 3, (2, 200, 240)).astype(np.uint8)
+    classes[1, 20:23, 20:26] = 3
+    paths = [write(tmp_path / f"{k}.tif", m, nodata=0) for k, m in enumerate(classes)]
+    image = write(tmp_path / "c.tif", random.integers(1, 99, (6, 200, 240)).astype(np.uint8),
+                  nodata=0, bands=BANDS)  # fmt: skip
+    (tmp_path / "classes.csv").write_text("1,forest\n2,crop\n3,town\n4,mine\n")
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(
+        monkeypatch, capsys, "label", *paths, "-o", "change.tif", "--classes", "classes.csv"
+    )
+    assert code == 0, err
+    code, out, err = run(monkeypatch, capsys, "tiles", image, "change.tif", "-o", "set")
+    assert code == 0, err
+    lines = out.splitlines()
+    assert lines[0] == (
+        "42 tiles of 64 x 64 pixels (larger ones would be fewer than 100), stride 32"
+    )
+    assert lines[1] == "class maps before and after: forest, crop, town, mine"
+    assert re.fullmatch(
+        r"training: \d\d tiles, 8\d% of the ground, [234] steps an epoch \(batches of 8\)", lines[2]
+    )
+    assert re.fullmatch(r"validation: [3-6] tiles, 1\d% of the ground; \d+ dropped .*", lines[3])
+    assert lines[4].startswith("rarest in training, about: to town (1")
+    assert lines[5:] == ["classes without a labelled pixel: to mine", "set"]
+    assert "set: fewer than 500 labelled pixels in training: to town (1" in caplog.text
+    assert all(len(line) <= 80 for line in lines if not line.startswith("rarest"))
+    code, out, err = run(
+        monkeypatch, capsys, "tiles", image, "change.tif", "-o", "two", "--tile-size", "128x96",
+        "--no-class-maps",
+    )  # fmt: skip
+    assert code == 0, err
+    assert out.startswith("12 tiles of 128 x 96 pixels, stride 64x48\n")
+    assert "class maps" not in out
+    assert "cut smaller tiles (`tile_size` 64, `stride` 32), or add pairs" in caplog.text
+    code, out, err = run(
+        monkeypatch, capsys, "tiles", image, "change.tif", "-o", "one", "--tile-size", "200",
+    )  # fmt: skip
+    assert code == 0, err
+    assert out.splitlines()[-1] == "one"
+    assert "A split by ground needs two tiles apart from each other" in caplog.text
 
 
 @pytest.mark.parametrize(

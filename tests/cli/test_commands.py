@@ -390,13 +390,14 @@ def test_errors_name_parameters_in_python_and_options_on_the_command_line():
 # ---- Who stops a command
 
 
-def test_a_command_that_the_user_stops_ends_quietly(monkeypatch):
+def test_a_command_that_the_user_stops_ends_in_one_line(monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("landshift.prepare.label.class_options.file_of", stop)
     ended = run("label", "a", "b", "-o", "c")
-    assert (ended.exit_code, ended.output) == (130, "")
+    said = "Stopped. This run left no unfinished output.\n"
+    assert (ended.exit_code, ended.output) == (130, said)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such pipes")
@@ -429,3 +430,32 @@ def test_each_line_reaches_a_pipe_when_it_is_said(tmp_path, monkeypatch):
         monkeypatch.setattr("sys.stdout", log)
         lines.say("Label at http://127.0.0.1:1/")
         assert path.read_text() == "Label at http://127.0.0.1:1/\n"
+
+
+# ---- Options of every command
+
+
+def test_every_command_has_the_options_of_output_and_the_description_states_them_once():
+    described = commands.describe()
+    assert [o["name"] for o in described["options"]] == ["--quiet", "--verbose", "--print"]
+    assert described["options"] == commands.of_every_command()
+    for entry in described["commands"]:
+        assert not {"--quiet", "--verbose", "--print"} & {o["name"] for o in entry["options"]}
+        shown = run(*entry["name"].split(), "--help").output
+        output = shown[shown.index("─ Output ─") :]
+        assert all(option in output for option in ("--quiet", "--verbose", "--print"))
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        ("label a b -o c.tif --coding form-to", "from-to"),
+        ("classify a b -o c.tif --layer confidnce", "confidence"),
+        ("label a b -o c.tif --print jsn", "json"),
+        ("label a b -o c.tif --quite", "--quiet"),
+    ],
+)
+def test_near_choices_and_options_are_offered(words, near):
+    ended = run(*words.split())
+    assert (ended.exit_code, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+    assert f"Did you mean {near}" in ended.stderr.replace('"', "")

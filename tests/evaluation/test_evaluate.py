@@ -163,7 +163,7 @@ def test_the_temperature_is_that_of_all_validation_logits_and_keeps_the_classes(
     before = trained.evaluate()
     model.temperature = 9.0
     assert trained.evaluate().matrix.tolist() == before.matrix.tolist()
-    pairs = list(models._labelled_logits(TorchEngine(model), training))
+    pairs = list(models._labelled_logits(TorchEngine(model), training, "logits"))
     logits, targets = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     assert calibrate(model, training) == calibration.fit_temperature(logits, targets)
     assert model.temperature == before.calibration.temperature != 1

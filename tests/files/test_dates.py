@@ -149,6 +149,18 @@ def test_a_composite_states_what_is_known_of_its_dates(write_raster, tmp_path):
     assert raster.info(one).taken == parse("2001")
 
 
+def test_the_dates_of_a_composite_are_read_by_name():
+    tags = {dates.DATES_TAG: '{"before": "1990-07-04", "after": "2000"}'}
+    assert dates.of_each(tags) == {"before": parse("1990-07-04"), "after": parse("2000")}
+    assert dates.of_each({}) == {}
+    with pytest.raises(ParameterError, match="must have a name each"):
+        dates.of_each({dates.DATES_TAG: '["2000"]'})
+    with pytest.raises(ParameterError, match="must be whole JSON"):
+        dates.of_each({dates.DATES_TAG: "{"})
+    with pytest.raises(ParameterError, match="got 'May'"):
+        dates.of_each({dates.DATES_TAG: '{"before": "May"}'})
+
+
 def test_a_period_spans_all_that_are_known():
     assert dates.spanning([None, parse("2001"), parse("2003-02")]) == parse("2001-01-01/2003-02-28")
     assert dates.spanning([None]) is None

@@ -155,7 +155,8 @@ def test_a_raster_that_is_replaced_takes_its_side_files_along(tmp_path):
         target.write_mask(np.repeat(np.array([0, 255], np.uint8), 32)[:, np.newaxis].repeat(64, 1))
     (tmp_path / "masked.tif.msk").rename(tmp_path / "x.tif.msk")
     composite([image], out, overwrite=True)
-    assert not [p for p in whole.side_files(out) if p.exists()]
+    assert [p.name for p in whole.side_files(out) if p.exists()] == ["x.qml"]  # its own
+    assert "paletted" not in out.with_suffix(".qml").read_text()
     with rasterio.open(out) as source:
         assert (source.read(1) == picture).all()
         assert source.read_masks(1).all()

@@ -27,6 +27,17 @@ def test_a_table_is_shown_in_columns():
     assert (len(many), many[-1]) == (22, "... 5 more rows")
 
 
+def test_a_table_that_is_wider_than_the_terminal_is_shown_in_blocks(monkeypatch):
+    counts = Counts({"evergreen forest": 12, "crop": 0.25})
+    monkeypatch.setenv("COLUMNS", "20")
+    assert repr(counts).splitlines() == [
+        "class: evergreen forest", "  pixels: 12", "class: crop", "  pixels: 0.25"
+    ]  # fmt: skip
+    monkeypatch.setenv("COLUMNS", "24")
+    assert repr(counts).splitlines()[0] == "class             pixels"
+    assert repr(Counts({"森林": 1})).splitlines() == ["class  pixels", "森林   1"]
+
+
 def test_a_table_becomes_a_data_frame_where_pandas_is_there(monkeypatch):
     rows = Counts({"forest": 12})
     monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=list))

@@ -152,3 +152,25 @@ def test_bits_that_the_band_lacks_are_refused(tmp_path):
             continue
         with pytest.raises(ParameterError, match=r"among its 16, counted from 0, got 16 for 'QA_"):
             plan(wanted)
+
+
+@pytest.mark.parametrize(
+    ("band", "file", "rule"),
+    [
+        ("fmask", "t1.tif", "fmask=cloud,shadow"),
+        ("FMASK", "t1.tif", "fmask:FMASK=cloud,shadow"),
+        ("HLS.L30.T10SEH.2020001T184431.v2.0.Fmask", "HLS.L30.Fmask.tif",
+         "hls_fmask:HLS.L30.T10SEH.2020001T184431.v2.0.Fmask=cloud,adjacent,shadow"),
+        ("LC08_L2SP_006066_QA_PIXEL", "a.tif",
+         "qa_pixel:LC08_L2SP_006066_QA_PIXEL=dilated_cloud,cloud,cirrus,shadow"),
+        ("SCL", "a.tif", "scl:SCL=cloud,shadow,cirrus"),
+        ("pixel_qa", "a.tif", "bits:pixel_qa=3,5"),
+        ("red", "a.tif", None),
+        ("class", "a.tif", None),
+        ("muscl", "a.tif", None),
+    ],
+)  # fmt: skip
+def test_a_quality_band_is_known_by_its_usual_name(band, file, rule):
+    assert quality.usual_rule(band, file) == rule
+    if rule is not None:
+        assert quality.rule(rule).band.lower() == band.lower()

@@ -3,10 +3,11 @@ import math
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from cutting import cut_tiles
-from landshift.classes import ClassScheme
+from landshift.classes import IGNORE_INDEX, ClassScheme
 from landshift.errors import ModelError, ParameterError, TileSetError
 from landshift.learn import DeepLab, PSPNetClassifier, UnetClassifier, prepare_data
 from landshift.scores.confusion import Scores
@@ -52,12 +53,28 @@ def test_a_name_alone_saves_beside_the_tiles(trained, tiles):
     shutil.rmtree(tiles / "models")
 
 
+def test_nothing_is_predicted_where_a_tile_has_no_data(tiles):
+    data = prepare_data(tiles, batch_size=2, class_mapping=MAPPING, val_split_pct=0.5)
+    model = UnetClassifier(data, backbone="resnet10t", pretrained_backbone=False)
+    samples = model._session.samples(100)
+    empty = ~np.isfinite(samples.images).all(axis=1)
+    assert empty.any()
+    assert (samples.predicted[empty] == IGNORE_INDEX).all()
+    assert (samples.predicted[~empty] != IGNORE_INDEX).all()
+
+
 def test_metrics_are_shown_as_a_table_and_read_by_name(trained):
     metrics = trained.per_class_metrics()
     assert isinstance(metrics.scores, Scores)
     assert metrics["to crop"].support == trained.evaluate().matrix[0].sum()
     assert "to crop" in repr(metrics)
     assert "precision" in repr(metrics)
+    assert [row["name"] for row in metrics.rows()] == ["to crop", "No change"]
+    pytest.importorskip("pandas")
+    assert metrics.to_pandas()["support"].tolist() == [c.support for c in metrics.scores.classes]
+    page = metrics._repr_html_()
+    assert "<th>to crop</th>" in page
+    assert f"{metrics['to crop'].iou:.3f}" in page
     with pytest.raises(KeyError):
         metrics["to moon"]
     assert trained.accuracy() == metrics.scores.accuracy

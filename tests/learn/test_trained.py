@@ -84,7 +84,7 @@ def test_a_result_shows_its_training_table(tiles, tmp_path):
         (("--augment", "shift=2"), "Augmentation's shift must lie between 0 and 1, got 2.0"),
         (("--ignore-classes", "3,x"), "--ignore-classes must be numbers such as 3,7, got '3,x'"),
         (("--loss", "moon"), "The loss must add up some of cross_entropy"),
-        (("--epochs", "0"), "--epochs, --max-steps and --accumulate must be at least 1, got 0"),
+        (("--epochs", "0"), "--epochs must be at least 1, got 0; leave it out"),
         (("--val-split-pct", "2"), "--val-split-pct must lie between 0 and 1, got 2.0"),
         (("--workers", "-1"), "--batch-size must be at least 1 and --workers"),
         (("--tensorboard",), "--tensorboard needs a folder for its files, got none; give --log"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from landshift.machine import progress
@@ -29,6 +31,17 @@ def test_a_watcher_sees_each_part_and_the_steps_inside() -> None:
         "training of 2", "epoch 0 of 2", "epoch 0 1/2", "epoch 0 2/2", "epoch 0 over",
         "training 1/2 loss 0.5", "training over",
     ]  # fmt: skip
+
+
+def test_what_other_threads_report_of_a_step_is_seen() -> None:
+    notes = Notes()
+    with (
+        progress.watched(notes),
+        progress.step("windows", 2) as windows,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        pool.submit(windows.advance).result()
+    assert notes.lines == ["windows of 2", "windows 1/2", "windows over"]
 
 
 def test_a_step_is_over_after_an_error_and_without_a_watcher_nothing_happens() -> None:

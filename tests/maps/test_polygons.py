@@ -14,16 +14,18 @@ from scipy import ndimage
 
 from landshift import grid, raster
 from landshift.classes import ClassScheme
-from landshift.errors import ClassError, GridError, ParameterError
+from landshift.errors import ClassError, GridError, OutputError, ParameterError
 from landshift.grid import Window
 from landshift.maps import polygons
+from qgis_host import polygons_in_qgis
 from scenes import write
 
 
 def traced(mapped, out, **options):
     """Columns of the polygons of a map, with the geometries as 'outline'."""
     polygons.polygons(mapped, out, **options, overwrite=True)
-    about, _, outlines, values = pyogrio.raw.read(out)
+    layer = polygons.LAYER if out.suffix == ".gpkg" else None
+    about, _, outlines, values = pyogrio.raw.read(out, layer=layer)
     return dict(zip(about["fields"], values, strict=True)) | {"outline": shapely.from_wkb(outlines)}
 
 
@@ -178,12 +180,70 @@ def test_transitions_areas_and_confidence(tmp_path):
         }
         assert set(rows) == {"crop->urban", "to forest"}
         assert rows["crop->urban"][:2] == ("crop", "urban")
-        assert rows["crop->urban"][2] == pytest.approx(2 * areas[0] + areas[1], rel=1e-9)
+        assert rows["crop->urban"][2] == pytest.approx(2 * areas[0] + areas[1], abs=1e-4)
         assert rows["crop->urban"][3] == pytest.approx(0.35, abs=1e-7)
         assert rows["to forest"][:2] == (None, "forest")
         assert np.isnan(rows["to forest"][3])
     assert sorted(ways[0]["hectares"]) == sorted(ways[1]["hectares"])
     assert len(traced(mapped, tmp_path / "all.gpkg", everything=True)["class"]) == 4
+
+
+def test_ends_of_a_change_are_columns_where_names_state_them(tmp_path):
+    mapped = write(
+        tmp_path / "m.tif", np.array([[1, 2]], np.uint8), nodata=0,
+        LANDSHIFT_CLASSES='[{"Value": 1, "Name": "to urban"}, {"Value": 2, "Name": "No change"}]',
+    )  # fmt: skip
+    result = traced(mapped, tmp_path / "to.gpkg")
+    assert list(result) == ["class", "to", "hectares", "outline"]
+    assert result["to"].tolist() == ["urban"]
+
+
+@pytest.mark.parametrize(("pixel", "decimals"), [(30, 4), (1, 6), (0.05, 9)])
+def test_hectares_have_digits_enough_for_a_pixel(tmp_path, pixel, decimals):
+    mapped = write(tmp_path / "m.tif", np.ones((3, 3), np.uint8), pixel=pixel)
+    (hectares,) = traced(mapped, tmp_path / "p.gpkg")["hectares"]
+    assert hectares == round(9 * pixel**2 / 10_000, decimals)
+    assert hectares == pytest.approx(9 * pixel**2 / 10_000, rel=1e-2)
+
+
+COLOURED = {1: "to forest", 2: "Wässer & <ice>", 3: "No change"}
+
+
+@pytest.fixture
+def coloured(tmp_path):
+    """A map with names and colours, one of which XML escapes."""
+    scheme = ClassScheme.from_mapping(COLOURED, {1: (0, 100, 0), 2: (200, 10, 255)})
+    codes = np.array([[1, 2, 3, 1], [1, 3, 3, 2]], np.uint8)
+    return write(
+        tmp_path / "m.tif", codes, nodata=0, LANDSHIFT_CLASSES=json.dumps(scheme.as_list())
+    )
+
+
+@pytest.mark.parametrize("suffix", ["gpkg", "fgb"])
+def test_qgis_shows_polygons_in_the_colours_of_their_classes(coloured, tmp_path, suffix):
+    out = tmp_path / f"p.{suffix}"
+    polygons.polygons(coloured, out)
+    shown = polygons_in_qgis(out, "hectares")
+    assert shown["column"] == "class"
+    assert shown["classes"] == [["to forest", "#006400"], ["Wässer & <ice>", "#c80aff"]]
+    assert shown["fields"] == {"hectares": "0.18"}
+    if suffix == "gpkg":  # the style inside it is enough
+        (tmp_path / "p.qml").unlink()
+        assert polygons_in_qgis(out, "hectares") == shown
+
+
+def test_the_style_of_a_raster_of_the_same_name_stays(coloured, tmp_path, caplog):
+    own = coloured.with_suffix(".qml")
+    own.write_text("<qgis><pipe><rasterrenderer/></pipe></qgis>")
+    polygons.polygons(coloured, tmp_path / "m.gpkg")
+    assert not caplog.records  # it has a style inside
+    polygons.polygons(coloured, tmp_path / "m.fgb")
+    assert "m.qml is the style of a raster and stays" in caplog.text
+    assert "rasterrenderer" in own.read_text()
+    polygons.polygons(coloured, tmp_path / "p.gpkg")
+    (tmp_path / "p.gpkg").unlink()
+    with pytest.raises(OutputError, match=r"must be new, got .*p\.qml"):
+        polygons.polygons(coloured, tmp_path / "p.gpkg")
 
 
 def test_small_patches_are_left_out(tmp_path):
@@ -262,7 +322,7 @@ def test_geoparquet_describes_its_geometry(tmp_path, monkeypatch, neighbours, ki
     columns = {name: table[name].to_numpy() for name in ("class", "hectares")}
     other = traced(mapped, tmp_path / "p.gpkg", neighbours=neighbours, block=16)
     assert as_set(columns | {"outline": outlines}) == as_set(other)
-    assert table["from"].null_count == table.num_rows
+    assert set(table.column_names) == {"class", "hectares", "geometry"}  # no class names its ends
 
 
 def test_a_confidence_may_be_a_thousand(tmp_path):
@@ -276,7 +336,7 @@ def test_what_cannot_be_traced_is_refused(tmp_path):
     out = tmp_path / "p.gpkg"
     with pytest.raises(ParameterError, match="4 or 8 neighbours, got 6"):
         polygons.polygons(mapped, out, neighbours=6)
-    with pytest.raises(ParameterError, match=r"as .gpkg or .fgb or .parquet, got .*p.shp"):
+    with pytest.raises(ParameterError, match=r"end in .gpkg, .fgb or .parquet, got .*p.shp"):
         polygons.polygons(mapped, tmp_path / "p.shp")
     with pytest.raises(ParameterError, match="must be at least 0, got -1 ha"):
         polygons.polygons(mapped, out, min_hectares=-1)

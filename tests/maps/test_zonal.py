@@ -109,9 +109,14 @@ def test_zones_as_files(tmp_path):
         ("b", "No change", "0.27", "75.0"),
     ]
     first = zones.write_geopackage(tmp_path / "out.gpkg").read_bytes()
-    about, _, outlines, values = pyogrio.raw.read(tmp_path / "out.gpkg")
-    assert list(about["fields"]) == ["zone", "forest->urban, ha", "No change, ha"]
-    assert values[1].tolist() == pytest.approx([0.09, 0.09])
+    about, _, outlines, values = pyogrio.raw.read(tmp_path / "out.gpkg", layer="zones")
+    assert list(about["fields"]) == ["zone", "forest->urban, ha", "No change, ha", "changed, %"]
+    assert values[1].tolist() == [0.09, 0.09]
+    assert values[3].tolist() == [100, 25]
+    styles, _, _, rows = pyogrio.raw.read(tmp_path / "out.gpkg", layer="layer_styles")
+    style = dict(zip(styles["fields"], (v[0] for v in rows), strict=True))["styleQML"]
+    assert style.count("<range ") == 5
+    assert 'lower="80.0" upper="100.0"' in style
     assert shapely.area(shapely.from_wkb(outlines)).tolist() == [900, 3600]
     assert CRS(about["crs"]) == CRS("EPSG:32618")
     assert zones.write_geopackage(tmp_path / "out.gpkg", overwrite=True).read_bytes() == first

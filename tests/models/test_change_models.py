@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 
+import landshift
 from cutting import cut_tiles
 from landshift import classify_pixels, evaluate_map
 from landshift.classes import CODINGS, IGNORE_INDEX, ClassScheme
@@ -15,6 +16,7 @@ from landshift.learn import (
     SiameseClassifier,
     prepare_data,
 )
+from landshift.prepare.label import Cleaning
 from scenes import BANDS, write
 
 CLASSES = ClassScheme.from_mapping({1: "crop", 2: "water"})
@@ -67,6 +69,24 @@ def test_samples_hold_the_class_maps_on_request(tiles):
     assert np.array_equal(known, (before != IGNORE_INDEX) & (after != IGNORE_INDEX))
     assert np.array_equal(change[known], before[known] * 2 + after[known])
     assert next(iter(data.valid_loader()))[1].shape == (2, 1, 64, 64)
+
+
+def test_class_maps_that_differ_from_the_label_are_in_doubt(scene, tmp_path):
+    composite, before, after = scene
+    change = tmp_path / "change.tif"
+    landshift.label(before, after, change, classes=CLASSES, cleaning=Cleaning(min_pixels=300))
+    cut_tiles([composite], [change], tmp_path / "tiles", tile_size=64, stride=64)
+    data = prepare(tmp_path / "tiles", reading=TrainingTiles(batch_size=2))
+    removed = 0
+    for _, targets in data.train_loader(class_maps=True):
+        change, before, after = targets.numpy().swapaxes(0, 1)
+        unknown = (before == IGNORE_INDEX) & (after == IGNORE_INDEX) & (change != IGNORE_INDEX)
+        assert set(np.unique(change[unknown])) <= {2}  # a removed change is 'No change'
+        known = (targets != IGNORE_INDEX).all(1).numpy()
+        expected = np.where(before == after, 2, after)
+        assert np.array_equal(change[known], expected[known])
+        removed += int(unknown.sum())
+    assert removed > 0
 
 
 def test_class_maps_that_the_set_lacks_are_one_line(scene, tmp_path):

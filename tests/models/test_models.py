@@ -243,5 +243,7 @@ def test_the_seed_decides_the_start_and_nothing_else_is_disturbed():
 def test_unknown_names_are_one_line():
     with pytest.raises(ModelError, match=r"must be one of unet, .*, got 'vnet'"):
         ChangeModel("vnet", spec(), SCHEME)
-    with pytest.raises(ModelError, match=r"encoder of timm, got 'resnet35'; near it are"):
-        ChangeModel("unet", spec(), SCHEME, backbone="resnet35")
+    with pytest.raises(
+        ModelError, match=r"encoder of timm, got 'resnet999'; did you mean resnet50\."
+    ):
+        ChangeModel("unet", spec(), SCHEME, backbone="resnet999")

@@ -317,10 +317,10 @@ def test_a_picture_shows_the_image_as_it_is(write_raster):
     values[:, 3, 3] = 255
     path = write_raster("image.tif", values)
     date = pictures.look("after", [path])
-    # bands of three without names are red, green, blue; and there is no near infrared
-    assert date.bands == {"true": ("b1", "b2", "b3")}
+    # nothing says what the bands are; and there is no near infrared
+    assert date.labels == {"first": "bands 1, 2, 3"}
     box = rasterio_box(path, 10, 10, 20)
-    picture = date.picture(box, "true")
+    picture = date.picture(box, "first")
     assert picture.seen == "all"
     shown = pixels(picture.png)
     low, high = np.percentile(values.reshape(3, -1), (2, 98), axis=1)
@@ -340,10 +340,10 @@ def rasterio_box(path, row, column, size):
 def test_pictures_tell_what_is_not_known(images):
     date = pictures.look("after", [images[1]])
     for row, column, seen in ((20, 20, "all"), (0, 0, "part"), (0, -95, "outside")):
-        picture = date.picture(rasterio_box(images[1], row, column, 20), "true")
+        picture = date.picture(rasterio_box(images[1], row, column, 20), "first")
         assert picture.seen == seen
         assert pixels(picture.png)[3].all() == (seen == "all")
-    assert date.picture(rasterio_box(images[1], 10, 1, 3), "false").seen == "nothing"
+    assert date.picture(rasterio_box(images[1], 10, 1, 3), "second").seen == "nothing"
     x, y = [500_010, 501_490, 501_510], [3_999_990, 3_998_210, 3_998_210]
     assert date.holds(x, y, "EPSG:32618").tolist() == [True, True, False]
 
@@ -358,7 +358,7 @@ def test_an_image_in_another_crs_shows_the_same_ground(write_raster):
     x, y = Transformer.from_crs(4326, 32618, always_xy=True).transform(-75.01 + 0.02, 36.16 - 0.02)
     outline = shapely.box(x - 230, y + 100, x - 200, y + 130)  # the image's middle isn't ours
     frame = pictures.frames(outline, "EPSG:32618", (4, 40), size=80)["context"]
-    shown = pixels(pictures.look("after", [path]).picture(frame.box, "true").png)
+    shown = pixels(pictures.look("after", [path]).picture(frame.box, "first").png)
     column, row = ~frame.box.affine @ (x, y)
     row, column = round(row), round(column)
     assert 10 < row < 70
@@ -380,47 +380,93 @@ def test_frames_are_square_on_the_ground():
     assert (min(xs) + max(xs)) / 2 == pytest.approx(0.5)
 
 
-def test_bands_are_found_by_name_then_by_number(write_raster, images):
+def test_a_square_grows_around_its_middle_to_the_shape_of_a_frame(images):
+    square = rasterio_box(images[0], 20, 10, 16)
+    tall = pictures.widened(square, 1, 1.5)
+    assert tall.shape == (24, 16)
+    assert tall.affine.c == square.affine.c
+    assert tall.affine.f == square.affine.f + 4 * 30
+    assert pictures.widened(square, 3, 1).shape == (16, 48)
+    assert pictures.widened(square, 1, 1) == square
+
+
+def test_bands_follow_the_rule_for_colours(write_raster, images):
+    def shown(*arguments, **options):
+        date = pictures.look(*arguments, **options)
+        return {w: (date.plans[w].names, date.labels[w]) for w in date.plans}
+
+    true = ("red", "green", "blue"), "true colour"
+    false = ("nir", "red", "green"), "false colour (nir, red, green)"
     four = write_raster("four.tif", np.ones((4, 9, 9), np.uint16))
-    assert pictures.look("after", [four]).bands == {
-        "true": ("b3", "b2", "b1"), "false": ("b4", "b3", "b2"),
-    }  # fmt: skip
-    assert pictures.look("before", [images[0]]).bands == {
-        "true": ("red", "green", "blue"), "false": ("nir", "red", "green"),
-    }  # fmt: skip
-    asked = {"true_colour": ["nir", "2", "1"], "false_colour": ["1", "1", "1"]}
-    assert pictures.look("before", [images[0]], **asked).bands["true"] == ("nir", "green", "blue")
-    grey = write_raster("grey.tif", np.ones((9, 9), np.uint8))
-    assert pictures.look("after", [grey]).bands == {"true": ("b1",) * 3}
+    assert shown("after", [four]) == {"first": (("b1", "b2", "b3"), "bands 1, 2, 3")}
+    assert shown("before", [images[0]]) == {"first": true, "second": false}
+    # what the first picture shows isn't shown twice
+    assert shown("before", [images[0]], rgb="nir,red,green") == {"first": false}
+    assert shown("before", [images[0]], rgb=["nir", 2, 1], second_rgb="1") == {
+        "first": (("nir", "green", "blue"), "nir, green, blue"),
+        "second": (("blue",) * 3, "band blue"),
+    }
     names = [f"{d}:{b}" for d in ("before", "after") for b in BANDS]
     stacked = write_raster("stacked.tif", np.ones((8, 9, 9), np.uint8), bands=names)
-    date = pictures.look("after", [stacked], true_colour=["1", "2", "3"])
-    assert date.bands == {
-        "true": ("after:blue", "after:green", "after:red"),
-        "false": ("after:nir", "after:red", "after:green"),
-    }
-    with pytest.raises(BandError, match="among blue, green, red, nir, got '7'"):
-        pictures.look("before", [images[0]], true_colour=["7", "2", "1"])
-    with pytest.raises(ParameterError, match="three bands, got 1,2"):
-        pictures.look("before", [images[0]], true_colour=["1", "2"])
+    assert shown("after", [stacked], rgb="1,2,3")["first"] == (
+        ("after:blue", "after:green", "after:red"), "blue, green, red",
+    )  # fmt: skip
+    # the choice that a composite keeps, unless a session kept another one that fits
+    keeping = write_raster("kept.tif", np.ones((4, 9, 9), np.uint16), LANDSHIFT_RGB="4,3,2")
+    assert shown("after", [keeping])["first"][0] == ("b4", "b3", "b2")
+    for kept, bands in (("1,2,3", ("b1", "b2", "b3")), ("nir,2,1", ("b4", "b3", "b2"))):
+        assert shown("after", [keeping], kept={"first": kept})["first"][0] == bands
+    with pytest.raises(BandError, match="`rgb` must be among blue, green, red, nir, got '7'"):
+        pictures.look("before", [images[0]], rgb="7,2,1")
+    with pytest.raises(ParameterError, match=r"`second_rgb` must be three bands, .*got 1, 2"):
+        pictures.look("before", [images[0]], second_rgb="1,2")
+
+
+def test_a_choice_of_bands_is_kept_for_the_next_session(sample, images):
+    def labels(**options):
+        with landshift.label_samples(
+            sample, before=[images[0]], after=[images[1]], pictures=PictureOptions(**options)
+        ) as session:
+            return [d["pictures"]["first"] for d in json_of(session._site.get("asked"))["dates"]]
+
+    assert labels() == ["true colour"] * 2
+    assert labels(rgb="nir,green,blue") == ["nir, green, blue"] * 2
+    assert labels() == ["nir, green, blue"] * 2
+    with pytest.raises(BandError, match="got 'swir'"):
+        labels(rgb="swir,1,2")
+    assert labels() == ["nir, green, blue"] * 2
+    assert labels(rgb="red,green,blue") == ["true colour"] * 2
+    assert labels() == ["true colour"] * 2
+
+
+def test_answers_from_before_choices_were_kept_are_read(sample):
+    with answers.opened(sample) as opened:
+        opened.save("ann", 1, CROP)
+    with sqlite3.connect(sample.with_suffix(".answers.sqlite")) as base:
+        base.execute("DROP TABLE settings")
+    base.close()
+    with answers.opened(sample) as opened:
+        assert opened.of("ann") == {1: CROP}
+        opened.keep({"first": "4,3,2"})
+        assert opened.settings() == {"first": "4,3,2"}
 
 
 def test_one_stretch_for_every_unit_and_few_pixels_read_for_it(write_raster, tmp_path):
     random = np.random.default_rng(0)
     tile = random.integers(1, 1001, (1, 64, 64)).astype(np.uint16)
     path = write_raster("large.tif", np.tile(tile, (1, 36, 36)))  # 2304^2, without overviews
-    ((low, high),) = set(pictures.look("after", [path]).limits["true"])
+    ((low, high),) = set(pictures.look("after", [path]).limits["first"])
     assert low == pytest.approx(20, abs=12)
     assert high == pytest.approx(980, abs=12)
     nothing = write_raster("nothing.tif", np.zeros((9, 9), np.uint8), nodata=0)
-    assert pictures.look("after", [nothing]).limits["true"] == [(0.0, 1.0)] * 3
+    assert pictures.look("after", [nothing]).limits["first"] == [(0.0, 1.0)] * 3
 
 
 def test_images_that_cannot_be_shown_are_refused(sample, write_raster, images):
     bare = write_raster("bare.tif", np.ones((3, 9, 9), np.uint8), crs=None)
     with pytest.raises(GridError, match="must have a CRS, got none"):
         pictures.look("after", [bare])
-    assert pictures.look("after", [bare], assume_crs="EPSG:32618").bands
+    assert pictures.look("after", [bare], assume_crs="EPSG:32618").plans
     far = write_raster("far.tif", np.ones((3, 9, 9), np.uint8), origin=(600_000.0, 1_000_000.0))
     with answers.opened(sample) as opened, pytest.raises(GridError, match=r"none of 12 on far.tif"):
         labelling.Labelling(opened, [pictures.look("after", [far])], "ann", sides=(15, 120))
@@ -507,7 +553,7 @@ def test_of_one_date_one_class_is_asked(write_raster, tmp_path, images):
         assert json_of(site.get("asked"))["asked"] == ["after"]
         site.post("answers/1", {"before": "class 2", "after": "class 1", "confidence": "low"})
         assert opened.final()[1] == Answer(None, "class 1", "low")
-        assert site.get("pictures/1/before/close/true") is None
+        assert site.get("pictures/1/before/close/first/100x100") is None
         with pytest.raises(ParameterError, match="must have the class after, got none"):
             site.post("answers/1", {"before": "class 2"})
         with pytest.raises(ParameterError, match="after must be a text, got 1"):
@@ -557,7 +603,9 @@ def test_the_server_answers_who_knows_the_word_alone(asking):
         assert "unsafe" not in policy
         other = word[:-1] + ("y" if word.endswith("x") else "x")
         assert get("/")[0] == get("/asked")[0] == get(f"/{other}/asked")[0] == 404
-        for path in ("../server.py", "%2e%2e/server.py", "/etc/passwd", "labelling.py",
+        assert get(f"/{word}/pictures/1/after/close/first/150x100")[0] == 200
+        for path in ("pictures/1/after/close/first/150x150", "pictures/1/after/close/first/100x999",
+                     "../server.py", "%2e%2e/server.py", "/etc/passwd", "labelling.py",
                      "pictures/1/before/close/..%2f", "units/99", "units/1/"):  # fmt: skip
             assert get(f"/{word}/{path}")[0] == 404
         # another name for this machine, as when a page rebinds its own
@@ -682,14 +730,15 @@ def chromium():
         browser.close()
 
 
-def opened_page(browser, address, **options):
+def opened_page(browser, address, *, ready=True, **options):
     page = browser.new_context(**options).new_page()
     page.set_default_timeout(120_000)  # of a machine that is busy with other work too
     page.problems = []
     page.on("console", lambda message: page.problems.append(message.text))
     page.on("pageerror", lambda error: page.problems.append(str(error)))
     page.goto(address)
-    wait(page)
+    if ready:
+        wait(page)
     return page
 
 
@@ -827,10 +876,62 @@ def test_every_control_has_a_name_and_the_page_fits_a_phone(sample, images, chro
         for named in (
             'group "Class before"', 'radio "forest 1"', 'group "Confidence"', 'textbox "Notes n"',
             'button "Save and go on Enter"', 'button "Skip s"', "progressbar",
-            'img "Unit 1 after, close, false colour"', 'heading "Unit 1"',
+            'img "Unit 1 after, close, false colour (nir, red, green)"', 'heading "Unit 1"',
         ):  # fmt: skip
             assert named in tree, tree
         assert page.locator("[aria-live=polite]").inner_text().startswith("Unit 1.")
+        assert page.problems == []
+
+
+def test_pictures_fill_the_window_and_follow_its_size(sample, images, chromium):
+    def ratios():
+        """Width to height of each frame, and of the picture in it."""
+        return page.evaluate(
+            "[...document.querySelectorAll('.frame')].map(f => [f, f.querySelector('img')])"
+            ".map(([f, i]) => [f.clientWidth / f.clientHeight,"
+            " i ? i.naturalWidth / i.naturalHeight : 0])"
+        )
+
+    with command(sample, "--before", images[0], "--after", images[1]) as (_, address):
+        page = opened_page(chromium, address, viewport={"width": 1400, "height": 900})
+        for width, height in ((1400, 900), (1900, 700)):
+            page.set_viewport_size({"width": width, "height": height})
+            for _ in range(200):  # the page's policy forbids Playwright's own waiting
+                if all(shown == pytest.approx(frame, rel=0.1) for frame, shown in ratios()):
+                    break
+                page.wait_for_timeout(50)
+            else:
+                pytest.fail(f"{ratios()}")
+            lowest = page.evaluate(
+                "Math.max(...[...document.querySelectorAll('figure')]"
+                ".map(f => f.getBoundingClientRect().bottom))"
+            )
+            assert height - 30 < lowest <= height
+            assert page.evaluate("document.documentElement.scrollHeight") == height
+        assert page.problems == []
+
+
+def test_the_place_is_a_link_and_nothing_is_loaded_from_elsewhere(sample, images, chromium):
+    form = forms.read_form(sample)
+    with command(sample, "--before", images[0], "--after", images[1]) as (_, address):
+        page = opened_page(chromium, "about:blank", ready=False)
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(address)
+        wait(page, 1)
+        place, street = page.locator("#place"), page.locator("#street")
+        at = form.numbers.index(1)
+        scheme, latitude, longitude = re.split("[:,]", place.get_attribute("href"))
+        assert scheme == "geo"
+        # the map's WGS 84 / UTM zone 18 has the degrees of WGS 84
+        assert float(latitude) == pytest.approx(form.latitude[at], abs=1e-6)
+        assert float(longitude) == pytest.approx(form.longitude[at], abs=1e-6)
+        assert place.inner_text() == f"{float(latitude):.5f}° N, {-float(longitude):.5f}° W"
+        map_of = street.get_attribute("href")
+        assert map_of.startswith("https://www.openstreetmap.org/?mlat=")
+        assert f"/{latitude}/{longitude}" in map_of
+        assert {link.get_attribute("rel") for link in (place, street)} == {"noreferrer"}
+        assert all(url.startswith((address, "blob:")) for url in asked)
         assert page.problems == []
 
 
@@ -928,7 +1029,7 @@ def test_a_composite_shows_both_dates(sample, write_raster):
     ):
         dates = json.load(reply)["dates"]
     assert [d["name"] for d in dates] == ["before", "after"]
-    assert dates[0]["colours"]["true"] == ["red", "green", "blue"]
+    assert dates[0]["pictures"]["first"] == "true colour"
 
 
 QGIS_FILLS_IN = """
@@ -979,7 +1080,7 @@ def test_qgis_shows_the_form_and_its_labels_are_kept(sample):
 
 def test_python_gets_a_session_and_the_command_is_the_same_function(sample, images):
     job = {"before": [images[0]], "after": str(images[1]), "labeller": "ann"}
-    shown = PictureOptions(true_colour=["nir", "red", "green"], sides=(10, 60))
+    shown = PictureOptions(rgb=["nir", "red", "blue"], sides=(10, 60))
     with landshift.label_samples(sample, units=[3, 5], pictures=shown, **job) as session:
         assert session.progress() == {"units": 2, "answered": 0, "skipped": 0, "left": 2}
         assert repr(session).startswith(f"LabellingSession at {session.address}")
@@ -990,7 +1091,7 @@ def test_python_gets_a_session_and_the_command_is_the_same_function(sample, imag
         session.stop()
         worker.join(10)
     assert asked["first"] == 3
-    assert [d["colours"]["true"] for d in asked["dates"]] == [["nir", "red", "green"]] * 2
+    assert [d["pictures"]["first"] for d in asked["dates"]] == ["nir, red, blue"] * 2
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"{session.address}asked")
 

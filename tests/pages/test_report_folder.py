@@ -11,12 +11,14 @@ from rasterio.transform import from_origin
 
 import commands
 import landshift
+from landshift import grid, raster
 from landshift.assess.plan import SamplePlan
 from landshift.classes import ClassScheme
 from landshift.classification import classify_pixels
-from landshift.errors import ClassError, ParameterError, RasterError
+from landshift.errors import BandError, ClassError, ParameterError, RasterError
 from landshift.evaluation import maps as evaluate
-from landshift.pages.report import ReportFiles, report
+from landshift.machine import progress
+from landshift.pages.report import ReportFiles, counts, report
 from landshift.pages.report.folder import folder_page
 from landshift.prepare.composite import CompositeOutput, composite
 from landshift.prepare.label import label
@@ -76,14 +78,42 @@ def page(job):
     return read(folder_page(job))
 
 
+def sections(page):
+    """Names of a page's sections, in order."""
+    return [attributes["id"] for tag, attributes in page.tags if tag == "section"]
+
+
+def part_of(page, title, next_title):
+    """The words of a section, from its heading to that of the next one."""
+    words = [w for w in page.words if w]
+    after = words[len(words) - words[::-1].index(title) :]  # the contents list it before
+    return " ".join(after[: after.index(next_title)])
+
+
+def made_job(folder, mapped, reference):
+    """A folder with a model's map and its scores against a reference."""
+    tags = {
+        "LANDSHIFT_CLASSES": json.dumps(CHANGES.as_list()),
+        "LANDSHIFT_PROVENANCE": json.dumps({"stage": "classify", "layer": "class", "inputs": []}),
+    }
+    path = write(folder / "map.tif", mapped, nodata=0, **tags)
+    truth = write(folder.parent / "reference.tif", reference, nodata=0)
+    judged = evaluate.evaluate_map(path, truth, scheme=CHANGES)
+    judged.write_json(folder / "scores.json")
+    return folder
+
+
+CHANGES = ClassScheme.from_mapping({1: "to crop", 2: "to water", 3: "No change"})
+
+
 def test_a_report_is_made_from_the_files_of_a_folder(job, page):
-    assert [w for w in page.ids if "-" not in w and w not in ("contents", "main", "theme")] == [
-        "summary", "limits", "steps", "maps", "flows", "areas", "accuracy", "classes", "confusion",
-        "calibration", "baselines", "training", "input",
+    assert sections(page) == [
+        "summary", "verdict", "maps", "flows", "areas", "accuracy", "classes", "baselines",
+        "confusion", "limits", "steps", "training", "input",
     ]  # fmt: skip
     assert len([t for t, _ in page.tags if t == "img"]) == 5
     alts = [attributes["alt"] for tag, attributes in page.tags if tag == "img"]
-    assert alts[2].startswith("The map: map.tif, 256 by 256 pixels, about No change")
+    assert alts[0].startswith("The map: map.tif, 256 by 256 pixels, about No change")
     assert alts[4].startswith("Confidence, from lowest to highest: map_confidence.tif")
 
 
@@ -104,7 +134,11 @@ def test_a_report_lists_the_steps(page):
 def test_a_report_shows_the_figures_of_its_files(job, page):
     with (job / "transitions.csv").open() as file:
         rows = sorted(csv.reader(file), key=lambda r: -int(r[2]) if r[2].isdigit() else -(10**9))
-    assert [r[:3] for r in page.tables["transitions.csv"][1:]] == [r[:3] for r in rows[1:]]
+    changed = [[r[0], r[1], r[2]] for r in rows[1:] if r[0] != r[1]]
+    assert [[r[0], r[1], r[5]] for r in page.tables["transitions.csv"][1:]] == changed
+    assert sum(float(r[3]) for r in page.tables["transitions.csv"][1:]) == pytest.approx(100)
+    stayed = [[r[0], r[2]] for r in rows[1:] if r[0] == r[1]]
+    assert [[r[0], r[3]] for r in page.tables["unchanged.csv"][1:]] == stayed
     areas = json.loads((job / "areas.json").read_text())
     first = areas["classes"][0]
     shown = page.tables["areas.csv"][1]
@@ -116,6 +150,9 @@ def test_a_report_shows_the_figures_of_its_files(job, page):
     )
     overall = areas["overall"]
     uneven = f"{overall['value']:.3f} ({overall['lower']:.3f} to {overall['upper']:.3f})"
+    unchanged = next(c["hectares"] for c in areas["classes"] if c["name"] == "No change")
+    changed = 1 - unchanged["value"] / areas["hectares"]
+    assert f"Changed {changed:.1%}" in part_of(page, "At a glance", "How it went")
     even = f"{overall['value']:.3f} ± {overall['margin']:.3f}"
     assert (uneven if overall["method"] == "Clopper-Pearson" else even) in page.text
     scores = json.loads((job / "scores.json").read_text())
@@ -140,7 +177,7 @@ def test_a_report_names_the_method_of_uneven_intervals(job, tmp_path):
     assert (row["interval by"], row["±"], row["standard error, ha"]) == ("Clopper-Pearson", "", "")
     assert (float(row["from"]), float(row["to"])) == (31.6, 2199.3)
     assert "38 (32 to 2,199)" in page.text
-    assert "38 (32 to 2,199) ha" in page.text  # at a glance
+    assert "38 ha the largest of the changes, 32 to 2,199 ha" in page.text  # at a glance
     assert "38 ± " not in page.text
     # files from before methods were named hold normal intervals
     page, row = shown({"value": 37.6, "error": 5.1, "margin": 10, "lower": 27.6, "upper": 47.6})
@@ -149,15 +186,200 @@ def test_a_report_names_the_method_of_uneven_intervals(job, tmp_path):
     assert row["estimate, ha"] == row["interval by"] == ""
 
 
-def test_many_notes_of_intervals_are_counted_and_not_all_listed(job, tmp_path):
+def test_notes_of_intervals_are_folded_and_limits_name_them_once(job, tmp_path):
     areas = json.loads((job / "areas.json").read_text())
     areas["notes"] = ["A simple sample.", *(f"class {k}: interval by X." for k in range(9))]
     copy = shutil.copytree(job, tmp_path / "job")
     (copy / "areas.json").write_text(json.dumps(areas))
-    text = read(folder_page(copy)).text
-    assert "A simple sample." in text
-    assert [f"class {k}: interval by X." in text for k in range(9)] == [True] * 6 + [False] * 3
-    assert "3 more notes of this kind" in text
+    page = read(folder_page(copy))
+    assert "Notes on single intervals (9)" in page.text
+    assert page.text.count("interval by X.") == 9
+    limits = part_of(page, "Limits", "What was done")
+    assert "A simple sample." in limits
+    assert "interval by X" not in limits
+    assert "the notes below the areas name them" in limits
+
+
+def test_a_glance_counts_the_map_and_not_what_it_was_trained_on(job, tmp_path):
+    (tmp_path / "job").mkdir()
+    mapped = np.full((10, 10), 3, np.uint8)
+    mapped[:2], mapped[2], mapped[9] = 1, 2, 0  # 20, 10 and 60 of 90 pixels of 0.09 ha
+    folder = made_job(tmp_path / "job", mapped, mapped)
+    shutil.copy(job / "transitions.csv", folder)
+    page = read(folder_page(folder))
+    glance = part_of(page, "At a glance", "Maps")
+    assert "Changed in the map 33.3% 3 ha, counted" in glance
+    assert "to crop 2 ha 22.2% of the map, counted" in glance
+    assert "to water 1 ha 11.1% of the map, counted" in glance
+    assert "Accuracy 1.000 against the reference; no change everywhere: 0.667" in glance
+    assert "10 x 10 pixels of 30 x 30 m around 36.143° N, 74.998° W; 8 hectares have" in page.text
+    assert "not in its map" in part_of(page, "Transitions between the class maps", "How it went")
+
+
+def test_the_transitions_of_a_map_of_pairs_are_its_own(tmp_path):
+    scheme = ClassScheme.from_mapping({1: "forest->water", 2: "crop->forest", 3: "crop->crop"})
+    values = np.full((10, 10), 3, np.uint8)
+    values[:3], values[3] = 1, 2
+    mapped = write(
+        tmp_path / "m.tif", values, nodata=0, LANDSHIFT_CLASSES=json.dumps(scheme.as_list())
+    )
+    (tmp_path / "t.csv").write_text("from,to,pixels,hectares,percent\na,b,3,0.27,100\n")
+    page = read(folder_page(tmp_path, ReportFiles(map=mapped)))
+    shown = [row[:2] + row[5:] for row in page.tables["transitions.csv"][1:]]
+    assert shown == [["forest", "water", "30"], ["crop", "forest", "10"]]
+    assert page.tables["unchanged.csv"][1][::3] == ["crop", "60"]
+    assert "Counted in the map's pixels" in page.text
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16])
+def test_counts_do_not_depend_on_blocks(kind, tmp_path):
+    values = np.random.default_rng(0).integers(0, 5, (1100, 1030)).astype(kind)
+    mapped = write(tmp_path / "m.tif", values, nodata=0, crs="EPSG:4326", origin=(10, 60),
+                   pixel=0.001)  # fmt: skip
+    counted = counts.count(mapped)
+    hectares = grid.ground(raster.info(mapped).grid).hectares(grid.Window(0, 0, 1100, 1030))
+    assert counted.nothing == (values == 0).sum()
+    for c in counted.classes:
+        own = values == int(c.name.removeprefix("class "))
+        assert (c.pixels, c.hectares) == (own.sum(), pytest.approx(hectares[own].sum(), rel=1e-8))
+
+
+def test_a_glance_without_areas_on_the_ground_counts_pixels(tmp_path):
+    mapped = write(tmp_path / "m.tif", np.full((4, 4), 7, np.uint8), nodata=0, crs=None)
+    page = read(folder_page(tmp_path, ReportFiles(map=mapped)))
+    assert "class 7 16 pixels 100.0% of the map, counted" in page.text
+
+
+def test_areas_of_another_map_are_not_at_a_glance(job, tmp_path):
+    copy = shutil.copytree(job, tmp_path / "job")
+    areas = json.loads((job / "areas.json").read_text())
+    areas["map_sha256"] = "0" * 64
+    (copy / "areas.json").write_text(json.dumps(areas))
+    page = read(folder_page(copy))
+    assert "Changed in the map" in part_of(page, "At a glance", "How it went")
+    assert "are those of another file than map.tif" in part_of(page, "Limits", "What was done")
+
+
+def test_the_page_of_a_useless_map_says_so_before_the_map(tmp_path):
+    (tmp_path / "job").mkdir()
+    reference = np.full((50, 50), 3, np.uint8)
+    reference[:10], reference[10:15] = 1, 2
+    page = read(folder_page(made_job(tmp_path / "job", np.full((50, 50), 1, np.uint8), reference)))
+    assert sections(page)[:3] == ["summary", "verdict", "maps"]
+    assert "Changed in the map 100.0%" in part_of(page, "At a glance", "How it went")
+    verdict = part_of(page, "How it went", "Maps")
+    assert verdict.startswith("This map should not be used.")
+    for words in (
+        "100.0% of the map is 'to crop', of the reference 20.0%",
+        "Worse than no change on accuracy (0.200 against 0.700)",
+        "Never mapped, though in the reference: No change (1,750) and to water (250).",
+        "Try next: Train for longer ( --epochs ), and check that the image",
+    ):
+        assert words in verdict
+    # each is stated once
+    assert page.text.count("Never mapped") == 1
+    assert "to water" not in part_of(page, "Limits", "What was done")
+
+
+def test_the_page_of_a_good_map_says_so_and_shows_the_map_first(tmp_path):
+    (tmp_path / "job").mkdir()
+    reference = np.full((60, 60), 3, np.uint8)
+    reference[:20], reference[20:40] = 1, 2
+    mapped = reference.copy()
+    mapped[:, :3] = 3
+    page = read(folder_page(made_job(tmp_path / "job", mapped, reference)))
+    assert sections(page)[:4] == ["summary", "maps", "flows", "verdict"]
+    verdict = part_of(page, "How it went", "Areas with intervals")
+    assert verdict.startswith("The scores speak for this map.")
+    assert "Better than no change on accuracy (0.967), macro F1" in verdict
+    assert "Worse" not in page.text
+    assert "this map is number 1 of 2" in page.text
+
+
+def test_a_map_without_scores_is_not_praised(tmp_path):
+    (tmp_path / "job").mkdir()
+    mapped = np.full((10, 10), 3, np.uint8)
+    (made_job(tmp_path / "job", mapped, mapped) / "scores.json").unlink()
+    page = read(folder_page(tmp_path / "job"))
+    assert "without scores it remains unknown how right it is" in page.text
+    assert "Changed in the map 0.0% 0 ha, counted" in page.text
+
+
+def test_images_that_cannot_be_compared_are_named_before_the_map(tmp_path):
+    row = {"before": 100.0, "after": 180.0, "difference": 80.0, "deviation": 20.0,
+           "correlation": 0.6}  # fmt: skip
+    record = {
+        "stage": "composite", "inputs": [], "parameters": {},
+        "checks": {"dates": ["a", "b"], "bands": ["x"], "radiometry": {"b": {"x": row}}},
+    }  # fmt: skip
+    write(
+        tmp_path / "c.tif", np.ones((2, 4, 4), np.uint8), bands=["a:x", "b:x"],
+        LANDSHIFT_PROVENANCE=json.dumps(record),
+    )  # fmt: skip
+    mapped = write(tmp_path / "m.tif", np.eye(4, dtype=np.uint8) + 1, nodata=0)
+    page = read(folder_page(tmp_path, ReportFiles(map=mapped)))
+    assert sections(page)[:3] == ["summary", "verdict", "maps"]
+    assert "brighter or darker than the first one in x" in page.text
+    assert "landshift normalise" in page.text
+
+
+def test_one_legend_explains_map_and_reference_and_pixels_without_a_class(page):
+    words = part_of(page, "Maps", "Transitions between the class maps").split("The map")
+    assert words[0] == "to crop No change to forest no class "
+    assert "to crop" not in words[1]
+
+
+def test_a_reference_of_other_classes_has_its_own_legend(job, tmp_path):
+    values = np.ones((256, 256), np.uint8)
+    other = ClassScheme.from_mapping({1: "rice"})
+    reference = write(
+        tmp_path / "r.tif", values, nodata=0, LANDSHIFT_CLASSES=json.dumps(other.as_list())
+    )
+    page = read(folder_page(job, ReportFiles(reference=reference)))
+    assert "Classes of the reference: rice" in page.text
+
+
+def test_title_and_colours_are_chosen(job, tmp_path, page):
+    assert "Change map map.tif, 2001 to 2016" in page.text
+    out = tmp_path / "r.html"
+    run = commands.run(
+        "report", str(job), "-o", str(out), "--title", "Crops & more", "--rgb", "blue,green,red"
+    )
+    assert run.exit_code == 0, run.output
+    chosen = read(out.read_text(encoding="utf-8"))
+    assert "Crops & more" in chosen.text
+    assert "Change map" not in chosen.text
+    assert "Before, true colour" in page.text
+    assert "Before, blue, green, red" in chosen.text
+    with pytest.raises(BandError, match="`rgb` must be among red, green, blue, got 'nir'"):
+        report(job, tmp_path / "s.html", rgb="nir,red,green")
+
+
+def test_a_picture_is_enlarged_by_its_address(page):
+    links = {a["href"]: a.get("class") for t, a in page.tags if t == "a" and "class" in a}
+    assert links["#map-picture"] == "enlarge"
+    assert links["#map-picture-place"] == "shrink"
+    assert {"map-picture", "map-picture-place"} <= set(page.ids)
+
+
+def test_a_report_reports_its_progress(job):
+    steps = []
+
+    class Watcher:
+        def began(self, step):
+            steps.append(step)
+
+        def moved(self, step):
+            pass
+
+        def ended(self, step):
+            pass
+
+    with progress.watched(Watcher()):
+        folder_page(job)
+    assert [(s.what, s.done, s.total) for s in steps] == [
+        ("finding the files", 0, None), ("counting the map", 1, 1), ("drawing the maps", 5, 5),
+    ]  # fmt: skip
 
 
 def test_a_report_warns_of_clouds_and_of_files_that_changed(job, page, tmp_path):
@@ -334,6 +556,65 @@ def test_a_browser_shows_and_prints_a_report(job, tmp_path):
             outside = [s for s in messages if not s.startswith(("data:", path.as_uri()))]
             assert outside == []
         assert page.pdf(path=tmp_path / "report.pdf", format="A4").startswith(b"%PDF")
+
+
+def test_no_column_of_a_table_is_cut_off_on_a_phone(job, tmp_path):
+    path = report(job, tmp_path / "report.html")
+    with browser() as program:
+        page = program.new_page(viewport={"width": 390, "height": 800})
+        page.goto(path.as_uri())
+        page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
+        cut = page.evaluate(
+            "[...document.querySelectorAll('.scroll:has(table.plain)')]"
+            ".filter(box => box.scrollWidth > box.clientWidth).map(box => box.innerText)"
+        )
+        assert cut == []
+        # a matrix scrolls in its own box, and its names of rows stay
+        matrix = page.locator(".scroll:has(table.matrix)").first
+        assert matrix.evaluate("box => getComputedStyle(box).overflowX") == "auto"
+        assert (
+            matrix.locator("tbody th").first.evaluate("cell => getComputedStyle(cell).position")
+            == "sticky"
+        )
+
+
+def test_a_map_is_enlarged_by_keyboard_and_without_scripts(job, tmp_path):
+    path = report(job, tmp_path / "report.html")
+    width = "document.querySelector('#before-picture img').clientWidth"
+    with browser() as program:
+        for scripts in (True, False):
+            context = program.new_context(
+                viewport={"width": 1280, "height": 800}, java_script_enabled=scripts
+            )
+            page = context.new_page()
+            page.goto(path.as_uri())
+            assert page.evaluate(width) < 640
+            page.locator("#before-picture .enlarge").focus()
+            page.keyboard.press("Enter")
+            assert page.evaluate(width) > 1000
+            assert page.locator("#before-picture .shrink").is_visible()
+            if scripts:
+                page.keyboard.press("Escape")
+            else:
+                page.locator("#before-picture .shrink").focus()
+                page.keyboard.press("Enter")
+            page.wait_for_function(f"{width} < 640")
+            assert page.locator("#before-picture .shrink").is_hidden()
+
+
+def test_pixels_without_a_class_look_alike_in_light_and_dark(job, tmp_path):
+    path = report(job, tmp_path / "report.html")
+    shown = set()
+    with browser() as program:
+        for scheme in ("light", "dark"):
+            page = program.new_page(color_scheme=scheme)
+            page.goto(path.as_uri())
+            for place in ("#map-picture img", "ul.key .nothing"):
+                shown.add(
+                    page.locator(place).first.evaluate("e => getComputedStyle(e).backgroundImage")
+                )
+    assert len(shown) == 1
+    assert "repeating-linear-gradient" in shown.pop()
 
 
 @pytest.mark.slow

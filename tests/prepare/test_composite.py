@@ -20,9 +20,9 @@ from landshift.errors import (
     RasterError,
 )
 from landshift.files import provenance
+from landshift.files.dates import DATES_TAG
 from landshift.images import Image, quality, windows
 from landshift.machine import parallel
-from landshift.prepare import composite as stage
 from landshift.prepare.checks import checks_of, describe
 from landshift.prepare.composite import CompositeOutput, ImageReading, TargetGrid, composite
 
@@ -300,7 +300,7 @@ def test_chiapas_as_published_lacks_its_nodata_tag_and_hides_clouds(data_folder,
     assert ((values != -9999).all(axis=0) == clear).all()
     assert (values[6:, clear] == after[:6, clear]).all()
     with rasterio.open(path) as source:
-        days = json.loads(source.tags()[stage.DATES_TAG])
+        days = json.loads(source.tags()[DATES_TAG])
     assert days == {"before": "1999-11-18", "after": "2002-04-16"}
 
 
@@ -484,3 +484,69 @@ def test_python_and_the_command_line_write_the_same(write_raster, tmp_path):
         ),
     )  # fmt: skip
     assert (tmp_path / "typed.tif").read_bytes() == (tmp_path / "called.tif").read_bytes()
+
+
+def dated(write_raster, size=40, bands=("red", "nir")):
+    """Two dates of one ground, alike but for some noise."""
+    random = np.random.default_rng(0)
+    ground = random.normal(1000, 100, (len(bands), size, size))
+    for name in ("b", "a"):
+        values = ground + random.normal(0, 30, ground.shape)
+        yield write_raster(f"{name}.tif", values.astype(np.uint16), bands=bands)
+
+
+def test_quality_bands_among_the_bands_are_told_with_the_option_that_uses_them(
+    write_raster, tmp_path, caplog
+):
+    images = list(dated(write_raster, bands=("red", "nir", "fmask")))
+    with caplog.at_level(logging.WARNING):
+        composite(images, tmp_path / "c.tif")
+    hint = "(before:fmask, after:fmask), and its codes would be learned from. `mask_qa` fmask=cloud"
+    assert caplog.text.count("quality band") == 1
+    assert hint in caplog.text
+    caplog.clear()
+    reading = ImageReading(mask_qa=["fmask=cloud,shadow"])
+    composite(images, tmp_path / "m.tif", reading=reading)
+    assert caplog.text == ""
+    assert read(tmp_path / "m.tif")[1] == ("before:red", "before:nir", "after:red", "after:nir")
+
+
+def test_dates_that_cannot_be_compared_are_told(write_raster, tmp_path, caplog):
+    before, after = dated(write_raster)
+    with rasterio.open(after, "r+") as target:
+        target.write(target.read() + 500)
+    composite([before, after], tmp_path / "shifted.tif")
+    assert caplog.text.count("`landshift normalise`") == 1
+    caplog.clear()
+    with rasterio.open(after, "r+") as target:
+        target.write(np.random.default_rng(1).integers(800, 1200, (2, 40, 40)).astype(np.uint16))
+    composite([before, after], tmp_path / "unrelated.tif")
+    assert "hardly resembles the first one" in caplog.text
+    assert "nothing in common" not in caplog.text  # said once, of all bands
+
+
+def test_a_band_without_correlation_among_others_is_told(write_raster, tmp_path, caplog):
+    before, after = dated(write_raster, bands=("red", "green", "nir"))
+    for path in (before, after):
+        with rasterio.open(path, "r+") as target:
+            target.write(np.zeros((40, 40), np.uint16), 2)
+    composite([before, after], tmp_path / "c.tif")
+    assert "nothing in common with the first date in green (correlation 0.00)" in caplog.text
+    assert "`mask_qa`" in caplog.text
+    assert "red (" not in caplog.text
+
+
+def test_the_hint_on_chiapas_leads_to_a_composite_without_its_quality_band(
+    data_folder, tmp_path, caplog
+):
+    folder = data_folder / "chiapas_l7"
+    images = [folder / "t1_19991118.tif", folder / "t2_20020416.tif"]
+    with caplog.at_level(logging.WARNING):
+        composite(images, tmp_path / "c.tif")
+    hint = next(r.getMessage() for r in caplog.records if "quality band" in r.getMessage())
+    rule = hint.partition("`mask_qa` ")[2].split()[0]
+    composite(images, tmp_path / "m.tif", reading=ImageReading(mask_qa=[rule]))
+    _, names, _ = read(tmp_path / "m.tif")
+    assert len(names) == 14
+    assert not any("fmask" in name for name in names)
+    assert checks_of(tmp_path / "m.tif")["valid"]["after"] == pytest.approx(0.731, abs=1e-3)

@@ -556,3 +556,27 @@ def test_class_values_beyond_whole_numbers_of_float64_are_refused(write_raster, 
     path = write_raster("a.tif", np.array([[1, 2], [1e300, 3]]))
     with pytest.raises(ClassError, match=r"whole numbers, got fractions or numbers above 2\^53"):
         label(path, path, tmp_path / "c.tif")
+
+
+@pytest.mark.parametrize(
+    ("share", "dates", "told"),
+    [
+        (0.6, None, True),
+        (0.4, None, False),
+        (0.25, ("2020-06", "2020-07"), True),
+        (0.15, ("2020-06", "2020-07"), False),
+        (0.35, ("2020", "2021"), True),
+        (0.35, ("2010", "2020"), False),
+        (0.6, ("2000", "2020"), True),
+    ],
+)
+def test_more_change_than_land_cover_has_is_told(
+    write_raster, tmp_path, caplog, share, dates, told
+):
+    before = np.ones((20, 20), np.uint8)
+    after = before.copy()
+    after.ravel()[: round(share * 400)] = 2
+    maps = write_raster("b.tif", before), write_raster("a.tif", after)
+    label(*maps, tmp_path / "change.tif", classes=SCHEME, dates=dates)
+    assert (f"{100 * share:.0f} % of the pixels changed class" in caplog.text) == told
+    assert ("check that both maps show one season without clouds" in caplog.text) == told

@@ -5,9 +5,12 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from landshift.errors import BandError, ParameterError, RasterError
+import packages
+from landshift.errors import BandError, ModelError, ParameterError, RasterError
 from landshift.files.provenance import TAG
+from landshift.machine import progress
 from landshift.prepare.normalise import METHODS, alteration, normalise, unchanged_probability
+from scenes import BANDS
 
 GAINS, OFFSETS = np.array([0.5, 0.8, 1.5]), np.array([20.0, -5.0, 3.0])
 
@@ -58,6 +61,88 @@ def test_moments_are_those_of_the_reference(tmp_path):
         values = out.read()
     assert values.mean(axis=(1, 2)) == pytest.approx(first.mean(axis=(1, 2)), rel=1e-4)
     assert values.std(axis=(1, 2)) == pytest.approx(first.std(axis=(1, 2)), rel=1e-4)
+
+
+def test_an_image_of_other_ground_gets_the_statistics_of_the_reference(tmp_path):
+    first, second = scene()
+    like = write(tmp_path / "like.tif", first.astype(np.float32))
+    second[:, :7] = 9999
+    image = write(tmp_path / "image.tif", second.astype(np.float32), nodata=9999, left=1e6)
+    result = normalise(image, like, tmp_path / "out.tif", method="statistics")
+    assert result.pixels == 73 * 80
+    with rasterio.open(tmp_path / "out.tif") as out:
+        values = out.read()
+        assert (values[:, :7] == 9999).all()
+    assert values[:, 7:].mean(axis=(1, 2)) == pytest.approx(first.mean(axis=(1, 2)), rel=1e-5)
+    assert values[:, 7:].std(axis=(1, 2)) == pytest.approx(first.std(axis=(1, 2)), rel=1e-5)
+
+
+def test_an_image_gets_the_statistics_of_a_models_training(tmp_path):
+    model = packages.save(tmp_path, name="small")
+    values = np.random.default_rng(0).integers(1, 200, (7, 40, 40)).astype(np.uint8)
+    names = ["cloud", *reversed(BANDS)]
+    image = write(tmp_path / "image.tif", values, nodata=0, bands=names, left=1e6)
+    for k, like in enumerate((model, model / "small.emd", str(model / "small.dlpk"))):
+        result = normalise(image, like, tmp_path / f"{k}.tif")
+        assert [line.name for line in result.lines] == BANDS
+        with rasterio.open(tmp_path / f"{k}.tif") as out:
+            assert out.descriptions == tuple(BANDS)
+            assert out.dtypes[0] == "uint16"  # holds the training's 1,000 and the image's nodata
+            assert out.nodata == 0
+            assert out.read().mean(axis=(1, 2)) == pytest.approx([1000] * 6, abs=0.1)
+            assert out.read().std(axis=(1, 2)) == pytest.approx([200] * 6, rel=1e-3)
+    with pytest.raises(ParameterError, match="'invariant' needs an image of the same ground"):
+        normalise(image, model, tmp_path / "out.tif", method="invariant")
+    one = write(tmp_path / "one.tif", values[:3], bands=["red", "green", "blue"])
+    with pytest.raises(BandError, match="stack the dates as for training first"):
+        normalise(one, model, tmp_path / "out.tif")
+    empty = write(tmp_path / "empty.tif", np.zeros_like(values[1:]), nodata=0, bands=BANDS)
+    with pytest.raises(ParameterError, match=r"must hold valid pixels, got none in .*empty\.tif"):
+        normalise(empty, model, tmp_path / "out.tif")
+    with pytest.raises(ModelError, match=r"must exist, got .*none\.dlpk"):
+        normalise(image, tmp_path / "none.dlpk", tmp_path / "out.tif")
+    assert not (tmp_path / "out.tif").exists()
+
+
+def test_the_bands_of_a_reference_decide_the_type_where_they_need_more(tmp_path):
+    image = write(tmp_path / "a.tif", np.arange(1, 17, dtype=np.uint8).reshape(1, 4, 4))
+    like = write(tmp_path / "b.tif", np.arange(1, 17, dtype=np.uint16).reshape(1, 4, 4) * 600)
+    normalise(image, like, tmp_path / "out.tif")
+    with rasterio.open(tmp_path / "out.tif") as out, rasterio.open(like) as wanted:
+        assert (out.read() == wanted.read()).all()
+
+
+def test_dates_of_the_image_are_kept(write_raster, tmp_path):
+    values = np.random.default_rng(0).integers(1, 200, (2, 20, 20)).astype(np.uint8)
+    one = write_raster("one.tif", values, ACQUISITION_DATE="2001-02-03")
+    two = write_raster("two.tif", values, LANDSHIFT_DATES='{"before": "2001", "after": "2005"}')
+    for image in (one, two):
+        normalise(image, one, tmp_path / "out.tif", overwrite=True)
+        with rasterio.open(image) as source, rasterio.open(tmp_path / "out.tif") as out:
+            wanted = {k: v for k, v in source.tags().items() if "DATE" in k}
+            assert {k: v for k, v in out.tags().items() if "DATE" in k} == wanted
+
+
+def test_measuring_and_writing_are_reported(tmp_path):
+    steps = []
+
+    class Watcher:
+        def began(self, step):
+            steps.append(step)
+
+        def moved(self, step):
+            pass
+
+        def ended(self, step):
+            pass
+
+    first, second = scene()
+    like, image = (write(tmp_path / f"{k}.tif", v) for k, v in enumerate((first, second)))
+    with progress.watched(Watcher()):
+        normalise(image, like, tmp_path / "out.tif")
+        normalise(image, like, tmp_path / "apart.tif", method="statistics")
+    names = ["measuring", "writing", "measuring", "reference", "writing"]
+    assert [(s.what, s.done, s.total) for s in steps] == [(name, 1, 1) for name in names]
 
 
 def test_only_the_invariant_method_ignores_change(tmp_path):
@@ -120,11 +205,11 @@ def test_bad_input_is_one_line(tmp_path):
     image = write(tmp_path / "a.tif", first)
     like = write(tmp_path / "b.tif", second)
     out = tmp_path / "out.tif"
-    with pytest.raises(ParameterError, match="`method` must be one of moments, invariant"):
+    with pytest.raises(ParameterError, match="must be one of moments, statistics, invariant"):
         normalise(image, like, out, method="guess")
     with pytest.raises(BandError, match="must have the image's bands, got 2"):
         normalise(image, write(tmp_path / "c.tif", second[:2]), out)
-    with pytest.raises(ParameterError, match="must share valid pixels, got 0"):
+    with pytest.raises(ParameterError, match=r"got 0 in .* use `method` 'statistics'"):
         normalise(image, write(tmp_path / "d.tif", second, left=1e6), out)
     flat = np.concatenate([first[:2], np.ones((1, 20, 20))])
     with pytest.raises(ParameterError, match=r"got one alone in band 3 of .*flat\.tif"):

@@ -12,8 +12,8 @@ from landshift.prepare.checks import checks_of
 from landshift.prepare.composite import CompositeOutput, composite
 from landshift.prepare.difference import PairReading, difference
 from landshift.prepare.normalise import normalise
-from landshift.raster import crossed, match_names
-from landshift.show.figures import date_bands, rgb_bands
+from landshift.raster import colours, crossed, match_names
+from landshift.show.figures import date_bands
 from landshift.spec import split_name
 from scenes import striped_scene
 
@@ -203,7 +203,7 @@ def test_envi_names_with_colons_stay_whole(write_raster, tmp_path):
     one = composite([before], tmp_path / "o.tif")
     assert checks_of(one)["bands"] == names
     assert date_bands(names) == {"Image": [0, 1]}
-    assert rgb_bands(["b:red", "b:green", "b:blue"]) == (0, 1, 2)
+    assert colours.of_names(["b:red", "b:green", "b:blue"]).positions == (0, 1, 2)
 
 
 def test_names_are_matched_whatever_their_case_and_only_where_they_are_one_band_s():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from rasterio.enums import ColorInterp
 
 from landshift import grid, raster
 from landshift.classes import ClassScheme
@@ -14,10 +15,12 @@ BOX = grid.geobox(1300, 1100, Affine(10, 0, 500_000, 0, -10, 4_000_000), "EPSG:3
 VALIDATOR = ["/usr/bin/python3", "-m", "osgeo_utils.samples.validate_cloud_optimized_geotiff"]
 
 
-def _make(path, values, **options):
+def _make(path, values, *, colours=(), **options):
     with raster.create(
         path, BOX, count=len(values), dtype=str(values.dtype), nodata=0, **options
     ) as target:
+        if colours:
+            target.colorinterp = colours
         raster.write(target, values, Window(0, 0, BOX.height, BOX.width))
     return path
 
@@ -42,7 +45,7 @@ def test_a_raster_too_large_for_a_tiff_becomes_a_bigtiff(tmp_path, monkeypatch, 
         assert (source.read() == values).all()
 
 
-@pytest.mark.parametrize("kind", ["one", "three", "floats", "classes"])
+@pytest.mark.parametrize("kind", ["one", "three", "colours", "floats", "classes"])
 def test_gdal_finds_no_fault_with_the_layout(tmp_path, kind):
     try:
         subprocess.run(
@@ -50,9 +53,15 @@ def test_gdal_finds_no_fault_with_the_layout(tmp_path, kind):
         )
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("GDAL's own checker isn't installed (apt install python3-gdal)")
-    values = _values(3 if kind == "three" else 1, "float32" if kind == "floats" else "uint8")
+    count = {"three": 3, "colours": 8}.get(kind, 1)
+    values = _values(count, "float32" if kind == "floats" else "uint8")
     scheme = ClassScheme.from_mapping({v: f"class {v}" for v in range(1, 200)})
-    path = _make(tmp_path / "a.tif", values, **({"scheme": scheme} if kind == "classes" else {}))
+    path = tmp_path / "a.tif"
+    colours = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.undefined] * 2
+    _make(
+        path, values, **({"scheme": scheme} if kind == "classes" else {}),
+        colours=colours if kind == "colours" else (),
+    )  # fmt: skip
     completed = subprocess.run(
         [*VALIDATOR, "--full-check=yes", str(path)], capture_output=True, text=True
     )

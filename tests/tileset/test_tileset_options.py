@@ -31,6 +31,7 @@ from landshift.errors import (
 )
 from landshift.raster.tiling import training_windows
 from landshift.tileset import blocks, esri
+from landshift.tileset.index import read_provenance
 from landshift.tileset.sampling import Turn, turned
 from landshift.tileset.tiles import without_georeference
 
@@ -549,6 +550,38 @@ def kill_in_the_middle(folder, name, tile, *more):
     process.send_signal(signal.SIGKILL)
     process.wait()
     (folder / "there").unlink()
+
+
+def test_a_stopped_run_goes_on_with_the_sizes_that_it_chose(tmp_path):
+    image, labels = pair(tmp_path / "in")
+
+    def stop(done, total):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        landshift.tiles([image, labels], tmp_path / "set", classes=SCHEME, on_block=stop)
+    ledger = (tmp_path / ".set.partial" / "ledger.jsonl").read_text().splitlines()
+    assert (json.loads(ledger[0])["tile_size"], json.loads(ledger[0])["stride"]) == (32, 16)
+    sizes = landshift.Cutting(tile_size=32, stride=16)  # the same, given
+    tiles = landshift.tiles([image, labels], tmp_path / "set", classes=SCHEME, cutting=sizes)
+    fresh = landshift.tiles([image, labels], tmp_path / "fresh", classes=SCHEME)
+    assert contents(tiles.folder) == contents(fresh.folder)
+    assert read_provenance(fresh.folder)["parameters"]["tile_size"] == 32
+
+
+def test_appended_tiles_have_the_sizes_of_the_set(tmp_path):
+    first, second = (pair(tmp_path / "in", name=name, seed=k) for k, name in enumerate("ab"))
+    options = {"classes": SCHEME, "append": True}
+    cut_tiles([first[0]], [first[1]], tmp_path / "set", tile_size=(32, 48), stride=8, **options)
+    tiles = cut_tiles([second[0]], [second[1]], tmp_path / "set", **options)
+    assert len(tiles.tiles) == 2 * 7 * 7
+    assert (tiles.height, tiles.width) == (32, 48)
+    tiles = cut_tiles([second[0]], [second[1]], tmp_path / "set", stride=32, **options)
+    assert len(tiles.tiles) == 2 * 7 * 7 + 3 * 3
+    (tmp_path / "set" / "landshift.sqlite").unlink()  # which stated the stride
+    tiles = cut_tiles([second[0]], [second[1]], tmp_path / "set", **options)
+    assert len(tiles.tiles) == 2 * 7 * 7 + 3 * 3 + 4 * 3
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")

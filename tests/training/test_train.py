@@ -246,7 +246,9 @@ def test_batches_add_up_to_the_step_of_one_large_batch(tiles):
 
 def test_averaged_weights_are_those_that_are_validated_and_kept(data):
     plain, averaged = pixelwise(data), pixelwise(data)
-    options = Training(epochs=1, lr=0.05, one_cycle=False, precision="32-true", checkpoint=False)
+    options = Training(
+        epochs=1, lr=0.05, one_cycle=False, precision="32-true", checkpoint=False, ema=0
+    )
     start = plain.network.weight.detach().clone()
     training.fit(plain, data, options)
     rows = training.fit(averaged, data, replace(options, ema=0.999))

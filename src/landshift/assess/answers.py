@@ -217,6 +217,21 @@ class Answers:
                 raise ClassError(f"Unit {unit} of {self._sample}: {error}") from error
         self._insert(BY_HAND, new, review=False)
 
+    def settings(self) -> dict[str, str]:
+        """What earlier sessions chose for the page, by name."""
+        return dict(self._read("SELECT name, value FROM settings"))
+
+    def keep(self, settings: Mapping[str, str]) -> None:
+        """Keep choices for the page, for later sessions.
+
+        Raises:
+            OutputError: They can't be written.
+        """
+        with self._lock, _writing(self._sample), self._base:
+            self._base.executemany(
+                "INSERT OR REPLACE INTO settings VALUES (?, ?)", list(settings.items())
+            )
+
     def _asked(self, answer: Answer) -> tuple[str | None, ...]:
         return tuple(getattr(answer, name) for name in self.form.design.response.asked)
 
@@ -326,6 +341,8 @@ def _make(base: sqlite3.Connection, form: Form, path: Path) -> None:
                 base.execute(job)
             base.execute("INSERT INTO sample VALUES (?)", (form.digest,))
         version = base.execute("PRAGMA user_version").fetchone()[0]
+        if version == _FORMAT:  # answers that were begun before choices were kept lack the table
+            base.execute("CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT)")
         digest = base.execute("SELECT digest FROM sample").fetchone() if version == _FORMAT else ()
     if digest != (form.digest,):
         raise SampleError(

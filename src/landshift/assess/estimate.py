@@ -24,7 +24,7 @@ from landshift.assess.others import PointDesign, sample_of_points
 from landshift.assess.points import PointColumns
 from landshift.classes import ARROW, TO, class_options
 from landshift.errors import ClassError, ParameterError, SampleError
-from landshift.files import containers, options, provenance, texts, whole
+from landshift.files import containers, kinds, options, provenance, texts, whole
 
 _SHOWN = 8  # names or numbers listed in an error
 
@@ -85,6 +85,8 @@ def estimate(
         drawn.strata,
         class_options.file_of(drawn.classes),
     ]
+    kinds.JSON.check(out)
+    kinds.TABLE.check(table)
     whole.check_new(out, table, inputs=inputs, overwrite=overwrite)
     if not 0 < level < 1:
         raise ParameterError(f"The level of an interval must lie in 0 to 1, got {level:g}.")

@@ -67,19 +67,14 @@ def write_sample(
         "hectares": units.hectares,
     }
     record = json.dumps({**made_by, "design": design.as_dict()}, sort_keys=True)
-    style = {
-        "f_table_catalog": "", "f_table_schema": "", "f_table_name": "units",
-        "f_geometry_column": "geom", "styleName": "form", "styleQML": form_style(columns, design),
-        "styleSLD": "", "useAsDefault": True, "description": "The form to fill in", "owner": "",
-        "ui": "", "update_time": vector.NEVER,
-    }  # fmt: skip
     with whole.whole_file(path) as part:
         vector.write_layer(part, "units", columns, outlines, box.crs)
         vector.write_layer(part, "design", hidden)
         vector.write_layer(part, "record", {"record": np.array([record], object)})
-        vector.write_layer(
-            part, "layer_styles", {k: np.array([v]) for k, v in style.items()}, FID="id"
-        )
+        vector.styles.keep(
+            part, "units", form_style(columns, design), name="form",
+            description="The form to fill in",
+        )  # fmt: skip
     table = path.with_suffix(".csv")
     with whole.whole_file(table) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

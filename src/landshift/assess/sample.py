@@ -19,7 +19,7 @@ from landshift.assess.plan import SamplePlan, StratumSizes, allocated, expected_
 from landshift.assess.response import response_of
 from landshift.classes import ClassScheme, class_options
 from landshift.errors import ParameterError
-from landshift.files import containers, options, provenance, whole
+from landshift.files import containers, kinds, options, provenance, whole
 from landshift.files.rows import Rows
 
 log = logging.getLogger(__name__)
@@ -127,13 +127,27 @@ def sample(
         out, drawing.shuffled(chosen, grid.width, plan.seed), design,
         provenance.record("sample", inputs, parameters), grid, show_map=show_map,
     )  # fmt: skip
-    return NewSample(design, _floor(new_strata, plan), error, tuple(written))
+    drawn_sample = NewSample(design, _floor(new_strata, plan), error, tuple(written))
+    _warn_of_few(drawn_sample.few, plan)
+    return drawn_sample
+
+
+def _warn_of_few(few: tuple[Stratum, ...], plan: SamplePlan) -> None:
+    """Warn of strata whose classes will have wide intervals."""
+    if not few:
+        return
+    more = "`floor`, `stratum_units`" if plan.sharing == "floor" else "`allocation` floor"
+    if plan.design != "stratified":
+        more = "`size`"
+    log.warning(
+        "Fewer than %d units in: %s. Intervals will be wide there; give them more (%s).",
+        sizes.FEW, ", ".join(f"{s.name} {s.sampled:,}" for s in few), more,
+    )  # fmt: skip
 
 
 def _check_files(mapped: Path, out: Path, inputs: list[Path | None], overwrite: bool) -> None:
     """Check the outputs, and that the map is a file, whose digest the sample records."""
-    if out.suffix.lower() != ".gpkg":
-        raise ParameterError(f"A sample is written as GeoPackage, got {out}; name it .gpkg.")
+    kinds.GEOPACKAGE.check(out)
     whole.check_new(out, out.with_suffix(".csv"), inputs=[mapped, *inputs], overwrite=overwrite)
     answers = files.answers_beside(out)
     if answers.exists():

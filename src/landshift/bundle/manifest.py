@@ -1,22 +1,18 @@
-"""The manifest of a package, `landshift.json`: written, and checked before it is used."""
+"""The manifest of a package, `landshift.json`, checked before it is used; read without torch."""
 
 from __future__ import annotations
 
 import json
-import math
-import platform
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from landshift import __version__
-from landshift.bundle.contents import Package
-from landshift.bundle.files import read_bounded
+from landshift.bundle.files import opened, read_bounded
 from landshift.errors import ModelError, plain
-from landshift.files import archive, jsons
+from landshift.files import archive, hub, jsons
+from landshift.spec import InputSpec
 
 MANIFEST = "landshift.json"
 
@@ -28,9 +24,6 @@ NAME = r"^\w[\w .-]{0,98}\w$|^\w$"
 
 _MAX_BANDS = 4096
 _MAX_SIZE = 1 << 16  # pixels
-_LIBRARIES = ("torch", "segmentation-models-pytorch", "timm", "lightning", "numpy", "safetensors")
-"""Libraries whose versions affect the result of a training."""
-
 _Text = Annotated[str, Field(max_length=255)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Count = Annotated[int, Field(ge=0, lt=1 << 63)]
@@ -200,44 +193,6 @@ class Manifest(_ManifestEntry):
         return self.model_dump(mode="json", include={key}, exclude_unset=True)[key]
 
 
-def write(package: Package, weights: str, path: Path) -> None:
-    """Write the manifest of a package. It holds no times: the same training gives the same bytes.
-
-    Args:
-        package: The package.
-        weights: File name of its weights.
-        path: The file to write.
-
-    Raises:
-        ModelError: The manifest would be refused when it is read.
-    """
-    model = package.model
-    entry = {
-        "format": FORMAT,
-        "versions": {
-            "landshift": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in _LIBRARIES},
-        },
-        "name": package.name,
-        "architecture": model.architecture,
-        "combination": model.design.combination,
-        "backbone": model.backbone,
-        "options": dict(model.design.options),
-        "weights": weights,
-        "input": model.spec.as_dict(),
-        "classes": model.scheme.as_list(),
-        "map_classes": None if model.map_scheme is None else model.map_scheme.as_list(),
-        "temperature": model.temperature,
-        "training": dict(package.training),
-        "history": [_row(row) for row in package.history],
-        "scores": package.scores,
-        "tiles": package.tiles,
-    }
-    write_json(path, entry)
-    read(path.parent, path.parent)
-
-
 def read(folder: Path, shown: Path) -> Manifest:
     """Read the manifest of a package.
 
@@ -270,15 +225,29 @@ def read(folder: Path, shown: Path) -> Manifest:
         ) from error
 
 
+def is_model(path: Path | str) -> bool:
+    """Whether a path names a saved model, by its suffix, hub or manifest; it isn't read."""
+    return (
+        Path(path).suffix.lower() in (".emd", ".dlpk")
+        or hub.is_on_hub(path)
+        or (Path(path) / MANIFEST).is_file()
+    )
+
+
+def input_of(path: Path | str) -> InputSpec:
+    """The input of a saved model, with the statistics of its training tiles; weights aren't read.
+
+    Args:
+        path: The .dlpk, the .emd or the folder of a model of landshift; or one on a hub.
+
+    Raises:
+        ModelError: The package is missing, damaged, hostile, or of another tool.
+    """
+    path = hub.local(path)
+    with opened(path) as folder:
+        return InputSpec.from_dict(read(folder, path).plain("input"))
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write JSON; the same value gives the same bytes."""
     path.write_bytes((json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
-
-
-def _row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of the training table without its time; NaN, which JSON lacks, becomes None."""
-    values = {k: v for k, v in row.items() if k != "seconds"}
-    for name in ("train_loss", "valid_loss"):
-        if not math.isfinite(values[name]):
-            values[name] = None
-    return values

@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 import re
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from landshift.bundle import arcgis, manifest
+from landshift.bundle import arcgis, manifest, manifest_writer
 from landshift.bundle.contents import Extras, Package
 from landshift.bundle.emd import OURS, definition
-from landshift.bundle.files import read_bounded
+from landshift.bundle.files import is_zip, opened, read_bounded
 from landshift.bundle.hashes import SUMS, Verified, check_sums, read_sums, write_sums
 from landshift.bundle.manifest import MANIFEST, NAME, Manifest, write_json
 from landshift.bundle.tensors import with_weights, write_weights
@@ -28,7 +26,6 @@ from landshift.models import OWN, ChangeModel
 from landshift.spec import InputSpec
 
 LOG = "log.json"
-_MAX_PACKAGE = 32 << 30  # bytes
 
 
 def save(
@@ -70,7 +67,7 @@ def save(
     emd = definition(package, weights, MANIFEST)
     with whole.whole_folder(folder, replace=True) as part:
         write_weights(package.model, part / weights)
-        manifest.write(package, weights, part / MANIFEST)
+        manifest_writer.write(package, weights, part / MANIFEST)
         for added in extras:
             emd |= added.emd
             _write_files(part, added.files)
@@ -108,7 +105,7 @@ def load(path: Path | str, *, network: nn.Module | None = None) -> Package:
         ModelError: The package is missing, damaged, hostile, or of another tool.
     """
     path = hub.local(path)
-    with _opened(path) as folder:
+    with opened(path) as folder:
         return _read_any(folder, path, network)
 
 
@@ -125,10 +122,10 @@ def verify(path: Path | str) -> Verified:
         ModelError: The package is missing or hostile; a file is missing, changed or added.
     """
     path = Path(path)
-    with _opened(path) as folder:
+    with opened(path) as folder:
         sums = read_sums(folder, path)
         names = {*sums, MANIFEST}
-        if _packed(path):
+        if is_zip(path):
             names |= {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
         check_sums(folder, sums, sorted(names - {SUMS}), path)
         digest = provenance.digest(folder / SUMS)
@@ -155,7 +152,7 @@ def copy_files(path: Path | str, folder: Path, *, overwrite: bool = False) -> No
         OutputError: A file exists already, and ``overwrite`` is off.
     """
     path = Path(path)
-    with _opened(path) as source:
+    with opened(path) as source:
         sums = read_sums(source, path)
         check_sums(source, sums, sums, path)
         names = (*sums, SUMS)
@@ -191,7 +188,7 @@ def keep_padding(path: Path | str, padding: int, *, overwrite: bool = False) -> 
         OutputError: The package can't be written.
     """
     path = Path(path)
-    with _opened(path) as folder:
+    with opened(path) as folder:
         sums = read_sums(folder, path)
         check_sums(folder, sums, sorted({*sums, MANIFEST}), path)  # all are packed again
         entry = manifest.read(folder, path).model_dump(mode="json", exclude_unset=True)
@@ -200,28 +197,9 @@ def keep_padding(path: Path | str, padding: int, *, overwrite: bool = False) -> 
         with whole.whole_file(folder / MANIFEST) as part:
             write_json(part, entry)
         write_sums(folder, {**sums, MANIFEST: provenance.digest(folder / MANIFEST)})
-        packed = path if _packed(path) else folder / f"{entry['name']}.dlpk"
+        packed = path if is_zip(path) else folder / f"{entry['name']}.dlpk"
         if packed.is_file():
             _pack(packed, folder, sums)
-
-
-def _packed(path: Path) -> bool:
-    """Whether a path is a zip; else it is a folder or the .emd in one."""
-    return not path.is_dir() and path.suffix.lower() != ".emd"
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Path]:
-    """Folder of a package's files: its own, or a temporary one into which it is unpacked."""
-    whole.repaired(path)
-    if not (path.is_file() or path.is_dir()):  # opening a pipe would block
-        raise ModelError(f"The model must exist, got {path}; give its .emd, .dlpk or folder.")
-    if not _packed(path):
-        yield path if path.is_dir() else path.parent
-        return
-    with tempfile.TemporaryDirectory(prefix="landshift-") as temporary:
-        archive.unpack(path, Path(temporary), error=ModelError, max_bytes=_MAX_PACKAGE)
-        yield Path(temporary)
 
 
 def _write_files(folder: Path, files: Mapping[str, bytes | Path]) -> None:

@@ -8,6 +8,7 @@ from landshift.classes.codings import (
     ChangeScheme,
     FromToScheme,
     Pairs,
+    code_table,
     pairs_of,
     reversed_codes,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "MapScheme",
     "Pairs",
     "check_names",
+    "code_table",
     "colour_of",
     "ends_of",
     "is_no_change",

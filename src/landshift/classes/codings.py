@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from landshift.classes.scheme import (
     ARROW,
+    IGNORE_INDEX,
     NO_CHANGE,
     NO_CHANGE_GREY,
     PALETTE,
@@ -153,6 +154,25 @@ def pairs_of(scheme: ClassScheme, classes: ClassScheme) -> Pairs:
         f"The change map's codes must be those of {', '.join(CODINGS)} for the classes "
         f"{', '.join(classes.names)}, got {list(scheme.values)}; label it from the same class maps."
     )
+
+
+def code_table(scheme: ClassScheme, classes: ClassScheme) -> NDArray[np.uint8]:
+    """The class index in a change map of each pair of class indices, `IGNORE_INDEX` for none.
+
+    Args:
+        scheme: Classes of the change map.
+        classes: Classes of the two class maps.
+
+    Returns:
+        ``(before, after)``, for all indices of a byte.
+
+    Raises:
+        ClassError: See `pairs_of`.
+    """
+    table = np.full((256, 256), IGNORE_INDEX, np.uint8)
+    for index, pairs in enumerate(pairs_of(scheme, classes)):
+        table[tuple(np.array(pairs).T)] = index
+    return table
 
 
 def reversed_codes(scheme: ClassScheme) -> tuple[int, ...] | None:

@@ -92,6 +92,38 @@ def write_qml(raster: Path, scheme: ClassScheme) -> Path:
     return _write_xml(Path(raster).with_suffix(".qml"), root)
 
 
+def write_bands_qml(
+    raster: Path, bands: Sequence[int], limits: Sequence[tuple[float, float]]
+) -> Path:
+    """Write ``<raster>.qml`` beside a raster: the bands that QGIS shows, and their stretch.
+
+    Pixels that hold the file's nodata value are transparent, as QGIS has it.
+
+    Args:
+        raster: The raster.
+        bands: Numbers from 1 of the bands shown as red, green and blue; or one, shown in grey.
+        limits: Values of each that become black and white.
+    """
+    root = ElementTree.Element("qgis", version="3.22", styleCategories="AllStyleCategories")
+    pipe = ElementTree.SubElement(root, "pipe")
+    grey = len(bands) == 1
+    prefixes = ("",) if grey else ("red", "green", "blue")
+    shown = {f"{c or 'gray'}Band": str(b) for c, b in zip(prefixes, bands, strict=True)}
+    kind = "singlebandgray" if grey else "multibandcolor"
+    stated = {"type": kind, "opacity": "1", "alphaBand": "-1", "nodataColor": "", **shown}
+    renderer = ElementTree.SubElement(pipe, "rasterrenderer", stated)
+    for prefix, (low, high) in zip(prefixes, limits, strict=True):
+        stretch = ElementTree.SubElement(
+            renderer, f"{prefix}ContrastEnhancement" if prefix else "contrastEnhancement"
+        )
+        for name, text in (
+            ("minValue", repr(low)), ("maxValue", repr(high if high > low else low + 1)),
+            ("algorithm", "StretchToMinimumMaximum"),
+        ):  # fmt: skip
+            ElementTree.SubElement(stretch, name).text = text
+    return _write_xml(Path(raster).with_suffix(".qml"), root)
+
+
 def _write_aux_xml(raster: Path, scheme: ClassScheme, table: Sequence[AttributeColumn]) -> Path:
     root = ElementTree.Element("PAMDataset")
     band = ElementTree.SubElement(root, "PAMRasterBand", band="1")

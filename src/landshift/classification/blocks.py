@@ -24,7 +24,7 @@ from landshift.engine import Engine
 from landshift.errors import LandshiftError
 from landshift.files import whole as whole_files
 from landshift.grid import Window
-from landshift.machine import memory
+from landshift.machine import memory, progress
 from landshift.raster import cog
 from landshift.raster.tiling import PaddedTile, TileBlock, TilePlan
 
@@ -83,8 +83,16 @@ class BlockJob:
         """Tiles that a block is made from; with blending also those of its neighbours."""
         if not self.blend:
             return block.tiles
-        around = block.window.grown(self.plan.reach)
-        return tuple(self.plan.tiles_over(around.clipped(self.plan.height, self.plan.width)))
+        return tuple(self.plan.tiles_over(self._around(block.window)))
+
+    def count(self, numbers: Sequence[int]) -> int:
+        """Number of tiles that blocks are made from."""
+        windows = map(self.plan.window, numbers)
+        return sum(self.plan.count_over(self._around(w) if self.blend else w) for w in windows)
+
+    def _around(self, window: Window) -> Window:
+        """The ground on which a block's pixels depend with blending."""
+        return window.grown(self.plan.reach).clipped(self.plan.height, self.plan.width)
 
     def make_ready(self, engine: Engine) -> None:
         """Prepare an engine for the tiles of the job."""
@@ -165,7 +173,7 @@ def run_blocks(job: BlockJob, engine: Engine, numbers: Sequence[int]) -> Iterato
             try:
                 for canvas in _predicted(job, engine, engines, numbers, reads):
                     writing.append(writer.submit(_write, job, canvas))
-                    while len(writing) > _BEHIND:
+                    while writing and (len(writing) > _BEHIND or writing[0].done()):
                         yield writing.popleft().result()
             except LandshiftError as error:
                 failed = error  # blocks predicted before the error are still written and yielded
@@ -282,7 +290,19 @@ def _predicted(
     numbers: Sequence[int],
     reads: Iterator[SceneWindow],
 ) -> Iterator[_BlockCanvas]:
-    """Blocks in order, with all their tiles predicted."""
+    """Blocks in order, with all their tiles predicted; each batch of tiles is reported."""
+    with progress.step("tiles", job.count(numbers)) as step:
+        yield from _settled(job, engine, engines, numbers, reads, step)
+
+
+def _settled(
+    job: BlockJob,
+    engine: Engine,
+    engines: ThreadPoolExecutor,
+    numbers: Sequence[int],
+    reads: Iterator[SceneWindow],
+    step: progress.Step,
+) -> Iterator[_BlockCanvas]:
     pending: deque[Any] = deque()  # batches in the engine, each block after its last batch
 
     def settle(most: int) -> Iterator[_BlockCanvas]:
@@ -291,21 +311,24 @@ def _predicted(
             if isinstance(first, _BlockCanvas):
                 yield first
                 continue
-            canvas, batch, future = first
+            canvas, batch, future, done = first
             for (tile, read), prediction in zip(batch, future.result(), strict=True):
                 canvas.place(tile, read, prediction)
+            step.to(done)
 
     def send(canvas: _BlockCanvas, batch: list[tuple[PaddedTile, SceneWindow]]) -> None:
         values, mask = _stacked([r.values for _, r in batch]), _stacked([r.mask for _, r in batch])
         future = engines.submit(_predict, engine, canvas, batch, values, mask)
-        pending.append((canvas, batch, future))
+        pending.append((canvas, batch, future, done))
 
+    done = 0  # tiles that are read
     for number in numbers:
         block = job.plan.block(number)
         canvas = _BlockCanvas(job, block)
         batch: list[tuple[PaddedTile, SceneWindow]] = []
         for tile in job.tiles(block):
             read = next(reads)
+            done += 1
             if canvas.wants(tile, read):
                 batch.append((tile, read))
             if len(batch) == job.batch_size:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from landshift.classification.blocks import BlockJob, row_bytes
-from landshift.classification.checks import check_apart, excluded_class, warn_of_scene
+from landshift.classification.checks import check_apart, excluded_class
 from landshift.classification.cluster import cluster
 from landshift.classification.cluster_worker import ClusterTask
 from landshift.classification.mosaic import check_mosaic, check_new
@@ -24,6 +24,7 @@ from landshift.classification.options import (
     MapTiling,
     ModelLike,
 )
+from landshift.classification.radiometry import normalised, warn_of_values
 from landshift.classification.saved import int8_of, network_of, shared
 from landshift.classification.scene import InputScene, find_scene
 from landshift.classification.workers import (
@@ -40,6 +41,7 @@ from landshift.engine.quantising import graph_of
 from landshift.errors import ModelError
 from landshift.files import containers, hub, provenance, resumable
 from landshift.images import Image
+from landshift.machine import progress
 from landshift.raster import tiling as plans
 
 if TYPE_CHECKING:
@@ -134,6 +136,7 @@ class MapJob:
             "precision": traits.precision,
             "architecture": self.network.architecture,
             "backbone": self.network.backbone,
+            "normalise": None if self.scene.lines is None else self.scene.lines.as_dict(),
         }
         stated = parameters.keys() | _STATED_ELSEWHERE
         parameters |= {k: v for k, v in asked.items() if k not in stated}
@@ -169,6 +172,7 @@ def prepare_map(
     engine: MapEngine,
     outputs: MapOutputs,
     run: MapRun,
+    normalise: bool,
     overwrite: bool,
 ) -> MapJob:
     """Check and open everything that a map needs; see `landshift.classify`.
@@ -190,7 +194,8 @@ def prepare_map(
     if isinstance(model, (str, Path)):
         assert saved is not None
         device = "cpu" if on_cluster else engine.device  # a cluster's workers choose their engines
-        network = opened(saved, engine.engine, device=device, precision=engine.precision)
+        with progress.step("loading the model"):
+            network = opened(saved, engine.engine, device=device, precision=engine.precision)
     else:
         network = network_of(model)
     scene = find_scene(image, network.spec, area)
@@ -199,7 +204,12 @@ def prepare_map(
         *([Path(area.polygons)] if area.polygons is not None else []),
     )
     check_apart(out, outputs.layers, [*inputs, *scene.sources()], saved)
-    warn_of_scene(scene, network.spec)
+    if scene.box.crs is None:
+        log.warning("%s has no CRS; the map won't have one either.", scene.files[0])
+    if normalise:
+        scene = normalised(scene, network.spec)
+    else:
+        warn_of_values(scene, network.spec)
     recipe = _recipe(network, saved, engine, turns=tiling.turns)
     if on_cluster:
         assert saved is not None

@@ -17,8 +17,9 @@ from landshift.classes import ClassScheme, legend, legend_writers
 from landshift.classification import layers as layering
 from landshift.classification.blocks import BlockJob, name_of
 from landshift.errors import OutputError, ParameterError
-from landshift.files import provenance, whole
+from landshift.files import kinds, provenance, whole
 from landshift.grid import Window
+from landshift.machine import progress
 from landshift.raster import cog
 
 _CACHE = 64 << 20  # bytes for GDAL's blocks: each is read once
@@ -67,7 +68,8 @@ def check_new(out: Path, layers: Collection[str], mosaic: str, *, overwrite: boo
         ParameterError: See `landshift.files.whole.check_new_folder`.
     """
     paths = paths_of(out, layers).values()
-    raster.check_new(*paths, overwrite=overwrite)
+    kind = kinds.VIRTUAL_RASTER if mosaic == "vrt" else kinds.RASTER
+    raster.check_new(*paths, overwrite=overwrite, kind=kind)
     if mosaic == "vrt":
         for path in paths:
             whole.check_new_folder(blocks_of(path), overwrite=overwrite)
@@ -105,7 +107,8 @@ def _join(
     nodata = layering.nodata_in(layer, job.scheme)
     filled = set(numbers)
     with layering.create(path, layer, job.scheme, job.scene.box, tags=tags) as target:
-        for number in range(job.plan.blocks):
+        what = f"writing {path.name}"
+        for number in progress.each(range(job.plan.blocks), what, job.plan.blocks):
             window = job.plan.window(number)
             shape = (bands.stop - bands.start, window.height, window.width)
             values = (

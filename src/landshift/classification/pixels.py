@@ -31,6 +31,7 @@ def classify(
     area: Annotated[MapArea, options.GROUP] = MapArea(),  # noqa: B008
     engine: Annotated[MapEngine, options.GROUP] = MapEngine(),  # noqa: B008
     run: Annotated[MapRun, options.GROUP] = MapRun(),  # noqa: B008
+    normalise: options.Flag = False,
     overwrite: options.Flag = False,
     on_block: OnMapBlock = None,
 ) -> Path:
@@ -49,6 +50,10 @@ def classify(
             commas, which are stacked on the fly. Bands are picked by name if the raster has names.
         model: A saved model: .emd, .dlpk, folder or hf://owner/repo.
         out: The map to write.
+        normalise: Bring each band to the mean and standard deviation of the training tiles, as the
+            model keeps them, by one line over the whole raster. For images of other light, haze,
+            season or sensor whose land is of the same kind; another mix of land cover would be
+            taken for other light.
         overwrite: Replace a map that exists already.
         on_block: Called when a block is finished.
 
@@ -62,7 +67,8 @@ def classify(
         GridError: Bounds or polygons miss the raster, or there is no CRS where one is needed.
         VectorError: The polygons can't be read.
         ParameterError: An option out of its range; the map would overwrite an input; an
-            unfinished map of other inputs or options exists.
+            unfinished map of other inputs or options exists; a raster without different values is
+            to be normalised.
         OutputError: A map exists already and ``overwrite`` is off, or it can't be written;
             finished blocks are kept.
         ClusterError: The scheduler or its workers can't compute the map; finished blocks are kept.
@@ -72,7 +78,7 @@ def classify(
 
     job = prepare_map(
         image, model, Path(out), area=area, tiling=tiling, engine=engine, outputs=outputs,
-        run=run, overwrite=overwrite,
+        run=run, normalise=normalise, overwrite=overwrite,
     )  # fmt: skip
     with job.workers() as workers:
         carry_out(job, workers, on_block)
@@ -95,7 +101,7 @@ def classify_pixels(
         *positional: ``padding``, ``batch_size``, ``predict_background`` and ``tile_size``, in
             this order.
         **keywords: Fields of `MapTiling`, `MapOutputs`, `MapArea`, `MapEngine` and `MapRun`;
-            ``overwrite`` and ``on_block``.
+            ``normalise``, ``overwrite`` and ``on_block``.
 
     Returns:
         The path of the map.

@@ -63,9 +63,11 @@ def _counted(
     windows = {n: plan.window(n) for n in left}
     pixels = {n: window.height * window.width for n, window in windows.items()}
     finished = workers.run(blocks, left) if left else ()
+    unfinished.count(len(counts), plan.blocks, "blocks")
     counter = ProgressCounter(plan.blocks, len(counts), sum(pixels.values()), on_block)
     for block in finished:
         unfinished.record({"block": block.number, "counts": block.counts})
         counts[block.number] = block.counts
+        unfinished.count(len(counts), plan.blocks, "blocks")
         counter.add(pixels[block.number])
     return counts

@@ -22,6 +22,7 @@ from landshift.files import options
 from landshift.grid import Window
 from landshift.images import Image
 from landshift.prepare import target
+from landshift.prepare.moments import BandLines
 from landshift.raster import validity
 from landshift.spec import InputSpec
 
@@ -38,7 +39,7 @@ class SceneWindow:
     """The data of a window of a scene.
 
     Attributes:
-        values: ``(band, row, column)`` in the raster's pixel type.
+        values: ``(band, row, column)`` in the scene's pixel type.
         mask: ``(row, column)``, True where valid.
         wanted: ``(row, column)``, True where the map gets a class: valid, and inside the polygons
             if there are any.
@@ -69,7 +70,7 @@ class InputScene:
     Attributes:
         files: Every file that is read, for the provenance.
         box: Grid of the part that is classified.
-        dtype: Pixel type.
+        dtype: Pixel type of the values that are read.
         stored: Rows and columns of the file's blocks.
         corner: Row and column of the whole where the part begins.
         bands: Numbers of the model's bands, from 1.
@@ -77,6 +78,7 @@ class InputScene:
         plans: The images of the dates; empty for a raster.
         whole: Grid of the whole input.
         polygons: Polygons outside of which the map is nodata, in the grid's CRS; None: no limit.
+        lines: Lines that values are put on as they are read; None: they stay as stored.
     """
 
     files: tuple[Path | str, ...]
@@ -89,6 +91,7 @@ class InputScene:
     plans: tuple[imagery.Plan, ...]
     whole: GeoBox
     polygons: tuple[Any, ...] | None
+    lines: BandLines | None = None
 
     @property
     def ground(self) -> Window:
@@ -124,6 +127,8 @@ class InputScene:
                     none = np.zeros((at.height, at.width), np.bool_)
                     return SceneWindow(values, none, none)
                 values, mask = source.read(at)
+                if self.lines is not None:
+                    values = self.lines.applied(values, np.float32)
                 return SceneWindow(values, mask, mask if inside is None else mask & inside)
 
             yield read_window

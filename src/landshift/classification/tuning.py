@@ -13,6 +13,7 @@ from landshift.engine.quantising import ENOUGH, Quantised, check_new_graph, quan
 from landshift.errors import ParameterError, RasterError
 from landshift.files import hub, options
 from landshift.grid import Window
+from landshift.machine import progress
 from landshift.spec import MULTIPLE
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def padding(
     from landshift.engine import choose_engine
 
     model = hub.local(model)
-    network = network_of(model)
+    with progress.step("loading the model"):
+        network = network_of(model)
     bundle.check_new_padding(network.spec.padding, model, overwrite=overwrite)
     scene = find_scene(image, network.spec)
     ready = choose_engine(network, engine, device=device)
@@ -106,9 +108,10 @@ def quantize(
 
     model = hub.local(model)
     check_new_graph(int8_of(model), overwrite=overwrite)
-    network = network_of(model)
     if tiles < 1:
         raise ParameterError(f"`tiles` must be at least 1, got {tiles}.")
+    with progress.step("loading the model"):
+        network = network_of(model)
     scene = find_scene(image, network.spec)
     size = network.spec.tile_size
     size += -size % MULTIPLE

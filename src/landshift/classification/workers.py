@@ -17,6 +17,7 @@ from landshift.engine import Engine, choose_engine
 from landshift.engine.prepared import Prepared
 from landshift.engine.turning import TurningEngine
 from landshift.errors import OutputError
+from landshift.machine import progress
 
 if TYPE_CHECKING:
     from landshift.models import ChangeModel
@@ -111,12 +112,14 @@ class ThisProcess:
     """
 
     def __init__(self, recipe: EngineRecipe) -> None:
-        self._engine = recipe.make()
+        with progress.step("preparing the engine"):
+            self._engine = recipe.make()
         self.traits = EngineTraits.of(self._engine)
 
     def run(self, job: BlockJob, numbers: Sequence[int]) -> Iterator[FinishedBlock]:
         """See `Workers`."""
-        job.make_ready(self._engine)
+        with progress.step("preparing the engine"):
+            job.make_ready(self._engine)
         return run_blocks(job, self._engine, numbers)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import logging
 import sys
@@ -14,6 +13,7 @@ from cyclopts.exceptions import CoercionError, UnknownCommandError, UnusedCliTok
 
 from landshift.cli import commands, lines
 from landshift.errors import LandshiftError, OutOfMemoryError, plain, refuse_out_of_memory
+from landshift.files.options import advice
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -23,9 +23,7 @@ def main(words: Sequence[str] | None = None) -> None:
         words: What the user typed after the program's name; None: as the process got it.
     """
     with lines.ours_alone():
-        handler = logging.StreamHandler()
-        handler.setFormatter(lines.Lines("%(message)s"))
-        logging.basicConfig(level=logging.WARNING, handlers=[handler])
+        logging.basicConfig(level=logging.WARNING, handlers=[lines.Handler()])
         for name in ("rasterio", "pyogrio"):  # what matters comes as an error
             logging.getLogger(name).setLevel(logging.CRITICAL)
         warnings.filterwarnings("ignore", category=RuntimeWarning, module="pyogrio")
@@ -37,7 +35,10 @@ def _ended(words: list[str]) -> int:
     try:
         code = _run(words)
         sys.stdout.flush()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
+        kept = getattr(stopped, "__notes__", ["This run left no unfinished output."])
+        said = lines.spelled(" ".join(["Stopped.", *kept]), lines.names)
+        lines.say(said, err=True, always=True)
         return 130
     except BrokenPipeError:
         sys.stdout = io.StringIO()  # else Python complains when it ends
@@ -51,7 +52,7 @@ def _run(words: list[str]) -> int:
     if words in ([], ["model"]):
         app.help_print(words, console=app.error_console)
         return 2
-    lines.names = {}
+    lines.names, lines.output = {}, lines.Output()
     try:
         command, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
         lines.names = commands.spellings(app.parse_commands(words)[1][-1])
@@ -74,10 +75,7 @@ def _said(error: CycloptsError) -> str:
             from landshift.cli import model
 
             names = list(model.COMMANDS)
-        near = difflib.get_close_matches(typed, names, n=1)
-        hint = (
-            f"did you mean {near[0]}" if near else f"see {' '.join(('landshift', *chain))} --help"
-        )
+        hint = advice(typed, names, f"see {' '.join(('landshift', *chain))} --help")
         return f"The command must be one of landshift's, got {typed!r}; {hint}."
     if isinstance(error, UnusedCliTokensError):
         more = " ".join(error.unused_tokens or ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -51,7 +52,9 @@ _TABLE = {
     "Prepare": {
         "composite":
             "Stack the images of one or more dates on one grid into a Cloud-Optimised GeoTIFF.",
-        "normalise": "Bring an image of one date to the radiometry of another.",
+        "normalise":
+            "Bring an image to the radiometry of another, or of the images that a model learned "
+            "from.",
         "label": "Compare two class maps: a change map, and the table of transitions.",
         "burn":
             "Burn polygons into a label raster; pixels outside all polygons are 0, not labelled.",
@@ -72,8 +75,7 @@ _TABLE = {
         "classify": "Run a model over a raster of any size: a georeferenced class map.",
     },
     "Measure": {
-        "polygons":
-            "Write a map's patches of change as polygons: class, from, to, hectares, confidence.",
+        "polygons": "Write a map's patches of change as polygons: classes, hectares, confidence.",
         "patches": "Measure the patches of a map's classes: number, sizes, edges, the largest one.",
         "zonal": "Measure a map's classes or transitions in polygons, border pixels by their part.",
     },
@@ -91,7 +93,8 @@ _TABLE = {
     "Show and share": {
         "view": "Show the images, the map and its reference side by side, with a legend.",
         "report":
-            "Explain a map on one page: what was done, maps, changes, areas, accuracy, limits.",
+            "Explain a map on one page: how it went, maps, changes, areas, accuracy, limits, "
+            "steps.",
         "stac":
             "Describe a map as a STAC Item: place, time, classes, and the file with its checksum.",
         "demo": "Run the whole chain on a simulated scene and list its results.",
@@ -186,18 +189,22 @@ _CONVERTERS: dict[Any, Callable[..., Any]] = {int: _whole, Path: _path}
 def command_app(function: Callable[..., Any], name: str) -> App:
     """The command of a function, its description as paragraphs of one line each."""
     text = re.split(r"\n\n(?:Args|Returns|Raises|Yields):\n", inspect.getdoc(function) or "")[0]
-    app = _CommandApp(name=name, version_flags=(), group_parameters=Group("Options"))
-    app.default(command_of(function))
+    app = _CommandApp(
+        name=name, version_flags=(), group_arguments=Group("Arguments", sort_key=0),
+        group_parameters=Group("Options", sort_key=1),
+    )  # fmt: skip
+    app.default(command_of(function, name))
     paragraphs = [" ".join(p.split()) for p in text.split("\n\n")]
     app.help = lines.spelled("\n\n".join(paragraphs), spellings(app))
     return app
 
 
-def command_of(function: Callable[..., Any]) -> Callable[..., None]:
+def command_of(function: Callable[..., Any], command: str) -> Callable[..., None]:
     """A public function as its command: arguments by place, options by name, the result printed.
 
-    Progress is drawn where the function takes a callback for it, see `cli.show.callbacks`; where
-    that takes more than blocks done and blocks in all, --json writes it.
+    Steps that the function reports are drawn, and what it passes to a callback, see
+    `cli.show.callbacks`; where that takes more than blocks done and blocks in all, --json writes
+    it. Each command has the options of `cli.lines.Output` besides.
     """
     hints = get_type_hints(function, include_extras=True)
     parameters = [
@@ -207,6 +214,7 @@ def command_of(function: Callable[..., Any]) -> Callable[..., None]:
     progress_in_json = hints.get("on_block") not in (None, options.OnBlock)
     if progress_in_json:
         parameters.append(_JSON)
+    parameters.append(_PRINTING)
     arguments = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
     rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
     variadic = any(
@@ -222,9 +230,18 @@ def command_of(function: Callable[..., Any]) -> Callable[..., None]:
         if rest is not None and not variadic:
             named[rest], more = more, ()
         as_json = progress_in_json and named.pop("json", False)
-        with show.callbacks(function.__name__, hints, as_json=as_json) as callbacks:
+        lines.output = named.pop("printing", lines.Output())
+        logging.getLogger("landshift").setLevel(lines.log_level())
+        with (
+            show.watching(as_json=as_json),
+            show.callbacks(command, hints, as_json=as_json) as callbacks,
+        ):
             result = function(*more, **named, **callbacks)
-        getattr(results, function.__name__, results.path)(result)
+        content = getattr(results, function.__name__, results.path)(result)
+        if lines.output.print_as == "json":
+            from landshift.cli import printed
+
+            sys.stdout.write(printed.as_json(result if content is None else content) + "\n")
 
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         sorted(parameters, key=lambda p: p.kind)
@@ -238,6 +255,11 @@ _JSON = inspect.Parameter(
     annotation=Annotated[
         options.Flag, Parameter(help="Progress as lines of JSON on standard error.")
     ],
+)  # fmt: skip
+
+_PRINTING = inspect.Parameter(
+    "printing", inspect.Parameter.KEYWORD_ONLY, default=lines.Output(),
+    annotation=Annotated[lines.Output, options.GROUP, Parameter(group=lines.OUTPUT_GROUP)],
 )  # fmt: skip
 
 
@@ -298,11 +320,23 @@ def describe() -> dict[str, Any]:
             summary = command.summary if part is own else part.help.splitlines()[0]
             entry = {"name": name, "group": command.group, "summary": summary}
             entries.append(entry | described(part))
-    return {"version": landshift.__version__, "commands": entries}
+    return {"version": landshift.__version__, "options": of_every_command(), "commands": entries}
+
+
+def of_every_command() -> list[dict[str, Any]]:
+    """The options that every command has."""
+    own = _described(command_app(lambda: None, "every"))["options"]
+    return [{**option, "group": None} for option in own]
 
 
 def described(app: App) -> dict[str, list[dict[str, Any]]]:
-    """Arguments and options of a command."""
+    """Arguments and options of a command, without those that every command has."""
+    kinds = _described(app)
+    kinds["options"] = [o for o in kinds["options"] if o["group"] != _PRINTING.name]
+    return kinds
+
+
+def _described(app: App) -> dict[str, list[dict[str, Any]]]:
     kinds: dict[str, list[dict[str, Any]]] = {"arguments": [], "options": []}
     group = None
     for argument in app.assemble_argument_collection(parse_docstring=True):

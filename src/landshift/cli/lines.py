@@ -6,15 +6,50 @@ import faulthandler
 import logging
 import os
 import re
+import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import TextIO
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Annotated, Literal, TextIO
 
-from landshift.errors import shown
+from cyclopts import Group, Parameter
+
+from landshift.errors import ParameterError, shown
+from landshift.files import options
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a command prints; every command has these options."""
+
+    quiet: options.Flag = False
+    """Print only errors and what the command wrote: no progress, no tables, no remarks."""
+    verbose: options.Flag = False
+    """Print also what was decided on the way. Where standard error is no terminal, add a line of
+    progress each minute."""
+    print_as: Annotated[Literal["json"] | None, Parameter(name="--print")] = None
+    """json: print the result as one JSON object on standard output, and nothing else there."""
+
+    def __post_init__(self) -> None:
+        options.check_choice("print_as", self.print_as, Literal["json", None])
+        if self.quiet and self.verbose:
+            raise ParameterError(
+                "A command must print less or more, got both `quiet` and `verbose`; give one."
+            )
+
+
+OUTPUT_GROUP = Group("Output", sort_key=2)  # the last one of a command's help
+
+output = Output()
+"""What the command that runs prints."""
 
 names: dict[str, str] = {}
 """How the command that runs spells the parameters of its function."""
+
+apart: Callable[[], AbstractContextManager[None]] = nullcontext
+"""Keeps progress off the terminal while a line is printed, see `cli.show.Bars`."""
 
 
 def spelled(text: str, names: Mapping[str, str]) -> str:
@@ -25,6 +60,20 @@ def spelled(text: str, names: Mapping[str, str]) -> str:
         names: The spelling of each parameter.
     """
     return re.sub(r"`(\w+)`", lambda name: names.get(name[1], name[0]), text)
+
+
+def as_options(text: str) -> str:
+    """A text whose parameters, in backquotes, are spelled as options, of whatever command."""
+    return re.sub(r"`(\w+)`", lambda name: "--" + name[1].replace("_", "-"), text)
+
+
+def folded(text: str, lead: str = "") -> list[str]:
+    """A text in lines that fit the terminal, the first one after a lead, the others below it."""
+    width = shutil.get_terminal_size((80, 24)).columns
+    return textwrap.wrap(
+        text, max(width, 40), initial_indent=lead, subsequent_indent=" " * len(lead),
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
 
 
 @contextmanager
@@ -66,12 +115,32 @@ def _descriptor(stream: TextIO) -> int | None:
         return None
 
 
-def say(text: object, *, err: bool = False) -> None:
+def say(text: object, *, err: bool = False, always: bool = False) -> None:
     """Print a line that holds words of the user or of a file, see `errors.shown`.
 
-    It is flushed: whoever reads a pipe or a log gets each line when it is said.
+    It is flushed: whoever reads a pipe or a log gets each line when it is said. With --quiet only
+    paths and numbers are said; with --print json nothing is on standard output.
+
+    Args:
+        text: The line.
+        err: Whether it goes to standard error.
+        always: Whether it is said in any case.
     """
-    print(shown(str(text)), file=sys.stderr if err else sys.stdout, flush=True)
+    if output.quiet and not always and isinstance(text, str):
+        return
+    if output.print_as == "json" and not err:
+        if not always:
+            return
+        err = True
+    with apart():
+        print(shown(str(text)), file=sys.stderr if err else sys.stdout, flush=True)
+
+
+def log_level() -> int:
+    """The level from which on the library's remarks are printed."""
+    if output.quiet:
+        return logging.ERROR
+    return logging.INFO if output.verbose else logging.WARNING
 
 
 class Lines(logging.Formatter):
@@ -81,3 +150,16 @@ class Lines(logging.Formatter):
         """The message, see `errors.shown`; a traceback below it as it is."""
         message = spelled(super().format(record), names)
         return message if record.exc_info else shown(message)
+
+
+class Handler(logging.StreamHandler[TextIO]):
+    """Writes what is logged to standard error, apart from progress."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(Lines("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        with apart():
+            super().emit(record)

@@ -1,13 +1,19 @@
-"""What each command prints of its result: a function per command, of the command's name."""
+"""What each command prints of its result: a function per command, of the command's name.
+
+What one returns is printed instead of the result with --print json.
+"""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from landshift.cli.lines import say
+from landshift.cli import lines
+from landshift.cli.lines import as_options, folded, say
 from landshift.cli.show import table
+from landshift.scores.comparison import by_rank
+from landshift.scores.findings import MOST
 from landshift.show import tables
 
 if TYPE_CHECKING:
@@ -31,8 +37,9 @@ if TYPE_CHECKING:
     from landshift.prepare.burn import PolygonLabels
     from landshift.prepare.difference import Difference
     from landshift.prepare.normalise import Normalisation
+    from landshift.scores.findings import Finding
     from landshift.simulation.scene import Scene
-    from landshift.tileset import Audit, AuditedSplit, TileSet
+    from landshift.tileset import Audit, AuditedSplit, CutTiles
 
 _LEAKS = 40  # leaking pairs that are shown
 
@@ -89,7 +96,7 @@ def demo(results: Demo) -> None:
     table(tables.per_class(results.network.scores))
     table(tables.compare(results.methods))
     for stage, file in results.paths.items():
-        say(f"{stage:<10} {file}")
+        say(file if lines.output.quiet else f"{stage:<10} {file}")
 
 
 def label(found: TransitionTable) -> None:
@@ -133,12 +140,23 @@ def polygons(found: Traced) -> None:
     say(found.path)
 
 
-def tiles(found: TileSet | Audit) -> None:
-    """Number of tiles and the folder; of an audit, what the splits let leak, and the path."""
+def tiles(found: CutTiles | Audit) -> None:
+    """Tiles, class maps, split and the folder; of an audit, what the splits let leak, the path."""
     from landshift import tileset
+    from landshift.dataset import TrainingTiles
 
-    if isinstance(found, tileset.TileSet):
-        say(f"{len(found.tiles)} tiles")
+    if isinstance(found, tileset.CutTiles):
+        stride = "x".join(str(n) for n in dict.fromkeys(reversed(found.sizes.stride)))
+        why = f" ({found.sizes.why})" if found.sizes.why else ""
+        say(
+            f"{len(found.tiles):,} tiles of {found.width} x {found.height} pixels{why}, "
+            f"stride {stride}"
+        )
+        if found.map_scheme is not None:
+            say(f"class maps before and after: {', '.join(found.map_scheme.names)}")
+        if found.summary is not None:
+            for line in found.summary.lines(TrainingTiles().batch_size):
+                say(line)
         say(found.folder)
         return
     of_set = found.tiles.tiles
@@ -183,9 +201,27 @@ def quantize(quantised: Quantised) -> None:
 
 
 def train(found: TrainedModel) -> None:
-    """Scores of each class, the path."""
+    """Scores of each class and of each method, how it went, the path."""
     table(tables.per_class(found.scores))
+    table(tables.compare(by_rank(found.evaluation.methods)))
+    _remarks(found.findings)
     _paths(found.files)
+
+
+def classify(written: Path) -> None:
+    """How values were normalised, if they were, on standard error; the path."""
+    from landshift import raster
+    from landshift.files import provenance
+
+    with raster.open_raster(written) as source:
+        lines = provenance.from_tags(source.tags()).get("parameters", {}).get("normalise")
+    if lines:
+        gains, offsets = lines["gains"], lines["offsets"]
+        say(
+            f"normalised to the training: gains {min(gains):.4g} to {max(gains):.4g}, offsets "
+            f"{min(offsets):.4g} to {max(offsets):.4g}, from {lines['pixels']:,} pixels", err=True,
+        )  # fmt: skip
+    say(written)
 
 
 def zonal(found: Zones) -> None:
@@ -195,14 +231,16 @@ def zonal(found: Zones) -> None:
 
 
 def evaluate(judged: Evaluation) -> None:
-    """Scores of each class and of each method, calibration, notes, the paths."""
+    """Scores of each class and of each method, calibration, how it went, notes, the paths."""
+    methods = by_rank(judged.methods)
     table(tables.per_class(judged.scores))
-    table(tables.compare(judged.methods))
-    semantic = tables.semantic(judged.methods)
+    table(tables.compare(methods))
+    semantic = tables.semantic(methods)
     if semantic is not None:
         table(semantic)
     if judged.calibration is not None:
         table(tables.calibration(judged.calibration))
+    _remarks(judged.findings)
     if judged.scores.unmapped:
         say(f"{judged.scores.unmapped:,} labelled {judged.counted} have no class in the map.")
     for note in judged.notes:
@@ -210,19 +248,20 @@ def evaluate(judged: Evaluation) -> None:
     _paths(judged.files)
 
 
-def sample(drawn: NewSample) -> None:
-    """Strata, the floor, strata with few units, the expected error, the paths."""
-    from landshift.assess.design import FEW
+def _remarks(findings: Sequence[Finding]) -> None:
+    """The findings that matter most, each with the next thing to try."""
+    for finding in findings[:MOST]:
+        for line in folded(finding.text, "- "):
+            say(line)
+        for line in folded(as_options(finding.advice), "  Next: "):
+            say(line)
 
+
+def sample(drawn: NewSample) -> None:
+    """Strata, the floor, the expected error, the paths."""
     table(tables.strata(drawn.design))
     if drawn.floor is not None:
         say(f"Allocation floor: at least {drawn.floor:,} units a stratum (or all it holds).")
-    if drawn.few:
-        few = ", ".join(f"{s.name} {s.sampled:,}" for s in drawn.few)
-        say(
-            f"Fewer than {FEW} units in: {few}. Intervals of these classes will be wide; give them "
-            "more (--floor, --stratum-units)."
-        )
     if drawn.expected_error is not None:
         say(f"Expected standard error: {drawn.expected_error:.4f} of the area.")
     _paths(drawn.files)
@@ -241,19 +280,23 @@ def estimate(assessment: Assessment) -> None:
     _paths(assessment.files)
 
 
-def label_samples(session: LabellingSession | AgreementTable) -> None:
-    """Serve the page until Ctrl+C, then print how much is labelled; or print the agreement."""
+def label_samples(session: LabellingSession | AgreementTable) -> dict[str, object] | None:
+    """Serve the page until Ctrl+C, then print how much is labelled; or print the agreement.
+
+    Returns:
+        What --print json prints of a session.
+    """
     from landshift.assess.agreement import AgreementTable
 
     if isinstance(session, AgreementTable):
         _print_agreement(session)
-        return
+        return None
     with session:
         for name, count in session.off.items():
             if count:
                 say(f"{count:,} of {session.progress()['units']:,} units lie off the image {name}.")
         signal.signal(signal.SIGTERM, _interrupt)
-        say(f"Label at {session.address} (this machine only; Ctrl+C ends).")
+        say(f"Label at {session.address} (this machine only; Ctrl+C ends).", always=True)
         session.serve()
         counts, disputed = session.progress(), session.in_dispute()
     done = "reviewed" if session.review else "labelled"
@@ -261,6 +304,7 @@ def label_samples(session: LabellingSession | AgreementTable) -> None:
     if disputed:
         say(f"{disputed:,} units in dispute wait for a review (--review).")
     say(session.sample)
+    return {"path": session.sample, **counts, "in_dispute": disputed}
 
 
 def _interrupt(*_: object) -> None:
@@ -283,4 +327,4 @@ def info(facts: ModelFacts) -> None:
 def verify(verified: Verified) -> None:
     """The digest; the number of files on standard error."""
     say(f"{len(verified.files)} files are as they were saved.", err=True)
-    say(verified.digest)
+    say(verified.digest, always=True)

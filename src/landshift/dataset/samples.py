@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, get_worker_info
 
 from landshift import tileset
-from landshift.classes import IGNORE_INDEX
-from landshift.errors import TileSetError
+from landshift.classes import IGNORE_INDEX, code_table
+from landshift.errors import ClassError, TileSetError
 from landshift.machine import parallel
 from landshift.spec import InputSpec
 
@@ -46,7 +46,9 @@ class TileDataset(Dataset[Sample]):
 
     A sample is ``(band, row, column)`` float32 in the raster's units and ``(layer, row, column)``
     int64 class indices, `IGNORE_INDEX` where unlabelled or where the image isn't valid; the layers
-    are the first one or all three of `LAYERS`.
+    are the first one or all three of `LAYERS`. Where the class maps don't give the change map's
+    label, as where `landshift.label` removed a change or smoothed the maps, both are in doubt and
+    have no class.
 
     Raises:
         TileSetError: The set doesn't hold the class maps.
@@ -69,6 +71,7 @@ class TileDataset(Dataset[Sample]):
             )
         self.tiles = tiles
         self.class_maps = class_maps
+        self._codes = _codes_of(tiles) if class_maps else None
         self.indices = tuple(indices)
         self.spec = spec
         self.chip_size = chip_size
@@ -133,6 +136,11 @@ class TileDataset(Dataset[Sample]):
             ):
                 layers.append(self.tiles.map_scheme.to_indices(values, where=str(path)))
         targets = np.stack(layers)
+        if self._codes is not None:
+            change, before, after = targets
+            known = (targets != IGNORE_INDEX).all(axis=0)
+            differs = known & (self._codes[before, after] != change)
+            targets[1:, differs] = IGNORE_INDEX
         targets[:, ~mask | np.isin(labels, self.ignored)] = IGNORE_INDEX
         loaded = image, mask, targets
         worker = get_worker_info()
@@ -149,3 +157,12 @@ class TileDataset(Dataset[Sample]):
             rest, row = divmod(number, spare[0] + 1)
             column = rest % (spare[1] + 1)
         return slice(row, row + self.chip_size), slice(column, column + self.chip_size)
+
+
+def _codes_of(tiles: tileset.TileSet) -> NDArray[np.uint8] | None:
+    """The change map's class of each pair of classes; None where its codes are of no coding."""
+    assert tiles.map_scheme is not None
+    try:
+        return code_table(tiles.scheme, tiles.map_scheme)
+    except ClassError:
+        return None  # a model that learns from both refuses them

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from landshift.engine.protocol import Engine
 from landshift.errors import RasterError
 from landshift.grid import Window
+from landshift.machine import progress
 from landshift.spec import MULTIPLE, InputSpec
 
 ENOUGH = 0.998
@@ -72,7 +73,7 @@ def measure_padding(
     @functools.cache
     def mapped(padding: int) -> NDArray[np.uint8]:
         cores = []
-        for window in windows:
+        for window in progress.each(windows, f"padding {padding}", len(windows)):
             values, mask = read(window.grown(padding))
             codes = engine.best(values[np.newaxis], mask[np.newaxis])[0]
             cores.append(codes[padding : padding + size, padding : padding + size].ravel())
@@ -114,20 +115,28 @@ def measure_in_tiles(
         None if tiles are too small, or none of their pixels is valid.
     """
     size, agreement = spec.tile_size, dict[int, float]()
-    whole = [engine.best(v[np.newaxis], m[np.newaxis])[0] for v, m in tiles]
-    for padding in range(_FIRST, -(-size // 4), _FIRST):
-        inner, core = slice(padding, size - padding), slice(2 * padding, size - 2 * padding)
-        same = valid = 0
-        for (values, mask), codes in zip(tiles, whole, strict=True):
-            one = engine.best(values[np.newaxis, :, inner, inner], mask[np.newaxis, inner, inner])
-            equal = one[0, padding:-padding, padding:-padding] == codes[core, core]
-            same += int(equal[mask[core, core]].sum())
-            valid += int(mask[core, core].sum())
-        if not valid:
-            return None
-        agreement[padding] = same / valid
-        if agreement[padding] >= ENOUGH:
-            return MeasuredPadding(padding, agreement, True)
+    tried = range(_FIRST, -(-size // 4), _FIRST)
+    with progress.step("padding", len(tiles) * (1 + len(tried))) as under_way:
+
+        def best(values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+            codes: NDArray[np.uint8] = engine.best(values[np.newaxis], mask[np.newaxis])[0]
+            under_way.advance()
+            return codes
+
+        whole = [best(values, mask) for values, mask in tiles]
+        for padding in tried:
+            inner, core = slice(padding, size - padding), slice(2 * padding, size - 2 * padding)
+            same = valid = 0
+            for (values, mask), codes in zip(tiles, whole, strict=True):
+                one = best(values[:, inner, inner], mask[inner, inner])
+                equal = one[padding:-padding, padding:-padding] == codes[core, core]
+                same += int(equal[mask[core, core]].sum())
+                valid += int(mask[core, core].sum())
+            if not valid:
+                return None
+            agreement[padding] = same / valid
+            if agreement[padding] >= ENOUGH:
+                return MeasuredPadding(padding, agreement, True)
     return MeasuredPadding(size // 2, agreement, False) if agreement else None
 
 

@@ -24,6 +24,7 @@ from landshift.engine.openvino import OpenVinoEngine
 from landshift.engine.prepared import Prepared, import_openvino
 from landshift.errors import ModelError, ParameterError, reason_of, refuse_out_of_memory
 from landshift.files import whole
+from landshift.machine import progress
 from landshift.machine.extras import required
 
 if TYPE_CHECKING:
@@ -94,8 +95,9 @@ def quantise(
     assert path.name.endswith(SUFFIX)
     check_new_graph(path, overwrite=overwrite)
     images = [model.spec.fill(values, mask)[np.newaxis] for values, mask in calibration]
-    graph = converted(lambda: copy.deepcopy(model))
-    exact = _classes(OpenVinoEngine(model, precision="float32"), check)
+    with progress.step("float32"):
+        graph = converted(lambda: copy.deepcopy(model))
+        exact = _classes(OpenVinoEngine(model, precision="float32"), check)
     if not exact.size:
         raise ParameterError(
             "The int8 network is checked on valid pixels, got none; give another raster."
@@ -103,8 +105,10 @@ def quantise(
     with tempfile.TemporaryDirectory(prefix="landshift-") as temporary:
         written = Path(temporary) / "graph.xml"
         for left in ([], _first_convolutions(graph)):
-            openvino.save_model(_in_integers(graph, images, left), written, compress_to_fp16=False)
-            codes = _classes(OpenVinoEngine(model, quantised=written), check)
+            with progress.step("int8"):
+                small = _in_integers(graph, images, left)
+                openvino.save_model(small, written, compress_to_fp16=False)
+                codes = _classes(OpenVinoEngine(model, quantised=written), check)
             agreement = float((codes == exact).mean())
             if agreement >= least:
                 break
@@ -114,7 +118,8 @@ def quantise(
                 f"pixels, got {agreement:.2%}; calibrate on more tiles, use bfloat16, or "
                 "lower `least`."
             )
-        fast = _classes(OpenVinoEngine(model), check)
+        with progress.step("bfloat16"):
+            fast = _classes(OpenVinoEngine(model), check)
         bfloat16 = float((fast == exact).mean())
         result = Quantised(path, agreement, bfloat16, _kept_shares(model, exact, codes))
         _write(result, written, _description(model, result, tiles=len(images), left=left))
@@ -238,6 +243,7 @@ def _first_convolutions(graph: Any) -> list[str]:
 
 def _classes(engine: OpenVinoEngine, check: Sequence[MaskedTile]) -> NDArray[np.uint8]:
     """Class indices of all valid pixels."""
+    tiles = progress.each(check, "tiles", len(check))
     return np.concatenate(
-        [engine.best(v[np.newaxis], m[np.newaxis])[0][m] for v, m in check]
+        [engine.best(v[np.newaxis], m[np.newaxis])[0][m] for v, m in tiles]
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from landshift.classes import IGNORE_INDEX
 from landshift.errors import ClassError
+from landshift.machine import parallel, progress
 
 if TYPE_CHECKING:
     from landshift.dataset import TrainingData
@@ -19,6 +21,8 @@ PIXELS = 200_000
 """Labelled training pixels that a rule is fitted on, at most."""
 
 TREES = 60
+"""Trees of the random forest."""
+
 LEAF = 3
 """Training pixels in a leaf of a tree, at least."""
 
@@ -27,7 +31,8 @@ _SPREAD = 1e-4  # least variance of a class, of that of a band: bands are often 
 Rule = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
 """Class indices ``(row, column)`` of an image ``(band, row, column)`` as `InputSpec.fill` makes."""
 
-_PART = 1 << 16  # pixels classified at once: memory doesn't grow with the image
+_PART = 1 << 15  # pixels classified at once by a thread: memory doesn't grow with the image
+_TREES_AT_ONCE = 6  # between two reports of progress, or one for each core
 
 
 def fit(data: TrainingData, names: Sequence[str] | None = None) -> dict[str, Rule]:
@@ -75,31 +80,44 @@ def _quadratic(pixels: NDArray[Any], labels: NDArray[Any], seed: int) -> Any:
 def _forest(pixels: NDArray[Any], labels: NDArray[Any], seed: int) -> Any:
     from sklearn.ensemble import RandomForestClassifier
 
-    forest = RandomForestClassifier(TREES, min_samples_leaf=LEAF, random_state=seed, n_jobs=-1)
-    forest.fit(pixels, labels)
+    forest = RandomForestClassifier(
+        min_samples_leaf=LEAF, random_state=seed, n_jobs=-1, warm_start=True
+    )
+    some = max(_TREES_AT_ONCE, parallel.threads())
+    with progress.step("fit random forest", TREES) as fitting:
+        for trees in [*range(some, TREES, some), TREES]:  # the same trees as in one go
+            forest.set_params(n_estimators=trees).fit(pixels, labels)
+            fitting.to(trees)
     # trees in parallel add up their votes in any order, and ties would differ between runs
-    return forest.set_params(n_jobs=1)
+    return forest.set_params(n_jobs=1, warm_start=False)
 
+
+LINEAR = "linear discriminant"
+FOREST = "random forest"
 
 RULES: dict[str, Callable[[NDArray[Any], NDArray[Any], int], Any]] = {
-    "linear discriminant": _discriminant,
+    LINEAR: _discriminant,
     "quadratic discriminant": _quadratic,
-    "random forest": _forest,
+    FOREST: _forest,
 }
 """Per-pixel rules by name: Fisher's linear discriminant; one normal distribution for each class
 (the quadratic discriminant); a random forest (Breiman 2001)."""
 
-USUAL = ("linear discriminant", "random forest")
+USUAL = (LINEAR, FOREST)
 """Rules fitted where no names are given."""
 
 
 def _by_pixel(classifier: Any) -> Rule:
     def rule(image: NDArray[np.float32]) -> NDArray[np.uint8]:
         flat = image.reshape(len(image), -1).T
-        parts = [
-            classifier.predict(flat[start : start + _PART]) for start in range(0, len(flat), _PART)
-        ]
-        return np.concatenate(parts).astype(np.uint8).reshape(image.shape[1:])
+        starts = range(0, len(flat), _PART)
+
+        def classify(_: None, start: int) -> NDArray[Any]:
+            classes: NDArray[Any] = classifier.predict(flat[start : start + _PART])
+            return classes
+
+        with parallel.in_order(starts, nullcontext, classify) as parts:
+            return np.concatenate(list(parts)).astype(np.uint8).reshape(image.shape[1:])
 
     return rule
 

@@ -8,13 +8,17 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from landshift import raster
 from landshift.assess.points import PointColumns
 from landshift.classes import Coding, class_options
 from landshift.errors import ParameterError
 from landshift.evaluation import maps
-from landshift.evaluation.evaluation import POST_CLASSIFICATION, Evaluation, figure_files
+from landshift.evaluation.evaluation import Evaluation, figure_files
 from landshift.evaluation.points import evaluate_points
-from landshift.files import options, whole
+from landshift.files import kinds, options, provenance, whole
+from landshift.scores import comparability
+from landshift.scores.comparison import POST_CLASSIFICATION
+from landshift.scores.findings import Finding
 
 _OF_POINTS = (".csv", ".geojson", ".shp", ".fgb", ".kml", ".gml", ".parquet", ".gpx")
 
@@ -74,7 +78,6 @@ def evaluate(
     out: Annotated[options.FilePath | None, Parameter(name=("--json", "--out", "-o"))] = None,
     figures: options.FilePath | None = None,
     overwrite: options.Flag = False,
-    on_block: options.OnBlock = None,
 ) -> Evaluation:
     """Score a map against a reference, or a model on the validation tiles it was trained beside.
 
@@ -101,6 +104,7 @@ def evaluate(
         mapped, reference, class_maps.before_map, class_maps.after_map, baselines.image,
         *map(class_options.file_of, (comparison.classes, comparison.recode)),
     ]  # fmt: skip
+    kinds.JSON.check(out)
     whole.check_new(out, *pictures, inputs=inputs, overwrite=overwrite)
     if points.reference_column is not None:
         evaluation = _of_points(mapped, reference, points, class_maps, comparison, baselines)
@@ -112,7 +116,7 @@ def evaluate(
     elif mapped is not None and (reference.is_dir() or reference.suffix.lower() == ".zip"):
         evaluation = _of_model(mapped, reference, class_maps, comparison, baselines)
     else:
-        evaluation = _of_rasters(mapped, reference, class_maps, comparison, baselines, on_block)
+        evaluation = _of_rasters(mapped, reference, class_maps, comparison, baselines)
     written = []
     if out is not None:
         written.append(evaluation.write_json(out, overwrite=overwrite))
@@ -173,7 +177,6 @@ def _of_rasters(
     class_maps: ClassMaps,
     comparison: Comparison,
     baselines: Baselines,
-    on_block: options.OnBlock,
 ) -> Evaluation:
     """Scores of a map, or of the change between two class maps, beside those of other methods."""
     if (baselines.image is None) != (baselines.tiles is None):
@@ -190,7 +193,7 @@ def _of_rasters(
     if class_maps.before_map is not None and class_maps.after_map is not None:
         compared = maps.evaluate_class_maps(
             class_maps.before_map, class_maps.after_map, reference, classes=scheme, nodata=nodata,
-            coding=class_maps.coding, bounds=bounds, on_block=on_block,
+            coding=class_maps.coding, bounds=bounds,
         )  # fmt: skip
         scheme = compared.scheme
     elif class_maps.coding is not None:
@@ -199,9 +202,8 @@ def _of_rasters(
         )
     if mapped is not None:
         evaluation = maps.evaluate_map(
-            mapped, reference, scheme=scheme, recode=recode, nodata=nodata, bounds=bounds,
-            on_block=on_block,
-        )  # fmt: skip
+            mapped, reference, scheme=scheme, recode=recode, nodata=nodata, bounds=bounds
+        )
         if compared is not None:
             evaluation = evaluation.beside({POST_CLASSIFICATION: compared})
     elif compared is not None:
@@ -210,9 +212,18 @@ def _of_rasters(
         raise ParameterError("A map or two class maps must be given to be judged, got none.")
     if baselines.image is None or baselines.tiles is None:
         return evaluation
-    return evaluation.beside(
-        _rules(evaluation, reference, baselines.image, baselines.tiles, comparison, on_block)
-    )
+    beside = _rules(evaluation, reference, baselines.image, baselines.tiles, comparison)
+    return replace(evaluation.beside(beside), images=tuple(_on_images(baselines.image)))
+
+
+def _on_images(composite: Path) -> list[Finding]:
+    """What speaks against comparing the dates of an image; empty where `composite` didn't make it.
+
+    The checks are those in its tags.
+    """
+    with raster.open_raster(composite) as source:
+        checks = provenance.from_tags(source.tags()).get("checks")
+    return comparability.not_comparable(checks) if isinstance(checks, dict) else []
 
 
 def _rules(
@@ -221,7 +232,6 @@ def _rules(
     image: Path,
     tiles: Path,
     comparison: Comparison,
-    on_block: options.OnBlock,
 ) -> dict[str, Evaluation]:
     """Scores of per-pixel rules, fitted on the training tiles of a set on other ground."""
     from landshift.dataset import TrainingTiles, prepare
@@ -230,5 +240,5 @@ def _rules(
     data = prepare(tiles, reading=TrainingTiles(evaluation.scheme.mapping))
     return maps.evaluate_rules(
         baselines.fit(data), data.spec, image, reference, scheme=evaluation.scheme,
-        nodata=comparison.nodata, bounds=comparison.bounds, on_block=on_block,
+        nodata=comparison.nodata, bounds=comparison.bounds,
     )  # fmt: skip

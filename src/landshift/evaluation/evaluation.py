@@ -16,15 +16,15 @@ from landshift.classes import ClassScheme
 from landshift.errors import ClassError
 from landshift.files import whole
 from landshift.files.rows import Rows
-from landshift.scores import confusion
+from landshift.scores import confusion, findings
 from landshift.scores.calibration import Calibration
+from landshift.scores.comparison import ALL_NO_CHANGE
 from landshift.scores.confusion import Matrix, Scores
+from landshift.scores.findings import Finding, Learning
 from landshift.show import figures
 
 THIS = "this"
 """Name, in tables, of the map or model that is judged."""
-ALL_NO_CHANGE = "all no change"
-POST_CLASSIFICATION = "post-classification"
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,6 +37,8 @@ class Evaluation(Rows):
             more column for labelled pixels without a class in the map.
         calibration: How well a model's probabilities are calibrated; None for a map.
         others: Confusion matrices of other methods over the same pixels, by name.
+        learning: How a model learnt; None for a map.
+        images: What speaks against comparing the images that it was made from.
         counted: What the matrix counts.
         notes: Remarks that a reader of the scores needs.
         files: The files written.
@@ -46,6 +48,8 @@ class Evaluation(Rows):
     matrix: Matrix
     calibration: Calibration | None = None
     others: Mapping[str, Matrix] = field(default_factory=dict)
+    learning: Learning | None = None
+    images: tuple[Finding, ...] = ()
     counted: Literal["pixels", "points"] = "pixels"
     notes: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
@@ -72,6 +76,20 @@ class Evaluation(Rows):
     def methods(self) -> dict[str, Scores]:
         """The scores, `THIS`, and those of the baselines."""
         return {THIS: self.scores} | self.baselines
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """How it went, in plain words, with the next thing to try; what matters most first."""
+        learning = Learning() if self.learning is None else self.learning
+        few = findings.FEW_PIXELS if self.counted == "pixels" else findings.FEW_POINTS
+        pixels = findings.mapped_and_reference(self.matrix.tolist(), self.scheme.names)
+        remarks = [
+            *findings.of_scores(self.scores, self.baselines, semantic=learning.semantic, few=few),
+            *findings.of_pixels(*pixels),
+            *findings.of_learning(learning),
+            *self.images,
+        ]
+        return tuple(findings.ranked(remarks))
 
     def beside(self, others: Mapping[str, Evaluation]) -> Evaluation:
         """This evaluation with those of other methods over the same pixels beside it."""
@@ -101,6 +119,7 @@ class Evaluation(Rows):
             "scores": self.scores.as_dict(),
             "baselines": {name: scores.as_dict() for name, scores in self.baselines.items()},
             "calibration": None if self.calibration is None else self.calibration.as_dict(),
+            "findings": [finding.as_dict() for finding in self.findings],
         }
 
     def write_json(self, path: Path | str, *, overwrite: bool = False) -> Path:

@@ -26,6 +26,7 @@ from landshift.classes import (
 from landshift.errors import ClassError, ParameterError
 from landshift.evaluation.evaluation import Evaluation
 from landshift.grid import Window
+from landshift.machine import progress
 from landshift.raster import recoding
 from landshift.raster.recoding import Coded, Recoding
 from landshift.scores import confusion
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 _AGREE = "state what the values mean in both (`classes`), or recode those of the map (`recode`)"
 
 Bounds = tuple[float, float, float, float]
-OnBlock = Callable[[int, int], None]
 CodingScheme = ChangeScheme | FromToScheme | BinaryScheme
 
 
@@ -50,7 +50,6 @@ def evaluate_map(
     recode: Recoding | None = None,
     nodata: float | None = None,
     bounds: Bounds | None = None,
-    on_block: OnBlock | None = None,
 ) -> Evaluation:
     """Compare a class map with a reference on the same grid, over labelled pixels.
 
@@ -65,7 +64,6 @@ def evaluate_map(
             reference, or None for no class. None: values, or names, are those of the reference.
         nodata: A value without a class in both, beside what the files state.
         bounds: Left, bottom, right, top of the part to compare; None for all.
-        on_block: Called with blocks done and blocks in all.
 
     Raises:
         GridError: The grids or CRS differ.
@@ -78,7 +76,7 @@ def evaluate_map(
     for path, own in ((mapped, numbers), (reference, _numbers(classes))):
         raster.warn_of_unstated(_class_values(path, own, nodata))
     with _ClassRaster.opened(mapped, numbers, nodata) as source:
-        matrix = _over_raster(reference, classes, source.indices, nodata, bounds, on_block)
+        matrix = _over_raster(reference, classes, source.indices, nodata, bounds, "compare map")
     return Evaluation(classes.scheme, matrix)
 
 
@@ -91,7 +89,6 @@ def evaluate_class_maps(
     nodata: float | None = None,
     coding: str | None = None,
     bounds: Bounds | None = None,
-    on_block: OnBlock | None = None,
 ) -> Evaluation:
     """Score the change between two class maps, each made by itself, against a reference.
 
@@ -107,7 +104,6 @@ def evaluate_class_maps(
         coding: How the reference is coded, a key of `landshift.classes.CODINGS`; None: as its
             classes show.
         bounds: Left, bottom, right, top of the part to compare; None for all.
-        on_block: Called with blocks done and blocks in all.
 
     Raises:
         GridError: The grids or CRS differ.
@@ -137,7 +133,7 @@ def evaluate_class_maps(
             codes = scheme.code(values[first.indices(at)], values[second.indices(at)])
             return scheme.to_indices(codes)
 
-        matrix = _over_raster(reference, of_changes, read, nodata, bounds, on_block)
+        matrix = _over_raster(reference, of_changes, read, nodata, bounds, "compare class maps")
     return Evaluation(scheme, matrix)
 
 
@@ -150,7 +146,6 @@ def evaluate_rules(
     scheme: ClassScheme,
     nodata: float | None = None,
     bounds: Bounds | None = None,
-    on_block: OnBlock | None = None,
 ) -> dict[str, Evaluation]:
     """Scores of per-pixel rules over an image, against a reference on its grid.
 
@@ -162,7 +157,6 @@ def evaluate_rules(
         scheme: The classes that the rules were fitted on.
         nodata: A value of the reference without a class, beside what the file states.
         bounds: Left, bottom, right, top of the part to compare; None for all.
-        on_block: Called with blocks done and blocks in all, for each rule.
 
     Raises:
         GridError: The grids or CRS differ.
@@ -181,7 +175,7 @@ def evaluate_rules(
                 values, mask = raster.read(source, at, bands)
                 return np.where(mask, rule(spec.fill(values, mask)), np.uint8(IGNORE_INDEX))
 
-            matrix = _over_raster(reference, classes, read, nodata, bounds, on_block)
+            matrix = _over_raster(reference, classes, read, nodata, bounds, f"apply {name}")
             evaluations[name] = Evaluation(classes.scheme, matrix)
     return evaluations
 
@@ -192,9 +186,18 @@ def _over_raster(
     read: Callable[[Window], NDArray[np.uint8]],
     nodata: float | None,
     bounds: Bounds | None,
-    on_block: OnBlock | None,
+    what: str,
 ) -> Matrix:
-    """The confusion of a reference with the indices that ``read`` gives, block by block."""
+    """The confusion of a reference with the indices that ``read`` gives, block by block.
+
+    Args:
+        reference: The reference.
+        classes: Its classes.
+        read: Indices of what is judged in a window.
+        nodata: A value of the reference without a class, beside what the file states.
+        bounds: Left, bottom, right, top of the part to compare; None for all.
+        what: Name of the work in progress reports.
+    """
     info = raster.info(reference)
     whole = Window(0, 0, info.height, info.width)
     area = whole if bounds is None else grid.window_of_bounds(info.grid, bounds)
@@ -202,13 +205,11 @@ def _over_raster(
     matrix = np.zeros((n, n + 1), np.int64)
     windows = list(raster.blocks(area.height, area.width))
     with _ClassRaster.opened(reference, _numbers(classes), nodata) as source:
-        for done, window in enumerate(windows, start=1):
+        for window in progress.each(windows, what, len(windows)):
             at = window.shifted(area.row, area.column)
             truth = source.indices(at)
             if (truth != IGNORE_INDEX).any():
                 matrix += confusion.count(truth, read(at), n)
-            if on_block is not None:
-                on_block(done, len(windows))
     if not matrix.any():
         raise ClassError(
             f"The reference must hold labelled pixels, got none in {reference}"

@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import bundle
-from landshift.classes import (
-    IGNORE_INDEX,
-)
+from landshift.classes import IGNORE_INDEX
 from landshift.dataset import DataOptions, TrainingData, TrainingTiles, prepare
 from landshift.engine import TorchEngine
 from landshift.errors import ClassError, ModelError
 from landshift.evaluation import baselines
 from landshift.evaluation.evaluation import Evaluation
+from landshift.machine import progress
 from landshift.models import ChangeModel
-from landshift.scores import calibration, confusion
+from landshift.scores import calibration, comparability, confusion
+from landshift.scores.findings import Learning
 
 log = logging.getLogger(__name__)
 CALIBRATION_PIXELS = 200_000
@@ -27,17 +27,27 @@ CALIBRATION_PIXELS = 200_000
 _CALIBRATION_LOGITS = 16_000_000  # numbers kept for it: fewer pixels where classes are many
 
 
-def evaluate_model(engine: TorchEngine, data: TrainingData) -> Evaluation:
-    """Scores and calibration of a model on the validation tiles."""
+def evaluate_model(
+    engine: TorchEngine, data: TrainingData, losses: Sequence[tuple[float, float]] = ()
+) -> Evaluation:
+    """Scores and calibration of a model on the validation tiles.
+
+    Args:
+        engine: The model.
+        data: Its tiles.
+        losses: Training and validation loss of each epoch of its training.
+    """
     n = len(data.scheme)
     matrix = np.zeros((n, n + 1), np.int64)
     temperature = engine.model.temperature
     nothing = np.zeros((0, n), np.float32), np.zeros(0, np.uint8)
     measured = calibration.measure(*nothing, temperature)
-    for logits, targets in _labelled_logits(engine, data):
+    for logits, targets in _labelled_logits(engine, data, "score the model"):
         matrix += confusion.count(targets, logits.argmax(axis=1).astype(np.uint8), n)
         measured += calibration.measure(logits, targets, temperature)
-    return Evaluation(data.scheme, matrix, measured)
+    learning = _learning(engine.model, data, losses)
+    images = tuple(comparability.shifted_input(data.spec))
+    return Evaluation(data.scheme, matrix, measured, learning=learning, images=images)
 
 
 def evaluate_baselines(
@@ -55,7 +65,8 @@ def evaluate_baselines(
     n = len(data.scheme)
     rules = baselines.fit(data, names)
     matrices = {name: np.zeros((n, n + 1), np.int64) for name in rules}
-    for image, target in data.valid_ds.arrays():
+    tiles = progress.each(data.valid_ds.arrays(), "apply per-pixel rules", len(data.valid_ds))
+    for image, target in tiles:
         if (target != IGNORE_INDEX).any():
             for name, rule in rules.items():
                 matrices[name] += confusion.count(target, rule(image), n)
@@ -88,13 +99,27 @@ def evaluate_package(model: Path, tiles: Path, *, beside: bool = True) -> Evalua
             f"The model's bands must be those of the tiles, got {', '.join(network.spec.bands)} "
             f"and {', '.join(data.spec.bands)}."
         )
-    evaluation = evaluate_model(TorchEngine(network), data)
+    losses = [(row["train_loss"], row["valid_loss"]) for row in package.history]
+    evaluation = evaluate_model(TorchEngine(network), data, losses)
     if not evaluation.matrix.any():
         raise ClassError(
             f"The validation tiles must hold labelled pixels, got none in {tiles}; "
             "split them otherwise."
         )
     return evaluation.beside(evaluate_baselines(data)) if beside else evaluation
+
+
+def _learning(
+    model: ChangeModel, data: TrainingData, losses: Sequence[tuple[float, float]]
+) -> Learning:
+    """How a model learnt; arguments as those of `evaluate_model`."""
+    pixels, ignored = data.class_pixels(), set(data.options.ignore_classes)
+    return Learning(
+        training=tuple(training for training, _ in losses),
+        validation=tuple(validation for _, validation in losses),
+        pixels={c.name: pixels.get(c.value, 0) for c in data.scheme if c.value not in ignored},
+        semantic=model.class_maps,
+    )
 
 
 def calibrate(model: ChangeModel, data: TrainingData) -> float:
@@ -129,7 +154,7 @@ def _calibration_pixels(
     most = min(CALIBRATION_PIXELS, _CALIBRATION_LOGITS // n)
     labelled = sum(int((t != IGNORE_INDEX).sum()) for _, t in data.valid_ds.arrays())
     kept, right = [np.zeros((0, n), np.float32)], [np.zeros(0, np.uint8)]
-    for logits, targets in _labelled_logits(engine, data):
+    for logits, targets in _labelled_logits(engine, data, "calibrate the model"):
         chosen = random.random(len(targets)) < most / labelled
         kept.append(logits[chosen])
         right.append(targets[chosen])
@@ -137,10 +162,16 @@ def _calibration_pixels(
 
 
 def _labelled_logits(
-    engine: TorchEngine, data: TrainingData
+    engine: TorchEngine, data: TrainingData, what: str
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
-    """Logits ``(pixel, class)`` and class indices of the labelled pixels of a validation tile."""
-    for image, target in data.valid_ds.arrays():
+    """Logits ``(pixel, class)`` and class indices of the labelled pixels of a validation tile.
+
+    Args:
+        engine: The model.
+        data: The tiles.
+        what: Name of the work in progress reports.
+    """
+    for image, target in progress.each(data.valid_ds.arrays(), what, len(data.valid_ds)):
         labelled = target != IGNORE_INDEX
         if labelled.any():
             yield engine.logits(image[np.newaxis])[0][:, labelled].T, target[labelled]

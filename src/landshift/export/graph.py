@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from landshift.errors import ModelError, ParameterError, reason_of, refuse_out_of_memory
 from landshift.export.facts import as_dtype, facts
 from landshift.files import whole as whole_files
+from landshift.machine import progress
 from landshift.machine.extras import required
 from landshift.models import ChangeModel
 from landshift.spec import MULTIPLE
@@ -103,11 +104,13 @@ def onnx_bytes(
     dtype = _dtype(model, dtype)
     size = _size(model, tile_size)
     nodata = _nodata(nodata, dtype)
-    graph = _traced(model, dtype, size, nodata, onnx)
-    _describe(graph, facts(model, dtype, size, nodata))
-    onnx.checker.check_model(graph, full_check=True)
-    data: bytes = graph.SerializeToString(deterministic=True)
-    _check_agrees(model, data, dtype, size, nodata, runtime)
+    with progress.step("ONNX graph"):
+        graph = _traced(model, dtype, size, nodata, onnx)
+        _describe(graph, facts(model, dtype, size, nodata))
+        onnx.checker.check_model(graph, full_check=True)
+        data: bytes = graph.SerializeToString(deterministic=True)
+    with progress.step("comparison with torch"):
+        _check_agrees(model, data, dtype, size, nodata, runtime)
     return data
 
 

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from landshift import bundle
 from landshift.errors import ModelError, ParameterError
-from landshift.files import options, whole
+from landshift.files import kinds, options, whole
 
 if TYPE_CHECKING:
     from landshift.bundle import Extras
@@ -54,6 +54,7 @@ def export_model(
         OutputError: The file can't be written.
     """
     options.check_choice("host", host, Host)
+    kinds.ONNX.check(out)
     whole.check_new(out, inputs=[model], overwrite=overwrite)
     network = bundle.load(model).model
     return write_for_host(

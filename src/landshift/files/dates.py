@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, date, datetime, timedelta
 
 from landshift.errors import ParameterError
+from landshift.files import jsons
 
 
 @dataclass(frozen=True, order=True)
@@ -31,6 +32,12 @@ class Period:
             if parse(text) == self:
                 return text
         return f"{self.first}/{self.last}"
+
+    def years_to(self, later: Period) -> float:
+        """Years from the middle of this period to the middle of another."""
+        middles = (p.first.toordinal() + p.last.toordinal() for p in (self, later))
+        before, after = middles
+        return (after - before) / 2 / 365.25
 
     def within(self, other: Period) -> bool:
         """Whether another period contains it."""
@@ -179,6 +186,30 @@ def of_tags(tags: Mapping[str, str]) -> Period | None:
             return period
     ends = [_of_text(tags.get(f"NC_GLOBAL#time_coverage_{end}", "")) for end in ("start", "end")]
     return spanning(ends) if all(ends) else None
+
+
+DATES_TAG = "LANDSHIFT_DATES"
+"""Name of the raster tag of a composite that holds the day, year or period of each date as JSON."""
+
+
+def of_each(tags: Mapping[str, str]) -> dict[str, Period]:
+    """The period of each date of a composite by the date's name, as `DATES_TAG` states it.
+
+    Raises:
+        ParameterError: The tag isn't JSON, or holds something else than a date for each name.
+    """
+    if DATES_TAG not in tags:
+        return {}
+    text = tags[DATES_TAG]
+    stated = jsons.parse(
+        text.encode(errors="replace"), what="A raster's dates", error=ParameterError
+    )
+    if not isinstance(stated, dict):
+        raise ParameterError(
+            f"A raster's dates ({DATES_TAG}) must have a name each, got {text!r:.80}; write them "
+            "again."
+        )
+    return {name: parse(str(period)) for name, period in stated.items()}
 
 
 _UNITS = re.compile(

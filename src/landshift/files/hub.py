@@ -38,7 +38,7 @@ def local(path: Path | str) -> Path:
         ModelError: The name is malformed, or the user has no access to such a model.
         WeightsError: The model isn't in the cache, and the network is down or switched off.
     """
-    if not str(path).startswith("hf:/"):
+    if not is_on_hub(path):
         return Path(path)
     place = _PLACE.fullmatch(str(path))
     if place is None or ".." in str(path):
@@ -71,6 +71,11 @@ def local(path: Path | str) -> Path:
     folder = _plain(Path(snapshot), Path(hub.constants.HF_HUB_CACHE))
     packed = list(folder.glob("*.dlpk"))
     return packed[0] if len(packed) == 1 and not any(folder.glob("*.emd")) else folder
+
+
+def is_on_hub(path: Path | str) -> bool:
+    """Whether a path names a model on a hub."""
+    return str(path).startswith("hf:/")
 
 
 def endpoint() -> str:

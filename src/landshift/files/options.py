@@ -11,7 +11,8 @@ the field of the dataclass.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -25,9 +26,12 @@ GROUP = Parameter(name="*")
 
 if TYPE_CHECKING:
     FilePath = Path | str
+    BandChoice = str | Sequence[str | int] | None
 else:  # as typed on the command line
     FilePath = Path
     """A file or folder, as a path or as text."""
+    BandChoice = str | None
+    """Bands by name or number from 1; in a text: with commas."""
 
 MapFile = Annotated[FilePath, Parameter(name="MAP")]
 """The class or change map that a command reads."""
@@ -51,6 +55,44 @@ OnBlock = Annotated[Callable[[int, int], None] | None, Parameter(parse=False)]
 """Called with blocks done and blocks in all; the command line draws a bar."""
 
 
+ALIKE = 0.6
+"""Likeness, from 0 to 1 (difflib's ratio), from which a choice is offered for a misspelt word: a
+third of the letters may be wrong; below it, words share little more than an ending."""
+
+
+def near(word: str, choices: Iterable[str]) -> str | None:
+    """The choice that a misspelt word is most like, upper and lower case alike.
+
+    Args:
+        word: What was given.
+        choices: What there is; of two that are as like, the first counts, so that the best known
+            ones come first.
+
+    Returns:
+        None if no choice is like it.
+    """
+    matcher = difflib.SequenceMatcher(b=word.lower())
+    best, most = None, ALIKE
+    for choice in choices:
+        matcher.set_seq1(choice.lower())
+        likeness = matcher.ratio() if matcher.quick_ratio() >= most else 0.0
+        if likeness > most or (best is None and likeness == most):
+            best, most = choice, likeness
+    return best
+
+
+def advice(word: str, choices: Iterable[str], otherwise: str = "choose one") -> str:
+    """The end of an error about an unknown word: the choice it is most like, if there is one.
+
+    Args:
+        word: What was given.
+        choices: As for `near`.
+        otherwise: What to do where no choice is like it.
+    """
+    choice = near(word, choices)
+    return otherwise if choice is None else f"did you mean {choice}"
+
+
 def check_choice(name: str, value: object, choices: object) -> None:
     """Check that an option is one of its choices.
 
@@ -64,6 +106,8 @@ def check_choice(name: str, value: object, choices: object) -> None:
     """
     allowed = get_args(choices)
     if value not in allowed:
+        words = list(map(str, allowed))
         raise ParameterError(
-            f"`{name}` must be one of {', '.join(map(str, allowed))}, got {value!r}; choose one."
+            f"`{name}` must be one of {', '.join(words)}, got {value!r}; "
+            f"{advice(str(value), words)}."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,17 +45,34 @@ def short(entry: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def record(stage: str, inputs: Iterable[Path], parameters: Mapping[str, Any]) -> dict[str, Any]:
+def record(
+    stage: str,
+    inputs: Iterable[Path],
+    parameters: Mapping[str, Any],
+    *,
+    beside: Path | None = None,
+) -> dict[str, Any]:
     """The record of an output: software, stage, inputs by name and fingerprint, parameters.
 
     A raster inside a file has the file's fingerprint. There is no time stamp, so that the same job
     gives the same bytes.
+
+    Args:
+        stage: What made it.
+        inputs: Files that it was made from.
+        parameters: The options.
+        beside: An output whose later stages look for the inputs again; the record then holds their
+            paths relative to its folder. None: names alone.
     """
     return {
         "software": f"landshift {__version__}",
         "stage": stage,
         "inputs": [
-            {"name": _name(p), "fingerprint": fingerprint(containers.file_of(p))}
+            {
+                "name": _name(p),
+                "fingerprint": fingerprint(containers.file_of(p)),
+                **({} if beside is None else _way(p, beside)),
+            }
             for p in inputs
             if containers.file_of(p).is_file()
         ],
@@ -69,6 +87,16 @@ def from_tags(tags: Mapping[str, str]) -> dict[str, Any]:
     except ValueError:
         return {}
     return entry if isinstance(entry, dict) else {}
+
+
+def _way(path: Path, beside: Path) -> dict[str, str]:
+    """The path of a file relative to an output's folder, if there is one."""
+    if containers.part_of(path) is not None:
+        return {}
+    try:
+        return {"path": Path(os.path.relpath(path, Path(beside).parent)).as_posix()}
+    except ValueError:  # on another drive
+        return {}
 
 
 def _name(path: Path) -> str:

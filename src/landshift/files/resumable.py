@@ -35,12 +35,28 @@ class Unfinished:
     Attributes:
         folder: Folder of the unfinished output.
         done: Entries that earlier runs recorded, in order.
+        note: What a run that is stopped now keeps, and how to go on; empty if that isn't known.
     """
 
     def __init__(self, folder: Path, done: Sequence[Any], file: IO[bytes]) -> None:
         self.folder = folder
         self.done = tuple(done)
+        self.note = ""
         self._file = file
+
+    def count(self, done: int, total: int, what: str) -> None:
+        """State how much is finished, for the user who stops the run.
+
+        Args:
+            done: Parts that are recorded.
+            total: Parts in all.
+            what: What they are: 'blocks'.
+        """
+        if done:
+            kept = f"{done:,} of {total:,} {what} are kept in {self.folder.parent}"
+            self.note = f"{kept}; the same command goes on."
+        else:
+            self.note = f"None of {total:,} {what} is finished; the same command starts again."
 
     def record(self, entry: Any) -> None:
         """Record a finished part; its files must be closed.
@@ -90,8 +106,10 @@ def resumable_folder(
             _lock(file, part)
             done = _begun(file, part, job, "or remove it")
             assert _JOINING not in done, "finish_joining comes first"
+            unfinished = Unfinished(whole, done, file)
             try:
-                yield Unfinished(whole, done, file)
+                with _telling(unfinished):
+                    yield unfinished
             except LandshiftError as error:
                 if not isinstance(error, OutputError):
                     shutil.rmtree(part, ignore_errors=True)
@@ -137,9 +155,22 @@ def resumable_file(
             if restart:
                 file.truncate(0)
             done = _begun(file, part, job, "or start over (`restart`)")
-            yield Unfinished(whole, done, file)
+            unfinished = Unfinished(whole, done, file)
+            with _telling(unfinished):
+                yield unfinished
             (part / _LEDGER).unlink()
         shutil.rmtree(part)
+
+
+@contextmanager
+def _telling(unfinished: Unfinished) -> Iterator[None]:
+    """Tell the user who stops a run what is kept: a note on the `KeyboardInterrupt`."""
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        if unfinished.note:
+            stopped.add_note(unfinished.note)
+        raise
 
 
 def is_unfinished(path: Path) -> bool:

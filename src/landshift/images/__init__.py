@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from landshift.images.band_notes import band_notes
 from landshift.images.planning import (
     RESAMPLING,
     Image,
@@ -20,6 +21,7 @@ __all__ = [
     "ImageReader",
     "Layer",
     "Plan",
+    "band_notes",
     "crs_of",
     "fits",
     "open_layer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -85,6 +86,20 @@ CODINGS: dict[str, Coding] = {
     ),
 }  # fmt: skip
 """Codings of quality bands, by name."""
+
+_USUAL: dict[str, str] = {
+    "fmask": "fmask:{band}=cloud,shadow",
+    "cfmask": "fmask:{band}=cloud,shadow",
+    "qa_pixel": "qa_pixel:{band}=dilated_cloud,cloud,cirrus,shadow",
+    "scl": "scl:{band}=cloud,shadow,cirrus",
+    # Landsat 4-8 Surface Reflectance (Collection 1) product guides, pixel_qa: bits 3 and 5
+    "pixel_qa": "bits:{band}=3,5",
+    # Landsat Collection 1 Level-1 quality band: bit 4
+    "bqa": "bits:{band}=4",
+    # Sentinel-2 user handbook, cloud mask as a band: opaque clouds and cirrus
+    "qa60": "bits:{band}=10,11",
+}
+"""Usual names of quality bands in lower case, and the rule that hides clouds by each."""
 
 FREE = ("bits", "values")
 """Codings whose classes are the numbers themselves: bits, from 0, or values."""
@@ -196,6 +211,21 @@ class Rule:
                     f"{self.coding.capitalize()} of a quality band must be {what}, got '{text}'; "
                     f"an example is {self.coding}:8=2,4."
                 )
+
+
+def usual_rule(band: str, file: str = "") -> str | None:
+    """The rule, as text, that hides clouds by a band with a usual quality band's name; else None.
+
+    Args:
+        band: The band's name, or one that ends with it after '_' or '.', as files' names do.
+        file: Name of its file: HLS calls its bits Fmask.
+    """
+    found = next((u for u in _USUAL if re.fullmatch(rf"(.*[_.])?{u}", band.lower())), None)
+    if found is None:
+        return None
+    if found == "fmask" and file.upper().startswith("HLS"):
+        return f"hls_fmask:{band}=cloud,adjacent,shadow"
+    return _USUAL[found].format(band=band).replace(f"{found}:{found}=", f"{found}=")
 
 
 def rule(text: str) -> Rule:

@@ -34,7 +34,11 @@ _ELSEWHERE = {"ClassMetrics": "notebook", "Data": "data", "prepare_data": "data"
 def __getattr__(name: str) -> Any:
     """Import a name when it is first used: the options of `train` are read without torch."""
     if name in __all__:
+        import warnings
         from importlib import import_module
 
-        return getattr(import_module(f"{__name__}.{_ELSEWHERE.get(name, 'classifiers')}"), name)
+        with warnings.catch_warnings():  # of tqdm, which networks import, about missing widgets
+            warnings.filterwarnings("ignore", message="IProgress not found")
+            module = import_module(f"{__name__}.{_ELSEWHERE.get(name, 'classifiers')}")
+        return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

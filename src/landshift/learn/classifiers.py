@@ -20,7 +20,7 @@ from landshift.errors import ModelError, ParameterError, check_number
 from landshift.evaluation.evaluation import Evaluation
 from landshift.learn.data import Data
 from landshift.learn.notebook import ClassMetrics, display
-from landshift.learn.progress import live_table
+from landshift.learn.progress import live_table, say, watching
 from landshift.learn.session import Session, model_folder
 from landshift.models import ARCHITECTURES, COMBINATIONS, OWN, ChangeModel
 from landshift.show import figures
@@ -167,14 +167,15 @@ class _Classifier:
             The suggested learning rate.
         """
         options = Training(loss=self.loss, augmentation=self.data.augmentation)
-        tested = training.lr_find(self.model, self.data.training, options)
+        with watching():
+            tested = training.lr_find(self.model, self.data.training, options)
         if allow_plot:
             display(figures.show_learning_rates(tested.rates, tested.losses, tested.suggestion))
         return tested.suggestion
 
     def fit(
         self,
-        epochs: int = 10,
+        epochs: int | None = None,
         lr: float | None = None,
         one_cycle: bool = True,
         early_stopping: bool = False,
@@ -187,10 +188,13 @@ class _Classifier:
         overwrite: bool = False,
         **options: Any,
     ) -> None:
-        """Train, with a table that grows by a row an epoch.
+        """Train, with a line that says how long it will take, and a table with a row an epoch.
+
+        Interrupted, the model keeps the weights of its last step.
 
         Args:
-            epochs: Passes over the training tiles.
+            epochs: Passes over the training tiles; None: as many steps as tiles and classes need,
+                in epochs that may draw each tile several times.
             lr: Learning rate; None: that of `lr_find`.
             one_cycle: Learning rate rises to ``lr`` and falls again; else it is constant.
             early_stopping: End when the monitored value has stopped getting better.
@@ -223,8 +227,15 @@ class _Classifier:
             loss=self.loss, augmentation=self.data.augmentation, **options,
         )  # fmt: skip
         state = None if resume is None else Path(resume)
-        with live_table() as add_row:
-            self._session.fit(training_options, resume=state, overwrite=overwrite, on_epoch=add_row)
+        try:
+            with watching(), live_table() as add_row:
+                self._session.fit(
+                    training_options, resume=state, overwrite=overwrite, on_epoch=add_row,
+                    on_time=say,
+                )  # fmt: skip
+        except KeyboardInterrupt as stop:
+            stop.add_note(_kept(state))
+            raise
 
     def freeze(self) -> None:
         """Keep the encoder as it is in the trainings to come."""
@@ -254,12 +265,13 @@ class _Classifier:
         samples = self._session.samples(rows)
         return figures.show_samples(
             samples.images, samples.targets, data.spec.bands, data.scheme, alpha=alpha,
-            predicted=samples.predicted,
+            predicted=samples.predicted, sensors=data.spec.band_sensors,
         )  # fmt: skip
 
     def evaluate(self) -> Evaluation:
         """Scores on the validation tiles."""
-        return self._session.evaluate()
+        with watching():
+            return self._session.evaluate()
 
     def per_class_metrics(self) -> ClassMetrics:
         """Precision, recall, F1, IoU and support of each class on the validation tiles."""
@@ -496,6 +508,18 @@ def _varied(data: Data, learning: dict[str, Any]) -> Data:
         varied = data.augmentation or Augmentation(turns=False, brightness=0, contrast=0)
         data = Data(data.training, replace(varied, mixup=varied.mixup or _MIXUP))
     return data
+
+
+def _kept(state: Path | None) -> str:
+    """What an interrupted `fit` keeps, and how to go on."""
+    kept = "The model keeps the weights of its last step"
+    if state is None or not state.exists():
+        return f"{kept}; a training with a file for `resume` can be taken up after an epoch."
+    done = training.epochs_of(state)
+    return (
+        f"{kept}; the state after {done} {'epoch' if done == 1 else 'epochs'} is kept in {state}: "
+        "the same call goes on."
+    )
 
 
 def _check_fit_options(resume: object, options: Mapping[str, Any]) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from landshift import dataset
 from landshift.errors import ParameterError
 from landshift.learn.notebook import display
-from landshift.learn.session import read_samples, spread
+from landshift.learn.progress import watching
+from landshift.learn.session import read_samples, spread, warn_of_tiles
 from landshift.show import figures
 from landshift.training import Augmentation
 
@@ -91,9 +92,11 @@ class Data:
         """The picture that `show_batch` shows."""
         chosen = spread(self.training.split.train, rows)
         images, targets = read_samples(self.training.plain(chosen))
+        spec = self.training.spec
         return figures.show_samples(
-            images, targets, self.training.spec.bands, self.training.scheme, alpha=alpha
-        )
+            images, targets, spec.bands, self.training.scheme, alpha=alpha,
+            sensors=spec.band_sensors,
+        )  # fmt: skip
 
 
 def prepare_data(
@@ -111,6 +114,8 @@ def prepare_data(
     units: str | Sequence[str | None] | None = None,
 ) -> Data:
     """Read a training set in Esri's 'Classified Tiles' layout, and split it.
+
+    What is too little to learn from is logged: few tiles, few labelled pixels of a class.
 
     Args:
         path: The folder, or a zip of it.
@@ -144,7 +149,9 @@ def prepare_data(
         class_mapping, chip_size, 8 if batch_size is None else batch_size, num_workers, dates,
         sensor, units,
     )  # fmt: skip
-    training = dataset.prepare(Path(path), options, reading)
+    with watching():
+        training = dataset.prepare(Path(path), options, reading)
+    warn_of_tiles(training)
     if transforms is None or transforms is True:
         return Data(training)
     return Data(training, None if transforms is False else transforms)

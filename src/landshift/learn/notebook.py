@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import html
+import importlib.util
 import io
 import logging
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.jupyter import JupyterMixin
 from rich.table import Table
 
+from landshift.files.rows import Rows
 from landshift.learn.progress import in_notebook
 from landshift.scores.confusion import ClassScores, Scores
 from landshift.show import tables
@@ -20,8 +23,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class ClassMetrics(JupyterMixin):
+class ClassMetrics(Rows):
     """Scores of each class, shown as a table; ``metrics['to forest'].recall`` gives one number.
+
+    In a notebook it is shown as a pandas DataFrame where pandas is installed; `to_pandas` gives it.
 
     Args:
         scores: The scores.
@@ -36,11 +41,25 @@ class ClassMetrics(JupyterMixin):
                 return c
         raise KeyError(name)
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Name, precision, recall, F1, IoU and support of each class."""
+        return [asdict(c) for c in self.scores.classes]
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        if importlib.util.find_spec("pandas") is None:
+            return f"<pre>{html.escape(repr(self))}</pre>"
+        page: str = self.to_pandas().set_index("name").to_html(float_format="{:.3f}".format)
+        return page
+
     def __rich__(self) -> Table:
         return tables.per_class(self.scores)
 
     def __repr__(self) -> str:
-        console = Console(width=100, file=io.StringIO())
+        console = Console(
+            width=100, file=io.StringIO(), force_jupyter=False, force_terminal=False,
+            color_system=None,
+        )  # fmt: skip
         with console.capture() as capture:
             console.print(self)
         return capture.get().rstrip()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from landshift import bundle, export, tileset, training
+from landshift.classes import IGNORE_INDEX
 from landshift.dataset import TileDataset, TrainingData
 from landshift.engine import TorchEngine
 from landshift.engine.padding import measure_in_tiles
@@ -122,15 +123,28 @@ class Session:
         resume: Path | None = None,
         overwrite: bool = False,
         on_epoch: Callable[[Epoch], None] | None = None,
+        on_time: Callable[[str], None] | None = None,
     ) -> None:
         """Train, calibrate the probabilities, measure the padding and keep the record.
 
         Arguments and errors are those of `landshift.training.fit`.
         """
+        plan = training.check(self.model, self.data, options, resume=resume, overwrite=overwrite)
         options = training.with_learning_rate(self.model, self.data, options, resume)
-        self.history += training.fit(
-            self.model, self.data, options, resume=resume, overwrite=overwrite, on_epoch=on_epoch
-        )
+        rows: list[Epoch] = []
+
+        def add(row: Epoch) -> None:
+            rows.append(row)
+            if on_epoch is not None:
+                on_epoch(row)
+
+        try:
+            rows = training.fit(
+                self.model, self.data, options, resume=resume, overwrite=overwrite, on_epoch=add,
+                on_time=on_time, checked=True,
+            )  # fmt: skip
+        finally:  # also of a training that was interrupted
+            self.history += rows
         calibrate(self.model, self.data)
         _measure_padding(self.model, self.data)
         assert options.lr is not None
@@ -138,6 +152,7 @@ class Session:
             **options.as_dict(),
             "lr": float(f"{options.lr:.6g}"),
             "epochs": len(self.history),
+            "planned": None if options.epochs else asdict(plan),
             "batch_size": self.data.batch_size,
             "frozen": self.model.frozen,
             "data": asdict(self.data.options),
@@ -146,7 +161,8 @@ class Session:
 
     def evaluate(self) -> Evaluation:
         """Scores on the validation tiles."""
-        return evaluate_model(TorchEngine(self.model), self.data)
+        losses = [(epoch.train_loss, epoch.valid_loss) for epoch in self.history]
+        return evaluate_model(TorchEngine(self.model), self.data, losses)
 
     def samples(self, count: int) -> report.Samples:
         """Validation tiles, evenly from first to last, and the model's classes of them."""
@@ -156,6 +172,7 @@ class Session:
         predicted = np.concatenate(
             [engine.predict(image[np.newaxis]).argmax(1) for image, _ in chosen.arrays()]
         ).astype(np.uint8)
+        predicted[~np.isfinite(images).all(axis=1)] = IGNORE_INDEX  # as in maps
         return report.Samples(images, targets, predicted)
 
     def save(self, folder: Path, *, overwrite: bool = False) -> Path:
@@ -205,6 +222,12 @@ def model_folder(name_or_path: str | Path, tiles: Path | None) -> Path:
             "data= to from_model."
         )
     return tiles / "models" / path
+
+
+def warn_of_tiles(data: TrainingData) -> None:
+    """Log what is too little to learn from: tiles, and labelled pixels of a class."""
+    ignored = data.options.ignore_classes
+    tileset.summarise(data.tiles, data.split, ignored=ignored).warn()
 
 
 def spread(indices: tuple[int, ...], count: int) -> list[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 Item = TypeVar("Item")
@@ -24,21 +24,22 @@ class Step:
         total: Number of its parts; None: not known.
         done: Parts done.
         note: What else to show beside it, such as the loss.
+        watcher: Who sees it; also what other threads report of it.
     """
 
     what: str
     total: int | None = None
     done: int = 0
     note: str = ""
+    watcher: Watcher | None = field(default=None, repr=False)
 
     def to(self, done: int, total: int | None = None, note: str | None = None) -> None:
         """Report how far it is; what is left out stays."""
         self.done = done
         self.total = self.total if total is None else total
         self.note = self.note if note is None else note
-        watcher = _watcher.get()
-        if watcher is not None:
-            watcher.moved(self)
+        if self.watcher is not None:
+            self.watcher.moved(self)
 
     def advance(self, parts: int = 1, note: str | None = None) -> None:
         """Report that further parts are done."""
@@ -46,7 +47,10 @@ class Step:
 
 
 class Watcher(Protocol):
-    """Draws steps; those that begin while another is under way belong to it."""
+    """Draws steps; those that begin while another is under way belong to it.
+
+    Steps begin and end in the thread that watches; `moved` is called from any.
+    """
 
     def began(self, step: Step) -> None:
         """A step begins."""
@@ -74,7 +78,8 @@ def watched(watcher: Watcher | None) -> Iterator[None]:
 @contextmanager
 def step(what: str, total: int | None = None) -> Iterator[Step]:
     """A step of work; report with its `Step.advance` or `Step.to`."""
-    new, watcher = Step(what, total), _watcher.get()
+    watcher = _watcher.get()
+    new = Step(what, total, watcher=watcher)
     if watcher is not None:
         watcher.began(new)
     try:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from landshift import grid, raster
 from landshift.classes import class_options
 from landshift.errors import ClassError
-from landshift.files import options, whole
+from landshift.files import kinds, options, whole
 from landshift.files.rows import Rows, write_csv
 from landshift.grid import Window
 from landshift.maps.cleaning import Patches, check_neighbours, parts_of, patch_codes, value_of
@@ -124,6 +124,7 @@ def patches(
         OutputError: The table can't be written.
     """
     check_neighbours(neighbours)
+    kinds.TABLE.check(out)
     whole.check_new(out, inputs=[mapped, class_options.file_of(classes)], overwrite=overwrite)
     about = raster.info(mapped)
     ground = grid.ground(about.grid)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import math
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,22 +15,39 @@ from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from landshift import grid, raster, vector
-from landshift.classes import class_options, ends_of, stays
+from landshift.classes import ClassScheme, Colour, MapScheme, class_options, ends_of, stays
+from landshift.classes.legend import Legend
 from landshift.errors import ClassError, ParameterError
-from landshift.files import options
+from landshift.files import kinds, options
 from landshift.files import whole as whole_files
 from landshift.files.rows import Rows
+from landshift.grid import Window
 from landshift.maps.cleaning import check_neighbours, value_of
 from landshift.maps.tracing import SIDES, MapTracer, Outlines
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
+log = logging.getLogger(__name__)
+
 DRIVERS = {".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".parquet": vector.GEOPARQUET}
 """Formats of the polygons, by suffix."""
 
 BLOCK = 1024
 """Rows and columns of the map read at once."""
+
+LAYER = "changes"
+"""Name of the polygons' layer."""
+
+DECIMALS = 4
+"""Fewest decimals of the hectares in the file: square metres, which no outline resolves better."""
+
+PIXEL_DECIMALS = 2
+"""Further decimals of the hectares beyond the first digit of a pixel's area: maps of pixels below
+a square metre keep the area of a single one."""
+
+_SHOWN = 2  # decimals of hectares in QGIS
+_SHARES = 3  # of confidences
 
 _BATCH = 100_000  # polygons written at once
 
@@ -73,11 +93,13 @@ def polygons(
     block: Annotated[int, Parameter(parse=False)] = BLOCK,
     on_block: options.OnBlock = None,
 ) -> Traced:
-    """Write a map's patches of change as polygons: class, from, to, hectares, confidence.
+    """Write a map's patches of change as polygons: classes, hectares, confidence.
 
     A patch is a set of pixels of one class, connected over their sides or, with 8 neighbours, also
     over their corners. In the latter case it is a multipolygon; its parts touch at corners only.
-    The area is that of the pixels, also if the outline is simplified.
+    The area is that of the pixels, also if the outline is simplified. The columns `from` and `to`
+    are there where names of the map's classes state them. QGIS shows the polygons in the colours of
+    their classes, by a style inside a GeoPackage and in a .qml beside the file.
 
     Args:
         mapped: The map: a change map, or any class map (all of whose classes count as change).
@@ -106,9 +128,8 @@ def polygons(
         OutputError: The file can't be written.
     """
     mapped, out = Path(mapped), Path(out)
-    driver = DRIVERS.get(out.suffix.lower())
-    if driver is None:
-        raise ParameterError(f"Polygons are written as {' or '.join(DRIVERS)}, got {out}.")
+    kinds.POLYGONS.check(out)
+    driver = DRIVERS[out.suffix.lower()]
     if min_hectares < 0 or (simplify is not None and simplify < 0):
         raise ParameterError(
             "The smallest area (`min_hectares`) and the tolerance (`simplify`) must be at least "
@@ -116,8 +137,10 @@ def polygons(
         )
     check_neighbours(neighbours)
     inputs = [mapped, confidence, class_options.file_of(classes)]
-    whole_files.check_new(out, inputs=inputs, overwrite=overwrite)
-    known = raster.map_classes(mapped, class_options.classes_of(classes), nodata)
+    qml = _style_beside(out)
+    whole_files.check_new(out, qml, inputs=inputs, overwrite=overwrite)
+    scheme = class_options.classes_of(classes)
+    known = raster.map_classes(mapped, scheme, nodata)
     left_out = [v for v, n in known.names.items() if stays(n) and not everything]
     totals = _ClassTotals(known)
     dropped = 0
@@ -130,8 +153,9 @@ def polygons(
         crs = tracer.box.crs
         assert crs is not None, "areas need a CRS"
         kind = "Polygon" if neighbours == SIDES else "MultiPolygon"
-        layer = stack.enter_context(vector.new_layer(part, "changes", crs, driver, kind))
-        sink = _Sink(layer, tracer.box, confidence is not None, simplify)
+        layer = stack.enter_context(vector.new_layer(part, LAYER, crs, driver, kind))
+        columns = _columns(known, with_confidence=confidence is not None)
+        sink = _Sink(layer, tracer.box, columns, simplify)
         for patches in tracer.trace(on_block):
             large = patches.hectares >= min_hectares * (1 - 1e-9)
             dropped += int((~large).sum())
@@ -143,7 +167,48 @@ def polygons(
                 f"The map must hold a patch of change of {min_hectares:g} ha or more, got none in "
                 f"{mapped}; lower `min_hectares`, or ask for `everything`."
             )
+        style = _style(columns, totals.colours(scheme or raster.legend_of(mapped)))
+        if driver == "GPKG":
+            vector.styles.keep(part, LAYER, style, name="classes", description="Colours by class")
+    if qml is not None:
+        with whole_files.whole_file(qml) as part:
+            part.write_text(style, encoding="utf-8")
     return Traced(out, totals.polygons, totals.hectares, dropped, min_hectares)
+
+
+def _style_beside(out: Path) -> Path | None:
+    """The style to write beside the polygons; None where a raster of the same name has its own."""
+    qml = out.with_suffix(".qml")
+    if not vector.styles.is_of_raster(qml):
+        return qml
+    if out.suffix.lower() != ".gpkg":
+        log.warning(
+            "%s is the style of a raster and stays, so that QGIS shows %s without colours; give "
+            "the polygons another name.", qml, out.name,
+        )  # fmt: skip
+    return None
+
+
+def _columns(known: raster.ClassValues, *, with_confidence: bool) -> list[str]:
+    """The columns of the polygons: ends of a change where a class of the map states them."""
+    ends = [ends_of(name) for name in known.names.values()]
+    stated = [
+        name for k, name in enumerate(("from", "to")) if any(end[k] is not None for end in ends)
+    ]
+    return ["class", *stated, "hectares", *(["confidence"] if with_confidence else [])]
+
+
+def _style(columns: Sequence[str], colours: Mapping[str, Colour]) -> str:
+    """The polygons' style in QGIS."""
+    decimals = {"hectares": _SHOWN, "confidence": _SHARES}
+    fields = [vector.styles.FieldStyle(name, decimals.get(name)) for name in columns]
+    return vector.styles.style(vector.styles.by_class("class", colours), fields)
+
+
+def _decimals(box: GeoBox) -> int:
+    """Decimals of the hectares of patches on a grid."""
+    pixel = grid.ground(box).hectares(Window(box.height // 2, box.width // 2, 1, 1))
+    return max(DECIMALS, PIXEL_DECIMALS - math.floor(math.log10(float(pixel[0, 0]))))
 
 
 class _ClassTotals:
@@ -174,16 +239,22 @@ class _ClassTotals:
             self.hectares[name] = self.hectares.get(name, 0.0) + area
         return names
 
+    def colours(self, stated: ClassScheme | Legend) -> dict[str, Colour]:
+        """Colour of each class that occurs, by its name, ascending by value."""
+        classes = MapScheme.from_mapping(self._names, stated.colours)
+        return {c.name: c.colour for c in classes}
+
 
 class _Sink:
     """Writes polygons to a layer, in batches."""
 
     def __init__(
-        self, layer: vector.NewLayer, box: GeoBox, with_confidence: bool, tolerance: float | None
+        self, layer: vector.NewLayer, box: GeoBox, columns: Sequence[str], tolerance: float | None
     ) -> None:
         self._layer = layer
         self._box = box
-        self._with_confidence = with_confidence
+        self._columns = columns
+        self._decimals = _decimals(box)
         self._tolerance = tolerance
         # the format or the simplification needs all polygons at once
         self._at_once = tolerance is not None or not layer.grows
@@ -217,10 +288,9 @@ class _Sink:
             "class": classes,
             "from": np.array([ends[c][0] for c in classes], object),
             "to": np.array([ends[c][1] for c in classes], object),
-            "hectares": np.concatenate([p.hectares for p, _ in self._held]),
+            "hectares": np.concatenate([p.hectares for p, _ in self._held]).round(self._decimals),
+            "confidence": np.concatenate([p.confidence for p, _ in self._held]),
         }
-        if self._with_confidence:
-            columns["confidence"] = np.concatenate([p.confidence for p, _ in self._held])
-        self._layer.add(columns, outlines)
+        self._layer.add({name: columns[name] for name in self._columns}, outlines)
         self.written += self._polygons
         self._held, self._polygons = [], 0

@@ -24,6 +24,16 @@ BLOCK = 1024
 """Rows and columns of the map read at once."""
 
 
+LAYER = "zones"
+"""Name of the layer of zones."""
+
+CHANGED = "changed, %"
+"""Column of the share of a zone's classed area that changed."""
+
+# matplotlib's cividis: brighter is more, as in `show.figures.show_zones`
+_BRIGHTER = ((0, 34, 78), (67, 78, 108), (125, 124, 120), (188, 174, 108), (254, 232, 56))
+
+
 @dataclass(frozen=True, repr=False)
 class Zones(Rows):
     """Areas of a map's classes in zones; a row per zone and class that occurs there.
@@ -95,13 +105,25 @@ class Zones(Rows):
         return write_csv(path, columns, self.rows(), overwrite=overwrite)
 
     def write_geopackage(self, path: Path | str, *, overwrite: bool = False) -> Path:
-        """Write a polygon per zone, with a column of hectares per class."""
+        """Write a polygon per zone, with a column of hectares per class and the share that changed.
+
+        QGIS shows the zones by that share; of a map without a class that means 'unchanged', the
+        file has neither.
+        """
         whole.check_new(path, overwrite=overwrite)
         columns: dict[str, NDArray[Any]] = {"zone": np.array(self.names, object)}
         for c, name in enumerate(self.classes.values()):
-            columns[f"{name}, ha"] = self.hectares[:, c]
+            columns[f"{name}, ha"] = self.hectares[:, c].round(4)
+        changes = any(stays(name) for name in self.classes.values())
+        if changes:
+            columns[CHANGED] = self.percent().round(4)
         with whole.whole_file(Path(path)) as part:
-            vector.write_layer(part, "zones", columns, self.outlines, self.crs, kind="MultiPolygon")
+            vector.write_layer(part, LAYER, columns, self.outlines, self.crs, kind="MultiPolygon")
+            if changes:
+                vector.styles.keep(
+                    part, LAYER, _style(columns), name="change",
+                    description="Share of the classed area that changed",
+                )  # fmt: skip
         return Path(path)
 
 
@@ -271,3 +293,15 @@ def _covered(outline: Any, window: Window) -> tuple[NDArray[np.int64], NDArray[n
     no_values = NumPyRasterSource(np.zeros((height, width), np.uint8), 0, 0, width, height)
     cells = exact_extract(no_values, [feature], ["cell_id", "coverage"])[0]["properties"]
     return cells["cell_id"].astype(np.int64), cells["coverage"]
+
+
+def _style(columns: dict[str, NDArray[Any]]) -> str:
+    """The zones' style in QGIS: classes of equal width, from no change to the largest share."""
+    shares = columns[CHANGED]
+    known = shares[np.isfinite(shares)]
+    largest = float(known.max()) if known.size and known.max() > 0 else 100.0
+    edges = np.linspace(0, largest, len(_BRIGHTER) + 1)
+    fields = [vector.styles.FieldStyle(n, None if n == "zone" else 2) for n in columns]
+    return vector.styles.style(
+        vector.styles.by_amount(f'"{CHANGED}"', edges.tolist(), _BRIGHTER), fields
+    )

@@ -15,6 +15,7 @@ from segmentation_models_pytorch.decoders.pspnet.decoder import PSPModule
 from torch import nn
 
 from landshift.errors import ModelError, reason_of, refuse_out_of_memory
+from landshift.files.options import advice
 from landshift.models.dates import FUSIONS, SharedEncoder
 from landshift.models.detail import COARSE, FEATURES, Detailed
 from landshift.models.dynamic import DynamicUnet
@@ -24,6 +25,13 @@ from landshift.models.transfer import EncoderWeights, fill
 _BACKBONE = re.compile(r"\w+(\.\w+)?")  # other names that timm takes are places to load from
 SMP = "smp:"
 """Prefix of the names of segmentation-models-pytorch's own encoders."""
+
+WELL_KNOWN = (
+    "resnet50", "resnet18", "resnet34", "resnet101", "efficientnet_b0", "convnext_tiny",
+    "mobilenetv3_large_100", "swin_tiny_patch4_window7_224", "pvt_v2_b1", "densenet121", "vgg16",
+)  # fmt: skip
+"""Members of each family that an unknown backbone is taken for before others that are as like it:
+those most used, and the defaults of `ARCHITECTURES`."""
 
 _PSP_WIDTH = 512
 _MAX_PYRAMID = 16  # grids of a pyramid
@@ -141,7 +149,8 @@ def design(
     """
     if architecture not in ARCHITECTURES:
         raise ModelError(
-            f"The architecture must be one of {', '.join(ARCHITECTURES)}, got {architecture!r}."
+            f"The architecture must be one of {', '.join(ARCHITECTURES)}, got {architecture!r}; "
+            f"{advice(architecture, ARCHITECTURES)}."
         )
     if combination not in COMBINATIONS:
         raise ModelError(
@@ -155,9 +164,10 @@ def design(
             f"{', '.join(sorted(set(options) - set(known)))}."
         )
     if backbone is not None and not _is_encoder(backbone):
-        near = timm.list_models(f"*{backbone[:6]}*")[:5]
-        hint = f"; near it are {', '.join(near)}" if near else ""
-        raise ModelError(f"The backbone must be an encoder of timm, got {backbone!r}{hint}.")
+        hint = advice(
+            backbone, [*WELL_KNOWN, *timm.list_models()], f"take one such as {WELL_KNOWN[0]}"
+        )
+        raise ModelError(f"The backbone must be an encoder of timm, got {backbone!r:.80}; {hint}.")
     complete = {**known, **options}
     for name, default in known.items():
         kind = (list, tuple) if isinstance(default, tuple) else type(default)

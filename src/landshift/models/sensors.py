@@ -2,32 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-SENSORS: Mapping[str, Mapping[str, str]] = {
-    "LANDSAT_TM": {
-        "B1": "blue", "B2": "green", "B3": "red", "B4": "nir nir08", "B5": "swir16 swir1",
-        "B6": "lwir", "B7": "swir22 swir2",
-    },
-    "LANDSAT_ETM": {
-        "B1": "blue", "B2": "green", "B3": "red", "B4": "nir nir08", "B5": "swir16 swir1",
-        "B6_VCID_1": "lwir", "B7": "swir22 swir2", "B8": "pan",
-    },
-    "LANDSAT_OLI": {
-        "B1": "coastal", "B2": "blue", "B3": "green", "B4": "red", "B5": "nir nir08",
-        "B6": "swir16 swir1", "B7": "swir22 swir2", "B8": "pan", "B9": "cirrus",
-        "B10": "lwir lwir11", "B11": "lwir12",
-    },
-    "SENTINEL2": {
-        "B1": "coastal", "B2": "blue", "B3": "green", "B4": "red",
-        "B5": "rededge071 rededge1 rededge", "B6": "rededge075 rededge2",
-        "B7": "rededge078 rededge3", "B8": "nir", "B8A": "nir08", "B9": "nir09", "B10": "cirrus",
-        "B11": "swir16 swir1", "B12": "swir22 swir2",
-    },
-}  # fmt: skip
-"""Common names (STAC's, and older ones) of each sensor's bands, by the sensor's own names."""
+from landshift.sensors import names_of
 
 THERMAL = frozenset({"lwir", "lwir11", "lwir12", "B6_VCID_2"})
 """Names of bands that measure temperature instead of reflectance."""
@@ -58,11 +36,12 @@ def match(bands: Sequence[str], known: Sequence[str], sensor: str = "") -> Match
     Args:
         bands: Names of one date's bands, without the date.
         known: Names of the bands that the weights were trained on; '' where unknown.
-        sensor: Name in `SENSORS` of the sensor that both names' ``B1`` ... stand for.
+        sensor: Name in `landshift.sensors.SENSORS` of the sensor that both names' ``B1`` ... stand
+            for.
     """
-    seen = [_names(name, sensor) for name in known]
+    seen = [names_of(name, sensor) for name in known]
     partners = tuple(
-        next((k for k, names in enumerate(seen) if names & _names(band, sensor)), None)
+        next((k for k, names in enumerate(seen) if names & names_of(band, sensor)), None)
         for band in bands
     )
     ratio = len(known) / len(bands)
@@ -75,13 +54,4 @@ def match(bands: Sequence[str], known: Sequence[str], sensor: str = "") -> Match
 
 def thermal(name: str, sensor: str) -> bool:
     """Whether a band measures temperature."""
-    return bool(_names(name, sensor) & THERMAL)
-
-
-def _names(band: str, sensor: str) -> set[str]:
-    """All names that a band goes by."""
-    own = re.fullmatch(r"(?:SR_)?B(\d+)([Aa]|_VCID_\d)?", band)
-    if own is None:
-        return {re.sub(r"[^a-z0-9]", "", band.lower())} - {""}
-    name = f"B{int(own[1])}{(own[2] or '').upper()}"
-    return {name, *SENSORS.get(sensor, {}).get(name, "").split()}
+    return bool(names_of(name, sensor) & THERMAL)

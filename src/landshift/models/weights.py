@@ -25,8 +25,9 @@ from landshift.errors import (
 )
 from landshift.files.hub import OFFLINE, check_reachable
 from landshift.machine.extras import required
-from landshift.models.sensors import SENSORS, thermal
+from landshift.models.sensors import thermal
 from landshift.models.transfer import EncoderWeights, Encoding, Scaling
+from landshift.sensors import SENSORS
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,24 @@ def backbone_of(pretrained: bool | str | Path, backbone: str | None) -> str | No
             f"The backbone must be {own} for {pretrained}, got {backbone}; leave it out."
         )
     return backbone or own
+
+
+def check_file(pretrained: bool | str | Path) -> None:
+    """Check that weights which are a file are there.
+
+    Args:
+        pretrained: As for `encoder_weights`.
+
+    Raises:
+        WeightsError: No such file.
+    """
+    if not isinstance(pretrained, bool) and _torchgeo_name(pretrained) is None:
+        _check_exists(Path(pretrained))
+
+
+def _check_exists(path: Path) -> None:
+    if not path.is_file():
+        raise WeightsError(f"The weights file must exist, got {path}; check the path.")
 
 
 def encoder_weights(backbone: str, pretrained: bool | str | Path) -> EncoderWeights | None:
@@ -129,8 +148,7 @@ def read_state(path: Path, *, skip: bool = False) -> dict[str, torch.Tensor]:
         WeightsError: No such file.
         ModelError: It can't be read as tensors alone.
     """
-    if not path.is_file():
-        raise WeightsError(f"The weights file must exist, got {path}; check the path.")
+    _check_exists(path)
     try:
         _check_size(path)
         if path.suffix == ".safetensors":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +16,22 @@ from landshift import raster
 from landshift.errors import RasterError
 from landshift.files import provenance
 from landshift.grid import Window
-from landshift.images import Plan, registration
+from landshift.images import Plan, quality, registration
 from landshift.images.windows import each_window
+from landshift.scores.comparability import not_comparable
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
+log = logging.getLogger(__name__)
+
 _SAMPLED = 4_000_000  # pixels above which radiometry looks at every fourth row and column
 _SHIFT_BANDS = 4  # bands that shifts are measured on, at most
+
+NOTHING_IN_COMMON = 0.1
+"""Correlation of the dates, either way, below which one band among others that agree isn't light.
+
+Bands of Landsat pairs without clouds have 0.15 to 0.75; quality bands and empty ones have none."""
 
 
 def checks_of(path: Path | str) -> dict[str, Any]:
@@ -67,6 +76,44 @@ def describe(checks: dict[str, Any]) -> Iterator[str]:
                 f"{date}:{band} mean {row['after']:.6g}, difference {row['difference']:+.6g} "
                 f"(± {row['deviation']:.6g}), correlation {row['correlation']:.3f}"
             )
+
+
+def remarks(checks: dict[str, Any]) -> Iterator[str]:
+    """What the user must know of a composite's images, with the next thing to try."""
+    findings = not_comparable(checks)
+    yield from map(str, findings)
+    if any(finding.kind == "unrelated" for finding in findings):
+        return
+    for date, bands in checks["radiometry"].items():
+        alone = [n for n, r in bands.items() if abs(r["correlation"]) < NOTHING_IN_COMMON]
+        if alone and len(bands) > len(alone):
+            rows = ", ".join(f"{n} (correlation {bands[n]['correlation']:.2f})" for n in alone)
+            yield (
+                f"'{date}' has nothing in common with the first date in {rows}, unlike in the "
+                "other bands: a quality band hides clouds with `mask_qa`, an empty one is left out "
+                "with `select`."
+            )
+
+
+def warn_of_quality(plans: Sequence[Plan], dates: Sequence[str]) -> None:
+    """Warn of quality bands that are stacked as if they were light.
+
+    Args:
+        plans: The image of each date.
+        dates: Names of the dates.
+    """
+    rules: dict[str, list[str]] = {}
+    for plan, date in zip(plans, dates, strict=True):
+        paths = [group[0].path for group in plan.stack for _ in group[0].numbers]
+        for band, path in zip(plan.names, paths, strict=True):
+            rule = quality.usual_rule(band, Path(path).name)
+            if rule is not None:
+                rules.setdefault(rule, []).append(f"{date}:{band}")
+    for rule, bands in rules.items():
+        log.warning(
+            "A quality band is stacked like a band of light (%s), and its codes would be learned "
+            "from. `mask_qa` %s hides clouds by it and leaves it out.", ", ".join(bands), rule,
+        )  # fmt: skip
 
 
 class CompositeChecks:

@@ -24,7 +24,14 @@ from landshift.files.options import GROUP, Flag, OnBlock, OutFile
 from landshift.grid import Window
 from landshift.images import Image, Plan
 from landshift.images.windows import cache_bytes, each_window, window_tasks
-from landshift.prepare.checks import CompositeChecks, describe, share_of_pixels
+from landshift.prepare.checks import (
+    CompositeChecks,
+    describe,
+    remarks,
+    share_of_pixels,
+    warn_of_quality,
+)
+from landshift.prepare.display import display_of
 from landshift.prepare.image_reading import ImageReading, Sources, split
 from landshift.prepare.target import (
     CompositeOutput,
@@ -35,13 +42,11 @@ from landshift.prepare.target import (
     match_bands,
     warn_of_clashes,
 )
+from landshift.raster.colours import parts
 
 __all__ = ["CompositeOutput", "ImageReading", "TargetGrid", "composite"]
 
 log = logging.getLogger(__name__)
-
-DATES_TAG = "LANDSHIFT_DATES"
-"""Name of the raster tag that holds the day, year or period of each date as JSON."""
 
 
 def composite(
@@ -89,7 +94,9 @@ def composite(
     raster.check_new(out, inputs=[*files, target.like], overwrite=overwrite)
     plans = match_bands(_planned(dated, split(output.dates)), dates, split(output.bands))
     imagery.warn_of_scaling(plans, dates)
+    warn_of_quality(plans, dates)
     layout = layout_of(plans, dates, target, output)
+    display = display_of(plans, layout.bands, output.rgb)
     checks = CompositeChecks(plans, dates, layout.bands, layout.box)
     shifts = checks.shifts() if len(plans) > 1 else {}
     record = provenance.record(
@@ -102,6 +109,8 @@ def composite(
         bands=layout.bands, classes=_classes(plans), scheme=scheme, colours=colours,
         cache=cache_bytes(plans),
     ) as file:  # fmt: skip
+        if not colours:
+            display.mark(file)
         stack = _Stack(file, layout, checks, sum(map(len, tasks)), on_block)
         each_window(plans, layout.box, tasks, stack.write)
         measured = {**checks.result(), "shifts": shifts}
@@ -109,6 +118,9 @@ def composite(
         tags = provenance.as_tag({**record, "checks": measured})
         file.update_tags(**tags, **_days(plans, dates))
         _keep_scaling(file, plans)
+    if not colours and scheme is None:
+        display.write_style(out)
+        log.info("shown in QGIS: %s", display.shown.label)
     warn_of_clashes(stack.clashes, layout)
     _report(measured)
     return out
@@ -195,6 +207,8 @@ def _report(measured: dict[str, Any]) -> None:
                 shift["columns"], shift["rows"], first, 100 * shift["agreement"],
                 shift["blocks"],
             )  # fmt: skip
+    for remark in remarks(measured):
+        log.warning("%s", remark)
 
 
 def _cast(values: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
@@ -249,7 +263,7 @@ def _days(plans: Sequence[Plan], dates: Sequence[str]) -> dict[str, str]:
         return {}
     if len(plans) == 1:
         return {"ACQUISITION_DATE": taken[dates[0]]}
-    return {DATES_TAG: json.dumps(taken)}
+    return {days.DATES_TAG: json.dumps(taken)}
 
 
 def _parameters(
@@ -270,6 +284,7 @@ def _parameters(
         "nodata": output.out_nodata,
         "dtype": output.dtype,
         "dates": split(output.dates),
+        "rgb": None if output.rgb is None else ",".join(parts(output.rgb)),
     }
 
 

@@ -1,4 +1,4 @@
-"""An image brought to the radiometry of another: relative radiometric normalisation."""
+"""An image brought to the radiometry of another image, or of those that a model learned from."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from landshift import grid, images, raster
-from landshift.errors import BandError, ParameterError
+from landshift.errors import ParameterError
 from landshift.files import options, provenance
-from landshift.files.options import Bounds, Flag, OnBlock, OutFile, check_choice
+from landshift.files.dates import DATES_TAG
+from landshift.files.options import Bounds, Flag, OutFile, check_choice
 from landshift.files.rows import Rows
 from landshift.grid import Window
+from landshift.machine import progress
+from landshift.prepare.moments import BandLines, BandMoments, lines_between, moments
+from landshift.prepare.references import ModelReference, Reference, parts_of, reference_of
+from landshift.raster import validity
 
 log = logging.getLogger(__name__)
 
-Fit = Literal["moments", "invariant"]
+Fit = Literal["moments", "statistics", "invariant"]
 """How an image is brought to the reference: mean and standard deviation of each band become those
-of the reference, or a line is fitted through the pixels that didn't change (IR-MAD)."""
+of the reference, on shared ground or each image by itself, or a line is fitted through the pixels
+that didn't change (IR-MAD)."""
 
 METHODS: tuple[str, ...] = get_args(Fit)
 
@@ -81,94 +87,149 @@ def normalise(
     method: Fit = "moments",
     bounds: Bounds | None = None,
     overwrite: Flag = False,
-    on_block: OnBlock = None,
 ) -> Normalisation:
-    """Bring an image of one date to the radiometry of another.
+    """Bring an image to the radiometry of another, or of the images that a model learned from.
 
     Networks that see many dates learn faster when season, haze and sensor differ less. Each band is
-    changed by one line, value * gain + offset, over the whole image; the line comes from pixels
-    that are valid in both images. 'moments' suits pairs where most of the ground stayed or the
-    changes balance; 'invariant' finds unchanged pixels by the iteratively reweighted multivariate
-    alteration detection of Nielsen (2007, doi 10.1109/TIP.2006.888195) and fits an orthogonal
-    regression through them (Canty & Nielsen 2008, doi 10.1016/j.rse.2007.07.013).
+    changed by one line, value * gain + offset, over the whole image.
+
+    'moments' and 'statistics' give each band the reference's mean and standard deviation. 'moments'
+    measures both on the ground that the images share: it suits pairs where most of the ground
+    stayed or the changes balance. 'statistics' measures each image by itself, so that they may lie
+    apart (mean-standard deviation normalisation: Yuan & Elvidge 1996, doi
+    10.1016/0924-2716(96)00018-4): it suits images of the same kind of land alone, since it takes
+    more forest or more water for another light, too. 'invariant' finds unchanged pixels by the
+    iteratively reweighted multivariate alteration detection of Nielsen (2007, doi
+    10.1109/TIP.2006.888195) and fits an orthogonal regression through them (Canty & Nielsen 2008,
+    doi 10.1016/j.rse.2007.07.013).
 
     Args:
-        image: The image to change.
-        like: Reference whose radiometry it gets: bands of the same names, or as many; read on the
-            image's grid.
-        out: The image to write: the same grid, bands and pixel type; integers are rounded and
-            kept within the type. Its scale and offset tags are the reference's, whose values it
-            now holds, or the image's where the reference states none.
-        method: moments: each band gets the reference's mean and standard deviation; invariant: a
-            line through unchanged pixels.
-        bounds: Ground to measure on: left bottom right top, in the image's CRS; left out: all.
+        image: The image to change. Where the reference is a model, a composite of the model's
+            bands.
+        like: Reference whose radiometry it gets: a raster with bands of the same names, or as
+            many, on any grid; or a saved model (.dlpk, .emd, folder or hf://owner/repo), whose
+            package keeps mean and standard deviation of each band of its training tiles.
+        out: The image to write: the same grid, bands and pixel type, or one that holds the
+            reference's too; integers are rounded and kept within the type. Its scale and offset
+            tags are the reference's, whose values it now holds, or the image's where the
+            reference states none.
+        method: moments: each band gets the reference's mean and standard deviation, measured on
+            the ground that both share; statistics: the same, each image over all its pixels,
+            wherever they lie; invariant: a line through unchanged pixels. Of a model, moments and
+            statistics mean the same: those of its training tiles.
+        bounds: Ground to measure the image on: left bottom right top, in its CRS; left out: all.
         overwrite: Replace what is there already under the same name.
 
     Raises:
-        ParameterError: An unknown method; the result would overwrite an input; no pixel is valid
-            in both, or one band has one value only.
+        ParameterError: An unknown method, or one that needs common ground where the reference is a
+            model; the result would overwrite an input; no pixel is valid where it is measured, or
+            one band has one value only.
         BandError: The bands don't fit together.
         GridError: The reference lies elsewhere, or the bounds do.
         RasterError: A file can't be read.
+        ModelError: A saved model can't be read.
         OutputError: The result can't be written.
     """
-    image, like, out = Path(image), Path(like), Path(out)
+    image, out = Path(image), Path(out)
     check_choice("method", method, Fit)
-    raster.check_new(out, inputs=[image, like], overwrite=overwrite)
-    info, reference_info = raster.info(image), raster.info(like)
-    numbers = _reference_bands(info, reference_info)
-    scaling = _scaling(info, reference_info, numbers)
-    reference_plan = images.plan(images.Image((like,), bands=numbers))
+    reference = reference_of(like)
+    if method == "invariant" and isinstance(reference, ModelReference):
+        raise ParameterError(
+            f"`method` 'invariant' needs an image of the same ground, got the model {like}; use "
+            "'statistics'."
+        )
+    raster.check_new(out, inputs=[image, reference.path], overwrite=overwrite)
+    info = raster.info(image)
+    numbers = reference.match(info)
+    scaling = _scaling(info, numbers, reference)
     whole = Window(0, 0, info.height, info.width)
     area = whole if bounds is None else grid.window_of_bounds(info.grid, bounds)
-    measured = [w.shifted(area.row, area.column) for w in raster.blocks(area.height, area.width)]
-    windows = list(raster.blocks(info.height, info.width))
-    steps = iter(range(1, len(measured) + len(windows) + 1))
-
-    def step() -> None:
-        if on_block is not None:
-            on_block(next(steps), len(measured) + len(windows))
-
     with ExitStack() as stack:
-        source = stack.enter_context(raster.open_raster(image))
-        reference = stack.enter_context(images.opened(reference_plan, info.grid))
-
-        def pairs() -> Pairs:
-            for window in measured:
-                yield _pair(source, reference, info, window)
-                step()
-
-        gains, offsets, pixels = _FITS[method](pairs(), area, str(image), str(like))
+        source = _Source(stack.enter_context(raster.open_raster(image)), image, numbers)
+        lines = _lines(source, reference, info, area, method)
         record = provenance.record(
-            "normalise", [image, like],
-            {"method": method, "bounds": bounds, "gains": list(map(float, gains)),
-             "offsets": list(map(float, offsets)), "pixels": pixels},
+            "normalise", [image, reference.path],
+            {"method": method, "bounds": bounds, **lines.as_dict()},
         )  # fmt: skip
-        nodata = _output_nodata(info)
+        dtype = str(np.result_type(info.dtype, reference.dtype))
+        nodata = _output_nodata(info, dtype)
         target = stack.enter_context(
             raster.create(
-                out, info.grid, count=len(gains), dtype=info.dtype, nodata=nodata,
-                bands=info.names, tags=provenance.as_tag(record),
+                out, info.grid, count=len(numbers), dtype=dtype, nodata=nodata,
+                bands=[info.bands[k - 1] for k in numbers],
+                tags={**provenance.as_tag(record), **_dates(source.raster, info)},
             )
         )  # fmt: skip
         if any(tags != (1, 0) for tags in scaling):
             target.scales, target.offsets = zip(*scaling, strict=True)
-        for window in windows:
-            values, mask = raster.read(source, window, info.numbers)
-            raster.write(target, _changed(values, mask, gains, offsets, nodata), window)
-            step()
-    names = [n or f"band {k}" for k, n in enumerate(info.names, start=1)]
-    lines = zip(names, gains, offsets, strict=True)
-    return Normalisation(
-        out, method, tuple(BandLine(n, float(g), float(o)) for n, g, o in lines), pixels
-    )
+        windows = list(raster.blocks(info.height, info.width))
+        for window in progress.each(windows, "writing", len(windows)):
+            values, mask = source.read(window)
+            raster.write(target, _changed(values, mask, lines, np.dtype(dtype), nodata), window)
+    names = [info.bands[k - 1] or f"band {place}" for place, k in enumerate(numbers, start=1)]
+    named = zip(names, lines.gains, lines.offsets, strict=True)
+    return Normalisation(out, method, tuple(BandLine(*each) for each in named), lines.pixels)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The image while it is read.
+
+    Attributes:
+        raster: It, open.
+        path: Its path.
+        numbers: Bands that are read.
+    """
+
+    raster: Any
+    path: Path
+    numbers: tuple[int, ...]
+
+    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Values and mask of a window."""
+        alpha = validity.alpha_of(self.raster) not in self.numbers
+        return raster.read(self.raster, window, self.numbers, alpha=alpha)
+
+    def moments(self, area: Window) -> BandMoments:
+        """Mean and standard deviation of each band over the valid pixels of a part."""
+        windows = parts_of(area)
+        parts = (self.read(window) for window in progress.each(windows, "measuring", len(windows)))
+        return moments(values[:, mask] for values, mask in parts)
+
+
+def _dates(source: Any, info: raster.RasterInfo) -> dict[str, str]:
+    """The tags of the image's dates, which its new name may not state."""
+    taken = {} if info.taken is None else {"ACQUISITION_DATE": str(info.taken)}
+    stacked = source.tags().get(DATES_TAG)
+    return taken if stacked is None else {**taken, DATES_TAG: stacked}
+
+
+def _lines(
+    source: _Source,
+    reference: Reference,
+    info: raster.RasterInfo,
+    area: Window,
+    method: Fit,
+) -> BandLines:
+    """The line of each band, from the pixels of a part."""
+    if isinstance(reference, ModelReference) or method == "statistics":
+        own = source.moments(area)
+        own.check_varied(str(source.path))
+        return lines_between(own, reference.moments())
+    with images.opened(reference.plan, info.grid) as reader:
+        windows = parts_of(area)
+        pairs = (
+            _pair(source, reader, window)
+            for window in progress.each(windows, "measuring", len(windows))
+        )
+        return _FITS[method](pairs, area, str(source.path), str(reference.path))
 
 
 def _pair(
-    source: Any, reference: images.ImageReader, info: raster.RasterInfo, window: Window
+    source: _Source, reference: images.ImageReader, window: Window
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Values of image and reference at the pixels of a window that are valid in both."""
-    values, mask = raster.read(source, window, info.numbers)
+    values, mask = source.read(window)
     wanted, there = reference.read(window)
     both = mask & there
     both &= np.isfinite(values).all(axis=0) & np.isfinite(wanted).all(axis=0)
@@ -178,27 +239,18 @@ def _pair(
 Pairs = Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]
 """Values of image and reference at the same pixels, ``(band, pixel)`` each, window by window."""
 
-Lines = tuple[NDArray[np.float64], NDArray[np.float64], int]
-"""Gain and offset of each band, and the pixels behind them."""
+
+def _moments(pairs: Pairs, area: Window, path: str, like: str) -> BandLines:
+    """Lines that give each band the reference's mean and standard deviation, on shared ground."""
+    both = moments(np.concatenate(pair) for pair in pairs)
+    _check_met(both.pixels, path, like)
+    (own_mean, wanted_mean), (own_std, wanted_std) = np.split(both.mean, 2), np.split(both.std, 2)
+    own = BandMoments(own_mean, own_std, both.pixels)
+    own.check_varied(path)
+    return lines_between(own, BandMoments(wanted_mean, wanted_std, both.pixels))
 
 
-def _moments(pairs: Pairs, area: Window, path: str, like: str) -> Lines:
-    """Lines that give each band the reference's mean and standard deviation."""
-    count, sums = 0, np.zeros(())
-    for own, other in pairs:
-        both = np.concatenate([own, other])
-        count += both.shape[1]
-        sums = sums + np.stack([both.sum(axis=1), (both**2).sum(axis=1)])
-    _check_met(count, path, like)
-    mean = sums[0] / count
-    std = np.sqrt(np.maximum(sums[1] / count - mean**2, 0.0))
-    (own_mean, other_mean), (own_std, other_std) = np.split(mean, 2), np.split(std, 2)
-    _check_varied(own_std, path)
-    gains = other_std / own_std
-    return gains, other_mean - gains * own_mean, count
-
-
-def _invariant(pairs: Pairs, area: Window, path: str, like: str) -> Lines:
+def _invariant(pairs: Pairs, area: Window, path: str, like: str) -> BandLines:
     """Lines through the pixels that didn't change."""
     share = min(1.0, _SAMPLE / (area.height * area.width))
     random = np.random.default_rng(0)
@@ -209,8 +261,8 @@ def _invariant(pairs: Pairs, area: Window, path: str, like: str) -> Lines:
         samples[1].append(other[:, chosen])
     own, other = (np.concatenate(s, axis=1) for s in samples)
     _check_met(own.shape[1], path, like)
-    _check_varied(own.std(axis=1), path)
-    _check_varied(other.std(axis=1), like)
+    moments([own]).check_varied(path)
+    moments([other]).check_varied(like)
     unchanged = unchanged_probability(own, other) > _UNCHANGED
     kept = int(unchanged.sum())
     if kept < 10 * len(own):
@@ -225,10 +277,11 @@ def _invariant(pairs: Pairs, area: Window, path: str, like: str) -> Lines:
             f"Unchanged pixels must rise together in every band, got gains {gains.round(3)} "
             f"between {path} and {like}; use `method` 'moments'."
         )
-    return gains, (other - gains[:, None] * own).mean(axis=1), kept
+    offsets = (other - gains[:, None] * own).mean(axis=1)
+    return BandLines(tuple(map(float, gains)), tuple(map(float, offsets)), kept)
 
 
-_FITS: dict[str, Callable[[Pairs, Window, str, str], Lines]] = {
+_FITS: dict[str, Callable[[Pairs, Window, str, str], BandLines]] = {
     "moments": _moments,
     "invariant": _invariant,
 }
@@ -321,33 +374,18 @@ def _orthogonal_slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     return float((yy - xx + np.hypot(yy - xx, 2 * xy)) / (2 * xy)) if xy else 0.0
 
 
-def _reference_bands(image: raster.RasterInfo, like: raster.RasterInfo) -> tuple[int, ...]:
-    """Numbers of the reference's bands that match the image's."""
-    same = len(image.names) == len(like.names)
-    if not same and raster.match_names(image.names, like.names) is None:
-        raise BandError(
-            f"The reference must have the image's bands, got {len(like.names)} in {like.path} for "
-            f"{len(image.names)} in {image.path}; write the same bands of both first (composite)."
-        )
-    places = raster.in_step(
-        image.names, like.names, what=f"{image.path} and {like.path}",
-        instead="write the same bands of both first (composite)",
-    )  # fmt: skip
-    return tuple(like.numbers[k] for k in places)
-
-
 def _scaling(
-    image: raster.RasterInfo, like: raster.RasterInfo, numbers: tuple[int, ...]
+    image: raster.RasterInfo, numbers: tuple[int, ...], reference: Reference
 ) -> list[tuple[float, float]]:
     """Scale and offset of each band of the result: the reference's, else the image's."""
-    own = [image.scaling[k - 1] for k in image.numbers]
-    theirs = [like.scaling[k - 1] for k in numbers]
+    own = [image.scaling[k - 1] for k in numbers]
+    theirs = reference.scaling
     if own == theirs or all(tags == (1, 0) for tags in theirs):
         return own
     if any(tags != (1, 0) for tags in own):
         log.warning(
             "%s and %s state different scales or offsets; the result has those of the latter, "
-            "in whose units its values are.", image.path, like.path,
+            "in whose units its values are.", image.path, reference.path,
         )  # fmt: skip
     return theirs
 
@@ -355,22 +393,16 @@ def _scaling(
 def _check_met(count: int, path: str, like: str) -> None:
     if count < 2:
         raise ParameterError(
-            f"Image and reference must share valid pixels, got {count} in {path} and {like}."
+            f"Image and reference must share valid pixels, got {count} in {path} and {like}; "
+            "where they lie apart, use `method` 'statistics'."
         )
 
 
-def _check_varied(std: NDArray[np.float64], path: str) -> None:
-    if not (std > 0).all():
-        band = int(np.argmin(std)) + 1
-        raise ParameterError(f"A band must hold different values, got one alone in band {band} of "
-                             f"{path}; leave the band out.")  # fmt: skip
-
-
-def _output_nodata(image: raster.RasterInfo) -> float | None:
+def _output_nodata(image: raster.RasterInfo, dtype: str) -> float | None:
     """The result's nodata value: the image's own, else one of its type, if it needs one."""
     if image.nodata is not None:
         return image.nodata
-    if np.issubdtype(np.dtype(image.dtype), np.floating):
+    if np.issubdtype(np.dtype(dtype), np.floating):
         return float("nan")
     return 0.0 if image.masked else None
 
@@ -378,19 +410,18 @@ def _output_nodata(image: raster.RasterInfo) -> float | None:
 def _changed(
     values: NDArray[Any],
     mask: NDArray[np.bool_],
-    gains: NDArray[np.float64],
-    offsets: NDArray[np.float64],
+    lines: BandLines,
+    dtype: np.dtype[Any],
     nodata: float | None,
 ) -> NDArray[Any]:
-    """Values on their lines, in their own type, nodata where they aren't valid."""
-    changed = values * gains[:, None, None] + offsets[:, None, None]
-    kind = values.dtype
-    if np.issubdtype(kind, np.integer):
-        limits = np.iinfo(kind)
+    """Values on their lines, in the result's type, nodata where they aren't valid."""
+    changed = lines.applied(values, np.float64)
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
         changed = np.clip(np.rint(changed), limits.min, limits.max)
         if nodata is not None:  # what is valid stays so
             beside = nodata + (1 if nodata < limits.max else -1)
             changed[changed == nodata] = beside
     if nodata is not None:
         changed[:, ~mask] = nodata
-    return changed.astype(kind)
+    return changed.astype(dtype)

@@ -12,7 +12,7 @@ import numpy as np
 from landshift import grid, raster
 from landshift import images as imagery
 from landshift.errors import BandError, GridError, ParameterError, of_gdal, reason_of
-from landshift.files.options import Bounds, check_choice
+from landshift.files.options import BandChoice, Bounds, check_choice
 from landshift.grid import Window
 from landshift.images import Plan
 from landshift.prepare.image_reading import FileOrUrl, Numbers, Texts, numbers, split
@@ -89,6 +89,10 @@ class CompositeOutput:
     out_nodata: float | None = None
     """Value that means 'no data' in the composite; left out: the first that an image states, else
     NaN for floats and, where something may be missing, 0."""
+    rgb: BandChoice = None
+    """Bands of a date shown as red, green and blue by all that opens the composite: three names or
+    numbers, as in nir,red,green or 4,3,2, or one shown in grey. Left out: by the bands' names, the
+    images' own statements or wavelengths, else the first three."""
 
     def __post_init__(self) -> None:
         if self.dtype is not None and self.dtype not in DTYPES:

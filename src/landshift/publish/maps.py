@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 from landshift import raster
 from landshift.classes import ClassScheme
-from landshift.errors import RasterError
-from landshift.files import dates, options, whole
-from landshift.prepare.composite import DATES_TAG
+from landshift.errors import ParameterError, RasterError
+from landshift.files import dates, kinds, options, whole
 from landshift.publish import items
 
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
@@ -53,6 +51,7 @@ def stac(
         OutputError: The Item can't be written.
     """
     image, out = Path(image), Path(out)
+    kinds.ITEM.check(out)
     whole.check_new(out, inputs=[image, composite], overwrite=overwrite)
     if not image.is_file():
         raise RasterError(f"A STAC Item needs a local file, got {image}; download it first.")
@@ -95,8 +94,8 @@ def _days(path: Path) -> tuple[str, str] | None:
     with raster.open_raster(path) as source:
         tags = source.tags()
     try:
-        stated = [dates.parse(str(d)) for d in json.loads(tags.get(DATES_TAG, "{}")).values()]
-    except (ValueError, AttributeError) as error:
+        stated = dates.of_each(tags).values()
+    except ParameterError as error:
         raise RasterError(
             f"The dates of a composite must be JSON with a date for each, got others in {path}; "
             "give `start` and `end`."

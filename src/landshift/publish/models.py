@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from landshift import bundle
 from landshift.errors import ModelError, ParameterError
-from landshift.files import hub, jsons, options, whole
+from landshift.files import hub, jsons, kinds, options, whole
 from landshift.publish import items
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def describe_model(
         OutputError: The Item can't be written.
     """
     out = Path(out)
+    kinds.ITEM.check(out)
     whole.check_new(out, inputs=[model], overwrite=overwrite)
     path = hub.local(model)
     package = bundle.load(path)

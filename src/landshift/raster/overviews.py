@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landshift.machine import progress
 from landshift.raster import cog
 
 _AT_ONCE = 1 << 20  # bytes; larger blocks are made in four steps, each from one block
@@ -37,18 +38,21 @@ def build(draft: Path, predictor: int, *, classes: Sequence[bool]) -> list[Path]
     import rasterio
 
     levels: list[Path] = []
-    while True:
-        level = levels[-1] if levels else draft
-        with rasterio.open(level) as source:
-            if max(source.shape) <= cog.BLOCK:
-                return levels
-        half = draft.with_name(f"{draft.stem}.{len(levels) + 1}.tif")
-        _halve(level, half, predictor, classes=classes)
-        cog.check_written(half)
-        levels.append(half)
+    with progress.step("overviews") as step:
+        while True:
+            level = levels[-1] if levels else draft
+            with rasterio.open(level) as source:
+                if max(source.shape) <= cog.BLOCK:
+                    return levels
+            half = draft.with_name(f"{draft.stem}.{len(levels) + 1}.tif")
+            _halve(level, half, predictor, classes=classes, step=step)
+            cog.check_written(half)
+            levels.append(half)
 
 
-def _halve(level: Path, path: Path, predictor: int, *, classes: Sequence[bool]) -> None:
+def _halve(
+    level: Path, path: Path, predictor: int, *, classes: Sequence[bool], step: progress.Step
+) -> None:
     import rasterio
 
     with rasterio.open(level) as source:
@@ -61,7 +65,9 @@ def _halve(level: Path, path: Path, predictor: int, *, classes: Sequence[bool]) 
         table = source.colormap(1) if _has_colours(source) else None
     pixel = profile["count"] * np.dtype(profile["dtype"]).itemsize
     size = cog.BLOCK if cog.BLOCK**2 * pixel <= _AT_ONCE else cog.BLOCK // 2
-    corners = _corners(profile["height"], profile["width"], size)
+    parts = list(_corners(profile["height"], profile["width"], size))
+    corners = iter(parts)
+    step.to(0, len(parts))
     lock = threading.Lock()
     with rasterio.open(path, "w", **profile) as target:
         if table is not None:
@@ -86,6 +92,7 @@ def _halve(level: Path, path: Path, predictor: int, *, classes: Sequence[bool]) 
                     )
                     with lock:
                         target.write(halved, window=_part(target, row, column, size))
+                        step.advance()
 
         count = min(os.cpu_count() or 1, 4)
         with ThreadPoolExecutor(count) as pool:

@@ -57,6 +57,12 @@ def training_windows(height: int, width: int, tile_size: Size, stride: Size) -> 
             yield Window(row, column, rows, columns)
 
 
+def count_windows(height: int, width: int, tile_size: Size, stride: Size) -> int:
+    """Number of `training_windows`, without listing them; arguments as there."""
+    (rows, columns), (down, right) = both(tile_size), both(stride)
+    return len(_starts(height, rows, down)) * len(_starts(width, columns, right))
+
+
 def both(size: Size) -> tuple[int, int]:
     """Rows and columns of a size given as one number or as both."""
     return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
@@ -132,6 +138,12 @@ class TilePlan:
         """A block by its number."""
         window = self.window(number)
         return TileBlock(number, window, tuple(self.tiles_over(window)))
+
+    def count_over(self, window: Window) -> int:
+        """Number of the tiles whose cores overlap a window of the raster."""
+        down, right = self.axes
+        rows = len(down.over(window.row, window.height))
+        return rows * len(right.over(window.column, window.width))
 
     def tiles_over(self, window: Window) -> Iterator[PaddedTile]:
         """The tiles whose cores overlap a window of the raster, row by row."""

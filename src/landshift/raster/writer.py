@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from landshift.classes import ClassScheme, Colour, legend_writers
 from landshift.errors import OutputError, of_gdal, reason_of, refuse_out_of_memory
+from landshift.files import kinds
 from landshift.files import whole as whole_files
 from landshift.grid import Window
 from landshift.raster import cog, overviews
@@ -43,14 +44,24 @@ def writing(path: Path | str) -> Iterator[None]:
 
 
 def check_new(
-    *paths: Path | str, inputs: Iterable[Path | str | None] = (), overwrite: bool = False
+    *paths: Path | str,
+    inputs: Iterable[Path | str | None] = (),
+    overwrite: bool = False,
+    kind: kinds.Kind = kinds.RASTER,
 ) -> None:
     """As `files.whole.check_new`, for rasters: the files beside a raster belong to it.
+
+    Args:
+        paths: The outputs.
+        inputs: The inputs.
+        overwrite: Whether existing files are replaced.
+        kind: The suffixes that they may have.
 
     Raises:
         OutputError: See there.
         ParameterError: See there.
     """
+    kind.check(*paths)
     beside = [file for path in paths for file in whole_files.side_files(Path(path))]
     whole_files.check_new(*paths, *beside, inputs=inputs, overwrite=overwrite)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +13,13 @@ from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from landshift import raster
-from landshift.classes import IGNORE_INDEX, ClassScheme, Colour, class_options
+from landshift.classes import IGNORE_INDEX, ClassScheme, class_options
 from landshift.errors import ClassError, ParameterError
-from landshift.files import options, whole
+from landshift.files import dates, kinds, options, whole
+from landshift.raster import colours
+from landshift.raster.stretch import Limits, limits_of
+from landshift.show import panels
+from landshift.show.panels import Panel
 from landshift.spec import split_name
 
 if TYPE_CHECKING:
@@ -28,20 +34,27 @@ if TYPE_CHECKING:
 VIEW_SIZE = 1200
 """Largest number of rows and columns of a shown raster."""
 
-_STRETCH = (2.0, 98.0)  # percentiles of valid pixels that become black and white
-
 NUMBERED_CLASSES = 30
 """Largest number of classes of a confusion matrix with numbers in its cells."""
+
+SIDE_BY_SIDE = 8
+"""Largest number of classes whose two confusion matrices lie side by side: both then fit a page's
+width at a size that can be read."""
 
 NAMED_ZONES = 40
 """Largest number of zones with their names in a figure."""
 
+_BAR = 0.14  # inches of a bar: its figure fits beside it
+_ZONES = 6.0  # inches of a picture of zones, without its bar
+_ZONE_NAME = 8  # points of a zone's name
+_LABEL_LETTERS = 26  # of a line of a class's name along an axis
+
 # Okabe & Ito (2008), without yellow, which is pale on white
 _BARS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 _DATES = ("Before", "After")
-_TRUE_COLOUR = ("red", "green", "blue")
+_DATELESS = "Image"  # bands without a date
 
-Picture = NDArray[np.float32]
+Picture = panels.Picture
 
 
 def view(
@@ -50,48 +63,127 @@ def view(
     out: options.OutFile,
     *,
     reference: options.FilePath | None = None,
+    rgb: options.BandChoice = None,
     classes: class_options.ClassesLike = None,
     overwrite: options.Flag = False,
 ) -> Path:
     """Show the images, the map and its reference side by side, with a legend.
 
+    Titles have the dates that the files or their names state; below them stands which bands are
+    shown. A scale bar and an arrow to true north stand under the first picture, and under those on
+    another grid.
+
     Args:
-        images: Image before, image after; or the image of one date.
+        images: Image before, image after; or the image of one date, or a composite of several.
         mapped: The class map.
         out: The picture to write: .png, or another suffix that matplotlib knows.
         reference: Reference of the map.
+        rgb: Bands of each date shown as red, green and blue, by name or number, such as
+            nir,red,green or 4,3,2; or one band, in grey. Left out: red, green and blue by their
+            names, else nir, red and green; else as the file states; else 1,2,3.
         classes: Classes of the map: CSV value,name or JSON; left out: those of its file.
         overwrite: Replace what is there already under the same name.
 
     Raises:
-        ParameterError: Not one or two images.
+        ParameterError: Not one or two images; not one or three bands.
+        BandError: A band of ``rgb`` is missing.
         ClassError: The map's file states no classes and none are given.
         RasterError: A file can't be read.
         OutputError: The picture can't be written.
     """
     inputs = [*images, mapped, reference, class_options.file_of(classes)]
+    kinds.PICTURE.check(out)
     whole.check_new(out, inputs=inputs, overwrite=overwrite)
     scheme = class_options.classes_of(classes) or raster.scheme_of(mapped)
     if scheme is None:
         raise ClassError(f"The map must state its classes, got none in {mapped}; give `classes`.")
     if not 1 <= len(images) <= len(_DATES):
         raise ParameterError(f"`images` must be one or two, got {len(images)}.")
-    panels: list[tuple[str, NDArray[Any]]] = []
+    figure = view_figure(images, mapped, scheme, reference=reference, rgb=rgb)
+    return save(figure, out, overwrite=overwrite)
+
+
+def view_figure(
+    images: Sequence[Path | str],
+    mapped: Path | str,
+    scheme: ClassScheme,
+    *,
+    reference: Path | str | None = None,
+    rgb: options.BandChoice = None,
+) -> Figure:
+    """The picture that `view` writes; arguments as there.
+
+    Raises:
+        ParameterError: Not one or three bands.
+        BandError: A band of ``rgb`` is missing.
+        RasterError: A file can't be read.
+    """
+    shown: list[Panel] = []
+    empty = False
     for title, path in zip(_DATES if len(images) > 1 else ("Image",), images, strict=True):
-        chosen = [k + 1 for k in rgb_bands(raster.info(path).bands)]
-        panels.append((title, picture(*raster.preview(path, VIEW_SIZE, chosen))))
-    present: set[int] = set()
+        of_image, gaps = _image_panels(path, title, rgb)
+        shown += of_image
+        empty |= gaps
+    pixels: Counter[int] = Counter()
     maps = [("Predicted" if reference else "Map", mapped)]
     maps += [("Reference", reference)] if reference else []
     for title, path in maps:
         codes = _preview_codes(path, scheme)
-        present.update(int(k) for k in np.unique(codes))
-        panels.append((title, colour_classes(codes, scheme)))
-    figure = _figure(len(panels), 1, panels[0][1].shape)
-    for axes, (title, image) in zip(figure.axes, panels, strict=True):
-        _show(axes, image, title)
-    _legend(figure, scheme, present)
-    return save(figure, out, overwrite=overwrite)
+        pixels.update(_counted(codes))
+        info = raster.info(path)
+        shown.append(Panel(colour_classes(codes, scheme), _dated(title, info.taken), box=info.grid))
+    nodata = "No data" if empty or IGNORE_INDEX in pixels else ""
+    return panels.draw([shown], panels.entries(scheme, pixels, nodata=nodata))
+
+
+def _image_panels(
+    path: Path | str, title: str, rgb: options.BandChoice
+) -> tuple[list[Panel], bool]:
+    """A panel for each date of an image, and whether one shows pixels without data.
+
+    Args:
+        path: The image.
+        title: Title of an image whose bands name no date.
+        rgb: See `raster.colours.choose`.
+    """
+    shown, empty = [], False
+    info = raster.info(path)
+    taken = _taken(path, info)
+    for date, places in date_bands(info.names).items():
+        numbers = [info.numbers[k] for k in places]
+        with raster.open_raster(path) as source:
+            chosen = colours.of_raster(source, rgb, numbers)
+        values, mask = raster.preview(path, VIEW_SIZE, [numbers[k] for k in chosen.channels])
+        empty |= not mask.all()
+        heading = _dated(title if date == _DATELESS else date, taken.get(date))
+        shown.append(Panel(picture(values, mask), heading, chosen.label, info.grid))
+    return shown, empty
+
+
+def _taken(path: Path | str, info: raster.RasterInfo) -> dict[str, dates.Period]:
+    """When each date of an image was taken, by the names of `date_bands`."""
+    with raster.open_raster(path) as source:
+        tags = source.tags()
+    try:
+        known = {name.capitalize(): period for name, period in dates.of_each(tags).items()}
+    except ParameterError:  # a picture without dates is better than none
+        known = {}
+    names = date_bands(info.names)
+    if len(names) == 1 and info.taken is not None:
+        known |= dict.fromkeys(names, info.taken)
+    return known
+
+
+def _dated(title: str, taken: dates.Period | None) -> str:
+    """A title with a date: 'Before, 1995-08-12'."""
+    when = "" if taken is None else str(taken).replace("/", " to ")
+    return title if not when or when == title else f"{title}, {when}"
+
+
+def _counted(codes: NDArray[np.uint8]) -> dict[int, int]:
+    """Pixels of each class index that occurs."""
+    values, counts = np.unique(codes, return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
 
 
 def _preview_codes(path: Path | str, scheme: ClassScheme) -> NDArray[np.uint8]:
@@ -113,6 +205,7 @@ def show_samples(
     *,
     alpha: float = 1.0,
     predicted: NDArray[np.uint8] | None = None,
+    sensors: Sequence[str | None] = (),
 ) -> Figure:
     """Samples, one a row: each date, the labels and the prediction.
 
@@ -123,22 +216,20 @@ def show_samples(
         scheme: The classes.
         alpha: Opacity of the labels over the last date's image, 0 to 1.
         predicted: ``(sample, row, column)`` predicted class indices.
+        sensors: What each band's sensor is called; () if unknown.
     """
-    columns = len(date_bands(bands)) + 1 + (predicted is not None)
-    figure = _figure(columns, len(images), images.shape[-2:])
-    present: set[int] = set()
+    rows = []
+    pixels: Counter[int] = Counter()
     for row, image in enumerate(images):
-        pictures = date_pictures(image, bands)
-        last = pictures[-1][1]
-        pictures.append(("Labels", _over(last, targets[row], scheme, alpha)))
-        present.update(int(k) for k in np.unique(targets[row]))
-        if predicted is not None:
-            pictures.append(("Predicted", _over(last, predicted[row], scheme, alpha)))
-            present.update(int(k) for k in np.unique(predicted[row]))
-        for column, (title, shown) in enumerate(pictures):
-            _show(figure.axes[row * columns + column], shown, title if row == 0 else "")
-    _legend(figure, scheme, present)
-    return figure
+        shown = date_panels(image, bands, sensors)
+        last = shown[-1].picture
+        for title, layer in (("Labels", targets), ("Predicted", predicted)):
+            if layer is not None:
+                pixels.update(_counted(layer[row]))
+                shown.append(Panel(_over(last, layer[row], scheme, alpha), title))
+        rows.append(shown if row == 0 else [Panel(panel.picture) for panel in shown])
+    nodata = "" if IGNORE_INDEX not in pixels and np.isfinite(images).all() else "No data or label"
+    return panels.draw(rows, panels.entries(scheme, pixels, nodata=nodata))
 
 
 def show_learning_rates(
@@ -166,7 +257,8 @@ def show_confusion(matrix: Matrix, scheme: ClassScheme) -> Figure:
     """A confusion matrix in pixels and in shares of each row; rows reference, columns map.
 
     Cells have numbers up to `NUMBERED_CLASSES` classes. The colours go from light to dark in one
-    hue, for any colour vision and for print.
+    hue, for any colour vision and for print. The two lie side by side up to `SIDE_BY_SIDE`
+    classes, else one below the other.
 
     Args:
         matrix: As from `landshift.scores.confusion.count`; its last column is shown if it has
@@ -179,41 +271,92 @@ def show_confusion(matrix: Matrix, scheme: ClassScheme) -> Figure:
     n = len(scheme)
     unmapped = bool(matrix[:, n:].any())
     counts = matrix if unmapped else matrix[:, :n]
-    columns = [*scheme.names, "no class"] if unmapped else list(scheme.names)
     totals = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
-    cell = 0.55 if n <= 8 else 0.36 if n <= NUMBERED_CLASSES else 0.16
-    names = 0.3 + 0.07 * max(len(name) for name in columns)  # inches of the longest name
-    side = max(cell * len(columns), 2.5)
-    figure = Figure(figsize=(2 * side + names + 2.4, side + names + 0.9), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    shown = (
-        ("Pixels", np.where(counts > 0, counts, np.nan), LogNorm(1, max(int(counts.max()), 2))),
-        ("Share of the reference's class", shares, Normalize(0, 1)),
+    shares = np.divide(100 * counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
+    size = _matrix_size(n)
+    names = [*scheme.names, "no class"] if unmapped else list(scheme.names)
+    line = 2 * _LABEL_LETTERS // size.lines
+    labels = [panels.written(name, line, size.lines) for name in names]
+    letters = max(len(line) for label in labels for line in label.splitlines())
+    around = letters * 0.6 * size.names / 72 + 0.5  # inches of the longest name, and of its axis
+    side = max(size.cell * len(names), 2.4)
+    beside = n <= SIDE_BY_SIDE
+    width, height = side + around + 1.3, size.cell * n + around + 0.7
+    figure = Figure(
+        figsize=(2 * width, height) if beside else (width, 2 * height), layout="constrained"
     )
-    for axes, (title, values, norm) in zip(panels, shown, strict=True):
-        image = axes.imshow(values, cmap="Blues", norm=norm)
-        axes.set_title(title)
-        axes.set_xlabel("map")
-        axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=8)
-        figure.colorbar(image, ax=axes, shrink=0.6)
-    panels[0].set_ylabel("reference")
-    panels[0].set_yticks(range(n), scheme.names, fontsize=8)
-    if n <= NUMBERED_CLASSES:
-        for row, column in np.ndindex(*counts.shape):
-            if counts[row, column]:
-                texts = _short(int(counts[row, column])), f"{shares[row, column]:.2f}".lstrip("0")
-                for axes, text, (_, values, norm) in zip(panels, texts, shown, strict=True):
-                    dark = norm(values[row, column]) > 0.6
-                    axes.text(
-                        column, row, text, ha="center", va="center", fontsize=7,
-                        color="white" if dark else "black",
-                    )  # fmt: skip
+    shape: Any = {"ncols": 2} if beside else {"nrows": 2}
+    drawn = figure.subplots(**shape)
+    most = LogNorm(1, max(int(counts.max()), 2))
+    pixels = [[_short(int(v)) if v else "" for v in row] for row in counts]
+    percent = [
+        [_percent(float(v)) if c else "" for v, c in zip(row, held, strict=True)]
+        for row, held in zip(shares, counts, strict=True)
+    ]
+    views = (
+        ("Pixels", "pixels", np.where(counts > 0, counts, np.nan), most, pixels),
+        ("Share of the reference's class", "share of the reference's row, %", shares,
+         Normalize(0, 100), percent),
+    )  # fmt: skip
+    for axes, (title, unit, values, norm, texts) in zip(drawn, views, strict=True):
+        image = axes.imshow(values, cmap="Blues", norm=norm, aspect="auto")
+        axes.set_title(title, fontsize=size.names + 3)
+        axes.set_xlabel("map", fontsize=size.names + 1)
+        axes.set_ylabel("reference", fontsize=size.names + 1)
+        turn = 0 if letters * 0.6 * size.names / 72 < size.cell else 90
+        axes.set_xticks(
+            range(len(names)), labels, rotation=turn, fontsize=size.names, parse_math=False
+        )
+        axes.set_yticks(range(n), labels[:n], fontsize=size.names, parse_math=False)
+        bar = figure.colorbar(image, ax=axes, fraction=0.3 / width, pad=0.1 / width)
+        bar.set_label(unit, fontsize=size.names)
+        bar.ax.tick_params(labelsize=size.names)
+        if n <= NUMBERED_CLASSES:
+            _number_cells(axes, norm(values), texts, size.numbers)
     return figure
 
 
+@dataclass(frozen=True)
+class _MatrixSize:
+    """Sizes of a confusion matrix of so many classes.
+
+    Attributes:
+        cell: Inches of a cell's side.
+        names: Points of a class's name.
+        numbers: Points of a number in a cell.
+        lines: Lines of a name that a cell has room for.
+    """
+
+    cell: float
+    names: float
+    numbers: float
+    lines: int
+
+
+def _matrix_size(classes: int) -> _MatrixSize:
+    """Cells that hold four characters; fewer classes have larger ones."""
+    if classes <= SIDE_BY_SIDE:
+        return _MatrixSize(0.6, 10, 10, 2)
+    if classes <= NUMBERED_CLASSES:
+        return _MatrixSize(0.42, 10, 10, 2)
+    return _MatrixSize(0.2, 8, 0, 1)
+
+
+def _number_cells(
+    axes: Axes, darkness: NDArray[Any], texts: Sequence[Sequence[str]], points: float
+) -> None:
+    """Write a number into each cell that has one: white where the cell is dark."""
+    for row, line in enumerate(texts):
+        for column, text in enumerate(line):
+            if text:
+                axes.text(
+                    column, row, text, ha="center", va="center", fontsize=points,
+                    color="white" if darkness[row, column] > 0.6 else "black",
+                )  # fmt: skip
+
+
 def show_f1(methods: Mapping[str, Scores]) -> Figure:
-    """F1 of each class, a bar for each method; no bar where F1 isn't defined.
+    """F1 of each class, a bar for each method with its figure, or 'not defined'.
 
     Args:
         methods: Scores over the same classes by name of the method; the evaluated one first.
@@ -222,22 +365,28 @@ def show_f1(methods: Mapping[str, Scores]) -> Figure:
 
     names = [c.name for c in next(iter(methods.values())).classes]
     bars = len(methods)
-    height = 1.2 + len(names) * (0.12 * bars + 0.15)
+    height = 1.2 + len(names) * (_BAR * bars + 0.15)
     figure = Figure(figsize=(7, height), layout="constrained")
     axes = figure.subplots()
     places = np.arange(len(names))
     thick = 0.8 / bars
     for k, (method, scores) in enumerate(methods.items()):
         values = [np.nan if c.f1 is None else c.f1 for c in scores.classes]
-        colour = _BARS[k % len(_BARS)]
-        axes.barh(places + (k - (bars - 1) / 2) * thick, values, thick, label=method, color=colour)
-    axes.set_yticks(places, names)
+        at = places + (k - (bars - 1) / 2) * thick
+        axes.barh(at, values, thick, label=method, color=_BARS[k % len(_BARS)])
+        for place, value in zip(at, values, strict=True):
+            text = f"{value:.2f}" if np.isfinite(value) else "not defined"
+            axes.text(np.nan_to_num(value) + 0.01, place, text, va="center", fontsize=7)
+    axes.set_yticks(places, [panels.written(name, _LABEL_LETTERS) for name in names])
+    for label in axes.get_yticklabels():
+        label.set_parse_math(False)
     axes.invert_yaxis()
     axes.margins(y=0.01)
-    axes.set_xlim(0, 1)
+    axes.set_xlim(0, 1.08)  # with room for the figure beside a whole bar
+    axes.set_xticks(np.linspace(0, 1, 6))
     axes.set_xlabel("F1")
     axes.grid(axis="x", alpha=0.3)
-    figure.legend(loc="outside upper center", ncols=min(bars, 3), frameon=False)
+    figure.legend(loc="outside upper center", ncols=min(bars, 2), frameon=False)
     return figure
 
 
@@ -281,7 +430,8 @@ def _draw_shares(axes: Axes, curve: Reliability, colour: str) -> None:
 def show_zones(zones: Zones, of: str | None = None) -> Figure:
     """Zones coloured by the share of one class, or of change: the brighter, the larger.
 
-    Up to `NAMED_ZONES` zones have their names and shares; zones off the map are hatched.
+    Up to `NAMED_ZONES` zones have their names and shares, small zones a number whose meaning stands
+    below; zones off the map are hatched.
 
     Args:
         zones: As from `landshift.zonal`.
@@ -303,22 +453,25 @@ def show_zones(zones: Zones, of: str | None = None) -> Figure:
     left, bottom, right, top = _total_bounds(zones)
     # degrees of longitude shrink towards the poles
     shrink = np.cos(np.radians((bottom + top) / 2)) if zones.crs.proj.is_geographic else 1.0
-    ratio = (top - bottom) / max((right - left) * shrink, 1e-12)
-    figure = Figure(figsize=(7.5, 1.0 + 5.6 * min(max(ratio, 0.4), 1.8)), layout="constrained")
+    width, height = (right - left) * shrink, top - bottom
+    high = _ZONES * min(max(height / max(width, 1e-12), 0.4), 1.8)
+    inches = min(_ZONES / max(width, 1e-12), high / max(height, 1e-12))  # of a unit of the CRS
+    figure = Figure(figsize=(_ZONES + 1.9, 1.0 + high), layout="constrained")
     axes = figure.subplots()
     _draw_outlines(axes, zones, shares, norm, colours)
     if len(shares) <= NAMED_ZONES:
-        _name_zones(axes, zones, shares, norm)
-    axes.set_xlim(left, right)
-    axes.set_ylim(bottom, top)
-    axes.margins(0.02)
+        key = _name_zones(axes, zones, shares, norm, (inches * shrink, inches))
+        _draw_key(figure, key)
+    edge = 0.01  # room for the outermost lines
+    axes.set_xlim(left - edge * (right - left), right + edge * (right - left))
+    axes.set_ylim(bottom - edge * height, top + edge * height)
     axes.set_aspect(1 / shrink)
     axes.set_axis_off()
     title = "Share that changed" if of is None else f"Share of {of}"
     axes.set_title(title, parse_math=False)
     if not known.all():
         nowhere = Patch(facecolor="white", edgecolor="grey", hatch="////", label="no class")
-        figure.legend(handles=[nowhere], loc="outside lower left", frameon=False)
+        figure.legend(handles=[nowhere], loc="outside upper left", frameon=False)
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, shrink=0.7)
     bar.set_label("% of the zone's classed area")
     return figure
@@ -343,16 +496,86 @@ def _draw_outlines(
         )  # fmt: skip
 
 
-def _name_zones(axes: Axes, zones: Zones, shares: NDArray[np.float64], norm: Normalize) -> None:
-    """Write name and share into each zone."""
+def _name_zones(
+    axes: Axes,
+    zones: Zones,
+    shares: NDArray[np.float64],
+    norm: Normalize,
+    inches: tuple[float, float],
+) -> list[str]:
+    """Write name and share into each zone that has room for them, else a number.
+
+    Args:
+        axes: The zones' axes.
+        zones: The zones.
+        shares: Share of each in percent.
+        norm: Brightness of a share.
+        inches: Size of a unit of the CRS in the figure, across and up.
+
+    Returns:
+        A line for each number: number, name and share.
+    """
+    key: list[str] = []
     for outline, name, share in zip(zones.outlines, zones.names, shares, strict=True):
         point = outline.representative_point()
         bright = np.isfinite(share) and norm(share) > 0.5
-        text = f"{name}\n{share:.1f} %" if np.isfinite(share) else f"{name}\nno class"
+        text = f"{share:.1f} %" if np.isfinite(share) else "no class"
+        across, up = _room(outline, point)
+        label = _fitted(name, text, across * inches[0], up * inches[1])
+        if label is None:
+            label = str(len(key) + 1)
+            key.append(panels.written(f"{label}  {name}, {text}", 2 * _LABEL_LETTERS))
         axes.annotate(
-            text, (point.x, point.y), ha="center", va="center", fontsize=8,
+            label, (point.x, point.y), ha="center", va="center", fontsize=_ZONE_NAME,
             color="black" if bright or not np.isfinite(share) else "white", parse_math=False,
         )  # fmt: skip
+    return key
+
+
+def _room(outline: Any, point: Any) -> tuple[float, float]:
+    """Lengths of the horizontal and vertical line through a point inside a polygon."""
+    import shapely
+
+    left, bottom, right, top = outline.bounds
+    lines = (
+        shapely.LineString([(left, point.y), (right, point.y)]),
+        shapely.LineString([(point.x, bottom), (point.x, top)]),
+    )
+    lengths = []
+    for line in lines:
+        inside = shapely.get_parts(outline.intersection(line))
+        lengths.append(max((p.length for p in inside if p.distance(point) == 0), default=0.0))
+    return lengths[0], lengths[1]
+
+
+def _fitted(name: str, share: str, across: float, up: float) -> str | None:
+    """Name and share on lines that fit into so many inches; None where they don't."""
+    letters = int(across * 72 / _ZONE_NAME / 0.6)
+    longest = max(map(len, [*name.split(), share]))
+    if longest > letters:
+        return None
+    text = f"{panels.written(name, letters, lines=max(len(name), 1))}\n{share}"
+    lines = len(text.splitlines())
+    return text if lines * _ZONE_NAME * 1.3 / 72 <= up else None
+
+
+def _draw_key(figure: Figure, key: Sequence[str]) -> None:
+    """Write what the numbers of zones mean below them, and make the figure higher by as much."""
+    from matplotlib.lines import Line2D
+
+    if not key:
+        return
+    columns = 2 if len(key) > 1 else 1
+    lines = sum(len(line.splitlines()) for line in key)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + (lines / columns + 1) * _ZONE_NAME * 1.4 / 72)
+    nothing = [Line2D([], [], linestyle="none", label=line) for line in key]
+    box = figure.legend(
+        handles=nothing, loc="outside lower center", frameon=False, fontsize=_ZONE_NAME,
+        ncols=columns, handlelength=0, handletextpad=0, labelspacing=0.2,
+    )  # fmt: skip
+    for text in box.get_texts():
+        text.set_parse_math(False)
 
 
 def _total_bounds(zones: Zones) -> tuple[float, float, float, float]:
@@ -382,6 +605,7 @@ def save(figure: Figure, out: Path | str, *, overwrite: bool = False) -> Path:
     Raises:
         OutputError: The file exists and ``overwrite`` is off; or it can't be written.
     """
+    kinds.PICTURE.check(out)
     whole.check_new(out, overwrite=overwrite)
     with whole.whole_file(Path(out)) as part:
         figure.savefig(part, dpi=130, metadata=_metadata(Path(out)))
@@ -390,50 +614,41 @@ def save(figure: Figure, out: Path | str, *, overwrite: bool = False) -> Path:
 
 def date_bands(bands: Sequence[str]) -> dict[str, list[int]]:
     """Positions of the bands of each date: ``before:red`` belongs to ``Before``."""
-    dates: dict[str, list[int]] = {}
+    dated: dict[str, list[int]] = {}
     for position, name in enumerate(bands):
-        date = split_name(name)[0] or "image"
-        dates.setdefault(date.capitalize(), []).append(position)
-    return dates
+        date = split_name(name)[0].capitalize() or _DATELESS
+        dated.setdefault(date, []).append(position)
+    return dated
 
 
-def date_pictures(image: NDArray[Any], bands: Sequence[str]) -> list[tuple[str, Picture]]:
-    """Title and RGB picture of each date of an image.
+def date_panels(
+    image: NDArray[Any], bands: Sequence[str], sensors: Sequence[str | None] = ()
+) -> list[Panel]:
+    """A panel for each date of an image, captioned with the bands that it shows.
 
     Args:
         image: ``(band, row, column)``; NaN where not valid.
         bands: Names of the bands.
+        sensors: What each band's sensor is called; () if unknown.
     """
     mask = np.isfinite(image).all(axis=0)
-    pictures = []
-    for title, numbers in date_bands(bands).items():
-        chosen = [numbers[k] for k in rgb_bands([bands[n] for n in numbers])]
-        pictures.append((title, picture(image[chosen], mask)))
-    return pictures
+    shown = []
+    for title, places in date_bands(bands).items():
+        of_date = [sensors[k] for k in places] if sensors else ()
+        chosen = colours.of_names([bands[k] for k in places], sensors_of=of_date)
+        values = image[[places[k] for k in chosen.channels]]
+        shown.append(Panel(picture(values, mask), title, chosen.label))
+    return shown
+
+
+def date_pictures(image: NDArray[Any], bands: Sequence[str]) -> list[tuple[str, Picture]]:
+    """Title and picture of each date of an image; see `date_panels`."""
+    return [(panel.title, panel.picture) for panel in date_panels(image, bands)]
 
 
 def rgb_bands(names: Sequence[str]) -> tuple[int, int, int]:
-    """Positions of the bands shown as red, green and blue.
-
-    The bands named red, green and blue; else the first three, or the first one in grey.
-    """
-    plain = [split_name(name)[1].lower() for name in names]
-    if set(_TRUE_COLOUR) <= set(plain):
-        red, green, blue = (plain.index(c) for c in _TRUE_COLOUR)
-        return red, green, blue
-    return (0, 1, 2) if len(names) >= 3 else (0, 0, 0)
-
-
-Limits = Sequence[tuple[float, float]]
-
-
-def limits_of(values: NDArray[Any]) -> Limits:
-    """Values of each band that become black and white.
-
-    Args:
-        values: ``(band, pixel)``, valid pixels only; at least one.
-    """
-    return [(float(a), float(b)) for a, b in np.percentile(values, _STRETCH, axis=1).T]
+    """Positions of the bands shown as red, green and blue; see `raster.colours`."""
+    return colours.of_names(names).channels
 
 
 def picture(values: NDArray[Any], mask: NDArray[np.bool_], limits: Limits | None = None) -> Picture:
@@ -456,27 +671,15 @@ def picture(values: NDArray[Any], mask: NDArray[np.bool_], limits: Limits | None
 
 def colour_classes(codes: NDArray[np.uint8], scheme: ClassScheme) -> Picture:
     """Class indices in their colours, as ``(row, column, 3)`` in 0 to 1; white where unlabelled."""
-    table = np.ones((256, 3), np.float32)
+    table = np.full((256, 3), panels.NODATA, np.float32)
     for k, c in enumerate(scheme):
-        table[k] = _unit(c.colour)
+        table[k] = panels.unit(c.colour)
     return table[codes]
 
 
 def _over(image: Picture, codes: NDArray[np.uint8], scheme: ClassScheme, alpha: float) -> Picture:
     blended = alpha * colour_classes(codes, scheme) + (1 - alpha) * image
     return blended.astype(np.float32)
-
-
-def _figure(columns: int, rows: int, shape: tuple[int, ...]) -> Figure:
-    """Panels for pictures of a shape, with space for a legend on the right."""
-    from matplotlib.figure import Figure
-
-    height = 3.6 * min(max(shape[0] / shape[1], 0.5), 2.0)
-    figure = Figure(figsize=(3.6 * columns + 2.2, height * rows + 0.3), layout="constrained")
-    figure.subplots(rows, columns, squeeze=False)
-    for axes in figure.axes:
-        axes.set_axis_off()
-    return figure
 
 
 def _curves(x: str, y: str) -> tuple[Figure, Axes]:
@@ -487,24 +690,6 @@ def _curves(x: str, y: str) -> tuple[Figure, Axes]:
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     return figure, axes
-
-
-def _show(axes: Axes, image: Picture, title: str) -> None:
-    axes.imshow(image, interpolation="nearest")
-    axes.set_title(title)
-
-
-def _legend(figure: Figure, scheme: ClassScheme, present: set[int]) -> None:
-    from matplotlib.patches import Patch
-
-    entries = [
-        Patch(facecolor=_unit(c.colour), edgecolor="black", linewidth=0.4, label=c.name)
-        for k, c in enumerate(scheme)
-        if k in present
-    ]
-    if IGNORE_INDEX in present:
-        entries.append(Patch(facecolor="white", edgecolor="black", linewidth=0.4, label="No data"))
-    figure.legend(handles=entries, loc="outside right center", frameon=False)
 
 
 def _short(number: int) -> str:
@@ -519,13 +704,13 @@ def _short(number: int) -> str:
     return str(number)
 
 
+def _percent(share: float) -> str:
+    """A share above 0 in whole percent: 42, or <1."""
+    return f"{share:.0f}" if share >= 0.5 else "<1"
+
+
 def _figures(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
-
-
-def _unit(colour: Colour) -> tuple[float, float, float]:
-    red, green, blue = (v / 255 for v in colour)
-    return red, green, blue
 
 
 def _metadata(out: Path) -> dict[str, str | None] | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.table import Column, Table
 from rich.text import Text
 
 from landshift.errors import plain, shown
+from landshift.files.rows import block
 
 if TYPE_CHECKING:
     from landshift.assess.agreement import Agreement
@@ -30,6 +32,8 @@ EPOCH_COLUMNS = (
     "epoch", "train_loss", "valid_loss", "accuracy", "dice", "mIoU", "change F1", "time",
 )  # fmt: skip
 
+_ZONES = 5  # in blocks; all are in the CSV
+
 
 def epochs(rows: Sequence[Sequence[str]] = ()) -> Table:
     """The training table."""
@@ -40,12 +44,17 @@ def epochs(rows: Sequence[Sequence[str]] = ()) -> Table:
 
 
 def per_class(scores: Scores) -> Table:
-    """Scores of each class; '-' where a score isn't defined."""
+    """Scores of each class that occurs; '-' where a score isn't defined."""
     table = _table("class", "precision", "recall", "F1", "IoU", "support")
+    absent = 0
     for c in scores.classes:
+        if not c.support and c.precision is None:
+            absent += 1
+            continue
         table.add_row(
             c.name, *(_share(v) for v in (c.precision, c.recall, c.f1, c.iou)), f"{c.support:,}"
         )
+    table.without(absent, "in neither the reference nor the map")
     return table
 
 
@@ -86,7 +95,7 @@ def calibration(result: Calibration) -> Table:
 def transitions(flows: TransitionTable, most: int = 15) -> Table:
     """The largest transitions."""
     table = _table("from", "to", "pixels", "hectares", "%")
-    rows = [r for r in flows.rows() if r["from"] != r["to"]]
+    rows = [r for r in flows.rows() if r["from"] != r["to"] and r["pixels"]]
     rows.sort(key=lambda r: -r["pixels"])
     for r in rows[:most]:
         hectares = "-" if r["hectares"] == "" else f"{r['hectares']:,.1f}"
@@ -104,11 +113,17 @@ def transitions(flows: TransitionTable, most: int = 15) -> Table:
 def class_changes(flows: TransitionTable) -> Table:
     """Gains and losses of each class."""
     unit = "pixels" if flows.hectares is None else "hectares"
-    table = _table(unit, "before", "after", "stayed", "gain", "loss", "net", "swap")
-    for c in flows.per_class():
+    columns = ("before", "after", "stayed", "gain", "loss", "net", "swap")
+    table = _table(unit, *columns, row=f"class, {unit}")
+    absent, changes = 0, flows.per_class()
+    form = ",.0f" if flows.hectares is None else _hectares(c.before for c in changes)
+    for c in changes:
+        if not c.before and not c.after:
+            absent += 1
+            continue
         numbers = (c.before, c.after, c.persistence, c.gain, c.loss, c.net, c.swap)
-        form = ",.0f" if flows.hectares is None else ",.1f"
         table.add_row(c.name, *(f"{n:{form}}" for n in numbers))
+    table.without(absent, "on neither date")
     return table
 
 
@@ -158,8 +173,9 @@ def strata(design: Design) -> Table:
 def areas(assessment: Assessment) -> Table:
     """Area of each class by the map and as estimated, with intervals."""
     table = _table("class", "map, ha", "estimate, ha", "±", "from", "to", "interval by")
+    form = _hectares(c.map_hectares for c in assessment.classes)
     for c in assessment.classes:
-        table.add_row(c.name, f"{c.map_hectares:,.1f}", *_interval(c.hectares, ",.1f"))
+        table.add_row(c.name, f"{c.map_hectares:{form}}", *_interval(c.hectares, form))
     return table
 
 
@@ -177,7 +193,10 @@ def accuracies(assessment: Assessment) -> Table:
 
 def area_confusion(assessment: Assessment) -> Table:
     """The confusion matrix in per cent of the map's area: rows reference, columns map."""
-    table = _table("% of area, by reference; map:", *(c.name for c in assessment.classes), "total")
+    table = _table(
+        "% of area, by reference; map:", *(c.name for c in assessment.classes), "total",
+        row="reference, % of area", column="map ", sparse=True,
+    )  # fmt: skip
     for c, row in zip(assessment.classes, assessment.confusion, strict=True):
         table.add_row(c.name, *(f"{100 * p:.2f}" for p in row), f"{100 * row.sum():.2f}")
     totals = assessment.confusion.sum(axis=0)
@@ -209,7 +228,10 @@ def agreements(pairs: Sequence[Agreement]) -> Table:
 
 def agreement(pair: Agreement) -> Table:
     """Units by label of the first labeller (rows) and of the second (columns)."""
-    table = _table(f"{pair.first}, by row; {pair.second}:", *pair.names, "total")
+    table = _table(
+        f"{pair.first}, by row; {pair.second}:", *pair.names, "total",
+        row=pair.first, column=f"{pair.second} ", sparse=True,
+    )  # fmt: skip
     for name, row in zip(pair.names, pair.counts, strict=True):
         table.add_row(name, *(f"{n:,}" for n in row), f"{row.sum():,}")
     totals = pair.counts.sum(axis=0)
@@ -238,7 +260,10 @@ def fragmentation(result: Fragmentation) -> Table:
 
 def zones(measured: Zones, most: int = 30) -> Table:
     """Hectares of each class in each zone."""
-    table = _table("zone", *(f"{name}, ha" for name in measured.classes.values()), "no class, %")
+    table = _table(
+        "zone", *(f"{name}, ha" for name in measured.classes.values()), "no class, %",
+        sparse=True, blocks=_ZONES,
+    )  # fmt: skip
     for k, name in enumerate(measured.names[:most]):
         table.add_row(
             name, *(f"{h:,.1f}" for h in measured.hectares[k]), f"{100 * measured.outside[k]:.1f}"
@@ -256,11 +281,11 @@ def model(info: ModelFacts, most: int = 20) -> Group:
         info: The model.
         most: Largest number of classes.
     """
-    facts = _Texts(box=None, show_header=False)
+    facts = Table.grid(padding=(0, 2, 0, 0))
     facts.add_column(style="bold", no_wrap=True)
-    facts.add_column()
+    facts.add_column(overflow="fold")  # a word that is longer than the line goes on in the next
     for name, value in info.facts.items():
-        facts.add_row(name, plain(value, 600))
+        facts.add_row(Text(name), Text(plain(value, 600)))
     classes = _table("class", "value", "F1", "IoU", "support")
     for c in info.classes[:most]:
         swatch = Text.assemble(
@@ -282,28 +307,124 @@ def _interval(figure: IntervalEstimate | None, form: str) -> tuple[str, str, str
     )  # fmt: skip
 
 
+WHOLE_FROM = 10_000
+"""Hectares of the largest class from which on areas of all classes are shown without a decimal: a
+tenth of a hectare is then less than a pixel of most maps, and far less than any interval."""
+
+
+def _hectares(areas: Iterable[float]) -> str:
+    """The form in which areas of classes are written."""
+    return ",.0f" if max(areas, default=0.0) >= WHOLE_FROM else ",.1f"
+
+
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _table(first: str, *numbers: str | Text) -> Table:
-    table = _Texts(box=None, header_style="bold")
+def _table(first: str, *others: str | Text, **traits: Any) -> Results:
+    """A table with names in the first column and numbers or texts in the others."""
+    table = Results(box=None, header_style="bold", pad_edge=False, **traits)
     table.add_column(first, overflow="fold")
-    for name in numbers:
-        text = name in ("to", "method", "whose", "interval by")
-        wraps = name in ("to", "method")
-        table.add_column(name, justify="left" if text else "right", no_wrap=not wraps)
+    for name in others:
+        table.add_column(name, justify="left" if name in _OF_TEXT else "right", no_wrap=True)
     return table
 
 
-class _Texts(Table):
-    """A table that shows texts literally, not as markup."""
+_OF_TEXT = ("to", "method", "whose", "interval by", "class", "on")  # columns that hold texts
+
+WRAPPED = 12
+"""Least width of a column of names whose names are wrapped between words; a narrower one would
+make columns of single words."""
+
+
+class Results(Table):
+    """A table that shows texts literally, and that fits the terminal.
+
+    Where its columns are wider than the terminal, or than 80 characters in a pipe, the names in the
+    first one are wrapped between words. Where that isn't enough, each row becomes a block, see
+    `files.rows.block`. No word and no number is ever cut or broken.
+
+    Args:
+        row: What a row is, in blocks; None: as the header of the first column says.
+        column: What the columns are, before their names in blocks; the last one is a total.
+        sparse: Whether blocks leave out zeros, apart from the last column.
+        blocks: Largest number of blocks.
+        settings: As for `rich.table.Table`.
+    """
+
+    def __init__(
+        self, *, row: str | None = None, column: str = "", sparse: bool = False,
+        blocks: int | None = None, **settings: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(**settings)
+        self._row, self._column, self._sparse, self._most = row, column, sparse, blocks
+        self._absent = ""
 
     def add_column(self, header: RenderableType = "", *arguments: Any, **options: Any) -> None:
+        """See `rich.table.Table`."""
         super().add_column(_as_written(header), *arguments, **options)
 
     def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        """See `rich.table.Table`."""
         super().add_row(*map(_as_written, cells), **options)
+
+    def without(self, count: int, where: str) -> None:
+        """Count rows that are left out, for classes that occur nowhere."""
+        self._absent = f"and {count} more that {_occur(count)} {where}" if count else ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Columns, or blocks."""
+        first, *others = map(self._width, self.columns)
+        names = self.columns[0]
+        left = options.max_width - sum(others) - _PADDING * len(self.columns)
+        wrapped = max(WRAPPED, self._width(names, by_word=True))
+        if first > left and wrapped > left:
+            yield from self._in_blocks(options.max_width)
+        else:
+            names.width = min(first, left)
+            yield from super().__rich_console__(console, options)
+        if self._absent:
+            yield _unbroken(self._absent)
+
+    def _width(self, column: Column, *, by_word: bool = False) -> int:
+        """Width of a column's widest line, or word."""
+        texts = [_plain(column.header), *map(_plain, column.cells)]
+        parts = [part for text in texts for part in (text.split() if by_word else text.split("\n"))]
+        return max(map(cell_len, parts), default=0)
+
+    def _in_blocks(self, width: int) -> Iterator[Text]:
+        headers = [_plain(column.header).replace("\n", " ") for column in self.columns]
+        first, *others = headers
+        of_columns = [*(f"{self._column}{name}" for name in others[:-1]), *others[-1:]]
+        names = [self._row or first, *of_columns]
+        rows = list(zip(*(map(_plain, column.cells) for column in self.columns), strict=True))
+        for row in rows[: self._most]:
+            cells = [*("" if self._sparse and _is_zero(c) else c for c in row[:-1]), row[-1]]
+            heading, *lines = block(names, cells, width)
+            yield _unbroken(heading, "bold")
+            for line in lines:
+                yield _unbroken(line)
+        if self._most is not None and len(rows) > self._most:
+            yield _unbroken(f"and {len(rows) - self._most} more rows; the CSV has all")
+
+
+_PADDING = 2  # of a cell in `rich.table.Table`: one space before it, one after it
+
+
+def _occur(count: int) -> str:
+    return "occurs" if count == 1 else "occur"
+
+
+def _unbroken(line: str, style: str = "") -> Text:
+    return Text(line, style, no_wrap=True, overflow="ignore")
+
+
+def _is_zero(cell: str) -> bool:
+    return bool(cell) and not cell.strip("0.")
+
+
+def _plain(cell: RenderableType) -> str:
+    return cell.plain if isinstance(cell, Text) else str(cell)
 
 
 def _as_written(cell: Any) -> Any:

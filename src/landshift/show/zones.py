@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from landshift.classes import class_options
 from landshift.errors import ParameterError
-from landshift.files import options, whole
+from landshift.files import kinds, options, whole
 from landshift.maps.zonal import Zones, measure_zones
 from landshift.show import figures
 
@@ -59,6 +59,9 @@ def zonal(
     if of is not None and picture is None:
         raise ParameterError(f"`of` says what to draw, got {of!r} without `picture`; give both.")
     inputs = [mapped, zones, class_options.file_of(classes)]
+    kinds.TABLE.check(out)
+    kinds.GEOPACKAGE.check(geopackage)
+    kinds.PICTURE.check(picture)
     whole.check_new(out, geopackage, picture, inputs=inputs, overwrite=overwrite)
     measured = measure_zones(
         Path(mapped), zones, column, layer=layer, classes=classes, nodata=nodata, on_block=on_block

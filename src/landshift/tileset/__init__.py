@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from landshift.tileset.audit import Audit, AuditedSplit, audit, shared_ground
 from landshift.tileset.chips import ChipFormat
-from landshift.tileset.cutting import cut
+from landshift.tileset.cutting import CutTiles, cut
 from landshift.tileset.options import Auditing, Companions, Cutting, Encoding
 from landshift.tileset.origin import digest, sources
 from landshift.tileset.reading import class_colours, read, read_sensor
@@ -15,6 +15,7 @@ from landshift.tileset.splitting import (
     split_at_random,
     split_by_ground,
 )
+from landshift.tileset.summary import Side, SplitSummary, summarise
 from landshift.tileset.tiles import (
     BandStatistics,
     SecondInput,
@@ -33,10 +34,13 @@ __all__ = [
     "BandStatistics",
     "ChipFormat",
     "Companions",
+    "CutTiles",
     "Cutting",
     "Encoding",
     "SecondInput",
+    "Side",
     "Split",
+    "SplitSummary",
     "Tile",
     "TileSet",
     "audit",
@@ -55,4 +59,5 @@ __all__ = [
     "sources",
     "split_at_random",
     "split_by_ground",
+    "summarise",
 ]

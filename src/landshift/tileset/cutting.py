@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from landshift import raster
 from landshift.classes import ClassScheme, class_options
 from landshift.classes.class_options import ClassesLike, RecodingLike
-from landshift.errors import ParameterError, TileSetError
-from landshift.files import options, resumable, whole
+from landshift.errors import ParameterError, SplitError, TileSetError
+from landshift.files import kinds, options, resumable, whole
 from landshift.raster.recoding import Recoding
 from landshift.raster.tiling import training_windows
 from landshift.tileset import esri
@@ -35,8 +36,12 @@ from landshift.tileset.job import (
     usable_nodata,
     warn_of_others,
 )
+from landshift.tileset.map_search import with_class_maps
 from landshift.tileset.options import Auditing, Companions, Cutting, Encoding
-from landshift.tileset.reading import read, root_of
+from landshift.tileset.reading import has_class_maps, read, root_of, sizes_of_set
+from landshift.tileset.sizes import Sizes
+from landshift.tileset.splitting import split_by_ground
+from landshift.tileset.summary import SplitSummary, summarise
 from landshift.tileset.tiles import TileSet, without_georeference
 from landshift.tileset.writing import Progress, write_about, write_tiles
 
@@ -47,6 +52,19 @@ _OF_A_SET = {
     esri.DEFINITION, esri.MAP_CLASSES, INDEX,
 }  # fmt: skip
 """Names in a set's folder; models saved in it don't belong to the set."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class CutTiles(TileSet):
+    """A training set that was cut.
+
+    Attributes:
+        sizes: Tile size and stride, and why they were chosen.
+        summary: What it gives to learn from, split by ground; None where no split exists.
+    """
+
+    sizes: Sizes
+    summary: SplitSummary | None
 
 
 def tiles(
@@ -61,8 +79,12 @@ def tiles(
     auditing: Annotated[Auditing, options.GROUP] = Auditing(),  # noqa: B008
     overwrite: options.Flag = False,
     on_block: options.OnBlock = None,
-) -> TileSet | Audit:
+) -> CutTiles | Audit:
     """Cut composites and change maps into a training set in Esri's 'Classified Tiles' layout.
+
+    Tile size and stride are chosen by the size of the rasters, unless they are given. Where a
+    change map was made by `landshift label`, the class maps that it was made from are stored with
+    the tiles. A summary of the split says what the set gives to learn from.
 
     If the command is stopped, run it again: it continues where it ended, and gives the same bytes.
     With ``audit`` it cuts nothing, and audits a set that exists.
@@ -81,7 +103,7 @@ def tiles(
         on_block: Called after each window (each rotation of it) with those done and all.
 
     Returns:
-        The training set; with ``audit``, the audit.
+        The training set, with its sizes and summary; with ``audit``, the audit.
 
     Raises:
         ParameterError: Options that contradict each other; rasters that aren't in pairs.
@@ -93,6 +115,7 @@ def tiles(
                 "`audit` reads a set that exists, got rasters or `out` beside "
                 f"{auditing.audit}; run one after the other."
             )
+        kinds.TABLE.check(auditing.pairs)
         whole.check_new(
             auditing.pairs, inputs=[class_options.file_of(classes)], overwrite=overwrite
         )
@@ -108,9 +131,10 @@ def tiles(
         )
     if out is None:
         raise ParameterError("The training set needs a folder, got none; give it with `out`.")
-    return cut(
-        [Path(raster) for raster in rasters[::2]],
-        [Path(raster) for raster in rasters[1::2]],
+    images = [Path(path) for path in rasters[::2]]
+    tile_set = cut(
+        images,
+        [Path(path) for path in rasters[1::2]],
         Path(out),
         classes=classes,
         recode=recode,
@@ -120,6 +144,9 @@ def tiles(
         overwrite=overwrite,
         on_tile=on_block,
     )
+    with without_georeference():
+        sizes = sizes_of(images, cutting, tile_set.folder if cutting.append else None)
+    return CutTiles(**vars(tile_set), sizes=sizes, summary=_summary(tile_set, auditing))
 
 
 def cut(
@@ -177,14 +204,20 @@ def cut(
     inputs = Inputs.of(images, labels, companions, cutting.mask_polygons)
     folder = Path(folder)
     _check_new(folder, append=cutting.append, overwrite=overwrite)
+    appended = cutting.append and folder.is_dir() and any(folder.iterdir())
+    folder = root_of(folder) if appended else folder
     scheme = class_options.classes_of(classes)
-    map_scheme = class_options.classes_of(companions.map_classes)
     recoding = class_options.recoding_of(recode)
-    described = describe_job(inputs, cutting, encoding, (scheme, map_scheme), recoding)
     with without_georeference():  # check_rasters warns once, in our words
+        if recoding is None and (not appended or has_class_maps(folder)):
+            companions = with_class_maps(images, labels, scheme, companions)
+            inputs = Inputs.of(images, labels, companions, cutting.mask_polygons)
+        map_scheme = class_options.classes_of(companions.map_classes)
+        sizes = sizes_of(images, cutting, folder if appended else None)
+        cutting = replace(cutting, tile_size=sizes.tile, stride=sizes.stride)
+        described = describe_job(inputs, cutting, encoding, (scheme, map_scheme), recoding)
         base = None
-        if cutting.append and folder.is_dir() and any(folder.iterdir()):
-            folder = root_of(folder)
+        if appended:
             if resumable.finish_joining(folder, described):
                 return read(folder)
             base = read(folder)
@@ -204,6 +237,42 @@ def cut(
             write_about(unfinished.folder, job, written, base, recoding)
             logger.info("%s: %d tiles of %d windows hold labels.", folder, len(written), windows)
     return read(folder, job.scheme)
+
+
+def _summary(tiles: TileSet, options: Auditing) -> SplitSummary | None:
+    """What a set gives to learn from; too little of it is warned of."""
+    try:
+        split = split_by_ground(tiles, valid_share=options.val_split_pct, seed=options.seed)
+    except SplitError as error:
+        logger.warning("%s", error)
+        return None
+    summary = summarise(tiles, split)
+    summary.warn()
+    return summary
+
+
+def sizes_of(images: Sequence[Path], cutting: Cutting, base: Path | None) -> Sizes:
+    """Tile size and stride of a set that is cut; see `choose_sizes`.
+
+    Args:
+        images: The composites.
+        cutting: The options; what they leave out is chosen.
+        base: Root of the set that is appended to, whose sizes count; None for a new one.
+
+    Raises:
+        RasterError: An image is missing or damaged.
+    """
+    if base is not None:
+        tile, stride = sizes_of_set(base)
+        same = cutting.tile_size is None
+        cutting = replace(
+            cutting,
+            tile_size=tile if same else cutting.tile_size,
+            stride=stride if same and cutting.stride is None else cutting.stride,
+        )
+        return replace(cutting.sizes_on(()), why="as in the set" if same else "")
+    infos = [] if cutting.tile_size is not None else [raster.info(path) for path in images]
+    return cutting.sizes_on([(info.height, info.width) for info in infos])
 
 
 def _check_new(folder: Path, *, append: bool, overwrite: bool) -> None:

@@ -203,7 +203,8 @@ def check_rasters(inputs: Inputs, chips: ChipFormat) -> list[RasterInfo]:
 
     Raises:
         BandError: Images that differ, or that the format can't hold; labels of several bands.
-        GridError: An image and its labels on different grids; mask polygons without a CRS.
+        GridError: An image and its labels on different grids; class maps that don't hold the
+            image's grid; mask polygons without a CRS.
     """
     infos = _infos_alike(inputs.images, "Images")
     check_fits(chips, infos[0])
@@ -219,16 +220,17 @@ def check_rasters(inputs: Inputs, chips: ChipFormat) -> list[RasterInfo]:
                 "(gdal_edit -a_srs)."
             )
     groups = (
-        ("An image and its labels", inputs.labels, True),
-        ("An image and its second input", inputs.seconds, False),
-        ("An image and its class map", inputs.before, True),
-        ("An image and its class map", inputs.after, True),
+        ("An image and its labels", inputs.labels, True, False),
+        ("An image and its second input", inputs.seconds, False, False),
+        ("An image and its class map", inputs.before, True, True),
+        ("An image and its class map", inputs.after, True, True),
     )
-    for what, paths, classes in groups:
+    for what, paths, classes, larger in groups:  # larger: the image may be a part of it
         for info, path in zip(infos, paths, strict=False):
             other = raster.info(path)
             names = (f"in {info.path}", f"in {path}")
-            grid.check_same(info.grid, other.grid, what=what, names=names)
+            if not larger or grid.place_inside(info.grid, other.grid) is None:
+                grid.check_same(info.grid, other.grid, what=what, names=names)
             if classes and len(other.names) != 1:
                 raise BandError(
                     f"Labels must have one band, got {len(other.names)} in {path}; extract the "

@@ -14,6 +14,8 @@ from landshift.errors import ParameterError
 from landshift.files import options
 from landshift.raster.tiling import Size, both
 from landshift.tileset.chips import ChipFormat
+from landshift.tileset.search import check_share
+from landshift.tileset.sizes import Sizes, choose_sizes
 
 if TYPE_CHECKING:
     SizeLike = Size | str
@@ -34,10 +36,12 @@ FormatName = Annotated[Literal["TIFF", "PNG", "JPEG"], Parameter(converter=_uppe
 class Cutting:
     """Which tiles are cut; sizes may also be numbers, or (rows, columns) in pixels."""
 
-    tile_size: SizeLike = "256"
-    """Pixels of a tile: 256, or columns x rows such as 320x256."""
-    stride: SizeLike = "128"
-    """Pixels from one tile to the next: 128, or right x down."""
+    tile_size: SizeLike | None = None
+    """Pixels of a tile: 256, or columns x rows such as 320x256. Left out: 256, 128 or 64, the
+    largest that gives 100 tiles, 32 on very small rasters; when appending, as in the set."""
+    stride: SizeLike | None = None
+    """Pixels from one tile to the next: 128, or right x down. Left out: half the tile; when
+    appending, as in the set."""
     start_index: int | None = None
     """Number of the first tile. Default: 0, or the next number when appending."""
     unlabelled: options.Flag = False
@@ -55,8 +59,8 @@ class Cutting:
     """Add the tiles to the set that is there already."""
 
     def __post_init__(self) -> None:
-        size_of(self.tile_size, "tile_size")
-        size_of(self.stride, "stride")
+        _size_or_none(self.tile_size, "tile_size")
+        _size_or_none(self.stride, "stride")
         if self.start_index is not None and self.start_index < 0:
             raise ParameterError(f"`start_index` must be at least 0, got {self.start_index}.")
         if not 0 <= self.minimum_labelled <= 1:
@@ -69,10 +73,21 @@ class Cutting:
                 f"{self.rotation_angle}."
             )
 
+    def sizes_on(self, rasters: Sequence[tuple[int, int]]) -> Sizes:
+        """Tile size and stride, chosen where they are left out; see `choose_sizes`.
+
+        Args:
+            rasters: Rows and columns of each raster.
+        """
+        tile_size = _size_or_none(self.tile_size, "tile_size")
+        return choose_sizes(rasters, tile_size, _size_or_none(self.stride, "stride"))
+
     @property
     def sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Tile size and stride, each as rows and columns."""
-        return size_of(self.tile_size, "tile_size"), size_of(self.stride, "stride")
+        """Tile size and stride, each as rows and columns, where the tile size is given."""
+        assert self.tile_size is not None, "`sizes_on` chooses it"
+        sizes = self.sizes_on(())
+        return sizes.tile, sizes.stride
 
     def as_json(self) -> dict[str, Any]:
         """The options as JSON holds them; the polygons are an input and not among them."""
@@ -126,29 +141,46 @@ class Companions:
     """A second input raster; once for each composite, on its grid. A pixel is valid where it is
     valid in both."""
     labels_before: Sequence[Path] = ()
-    """Class map before, stored with the tiles; once for each composite."""
+    """Class map before, stored with the tiles; once for each composite, on its grid or a larger
+    one of the same pixels."""
     labels_after: Sequence[Path] = ()
     """Class map after; once for each composite."""
     map_classes: ClassesLike = None
     """Classes of the two class maps: CSV value,name or JSON. Default: as the maps state them."""
+    class_maps: bool = True
+    """Store with the tiles the class maps that each change map was made from, where its record
+    states them and the options above don't; semantic models learn from them."""
+
+    def __post_init__(self) -> None:
+        if not self.class_maps and (self.labels_before or self.labels_after):
+            raise ParameterError(
+                "Class maps (`labels_before`, `labels_after`) are given or left out "
+                "(`class_maps`), got both; choose one."
+            )
 
 
 @dataclass(frozen=True)
 class Auditing:
-    """Options of the audit, which looks for ground that training and validation tiles share."""
+    """Options of splits: of the audit, which looks for ground that training and validation tiles
+    share, and of the summary of a set that is cut."""
 
     audit: Path | None = None
     """Cut nothing; list the tiles of this set that leak between training and validation."""
     pairs: Path | None = None
     """With audit: write every pair of tiles that shares ground to this CSV."""
     val_split_pct: float = 0.1
-    """With audit: share of tiles for validation."""
+    """Share of tiles for validation in the audit, and in the summary of a set that is cut."""
     seed: int = 42
-    """With audit: seed of the splits."""
+    """Seed of these splits."""
 
     def __post_init__(self) -> None:
         if self.pairs is not None and self.audit is None:
             raise ParameterError("`pairs` needs `audit`, got it alone; give the set to look at.")
+        check_share(self.val_split_pct)
+
+
+def _size_or_none(size: Size | str | None, name: str) -> tuple[int, int] | None:
+    return None if size is None else size_of(size, name)
 
 
 def size_of(size: Size | str, name: str) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from landshift.errors import OutputError, RasterError
 from landshift.files import provenance
+from landshift.machine import progress
 from landshift.tileset.index import keep_digest, read_digest, read_provenance
 from landshift.tileset.tiles import TileSet
 
@@ -41,7 +42,9 @@ def digest(tiles: TileSet) -> str:
     )
     total = hashlib.sha256()
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        digests = pool.map(_digest_of, [path for _, path in paths])
+        digests = progress.each(
+            pool.map(_digest_of, [path for _, path in paths]), "hash tiles", len(paths)
+        )
         for (name, _), file_digest in zip(paths, digests, strict=True):
             total.update(f"{file_digest}  {name}\n".encode())
     try:

@@ -17,6 +17,7 @@ import numpy as np
 from landshift.classes import UNLABELLED, ClassScheme, Colour, colour_of
 from landshift.errors import ClassError, OutputError, RasterError, TileSetError
 from landshift.files import archive, provenance, whole
+from landshift.machine import progress
 from landshift.tileset import esri
 from landshift.tileset.index import read_index, read_provenance, write_index
 from landshift.tileset.tiles import (
@@ -101,6 +102,35 @@ def class_colours(folder: Path) -> dict[int, Colour]:
     return ClassScheme.from_list(coloured).colours if coloured else {}
 
 
+def has_class_maps(folder: Path) -> bool:
+    """Whether a set carries class maps.
+
+    Args:
+        folder: The set's root.
+    """
+    return all((folder / name).is_dir() for name in (esri.BEFORE, esri.AFTER))
+
+
+def sizes_of_set(folder: Path) -> tuple[tuple[int, int], tuple[int, int] | None]:
+    """Tile size of a set, and its stride where its index states that, each as rows and columns.
+
+    Args:
+        folder: The set's root.
+
+    Raises:
+        TileSetError: It holds no tile.
+        RasterError: Its first tile can't be read.
+    """
+    with open_tile(_files_of(folder)[0].image) as source:
+        tile = (source.height, source.width)
+    record = read_provenance(folder) or {}
+    options = record.get("parameters")
+    stride = options.get("stride") if isinstance(options, dict) else None
+    if isinstance(stride, list) and len(stride) == 2 and all(isinstance(n, int) for n in stride):
+        return tile, (stride[0], stride[1])
+    return tile, (stride, stride) if isinstance(stride, int) else None
+
+
 def read_sensor(folder: Path) -> str | None:
     """Name of the sensor in the side files of a tile set, or None.
 
@@ -132,7 +162,7 @@ def scan(
     """
     results: list[_Look | _Problem] = []
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for result in pool.map(_look_at, files):
+        for result in progress.each(pool.map(_look_at, files), "index tiles", len(files)):
             results.append(result)
             if on_tile is not None:
                 on_tile(len(results), len(files))
@@ -404,7 +434,7 @@ def _files_of(folder: Path) -> list[TileFiles]:
     if not files:
         raise TileSetError(f"A tile set must hold a tile, got none in {folder}; export it again.")
     before, after = folder / esri.BEFORE, folder / esri.AFTER
-    if before.is_dir() and after.is_dir():
+    if has_class_maps(folder):
         files = [
             f._replace(before=before / f.label.name, after=after / f.label.name) for f in files
         ]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift.errors import ParameterError
+from landshift.machine import progress
 from landshift.tileset.tiles import Bounds, TileSet
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,8 @@ _MISSED_SHARE = 0.5  # times the relative error of the share of validation tiles
 _DROPPED = 0.5  # times the share of dropped tiles
 _ABSENT_CLASS = 0.25  # for each class that one side lacks
 _FEW_BLOCKS = 0.05  # divided by the number of blocks: several places are more representative
+
+_LACKING = {"training": "it can't be learnt", "validation": "its scores are unknown"}
 
 _BLOCKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # numbers of blocks to try
 _SHAPES = ((1.0, 1.0), (2.0, 1.0), (1.0, 2.0))  # relative width and height of a block
@@ -66,7 +69,7 @@ class Search:
         self.count = len(tiles.tiles)
         self.share = share
         self.neighbours = _neighbours(pairs, self.count)
-        self.box, self.group = _places(tiles)
+        self.box, self.group = places(tiles)
         self.pixels = _pixels(tiles)
         self.holds = self.pixels > 0
         self.anchors = self._draw_anchors(rng)
@@ -78,7 +81,7 @@ class Search:
         best_cost = np.inf
         sizes = {n: max(1, round(wanted / n)) for n in _BLOCKS if n <= wanted}
         blocks = self._blocks(set(sizes.values()))
-        for number, size in sizes.items():
+        for number, size in progress.each(sizes.items(), "split by ground", len(sizes)):
             pool = _Pool.of(_unpacked(blocks[size], self.count), self.box, self.group, self.pixels)
             for start in self._starts(pool, number):
                 chosen = self._choose(pool, number, start)
@@ -338,8 +341,11 @@ def _transformer(crs: str, main: str) -> Any:
     return pyproj.Transformer.from_crs(crs, main, always_xy=True)
 
 
-def _places(tiles: TileSet) -> tuple[Floats, Ints]:
-    """Box of each tile in units of tile sides, and the group of tiles that it may overlap."""
+def places(tiles: TileSet) -> tuple[Floats, Ints]:
+    """Box of each tile in units of tile sides, and the group of tiles that it may overlap.
+
+    Tiles of no known ground lie apart.
+    """
     box = np.empty((len(tiles.tiles), 4))
     group = np.empty(len(tiles.tiles), np.int64)
     for number, (members, bounds) in enumerate(grounds(tiles)):
@@ -397,8 +403,9 @@ def log_split(tiles: TileSet, split: Split) -> None:
         ]
         if absent:
             logger.warning(
-                "%s: no %s tile holds %s; too few tiles apart from each other have it, so its "
-                "scores are meaningless.", tiles.folder, side, ", ".join(absent)
+                "%s: no %s tile holds %s; too few tiles apart from each other do, so that %s. Cut "
+                "smaller tiles, or add pairs that hold it.",
+                tiles.folder, side, ", ".join(absent), _LACKING[side],
             )  # fmt: skip
 
 

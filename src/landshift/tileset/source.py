@@ -89,7 +89,9 @@ class _OpenImage:
         maps = (job.inputs.before, job.inputs.after)
         of_maps = [(paths[number], rows(paths[number])) for paths in maps if paths]
         self.maps = [
-            (each, LabelReader(job.maps, path, each.source)) for path, each in of_maps if job.maps
+            (each, LabelReader(job.maps, path, each.source), self._place_on(path))
+            for path, each in of_maps
+            if job.maps
         ]
         self.crs = self.image.source.crs
         self.inside = _inside_polygons(job.inputs.polygons, job.cutting.mask_layer, self.info)
@@ -117,8 +119,8 @@ class _OpenImage:
         if second is not None and job.second is not None:
             second[:, ~mask] = 0 if job.second.nodata is None else job.second.nodata
         maps = []
-        for rows, reader in self.maps:
-            map_codes = _codes(rows, reader, window, turn)
+        for rows, reader, (row, column) in self.maps:
+            map_codes = _codes(rows, reader, window.shifted(row, column), turn)
             map_codes[~mask] = -1
             maps.append(_label_values(map_codes))
         return Chip(
@@ -132,6 +134,10 @@ class _OpenImage:
             source=self.number,
             corner=None if turn is not None else (window.row, window.column),
         )
+
+    def _place_on(self, path: Path) -> tuple[int, int]:
+        """Row and column of the image's first pixel on a class map, which may be larger."""
+        return grid.place_inside(self.info.grid, raster.info(path).grid) or (0, 0)
 
     def _values(
         self, rows: RowCache, window: Window, turn: Turn | None

@@ -16,6 +16,7 @@ from landshift import raster
 from landshift.errors import TileSetError
 from landshift.files import provenance, resumable
 from landshift.grid import Window
+from landshift.machine import progress
 from landshift.raster.recoding import Recoding
 from landshift.tileset import esri
 from landshift.tileset.chips import ChipFormat, Pixels, Shared, label_format, suffix, write_chip
@@ -77,6 +78,7 @@ def write_tiles(
     workers = min(8, os.cpu_count() or 1)
     waiting: deque[Future[Tile] | None] = deque()
     number, finished = start + len(tiles), len(entries)
+    unfinished.count(finished, total, "windows")
 
     def finish() -> None:
         nonlocal finished
@@ -86,10 +88,13 @@ def write_tiles(
         if tile is not None:
             tiles.append(tile)
         finished += 1
+        step.to(finished)
+        unfinished.count(finished, total, "windows")
         if on_tile is not None:
             on_tile(finished, total)
 
-    with ThreadPoolExecutor(workers) as pool:
+    with progress.step("tiles", total) as step, ThreadPoolExecutor(workers) as pool:
+        step.to(finished)
         try:
             for chip in chips_of(job, plans, skip=len(entries)):
                 if chip is None:

@@ -8,11 +8,15 @@ from landshift.training.logs import Epoch
 from landshift.training.options import LOSSES, MONITORS, Augmentation, Loss, Monitor, Training
 
 if TYPE_CHECKING:
-    from landshift.training.fitting import fit
+    from landshift.training.fitting import check, fit
     from landshift.training.range_test import LearningRates, lr_find, with_learning_rate
+    from landshift.training.resume import check_state, epochs_of
 
 _NEED_TORCH = {
     "LearningRates": "range_test",
+    "check": "fitting",
+    "check_state": "resume",
+    "epochs_of": "resume",
     "fit": "fitting",
     "lr_find": "range_test",
     "with_learning_rate": "range_test",
@@ -27,6 +31,9 @@ __all__ = [
     "Loss",
     "Monitor",
     "Training",
+    "check",
+    "check_state",
+    "epochs_of",
     "fit",
     "lr_find",
     "with_learning_rate",

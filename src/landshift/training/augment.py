@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch.nn import functional
 
-from landshift.classes import IGNORE_INDEX, ClassScheme, pairs_of, reversed_codes
+from landshift.classes import IGNORE_INDEX, ClassScheme, code_table, reversed_codes
 from landshift.dataset import TrainingData
 from landshift.errors import ParameterError
 from landshift.spec import InputSpec
@@ -204,12 +205,7 @@ class _Swap:
                     "Augmentation's swap needs codes that state the class before, or tiles with "
                     f"both class maps, got {', '.join(scheme.names)} without; leave it out."
                 )
-            n = len(map_scheme)
-            self.pairs = torch.full((256, 256), IGNORE_INDEX)
-            for code, pairs in enumerate(pairs_of(scheme, map_scheme)):
-                for before, after in pairs:
-                    self.pairs[before, after] = code
-            assert int((self.pairs != IGNORE_INDEX).sum()) == n * n
+            self.pairs = torch.from_numpy(code_table(scheme, map_scheme).astype(np.int64))
 
     def __call__(
         self, images: torch.Tensor, targets: torch.Tensor, chosen: torch.Tensor

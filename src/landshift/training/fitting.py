@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +14,14 @@ from landshift.dataset import TrainingData
 from landshift.errors import ParameterError, TileSetError
 from landshift.files import whole
 from landshift.models import ChangeModel
-from landshift.training import processes
-from landshift.training.logs import TABLE, Epoch
+from landshift.training import logs, processes
+from landshift.training import resume as resuming
+from landshift.training.logs import TABLE, Epoch, Watch
 from landshift.training.options import Training
+from landshift.training.plan import FEW_STEPS, Plan, steps_wanted
 from landshift.training.range_test import with_learning_rate
 from landshift.training.run import model_of_epoch
+from landshift.training.sampling import classes_of, plan_of
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +34,14 @@ def fit(
     resume: Path | None = None,
     overwrite: bool = False,
     on_epoch: Callable[[Epoch], None] | None = None,
+    on_time: Callable[[str], None] | None = None,
+    checked: bool = False,
 ) -> list[Epoch]:
     """Train a model in place with AdamW.
 
-    The random numbers of an epoch follow from the data's seed and the epoch's number alone, and
-    the caller's random state stays as it was.
+    Options, tiles and outputs are checked before anything that takes long. The random numbers of an
+    epoch follow from the data's seed and the epoch's number alone, and the caller's random state
+    stays as it was.
 
     Args:
         model: The model to train.
@@ -46,6 +53,8 @@ def fit(
         overwrite: Whether the log and the models of each epoch that an earlier training left are
             replaced; a training that goes on always replaces its own.
         on_epoch: Called with each row of the training table.
+        on_time: Called once, after the first batches, with a line that says how long it will take.
+        checked: Whether `check` was called with these before.
 
     Returns:
         The training table.
@@ -59,22 +68,57 @@ def fit(
             model holds the weights of the best epoch before, or those that it came with.
     """
     options = options or Training()
-    if resume is None or not resume.exists():
-        _check_new(data, options, overwrite=overwrite)
-    check_data(data, options)
+    if not checked:
+        check(model, data, options, resume=resume, overwrite=overwrite)
     options = with_learning_rate(model, data, options, resume)
-    with torch.random.fork_rng():
-        table = processes.train(processes.Request(model, data, options, resume), on_epoch)
+    request = processes.Request(model, data, options, resume)
+    try:
+        with torch.random.fork_rng():
+            table = processes.train(request, Watch(on_epoch, on_time))
+    except KeyboardInterrupt:
+        model.to("cpu").eval()
+        raise
     model.to("cpu").eval()
     return table
 
 
-def _check_new(data: TrainingData, options: Training, *, overwrite: bool) -> None:
-    if options.log is not None:
-        whole.check_new(options.log / TABLE, overwrite=overwrite)
-    if options.checkpoint == "all":
-        for epoch in range(options.epochs):
+def check(
+    model: ChangeModel,
+    data: TrainingData,
+    options: Training,
+    *,
+    resume: Path | None = None,
+    overwrite: bool = False,
+) -> Plan:
+    """Check everything that can be checked before a training; arguments and errors are `fit`'s.
+
+    What is doubtful but possible is logged: a short training, classes that the tiles lack.
+
+    Returns:
+        How long it lasts.
+    """
+    several = processes.count(options)
+    logs.check_packages(options)
+    plan = plan_of(data, options, several)
+    if resume is None or not resume.exists():
+        if options.log is not None:
+            whole.check_new(options.log / TABLE, overwrite=overwrite)
+        for epoch in range(plan.epochs if options.checkpoint == "all" else 0):
             bundle.check_new(model_of_epoch(data, epoch), overwrite=overwrite)
+    else:
+        known = with_learning_rate(model, data, options, resume)
+        resuming.check_state(resume, resuming.job_of(model, data, known, several))
+    check_data(data, options)
+    if plan.steps < FEW_STEPS:
+        classes = classes_of(data)
+        wanted = steps_wanted(data.chip_size, classes)
+        log.warning(
+            "The training makes %s, few for %d classes, for which %d are planned; leave out "
+            "`epochs` and `max_steps`, or give `epochs` %d or more.",
+            "1 step in all" if plan.steps == 1 else f"{plan.steps} steps in all",
+            classes, wanted, math.ceil(wanted / plan.batches),
+        )  # fmt: skip
+    return plan
 
 
 def check_data(data: TrainingData, options: Training) -> None:

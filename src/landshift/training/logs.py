@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from landshift.files import whole
 from landshift.machine.extras import required
@@ -41,6 +41,18 @@ class Epoch:
     seconds: float
 
 
+class Watch(NamedTuple):
+    """Who watches a training.
+
+    Attributes:
+        on_epoch: Called with each row of the training table.
+        on_time: Called once, after the first batches, with a line that says how long it will take.
+    """
+
+    on_epoch: Callable[[Epoch], None] | None = None
+    on_time: Callable[[str], None] | None = None
+
+
 class Log(Protocol):
     """Takes the training table after each epoch."""
 
@@ -48,16 +60,20 @@ class Log(Protocol):
         """Write down the last row, or all of them."""
 
 
-@contextmanager
-def logs(options: Training) -> Iterator[Log]:
-    """The logs that a training's options name, as one.
+def check_packages(options: Training) -> None:
+    """Check that the packages of a training's logs are there.
 
     Raises:
-        ParameterError: One needs a package that isn't installed.
+        ParameterError: One isn't installed.
     """
     for wanted, package in ((options.tensorboard, "tensorboard"), (options.mlflow, "mlflow")):
         if wanted:
             required(package, package, f"Logs for {package}")
+
+
+@contextmanager
+def logs(options: Training) -> Iterator[Log]:
+    """The logs that a training's options name, as one; see `check_packages`."""
     writer: Any = None
     if options.tensorboard:
         from torch.utils.tensorboard import SummaryWriter

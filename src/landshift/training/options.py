@@ -59,7 +59,8 @@ class Loss:
             if match is None or match[2] not in LOSSES or match[2] in weights:
                 raise ParameterError(
                     f"The loss must add up some of {', '.join(LOSSES)}, each once, as in "
-                    f"'0.7*cross_entropy + 0.3*dice', got {self.formula!r}."
+                    f"'0.7*cross_entropy + 0.3*dice', got {self.formula!r}; "
+                    f"{options.advice(match[2] if match else self.formula, LOSSES)}."
                 )
             weights[match[2]] = float(match[1] or 1)
         if not sum(weights.values()) > 0:
@@ -151,8 +152,9 @@ class Training:
         ParameterError: An option out of its range.
     """
 
-    epochs: int = 10
-    """Passes over the training tiles."""
+    epochs: int | None = None
+    """Passes over the training tiles; left out, as many steps as tiles and classes need, in epochs
+    that may draw each tile several times."""
     lr: float | None = None
     """Learning rate, the peak of the one-cycle schedule; left out, a range test finds one."""
     max_steps: int | None = None
@@ -168,8 +170,8 @@ class Training:
     rare_classes: float = 0.0
     """Draw tiles more often whose classes lie in less than this share of the tiles; 0: each tile
     once an epoch."""
-    ema: float = 0.0
-    """Decay per step of an average of the weights, such as 0.99, which is then validated and kept;
+    ema: float = 0.98
+    """Decay per step of an average of the weights, which is validated and kept in their place;
     0: none. The average of the first steps is over fewer."""
     accumulate: int = 1
     """Batches whose gradients are added up before each step of the optimiser."""
@@ -207,18 +209,17 @@ class Training:
                 f"The learning rate must be one number for all layers, got {lr}; give its end, "
                 f"{lr.stop}, or freeze() the encoder."
             )
-        for name in ("epochs", "accumulate", "max_steps"):
-            if name != "max_steps" or self.max_steps is not None:
-                check_number(f"`{name}`", getattr(self, name), whole=True)
+        for name in ("epochs", "max_steps", "accumulate"):
+            value = getattr(self, name)
+            if value is not None or name == "accumulate":
+                check_number(f"`{name}`", value, whole=True)
+                if value < 1:
+                    raise ParameterError(
+                        f"`{name}` must be at least 1, got {value}; leave it out or give more."
+                    )
         for name in ("lr", "rare_classes", "ema"):
             if name != "lr" or lr is not None:
                 check_number(f"`{name}`", getattr(self, name))
-        least = min(self.epochs, self.accumulate, 1 if self.max_steps is None else self.max_steps)
-        if least < 1:
-            raise ParameterError(
-                "`epochs`, `max_steps` and `accumulate` must be at least 1, got "
-                f"{self.epochs}, {self.max_steps} and {self.accumulate}."
-            )
         if self.lr is not None and not 0 < self.lr < 10:
             raise ParameterError(f"The learning rate must lie between 0 and 10, got {self.lr}.")
         if not 0 <= self.rare_classes <= 1 or not 0 <= self.ema < 1:

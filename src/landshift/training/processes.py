@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -28,11 +28,9 @@ from landshift.engine import computes_in_bfloat16
 from landshift.errors import LandshiftError, ParameterError, TrainingError
 from landshift.machine.memory import keeping_freed
 from landshift.models import ChangeModel
-from landshift.training.logs import Epoch, logs
+from landshift.training.logs import Epoch, Watch, logs
 from landshift.training.options import Training
 from landshift.training.run import Run
-
-OnEpoch = Callable[[Epoch], None] | None
 
 
 class Request(NamedTuple):
@@ -44,7 +42,7 @@ class Request(NamedTuple):
     resume: Path | None
 
 
-def train(request: Request, on_epoch: OnEpoch) -> list[Epoch]:
+def train(request: Request, watch: Watch) -> list[Epoch]:
     """Train on the devices that the options name; result and errors are those of `fit`.
 
     The model is left on its device with the weights to keep.
@@ -53,9 +51,18 @@ def train(request: Request, on_epoch: OnEpoch) -> list[Epoch]:
     launch: Any = fabric.launch  # typed for functions without further arguments
     with _quiet():
         if any(word in _strategy(request.options) for word in ("spawn", "fork", "notebook")):
-            return _launch(fabric, request, on_epoch)
-        table: list[Epoch] = launch(_train, request, on_epoch)
+            return _launch(fabric, request, watch)
+        table: list[Epoch] = launch(_train, request, watch)
         return table
+
+
+def count(options: Training) -> int:
+    """Processes of a training.
+
+    Raises:
+        ParameterError: Devices, strategy or precision that Lightning or this machine don't support.
+    """
+    return _fabric(options).world_size
 
 
 def _fabric(options: Training) -> Fabric:
@@ -95,18 +102,18 @@ def _precision(options: Training) -> str:
     return "bf16-mixed" if computes_in_bfloat16(device) else "32-true"
 
 
-def _train(fabric: Fabric, request: Request, on_epoch: OnEpoch) -> list[Epoch]:
+def _train(fabric: Fabric, request: Request, watch: Watch) -> list[Epoch]:
     """Train in this process; the model is left with the weights to keep."""
     model, data, options, resume = request
     with _quiet(), keeping_freed():
         run = Run(fabric, model, data, options)
         with logs(options) if fabric.is_global_zero else nullcontext() as write:
-            run.train(resume, write, on_epoch)
+            run.train(resume, write, watch)
     return run.table
 
 
-def _launch(fabric: Fabric, request: Request, on_epoch: OnEpoch) -> list[Epoch]:
-    """Train in new processes, which send back rows, weights and errors."""
+def _launch(fabric: Fabric, request: Request, watch: Watch) -> list[Epoch]:
+    """Train in new processes, which send back rows, the line of the time, weights and errors."""
     table: list[Epoch] = []
     failures: list[LandshiftError] = []
     messages = multiprocessing.get_context("spawn").SimpleQueue()
@@ -115,8 +122,11 @@ def _launch(fabric: Fabric, request: Request, on_epoch: OnEpoch) -> list[Epoch]:
         for message in iter(messages.get, None):
             if isinstance(message, Epoch):
                 table.append(message)
-                if on_epoch is not None:
-                    on_epoch(message)
+                if watch.on_epoch is not None:
+                    watch.on_epoch(message)
+            elif isinstance(message, str):
+                if watch.on_time is not None:
+                    watch.on_time(message)
             else:
                 failures.append(message)
 
@@ -151,7 +161,8 @@ def _train_apart(fabric: Fabric, *, request: Request, messages: Any, weights: Pa
     if fabric.device.type == "cpu":
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // fabric.world_size))
     try:
-        _train(fabric, request._replace(model=model), messages.put if first else None)
+        send = messages.put if first else None
+        _train(fabric, request._replace(model=model), Watch(send, send))
     except LandshiftError as error:
         messages.put(error)
         raise

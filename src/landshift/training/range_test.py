@@ -15,6 +15,7 @@ import torch
 
 from landshift.dataset import TrainingData
 from landshift.errors import ParameterError, TrainingError
+from landshift.machine import progress
 from landshift.machine.memory import keeping_freed
 from landshift.models import ChangeModel
 from landshift.training.augment import BatchAugmentation
@@ -133,13 +134,16 @@ def _losses(
         factors=repeat_factors(data, options.rare_classes),
     )
     batches = itertools.chain.from_iterable(itertools.repeat(loader))
-    for rate, (images, targets) in zip(rates, batches, strict=False):
-        optimiser.param_groups[0]["lr"] = rate
-        loss = step(augment(*fabric.to_device((images, targets))))
-        yield float(loss.detach())
-        optimiser.zero_grad()
-        fabric.backward(loss)
-        optimiser.step()
+    with progress.step("learning rate", len(rates)) as under_way:
+        for rate, (images, targets) in zip(rates, batches, strict=False):
+            optimiser.param_groups[0]["lr"] = rate
+            loss = step(augment(*fabric.to_device((images, targets))))
+            value = float(loss.detach())
+            yield value
+            optimiser.zero_grad()
+            fabric.backward(loss)
+            optimiser.step()
+            under_way.advance(note=f"loss {value:.3f}")
 
 
 def _smoothed(losses: Iterable[float]) -> list[float]:

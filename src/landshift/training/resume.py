@@ -86,14 +86,41 @@ def load_state(path: Path, job: Mapping[str, Any]) -> dict[str, Any]:
         ParameterError: It is no such file, or of another training.
     """
     contents = _read(path)
-    saved_job = json.loads(contents["job"])
-    if saved_job != job:
-        raise ParameterError(
-            "An unfinished training must be of the same network, data and options, got "
-            f"{resumable.differences(saved_job, job)} in {path}; go on with those, or remove it."
-        )
+    _check_job(path, json.loads(contents["job"]), job)
     state: dict[str, Any] = contents["state"]
     return state
+
+
+def check_state(path: Path, part: Mapping[str, Any]) -> None:
+    """Check that an unfinished training is the one to go on with, as far as that is known.
+
+    Args:
+        path: The file of `save_state`.
+        part: `job_of` the training, or the part of it that is known so far.
+
+    Raises:
+        ParameterError: It is no such file, or of another training.
+    """
+    saved = json.loads(_read(path)["job"])
+    known: dict[str, Any] = json.loads(json.dumps(part))
+    _check_job(path, {key: value for key, value in saved.items() if key in known}, known)
+
+
+def epochs_of(path: Path) -> int:
+    """Epochs that an unfinished training has done.
+
+    Raises:
+        ParameterError: The file is no unfinished training.
+    """
+    return len(_read(path)["state"]["table"])
+
+
+def _check_job(path: Path, saved: Mapping[str, Any], job: Mapping[str, Any]) -> None:
+    if saved != job:
+        raise ParameterError(
+            "An unfinished training must be of the same network, data and options, got "
+            f"{resumable.differences(saved, job)} in {path}; go on with those, or remove it."
+        )
 
 
 def unfinished_lr(path: Path) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,16 +26,19 @@ from landshift.errors import (
     is_out_of_memory,
     reason_of,
 )
+from landshift.machine import progress
 from landshift.models import ChangeModel
 from landshift.scores import confusion
 from landshift.training.augment import BatchAugmentation, Varied
 from landshift.training.average import Average
-from landshift.training.logs import Epoch, Log
+from landshift.training.logs import Epoch, Log, Watch
 from landshift.training.losses import HeadsLoss, build_loss
 from landshift.training.memory import largest_batch
 from landshift.training.options import MONITORS, Training
+from landshift.training.pace import Pace
+from landshift.training.plan import duration_line
 from landshift.training.resume import job_of, load_state, save_state
-from landshift.training.sampling import repeat_factors
+from landshift.training.sampling import plan_of, repeat_factors
 
 WEIGHT_DECAY = 0.01
 PATIENCE = 5
@@ -87,16 +90,17 @@ class Run:
         self.options = options
         self.augment = BatchAugmentation(options.augmentation, data)
         process, processes = fabric.global_rank, fabric.world_size
+        self.plan = plan_of(data, options, processes)
         self.batches = data.train_loader(
             class_maps=model.class_maps or self.augment.class_maps,
-            factors=repeat_factors(data, options.rare_classes),
+            factors=self.plan.passes * repeat_factors(data, options.rare_classes),
             process=process, processes=processes,
         )  # fmt: skip
+        self.draws.batches = min(self.draws.batches, self.plan.batches)
         self.valid: DataLoader[Sample] = data.valid_loader(
             class_maps=model.class_maps, process=process, processes=processes
         )
-        self.epochs = self._plan()
-        steps = self.epochs * -(-self.draws.batches // options.accumulate)
+        steps = self.plan.epochs * -(-self.draws.batches // options.accumulate)
         assert options.lr is not None
         self.loss = build_loss(options.loss, data, class_maps=model.class_maps)
         step: nn.Module = Step(model, self.loss)
@@ -116,6 +120,7 @@ class Run:
         self.best: State = {}
         self.waited = 0
         self.table: list[Epoch] = []
+        self.pace = Pace()
 
     @property
     def draws(self) -> Draws:
@@ -123,28 +128,20 @@ class Run:
         assert isinstance(self.batches.sampler, Draws)
         return self.batches.sampler
 
-    def _plan(self) -> int:
-        """Epochs of the training; the batches of each are cut to fit `max_steps`."""
-        draws, most = self.draws, self.options.max_steps
-        if not draws.batches:
-            raise ParameterError(
-                f"Each of {self.fabric.world_size} processes needs a batch of {draws.batch_size}, "
-                f"got {len(self.data.split.train)} training tiles; use fewer or smaller batches."
-            )
-        if most is None:
-            return self.options.epochs
-        epochs = min(self.options.epochs, -(-most // draws.batches))
-        draws.batches = min(draws.batches, max(1, most // epochs))
-        return epochs
-
-    def train(
-        self, resume: Path | None, write: Log | None, on_epoch: Callable[[Epoch], None] | None
-    ) -> None:
+    def train(self, resume: Path | None, write: Log | None, watch: Watch) -> None:
         """Train all epochs that are left; the model ends with the weights to keep."""
         job = job_of(self.model, self.data, self.options, self.fabric.world_size)
         if resume is not None and resume.exists():
             self._load(load_state(resume, job))
-        while len(self.table) < self.epochs and self.waited < self._patience:
+        done = len(self.table)
+
+        def tell_time(seconds: float) -> None:
+            if watch.on_time is not None and self.fabric.is_global_zero:
+                accumulate, validation = self.options.accumulate, len(self.valid)
+                watch.on_time(duration_line(self.plan, seconds, done, accumulate, validation))
+
+        self.pace = Pace(tell_time)
+        while len(self.table) < self.plan.epochs and self.waited < self._patience:
             started = time.perf_counter()
             train_loss = self.train_epoch(len(self.table))
             with self._averaged():
@@ -155,8 +152,8 @@ class Run:
                         self._save_model()
                     if write is not None:
                         write(self.table)
-                    if on_epoch is not None:
-                        on_epoch(row)
+                    if watch.on_epoch is not None:
+                        watch.on_epoch(row)
             if resume is not None and self.fabric.is_global_zero:
                 save_state(resume, job, self._state())
         if self.best:
@@ -176,25 +173,34 @@ class Run:
         self.step.train()
         count, group = self.draws.batches, self.options.accumulate
         total = torch.zeros((), device=self.fabric.device)
-        for number, batch in enumerate(self.batches):
-            whole = number // group * group  # the batches from here on make one step
-            last = number + 1 == min(whole + group, count)
-            images, targets = self.fabric.to_device(batch)
-            total += self._backward(
-                self.augment(images, targets), min(group, count - whole), last, good
-            )
-            if last:
-                self.optimiser.step()
-                self.optimiser.zero_grad()
-                self.schedule.step()
-                if self.average is not None:
-                    self.average.update()
-            if (number + 1) % _CHECKED == 0:
-                self._check_loss(total, epoch, good)
+        with progress.step(f"epoch {epoch}", count) as under_way:
+            self.pace.begin()
+            for number, batch in enumerate(self.batches):
+                whole = number // group * group  # the batches from here on make one step
+                last = number + 1 == min(whole + group, count)
+                images, targets = self.fabric.to_device(batch)
+                total += self._backward(
+                    self.augment(images, targets), min(group, count - whole), last, good
+                )
+                if last:
+                    self._step()
+                self.pace.batch(total)
+                note = None
+                if (number + 1) % _CHECKED == 0:
+                    loss = self._check_loss(total, epoch, good) / (number + 1)
+                    note = f"loss {loss / self.fabric.world_size:.3f}"
+                under_way.advance(note=note)
         if not all(p.isfinite().all() for p in self.model.parameters()):
             total += torch.nan  # no loss shows the result of the last step
-        self._check_loss(total, epoch, good)
-        return float(self._summed(total)) / (count * self.fabric.world_size)
+        return self._check_loss(total, epoch, good) / (count * self.fabric.world_size)
+
+    def _step(self) -> None:
+        """A step of the optimiser, by the gradients that are there."""
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self.schedule.step()
+        if self.average is not None:
+            self.average.update()
 
     def _backward(self, batch: Varied, group: int, last: bool, good: State) -> torch.Tensor:
         """Loss of a batch, its gradients added to those that are there."""
@@ -248,11 +254,11 @@ class Run:
         assert isinstance(total, torch.Tensor)
         return total
 
-    def _check_loss(self, total: torch.Tensor, epoch: int, good: State) -> None:
-        """End the training if a loss was no number in any process."""
+    def _check_loss(self, total: torch.Tensor, epoch: int, good: State) -> float:
+        """The sum of the losses of all processes; one that is no number ends the training."""
         loss = float(self._summed(total))
         if np.isfinite(loss):
-            return
+            return loss
         self.model.load_state_dict(good)
         raise TrainingError(
             f"The loss must stay a number, got {loss} in epoch {epoch} with learning rate "
@@ -262,14 +268,19 @@ class Run:
     @contextmanager
     def _averaged(self) -> Iterator[None]:
         """The model as it would be kept, with averaged weights if there are any."""
-        if self.fabric.world_size > 1:
-            for buffer in self.model.buffers():  # batch norm saw other samples in each process
-                buffer.copy_(self.fabric.broadcast(buffer))
+        self._share_buffers()
         if self.average is not None:
             self.average.exchange()
+            self._share_buffers()  # an average of statistics that differed
         yield
         if self.average is not None:
             self.average.exchange()
+
+    def _share_buffers(self) -> None:
+        """Give all processes the batch-norm statistics of the first; each saw other samples."""
+        if self.fabric.world_size > 1:
+            for buffer in self.model.buffers():
+                buffer.copy_(self.fabric.broadcast(buffer))
 
     @torch.no_grad()
     def _validate(self, train_loss: float) -> Epoch:
@@ -278,7 +289,7 @@ class Run:
         n = len(self.data.scheme)
         matrix = np.zeros((n, n + 1), np.int64)
         losses, pixels = 0.0, 0
-        for batch in self.valid:
+        for batch in progress.each(self.valid, "validation", len(self.valid)):
             images, targets = self.fabric.to_device(batch)
             with self.fabric.autocast():
                 heads = self.model.heads(images)

@@ -1,4 +1,4 @@
-"""How often each tile is drawn in an epoch."""
+"""How often each tile is drawn, in an epoch and in all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift.dataset import TrainingData
+from landshift.training.options import Training
+from landshift.training.plan import Plan, plan
 
 
 def repeat_factors(data: TrainingData, threshold: float) -> NDArray[np.float64]:
@@ -28,3 +30,26 @@ def repeat_factors(data: TrainingData, threshold: float) -> NDArray[np.float64]:
     share = {v: sum(v in h for h in held) / len(held) for v in counted}
     required = {v: max(1.0, (threshold / f) ** 0.5) for v, f in share.items() if f}
     return np.array([max((required[v] for v in h), default=1.0) for h in held])
+
+
+def plan_of(data: TrainingData, options: Training, processes: int = 1) -> Plan:
+    """The epochs of a training on these tiles, see `plan`.
+
+    Args:
+        data: The tiles.
+        options: How it is trained.
+        processes: Processes that train together.
+
+    Raises:
+        ParameterError: One pass over the tiles doesn't fill a batch of each process.
+    """
+    drawn = float(repeat_factors(data, options.rare_classes).sum())
+    return plan(
+        options, drawn, min(data.batch_size, len(data.split.train)) * processes,
+        tile_size=data.chip_size, classes=classes_of(data),
+    )  # fmt: skip
+
+
+def classes_of(data: TrainingData) -> int:
+    """Number of classes that count in a training."""
+    return len(data.scheme) - len(data.options.ignore_classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from landshift.vector import styles
 from landshift.vector.layers import (
     GEOPARQUET,
     NEVER,
@@ -26,6 +27,7 @@ __all__ = [
     "read_layer",
     "read_polygons",
     "read_shapes",
+    "styles",
     "without_pixel",
     "write_layer",
 ]

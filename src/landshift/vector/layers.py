@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from landshift import grid
 from landshift.errors import OutputError, ParameterError, VectorError, reason_of
+from landshift.machine import progress
 from landshift.machine.extras import required
 from landshift.vector import reproject
 
@@ -77,7 +78,8 @@ def read_polygons(
             polygons, or several layers of which none is named.
         GridError: No transformation to the grid's CRS exists.
     """
-    return _read(path, box, layer, polygons_only=True, option=option)
+    with progress.step("reading polygons"):
+        return _read(path, box, layer, polygons_only=True, option=option)
 
 
 def read_shapes(
@@ -100,7 +102,8 @@ def read_shapes(
     """
     if buffer is not None and not 0 < buffer < np.inf:
         raise ParameterError(f"A buffer must be a positive number of metres, got {buffer:g}.")
-    return _read(path, box, layer, buffer=buffer)
+    with progress.step("reading shapes"):
+        return _read(path, box, layer, buffer=buffer)
 
 
 def _read(

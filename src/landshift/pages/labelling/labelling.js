@@ -3,7 +3,6 @@
 
 const $ = (id) => document.getElementById(id);
 const KEYS = [..."123456789acdefghijklmpqrtuvwxyz"]; // b, n, o and s do something else
-const COLOURS = { true: "true colour", false: "false colour" };
 const ZOOMS = { close: "close", context: "around it" };
 const KEPT = 6; // units whose pictures are kept
 
@@ -11,6 +10,7 @@ let asked; // what the page asks; see `Labelling.asked`
 let current; // the unit that is shown
 let following = null; // the unit after it
 let busy = false; // an answer is on its way
+let shapes = null; // width and height of each frame's picture, the shorter one 100
 const seen = []; // units shown before, for going back
 const loaded = new Map(); // unit -> promise of what is shown of it
 
@@ -60,11 +60,11 @@ async function ask(address, told) {
 
 // ---- Pictures
 
-async function picture(unit, date, zoom, colour) {
-  const reply = await ask(`pictures/${unit}/${date}/${zoom}/${colour}`);
+async function picture(unit, date, zoom, which, shape) {
+  const reply = await ask(`pictures/${unit}/${date.name}/${zoom}/${which}/${shape.join("x")}`);
   const address = URL.createObjectURL(await reply.blob());
   const image = new Image();
-  image.alt = `Unit ${unit} ${date}, ${ZOOMS[zoom]}, ${COLOURS[colour]}`;
+  image.alt = `Unit ${unit} ${date.name}, ${ZOOMS[zoom]}, ${date.pictures[which]}`;
   image.src = address;
   await image.decode();
   return { image, address, seen: reply.headers.get("Landshift-Seen") };
@@ -84,16 +84,39 @@ function load(unit) {
 
 function pictures_of(unit) {
   const found = new Map();
+  shapes ??= measured();
   for (const zoom of asked.zooms) {
     for (const date of asked.dates) {
-      for (const colour of Object.keys(date.colours)) {
-        const coming = picture(unit, date.name, zoom, colour);
+      for (const which of Object.keys(date.pictures)) {
+        const place = `${date.name}-${zoom}-${which}`;
+        const coming = picture(unit, date, zoom, which, shapes.get(place));
         coming.catch(() => {}); // told where it is shown
-        found.set(`${date.name}-${zoom}-${colour}`, coming);
+        found.set(place, coming);
       }
     }
   }
   return found;
+}
+
+function measured() {
+  return new Map([...document.querySelectorAll(".frame")].map((frame) => {
+    const { width, height } = frame.getBoundingClientRect();
+    const ratio = Math.min(Math.max(width / height || 1, 1 / asked.longest), asked.longest);
+    const sides = ratio > 1 ? [100 * ratio, 100] : [100, 100 / ratio];
+    return [frame.id, sides.map(Math.round)];
+  }));
+}
+
+function on_resize() { // small differences are cropped, larger ones need other pictures
+  if (shapes === null || $("main").hidden) return;
+  const now = measured();
+  const ratio = ([width, height]) => width / height;
+  const change = Math.max(...[...now].map(([place, sides]) =>
+    Math.abs(Math.log(ratio(sides) / ratio(shapes.get(place))))));
+  if (change < 0.08) return;
+  for (const unit of [...loaded.keys()]) drop(unit);
+  shapes = now;
+  show_pictures(current).catch((error) => complain(error.message));
 }
 
 function outdate(unit) { // what is said of it has changed, its pictures haven't
@@ -107,25 +130,37 @@ function drop(unit) {
   loaded.delete(unit);
 }
 
+const one_picture = (date) => Object.keys(date.pictures).length === 1;
+
 function lay_out() {
   for (const date of asked.dates) {
     const places = make("div");
     for (const zoom of asked.zooms) {
-      for (const [colour, bands] of Object.entries(date.colours)) {
+      for (const [which, bands] of Object.entries(date.pictures)) {
         places.append(make("figure", {},
-          make("div", { class: "frame", id: `${date.name}-${zoom}-${colour}` }),
-          make("figcaption", { "data-zoom": zoom,
-            "data-bands": `${COLOURS[colour]} (${bands.join(", ")})` })));
+          make("div", { class: "frame", id: `${date.name}-${zoom}-${which}` }),
+          make("figcaption", { "data-zoom": zoom, "data-bands": bands }, `0.00 km across, ${bands}`)));
       }
     }
     const title = make("h3", {}, `${capital(date.name)} `, make("span", {}, date.files.join(", ")));
-    const one = Object.keys(date.colours).length === 1 ? "date one" : "date";
-    $("pictures").append(make("section", { class: one, "aria-label": date.name }, title, places));
+    const kinds = one_picture(date) ? "date one" : "date";
+    $("pictures").append(make("section", { class: kinds, "aria-label": date.name }, title, places));
   }
+  const alone = asked.dates.length === 1 && one_picture(asked.dates[0]);
+  $("pictures").classList.toggle("alone", alone); // close and wide side by side
+  new ResizeObserver(() => {
+    clearTimeout(resizing);
+    resizing = setTimeout(on_resize, 250);
+  }).observe($("pictures"));
 }
 
-function outline(frames, zoom) {
-  const svg = drawn("svg", { viewBox: "0 0 1 1", "aria-hidden": "true" });
+let resizing; // waits for the end of a change of the window's size
+
+function outline(frames, zoom, [width, height]) { // in sides of the square in the picture's middle
+  const short = Math.min(width, height);
+  const [w, h] = [width / short, height / short];
+  const svg = drawn("svg", { viewBox: `${(1 - w) / 2} ${(1 - h) / 2} ${w} ${h}`,
+    preserveAspectRatio: "xMidYMid slice", "aria-hidden": "true" });
   const points = frames[zoom].outline.map(([x, y]) => `${x},${y}`).join(" ");
   if (zoom === "context") { // where the close picture lies
     const side = frames.close.metres / frames.context.metres;
@@ -153,9 +188,9 @@ async function fill(unit, place, coming, frames) {
   try {
     const { image, seen } = await coming;
     if (unit !== current) return;
-    frame.replaceChildren(image, outline(frames, zoom));
+    frame.replaceChildren(image, outline(frames, zoom, shapes.get(place)));
     if (WORDS[seen]) frame.append(make("p", {}, WORDS[seen]));
-    if (seen === "part") frame.nextSibling.append("; checkered: no data");
+    if (seen === "part") $("checkered").hidden = false;
   } catch (error) {
     if (unit === current) frame.replaceChildren(make("p", {}, error.message));
   }
@@ -266,29 +301,52 @@ async function show(unit) {
   if (unit !== current) return undefined;
   following = about.next;
   $("unit").textContent = `Unit ${unit}`;
-  const north = about.latitude < 0 ? "S" : "N";
-  const east = about.longitude < 0 ? "W" : "E";
-  $("place").textContent =
-    `${Math.abs(about.latitude).toFixed(5)}° ${north}, ${Math.abs(about.longitude).toFixed(5)}° ${east}`;
+  show_place(about);
   $("mapped").hidden = about.map === null;
   $("mapped").textContent = about.map === null ? "" : `Map: ${about.map}`;
-  for (const caption of document.querySelectorAll("figcaption")) {
-    const { zoom, bands } = caption.dataset;
-    caption.textContent = `${distance(about.frames[zoom].metres)}, ${bands}`;
-  }
-  for (const frame of document.querySelectorAll(".frame")) frame.replaceChildren();
   set_form(about.answer);
   show_others(about.others);
   go_to(groups().find((g) => !chosen(g)) ?? groups()[0], { preventScroll: true });
   window.scrollTo(0, 0); // on a phone the pictures come first
   $("back").disabled = !seen.length && about.previous === null;
   $("spoken").textContent = `Unit ${unit}. ${$("counts").textContent}`;
+  return show_pictures(unit);
+}
+
+async function show_pictures(unit) {
+  document.body.dataset.ready = "";
+  const found = load(unit);
+  const { frames } = await found.about;
+  if (unit !== current) return;
+  for (const frame of document.querySelectorAll(".frame")) {
+    const { zoom, bands } = frame.nextSibling.dataset;
+    const [width, height] = shapes.get(frame.id);
+    const metres = frames[zoom].metres * Math.max(width / height, 1);
+    frame.nextSibling.textContent = `${distance(metres)}, ${bands}`;
+    frame.replaceChildren();
+  }
+  $("checkered").hidden = true;
   const places = [...found.pictures];
-  await Promise.all(places.map(([place, coming]) => fill(unit, place, coming, about.frames)));
-  if (unit !== current) return undefined;
+  await Promise.all(places.map(([place, coming]) => fill(unit, place, coming, frames)));
+  if (unit !== current || loaded.get(unit) !== found) return;
   document.body.dataset.ready = String(unit);
   if (following !== null) load(following);
-  return undefined;
+}
+
+function show_place(about) { // links that load nothing until they are clicked
+  const sides = { N: about.latitude, S: -about.latitude, E: about.longitude, W: -about.longitude };
+  const named = (one, other) => `${Math.max(sides[one], sides[other]).toFixed(5)}° ${
+    sides[one] < 0 ? other : one}`;
+  $("place").textContent = `${named("N", "S")}, ${named("E", "W")}`;
+  $("street").hidden = about.wgs84 === null;
+  if (about.wgs84 === null) return;
+  const [longitude, latitude] = about.wgs84.map((degrees) => degrees.toFixed(6));
+  const round = 40_075_017 * Math.cos(latitude * Math.PI / 180); // metres once around the Earth there
+  const zoom = Math.log2(round / about.frames.context.metres); // the wide picture fills 256 pixels
+  const near = Math.min(Math.max(Math.round(zoom) + 1, 3), 19);
+  $("place").href = `geo:${latitude},${longitude}`;
+  $("street").href = `https://www.openstreetmap.org/?mlat=${latitude}&mlon=${longitude}#map=${
+    near}/${latitude}/${longitude}`;
 }
 
 function finish() {

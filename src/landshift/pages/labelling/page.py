@@ -8,13 +8,20 @@ from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
+from landshift import grid
 from landshift.assess.answers import NOTES, Answers
 from landshift.assess.contents import CONFIDENCES
 from landshift.assess.response import Answer
 from landshift.errors import GridError, ParameterError
-from landshift.pages.labelling.pictures import ZOOMS, DateImage, UnitFrame, frames
+from landshift.pages.labelling.pictures import (
+    LONGEST,
+    ZOOMS,
+    DateImage,
+    UnitFrame,
+    frames,
+    widened,
+)
 from landshift.pages.labelling.server import Reply, as_json
-from landshift.spec import split_name
 
 _PAGE = {
     "": ("labelling.html", "text/html; charset=utf-8"),
@@ -23,7 +30,9 @@ _PAGE = {
     "labelling.svg": ("labelling.svg", "image/svg+xml"),
 }
 _UNIT = re.compile(r"units/(\d{1,9})")
-_PICTURE = re.compile(r"pictures/(\d{1,9})/(before|after)/(close|context)/(true|false)")
+_PICTURE = re.compile(
+    r"pictures/(\d{1,9})/(before|after)/(close|context)/(first|second)/(\d{3})x(\d{3})"
+)
 _POSTED = re.compile(r"(answers|skips)/(\d{1,9})")
 
 
@@ -92,9 +101,12 @@ class Labelling:
             return as_json(self.unit(int(unit[1])))
         asked = _PICTURE.fullmatch(path)
         if asked and int(asked[1]) in self._units:
-            number, date, zoom, colour = int(asked[1]), asked[2], asked[3], asked[4]
-            if date in self._dates and colour in self._dates[date].plans:
-                picture = self._dates[date].picture(self._frame(number)[zoom].box, colour)
+            number, date, zoom, which, *sides = asked.groups()
+            shape = int(sides[0]) / 100, int(sides[1]) / 100
+            known = date in self._dates and which in self._dates[date].plans
+            if known and min(shape) == 1 and max(shape) <= LONGEST:
+                box = widened(self._frame(int(number))[zoom].box, *shape)
+                picture = self._dates[date].picture(box, which)
                 return Reply(picture.png, "image/png", (("Landshift-Seen", picture.seen),))
         return None
 
@@ -130,12 +142,9 @@ class Labelling:
             "confidences": list(CONFIDENCES),
             "notes": NOTES,
             "zooms": list(ZOOMS),
+            "longest": LONGEST,
             "dates": [
-                {
-                    "name": d.name,
-                    "files": list(d.files),
-                    "colours": {c: [split_name(n)[1] for n in b] for c, b in d.bands.items()},
-                }
+                {"name": d.name, "files": list(d.files), "pictures": d.labels}
                 for d in self._dates.values()
             ],
             "progress": self._progress(*done),
@@ -152,6 +161,7 @@ class Labelling:
             "unit": number,
             "longitude": self._form.longitude[place],
             "latitude": self._form.latitude[place],
+            "wgs84": self._wgs84(place),
             "frames": {
                 zoom: {"outline": frame.outline, "metres": frame.metres}
                 for zoom, frame in self._frame(number).items()
@@ -210,10 +220,21 @@ class Labelling:
             fields["notes"],
         )  # fmt: skip
 
+    def _centre(self, place: int) -> tuple[float, float]:
+        west, south, east, north = self._form.outlines[place].bounds
+        return (west + east) / 2, (south + north) / 2
+
+    def _wgs84(self, place: int) -> tuple[float, float] | None:
+        """Longitude and latitude for maps of others; None for a CRS of another body."""
+        try:
+            to_wgs84 = grid.transformer(self._form.crs, "EPSG:4326")
+        except GridError:
+            return None
+        longitude, latitude = to_wgs84.transform(*self._centre(place))
+        return float(longitude), float(latitude)
+
     def _count_off(self, date: DateImage) -> int:
-        outlines = [self._form.outlines[self._places[n]] for n in self._units]
-        centres = [((w + e) / 2, (s + n) / 2) for w, s, e, n in (o.bounds for o in outlines)]
-        x, y = zip(*centres, strict=True)
+        x, y = zip(*(self._centre(self._places[n]) for n in self._units), strict=True)
         held = date.holds(x, y, self._form.crs)
         if not held.any():
             raise GridError(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 import threading
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from landshift import grid, images, raster
 from landshift.errors import BandError, GridError, ParameterError
+from landshift.files.options import BandChoice
 from landshift.grid import Window
 from landshift.images import Image, Layer, Plan
+from landshift.raster import colours
+from landshift.raster.stretch import Limits, limits_of
 from landshift.show import figures
-from landshift.spec import split_name
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -26,14 +28,15 @@ if TYPE_CHECKING:
 ZOOMS = ("close", "context")
 """The two pictures of a unit: of the unit, and of what surrounds it."""
 
-COLOURS = {"true": ("red", "green", "blue"), "false": ("nir", "red", "green")}
-"""Bands shown as red, green and blue."""
+PICTURES = ("first", "second")
+"""Pictures of the same ground in other bands: the one by the rule for colours, and false colour."""
 
 SIZE = 400
-"""Rows and columns of a picture."""
+"""Pixels along a picture's shorter side."""
 
-_BY_NUMBER = {"true": ("3", "2", "1"), "false": ("4", "3", "2")}  # Landsat TM's and many others'
-_ALIKE = {"nir": ("nir", "nir08", "near infrared")}  # names of one band
+LONGEST = 3
+"""Longest side of a picture in shorter ones; a frame that is longer still shows a part of it."""
+
 _LOOKED_AT = 512  # most rows and columns read to stretch an image
 _PROBES = 8  # places a side read instead of an image without overviews
 _PROBE = 64  # rows and columns of each
@@ -45,9 +48,9 @@ class UnitFrame:
     """The ground that a picture shows.
 
     Attributes:
-        box: Its grid, north up.
-        outline: Corners of the unit in the picture: x from the left and y from the top, 0 to 1.
-        metres: Width of the picture on the ground.
+        box: Its grid, north up: a square.
+        outline: Corners of the unit in the square: x from the left and y from the top, 0 to 1.
+        metres: Width of the square on the ground.
     """
 
     box: GeoBox
@@ -76,7 +79,8 @@ class DateImage:
     Attributes:
         name: 'before' or 'after'.
         files: Names of its files.
-        plans: The bands of each colour, by `COLOURS`; true colour first.
+        plans: The bands shown as red, green and blue, by `PICTURES`.
+        labels: What a caption calls them.
         limits: Values of each band that become black and white, the same for every unit, so that
             a colour means the same everywhere.
     """
@@ -84,20 +88,20 @@ class DateImage:
     name: str
     files: tuple[str, ...]
     plans: dict[str, Plan]
-    limits: dict[str, figures.Limits]
+    labels: dict[str, str]
+    limits: dict[str, Limits]
 
-    @property
-    def bands(self) -> dict[str, tuple[str, ...]]:
-        """Names of the bands shown as red, green and blue, by colour."""
-        return {colour: plan.names for colour, plan in self.plans.items()}
-
-    def picture(self, box: GeoBox, colour: str) -> Picture:
+    def picture(self, box: GeoBox, which: str) -> Picture:
         """The image on a grid.
+
+        Args:
+            box: The grid.
+            which: One of the `PICTURES` that the date has.
 
         Raises:
             RasterError: A file can't be read.
         """
-        plan = self.plans[colour]
+        plan = self.plans[which]
         bands, valid, met = [], np.ones(box.shape, np.bool_), False
         for group in plan.stack:
             values = np.zeros((len(group[0].numbers), *box.shape), np.float32)
@@ -115,7 +119,7 @@ class DateImage:
                     mask |= new
             bands.append(values)
             valid &= mask
-        shown = figures.picture(np.concatenate(bands), valid, self.limits[colour])
+        shown = figures.picture(np.concatenate(bands), valid, self.limits[which])
         seen = "outside" if not met else "nothing" if not valid.any() else "part"
         return Picture(_png(shown, valid), "all" if valid.all() else seen)
 
@@ -144,41 +148,61 @@ def look(
     name: str,
     files: Sequence[Path | str],
     *,
-    true_colour: Sequence[str] | None = None,
-    false_colour: Sequence[str] | None = None,
+    rgb: BandChoice = None,
+    second_rgb: BandChoice = None,
+    kept: Mapping[str, str] | None = None,
     assume_crs: str | None = None,
 ) -> DateImage:
-    """Open the image of a date: the bands of its colours, and how they are stretched.
+    """Open the image of a date: the bands of its pictures, and how they are stretched.
 
     Args:
         name: 'before' or 'after'. Of a file whose bands are described 'before:red' and so on,
             those of this date are taken.
         files: The files; see `landshift.images.Image`.
-        true_colour: Three bands, by name or number; None: red, green and blue, by name where bands
-            have these names, else the first three of an image of three bands, else 3, 2, 1.
-        false_colour: The same for near infrared, red and green, else 4, 3, 2. An image of fewer
-            than four bands has none.
+        rgb: Bands of the first picture, by name or number, see `colours.choose`; None: by the rule
+            for colours.
+        second_rgb: Bands of the second picture; None: near infrared, red and green where they are
+            known. Bands that the first one shows are not shown twice.
+        kept: Choices of earlier sessions, by `PICTURES`; those that don't fit are left aside.
         assume_crs: CRS of files that state none.
 
     Raises:
         RasterError: A file can't be read.
         GridError: A file has no CRS or no place on the ground.
         BandError: A band is missing.
-        ParameterError: Not three bands.
+        ParameterError: Not one or three bands.
     """
-    source = Image(tuple(files), assume_crs=assume_crs)
-    every = images.plan(source).names
-    own = [n for n in every if n.lower().startswith(f"{name}:")] or list(every)
-    wanted = {"true": true_colour, "false": false_colour}
-    plans = {}
-    for colour in COLOURS:
-        bands = _bands(own, colour, wanted[colour], files[0])
-        if bands is not None:
-            plans[colour] = images.plan(replace(source, bands=bands))
+    whole = images.plan(Image(tuple(files), assume_crs=assume_crs))
+    of_date = [k for k, n in enumerate(whole.names) if n.lower().startswith(f"{name}:")]
+    own = of_date or list(range(len(whole.names)))
+    notes, of_file = images.band_notes(whole)
+    bands, kept = [notes[k] for k in own], kept or {}
+    shown = {
+        "first": _fitting(bands, rgb, kept.get("first"))
+        or colours.choose_kept(bands, None, of_file)
+    }
+    try:
+        second = _fitting(bands, second_rgb, kept.get("second"))
+    except (BandError, ParameterError) as error:
+        raise type(error)(str(error).replace("`rgb`", "`second_rgb`")) from error
+    second = second or colours.find(bands, colours.FALSE_COLOUR)
+    if second is not None and second.positions != shown["first"].positions:
+        shown["second"] = second
+    plans = {which: whole.take([own[k] for k in s.channels]) for which, s in shown.items()}
     return DateImage(
         name, tuple(Path(str(f)).name for f in files), plans,
-        {colour: _limits(plan) for colour, plan in plans.items()},
+        {which: s.label for which, s in shown.items()},
+        {which: _limits(plan) for which, plan in plans.items()},
     )  # fmt: skip
+
+
+def _fitting(
+    bands: Sequence[colours.BandNotes], chosen: BandChoice, kept: str | None
+) -> colours.Shown | None:
+    """The bands that the user chose, or chose in an earlier session of images with such bands."""
+    if chosen is None and kept is not None and colours.fits(bands, kept):
+        chosen = kept
+    return None if chosen is None else colours.choose(bands, chosen)
 
 
 def frames(
@@ -217,6 +241,20 @@ def frames(
     return of_zooms
 
 
+def widened(box: GeoBox, width: float, height: float) -> GeoBox:
+    """A square grid extended around its middle to another shape; its pixels stay as large.
+
+    Args:
+        box: The square.
+        width: Width in sides of the square, from 1.
+        height: Height in sides of the square, from 1.
+    """
+    rows, columns = round(box.height * (height - 1) / 2), round(box.width * (width - 1) / 2)
+    return grid.window_geobox(
+        box, Window(-rows, -columns, box.height + 2 * rows, box.width + 2 * columns)
+    )
+
+
 def check_sides(sides: Sequence[float]) -> tuple[float, float]:
     """Sides of the two pictures, checked.
 
@@ -231,43 +269,7 @@ def check_sides(sides: Sequence[float]) -> tuple[float, float]:
     return sides[0], sides[1]
 
 
-def _bands(
-    names: Sequence[str], colour: str, wanted: Sequence[str] | None, where: Path | str
-) -> tuple[str, ...] | None:
-    """Names of the bands of a colour; None where there are none for false colour."""
-    plain = [split_name(n)[1].lower() for n in names]
-    if wanted is None:
-        named = [
-            next((names[plain.index(n)] for n in _ALIKE.get(b, (b,)) if n in plain), None)
-            for b in COLOURS[colour]
-        ]
-        if None not in named:
-            return tuple(n for n in named if n is not None)
-        if colour == "false" and len(names) < 4:
-            return None
-        if len(names) < 4:
-            return tuple(names) if len(names) == 3 else (names[0],) * 3
-        wanted = _BY_NUMBER[colour]
-    if len(wanted) != 3:
-        raise ParameterError(
-            f"A colour is made of three bands, got {','.join(wanted) or 'none'}; give three names "
-            "or numbers."
-        )
-    chosen = []
-    for text in (w.strip() for w in wanted):
-        if text.lower() in plain:
-            chosen.append(names[plain.index(text.lower())])
-        elif text.isdigit() and 1 <= int(text) <= len(names):
-            chosen.append(names[int(text) - 1])
-        else:
-            raise BandError(
-                f"The bands of a colour must be among {', '.join(plain)}, got '{text}' for "
-                f"{where}; name one of these, or its number from 1."
-            )
-    return tuple(chosen)
-
-
-def _limits(plan: Plan) -> figures.Limits:
+def _limits(plan: Plan) -> Limits:
     """Values that become black and white, from pixels all over the image."""
     limits: list[tuple[float, float]] = []
     for group in plan.stack:
@@ -276,7 +278,7 @@ def _limits(plan: Plan) -> figures.Limits:
             with images.open_layer(layer) as source:
                 samples += list(_samples(source, layer))
         pooled = np.concatenate(samples, axis=1)
-        limits += figures.limits_of(pooled) if pooled.size else [(0.0, 1.0)] * len(pooled)
+        limits += limits_of(pooled) if pooled.size else [(0.0, 1.0)] * len(pooled)
     return limits
 
 

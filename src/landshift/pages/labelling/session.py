@@ -22,15 +22,15 @@ from landshift.files import options, texts
 from landshift.images import Image, plan
 from landshift.pages.labelling import page as labelling
 from landshift.pages.labelling import server
-from landshift.pages.labelling.pictures import DateImage, check_sides, look
+from landshift.pages.labelling.pictures import PICTURES, DateImage, check_sides, look
+from landshift.raster.colours import parts
 
 if TYPE_CHECKING:
     ImageFiles = Sequence[Path | str] | Path | str | None
-    Bands = Sequence[str] | str | None
     Numbers = Sequence[int] | str | None
     Sides = Sequence[float] | str
 else:  # as the command line takes them: one text, parts joined by commas
-    ImageFiles = Bands = Numbers = str | None
+    ImageFiles = Numbers = str | None
     Sides = str
 
 
@@ -38,11 +38,15 @@ else:  # as the command line takes them: one text, parts joined by commas
 class PictureOptions:
     """Colours and ground of the pictures of a unit."""
 
-    true_colour: Bands = None
-    """Bands shown as red, green and blue, by name or number; left out: red,green,blue, else
-    3,2,1."""
-    false_colour: Bands = None
-    """The same for false colour; left out: nir,red,green, else 4,3,2."""
+    rgb: Annotated[options.BandChoice, Parameter(name=("--rgb", "--true-colour"))] = None
+    """Bands shown as red, green and blue: three names or numbers, or one in grey; kept beside the
+    answers for later sessions. Left out: as kept, as the image's file says, else by names or
+    wavelengths, else the first three."""
+    second_rgb: Annotated[
+        options.BandChoice, Parameter(name=("--second-rgb", "--false-colour"))
+    ] = None
+    """Bands of a second picture of each place, kept likewise; left out: nir,red,green where they
+    are known."""
     sides: Sides = "15,120"
     """Sides of the close and of the wide picture, in units."""
     assume_crs: str | None = None
@@ -160,7 +164,7 @@ def label_samples(
             return agreement_table(opened)
         site = labelling.Labelling(
             opened,
-            _dates(opened.form.design.response.asked, before, after, pictures),
+            _dates(opened, before, after, pictures),
             answers.check_name(_account() if labeller is None else labeller),
             sides=_sides(pictures.sides),
             units=_numbers(units, opened.form.numbers),
@@ -175,9 +179,10 @@ def label_samples(
 
 
 def _dates(
-    asked: tuple[str, ...], before: ImageFiles, after: ImageFiles, shown: PictureOptions
+    opened: Answers, before: ImageFiles, after: ImageFiles, shown: PictureOptions
 ) -> list[DateImage]:
-    """The images of the dates that labels are asked for."""
+    """The images of the dates that labels are asked for; a choice of bands is kept."""
+    asked = opened.form.design.response.asked
     files = {"before": _files(before), "after": _files(after)}
     for name, other in (("before", "after"), ("after", "before")):
         both = files[other]
@@ -191,25 +196,23 @@ def _dates(
             f"Labels {' and '.join(asked)} need an image of each, got none {lacking[0]}; give it "
             f"(`{lacking[0]}`)."
         )
-    return [
+    kept = opened.settings()
+    dates = [
         look(
-            name, of_date, true_colour=_list(shown.true_colour),
-            false_colour=_list(shown.false_colour), assume_crs=shown.assume_crs,
+            name, of_date, rgb=shown.rgb, second_rgb=shown.second_rgb, kept=kept,
+            assume_crs=shown.assume_crs,
         )
         for name, of_date in files.items() if of_date
     ]  # fmt: skip
+    chosen = zip(PICTURES, (shown.rgb, shown.second_rgb), strict=True)
+    opened.keep({which: ",".join(parts(rgb)) for which, rgb in chosen if rgb is not None})
+    return dates
 
 
 def _files(given: ImageFiles) -> list[Path | str] | None:
     if given is None or isinstance(given, str):
         return None if given is None else list(_parts(given))
     return [given] if isinstance(given, Path) else list(given)
-
-
-def _list(given: Bands) -> list[str] | None:
-    if given is None or isinstance(given, str):
-        return None if given is None else _parts(given)
-    return list(given)
 
 
 def _parts(text: str) -> list[str]:

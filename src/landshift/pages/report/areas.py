@@ -27,9 +27,7 @@ def hectares(areas: Areas) -> Section:
     for title, classes in (("changed classes", changed), ("unchanged classes", stayed)):
         if classes:
             most = max(max(c.map_hectares, c.hectares.upper if c.hectares else 0) for c in classes)
-            caption = f"Hectares of {title}, from 0 to {most:,.0f}."
-            if not stayed:
-                caption = f"Hectares of each class, from 0 to {most:,.0f}."
+            caption = f"Hectares of {title if stayed else 'each class'}."
             drawn.append(parts.bars(caption, [_bar(c) for c in classes], most, names=names))
     columns = [
         TableColumn("class"),
@@ -51,6 +49,9 @@ def hectares(areas: Areas) -> Section:
     ]  # fmt: skip
     if areas.domains:
         shown.append(_domains(areas))
+    few = _few_decide(areas)
+    if few:
+        shown.append(parts.remarks(f"Notes on single intervals ({len(few)})", few))
     return Section("areas", "Areas with intervals", shown)
 
 
@@ -84,12 +85,15 @@ def accuracy(areas: Areas) -> Section:
         [
             parts.facts(facts),
             parts.group("charts", chart),
-            parts.table("accuracies", f"Accuracies with their {level}s.", columns, rows),
+            parts.table(
+                "accuracies", f"Accuracies with their {level}s.", columns, rows,
+                fold="Accuracies as a table",
+            ),
             parts.matrix(
                 "area-confusion",
                 "Per cent of the map's area by the class of the reference (rows) and of the map "
-                "(columns). The darker a cell, the larger its share of the row; correct cells are "
-                "in bold.",
+                "(columns). The stronger a cell's colour, the larger its share of the row; "
+                "correct cells are in bold.",
                 names, names, [[100 * v for v in row] for row in areas.confusion.shares],
                 corner="% of area: reference \\ map", form=".2f",
             ),
@@ -97,23 +101,24 @@ def accuracy(areas: Areas) -> Section:
     )  # fmt: skip
 
 
-_NOTES = 6  # notes about single intervals that the page lists; the tables hold the rest
-
-
 def limits(areas: Areas) -> list[str]:
     """Warnings about the estimates."""
     few = [f"{c.name} ({c.map_units:,})" for c in areas.classes if c.map_units < FEW_UNITS]
-    of_intervals = [note for note in areas.notes if "interval by" in note.lower()]
-    more = of_intervals[_NOTES:]
-    lines = [note for note in areas.notes if note not in more]
-    if more:
-        lines.append(
-            f"{len(more)} more notes of this kind: few units decide many intervals here. "
-            "'Interval by' in the tables below names each, and the estimate's JSON holds all notes."
-        )
+    decided = _few_decide(areas)
+    lines = [note for note in areas.notes if note not in decided]
     if few:
         lines.append(f"Few sample units: {', '.join(few)}. Intervals of such classes are wide.")
+    if decided:
+        lines.append(
+            "Some intervals are decided by few units, so they are exact and uneven: the notes "
+            "below the areas name them."
+        )
     return lines
+
+
+def _few_decide(areas: Areas) -> list[str]:
+    """The notes on single intervals that few units decide."""
+    return [note for note in areas.notes if "interval by" in note.lower()]
 
 
 _ACCURACIES: tuple[tuple[str, Callable[[AreaClass], FigureRecord | None]], ...] = (
@@ -151,7 +156,10 @@ def _domains(areas: Areas) -> Markup:
         for d in areas.domains
         for name, figure in d.classes.items()
     ]
-    return parts.table("domains", "Areas of the classes in each domain.", columns, rows, most=60)
+    return parts.table(
+        "domains", "Areas of the classes in each domain.", columns, rows, most=60,
+        fold="Areas of each domain",
+    )  # fmt: skip
 
 
 def _figures(figure: FigureRecord | None) -> list[float | str | None]:

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from landshift.classes import Colour
-from landshift.pages.report import svg
+from landshift.pages.report import axis, svg
 from landshift.pages.report.parts import chart, hexed
 
 _WIDTH, _HEIGHT = 440, 270
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 16, 16, 42
+
+_TICKS = 5  # most steps between ticks
 
 _ROOM = 240.0  # height of all classes together in a chart of flows
 _NODE = 12  # width of a class
@@ -172,8 +174,7 @@ class _ChartAxis:
 
     def __init__(self, low: float, high: float, *, whole: bool = False) -> None:
         span = high - low or abs(high) or 1.0
-        step: float = 10.0 ** math.floor(math.log10(span / 4))
-        step *= next(f for f in (1, 2, 5, 10) if span / (f * step) <= 5)
+        step = axis.round_step(span, _TICKS)
         if whole:
             step = max(1.0, step)
         first = math.floor(low / step + 1e-9)

@@ -8,49 +8,78 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from landshift import grid, raster
-from landshift.classes import TO, ClassScheme, Colour, ends_of, stays
+from landshift.classes import TO, ClassScheme, Colour, ends_of
 from landshift.errors import ModelError
-from landshift.pages.report import areas, charts, formats, history, job, maps, model, parts, scores
+from landshift.files import provenance
+from landshift.files.options import BandChoice
+from landshift.machine import progress
+from landshift.pages.report import (
+    areas,
+    charts,
+    counts,
+    formats,
+    glance,
+    heading,
+    history,
+    job,
+    maps,
+    model,
+    parts,
+    scores,
+    verdict,
+)
+from landshift.pages.report.counts import MapCounts
 from landshift.pages.report.files import ReportFiles
 from landshift.pages.report.formats import Areas, EvaluationRecord, Flow
 from landshift.pages.report.page import Section, render
-from landshift.pages.report.parts import Fact, TableColumn, share
+from landshift.pages.report.parts import TableColumn
 
 if TYPE_CHECKING:  # imports torch, which only a report of a model needs
     from landshift.bundle import Package
 
 
-def folder_page(folder: Path | str, given: ReportFiles | None = None) -> str:
+def folder_page(
+    folder: Path | str,
+    given: ReportFiles | None = None,
+    *,
+    title: str | None = None,
+    rgb: BandChoice = None,
+) -> str:
     """HTML of the page that `report` writes; the same files give the same page."""
-    known = job.find(Path(folder), given or ReportFiles())
+    with progress.step("finding the files"):
+        known = job.find(Path(folder), given or ReportFiles())
     files = known.files
     evaluation = _read(formats.EvaluationRecord, files.scores)
     assessment = _read(formats.Areas, files.areas)
     package, problem = _package(files.model)
-    flows = [] if files.transitions is None else formats.read_flows(files.transitions)
-    mapped = None if files.map is None else maps.class_map(files.map, "The map")
+    counted = None if files.map is None else counts.count(files.map)
+    own, others = _of_the_map(assessment, files)
+    judged = verdict.of_job(
+        counted, evaluation, package, history.checks(known), sampled=own is not None
+    )
     warnings = [
         *history.limits(known),
         *([problem] if problem else []),
+        *others,
         *(areas.limits(assessment) if assessment is not None else [_NO_AREAS]),
-        *(scores.limits(evaluation.scores, evaluation.baselines) if evaluation is not None else []),
+        *(scores.limits(evaluation.scores) if evaluation is not None else []),
         *(model.limits(package) if package is not None else []),
     ]
+    drawn, colours = _maps(files, rgb)
+    went, pictures = judged.section("map"), [drawn, *_flows(counted, known, colours)]
     sections = [
-        Section("summary", "At a glance", [_facts(flows, assessment, evaluation)]),
+        Section("summary", "At a glance", [glance.facts(counted, own, evaluation)]),
+        *([went, *pictures] if judged.is_grave else [*pictures, went]),
+        *_areas(assessment),
+        *_scores(evaluation, package, "map"),
         _limits(warnings),
         history.section(known, package, assessment),
-        _maps(files, mapped),
-        _flows(flows, {} if mapped is None else mapped.colours),
-        *_areas(assessment),
-        *_scores(evaluation, package),
         *_training(package, files),
     ]
-    if files.map is None:
-        return render(f"Job {Path(folder).resolve().name}", [], sections)
-    where = grid.describe(raster.info(files.map).grid)
-    return render(f"Change map {files.map.name}", [f"{where}."], sections)
+    if files.map is None or counted is None:
+        return render(title or f"Job {Path(folder).resolve().name}", [], sections)
+    named = title or heading.title(files, known.products, counted)
+    return render(named, [heading.lead(files.map, counted)], sections)
 
 
 _NO_AREAS = (
@@ -58,6 +87,18 @@ _NO_AREAS = (
     "an interval. A labelled sample gives unbiased areas with intervals (landshift sample, "
     "landshift estimate)."
 )
+
+
+def _of_the_map(assessment: Areas | None, files: ReportFiles) -> tuple[Areas | None, list[str]]:
+    """The assessment if it is of the map that is shown; a warning if it is of another file."""
+    if assessment is None or files.map is None:
+        return assessment, []
+    if provenance.digest(files.map) == assessment.map_sha256:
+        return assessment, []
+    return None, [
+        f"Areas and accuracies with intervals are those of another file than {files.map.name}, "
+        f"called {assessment.map} when its sample was drawn: 'At a glance' leaves them out."
+    ]
 
 
 def _read(kind: type[formats.Kind], path: Path | None) -> formats.Kind | None:
@@ -78,101 +119,134 @@ def _package(path: Path | None) -> tuple[Package | None, str]:
         return None, f"The model isn't shown: {error}"
 
 
-def _facts(
-    flows: Sequence[Flow], assessment: Areas | None, evaluation: EvaluationRecord | None
-) -> Markup:
-    """The main figures of the page."""
-    facts = []
-    if flows:
-        changed = [f for f in flows if not f.stayed]
-        percent = sum(f.percent for f in changed)
-        facts.append(
-            Fact("Changed", f"{percent:.1f} %", "of the pixels with a class in both class maps")
-        )
-    if assessment is not None:
-        overall = assessment.overall
-        facts.append(
-            Fact(
-                "Overall accuracy", areas.with_interval(overall, ".3f"),
-                f"by {assessment.units:,} sample units",
-            )
-        )  # fmt: skip
-        changes = [c for c in assessment.classes if not stays(c.name) and c.hectares is not None]
-        if changes and len(changes) < len(assessment.classes):
-            largest = max(changes, key=lambda c: c.hectares.value if c.hectares else 0)
-            assert largest.hectares is not None, "classes without an estimate are left out"
-            facts.append(
-                Fact(
-                    largest.name,
-                    f"{areas.with_interval(largest.hectares, ',.0f')} ha",
-                    "the largest change, as estimated",
-                )
-            )
-    if evaluation is not None:
-        facts.append(Fact("Change F1", share(evaluation.scores.change_f1), "against the reference"))
-        facts.append(Fact("mIoU", share(evaluation.scores.miou), "mean over the classes"))
-    return parts.facts([f for f in facts if f.value != parts.NONE])
-
-
 def _limits(lines: Sequence[str]) -> Section:
     if not lines:
         return Section("limits", "Limits", missing="No check gave a warning.")
     return Section("limits", "Limits", [parts.warnings(list(dict.fromkeys(lines)))])
 
 
-def _maps(files: ReportFiles, mapped: maps.ClassPicture | None) -> Section:
-    """The images, the map, its reference and its confidence."""
+def _maps(files: ReportFiles, rgb: BandChoice) -> tuple[Section, dict[str, Colour]]:
+    """The map, the images, its reference and its confidence; the colours of the map's classes."""
     shown, absent = [], []
-    for title, path, place in (("Before", files.before, 0), ("After", files.after, -1)):
-        if path is None:
-            absent.append(f"image of {title.lower()}")
+    with progress.step("drawing the maps", sum(map(bool, _drawn(files)))) as step:
+        mapped = None
+        if files.map is not None:
+            mapped = maps.class_map(files.map, "The map", name="map-picture")
+            shown.append(mapped.shown)
+            step.advance()
         else:
-            shown.append(maps.image(path, title, place))
-    if mapped is not None:
-        shown.append(mapped.shown)
-    else:
-        absent.append("map")
-    if files.reference is not None:
-        shown.append(maps.class_map(files.reference, "The reference").shown)
-    if files.confidence is not None:
-        shown.append(maps.confidence(files.confidence, "Confidence, from lowest to highest"))
-    else:
-        absent.append("confidence (landshift classify --layer confidence writes it)")
+            absent.append("map")
+        for title, path, place in (("Before", files.before, 0), ("After", files.after, -1)):
+            if path is None:
+                absent.append(f"image of {title.lower()}")
+            else:
+                name = f"{title.lower()}-picture"
+                shown.append(maps.image(path, title, place, rgb=rgb, name=name))
+                step.advance()
+        reference = None
+        if files.reference is not None:
+            reference = maps.class_map(files.reference, "The reference", name="reference-picture")
+            shown.append(reference.shown)
+            step.advance()
+        if files.confidence is not None:
+            title = "Confidence, from lowest to highest"
+            shown.append(maps.confidence(files.confidence, title, name="confidence-picture"))
+            step.advance()
+        else:
+            absent.append("confidence (landshift classify --layer confidence writes it)")
     missing = f"Missing: {', '.join(absent)}." if absent else ""
-    return Section("maps", "Maps", [parts.group("pictures", shown)] if shown else [], missing)
+    contents = [*_legends(mapped, reference), parts.group("pictures", shown)] if shown else []
+    return Section("maps", "Maps", contents, missing), mapped.colours if mapped else {}
 
 
-def _flows(flows: Sequence[Flow], known: Mapping[str, Colour]) -> Section:
-    """Transitions between classes."""
+def _legends(mapped: maps.ClassPicture | None, reference: maps.ClassPicture | None) -> list[Markup]:
+    """One legend for map and reference; two where a class has another colour in each."""
+    both = [picture for picture in (mapped, reference) if picture is not None]
+    if len(both) < 2 or both[0].agrees(both[1]):
+        return [maps.legend(*both)] if both else []
+    return [maps.legend(both[0]), parts.text("Classes of the reference:"), maps.legend(both[1])]
+
+
+def _drawn(files: ReportFiles) -> tuple[Path | None, ...]:
+    return (files.map, files.before, files.after, files.reference, files.confidence)
+
+
+def _flows(
+    counted: MapCounts | None, known: job.JobFolder, colours: Mapping[str, Colour]
+) -> list[Section]:
+    """Transitions: of the map itself where its classes are pairs, else of two class maps."""
+    files = known.files
+    flows = [] if counted is None else _transitions_of(counted)
+    title, words = "Transitions", "Counted in the map's pixels, without intervals."
     if not flows:
-        return Section(
-            "flows", "Transitions",
-            missing="The table of transitions is missing; landshift label --table writes one.",
-        )  # fmt: skip
+        title = "Transitions between the class maps"
+        words = "Counted in the two class maps, without intervals."
+        if any(p.path == files.map and p.stage == "classify" for p in known.products):
+            words = (
+                "Counted in the two class maps that the model learnt from, not in its map, and "
+                "without intervals."
+            )
+        if files.transitions is not None:
+            flows = formats.read_flows(files.transitions)
+    if not flows:
+        return [
+            Section(
+                "flows", title,
+                missing="The table of transitions is missing; landshift label --table writes one.",
+            )
+        ]  # fmt: skip
     in_hectares = all(f.hectares is not None for f in flows)
     unit = "ha" if in_hectares else "pixels"
-    changed = [
-        (f.before, f.after, float(f.pixels if f.hectares is None else f.hectares))
-        for f in flows
-        if not f.stayed
-    ]
+    changed = [f for f in flows if not f.stayed]
+    stayed = [f for f in flows if f.stayed]
     names = list(dict.fromkeys(n for f in flows for n in (f.before, f.after)))
-    stayed = sum(f.percent for f in flows if f.stayed)
     drawn = charts.flows(
         "Changes from the class before (left) to the class after (right). Unchanged pixels, "
-        f"{stayed:.1f} %, are left out.",
-        changed, _class_colours(names, known), unit,
+        f"{sum(f.percent for f in stayed):.1f} %, are left out.",
+        [(f.before, f.after, _amount(f)) for f in changed], _class_colours(names, colours), unit,
     )  # fmt: skip
+    whole = sum(_amount(f) for f in changed) or 1.0
     columns = [
-        TableColumn("from"), TableColumn("to"), TableColumn("pixels", ",d"),
-        TableColumn("hectares", ",.1f"), TableColumn("% of pixels", ".2f"),
+        TableColumn("from"), TableColumn("to"), TableColumn("hectares", ",.1f"),
+        TableColumn("% of the change", ".1f"), TableColumn("% of pixels", ".2f"),
+        TableColumn("pixels", ",d"),
     ]  # fmt: skip
-    rows = [[f.before, f.after, f.pixels, f.hectares, f.percent] for f in flows]
-    table = parts.table(
-        "transitions", "Transitions in the class maps, the largest first. These are pixel counts, "
-        "without intervals.", columns, rows, most=15,
-    )  # fmt: skip
-    return Section("flows", "Transitions", [drawn, table])
+    rows = [
+        [f.before, f.after, f.hectares, 100 * _amount(f) / whole, f.percent, f.pixels]
+        for f in changed
+    ]
+    unchanged = [TableColumn("class"), *columns[2:3], *columns[4:]]
+    shown = [
+        parts.text(words), drawn,
+        parts.table("transitions", "Changes, the largest first.", columns, rows, most=10),
+    ]  # fmt: skip
+    if stayed:
+        lines = [[f.before, f.hectares, f.percent, f.pixels] for f in stayed]
+        shown.append(
+            parts.table(
+                "unchanged", "Classes that stayed.", unchanged, lines,
+                fold="Unchanged, by class",
+            )
+        )  # fmt: skip
+    return [Section("flows", title, shown)]
+
+
+def _transitions_of(counted: MapCounts) -> list[Flow]:
+    """The transitions in a map whose classes are pairs such as 'forest->water'."""
+    pairs = [(c, *ends_of(c.name)) for c in counted.classes]
+    return [
+        Flow(
+            before=before, after=after, pixels=c.pixels, hectares=c.hectares,
+            percent=100 * c.pixels / counted.pixels,
+        )
+        for c, before, after in pairs
+        if before is not None and after is not None
+    ]  # fmt: skip
+
+
+def _amount(flow: Flow) -> float:
+    """Hectares, or pixels where they aren't known."""
+    return float(flow.pixels if flow.hectares is None else flow.hectares)
 
 
 def _class_colours(names: Sequence[str], known: Mapping[str, Colour]) -> dict[str, Colour]:
@@ -197,7 +271,9 @@ def _areas(assessment: Areas | None) -> list[Section]:
     return [areas.hectares(assessment), areas.accuracy(assessment)]
 
 
-def _scores(evaluation: EvaluationRecord | None, package: Package | None) -> list[Section]:
+def _scores(
+    evaluation: EvaluationRecord | None, package: Package | None, subject: str
+) -> list[Section]:
     if evaluation is None:
         beside = f" The model's {model.METRICS_PAGE} has those on its validation tiles."
         return [
@@ -208,8 +284,8 @@ def _scores(evaluation: EvaluationRecord | None, package: Package | None) -> lis
             )
         ]  # fmt: skip
     return [
-        scores.per_class(evaluation.scores), scores.confusion(evaluation),
-        scores.calibration(evaluation.calibration), scores.baselines(evaluation),
+        scores.per_class(evaluation.scores), scores.baselines(evaluation, subject),
+        scores.confusion(evaluation), *scores.calibration(evaluation.calibration),
     ]  # fmt: skip
 
 

@@ -52,7 +52,11 @@ def section(job: JobFolder, package: Package | None, areas: Areas | None) -> Sec
     ]
     if rows:
         columns = [TableColumn(title) for title in ("file", "stage", "option", "value")]
-        shown.append(parts.table("record", "Options of each step.", columns, rows, most=8))
+        shown.append(
+            parts.table(
+                "record", "Options of each step.", columns, rows, fold="Options of each step"
+            )
+        )
     return Section("steps", "What was done", shown)
 
 
@@ -70,6 +74,12 @@ def chain(job: JobFolder) -> list[Product]:
     return [p for p in job.products if p in ancestry]
 
 
+def checks(job: JobFolder) -> list[dict[str, Any]]:
+    """What was measured of the composites that the report's rasters were made from."""
+    measured = [product.record.get("checks") for product in chain(job)]
+    return [known for known in measured if isinstance(known, dict)]
+
+
 def limits(job: JobFolder) -> list[str]:
     """Warnings: inputs that have changed since; clouds and shifts of the dates."""
     lines = []
@@ -82,10 +92,8 @@ def limits(job: JobFolder) -> list[str]:
                     f"{name} isn't the file that {product.path.name} was made from: it has changed "
                     "since, or is another file of that name."
                 )
-    for product in chain(job):
-        checks = product.record.get("checks")
-        if isinstance(checks, dict):
-            lines += [*_clouds(checks), *_misalignment(checks)]
+    for measured in checks(job):
+        lines += [*_clouds(measured), *_misalignment(measured)]
     return lines
 
 

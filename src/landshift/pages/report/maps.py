@@ -1,8 +1,7 @@
-"""Maps as pictures: small, from overviews, with scale bar, north and legend."""
+"""Maps as pictures: small, from overviews, with scale bar and north."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 from landshift import grid, raster
 from landshift.classes import IGNORE_INDEX, ClassScheme, Colour
 from landshift.errors import ClassError, GridError
+from landshift.files.options import BandChoice
 from landshift.pages.report import parts, pictures, svg
+from landshift.raster import colours
 from landshift.show import figures
-from landshift.spec import split_name
 
 SIZE = 1000
 """Largest number of rows and columns of a map on a page: four maps stay below 6 MB."""
@@ -24,7 +24,6 @@ SIZE = 1000
 _MOST = 250  # classes with a colour of their own in a picture
 _LISTED = 24  # classes in a legend
 _OTHERS: Colour = (128, 128, 128)
-_BAR = 0.28  # largest share of the picture's width that the scale bar takes
 
 
 @dataclass(frozen=True)
@@ -32,37 +31,63 @@ class ClassPicture:
     """A class map on a page.
 
     Attributes:
-        shown: The picture, its scale and its legend.
+        shown: The picture and its scale.
         colours: Colour of each class by its name.
+        largest: The classes by their size, the largest first.
+        has_nothing: Whether pixels have no class.
     """
 
     shown: Markup
     colours: dict[str, Colour]
+    largest: tuple[str, ...]
+    has_nothing: bool
+
+    def agrees(self, other: ClassPicture) -> bool:
+        """Whether one legend can explain both: a class has one colour, a colour one class."""
+        joined = self.colours | other.colours
+        alike = all(joined[name] == colour for name, colour in self.colours.items())
+        return alike and len(set(joined.values())) == len(joined) <= _LISTED
 
 
-def image(path: Path, title: str, place: int) -> Markup:
-    """One date of an image or composite, in true colour where its bands say so.
+def legend(*shown: ClassPicture) -> Markup:
+    """The classes of pictures that agree and their colours, the largest ones where there are many.
+
+    Args:
+        shown: The pictures; at least one.
+    """
+    first = shown[0]
+    entries = list({name: c for picture in shown for name, c in picture.colours.items()}.items())
+    if len(entries) > _LISTED:
+        entries = [(name, first.colours[name]) for name in first.largest[:_LISTED]]
+        entries.append((f"and {len(first.colours) - _LISTED} more", _OTHERS))
+    return parts.legend(entries, none="no class" if any(p.has_nothing for p in shown) else "")
+
+
+def image(path: Path, title: str, place: int, *, rgb: BandChoice = None, name: str = "") -> Markup:
+    """One date of an image or composite.
 
     Args:
         path: The raster.
         title: Title of the picture.
         place: Index of the date: 0 the first, -1 the last.
+        rgb: The bands shown as red, green and blue; see `landshift.raster.colours`.
+        name: Anchor of the picture.
+
+    Raises:
+        BandError: The raster lacks a band of `rgb`.
     """
     info = raster.info(path)
-    chosen = list(figures.date_bands(info.bands).values())[place]
-    numbers = [chosen[k] + 1 for k in figures.rgb_bands([info.bands[c] for c in chosen])]
-    values, mask = raster.preview(path, SIZE, numbers)
-    names = [split_name(info.bands[n - 1])[1] or f"band {n}" for n in numbers]
-    seen = f"{', '.join(names)} as red, green, blue"
-    if [n.lower() for n in names] == ["red", "green", "blue"]:
-        seen = "true colour"
+    numbers = [k + 1 for k in list(figures.date_bands(info.bands).values())[place]]
+    with raster.open_raster(path) as source:
+        bands = colours.of_raster(source, rgb, numbers)
+    values, mask = raster.preview(path, SIZE, [numbers[k] for k in bands.channels])
     return pictures.photo(
-        figures.picture(values, mask), alt=f"{title}: {path.name}, {_size(info)}, {seen}",
-        caption=f"{title}, {seen}", below=_bearing(info),
+        figures.picture(values, mask), alt=f"{title}: {path.name}, {_size(info)}, {bands.label}",
+        caption=f"{title}, {bands.label}", below=_bearing(info), name=name,
     )  # fmt: skip
 
 
-def class_map(path: Path, title: str) -> ClassPicture:
+def class_map(path: Path, title: str, *, name: str = "") -> ClassPicture:
     """A class map in its own colours."""
     info = raster.info(path)
     codes, scheme = _classes(path)
@@ -70,19 +95,18 @@ def class_map(path: Path, title: str) -> ClassPicture:
     order = np.argsort(-counts, kind="stable")
     total = max(int(counts.sum()), 1)
     most = ", ".join(f"{scheme.names[k]} {counts[k] / total:.0%}" for k in order[:5] if counts[k])
-    entries = [(c.name, c.colour) for c in scheme]
-    if len(entries) > _LISTED:
-        entries = [entries[k] for k in order[:_LISTED]]
-        entries.append((f"and {len(scheme) - _LISTED} more", _OTHERS))
     picture = pictures.classes(
         codes, [c.colour for c in scheme],
         alt=f"{title}: {path.name}, {_size(info)}, about {most or 'no class'}", caption=title,
-        below=_bearing(info) + parts.legend(entries),
+        below=_bearing(info), name=name,
     )  # fmt: skip
-    return ClassPicture(picture, {c.name: c.colour for c in scheme})
+    return ClassPicture(
+        picture, {c.name: c.colour for c in scheme}, tuple(scheme.names[k] for k in order),
+        has_nothing=bool((codes == IGNORE_INDEX).any()),
+    )  # fmt: skip
 
 
-def confidence(path: Path, title: str) -> Markup:
+def confidence(path: Path, title: str, *, name: str = "") -> Markup:
     """Confidence of a map, from dark (lowest) to bright (highest)."""
     info = raster.info(path)
     values, mask = raster.preview(path, SIZE, [1])
@@ -96,7 +120,7 @@ def confidence(path: Path, title: str) -> Markup:
     mean = shares[mask].mean() if mask.any() else 0.0
     return pictures.classes(
         codes, table, alt=f"{title}: {path.name}, {_size(info)}, about {mean:.2g} on average",
-        caption=title, below=_bearing(info) + parts.legend(steps),
+        caption=title, below=_bearing(info) + parts.legend(steps), name=name,
     )  # fmt: skip
 
 
@@ -106,7 +130,7 @@ def _classes(path: Path) -> tuple[NDArray[np.uint8], ClassScheme]:
         raster.check_class_raster(source)
         known = raster.class_values(source)
     values, mask = raster.preview(path, SIZE, [1], classes=True)
-    names, colours = dict(known.names), raster.legend_of(path).colours
+    names, of_value = dict(known.names), raster.legend_of(path).colours
     labelled = known.classed(values[0], mask)
     shown, counts = np.unique(values[0][labelled], return_counts=True)
     # classes in the preview first, by their size, since the picture shows only _MOST
@@ -117,7 +141,7 @@ def _classes(path: Path) -> tuple[NDArray[np.uint8], ClassScheme]:
         raise ClassError(f"A map must hold a class, got none in {path}; give another.")
     scheme = ClassScheme.from_mapping(
         {k: names.get(v) or f"class {v}" for k, v in enumerate(kept, start=1)},
-        {k: colours[v] for k, v in enumerate(kept, start=1) if v in colours},
+        {k: of_value[v] for k, v in enumerate(kept, start=1) if v in of_value},
     )
     places = np.searchsorted(kept, values[0]).clip(max=len(kept) - 1)
     rest = np.asarray(kept)[places] != values[0]
@@ -131,11 +155,9 @@ def _bearing(info: raster.RasterInfo) -> Markup:
         bearing = grid.bearing(info.grid)
     except GridError:
         return parts.text("The file has no CRS: scale and north are unknown.")
-    ground = bearing.metres * info.width
-    length = _round(ground * _BAR)
-    end = f"{100 * length / ground:.2f}%"
-    middle = f"{50 * length / ground:.2f}%"
-    written = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    bar = grid.scale_bar(bearing.metres * info.width)
+    end = f"{100 * bar.share:.2f}%"
+    middle = f"{50 * bar.share:.2f}%"
     needle = svg.element(
         "path", d="M0 -13 5 9 0 5 -5 9Z", class_="needle", transform=f"rotate({bearing.north:.1f})"
     )
@@ -145,19 +167,13 @@ def _bearing(info: raster.RasterInfo) -> Markup:
         svg.element("line", x1="0", x2=end, y1="30%", y2="30%", class_="whisker"),
         svg.element("line", x1="0", x2="0", y1="18%", y2="42%", class_="whisker"),
         svg.element("line", x1=end, x2=end, y1="18%", y2="42%", class_="whisker"),
-        svg.element("text", written, x=middle, y="78%", text_anchor="middle"),
+        svg.element("text", bar.label, x=middle, y="78%", text_anchor="middle"),
         arrow,
         svg.element("text", "N", x="92%", y="62%", text_anchor="middle"),
         class_="bearing", role="img",
-        aria_label=f"Scale bar of {written}; north points {bearing.north:.0f} degrees clockwise "
+        aria_label=f"Scale bar of {bar.label}; north points {bearing.north:.0f} degrees clockwise "
         "from up",
     )  # fmt: skip
-
-
-def _round(metres: float) -> float:
-    """The largest of 1, 2, 5, 10, 20, ... that isn't above a length."""
-    step: float = 10.0 ** math.floor(math.log10(metres))
-    return max(f * step for f in (0.5, 1, 2, 5) if f * step <= metres)
 
 
 def _cividis() -> Sequence[Colour]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from landshift.classes import IGNORE_INDEX, ClassScheme
 from landshift.errors import ModelError
-from landshift.pages.report import formats, parts, pictures, scores
+from landshift.pages.report import formats, parts, pictures, scores, verdict
 from landshift.pages.report.formats import EvaluationRecord, ScoresRecord
 from landshift.pages.report.page import Section, render
 from landshift.pages.report.parts import Fact, TableColumn
@@ -65,6 +65,8 @@ def model_page(
     elif package.scores is not None:
         what = f"Scores of the model {package.name}"
         scored = formats.check(formats.ScoresRecord, package.scores, what=what, error=ModelError)
+    judged = verdict.of_model(package, checked)
+    went = judged.section("model")
     lead = [
         f"A network ({_design(package)}), trained for {len(model.scheme)} classes: "
         f"{', '.join(model.scheme.names)}."
@@ -72,12 +74,14 @@ def model_page(
     if scored is not None:
         lead.append("All scores are from validation tiles, which were not used for training.")
     sections = [
+        *([went] if judged.is_grave else []),
         *_scores(scored, checked),
+        *([] if judged.is_grave else [went]),
         scores.training(package.history),
         _samples(samples, [f"{d}:{n}" if d else n for d, n in model.spec.inputs()], model.scheme),
         _input(package),
         _options(package.training),
-        _limits(package, scored, checked),
+        _limits(package, scored),
     ]
     return render(f"Model {package.name}", lead, sections)
 
@@ -126,15 +130,19 @@ def _scores(scored: ScoresRecord | None, evaluation: EvaluationRecord | None) ->
         return [scores.per_class(scored)]
     return [
         scores.per_class(scored),
+        scores.baselines(evaluation, "model"),
         scores.confusion(evaluation),
-        scores.calibration(evaluation.calibration),
-        scores.baselines(evaluation),
+        *scores.calibration(evaluation.calibration),
     ]
 
 
 def _design(package: Package) -> str:
     model = package.model
-    known = {"stack": "over the stacked dates", "siamese": "with one encoder for both dates"}
+    known = {
+        "stack": "over the stacked dates",
+        "siamese": "with one encoder for both dates",
+        "semantic": "that learns the classes of both dates",
+    }
     combination = known.get(model.design.combination, f"({model.design.combination})")
     return f"{model.architecture} {combination}, encoder {model.backbone}"
 
@@ -144,6 +152,7 @@ def _samples(samples: Samples | None, bands: Sequence[str], scheme: ClassScheme)
         return Section("samples", "Examples", missing="No tiles were given.")
     shown: list[Markup] = []
     present: set[int] = set()
+    nothing = ""
     colours = [c.colour for c in scheme]
     for number, image in enumerate(samples.images, start=1):
         panels = [
@@ -153,10 +162,13 @@ def _samples(samples: Samples | None, bands: Sequence[str], scheme: ClassScheme)
         for title, layer in (("Reference", samples.targets), ("Predicted", samples.predicted)):
             codes = layer[number - 1]
             present |= {int(k) for k in np.unique(codes)} - {IGNORE_INDEX}
+            nothing = "no class" if (codes == IGNORE_INDEX).any() else nothing
             alt = f"Tile {number}, {title.lower()}: {_in_words(codes, scheme)}"
             panels.append(pictures.classes(codes, colours, alt=alt, caption=title))
         shown.append(parts.group("samples", panels))
-    key = parts.legend([(c.name, c.colour) for k, c in enumerate(scheme) if k in present])
+    key = parts.legend(
+        [(c.name, c.colour) for k, c in enumerate(scheme) if k in present], none=nothing
+    )
     words = "Validation tiles, evenly spaced from first to last; not chosen by score."
     return Section("samples", "Examples", [parts.text(words), *shown, key])
 
@@ -193,10 +205,8 @@ def _input(package: Package) -> Section:
         "Its bands, in this order and in the training images' own units. The network gets "
         "(value - zero) / unit, and the mean where a value isn't valid."
     )
-    return Section(
-        "input", "Model input",
-        [parts.facts(facts), parts.table("bands", caption, columns, rows)],
-    )  # fmt: skip
+    table = parts.table("bands", caption, columns, rows, fold="Bands and their scaling")
+    return Section("input", "Model input", [parts.facts(facts), table])
 
 
 def _options(training: Mapping[str, Any]) -> Section:
@@ -206,16 +216,16 @@ def _options(training: Mapping[str, Any]) -> Section:
         )
     rows = [[name, value] for name, value in parts.flat(training)]
     columns = [TableColumn("option"), TableColumn("value")]
-    table = parts.table("options", "Options of the training.", columns, rows)
+    table = parts.table(
+        "options", "Options of the training.", columns, rows, fold="Options of the training"
+    )
     return Section("choices", "Training options", [table])
 
 
-def _limits(
-    package: Package, scored: ScoresRecord | None, evaluation: EvaluationRecord | None
-) -> Section:
+def _limits(package: Package, scored: ScoresRecord | None) -> Section:
     lines = limits(package)
     if scored is not None:
-        lines += scores.limits(scored, {} if evaluation is None else evaluation.baselines)
+        lines += scores.limits(scored)
     if not lines:
         return Section("limits", "Limits", missing="No check gave a warning.")
     return Section("limits", "Limits", [parts.warnings(lines)])

@@ -16,7 +16,7 @@ from typing import Any
 from markupsafe import Markup
 
 from landshift.classes import Colour
-from landshift.pages.report import svg
+from landshift.pages.report import axis, svg
 from landshift.pages.report.page import part
 
 NONE = "-"
@@ -26,6 +26,13 @@ Cell = str | float | int | None
 
 _MATRIX = 40
 """Largest number of classes in a matrix on a page."""
+
+_FITTING = 8  # columns of a matrix that a page of usual width shows without scrolling
+
+_TICKS = 4
+"""Most steps between the ticks of bars: their numbers don't meet on a phone."""
+
+_AT_THE_END = 0.95  # share of an axis beyond which a tick's number ends at the tick
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -74,6 +81,7 @@ class Bar:
         lower: Lower end of the interval; None for no interval.
         upper: Upper end of the interval.
         mark: Another value of the same quantity, drawn as a mark.
+        own: Whether it is what the page is about, among others.
     """
 
     label: str
@@ -82,6 +90,7 @@ class Bar:
     lower: float | None = None
     upper: float | None = None
     mark: float | None = None
+    own: bool = False
 
 
 def facts(entries: Sequence[Fact]) -> Markup:
@@ -109,6 +118,48 @@ def warnings(lines: Sequence[str]) -> Markup:
     return part("warnings", lines=lines)
 
 
+def verdict(words: str, tone: str) -> Markup:
+    """How a result went, in a sentence that stands out.
+
+    Args:
+        words: The sentence.
+        tone: 'bad', 'care', 'good' or 'plain'.
+    """
+    return part("verdict", words=words, tone=tone)
+
+
+def findings(entries: Sequence[tuple[str, str, str]]) -> Markup:
+    """How a result went: what is so, and what to try next.
+
+    Args:
+        entries: Text, advice ('' for none; names in backquotes are options or commands), and
+            tone: 'care', 'good' or 'plain'.
+    """
+    return part(
+        "findings", entries=[(text, _with_options(advice), tone) for text, advice, tone in entries]
+    )
+
+
+def remarks(title: str, lines: Sequence[str]) -> Markup:
+    """A folded list of remarks.
+
+    Args:
+        title: What is in it; the reader unfolds it by this.
+        lines: The remarks.
+    """
+    return folded(title, part("bullets", lines=lines))
+
+
+def folded(title: str, contents: Markup) -> Markup:
+    """Contents that the reader unfolds; print shows them.
+
+    Args:
+        title: What is in it.
+        contents: The contents.
+    """
+    return part("folded", title=title, contents=contents)
+
+
 def group(kind: str, members: Sequence[Markup]) -> Markup:
     """Parts side by side where there is room: ``charts``, ``pictures`` or ``samples``."""
     return part("group", kind=kind, members=members)
@@ -121,8 +172,11 @@ def table(
     rows: Sequence[Sequence[Cell]],
     *,
     most: int | None = None,
+    fold: str = "",
 ) -> Markup:
     """A table with a link to its CSV; the first column names the rows.
+
+    On a narrow screen its rows become blocks of lines, so that no column is cut off.
 
     Args:
         name: Its anchor and the name of the CSV: letters and '-', unique on the page.
@@ -130,6 +184,7 @@ def table(
         columns: Headings and number formats.
         rows: Texts and numbers; None for an empty cell.
         most: Largest number of rows on the page; the CSV has all. None: all.
+        fold: The table is folded under this title; '' shows it.
     """
     if most is not None and len(rows) > most:
         caption = f"{caption} The first {most} of {len(rows):,} rows; the CSV has all."
@@ -137,10 +192,11 @@ def table(
         [_Shown(_written(c, column), "text" if column.is_text else "") for c, column in cells]
         for cells in (list(zip(row, columns, strict=True)) for row in rows[:most])
     ]
-    return part(
+    drawn = part(
         "table", name=name, caption=caption, columns=columns, rows=shown,
-        csv=_as_csv(columns, rows), matrix=False,
+        csv=_as_csv(columns, rows), kind="plain",
     )  # fmt: skip
+    return folded(fold, drawn) if fold else drawn
 
 
 def matrix(
@@ -181,46 +237,54 @@ def matrix(
             line.append(_Shown(text, f"{kind} right".strip() if j == k else kind))
         shown.append(line)
     return part(
-        "table", name=name, caption=caption, rows=shown, csv=_as_csv(heads, cells), matrix=True,
+        "table", name=name, caption=caption, rows=shown, csv=_as_csv(heads, cells),
         columns=[heads[0], *(heads[k + 1] for k in (*kept, *rest))],
+        kind="matrix wide" if len(kept) + len(rest) > _FITTING else "matrix",
     )  # fmt: skip
 
 
 def bars(
     caption: str, rows: Sequence[Bar], most: float, *, names: tuple[str, str, str] | None = None
 ) -> Markup:
-    """Bars from 0 with their intervals and numbers.
+    """Bars from 0 with their intervals and numbers, over an axis with ticks.
 
     Args:
-        caption: Their caption.
+        caption: Their caption, with the unit.
         rows: The bars.
         most: The value at full width.
         names: Meaning of bar, interval and mark, for the key; None: no key.
     """
     most = most if most > 0 else 1.0
-    drawn = [{"label": row.label, "value": row.text, "drawing": _drawn(row, most)} for row in rows]
+    at = axis.ticks(most, _TICKS)
+    drawn = [
+        {"label": row.label, "value": row.text, "drawing": _drawn(row, most, at), "own": row.own}
+        for row in rows
+    ]
     key = Markup("")
     if names is not None:
         samples = Bar("", 1.0, ""), Bar("", None, "", 0.1, 0.9), Bar("", None, "", mark=0.5)
-        drawings = [_drawn(sample, 1.0) for sample in samples]
+        drawings = [_drawn(sample, 1.0, ()) for sample in samples]
         key = part("key", entries=list(zip(drawings, names, strict=True)))
-    return part("bars", caption=caption, rows=drawn, key=key)
+    return part("bars", caption=caption, rows=drawn, ticks=_ticks(at, most), key=key)
 
 
-def legend(entries: Sequence[tuple[str, Colour]]) -> Markup:
-    """Names of classes beside their colours."""
-    return part(
-        "key",
-        entries=[
-            (
-                svg.strip(svg.element(
-                    "rect", width="100%", height="100%", rx=2, class_="swatch", fill=hexed(colour)
-                )),
-                name,
-            )
-            for name, colour in entries
-        ],
-    )  # fmt: skip
+def legend(entries: Sequence[tuple[str, Colour]], *, none: str = "") -> Markup:
+    """Names of classes beside their colours.
+
+    Args:
+        entries: The classes.
+        none: Name of the pixels without a class; '' where there are none.
+    """
+    swatches = [
+        (
+            svg.strip(svg.element(
+                "rect", width="100%", height="100%", rx=2, class_="swatch", fill=hexed(colour)
+            )),
+            name,
+        )
+        for name, colour in entries
+    ]  # fmt: skip
+    return part("key", entries=[*swatches, *([(part("nothing"), none)] if none else [])])
 
 
 def chart(caption: str, drawn: Markup, key: Sequence[tuple[Markup, str]] = ()) -> Markup:
@@ -252,21 +316,37 @@ def share(value: float | None) -> str:
     return NONE if value is None else f"{value:.3f}"
 
 
-def _drawn(row: Bar, most: float) -> Markup:
-    """A bar, its interval and its mark."""
+def _with_options(text: str) -> Markup:
+    """A text whose names in backquotes are shown as code, parameters as the command line's."""
+    pieces = text.split("`")
+    shown = Markup("")
+    for place, piece in enumerate(pieces):
+        if place % 2 and place + 1 < len(pieces):
+            option = f"--{piece.replace('_', '-')}" if piece.isidentifier() else piece
+            shown += Markup("<code>{}</code>").format(option)
+        else:
+            shown += Markup("{}").format(f"`{piece}" if place % 2 else piece)
+    return shown
 
-    def at(value: float) -> str:
-        return f"{100 * min(max(value / most, 0.0), 1.0):.2f}%"
 
-    elements = [svg.element("line", x1="0", x2="0", y1="0", y2="100%", class_="axis")]
+def _drawn(row: Bar, most: float, at: Sequence[float]) -> Markup:
+    """A bar, its interval and its mark, over the lines of the ticks."""
+    elements = [
+        svg.element(
+            "line", x1=_across(t, most), x2=_across(t, most), y1="0", y2="100%",
+            class_="grid" if t else "axis",
+        )
+        for t in at
+    ]  # fmt: skip
     if row.value is not None:
         elements.append(
             svg.element(
-                "rect", x="0", y="22%", height="56%", width=at(row.value), rx=2, class_="bar"
+                "rect", x="0", y="22%", height="56%", width=_across(row.value, most), rx=2,
+                class_="bar own" if row.own else "bar",
             )
-        )
+        )  # fmt: skip
     if row.lower is not None and row.upper is not None:
-        ends = at(row.lower), at(row.upper)
+        ends = _across(row.lower, most), _across(row.upper, most)
         elements.append(
             svg.element("line", x1=ends[0], x2=ends[1], y1="50%", y2="50%", class_="whisker")
         )
@@ -275,8 +355,28 @@ def _drawn(row: Bar, most: float) -> Markup:
         ]
     if row.mark is not None:
         diamond = svg.element("path", d="M0 -6 6 0 0 6 -6 0Z", class_="mark")
-        elements.append(svg.element("svg", diamond, x=at(row.mark), y="50%", overflow="visible"))
+        x = _across(row.mark, most)
+        elements.append(svg.element("svg", diamond, x=x, y="50%", overflow="visible"))
     return svg.strip(*elements)
+
+
+def _ticks(at: Sequence[float], most: float) -> Markup:
+    """The numbers of an axis below its bars."""
+    texts = []
+    for t in at:
+        anchor = "start" if t == 0 else "end" if t > _AT_THE_END * most else "middle"
+        texts.append(
+            svg.element(
+                "text", f"{t:,.10g}", x=_across(t, most), y="80%", text_anchor=anchor,
+                class_="quiet",
+            )
+        )  # fmt: skip
+    return svg.strip(*texts)
+
+
+def _across(value: float, most: float) -> str:
+    """A position along the bars, 0 to 100 %."""
+    return f"{100 * min(max(value / most, 0.0), 1.0):.2f}%"
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,17 @@ from landshift.pages.report.page import part
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_WIDE = 1.2  # columns to rows from which a picture may take the whole width of the page
 _QUALITY = 82  # JPEG quality: a page of eight pictures stays below 6 MB
 
 
 def photo(
-    values: NDArray[np.float32], *, alt: str, caption: str, below: Markup | str = ""
+    values: NDArray[np.float32],
+    *,
+    alt: str,
+    caption: str,
+    below: Markup | str = "",
+    name: str = "",
 ) -> Markup:
     """A photograph-like image.
 
@@ -30,12 +36,13 @@ def photo(
         alt: Alternative text for screen readers.
         caption: Text above the picture.
         below: Text or markup below it.
+        name: Its anchor, by which it can be enlarged; '' if it can't.
     """
     from PIL import Image
 
     shown = Image.fromarray(np.round(values * 255).astype(np.uint8))
     data = _encoded(shown, "jpeg", quality=_QUALITY)
-    return _picture(data, values, alt, caption, below)
+    return _picture(data, values, alt, caption, below, name)
 
 
 def classes(
@@ -45,6 +52,7 @@ def classes(
     alt: str,
     caption: str,
     below: Markup | str = "",
+    name: str = "",
 ) -> Markup:
     """A class map, transparent where it has no class.
 
@@ -54,6 +62,7 @@ def classes(
         alt: Alternative text for screen readers.
         caption: Text above the picture.
         below: Text or markup below it.
+        name: Its anchor, by which it can be enlarged; '' if it can't.
     """
     from PIL import Image
 
@@ -62,7 +71,7 @@ def classes(
     table[: len(colours)] = colours
     shown.putpalette(table.tobytes())
     data = _encoded(shown, "png", optimize=True, transparency=IGNORE_INDEX)
-    return _picture(data, codes, alt, caption, below, kind="classes")
+    return _picture(data, codes, alt, caption, below, name, kind="classes")
 
 
 def _encoded(shown: Image, kind: str, **options: Any) -> str:
@@ -72,10 +81,16 @@ def _encoded(shown: Image, kind: str, **options: Any) -> str:
 
 
 def _picture(
-    data: str, values: NDArray[Any], alt: str, caption: str, below: Markup | str, kind: str = ""
+    data: str,
+    values: NDArray[Any],
+    alt: str,
+    caption: str,
+    below: Markup | str,
+    name: str,
+    kind: str = "",
 ) -> Markup:
     height, width = values.shape[:2]
     return part(
         "picture", source=data, width=width, height=height, alt=alt, caption=caption, below=below,
-        kind=kind,
+        kind=f"{kind} wide".strip() if width >= _WIDE * height else kind, name=name,
     )  # fmt: skip

@@ -12,12 +12,7 @@ from landshift.pages.report.charts import Series
 from landshift.pages.report.formats import CalibrationRecord, EvaluationRecord, ScoresRecord, finite
 from landshift.pages.report.page import Section
 from landshift.pages.report.parts import Bar, Fact, TableColumn, share
-
-FEW_PIXELS = 1000
-"""Reference pixels of a class below which a page warns; neighbouring pixels aren't independent."""
-
-THIS = "this"
-"""Name of the evaluated map or model in tables."""
+from landshift.scores import comparison
 
 _COLUMNS = (
     ("accuracy", "accuracy"), ("kappa", "kappa"), ("macro F1", "macro_f1"), ("mIoU", "miou"),
@@ -54,8 +49,8 @@ def per_class(scores: ScoresRecord) -> Section:
         "classes", "Accuracy of each class",
         [
             headline(scores),
-            parts.bars("F1 of each class, from 0 to 1.", drawn, 1.0),
-            parts.table("class-scores", caption, columns, rows),
+            parts.bars("F1 of each class.", drawn, 1.0),
+            parts.table("class-scores", caption, columns, rows, fold="Scores as a table"),
         ],
     )  # fmt: skip
 
@@ -72,21 +67,22 @@ def confusion(evaluation: EvaluationRecord) -> Section:
         [
             parts.matrix(
                 "confusion-matrix",
-                "Pixels by the class of the reference (rows) and of the map (columns). The darker "
-                "a cell, the larger its share of the row; correct cells are in bold.",
+                "Pixels by the class of the reference (rows) and of the map (columns). The "
+                "stronger a cell's colour, the larger its share of the row; correct cells are in "
+                "bold.",
                 names, columns, counts, corner="reference \\ map", form=",d",
             )
         ],
     )  # fmt: skip
 
 
-def calibration(calibrated: CalibrationRecord | None) -> Section:
-    """Calibration: predicted probability of the likeliest class against its accuracy."""
+def calibration(calibrated: CalibrationRecord | None) -> list[Section]:
+    """Calibration: predicted probability of the likeliest class against its accuracy.
+
+    Scores of a map have none, so that they have no such section.
+    """
     if calibrated is None:
-        return Section(
-            "calibration", "Calibration",
-            missing="Calibration is unknown: scores of a model have it, scores of a map don't.",
-        )  # fmt: skip
+        return []
     curves = [("as trained", calibrated.raw)]
     if calibrated.temperature != 1:
         curves.append(("calibrated", calibrated.scaled))
@@ -108,73 +104,77 @@ def calibration(calibrated: CalibrationRecord | None) -> Section:
         TableColumn("accuracy", ".3f"),
     ]  # fmt: skip
     facts = [
-        Fact("Temperature", f"{calibrated.temperature:.3f}", "above 1: overconfident as trained"),
+        Fact("Temperature", f"{calibrated.temperature:.3f}", _confident(calibrated.temperature)),
         Fact("ECE", share(curves[-1][1].ece), "expected calibration error"),
     ]
-    return Section(
-        "calibration", "Calibration",
-        [
-            parts.facts(facts),
-            parts.group(
-                "charts",
-                [charts.reliability("Accuracy of the likeliest class by its probability.", series)],
-            ),
-            parts.table(
-                "calibration-bins", "The same as a table, by bins of the likeliest class's "
-                "probability.", columns, rows,
-            ),
-        ],
+    drawn = charts.reliability("Accuracy of the likeliest class by its probability.", series)
+    table = parts.table(
+        "calibration-bins", "By bins of the likeliest class's probability.", columns, rows,
+        fold="Calibration as a table",
     )  # fmt: skip
+    shown = [parts.facts(facts), parts.group("charts", [drawn]), table]
+    return [Section("calibration", "Calibration", shown)]
 
 
-def baselines(evaluation: EvaluationRecord) -> Section:
-    """Scores of baselines on the same pixels."""
+def _confident(temperature: float) -> str:
+    """What a temperature says of the probabilities as trained."""
+    if temperature == 1:
+        return "the probabilities are as trained"
+    return f"{'over' if temperature > 1 else 'under'}confident as trained"
+
+
+def baselines(evaluation: EvaluationRecord, subject: str) -> Section:
+    """Scores beside those of simpler methods on the same pixels.
+
+    Args:
+        evaluation: The scores.
+        subject: What they are of: 'map' or 'model'.
+    """
+    title = "Beside simpler methods"
     if not evaluation.baselines:
         return Section(
-            "baselines", "Baselines",
-            missing="No baseline was scored on the same pixels; landshift evaluate scores them.",
+            "baselines", title,
+            missing="No simpler method was scored on the same pixels; landshift evaluate scores "
+            "them.",
         )  # fmt: skip
-    methods = {THIS: evaluation.scores, **evaluation.baselines}
+    this = f"this {subject}"
+    methods = comparison.by_rank({this: evaluation.scores, **evaluation.baselines})
+    place = list(methods).index(this) + 1
+    drawn = []
+    for measure in comparison.MEASURES:
+        values = {name: comparison.of_measure(s, measure) for name, s in methods.items()}
+        if any(value is not None for value in values.values()):
+            measured = [Bar(name, v, share(v), own=name == this) for name, v in values.items()]
+            drawn.append(parts.bars(f"{measure[0].upper()}{measure[1:]}.", measured, 1.0))
     columns = [TableColumn("method"), *(TableColumn(title, ".3f") for title, _ in _COLUMNS)]
     rows = [[name, *(getattr(s, key) for _, key in _COLUMNS)] for name, s in methods.items()]
-    # change F1 if defined, since predicting 'No change' everywhere has a high accuracy
-    by_change = evaluation.scores.change_f1 is not None
-    f1 = {n: s.change_f1 if by_change else s.macro_f1 for n, s in methods.items()}
-    drawn = [Bar(name, value, share(value)) for name, value in f1.items()]
-    title = "F1 of any change" if by_change else "Mean F1 of the classes"
+    words = (
+        f"Over the same pixels, in the order of their mean: this {subject} is number {place} of "
+        f"{len(methods)}. Each score alone can mislead: accuracy favours maps without change, "
+        "macro F1 counts a small class as much as a large one, change F1 forgives the wrong change."
+    )
     return Section(
-        "baselines", "Baselines",
+        "baselines", title,
         [
-            parts.bars(f"{title}, over the same pixels.", drawn, 1.0),
-            parts.table("methods", "Scores over the same pixels.", columns, rows),
+            parts.text(words),
+            parts.group("charts small", drawn),
+            parts.table(
+                "methods", "Scores over the same pixels.", columns, rows, fold="Scores as a table"
+            ),
         ],
     )  # fmt: skip
 
 
-def limits(scores: ScoresRecord, others: Mapping[str, ScoresRecord]) -> list[str]:
-    """Warnings about the scores."""
+def limits(scores: ScoresRecord) -> list[str]:
+    """Warnings about what the scores don't cover."""
     lines = []
-    rare = [c for c in scores.classes if 0 < c.support < FEW_PIXELS]
     absent = [c.name for c in scores.classes if not c.support]
-    lost = [c.name for c in scores.classes if c.support and not c.f1]
-    if rare:
-        listed = ", ".join(f"{c.name} ({c.support:,})" for c in rare)
-        lines.append(f"Few reference pixels: {listed}. Scores of these classes are uncertain.")
     if absent:
         lines.append(f"No reference pixel: {', '.join(absent)}. These classes have no scores.")
-    if lost:
-        lines.append(f"No pixel correct: {', '.join(lost)}.")
     if scores.unmapped:
         lines.append(
             f"{scores.unmapped:,} labelled pixels have no class in the map and aren't scored."
         )
-    change_f1 = scores.change_f1
-    lines += [
-        f"'{name}' has a change F1 of {share(other.change_f1)}, at least the {share(change_f1)} "
-        "reported here."
-        for name, other in others.items()
-        if change_f1 is not None and other.change_f1 is not None and other.change_f1 >= change_f1
-    ]
     return lines
 
 
@@ -214,6 +214,9 @@ def training(history: Sequence[Mapping[str, Any]]) -> Section:
         "training", "Training",
         [
             parts.group("charts", drawn),
-            parts.table("training-table", "The training table.", columns, rows),
+            parts.table(
+                "training-table", "The training table.", columns, rows,
+                fold="The training as a table",
+            ),
         ],
     )  # fmt: skip

@@ -13,4 +13,17 @@
   prefersDark.addEventListener("change", label);
   label();
   button.hidden = false;
+
+  addEventListener("keydown", (event) => {
+    const close = document.querySelector("figure:target > .shrink");
+    if (event.key === "Escape" && close) location.hash = close.hash;
+  });
+  let unfolded = [];
+  addEventListener("beforeprint", () => {
+    unfolded = [...document.querySelectorAll("details:not([open])")];
+    for (const details of unfolded) details.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const details of unfolded) details.open = false;
+  });
 })();
