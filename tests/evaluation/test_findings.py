@@ -17,7 +17,7 @@ from landshift.evaluation.evaluation import Evaluation
 from landshift.evaluation.maps import evaluate_map
 from landshift.learn.trained import TrainedModel
 from landshift.machine import progress
-from landshift.scores.findings import Learning
+from landshift.scores.findings import LearningRecord
 from scenes import MAPPING
 
 SCHEME = ClassScheme.from_mapping({1: "to crop", 2: "to water", 3: "No change"})
@@ -78,7 +78,7 @@ def test_points_are_few_below_twenty():
 def test_a_training_that_was_too_short_and_classes_it_never_saw_are_told():
     matrix = np.diag([2000, 2000, 2000])
     matrix = np.concatenate([matrix, np.zeros((3, 1), np.int64)], axis=1)
-    learning = Learning((2.0, 1.5, 1.0), (3.0, 2.0, 1.5), {"to crop": 5, "to water": 0})
+    learning = LearningRecord((2.0, 1.5, 1.0), (3.0, 2.0, 1.5), {"to crop": 5, "to water": 0})
     assert kinds(Evaluation(SCHEME, matrix, learning=learning)) == [
         "better-than-simpler", "too-few-steps", "unseen"
     ]  # fmt: skip

@@ -11,15 +11,18 @@ from landshift.classes import ClassScheme
 from landshift.scores import confusion
 from landshift.scores.comparability import not_comparable
 from landshift.scores.findings import (
+    FEW_STEPS,
     KINDS,
     Finding,
-    Learning,
+    LearningRecord,
     listed,
     mapped_and_reference,
     of_learning,
     of_pixels,
     of_scores,
+    pixels_of,
     ranked,
+    steps_of,
 )
 
 NAMES = ("forest", "water", "No change")
@@ -148,7 +151,7 @@ def test_without_a_reference_a_map_may_be_unchanged_but_not_one_change():
 
 
 def test_classes_without_a_training_pixel_are_named():
-    [finding] = of_learning(Learning(pixels={"forest": 9, "water": 0}))
+    [finding] = of_learning(LearningRecord(pixels={"forest": 9, "water": 0}))
     assert (finding.kind, "is of water:" in finding.text) == ("unseen", True)
 
 
@@ -167,11 +170,11 @@ def test_classes_without_a_training_pixel_are_named():
     ],
 )
 def test_the_training_table_says_whether_it_was_too_short_or_too_long(training, validation, kinds_):
-    assert kinds(of_learning(Learning(training, validation))) == kinds_
+    assert kinds(of_learning(LearningRecord(training, validation))) == kinds_
 
 
 def test_a_training_that_was_too_short_shows_its_last_quarter():
-    [finding] = of_learning(Learning([1.9, 1.5, 1.1, 0.9, 0.8], [2.0, 5.0, 4.0, 2.5, 1.9]))
+    [finding] = of_learning(LearningRecord([1.9, 1.5, 1.1, 0.9, 0.8], [2.0, 5.0, 4.0, 2.5, 1.9]))
     assert finding.text == (
         "The loss still falls: from epoch 3 to the last one in training from 0.9 to 0.8, in "
         "validation from 2.5 to 1.9."
@@ -210,8 +213,8 @@ def every_finding():
         *of_scores(scored([[0, 0, 3, 0], [0, 0, 2, 0], [0, 2, 5, 0]]), {}),
         *of_scores(scored([[0, 3, 3, 0], [0, 2, 2, 0], [0, 2, 5, 0]]), {}),
         *of_pixels({"a": 1}, {"a": 1, "b": 1}),
-        *of_learning(Learning([1.9, 1.0], [2.0, 1.5], {"a": 0})),
-        *of_learning(Learning([3, 2, 1, 0.5], [1, 2, 3, 4])),
+        *of_learning(LearningRecord([1.9, 1.0], [2.0, 1.5], {"a": 0})),
+        *of_learning(LearningRecord([3, 2, 1, 0.5], [1, 2, 3, 4])),
         *not_comparable({"radiometry": {"2005": {"red": band}}}),
     ]
     assert {f.kind for f in findings} == set(KINDS)
@@ -231,3 +234,19 @@ def test_texts_are_sentences():
         assert re.fullmatch(r"[A-Z0-9].*\.", finding.text), finding
         assert re.fullmatch(r"([A-Z][^.]*\.)?", finding.advice), finding
         assert len(finding.text) < 400
+
+
+def test_a_training_of_few_steps_is_too_short_whatever_its_loss() -> None:
+    [finding] = of_learning(LearningRecord([1.9], [2.0], steps=10))
+    assert finding.kind == "too-few-steps"
+    assert finding.text == "The training made 10 steps in all, too few to learn from."
+    assert not of_learning(LearningRecord([1.9], [2.0], steps=FEW_STEPS))
+
+
+def test_a_record_of_a_training_gives_steps_and_pixels_or_nothing() -> None:
+    assert steps_of({"steps": 7}) == 7
+    assert pixels_of({"pixels": {"a": 0, "b": 3}}) == {"a": 0, "b": 3}
+    for steps, pixels in (("7", [1]), (-1, {"a": "x"}), (None, {"a": -3})):
+        assert steps_of({"steps": steps}) is None
+        assert pixels_of({"pixels": pixels}) == {}
+    assert (steps_of({}), pixels_of({})) == (None, {})

@@ -98,6 +98,11 @@ class TrainingData:
         counted = set(self.scheme.values) - set(self.options.ignore_classes)
         return {v: n for v, n in pixels.items() if v in counted}
 
+    def named_pixels(self) -> dict[str, int]:
+        """The same by name, also of classes that no training tile holds."""
+        pixels, ignored = self.class_pixels(), set(self.options.ignore_classes)
+        return {c.name: pixels.get(c.value, 0) for c in self.scheme if c.value not in ignored}
+
     def train_loader(
         self,
         *,

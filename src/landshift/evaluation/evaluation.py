@@ -20,7 +20,7 @@ from landshift.scores import confusion, findings
 from landshift.scores.calibration import Calibration
 from landshift.scores.comparison import ALL_NO_CHANGE
 from landshift.scores.confusion import Matrix, Scores
-from landshift.scores.findings import Finding, Learning
+from landshift.scores.findings import Finding, LearningRecord
 from landshift.show import figures
 
 THIS = "this"
@@ -48,7 +48,7 @@ class Evaluation(Rows):
     matrix: Matrix
     calibration: Calibration | None = None
     others: Mapping[str, Matrix] = field(default_factory=dict)
-    learning: Learning | None = None
+    learning: LearningRecord | None = None
     images: tuple[Finding, ...] = ()
     counted: Literal["pixels", "points"] = "pixels"
     notes: tuple[str, ...] = ()
@@ -80,7 +80,7 @@ class Evaluation(Rows):
     @property
     def findings(self) -> tuple[Finding, ...]:
         """How it went, in plain words, with the next thing to try; what matters most first."""
-        learning = Learning() if self.learning is None else self.learning
+        learning = LearningRecord() if self.learning is None else self.learning
         few = findings.FEW_PIXELS if self.counted == "pixels" else findings.FEW_POINTS
         pixels = findings.mapped_and_reference(self.matrix.tolist(), self.scheme.names)
         remarks = [

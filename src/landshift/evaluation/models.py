@@ -18,8 +18,8 @@ from landshift.evaluation import baselines
 from landshift.evaluation.evaluation import Evaluation
 from landshift.machine import progress
 from landshift.models import ChangeModel
-from landshift.scores import calibration, comparability, confusion
-from landshift.scores.findings import Learning
+from landshift.scores import calibration, comparability, confusion, findings
+from landshift.scores.findings import LearningRecord
 
 log = logging.getLogger(__name__)
 CALIBRATION_PIXELS = 200_000
@@ -28,7 +28,10 @@ _CALIBRATION_LOGITS = 16_000_000  # numbers kept for it: fewer pixels where clas
 
 
 def evaluate_model(
-    engine: TorchEngine, data: TrainingData, losses: Sequence[tuple[float, float]] = ()
+    engine: TorchEngine,
+    data: TrainingData,
+    losses: Sequence[tuple[float, float]] = (),
+    steps: int | None = None,
 ) -> Evaluation:
     """Scores and calibration of a model on the validation tiles.
 
@@ -36,6 +39,7 @@ def evaluate_model(
         engine: The model.
         data: Its tiles.
         losses: Training and validation loss of each epoch of its training.
+        steps: Steps of its training; None: not known.
     """
     n = len(data.scheme)
     matrix = np.zeros((n, n + 1), np.int64)
@@ -45,7 +49,7 @@ def evaluate_model(
     for logits, targets in _labelled_logits(engine, data, "score the model"):
         matrix += confusion.count(targets, logits.argmax(axis=1).astype(np.uint8), n)
         measured += calibration.measure(logits, targets, temperature)
-    learning = _learning(engine.model, data, losses)
+    learning = _learning(engine.model, data, losses, steps)
     images = tuple(comparability.shifted_input(data.spec))
     return Evaluation(data.scheme, matrix, measured, learning=learning, images=images)
 
@@ -100,7 +104,9 @@ def evaluate_package(model: Path, tiles: Path, *, beside: bool = True) -> Evalua
             f"and {', '.join(data.spec.bands)}."
         )
     losses = [(row["train_loss"], row["valid_loss"]) for row in package.history]
-    evaluation = evaluate_model(TorchEngine(network), data, losses)
+    evaluation = evaluate_model(
+        TorchEngine(network), data, losses, findings.steps_of(package.training)
+    )
     if not evaluation.matrix.any():
         raise ClassError(
             f"The validation tiles must hold labelled pixels, got none in {tiles}; "
@@ -110,14 +116,17 @@ def evaluate_package(model: Path, tiles: Path, *, beside: bool = True) -> Evalua
 
 
 def _learning(
-    model: ChangeModel, data: TrainingData, losses: Sequence[tuple[float, float]]
-) -> Learning:
+    model: ChangeModel,
+    data: TrainingData,
+    losses: Sequence[tuple[float, float]],
+    steps: int | None,
+) -> LearningRecord:
     """How a model learnt; arguments as those of `evaluate_model`."""
-    pixels, ignored = data.class_pixels(), set(data.options.ignore_classes)
-    return Learning(
+    return LearningRecord(
         training=tuple(training for training, _ in losses),
         validation=tuple(validation for _, validation in losses),
-        pixels={c.name: pixels.get(c.value, 0) for c in data.scheme if c.value not in ignored},
+        pixels=data.named_pixels(),
+        steps=steps,
         semantic=model.class_maps,
     )
 

@@ -153,6 +153,8 @@ class Session:
             "lr": float(f"{options.lr:.6g}"),
             "epochs": len(self.history),
             "planned": None if options.epochs else asdict(plan),
+            "steps": self.record.get("steps", 0) + plan.batches * len(rows),
+            "pixels": self.data.named_pixels(),
             "batch_size": self.data.batch_size,
             "frozen": self.model.frozen,
             "data": asdict(self.data.options),
@@ -162,7 +164,7 @@ class Session:
     def evaluate(self) -> Evaluation:
         """Scores on the validation tiles."""
         losses = [(epoch.train_loss, epoch.valid_loss) for epoch in self.history]
-        return evaluate_model(TorchEngine(self.model), self.data, losses)
+        return evaluate_model(TorchEngine(self.model), self.data, losses, self.record.get("steps"))
 
     def samples(self, count: int) -> report.Samples:
         """Validation tiles, evenly from first to last, and the model's classes of them."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from landshift.scores.comparison import (
     ALL_NO_CHANGE,
@@ -30,6 +31,10 @@ FALLING = 0.1
 """Share of its value by which the validation loss falls over the last quarter of the epochs in a
 training that was too short. The learning rate falls to 0 there: trainings of pucallpa's tiles that
 had enough steps lost 0.02 to 0.07, those of a few dozen steps 0.16 to 0.7."""
+
+FEW_STEPS = 100
+"""Steps in all below which a training is short: half of what is planned for two classes and tiles
+of 128 pixels, and as many as are planned before classes are counted (`landshift.training.plan`)."""
 
 RISEN = 1.1
 """Factor by which the validation loss at the end exceeds its least value in a training that was
@@ -75,19 +80,21 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Learning:
+class LearningRecord:
     """How a model learnt.
 
     Attributes:
         training: Training loss of each epoch.
         validation: Validation loss of each epoch.
         pixels: Labelled training pixels of each class, by name.
+        steps: Steps in all; None: not known.
         semantic: Whether it learnt the classes of both dates beside the change.
     """
 
     training: Sequence[float] = ()
     validation: Sequence[float] = ()
     pixels: Mapping[str, int] = field(default_factory=dict)
+    steps: int | None = None
     semantic: bool = False
 
 
@@ -260,9 +267,32 @@ def of_pixels(
     ]
 
 
-def of_learning(learning: Learning) -> list[Finding]:
+def of_learning(learning: LearningRecord) -> list[Finding]:
     """Whether a training was too short or too long, and classes that it never saw."""
-    return [*_unseen(learning.pixels), *_of_losses(learning.training, learning.validation)]
+    if learning.steps is not None and learning.steps < FEW_STEPS:
+        counted = "1 step" if learning.steps == 1 else f"{learning.steps} steps"
+        text = f"The training made {counted} in all, too few to learn from."
+        advice = "Leave out `epochs` and `max_steps`: as many as the tiles need are planned."
+        length = [Finding("too-few-steps", text, advice)]
+    else:
+        length = _of_losses(learning.training, learning.validation)
+    return [*_unseen(learning.pixels), *length]
+
+
+def steps_of(record: Mapping[str, Any]) -> int | None:
+    """Steps of a training that a package records; None where it doesn't say."""
+    steps = record.get("steps")
+    return steps if isinstance(steps, int) and steps >= 0 else None
+
+
+def pixels_of(record: Mapping[str, Any]) -> dict[str, int]:
+    """Labelled training pixels of each class that a package records; empty where it doesn't say."""
+    pixels = record.get("pixels")
+    return pixels if isinstance(pixels, dict) and all(map(_is_count, pixels.values())) else {}
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value >= 0
 
 
 def _unseen(training: Mapping[str, int]) -> list[Finding]:

@@ -14,11 +14,12 @@ from landshift.dataset import TrainingData
 from landshift.errors import ParameterError, TileSetError
 from landshift.files import whole
 from landshift.models import ChangeModel
+from landshift.scores.findings import FEW_STEPS
 from landshift.training import logs, processes
 from landshift.training import resume as resuming
 from landshift.training.logs import TABLE, Epoch, Watch
 from landshift.training.options import Training
-from landshift.training.plan import FEW_STEPS, Plan, steps_wanted
+from landshift.training.plan import Plan, steps_wanted
 from landshift.training.range_test import with_learning_rate
 from landshift.training.run import model_of_epoch
 from landshift.training.sampling import classes_of, plan_of

@@ -33,10 +33,6 @@ EPOCH_STEPS = 20
 """Steps of a planned epoch, at least, so that validation costs little beside training; small sets
 are drawn several times in each."""
 
-FEW_STEPS = 100
-"""Steps in all below which a training is called short: half of what is planned for two classes and
-tiles of `USUAL_TILE` pixels, and as many as are planned before classes are counted."""
-
 _VALIDATION = 1 / 3  # time of a batch that is only scored, in steps: no gradients, no optimiser
 
 

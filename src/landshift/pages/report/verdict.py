@@ -13,7 +13,7 @@ from landshift.pages.report.formats import EvaluationRecord, finite
 from landshift.pages.report.page import Section
 from landshift.scores import comparability, findings
 from landshift.scores.comparison import ALL_NO_CHANGE, standing
-from landshift.scores.findings import Finding, Learning
+from landshift.scores.findings import Finding, LearningRecord
 
 if TYPE_CHECKING:  # imports torch, which only a page of a model needs
     from landshift.bundle import Package
@@ -145,7 +145,7 @@ def _of_scores(evaluation: EvaluationRecord, package: Package | None) -> list[Fi
     return findings.of_scores(evaluation.scores, evaluation.baselines, semantic=semantic)
 
 
-def _learning(package: Package) -> Learning:
+def _learning(package: Package) -> LearningRecord:
     """The losses of a training; epochs without both are left out."""
     losses = [
         (train, valid)
@@ -155,7 +155,8 @@ def _learning(package: Package) -> Learning:
         )
         if train is not None and valid is not None
     ]
-    return Learning(
+    return LearningRecord(
         [train for train, _ in losses], [valid for _, valid in losses],
+        findings.pixels_of(package.training), findings.steps_of(package.training),
         semantic=package.model.class_maps,
     )  # fmt: skip
