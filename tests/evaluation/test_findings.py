@@ -185,7 +185,7 @@ def test_train_prints_the_methods_in_order_and_how_it_went(useless, reference, c
     better = {"linear discriminant": evaluate_map(reference, reference)}
     results.train(TrainedModel((tmp_path / "m.emd",), judged.beside(better), ()))
     out = capsys.readouterr().out
-    places = [out.index(f"\n {name} ") for name in ("linear discriminant", "this", "all no change")]
+    places = [out.index(f"\n{name} ") for name in ("linear discriminant", "this", "all no change")]
     assert places == sorted(places)
     assert "- Worse than the linear discriminant on accuracy (0.253 against 1.000)" in out
     assert out.splitlines()[-1] == str(tmp_path / "m.emd")
