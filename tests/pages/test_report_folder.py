@@ -270,7 +270,7 @@ def test_the_page_of_a_useless_map_says_so_before_the_map(tmp_path):
     verdict = part_of(page, "How it went", "Maps")
     assert verdict.startswith("This map should not be used.")
     for words in (
-        "100.0% of the map is 'to crop', of the reference 20.0%",
+        "100.0% of the map is 'to crop', but 20.0% of the reference",
         "Worse than no change on accuracy (0.200 against 0.700)",
         "Never mapped, though in the reference: No change (1,750) and to water (250).",
         "Try next: Train for longer ( --epochs ), and check that the image",

@@ -142,7 +142,8 @@ def test_measuring_and_writing_are_reported(tmp_path):
         normalise(image, like, tmp_path / "out.tif")
         normalise(image, like, tmp_path / "apart.tif", method="statistics")
     names = ["measuring", "writing", "measuring", "reference", "writing"]
-    assert [(s.what, s.done, s.total) for s in steps] == [(name, 1, 1) for name in names]
+    own = [s for s in steps if s.what != "overviews"]
+    assert [(s.what, s.done, s.total) for s in own] == [(name, 1, 1) for name in names]
 
 
 def test_only_the_invariant_method_ignores_change(tmp_path):

@@ -48,12 +48,12 @@ def test_names_are_shown_literally(scores):
 
 
 def test_names_are_shown_literally_in_notebooks(scores):
-    html = learn.ClassMetrics(scores)._repr_mimebundle_([], [])["text/html"]
+    html = learn.ClassMetrics(scores)._repr_html_()
     for name in SHOWN:
         assert (name in html) == ("x1b" not in name)
     tagged = ClassScheme.from_mapping({1: "<script>alert(1)</script>"})
     html = learn.ClassMetrics(confusion.score(np.eye(1, 2, dtype=np.int64), tagged))
-    assert "&lt;script&gt;alert(1)" in html._repr_mimebundle_([], [])["text/html"]
+    assert "&lt;script&gt;alert(1)" in html._repr_html_()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from landshift.errors import shown
 from landshift.files.rows import Rows
 from landshift.learn.progress import in_notebook
 from landshift.scores.confusion import ClassScores, Scores
@@ -49,7 +50,8 @@ class ClassMetrics(Rows):
         """What a notebook shows."""
         if importlib.util.find_spec("pandas") is None:
             return f"<pre>{html.escape(repr(self))}</pre>"
-        page: str = self.to_pandas().set_index("name").to_html(float_format="{:.3f}".format)
+        frame = self.to_pandas().set_index("name").rename(index=shown)
+        page: str = frame.to_html(float_format="{:.3f}".format)
         return page
 
     def __rich__(self) -> Table:
