@@ -206,8 +206,9 @@ def _learn_more(plain: bool) -> str:
             "(`epochs`)."
         )
     return (
-        "Train the model that learns the classes of both dates (`model` semantic), on more tiles "
-        "(a smaller `stride` of `landshift tiles`)."
+        "With class maps of both dates (`labels_before` and `labels_after` of `landshift tiles`), "
+        "train the model that learns their classes (`model` semantic); else train on more tiles (a "
+        "smaller `stride`)."
     )
 
 
