@@ -384,7 +384,7 @@ def test_errors_name_parameters_in_python_and_options_on_the_command_line():
         given("a", "--least", "10")
     names = commands.spellings(commands.command_app(job, "job"))
     told = lines.spelled(str(caught.value), names)
-    assert told == "--least must be below 10, got 10; see `nowhere`."
+    assert told == "--least must be below 10, got 10; see --nowhere."  # of another command
 
 
 # ---- Who stops a command

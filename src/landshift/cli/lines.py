@@ -57,14 +57,13 @@ def spelled(text: str, names: Mapping[str, str]) -> str:
 
     Args:
         text: The text.
-        names: The spelling of each parameter.
+        names: The spelling of each parameter of the command; others are options of another one.
     """
-    return re.sub(r"`(\w+)`", lambda name: names.get(name[1], name[0]), text)
 
+    def typed(name: re.Match[str]) -> str:
+        return names.get(name[1], "--" + name[1].replace("_", "-"))
 
-def as_options(text: str) -> str:
-    """A text whose parameters, in backquotes, are spelled as options, of whatever command."""
-    return re.sub(r"`(\w+)`", lambda name: "--" + name[1].replace("_", "-"), text)
+    return re.sub(r"`(\w+)`", typed, text)
 
 
 def folded(text: str, lead: str = "") -> list[str]:

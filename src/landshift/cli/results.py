@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from landshift.cli import lines
-from landshift.cli.lines import as_options, folded, say
+from landshift.cli.lines import folded, say, spelled
 from landshift.cli.show import table
 from landshift.scores.comparison import by_rank
 from landshift.scores.findings import MOST
@@ -253,7 +253,7 @@ def _remarks(findings: Sequence[Finding]) -> None:
     for finding in findings[:MOST]:
         for line in folded(finding.text, "- "):
             say(line)
-        for line in folded(as_options(finding.advice), "  Next: "):
+        for line in folded(spelled(finding.advice, lines.names), "  Next: "):
             say(line)
 
 
