@@ -128,3 +128,10 @@ def test_zones_and_classes_with_special_characters_are_printed(tmp_path, monkeyp
         assert ended.value.code in (0, None), given_
         assert all(name in out for name in wanted), (given_, out)
         assert "\x1b" not in out
+
+
+def test_methods_without_a_class_of_no_change_have_no_columns_of_change():
+    scores = confusion.score(
+        np.eye(2, 3, dtype=np.int64), ClassScheme.from_mapping({1: "a", 2: "b"})
+    )
+    assert "change" not in printed(tables.compare({"this": scores}))

@@ -59,13 +59,15 @@ def per_class(scores: Scores) -> Table:
 
 
 def compare(methods: Mapping[str, Scores]) -> Table:
-    """Scores of several methods over the same pixels, one a row."""
-    table = _table(
-        "method", "accuracy", "kappa", "macro F1", "mIoU", "change F1", Text("change\nmacro F1")
-    )
+    """Scores of several methods over the same pixels, one a row; those of change if there are any."""
+    columns: list[tuple[str | Text, str]] = [
+        ("accuracy", "accuracy"), ("kappa", "kappa"), ("macro F1", "macro_f1"), ("mIoU", "miou")
+    ]  # fmt: skip
+    if any(s.change_f1 is not None for s in methods.values()):
+        columns += [("change F1", "change_f1"), (Text("change\nmacro F1"), "change_macro_f1")]
+    table = _table("method", *(title for title, _ in columns))
     for name, s in methods.items():
-        columns = (s.accuracy, s.kappa, s.macro_f1, s.miou, s.change_f1, s.change_macro_f1)
-        table.add_row(name, *(_share(v) for v in columns))
+        table.add_row(name, *(_share(getattr(s, score)) for _, score in columns))
     return table
 
 
