@@ -59,7 +59,7 @@ def per_class(scores: Scores) -> Table:
 
 
 def compare(methods: Mapping[str, Scores]) -> Table:
-    """Scores of several methods over the same pixels, one a row; those of change if there are any."""
+    """Scores of several methods over the same pixels, a row each; of change if there are any."""
     columns: list[tuple[str | Text, str]] = [
         ("accuracy", "accuracy"), ("kappa", "kappa"), ("macro F1", "macro_f1"), ("mIoU", "miou")
     ]  # fmt: skip
