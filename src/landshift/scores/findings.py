@@ -201,10 +201,7 @@ def _better(scores: ScoresLike, on: Sequence[str], names: Sequence[str]) -> str:
 def _learn_more(plain: bool) -> str:
     """What to try; unless plain, also the model that learns the classes of both dates."""
     if plain:
-        return (
-            "Train on more tiles (a smaller `stride` of `landshift tiles`), and for longer "
-            "(`epochs`)."
-        )
+        return "Train on more tiles (a smaller `stride` of `landshift tiles`)."
     return (
         "With class maps of both dates (`labels_before` and `labels_after` of `landshift tiles`), "
         "train the model that learns their classes (`model` semantic); else train on more tiles (a "
