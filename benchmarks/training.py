@@ -34,7 +34,7 @@ from landshift.models import ChangeModel
 from landshift.training import Augmentation, Loss, Training
 from landshift.training.augment import BatchAugmentation
 from landshift.training.losses import build_loss
-from landshift.training.run import Run, Step
+from landshift.training.run import LossStep, Run
 
 CLOCK = time.perf_counter
 NAMES = [f"{date}:b{k}" for date in ("before", "after") for k in range(6)]
@@ -86,7 +86,7 @@ class Bare:
         self, model: ChangeModel, data: TrainingData, device: torch.device, *, half: bool
     ) -> None:
         self.model = model.to(device).train()
-        step = Step(self.model, build_loss(Loss(), data, class_maps=False)).to(device)
+        step = LossStep(self.model, build_loss(Loss(), data, class_maps=False)).to(device)
         self.step = step
         self.half = half
         self.device = device

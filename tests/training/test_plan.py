@@ -11,7 +11,7 @@ from landshift.errors import ParameterError
 from landshift.training import Training
 from landshift.training import plan as plans
 from landshift.training.pace import FIRST, Pace
-from landshift.training.plan import Plan, duration_line, plan, steps_wanted
+from landshift.training.plan import TrainingPlan, duration_line, plan, steps_wanted
 
 
 @pytest.mark.parametrize(
@@ -32,27 +32,27 @@ def test_steps_follow_from_tiles_and_classes(tile_size: int, classes: int, steps
 
 def test_a_small_set_is_drawn_several_times_in_each_epoch() -> None:
     planned = plan(Training(), 14, 8, tile_size=128, classes=6)
-    assert planned == Plan(epochs=20, batches=21, passes=12)  # 12 x 14 tiles are 21 batches
+    assert planned == TrainingPlan(epochs=20, batches=21, passes=12)  # 12 x 14 tiles are 21 batches
 
 
 def test_a_large_set_is_seen_at_least_a_few_times() -> None:
     planned = plan(Training(), 8000, 8, tile_size=128, classes=6)
-    assert planned == Plan(epochs=plans.LEAST_PASSES, batches=1000)
-    assert plan(Training(), 800_000, 8, tile_size=128, classes=6) == Plan(1, 100_000)
+    assert planned == TrainingPlan(epochs=plans.LEAST_PASSES, batches=1000)
+    assert plan(Training(), 800_000, 8, tile_size=128, classes=6) == TrainingPlan(1, 100_000)
 
 
 def test_given_epochs_pass_once_over_the_tiles() -> None:
-    assert plan(Training(epochs=7), 30, 8, tile_size=128, classes=6) == Plan(7, 3)
+    assert plan(Training(epochs=7), 30, 8, tile_size=128, classes=6) == TrainingPlan(7, 3)
 
 
 def test_max_steps_makes_epochs_fewer_then_shorter() -> None:
-    def limited(most: int, epochs: int | None = 7) -> Plan:
+    def limited(most: int, epochs: int | None = 7) -> TrainingPlan:
         options = Training(epochs=epochs, max_steps=most)
         return plan(options, 30, 8, tile_size=128, classes=6)
 
-    assert limited(100) == Plan(7, 3)
-    assert limited(10) == Plan(4, 2)
-    assert limited(1) == Plan(1, 1)
+    assert limited(100) == TrainingPlan(7, 3)
+    assert limited(10) == TrainingPlan(4, 2)
+    assert limited(1) == TrainingPlan(1, 1)
     assert limited(50, None).steps == 48  # three epochs of 16
 
 
@@ -92,7 +92,7 @@ def test_tiles_that_fill_no_batch_are_refused() -> None:
 def test_a_line_says_how_long_it_takes(
     seconds: float, done: int, accumulate: int, validation: int, line: str
 ) -> None:
-    assert duration_line(Plan(50, 8), seconds, done, accumulate, validation) == line
+    assert duration_line(TrainingPlan(50, 8), seconds, done, accumulate, validation) == line
 
 
 def test_the_pace_is_that_of_the_first_batches_without_the_very_first(

@@ -272,8 +272,8 @@ def _parameter(parameter: inspect.Parameter) -> inspect.Parameter:
     if parameter.kind is parameter.VAR_POSITIONAL:
         return parameter
     stated = [p for p in getattr(parameter.annotation, "__metadata__", ()) if type(p) is Parameter]
-    told = Parameter.combine(*stated)
-    spelled = any(name.startswith("-") for name in told.name or ())
+    parameter_options = Parameter.combine(*stated)
+    spelled = any(name.startswith("-") for name in parameter_options.name or ())
     if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and not spelled:
         hint = parameter.annotation
         inner = get_args(hint)[0] if stated else hint
@@ -287,7 +287,7 @@ def _parameter(parameter: inspect.Parameter) -> inspect.Parameter:
     return parameter.replace(
         kind=parameter.KEYWORD_ONLY,
         annotation=Annotated[parameter.annotation, _AS_OPTION],
-        default=parameter.empty if told.required else parameter.default,
+        default=parameter.empty if parameter_options.required else parameter.default,
     )
 
 

@@ -220,12 +220,12 @@ def usual_rule(band: str, file: str = "") -> str | None:
         band: The band's name, or one that ends with it after '_' or '.', as files' names do.
         file: Name of its file: HLS calls its bits Fmask.
     """
-    found = next((u for u in _USUAL if re.fullmatch(rf"(.*[_.])?{u}", band.lower())), None)
-    if found is None:
+    usual = next((u for u in _USUAL if re.fullmatch(rf"(.*[_.])?{u}", band.lower())), None)
+    if usual is None:
         return None
-    if found == "fmask" and file.upper().startswith("HLS"):
+    if usual == "fmask" and file.upper().startswith("HLS"):
         return f"hls_fmask:{band}=cloud,adjacent,shadow"
-    return _USUAL[found].format(band=band).replace(f"{found}:{found}=", f"{found}=")
+    return _USUAL[usual].format(band=band).replace(f"{usual}:{usual}=", f"{usual}=")
 
 
 def rule(text: str) -> Rule:

@@ -93,5 +93,5 @@ def display_of(plans: Sequence[Plan], bands: Sequence[str], rgb: BandChoice) -> 
     choice = kept if kept is not None and colours.fits(named, kept) else None
     choice = choice if rgb is None else ",".join(colours.parts(rgb))
     known = (colours.find(named, c) for c in (colours.TRUE_COLOUR, colours.FALSE_COLOUR))
-    stated = choice is not None or any(found is not None for found in known)
+    stated = choice is not None or any(colour is not None for colour in known)
     return Display(count, len(plans), shown, choice, stated)

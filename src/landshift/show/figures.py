@@ -641,16 +641,6 @@ def date_panels(
     return shown
 
 
-def date_pictures(image: NDArray[Any], bands: Sequence[str]) -> list[tuple[str, Picture]]:
-    """Title and picture of each date of an image; see `date_panels`."""
-    return [(panel.title, panel.picture) for panel in date_panels(image, bands)]
-
-
-def rgb_bands(names: Sequence[str]) -> tuple[int, int, int]:
-    """Positions of the bands shown as red, green and blue; see `raster.colours`."""
-    return colours.of_names(names).channels
-
-
 def picture(values: NDArray[Any], mask: NDArray[np.bool_], limits: Limits | None = None) -> Picture:
     """Three bands with a contrast stretch: ``(row, column, 3)`` in 0 to 1, white where not valid.
 

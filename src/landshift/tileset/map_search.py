@@ -26,7 +26,7 @@ class _Unusable(Exception):
 
 
 @dataclass(frozen=True)
-class _Source:
+class _MapSource:
     """A class map as the change map's record states it.
 
     Attributes:
@@ -40,7 +40,7 @@ class _Source:
     path: str
 
     @classmethod
-    def of(cls, entry: Any) -> _Source:
+    def of(cls, entry: Any) -> _MapSource:
         keys = ("name", "fingerprint", "path")
         texts = [str(entry.get(key, "")) if isinstance(entry, dict) else "" for key in keys]
         return cls(*texts)
@@ -69,7 +69,7 @@ class _Source:
 
 
 @dataclass(frozen=True)
-class _Record:
+class _LabelRecord:
     """What a change map's provenance states of the class maps that `landshift.label` compared.
 
     Attributes:
@@ -83,15 +83,15 @@ class _Record:
     """
 
     change: Path
-    before: _Source
-    after: _Source
+    before: _MapSource
+    after: _MapSource
     coding: str
     classes: ClassScheme | None
     moved: Mapping[int, int]
     recoded: bool
 
     @classmethod
-    def of(cls, change: Path) -> _Record | None:
+    def of(cls, change: Path) -> _LabelRecord | None:
         """The record of a change map; None where `landshift.label` didn't make it."""
         with raster.open_raster(change) as source:
             entry = provenance.from_tags(source.tags())
@@ -105,8 +105,8 @@ class _Record:
             stated = entry.get("map_classes")
             return cls(
                 change=change,
-                before=_Source.of(inputs[0]),
-                after=_Source.of(inputs[earlier]),
+                before=_MapSource.of(inputs[0]),
+                after=_MapSource.of(inputs[earlier]),
                 coding=str(options.get("coding")),
                 classes=None if stated is None else ClassScheme.from_list(stated),
                 moved={int(old): int(new) for old, new in (options.get("moved") or {}).items()},
@@ -166,7 +166,7 @@ def with_class_maps(
     """
     if not companions.class_maps or companions.labels_before or companions.labels_after:
         return companions
-    records = [_Record.of(Path(path)) for path in labels]
+    records = [_LabelRecord.of(Path(path)) for path in labels]
     stated = [record for record in records if record is not None]
     if len(stated) < len(records):
         return companions  # labels that no class maps lie behind
@@ -185,7 +185,7 @@ def with_class_maps(
     return replace(companions, labels_before=before, labels_after=after, map_classes=classes)
 
 
-def _found(image: Path, record: _Record) -> tuple[Path, Path]:
+def _found(image: Path, record: _LabelRecord) -> tuple[Path, Path]:
     """The class maps of a change map.
 
     Raises:
@@ -210,7 +210,7 @@ def _found(image: Path, record: _Record) -> tuple[Path, Path]:
 
 
 def _classes(
-    records: Sequence[_Record],
+    records: Sequence[_LabelRecord],
     maps: Sequence[Path],
     scheme: ClassScheme | None,
     companions: Companions,

@@ -19,7 +19,7 @@ from landshift.training import logs, processes
 from landshift.training import resume as resuming
 from landshift.training.logs import TABLE, Epoch, Watch
 from landshift.training.options import Training
-from landshift.training.plan import Plan, steps_wanted
+from landshift.training.plan import TrainingPlan, steps_wanted
 from landshift.training.range_test import with_learning_rate
 from landshift.training.run import model_of_epoch
 from landshift.training.sampling import classes_of, plan_of
@@ -90,7 +90,7 @@ def check(
     *,
     resume: Path | None = None,
     overwrite: bool = False,
-) -> Plan:
+) -> TrainingPlan:
     """Check everything that can be checked before a training; arguments and errors are `fit`'s.
 
     What is doubtful but possible is logged: a short training, classes that the tiles lack.

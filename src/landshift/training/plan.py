@@ -37,7 +37,7 @@ _VALIDATION = 1 / 3  # time of a batch that is only scored, in steps: no gradien
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """How long a training lasts.
 
     Attributes:
@@ -70,7 +70,9 @@ def steps_wanted(tile_size: int, classes: int) -> int:
     return round(steps * min(max(USUAL_TILE / tile_size, 0.5), 2.0))
 
 
-def plan(options: Training, drawn: float, batch: int, *, tile_size: int, classes: int) -> Plan:
+def plan(
+    options: Training, drawn: float, batch: int, *, tile_size: int, classes: int
+) -> TrainingPlan:
     """The epochs of a training and their batches.
 
     With ``epochs``, each passes once over the tiles. Without, the training makes `steps_wanted`
@@ -102,11 +104,11 @@ def plan(options: Training, drawn: float, batch: int, *, tile_size: int, classes
     if options.max_steps is not None:
         epochs = min(epochs, math.ceil(options.max_steps / batches))
         batches = min(batches, max(1, options.max_steps // epochs))
-    return Plan(epochs, batches, passes)
+    return TrainingPlan(epochs, batches, passes)
 
 
 def duration_line(
-    plan: Plan, seconds: float, done: int = 0, accumulate: int = 1, validation: int = 0
+    plan: TrainingPlan, seconds: float, done: int = 0, accumulate: int = 1, validation: int = 0
 ) -> str:
     """A line that says how long a training will take, from the time of its first batches.
 

@@ -23,7 +23,7 @@ from landshift.training.losses import build_loss
 from landshift.training.options import Training
 from landshift.training.processes import one_device
 from landshift.training.resume import unfinished_lr
-from landshift.training.run import Step
+from landshift.training.run import LossStep
 from landshift.training.sampling import repeat_factors
 
 SMOOTHING = 0.9
@@ -125,7 +125,7 @@ def _losses(
     fabric = one_device(options)
     torch.manual_seed(data.options.seed)
     trial = copy.deepcopy(model).train()
-    step: Any = Step(trial, build_loss(options.loss, data, class_maps=model.class_maps))
+    step: Any = LossStep(trial, build_loss(options.loss, data, class_maps=model.class_maps))
     learned = [p for p in trial.parameters() if p.requires_grad]
     optimiser: Any = torch.optim.AdamW(learned, rates[0], fused=True)
     step, optimiser = fabric.setup(step, optimiser)

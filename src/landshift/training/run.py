@@ -49,7 +49,7 @@ _CHECKED = 10  # steps between checks of the loss, each of which makes a GPU wai
 State = dict[str, torch.Tensor]
 
 
-class Step(nn.Module):
+class LossStep(nn.Module):
     """The loss of a batch: one training step as a module, for torch.compile and ddp.
 
     Args:
@@ -103,7 +103,7 @@ class Run:
         steps = self.plan.epochs * -(-self.draws.batches // options.accumulate)
         assert options.lr is not None
         self.loss = build_loss(options.loss, data, class_maps=model.class_maps)
-        step: nn.Module = Step(model, self.loss)
+        step: nn.Module = LossStep(model, self.loss)
         optimiser = torch.optim.AdamW(
             [p for p in model.parameters() if p.requires_grad], options.lr,
             weight_decay=WEIGHT_DECAY, fused=True,
@@ -229,7 +229,7 @@ class Run:
         def step(size: int) -> None:
             part = Varied(batch.images[:size], batch.targets[:size])
             with self.fabric.autocast():
-                loss = Step(self.model, self.loss)(part)
+                loss = LossStep(self.model, self.loss)(part)
             loss.backward()
             self.optimiser.zero_grad()
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from landshift.dataset import TrainingData
 from landshift.training.options import Training
-from landshift.training.plan import Plan, plan
+from landshift.training.plan import TrainingPlan, plan
 
 
 def repeat_factors(data: TrainingData, threshold: float) -> NDArray[np.float64]:
@@ -32,7 +32,7 @@ def repeat_factors(data: TrainingData, threshold: float) -> NDArray[np.float64]:
     return np.array([max((required[v] for v in h), default=1.0) for h in held])
 
 
-def plan_of(data: TrainingData, options: Training, processes: int = 1) -> Plan:
+def plan_of(data: TrainingData, options: Training, processes: int = 1) -> TrainingPlan:
     """The epochs of a training on these tiles, see `plan`.
 
     Args:

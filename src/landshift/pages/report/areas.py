@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from markupsafe import Markup
 
+from landshift.assess.design import FEW
 from landshift.classes import stays
 from landshift.pages.report import parts
 from landshift.pages.report.formats import AreaClass, Areas, FigureRecord
@@ -13,9 +14,6 @@ from landshift.pages.report.page import Section
 from landshift.pages.report.parts import NONE, Bar, Fact, TableColumn
 
 _FIGURES = ("estimate, ha", "standard error, ha", "±", "from", "to")
-
-FEW_UNITS = 20
-"""Sample units of a class below which a page warns of wide intervals (docs/assess.md)."""
 
 
 def hectares(areas: Areas) -> Section:
@@ -103,7 +101,7 @@ def accuracy(areas: Areas) -> Section:
 
 def limits(areas: Areas) -> list[str]:
     """Warnings about the estimates."""
-    few = [f"{c.name} ({c.map_units:,})" for c in areas.classes if c.map_units < FEW_UNITS]
+    few = [f"{c.name} ({c.map_units:,})" for c in areas.classes if c.map_units < FEW]
     decided = _few_decide(areas)
     lines = [note for note in areas.notes if note not in decided]
     if few:

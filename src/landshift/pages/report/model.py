@@ -156,8 +156,12 @@ def _samples(samples: Samples | None, bands: Sequence[str], scheme: ClassScheme)
     colours = [c.colour for c in scheme]
     for number, image in enumerate(samples.images, start=1):
         panels = [
-            pictures.photo(seen, alt=f"Tile {number}, {title.lower()}", caption=title)
-            for title, seen in figures.date_pictures(image, bands)
+            pictures.photo(
+                panel.picture,
+                alt=f"Tile {number}, {panel.title.lower()}",
+                caption=f"{panel.title}, {panel.caption}",
+            )
+            for panel in figures.date_panels(image, bands)
         ]
         for title, layer in (("Reference", samples.targets), ("Predicted", samples.predicted)):
             codes = layer[number - 1]
