@@ -12,7 +12,7 @@ import pytest
 
 from commands import run
 from landshift.classes import ClassScheme
-from landshift.cli import printed
+from landshift.cli import lines, printed
 from landshift.files.rows import Rows
 from scenes import write
 
@@ -90,17 +90,26 @@ def test_a_quiet_command_prints_paths_and_errors_alone(pair, tmp_path, caplog):
     (tmp_path / "c.csv").write_text("1,forest\n2,crop\n3,water\n")
     ended = run(*pair, "--quiet")
     assert (ended.exit_code, ended.stdout, ended.stderr) == (0, "l.tif\n", "")
-    assert logging.getLogger("landshift").getEffectiveLevel() == logging.ERROR
     ended = run(*pair, "--quiet")
     assert (ended.exit_code, ended.stderr.count("\n")) == (2, 1)
     assert "water" in run(*pair, "--overwrite").stdout
-    assert logging.getLogger("landshift").getEffectiveLevel() == logging.WARNING
 
 
-def test_a_verbose_command_shows_what_is_decided(pair, tmp_path):
-    (tmp_path / "c.csv").write_text("1,forest\n2,crop\n3,water\n")
-    assert run(*pair, "--verbose").exit_code == 0
-    assert logging.getLogger("landshift").getEffectiveLevel() == logging.INFO
+@pytest.mark.parametrize(
+    ("output", "level"),
+    [
+        (lines.Output(quiet=True), logging.ERROR),
+        (lines.Output(), logging.WARNING),
+        (lines.Output(verbose=True), logging.INFO),
+    ],
+)
+def test_a_command_shows_remarks_as_wished_and_leaves_the_logger_as_it_was(output, level):
+    logger = logging.getLogger("landshift")
+    before = logger.level
+    with pytest.raises(KeyError, match="gone"), lines.printing(output):
+        assert logger.getEffectiveLevel() == level
+        raise KeyError("gone")
+    assert logger.level == before
 
 
 def test_more_and_less_exclude_each_other(pair):

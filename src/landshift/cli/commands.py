@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -230,18 +229,17 @@ def command_of(function: Callable[..., Any], command: str) -> Callable[..., None
         if rest is not None and not variadic:
             named[rest], more = more, ()
         as_json = progress_in_json and named.pop("json", False)
-        lines.output = named.pop("printing", lines.Output())
-        logging.getLogger("landshift").setLevel(lines.log_level())
-        with (
-            show.watching(as_json=as_json),
-            show.callbacks(command, hints, as_json=as_json) as callbacks,
-        ):
-            result = function(*more, **named, **callbacks)
-        content = getattr(results, function.__name__, results.path)(result)
-        if lines.output.print_as == "json":
-            from landshift.cli import printed
+        with lines.printing(named.pop("printing", lines.Output())):
+            with (
+                show.watching(as_json=as_json),
+                show.callbacks(command, hints, as_json=as_json) as callbacks,
+            ):
+                result = function(*more, **named, **callbacks)
+            content = getattr(results, function.__name__, results.path)(result)
+            if lines.output.print_as == "json":
+                from landshift.cli import printed
 
-            sys.stdout.write(printed.as_json(result if content is None else content) + "\n")
+                sys.stdout.write(printed.as_json(result if content is None else content) + "\n")
 
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         sorted(parameters, key=lambda p: p.kind)

@@ -135,11 +135,20 @@ def say(text: object, *, err: bool = False, always: bool = False) -> None:
         print(shown(str(text)), file=sys.stderr if err else sys.stdout, flush=True)
 
 
-def log_level() -> int:
-    """The level from which on the library's remarks are printed."""
-    if output.quiet:
-        return logging.ERROR
-    return logging.INFO if output.verbose else logging.WARNING
+@contextmanager
+def printing(chosen: Output) -> Iterator[None]:
+    """Print as the user chose; the library's logger is left as it was."""
+    global output
+    logger = logging.getLogger("landshift")
+    level = logger.level
+    output = chosen
+    logger.setLevel(
+        logging.ERROR if chosen.quiet else logging.INFO if chosen.verbose else logging.WARNING
+    )
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 class Lines(logging.Formatter):
