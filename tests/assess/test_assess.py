@@ -597,7 +597,7 @@ def test_rare_strata_get_a_floor_unless_another_allocation_is_asked_for(
     proportional = draw(change_map, tmp_path / "d.gpkg", plain)
     assert proportional.floor is None
     assert {s.name for s in proportional.few} == {"to forest", "to crop"}
-    assert caplog.text.count("Fewer than 20 units in: to forest 10, to crop 13.") == 1
+    assert caplog.text.count("Fewer than 20 units in to forest (10) and to crop (13).") == 1
     assert "give them more (`allocation` floor)" in caplog.text
     simple = draw(change_map, tmp_path / "e.gpkg", SamplePlan(design="simple", size=60))
     assert (simple.floor, simple.design.allocation) == (None, None)

@@ -268,7 +268,7 @@ def test_replacing_labels_is_warned_of(sample, caplog):
     with caplog.at_level(logging.WARNING):
         landshift.sample(mapped, path, plan=plan, overwrite=True)
     assert path.with_suffix(".answers.sqlite").read_bytes() == MINE
-    result = [r.getMessage() for r in caplog.records if "units in:" not in r.getMessage()]
+    result = [r.getMessage() for r in caplog.records if "units in" not in r.getMessage()]
     assert result == [
         f"{path} is replaced with the labels of 3 units.",
         f"{path.with_suffix('.csv')} is replaced with the labels of 2 units.",

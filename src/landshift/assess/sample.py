@@ -21,6 +21,7 @@ from landshift.classes import ClassScheme, class_options
 from landshift.errors import ParameterError
 from landshift.files import containers, kinds, options, provenance, whole
 from landshift.files.rows import Rows
+from landshift.scores.findings import listed
 
 log = logging.getLogger(__name__)
 
@@ -140,8 +141,8 @@ def _warn_of_few(few: tuple[Stratum, ...], plan: SamplePlan) -> None:
     if plan.design != "stratified":
         more = "`size`"
     log.warning(
-        "Fewer than %d units in: %s. Intervals will be wide there; give them more (%s).",
-        sizes.FEW, ", ".join(f"{s.name} {s.sampled:,}" for s in few), more,
+        "Fewer than %d units in %s. Intervals will be wide there; give them more (%s).",
+        sizes.FEW, listed([f"{s.name} ({s.sampled:,})" for s in few]), more,
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """How a result went, in plain words, and the next thing to try.
 
-Everything here is told from figures alone: scores, pixels of classes and the training table.
+Everything here follows from figures alone: scores, pixels of classes and the training table.
 `landshift.scores.comparability` does the same for the images. docs/scores.md lists the kinds.
 """
 
