@@ -244,6 +244,21 @@ def test_classes_come_from_the_class_raster(tmp_path):
         cut(tmp_path / "other", image, labels, classes=None)
 
 
+def test_a_colour_table_alone_states_the_classes_of_labels_and_class_maps(tmp_path):
+    image, labels = random_pair(tmp_path / "in", height=32, width=32)
+    with rasterio.open(labels, "r+") as source:
+        source.nodata = 0
+        values = [int(v) for v in np.unique(source.read(1)) if v]
+        source.write_colormap(1, {v: (9 * v, 5, 0, 255) for v in values})
+    classes = [(v, f"class {v}", (9 * v, 5, 0)) for v in values]
+    tiles = cut_tiles(
+        [image], [labels], tmp_path / "set", labels_before=[labels], labels_after=[labels],
+        tile_size=32, stride=16,
+    )  # fmt: skip
+    for scheme in (tiles.scheme, tiles.map_scheme):
+        assert [(c.value, c.name, c.colour) for c in scheme] == classes
+
+
 def test_the_same_inputs_give_the_same_bytes(tmp_path):
     pair = random_pair(tmp_path / "in")
     folders = [cut(tmp_path / name, *pair).folder for name in ("a", "b")]

@@ -147,12 +147,12 @@ def _stated(
         ClassError: They state none; or see `recoding.united`.
     """
     stating = [path for path in paths if raster.legend_of(path)]
-    one = recoding.united_files(stating, options, labels=labels)
-    if not one.legend.names:
+    if not stating:
         raise ClassError(
             f"{what} must carry class names or a colour table, got neither in {paths[0]}; "
             "give a class mapping such as {1: 'to forest', 2: 'No change'}."
         )
+    one = recoding.united_files(stating, options, labels=labels)
     scheme = recoding.scheme_from(one.legend, one.values, ())
     return scheme, dict(zip(stating, one.recodings, strict=True))
 
