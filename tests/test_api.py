@@ -34,6 +34,10 @@ def test_the_changelog_tells_of_this_version():
     assert f"## {landshift.__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
+def test_the_citation_states_this_version():
+    assert f"version: {landshift.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
 def test_links_between_the_docs_lead_somewhere():
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
