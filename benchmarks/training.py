@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from rasterio.transform import from_origin
 
 from landshift import tileset

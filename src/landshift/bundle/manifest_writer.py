@@ -13,7 +13,14 @@ from landshift import __version__
 from landshift.bundle import manifest
 from landshift.bundle.contents import Package
 
-_LIBRARIES = ("torch", "segmentation-models-pytorch", "timm", "lightning", "numpy", "safetensors")
+_LIBRARIES = (
+    "torch",
+    "segmentation-models-pytorch",
+    "timm",
+    "lightning-fabric",
+    "numpy",
+    "safetensors",
+)
 """Libraries whose versions affect the result of a training."""
 
 

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
-from lightning.fabric import Fabric
-from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import multiprocessing
 from torch.multiprocessing.spawn import ProcessRaisedException
 
@@ -175,14 +175,12 @@ def _train_apart(fabric: Fabric, *, request: Request, messages: Any, weights: Pa
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence Lightning's own notices."""
-    loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    logger = logging.getLogger("lightning_fabric")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            warnings.filterwarnings("ignore", module=r"lightning_fabric\..*")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logger.setLevel(level)
