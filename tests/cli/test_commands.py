@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import pkgutil
+import re
 import resource
 import shlex
 import subprocess
@@ -444,6 +445,15 @@ def test_every_command_has_the_options_of_output_and_the_description_states_them
         shown = run(*entry["name"].split(), "--help").output
         output = shown[shown.index("─ Output ─") :]
         assert all(option in output for option in ("--quiet", "--verbose", "--print"))
+
+
+def test_help_names_only_options_that_there_are():
+    every = [o for e in DESCRIBED.values() for o in e["options"]] + commands.of_every_command()
+    known = {"--help"}.union(*(o["names"] + o["off"] for o in every))
+    for name in DESCRIBED:
+        text = re.sub(r"\n[│ ]*", " ", run(*name.split(), "--help").output)
+        named = re.findall(r"(?<![\w-])--[A-Za-z][\w-]*", text)
+        assert not set(named) - known, name
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,8 @@ class _CommandApp(App):
             own = argument.parameter.converter
             converter = _CONVERTERS.get(argument.resolved_hint) if own is None else own
             argument.parameter = Parameter.combine(
-                argument.parameter, Parameter(help=lines.spelled(text, names), json_list=False),
+                argument.parameter,
+                Parameter(help=lines.spelled(text, names, others=False), json_list=False),
                 Parameter(show_default=False) if plain else None,
                 Parameter(converter=converter) if converter is not None else None,
             )  # fmt: skip
@@ -194,7 +195,7 @@ def command_app(function: Callable[..., Any], name: str) -> App:
     )  # fmt: skip
     app.default(command_of(function, name))
     paragraphs = [" ".join(p.split()) for p in text.split("\n\n")]
-    app.help = lines.spelled("\n\n".join(paragraphs), spellings(app))
+    app.help = lines.spelled("\n\n".join(paragraphs), spellings(app), others=False)
     return app
 
 

@@ -52,16 +52,18 @@ apart: Callable[[], AbstractContextManager[None]] = nullcontext
 """Keeps progress off the terminal while a line is printed, see `cli.show.Bars`."""
 
 
-def spelled(text: str, names: Mapping[str, str]) -> str:
+def spelled(text: str, names: Mapping[str, str], *, others: bool = True) -> str:
     """A text whose parameters, in backquotes, are spelled as the user types them.
 
     Args:
         text: The text.
-        names: The spelling of each parameter of the command; others are options of another one.
+        names: The spelling of each parameter of the command.
+        others: Whether other names are options of another command, as in messages; in a command's
+            help they are values, and stay as they are.
     """
 
     def typed(name: re.Match[str]) -> str:
-        return names.get(name[1], "--" + name[1].replace("_", "-"))
+        return names.get(name[1], "--" + name[1].replace("_", "-") if others else name[0])
 
     return re.sub(r"`(\w+)`", typed, text)
 

@@ -94,7 +94,7 @@ def simulate(
     """Simulate a scene: images and class maps of two dates, with known truth.
 
     Writes ``before.tif`` and ``after.tif`` (reflectance x 10,000 in six bands, 0 is nodata) and
-    ``before_classes.tif`` and ``after_classes.tif`` (`LAND_COVER`, complete) on one UTM grid.
+    ``before_classes.tif`` and ``after_classes.tif`` (land cover, complete) on one UTM grid.
 
     Args:
         out: Folder for the four rasters; made where missing, other files in it stay.
