@@ -237,6 +237,13 @@ def test_the_checks_are_in_the_file(write_raster, tmp_path):
         checks_of(before)
 
 
+def test_the_checks_are_printed_once(write_raster, tmp_path, caplog):
+    paths = [write_raster(f"{n}.tif", BEFORE, bands=["red", "nir"]) for n in "ba"]
+    with caplog.at_level(logging.INFO):
+        ended = commands.run("composite", *paths, "-o", tmp_path / "c.tif", "--verbose")
+    assert (ended.stderr + caplog.text).count("valid pixels: ") == 1
+
+
 def test_a_large_shift_gives_a_warning(write_raster, tmp_path, caplog):
     ground = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(1, 210, 210)), (0, 2, 2))
     image = (1000 + 2000 * ground).astype(np.int16)

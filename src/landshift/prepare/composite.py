@@ -26,7 +26,6 @@ from landshift.images import Image, Plan
 from landshift.images.windows import cache_bytes, each_window, window_tasks
 from landshift.prepare.checks import (
     CompositeChecks,
-    describe,
     remarks,
     share_of_pixels,
     warn_of_quality,
@@ -122,7 +121,7 @@ def composite(
         display.write_style(out)
         log.info("shown in QGIS: %s", display.shown.label)
     warn_of_clashes(stack.clashes, layout)
-    _report(measured)
+    _warn_of_dates(measured)
     return out
 
 
@@ -194,10 +193,8 @@ def _check_valid(measured: dict[str, Any], layout: Layout) -> None:
         )
 
 
-def _report(measured: dict[str, Any]) -> None:
-    """Log what was measured; warn where dates lie apart."""
-    for line in describe(measured):
-        log.info(line)
+def _warn_of_dates(measured: dict[str, Any]) -> None:
+    """Warn where dates lie apart or can't be compared."""
     first = measured["dates"][0]
     for date, shift in measured["shifts"].items():
         if shift is not None and shift["large"]:
