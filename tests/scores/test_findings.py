@@ -118,7 +118,7 @@ def test_without_a_reference_pixel_nothing_is_found():
 
 def test_few_points_are_fewer_than_few_pixels():
     counts = [[30, 0, 0, 0], [0, 9, 0, 0], [0, 0, 40, 0]]
-    [finding] = of_scores(scored(counts), {}, few=20)
+    [finding] = of_scores(scored(counts), {}, counted="points")
     assert "Few reference points: water (9)." in finding.text
 
 
@@ -179,7 +179,7 @@ def test_a_training_that_was_too_short_shows_its_last_quarter():
         "The loss still falls: from epoch 3 to the last one in training from 0.9 to 0.8, in "
         "validation from 2.5 to 1.9."
     )
-    assert "20 epochs (`epochs`)" in finding.advice
+    assert "20 epochs (`epochs` of `landshift train`)" in finding.advice
 
 
 def test_findings_are_ranked_each_once():
@@ -227,6 +227,13 @@ def test_advice_names_parameters_that_the_command_line_spells_alike():
     for finding in every_finding():
         for name in re.findall(r"`(\w+)`", finding.advice):
             assert f"--{name.replace('_', '-')}" in spelled
+
+
+def test_advice_says_whose_its_options_are():
+    """`landshift evaluate` and pages print it too, which have none of them."""
+    for finding in every_finding():
+        if re.search(r"`\w+`", finding.advice):
+            assert re.search(r"`\w+`[^`]* of `landshift \w+`", finding.advice), finding.advice
 
 
 def test_texts_are_sentences():

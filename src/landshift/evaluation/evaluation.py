@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class Evaluation(Rows):
     others: Mapping[str, Matrix] = field(default_factory=dict)
     learning: LearningRecord | None = None
     images: tuple[Finding, ...] = ()
-    counted: Literal["pixels", "points"] = "pixels"
+    counted: findings.Counted = "pixels"
     notes: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
 
@@ -81,10 +81,11 @@ class Evaluation(Rows):
     def findings(self) -> tuple[Finding, ...]:
         """How it went, in plain words, with the next thing to try; what matters most first."""
         learning = LearningRecord() if self.learning is None else self.learning
-        few = findings.FEW_PIXELS if self.counted == "pixels" else findings.FEW_POINTS
         pixels = findings.mapped_and_reference(self.matrix.tolist(), self.scheme.names)
         remarks = [
-            *findings.of_scores(self.scores, self.baselines, semantic=learning.semantic, few=few),
+            *findings.of_scores(
+                self.scores, self.baselines, semantic=learning.semantic, counted=self.counted
+            ),
             *findings.of_pixels(*pixels),
             *findings.of_learning(learning),
             *self.images,
@@ -109,6 +110,7 @@ class Evaluation(Rows):
         transitions = confusion.transition_counts(self.matrix, self.scheme)
         return {
             "classes": self.scheme.as_list(),
+            "counted": self.counted,
             "unchanged": [self.scheme.names[k] for k in self.scheme.unchanged],
             "confusion": {
                 "rows": "reference",

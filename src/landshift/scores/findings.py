@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from landshift.scores.comparison import (
     ALL_NO_CHANGE,
@@ -47,6 +47,9 @@ independent, and a thousand are a few dozen patches."""
 FEW_POINTS = 20
 """Labelled points of a class below which its scores are uncertain: one more right or wrong moves
 them by 0.05."""
+
+Counted = Literal["pixels", "points"]
+"""What scores count: each pixel of a reference raster, or each labelled point."""
 
 MOST = 5
 """Findings that are shown of one result."""
@@ -117,7 +120,7 @@ def of_scores(
     others: Mapping[str, ScoresLike],
     *,
     semantic: bool = False,
-    few: int = FEW_PIXELS,
+    counted: Counted = "pixels",
 ) -> list[Finding]:
     """What the scores of a map or model say, beside those of simpler methods.
 
@@ -125,16 +128,17 @@ def of_scores(
         scores: Its scores.
         others: Scores of simpler methods over the same pixels, by name.
         semantic: Whether it is of a model that learns the classes of both dates.
-        few: Reference pixels, or points, of a class below which its scores are uncertain.
+        counted: What the scores count.
     """
+    few = FEW_PIXELS if counted == "pixels" else FEW_POINTS
     reference = sorted((c for c in scores.classes if c.support), key=lambda c: -c.support)
     findings = _comparisons(scores, others, semantic) if reference else []
     missing = [f"{c.name} ({c.support:,})" for c in reference if c.precision is None]
     wrong = [c.name for c in reference if c.precision is not None and not c.f1]
     rare = [f"{c.name} ({c.support:,})" for c in reversed(reference) if c.support < few]
     balance = (
-        "Weigh rare classes more (`class_balancing`), draw their tiles more often "
-        "(`rare_classes`), or merge them with a class that resembles them."
+        "Weigh rare classes more (`class_balancing` of `landshift train`), draw their tiles more "
+        "often (`rare_classes`), or merge them with a class that resembles them."
     )
     if missing:
         text = f"Never mapped, though in the reference: {listed(missing)}."
@@ -143,13 +147,12 @@ def of_scores(
         text = f"Mapped, but nowhere right (F1 of 0): {listed(wrong)}."
         findings.append(Finding("never-right", text, "" if missing else balance))
     if rare:
-        what = "points" if few == FEW_POINTS else "pixels"
         findings.append(
             Finding(
                 "few-reference",
-                f"Few reference {what}: {listed(rare)}. Their scores are uncertain.",
+                f"Few reference {counted}: {listed(rare)}. Their scores are uncertain.",
                 "Add reference ground of these classes; for a model, validate on more tiles "
-                "(`val_split_pct`).",
+                "(`val_split_pct` of `landshift train`).",
             )
         )
     return findings
@@ -204,8 +207,8 @@ def _learn_more(plain: bool) -> str:
         return "Train on more tiles (a smaller `stride` of `landshift tiles`)."
     return (
         "With class maps of both dates (`labels_before` and `labels_after` of `landshift tiles`), "
-        "train the model that learns their classes (`model` semantic); else train on more tiles (a "
-        "smaller `stride`)."
+        "train the model that learns their classes (`model` semantic of `landshift train`); else "
+        "train on more tiles (a smaller `stride`)."
     )
 
 
@@ -259,8 +262,8 @@ def of_pixels(
         Finding(
             "one-class",
             f"{text}: the map hardly tells the classes apart.",
-            "Train for longer (`epochs`), and check that the image has the bands, the units and "
-            "the radiometry of the training images (`landshift normalise`).",
+            "Train for longer (`epochs` of `landshift train`), and check that the image has the "
+            "bands, the units and the radiometry of the training images (`landshift normalise`).",
         )
     ]
 
@@ -270,7 +273,10 @@ def of_learning(learning: LearningRecord) -> list[Finding]:
     if learning.steps is not None and learning.steps < FEW_STEPS:
         counted = "1 step" if learning.steps == 1 else f"{learning.steps} steps"
         text = f"The training made {counted} in all, too few to learn from."
-        advice = "Leave out `epochs` and `max_steps`: as many as the tiles need are planned."
+        advice = (
+            "Leave out `epochs` and `max_steps` of `landshift train`: as many as the tiles need "
+            "are planned."
+        )
         length = [Finding("too-few-steps", text, advice)]
     else:
         length = _of_losses(learning.training, learning.validation)
@@ -302,7 +308,7 @@ def _unseen(training: Mapping[str, int]) -> list[Finding]:
             "unseen",
             f"No training pixel is of {listed(names)}: the model can't map what it never saw.",
             "Cut tiles where these classes occur, or split the tiles otherwise (`seed`, "
-            "`val_split_pct`).",
+            "`val_split_pct` of `landshift train`).",
         )
     ]
 
@@ -322,7 +328,7 @@ def _of_losses(training: Sequence[float], validation: Sequence[float]) -> list[F
                 f"The loss still falls: from epoch {late} to the last one in training from "
                 f"{before[0]:.3g} to {last[0]:.3g}, in validation from {before[1]:.3g} to "
                 f"{last[1]:.3g}.",
-                f"Train for longer, say {4 * len(losses)} epochs (`epochs`).",
+                f"Train for longer, say {4 * len(losses)} epochs (`epochs` of `landshift train`).",
             )
         ]
     if epoch < (len(losses) - 1) / 2 and last[1] > RISEN * least and last[0] < losses[epoch][0]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from landshift.assess import intervals
 from landshift.errors import LandshiftError, ParameterError
 from landshift.files import jsons
+from landshift.scores.findings import Counted
 
 _MAX_ROWS = 100_000
 
@@ -100,6 +101,7 @@ class EvaluationRecord(_Record):
     """The JSON of `landshift.evaluation.evaluation.Evaluation`."""
 
     classes: Annotated[list[ClassName], Field(min_length=1, max_length=255)]
+    counted: Counted = "pixels"
     confusion: Counts
     scores: ScoresRecord
     baselines: Annotated[dict[_Text, ScoresRecord], Field(max_length=50)]

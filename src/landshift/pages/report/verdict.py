@@ -142,7 +142,9 @@ def _of_pixels(counted: MapCounts, evaluation: EvaluationRecord | None) -> list[
 
 def _of_scores(evaluation: EvaluationRecord, package: Package | None) -> list[Finding]:
     semantic = package is not None and package.model.class_maps
-    return findings.of_scores(evaluation.scores, evaluation.baselines, semantic=semantic)
+    return findings.of_scores(
+        evaluation.scores, evaluation.baselines, semantic=semantic, counted=evaluation.counted
+    )
 
 
 def _learning(package: Package) -> LearningRecord:
