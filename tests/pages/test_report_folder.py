@@ -273,7 +273,7 @@ def test_the_page_of_a_useless_map_says_so_before_the_map(tmp_path):
         "100.0% of the map is 'to crop', but 20.0% of the reference",
         "Worse than no change on accuracy (0.200 against 0.700)",
         "Never mapped, though in the reference: No change (1,750) and to water (250).",
-        "Try next: Train for longer ( --epochs ), and check that the image",
+        "Try next: Train for longer ( --epochs of landshift train ), and check that the image",
     ):
         assert words in verdict
     # each is stated once
@@ -518,6 +518,27 @@ def test_the_first_and_the_last_date_of_a_composite_are_shown(job, tmp_path):
         folder_page(tmp_path, ReportFiles(map=job / "map.tif", before=dates[0], after=stack))
     )
     assert sources[:2] == [attributes["src"] for tag, attributes in apart.tags if tag == "img"][:2]
+
+
+@pytest.mark.parametrize("stated", ["[" * 100_000, "[1]", '{"before": "soon", "after": "2016"}'])
+def test_dates_that_cannot_be_read_are_left_out_of_the_title(stated, tmp_path):
+    image = write(tmp_path / "c.tif", np.ones((20, 20), np.uint8), LANDSHIFT_DATES=stated)
+    mapped = np.ones((20, 20), np.uint8)
+    tags = {"LANDSHIFT_CLASSES": json.dumps(CHANGES.as_list())}
+    files = ReportFiles(map=write(tmp_path / "m.tif", mapped, **tags), before=image, after=image)
+    assert "Change map m.tif</h1>" in folder_page(tmp_path, files)
+
+
+def test_points_are_called_points_on_the_page_too(tmp_path):
+    (tmp_path / "job").mkdir()
+    reference = np.full((10, 10), 3, np.uint8)
+    reference[:5] = 1
+    job = made_job(tmp_path / "job", reference, reference)
+    record = json.loads((job / "scores.json").read_text())
+    assert record["counted"] == "pixels"
+    assert "Few reference pixels: No change (50) and to crop (50)." in read(folder_page(job)).text
+    (job / "scores.json").write_text(json.dumps(record | {"counted": "points"}))
+    assert "Few reference" not in read(folder_page(job)).text
 
 
 def test_many_classes_and_no_crs_are_shown(tmp_path):

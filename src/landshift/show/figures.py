@@ -148,7 +148,7 @@ def _image_panels(
     """
     shown, empty = [], False
     info = raster.info(path)
-    taken = _taken(path, info)
+    taken = taken_of(path, info)
     for date, places in date_bands(info.names).items():
         numbers = [info.numbers[k] for k in places]
         with raster.open_raster(path) as source:
@@ -160,8 +160,8 @@ def _image_panels(
     return shown, empty
 
 
-def _taken(path: Path | str, info: raster.RasterInfo) -> dict[str, dates.Period]:
-    """When each date of an image was taken, by the names of `date_bands`."""
+def taken_of(path: Path | str, info: raster.RasterInfo) -> dict[str, dates.Period]:
+    """When each date of an image was taken, by the names of `date_bands`; as far as it is known."""
     with raster.open_raster(path) as source:
         tags = source.tags()
     try:

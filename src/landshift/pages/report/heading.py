@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from landshift import grid, raster
 from landshift.errors import GridError
 from landshift.files import dates
-from landshift.files.dates import DATES_TAG
 from landshift.grid import Window
 from landshift.pages.report.counts import MapCounts
 from landshift.pages.report.files import ReportFiles
 from landshift.pages.report.job import Product
+from landshift.show import figures
 
 
 def title(files: ReportFiles, products: Sequence[Product], counted: MapCounts) -> str:
@@ -73,13 +72,5 @@ def _of_image(path: Path | None, place: int) -> str:
     """The date of an image, or of the first or last image in a composite."""
     if path is None:
         return ""
-    with raster.open_raster(path) as source:
-        tag = source.tags().get(DATES_TAG)
-    if tag is None:
-        taken = raster.info(path).taken
-        return "" if taken is None else str(taken)
-    try:
-        stated = list(json.loads(tag).values())
-        return str(dates.parse(str(stated[place])))
-    except (ValueError, AttributeError, IndexError):
-        return ""
+    taken = list(figures.taken_of(path, raster.info(path)).values())
+    return str(taken[place]) if taken else ""
