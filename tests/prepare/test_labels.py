@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from sklearn.metrics import confusion_matrix
 
+from commands import run
 from landshift import raster
 from landshift.classes import ClassScheme, legend_readers
 from landshift.errors import ClassError, DateError, GridError, LandshiftError
@@ -580,3 +582,14 @@ def test_more_change_than_land_cover_has_is_told(
     label(*maps, tmp_path / "change.tif", classes=SCHEME, dates=dates)
     assert (f"{100 * share:.0f} % of the pixels changed class" in caplog.text) == told
     assert ("check that both maps show one season without clouds" in caplog.text) == told
+
+
+def test_the_line_that_shows_both_maps_can_be_typed(tmp_path, caplog):
+    tags = {"LANDSHIFT_CLASSES": json.dumps(SCHEME.as_list())}
+    first = write(tmp_path / "b.tif", np.full((8, 8), 1, np.uint8), **tags)
+    second = write(tmp_path / "a.tif", np.full((8, 8), 2, np.uint8), **tags)
+    label(first, second, tmp_path / "c.tif")
+    line = re.search(r"\(landshift (view .*) shows", caplog.text)[1]
+    line = line.replace("IMAGE", str(first)).replace("FILE", str(tmp_path / "shown"))
+    assert run(*line.split()).exit_code == 0
+    assert (tmp_path / "shown.png").is_file()

@@ -192,7 +192,7 @@ def _warn_of_much(share: float, first: raster.RasterInfo, second: raster.RasterI
         logger.warning(
             "%.0f %% of the pixels changed class%s, which is more than land cover does: check that "
             "both maps show one season without clouds, and that their classes mean the same "
-            "(landshift view %s %s shows them side by side).",
+            "(landshift view IMAGE --map %s --reference %s -o FILE.png shows them side by side).",
             100 * share, between, first.path, second.path,
         )  # fmt: skip
 
