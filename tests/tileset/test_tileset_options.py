@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ import landshift
 from cutting import cut_tiles
 from landshift import tileset
 from landshift.classes import ClassScheme
+from landshift.cli import show
 from landshift.errors import (
     BandError,
     ClassError,
@@ -29,6 +31,7 @@ from landshift.errors import (
     TileSetError,
     VectorError,
 )
+from landshift.machine import progress
 from landshift.raster.tiling import training_windows
 from landshift.tileset import blocks, esri
 from landshift.tileset.index import read_provenance
@@ -560,7 +563,7 @@ def test_a_stopped_run_goes_on_with_the_sizes_that_it_chose(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        landshift.tiles([image, labels], tmp_path / "set", classes=SCHEME, on_block=stop)
+        tileset.cut([image], [labels], tmp_path / "set", classes=SCHEME, on_tile=stop)
     ledger = (tmp_path / ".set.partial" / "ledger.jsonl").read_text().splitlines()
     assert (json.loads(ledger[0])["tile_size"], json.loads(ledger[0])["stride"]) == (32, 16)
     sizes = landshift.Cutting(tile_size=32, stride=16)  # the same, given
@@ -568,6 +571,30 @@ def test_a_stopped_run_goes_on_with_the_sizes_that_it_chose(tmp_path):
     fresh = landshift.tiles([image, labels], tmp_path / "fresh", classes=SCHEME)
     assert contents(tiles.folder) == contents(fresh.folder)
     assert read_provenance(fresh.folder)["parameters"]["tile_size"] == 32
+
+
+def test_a_window_that_is_done_moves_one_bar(tmp_path):
+    image, labels = pair(tmp_path / "in")
+    steps = []
+
+    class Watcher:
+        def began(self, step):
+            steps.append(step)
+
+        def moved(self, step):
+            pass
+
+        def ended(self, step):
+            pass
+
+    hints = get_type_hints(landshift.tiles, include_extras=True)
+    with (
+        progress.watched(Watcher()), show.callbacks("tiles", hints, as_json=False) as callbacks
+    ):  # fmt: skip
+        landshift.tiles([image, labels], tmp_path / "set", classes=SCHEME, **callbacks)
+    moved = [step.what for step in steps if step.done]
+    assert moved.count("cut") == 1
+    assert "tiles" not in moved
 
 
 def test_appended_tiles_have_the_sizes_of_the_set(tmp_path):

@@ -78,7 +78,6 @@ def tiles(
     companions: Annotated[Companions, options.GROUP] = Companions(),  # noqa: B008
     auditing: Annotated[Auditing, options.GROUP] = Auditing(),  # noqa: B008
     overwrite: options.Flag = False,
-    on_block: options.OnBlock = None,
 ) -> CutTiles | Audit:
     """Cut composites and change maps into a training set in Esri's 'Classified Tiles' layout.
 
@@ -100,7 +99,6 @@ def tiles(
         companions: Rasters that are cut beside the composite and its labels.
         auditing: Options of the audit.
         overwrite: Replace what is there already under the same name.
-        on_block: Called after each window (each rotation of it) with those done and all.
 
     Returns:
         The training set, with its sizes and summary; with ``audit``, the audit.
@@ -119,7 +117,7 @@ def tiles(
         whole.check_new(
             auditing.pairs, inputs=[class_options.file_of(classes)], overwrite=overwrite
         )
-        audited = read(auditing.audit, class_options.classes_of(classes), on_tile=on_block)
+        audited = read(auditing.audit, class_options.classes_of(classes))
         result = audit(audited, valid_share=auditing.val_split_pct, seed=auditing.seed)
         if auditing.pairs is None:
             return result
@@ -142,7 +140,6 @@ def tiles(
         encoding=encoding,
         companions=companions,
         overwrite=overwrite,
-        on_tile=on_block,
     )
     with without_georeference():
         sizes = sizes_of(images, cutting, tile_set.folder if cutting.append else None)

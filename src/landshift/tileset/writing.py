@@ -93,7 +93,7 @@ def write_tiles(
         if on_tile is not None:
             on_tile(finished, total)
 
-    with progress.step("tiles", total) as step, ThreadPoolExecutor(workers) as pool:
+    with progress.step("cut", total) as step, ThreadPoolExecutor(workers) as pool:
         step.to(finished)
         try:
             for chip in chips_of(job, plans, skip=len(entries)):
