@@ -1,4 +1,5 @@
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import packages
 from landshift.errors import BandError, ModelError, ParameterError, RasterError
 from landshift.files.provenance import TAG
 from landshift.machine import progress
-from landshift.prepare.normalise import METHODS, alteration, normalise, unchanged_probability
+from landshift.prepare.normalise import Fit, alteration, normalise, unchanged_probability
 from scenes import BANDS
 
 GAINS, OFFSETS = np.array([0.5, 0.8, 1.5]), np.array([20.0, -5.0, 3.0])
@@ -37,7 +38,7 @@ def scene(size=80, changed=0.0, seed=0):
     return first, (after - OFFSETS[:, None, None]) / GAINS[:, None, None]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", get_args(Fit))
 def test_an_image_on_lines_comes_back_to_the_reference(method, tmp_path):
     first, second = scene()
     like = write(tmp_path / "like.tif", first.astype(np.float32))
@@ -160,7 +161,7 @@ def test_only_the_invariant_method_ignores_change(tmp_path):
                 ).lines
             ]
         )
-        for m in METHODS
+        for m in get_args(Fit)
     }
     assert np.abs(gains["invariant"] / GAINS - 1).max() < 0.05
     assert np.abs(gains["moments"] / GAINS - 1).max() > 0.2
@@ -225,7 +226,7 @@ def test_bad_input_is_one_line(tmp_path):
 def test_dates_of_a_river_come_together(data_folder, tmp_path):
     folder = data_folder / "pucallpa"
     like = folder / "2000.tif"
-    for method in METHODS:
+    for method in get_args(Fit):
         result = normalise(
             folder / "2005.tif", like, tmp_path / "2005.tif", method=method, overwrite=True
         )

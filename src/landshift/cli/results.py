@@ -99,19 +99,19 @@ def demo(results: Demo) -> None:
         say(file if lines.output.quiet else f"{stage:<10} {file}")
 
 
-def label(found: TransitionTable) -> None:
+def label(flows: TransitionTable) -> None:
     """Transitions, what each class gained and lost, what was left out, paths."""
-    table(tables.transitions(found))
-    table(tables.class_changes(found))
-    for (first, second), pixels in found.forbidden.items():
+    table(tables.transitions(flows))
+    table(tables.class_changes(flows))
+    for (first, second), pixels in flows.forbidden.items():
         if pixels:
             say(f"{pixels:,} pixels of the forbidden {first}->{second} are nodata.")
-    if found.removed:
-        say(f"{found.removed:,} pixels of change were removed by the cleaning.")
-    if found.filtered:
-        say(f"{found.filtered:,} pixels are left out by the filter.")
-    say(f"{found.changed:.1%} of the classed pixels changed.")
-    _paths(found.files)
+    if flows.removed:
+        say(f"{flows.removed:,} pixels of change were removed by the cleaning.")
+    if flows.filtered:
+        say(f"{flows.filtered:,} pixels are left out by the filter.")
+    say(f"{flows.changed:.1%} of the classed pixels changed.")
+    _paths(flows.files)
 
 
 def padding(measured: MeasuredPadding) -> None:
@@ -126,56 +126,56 @@ def padding(measured: MeasuredPadding) -> None:
     say(measured.padding)
 
 
-def patches(found: Fragmentation) -> None:
+def patches(measured: Fragmentation) -> None:
     """Measures of each class, the path."""
-    table(tables.fragmentation(found))
-    _paths(found.files)
+    table(tables.fragmentation(measured))
+    _paths(measured.files)
 
 
-def polygons(found: Traced) -> None:
+def polygons(traced: Traced) -> None:
     """Polygons of each class, what is too small, the path."""
-    table(tables.patches(found))
-    if found.dropped:
-        say(f"{found.dropped:,} patches are smaller than {found.min_hectares:g} ha.")
-    say(found.path)
+    table(tables.patches(traced))
+    if traced.dropped:
+        say(f"{traced.dropped:,} patches are smaller than {traced.min_hectares:g} ha.")
+    say(traced.path)
 
 
-def tiles(found: CutTiles | Audit) -> None:
+def tiles(result: CutTiles | Audit) -> None:
     """Tiles, class maps, split and the folder; of an audit, what the splits let leak, the path."""
     from landshift import tileset
     from landshift.dataset import TrainingTiles
 
-    if isinstance(found, tileset.CutTiles):
-        stride = "x".join(str(n) for n in dict.fromkeys(reversed(found.sizes.stride)))
-        why = f" ({found.sizes.why})" if found.sizes.why else ""
+    if isinstance(result, tileset.CutTiles):
+        stride = "x".join(str(n) for n in dict.fromkeys(reversed(result.sizes.stride)))
+        why = f" ({result.sizes.why})" if result.sizes.why else ""
         say(
-            f"{len(found.tiles):,} tiles of {found.width} x {found.height} pixels{why}, "
+            f"{len(result.tiles):,} tiles of {result.width} x {result.height} pixels{why}, "
             f"stride {stride}"
         )
-        if found.map_scheme is not None:
-            say(f"class maps before and after: {', '.join(found.map_scheme.names)}")
-        if found.summary is not None:
-            for line in found.summary.lines(TrainingTiles().batch_size):
+        if result.map_scheme is not None:
+            say(f"class maps before and after: {', '.join(result.map_scheme.names)}")
+        if result.summary is not None:
+            for line in result.summary.lines(TrainingTiles().batch_size):
                 say(line)
-        say(found.folder)
+        say(result.folder)
         return
-    of_set = found.tiles.tiles
-    together = ", ".join(str(n) for n in found.groups[:8] if n > 1)
+    of_set = result.tiles.tiles
+    together = ", ".join(str(n) for n in result.groups[:8] if n > 1)
     say(
-        f"{len(of_set)} tiles, {len(found.pairs)} pairs share ground; "
+        f"{len(of_set)} tiles, {len(result.pairs)} pairs share ground; "
         + (f"tiles that hang together: {together}" if together else "all lie apart")
     )
-    _split("random split", found.at_random)
-    for a, b in found.at_random.leaks[:_LEAKS]:
-        share = tileset.shared_ground(found.tiles, int(a), int(b))
+    _split("random split", result.at_random)
+    for a, b in result.at_random.leaks[:_LEAKS]:
+        share = tileset.shared_ground(result.tiles, int(a), int(b))
         say(f"  leak: {of_set[a].name} {of_set[b].name} ({share:.0%} shared)")
-    if len(found.at_random.leaks) > _LEAKS:
-        say(f"  and {len(found.at_random.leaks) - _LEAKS} more; --pairs writes them all")
-    if found.by_ground is None:
-        say(f"split by ground: none. {found.why_not}")
+    if len(result.at_random.leaks) > _LEAKS:
+        say(f"  and {len(result.at_random.leaks) - _LEAKS} more; --pairs writes them all")
+    if result.by_ground is None:
+        say(f"split by ground: none. {result.why_not}")
     else:
-        _split("split by ground", found.by_ground)
-    _paths(found.files)
+        _split("split by ground", result.by_ground)
+    _paths(result.files)
 
 
 def _split(name: str, audited: AuditedSplit) -> None:
@@ -200,12 +200,12 @@ def quantize(quantised: Quantised) -> None:
     say(quantised.path)
 
 
-def train(found: TrainedModel) -> None:
+def train(trained: TrainedModel) -> None:
     """Scores of each class and of each method, how it went, the path."""
-    table(tables.per_class(found.scores))
-    table(tables.compare(by_rank(found.evaluation.methods)))
-    _remarks(found.findings)
-    _paths(found.files)
+    table(tables.per_class(trained.scores))
+    table(tables.compare(by_rank(trained.evaluation.methods)))
+    _remarks(trained.findings)
+    _paths(trained.files)
 
 
 def classify(written: Path) -> None:
@@ -214,20 +214,21 @@ def classify(written: Path) -> None:
     from landshift.files import provenance
 
     with raster.open_raster(written) as source:
-        lines = provenance.from_tags(source.tags()).get("parameters", {}).get("normalise")
-    if lines:
-        gains, offsets = lines["gains"], lines["offsets"]
+        applied = provenance.from_tags(source.tags()).get("parameters", {}).get("normalise")
+    if applied:
+        gains, offsets = applied["gains"], applied["offsets"]
         say(
             f"normalised to the training: gains {min(gains):.4g} to {max(gains):.4g}, offsets "
-            f"{min(offsets):.4g} to {max(offsets):.4g}, from {lines['pixels']:,} pixels", err=True,
+            f"{min(offsets):.4g} to {max(offsets):.4g}, from {applied['pixels']:,} pixels",
+            err=True,
         )  # fmt: skip
     say(written)
 
 
-def zonal(found: Zones) -> None:
+def zonal(measured: Zones) -> None:
     """Classes in zones, the paths."""
-    table(tables.zones(found))
-    _paths(found.files)
+    table(tables.zones(measured))
+    _paths(measured.files)
 
 
 def evaluate(judged: Evaluation) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from cyclopts import Parameter
@@ -31,8 +31,6 @@ Fit = Literal["moments", "statistics", "invariant"]
 """How an image is brought to the reference: mean and standard deviation of each band become those
 of the reference, on shared ground or each image by itself, or a line is fitted through the pixels
 that didn't change (IR-MAD)."""
-
-METHODS: tuple[str, ...] = get_args(Fit)
 
 _SAMPLE = 1_000_000
 """About how many pixels the search for unchanged ones looks at."""

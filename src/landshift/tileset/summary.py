@@ -98,7 +98,7 @@ class SplitSummary:
             f"training: {_tiles(training.tiles)}, {training.ground:.0%} of the ground, "
             f"{steps:,} {'step' if steps == 1 else 'steps'} an epoch (batches of {batch_size})",
             f"validation: {_tiles(validation.tiles)}, {validation.ground:.0%} of the ground; "
-            f"{self.dropped} dropped between them",
+            f"{self.dropped:,} dropped between them",
         ]
         rarest = [f"{name} ({n:,} pixels)" for name, n in self._ascending()[:_RAREST]]
         if rarest:

@@ -114,10 +114,10 @@ def check(
         classes = classes_of(data)
         wanted = steps_wanted(data.chip_size, classes)
         log.warning(
-            "The training makes %s, few for %d classes, for which %d are planned; leave out "
+            "The training makes %s, few for %d classes, for which %s are planned; leave out "
             "`epochs` and `max_steps`, or give `epochs` %d or more.",
             "1 step in all" if plan.steps == 1 else f"{plan.steps} steps in all",
-            classes, wanted, math.ceil(wanted / plan.batches),
+            classes, f"{wanted:,}", math.ceil(wanted / plan.batches),
         )  # fmt: skip
     return plan
 
