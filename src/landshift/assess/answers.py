@@ -218,7 +218,7 @@ class Answers:
         self._insert(BY_HAND, new, review=False)
 
     def settings(self) -> dict[str, str]:
-        """What earlier sessions chose for the page, by name."""
+        """Choices that earlier sessions made for the page, by name."""
         return dict(self._read("SELECT name, value FROM settings"))
 
     def keep(self, settings: Mapping[str, str]) -> None:

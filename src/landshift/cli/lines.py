@@ -22,7 +22,7 @@ from landshift.files import options
 
 @dataclass(frozen=True)
 class Output:
-    """What a command prints; every command has these options."""
+    """How much a command prints; every command has these options."""
 
     quiet: options.Flag = False
     """Print only errors and what the command wrote: no progress, no tables, no remarks."""
@@ -43,7 +43,7 @@ class Output:
 OUTPUT_GROUP = Group("Output", sort_key=2)  # the last one of a command's help
 
 output = Output()
-"""What the command that runs prints."""
+"""The options of the command that runs."""
 
 names: dict[str, str] = {}
 """How the command that runs spells the parameters of its function."""

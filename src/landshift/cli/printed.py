@@ -34,7 +34,7 @@ def as_json(result: object) -> str:
 
 
 class _NoDataError(Exception):
-    """What isn't data."""
+    """A value isn't data."""
 
 
 def _content(value: object) -> Any:

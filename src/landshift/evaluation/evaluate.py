@@ -217,7 +217,7 @@ def _of_rasters(
 
 
 def _on_images(composite: Path) -> list[Finding]:
-    """What speaks against comparing the dates of an image; empty where `composite` didn't make it.
+    """Findings on how well an image's dates compare; empty where `composite` didn't make it.
 
     The checks are those in its tags.
     """

@@ -1,4 +1,4 @@
-"""What an image's files tell of its bands: names, wavelengths, colours, a choice that is kept."""
+"""Notes on an image's bands from its files: names, wavelengths, colours, a choice that is kept."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from landshift.raster import colours
 
 
 def band_notes(plan: Plan) -> tuple[list[colours.BandNotes], str | None]:
-    """What is known of each band of an image, and the choice of bands that its file keeps.
+    """Notes on each band of an image, and the choice of bands that its file keeps.
 
     A choice counts where all bands come from one file, so that its numbers mean the same.
 

@@ -511,7 +511,7 @@ def _varied(data: Data, learning: dict[str, Any]) -> Data:
 
 
 def _kept(state: Path | None) -> str:
-    """What an interrupted `fit` keeps, and how to go on."""
+    """Line on the weights that an interrupted `fit` keeps, and how to go on."""
     kept = "The model keeps the weights of its last step"
     if state is None or not state.exists():
         return f"{kept}; a training with a file for `resume` can be taken up after an epoch."

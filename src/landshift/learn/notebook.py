@@ -47,7 +47,7 @@ class ClassMetrics(Rows):
         return [asdict(c) for c in self.scores.classes]
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """The HTML that a notebook shows."""
         if importlib.util.find_spec("pandas") is None:
             return f"<pre>{html.escape(repr(self))}</pre>"
         frame = self.to_pandas().set_index("name").rename(index=shown)

@@ -250,7 +250,7 @@ def _usual_name(network: Network, training: Training) -> str:
 
 
 def _kept(state: Path) -> str:
-    """What an interrupted training keeps, and how to go on."""
+    """Line on the state that an interrupted training keeps, and how to go on."""
     from landshift.training import epochs_of
 
     if not state.exists():

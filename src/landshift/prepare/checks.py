@@ -79,7 +79,7 @@ def describe(checks: dict[str, Any]) -> Iterator[str]:
 
 
 def remarks(checks: dict[str, Any]) -> Iterator[str]:
-    """What the user must know of a composite's images, with the next thing to try."""
+    """Warnings about a composite's images, with the next thing to try."""
     findings = not_comparable(checks)
     yield from map(str, findings)
     if any(finding.kind == "unrelated" for finding in findings):

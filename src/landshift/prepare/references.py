@@ -1,4 +1,4 @@
-"""What an image is normalised to: another raster, or the images that a saved model learned from."""
+"""References to normalise to: another raster, or the images that a saved model learned from."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RasterReference:
 
     @cached_property
     def info(self) -> raster.RasterInfo:
-        """What the raster states."""
+        """The raster's metadata."""
         return raster.info(self.path)
 
     @property

@@ -66,7 +66,7 @@ _PICTURES = frozenset({"PNG", "JPEG", "WEBP", "JP2OpenJPEG"})
 
 @dataclass(frozen=True)
 class BandNotes:
-    """What is known of a band.
+    """Properties of a band that decide its colour.
 
     Attributes:
         name: Its name, with its date or without; '' if it has none.
@@ -161,7 +161,7 @@ def of_names(
 def notes_of_names(
     names: Sequence[str], sensors_of: Sequence[str | None] = ()
 ) -> tuple[BandNotes, ...]:
-    """What names alone tell of bands; arguments as for `of_names`."""
+    """Notes on bands from their names alone; arguments as for `of_names`."""
     alone = sensors.only_one_with(split_name(name)[1] for name in names)
     called = [sensors.called(text or "") for text in sensors_of] or [""] * len(names)
     return tuple(
@@ -229,7 +229,7 @@ def kept_choice(source: DatasetReader) -> str | None:
 
 
 def notes_of(source: DatasetReader) -> tuple[BandNotes, ...]:
-    """What an open raster states of each of its bands."""
+    """Notes on each band of an open raster."""
     names = [description or "" for description in source.descriptions]
     of_product = sensors.called(Path(source.name).name)
     claims = zip(notes_of_names(names), _interpretations(source), strict=True)

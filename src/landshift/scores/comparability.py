@@ -25,7 +25,7 @@ opposite seasons -0.05 to 0.1."""
 
 
 def not_comparable(checks: Mapping[str, Any]) -> list[Finding]:
-    """What speaks against comparing the dates of a composite; empty where nothing does.
+    """Findings against comparing the dates of a composite; empty where there are none.
 
     Args:
         checks: As `landshift.prepare.checks.checks_of` gives them.
@@ -43,7 +43,7 @@ def not_comparable(checks: Mapping[str, Any]) -> list[Finding]:
 
 
 def shifted_input(spec: InputSpec) -> list[Finding]:
-    """What speaks against comparing the dates of training tiles, by the means of their bands.
+    """Findings against comparing the dates of training tiles, by the means of their bands.
 
     Args:
         spec: Input of a model for them.

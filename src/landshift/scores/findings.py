@@ -49,7 +49,7 @@ FEW_POINTS = 20
 them by 0.05."""
 
 Counted = Literal["pixels", "points"]
-"""What scores count: each pixel of a reference raster, or each labelled point."""
+"""Unit of scores: each pixel of a reference raster, or each labelled point."""
 
 MOST = 5
 """Findings that are shown of one result."""
@@ -122,7 +122,7 @@ def of_scores(
     semantic: bool = False,
     counted: Counted = "pixels",
 ) -> list[Finding]:
-    """What the scores of a map or model say, beside those of simpler methods.
+    """Findings on the scores of a map or model, beside those of simpler methods.
 
     Args:
         scores: Its scores.
@@ -202,7 +202,7 @@ def _better(scores: ScoresLike, on: Sequence[str], names: Sequence[str]) -> str:
 
 
 def _learn_more(plain: bool) -> str:
-    """What to try; unless plain, also the model that learns the classes of both dates."""
+    """Advice to train on more; unless plain, also to learn the classes of both dates."""
     if plain:
         return "Train on more tiles (a smaller `stride` of `landshift tiles`)."
     return (

@@ -237,7 +237,7 @@ def cut(
 
 
 def _summary(tiles: TileSet, options: Auditing) -> SplitSummary | None:
-    """What a set gives to learn from; too little of it is warned of."""
+    """Summary of a set's split by ground; warns of too few tiles or labelled pixels."""
     try:
         split = split_by_ground(tiles, valid_share=options.val_split_pct, seed=options.seed)
     except SplitError as error:

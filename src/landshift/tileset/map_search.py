@@ -70,7 +70,7 @@ class _MapSource:
 
 @dataclass(frozen=True)
 class _LabelRecord:
-    """What a change map's provenance states of the class maps that `landshift.label` compared.
+    """A change map's record of the class maps that `landshift.label` compared.
 
     Attributes:
         change: The change map.

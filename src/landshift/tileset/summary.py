@@ -1,4 +1,4 @@
-"""What a split tile set gives to learn from: tiles, ground and labelled pixels of each side."""
+"""Summary of a split tile set: tiles, ground and labelled pixels of each side."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Side:
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """What a split tile set gives to learn from.
+    """Tiles, ground and labelled pixels of each side of a split tile set.
 
     Attributes:
         folder: The set's root.
@@ -109,7 +109,7 @@ class SplitSummary:
         return lines
 
     def warnings(self) -> list[str]:
-        """What is too little to learn from, and what to do; empty where it is enough."""
+        """Warnings of too few tiles or pixels, with what to do; empty where there are enough."""
         warnings = []
         training, validation = self.training, self.validation
         if self.few_tiles:

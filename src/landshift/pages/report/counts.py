@@ -1,4 +1,4 @@
-"""What a class map itself holds: pixels and hectares of each class, over all its pixels."""
+"""Pixels and hectares of each class of a map, counted over all its pixels."""
 
 from __future__ import annotations
 

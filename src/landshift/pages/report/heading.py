@@ -1,4 +1,4 @@
-"""What a report is called, and where, when and how large its map is."""
+"""Title of a report; place, dates and size of its map."""
 
 from __future__ import annotations
 

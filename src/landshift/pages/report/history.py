@@ -75,7 +75,7 @@ def chain(job: JobFolder) -> list[Product]:
 
 
 def checks(job: JobFolder) -> list[dict[str, Any]]:
-    """What was measured of the composites that the report's rasters were made from."""
+    """Checks of the composites that the report's rasters were made from."""
     measured = [product.record.get("checks") for product in chain(job)]
     return [known for known in measured if isinstance(known, dict)]
 

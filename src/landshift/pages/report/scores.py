@@ -117,7 +117,7 @@ def calibration(calibrated: CalibrationRecord | None) -> list[Section]:
 
 
 def _confident(temperature: float) -> str:
-    """What a temperature says of the probabilities as trained."""
+    """Sentence that explains a temperature."""
     if temperature == 1:
         return "the probabilities are as trained"
     return f"{'over' if temperature > 1 else 'under'}confident as trained"
