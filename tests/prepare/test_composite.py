@@ -233,8 +233,10 @@ def test_the_checks_are_in_the_file(write_raster, tmp_path):
     lines = list(describe(checks))
     assert lines[0] == "valid pixels: before 83.3%, after 100.0%, all 83.3%"
     assert "shift of after: unknown" in lines[1]
-    with pytest.raises(RasterError, match="must hold its checks"):
-        checks_of(before)
+    for damaged in ("{}", "[]", "{", "[" * 100_000):
+        other = write_raster("other.tif", BEFORE, LANDSHIFT_PROVENANCE=damaged)
+        with pytest.raises(RasterError, match="must hold its checks"):
+            checks_of(other)
 
 
 def test_the_checks_are_printed_once(write_raster, tmp_path, caplog):

@@ -1,7 +1,9 @@
 """Class maps that `tiles` finds by the provenance of a change map."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -211,3 +213,55 @@ def test_labels_without_class_maps_behind_them_are_cut_quietly(scene, caplog):
     tiles = landshift.tiles([scene.image, labels], scene.folder / "plain", classes=classes)
     assert tiles.map_scheme is None
     assert GIVE not in caplog.text
+
+
+def restate(scene, text):
+    """Another provenance in the change map's tags, as a stranger may write it."""
+    with rasterio.open(scene.change) as source:
+        values, tags = source.read(), source.tags()
+    write(scene.change, values, nodata=0, **{**tags, provenance.TAG: text})
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"agree_before": float("inf")}, {"agree_before": float("nan")}, {"agree_before": [1]},
+        {"agree_before": -5, "agree_after": 5}, {"agree_before": 9, "agree_after": -9},
+        {"moved": {"1": float("inf")}}, {"moved": [1]},
+    ],
+)  # fmt: skip
+def test_a_record_with_wrong_numbers_names_no_class_maps(scene, parameters):
+    with rasterio.open(scene.change) as source:
+        entry = provenance.from_tags(source.tags())
+    entry["parameters"] |= parameters
+    restate(scene, json.dumps(entry))
+    assert scene.tiles().map_scheme is None
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"stage": ' + '{"a": ' * 100_000, "[]", "{"])
+def test_a_record_that_is_damaged_names_no_class_maps(scene, text):
+    restate(scene, text)
+    assert scene.tiles().map_scheme is None
+
+
+def test_files_of_the_kernel_are_not_read_for_class_maps(scene, monkeypatch, caplog):
+    with rasterio.open(scene.change) as source:
+        entry = provenance.from_tags(source.tags())
+    way = os.path.relpath("/proc/version", scene.change.parent)
+    entry["inputs"][0] |= {"path": way, "name": "v" * 100_000}
+    restate(scene, json.dumps(entry))
+    read, real = [], provenance.fingerprint
+    monkeypatch.setattr(provenance, "fingerprint", lambda p: read.append(p.name) or real(p))
+    assert scene.tiles().map_scheme is None
+    assert "version" not in read
+    assert GIVE in caplog.text and len(caplog.text) < 2000
+
+
+def test_a_folder_that_cannot_be_listed_holds_no_class_maps(scene, monkeypatch, caplog):
+    def refused(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    scene.before.rename(scene.folder / "elsewhere.tif")
+    monkeypatch.setattr(Path, "iterdir", refused)
+    assert scene.tiles().map_scheme is None
+    assert GIVE in caplog.text

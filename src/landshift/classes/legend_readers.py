@@ -130,7 +130,7 @@ def from_tags(tags: Mapping[str, str], raster: Path | str = "") -> ClassScheme |
         entries = json.loads(tags[TAG])
         if len(entries) <= ClassScheme.largest:
             return MapScheme.from_list(entries)
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise ClassError(
             f"The tag {TAG} must hold a list of classes, got '{error}'{where}."
         ) from error

@@ -81,10 +81,10 @@ def record(
 
 
 def from_tags(tags: Mapping[str, str]) -> dict[str, Any]:
-    """The record in a raster's tags; empty if there is none."""
+    """The record in a raster's tags; empty if there is none, or it is damaged."""
     try:
         entry = json.loads(tags.get(TAG, "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return entry if isinstance(entry, dict) else {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -48,8 +47,7 @@ def checks_of(path: Path | str) -> dict[str, Any]:
         RasterError: The file can't be read, or `composite` didn't write it.
     """
     with raster.open_raster(path) as source:
-        tag = source.tags().get(provenance.TAG, "{}")
-    checks = json.loads(tag).get("checks")
+        checks = provenance.from_tags(source.tags()).get("checks")
     if not isinstance(checks, dict):
         raise RasterError(f"A composite must hold its checks, got none in {path}; make it again.")
     return checks

@@ -12,7 +12,7 @@ from typing import Any
 from landshift import grid, raster
 from landshift.classes import CODINGS, ClassScheme, MapScheme, class_options
 from landshift.classes.class_options import ClassesLike
-from landshift.errors import ClassError, LandshiftError
+from landshift.errors import ClassError, LandshiftError, plain
 from landshift.files import provenance
 from landshift.machine import progress
 from landshift.tileset.coding import LabelCodes, LabelReader, codes_of_maps
@@ -46,10 +46,15 @@ class _MapSource:
         return cls(*texts)
 
     def find(self, folders: Sequence[Path]) -> Path | None:
-        """The file: at the stated path, in these folders, or in a folder of theirs."""
+        """The file: at the stated path, in these folders, or in a folder of theirs.
+
+        Whoever wrote the record chose the path: devices and files of the kernel, whose size is 0
+        and whose end may never come, aren't read.
+        """
         for path in self._places(folders):
             try:
-                if path.is_file() and provenance.fingerprint(path) == self.fingerprint:
+                readable = path.is_file() and path.stat().st_size > 0
+                if readable and provenance.fingerprint(path) == self.fingerprint:
                     return path
             except OSError:
                 continue
@@ -64,8 +69,16 @@ class _MapSource:
         for folder in folders:
             yield folder / name
         for folder in folders:
-            for inner in sorted(p for p in folder.iterdir() if p.is_dir()):
+            for inner in _folders_in(folder):
                 yield inner / name
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """The folders in a folder; none where it can't be listed."""
+    try:
+        return sorted(p for p in folder.iterdir() if p.is_dir())
+    except OSError:
+        return []
 
 
 @dataclass(frozen=True)
@@ -100,7 +113,7 @@ class _LabelRecord:
             return None
         try:
             earlier, later = (1 + int(options.get(f"agree_{k}", 0)) for k in ("before", "after"))
-            if not isinstance(inputs, list) or len(inputs) != earlier + later:
+            if not isinstance(inputs, list) or len(inputs) != earlier + later or earlier < 1:
                 return None
             stated = entry.get("map_classes")
             return cls(
@@ -112,13 +125,13 @@ class _LabelRecord:
                 moved={int(old): int(new) for old, new in (options.get("moved") or {}).items()},
                 recoded=any(options.get(f"recode_{k}") is not None for k in ("before", "after")),
             )
-        except (TypeError, ValueError, AttributeError, ClassError):
+        except (TypeError, ValueError, AttributeError, LookupError, OverflowError, ClassError):
             return None
 
     @property
     def names(self) -> str:
         """Names of the two maps."""
-        return f"{self.before.name} and {self.after.name}"
+        return f"{plain(self.before.name)} and {plain(self.after.name)}"
 
     @property
     def filed(self) -> ClassScheme | None:
@@ -200,7 +213,7 @@ def _found(image: Path, record: _LabelRecord) -> tuple[Path, Path]:
         path = source.find(folders)
         if path is None:
             raise _Unusable(
-                f"{record.change} was made from {record.names}, of which {source.name} isn't "
+                f"{record.change} was made from {record.names}, of which {plain(source.name)} isn't "
                 "there as it was, neither at its place nor beside the change map or the image."
             )
         if grid.place_inside(box, raster.info(path).grid) is None:
