@@ -23,8 +23,11 @@ def test_nan_never_gets_through():
     assert np.isfinite(SPEC.fill(values, np.zeros((1, 2), bool))).all()
 
 
-def test_it_survives_json():
-    assert InputSpec.from_dict(json.loads(json.dumps(SPEC.as_dict()))) == SPEC
+@pytest.mark.parametrize(
+    "spec", [SPEC, InputSpec(("vv",), (10.0,), (2.0,), (0.0,), (99.0,), 64, "uint8", None)]
+)
+def test_it_survives_json(spec):
+    assert InputSpec.from_dict(json.loads(json.dumps(spec.as_dict()))) == spec
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ class InputSpec:
             or {len(v) for v in numbers.values()} != {len(bands)}
             or not {len(v) for v in optional} <= {0, len(bands)}
             or bool(spec.low) != bool(spec.high)
-            or min(*spec.std, *spec.unit) <= 0
+            or min((*spec.std, *spec.unit)) <= 0
             or any(low >= high for low, high in zip(spec.low, spec.high, strict=True))
             or min(spec.positions, default=1) < 1
             or spec.tile_size < 1

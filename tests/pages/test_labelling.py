@@ -451,6 +451,24 @@ def test_answers_from_before_choices_were_kept_are_read(sample):
         assert opened.settings() == {"first": "4,3,2"}
 
 
+@pytest.mark.parametrize("value", [3, b"\x00", "\u00b2", "9" * 5000, "red,,", "\x1b[31m"])
+def test_choices_that_mean_nothing_are_left_aside(sample, images, value):
+    with answers.opened(sample):
+        pass
+    with sqlite3.connect(sample.with_suffix(".answers.sqlite")) as base:
+        base.execute("DROP TABLE settings")
+        base.execute("CREATE TABLE settings (name, value)")  # any type, as a stranger may write it
+        base.executemany(
+            "INSERT INTO settings VALUES (?, ?)", [(n, value) for n in pictures.PICTURES]
+        )
+    base.close()
+    with answers.opened(sample) as opened:
+        kept = opened.settings()
+    assert pictures.look("after", [images[1]], kept=kept).labels == (
+        pictures.look("after", [images[1]]).labels
+    )
+
+
 def test_one_stretch_for_every_unit_and_few_pixels_read_for_it(write_raster, tmp_path):
     random = np.random.default_rng(0)
     tile = random.integers(1, 1001, (1, 64, 64)).astype(np.uint16)

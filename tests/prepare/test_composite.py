@@ -246,6 +246,17 @@ def test_the_checks_are_printed_once(write_raster, tmp_path, caplog):
     assert (ended.stderr + caplog.text).count("valid pixels: ") == 1
 
 
+def test_a_band_of_values_too_large_to_be_squared_has_no_radiometry(write_raster, tmp_path):
+    random = np.random.default_rng(0)
+    images = random.uniform(1, 2, (2, 2, 8, 8)) * np.array([1.0, 1e300])[:, None, None]
+    paths = [write_raster(f"{k}.tif", v, bands=["red", "nir"]) for k, v in enumerate(images)]
+    checks = checks_of(composite(paths, tmp_path / "c.tif"))
+    assert list(checks["radiometry"]["after"]) == ["red"]
+    (line,) = [line for line in describe(checks) if "after:nir" in line]
+    assert "state their nodata value" in line
+    assert len(list(describe(checks))) == 4
+
+
 def test_a_large_shift_gives_a_warning(write_raster, tmp_path, caplog):
     ground = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(1, 210, 210)), (0, 2, 2))
     image = (1000 + 2000 * ground).astype(np.int16)

@@ -244,3 +244,13 @@ def test_rows_are_bands_or_classes(images, tmp_path):
     ]
     assert repr(result).splitlines()[0].split() == ["class", "pixels", "hectares"]
     assert result.path == tmp_path / "e.tif"
+
+
+def test_values_whose_squares_are_too_large_have_no_deviation(write_raster, tmp_path):
+    first = np.full((1, 8, 8), 1e300)
+    second = np.full((1, 8, 8), 2e300)
+    second[0, 0, 0] = 7e300
+    paths = [write_raster(f"{k}.tif", image) for k, image in enumerate((first, second))]
+    (row,) = difference(*paths, tmp_path / "d.tif").statistics
+    assert row.maximum == pytest.approx(6e300)
+    assert not np.isfinite(row.std)

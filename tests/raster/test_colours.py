@@ -112,10 +112,12 @@ def test_a_choice_is_of_one_band_or_three(rgb):
         named("a", "b", "c", "d", rgb=rgb)
 
 
-@pytest.mark.parametrize("rgb", ["red,green,teal", "0", "4"])
+@pytest.mark.parametrize("rgb", ["red,green,teal", "0", "4", "\u00b2", "9" * 5000, "\x1b"])
 def test_a_choice_of_a_missing_band_is_refused(rgb):
-    with pytest.raises(BandError, match=r"among red, green, 3, got '(teal|0|4)'.*from 1 to 3"):
+    missing = r"teal|0|4|\u00b2|9{57}\.\.\.|\\x1b"
+    with pytest.raises(BandError, match=rf"among red, green, 3, got '({missing})'.*from 1 to 3"):
         named("red", "green", "", rgb=rgb)
+    assert not colours.fits(colours.notes_of_names(["red", "green", ""]), rgb)
 
 
 def test_wavelengths_decide_where_names_say_nothing():

@@ -55,8 +55,16 @@ def test_a_band_without_a_correlation_has_no_say():
     assert of(measured(correlation=0.0), measured(), measured(correlation=0.0)) == []
 
 
-@pytest.mark.parametrize("checks", [{}, {"radiometry": 3}, {"radiometry": {"2005": {"b1": 4}}},
-                                    {"radiometry": {"2005": 7}}])  # fmt: skip
+@pytest.mark.parametrize(
+    "checks",
+    [
+        {}, {"radiometry": 3}, {"radiometry": {"2005": {"b1": 4}}}, {"radiometry": {"2005": 7}},
+        *(
+            {"radiometry": {"2005": {"b1": {"difference": 9, "deviation": 1, "correlation": r}}}}
+            for r in (10**400, -(10**400), float("nan"), float("-inf"), "0")
+        ),
+    ],
+)  # fmt: skip
 def test_checks_of_another_shape_say_nothing(checks):
     assert not_comparable(checks) == []
 

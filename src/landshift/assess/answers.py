@@ -219,7 +219,8 @@ class Answers:
 
     def settings(self) -> dict[str, str]:
         """Choices that earlier sessions made for the page, by name."""
-        return dict(self._read("SELECT name, value FROM settings"))
+        rows = self._read("SELECT name, value FROM settings")
+        return {name: value for name, value in rows if isinstance(value, str)}
 
     def keep(self, settings: Mapping[str, str]) -> None:
         """Keep choices for the page, for later sessions.

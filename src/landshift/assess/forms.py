@@ -130,7 +130,7 @@ def fill_in_table(path: Path, response: Response, answers: Mapping[int, Answer |
             f"{', '.join(lacking)} in {path}."
         )
     for row in rows:
-        if row["unit"].strip().isdigit() and int(row["unit"]) in answers:
+        if row["unit"].strip().isdecimal() and int(row["unit"]) in answers:
             answer = answers[int(row["unit"])]
             row.update({f: (answer and getattr(answer, f)) or "" for f in fields})
     with whole.whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:

@@ -41,7 +41,7 @@ def checks_of(path: Path | str) -> dict[str, Any]:
         date, and of ``all`` together. ``shifts``: of each later date against the first, as
         `registration.Shift`, or None where no block shows one. ``radiometry``: of each later date
         and band ``before`` and ``after`` (means), ``difference`` (mean), ``deviation`` (of the
-        difference) and ``correlation``.
+        difference) and ``correlation``; without bands whose values are too large to be squared.
 
     Raises:
         RasterError: The file can't be read, or `composite` didn't write it.
@@ -69,7 +69,10 @@ def describe(checks: dict[str, Any]) -> Iterator[str]:
             )
     for date in checks["dates"][1:]:
         for band in checks["bands"] if date in checks["radiometry"] else ():
-            row = checks["radiometry"][date][band]
+            row = checks["radiometry"][date].get(band)
+            if row is None:
+                yield f"{date}:{band} values too large to be compared; state their nodata value"
+                continue
             yield (
                 f"{date}:{band} mean {row['after']:.6g}, difference {row['difference']:+.6g} "
                 f"(± {row['deviation']:.6g}), correlation {row['correlation']:.3f}"
@@ -182,10 +185,7 @@ class CompositeChecks:
                 first = parts[0][(band, *every)][inside].astype(np.float64)
                 for k, part in enumerate(parts[1:]):
                     second = part[(band, *every)][inside].astype(np.float64)
-                    sums[k, band] = (
-                        first.size, first.sum(), second.sum(), first @ first, second @ second,
-                        first @ second, ((second - first) ** 2).sum(),
-                    )  # fmt: skip
+                    sums[k, band] = _sums(first, second)
         return counts, sums
 
     def keep(self, window: Window, measured: tuple[list[int], NDArray[np.float64]]) -> None:
@@ -206,7 +206,11 @@ class CompositeChecks:
             "bands": list(self._bands),
             "valid": dict(zip([*self._dates, "all"], shares, strict=True)),
             "radiometry": {
-                date: dict(zip(self._bands, map(_radiometry, rows), strict=True))
+                date: {
+                    band: _radiometry(row)
+                    for band, row in zip(self._bands, rows, strict=True)
+                    if np.isfinite(row).all()
+                }
                 for date, rows in zip(self._dates[1:], sums, strict=True)
                 if rows[0][0] > 1
             },
@@ -222,6 +226,15 @@ def _shift_entry(shift: registration.Shift | None) -> dict[str, Any] | None:
         "spread": round(shift.spread, 3), "agreement": round(shift.agreement, 3),
         "blocks": shift.blocks, "tried": shift.tried, "sure": shift.sure, "large": shift.large,
     }  # fmt: skip
+
+
+@np.errstate(over="ignore", invalid="ignore")  # a nodata of -1.8e308 that isn't declared
+def _sums(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[float, ...]:
+    """What `_radiometry` needs of a band's values on two dates; not finite where they overflow."""
+    return (
+        first.size, first.sum(), second.sum(), first @ first, second @ second,
+        first @ second, ((second - first) ** 2).sum(),
+    )  # fmt: skip
 
 
 def _radiometry(sums: NDArray[np.float64]) -> dict[str, float]:

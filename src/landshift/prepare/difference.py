@@ -364,7 +364,8 @@ class _Result:
             for tally, band in zip(self.tallies, values, strict=True):
                 tally.add(band[valid])
         if self._scheme is None:
-            return np.where(valid, values, np.nan).astype(np.float32)
+            with np.errstate(over="ignore"):  # infinite where float32 doesn't hold them
+                return np.where(valid, values, np.nan).astype(np.float32)
         codes = _classify(values[0], self._method, self._limit, self._breaks)
         codes[~valid] = 0
         self._counts += np.bincount(codes.ravel(), minlength=256)
@@ -437,11 +438,12 @@ class _Tally:
         """Add some values."""
         if not values.size:
             return
-        mean = float(values.mean())
-        squares = float(((values - mean) ** 2).sum())
-        n, shift = self._n + values.size, mean - self._mean
-        self._squares += squares + shift**2 * self._n * values.size / n
-        self._mean += shift * values.size / n
+        with np.errstate(over="ignore", invalid="ignore"):  # a nodata of -1.8e308, undeclared
+            mean = values.mean()
+            n, shift = self._n + values.size, mean - self._mean
+            squares = ((values - mean) ** 2).sum() + shift**2 * self._n * values.size / n
+            self._squares += float(squares)
+            self._mean += float(shift * values.size / n)
         self._n = n
         self._least = min(self._least, float(values.min()))
         self._most = max(self._most, float(values.max()))

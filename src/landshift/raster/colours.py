@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from landshift import sensors
-from landshift.errors import BandError, ParameterError
+from landshift.errors import BandError, ParameterError, plain
 from landshift.raster import validity
 from landshift.spec import split_name
 
@@ -56,6 +56,7 @@ _PHRASES = (
     (re.compile(r"infra[-_ ]+red|red[-_ ]*edge", re.IGNORECASE), " other "),
 )
 _WORDS = frozenset({"red", "green", "blue", "nir"})
+_DIGITS = re.compile(r"[0-9]{1,6}")
 _NUMBER = re.compile(r"b(?:and)?[ _-]?(\d{1,6})", re.IGNORECASE)
 _LETTERS = {"r": "red", "g": "green", "b": "blue"}  # where they are the whole name
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -298,11 +299,11 @@ def _named(band: BandNotes) -> str:
 
 
 def _by_name(bands: Sequence[BandNotes], colours: Sequence[str]) -> tuple[int, ...] | None:
-    plain = [band.plain.lower() for band in bands]
+    bare = [band.plain.lower() for band in bands]
     meant = [_named(band) for band in bands]
     return _found(
         colours,
-        lambda c: plain.index(c) if c in plain else meant.index(c) if c in meant else None,
+        lambda c: bare.index(c) if c in bare else meant.index(c) if c in meant else None,
     )
 
 
@@ -352,19 +353,19 @@ def parts(rgb: BandChoice) -> tuple[str, ...]:
 def _wanted(bands: Sequence[BandNotes], rgb: BandChoice) -> tuple[int, ...]:
     """Positions of the bands of a choice: by their own name, by what it means, by number."""
     names = [band.name.lower() for band in bands]
-    plain = [band.plain.lower() for band in bands]
+    bare = [band.plain.lower() for band in bands]
     chosen = []
     for text in parts(rgb):
         low = text.lower()
-        lists = (names, plain, [_named(band) for band in bands])
+        lists = (names, bare, [_named(band) for band in bands])
         place = next((known.index(low) for known in lists if low in known), None)
-        if place is None and text.isdigit() and 1 <= int(text) <= len(bands):
+        if place is None and _DIGITS.fullmatch(text) and 1 <= int(text) <= len(bands):
             place = int(text) - 1
         if place is None:
-            have = ", ".join(band.plain or str(k) for k, band in enumerate(bands, start=1))
+            have = ", ".join(plain(b.plain) or str(k) for k, b in enumerate(bands, start=1))
             raise BandError(
-                f"The bands of `rgb` must be among {have}, got '{text}'; name some of these, or "
-                f"give numbers from 1 to {len(bands)}."
+                f"The bands of `rgb` must be among {have}, got '{plain(text)}'; name some of "
+                f"these, or give numbers from 1 to {len(bands)}."
             )
         chosen.append(place)
     return tuple(chosen)

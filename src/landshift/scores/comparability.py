@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import Any
@@ -124,5 +125,6 @@ def _items(value: Any) -> Iterable[tuple[Any, Any]]:
 def _is_whole(row: Any) -> bool:
     """Whether a band has the figures needed; checks may come from any file."""
     return isinstance(row, Mapping) and all(
-        isinstance(row.get(key), float | int) for key in ("difference", "deviation", "correlation")
+        isinstance(row.get(key), float | int) and abs(row[key]) <= sys.float_info.max
+        for key in ("difference", "deviation", "correlation")
     )

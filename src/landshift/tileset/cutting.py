@@ -322,7 +322,7 @@ def _job(
         nodata=nodata_of(encoding.chips, usable_nodata(infos[0])),
         turns=turns_of(cutting),
         start=start_of(cutting.start_index, base),
-        digits=len(base.tiles[-1].name) if base and base.tiles[-1].name.isdigit() else 9,
+        digits=len(base.tiles[-1].name) if base and base.tiles[-1].name.isdecimal() else 9,
         block=shared_block(*cutting.sizes),
         kept=Kept(),
     )

@@ -301,7 +301,7 @@ def start_of(start_index: int | None, base: TileSet | None) -> int:
     """
     if base is None:
         return start_index or 0
-    numbers = [int(t.name) for t in base.tiles if t.name.isdigit()]
+    numbers = [int(t.name) for t in base.tiles if t.name.isdecimal()]
     least = max(numbers, default=-1) + 1
     following = max(least, esri.read_next_index(base.folder) or 0)
     if start_index is None:

@@ -196,7 +196,7 @@ def size_of(size: Size | str, name: str) -> tuple[int, int]:
     if not isinstance(size, str):
         return both(size)
     numbers = size.lower().split("x")
-    if not 1 <= len(numbers) <= 2 or not all(n.strip().isdigit() for n in numbers):
+    if not 1 <= len(numbers) <= 2 or not all(n.strip().isdecimal() for n in numbers):
         raise ParameterError(
             f"`{name}` must be a number of pixels or columns x rows, got {size!r}; "
             "give for example 256 or 320x256."
