@@ -457,10 +457,9 @@ def test_choices_that_mean_nothing_are_left_aside(sample, images, value):
         pass
     with sqlite3.connect(sample.with_suffix(".answers.sqlite")) as base:
         base.execute("DROP TABLE settings")
-        base.execute("CREATE TABLE settings (name, value)")  # any type, as a stranger may write it
-        base.executemany(
-            "INSERT INTO settings VALUES (?, ?)", [(n, value) for n in pictures.PICTURES]
-        )
+        base.execute("CREATE TABLE settings (name, value)")  # of any type
+        rows = [(name, value) for name in pictures.PICTURES]
+        base.executemany("INSERT INTO settings VALUES (?, ?)", rows)
     base.close()
     with answers.opened(sample) as opened:
         kept = opened.settings()

@@ -229,12 +229,12 @@ def _shift_entry(shift: registration.Shift | None) -> dict[str, Any] | None:
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a nodata of -1.8e308 that isn't declared
-def _sums(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[float, ...]:
+def _sums(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
     """What `_radiometry` needs of a band's values on two dates; not finite where they overflow."""
-    return (
+    return np.array([
         first.size, first.sum(), second.sum(), first @ first, second @ second,
         first @ second, ((second - first) ** 2).sum(),
-    )  # fmt: skip
+    ])  # fmt: skip
 
 
 def _radiometry(sums: NDArray[np.float64]) -> dict[str, float]:
