@@ -214,7 +214,8 @@ def _found(image: Path, record: _LabelRecord) -> tuple[Path, Path]:
         if path is None:
             raise _Unusable(
                 f"{record.change} was made from {record.names}, of which {plain(source.name)} "
-                "isn't there as it was, neither at its place nor beside the change map or the image."
+                "isn't there as it was, neither at its place nor beside the change map or the "
+                "image."
             )
         if grid.place_inside(box, raster.info(path).grid) is None:
             raise _Unusable(f"{path} lies on another grid than {image}.")
