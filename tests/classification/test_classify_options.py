@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 
+import numpy as np
 import pytest
 
 from landshift.classification import (
@@ -14,7 +15,7 @@ from landshift.classification import (
     classify_pixels,
 )
 from landshift.classification.pixels import grouped
-from landshift.errors import ParameterError
+from landshift.errors import ModelError, ParameterError
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,13 @@ from landshift.errors import ParameterError
 def test_an_option_out_of_range_is_one_line(group, option, value, message):
     with pytest.raises(ParameterError, match=message):
         group(**{option: value})
+
+
+@pytest.mark.parametrize("model", ["none.emd", "none.dlpk", "none/small.emd", "none/small.dlpk"])
+def test_a_model_that_is_not_there_is_one_line(write_raster, tmp_path, model):
+    image = write_raster("image.tif", np.ones((6, 8, 8), np.uint8))
+    with pytest.raises(ModelError, match="The model must exist, got"):
+        classify(image, tmp_path / model, tmp_path / "map.tif")
 
 
 def test_plain_keywords_go_into_the_groups_that_have_them():

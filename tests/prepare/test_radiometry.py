@@ -102,6 +102,10 @@ def test_an_image_gets_the_statistics_of_a_models_training(tmp_path):
         normalise(empty, model, tmp_path / "out.tif")
     with pytest.raises(ModelError, match=r"must exist, got .*none\.dlpk"):
         normalise(image, tmp_path / "none.dlpk", tmp_path / "out.tif")
+    stated = json.loads((model / "landshift.json").read_text())["input"]
+    packages.edit(model, input={**stated, "std": [1.0, *[1e308] * 5]})
+    with pytest.raises(ParameterError, match=r"and 1e\+308 for .* in band 2; .*model is damaged"):
+        normalise(image, model, tmp_path / "out.tif")
     assert not (tmp_path / "out.tif").exists()
 
 

@@ -30,7 +30,8 @@ def check_apart(
     package: list[Path] = []
     if saved is not None:
         folder = saved if saved.is_dir() else saved.parent
-        package = [saved, *(folder.iterdir() if saved.suffix.lower() != ".dlpk" else ())]
+        beside = saved.suffix.lower() != ".dlpk" and folder.is_dir()
+        package = [saved, *(folder.iterdir() if beside else ())]
     for path in paths_of(out, layers).values():
         whole.check_apart(path, [*inputs, *package])
 

@@ -119,7 +119,20 @@ def of_training(spec: InputSpec) -> BandMoments:
 
 
 def lines_between(own: BandMoments, wanted: BandMoments) -> BandLines:
-    """The lines that give each band the wanted mean and standard deviation."""
-    gains = wanted.std / own.std
-    offsets = wanted.mean - gains * own.mean
+    """The lines that give each band the wanted mean and standard deviation.
+
+    Raises:
+        ParameterError: A line's gain or offset is larger than float32 holds.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        gains = wanted.std / own.std
+        offsets = wanted.mean - gains * own.mean
+        held = np.maximum(np.abs(gains), np.abs(offsets)) <= np.finfo(np.float32).max
+    if not held.all():
+        band = int(np.argmin(held))
+        raise ParameterError(
+            "An image must be normalised to a mean and a deviation near its own, got "
+            f"{wanted.mean[band]:.4g} and {wanted.std[band]:.4g} for {own.mean[band]:.4g} and "
+            f"{own.std[band]:.4g} in band {band + 1}; the reference or the model is damaged."
+        )
     return BandLines(tuple(map(float, gains)), tuple(map(float, offsets)), own.pixels)
