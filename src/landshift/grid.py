@@ -445,6 +445,13 @@ def window_of_bounds(box: GeoBox, bounds: tuple[float, float, float, float]) -> 
         ) from error
 
 
+def area_of(box: GeoBox, bounds: tuple[float, float, float, float] | None) -> Window:
+    """The window of bounds, see `window_of_bounds`; without bounds, of the whole grid."""
+    if bounds is None:
+        return Window(0, 0, box.height, box.width)
+    return window_of_bounds(box, bounds)
+
+
 class Ground(ABC):
     """Areas and sides of a grid's pixels on the ground, window by window; see `ground`.
 

@@ -199,8 +199,7 @@ def _over_raster(
         what: Name of the work in progress reports.
     """
     info = raster.info(reference)
-    whole = Window(0, 0, info.height, info.width)
-    area = whole if bounds is None else grid.window_of_bounds(info.grid, bounds)
+    area = grid.area_of(info.grid, bounds)
     n = len(classes.scheme)
     matrix = np.zeros((n, n + 1), np.int64)
     windows = list(raster.blocks(area.height, area.width))

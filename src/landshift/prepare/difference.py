@@ -226,9 +226,7 @@ def difference(
     numbers, matching, names = _pick_bands(first, second, reading.bands)
     _warn_of_scaling((first, second), (numbers, matching), names)
     _check_divisible(method, classes, len(numbers))
-    whole = Window(0, 0, first.height, first.width)
-    bounds = reading.bounds
-    area = whole if bounds is None else grid.window_of_bounds(first.grid, bounds)
+    area = grid.area_of(first.grid, reading.bounds)
     size = max(16, min(_BLOCK, math.isqrt(_MOST_VALUES // len(numbers))))
     windows = list(raster.blocks(area.height, area.width, size))
     record = provenance.record(

@@ -112,8 +112,7 @@ def label(
     scheme = class_options.classes_of(classes)
     forbidden = [parse_transition(f) if isinstance(f, str) else f for f in filters.forbidden]
     first, second = _check_dates(earlier, later, dates)
-    whole = Window(0, 0, first.height, first.width)
-    area = whole if bounds is None else grid.window_of_bounds(first.grid, bounds)
+    area = grid.area_of(first.grid, bounds)
     box = grid.window_geobox(first.grid, area)
     # a smallest area needs a CRS; `ground` raises without one
     ground = grid.known_ground(box) if cleaning.min_hectares is None else grid.ground(box)

@@ -140,8 +140,7 @@ def normalise(
     info = raster.info(image)
     numbers = reference.match(info)
     scaling = _scaling(info, numbers, reference)
-    whole = Window(0, 0, info.height, info.width)
-    area = whole if bounds is None else grid.window_of_bounds(info.grid, bounds)
+    area = grid.area_of(info.grid, bounds)
     with ExitStack() as stack:
         source = _Source(stack.enter_context(raster.open_raster(image)), image, numbers)
         lines = _lines(source, reference, info, area, method)

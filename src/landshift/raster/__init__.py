@@ -10,6 +10,7 @@ from landshift.raster.bands import (
     match_names,
     pick_bands,
 )
+from landshift.raster.blockwise import blocks
 from landshift.raster.class_maps import (
     ClassValues,
     check_class_raster,
@@ -27,7 +28,6 @@ from landshift.raster.class_maps import (
 from landshift.raster.reader import (
     GDAL_CACHE,
     RasterInfo,
-    blocks,
     check_one_band,
     files_of,
     grid_of,

@@ -25,9 +25,9 @@ from landshift.classes import (
 )
 from landshift.errors import ClassError
 from landshift.grid import Window
+from landshift.raster.blockwise import blocks
 from landshift.raster.reader import (
     NAMELESS,
-    blocks,
     check_one_band,
     open_raster,
     read,

@@ -400,13 +400,6 @@ def check_one_band(source: DatasetReader) -> None:
         )
 
 
-def blocks(height: int, width: int, size: int = 1024) -> Iterator[Window]:
-    """Windows of at most size x size pixels that cover a raster once, row by row."""
-    for row in range(0, height, size):
-        for column in range(0, width, size):
-            yield Window(row, column, min(size, height - row), min(size, width - column))
-
-
 def rasterio_window(window: Window) -> Any:
     """The window as a rasterio window."""
     from rasterio.windows import Window as RasterioWindow
