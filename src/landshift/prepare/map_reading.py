@@ -88,7 +88,6 @@ class AlignedMap:
         return classes, self.known.classed(classes, mask)
 
 
-
 class _NewValues:
     """Class values of an open map that no window before had; for one thread.
 

@@ -148,7 +148,9 @@ class PairRules:
         classed = self.classed = (i < n) & (j < n)
         self.forbidden = np.zeros(self.size, np.bool_)
         for before, after in forbidden:
-            at = [a * (n + 1) + b for a in classes.find(before) for b in classes.find(after) if a != b]
+            at = [
+                a * (n + 1) + b for a in classes.find(before) for b in classes.find(after) if a != b
+            ]
             if not at:
                 raise ParameterError(
                     f"A forbidden transition must be a change, got {before}->{after}; "
