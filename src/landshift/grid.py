@@ -461,11 +461,11 @@ def counts(codes: NDArray[Any], size: int) -> NDArray[np.int64]:
     """
     flat = codes.ravel()
     if flat.dtype != np.uint8:
-        return np.bincount(flat, minlength=size)
+        return np.bincount(flat, minlength=size).astype(np.int64, copy=False)
     # two at once: neighbours are mostly alike, and additions to one count wait for each other
     even = flat.size // 2 * 2
     pairs = np.bincount(flat[:even].view(np.uint16), minlength=1 << 16).reshape(256, 256)
-    single = pairs.sum(axis=0) + pairs.sum(axis=1)
+    single: NDArray[np.int64] = pairs.sum(axis=0) + pairs.sum(axis=1)
     single[flat[even:]] += 1
     return single[:size]
 
@@ -502,7 +502,7 @@ class Ground(ABC):
             size: Number of codes; see `counts`.
         """
         hectares = np.bincount(codes.ravel(), self.hectares(window).ravel(), size)
-        return counts(codes, size), hectares
+        return counts(codes, size), hectares.astype(np.float64, copy=False)
 
     @abstractmethod
     def sides(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

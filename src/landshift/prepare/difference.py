@@ -344,7 +344,7 @@ class _ImageComparison:
                 + "; give `threshold` as a number."
             )
 
-        def histogram(_: Window, values: Values) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        def histogram(_: Window, values: Values) -> tuple[NDArray[Any], NDArray[Any]]:
             sizes = _sizes(values)
             at = np.minimum(((sizes - least) / (most - least) * _BINS).astype(np.int64), _BINS - 1)
             return np.bincount(at, minlength=_BINS), np.bincount(at, sizes, _BINS)
@@ -561,7 +561,8 @@ class _Tally:
 def _sizes(compared: Values) -> NDArray[Any]:
     """Sizes of the valid values of a result of one band."""
     values, valid = compared
-    return np.abs(values[0] if valid.all() else values[0][valid]).ravel()
+    sizes: NDArray[Any] = np.abs(values[0] if valid.all() else values[0][valid])
+    return sizes.ravel()
 
 
 def _range(sizes: NDArray[Any]) -> tuple[float, float]:
@@ -611,6 +612,7 @@ def _classify(
     values: NDArray[Any], method: str, limit: float | None, breaks: Sequence[float]
 ) -> NDArray[np.uint8]:
     """Codes of a result of one band, as `_scheme` names them."""
+    codes: NDArray[Any]
     if method == "band":
         codes = values
     elif limit is None:

@@ -226,7 +226,7 @@ class _PairCounts:
         """Count a block."""
         self._removed += block.removed
         self._pixels += block.pixels
-        if self._hectares is not None:
+        if self._hectares is not None and block.hectares is not None:
             self._hectares += block.hectares
 
     def check_names(self, coded: Coded, where: str) -> None:
