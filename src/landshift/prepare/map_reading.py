@@ -31,9 +31,7 @@ logger = logging.getLogger(__name__)
 NONE = IGNORE_INDEX
 """Index of pixels without a class."""
 
-BLOCK = 512
-"""Rows and columns that a thread works on; as large as the blocks of most files."""
-
+_BLOCK = 512  # rows and columns that a thread works on; as large as the blocks of most files
 _LARGEST_WHOLE = 2.0**53  # above it a float64 holds no class for sure
 
 
@@ -285,12 +283,17 @@ class MapStack:
         def new_values(maps: dict[int, _NewValues], block: Block) -> dict[int, list[int]]:
             return {k: each.read(block.window) for k, each in maps.items()}
 
-        windows = list(raster.blocks(self._box.height, self._box.width, BLOCK))
+        windows = blocks(self._box.height, self._box.width)
         with blockwise.results(windows, "finding classes", opened, new_values) as results:
             for _, new in results:
                 for k, more in new.items():
                     values[k].update(more)
         return values
+
+
+def blocks(height: int, width: int) -> list[Window]:
+    """The windows that class maps are read in."""
+    return list(raster.blocks(height, width, _BLOCK))
 
 
 def _roles(first: str, paths: Sequence[Path]) -> list[str]:

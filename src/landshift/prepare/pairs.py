@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift import grid, raster
+from landshift import grid
 from landshift.grid import Window
 from landshift.maps.cleaning import Parts, parts_of, remove_small
-from landshift.prepare.map_reading import BLOCK, IndexedMap, MapStack
+from landshift.prepare.map_reading import IndexedMap, MapStack, blocks
 from landshift.prepare.rules import Cleaning, PairRules
 from landshift.raster import blockwise
 from landshift.raster.blockwise import Block
@@ -111,7 +111,7 @@ class CleanedPairs:
 
     @property
     def _windows(self) -> list[Window]:
-        return list(raster.blocks(self.area.height, self.area.width, BLOCK))
+        return blocks(self.area.height, self.area.width)
 
     @contextmanager
     def _opened(self) -> Iterator[_PairReader]:
