@@ -227,6 +227,32 @@ def test_transverse_mercator_in_its_zone_has_its_planes_areas_to_0_2_per_cent():
     assert grid.ground(beyond).hectares(window)[0, 0] == pytest.approx(0.09 / 1.0031, rel=1e-4)
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.sampled_from(["u1", "u2", "i4"]))
+def test_codes_are_counted_as_by_bincount(seed, width, kind):
+    codes = np.random.default_rng(seed).integers(0, 200, (7, width)).astype(kind)
+    assert (grid.counts(codes, 256) == np.bincount(codes.ravel(), minlength=256)).all()
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        UTM,
+        grid.geobox(100, 80, Affine(0.1, 0, 10, 0, -0.1, 50), "EPSG:4326"),
+        grid.geobox(100, 80, Affine(5000, 0, 0, 0, -5000, 6e6), "EPSG:3857"),
+    ],
+    ids=["alike", "by row", "curved"],
+)
+@pytest.mark.parametrize("kind", ["u1", "u2"])
+def test_a_tally_is_the_pixels_and_areas_of_each_code(box, kind):
+    window = Window(20, 30, 51, 41)
+    codes = np.random.default_rng(0).integers(0, 9, (51, 41)).astype(kind)
+    ground = grid.ground(box)
+    pixels, hectares = ground.tally(window, codes, 10)
+    assert pixels.tolist() == [(codes == k).sum() for k in range(10)]
+    areas = ground.hectares(window)
+    assert hectares == pytest.approx([areas[codes == k].sum() for k in range(10)], rel=1e-12)
+
+
 def test_feet_become_metres():
     # Florida East: transverse Mercator in US survey feet
     feet = grid.geobox(2, 2, Affine(100, 0, 656_166, 0, -50, 9e5), "EPSG:2236")

@@ -452,6 +452,24 @@ def area_of(box: GeoBox, bounds: tuple[float, float, float, float] | None) -> Wi
     return window_of_bounds(box, bounds)
 
 
+def counts(codes: NDArray[Any], size: int) -> NDArray[np.int64]:
+    """Number of pixels of each code.
+
+    Args:
+        codes: Codes from 0 up.
+        size: Number of codes; at most 256 where they are bytes.
+    """
+    flat = codes.ravel()
+    if flat.dtype != np.uint8:
+        return np.bincount(flat, minlength=size).astype(np.int64, copy=False)
+    # two at once: neighbours are mostly alike, and additions to one count wait for each other
+    even = flat.size // 2 * 2
+    pairs = np.bincount(flat[:even].view(np.uint16), minlength=1 << 16).reshape(256, 256)
+    single: NDArray[np.int64] = pairs.sum(axis=0) + pairs.sum(axis=1)
+    single[flat[even:]] += 1
+    return single[:size]
+
+
 class Ground(ABC):
     """Areas and sides of a grid's pixels on the ground, window by window; see `ground`.
 
@@ -472,6 +490,19 @@ class Ground(ABC):
         Sums of integers are exact, so that areas don't depend on the blocks read.
         """
         return np.rint(self.hectares(window) / self.share).astype(np.int64)
+
+    def tally(
+        self, window: Window, codes: NDArray[Any], size: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Number of pixels and hectares of each code in a window.
+
+        Args:
+            window: The window.
+            codes: The code ``(row, column)`` of each of its pixels, from 0 up.
+            size: Number of codes; see `counts`.
+        """
+        hectares = np.bincount(codes.ravel(), self.hectares(window).ravel(), size)
+        return counts(codes, size), hectares.astype(np.float64, copy=False)
 
     @abstractmethod
     def sides(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -557,6 +588,17 @@ class _ByRow(Ground):
 
     def hectares(self, window: Window) -> NDArray[np.float64]:
         return self._over(self._hectares, window)
+
+    def tally(
+        self, window: Window, codes: NDArray[Any], size: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        areas = self._hectares[window.slices[0]]
+        if (areas == areas[0]).all():
+            pixels = counts(codes, size)
+            return pixels, pixels * areas[0]
+        first = np.arange(0, window.height * size, size, dtype=np.intp)[:, np.newaxis]
+        by_row = counts(codes + first, window.height * size).reshape(window.height, size)
+        return by_row.sum(axis=0), areas @ by_row
 
     def sides(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         return self._over(self._below, window), self._over(self._right, window)

@@ -1,3 +1,5 @@
+from typing import get_args
+
 import numpy as np
 import pyogrio
 import pytest
@@ -8,7 +10,8 @@ from hypothesis import strategies as st
 from landshift import raster
 from landshift.classes import legend_readers
 from landshift.errors import BandError, GridError, LandshiftError, RasterError
-from landshift.prepare.difference import ChangeClasses, PairReading, difference, otsu
+from landshift.machine import parallel
+from landshift.prepare.difference import ChangeClasses, Method, PairReading, difference, otsu
 
 BEFORE = np.array([[[10, 0, 4, 0]], [[10, 0, 3, 0]]], np.uint8)
 AFTER = np.array([[[5, 0, 0, 3]], [[30, 7, 6, 9]]], np.uint8)
@@ -151,17 +154,61 @@ def test_another_grid_is_resampled_on_request_and_nodata_stays(images, write_ras
     assert result.nodata == 2
 
 
-def test_many_bands_take_smaller_blocks_and_give_the_same(write_raster, tmp_path, monkeypatch):
+def test_many_bands_take_smaller_blocks_and_give_the_same(
+    write_raster, tmp_path, monkeypatch, steps
+):
     random = np.random.default_rng(0)
     paths = [write_raster(f"{n}.tif", random.normal(0, 1, (9, 50, 60))) for n in "ba"]
     difference(*paths, tmp_path / "w.tif", method="angle")
     monkeypatch.setattr("landshift.prepare.difference._MOST_VALUES", 9 * 17**2)
-    blocks = []
-    difference(
-        *paths, tmp_path / "s.tif", method="angle", on_block=lambda done, of: blocks.append(of)
-    )
-    assert len(blocks) == blocks[0] == 12
+    difference(*paths, tmp_path / "s.tif", method="angle")
+    written = [(s.done, s.total) for s in steps if s.what == "writing"]
+    assert written == [(1, 1), (12, 12)]
     assert (read(tmp_path / "w.tif") == read(tmp_path / "s.tif")).all()
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int16", "int32", "float64"])
+@pytest.mark.parametrize("method", get_args(Method))
+def test_each_method_is_its_formula_whatever_the_pixel_type(kind, method, write_raster, tmp_path):
+    random = np.random.default_rng(0)
+    images = [random.integers(0, 120, (3, 20, 30)).astype(kind) for _ in "ba"]
+    images[0][:, 0, 0] = images[1][1, 0, 1] = 119
+    difference(
+        *(write_raster(f"{k}.tif", v, nodata=119) for k, v in enumerate(images)),
+        tmp_path / "d.tif", method=method,
+    )  # fmt: skip
+    a, b = (image.astype(float) for image in images)
+    most = np.maximum(a, b)
+    cosine = (a * b).sum(0) / np.sqrt((a**2).sum(0) * (b**2).sum(0))
+    expected = {
+        "difference": b - a,
+        "relative": (b - a) / np.where(most == 0, 1, most),
+        "euclidean": np.linalg.norm(b - a, axis=0)[np.newaxis],
+        "angle": np.arccos(np.minimum(cosine, 1))[np.newaxis],
+        "band": np.abs(b - a).argmax(axis=0)[np.newaxis] + 1,
+    }[method]
+    valid = ((a != 119) & (b != 119)).all(axis=0)
+    written = read(tmp_path / "d.tif")
+    assert written[:, valid] == pytest.approx(expected[:, valid], rel=1e-6, abs=1e-6)
+    none = written[:, ~valid]
+    assert ((none == 0) if method == "band" else np.isnan(none)).all()
+
+
+def test_many_cores_write_the_same_as_one(write_raster, tmp_path, monkeypatch):
+    monkeypatch.setattr("landshift.prepare.difference._BLOCK", 16)
+    random = np.random.default_rng(0)
+    paths = [write_raster(f"{n}.tif", random.normal(0, 1, (2, 90, 100))) for n in "ba"]
+    for name, options in {
+        "continuous": {},
+        "classes": {"method": "euclidean", "classes": ChangeClasses(threshold="otsu")},
+    }.items():
+        results = []
+        for cores in (1, 4):
+            monkeypatch.setattr(parallel, "threads", lambda n=cores: n)
+            out = tmp_path / f"{cores}" / f"{name}.tif"
+            result = difference(*paths, out, **options)
+            results.append((out.read_bytes(), result.statistics, result.threshold, result.rows()))
+        assert results[0] == results[1]
 
 
 def test_bands_are_matched_by_name(images, write_raster, tmp_path):

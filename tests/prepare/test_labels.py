@@ -18,10 +18,12 @@ from sklearn.metrics import confusion_matrix
 
 from commands import run
 from landshift import raster
-from landshift.classes import ClassScheme, legend_readers
+from landshift.classes import IGNORE_INDEX, ClassScheme, MapScheme, legend_readers
 from landshift.errors import ClassError, DateError, GridError, LandshiftError
 from landshift.machine import parallel
 from landshift.prepare.label import Cleaning, Filters, MapReading, label, parse_transition
+from landshift.prepare.rules import PairRules
+from landshift.raster import recoding
 from scenes import write
 
 SCHEME = ClassScheme.from_mapping({1: "forest", 2: "urban", 3: "water"})
@@ -290,7 +292,7 @@ def test_resampling_does_not_depend_on_the_blocks(write_raster, tmp_path, monkey
             overwrite=True,
         )
         with monkeypatch.context() as patch:
-            patch.setattr(raster.blocks, "__defaults__", (13,))
+            patch.setattr("landshift.prepare.map_reading._BLOCK", 13)
             label(
                 before,
                 after,
@@ -331,7 +333,7 @@ def test_smoothing_and_small_patches_by_blocks_are_those_of_the_whole(
     ]
     cleaning = Cleaning(smooth=3, min_hectares=0.5, neighbours=4)
     whole = label(*maps, tmp_path / "whole.tif", coding="from-to", cleaning=cleaning)
-    monkeypatch.setattr(raster.blocks, "__defaults__", (16,))
+    monkeypatch.setattr("landshift.prepare.map_reading._BLOCK", 16)
     blocks = label(*maps, tmp_path / "blocks.tif", coding="from-to", cleaning=cleaning)
     assert (read(tmp_path / "whole.tif") == read(tmp_path / "blocks.tif")).all()
     assert (whole.pixels == blocks.pixels).all()
@@ -515,7 +517,7 @@ def test_label_by_blocks_equals_plain_numpy_on_the_whole(
         first, second, *more, forbidden=forbidden, froms=froms, keep=keep, least=least
     )
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(raster.blocks, "__defaults__", (block,))
+        patch.setattr("landshift.prepare.map_reading._BLOCK", block)
         paths = [
             write(Path(folder) / f"{k}.tif", m) for k, m in enumerate((first, second, *more))
         ]  # fmt: skip
@@ -552,6 +554,29 @@ def test_many_cores_write_the_same_as_one(tmp_path, write_raster, monkeypatch):
         table = label(*maps, out, cleaning=Cleaning(min_hectares=0.5, smooth=3))
         written.append((out.read_bytes(), table.pixels.tolist(), table.hectares.tolist()))
     assert written[0] == written[1]
+
+
+def test_blocks_of_other_values_have_all_their_classes(tmp_path, write_raster, monkeypatch):
+    monkeypatch.setattr("landshift.prepare.map_reading._BLOCK", 2)
+    values = np.array([[5, 5, -3, 5, 300], [5, 9, 5, 9, 9], [7, 0, 0, 0, 12]], np.int16)
+    before, after = (write_raster(f"{k}.tif", values, nodata=9) for k in "ba")
+    table = label(before, after, tmp_path / "c.tif", coding="binary")
+    assert sorted(table.scheme.names) == [f"class {k}" for k in (-3, 0, 12, 300, 5, 7)]
+    assert np.diag(table.pixels).sum() == table.pixels.sum() == 12
+    assert table.nodata == 3
+
+
+@pytest.mark.parametrize("count", [1, 2, 15, 16, 253])
+def test_pairs_of_as_many_classes_as_there_may_be_are_told_apart(count):
+    scheme = MapScheme.from_mapping({k: f"class {k}" for k in range(1, count + 1)})
+    rules = PairRules(recoding.coded(scheme), "to", Filters(), [], "unchanged")
+    indices = np.array([*range(count), IGNORE_INDEX], np.uint8)
+    pairs = rules.pairs(*np.meshgrid(indices, indices, indexing="ij"))
+    assert pairs.ravel().tolist() == list(range(rules.size))
+    assert rules.by_classes(np.arange(rules.size)).tolist() == pairs[:count, :count].tolist()
+    assert (rules.without_change[pairs] == np.diag(pairs)[:, np.newaxis])[:count, :count].all()
+    assert not rules.map_code[pairs[-1]].any()
+    assert not rules.map_code[pairs[:, -1]].any()
 
 
 def test_class_values_beyond_whole_numbers_of_float64_are_refused(write_raster, tmp_path):

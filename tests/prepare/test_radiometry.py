@@ -7,9 +7,10 @@ import rasterio
 from rasterio.transform import from_origin
 
 import packages
+from landshift import raster
 from landshift.errors import BandError, ModelError, ParameterError, RasterError
 from landshift.files.provenance import TAG
-from landshift.machine import progress
+from landshift.machine import parallel
 from landshift.prepare.normalise import Fit, alteration, normalise, unchanged_probability
 from scenes import BANDS
 
@@ -128,27 +129,28 @@ def test_dates_of_the_image_are_kept(write_raster, tmp_path):
             assert {k: v for k, v in out.tags().items() if "DATE" in k} == wanted
 
 
-def test_measuring_and_writing_are_reported(tmp_path):
-    steps = []
-
-    class Watcher:
-        def began(self, step):
-            steps.append(step)
-
-        def moved(self, step):
-            pass
-
-        def ended(self, step):
-            pass
-
+def test_measuring_and_writing_are_reported(tmp_path, steps):
     first, second = scene()
     like, image = (write(tmp_path / f"{k}.tif", v) for k, v in enumerate((first, second)))
-    with progress.watched(Watcher()):
-        normalise(image, like, tmp_path / "out.tif")
-        normalise(image, like, tmp_path / "apart.tif", method="statistics")
-    names = ["measuring", "writing", "measuring", "reference", "writing"]
+    normalise(image, like, tmp_path / "out.tif")
+    normalise(image, like, tmp_path / "apart.tif", method="statistics")
+    names = ["measuring", "writing", "measuring", "measuring the reference", "writing"]
     own = [s for s in steps if s.what != "overviews"]
     assert [(s.what, s.done, s.total) for s in own] == [(name, 1, 1) for name in names]
+
+
+@pytest.mark.parametrize("method", get_args(Fit))
+def test_many_cores_write_the_same_as_one(method, tmp_path, monkeypatch):
+    monkeypatch.setattr(raster.blocks, "__defaults__", (16,))
+    monkeypatch.setattr("landshift.prepare.normalise._BLOCK", 16)
+    first, second = scene(changed=0.3)
+    like, image = (write(tmp_path / f"{k}.tif", v) for k, v in enumerate((first, second)))
+    results = []
+    for cores in (1, 4):
+        monkeypatch.setattr(parallel, "threads", lambda n=cores: n)
+        out = tmp_path / f"{cores}" / "out.tif"
+        results.append((normalise(image, like, out, method=method).lines, out.read_bytes()))
+    assert results[0] == results[1]
 
 
 def test_only_the_invariant_method_ignores_change(tmp_path):

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+from hypothesis import given
+from hypothesis import strategies as st
 
 import commands
 import landshift
@@ -379,3 +381,16 @@ def test_real_labels_read_as_their_sources_say(data_folder, caplog, name, counts
     with caplog.at_level(logging.WARNING):
         assert counts_of(data_folder / name) == counts
     assert not caplog.records
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    kind=st.sampled_from(["u1", "i1", "u2", "i2", "i4", "u4"]),
+    share=st.sampled_from([0.0, 0.5, 1.0]),
+)
+def test_values_present_are_the_unique_ones_of_valid_pixels(seed, kind, share):
+    random = np.random.default_rng(seed)
+    limits = np.iinfo(kind)
+    values = random.integers(limits.min, limits.max, (5, 7), kind, endpoint=True)
+    mask = random.random((5, 7)) < share
+    assert raster.present(values, mask).tolist() == np.unique(values[mask]).tolist()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,7 @@ from numpy.typing import NDArray
 from landshift import raster
 from landshift.classification.scene import InputScene
 from landshift.grid import Window
-from landshift.machine import progress
-from landshift.prepare.moments import BandMoments, lines_between, moments, of_training
+from landshift.prepare.moments import BandMoments, Reader, lines_between, measured, of_training
 from landshift.spec import InputSpec
 
 log = logging.getLogger(__name__)
@@ -64,8 +65,7 @@ def normalised(scene: InputScene, spec: InputSpec) -> InputScene:
     windows = list(raster.blocks(height, width))
     if height * width > WHOLE:
         windows = _spread(height, width, _WINDOW, _MOST)
-    parts = _valid(whole, progress.each(windows, "measuring", len(windows)))
-    own = moments(parts)
+    own = measured(windows, "measuring", partial(_opened, whole))
     own.check_varied(f"{scene.files[0]}, which is to be normalised")
     if not _far(own, of_training(spec)):
         log.warning(
@@ -83,8 +83,9 @@ def warn_of_values(scene: InputScene, spec: InputSpec) -> None:
         spec: Input of the model.
     """
     windows = _spread(scene.box.height, scene.box.width, _PROBE, _PROBES)
-    samples = [np.zeros((len(scene.bands), 0)), *_valid(scene, windows)]
-    values = np.concatenate([s.astype(np.float64) for s in samples], axis=1)
+    with _opened(scene) as read:
+        samples = [values[:, mask].astype(np.float64) for values, mask in map(read, windows)]
+    values = np.concatenate(samples, axis=1)
     if not values.size:
         return
     with np.errstate(over="ignore", invalid="ignore"):  # a nodata of -1.8e308 that isn't declared
@@ -129,11 +130,13 @@ def _spread(height: int, width: int, size: int, most: int) -> list[Window]:
     ]
 
 
-def _valid(
-    scene: InputScene, windows: Sequence[Window] | Iterator[Window]
-) -> Iterator[NDArray[Any]]:
-    """Valid pixels of windows of a scene, ``(band, pixel)``."""
+@contextmanager
+def _opened(scene: InputScene) -> Iterator[Reader]:
+    """A scene, open to be read; for one thread."""
     with scene.opened(_CACHE) as read:
-        for window in windows:
+
+        def values(window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
             data = read(window)
-            yield data.values[:, data.mask]
+            return data.values, data.mask
+
+        yield values

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from cyclopts import Parameter
@@ -19,10 +19,12 @@ from landshift import grid, raster
 from landshift.classes import NO_CHANGE, ClassScheme, legend, legend_writers
 from landshift.errors import BandError, ParameterError
 from landshift.files import options, provenance
-from landshift.files.options import GROUP, Bounds, Dates, Flag, OnBlock, OutFile, check_choice
+from landshift.files.options import GROUP, Bounds, Dates, Flag, OutFile, check_choice
 from landshift.files.rows import Rows
 from landshift.grid import Window
 from landshift.images import overlay
+from landshift.raster import blockwise
+from landshift.raster.blockwise import Block
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -39,6 +41,7 @@ _BINS = 4096
 _BLOCK = 512
 _MOST_VALUES = 4 << 20  # of one image in memory at once, as float64
 _MOST_CLASSES = 253
+_NAN = np.float32(np.nan)
 _CHANGE_COLOURS = {1: (178, 24, 43), 2: (33, 102, 172)}
 
 if TYPE_CHECKING:
@@ -47,8 +50,10 @@ else:  # as the command line gives them
     Bands = Sequence[str]
     """Bands by name or by number from 1."""
 
-Values = tuple[NDArray[np.float64], NDArray[np.bool_]]
+Values = tuple[NDArray[Any], NDArray[np.bool_]]
 """Values ``(band, row, column)`` of a window and the mask ``(row, column)``, True where valid."""
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -180,7 +185,6 @@ def difference(
     classes: Annotated[ChangeClasses, GROUP] = ChangeClasses(),
     dates: Dates = None,
     overwrite: Flag = False,
-    on_block: OnBlock = None,
 ) -> Difference:
     """Compare two images pixel by pixel: how much changed, continuous or in classes.
 
@@ -227,34 +231,27 @@ def difference(
     _warn_of_scaling((first, second), (numbers, matching), names)
     _check_divisible(method, classes, len(numbers))
     area = grid.area_of(first.grid, reading.bounds)
-    size = max(16, min(_BLOCK, math.isqrt(_MOST_VALUES // len(numbers))))
-    windows = list(raster.blocks(area.height, area.width, size))
+    images = ((before, numbers), (after, matching))
+    compared = _ImageComparison(images, first.grid, reading, area, method)
     record = provenance.record(
         "difference", [before, after],
         {"method": method, "threshold": classes.threshold, "breaks": list(classes.breaks),
          **asdict(reading), "bands": list(names), "dates": dates},
     )  # fmt: skip
-    with ExitStack() as stack:
-        layers = [
-            stack.enter_context(
-                overlay.on_grid(
-                    path, first.grid, resampling=reading.resampling, bands=chosen,
-                    nodata=reading.nodata, what="Images", allowed=overlay.IMAGE_RESAMPLINGS,
-                )
-            )
-            for path, chosen in ((before, numbers), (after, matching))
-        ]  # fmt: skip
-        passes = 3 if classes.threshold == OTSU else 1
-        compared = _ImageComparison(layers, area, method, passes * len(windows), on_block)
-        limit = _limit(classes.threshold, windows, compared.read)
-        scheme = _scheme(method, names, limit, classes.breaks)
-        result = _Result(
-            grid.window_geobox(first.grid, area), method, names if method in _SIGNED else [method],
-            limit, tuple(classes.breaks), scheme,
-        )  # fmt: skip
-        target = stack.enter_context(result.create(out, provenance.as_tag(record)))
-        for window in windows:
-            raster.write(target, result.add(window, *compared.read(window)), window)
+    limit = compared.otsu() if classes.threshold == OTSU else classes.threshold
+    limit = None if limit is None else float(limit)
+    scheme = _scheme(method, names, limit, classes.breaks)
+    result = _Result(
+        grid.window_geobox(first.grid, area), method, names if method in _SIGNED else [method],
+        limit, tuple(classes.breaks), scheme,
+    )  # fmt: skip
+    with (
+        result.create(out, provenance.as_tag(record)) as target,
+        compared.results("writing", result.part) as parts,
+    ):
+        for block, part in parts:
+            result.add(part)
+            raster.write(target, part.values, block.window)
     if scheme is not None:
         legend_writers.write_attributes(out, scheme, result.columns())
     return Difference(
@@ -262,7 +259,7 @@ def difference(
         method=method,
         valid=result.valid,
         nodata=area.height * area.width - result.valid,
-        statistics=() if method == "band" else tuple(t.statistics() for t in result.tallies),
+        statistics=result.statistics(),
         threshold=limit,
         classes=result.classes(),
     )
@@ -281,36 +278,102 @@ def _check_divisible(method: str, classes: ChangeClasses, bands: int) -> None:
         )
 
 
-@dataclass
+@dataclass(frozen=True)
 class _ImageComparison:
-    """The result of a method, read window by window.
+    """Two images compared by a method, window by window.
 
     Attributes:
-        layers: The two images on one grid.
+        images: Path and band numbers of each.
+        box: The grid of the first.
+        reading: How they are read.
         area: The part of the grid that is compared; windows are relative to it.
-        method: How the images are compared.
-        total: Windows that are read in all.
-        on_block: Called with windows done and windows in all.
+        method: How they are compared.
     """
 
-    layers: Sequence[overlay.OverlayLayer]
+    images: Sequence[tuple[Path, Sequence[int]]]
+    box: GeoBox
+    reading: PairReading
     area: Window
     method: str
-    total: int
-    on_block: OnBlock
-    _done: int = 0
 
-    def read(self, window: Window) -> Values:
-        """The result in a window, and where it is defined."""
-        at = window.shifted(self.area.row, self.area.column)
-        (a, valid_a), (b, valid_b) = (layer.read(at) for layer in self.layers)
-        values = _compare(
-            a.astype(np.float64), b.astype(np.float64), valid_a & valid_b, self.method
-        )
-        self._done += 1
-        if self.on_block is not None:
-            self.on_block(self._done, self.total)
-        return values
+    @contextmanager
+    def results(
+        self, what: str, job: Callable[[Window, Values], Result]
+    ) -> Iterator[Iterator[tuple[Block, Result]]]:
+        """Do a job with the result of the method in each window; see `blockwise.results`."""
+        most = math.isqrt(_MOST_VALUES // len(self.images[0][1]))
+        size = max(16, min(_BLOCK, most))
+        windows = list(raster.blocks(self.area.height, self.area.width, size))
+
+        def compared(layers: Sequence[overlay.OverlayLayer], block: Block) -> Result:
+            at = block.window.shifted(self.area.row, self.area.column)
+            (a, valid_a), (b, valid_b) = (layer.read(at) for layer in layers)
+            return job(block.window, _compare(a, b, valid_a & valid_b, self.method))
+
+        with blockwise.results(windows, what, self._opened, compared) as results:
+            yield results
+
+    @contextmanager
+    def _opened(self) -> Iterator[list[overlay.OverlayLayer]]:
+        with ExitStack() as stack:
+            yield [
+                stack.enter_context(
+                    overlay.on_grid(
+                        path, self.box, resampling=self.reading.resampling, bands=bands,
+                        nodata=self.reading.nodata, what="Images",
+                        allowed=overlay.IMAGE_RESAMPLINGS,
+                    )
+                )
+                for path, bands in self.images
+            ]  # fmt: skip
+
+    def otsu(self) -> float:
+        """Otsu's threshold of the sizes of a result of one band.
+
+        Raises:
+            ParameterError: The sizes don't differ, or no pixel is valid.
+        """
+        least, most = float("inf"), float("-inf")
+        with self.results("finding the range", lambda _, values: _range(_sizes(values))) as ranges:
+            for _, (low, high) in ranges:
+                least, most = min(least, low), max(most, high)
+        if not least < most:
+            raise ParameterError(
+                "Otsu's threshold needs pixels whose changes differ in size, got "
+                + ("no valid pixel" if least > most else f"{least:g} everywhere")
+                + "; give `threshold` as a number."
+            )
+
+        def histogram(_: Window, values: Values) -> tuple[NDArray[Any], NDArray[Any]]:
+            sizes = _sizes(values)
+            at = np.minimum(((sizes - least) / (most - least) * _BINS).astype(np.int64), _BINS - 1)
+            return np.bincount(at, minlength=_BINS), np.bincount(at, sizes, _BINS)
+
+        counts, sums = np.zeros(_BINS, np.int64), np.zeros(_BINS)
+        with self.results("counting sizes", histogram) as histograms:
+            for _, (more, more_sums) in histograms:
+                counts += more
+                sums += more_sums
+        return otsu(counts, sums, np.linspace(least, most, _BINS + 1))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The raster of a result in a window, and figures of it.
+
+    Attributes:
+        values: ``(band, row, column)`` as the raster holds them.
+        valid: Valid pixels.
+        tallies: Figures of each band; none where the bands are places.
+        pixels: Pixels of each code; None where the result is continuous.
+        hectares: Area of each code, where it is known.
+    """
+
+    values: NDArray[Any]
+    valid: int
+    tallies: tuple[_Tally, ...]
+    pixels: NDArray[np.int64] | None = None
+    hectares: NDArray[np.float64] | None = None
 
 
 class _Result:
@@ -335,10 +398,11 @@ class _Result:
             breaks: Values that divide the result into classes.
             scheme: Its classes; None where it is continuous.
         """
-        self._box, self._method, self._limit, self._breaks = box, method, limit, breaks
-        self._scheme = scheme
+        self._box, self._method, self._bands = box, method, bands
+        self._limit, self._breaks, self._scheme = limit, breaks, scheme
         self._ground = grid.known_ground(box)
-        self.tallies = [_Tally(name) for name in bands]
+        self._measured = bands if method != "band" else ()  # places aren't sizes
+        self._tallies = [_Tally()] * len(self._measured)
         self.valid = 0
         self._counts = np.zeros(256, np.int64)
         self._hectares = np.zeros(256)
@@ -346,31 +410,47 @@ class _Result:
     def create(self, out: Path, tags: dict[str, str]) -> Any:
         """The raster, open to be written."""
         if self._scheme is None:
-            bands = [t.name for t in self.tallies]
+            bands = self._bands
             kind: dict[str, Any] = {"count": len(bands), "dtype": "float32", "nodata": float("nan")}
         else:
             bands = ["change"]
             kind = {"count": 1, "dtype": "uint8", "nodata": 0}
         return raster.create(out, self._box, bands=bands, tags=tags, scheme=self._scheme, **kind)
 
-    def add(
-        self, window: Window, values: NDArray[np.float64], valid: NDArray[np.bool_]
-    ) -> NDArray[Any]:
-        """Count a window's values; return them as the raster holds them."""
-        self.valid += int(valid.sum())
-        if self._method != "band":
-            for tally, band in zip(self.tallies, values, strict=True):
-                tally.add(band[valid])
+    def part(self, window: Window, compared: Values) -> _Part:
+        """A window's part of the raster; changes nothing here."""
+        values, valid = compared
+        pixels = int(np.count_nonzero(valid))
+        whole = pixels == valid.size
+        tallies = tuple(
+            _Tally.of(band.ravel() if whole else band[valid])
+            for band in values[: len(self._measured)]
+        )
         if self._scheme is None:
             with np.errstate(over="ignore"):  # infinite where float32 doesn't hold them
-                return np.where(valid, values, np.nan).astype(np.float32)
+                held = values.astype(np.float32)
+            return _Part(held if whole else np.where(valid, held, _NAN), pixels, tallies)
         codes = _classify(values[0], self._method, self._limit, self._breaks)
         codes[~valid] = 0
-        self._counts += np.bincount(codes.ravel(), minlength=256)
-        if self._ground is not None:
-            weights = self._ground.hectares(window).ravel()
-            self._hectares += np.bincount(codes.ravel(), weights, 256)
-        return codes[np.newaxis]
+        if self._ground is None:
+            return _Part(codes[np.newaxis], pixels, tallies, grid.counts(codes, 256))
+        return _Part(codes[np.newaxis], pixels, tallies, *self._ground.tally(window, codes, 256))
+
+    def add(self, part: _Part) -> None:
+        """Count a part; in the order of the windows, so that the sums are always the same."""
+        self.valid += part.valid
+        self._tallies = [a.joined(b) for a, b in zip(self._tallies, part.tallies, strict=True)]
+        if part.pixels is not None:
+            self._counts += part.pixels
+        if part.hectares is not None:
+            self._hectares += part.hectares
+
+    def statistics(self) -> tuple[ValueStatistics, ...]:
+        """Statistics of each band, of all parts; none where the bands are places."""
+        return tuple(
+            tally.statistics(name)
+            for name, tally in zip(self._measured, self._tallies, strict=True)
+        )
 
     def classes(self) -> tuple[ClassArea, ...]:
         """Pixels and area of each class."""
@@ -419,76 +499,122 @@ def otsu(counts: NDArray[Any], sums: NDArray[Any], edges: NDArray[Any]) -> float
     return float((edges[best[0] + 1] + edges[best[-1] + 1]) / 2)
 
 
+@dataclass(frozen=True)
 class _Tally:
     """Count, mean, variance and range of values that come in parts.
 
     Chan, Golub & LeVeque (1983), The American Statistician 37(3), doi
     10.1080/00031305.1983.10483115, eq. 1.3.
+
+    Attributes:
+        count: Number of values.
+        mean: Their mean.
+        squares: Sum of their squared deviations from it.
+        least: The smallest.
+        most: The largest.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._n = 0
-        self._mean = self._squares = 0.0
-        self._least, self._most = float("inf"), float("-inf")
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    least: float = float("inf")
+    most: float = float("-inf")
 
-    def add(self, values: NDArray[np.float64]) -> None:
-        """Add some values."""
+    @classmethod
+    def of(cls, values: NDArray[Any]) -> _Tally:
+        """The tally of some values, in one dimension."""
         if not values.size:
-            return
+            return cls()
         with np.errstate(over="ignore", invalid="ignore"):  # a nodata of -1.8e308, undeclared
             mean = values.mean()
-            n, shift = self._n + values.size, mean - self._mean
-            squares = ((values - mean) ** 2).sum() + shift**2 * self._n * values.size / n
-            self._squares += float(squares)
-            self._mean += float(shift * values.size / n)
-        self._n = n
-        self._least = min(self._least, float(values.min()))
-        self._most = max(self._most, float(values.max()))
+            apart = values - mean
+            squares = np.square(apart, out=apart).sum()
+        return cls(
+            values.size, float(mean), float(squares), float(values.min()), float(values.max())
+        )
 
-    def statistics(self) -> ValueStatistics:
-        """Statistics of all values so far; NaN where there is none."""
-        if not self._n:
+    def joined(self, other: _Tally) -> _Tally:
+        """The tally of both."""
+        if not other.count:
+            return self
+        count = self.count + other.count
+        with np.errstate(over="ignore", invalid="ignore"):
+            shift = np.float64(other.mean) - self.mean
+            squares = other.squares + shift**2 * self.count * other.count / count
+            return _Tally(
+                count,
+                float(self.mean + shift * other.count / count),
+                float(self.squares + squares),
+                min(self.least, other.least),
+                max(self.most, other.most),
+            )
+
+    def statistics(self, name: str) -> ValueStatistics:
+        """Statistics of all values of a band; NaN where there is none."""
+        if not self.count:
             nan = float("nan")
-            return ValueStatistics(self.name, nan, nan, nan, nan)
-        std = (self._squares / self._n) ** 0.5
-        return ValueStatistics(self.name, self._least, self._most, self._mean, std)
+            return ValueStatistics(name, nan, nan, nan, nan)
+        std = (self.squares / self.count) ** 0.5
+        return ValueStatistics(name, self.least, self.most, self.mean, std)
 
 
-def _compare(
-    a: NDArray[np.float64], b: NDArray[np.float64], valid: NDArray[np.bool_], method: str
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The result ``(band, row, column)``, and where it is defined; 0 elsewhere."""
-    a, b = np.where(valid, a, 0.0), np.where(valid, b, 0.0)
+def _sizes(compared: Values) -> NDArray[Any]:
+    """Sizes of the valid values of a result of one band."""
+    values, valid = compared
+    sizes: NDArray[Any] = np.abs(values[0] if valid.all() else values[0][valid])
+    return sizes.ravel()
+
+
+def _range(sizes: NDArray[Any]) -> tuple[float, float]:
+    if not sizes.size:
+        return float("inf"), float("-inf")
+    return float(sizes.min()), float(sizes.max())
+
+
+def _compare(a: NDArray[Any], b: NDArray[Any], valid: NDArray[np.bool_], method: str) -> Values:
+    """The result ``(band, row, column)``, and where it is defined; elsewhere it means nothing.
+
+    Integers of up to two bytes are subtracted as such, which is exact, others as float64.
+    """
+    small = all(x.dtype.kind in "iu" and x.dtype.itemsize <= 2 for x in (a, b))
+    if not small:
+        a, b = (np.where(valid, x.astype(np.float64), 0.0) for x in (a, b))
+    if method == "angle":
+        return _angle(a.astype(np.float64), b.astype(np.float64), valid)
+    apart = np.subtract(b, a, dtype=np.int32 if small else np.float64)
     if method == "difference":
-        return b - a, valid
+        return apart, valid
     if method == "relative":
         most = np.maximum(a, b)
         defined = valid & ((most != 0) | (a == b)).all(axis=0)
-        return np.where(most == 0, 0.0, (b - a) / np.where(most == 0, 1.0, most)), defined
+        return np.where(most == 0, 0.0, apart / np.where(most == 0, 1, most)), defined
     if method == "euclidean":
-        return np.sqrt(((b - a) ** 2).sum(axis=0, keepdims=True)), valid
-    if method == "angle":
-        long_a = np.sqrt((a**2).sum(axis=0))
-        long_b = np.sqrt((b**2).sum(axis=0))
-        defined = valid & (long_a > 0) & (long_b > 0)
-        a = a / np.where(long_a > 0, long_a, 1.0)
-        b = b / np.where(long_b > 0, long_b, 1.0)
-        # of unit vectors; the arc cosine of their product is coarse where they are close
-        apart = np.sqrt(((a - b) ** 2).sum(axis=0))
-        together = np.sqrt(((a + b) ** 2).sum(axis=0))
-        return (2 * np.arctan2(apart, together))[np.newaxis], defined
-    sizes = np.abs(b - a)
+        return np.sqrt(np.square(apart, dtype=np.float64).sum(axis=0, keepdims=True)), valid
+    sizes = np.abs(apart)
     place = np.where(sizes.max(axis=0) > 0, sizes.argmax(axis=0) + 1, len(sizes) + 1)
-    return place[np.newaxis].astype(np.float64), valid
+    return place[np.newaxis], valid
+
+
+def _angle(a: NDArray[np.float64], b: NDArray[np.float64], valid: NDArray[np.bool_]) -> Values:
+    """The angle between two spectra, and where it is defined."""
+    long_a = np.sqrt((a**2).sum(axis=0))
+    long_b = np.sqrt((b**2).sum(axis=0))
+    defined = valid & (long_a > 0) & (long_b > 0)
+    a = a / np.where(long_a > 0, long_a, 1.0)
+    b = b / np.where(long_b > 0, long_b, 1.0)
+    # of unit vectors; the arc cosine of their product is coarse where they are close
+    apart = np.sqrt(((a - b) ** 2).sum(axis=0))
+    together = np.sqrt(((a + b) ** 2).sum(axis=0))
+    return (2 * np.arctan2(apart, together))[np.newaxis], defined
 
 
 def _classify(
-    values: NDArray[np.float64], method: str, limit: float | None, breaks: Sequence[float]
+    values: NDArray[Any], method: str, limit: float | None, breaks: Sequence[float]
 ) -> NDArray[np.uint8]:
     """Codes of a result of one band, as `_scheme` names them."""
+    codes: NDArray[Any]
     if method == "band":
-        codes: NDArray[Any] = values
+        codes = values
     elif limit is None:
         codes = np.searchsorted(np.asarray(breaks), values, side="right") + 1
     elif method in _SIGNED:
@@ -519,40 +645,6 @@ def _scheme(
         named = [f"below {breaks[0]:g}", *inner, f"{breaks[-1]:g} and above"]
         return ClassScheme.from_mapping(dict(enumerate(named, start=1)))
     return None
-
-
-def _limit(
-    threshold: float | str | None, windows: Sequence[Window], read: Callable[[Window], Values]
-) -> float | None:
-    """The size from which a difference is change."""
-    if threshold == OTSU:
-        return _streamed_otsu(windows, read)
-    return None if threshold is None else float(threshold)
-
-
-def _streamed_otsu(windows: Sequence[Window], read: Callable[[Window], Values]) -> float:
-    """Otsu's threshold of the sizes of a result of one band: one pass for the range, one to bin."""
-    least, most = float("inf"), float("-inf")
-    for window in windows:
-        values, valid = read(window)
-        if valid.any():
-            sizes = np.abs(values[0][valid])
-            least, most = min(least, float(sizes.min())), max(most, float(sizes.max()))
-    if not least < most:
-        raise ParameterError(
-            "Otsu's threshold needs pixels whose changes differ in size, got "
-            + ("no valid pixel" if least > most else f"{least:g} everywhere")
-            + "; give `threshold` as a number."
-        )
-    counts = np.zeros(_BINS, np.int64)
-    sums = np.zeros(_BINS)
-    for window in windows:
-        values, valid = read(window)
-        sizes = np.abs(values[0][valid])
-        at = np.minimum(((sizes - least) / (most - least) * _BINS).astype(np.int64), _BINS - 1)
-        counts += np.bincount(at, minlength=_BINS)
-        sums += np.bincount(at, sizes, _BINS)
-    return otsu(counts, sums, np.linspace(least, most, _BINS + 1))
 
 
 def _pick_bands(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from landshift import grid, raster
 from landshift.classes import (
@@ -23,9 +22,8 @@ from landshift.classes import (
 )
 from landshift.files import kinds, options, provenance
 from landshift.files import whole as whole_files
-from landshift.grid import Window
 from landshift.maps.transitions import TransitionTable
-from landshift.prepare.map_reading import BLOCK, MapReading, MapStack
+from landshift.prepare.map_reading import MapReading, MapStack
 from landshift.prepare.pairs import CleanedPairs, PairBlock
 from landshift.prepare.rules import Cleaning, Filters, PairRules, parse_transition
 from landshift.raster import recoding
@@ -61,7 +59,6 @@ def label(
     filters: Annotated[Filters, options.GROUP] = Filters(),  # noqa: B008
     cleaning: Annotated[Cleaning, options.GROUP] = Cleaning(),  # noqa: B008
     overwrite: options.Flag = False,
-    on_block: options.OnBlock = None,
 ) -> TransitionTable:
     """Compare two class maps: a change map, and the table of transitions.
 
@@ -101,8 +98,8 @@ def label(
         OutputError: The change map can't be written.
     """
     before, after, out = Path(before), Path(after), Path(out)
-    earlier = [before, *(Path(p) for p in cleaning.agree_before)]
-    later = [after, *(Path(p) for p in cleaning.agree_after)]
+    earlier = [before, *map(Path, cleaning.agree_before)]
+    later = [after, *map(Path, cleaning.agree_after)]
     given = map(class_options.file_of, (classes, reading.recode_before, reading.recode_after))
     inputs = [*earlier, *later, *given]
     kinds.TABLE.check(table, class_table)
@@ -117,10 +114,8 @@ def label(
     # a smallest area needs a CRS; `ground` raises without one
     ground = grid.known_ground(box) if cleaning.min_hectares is None else grid.ground(box)
     maps = MapStack(earlier, later, first.grid, reading, scheme)
-    by_name: list[Mapping[int, int]] = [{} for _ in maps.paths]
-    if scheme is None:
-        scheme, by_name = maps.find_classes()
-    coded, targets = _coded(scheme, maps, by_name, out, coding)
+    coded, by_name = _classes(scheme, maps, out, coding)
+    targets = [coded.targets(*each) for each in zip(maps.recodings, by_name, strict=True)]
     rules = PairRules(coded, coding, filters, forbidden, cleaning.unconfirmed)
     parameters = {
         "bounds": bounds, "coding": coding, "dates": None if dates is None else list(dates),
@@ -132,25 +127,17 @@ def label(
     # so that `tiles` finds the maps, and knows what their values mean
     record = provenance.record("label", maps.paths, parameters, beside=out)
     record["map_classes"] = coded.scheme.as_list()
-    windows = list(raster.blocks(area.height, area.width, BLOCK))
-    pairs = CleanedPairs(maps, targets, rules, cleaning, windows)
-
-    def step(done: int) -> None:
-        if on_block is not None:
-            on_block(done, pairs.first_pass + len(windows))
-
     counts = _PairCounts(rules, ground)
     with (
         raster.create(
             out, box, count=1, dtype=rules.change.dtype, nodata=UNLABELLED, bands=["change"],
             tags=provenance.as_tag(record), scheme=rules.change,
         ) as target,
-        pairs.blocks(area, ground, step) as blocks,
+        CleanedPairs(maps, targets, rules, cleaning, area, ground).blocks() as blocks,
     ):  # fmt: skip
-        for done, (window, block) in enumerate(zip(windows, blocks, strict=True), start=1):
-            counts.add(window, block)
-            raster.write(target, rules.map_code[block.values][np.newaxis], window)
-            step(pairs.first_pass + done)
+        for block, pairs in blocks:
+            counts.add(pairs)
+            raster.write(target, pairs.codes[np.newaxis], block.window)
         counts.check_names(coded, f"{before} and {after}")
     files = tuple(Path(p) for p in (table, class_table, out) if p is not None)
     transitions = counts.table(files)
@@ -196,27 +183,23 @@ def _warn_of_much(share: float, first: raster.RasterInfo, second: raster.RasterI
         )  # fmt: skip
 
 
-def _coded(
-    scheme: ClassScheme,
-    maps: MapStack,
-    by_name: Sequence[Mapping[int, int]],
-    out: Path,
-    coding: Coding,
-) -> tuple[Coded, list[dict[int, int | None]]]:
-    """The classes with values that the map can hold, and the class of each map's values."""
+def _classes(
+    scheme: ClassScheme | None, maps: MapStack, out: Path, coding: Coding
+) -> tuple[Coded, list[Mapping[int, int]]]:
+    """The classes with values that the map can hold; what each map's values become by name."""
+    by_name: list[Mapping[int, int]] = [{} for _ in maps.paths]
+    if scheme is None:
+        scheme, by_name = maps.find_classes()
     coded = recoding.coded(scheme)
     if coded.moved and coding == "to":
         logger.warning(
             "%s: classes whose value the map can't hold have another one there: %s.",
             out, coded.line(),
         )  # fmt: skip
-    targets = [
-        coded.targets(each, names) for each, names in zip(maps.recodings, by_name, strict=True)
-    ]
     for path, each in zip(maps.paths, maps.recodings, strict=True):
         if each is not None:
             recoding.warn_of_zero(each, coded, raster.info(path).nodata, path)
-    return coded, targets
+    return coded, by_name
 
 
 def _options(reading: MapReading, filters: Filters, cleaning: Cleaning) -> dict[str, Any]:
@@ -234,27 +217,21 @@ class _PairCounts:
     """Pixels and areas of each pair of classes, gathered block by block."""
 
     def __init__(self, rules: PairRules, ground: grid.Ground | None) -> None:
-        self._rules, self._ground = rules, ground
-        size = len(rules.scheme) ** 2 + 1
-        self._pixels = np.zeros(size, np.int64)
-        self._hectares = np.zeros(size)
-        self._forbidden = np.zeros(size, np.int64)
-        self._nodata = self._removed = 0
+        self._rules = rules
+        self._pixels = np.zeros(rules.size, np.int64)
+        self._hectares = None if ground is None else np.zeros(rules.size)
+        self._removed = 0
 
-    def add(self, window: Window, block: PairBlock) -> None:
+    def add(self, block: PairBlock) -> None:
         """Count a block."""
-        size = len(self._pixels)
-        self._nodata += block.nodata
         self._removed += block.removed
-        self._forbidden += block.forbidden
-        self._pixels += np.bincount(block.values.ravel(), minlength=size)
-        if self._ground is not None:
-            weights = self._ground.hectares(window).ravel()
-            self._hectares += np.bincount(block.values.ravel(), weights, size)
+        self._pixels += block.pixels
+        if self._hectares is not None and block.hectares is not None:
+            self._hectares += block.hectares
 
     def check_names(self, coded: Coded, where: str) -> None:
         """Check that the classes that occur have names; see `classes.check_names`."""
-        pixels = self._square(self._pixels)
+        pixels = self._rules.by_classes(self._pixels)
         occurring = np.flatnonzero(pixels.sum(axis=0) + pixels.sum(axis=1))
         names = self._rules.scheme.names
         check_names({coded.sources[k]: names[k] for k in occurring}, where)
@@ -262,14 +239,17 @@ class _PairCounts:
     def table(self, files: tuple[Path, ...]) -> TransitionTable:
         """The table of transitions."""
         rules = self._rules
-        forbidden = np.flatnonzero(rules.forbidden)
+        without_class = int(self._pixels[~rules.classed].sum())
+        dropped = rules.classed & ~rules.kept & ~rules.forbidden
         return TransitionTable(
             rules.scheme,
-            self._square(self._pixels),
-            None if self._ground is None else self._square(self._hectares),
-            self._nodata,
-            forbidden={rules.names(int(p)): int(self._forbidden[p]) for p in forbidden},
-            filtered=int(self._pixels[:-1][~rules.kept[:-1]].sum()),
+            rules.by_classes(self._pixels),
+            None if self._hectares is None else rules.by_classes(self._hectares),
+            without_class - self._removed if rules.removed_are_nodata else without_class,
+            forbidden={
+                rules.names(int(p)): int(self._pixels[p]) for p in np.flatnonzero(rules.forbidden)
+            },
+            filtered=int(self._pixels[dropped].sum()),
             removed=self._removed,
             files=files,
         )
@@ -286,7 +266,7 @@ class _PairCounts:
             legend.AttributeColumn("From", [e[0] for e in ends]),
             legend.AttributeColumn("To", [e[1] for e in ends]),
         ]
-        if self._ground is not None:
+        if self._hectares is not None:
             areas = np.bincount(codes, self._hectares, most)
             columns.append(
                 legend.AttributeColumn(
@@ -294,8 +274,3 @@ class _PairCounts:
                 )
             )
         return columns
-
-    def _square(self, by_pair: NDArray[Any]) -> NDArray[Any]:
-        """Figures by pair, without the last, as ``(from, to)``."""
-        n = len(self._rules.scheme)
-        return by_pair[:-1].reshape(n, n)

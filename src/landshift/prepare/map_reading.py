@@ -18,9 +18,9 @@ from landshift.errors import ClassError
 from landshift.files.options import check_choice
 from landshift.grid import Window
 from landshift.images import overlay
-from landshift.machine import parallel
 from landshift.maps.cleaning import majority
-from landshift.raster import recoding
+from landshift.raster import blockwise, recoding
+from landshift.raster.blockwise import Block
 from landshift.raster.recoding import Recoding
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ logger = logging.getLogger(__name__)
 NONE = IGNORE_INDEX
 """Index of pixels without a class."""
 
-BLOCK = 512
-"""Rows and columns that a thread works on; as large as the blocks of most files."""
-
+_BLOCK = 512  # rows and columns that a thread works on; as large as the blocks of most files
 _LARGEST_WHOLE = 2.0**53  # above it a float64 holds no class for sure
 
 
@@ -76,8 +74,9 @@ class AlignedMap:
             ClassError: Fractions, or numbers too large to be sure.
         """
         values, mask = self.layer.read(window)
-        classes: NDArray[Any] = np.where(mask, values[0], 0)
+        classes: NDArray[Any] = values[0]
         if np.issubdtype(classes.dtype, np.floating):
+            classes = np.where(mask, classes, 0)
             if ((classes != np.round(classes)) | (np.abs(classes) > _LARGEST_WHOLE)).any():
                 raise ClassError(
                     "A class map must hold whole numbers, got fractions or numbers above 2^53 in "
@@ -86,10 +85,30 @@ class AlignedMap:
             classes = classes.astype(np.int64)
         return classes, self.known.classed(classes, mask)
 
-    def values_in(self, window: Window) -> set[int]:
-        """The class values of a window."""
-        classes, classed = self.read(window)
-        return {int(v) for v in np.unique(classes[classed])}
+
+class _NewValues:
+    """Class values of an open map that no window before had; for one thread.
+
+    Args:
+        aligned: The map.
+    """
+
+    def __init__(self, aligned: AlignedMap) -> None:
+        self._map = aligned
+        kind = aligned.layer.dtype
+        # looking each value up is faster than finding the values anew in each window
+        small = kind.kind in "iu" and kind.itemsize <= 2
+        self._seen = np.zeros(1 << 8 * kind.itemsize, np.bool_) if small else None
+
+    def read(self, window: Window) -> list[int]:
+        """The new values of a window."""
+        values, classed = self._map.read(window)
+        if self._seen is not None and (self._seen.take(values) | ~classed).all():
+            return []
+        present: list[int] = raster.present(values, classed).tolist()
+        if self._seen is not None:
+            self._seen[present] = True  # negative values index from the end, as in numpy
+        return present
 
 
 class IndexedMap:
@@ -125,8 +144,7 @@ class IndexedMap:
 
     def _indices(self, window: Window) -> NDArray[np.uint8]:
         values, classed = self._map.read(window)
-        numbers = self._table(values)
-        numbers[~classed] = NONE
+        numbers = np.where(classed, self._table(values), NONE)
         unknown = numbers == recoding.UNKNOWN
         if unknown.any():
             raise ClassError(
@@ -257,15 +275,25 @@ class MapStack:
         if not numbers:
             return values
 
-        def values_in(maps: list[AlignedMap], window: Window) -> dict[int, set[int]]:
-            return {k: maps[k].values_in(window) for k in numbers}
+        @contextmanager
+        def opened() -> Iterator[dict[int, _NewValues]]:
+            with self.opened() as maps:
+                yield {k: _NewValues(maps[k]) for k in numbers}
 
-        windows = list(raster.blocks(self._box.height, self._box.width, BLOCK))
-        with parallel.in_order(windows, self.opened, values_in) as blocks:
-            for block in blocks:
-                for k, more in block.items():
-                    values[k] |= more
+        def new_values(maps: dict[int, _NewValues], block: Block) -> dict[int, list[int]]:
+            return {k: each.read(block.window) for k, each in maps.items()}
+
+        windows = blocks(self._box.height, self._box.width)
+        with blockwise.results(windows, "finding classes", opened, new_values) as results:
+            for _, new in results:
+                for k, more in new.items():
+                    values[k].update(more)
         return values
+
+
+def blocks(height: int, width: int) -> list[Window]:
+    """The windows that class maps are read in."""
+    return list(raster.blocks(height, width, _BLOCK))
 
 
 def _roles(first: str, paths: Sequence[Path]) -> list[str]:

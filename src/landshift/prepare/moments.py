@@ -8,7 +8,8 @@ but takes another mix of land cover for another light, and removes the differenc
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift.errors import ParameterError
+from landshift.grid import Window
+from landshift.raster import blockwise
+from landshift.raster.blockwise import Block
 from landshift.spec import InputSpec
 
 
@@ -95,22 +99,69 @@ class BandLines:
         }  # fmt: skip
 
 
-def moments(parts: Iterable[NDArray[Any]]) -> BandMoments:
-    """Mean and standard deviation over parts of an image.
+Reader = Callable[[Window], tuple[NDArray[Any], NDArray[np.bool_]]]
+"""Reads a window: values ``(band, row, column)`` and mask ``(row, column)``, True where valid."""
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over a part of an image.
+
+    Attributes:
+        pixels: Number of its pixels.
+        values: Sum of each band's values, and of their squares: ``(2, band)``.
+    """
+
+    pixels: int
+    values: NDArray[np.float64]
+
+
+def sums_of(values: NDArray[Any], mask: NDArray[np.bool_]) -> Sums:
+    """Sums over a window, or over some pixels.
 
     Args:
-        parts: Valid values, ``(band, pixel)`` each. Pixels that aren't finite are left out.
+        values: ``(band, row, column)`` or ``(band, pixel)``.
+        mask: The same without the band, True where valid. Pixels that aren't finite are left out.
     """
-    count, sums = 0, np.zeros((2, 1))
-    for part in parts:
-        finite = np.isfinite(part).all(axis=0)
-        values = (part if finite.all() else part[:, finite]).astype(np.float64)
-        count += values.shape[1]
+    if values.dtype.kind == "f":
+        mask = mask & np.isfinite(values).all(axis=0)
+    whole = bool(mask.all())
+    sums = np.zeros((2, len(values)))
+    for k, band in enumerate(values):
+        wide = (band.ravel() if whole else band[mask]).astype(np.float64)
         with np.errstate(over="ignore"):  # a nodata of -1.8e308 that isn't declared
-            sums = sums + np.stack([values.sum(axis=1), (values**2).sum(axis=1)])
+            sums[:, k] = wide.sum(), np.square(wide, out=wide).sum()
+    return Sums(int(np.count_nonzero(mask)), sums)
+
+
+def moments(parts: Iterable[Sums]) -> BandMoments:
+    """Mean and standard deviation over parts of an image."""
+    pixels, sums = 0, np.zeros((2, 1))
+    for part in parts:
+        pixels += part.pixels
+        with np.errstate(over="ignore"):
+            sums = sums + part.values
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, square = sums / max(count, 1)
-        return BandMoments(mean, np.sqrt(np.maximum(square - mean**2, 0.0)), count)
+        mean, square = sums / max(pixels, 1)
+        return BandMoments(mean, np.sqrt(np.maximum(square - mean**2, 0.0)), pixels)
+
+
+def measured(
+    windows: Sequence[Window], what: str, opened: Callable[[], AbstractContextManager[Reader]]
+) -> BandMoments:
+    """Mean and standard deviation over windows of an image, on all cores.
+
+    Args:
+        windows: The windows.
+        what: What is done, for the progress.
+        opened: Opens the image for one thread.
+    """
+
+    def sums(read: Reader, block: Block) -> Sums:
+        return sums_of(*read(block.window))
+
+    with blockwise.results(windows, what, opened, sums) as results:
+        return moments(part for _, part in results)
 
 
 def of_training(spec: InputSpec) -> BandMoments:

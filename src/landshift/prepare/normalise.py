@@ -4,26 +4,45 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from cyclopts import Parameter
 from numpy.typing import NDArray
 
-from landshift import grid, images, raster
+from landshift import grid, raster
 from landshift.errors import ParameterError
 from landshift.files import options, provenance
 from landshift.files.dates import DATES_TAG
 from landshift.files.options import Bounds, Flag, OutFile, check_choice
 from landshift.files.rows import Rows
 from landshift.grid import Window
-from landshift.machine import progress
-from landshift.prepare.moments import BandLines, BandMoments, lines_between, moments
-from landshift.prepare.references import ModelReference, Reference, parts_of, reference_of
-from landshift.raster import validity
+from landshift.prepare.moments import (
+    BandLines,
+    BandMoments,
+    Reader,
+    Sums,
+    lines_between,
+    measured,
+    moments,
+    sums_of,
+)
+from landshift.prepare.references import (
+    ModelReference,
+    RasterReference,
+    Reference,
+    parts_of,
+    reference_of,
+)
+from landshift.raster import blockwise, validity
+from landshift.raster.blockwise import Block
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +58,8 @@ _UNCHANGED = 0.9
 """Probability of no change above which a pixel counts as invariant."""
 
 _ITERATIONS, _SETTLED = 100, 1e-4
+_BLOCK = 512  # rows and columns that are changed at once, in float64
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -141,28 +162,31 @@ def normalise(
     numbers = reference.match(info)
     scaling = _scaling(info, numbers, reference)
     area = grid.area_of(info.grid, bounds)
-    with ExitStack() as stack:
-        source = _Source(stack.enter_context(raster.open_raster(image)), image, numbers)
-        lines = _lines(source, reference, info, area, method)
-        record = provenance.record(
-            "normalise", [image, reference.path],
-            {"method": method, "bounds": bounds, **lines.as_dict()},
-        )  # fmt: skip
-        dtype = str(np.result_type(info.dtype, reference.dtype))
-        nodata = _output_nodata(info, dtype)
-        target = stack.enter_context(
-            raster.create(
-                out, info.grid, count=len(numbers), dtype=dtype, nodata=nodata,
-                bands=[info.bands[k - 1] for k in numbers],
-                tags={**provenance.as_tag(record), **_dates(source.raster, info)},
-            )
-        )  # fmt: skip
+    source = _Source(image, numbers)
+    lines = _lines(source, reference, info, area, method)
+    record = provenance.record(
+        "normalise", [image, reference.path],
+        {"method": method, "bounds": bounds, **lines.as_dict()},
+    )  # fmt: skip
+    dtype = np.result_type(info.dtype, reference.dtype)
+    nodata = _output_nodata(info, dtype)
+
+    def on_lines(read: Reader, block: Block) -> NDArray[Any]:
+        return _changed(*read(block.window), lines, dtype, nodata)
+
+    windows = list(raster.blocks(info.height, info.width, _BLOCK))
+    with (
+        raster.create(
+            out, info.grid, count=len(numbers), dtype=str(dtype), nodata=nodata,
+            bands=[info.bands[k - 1] for k in numbers],
+            tags={**provenance.as_tag(record), **_dates(info)},
+        ) as target,
+        blockwise.results(windows, "writing", source.opened, on_lines) as results,
+    ):  # fmt: skip
         if any(tags != (1, 0) for tags in scaling):
             target.scales, target.offsets = zip(*scaling, strict=True)
-        windows = list(raster.blocks(info.height, info.width))
-        for window in progress.each(windows, "writing", len(windows)):
-            values, mask = source.read(window)
-            raster.write(target, _changed(values, mask, lines, np.dtype(dtype), nodata), window)
+        for block, values in results:
+            raster.write(target, values, block.window)
     names = [info.bands[k - 1] or f"band {place}" for place, k in enumerate(numbers, start=1)]
     named = zip(names, lines.gains, lines.offsets, strict=True)
     return Normalisation(out, method, tuple(BandLine(*each) for each in named), lines.pixels)
@@ -170,34 +194,29 @@ def normalise(
 
 @dataclass(frozen=True)
 class _Source:
-    """The image while it is read.
+    """The image.
 
     Attributes:
-        raster: It, open.
         path: Its path.
         numbers: Bands that are read.
     """
 
-    raster: Any
     path: Path
     numbers: tuple[int, ...]
 
-    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Values and mask of a window."""
-        alpha = validity.alpha_of(self.raster) not in self.numbers
-        return raster.read(self.raster, window, self.numbers, alpha=alpha)
-
-    def moments(self, area: Window) -> BandMoments:
-        """Mean and standard deviation of each band over the valid pixels of a part."""
-        windows = parts_of(area)
-        parts = (self.read(window) for window in progress.each(windows, "measuring", len(windows)))
-        return moments(values[:, mask] for values, mask in parts)
+    @contextmanager
+    def opened(self) -> Iterator[Reader]:
+        """The image, open to be read; for one thread."""
+        with raster.open_raster(self.path) as source:
+            alpha = validity.alpha_of(source) not in self.numbers
+            yield partial(raster.read, source, bands=self.numbers, alpha=alpha)
 
 
-def _dates(source: Any, info: raster.RasterInfo) -> dict[str, str]:
+def _dates(info: raster.RasterInfo) -> dict[str, str]:
     """The tags of the image's dates, which its new name may not state."""
     taken = {} if info.taken is None else {"ACQUISITION_DATE": str(info.taken)}
-    stacked = source.tags().get(DATES_TAG)
+    with raster.open_raster(info.path) as source:
+        stacked = source.tags().get(DATES_TAG)
     return taken if stacked is None else {**taken, DATES_TAG: stacked}
 
 
@@ -210,78 +229,118 @@ def _lines(
 ) -> BandLines:
     """The line of each band, from the pixels of a part."""
     if isinstance(reference, ModelReference) or method == "statistics":
-        own = source.moments(area)
+        own = measured(parts_of(area), "measuring", source.opened)
         own.check_varied(str(source.path))
         return lines_between(own, reference.moments())
-    with images.opened(reference.plan, info.grid) as reader:
-        windows = parts_of(area)
-        pairs = (
-            _pair(source, reader, window)
-            for window in progress.each(windows, "measuring", len(windows))
-        )
-        return _FITS[method](pairs, area, str(source.path), str(reference.path))
+    return _FITS[method](_SharedGround(source, reference, info.grid, area))
 
 
-def _pair(
-    source: _Source, reference: images.ImageReader, window: Window
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Values of image and reference at the pixels of a window that are valid in both."""
-    values, mask = source.read(window)
-    wanted, there = reference.read(window)
-    both = mask & there
-    both &= np.isfinite(values).all(axis=0) & np.isfinite(wanted).all(axis=0)
-    return values[:, both].astype(np.float64), wanted[:, both].astype(np.float64)
+Pair = tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]
+"""Values of image and reference in a window, and the mask, True where both are valid."""
 
 
-Pairs = Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]
-"""Values of image and reference at the same pixels, ``(band, pixel)`` each, window by window."""
+@dataclass(frozen=True)
+class _SharedGround:
+    """The ground where image and reference are both valid.
+
+    Attributes:
+        source: The image.
+        reference: The reference.
+        box: The image's grid.
+        area: The part of it that is measured.
+    """
+
+    source: _Source
+    reference: RasterReference
+    box: GeoBox
+    area: Window
+
+    @property
+    def where(self) -> str:
+        """Image and reference, for messages."""
+        return f"{self.source.path} and {self.reference.path}"
+
+    @contextmanager
+    def results(self, job: Callable[[Pair], Result]) -> Iterator[Iterator[Result]]:
+        """Do a job with the pixels of each window, on all cores; results in order."""
+
+        def measure(readers: tuple[Reader, Reader], block: Block) -> Result:
+            (own, mask), (other, there) = (read(block.window) for read in readers)
+            both = mask & there
+            both &= np.isfinite(own).all(axis=0) & np.isfinite(other).all(axis=0)
+            return job((own, other, both))
+
+        windows = parts_of(self.area)
+        with blockwise.results(windows, "measuring", self._opened, measure) as results:
+            yield (result for _, result in results)
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[Reader, Reader]]:
+        with self.source.opened() as own, self.reference.opened(self.box) as other:
+            yield own, other
+
+    def check_met(self, pixels: int) -> None:
+        """Check that they share pixels.
+
+        Raises:
+            ParameterError: They don't.
+        """
+        if pixels < 2:
+            raise ParameterError(
+                f"Image and reference must share valid pixels, got {pixels} in {self.where}; "
+                "where they lie apart, use `method` 'statistics'."
+            )
 
 
-def _moments(pairs: Pairs, area: Window, path: str, like: str) -> BandLines:
+def _moments(ground: _SharedGround) -> BandLines:
     """Lines that give each band the reference's mean and standard deviation, on shared ground."""
-    both = moments(np.concatenate(pair) for pair in pairs)
-    _check_met(both.pixels, path, like)
+
+    def sums(pair: Pair) -> Sums:
+        own, other = (sums_of(values, pair[2]) for values in pair[:2])
+        return Sums(own.pixels, np.concatenate([own.values, other.values], axis=1))
+
+    with ground.results(sums) as parts:
+        both = moments(parts)
+    ground.check_met(both.pixels)
     (own_mean, wanted_mean), (own_std, wanted_std) = np.split(both.mean, 2), np.split(both.std, 2)
     own = BandMoments(own_mean, own_std, both.pixels)
-    own.check_varied(path)
+    own.check_varied(str(ground.source.path))
     return lines_between(own, BandMoments(wanted_mean, wanted_std, both.pixels))
 
 
-def _invariant(pairs: Pairs, area: Window, path: str, like: str) -> BandLines:
+def _invariant(ground: _SharedGround) -> BandLines:
     """Lines through the pixels that didn't change."""
-    share = min(1.0, _SAMPLE / (area.height * area.width))
+    share = min(1.0, _SAMPLE / (ground.area.height * ground.area.width))
     random = np.random.default_rng(0)
-    samples: list[list[NDArray[np.float64]]] = [[], []]
-    for own, other in pairs:
-        chosen = random.random(own.shape[1]) < share
-        samples[0].append(own[:, chosen])
-        samples[1].append(other[:, chosen])
-    own, other = (np.concatenate(s, axis=1) for s in samples)
-    _check_met(own.shape[1], path, like)
-    moments([own]).check_varied(path)
-    moments([other]).check_varied(like)
+    samples = []
+    with ground.results(lambda pair: [values[:, pair[2]] for values in pair[:2]]) as pairs:
+        for pair in pairs:
+            chosen = random.random(pair[0].shape[1]) < share
+            samples.append([values[:, chosen].astype(np.float64) for values in pair])
+    own, other = (np.concatenate(s, axis=1) for s in zip(*samples, strict=True))
+    ground.check_met(own.shape[1])
+    every = np.ones(own.shape[1], np.bool_)
+    moments([sums_of(own, every)]).check_varied(str(ground.source.path))
+    moments([sums_of(other, every)]).check_varied(str(ground.reference.path))
     unchanged = unchanged_probability(own, other) > _UNCHANGED
     kept = int(unchanged.sum())
     if kept < 10 * len(own):
         raise ParameterError(
             f"Invariant pixels must number at least {10 * len(own)}, got {kept} of "
-            f"{own.shape[1]} between {path} and {like}; use `method` 'moments'."
+            f"{own.shape[1]} between {ground.where}; use `method` 'moments'."
         )
     own, other = own[:, unchanged], other[:, unchanged]
     gains = np.array([_orthogonal_slope(x, y) for x, y in zip(own, other, strict=True)])
     if not (gains > 0).all():
         raise ParameterError(
             f"Unchanged pixels must rise together in every band, got gains {gains.round(3)} "
-            f"between {path} and {like}; use `method` 'moments'."
+            f"between {ground.where}; use `method` 'moments'."
         )
     offsets = (other - gains[:, None] * own).mean(axis=1)
     return BandLines(tuple(map(float, gains)), tuple(map(float, offsets)), kept)
 
 
-_FITS: dict[str, Callable[[Pairs, Window, str, str], BandLines]] = {
-    "moments": _moments,
-    "invariant": _invariant,
-}
+_FITS = {"moments": _moments, "invariant": _invariant}
 
 
 @dataclass(frozen=True)
@@ -387,19 +446,11 @@ def _scaling(
     return theirs
 
 
-def _check_met(count: int, path: str, like: str) -> None:
-    if count < 2:
-        raise ParameterError(
-            f"Image and reference must share valid pixels, got {count} in {path} and {like}; "
-            "where they lie apart, use `method` 'statistics'."
-        )
-
-
-def _output_nodata(image: raster.RasterInfo, dtype: str) -> float | None:
+def _output_nodata(image: raster.RasterInfo, dtype: np.dtype[Any]) -> float | None:
     """The result's nodata value: the image's own, else one of its type, if it needs one."""
     if image.nodata is not None:
         return image.nodata
-    if np.issubdtype(np.dtype(dtype), np.floating):
+    if np.issubdtype(dtype, np.floating):
         return float("nan")
     return 0.0 if image.masked else None
 
@@ -419,6 +470,6 @@ def _changed(
         if nodata is not None:  # what is valid stays so
             beside = nodata + (1 if nodata < limits.max else -1)
             changed[changed == nodata] = beside
-    if nodata is not None:
+    if nodata is not None and not mask.all():
         changed[:, ~mask] = nodata
     return changed.astype(dtype)

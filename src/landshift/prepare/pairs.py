@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from landshift import grid
 from landshift.grid import Window
-from landshift.machine import parallel
 from landshift.maps.cleaning import Parts, parts_of, remove_small
-from landshift.prepare.map_reading import NONE, IndexedMap, MapStack
+from landshift.prepare.map_reading import IndexedMap, MapStack, blocks
 from landshift.prepare.rules import Cleaning, PairRules
+from landshift.raster import blockwise
+from landshift.raster.blockwise import Block
 
 IsSmall = Callable[[int, NDArray[Any], NDArray[np.float64]], NDArray[np.bool_]]
 """Where codes of a block belong to small patches; see `cleaning.remove_small`."""
@@ -23,29 +24,29 @@ IsSmall = Callable[[int, NDArray[Any], NDArray[np.float64]], NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class PairBlock:
-    """Pairs of classes of a window.
+    """The change map in a window, and what it holds.
 
     Attributes:
-        values: The pair of each pixel, as `PairRules` numbers them.
-        nodata: Pixels without a class on either date.
+        codes: The change map ``(row, column)``.
+        pixels: Pixels of each pair, forbidden ones too, as `PairRules` numbers them.
+        hectares: Area of each pair; None where areas aren't known.
         removed: Pixels whose change was removed.
-        forbidden: Pixels of each forbidden pair, by pair.
     """
 
-    values: NDArray[np.int32]
-    nodata: int
+    codes: NDArray[Any]
+    pixels: NDArray[np.int64]
+    hectares: NDArray[np.float64] | None
     removed: int
-    forbidden: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class PairReader:
+class _PairReader:
     """The maps of two dates, open to be read as pairs; for one thread.
 
     Attributes:
         earlier: The map of the first date, and those that confirm it.
         later: The map of the second date, and those that confirm it.
-        rules: Which pairs are forbidden, and what removed changes become.
+        rules: Which pairs are changes, and what removed changes become.
         area: The part of the grid that is compared; windows are relative to it.
     """
 
@@ -54,112 +55,97 @@ class PairReader:
     rules: PairRules
     area: Window
 
-    def read(self, window: Window) -> PairBlock:
-        """Pairs of a window, without forbidden and unconfirmed changes."""
+    def read(self, window: Window) -> tuple[NDArray[Any], int]:
+        """Pairs of a window without unconfirmed changes, and how many those are."""
         at = window.shifted(self.area.row, self.area.column)
-        n = len(self.rules.scheme)
-        none = n * n
-        i, j = self.earlier[0].read(at), self.later[0].read(at)
-        classed = (i != NONE) & (j != NONE)
-        pair = np.where(classed, i.astype(np.int32) * n + j, none).astype(np.int32)
-        counts = np.zeros(none + 1, np.int64)
-        lost = self.rules.forbidden[pair]
-        if lost.any():
-            counts = np.bincount(pair[lost], minlength=none + 1)
-            pair[lost] = none
-        unconfirmed = np.zeros(pair.shape, np.bool_)
-        for confirming, own in ((self.earlier[1:], i), (self.later[1:], j)):
-            for class_map in confirming:
-                unconfirmed |= class_map.read(at) != own
-        unconfirmed &= self.rules.changed[pair]
-        removed = int(unconfirmed.sum())
-        if removed:
-            pair[unconfirmed] = self.rules.without_change[pair[unconfirmed]]
-        return PairBlock(pair, int(classed.size - classed.sum()), removed, counts)
+        before, after = self.earlier[0].read(at), self.later[0].read(at)
+        pairs = self.rules.pairs(before, after)
+        others = [(m, before) for m in self.earlier[1:]] + [(m, after) for m in self.later[1:]]
+        if not others:
+            return pairs, 0
+        unconfirmed = np.logical_or.reduce([m.read(at) != own for m, own in others])
+        return pairs, self.remove(pairs, unconfirmed)
+
+    def remove(self, pairs: NDArray[Any], chosen: NDArray[np.bool_]) -> int:
+        """Remove the changes among the chosen pixels, in place; how many those are."""
+        chosen = chosen & self.rules.changed.take(pairs)
+        pairs[chosen] = self.rules.without_change[pairs[chosen]]
+        return int(np.count_nonzero(chosen))
 
 
+@dataclass(frozen=True)
 class CleanedPairs:
-    """Pairs of classes of two maps, read once, or twice where small patches are removed."""
+    """Pairs of classes of two maps, read once, or twice where small patches are removed.
 
-    def __init__(
-        self,
-        maps: MapStack,
-        targets: Sequence[Mapping[int, int | None]],
-        rules: PairRules,
-        cleaning: Cleaning,
-        windows: Sequence[Window],
-    ) -> None:
-        """Prepare to read.
+    Attributes:
+        maps: The maps.
+        targets: Index of the class of each value of each map.
+        rules: What becomes of each pair.
+        cleaning: Which changes are removed.
+        area: The part of the grid that is compared.
+        ground: Areas of its pixels, if they are known.
+    """
 
-        Args:
-            maps: The maps.
-            targets: Index of the class of each value of each map.
-            rules: What becomes of each pair.
-            cleaning: Which changes are removed.
-            windows: The blocks of the area that is compared.
-        """
-        self._maps, self._targets = maps, targets
-        self._rules, self._cleaning = rules, cleaning
-        self._windows = windows
-
-    @property
-    def first_pass(self) -> int:
-        """Blocks read before the first one is given: all, where small patches are removed."""
-        return 0 if self._cleaning.least is None else len(self._windows)
+    maps: MapStack
+    targets: Sequence[Mapping[int, int | None]]
+    rules: PairRules
+    cleaning: Cleaning
+    area: Window
+    ground: grid.Ground | None
 
     @contextmanager
-    def blocks(
-        self, area: Window, ground: grid.Ground | None, on_block: Callable[[int], None]
-    ) -> Iterator[Iterator[PairBlock]]:
-        """The pairs of each window, in order.
+    def blocks(self) -> Iterator[Iterator[tuple[Block, PairBlock]]]:
+        """The change map of each block, in order; finds small patches first."""
+        is_small = None if self.cleaning.least is None else self._small_patches()
 
-        Args:
-            area: The part of the grid that is compared.
-            ground: Areas of its pixels, if they are known.
-            on_block: Called with blocks done in the first pass.
-        """
-        smallest = self._cleaning.min_hectares
+        def read(reader: _PairReader, block: Block) -> PairBlock:
+            pairs, removed = reader.read(block.window)
+            if is_small is not None:
+                codes = self.rules.patch_code.take(pairs)
+                small = is_small(block.number, codes, self._areas(block.window))
+                removed += reader.remove(pairs, small)
+            return self._counted(block.window, pairs, removed)
 
-        @contextmanager
-        def opened() -> Iterator[PairReader]:
-            with self._maps.indexed(self._targets, self._cleaning.smooth) as (earlier, later):
-                yield PairReader(earlier, later, self._rules, area)
+        with blockwise.results(self._windows, "writing", self._opened, read) as results:
+            yield results
 
-        def areas(window: Window) -> NDArray[np.float64]:
-            if smallest is None or ground is None:
-                return np.ones((1, 1))
-            return ground.hectares(window)
+    @property
+    def _windows(self) -> list[Window]:
+        return blocks(self.area.height, self.area.width)
 
-        is_small = self._small_patches(opened, areas, on_block)
+    @contextmanager
+    def _opened(self) -> Iterator[_PairReader]:
+        with self.maps.indexed(self.targets, self.cleaning.smooth) as (earlier, later):
+            yield _PairReader(earlier, later, self.rules, self.area)
 
-        def cleaned(pairs: PairReader, task: tuple[int, Window]) -> PairBlock:
-            number, window = task
-            block = pairs.read(window)
-            if is_small is None:
-                return block
-            small = is_small(number, self._rules.patch_code[block.values], areas(window))
-            block.values[small] = self._rules.without_change[block.values[small]]
-            return replace(block, removed=block.removed + int(small.sum()))
+    def _small_patches(self) -> IsSmall:
+        """Where changes belong to small patches."""
+        assert self.cleaning.least is not None
+        neighbours = self.cleaning.neighbours
 
-        with parallel.in_order(list(enumerate(self._windows)), opened, cleaned) as blocks:
-            yield blocks
+        def patch_codes(reader: _PairReader, block: Block) -> tuple[NDArray[Any], Parts]:
+            codes = self.rules.patch_code.take(reader.read(block.window)[0])
+            return codes, parts_of(codes, self._areas(block.window), neighbours)
 
-    def _small_patches(
-        self,
-        opened: Callable[[], AbstractContextManager[PairReader]],
-        areas: Callable[[Window], NDArray[np.float64]],
-        on_block: Callable[[int], None],
-    ) -> IsSmall | None:
-        """Where changes belong to small patches; None where every patch stays."""
-        least, neighbours = self._cleaning.least, self._cleaning.neighbours
-        if least is None:
-            return None
-
-        def patch_codes(pairs: PairReader, window: Window) -> tuple[NDArray[Any], Parts]:
-            codes = self._rules.patch_code[pairs.read(window).values]
-            return codes, parts_of(codes, areas(window), neighbours)
-
-        with parallel.in_order(self._windows, opened, patch_codes) as codes:
+        with blockwise.results(
+            self._windows, "finding patches", self._opened, patch_codes
+        ) as results:
             return remove_small(
-                self._windows, codes, least=least, neighbours=neighbours, on_block=on_block
-            )
+                self._windows, (codes for _, codes in results), least=self.cleaning.least,
+                neighbours=neighbours,
+            )  # fmt: skip
+
+    def _areas(self, window: Window) -> NDArray[np.float64]:
+        """Areas that count for small patches: of each pixel in hectares, else 1 of all."""
+        if self.cleaning.min_hectares is None or self.ground is None:
+            return np.ones((1, 1))
+        return self.ground.hectares(window)
+
+    def _counted(self, window: Window, pairs: NDArray[Any], removed: int) -> PairBlock:
+        rules = self.rules
+        hectares = None
+        if self.ground is None:
+            pixels = grid.counts(pairs, rules.size)
+        else:
+            pixels, hectares = self.ground.tally(window, pairs, rules.size)
+        return PairBlock(rules.map_code.take(pairs), pixels, hectares, removed)

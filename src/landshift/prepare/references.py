@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from landshift import images, raster
 from landshift.bundle import manifest
 from landshift.errors import BandError, ParameterError
 from landshift.files import hub
 from landshift.grid import Window
-from landshift.machine import progress
-from landshift.prepare.moments import BandMoments, moments, of_training
+from landshift.prepare.moments import BandMoments, Reader, measured, of_training
 from landshift.spec import InputSpec
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
 
 
 def reference_of(like: Path | str) -> RasterReference | ModelReference:
@@ -63,17 +68,21 @@ class RasterReference:
         """Scale and offset of each band that is matched."""
         return [self.info.scaling[k - 1] for k in self._numbers]
 
-    @property
+    @cached_property
     def plan(self) -> images.Plan:
         """The bands that are matched, to be read on any grid."""
         return images.plan(images.Image((self.path,), bands=self._numbers))
 
+    @contextmanager
+    def opened(self, box: GeoBox) -> Iterator[Reader]:
+        """The bands that are matched, open on a grid; for one thread."""
+        with images.opened(self.plan, box) as reader:
+            yield reader.read
+
     def moments(self) -> BandMoments:
         """Mean and standard deviation of each band over all valid pixels."""
         windows = parts_of(Window(0, 0, self.info.height, self.info.width))
-        with images.opened(self.plan, self.plan.grid) as reader:
-            parts = (reader.read(w) for w in progress.each(windows, "reference", len(windows)))
-            own = moments(values[:, mask] for values, mask in parts)
+        own = measured(windows, "measuring the reference", partial(self.opened, self.plan.grid))
         if not own.pixels:
             raise ParameterError(f"The reference must hold valid pixels, got none in {self.path}.")
         return own

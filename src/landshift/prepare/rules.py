@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from cyclopts import Parameter
+from numpy.typing import NDArray
 
-from landshift.classes import CODINGS, Coding, class_options
+from landshift.classes import CODINGS, UNLABELLED, Coding, class_options
 from landshift.errors import ParameterError
 from landshift.files.options import check_choice
 from landshift.maps.cleaning import check_kernel, check_neighbours
@@ -102,17 +103,20 @@ def parse_transition(text: str) -> tuple[Class, Class]:
 
 
 class PairRules:
-    """Tables by pair of classes, ``i * n + j``; the last entry: no class.
+    """Tables by pair of classes; see `pairs`.
 
     Attributes:
         scheme: The n classes of the two maps.
         change: The classes of the change map.
-        changed: Whether the pair is a change.
+        size: Number of pairs.
+        classed: Whether both have a class.
         forbidden: Whether the pair is a forbidden transition.
+        changed: Whether the pair is a change that isn't forbidden.
         kept: Whether the map keeps the pair.
         map_code: The pair's value in the change map; 0 where it isn't kept.
         patch_code: The same, for all changes that the lists of classes choose.
         without_change: The pair that a removed change becomes.
+        removed_are_nodata: Whether removed changes have no class.
     """
 
     def __init__(
@@ -139,11 +143,14 @@ class PairRules:
         scheme = self.scheme = classes.scheme
         n = len(scheme)
         self.change = CODINGS[coding](scheme)
-        i, j = (k.ravel() for k in np.indices((n, n)))
-        self.changed = np.append(i != j, False)
-        self.forbidden = np.zeros(n * n + 1, np.bool_)
+        self.size = (n + 1) ** 2
+        i, j = (k.ravel() for k in np.indices((n + 1, n + 1)))
+        classed = self.classed = (i < n) & (j < n)
+        self.forbidden = np.zeros(self.size, np.bool_)
         for before, after in forbidden:
-            at = [a * n + b for a in classes.find(before) for b in classes.find(after) if a != b]
+            at = [
+                a * (n + 1) + b for a in classes.find(before) for b in classes.find(after) if a != b
+            ]
             if not at:
                 raise ParameterError(
                     f"A forbidden transition must be a change, got {before}->{after}; "
@@ -152,19 +159,39 @@ class PairRules:
             self.forbidden[at] = True
         froms = {k for c in filters.from_classes for k in classes.find(c)} or set(range(n))
         tos = {k for c in filters.to_classes for k in classes.find(c)} or set(range(n))
-        listed = np.append(np.isin(i, list(froms)) & np.isin(j, list(tos)), False) & self.changed
-        stayed = np.append(i == j, False)
+        self.changed = classed & (i != j) & ~self.forbidden
+        listed = self.changed & np.isin(i, list(froms)) & np.isin(j, list(tos))
         self.kept = (listed & (filters.keep != "unchanged")) | (
-            stayed & (filters.keep != "changed")
+            classed & (i == j) & (filters.keep != "changed")
         )
-        values = np.array(scheme.values)
-        code = np.append(self.change.code(values[i], values[j]), 0).astype(self.change.dtype)
+        values = np.array([*scheme.values, UNLABELLED])
+        code = self.change.code(values[i], values[j])
         self.map_code = np.where(self.kept, code, 0).astype(self.change.dtype)
         self.patch_code = np.where(listed, code, 0).astype(self.change.dtype)
-        back = i * n + i if unconfirmed == "unchanged" else np.full(n * n, n * n)
-        self.without_change = np.append(back, n * n).astype(np.int32)
+        self.removed_are_nodata = unconfirmed == "nodata"
+        back = self.size - 1 if self.removed_are_nodata else i * (n + 1) + i
+        kind = np.uint8 if self.size <= 1 << 8 else np.uint16
+        self.without_change = np.where(classed, back, self.size - 1).astype(kind)
+
+    def pairs(self, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[Any]:
+        """The pair of each pixel: i * (n + 1) + j, where n stands for no class.
+
+        Args:
+            before: Index of the earlier class, `IGNORE_INDEX` for none.
+            after: Index of the later class.
+        """
+        n = len(self.scheme)
+        i, j = (np.minimum(k, n).astype(self.without_change.dtype) for k in (before, after))
+        i *= n + 1
+        i += j
+        return i
+
+    def by_classes(self, by_pair: NDArray[Any]) -> NDArray[Any]:
+        """Figures by pair as ``(from, to)``, without forbidden pairs and pixels without a class."""
+        n = len(self.scheme)
+        return np.where(self.forbidden, 0, by_pair).reshape(n + 1, n + 1)[:n, :n]
 
     def names(self, pair: int) -> tuple[str, str]:
         """Names of a pair's classes."""
-        i, j = divmod(pair, len(self.scheme))
+        i, j = divmod(pair, len(self.scheme) + 1)
         return self.scheme.names[i], self.scheme.names[j]

@@ -324,6 +324,25 @@ def read_scheme(path: Path | str) -> ClassScheme:
     return scheme
 
 
+def present(values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+    """The values that occur in valid pixels, ascending.
+
+    Args:
+        values: ``(row, column)``.
+        mask: ``(row, column)``, True where the pixel is valid.
+    """
+    if not mask.any():
+        return values[mask]
+    if not mask.all():
+        values = np.where(mask, values, values.flat[mask.argmax()])
+    kind = values.dtype
+    if kind.kind not in "iu" or kind.itemsize > 2:
+        return np.unique(values)
+    # few possible values: counting is faster than sorting
+    counts = np.bincount(values.ravel().view(f"u{kind.itemsize}"))
+    return np.sort(np.flatnonzero(counts).astype(f"u{kind.itemsize}").view(kind))
+
+
 def values_in(source: DatasetReader, known: ClassValues) -> set[int]:
     """The classes that occur in an open class raster.
 
@@ -333,7 +352,7 @@ def values_in(source: DatasetReader, known: ClassValues) -> set[int]:
     values: set[int] = set()
     for window in blocks(source.height, source.width):
         codes, mask = read(source, window)
-        values.update(int(v) for v in np.unique(codes[0][known.classed(codes[0], mask)]))
+        values.update(present(codes[0], known.classed(codes[0], mask)).tolist())
     return values
 
 

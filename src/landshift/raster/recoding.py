@@ -392,7 +392,7 @@ class Table:
     def __call__(self, values: NDArray[Any]) -> NDArray[np.int16]:
         """The number of each pixel's value, or `UNKNOWN`."""
         if self._table is not None:
-            looked_up: NDArray[np.int16] = self._table[values]
+            looked_up: NDArray[np.int16] = self._table.take(values)
             return looked_up
         present, at = np.unique(values, return_inverse=True)
         numbers = [self._numbers.get(v, UNKNOWN) for v in present.tolist()]
