@@ -91,7 +91,6 @@ def polygons(
     nodata: float | None = None,
     overwrite: options.Flag = False,
     block: Annotated[int, Parameter(parse=False)] = BLOCK,
-    on_block: options.OnBlock = None,
 ) -> Traced:
     """Write a map's patches of change as polygons: classes, hectares, confidence.
 
@@ -147,8 +146,8 @@ def polygons(
     with ExitStack() as stack:
         part = stack.enter_context(whole_files.whole_file(out))
         tracer = MapTracer(
-            stack, Path(mapped), class_options.file_of(confidence), known, left_out, block,
-            neighbours, nodes=simplify is not None,
+            mapped, class_options.file_of(confidence), known, left_out, block, neighbours,
+            nodes=simplify is not None,
         )  # fmt: skip
         crs = tracer.box.crs
         assert crs is not None, "areas need a CRS"
@@ -156,7 +155,7 @@ def polygons(
         layer = stack.enter_context(vector.new_layer(part, LAYER, crs, driver, kind))
         columns = _columns(known, with_confidence=confidence is not None)
         sink = _Sink(layer, tracer.box, columns, simplify)
-        for patches in tracer.trace(on_block):
+        for patches in stack.enter_context(tracer.traced()):
             large = patches.hectares >= min_hectares * (1 - 1e-9)
             dropped += int((~large).sum())
             kept = patches.take(large)
@@ -252,7 +251,6 @@ class _Sink:
         self, layer: vector.NewLayer, box: GeoBox, columns: Sequence[str], tolerance: float | None
     ) -> None:
         self._layer = layer
-        self._box = box
         self._columns = columns
         self._decimals = _decimals(box)
         self._tolerance = tolerance
@@ -277,10 +275,6 @@ class _Sink:
             return
         outlines = np.concatenate([p.polygons for p, _ in self._held])
         classes = np.concatenate([c for _, c in self._held])
-        affine = self._box.affine
-        outlines = shapely.transform(
-            outlines, lambda x, y: grid.apply(affine, x, y), interleaved=False
-        )
         if self._tolerance is not None:
             outlines = shapely.coverage_simplify(outlines, self._tolerance)
         ends = {name: ends_of(name) for name in set(classes)}
