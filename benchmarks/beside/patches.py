@@ -49,9 +49,7 @@ def labelled(mapped: str, table: str) -> None:
         labels, count = ndimage.label(values == value, np.ones((3, 3)))
         areas = np.bincount(labels.ravel())[1:] * pixel
         weighted = (areas**2).sum() / areas.sum()
-        rows.append(
-            [value, count, areas.sum(), areas.mean(), areas.std(), weighted, areas.max()]
-        )
+        rows.append([value, count, areas.sum(), areas.mean(), areas.std(), weighted, areas.max()])
     total = sum(row[2] for row in rows)
     names = ["class", "patches", "hectares", "mean", "deviation", "weighted_mean", "largest"]
     with Path(table).open("w", newline="") as file:

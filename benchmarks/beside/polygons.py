@@ -24,7 +24,9 @@ def pairs(folder: Path, size: int) -> Iterator[Pair]:
     job, outputs = f"polygons, {size}^2, GeoPackage", [ours, theirs]
     tool = shutil.which("gdal_polygonize.py")
     if tool is None:
-        print("gdal_polygonize isn't installed (apt install gdal-bin python3-gdal)", file=sys.stderr)
+        print(
+            "gdal_polygonize isn't installed (apt install gdal-bin python3-gdal)", file=sys.stderr
+        )
     else:
         gdal = [tool, "-q", str(mapped), "-f", "GPKG", str(theirs), "patches", "class"]
         yield Pair(job, command, "gdal_polygonize.py", gdal, outputs)

@@ -311,6 +311,15 @@ def test_simplified_neighbours_keep_their_borders(tmp_path):
     assert sorted(simple["hectares"]) == pytest.approx(sorted(plain["hectares"]))
 
 
+@pytest.mark.parametrize("neighbours", [4, 8])
+def test_simplified_outlines_do_not_depend_on_blocks(tmp_path, neighbours):
+    mapped = write(tmp_path / "m.tif", (patchwork(60, seed=2) + 1).astype(np.uint8), nodata=0)
+    options = {"simplify": 40, "neighbours": neighbours}
+    whole = traced(mapped, tmp_path / "w.gpkg", block=60, **options)
+    for block in (7, 16, 30):
+        assert as_set(traced(mapped, tmp_path / "b.gpkg", block=block, **options)) == as_set(whole)
+
+
 @pytest.mark.parametrize("suffix", ["gpkg", "parquet"])
 def test_the_same_map_gives_the_same_bytes(tmp_path, suffix):
     if suffix == "parquet":

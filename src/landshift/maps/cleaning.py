@@ -149,10 +149,10 @@ class JoinedRow:
         return shared
 
     def sums(self, values: NDArray[Number]) -> NDArray[Number]:
-        """Sum over each patch of values ``(..., number)``."""
+        """Sum over each patch of values ``(number,)`` or ``(sum, number)``."""
         shape = (*values.shape[:-1], int(self.whole.max(initial=-1)) + 1)
         sums = np.zeros(shape, values.dtype)
-        np.add.at(sums, (..., self.whole), values)
+        np.add.at(sums.T, self.whole, values.T)
         return sums
 
 
@@ -298,23 +298,22 @@ def remove_small(
     """
     smallest = least * (1 - 1e-9)
     patches = Patches(windows, neighbours)
-    first = [0]  # part of each block, of all parts at borders of blocks
-    areas, small = [np.zeros(0)], [np.zeros(0, np.int64)]
-    parts_held, numbers_held, going_on = np.zeros(0, np.int64), np.zeros(0, np.int64), 0
+    first = [0]  # each block's first part at its border, of those of all blocks
+    small = [np.zeros(0, np.int64)]
+    # parts of patches that go on below, the number of each one's patch, and areas by number
+    held, numbers, areas = np.zeros(0, np.int64), np.zeros(0, np.int64), [np.zeros(0)]
     for _, parts in blocks:
-        first.append(first[-1] + parts.at_border.size)
+        held = np.append(held, first[-1] + np.arange(parts.at_border.size))
+        numbers = np.append(numbers, patches.count + np.arange(parts.at_border.size))
         areas.append(parts.sums[parts.at_border])
+        first.append(first[-1] + parts.at_border.size)
         row = patches.add(parts)
         if row is None:
             continue
-        totals = row.sums(np.concatenate(areas))
-        known = first[-1] - (row.whole.size - going_on)
-        parts_held = np.concatenate([parts_held, np.arange(known, first[-1])])
-        numbers = np.concatenate([numbers_held, np.arange(going_on, row.whole.size)])
-        numbers_held, going_on = row.whole[numbers], row.going_on
-        small.append(parts_held[(totals < smallest)[numbers_held] & (numbers_held >= going_on)])
-        waits = numbers_held < going_on
-        parts_held, numbers_held, areas = parts_held[waits], numbers_held[waits], [totals[:going_on]]
+        totals, numbers = row.sums(np.concatenate(areas)), row.whole[numbers]
+        goes_on = numbers < row.going_on
+        small.append(held[(totals < smallest)[numbers] & ~goes_on])
+        held, numbers, areas = held[goes_on], numbers[goes_on], [totals[: row.going_on]]
     is_small = np.zeros(first[-1], np.bool_)
     is_small[np.concatenate(small)] = True
 

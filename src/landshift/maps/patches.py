@@ -225,7 +225,7 @@ def _add_patches(
         total.largest = max(total.largest, float(own.max()))
 
 
-_Edges = tuple[NDArray[Any], NDArray[np.float64]]
+_Edges = tuple[NDArray[Any], NDArray[Any]]
 """Codes, and metres of each one's edges."""
 
 

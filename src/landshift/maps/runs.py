@@ -54,10 +54,13 @@ class Runs:
             values: Value of each pixel ``(row, column)``, or ``(1, 1)`` of all.
         """
         values = np.broadcast_to(values, self.codes.shape)
+        sums: NDArray[Number]
         if values.strides[1] == 0:  # a value per row
             of_row = values[:, 0]
-            return of_row[self.first // values.shape[1]] * self.lengths.astype(values.dtype)
-        return np.add.reduceat(values.ravel(), self.first)
+            sums = of_row[self.first // values.shape[1]] * self.lengths.astype(values.dtype)
+        else:
+            sums = np.add.reduceat(values.ravel(), self.first)
+        return sums
 
     def spread(self, values: NDArray[Any]) -> NDArray[Any]:
         """The runs' values as values of their pixels ``(row, column)``."""
@@ -92,5 +95,5 @@ class Runs:
         tails = np.concatenate([flat[at + step] for at, step in links])
         graph = coo_array((np.ones(heads.size), (heads, tails)), shape=(count, count))
         graph.has_canonical_format = True  # no link twice; else scipy sorts them
-        _, patches = connected_components(graph, directed=False)
+        patches: NDArray[np.int32] = connected_components(graph, directed=False)[1]
         return patches

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from landshift import grid, raster
 from landshift.errors import GridError, ParameterError
-from landshift.maps.cleaning import JoinedRow, Parts, Patches, check_neighbours, patch_codes
+from landshift.maps.cleaning import JoinedRow, Parts, Patches, patch_codes
 from landshift.maps.runs import Runs
 from landshift.raster import blockwise
 from landshift.raster.blockwise import Block
@@ -84,8 +84,8 @@ class _Segments:
             borders meet there.
     """
 
-    patch: Ints
-    part: Ints
+    patch: NDArray[Any]
+    part: NDArray[Any]
     row: NDArray[np.int32]
     column: NDArray[np.int32]
     heading: NDArray[np.int8]
@@ -99,7 +99,7 @@ class _Segments:
             self.column[chosen], self.heading[chosen], self.length[chosen], self.node[chosen],
         )  # fmt: skip
 
-    def numbered(self, patch: Ints, part: Ints | None = None) -> _Segments:
+    def numbered(self, patch: NDArray[Any], part: NDArray[Any] | None = None) -> _Segments:
         """The same segments with other numbers of patches and parts; None: of patches alone."""
         return replace(self, patch=patch, part=patch if part is None else part)
 
@@ -145,7 +145,6 @@ class MapTracer:
         nodes: Whether corners where borders of several patches meet are kept.
 
     Raises:
-        ParameterError: Neither 4 nor 8 neighbours.
         GridError: The map has no CRS, or the confidence lies on another grid.
         RasterError: A raster can't be read.
     """
@@ -161,7 +160,6 @@ class MapTracer:
         *,
         nodes: bool,
     ) -> None:
-        check_neighbours(neighbours)
         about = raster.info(mapped)
         self.box: GeoBox = about.grid
         self._map, self._confidence = mapped, confidence
@@ -184,7 +182,7 @@ class MapTracer:
         """All patches, in batches: those inside each block, and after a row of blocks the others.
 
         Raises:
-            ParameterError: Confidences beyond 1000.
+            ParameterError: Neither 4 nor 8 neighbours, or confidences beyond 1000.
             RasterError: A raster can't be read.
         """
         with blockwise.results(
@@ -298,7 +296,7 @@ class MapTracer:
         x, y = grid.apply(
             self.box.affine, rings.column.astype(np.float64), rings.row.astype(np.float64)
         )
-        offsets = rings.corners, rings.parts
+        offsets: tuple[Ints, ...] = (rings.corners, rings.parts)
         kind = shapely.GeometryType.POLYGON
         if self._neighbours != SIDES:
             offsets, kind = (*offsets, rings.members), shapely.GeometryType.MULTIPOLYGON

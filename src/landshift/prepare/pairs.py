@@ -159,7 +159,10 @@ class CleanedPairs:
             codes = self._rules.patch_code[pairs.read(window).values]
             return codes, parts_of(codes, areas(window), neighbours)
 
+        def counted(codes: Iterator[tuple[NDArray[Any], Parts]]) -> Iterator[Any]:
+            for done, block in enumerate(codes, start=1):
+                yield block
+                on_block(done)
+
         with parallel.in_order(self._windows, opened, patch_codes) as codes:
-            return remove_small(
-                self._windows, codes, least=least, neighbours=neighbours, on_block=on_block
-            )
+            return remove_small(self._windows, counted(codes), least=least, neighbours=neighbours)
