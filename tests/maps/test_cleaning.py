@@ -8,6 +8,7 @@ from landshift import raster
 from landshift.errors import ParameterError
 from landshift.grid import Window
 from landshift.maps.cleaning import Patches, majority, parts_of, remove_small
+from landshift.maps.runs import Runs
 
 NONE = 255
 
@@ -123,18 +124,40 @@ def test_other_neighbours_are_refused():
         remove_small([Window(0, 0, 1, 1)], [], least=1, neighbours=6)
 
 
-def numbered(codes, areas, size, neighbours):
-    """The patches of a map taken by blocks, and each block's numbers."""
+def joined(codes, areas, size, neighbours):
+    """The patches of a map taken by blocks: the pixels and area of each that meets a border."""
     windows = list(raster.blocks(*codes.shape, size))
     patches = Patches(windows, neighbours)
+    complete = []
+    rows, held, sums, first = [], [], [], 0
     for w in windows:
-        patches.add(codes[w.slices], parts_of(codes[w.slices], areas[w.slices], neighbours))
-    patches.join()
-    numbers = [patches.numbers(k, codes[w.slices], areas[w.slices]) for k, w in enumerate(windows)]
-    return windows, patches, numbers
+        own, pixels = codes[w.slices], []
+        parts = parts_of(own, areas[w.slices], neighbours)
+        labels = Runs.of(own)
+        labels = labels.spread(labels.patches(neighbours))
+        for part in parts.at_border:
+            where = np.zeros(codes.shape, bool)
+            where[w.slices] = labels == part
+            pixels.append(where)
+        held += pixels
+        sums += parts.sums[parts.at_border].tolist()
+        assert patches.count == first
+        row = patches.add(parts)
+        if row is None:
+            first += len(pixels)
+            continue
+        union = [np.zeros(codes.shape, bool) for _ in range(int(row.whole.max(initial=-1)) + 1)]
+        for number, where in zip(row.whole, held, strict=True):
+            union[number] |= where
+        totals = row.sums(np.array(sums))
+        complete += list(zip(union[row.going_on :], totals[row.going_on :], strict=True))
+        held, sums, first = union[: row.going_on], totals[: row.going_on].tolist(), row.going_on
+        rows.append(row)
+    assert not held
+    return complete, rows
 
 
-def test_patch_numbers_by_hand():
+def test_joined_patches_by_hand():
     codes = np.array(
         [
             [1, 1, 1, 1, 0, 2],
@@ -146,36 +169,23 @@ def test_patch_numbers_by_hand():
         ]
     )
     areas = np.arange(1.0, 7.0)[:, np.newaxis] * np.ones(6)
-    windows, patches, numbers = numbered(codes, areas, 3, 4)
-    assert [(w.row, w.column) for w in windows] == [(0, 0), (0, 3), (3, 0), (3, 3)]
-    # 1 lies in both upper blocks; 3, 2, 4 and both of 5 touch the border of their only block
-    assert patches.count == 6
-    one, three = numbers[0][0, 0], numbers[0][2, 2]
-    assert numbers[0].tolist() == [[one, one, one], [one, -1, -1], [one, -1, three]]
-    assert numbers[1][:, 0].tolist() == [one] * 3
-    assert patches.areas[one] == 4 * 1 + 2 * 2 + 2 * 3
-    assert patches.areas[three] == 3
-    assert patches.last[one] == 1
-    assert patches.last[three] == 0
-    four = numbers[2][1, 0]
-    assert numbers[2].tolist() == [[-1, -1, -1], [four, four, -1], [-1, -1, -1]]
-    assert (patches.areas[four], patches.last[four]) == (10, 2)
-    fives = {numbers[3][1, 0], numbers[3][2, 2]}
-    assert len(fives) == 2
-    assert sorted(patches.areas[list(fives)]) == [5, 6]
-    assert len({one, three, four, numbers[1][0, 2]} | fives) == 6
+    complete, (upper, lower) = joined(codes, areas, 3, 4)
+    # 1 lies in both upper blocks; 1 and 3 may go on below, 2 doesn't
+    assert (upper.whole.size, upper.going_on, lower.going_on) == (4, 2, 0)
+    assert upper.whole[0] == upper.whole[2]
+    assert len(complete) == 6
+    areas_of = {(int(codes[where][0]), float(area)) for where, area in complete}
+    assert areas_of == {(1, 14.0), (2, 3.0), (3, 3.0), (4, 10.0), (5, 5.0), (5, 6.0)}
 
 
-def test_patches_inside_a_block_are_numbered_after_those_at_borders():
+def test_patches_inside_a_block_are_not_joined():
     codes = np.zeros((7, 14), int)
     codes[2, 2], codes[4, 4], codes[3, 0] = 1, 1, 1  # two inside, one at the border
     codes[3, 9] = 2
-    _, patches, numbers = numbered(codes, np.ones((7, 14)), 7, 8)
-    assert patches.count == 1
-    assert patches.whole.tolist() == [0]
-    assert (numbers[0][3, 0], numbers[0][2, 2], numbers[0][4, 4]) == (0, 1, 2)
-    assert numbers[1][3, 2] == 1  # numbers above the count are of the block alone
-    assert (numbers[1] >= 0).sum() == 1
+    ((where, area),), _ = joined(codes, np.ones((7, 14)), 7, 8)
+    assert (np.argwhere(where).tolist(), area) == ([[3, 0]], 1)
+    parts = parts_of(codes[:, :7], np.ones((1, 1)), 8)
+    assert sorted(parts.sums[parts.codes == 1]) == [1, 1, 1]
 
 
 @settings(deadline=None)
@@ -183,37 +193,39 @@ def test_patches_inside_a_block_are_numbered_after_those_at_borders():
     maps, st.integers(1, 20), st.integers(1, 20), st.integers(1, 9), st.integers(1, 3),
     st.sampled_from([4, 8]),
 )  # fmt: skip
-def test_patch_numbers_by_blocks_are_those_of_the_whole_map(
-    random, height, width, size, kinds, neighbours
-):
-    codes = random.integers(0, kinds + 1, (height, width))
+def test_joined_patches_are_those_of_the_whole_map(random, height, width, size, kinds, neighbours):
+    codes = random.integers(-1, kinds, (height, width))
     areas = random.integers(1, 9, (height, width)).astype(float)
-    windows, patches, numbers = numbered(codes, areas, size, neighbours)
+    complete, rows = joined(codes, areas, size, neighbours)
     structure = np.ones((3, 3)) if neighbours == 8 else None
-    whole = np.zeros((height, width), int)
+    at_border = np.zeros((height, width), bool)
+    for w in raster.blocks(height, width, size):
+        block = at_border[w.slices]
+        block[[0, -1]] = block[:, [0, -1]] = True
+    expected = []
     for code in np.unique(codes[codes != 0]):
         labels, count = ndimage.label(codes == code, structure)
-        whole[labels > 0] = labels[labels > 0] + whole.max()
-        assert count
-    number_of = {}
-    for k, window in enumerate(windows):
-        own, labels = numbers[k], whole[window.slices]
-        assert ((own < 0) == (labels == 0)).all()
-        border = np.ones(own.shape, bool)
-        border[1:-1, 1:-1] = False
-        at_border = np.unique(own[border & (own >= 0)])
-        assert (at_border < patches.count).all()
-        assert set(np.unique(own[own >= 0])) - set(at_border) <= set(
-            range(patches.count, patches.count + own.size)
-        )
-        for number, label in zip(own[own >= 0], labels[own >= 0], strict=True):
-            name = number if number < patches.count else (k, number)
-            assert number_of.setdefault(label, name) == name
-            if number < patches.count:
-                assert patches.last[number] >= k
-    assert len(set(number_of.values())) == len(number_of)  # no two patches share a number
-    for label, name in number_of.items():
-        if not isinstance(name, tuple):
-            assert patches.areas[name] == areas[whole == label].sum()
-            reached = [k for k, w in enumerate(windows) if (whole[w.slices] == label).any()]
-            assert patches.last[name] == max(reached)
+        own = [labels == k for k in range(1, count + 1)]
+        expected += [(where, areas[where].sum()) for where in own if (where & at_border).any()]
+
+    def in_order(patches):
+        return sorted((where.tobytes(), area) for where, area in patches)
+
+    assert in_order(complete) == in_order(expected)
+    assert all(row.going_on <= width for row in rows)  # memory follows the width
+
+
+@settings(deadline=None)
+@given(maps, st.integers(1, 12), st.integers(1, 12))
+def test_runs_and_their_sums(random, height, width):
+    codes = random.integers(0, 3, (height, width))
+    values = random.integers(0, 9, (height, width))
+    runs = Runs.of(codes)
+    assert (runs.spread(runs.code) == codes).all()
+    assert (runs.spread(np.arange(runs.first.size)) == runs.of_pixel).all()
+    assert runs.lengths.sum() == codes.size
+    expected = np.bincount(runs.of_pixel.ravel(), values.ravel())
+    assert (runs.sums(values) == expected).all()
+    by_row = values[:, :1]
+    expected = np.bincount(runs.of_pixel.ravel(), np.broadcast_to(by_row, codes.shape).ravel())
+    assert (runs.sums(by_row) == expected).all()

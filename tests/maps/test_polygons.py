@@ -16,7 +16,8 @@ from landshift import grid, raster
 from landshift.classes import ClassScheme
 from landshift.errors import ClassError, GridError, OutputError, ParameterError
 from landshift.grid import Window
-from landshift.maps import polygons
+from landshift.machine import progress
+from landshift.maps import polygons, tracing
 from qgis_host import polygons_in_qgis
 from scenes import write
 
@@ -85,6 +86,14 @@ def test_polygons_are_those_of_the_whole_map(tmp_path, block):
     ours = zip(shapely.to_wkb(shapely.normalize(result["outline"])), result["class"], strict=True)
     assert sorted(theirs) == sorted(ours)
     assert result["hectares"] == pytest.approx(shapely.area(result["outline"]) / 10_000)
+
+
+def test_outlines_do_not_depend_on_how_corners_are_numbered(tmp_path, monkeypatch):
+    """Where a map is so large that numbers of corners and parts could overflow."""
+    mapped = write(tmp_path / "m.tif", patchwork(60).astype(np.uint8), nodata=0)
+    plain = traced(mapped, tmp_path / "p.gpkg", block=16)
+    monkeypatch.setattr(tracing, "_KEYS", 0)
+    assert as_set(traced(mapped, tmp_path / "q.gpkg", block=16)) == as_set(plain)
 
 
 @settings(
@@ -270,14 +279,24 @@ def test_a_patch_of_the_smallest_area_is_kept_however_areas_round(tmp_path):
         assert result.polygons == {"class 1": 21 - pixels}
 
 
-def test_progress_counts_each_block_twice(tmp_path):
-    """Once as its patches are numbered, once as they are traced."""
+def test_progress_counts_each_block_once(tmp_path):
     mapped = write(tmp_path / "m.tif", np.ones((5, 7), np.uint8))
-    steps = []
-    polygons.polygons(
-        mapped, tmp_path / "p.gpkg", block=3, on_block=lambda *step: steps.append(step)
-    )
-    assert steps == [(k, 12) for k in range(1, 13)]
+
+    class Watcher:
+        lines = []  # noqa: RUF012
+
+        def began(self, step):
+            self.lines.append((step.what, step.total))
+
+        def moved(self, step):
+            self.lines.append(step.done)
+
+        def ended(self, step):
+            self.lines.append("ended")
+
+    with progress.watched(Watcher()):
+        polygons.polygons(mapped, tmp_path / "p.gpkg", block=3)
+    assert Watcher.lines == [("tracing patches", 6), *range(1, 7), "ended"]
 
 
 def test_simplified_neighbours_keep_their_borders(tmp_path):
@@ -290,6 +309,15 @@ def test_simplified_neighbours_keep_their_borders(tmp_path):
     )
     assert shapely.coverage_is_valid(simple["outline"])
     assert sorted(simple["hectares"]) == pytest.approx(sorted(plain["hectares"]))
+
+
+@pytest.mark.parametrize("neighbours", [4, 8])
+def test_simplified_outlines_do_not_depend_on_blocks(tmp_path, neighbours):
+    mapped = write(tmp_path / "m.tif", (patchwork(60, seed=2) + 1).astype(np.uint8), nodata=0)
+    options = {"simplify": 40, "neighbours": neighbours}
+    whole = traced(mapped, tmp_path / "w.gpkg", block=60, **options)
+    for block in (7, 16, 30):
+        assert as_set(traced(mapped, tmp_path / "b.gpkg", block=block, **options)) == as_set(whole)
 
 
 @pytest.mark.parametrize("suffix", ["gpkg", "parquet"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,24 +11,25 @@ from numpy.typing import NDArray
 
 from landshift.errors import ParameterError
 from landshift.grid import Window
-
-Parts = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
-"""The patch of each pixel of a block, the area of each patch, and the patches at its border."""
+from landshift.maps.runs import Number, Runs
 
 SMALLEST_KERNEL, LARGEST_KERNEL = 3, 11
 
 
-def patch_codes(values: NDArray[Any], classed: NDArray[np.bool_]) -> NDArray[np.int64]:
+def patch_codes(values: NDArray[Any], classed: NDArray[np.bool_]) -> NDArray[Any]:
     """Codes of class values for patches; 0 without a class.
 
-    Values from 0 up are shifted by 1, so that 0 can be a class.
+    Values from 0 up are shifted by 1, so that 0 can be a class. Codes are signed integers of twice
+    the values' bytes, so that they fit: numpy compares small ones faster.
 
     Args:
         values: Class values ``(row, column)``, of any sign.
         classed: Where there is a class.
     """
-    wide = values.astype(np.int64)
-    return np.where(classed, wide + (wide >= 0), 0)
+    codes = values.astype(f"i{min(2 * values.dtype.itemsize, 8)}")
+    codes += codes >= 0
+    codes[~classed] = 0
+    return codes
 
 
 def value_of(code: int) -> int:
@@ -101,18 +103,73 @@ def _count_around(chosen: NDArray[np.bool_], size: int) -> NDArray[np.int16]:
     return counts
 
 
-class Patches:
-    """Patches: connected pixels of one code, labelled block by block.
+@dataclass(frozen=True)
+class Parts:
+    """The patches of a block by itself: what other blocks may add to.
 
-    The first pass, `add`, labels each block by itself (Rosenfeld & Pfaltz 1966, J. ACM 13(4), doi
-    10.1145/321356.321357, by blocks) and keeps only the patches that touch a block's border: their
-    areas, and which of them meet across it. `join` adds those up. The second pass, `small` or
-    `numbers`, labels each block again and looks up those patches. The result equals labelling the
-    whole raster; memory holds at most one number for each pixel on a border between blocks.
+    Attributes:
+        codes: Code of each; 0 where pixels belong to no patch.
+        sums: Area of each, or several sums over its pixels ``(sum, patch)``.
+        at_border: Those with pixels at the block's border, ascending.
+        sides: Patches of the pixels along the upper, left, lower and right side.
+    """
+
+    codes: NDArray[Any]
+    sums: NDArray[Any]
+    at_border: NDArray[np.int64]
+    sides: tuple[NDArray[np.int32], ...]
+
+    @classmethod
+    def of(cls, runs: Runs, patches: NDArray[np.int32], sums: NDArray[Any]) -> Parts:
+        """The patches of a block's runs, with sums over each."""
+        codes = np.zeros(sums.shape[-1], runs.codes.dtype)
+        codes[patches] = runs.code
+        pixels = runs.of_pixel
+        sides = tuple(patches[k] for k in (pixels[0], pixels[:, 0], pixels[-1], pixels[:, -1]))
+        at_border = np.unique(np.concatenate(sides)).astype(np.int64)
+        return cls(codes, sums, at_border[codes[at_border] != 0], sides)
+
+
+@dataclass(frozen=True)
+class JoinedRow:
+    """What the blocks of a row joined.
+
+    Attributes:
+        whole: Patch of each number of the row; those that may go on below come first.
+        going_on: How many may go on below. In the next row their numbers are these.
+    """
+
+    whole: NDArray[np.int64]
+    going_on: int
+
+    def of_each(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The value of each patch, which all its numbers share."""
+        shared = np.zeros(int(self.whole.max(initial=-1)) + 1, values.dtype)
+        shared[self.whole] = values
+        return shared
+
+    def sums(self, values: NDArray[Number]) -> NDArray[Number]:
+        """Sum over each patch of values ``(number,)`` or ``(sum, number)``."""
+        shape = (*values.shape[:-1], int(self.whole.max(initial=-1)) + 1)
+        sums = np.zeros(shape, values.dtype)
+        np.add.at(sums.T, self.whole, values.T)
+        return sums
+
+
+class Patches:
+    """Joins patches across blocks: connected pixels of one code, labelled block by block.
+
+    Each block is labelled by itself (Rosenfeld & Pfaltz 1966, J. ACM 13(4), doi
+    10.1145/321356.321357, by blocks). `add` takes the patches at its border; at the end of a row of
+    blocks those that meet are joined, and those that don't touch its last line are complete. The
+    result equals labelling the whole raster; memory follows its width.
+
+    In a row of blocks, each patch that goes on from the row above has a number, and after those
+    each patch at the border of a block, in the order of the blocks.
 
     Args:
         windows: The blocks, row by row and from left to right, as `landshift.raster.blocks`
-            returns them. `add` takes them in this order; the second pass refers to their index.
+            returns them. `add` takes them in this order.
         neighbours: 4 or 8.
 
     Raises:
@@ -122,149 +179,82 @@ class Patches:
     def __init__(self, windows: Sequence[Window], neighbours: int) -> None:
         check_neighbours(neighbours)
         self._windows = windows
-        self.neighbours = neighbours
-        width = max(w.column + w.width for w in windows)
-        # last row of the blocks above, and of the current row of blocks
-        self._above = _BorderLine(width)
-        self._bottom = _BorderLine(width)
-        self._left: tuple[NDArray[Any], NDArray[np.int64]] | None = None
-        self._first: list[int] = []
-        self._areas: list[NDArray[np.float64]] = []
-        self._meetings: list[NDArray[np.int64]] = []
-        self._total: NDArray[np.float64] | None = None
-        self._count = 0
+        self._steps = (-1, 0, 1) if neighbours == 8 else (0,)
+        self._added = 0  # blocks
         self.count = 0
-        """Number of joined patches that touch a block's border; they are numbered first."""
-        self.last = np.zeros(0, np.int64)
-        """Index of the last block of each of those patches."""
-        self.areas = np.zeros(0)
-        """Area of each of those patches."""
-        self.whole = np.zeros(0, np.int64)
-        """Patch number of each part at a block's border, in the order of the blocks."""
+        """Numbers of this row of blocks so far."""
+        self._width = max(w.column + w.width for w in windows)
+        # last line of the blocks above, and of this row of blocks
+        self._above, self._bottom = _Line.empty(self._width), _Line.empty(self._width)
+        self._left: _Line | None = None
+        self._meetings: list[NDArray[np.int64]] = []
 
-    def add(self, codes: NDArray[Any], parts: Parts) -> None:
-        """Add the next block.
+    def add(self, parts: Parts) -> JoinedRow | None:
+        """Add the next block; returns what is joined after the last one of a row."""
+        window = self._windows[self._added]
+        self._added += 1
+        numbers = np.full(parts.codes.size, -1, np.int64)
+        numbers[parts.at_border] = self.count + np.arange(parts.at_border.size)
+        self.count += parts.at_border.size
+        top, left, bottom, right = (_Line(parts.codes[s], numbers[s]) for s in parts.sides)
+        self._meet(top, self._above, window.column)
+        if self._left is not None:
+            self._meet(left, self._left, 0)
+        columns = window.slices[1]
+        self._bottom.codes[columns], self._bottom.numbers[columns] = bottom.codes, bottom.numbers
+        self._left = right
+        more = self._windows[self._added :]
+        if more and more[0].row == window.row:
+            return None
+        return self._joined(last=not more)
 
-        Args:
-            codes: Its codes ``(row, column)``; 0 belongs to no patch.
-            parts: Its `parts_of`.
-        """
-        window = self._windows[len(self._first)]
-        if window.column == 0:
-            self._above, self._bottom = self._bottom, _BorderLine(self._bottom.codes.size)
-            self._left = None
-        patches, sums, at_border = parts
-        numbers = np.full(sums.size, -1, np.int64)
-        numbers[at_border] = self._count + np.arange(at_border.size)
-        self._first.append(self._count)
-        self._count += at_border.size
-        self._areas.append(sums[at_border])
-        own = numbers[patches]
-        own[codes == 0] = -1
-        diagonal = (-1, 0, 1) if self.neighbours == 8 else (0,)
-        columns = np.arange(window.column, window.column + window.width)
-        for step in diagonal:
-            other = columns + step
-            inside = (other >= 0) & (other < self._above.codes.size)
-            self._meet(
-                codes[0][inside], own[0][inside],
-                self._above.codes[other[inside]], self._above.numbers[other[inside]],
-            )  # fmt: skip
-            if self._left is not None:
-                left_codes, left_numbers = self._left
-                rows = np.arange(window.height)
-                other = rows + step
-                inside = (other >= 0) & (other < window.height)
-                self._meet(
-                    codes[rows[inside], 0], own[rows[inside], 0],
-                    left_codes[other[inside]], left_numbers[other[inside]],
-                )  # fmt: skip
-        self._bottom.codes[columns] = codes[-1]
-        self._bottom.numbers[columns] = own[-1]
-        self._left = (codes[:, -1].copy(), own[:, -1].copy())
-
-    def join(self) -> None:
-        """Join the parts of patches across blocks, after all blocks are added."""
+    def _joined(self, *, last: bool) -> JoinedRow:
+        """Join the numbers that meet; the patches become those of the next row."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
-        if self._count == 0:
-            self._total = np.zeros(0)
-            return
-        areas = np.concatenate(self._areas)
-        meetings = np.concatenate([*self._meetings, np.zeros((2, 0), np.int64)], axis=1)
-        edges = coo_array(
-            (np.ones(meetings.shape[1], np.bool_), (meetings[0], meetings[1])),
-            shape=(self._count, self._count),
-        )
-        self.count, whole = connected_components(edges, directed=False)
-        self.whole = whole.astype(np.int64)
-        self.areas = np.bincount(whole, areas).astype(np.float64)
-        self._total = self.areas[whole]
-        blocks = np.repeat(np.arange(len(self._areas)), [a.size for a in self._areas])
-        self.last = np.zeros(self.count, np.int64)
-        np.maximum.at(self.last, whole, blocks)
+        whole = np.zeros(0, np.int64)
+        below = self._bottom.numbers >= 0
+        if self.count:
+            heads, tails = np.concatenate([*self._meetings, np.zeros((2, 0), np.int64)], axis=1)
+            shape = (self.count, self.count)
+            links = coo_array((np.ones(heads.size), (heads, tails)), shape=shape)
+            count, patches = connected_components(links, directed=False)
+            goes_on = np.zeros(count, np.bool_)
+            goes_on[patches[self._bottom.numbers[below]]] = not last
+            rank = np.where(goes_on, np.cumsum(goes_on), goes_on.sum() + np.cumsum(~goes_on)) - 1
+            whole = rank[patches].astype(np.int64)
+            self.count = int(goes_on.sum())
+        self._bottom.numbers[below] = whole[self._bottom.numbers[below]]
+        self._above, self._bottom = self._bottom, _Line.empty(self._width)
+        self._left = None
+        self._meetings = []
+        return JoinedRow(whole, self.count)
 
-    def small(
-        self, number: int, codes: NDArray[Any], areas: NDArray[np.float64], least: float
-    ) -> NDArray[np.bool_]:
-        """Mask of a block's pixels in patches below an area.
-
-        Args:
-            number: Index of the block among the windows.
-            codes: The codes passed to `add`.
-            areas: Area of each of its pixels, as for `add`.
-            least: Smallest area that isn't small, with a tolerance of one part in a billion.
-        """
-        assert self._total is not None, "join comes before small"
-        patches, sums, at_border = parts_of(codes, areas, self.neighbours)
-        first = self._first[number]
-        sums[at_border] = self._total[first : first + at_border.size]
-        small: NDArray[np.bool_] = (sums < least * (1 - 1e-9))[patches] & (codes != 0)
-        return small
-
-    def numbers(
-        self, number: int, codes: NDArray[Any], areas: NDArray[np.float64]
-    ) -> NDArray[np.int64]:
-        """Patch number of each pixel; below `count` for patches that touch a block's border.
-
-        Numbers from `count` up are patches inside this block; -1: no patch.
-
-        Args:
-            number: Index of the block among the windows.
-            codes: The codes passed to `add`.
-            areas: Area of each of its pixels, as for `add`.
-        """
-        assert self._total is not None, "join comes before numbers"
-        patches, sums, at_border = parts_of(codes, areas, self.neighbours)
-        numbers = np.empty(sums.size, np.int64)
-        inside = np.ones(sums.size, np.bool_)
-        inside[at_border] = False
-        numbers[inside] = self.count + np.arange(int(inside.sum()))
-        first = self._first[number]
-        numbers[at_border] = self.whole[first : first + at_border.size]
-        of_pixel: NDArray[np.int64] = np.where(codes != 0, numbers[patches], -1)
-        return of_pixel
-
-    def _meet(
-        self,
-        codes: NDArray[Any],
-        numbers: NDArray[np.int64],
-        other_codes: NDArray[Any],
-        other_numbers: NDArray[np.int64],
-    ) -> None:
-        meet = (codes == other_codes) & (numbers >= 0) & (other_numbers >= 0)
-        if meet.any():
-            pairs = np.stack([numbers[meet], other_numbers[meet]])
-            self._meetings.append(np.unique(pairs, axis=1))
+    def _meet(self, line: _Line, other: _Line, start: int) -> None:
+        """Note which patches of a line are those of another one, from `start` on, beside it."""
+        places = np.arange(line.codes.size)
+        for step in self._steps:
+            beside = places + start + step
+            inside = (beside >= 0) & (beside < other.codes.size)
+            here, there = places[inside], beside[inside]
+            meets = (line.codes[here] == other.codes[there]) & (line.numbers[here] >= 0)
+            meets &= other.numbers[there] >= 0
+            if meets.any():
+                pair = [line.numbers[here[meets]], other.numbers[there[meets]]]
+                self._meetings.append(np.stack(pair))
 
 
-class _BorderLine:
-    """Codes and patch numbers along a row of the raster; -1: no patch."""
+@dataclass(frozen=True)
+class _Line:
+    """Codes and numbers of the pixels along a line; -1: no patch."""
 
-    def __init__(self, width: int) -> None:
-        self.codes = np.zeros(width, np.int64)
-        self.numbers = np.full(width, -1, np.int64)
+    codes: NDArray[Any]
+    numbers: NDArray[np.int64]
+
+    @classmethod
+    def empty(cls, width: int) -> _Line:
+        return cls(np.zeros(width, np.int64), np.full(width, -1, np.int64))
 
 
 def parts_of(codes: NDArray[Any], areas: NDArray[np.float64], neighbours: int) -> Parts:
@@ -274,38 +264,17 @@ def parts_of(codes: NDArray[Any], areas: NDArray[np.float64], neighbours: int) -
         codes: Its codes ``(row, column)``; 0 belongs to no patch.
         areas: Area of each of its pixels ``(row, column)``, or ``(1, 1)`` of all.
         neighbours: Whether pixels connect over their sides only, 4, or corners too, 8.
-
-    Returns:
-        The patch of each pixel (arbitrary where the code is 0), the area of each patch, and the
-        patches at the block's border, ascending.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
+    return _labelled(codes, areas, neighbours)[2]
 
-    chosen = codes != 0
-    node = np.cumsum(chosen.ravel(), dtype=np.int64).reshape(codes.shape) - 1
-    count = int(node[-1, -1]) + 1
-    if count == 0:
-        return np.zeros(codes.shape, np.int64), np.zeros(1), np.zeros(0, np.int64)
-    whole = slice(None)
-    first, rest, less, more = slice(None, -1), slice(1, None), slice(None, -1), slice(1, None)
-    steps = [((whole, less), (whole, more)), ((first, whole), (rest, whole))]
-    if neighbours == 8:
-        steps += [((first, less), (rest, more)), ((first, more), (rest, less))]
-    heads, tails = [], []
-    for here, there in steps:
-        same = (codes[here] == codes[there]) & chosen[here]
-        heads.append(node[here][same])
-        tails.append(node[there][same])
-    head, tail = np.concatenate(heads), np.concatenate(tails)
-    edges = coo_array((np.ones(head.size, np.bool_), (head, tail)), shape=(count, count))
-    _, patch = connected_components(edges, directed=False)
-    patches: NDArray[np.int64] = patch.astype(np.int64)[np.maximum(node, 0)]
-    weights = np.broadcast_to(areas, codes.shape)[chosen]
-    sums = np.bincount(patch, weights).astype(np.float64)
-    border = np.zeros(codes.shape, np.bool_)
-    border[[0, -1]] = border[:, [0, -1]] = True
-    return patches, sums, np.unique(patches[border & chosen])
+
+def _labelled(
+    codes: NDArray[Any], areas: NDArray[np.float64], neighbours: int
+) -> tuple[Runs, NDArray[np.int32], Parts]:
+    """The runs of a block, the patch of each, and the patches."""
+    runs = Runs.of(codes)
+    patches = runs.patches(neighbours)
+    return runs, patches, Parts.of(runs, patches, np.bincount(patches, runs.sums(areas)))
 
 
 def remove_small(
@@ -314,25 +283,46 @@ def remove_small(
     *,
     least: float,
     neighbours: int,
-    on_block: Callable[[int], None] | None = None,
 ) -> Callable[[int, NDArray[Any], NDArray[np.float64]], NDArray[np.bool_]]:
-    """Find patches below an area: run the first pass of `Patches` over all blocks.
+    """Find patches below an area: the first of two passes over all blocks.
 
     Args:
         windows: The blocks; see `Patches`.
         blocks: Codes of each window, and their `parts_of`.
-        least: Smallest area that isn't small.
+        least: Smallest area that isn't small, with a tolerance of one part in a billion.
         neighbours: 4 or 8.
-        on_block: Called with the number of blocks done.
 
     Returns:
         The second pass: a function of a block's index, codes and areas that returns the mask of
         pixels in small patches. Safe to call from several threads.
     """
+    smallest = least * (1 - 1e-9)
     patches = Patches(windows, neighbours)
-    for done, (codes, parts) in enumerate(blocks, start=1):
-        patches.add(codes, parts)
-        if on_block is not None:
-            on_block(done)
-    patches.join()
-    return lambda number, codes, areas: patches.small(number, codes, areas, least)
+    first = [0]  # each block's first part at its border, of those of all blocks
+    small = [np.zeros(0, np.int64)]
+    # parts of patches that go on below, the number of each one's patch, and areas by number
+    held, numbers, areas = np.zeros(0, np.int64), np.zeros(0, np.int64), [np.zeros(0)]
+    for _, parts in blocks:
+        held = np.append(held, first[-1] + np.arange(parts.at_border.size))
+        numbers = np.append(numbers, patches.count + np.arange(parts.at_border.size))
+        areas.append(parts.sums[parts.at_border])
+        first.append(first[-1] + parts.at_border.size)
+        row = patches.add(parts)
+        if row is None:
+            continue
+        totals, numbers = row.sums(np.concatenate(areas)), row.whole[numbers]
+        goes_on = numbers < row.going_on
+        small.append(held[(totals < smallest)[numbers] & ~goes_on])
+        held, numbers, areas = held[goes_on], numbers[goes_on], [totals[: row.going_on]]
+    is_small = np.zeros(first[-1], np.bool_)
+    is_small[np.concatenate(small)] = True
+
+    def second_pass(
+        number: int, codes: NDArray[Any], areas: NDArray[np.float64]
+    ) -> NDArray[np.bool_]:
+        runs, patch, parts = _labelled(codes, areas, neighbours)
+        chosen = parts.sums < smallest
+        chosen[parts.at_border] = is_small[first[number] : first[number + 1]]
+        return runs.spread((chosen & (parts.codes != 0))[patch])
+
+    return second_pass

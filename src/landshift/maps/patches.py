@@ -6,9 +6,11 @@ Measures are those of FRAGSTATS (McGarigal & Marks 1995, USDA PNW-GTR-351; McGar
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from cyclopts import Parameter
@@ -20,12 +22,26 @@ from landshift.errors import ClassError
 from landshift.files import kinds, options, whole
 from landshift.files.rows import Rows, write_csv
 from landshift.grid import Window
-from landshift.maps.cleaning import Patches, check_neighbours, parts_of, patch_codes, value_of
+from landshift.maps.cleaning import (
+    Parts,
+    Patches,
+    check_neighbours,
+    parts_of,
+    patch_codes,
+    value_of,
+)
+from landshift.raster import blockwise
+from landshift.raster.blockwise import Block
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
 
 BLOCK = 1024
 """Rows and columns of the map read at once."""
 
 _NEIGHBOURS = 8
+
+_SPAN = 1 << 12  # codes that are counted by value; counting many values takes longer than sorting
 
 
 @dataclass(frozen=True)
@@ -99,7 +115,6 @@ def patches(
     nodata: float | None = None,
     overwrite: options.Flag = False,
     block: Annotated[int, Parameter(parse=False)] = BLOCK,
-    on_block: options.OnBlock = None,
 ) -> Fragmentation:
     """Measure the patches of a map's classes: number, sizes, edges, the largest one.
 
@@ -132,29 +147,31 @@ def patches(
     windows = list(raster.blocks(about.height, about.width, block))
     joined = Patches(windows, neighbours)
     sums: dict[int, _ClassSums] = {}
-    at_borders: list[NDArray[np.int64]] = []
-    with raster.open_raster(mapped) as source:
-        for done, window in enumerate(windows, start=1):
-            # one more row and column, for the edges between blocks
-            wider = Window(window.row, window.column, window.height + 1, window.width + 1)
-            wide = patch_codes(*raster.read_classes(source, wider, known))
-            codes = wide[:-1, :-1]
-            parts = parts_of(codes, ground.hectares(window), neighbours)
-            joined.add(codes, parts)
-            of_part, areas, border = parts
-            code = np.zeros(areas.size, np.int64)
-            code[of_part[codes != 0]] = codes[codes != 0]
-            at_borders.append(code[border])
-            inside = code != 0
-            inside[border] = False
-            _add_patches(sums, code[inside], areas[inside])
-            _add_edges(sums, wide, *ground.sides(window))
-            if on_block is not None:
-                on_block(done, len(windows))
-    joined.join()
-    code = np.zeros(joined.count, np.int64)
-    code[joined.whole] = np.concatenate(at_borders)
-    _add_patches(sums, code, joined.areas)
+    codes, areas = [np.zeros(0, np.int64)], [np.zeros(0)]  # of patches at borders of blocks
+
+    def measured(source: DatasetReader, block: Block) -> tuple[Parts, list[_Edges]]:
+        window = block.window
+        # one more row and column, for the edges between blocks
+        wider = Window(window.row, window.column, window.height + 1, window.width + 1)
+        wide = patch_codes(*raster.read_classes(source, wider, known))
+        parts = parts_of(wide[:-1, :-1], ground.hectares(window), neighbours)
+        return parts, _edges(wide, *ground.sides(window))
+
+    with blockwise.results(
+        windows, "measuring patches", partial(raster.open_raster, mapped), measured
+    ) as results:
+        for _, (parts, edges) in results:
+            complete = parts.codes != 0
+            complete[parts.at_border] = False
+            _add_patches(sums, parts.codes[complete], parts.sums[complete])
+            _add_edges(sums, edges)
+            codes.append(parts.codes[parts.at_border])
+            areas.append(parts.sums[parts.at_border])
+            row = joined.add(parts)
+            if row is not None:
+                code, area = row.of_each(np.concatenate(codes)), row.sums(np.concatenate(areas))
+                _add_patches(sums, code[row.going_on :], area[row.going_on :])
+                codes, areas = [code[: row.going_on]], [area[: row.going_on]]
     if not sums:
         raise ClassError(f"A map must hold a class, got none in {mapped}; give another.")
     total = sum(s.hectares for s in sums.values())
@@ -196,7 +213,7 @@ class _ClassSums:
 
 
 def _add_patches(
-    sums: dict[int, _ClassSums], codes: NDArray[np.int64], areas: NDArray[np.float64]
+    sums: dict[int, _ClassSums], codes: NDArray[Any], areas: NDArray[np.float64]
 ) -> None:
     """Add complete patches."""
     for code in np.unique(codes):
@@ -208,18 +225,50 @@ def _add_patches(
         total.largest = max(total.largest, float(own.max()))
 
 
-def _add_edges(
-    sums: dict[int, _ClassSums],
-    wide: NDArray[np.int64],
-    below: NDArray[np.float64],
-    right: NDArray[np.float64],
-) -> None:
-    """Add the edges below a block's pixels and to their right."""
-    own = wide[:-1, :-1]
-    for other, lengths in ((wide[:-1, 1:], right), (wide[1:, :-1], below)):
+_Edges = tuple[NDArray[Any], NDArray[Any]]
+"""Codes, and metres of each one's edges."""
+
+
+def _edges(
+    wide: NDArray[Any], below: NDArray[np.float64], right: NDArray[np.float64]
+) -> list[_Edges]:
+    """Edges below a block's pixels and to their right.
+
+    Args:
+        wide: Codes of the block, and of one more row and column.
+        below: Length of the lower side of each pixel of the block.
+        right: Length of its right side.
+    """
+    flat, width = wide.ravel(), wide.shape[1]
+    own = flat[:-width]
+    edges = []
+    for step, lengths in ((1, right), (width, below)):
+        other = flat[step : step + own.size]
         edge = (own != other) & (own != 0) & (other != 0)
-        metres = lengths[edge]
-        for codes in (own[edge], other[edge]):
-            present, ranks = np.unique(codes, return_inverse=True)
-            for code, length in zip(present, np.bincount(ranks, metres), strict=True):
-                sums.setdefault(int(code), _ClassSums()).edge += float(length)
+        edge.reshape(-1, width)[:, -1] = False  # the column beyond the block
+        at = np.flatnonzero(edge)
+        row = at // width
+        if lengths.strides[1] == 0:  # a length per row
+            metres = lengths[:, 0].take(row)
+        else:
+            metres = lengths[row, at - row * width]
+        edges += [_by_code(codes.take(at), metres) for codes in (own, other)]
+    return edges
+
+
+def _by_code(codes: NDArray[Any], metres: NDArray[np.float64]) -> _Edges:
+    """Sum of lengths of each code that occurs."""
+    if codes.size and int(codes.max()) - int(codes.min()) < _SPAN:
+        least = int(codes.min())
+        sums = np.bincount(codes - least, metres)
+        present = np.flatnonzero(sums)
+        return present + least, sums[present]
+    present, ranks = np.unique(codes, return_inverse=True)
+    return present, np.bincount(ranks, metres, present.size)
+
+
+def _add_edges(sums: dict[int, _ClassSums], edges: Iterable[_Edges]) -> None:
+    """Add edges."""
+    for codes, metres in edges:
+        for code, length in zip(codes, metres, strict=True):
+            sums.setdefault(int(code), _ClassSums()).edge += float(length)

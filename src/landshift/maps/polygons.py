@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 DRIVERS = {".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".parquet": vector.GEOPARQUET}
 """Formats of the polygons, by suffix."""
 
-BLOCK = 1024
+BLOCK = 512
 """Rows and columns of the map read at once."""
 
 LAYER = "changes"
@@ -49,7 +49,7 @@ a square metre keep the area of a single one."""
 _SHOWN = 2  # decimals of hectares in QGIS
 _SHARES = 3  # of confidences
 
-_BATCH = 100_000  # polygons written at once
+_BATCH = 50_000  # polygons written at once
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,7 +91,6 @@ def polygons(
     nodata: float | None = None,
     overwrite: options.Flag = False,
     block: Annotated[int, Parameter(parse=False)] = BLOCK,
-    on_block: options.OnBlock = None,
 ) -> Traced:
     """Write a map's patches of change as polygons: classes, hectares, confidence.
 
@@ -130,12 +129,7 @@ def polygons(
     mapped, out = Path(mapped), Path(out)
     kinds.POLYGONS.check(out)
     driver = DRIVERS[out.suffix.lower()]
-    if min_hectares < 0 or (simplify is not None and simplify < 0):
-        raise ParameterError(
-            "The smallest area (`min_hectares`) and the tolerance (`simplify`) must be at least "
-            f"0, got {min_hectares:g} ha and {simplify}."
-        )
-    check_neighbours(neighbours)
+    _check(min_hectares, simplify, neighbours)
     inputs = [mapped, confidence, class_options.file_of(classes)]
     qml = _style_beside(out)
     whole_files.check_new(out, qml, inputs=inputs, overwrite=overwrite)
@@ -147,8 +141,8 @@ def polygons(
     with ExitStack() as stack:
         part = stack.enter_context(whole_files.whole_file(out))
         tracer = MapTracer(
-            stack, Path(mapped), class_options.file_of(confidence), known, left_out, block,
-            neighbours, nodes=simplify is not None,
+            mapped, class_options.file_of(confidence), known, left_out, block, neighbours,
+            nodes=simplify is not None,
         )  # fmt: skip
         crs = tracer.box.crs
         assert crs is not None, "areas need a CRS"
@@ -156,7 +150,7 @@ def polygons(
         layer = stack.enter_context(vector.new_layer(part, LAYER, crs, driver, kind))
         columns = _columns(known, with_confidence=confidence is not None)
         sink = _Sink(layer, tracer.box, columns, simplify)
-        for patches in tracer.trace(on_block):
+        for patches in stack.enter_context(tracer.traced()):
             large = patches.hectares >= min_hectares * (1 - 1e-9)
             dropped += int((~large).sum())
             kept = patches.take(large)
@@ -174,6 +168,15 @@ def polygons(
         with whole_files.whole_file(qml) as part:
             part.write_text(style, encoding="utf-8")
     return Traced(out, totals.polygons, totals.hectares, dropped, min_hectares)
+
+
+def _check(min_hectares: float, simplify: float | None, neighbours: int) -> None:
+    if min_hectares < 0 or (simplify is not None and simplify < 0):
+        raise ParameterError(
+            "The smallest area (`min_hectares`) and the tolerance (`simplify`) must be at least "
+            f"0, got {min_hectares:g} ha and {simplify}."
+        )
+    check_neighbours(neighbours)
 
 
 def _style_beside(out: Path) -> Path | None:
@@ -252,7 +255,6 @@ class _Sink:
         self, layer: vector.NewLayer, box: GeoBox, columns: Sequence[str], tolerance: float | None
     ) -> None:
         self._layer = layer
-        self._box = box
         self._columns = columns
         self._decimals = _decimals(box)
         self._tolerance = tolerance
@@ -277,12 +279,10 @@ class _Sink:
             return
         outlines = np.concatenate([p.polygons for p, _ in self._held])
         classes = np.concatenate([c for _, c in self._held])
-        affine = self._box.affine
-        outlines = shapely.transform(
-            outlines, lambda x, y: grid.apply(affine, x, y), interleaved=False
-        )
+        order: slice | NDArray[np.int64] = slice(None)
         if self._tolerance is not None:
-            outlines = shapely.coverage_simplify(outlines, self._tolerance)
+            order = _by_first_corner(outlines)
+            outlines = shapely.coverage_simplify(outlines[order], self._tolerance)
         ends = {name: ends_of(name) for name in set(classes)}
         columns: dict[str, NDArray[Any]] = {
             "class": classes,
@@ -291,6 +291,18 @@ class _Sink:
             "hectares": np.concatenate([p.hectares for p, _ in self._held]).round(self._decimals),
             "confidence": np.concatenate([p.confidence for p, _ in self._held]),
         }
-        self._layer.add({name: columns[name] for name in self._columns}, outlines)
+        self._layer.add({name: columns[name][order] for name in self._columns}, outlines)
         self.written += self._polygons
         self._held, self._polygons = [], 0
+
+
+def _by_first_corner(outlines: NDArray[np.object_]) -> NDArray[np.int64]:
+    """An order of outlines that doesn't depend on blocks, since GEOS' simplification depends on it.
+
+    It is that of the first corners, which are all different: from north to south, west to east.
+    """
+    import shapely
+
+    shells = shapely.get_exterior_ring(shapely.get_geometry(outlines, 0))
+    x, y = shapely.get_coordinates(shapely.get_point(shells, 0)).T
+    return np.lexsort((x, -y))

@@ -2,14 +2,14 @@
 
 Each side of a pixel that separates it from another patch is a step of a patch's border; the steps
 don't depend on the blocks in which the map is read. The steps of a block become straight segments.
-Patches inside a block are closed into rings at once; segments of patches that cross a block's
-border wait until the last of their blocks is done.
+Patches inside a block are closed into rings at once; segments of patches that reach a block's
+border wait until their last row of blocks is done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,25 +19,28 @@ from numpy.typing import NDArray
 
 from landshift import grid, raster
 from landshift.errors import GridError, ParameterError
-from landshift.grid import Window
-from landshift.maps.cleaning import Patches, parts_of, patch_codes
+from landshift.maps.cleaning import JoinedRow, Parts, Patches, patch_codes
+from landshift.maps.runs import Runs
+from landshift.raster import blockwise
+from landshift.raster.blockwise import Block
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
+    from rasterio.io import DatasetReader
 
 SIDES = 4
 """Neighbours of a pixel over its sides alone."""
 
-_EQUAL = np.ones((1, 1))  # areas, where only the patches matter
-
 # Directions of a border step, clockwise around its patch: east above a pixel, south at its right,
 # west below, north at its left; rows count down
 _EAST, _SOUTH, _WEST, _NORTH = range(4)
-_DOWN, _RIGHT = np.array([0, 1, 0, -1]), np.array([1, 0, -1, 0])
+_DOWN, _RIGHT = np.array([0, 1, 0, -1], np.int8), np.array([1, 0, -1, 0], np.int8)
 
 # Confidences are summed as integers in this fraction of 1, so that their order doesn't matter
 _PARTS = 1 << 24
 _SUREST = 1000.0  # above it the sums of large patches could overflow
+
+_KEYS = 1 << 62  # keys of corners stay below it
 
 Ints = NDArray[np.int64]
 
@@ -47,14 +50,14 @@ class Outlines:
     """Complete patches.
 
     Attributes:
-        polygons: Polygon of each, in pixels.
+        polygons: Polygon of each, in the map's CRS.
         codes: Code of each, see `patch_codes`.
         hectares: Area of each.
         confidence: Mean confidence of each; NaN where there is none.
     """
 
     polygons: NDArray[np.object_]
-    codes: Ints
+    codes: NDArray[Any]
     hectares: NDArray[np.float64]
     confidence: NDArray[np.float64]
 
@@ -81,12 +84,12 @@ class _Segments:
             borders meet there.
     """
 
-    patch: Ints
-    part: Ints
-    row: Ints
-    column: Ints
-    heading: Ints
-    length: Ints
+    patch: NDArray[Any]
+    part: NDArray[Any]
+    row: NDArray[np.int32]
+    column: NDArray[np.int32]
+    heading: NDArray[np.int8]
+    length: NDArray[np.int32]
     node: NDArray[np.bool_]
 
     def take(self, chosen: NDArray[Any]) -> _Segments:
@@ -96,17 +99,43 @@ class _Segments:
             self.column[chosen], self.heading[chosen], self.length[chosen], self.node[chosen],
         )  # fmt: skip
 
-    def numbered_from(self, first: int) -> _Segments:
-        """The same segments, with patches numbered from another number."""
-        patch = self.patch - first
-        return replace(self, patch=patch, part=patch if self.part is self.patch else self.part)
+    def numbered(self, patch: NDArray[Any], part: NDArray[Any] | None = None) -> _Segments:
+        """The same segments with other numbers of patches and parts; None: of patches alone."""
+        return replace(self, patch=patch, part=patch if part is None else part)
+
+
+@dataclass(frozen=True)
+class _TracedBlock:
+    """What a block holds.
+
+    Attributes:
+        inside: The patches inside the block.
+        parts: Its patches, with the sums of `MapTracer._sums`.
+        sides: Its parts that connect over sides, where patches connect over corners too.
+        hidden: Number of those parts inside the block whose patches reach its border.
+        segments: Borders of patches at the block's border. Patches and parts are numbered among
+            those at the border; hidden parts are -1, -2, ...
+    """
+
+    inside: Outlines
+    parts: Parts
+    sides: Parts | None
+    hidden: int
+    segments: _Segments
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """A thread's own open map and confidence."""
+
+    map: DatasetReader
+    confidence: DatasetReader | None
 
 
 class MapTracer:
     """Traces the patches of a map, with their area and mean confidence.
 
     Args:
-        stack: Closes the rasters.
         mapped: The map.
         confidence: A raster of one band on the map's grid, or None.
         known: The values that are classes.
@@ -122,7 +151,6 @@ class MapTracer:
 
     def __init__(
         self,
-        stack: ExitStack,
         mapped: Path,
         confidence: Path | None,
         known: raster.ClassValues,
@@ -132,17 +160,13 @@ class MapTracer:
         *,
         nodes: bool,
     ) -> None:
-        self._nodes = nodes
-        self._neighbours = neighbours
-        self._map = stack.enter_context(raster.open_raster(mapped))
-        about = raster.info_of(self._map)
+        about = raster.info(mapped)
         self.box: GeoBox = about.grid
-        self._known = known
-        self._left_out = left_out
-        self._confidence = None
+        self._map, self._confidence = mapped, confidence
+        self._known, self._left_out = known, left_out
+        self._neighbours, self._nodes = neighbours, nodes
         if confidence is not None:
-            self._confidence = stack.enter_context(raster.open_raster(confidence))
-            other = raster.info_of(self._confidence)
+            other = raster.info(confidence)
             grid.check_same(
                 about.grid, other.grid, what="Map and confidence", names=("map", "confidence")
             )
@@ -153,197 +177,236 @@ class MapTracer:
         self._windows = list(raster.blocks(about.height, about.width, block))
         self._ground = grid.ground(about.grid)
 
-    def trace(self, on_block: Callable[[int, int], None] | None) -> Iterator[Outlines]:
-        """Trace all patches, in batches: those inside each block, the others by rows of blocks.
+    @contextmanager
+    def traced(self) -> Iterator[Iterator[Outlines]]:
+        """All patches, in batches: those inside each block, and after a row of blocks the others.
 
-        Args:
-            on_block: Called with steps done and steps in all, two per block.
+        Raises:
+            ParameterError: Neither 4 nor 8 neighbours, or confidences beyond 1000.
+            RasterError: A raster can't be read.
         """
-        patches = Patches(self._windows, self._neighbours)
-        # outlines are those of the parts that connect over sides
-        parts = patches if self._neighbours == SIDES else Patches(self._windows, SIDES)
-        total = 2 * len(self._windows)
-        for done, window in enumerate(self._windows, start=1):
-            codes = self._codes(window)
-            for labelled in dict.fromkeys((patches, parts)):
-                labelled.add(codes, parts_of(codes, _EQUAL, labelled.neighbours))
-            if on_block is not None:
-                on_block(done, total)
-        for labelled in dict.fromkeys((patches, parts)):
-            labelled.join()
-        passed = 0  # parts inside earlier blocks
-        waiting: list[_Segments] = []
-        sums = np.zeros((4, patches.count), np.int64)  # rows as in _PatchSums
-        for number, window in enumerate(self._windows):
-            codes = self._codes(window.grown(1))
-            inner = codes[1:-1, 1:-1]
-            labels = patches.numbers(number, inner, _EQUAL)
-            # patches at the border have numbers below the count, those inside from it on
-            local = labels - patches.count
-            inside = _PatchSums(int(local.max(initial=-1)) + 1)
-            outside = _PatchSums(patches.count, sums)
-            areas, values = self._ground.shares(window), self._confidences(window)
-            for own, patch_sums in (
-                (local, inside), (np.where(local < 0, labels, -1), outside)
-            ):  # fmt: skip
-                patch_sums.add(own, inner, areas, values)
-            own = labels
-            if parts is not patches:
-                own = parts.numbers(number, inner, _EQUAL)
-                own[own >= parts.count] += passed
-                passed = max(passed, int(own.max(initial=-1)) + 1 - parts.count)
-            segments = _segments(codes, labels, own, window, nodes=self._nodes)
-            whole = segments.patch >= patches.count
-            waiting.append(segments.take(~whole))
-            closed = segments.take(whole)
-            if closed.patch.size:
-                yield self._close(closed.numbered_from(patches.count), inside.table)
-            last = number + 1 == len(self._windows)
-            if last or self._windows[number + 1].row != window.row:
-                ready = patches.last <= number
-                held_back = _joined(waiting)
-                done_now = ready[held_back.patch]
-                if done_now.any():
-                    yield self._close(held_back.take(done_now), sums)
-                waiting = [held_back.take(~done_now)]
-            if on_block is not None:
-                on_block(len(self._windows) + number + 1, total)
+        with blockwise.results(
+            self._windows, "tracing patches", self._opened, self._trace
+        ) as results:
+            yield self._batches(block for _, block in results)
 
-    def _codes(self, window: Window) -> Ints:
+    @contextmanager
+    def _opened(self) -> Iterator[_Sources]:
+        with ExitStack() as stack:
+            paths = (self._map, self._confidence)
+            opened = [p and stack.enter_context(raster.open_raster(p)) for p in paths]
+            yield _Sources(*opened)
+
+    def _trace(self, sources: _Sources, block: Block) -> _TracedBlock:
+        """Trace a block by itself."""
+        codes = self._codes(sources.map, block.window.grown(1))
+        runs = Runs.of(codes[1:-1, 1:-1])
+        patches = parts = runs.patches(self._neighbours)
+        if self._neighbours != SIDES:
+            parts = runs.patches(SIDES)
+        whole = Parts.of(runs, patches, self._sums(sources, block.window, runs, patches))
+        segments = _segments(codes, runs, block.window, nodes=self._nodes)
+        run = segments.patch
+        segments = segments.numbered(patches[run], None if parts is patches else parts[run])
+        place = np.full(whole.codes.size, -1, np.int64)
+        place[whole.at_border] = np.arange(whole.at_border.size)
+        waits = place[segments.patch] >= 0
+        inside = self._close(segments.take(~waits), whole.codes, whole.sums)
+        segments = segments.take(waits)
+        if parts is patches:
+            segments = segments.numbered(place[segments.patch])
+            return _TracedBlock(inside, whole, None, 0, segments)
+        sides = Parts.of(runs, parts, np.zeros((0, int(parts.max()) + 1)))
+        present = np.unique(segments.part)
+        hidden = np.setdiff1d(present, sides.at_border)
+        number = np.zeros(sides.codes.size, np.int64)
+        number[sides.at_border] = np.arange(sides.at_border.size)
+        number[hidden] = -1 - np.arange(hidden.size)
+        segments = segments.numbered(place[segments.patch], number[segments.part])
+        return _TracedBlock(inside, whole, sides, hidden.size, segments)
+
+    def _batches(self, blocks: Iterator[_TracedBlock]) -> Iterator[Outlines]:
+        """Outlines of the patches of all blocks; see `traced`."""
+        joined = Patches(self._windows, self._neighbours)
+        sides = _Sides(self._windows)
+        waiting: list[_Segments] = []
+        codes, sums = [np.zeros(0, np.int64)], [np.zeros((3, 0), np.int64)]
+        for block in blocks:
+            if block.inside.codes.size:
+                yield block.inside
+            border = block.parts.at_border
+            codes.append(block.parts.codes[border])
+            sums.append(block.parts.sums[:, border])
+            own = block.segments.patch + joined.count
+            waiting.append(block.segments.numbered(own, sides.numbers(block)))
+            row = joined.add(block.parts)
+            sides_row = None if block.sides is None else sides.joined.add(block.sides)
+            if row is None:
+                continue
+            held = _joined(waiting)
+            held = held.numbered(row.whole[held.patch], sides.joined_numbers(held, sides_row))
+            code, table = row.of_each(np.concatenate(codes)), row.sums(np.concatenate(sums, axis=1))
+            complete = held.patch >= row.going_on
+            if complete.any():
+                yield self._close(held.take(complete), code, table)
+            waiting = [held.take(~complete)]
+            codes, sums = [code[: row.going_on]], [table[:, : row.going_on]]
+
+    def _codes(self, source: DatasetReader, window: grid.Window) -> NDArray[Any]:
         """Codes of the classes with outlines, see `patch_codes`; 0 elsewhere."""
-        values, mask = raster.read_classes(self._map, window, self._known)
-        if self._left_out:
-            mask &= ~np.isin(values, self._left_out)
+        values, mask = raster.read_classes(source, window, self._known)
+        for value in self._left_out:
+            mask &= values != value
         return patch_codes(values, mask)
 
-    def _confidences(self, window: Window) -> tuple[Ints, NDArray[np.bool_]] | None:
-        """Confidences as integers in units of 1 / `_PARTS`, and where they are valid."""
-        if self._confidence is None:
-            return None
-        values, mask = raster.read(self._confidence, window)
-        known = np.where(mask, values[0], 0).astype(np.float64)
-        largest = np.abs(known).max()
-        if largest > _SUREST:
-            raise ParameterError(
-                f"A confidence must be a share or per cent, got {largest:g} in "
-                f"{self._confidence.name}; scale it."
-            )
-        return np.rint(known * _PARTS).astype(np.int64), mask
+    def _sums(
+        self, sources: _Sources, window: grid.Window, runs: Runs, patches: NDArray[np.int32]
+    ) -> Ints:
+        """Area in shares, sum of confidences, and pixels with one, of each patch of a block."""
+        values = [self._ground.shares(window)]
+        if sources.confidence is not None:
+            confidence, mask = raster.read(sources.confidence, window)
+            known = np.where(mask, confidence[0], 0).astype(np.float64)
+            largest = np.abs(known).max()
+            if largest > _SUREST:
+                raise ParameterError(
+                    f"A confidence must be a share or per cent, got {largest:g} in "
+                    f"{sources.confidence.name}; scale it."
+                )
+            # integers in units of 1 / _PARTS
+            values += [np.rint(known * _PARTS).astype(np.int64), mask.astype(np.int64)]
+        sums = np.zeros((3, int(patches.max()) + 1), np.int64)
+        for total, own in zip(sums, values, strict=False):
+            np.add.at(total, patches, runs.sums(own))
+        return sums
 
-    def _close(self, segments: _Segments, sums: Ints) -> Outlines:
-        """Close the segments of complete patches into polygons, ordered by their first corner."""
+    def _close(self, segments: _Segments, codes: NDArray[Any], sums: Ints) -> Outlines:
+        """Close the segments of complete patches into polygons, ordered by their first corner.
+
+        Args:
+            segments: All segments of those patches.
+            codes: Code of each patch, by number.
+            sums: Its sums, as of `_sums`.
+        """
         import shapely
 
+        if not segments.patch.size:
+            return Outlines(np.zeros(0, object), codes[:0], np.zeros(0), np.zeros(0))
         rings = _rings(segments, int(self.box.width))
-        sizes = np.diff(np.append(rings.start, rings.row.size))
-        ring_of = np.repeat(np.arange(sizes.size), sizes)
-        corners = np.stack([rings.column, rings.row], axis=1).astype(np.float64)
-        closed = shapely.linearrings(corners, indices=ring_of)
-        polygons = shapely.polygons(closed, indices=rings.place)
-        patches = rings.patches
+        x, y = grid.apply(
+            self.box.affine, rings.column.astype(np.float64), rings.row.astype(np.float64)
+        )
+        offsets: tuple[Ints, ...] = (rings.corners, rings.parts)
+        kind = shapely.GeometryType.POLYGON
         if self._neighbours != SIDES:
-            patches, first, member = np.unique(patches, return_index=True, return_inverse=True)
-            order = np.argsort(first)  # patches in the order of their first parts
-            place = np.argsort(order)[member]
-            by_patch = np.argsort(place, kind="stable")
-            polygons = shapely.multipolygons(polygons[by_patch], indices=place[by_patch])
-            patches = patches[order]
-        code, shares, total, pixels = sums[:, patches]
-        mean = np.full(code.size, np.nan)
+            offsets, kind = (*offsets, rings.members), shapely.GeometryType.MULTIPOLYGON
+        polygons = shapely.from_ragged_array(kind, np.stack([x, y], axis=1), offsets)
+        shares, total, pixels = sums[:, rings.patches]
+        mean = np.full(pixels.size, np.nan)
         np.divide(total, pixels * float(_PARTS), out=mean, where=pixels > 0)
-        return Outlines(polygons, code, shares * self._ground.share, mean)
+        return Outlines(polygons, codes[rings.patches], shares * self._ground.share, mean)
 
 
-class _PatchSums:
-    """Sums per patch: its code, area in shares, sum of confidences, pixels with a confidence."""
+class _Sides:
+    """Numbers of parts that connect over sides, where patches connect over corners too.
 
-    def __init__(self, count: int, table: Ints | None = None) -> None:
-        self.table = np.zeros((4, count), np.int64) if table is None else table
+    A part may be complete before its patch is; it then has a number below 0, for good.
+    """
 
-    def add(
-        self, labels: Ints, codes: Ints, areas: Ints, values: tuple[Ints, NDArray[np.bool_]] | None
-    ) -> None:
-        """Add the pixels of a block; labels below 0 belong to none of these patches."""
-        chosen = labels >= 0
-        held = labels[chosen]
-        self.table[0][held] = codes[chosen]
-        np.add.at(self.table[1], held, areas[chosen])
-        if values is not None:
-            confidence, mask = values
-            valid = mask[chosen]
-            np.add.at(self.table[2], held[valid], confidence[chosen][valid])
-            np.add.at(self.table[3], held[valid], 1)
+    def __init__(self, windows: Sequence[grid.Window]) -> None:
+        self.joined = Patches(windows, SIDES)
+        self._complete = 0
+
+    def numbers(self, block: _TracedBlock) -> Ints | None:
+        """Numbers of the parts of a block's segments, before the block is added."""
+        if block.sides is None:
+            return None
+        part = block.segments.part
+        numbers = np.where(part < 0, part - self._complete, part + self.joined.count)
+        self._complete += block.hidden
+        return numbers
+
+    def joined_numbers(self, held: _Segments, row: JoinedRow | None) -> Ints | None:
+        """Numbers of the parts of all segments after a row of blocks."""
+        if row is None:
+            return None
+        part = held.part.copy()
+        open_part = part >= 0
+        whole = row.whole[part[open_part]]
+        complete = whole >= row.going_on
+        whole[complete] = row.going_on - 1 - self._complete - whole[complete]
+        part[open_part] = whole
+        self._complete += int(row.whole.max(initial=-1)) + 1 - row.going_on
+        return part
 
 
 @dataclass(frozen=True)
 class _Rings:
-    """Closed borders: the corners of all rings, one ring after the other, and each ring's part.
+    """Closed borders: the corners of all rings, one ring after the other.
 
     Attributes:
-        row: Row of each corner.
+        row: Row of each corner; the last one of a ring is the first one again.
         column: Column of each corner.
-        start: Index of each ring's first corner.
-        place: Index of each ring's part among the parts; shells come before their holes.
-        patches: Patch number of each part, in the order of the first corner of their shells.
+        corners: First corner of each ring, and the number of corners.
+        parts: First ring of each part, its shell, which its holes follow; and the number of rings.
+        members: First part of each patch, and the number of parts.
+        patches: Number of each patch, in the order of the first corner of their shells.
     """
 
-    row: Ints
-    column: Ints
-    start: Ints
-    place: Ints
+    row: NDArray[np.int32]
+    column: NDArray[np.int32]
+    corners: Ints
+    parts: Ints
+    members: Ints
     patches: Ints
 
 
-def _segments(codes: Ints, labels: Ints, parts: Ints, window: Window, *, nodes: bool) -> _Segments:
-    """The border segments of a block's patches; codes extend one pixel further on each side."""
-    height, width = labels.shape
+def _segments(codes: NDArray[Any], runs: Runs, window: grid.Window, *, nodes: bool) -> _Segments:
+    """The border segments of a block's patches, with the run on their right in place of a patch.
 
-    def seen(down: int, right: int) -> Ints:
-        return codes[1 + down : 1 + down + height, 1 + right : 1 + right + width]
-
-    inner = seen(0, 0)
+    Args:
+        codes: Codes of the block, and of one more pixel on each side.
+        runs: The block's runs.
+        window: The block.
+        nodes: Whether a segment ends where borders of other patches meet it.
+    """
+    turned = np.ascontiguousarray(codes.T)
     segments = []
-    for heading in (_EAST, _SOUTH, _WEST, _NORTH):
-        down, right = int(_DOWN[heading]), int(_RIGHT[heading])
-        beyond = seen(-right, down)  # at the left hand
-        behind = seen(-down, -right)
-        steps = (inner != 0) & (inner != beyond)
-        node = np.zeros(steps.shape, np.bool_)
-        if nodes:
-            earlier = seen(-right - down, down - right)
-            node = (behind == inner) & (earlier != inner) & (earlier != beyond)
-        # along the direction of the steps, so that those of one segment follow each other
-        across = heading in (_EAST, _WEST)
-        line, at = np.nonzero(steps if across else steps.T)
-        place = (line, at) if across else (at, line)
-        patch, node = labels[place], node[place]
+    for heading, lines, beyond in (
+        (_EAST, codes, slice(None, -2)), (_SOUTH, turned, slice(2, None)),
+        (_WEST, codes, slice(2, None)), (_NORTH, turned, slice(None, -2)),
+    ):  # fmt: skip
         backwards = heading in (_WEST, _NORTH)
-        cut = node[:-1] if backwards else node[1:]
-        joins = (line[1:] == line[:-1]) & (at[1:] == at[:-1] + 1) & (patch[1:] == patch[:-1]) & ~cut
-        first = np.flatnonzero(np.append(True, ~joins)[: line.size])
-        length = np.diff(np.append(first, line.size))
-        head = first + (length - 1 if backwards else 0)
-        row, column = (k[head] for k in place)
-        patch = patch[head]
+        inner, other = lines[1:-1], lines[beyond]  # other: at the left hand
+        steps = (inner != other) & (inner != 0)
+        # where a border runs straight on from one pixel to the next
+        on = steps[:, :-1] & steps[:, 1:] & (inner[:, :-1] == inner[:, 1:])
+        node = on & (other[:, :-1] != other[:, 1:]) if nodes else np.zeros_like(on)
+        on &= ~node
+        on[:, [0, -1]] = False
+        steps = steps[:, 1:-1]
+        first, last = np.flatnonzero(steps & ~on[:, :-1]), np.flatnonzero(steps & ~on[:, 1:])
+        line, at = np.divmod(last if backwards else first, steps.shape[1])
+        row, column = (line, at) if lines is codes else (at, line)
+        run = runs.of_pixel[row, column]
         segments.append(
             _Segments(
-                patch,
-                patch if parts is labels else parts[row, column],
-                row + window.row + (heading in (_WEST, _NORTH)),
-                column + window.column + (heading in (_SOUTH, _WEST)),
-                np.full(first.size, heading, np.int64),
-                length,
-                node[head],
+                run, run,
+                (row + (window.row + backwards)).astype(np.int32),
+                (column + (window.column + (heading in (_SOUTH, _WEST)))).astype(np.int32),
+                np.full(first.size, heading, np.int8),
+                (last - first + 1).astype(np.int32),
+                node[line, at + backwards],
             )
-        )
+        )  # fmt: skip
     return _joined(segments)
 
 
 def _rings(segments: _Segments, width: int) -> _Rings:
     """Connect the segments of complete patches into rings."""
-    order = np.argsort(_corner_key(segments.row, segments.column, segments.heading, width))
-    s = segments.take(order)
-    s, ring = _walked(s, _followers(s, width))
+    s, after = _followers(segments, width)
+    way, ring = _walked(after)
+    s = s.take(way)
     begin = np.flatnonzero(np.append(True, ring[1:] != ring[:-1]))
     previous = np.arange(ring.size) - 1
     previous[begin] = np.append(begin[1:], ring.size) - 1
@@ -352,73 +415,85 @@ def _rings(segments: _Segments, width: int) -> _Rings:
     return _by_part(s.take(corner), ring[corner])
 
 
-def _corner_key(row: Ints, column: Ints, heading: Ints, width: int) -> Ints:
-    """A number that identifies a corner and a heading; in the order of rows, then columns."""
-    return ((row * (width + 1) + column) << 2) | heading
+def _followers(s: _Segments, width: int) -> tuple[_Segments, Ints]:
+    """The segments in the order of their starts, and the one that continues each one's border.
+
+    At each corner as many segments of a part start as end there. Where two do, two pixels of the
+    part meet at the corner only, and the border turns left: rings then never touch themselves, as
+    valid polygons require.
+    """
+    row, part = s.row - s.row.min(), s.part.astype(np.int64) - s.part.min()
+    starts = row.astype(np.int64) * (width + 1) + s.column
+    step = _DOWN[s.heading] * np.int64(width + 1) + _RIGHT[s.heading]
+    ends = starts + step * s.length
+    parts = int(part.max()) + 1
+    if (int(starts.max()) + 1) * parts * 4 > _KEYS:
+        starts, ends = (np.unique(k, return_inverse=True)[1] for k in (starts, ends))
+    order = np.argsort(((starts * parts + part) << 2) | s.heading)
+    turned = np.argsort(((ends * parts + part) << 2) | ((s.heading + 3) & 3))
+    place = np.empty(order.size, np.int64)
+    place[order] = np.arange(order.size)
+    after = np.empty(order.size, np.int64)
+    after[place[turned]] = np.arange(order.size)
+    return s.take(order), after
 
 
-def _followers(s: _Segments, width: int) -> Ints:
-    """Index of the segment that continues each segment's border; the segments are sorted."""
-    starts = _corner_key(s.row, s.column, s.heading, width)
-    end_row = s.row + (_DOWN[s.heading] * s.length).astype(np.int64)
-    end_column = s.column + (_RIGHT[s.heading] * s.length).astype(np.int64)
-    after = np.full(starts.size, -1, np.int64)
-    # Where two pixels of a patch meet only at a corner, the border turns left: rings then never
-    # touch themselves, as valid polygons require.
-    for turn in (1, 0, 3):
-        wanted = _corner_key(end_row, end_column, (s.heading + turn) & 3, width)
-        at = np.minimum(np.searchsorted(starts, wanted), starts.size - 1)
-        fits = (starts[at] == wanted) & (s.part[at] == s.part)
-        after[fits] = at[fits]
-    assert (after >= 0).all(), "borders close"
-    return after
-
-
-def _walked(s: _Segments, after: Ints) -> tuple[_Segments, Ints]:
-    """Segments in the order of their rings, and the ring of each."""
+def _walked(after: Ints) -> tuple[Ints, Ints]:
+    """Segments in the order of their rings, each from its first corner on, and their rings."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import breadth_first_order, connected_components
 
     count = after.size
     ends = np.arange(count + 1)
-    links = csr_array((np.ones(count, np.int8), after, ends), shape=(count, count))
+    links = csr_array((np.ones(count), after, ends), shape=(count, count))
     _, ring = connected_components(links, directed=False)
-    _, first = np.unique(ring, return_index=True)  # the ring's first corner, from the top left
+    first = np.empty(int(ring.max()) + 1, np.int64)
+    first[ring[::-1]] = ends[-2::-1]  # the ring's first corner, from the top left
     # all rings are cut open and joined into one path, which is then followed
     before = np.empty(count, np.int64)
-    before[after] = np.arange(count)
-    first = np.sort(first)
+    before[after] = ends[:-1]
+    first.sort()
     path = after.copy()
     path[before[first]] = np.append(first[1:], -1)
     open_end = path < 0
     links = csr_array(
-        (np.ones(count - 1, np.int8), path[~open_end], np.append(0, np.cumsum(~open_end))),
+        (np.ones(count - 1), path[~open_end], np.append(0, np.cumsum(~open_end))),
         shape=(count, count),
     )
     way = breadth_first_order(links, first[0], return_predecessors=False)
-    return s.take(way), ring[way]
+    return way, ring[way]
 
 
 def _by_part(s: _Segments, ring: Ints) -> _Rings:
     """Rings in the order of the parts that they bound, shells before holes."""
     begin = np.flatnonzero(np.append(True, ring[1:] != ring[:-1]))
+    sizes = np.diff(begin, append=ring.size)
     following = np.arange(ring.size) + 1
-    following[np.append(begin[1:], ring.size) - 1] = begin
-    next_row = s.row[following]
+    following[begin + sizes - 1] = begin
+    column, row = s.column.astype(np.int64), s.row.astype(np.int64)
     # shells run clockwise on screen: more area lies left of their downward sides
-    shell = np.add.reduceat(s.column * (next_row - s.row), begin) > 0
+    shell = np.add.reduceat(column * (row[following] - row), begin) > 0
+    own = s.patch[begin][shell]  # patch of each part, in the order of their first corners
+    leader = np.empty(int(own.max()) + 1, np.int64)
+    leader[own[::-1]] = np.arange(own.size)[::-1]  # first part of each patch
+    leaders = leader[own]
+    order = np.argsort(leaders, kind="stable")
+    rank = np.empty(own.size, np.int64)
+    rank[order] = np.arange(own.size)
     part = s.part[begin]
-    parts, shells = np.unique(part[shell], return_index=True)
-    rank = np.empty(parts.size, np.int64)
-    rank[np.argsort(shells)] = np.arange(parts.size)
-    place = rank[np.searchsorted(parts, part)]
-    ring_order = np.lexsort((np.arange(begin.size), ~shell, place))
-    sizes = np.diff(np.append(begin, ring.size))[ring_order]
-    start = np.append(0, np.cumsum(sizes)[:-1])
-    corners = np.repeat(begin[ring_order] - start, sizes) + np.arange(ring.size)
-    numbers = np.empty(parts.size, np.int64)
-    numbers[rank] = s.patch[begin][shell][shells]
-    return _Rings(s.row[corners], s.column[corners], start, place[ring_order], numbers)
+    part -= part.min()
+    place = np.empty(int(part.max()) + 1, np.int64)
+    place[part[shell]] = rank
+    place = place[part]  # of each ring's part
+    ring_order = np.lexsort((~shell, place))
+    sizes = sizes[ring_order] + 1  # the first corner once more at the end
+    corners = np.append(0, np.cumsum(sizes))
+    at = np.arange(corners[-1]) + np.repeat(begin[ring_order] - corners[:-1], sizes)
+    at[corners[1:] - 1] = begin[ring_order]
+    parts = np.append(0, np.cumsum(np.bincount(place)))
+    members = np.flatnonzero(np.append(True, np.diff(leaders[order]) != 0))
+    patches = own[order][members]
+    return _Rings(s.row[at], s.column[at], corners, parts, np.append(members, own.size), patches)
 
 
 def _joined(parts: list[_Segments]) -> _Segments:
