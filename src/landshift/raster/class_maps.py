@@ -337,6 +337,31 @@ def values_in(source: DatasetReader, known: ClassValues) -> set[int]:
     return values
 
 
+def ranked(
+    codes: NDArray[Any], mask: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The class values of a window, ascending, and the place of each pixel's among them.
+
+    Where there is no class the place is one more than the last. Values may be among them that only
+    pixels without a class have.
+
+    Args:
+        codes: Values, ``(row, column)``.
+        mask: ``(row, column)``, True where there is a class; see `read_classes`.
+    """
+    if codes.dtype.itemsize > 2:
+        values = np.unique(codes[mask]).astype(np.int64)
+        ranks = np.searchsorted(values, codes)
+    else:
+        low = int(np.iinfo(codes.dtype).min)
+        shifted = codes.astype(np.int64) - low if low else codes
+        present = np.flatnonzero(np.bincount(shifted.ravel()))
+        table = np.zeros(int(present[-1]) + 1, np.int64)
+        table[present] = np.arange(present.size)
+        ranks, values = table[shifted], present + low
+    return values, np.where(mask, ranks, values.size)
+
+
 def holds_classes(source: DatasetReader) -> bool:
     """Whether an open raster's values are classes, by the file and those beside it.
 
