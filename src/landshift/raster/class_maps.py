@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from landshift.classes import (
 )
 from landshift.errors import ClassError
 from landshift.grid import Window
-from landshift.raster.blockwise import blocks
+from landshift.raster import blockwise
 from landshift.raster.reader import (
     NAMELESS,
     check_one_band,
@@ -178,13 +179,17 @@ def warn_of_unstated(known: ClassValues) -> None:
     """
     if not known.unstated:
         return
-    counts = dict.fromkeys(known.unstated, 0)
-    with open_raster(known.path) as source:
-        for window in blocks(source.height, source.width):
-            values, mask = read(source, window)
-            for value in counts:
-                counts[value] += int(np.count_nonzero((values[0] == value) & mask))
-    for value, pixels in counts.items():
+
+    def counted(source: DatasetReader, block: blockwise.Block) -> list[int]:
+        values, mask = read(source, block.window)
+        return [int(np.count_nonzero((values[0] == v) & mask)) for v in known.unstated]
+
+    counts = [0] * len(known.unstated)
+    opened = partial(open_raster, known.path)
+    with blockwise.results(_windows(known.path), "checking values", opened, counted) as results:
+        for _, held in results:
+            counts = [total + pixels for total, pixels in zip(counts, held, strict=True)]
+    for value, pixels in zip(known.unstated, counts, strict=True):
         if not pixels:
             continue
         if value == UNLABELLED and not known.zero:
@@ -300,7 +305,7 @@ def scheme_of(
         if not stated or not np.issubdtype(np.dtype(source.dtypes[0]), np.integer):
             return None
         known = class_values(source, nodata=nodata, labels=labels)
-        values = known.names.keys() | values_in(source, known)
+    values = known.names.keys() | values_in(known)
     if not values:
         return None
     return MapScheme.from_mapping(
@@ -324,17 +329,33 @@ def read_scheme(path: Path | str) -> ClassScheme:
     return scheme
 
 
-def values_in(source: DatasetReader, known: ClassValues) -> set[int]:
-    """The classes that occur in an open class raster.
+def values_in(known: ClassValues) -> set[int]:
+    """The classes that occur in a class raster.
+
+    Args:
+        known: Which of its values are classes.
 
     Raises:
         RasterError: It can't be read.
     """
+
+    def occurring(source: DatasetReader, block: blockwise.Block) -> NDArray[np.int64]:
+        codes, mask = read(source, block.window)
+        values, ranks = ranked(codes[0], known.classed(codes[0], mask))
+        held = np.bincount(ranks.ravel(), minlength=values.size + 1)[:-1]
+        return values[held > 0]
+
     values: set[int] = set()
-    for window in blocks(source.height, source.width):
-        codes, mask = read(source, window)
-        values.update(int(v) for v in np.unique(codes[0][known.classed(codes[0], mask)]))
+    opened = partial(open_raster, known.path)
+    with blockwise.results(_windows(known.path), "looking for classes", opened, occurring) as parts:
+        for _, part in parts:
+            values.update(part.tolist())
     return values
+
+
+def _windows(path: str) -> list[Window]:
+    with open_raster(path) as source:
+        return list(blockwise.blocks(source.height, source.width))
 
 
 def ranked(
