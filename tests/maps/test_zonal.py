@@ -1,5 +1,6 @@
 import csv
 import json
+from functools import partial
 
 import numpy as np
 import pyogrio
@@ -50,7 +51,7 @@ def test_border_pixels_count_by_their_part(tmp_path):
 
 
 def test_zones_that_part_the_map_have_its_area(tmp_path, monkeypatch):
-    monkeypatch.setattr(zonal, "BLOCK", 16)
+    monkeypatch.setattr(zonal.raster, "blocks", partial(raster.blocks, size=16))
     random = np.random.default_rng(0)
     codes = random.integers(0, 4, (50, 70)).astype(np.uint8)
     mapped = write(
@@ -65,7 +66,7 @@ def test_zones_that_part_the_map_have_its_area(tmp_path, monkeypatch):
     areas = grid.ground(raster.info(mapped).grid).hectares(Window(0, 0, *codes.shape))
     whole = [((codes == v) * areas).sum() for v in (1, 2, 3)]
     assert zones.hectares.sum(axis=0) == pytest.approx(whole, rel=1e-7)
-    monkeypatch.setattr(zonal, "BLOCK", 1000)
+    monkeypatch.setattr(zonal.raster, "blocks", partial(raster.blocks, size=1000))
     at_once = zonal.measure_zones(mapped, path, "name")
     assert zones.hectares == pytest.approx(at_once.hectares, rel=1e-5, abs=1e-2)
 
@@ -244,9 +245,8 @@ def test_zones_of_whole_pixels_are_counted_as_numpy_does(tmp_path, monkeypatch, 
     mapped = write(tmp_path / "map.tif", codes, nodata=255)
     rectangles = [(0, 0, 23, 20), (5, 5, 10, 10), (4, 6, 6, 7), (20, 15, 30, 25), (7, 0, 8, 20)]
     path = polygons(tmp_path / "z.gpkg", [box(*r) for r in rectangles], [f"z{k}" for k in range(5)])
-    monkeypatch.setattr(zonal, "BLOCK", block)
-    steps = []
-    zones = zonal.measure_zones(mapped, path, "name", on_block=lambda *step: steps.append(step))
+    monkeypatch.setattr(zonal.raster, "blocks", partial(raster.blocks, size=block))
+    zones = zonal.measure_zones(mapped, path, "name")
     assert list(zones.classes) == [1, 2, 3]
     for k, (left, top, right, bottom) in enumerate(rectangles):
         inside = codes[top:bottom, left:right]
@@ -255,10 +255,29 @@ def test_zones_of_whole_pixels_are_counted_as_numpy_does(tmp_path, monkeypatch, 
         assert zones.outside[k] == pytest.approx(
             1 - sum(counts) / ((right - left) * (bottom - top)), abs=1e-6
         )
-    number = -(-20 // block) * -(-23 // block)
-    assert steps == [(k, number) for k in range(1, number + 1)]
     shares = [r["percent"] for r in zones.rows() if r["zone"] == "z1"]
     assert sum(shares) == pytest.approx(100, abs=1e-3)
+
+
+@pytest.mark.parametrize(("cut", "at_once"), [(4, 1), (30, 1 << 19), (400, 1 << 19)])
+def test_zones_do_not_depend_on_the_pieces_that_are_measured(tmp_path, monkeypatch, cut, at_once):
+    random = np.random.default_rng(4)
+    mapped = write(tmp_path / "map.tif", random.integers(1, 4, (20, 23), np.uint8))
+    angles = np.linspace(0, 2 * np.pi, 41)
+    zones = [box(0, 0, 23, 20), box(2.5, 0, 20, 17.25)]  # overlapping, with curves and holes
+    for radius in (2.3, 6.1, 8.2):
+        edge = radius * (1 + 0.2 * np.sin(5 * angles))
+        ring = np.stack([11 + edge * np.cos(angles), 10 + edge * np.sin(angles)], axis=-1)
+        edge, hole = (r * (30, -30) + (LEFT, TOP) for r in (ring, 11 + 0.4 * (ring - 11)))
+        zones.append(shapely.Polygon(edge, [hole]))
+    path = polygons(tmp_path / "z.gpkg", zones, [f"z{k}" for k in range(len(zones))])
+    whole = zonal.measure_zones(mapped, path, "name")
+    assert whole.hectares.sum(axis=1) == pytest.approx([z.area / 1e4 for z in zones], rel=1e-6)
+    monkeypatch.setattr(zonal, "CUT", cut)
+    monkeypatch.setattr(zonal, "AT_ONCE", at_once)
+    in_pieces = zonal.measure_zones(mapped, path, "name")
+    assert in_pieces.hectares == pytest.approx(whole.hectares, rel=1e-6)
+    assert in_pieces.outside == pytest.approx(whole.outside, abs=1e-6)
 
 
 def test_hectares_and_per_cent_have_four_decimals(tmp_path):

@@ -394,3 +394,30 @@ def test_values_present_are_the_unique_ones_of_valid_pixels(seed, kind, share):
     values = random.integers(limits.min, limits.max, (5, 7), kind, endpoint=True)
     mask = random.random((5, 7)) < share
     assert raster.present(values, mask).tolist() == np.unique(values[mask]).tolist()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "int32", "uint32"])
+def test_class_values_are_ranked_as_numpy_does(dtype):
+    random = np.random.default_rng(0)
+    limits = np.iinfo(dtype)
+    some = np.array([limits.min, limits.max, 3, 7, 100], dtype)
+    codes = random.choice(some, (9, 11))
+    mask = random.random(codes.shape) < 0.7
+    values, ranks = raster.ranked(codes, mask)
+    assert values.tolist() == sorted(some.tolist())
+    assert (values[ranks[mask]] == codes[mask]).all()
+    assert (ranks[~mask] == values.size).all()
+    values, ranks = raster.ranked(codes, np.zeros_like(mask))
+    assert (ranks == values.size).all()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32"])
+def test_classes_in_a_raster_are_those_of_its_pixels_in_any_block(write_raster, monkeypatch, dtype):
+    codes = np.random.default_rng(0).choice(np.array([0, 2, 5, 9], dtype), (40, 50))
+    codes[-1, -1] = 77
+    path = write_raster("map.tif", codes, nodata=9)
+    with raster.open_raster(path) as source:
+        known = raster.class_values(source, nodata=2)
+    assert raster.values_in(known) == {0, 5, 77}
+    monkeypatch.setattr(raster.blocks, "__defaults__", (16,))
+    assert raster.values_in(known) == {0, 5, 77}

@@ -15,6 +15,7 @@ from landshift import raster
 from landshift.errors import ParameterError
 from landshift.files import provenance
 from landshift.grid import Window
+from landshift.machine import parallel, progress
 from landshift.simulation import land, noise, scene, sensor, tables
 from landshift.simulation.scene import Scene, simulate
 from landshift.simulation.tables import BANDS, LAND_COVER, REFLECTANCE, TRANSITIONS, SceneConditions
@@ -239,31 +240,43 @@ def test_noise_has_the_same_value_in_windows_and_at_points(spacing: float) -> No
     )
 
 
-def test_memory_does_not_grow_with_the_scene(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_scene(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scene, "BLOCK", 128)
+    monkeypatch.setattr(parallel, "threads", lambda: 2)  # which run at most 4 blocks ahead
+
     def peak(width: int) -> int:
         tracemalloc.start()
-        simulate(tmp_path / str(width), height=512, width=width)
+        simulate(tmp_path / str(width), height=128, width=width)
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return most
 
-    assert peak(1536) < 1.2 * peak(512)
+    assert peak(128 * 18) < 1.3 * peak(128 * 6)
 
 
-def test_blocks_are_counted(tmp_path: Path) -> None:
-    seen: list[tuple[int, int]] = []
-    simulate(tmp_path, height=520, width=100, on_block=lambda k, n: seen.append((k, n)))
-    assert seen == [(1, 2), (2, 2)]
+class Stopping:
+    """A watcher who stops the simulation while its blocks are made."""
+
+    def began(self, step: progress.Step) -> None:
+        pass
+
+    def moved(self, step: progress.Step) -> None:
+        if step.what == "simulating":
+            raise InterruptedError(f"after {step.done} of {step.total}")
+
+    def ended(self, step: progress.Step) -> None:
+        pass
 
 
 def test_a_failure_leaves_no_file_and_spares_what_was_there(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-
-    def stop(done: int, total: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        simulate(tmp_path, height=64, width=64, on_block=stop)
+    with (
+        pytest.raises(InterruptedError, match="after 1 of 2"),
+        progress.watched(Stopping()),
+    ):
+        simulate(tmp_path, height=520, width=64)
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
 

@@ -248,3 +248,15 @@ def test_coordinates_that_are_no_places_are_one_line(tmp_path, strange):
     path = features(tmp_path / "a.gpkg", good, bad)
     with pytest.raises(VectorError, match=r"that are places, got .* in feature 2 of .*a\.gpkg"):
         vector.read_polygons(path, BOX)
+
+
+def test_geometries_burnt_from_both_ends_differ_where_their_values_overlap():
+    left, middle, top = (
+        shapely.Polygon(square(500_000 + 30 * column, 4_000_000 - 30 * row, 30 * size)[0])
+        for row, column, size in ((0, 0, 2), (1, 1, 2), (0, 1, 2))
+    )
+    last, first = vector.burn_from_both_ends([left, middle, top], [1, 2, 1], BOX)
+    assert last.tolist() == [[1, 1, 1, 0], [1, 1, 1, 0], [0, 2, 2, 0], [0] * 4]
+    assert first.tolist() == [[1, 1, 1, 0], [1, 1, 2, 0], [0, 2, 2, 0], [0] * 4]
+    last, first = vector.burn_from_both_ends([left, middle], [1, 1], BOX)
+    assert (last == first).all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import grid, raster, vector
-from landshift.assess import drawing
 from landshift.errors import ClassError, GridError, ParameterError
-from landshift.files import options
+from landshift.raster import blockwise
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
+    from rasterio.io import DatasetReader
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,6 @@ def find_domains(
     columns: NDArray[np.int64],
     *,
     classes: Collection[int],
-    on_block: options.OnBlock = None,
 ) -> Domains:
     """Measure domains on a map and look up units in them.
 
@@ -74,7 +74,6 @@ def find_domains(
         rows: Row of the pixel at each unit's centre.
         columns: Column of it.
         classes: Values of the map's classes.
-        on_block: Called with blocks done and blocks in all.
 
     Raises:
         ClassError: No such column.
@@ -91,22 +90,33 @@ def find_domains(
     bounds = np.array([g.bounds for g in outlines])
     areas = np.zeros(len(names) + 1)
     place = np.full(rows.size, -1, np.int64)
-    windows = list(raster.blocks(about.height, about.width, drawing.BLOCK))
-    with raster.open_raster(mapped) as opened:
-        for done, window in enumerate(windows, start=1):
-            box = grid.window_geobox(about.grid, window)
-            near = _near(bounds, box)
-            burnt = vector.burn([outlines[k] for k in near], [values[k] for k in near], box)
-            codes, mask = raster.read(opened, window, [1])
-            mask &= np.isin(codes[0], list(classes))
-            weights = np.where(mask, ground.hectares(window), 0.0)
-            areas += np.bincount(burnt.ravel(), weights.ravel(), areas.size)
-            here = (rows // drawing.BLOCK == window.row // drawing.BLOCK) & (
-                columns // drawing.BLOCK == window.column // drawing.BLOCK
-            )
-            place[here] = burnt[rows[here] - window.row, columns[here] - window.column] - 1
-            if on_block is not None:
-                on_block(done, len(windows))
+
+    def measured(
+        opened: DatasetReader, block: blockwise.Block
+    ) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.int32]]:
+        window = block.window
+        box = grid.window_geobox(about.grid, window)
+        near = _near(bounds, box)
+        burnt = vector.burn([outlines[k] for k in near], [values[k] for k in near], box)
+        codes, mask = raster.read(opened, window, [1])
+        mask &= np.isin(codes[0], list(classes))
+        weights = np.where(mask, ground.hectares(window), 0.0)
+        down, right = rows - window.row, columns - window.column
+        here = np.flatnonzero(
+            (down >= 0) & (down < window.height) & (right >= 0) & (right < window.width)
+        )
+        return (
+            np.bincount(burnt.ravel(), weights.ravel(), areas.size).astype(np.float64),
+            here,
+            burnt[down[here], right[here]] - 1,
+        )
+
+    windows = list(raster.blocks(about.height, about.width))
+    opened = partial(raster.open_raster, mapped)
+    with blockwise.results(windows, "measuring domains", opened, measured) as results:
+        for _, (hectares, units, domains) in results:
+            areas += hectares
+            place[units] = domains
     _check_areas(names, areas[1:], source)
     return Domains(names, areas[1:], place)
 

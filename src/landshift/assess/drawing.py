@@ -8,10 +8,11 @@ blocks in which the raster is read.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,12 @@ from numpy.typing import NDArray
 from landshift import grid, raster
 from landshift.errors import ClassError, ParameterError
 from landshift.grid import Window
+from landshift.raster import blockwise
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+Chosen = TypeVar("Chosen")
 
 BLOCK = 1024
 """Rows and columns read at once, about."""
@@ -120,7 +127,6 @@ def draw_random(
     seed: int,
     *,
     block: int = BLOCK,
-    on_block: Callable[[int, int], None] | None = None,
 ) -> Drawn:
     """Draw at most so many units of each stratum at random, without replacement.
 
@@ -129,7 +135,6 @@ def draw_random(
         most: Units to keep of each stratum; the first n of them are a simple random sample of n.
         seed: Another seed draws other units.
         block: Rows and columns read at once, about; the result doesn't depend on it.
-        on_block: Called with blocks done and blocks in all.
 
     Raises:
         ClassError: The map holds no class; values that aren't whole numbers; ground that has a
@@ -139,19 +144,24 @@ def draw_random(
     """
     kept: dict[int, _Reservoir] = {}
 
-    def choose(here: _UnitBlock) -> None:
+    def choose(here: _UnitBlock) -> tuple[NDArray[np.uint64], Units]:
         keys = _keys(here.numbers(), seed)
         thresholds = np.full(len(here.pairs) + 1, 0, np.uint64)  # the last: units without a class
         for k, (stratum, _) in enumerate(here.pairs):
-            thresholds[k] = kept.setdefault(stratum, _Reservoir(most)).threshold
+            # maybe one of earlier blocks, which lets more units through: the smallest keys stay
+            reservoir = kept.get(stratum)
+            thresholds[k] = _ALL_BITS if reservoir is None else reservoir.threshold
         chosen = np.flatnonzero(keys.ravel() < thresholds[here.pair].ravel())
-        units = here.units(chosen)
-        drawn = keys.ravel()[chosen]
+        return keys.ravel()[chosen], here.units(chosen)
+
+    def keep(chosen: tuple[NDArray[np.uint64], Units]) -> None:
+        keys, units = chosen
         for stratum in np.unique(units.stratum):
             of_it = units.stratum == stratum
-            kept[int(stratum)].add(drawn[of_it], units.take(of_it))
+            reservoir = kept.setdefault(int(stratum), _Reservoir(most))
+            reservoir.add(keys[of_it], units.take(of_it))
 
-    parts = _survey(population, choose, block, on_block)
+    parts = _survey(population, choose, keep, block, "drawing units")
     return Drawn(parts, _joined([kept[s].units() for s in sorted(kept)]))
 
 
@@ -161,7 +171,6 @@ def draw_systematic(
     seed: int,
     *,
     block: int = BLOCK,
-    on_block: Callable[[int, int], None] | None = None,
 ) -> Drawn:
     """Draw units on a square grid with a random start, about as many as asked for.
 
@@ -174,7 +183,6 @@ def draw_systematic(
         size: Units wanted, about.
         seed: Where the grid starts.
         block: As for `draw_random`.
-        on_block: As for `draw_random`.
 
     Raises:
         ParameterError: The size is below 2, or larger than the population.
@@ -183,7 +191,7 @@ def draw_systematic(
         RasterError: As for `draw_random`.
     """
     about = raster.info(population.mapped)
-    parts = _survey(population, lambda _: None, block, _half(on_block, 0))
+    parts = survey(population, block)
     total = sum(p.units for p in parts)
     if not 2 <= size <= total:
         raise ParameterError(
@@ -196,32 +204,34 @@ def draw_systematic(
     )
     kept: list[Units] = []
 
-    def choose(here: _UnitBlock) -> None:
+    def choose(here: _UnitBlock) -> Units:
         height, width = here.pair.shape
         on_grid = (
             rows[here.row : here.row + height, np.newaxis]
             & columns[np.newaxis, here.column : here.column + width]
         )
-        kept.append(here.units(np.flatnonzero(on_grid & (here.pair < len(here.pairs)))))
+        return here.units(np.flatnonzero(on_grid & (here.pair < len(here.pairs))))
 
-    _survey(population, choose, block, _half(on_block, 1))
+    _survey(population, choose, kept.append, block, "drawing units")
     units = _joined(kept)
     if not len(units):
         raise ClassError("A systematic sample must hit a unit, got none; ask for more units.")
     return Drawn(parts, units.take(np.lexsort((units.column, units.row))))
 
 
-def survey(
-    population: Population, on_block: Callable[[int, int], None] | None = None
-) -> tuple[PopulationPart, ...]:
+def survey(population: Population, block: int = BLOCK) -> tuple[PopulationPart, ...]:
     """Count a population by stratum and class of the map.
+
+    Args:
+        population: The population.
+        block: As for `draw_random`.
 
     Raises:
         ClassError: As for `draw_random`.
         GridError: As for `draw_random`.
         RasterError: As for `draw_random`.
     """
-    return _survey(population, lambda _: None, BLOCK, on_block)
+    return _survey(population, lambda _: None, lambda _: None, block, "counting units")
 
 
 def named_parts(
@@ -341,27 +351,55 @@ class _UnitBlock:
         )
 
 
+@dataclass(frozen=True)
+class _PairCounts:
+    """Units of a block, by pair of stratum and class of the map.
+
+    Attributes:
+        pairs: The pairs that occur.
+        units: Units of each; the last: without a class.
+        shares: Area of each, in shares; see `landshift.grid.Ground.shares`.
+    """
+
+    pairs: list[tuple[int, int]]
+    units: NDArray[np.intp]
+    shares: NDArray[np.int64]
+
+
 def _survey(
     population: Population,
-    choose: Callable[[_UnitBlock], None],
+    choose: Callable[[_UnitBlock], Chosen],
+    keep: Callable[[Chosen], None],
     block: int,
-    on_block: Callable[[int, int], None] | None,
+    what: str,
 ) -> tuple[PopulationPart, ...]:
-    """Call a function with each block, and count the population."""
+    """Choose units from each block, and count the population.
+
+    Args:
+        population: The population.
+        choose: Called with each block, in threads.
+        keep: Called with what was chosen, in the order of the blocks.
+        block: Rows and columns read at once, about.
+        what: What is done, for the progress.
+    """
     about = raster.info(population.mapped)
     ground = grid.ground(about.grid)
     units: dict[tuple[int, int], int] = {}
     shares: dict[tuple[int, int], int] = {}
     windows = _windows(about.height, about.width, population.unit_size, block)
-    for done, here in enumerate(_blocks(population, windows, ground), start=1):
-        choose(here)
+
+    def counted(reader: _UnitReader, block: blockwise.Block) -> tuple[_PairCounts, Chosen]:
+        here = reader.units(block.window)
         held = np.bincount(here.pair.ravel(), minlength=len(here.pairs) + 1)
-        areas = here.by_pair()
-        for k, pair in enumerate(here.pairs):
-            units[pair] = units.get(pair, 0) + int(held[k])
-            shares[pair] = shares.get(pair, 0) + int(areas[k])
-        if on_block is not None:
-            on_block(done, len(windows))
+        return _PairCounts(here.pairs, held, here.by_pair()), choose(here)
+
+    opened = partial(_UnitReader.opened, population, ground)
+    with blockwise.results(windows, what, opened, counted) as results:
+        for _, (counts, chosen) in results:
+            keep(chosen)
+            for k, pair in enumerate(counts.pairs):
+                units[pair] = units.get(pair, 0) + int(counts.units[k])
+                shares[pair] = shares.get(pair, 0) + int(counts.shares[k])
     parts = tuple(
         PopulationPart(stratum, mapped, n, shares[stratum, mapped] * ground.share)
         for (stratum, mapped), n in sorted(units.items())
@@ -384,46 +422,71 @@ def _windows(height: int, width: int, unit_size: int, block: int) -> list[Window
     ]  # fmt: skip
 
 
-def _blocks(
-    population: Population, windows: list[Window], ground: grid.Ground
-) -> Iterator[_UnitBlock]:
-    """The units of each window."""
-    size = population.unit_size
-    with ExitStack() as stack:
-        source = stack.enter_context(raster.open_raster(population.mapped))
-        about = raster.info_of(source)
-        known = population.known or raster.class_values(source)
-        strata = None
-        if population.stratified and population.strata is not None:
-            strata = stack.enter_context(raster.open_raster(population.strata))
-            of_strata = raster.class_values(strata)
-            grid.check_same(
-                about.grid, raster.info_of(strata).grid, what="Map and strata",
-                names=("map", "strata"),
-            )  # fmt: skip
-        for window in windows:
-            codes, mask = raster.read_classes(source, window, known)
-            values, mapped = _ranked(codes, mask)
-            if not population.stratified:
-                groups, stratum = np.array([WHOLE]), np.where(mask, 0, 1)
-            elif strata is None:
-                groups, stratum = values, mapped
-            else:
-                layer, covered = raster.read_classes(strata, window, of_strata)
-                _check_covered(mask & ~covered, strata.name, window)
-                groups, stratum = _ranked(layer, mask)
-            if size > 1:
-                mapped = _commonest(mapped, len(values), size)
-                stratum = _commonest(stratum, len(groups), size)
-            pairs, pair = _paired(groups, stratum, values, mapped)
-            # blocks may reach over the raster's edge
-            inside = window.clipped(about.height, about.width)
-            shares = np.zeros(mask.shape, np.int64)
-            shares[: inside.height, : inside.width] = ground.shares(inside)
-            yield _UnitBlock(
-                window.row // size, window.column // size, -(-about.width // size), pairs, pair,
-                np.where(mask, shares, 0), ground.share,
-            )  # fmt: skip
+@dataclass(frozen=True)
+class _UnitReader:
+    """Reads windows of the open rasters of a population as units.
+
+    Attributes:
+        source: The map.
+        known: Which of its values are classes.
+        strata: The raster of strata, and which of its values are strata; None: the map's classes.
+        population: The population.
+        ground: Areas of the map's pixels.
+    """
+
+    source: DatasetReader
+    known: raster.ClassValues
+    strata: tuple[DatasetReader, raster.ClassValues] | None
+    population: Population
+    ground: grid.Ground
+
+    @classmethod
+    @contextmanager
+    def opened(cls, population: Population, ground: grid.Ground) -> Iterator[_UnitReader]:
+        """Open the rasters of a population."""
+        with ExitStack() as stack:
+            source = stack.enter_context(raster.open_raster(population.mapped))
+            known = population.known or raster.class_values(source)
+            of_strata = None
+            if population.stratified and population.strata is not None:
+                strata = stack.enter_context(raster.open_raster(population.strata))
+                of_strata = strata, raster.class_values(strata)
+                grid.check_same(
+                    raster.info_of(source).grid, raster.info_of(strata).grid,
+                    what="Map and strata", names=("map", "strata"),
+                )  # fmt: skip
+            yield cls(source, known, of_strata, population, ground)
+
+    def units(self, window: Window) -> _UnitBlock:
+        """The units of a window.
+
+        Raises:
+            ClassError: A pixel with a class but no stratum.
+        """
+        size = self.population.unit_size
+        codes, mask = raster.read_classes(self.source, window, self.known)
+        values, mapped = raster.ranked(codes, mask)
+        if not self.population.stratified:
+            groups, stratum = np.array([WHOLE]), np.where(mask, 0, 1)
+        elif self.strata is None:
+            groups, stratum = values, mapped
+        else:
+            strata, of_strata = self.strata
+            layer, covered = raster.read_classes(strata, window, of_strata)
+            _check_covered(mask & ~covered, strata.name, window)
+            groups, stratum = raster.ranked(layer, mask)
+        if size > 1:
+            mapped = _commonest(mapped, len(values), size)
+            stratum = _commonest(stratum, len(groups), size)
+        pairs, pair = _paired(groups, stratum, values, mapped)
+        # blocks may reach over the raster's edge
+        inside = window.clipped(self.source.height, self.source.width)
+        shares = np.zeros(mask.shape, np.int64)
+        shares[: inside.height, : inside.width] = self.ground.shares(inside)
+        return _UnitBlock(
+            window.row // size, window.column // size, -(-self.source.width // size), pairs, pair,
+            np.where(mask, shares, 0), self.ground.share,
+        )  # fmt: skip
 
 
 def _paired(
@@ -458,26 +521,6 @@ def _check_covered(bare: NDArray[np.bool_], name: str, window: Window) -> None:
             f"{window.row + row}, column {window.column + column}; fill it, or make the map "
             "nodata there."
         )
-
-
-def _ranked(
-    codes: NDArray[Any], mask: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The values that occur, ascending, and the place of each pixel's among them.
-
-    Where there is no class the place is one more than the last.
-    """
-    if codes.dtype.itemsize > 2:
-        values = np.unique(codes[mask]).astype(np.int64)
-        ranks = np.searchsorted(values, codes)
-    else:
-        low = int(np.iinfo(codes.dtype).min)
-        shifted = codes.astype(np.int64) - low if low else codes
-        present = np.flatnonzero(np.bincount(shifted.ravel()))
-        table = np.zeros(int(present[-1]) + 1, np.int64)
-        table[present] = np.arange(present.size)
-        ranks, values = table[shifted], present + low
-    return values, np.where(mask, ranks, values.size)
 
 
 def _commonest(ranks: NDArray[np.int64], count: int, size: int) -> NDArray[np.int64]:
@@ -533,12 +576,3 @@ def _joined(pieces: list[Units]) -> Units:
             for field in fields(Units)
         )
     )
-
-
-def _half(
-    on_block: Callable[[int, int], None] | None, half: int
-) -> Callable[[int, int], None] | None:
-    """Progress of one of two passes."""
-    if on_block is None:
-        return None
-    return lambda done, total: on_block(done + half * total, 2 * total)

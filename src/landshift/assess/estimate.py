@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from landshift.assess import figures, intervals
-from landshift.assess.assessment import Assessment, DomainFigures
+from landshift.assess.assessment import Assessment
 from landshift.assess.contents import Design, Sample
 from landshift.assess.domains import Domains, DomainSource, find_domains
 from landshift.assess.estimators import Estimator, Strata, judge
@@ -27,6 +27,9 @@ from landshift.errors import ClassError, ParameterError, SampleError
 from landshift.files import containers, kinds, options, provenance, texts, whole
 
 _SHOWN = 8  # names or numbers listed in an error
+
+_LABEL = "label them with `landshift label-samples`"
+_FILL = "fill the column of their classes"
 
 if TYPE_CHECKING:
     Merge = Mapping[str, Sequence[str]] | Sequence[str]
@@ -49,7 +52,6 @@ def estimate(
     out: Annotated[options.FilePath | None, Parameter(name=("--out", "-o"))] = None,
     table: options.FilePath | None = None,
     overwrite: options.Flag = False,
-    on_block: options.OnBlock = None,
 ) -> Assessment:
     """Estimate areas and accuracies, with intervals, from a labelled sample.
 
@@ -77,50 +79,71 @@ def estimate(
         OutputError: An output can't be written.
     """
     sample = Path(sample)
-    inputs = [
-        sample,
-        labels,
-        mapped,
-        domains.domains,
-        drawn.strata,
-        class_options.file_of(drawn.classes),
-    ]
+    given = map(class_options.file_of, (mapped, labels, drawn.classes))
     kinds.JSON.check(out)
     kinds.TABLE.check(table)
-    whole.check_new(out, table, inputs=inputs, overwrite=overwrite)
+    whole.check_new(
+        out, table, inputs=[sample, *given, domains.domains, drawn.strata], overwrite=overwrite
+    )
     if not 0 < level < 1:
         raise ParameterError(f"The level of an interval must lie in 0 to 1, got {level:g}.")
     merged = merged_classes(merge)
     map_file = class_options.file_of(mapped)
-    units, notes = _read(sample, class_options.file_of(labels), map_file, points, drawn, on_block)
-    if post_stratify and units.design.kind == "stratified":
-        raise ParameterError(
-            "Only a simple or systematic sample can be stratified afterwards, got one that has "
-            "strata; leave `post_stratify` out."
-        )
-    classed = _classed(units, sample, merged)
-    strata, stratum, stratum_names = _strata(units, post_stratify)
+    units, notes = _read(sample, class_options.file_of(labels), map_file, points, drawn)
+    _check_post_stratify(units, post_stratify)
+    classed = _classed(units, sample, merged, _LABEL if points.reference_column is None else _FILL)
+    strata = _strata(units, post_stratify)
     _check_classes(classed)
-    estimator = Estimator(strata, stratum, units.hectares)
-    accuracy = judge(estimator, classed.reference, classed.mapped, len(classed.names))
-    bounds = Intervals(estimator, classed.reference, classed.mapped, level)
-    classes, class_notes = figures.of_classes(classed, accuracy, bounds, stratum_names)
-    overall, overall_notes = figures.overall(accuracy, bounds, stratum_names)
-    parts: tuple[DomainFigures, ...] = ()
-    if domains.domains is not None:
-        places = _places(units, sample, map_file, domains, on_block)
-        parts = figures.in_domains(places, estimator, classed, level)
-    assessment = Assessment(
-        units.design, len(units), level, estimator.total, overall, classes, accuracy.confusion,
-        accuracy.counts, _method(units.design, post_stratify),
-        (*notes, *class_notes, *overall_notes), parts,
-    )  # fmt: skip
+    places = _places(units, sample, map_file, domains)
+    method = _method(units.design, post_stratify)
+    assessment = _assess(units, classed, strata, places, level, method, notes)
     written = []
     if table is not None:
         written.append(assessment.write_csv(table, overwrite=overwrite))
     if out is not None:
         written.append(assessment.write_json(out, overwrite=overwrite))
     return replace(assessment, files=tuple(written))
+
+
+def _check_post_stratify(units: Sample, post_stratify: bool) -> None:
+    if post_stratify and units.design.kind == "stratified":
+        raise ParameterError(
+            "Only a simple or systematic sample can be stratified afterwards, got one that has "
+            "strata; leave `post_stratify` out."
+        )
+
+
+def _assess(
+    units: Sample,
+    classed: ClassedUnits,
+    strata: tuple[Strata, NDArray[np.int64], list[str]],
+    places: Domains | None,
+    level: float,
+    method: str,
+    notes: Sequence[str],
+) -> Assessment:
+    """The estimates of a labelled sample.
+
+    Args:
+        units: The sample.
+        classed: Class of each unit in reference and map.
+        strata: Strata, each unit's place among them, and their names.
+        places: The domains, and the one that each unit lies in; None: there are none.
+        level: Level of the intervals.
+        method: The estimators in words.
+        notes: Notes on the sample.
+    """
+    sizes, stratum, stratum_names = strata
+    estimator = Estimator(sizes, stratum, units.hectares)
+    accuracy = judge(estimator, classed.reference, classed.mapped, len(classed.names))
+    bounds = Intervals(estimator, classed.reference, classed.mapped, level)
+    classes, class_notes = figures.of_classes(classed, accuracy, bounds, stratum_names)
+    overall, overall_notes = figures.overall(accuracy, bounds, stratum_names)
+    parts = () if places is None else figures.in_domains(places, estimator, classed, level)
+    return Assessment(
+        units.design, len(units), level, estimator.total, overall, classes, accuracy.confusion,
+        accuracy.counts, method, (*notes, *class_notes, *overall_notes), parts,
+    )  # fmt: skip
 
 
 _MERGED = re.compile(r'\s*("(?:[^"]|"")*"|[^="]*?)\s*=(.*)', re.DOTALL)
@@ -157,7 +180,6 @@ def _read(
     mapped: Path | None,
     points: PointColumns,
     drawn: PointDesign,
-    on_block: options.OnBlock,
 ) -> tuple[Sample, list[str]]:
     """The sample that `landshift.sample` drew, or points that others did, with notes on them."""
     if points.reference_column is not None:
@@ -167,7 +189,7 @@ def _read(
                 f"{'no map' if mapped is None else f'labels {labels}'}; "
                 + ("give the map." if mapped is None else "leave them out.")
             )
-        return sample_of_points(path, points, mapped, drawn, on_block)
+        return sample_of_points(path, points, mapped, drawn)
     stated = [f.name for f in fields(drawn) if getattr(drawn, f.name) is not None]
     if stated:
         raise ParameterError(
@@ -187,11 +209,13 @@ def _read(
     return sample, []
 
 
-def _classed(units: Sample, path: Path, merged: Mapping[str, Sequence[str]]) -> ClassedUnits:
+def _classed(
+    units: Sample, path: Path, merged: Mapping[str, Sequence[str]], advice: str
+) -> ClassedUnits:
     """The class of each unit in reference and map, with the classes merged."""
     design = units.design
     renamed = _renamed(design, merged)
-    reference = [renamed.get(n, n) for n in _reference(units, path)]
+    reference = [renamed.get(n, n) for n in _reference(units, path, advice)]
     mapped = [renamed.get(n, n) for n in (design.classes[int(v)] for v in units.mapped)]
     hectares: dict[str, float] = {}
     for part in design.parts:
@@ -207,8 +231,8 @@ def _classed(units: Sample, path: Path, merged: Mapping[str, Sequence[str]]) -> 
     )  # fmt: skip
 
 
-def _reference(units: Sample, path: Path) -> list[str]:
-    """Class of each unit as labelled."""
+def _reference(units: Sample, path: Path, advice: str) -> list[str]:
+    """Class of each unit as labelled; the advice says how units get labels."""
     pairs = list(zip(units.numbers, units.before, units.after, strict=True))
     needs_before = units.design.response.dates == 2
     empty = [int(n) for n, b, a in pairs if a is None or (needs_before and b is None)]
@@ -216,8 +240,8 @@ def _reference(units: Sample, path: Path) -> list[str]:
         more = ", ..." if len(empty) > _SHOWN else ""
         raise SampleError(
             f"Every unit must be labelled, got {len(empty):,} of {len(pairs):,} without a label "
-            f"(units {', '.join(map(str, empty[:_SHOWN]))}{more}) in {path}; label them: left out, "
-            "they bias the rest."
+            f"(units {', '.join(map(str, empty[:_SHOWN]))}{more}) in {path}; {advice}: left "
+            "out, they bias the rest."
         )
     classes = []
     for number, before, after in pairs:
@@ -296,13 +320,11 @@ def _check_classes(classed: ClassedUnits) -> None:
 
 
 def _places(
-    units: Sample,
-    path: Path,
-    mapped: Path | None,
-    domains: DomainSource,
-    on_block: options.OnBlock,
-) -> Domains:
-    """The domains, and the one that each unit lies in."""
+    units: Sample, path: Path, mapped: Path | None, domains: DomainSource
+) -> Domains | None:
+    """The domains, and the one that each unit lies in; None without domains."""
+    if domains.domains is None:
+        return None
     if mapped is None:
         raise ParameterError("Domains need the map, got none; give `mapped`, for their areas.")
     if (units.rows < 0).any():
@@ -311,9 +333,8 @@ def _places(
         )
     half = units.design.unit_size // 2
     return find_domains(
-        mapped, domains, units.rows + half, units.columns + half, classes=units.design.classes,
-        on_block=on_block,
-    )  # fmt: skip
+        mapped, domains, units.rows + half, units.columns + half, classes=units.design.classes
+    )
 
 
 def _method(design: Design, post_stratify: bool) -> str:
@@ -340,7 +361,7 @@ def _method(design: Design, post_stratify: bool) -> str:
         )
     return (
         f"{method}. Intervals: the estimate, and so many standard errors on each side (normal); "
-        f"where fewer than {intervals.FEW} units of a stratum decide, its exact binomial limits "
-        "(Clopper & Pearson 1934) with its effective size (Korn & Graubard 1998), combined over "
-        "strata (Zou et al. 2009; of a producer's accuracy, Donner & Zou 2012)."
+        f"where fewer than {intervals.FEW_HITS} units of a stratum decide, its exact binomial "
+        "limits (Clopper & Pearson 1934) with its effective size (Korn & Graubard 1998), combined "
+        "over strata (Zou et al. 2009; of a producer's accuracy, Donner & Zou 2012)."
     )

@@ -115,8 +115,8 @@ def overall(
     notes = []
     if interval.strata:
         notes.append(
-            f"Overall accuracy: fewer than {intervals.FEW} units are wrong, or right, in strata "
-            f"that decide it ({_units_in_strata('right', interval, strata)}): interval by "
+            f"Overall accuracy: fewer than {intervals.FEW_HITS} units are wrong, or right, in "
+            f"strata that decide it ({_units_in_strata('right', interval, strata)}): interval by "
             f"{intervals.EXACT}."
         )
     return _estimate(accuracy.overall, 0, interval, bounds.reach), notes
@@ -209,15 +209,15 @@ def _area_notes(of: ClassFigures, area: Interval, strata: Sequence[str]) -> list
             "tell more; so would merging classes."
         ]
     if area.strata:
-        which = "this class" if max(area.hits) < intervals.FEW else "this class, or any other,"
+        which = "this class" if max(area.hits) < intervals.FEW_HITS else "this class, or any other,"
         figures = "area and producer's accuracy" if exact_producers else "area"
         return [
-            f"{of.name!r}: fewer than {intervals.FEW} units found {which} in strata that decide "
-            f"its {figures} ({_units_in_strata('found in', area, strata)}): {by}."
+            f"{of.name!r}: fewer than {intervals.FEW_HITS} units found {which} in strata that "
+            f"decide its {figures} ({_units_in_strata('found in', area, strata)}): {by}."
         ]
     if exact_producers:
         return [
-            f"{of.name!r}: fewer than {intervals.FEW} units of it were found by the map, or "
+            f"{of.name!r}: fewer than {intervals.FEW_HITS} units of it were found by the map, or "
             f"missed, in strata that decide its producer's accuracy: {by}."
         ]
     return []
@@ -238,7 +238,7 @@ def _users_note(of: ClassFigures, right: int, users: Interval, strata: Sequence[
             f"it is wrong. User's accuracy: {by}."
         )
     return (
-        f"Fewer than {intervals.FEW} {units} are wrong, or right, in strata that "
+        f"Fewer than {intervals.FEW_HITS} {units} are wrong, or right, in strata that "
         f"decide its user's accuracy ({_units_in_strata('right', users, strata)}): {by}."
     )
 

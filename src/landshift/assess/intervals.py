@@ -26,8 +26,10 @@ NORMAL = "normal"
 EXACT = "Clopper-Pearson"
 """Name of the interval of this module."""
 
-FEW = 5
-"""Units of a stratum of a kind, or of any other, below which its normal interval is too narrow."""
+FEW_HITS = 5
+"""Units of one kind in a stratum, or of all other kinds, below which a normal interval of their
+share is too narrow, however many units the stratum has: the rule of at least 5 of each for the
+normal approximation of a binomial."""
 
 _DECIDES = 0.2  # share of an interval's squared width at which such strata decide it
 _NAMED = 0.05  # share of it from which a stratum is named
@@ -154,7 +156,7 @@ def _quotient(above: _Total, below: _Total) -> tuple[float, float]:
 def _decided(lower: float, upper: float, groups: list[Groups], spread: Floats) -> Interval:
     """An interval with the strata of few units that decide it."""
     hits, units = (np.concatenate([getattr(g, name) for g in groups]) for name in ("hits", "units"))
-    few: NDArray[np.bool_] = np.minimum(hits, units - hits) < FEW
+    few: NDArray[np.bool_] = np.minimum(hits, units - hits) < FEW_HITS
     whole = spread.sum()
     if spread[few].sum() <= _DECIDES * whole:
         return Interval(lower, upper)

@@ -54,7 +54,6 @@ def sample_of_points(
     columns: PointColumns,
     mapped: Path,
     drawn: PointDesign,
-    on_block: options.OnBlock = None,
 ) -> tuple[Sample, list[str]]:
     """Read labelled points as a sample of a map, whose classes and strata are counted.
 
@@ -63,7 +62,6 @@ def sample_of_points(
         columns: Their columns.
         mapped: The map.
         drawn: How they were drawn.
-        on_block: Called with blocks done and blocks in all.
 
     Returns:
         The sample, and notes that a reader of its figures needs.
@@ -89,7 +87,7 @@ def sample_of_points(
     known = raster.map_classes(mapped, class_options.classes_of(drawn.classes), drawn.nodata)
     of_strata = None if drawn.strata is None else raster.map_classes(drawn.strata)
     population = Population(mapped, drawn.strata, drawn.design == "stratified", known=known)
-    parts = drawing.survey(population, on_block)
+    parts = drawing.survey(population)
     classes, names = drawing.named_parts(known, of_strata, parts, population)
     values, notes, read = _mapped(read, mapped, columns, classes, known)
     stratum = _stratum(read, drawn, population, of_strata, names, values)

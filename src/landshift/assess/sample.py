@@ -44,8 +44,8 @@ class NewSample(Rows):
 
     @property
     def few(self) -> tuple[Stratum, ...]:
-        """Strata with fewer than `landshift.assess.design.FEW` units that hold more of them."""
-        return tuple(s for s in self.design.strata if s.sampled < min(sizes.FEW, s.units))
+        """Strata with fewer units than `assess.design.FEW_SAMPLED` that hold more of them."""
+        return tuple(s for s in self.design.strata if s.sampled < min(sizes.FEW_SAMPLED, s.units))
 
     def rows(self) -> list[dict[str, Any]]:
         """A row per stratum: its name, the units that it holds, its area, units sampled."""
@@ -67,7 +67,6 @@ def sample(
     show_map: options.Flag = False,
     overwrite: options.Flag = False,
     block: Annotated[int, Parameter(parse=False)] = drawing.BLOCK,
-    on_block: options.OnBlock = None,
 ) -> NewSample:
     """Draw a probability sample of a map, to be labelled by people and then estimated from.
 
@@ -102,7 +101,7 @@ def sample(
     population = Population(
         mapped, class_options.file_of(strata), plan.design == "stratified", plan.unit_size, known
     )
-    drawn = _draw(population, plan, block, on_block)
+    drawn = _draw(population, plan, block)
     names, stratum_names = drawing.named_parts(known, of_strata, drawn.parts, population)
     chosen, new_strata, error = _choose(drawn, stratum_names, plan)
     design = Design(
@@ -142,7 +141,7 @@ def _warn_of_few(few: tuple[Stratum, ...], plan: SamplePlan) -> None:
         more = "`size`"
     log.warning(
         "Fewer than %d units in %s. Intervals will be wide there; give them more (%s).",
-        sizes.FEW, listed([f"{s.name} ({s.sampled:,})" for s in few]), more,
+        sizes.FEW_SAMPLED, listed([f"{s.name} ({s.sampled:,})" for s in few]), more,
     )  # fmt: skip
 
 
@@ -165,14 +164,12 @@ def _names(scheme: ClassScheme | None) -> tuple[str, ...] | None:
     return None if scheme is None else scheme.names
 
 
-def _draw(population: Population, plan: SamplePlan, block: int, on_block: options.OnBlock) -> Drawn:
+def _draw(population: Population, plan: SamplePlan, block: int) -> Drawn:
     """The population, and as many units of each stratum as it can get."""
     if plan.design == "systematic":
         assert plan.size is not None, "the plan has checked it"
-        return drawing.draw_systematic(
-            population, plan.size, plan.seed, block=block, on_block=on_block
-        )
-    return drawing.draw_random(population, plan.most, plan.seed, block=block, on_block=on_block)
+        return drawing.draw_systematic(population, plan.size, plan.seed, block=block)
+    return drawing.draw_random(population, plan.most, plan.seed, block=block)
 
 
 def _choose(

@@ -117,9 +117,12 @@ class TileDataset(Dataset[Sample]):
 
         An image is ``(band, row, column)``, its labels ``(row, column)`` class indices.
         """
-        for position in range(len(self)):
-            image, targets = self[position]
-            yield image.numpy(), targets[0].numpy().astype(np.uint8)
+        yield from map(self.arrays_at, range(len(self)))
+
+    def arrays_at(self, position: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """One of `arrays`; for threads."""
+        image, targets = self[position]
+        return image.numpy(), targets[0].numpy().astype(np.uint8)
 
     def _load(
         self, position: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +30,7 @@ _SPREAD = 1e-4  # least variance of a class, of that of a band: bands are often 
 Rule = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
 """Class indices ``(row, column)`` of an image ``(band, row, column)`` as `InputSpec.fill` makes."""
 
-_PART = 1 << 15  # pixels classified at once by a thread: memory doesn't grow with the image
+_PART = 1 << 15  # pixels classified at once: memory doesn't grow with the image
 _TREES_AT_ONCE = 6  # between two reports of progress, or one for each core
 
 
@@ -111,13 +110,8 @@ def _by_pixel(classifier: Any) -> Rule:
     def rule(image: NDArray[np.float32]) -> NDArray[np.uint8]:
         flat = image.reshape(len(image), -1).T
         starts = range(0, len(flat), _PART)
-
-        def classify(_: None, start: int) -> NDArray[Any]:
-            classes: NDArray[Any] = classifier.predict(flat[start : start + _PART])
-            return classes
-
-        with parallel.in_order(starts, nullcontext, classify) as parts:
-            return np.concatenate(list(parts)).astype(np.uint8).reshape(image.shape[1:])
+        parts = [classifier.predict(flat[start : start + _PART]) for start in starts]
+        return np.concatenate(parts).astype(np.uint8).reshape(image.shape[1:])
 
     return rule
 

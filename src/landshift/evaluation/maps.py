@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,7 @@ from landshift.classes import (
 from landshift.errors import ClassError, ParameterError
 from landshift.evaluation.evaluation import Evaluation
 from landshift.grid import Window
-from landshift.machine import progress
-from landshift.raster import recoding
+from landshift.raster import blockwise, recoding
 from landshift.raster.recoding import Coded, Recoding
 from landshift.scores import confusion
 from landshift.scores.confusion import Matrix
@@ -40,6 +40,9 @@ _AGREE = "state what the values mean in both (`classes`), or recode those of the
 
 Bounds = tuple[float, float, float, float]
 CodingScheme = ChangeScheme | FromToScheme | BinaryScheme
+
+Judged = Callable[[Window], NDArray[np.uint8]]
+"""Indices of the classes of what is judged in a window, `IGNORE_INDEX` where there is none."""
 
 
 def evaluate_map(
@@ -75,8 +78,13 @@ def evaluate_map(
     classes, numbers = _map_and_reference(mapped, reference, scheme, recode, nodata)
     for path, own in ((mapped, numbers), (reference, _numbers(classes))):
         raster.warn_of_unstated(_class_values(path, own, nodata))
-    with _ClassRaster.opened(mapped, numbers, nodata) as source:
-        matrix = _over_raster(reference, classes, source.indices, nodata, bounds, "compare map")
+
+    @contextmanager
+    def judged() -> Iterator[Judged]:
+        with _ClassRaster.opened(mapped, numbers, nodata) as source:
+            yield source.indices
+
+    matrix = _over_raster(reference, classes, judged, nodata, bounds, "compare map")
     return Evaluation(classes.scheme, matrix)
 
 
@@ -122,18 +130,23 @@ def evaluate_class_maps(
     numbers = [_numbers(coded, by_name=own) for own in by_name]
     for path, own in zip((before, after, reference), (*numbers, _numbers(of_changes)), strict=True):
         raster.warn_of_unstated(_class_values(path, own, nodata))
-    with (
-        _ClassRaster.opened(before, numbers[0], nodata) as first,
-        _ClassRaster.opened(after, numbers[1], nodata) as second,
-    ):
-        values = np.full(IGNORE_INDEX + 1, UNLABELLED, np.uint8)
-        values[: len(coded.scheme)] = coded.scheme.values
+    values = np.full(IGNORE_INDEX + 1, UNLABELLED, np.uint8)
+    values[: len(coded.scheme)] = coded.scheme.values
 
-        def read(at: Window) -> NDArray[np.uint8]:
-            codes = scheme.code(values[first.indices(at)], values[second.indices(at)])
-            return scheme.to_indices(codes)
+    @contextmanager
+    def judged() -> Iterator[Judged]:
+        with (
+            _ClassRaster.opened(before, numbers[0], nodata) as first,
+            _ClassRaster.opened(after, numbers[1], nodata) as second,
+        ):
 
-        matrix = _over_raster(reference, of_changes, read, nodata, bounds, "compare class maps")
+            def read(at: Window) -> NDArray[np.uint8]:
+                codes = scheme.code(values[first.indices(at)], values[second.indices(at)])
+                return scheme.to_indices(codes)
+
+            yield read
+
+    matrix = _over_raster(reference, of_changes, judged, nodata, bounds, "compare class maps")
     return Evaluation(scheme, matrix)
 
 
@@ -167,33 +180,39 @@ def evaluate_rules(
     _check_grids({"image": image, "reference": reference})
     bands = raster.pick_bands(raster.info(image), spec.bands)
     classes = recoding.as_filed(scheme)
-    evaluations = {}
-    with raster.open_raster(image) as source:
-        for name, rule in rules.items():
 
-            def read(at: Window, rule: baselines.Rule = rule) -> NDArray[np.uint8]:
+    @contextmanager
+    def judged(rule: baselines.Rule) -> Iterator[Judged]:
+        with raster.open_raster(image) as source:
+
+            def read(at: Window) -> NDArray[np.uint8]:
                 values, mask = raster.read(source, at, bands)
                 return np.where(mask, rule(spec.fill(values, mask)), np.uint8(IGNORE_INDEX))
 
-            matrix = _over_raster(reference, classes, read, nodata, bounds, f"apply {name}")
-            evaluations[name] = Evaluation(classes.scheme, matrix)
+            yield read
+
+    evaluations = {}
+    for name, rule in rules.items():
+        opened = partial(judged, rule)
+        matrix = _over_raster(reference, classes, opened, nodata, bounds, f"apply {name}")
+        evaluations[name] = Evaluation(classes.scheme, matrix)
     return evaluations
 
 
 def _over_raster(
     reference: Path,
     classes: Coded,
-    read: Callable[[Window], NDArray[np.uint8]],
+    judged: Callable[[], AbstractContextManager[Judged]],
     nodata: float | None,
     bounds: Bounds | None,
     what: str,
 ) -> Matrix:
-    """The confusion of a reference with the indices that ``read`` gives, block by block.
+    """The confusion of a reference with what is judged, block by block.
 
     Args:
         reference: The reference.
         classes: Its classes.
-        read: Indices of what is judged in a window.
+        judged: Opens what is judged, for one thread.
         nodata: A value of the reference without a class, beside what the file states.
         bounds: Left, bottom, right, top of the part to compare; None for all.
         what: Name of the work in progress reports.
@@ -202,13 +221,26 @@ def _over_raster(
     area = grid.area_of(info.grid, bounds)
     n = len(classes.scheme)
     matrix = np.zeros((n, n + 1), np.int64)
+    numbers = _numbers(classes)
+
+    @contextmanager
+    def opened() -> Iterator[tuple[_ClassRaster, Judged]]:
+        with _ClassRaster.opened(reference, numbers, nodata) as truth, judged() as read:
+            yield truth, read
+
+    def counted(sources: tuple[_ClassRaster, Judged], block: blockwise.Block) -> Matrix | None:
+        truth, read = sources
+        at = block.window.shifted(area.row, area.column)
+        indices = truth.indices(at)
+        if (indices == IGNORE_INDEX).all():
+            return None
+        return confusion.count(indices, read(at), n)
+
     windows = list(raster.blocks(area.height, area.width))
-    with _ClassRaster.opened(reference, _numbers(classes), nodata) as source:
-        for window in progress.each(windows, what, len(windows)):
-            at = window.shifted(area.row, area.column)
-            truth = source.indices(at)
-            if (truth != IGNORE_INDEX).any():
-                matrix += confusion.count(truth, read(at), n)
+    with blockwise.results(windows, what, opened, counted) as results:
+        for _, part in results:
+            if part is not None:
+                matrix += part
     if not matrix.any():
         raise ClassError(
             f"The reference must hold labelled pixels, got none in {reference}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from landshift.engine import TorchEngine
 from landshift.errors import ClassError, ModelError
 from landshift.evaluation import baselines
 from landshift.evaluation.evaluation import Evaluation
-from landshift.machine import progress
+from landshift.machine import parallel, progress
 from landshift.models import ChangeModel
 from landshift.scores import calibration, comparability, confusion, findings
+from landshift.scores.confusion import Matrix
 from landshift.scores.findings import LearningRecord
 
 log = logging.getLogger(__name__)
@@ -69,11 +71,18 @@ def evaluate_baselines(
     n = len(data.scheme)
     rules = baselines.fit(data, names)
     matrices = {name: np.zeros((n, n + 1), np.int64) for name in rules}
-    tiles = progress.each(data.valid_ds.arrays(), "apply per-pixel rules", len(data.valid_ds))
-    for image, target in tiles:
-        if (target != IGNORE_INDEX).any():
-            for name, rule in rules.items():
-                matrices[name] += confusion.count(target, rule(image), n)
+
+    def counted(_: None, position: int) -> dict[str, Matrix]:
+        image, target = data.valid_ds.arrays_at(position)
+        if (target == IGNORE_INDEX).all():
+            return {}
+        return {name: confusion.count(target, rule(image), n) for name, rule in rules.items()}
+
+    tiles = range(len(data.valid_ds))
+    with parallel.in_order(tiles, nullcontext, counted) as parts:
+        for part in progress.each(parts, "apply per-pixel rules", len(tiles)):
+            for name, matrix in part.items():
+                matrices[name] += matrix
     return {name: Evaluation(data.scheme, matrix) for name, matrix in matrices.items()}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -27,9 +28,9 @@ from landshift.classes import (
 from landshift.classes.class_options import ClassesLike, file_of
 from landshift.errors import ClassError, GridError, ParameterError
 from landshift.files import options, provenance
-from landshift.files.options import GROUP, Flag, OnBlock, OutFile, check_choice
+from landshift.files.options import GROUP, Flag, OutFile, check_choice
 from landshift.files.rows import Rows
-from landshift.raster import recoding
+from landshift.raster import blockwise, recoding
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -145,7 +146,6 @@ def burn(
     classes: ClassesLike = None,
     footprints: Annotated[Footprints, GROUP] = Footprints(),
     overwrite: Flag = False,
-    on_block: OnBlock = None,
 ) -> PolygonLabels:
     """Burn polygons into a label raster; pixels outside all polygons are 0, not labelled.
 
@@ -202,9 +202,7 @@ def burn(
         out, box, count=1, dtype="uint8", nodata=UNLABELLED, bands=["label"],
         tags=provenance.as_tag(record), scheme=coded.scheme,
     ) as target:  # fmt: skip
-        counts, overlapping = _burn_blocks(
-            target, box, geometries, values, footprints.all_touched, on_block
-        )
+        counts, overlapping = _burn_blocks(target, box, geometries, values, footprints.all_touched)
     vanished = 0 if footprints.all_touched else len(vector.without_pixel(geometries, box))
     _warn_of_lost(source, overlapping, vanished)
     return PolygonLabels(
@@ -235,26 +233,27 @@ def _burn_blocks(
     geometries: Sequence[Any],
     values: Sequence[int],
     all_touched: bool,
-    on_block: OnBlock,
 ) -> tuple[NDArray[np.int64], int]:
     """Write the labels; pixels of each value, and pixels in polygons of different classes."""
     import shapely
 
     tree = shapely.STRtree(geometries)
+
+    def burnt(_: None, block: blockwise.Block) -> tuple[NDArray[np.uint8], int]:
+        part = grid.window_geobox(box, block.window)
+        near = sorted(tree.query(part.extent.geom))
+        shapes, codes = [geometries[k] for k in near], [values[k] for k in near]
+        last, first = vector.burn_from_both_ends(shapes, codes, part, all_touched=all_touched)
+        return last.astype(np.uint8), int(np.count_nonzero(last != first))
+
     counts = np.zeros(256, np.int64)
     overlapping = 0
     windows = list(raster.blocks(box.height, box.width))
-    for done, window in enumerate(windows, start=1):
-        part = grid.window_geobox(box, window)
-        near = sorted(tree.query(part.extent.geom))
-        shapes, codes = [geometries[k] for k in near], [values[k] for k in near]
-        last = vector.burn(shapes, codes, part, all_touched=all_touched)
-        first = vector.burn(shapes[::-1], codes[::-1], part, all_touched=all_touched)
-        overlapping += int((last != first).sum())
-        counts += np.bincount(last.ravel(), minlength=256)
-        raster.write(target, last.astype(np.uint8)[np.newaxis], window)
-        if on_block is not None:
-            on_block(done, len(windows))
+    with blockwise.results(windows, "burning", nullcontext, burnt) as results:
+        for block, (labels, several) in results:
+            overlapping += several
+            counts += np.bincount(labels.ravel(), minlength=256)
+            raster.write(target, labels[np.newaxis], block.window)
     return counts, overlapping
 
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from landshift.classes import (
 )
 from landshift.errors import ClassError
 from landshift.grid import Window
-from landshift.raster.blockwise import blocks
+from landshift.raster import blockwise
 from landshift.raster.reader import (
     NAMELESS,
     check_one_band,
@@ -178,13 +179,17 @@ def warn_of_unstated(known: ClassValues) -> None:
     """
     if not known.unstated:
         return
-    counts = dict.fromkeys(known.unstated, 0)
-    with open_raster(known.path) as source:
-        for window in blocks(source.height, source.width):
-            values, mask = read(source, window)
-            for value in counts:
-                counts[value] += int(np.count_nonzero((values[0] == value) & mask))
-    for value, pixels in counts.items():
+
+    def counted(source: DatasetReader, block: blockwise.Block) -> list[int]:
+        values, mask = read(source, block.window)
+        return [int(np.count_nonzero((values[0] == v) & mask)) for v in known.unstated]
+
+    counts = [0] * len(known.unstated)
+    opened = partial(open_raster, known.path)
+    with blockwise.results(_windows(known.path), "checking values", opened, counted) as results:
+        for _, held in results:
+            counts = [total + pixels for total, pixels in zip(counts, held, strict=True)]
+    for value, pixels in zip(known.unstated, counts, strict=True):
         if not pixels:
             continue
         if value == UNLABELLED and not known.zero:
@@ -300,7 +305,7 @@ def scheme_of(
         if not stated or not np.issubdtype(np.dtype(source.dtypes[0]), np.integer):
             return None
         known = class_values(source, nodata=nodata, labels=labels)
-        values = known.names.keys() | values_in(source, known)
+    values = known.names.keys() | values_in(known)
     if not values:
         return None
     return MapScheme.from_mapping(
@@ -343,17 +348,53 @@ def present(values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
     return np.sort(np.flatnonzero(counts).astype(f"u{kind.itemsize}").view(kind))
 
 
-def values_in(source: DatasetReader, known: ClassValues) -> set[int]:
-    """The classes that occur in an open class raster.
+def values_in(known: ClassValues) -> set[int]:
+    """The classes that occur in a class raster.
+
+    Args:
+        known: Which of its values are classes.
 
     Raises:
         RasterError: It can't be read.
     """
+
+    def occurring(source: DatasetReader, block: blockwise.Block) -> NDArray[Any]:
+        codes, mask = read(source, block.window)
+        return present(codes[0], known.classed(codes[0], mask))
+
     values: set[int] = set()
-    for window in blocks(source.height, source.width):
-        codes, mask = read(source, window)
-        values.update(present(codes[0], known.classed(codes[0], mask)).tolist())
+    opened = partial(open_raster, known.path)
+    with blockwise.results(_windows(known.path), "looking for classes", opened, occurring) as parts:
+        for _, part in parts:
+            values.update(part.tolist())
     return values
+
+
+def _windows(path: str) -> list[Window]:
+    with open_raster(path) as source:
+        return list(blockwise.blocks(source.height, source.width))
+
+
+def ranked(
+    codes: NDArray[Any], mask: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The class values of a window, ascending, and the place of each pixel's among them.
+
+    Where there is no class the place is one more than the last.
+
+    Args:
+        codes: Values, ``(row, column)``.
+        mask: ``(row, column)``, True where there is a class; see `read_classes`.
+    """
+    values = present(codes, mask)
+    if codes.dtype.itemsize > 2:
+        ranks = np.searchsorted(values, codes)
+    else:
+        unsigned = f"u{codes.dtype.itemsize}"
+        table = np.zeros(1 << 8 * codes.dtype.itemsize, np.intp)
+        table[values.view(unsigned)] = np.arange(values.size)
+        ranks = table[codes.view(unsigned)]
+    return values.astype(np.int64), np.where(mask, ranks, values.size)
 
 
 def holds_classes(source: DatasetReader) -> bool:

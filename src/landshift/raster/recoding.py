@@ -266,7 +266,7 @@ def united_files(
     for path in paths:
         with reader.open_raster(path) as source:
             known = class_maps.class_values(source, nodata=nodata, labels=labels)
-            values = frozenset(class_maps.values_in(source, known))
+        values = frozenset(class_maps.values_in(known))
         names = Legend(dict(known.names), class_maps.legend_of(path).colours)
         stated.append(MapLegend(path, names, values))
     one = united(stated, options)

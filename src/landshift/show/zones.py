@@ -28,7 +28,6 @@ def zonal(
     classes: class_options.ClassesLike = None,
     nodata: float | None = None,
     overwrite: options.Flag = False,
-    on_block: options.OnBlock = None,
 ) -> Zones:
     """Measure a map's classes or transitions in polygons, border pixels by their part.
 
@@ -64,7 +63,7 @@ def zonal(
     kinds.PICTURE.check(picture)
     whole.check_new(out, geopackage, picture, inputs=inputs, overwrite=overwrite)
     measured = measure_zones(
-        Path(mapped), zones, column, layer=layer, classes=classes, nodata=nodata, on_block=on_block
+        Path(mapped), zones, column, layer=layer, classes=classes, nodata=nodata
     )
     files = []
     if picture is not None:

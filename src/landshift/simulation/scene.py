@@ -21,7 +21,7 @@ the value's place in an array, unlike that of a matrix product.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,8 +33,9 @@ from numpy.typing import NDArray
 from landshift import grid, raster
 from landshift.errors import ParameterError
 from landshift.files import provenance
-from landshift.files.options import Flag, OnBlock, OutFile
+from landshift.files.options import Flag, OutFile
 from landshift.grid import Window
+from landshift.raster import blockwise
 from landshift.simulation.land import make_land
 from landshift.simulation.sensor import ground_reflectance, sense, sunward_slope, visible_mask
 from landshift.simulation.tables import (
@@ -89,7 +90,6 @@ def simulate(
     seed: int = 0,
     conditions: Annotated[SceneConditions, Parameter(parse=False)] = SceneConditions(),  # noqa: B008
     overwrite: Flag = False,
-    on_block: OnBlock = None,
 ) -> Scene:
     """Simulate a scene: images and class maps of two dates, with known truth.
 
@@ -122,13 +122,16 @@ def simulate(
     )
     box = _geobox(height, width, conditions.cell_size)
     windows = list(raster.blocks(height, width, BLOCK))
+
+    def rendered(_: None, block: blockwise.Block) -> tuple[NDArray[Any], ...]:
+        return _render(block.window, seed, conditions)
+
     with ExitStack() as outputs:  # a failure in any block leaves none of the four files
         targets = _create(scene, box, provenance.as_tag(record), outputs)
-        for done, window in enumerate(windows, start=1):
-            for target, values in zip(targets, _render(window, seed, conditions), strict=True):
-                raster.write(target, values, window)
-            if on_block is not None:
-                on_block(done, len(windows))
+        with blockwise.results(windows, "simulating", nullcontext, rendered) as results:
+            for block, images in results:
+                for target, values in zip(targets, images, strict=True):
+                    raster.write(target, values, block.window)
     return scene
 
 

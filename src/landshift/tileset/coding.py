@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from landshift.classes import IGNORE_INDEX, UNLABELLED, ClassScheme
 from landshift.classes.legend import Legend
 from landshift.errors import ClassError
 from landshift.grid import Window
-from landshift.raster import recoding
+from landshift.raster import blockwise, recoding
 from landshift.raster.recoding import Coded, Recoding
 
 if TYPE_CHECKING:
@@ -97,6 +98,18 @@ class LabelReader:
         self._stated = [UNLABELLED] if UNLABELLED in self._numbers else []
         if codes.recoded and source.nodata in self._numbers:
             self._stated.append(int(source.nodata))
+
+    @classmethod
+    @contextmanager
+    def opened(cls, codes: LabelCodes, path: Path) -> Iterator[LabelReader]:
+        """Open a class raster to read it as values of tiles."""
+        with raster.open_raster(path) as source:
+            yield cls(codes, path, source)
+
+    def read(self, window: Window) -> NDArray[np.int16]:
+        """Values in tiles of a window; see `codes`."""
+        values, mask = raster.read(self._source, window)
+        return self.codes(values[0], self.mask(values, mask, window))
 
     def mask(
         self, values: NDArray[np.generic], mask: NDArray[np.bool_], window: Window
@@ -261,12 +274,23 @@ def _as_in(scheme: ClassScheme, base: ClassScheme) -> Coded:
 
 def _leaves_out(codes: LabelCodes, images: Sequence[Path], labels: Sequence[Path]) -> bool:
     """Whether a valid pixel of an image has no label."""
-    for image, path in zip(images, labels, strict=True):
-        with raster.open_raster(image) as source, raster.open_raster(path) as of_labels:
-            reader = LabelReader(codes, path, of_labels)
-            for window in raster.blocks(of_labels.height, of_labels.width):
-                values, mask = raster.read(of_labels, window)
-                bare = reader.codes(values[0], reader.mask(values, mask, window)) < 0
-                if bare.any() and (bare & raster.read(source, window)[1]).any():
-                    return True
-    return False
+    return any(
+        _has_bare_pixel(codes, image, path) for image, path in zip(images, labels, strict=True)
+    )
+
+
+def _has_bare_pixel(codes: LabelCodes, image: Path, path: Path) -> bool:
+    @contextmanager
+    def opened() -> Iterator[tuple[DatasetReader, LabelReader]]:
+        with raster.open_raster(image) as source, LabelReader.opened(codes, path) as labels:
+            yield source, labels
+
+    def is_bare(tools: tuple[DatasetReader, LabelReader], block: blockwise.Block) -> bool:
+        source, labels = tools
+        bare = labels.read(block.window) < 0
+        return bool(bare.any() and (bare & raster.read(source, block.window)[1]).any())
+
+    about = raster.info(path)
+    windows = list(raster.blocks(about.height, about.width))
+    with blockwise.results(windows, "checking labels", opened, is_bare) as results:
+        return any(bare for _, bare in results)

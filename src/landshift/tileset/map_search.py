@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from landshift.classes import CODINGS, ClassScheme, MapScheme, class_options
 from landshift.classes.class_options import ClassesLike
 from landshift.errors import ClassError, LandshiftError, plain
 from landshift.files import provenance
-from landshift.machine import progress
+from landshift.raster import blockwise
 from landshift.tileset.coding import LabelCodes, LabelReader, codes_of_maps
 from landshift.tileset.options import Companions
 
@@ -256,9 +257,13 @@ def _check_values(codes: LabelCodes, maps: Sequence[Path]) -> None:
         ClassError: A value isn't.
     """
     for path in maps:
-        with raster.open_raster(path) as source:
-            reader = LabelReader(codes, path, source)
-            windows = list(raster.blocks(source.height, source.width))
-            for window in progress.each(windows, "class maps", len(windows)):
-                values, mask = raster.read(source, window)
-                reader.codes(values[0], reader.mask(values, mask, window))
+        about = raster.info(path)
+        windows = list(raster.blocks(about.height, about.width))
+        opened = partial(LabelReader.opened, codes, path)
+        with blockwise.results(windows, "checking class maps", opened, _check_block) as results:
+            for _ in results:
+                pass
+
+
+def _check_block(reader: LabelReader, block: blockwise.Block) -> None:
+    reader.read(block.window)

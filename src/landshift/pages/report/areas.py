@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from markupsafe import Markup
 
-from landshift.assess.design import FEW
+from landshift.assess.design import FEW_SAMPLED
 from landshift.classes import stays
 from landshift.pages.report import parts
 from landshift.pages.report.formats import AreaClass, Areas, FigureRecord
@@ -101,7 +101,7 @@ def accuracy(areas: Areas) -> Section:
 
 def limits(areas: Areas) -> list[str]:
     """Warnings about the estimates."""
-    few = [f"{c.name} ({c.map_units:,})" for c in areas.classes if c.map_units < FEW]
+    few = [f"{c.name} ({c.map_units:,})" for c in areas.classes if c.map_units < FEW_SAMPLED]
     decided = _few_decide(areas)
     lines = [note for note in areas.notes if note not in decided]
     if few:

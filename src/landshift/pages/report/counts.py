@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,10 @@ from numpy.typing import NDArray
 from landshift import grid, raster
 from landshift.classes import ends_of, stays
 from landshift.errors import GridError
-from landshift.machine import progress
+from landshift.raster import blockwise
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
 
 
 @dataclass(frozen=True)
@@ -81,24 +85,10 @@ def count(path: Path) -> MapCounts:
         ground = grid.known_ground(about.grid)
     except GridError:  # a CRS of another place
         ground = None
-    pixels: dict[int, int] = {}
-    shares: dict[int, int] = {}
-    windows = list(raster.blocks(about.height, about.width))
     with raster.open_raster(path) as source:
         raster.check_class_raster(source)
         known = raster.class_values(source)
-        for window in progress.each(windows, "counting the map", len(windows)):
-            values, classed = raster.read_classes(source, window, known)
-            present, places = _numbered(values[classed])
-            held = np.bincount(places, minlength=present.size)
-            for k in np.flatnonzero(held):
-                value = int(present[k])
-                pixels[value] = pixels.get(value, 0) + int(held[k])
-            if ground is not None:  # sums of whole shares stay exact in floats
-                areas = np.bincount(places, ground.shares(window)[classed], present.size)
-                for k in np.flatnonzero(areas):
-                    value = int(present[k])
-                    shares[value] = shares.get(value, 0) + int(areas[k])
+    pixels, shares = _totals(path, known, ground)
     names = known.named(pixels)
     classes = [
         MapClass(names[v], n, None if ground is None else shares.get(v, 0) * ground.share)
@@ -110,12 +100,35 @@ def count(path: Path) -> MapCounts:
     return MapCounts(ordered, nothing, is_change=any(map(_is_of_change, stated)))
 
 
-def _numbered(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Values that may occur, ascending, and the place of each pixel's value among them."""
-    if values.dtype == np.uint8:  # without sorting the pixels
-        return np.arange(256), values
-    present, places = np.unique(values, return_inverse=True)
-    return present, places
+def _totals(
+    path: Path, known: raster.ClassValues, ground: grid.Ground | None
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Pixels and area of each value of a class map; areas in whole shares, none without ground."""
+
+    def counted(
+        source: DatasetReader, block: blockwise.Block
+    ) -> tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.float64]]:
+        values, ranks = raster.ranked(*raster.read_classes(source, block.window, known))
+        ranks = ranks.ravel()
+        held = np.bincount(ranks, minlength=values.size + 1)[:-1]
+        if ground is None:
+            return values, held, np.zeros(held.size)
+        # sums of whole shares stay exact in floats
+        areas = np.bincount(ranks, ground.shares(block.window).ravel(), held.size + 1)[:-1]
+        return values, held, areas.astype(np.float64)
+
+    about = raster.info(path)
+    pixels: dict[int, int] = {}
+    shares: dict[int, int] = {}
+    windows = list(raster.blocks(about.height, about.width))
+    opened = partial(raster.open_raster, path)
+    with blockwise.results(windows, "counting the map", opened, counted) as results:
+        for _, (values, held, areas) in results:
+            for k in np.flatnonzero(held):
+                value = int(values[k])
+                pixels[value] = pixels.get(value, 0) + int(held[k])
+                shares[value] = shares.get(value, 0) + int(areas[k])
+    return pixels, shares
 
 
 def _is_of_change(name: str) -> bool:
