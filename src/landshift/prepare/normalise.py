@@ -158,7 +158,7 @@ def normalise(
             )
         )  # fmt: skip
         if any(tags != (1, 0) for tags in scaling):
-            target.scales, target.offsets = zip(*scaling, strict=True)
+            target.file.scales, target.file.offsets = zip(*scaling, strict=True)
         windows = list(raster.blocks(info.height, info.width))
         for window in progress.each(windows, "writing", len(windows)):
             values, mask = source.read(window)
