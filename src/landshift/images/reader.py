@@ -72,17 +72,17 @@ class ImageReader:
             values, valid = _mosaic(layers, window, scaled=self._plan.image.scaled)
             parts.append(values)
             mask &= valid
-        for codes, mosaic, reach in self._quality:
-            wide = window.grown(reach)
+        for codes, mosaic, around in self._quality:
+            wide = window.grown(around)
             values, covered = _mosaic(mosaic, wide)
             clear = codes.valid(values[0]) & covered
-            if reach:
+            if around:
                 from scipy import ndimage
 
                 # a pixel off the quality band hides itself, not its neighbours
-                spread = ndimage.binary_dilation(~clear & covered, iterations=reach)
+                spread = ndimage.binary_dilation(~clear & covered, iterations=around)
                 clear &= ~spread
-                clear = clear[reach:-reach, reach:-reach]
+                clear = clear[around:-around, around:-around]
             mask &= clear
         typed = [part.astype(self._plan.dtype, copy=False) for part in parts]
         return np.concatenate(typed) if len(typed) > 1 else typed[0], mask

@@ -120,8 +120,8 @@ def block_shift(
     fine = np.einsum("sc,tc->st", along, along_columns).real
     row, column = np.unravel_index(fine.argmax(), fine.shape)
     return (
-        coarse[0] + steps[row] + _parabola(fine[:, column], int(row)) / _FINE,
-        coarse[1] + steps[column] + _parabola(fine[row], int(column)) / _FINE,
+        float(coarse[0] + steps[row] + _parabola(fine[:, column], int(row)) / _FINE),
+        float(coarse[1] + steps[column] + _parabola(fine[row], int(column)) / _FINE),
     )
 
 

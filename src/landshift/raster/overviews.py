@@ -172,9 +172,7 @@ def _halve(
             step.advance()
 
 
-def _halved(
-    values: NDArray[Any], nodata: float | None, classes: Sequence[bool]
-) -> NDArray[Any]:
+def _halved(values: NDArray[Any], nodata: float | None, classes: Sequence[bool]) -> NDArray[Any]:
     # band by band, to limit the memory of wider intermediate types
     return np.stack(
         [
