@@ -70,6 +70,15 @@ class Window:
         """The window moved down by ``rows`` and right by ``columns``."""
         return Window(self.row + rows, self.column + columns, self.height, self.width)
 
+    def holds(self, other: Window) -> bool:
+        """Whether another window lies in it."""
+        return (
+            self.row <= other.row
+            and other.row + other.height <= self.row + self.height
+            and self.column <= other.column
+            and other.column + other.width <= self.column + self.width
+        )
+
     def clipped(self, height: int, width: int) -> Window:
         """The part of the window inside a raster of this size.
 

@@ -281,7 +281,7 @@ def test_windows_cover_the_composite_once_and_follow_strips(write_raster, monkey
     monkeypatch.setattr(parallel, "threads", lambda: 2)
     path = write_raster("wide.tif", np.ones((3, 300, 5000), np.uint8))
     plans = [imagery.plan(Image(files=(path,)))]
-    runs = windows.window_tasks(plans, plans[0].grid, np.dtype("uint8"))
+    runs = windows.runs_of(plans, plans[0].grid, np.dtype("uint8"))
     seen = np.zeros((300, 5000), int)
     for window in (w for run in runs for w in run):
         seen[window.slices] += 1

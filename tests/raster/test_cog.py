@@ -20,7 +20,7 @@ def _make(path, values, *, colours=(), **options):
         path, BOX, count=len(values), dtype=str(values.dtype), nodata=0, **options
     ) as target:
         if colours:
-            target.colorinterp = colours
+            target.file.colorinterp = colours
         raster.write(target, values, Window(0, 0, BOX.height, BOX.width))
     return path
 

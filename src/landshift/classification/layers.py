@@ -61,7 +61,7 @@ def create(
         tags=tags, scheme=scheme if is_map else None, alone=alone, cache=_CACHE,
     ) as target:  # fmt: skip
         if not is_map:
-            target.scales = [1 / SHARES] * len(names)
+            target.file.scales = [1 / SHARES] * len(names)
         yield target
 
 

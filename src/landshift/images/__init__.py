@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from landshift.images.band_notes import band_notes
+from landshift.images.placement import Placement, placed, reach
 from landshift.images.planning import (
     RESAMPLING,
     Image,
@@ -13,19 +14,21 @@ from landshift.images.planning import (
     plan,
     warn_of_scaling,
 )
-from landshift.images.reader import ImageReader, open_layer, opened, reach
+from landshift.images.reader import ImageReader, open_layer, opened
 
 __all__ = [
     "RESAMPLING",
     "Image",
     "ImageReader",
     "Layer",
+    "Placement",
     "Plan",
     "band_notes",
     "crs_of",
     "fits",
     "open_layer",
     "opened",
+    "placed",
     "plan",
     "reach",
     "warn_of_scaling",

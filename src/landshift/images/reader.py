@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from landshift import grid, raster
 from landshift.errors import GridError, of_gdal, reason_of
 from landshift.grid import Window
-from landshift.images.planning import RESAMPLING, Layer, Plan, straightened
+from landshift.images.placement import placed, reach
+from landshift.images.planning import Layer, Plan, straightened
 from landshift.raster import validity
 
 if TYPE_CHECKING:
@@ -71,20 +72,20 @@ class ImageReader:
             values, valid = _mosaic(layers, window, scaled=self._plan.image.scaled)
             parts.append(values)
             mask &= valid
-        for codes, mosaic, reach in self._quality:
-            wide = window.grown(reach)
+        for codes, mosaic, around in self._quality:
+            wide = window.grown(around)
             values, covered = _mosaic(mosaic, wide)
             clear = codes.valid(values[0]) & covered
-            if reach:
+            if around:
                 from scipy import ndimage
 
                 # a pixel off the quality band hides itself, not its neighbours
-                spread = ndimage.binary_dilation(~clear & covered, iterations=reach)
+                spread = ndimage.binary_dilation(~clear & covered, iterations=around)
                 clear &= ~spread
-                clear = clear[reach:-reach, reach:-reach]
+                clear = clear[around:-around, around:-around]
             mask &= clear
-        dtype = self._plan.dtype
-        return np.concatenate([p.astype(dtype, copy=False) for p in parts]), mask
+        typed = [part.astype(self._plan.dtype, copy=False) for part in parts]
+        return np.concatenate(typed) if len(typed) > 1 else typed[0], mask
 
     def _open(self, layer: Layer) -> DatasetReader:
         if layer.path not in self._files:
@@ -114,25 +115,14 @@ class _Placed:
     ) -> None:
         self.layer = layer
         self._source = source
-        self._offset = grid.offset(layer.info.grid, target)
+        self._place = placed(layer, target)
         self._warped: raster.Warped | None = None
-        top, left, bottom, right = grid.extent(layer.info.grid, target)
-        self._rows, self._columns = (top, bottom), (left, right)
-        if self._offset is None:
+        if self._place.offset is None:
             self._warped = stack.enter_context(_warped(layer, source, target, how))
-
-    def overlaps(self, window: Window) -> bool:
-        """Whether the layer's outline touches the window, with two pixels to spare."""
-        return (
-            window.row - 2 < self._rows[1]
-            and self._rows[0] < window.row + window.height + 2
-            and window.column - 2 < self._columns[1]
-            and self._columns[0] < window.column + window.width + 2
-        )
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
         """Values and mask; None where the layer has no pixel in the window."""
-        if not self.overlaps(window):
+        if not self._place.overlaps(window):
             return None
         layer = self.layer
         with raster.reading(layer.path):
@@ -140,7 +130,7 @@ class _Placed:
                 if not _touches(window, *self._warped.grid.shape):
                     return None
                 return self._warped.read(window)
-            rows, columns = self._offset or (0, 0)
+            rows, columns = self._place.offset or (0, 0)
             at = window.shifted(-rows, -columns)
             if not _touches(at, layer.info.height, layer.info.width):
                 return None
@@ -157,24 +147,24 @@ def _mosaic(
     Where values are scaled, each layer's own tags apply.
     """
     count = len(layers[0].layer.numbers)
-    types = [np.dtype(placed.layer.info.dtype) for placed in layers]
+    types = [np.dtype(one.layer.info.dtype) for one in layers]
     dtype = np.dtype(np.float32) if scaled else np.result_type(*types)
-    values: NDArray[Any] = np.zeros((count, window.height, window.width), dtype)
+    values: NDArray[Any] | None = None
     mask = np.zeros((window.height, window.width), np.bool_)
-    for number, placed in enumerate(layers):
-        part = placed.read(window)
+    for one in layers:
+        part = one.read(window)
         if part is None:
             continue
         read, valid = part
         if scaled:
             scales, offsets = (
                 np.array(v, np.float32)[:, np.newaxis, np.newaxis]
-                for v in (placed.layer.scales, placed.layer.offsets)
+                for v in (one.layer.scales, one.layer.offsets)
             )
             with np.errstate(invalid="ignore", over="ignore"):
                 read = read.astype(np.float32) * scales + offsets
             valid = valid & np.isfinite(read).all(axis=0)  # tags can state anything
-        if number == 0 or not mask.any():
+        if values is None or not mask.any():
             values, mask = read.astype(dtype, copy=False), valid
         else:
             new = valid & ~mask
@@ -182,6 +172,8 @@ def _mosaic(
             mask |= new
         if mask.all():
             break
+    if values is None:
+        values = np.zeros((count, window.height, window.width), dtype)
     return values, mask
 
 
@@ -208,17 +200,3 @@ def _warped(
             f"for {grid.describe(target)} ({reason_of(error.__cause__ or error)}) in "
             f"{layer.path}; warp it by hand first (gdalwarp)."
         ) from error
-
-
-def reach(plan: Plan, target: GeoBox) -> int:
-    """Target pixels around a hidden one that resampling mixes it into; 0 where all is copied."""
-    most = 0
-    for layer in plan.layers:
-        if grid.offset(layer.info.grid, target) is not None:
-            continue
-        if layer.resampling == "nearest":
-            continue
-        top, left, bottom, right = grid.extent(layer.info.grid, target)
-        size = max((bottom - top) / layer.info.height, (right - left) / layer.info.width, 1.0)
-        most = max(most, int(np.ceil(RESAMPLING[layer.resampling] * size)))
-    return most

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,10 +93,6 @@ def block_shift(
     if mask.mean() < _VALID or min(mask.shape) < 16:
         return None
     taper = _taper(mask)
-    rows, columns = (np.fft.fftfreq(n) for n in mask.shape)
-    radius = np.hypot(rows[:, np.newaxis], columns[np.newaxis])
-    # the coarsest waves hold shading and the taper itself, the finest ones noise and aliasing
-    weight = np.where(radius < 2.5 / min(mask.shape), 0.0, np.exp(-((radius / 0.25) ** 2)))
     cross = np.zeros(mask.shape, np.complex128)
     for first, second in zip(before, after, strict=True):
         one, two = (
@@ -105,7 +102,7 @@ def block_shift(
         size = np.abs(power)
         if size.max() > 0:
             cross += np.where(size > 1e-9 * size.max(), power / np.maximum(size, 1e-300), 0)
-    cross *= weight
+    cross *= _weight(mask.shape)
     surface = np.fft.ifft2(cross).real
     peak = np.unravel_index(surface.argmax(), surface.shape)
     deviation = surface.std()
@@ -115,13 +112,16 @@ def block_shift(
     if max(abs(c) / n for c, n in zip(coarse, mask.shape, strict=True)) > 0.25:
         return None
     steps = np.arange(-_FINE, _FINE + 1) / _FINE
+    rows, columns = (np.fft.fftfreq(n) for n in mask.shape)
     along_rows = np.exp(2j * np.pi * np.outer(coarse[0] + steps, rows))
-    along_columns = np.exp(2j * np.pi * np.outer(columns, coarse[1] + steps))
-    fine = (along_rows @ cross @ along_columns).real
+    along_columns = np.exp(2j * np.pi * np.outer(coarse[1] + steps, columns))
+    # a matrix product starts threads of its own, which wait for cores that compare other blocks
+    along = np.einsum("sr,cr->sc", along_rows, np.ascontiguousarray(cross.T))
+    fine = np.einsum("sc,tc->st", along, along_columns).real
     row, column = np.unravel_index(fine.argmax(), fine.shape)
     return (
-        coarse[0] + steps[row] + _parabola(fine[:, column], int(row)) / _FINE,
-        coarse[1] + steps[column] + _parabola(fine[row], int(column)) / _FINE,
+        float(coarse[0] + steps[row] + _parabola(fine[:, column], int(row)) / _FINE),
+        float(coarse[1] + steps[column] + _parabola(fine[row], int(column)) / _FINE),
     )
 
 
@@ -154,6 +154,17 @@ def _taper(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         inside = ndimage.binary_erosion(mask, iterations=6, border_value=1)
         taper *= ndimage.gaussian_filter(inside.astype(np.float64), 2.0) * mask
     return np.asarray(taper)
+
+
+@lru_cache(maxsize=8)
+def _weight(shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Weight of each wave of a block.
+
+    The coarsest hold shading and the taper itself, the finest noise and aliasing.
+    """
+    rows, columns = (np.fft.fftfreq(n) for n in shape)
+    radius = np.hypot(rows[:, np.newaxis], columns[np.newaxis])
+    return np.where(radius < 2.5 / min(shape), 0.0, np.exp(-((radius / 0.25) ** 2)))
 
 
 def _parabola(values: NDArray[np.float64], at: int) -> float:

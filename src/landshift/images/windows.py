@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -13,30 +13,41 @@ from landshift.grid import Window
 from landshift.images import reader
 from landshift.images.planning import Plan
 from landshift.images.reader import ImageReader
-from landshift.machine import parallel
+from landshift.machine import parallel, progress
+from landshift.raster import blockwise
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-_WINDOW = 1024  # rows and columns that one thread reads at once
+Result = TypeVar("Result")
+
+_WINDOW = blockwise.SIZE  # rows and columns that one thread reads at once
 _WINDOW_BYTES = 64 << 20
 _CACHE = 48 << 20  # bytes for GDAL's blocks where windows follow the blocks
 _STRIP = 128  # rows of a window at least
 
 
-def each_window(
+@contextmanager
+def results(
     plans: Sequence[Plan],
     box: GeoBox,
-    tasks: Sequence[Sequence[Window]],
-    job: Callable[[Sequence[ImageReader], Window], None],
-) -> None:
+    runs: Sequence[Sequence[Window]],
+    what: str,
+    job: Callable[[Sequence[ImageReader], Window], Result],
+) -> Iterator[Iterator[tuple[Window, Result]]]:
     """Do a job at every window, on all cores; each thread opens the files for itself.
+
+    As `blockwise.results`, but a thread goes through a run of windows.
 
     Args:
         plans: The image of each date.
         box: The grid.
-        tasks: Runs of windows; one thread goes through a run.
+        runs: Runs of windows.
+        what: What is done, for the progress.
         job: Called with a reader of each image and a window.
+
+    Yields:
+        Each window and its result, in order, while the context is open.
 
     Raises:
         RasterError: A file can't be read.
@@ -48,16 +59,23 @@ def each_window(
         with ExitStack() as stack:
             yield [stack.enter_context(reader.opened(p, box, cache=cache)) for p in plans]
 
-    def run(readers: list[ImageReader], task: Sequence[Window]) -> None:
-        for window in task:
-            job(readers, window)
+    def of_run(readers: list[ImageReader], run: Sequence[Window]) -> list[tuple[Window, Result]]:
+        return [(window, job(readers, window)) for window in run]
 
-    with parallel.in_order(tasks, opened, run) as done:
-        for _ in done:
-            pass
+    with (
+        progress.step(what, sum(map(len, runs))) as step,
+        parallel.in_order(runs, opened, of_run) as done,
+    ):
+
+        def taken() -> Iterator[tuple[Window, Result]]:
+            for run in done:
+                yield from run
+                step.advance(len(run))
+
+        yield taken()
 
 
-def window_tasks(plans: Sequence[Plan], box: GeoBox, dtype: np.dtype[Any]) -> list[list[Window]]:
+def runs_of(plans: Sequence[Plan], box: GeoBox, dtype: np.dtype[Any]) -> list[list[Window]]:
     """Windows of a grid, in runs that one thread goes through.
 
     Where a file is stored in rows, a run is a whole row of low windows: one thread then decodes

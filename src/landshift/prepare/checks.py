@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,7 @@ from landshift import raster
 from landshift.errors import RasterError
 from landshift.files import provenance
 from landshift.grid import Window
-from landshift.images import Plan, quality, registration
-from landshift.images.windows import each_window
+from landshift.images import Plan, quality, registration, windows
 from landshift.scores.comparability import not_comparable
 
 if TYPE_CHECKING:
@@ -117,8 +117,27 @@ def warn_of_quality(plans: Sequence[Plan], dates: Sequence[str]) -> None:
         )  # fmt: skip
 
 
+BlockShifts = dict[tuple[int, Window], tuple[float, float] | None]
+"""The shift of blocks, by later date and block; None where a block shows none."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured in a window.
+
+    Attributes:
+        counts: Valid pixels of each date, and of all together.
+        sums: Sums ``(later date, band, moment)`` for `_radiometry`.
+        shifts: Shifts of the blocks that lie in the window.
+    """
+
+    counts: NDArray[np.int64]
+    sums: NDArray[np.float64]
+    shifts: BlockShifts
+
+
 class CompositeChecks:
-    """Shift, radiometry and valid share, gathered window by window in any order."""
+    """Shift, radiometry and valid share, measured in the windows that a composite is made of."""
 
     def __init__(
         self, plans: Sequence[Plan], dates: Sequence[str], bands: Sequence[str], box: GeoBox
@@ -137,47 +156,31 @@ class CompositeChecks:
         prefix = f"{dates[0]}:" if len(plans) > 1 else ""
         self._bands = [name.removeprefix(prefix) for name in first]
         self._step = 4 if box.height * box.width > _SAMPLED else 1
-        self._kept: dict[tuple[int, int], tuple[list[int], NDArray[np.float64]]] = {}
-
-    def shifts(self) -> dict[str, dict[str, Any] | None]:
-        """The shift of each later date against the first."""
-        windows = registration.block_windows(self._box.height, self._box.width)
-        some = np.unique(np.linspace(0, self._count - 1, _SHIFT_BANDS).round().astype(int))
-        of_block: dict[tuple[int, Window], tuple[float, float] | None] = {}
-
-        def compare(readers: Sequence[imagery.ImageReader], window: Window) -> None:
-            values, masks = zip(*(r.read(window) for r in readers), strict=True)
-            first = values[0][some].astype(np.float64)
-            for k in range(1, len(readers)):
-                of_block[k, window] = registration.block_shift(
-                    first, values[k][some].astype(np.float64), masks[0] & masks[k]
-                )
-
-        each_window(self._plans, self._box, [[w] for w in windows], compare)
-        return {
-            date: _shift_entry(registration.combine([of_block[k, w] for w in windows]))
-            for k, date in enumerate(self._dates[1:], start=1)
-        }
+        several = len(plans) > 1
+        self._blocks = registration.block_windows(box.height, box.width) if several else []
+        some = np.linspace(0, self._count - 1, _SHIFT_BANDS).round().astype(int)
+        self._shift_bands = np.unique(some)
+        self._counts = np.zeros(len(plans) + 1, np.int64)
+        self._sums = np.zeros((len(plans) - 1, self._count, 7))
+        self._shifts: BlockShifts = {}
 
     def measure(
         self,
+        window: Window,
         parts: Sequence[NDArray[Any]],
         masks: Sequence[NDArray[np.bool_]],
         valid: NDArray[np.bool_],
-    ) -> tuple[list[int], NDArray[np.float64]]:
-        """Measure a window.
+    ) -> Measured:
+        """Measure a window; threads measure several at once.
 
         Args:
+            window: Its place.
             parts: Values of each date, ``(band, row, column)``.
             masks: Valid pixels of each date.
             valid: Pixels that are valid on every date.
-
-        Returns:
-            Valid pixels of each date and of all; sums ``(later date, band, moment)`` for
-            `_radiometry`.
         """
-        counts = [int(m.sum()) for m in masks] + [int(valid.sum())]
-        sums = np.zeros((len(parts) - 1, self._count, 7))
+        counts = np.array([np.count_nonzero(mask) for mask in (*masks, valid)], np.int64)
+        sums = np.zeros_like(self._sums)
         if len(parts) > 1:
             every = (slice(None, None, self._step), slice(None, None, self._step))
             inside = valid[every]
@@ -186,21 +189,31 @@ class CompositeChecks:
                 for k, part in enumerate(parts[1:]):
                     second = part[(band, *every)][inside].astype(np.float64)
                     sums[k, band] = _sums(first, second)
-        return counts, sums
+        return Measured(counts, sums, self._shifts_in(window, parts, masks))
 
-    def keep(self, window: Window, measured: tuple[list[int], NDArray[np.float64]]) -> None:
-        """Keep what `measure` gave for a window."""
-        self._kept[window.row, window.column] = measured
+    def add(self, measured: Measured) -> None:
+        """Add what `measure` gave for a window; always in the order of the windows."""
+        self._counts += measured.counts
+        self._sums += measured.sums
+        self._shifts |= measured.shifts
+
+    def measure_rest(self) -> None:
+        """Measure the shifts of blocks that lay in no window alone, as where windows are low."""
+        rest = [block for block in self._blocks if (1, block) not in self._shifts]
+
+        def shifts(readers: Sequence[imagery.ImageReader], window: Window) -> BlockShifts:
+            values, masks = zip(*(r.read(window) for r in readers), strict=True)
+            return self._shifts_in(window, values, masks)
+
+        runs = [[block] for block in rest]
+        with windows.results(self._plans, self._box, runs, "measuring shifts", shifts) as results:
+            for _, of_block in results:
+                self._shifts |= of_block
 
     def result(self) -> dict[str, Any]:
-        """Shares and radiometry over all windows, independent of their order."""
-        windows = sorted(self._kept)
+        """Shifts, shares and radiometry over all windows."""
         pixels = self._box.height * self._box.width
-        counts = np.sum([self._kept[w][0] for w in windows], axis=0)
-        shares = [float(f"{c / pixels:.6g}") for c in counts]
-        sums = np.zeros((len(self._plans) - 1, self._count, 7))
-        for w in windows:
-            sums += self._kept[w][1]
+        shares = [float(f"{c / pixels:.6g}") for c in self._counts]
         return {
             "dates": list(self._dates),
             "bands": list(self._bands),
@@ -211,10 +224,36 @@ class CompositeChecks:
                     for band, row in zip(self._bands, rows, strict=True)
                     if np.isfinite(row).all()
                 }
-                for date, rows in zip(self._dates[1:], sums, strict=True)
+                for date, rows in zip(self._dates[1:], self._sums, strict=True)
                 if rows[0][0] > 1
             },
+            "shifts": {
+                date: _shift_entry(
+                    registration.combine([self._shifts[k, block] for block in self._blocks])
+                )
+                for k, date in enumerate(self._dates[1:], start=1)
+            },
         }
+
+    def _shifts_in(
+        self,
+        window: Window,
+        parts: Sequence[NDArray[Any]],
+        masks: Sequence[NDArray[np.bool_]],
+    ) -> BlockShifts:
+        """The shifts of the blocks that lie in a window."""
+        shifts: BlockShifts = {}
+        for block in self._blocks:
+            if not window.holds(block):
+                continue
+            rows, columns = block.shifted(-window.row, -window.column).slices
+            first, *later = (
+                part[self._shift_bands, rows, columns].astype(np.float64) for part in parts
+            )
+            for k, second in enumerate(later, start=1):
+                both = masks[0][rows, columns] & masks[k][rows, columns]
+                shifts[k, block] = registration.block_shift(first, second, both)
+        return shifts
 
 
 def _shift_entry(shift: registration.Shift | None) -> dict[str, Any] | None:
@@ -231,10 +270,11 @@ def _shift_entry(shift: registration.Shift | None) -> dict[str, Any] | None:
 @np.errstate(over="ignore", invalid="ignore")  # a nodata of -1.8e308 that isn't declared
 def _sums(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
     """What `_radiometry` needs of a band's values on two dates; not finite where they overflow."""
-    return np.array([
-        first.size, first.sum(), second.sum(), first @ first, second @ second,
-        first @ second, ((second - first) ** 2).sum(),
-    ])  # fmt: skip
+    apart = second - first
+    products = ((first, first), (second, second), (first, second), (apart, apart))
+    # einsum takes one core, and gives the same sum on any number of them
+    squares = [np.einsum("p,p->", *pair) for pair in products]
+    return np.array([first.size, first.sum(), second.sum(), *squares])
 
 
 def _radiometry(sums: NDArray[np.float64]) -> dict[str, float]:

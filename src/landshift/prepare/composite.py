@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,17 +20,17 @@ from landshift.classes import ClassScheme, Colour, legend
 from landshift.errors import ParameterError, RasterError
 from landshift.files import dates as days
 from landshift.files import provenance
-from landshift.files.options import GROUP, Flag, OnBlock, OutFile
+from landshift.files.options import GROUP, Flag, OutFile
 from landshift.grid import Window
-from landshift.images import Image, Plan
-from landshift.images.windows import cache_bytes, each_window, window_tasks
+from landshift.images import Image, Plan, windows
 from landshift.prepare.checks import (
     CompositeChecks,
+    Measured,
     remarks,
     share_of_pixels,
     warn_of_quality,
 )
-from landshift.prepare.display import display_of
+from landshift.prepare.display import Display, display_of
 from landshift.prepare.image_reading import ImageReading, Sources, split
 from landshift.prepare.target import (
     CompositeOutput,
@@ -56,7 +56,6 @@ def composite(
     target: Annotated[TargetGrid, GROUP] = TargetGrid(),  # noqa: B008
     output: Annotated[CompositeOutput, GROUP] = CompositeOutput(),  # noqa: B008
     overwrite: Flag = False,
-    on_block: OnBlock = None,
 ) -> Path:
     """Stack the images of one or more dates on one grid into a Cloud-Optimised GeoTIFF.
 
@@ -95,34 +94,49 @@ def composite(
     imagery.warn_of_scaling(plans, dates)
     warn_of_quality(plans, dates)
     layout = layout_of(plans, dates, target, output)
-    display = display_of(plans, layout.bands, output.rgb)
-    checks = CompositeChecks(plans, dates, layout.bands, layout.box)
-    shifts = checks.shifts() if len(plans) > 1 else {}
     record = provenance.record(
         "composite", [Path(f) for f in files], _parameters(dated, dates, layout, target, output)
     )
-    tasks = window_tasks(plans, layout.box, layout.dtype)
+    _write(out, plans, dates, layout, display_of(plans, layout.bands, output.rgb), record)
+    return out
+
+
+def _write(
+    out: Path,
+    plans: Sequence[Plan],
+    dates: Sequence[str],
+    layout: Layout,
+    display: Display,
+    record: dict[str, Any],
+) -> None:
+    """Write the composite, measured on the way, and the style in which QGIS opens it."""
+    runs = windows.runs_of(plans, layout.box, layout.dtype)
+    stack = _Stack(layout, CompositeChecks(plans, dates, layout.bands, layout.box))
     colours, scheme = _legend(plans, layout.dtype)
+    clashes = 0
     with raster.create(
         out, layout.box, count=len(layout.bands), dtype=str(layout.dtype), nodata=layout.nodata,
         bands=layout.bands, classes=_classes(plans), scheme=scheme, colours=colours,
-        cache=cache_bytes(plans),
-    ) as file:  # fmt: skip
+        cache=windows.cache_bytes(plans),
+    ) as target:  # fmt: skip
         if not colours:
-            display.mark(file)
-        stack = _Stack(file, layout, checks, sum(map(len, tasks)), on_block)
-        each_window(plans, layout.box, tasks, stack.write)
-        measured = {**checks.result(), "shifts": shifts}
-        _check_valid(measured, layout)
-        tags = provenance.as_tag({**record, "checks": measured})
-        file.update_tags(**tags, **_days(plans, dates))
-        _keep_scaling(file, plans)
+            display.mark(target.file)
+        job = partial(stack.write, target)
+        with windows.results(plans, layout.box, runs, "writing", job) as results:
+            for _, (measured, clashing) in results:
+                stack.checks.add(measured)
+                clashes += clashing
+        stack.checks.measure_rest()
+        checks = stack.checks.result()
+        _check_valid(checks, layout)
+        tags = provenance.as_tag({**record, "checks": checks})
+        target.file.update_tags(**tags, **_days(plans, dates))
+        _keep_scaling(target.file, plans)
     if not colours and scheme is None:
         display.write_style(out)
         log.info("shown in QGIS: %s", display.shown.label)
-    warn_of_clashes(stack.clashes, layout)
-    _warn_of_dates(measured)
-    return out
+    warn_of_clashes(clashes, layout)
+    _warn_of_dates(checks)
 
 
 def _planned(images: Sequence[Image], dates: Sequence[str] | None) -> list[Plan]:
@@ -137,51 +151,46 @@ def _planned(images: Sequence[Image], dates: Sequence[str] | None) -> list[Plan]
     return plans
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Stack:
-    """A composite while it is written, window by window, by several threads.
+    """The dates of a composite, stacked window by window, by several threads.
 
     Attributes:
-        file: The open raster.
-        layout: What it holds.
-        checks: Where what is measured goes.
-        total: Windows in all.
-        on_block: Called with windows done and windows in all.
-        clashes: Valid pixels that held the nodata value so far.
+        layout: What the composite holds.
+        checks: What is measured on the way.
     """
 
-    file: Any
     layout: Layout
     checks: CompositeChecks
-    total: int
-    on_block: OnBlock
-    clashes: int = 0
 
-    def __post_init__(self) -> None:
-        self._lock = threading.Lock()
-        self._done = 0
+    def write(
+        self, target: raster.NewRaster, readers: Sequence[imagery.ImageReader], window: Window
+    ) -> tuple[Measured, int]:
+        """Write one window of all dates.
 
-    def write(self, readers: Sequence[imagery.ImageReader], window: Window) -> None:
-        """Write one window of all dates."""
-        nodata = self.layout.nodata
+        Returns:
+            What was measured, and the number of valid pixels that held the nodata value.
+        """
         parts, masks = zip(*(r.read(window) for r in readers), strict=True)
         valid = np.logical_and.reduce(masks)
-        measured = self.checks.measure(parts, masks, valid)
+        measured = self.checks.measure(window, parts, masks, valid)
         stacked = _cast(np.concatenate(parts), self.layout.dtype)
-        clashes = 0
-        if nodata is not None:
-            clash = (stacked == nodata) & valid
-            if self.layout.displaced:  # as gdalwarp does: next to it, rather than lost
-                stacked[clash] = 1
-            clashes = int(clash.any(axis=0).sum())
+        clashes = self._hide(stacked, valid)
+        raster.write(target, stacked, window)
+        return measured, clashes
+
+    def _hide(self, stacked: NDArray[Any], valid: NDArray[np.bool_]) -> int:
+        """Write nodata where pixels aren't valid; the number of valid pixels that held it."""
+        nodata = self.layout.nodata
+        if nodata is None:
+            return 0
+        clash = (stacked == nodata) & valid
+        clashes = int(np.count_nonzero(clash.any(axis=0)))
+        if clashes and self.layout.displaced:  # as gdalwarp does: next to it, rather than lost
+            stacked[clash] = 1
+        if not valid.all():
             stacked[:, ~valid] = nodata
-        with self._lock:
-            raster.write(self.file, stacked, window)
-            self.checks.keep(window, measured)
-            self.clashes += clashes
-            self._done += 1
-            if self.on_block is not None:
-                self.on_block(self._done, self.total)
+        return clashes
 
 
 def _check_valid(measured: dict[str, Any], layout: Layout) -> None:

@@ -184,7 +184,7 @@ def normalise(
         blockwise.results(windows, "writing", source.opened, on_lines) as results,
     ):  # fmt: skip
         if any(tags != (1, 0) for tags in scaling):
-            target.scales, target.offsets = zip(*scaling, strict=True)
+            target.file.scales, target.file.offsets = zip(*scaling, strict=True)
         for block, values in results:
             raster.write(target, values, block.window)
     names = [info.bands[k - 1] or f"band {place}" for place, k in enumerate(numbers, start=1)]

@@ -319,23 +319,12 @@ def _choose_nodata(
     if floats:
         return float("nan"), False
     complete = all(
-        not layer.info.masked and layer.invalid is None and _covers(layer.info.grid, box)
+        not layer.info.masked and layer.invalid is None and imagery.placed(layer, box).covers
         for layer in layers
     )
     if complete and not any(p.quality for p in plans):
         return None, False
     return 0, any(imagery.reach(p, box) for p in plans)
-
-
-def _covers(box: GeoBox, target: GeoBox) -> bool:
-    at = grid.offset(box, target)
-    return (
-        at is not None
-        and at[0] <= 0
-        and at[1] <= 0
-        and at[0] + box.height >= target.height
-        and at[1] + box.width >= target.width
-    )
 
 
 def warn_of_clashes(count: int, layout: Layout) -> None:

@@ -40,11 +40,12 @@ from landshift.raster.reader import (
     reading,
 )
 from landshift.raster.resampling import Warped, at_cell_size, on_grid, preview, read_shrunk
-from landshift.raster.writer import check_new, create, write, writing
+from landshift.raster.writer import NewRaster, check_new, create, write, writing
 
 __all__ = [
     "GDAL_CACHE",
     "ClassValues",
+    "NewRaster",
     "RasterInfo",
     "Warped",
     "at_cell_size",

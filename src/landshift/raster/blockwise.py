@@ -12,9 +12,10 @@ from typing import TypeVar
 
 from landshift.grid import Window
 from landshift.machine import parallel, progress
+from landshift.raster import overviews
 
-SIZE = 1024
-"""Rows and columns of a block, where nothing speaks for another size."""
+SIZE = overviews.FILLING
+"""Rows and columns of a block, where nothing speaks for another size: written the fastest."""
 
 Tool = TypeVar("Tool")
 Result = TypeVar("Result")

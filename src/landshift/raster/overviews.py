@@ -1,26 +1,87 @@
-"""Overviews of a GeoTIFF: halved rows and columns, repeatedly, down to one block."""
+"""Overviews of a GeoTIFF: halved rows and columns, repeatedly, down to one block.
+
+Reading a raster back and decoding it takes about as long as halving it and compressing the result.
+So the first overview is made of the pixels while they are written, where they come in whole blocks
+of it; the others, a quarter as large each, are made of the one before.
+"""
 
 from __future__ import annotations
 
 import itertools
-import os
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from landshift.machine import progress
+from landshift.grid import Window
+from landshift.machine import parallel, progress
 from landshift.raster import cog
+from landshift.raster.reader import rasterio_window
+
+FILLING = 2 * cog.BLOCK
+"""Rows and columns of a window that fills a block of the first overview."""
 
 _AT_ONCE = 1 << 20  # bytes; larger blocks are made in four steps, each from one block
 
 
-def build(draft: Path, predictor: int, *, classes: Sequence[bool]) -> list[Path]:
+class FirstOverview:
+    """The first overview of a GeoTIFF, made of its windows while they are written.
+
+    It is given up at the first window that doesn't fill whole blocks of it: so each block is
+    compressed once, and few wait in memory.
+    """
+
+    def __init__(
+        self, draft: Any, predictor: int, *, classes: Sequence[bool], stack: ExitStack
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            draft: The open GeoTIFF.
+            predictor: See `cog.creation`.
+            classes: See `build`.
+            stack: Closes the overview.
+        """
+        self._draft, self._predictor, self._classes, self._stack = draft, predictor, classes, stack
+        self._shape, self._nodata = draft.shape, draft.nodata
+        self._file: Any = None
+        self._given_up = not _sizes(self._shape)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the overview has the pixels of all windows written so far."""
+        return self._file is not None and not self._given_up
+
+    def halved(self, values: NDArray[Any], window: Window) -> NDArray[Any] | None:
+        """The overview's pixels of a window, for `write`; None where it is given up."""
+        self._given_up = self._given_up or not self._fills_blocks(window)
+        return None if self._given_up else _halved(values, self._nodata, self._classes)
+
+    def write(self, halved: NDArray[Any] | None, window: Window) -> None:
+        """Write what `halved` gave for a window; one thread at a time."""
+        if halved is None:
+            return
+        if self._file is None:
+            new = _new(self._draft, _path(self._draft.name, 1), self._predictor)
+            self._file = self._stack.enter_context(new)
+        part = Window(window.row // 2, window.column // 2, *halved.shape[1:])
+        self._file.write(halved, window=rasterio_window(part))
+
+    def _fills_blocks(self, window: Window) -> bool:
+        sides = (window.row, window.height), (window.column, window.width)
+        return all(
+            first % FILLING == 0 and (count % FILLING == 0 or first + count == end)
+            for (first, count), end in zip(sides, self._shape, strict=True)
+        )
+
+
+def build(
+    draft: Path, predictor: int, *, classes: Sequence[bool], first: FirstOverview
+) -> list[Path]:
     """Write the overviews of a GeoTIFF beside it.
 
     Args:
@@ -28,6 +89,7 @@ def build(draft: Path, predictor: int, *, classes: Sequence[bool]) -> list[Path]
         predictor: See `cog.creation`.
         classes: Whether each band's overviews hold the most frequent value of 2 x 2 pixels
             instead of their mean.
+        first: The first one, closed; taken as it is where it is complete.
 
     Returns:
         The files, each half as large as the one before, the last no larger than a block.
@@ -37,89 +99,101 @@ def build(draft: Path, predictor: int, *, classes: Sequence[bool]) -> list[Path]
     """
     import rasterio
 
-    levels: list[Path] = []
-    with progress.step("overviews") as step:
-        while True:
-            level = levels[-1] if levels else draft
-            with rasterio.open(level) as source:
-                if max(source.shape) <= cog.BLOCK:
-                    return levels
-            half = draft.with_name(f"{draft.stem}.{len(levels) + 1}.tif")
-            _halve(level, half, predictor, classes=classes, step=step)
-            cog.check_written(half)
-            levels.append(half)
+    with rasterio.open(draft) as source:
+        sizes = _sizes(source.shape)
+        pixel = source.count * np.dtype(source.dtypes[0]).itemsize
+    size = cog.BLOCK if cog.BLOCK**2 * pixel <= _AT_ONCE else cog.BLOCK // 2
+    levels = [_path(draft, number) for number in range(1, len(sizes) + 1)]
+    parts = [list(_corners(*shape, size)) for shape in sizes]
+    done = int(first.complete)
+    with progress.step("overviews", sum(map(len, parts[done:]))) as step:
+        for number in range(done, len(levels)):
+            level = levels[number - 1] if number else draft
+            _halve(level, levels[number], predictor, parts[number], classes=classes, step=step)
+    for level in levels:
+        cog.check_written(level)
+    return levels
+
+
+def _path(draft: Path | str, number: int) -> Path:
+    """The file of an overview; the first has number 1."""
+    return Path(draft).with_name(f"{Path(draft).stem}.{number}.tif")
+
+
+def _sizes(shape: tuple[int, int]) -> list[tuple[int, int]]:
+    """Rows and columns of each overview."""
+    sizes = []
+    while max(shape) > cog.BLOCK:
+        shape = (shape[0] + 1) // 2, (shape[1] + 1) // 2
+        sizes.append(shape)
+    return sizes
+
+
+@contextmanager
+def _new(level: Any, path: Path, predictor: int) -> Iterator[Any]:
+    """A new GeoTIFF for the overview of an open one."""
+    import rasterio
+
+    profile = {
+        **cog.creation(level.count, predictor), "dtype": level.dtypes[0],
+        "height": (level.height + 1) // 2, "width": (level.width + 1) // 2,
+        "count": level.count, "nodata": level.nodata, "crs": level.crs,
+        "transform": level.transform @ level.transform.scale(2),
+    }  # fmt: skip
+    with rasterio.open(path, "w", **profile) as target:
+        if _has_colours(level):
+            target.write_colormap(1, level.colormap(1))
+        yield target
 
 
 def _halve(
-    level: Path, path: Path, predictor: int, *, classes: Sequence[bool], step: progress.Step
+    level: Path,
+    path: Path,
+    predictor: int,
+    parts: Sequence[Window],
+    *,
+    classes: Sequence[bool],
+    step: progress.Step,
 ) -> None:
     import rasterio
 
-    with rasterio.open(level) as source:
-        profile = {
-            **cog.creation(source.count, predictor), "dtype": source.dtypes[0],
-            "height": (source.height + 1) // 2, "width": (source.width + 1) // 2,
-            "count": source.count, "nodata": source.nodata, "crs": source.crs,
-            "transform": source.transform @ source.transform.scale(2),
-        }  # fmt: skip
-        table = source.colormap(1) if _has_colours(source) else None
-    pixel = profile["count"] * np.dtype(profile["dtype"]).itemsize
-    size = cog.BLOCK if cog.BLOCK**2 * pixel <= _AT_ONCE else cog.BLOCK // 2
-    parts = list(_corners(profile["height"], profile["width"], size))
-    corners = iter(parts)
-    step.to(0, len(parts))
-    lock = threading.Lock()
-    with rasterio.open(path, "w", **profile) as target:
-        if table is not None:
-            target.write_colormap(1, table)
+    def halved(source: Any, part: Window) -> NDArray[Any]:
+        twice = Window(2 * part.row, 2 * part.column, 2 * part.height, 2 * part.width)
+        values = source.read(window=rasterio_window(twice.clipped(*source.shape)))
+        return _halved(values, source.nodata, classes)
 
-        def work() -> None:
-            with ExitStack() as stack:
-                source = stack.enter_context(rasterio.open(level))
-                while True:
-                    with lock:
-                        corner = next(corners, None)
-                    if corner is None:
-                        return
-                    row, column = corner
-                    values = source.read(window=_part(source, 2 * row, 2 * column, 2 * size))
-                    # band by band, to limit the memory of wider intermediate types
-                    halved = np.stack(
-                        [
-                            (_commonest if mixed_never else _averaged)(band, profile["nodata"])
-                            for band, mixed_never in zip(values, classes, strict=True)
-                        ]
-                    )
-                    with lock:
-                        target.write(halved, window=_part(target, row, column, size))
-                        step.advance()
-
-        count = min(os.cpu_count() or 1, 4)
-        with ThreadPoolExecutor(count) as pool:
-            for worker in [pool.submit(work) for _ in range(count)]:
-                worker.result()
+    with (
+        rasterio.open(level) as source,
+        _new(source, path, predictor) as target,
+        parallel.in_order(parts, partial(rasterio.open, level), halved) as results,
+    ):
+        for part, values in zip(parts, results, strict=True):
+            target.write(values, window=rasterio_window(part))
+            step.advance()
 
 
-def _corners(height: int, width: int, size: int) -> Iterator[tuple[int, int]]:
-    """First row and column of each part, block by block, so that few blocks are incomplete."""
+def _halved(values: NDArray[Any], nodata: float | None, classes: Sequence[bool]) -> NDArray[Any]:
+    # band by band, to limit the memory of wider intermediate types
+    return np.stack(
+        [
+            (_commonest if never_mixed else _averaged)(band, nodata)
+            for band, never_mixed in zip(values, classes, strict=True)
+        ]
+    )
+
+
+def _corners(height: int, width: int, size: int) -> Iterator[Window]:
+    """Windows of a raster, block by block, so that few blocks are incomplete."""
     for row, column in itertools.product(range(0, height, cog.BLOCK), range(0, width, cog.BLOCK)):
         for down, right in itertools.product(range(0, cog.BLOCK, size), repeat=2):
             if row + down < height and column + right < width:
-                yield row + down, column + right
+                yield Window(row + down, column + right, size, size).clipped(height, width)
 
 
 def _has_colours(source: Any) -> bool:
     from rasterio.enums import ColorInterp
 
     return bool(source.colorinterp[0] == ColorInterp.palette)
-
-
-def _part(raster: Any, row: int, column: int, size: int) -> Any:
-    """The rasterio window of a square, clipped to the raster."""
-    from rasterio.windows import Window
-
-    height, width = min(size, raster.height - row), min(size, raster.width - column)
-    return Window(column, row, width, height)
 
 
 def _averaged(values: NDArray[Any], nodata: float | None) -> NDArray[Any]:

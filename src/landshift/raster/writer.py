@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import glob
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +68,21 @@ def check_new(
     whole_files.check_new(*paths, *beside, inputs=inputs, overwrite=overwrite)
 
 
+@dataclass(frozen=True)
+class NewRaster:
+    """A raster while it is written; see `create` and `write`.
+
+    Attributes:
+        file: The open GeoTIFF: its tags, scales and colours.
+        first: Its first overview.
+        lock: Held while a window is written.
+    """
+
+    file: DatasetWriter
+    first: overviews.FirstOverview
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
 @contextmanager
 def create(
     path: Path,
@@ -81,10 +98,10 @@ def create(
     colours: Mapping[int, Colour] | None = None,
     alone: bool = False,
     cache: int = GDAL_CACHE,
-) -> Iterator[DatasetWriter]:
+) -> Iterator[NewRaster]:
     """Create a Cloud-Optimised GeoTIFF that appears under its name when it is complete.
 
-    The block writes, in any order, to a temporary GeoTIFF. Overviews are made from it, and the
+    The block writes, in any order, to a temporary GeoTIFF. Overviews are made beside it, and the
     blocks of all are moved into one file, in a fixed order, so that the same pixels give the same
     bytes. Until then the disk holds both. A raster that is replaced loses the files beside it.
 
@@ -111,26 +128,27 @@ def create(
 
     path = Path(path)
     predictor = _predictor(dtype, scheme)
+    each = [classes] * count if isinstance(classes, bool) else list(classes)
+    each = [True] if scheme is not None else each
     with whole_files.whole_file(path) as part:
         draft = part.with_name(f"{part.stem}.draft.tif")
         try:
-            with writing(path), rasterio.Env(GDAL_CACHEMAX=cache):
+            with writing(path), rasterio.Env(GDAL_CACHEMAX=cache), ExitStack() as stack:
                 profile = {
                     **cog.creation(count, predictor), "count": count, "dtype": dtype,
                     "nodata": nodata, **_place(box),
                 }  # fmt: skip
                 with without_place():
-                    opened = rasterio.open(draft, "w", **profile)
-                with opened as target:
-                    for number, name in enumerate(bands, start=1):
-                        target.set_band_description(number, name)
-                    target.update_tags(**(tags or {}))
-                    _write_colours(target, scheme, colours)
-                    yield target
+                    file = stack.enter_context(rasterio.open(draft, "w", **profile))
+                for number, name in enumerate(bands, start=1):
+                    file.set_band_description(number, name)
+                file.update_tags(**(tags or {}))
+                _write_colours(file, scheme, colours)
+                first = overviews.FirstOverview(file, predictor, classes=each, stack=stack)
+                yield NewRaster(file, first)
+                stack.close()
                 cog.check_written(draft)
-                each = [classes] * count if isinstance(classes, bool) else list(classes)
-                each = [True] if scheme is not None else each
-                coarse = overviews.build(draft, predictor, classes=each)
+                coarse = overviews.build(draft, predictor, classes=each, first=first)
                 cog.join([draft, *coarse], part)
         finally:
             for leftover in path.parent.glob(f"{glob.escape(part.stem)}*"):
@@ -164,15 +182,19 @@ def _write_colours(
         target.write_colormap(1, dict(colours))
 
 
-def write(target: DatasetWriter, values: NDArray[Any], window: Window) -> None:
-    """Write ``(band, row, column)`` values into a window of a new raster.
+def write(target: NewRaster, values: NDArray[Any], window: Window) -> None:
+    """Write ``(band, row, column)`` values into a window of a new raster, from any thread.
+
+    Windows of `overviews.FILLING` rows and columns from the first pixel on are the fastest.
 
     Raises:
         OutputError: The disk is full, or the like.
     """
+    halved = target.first.halved(values, window)
     # converted here: a reader around this call would report it as a reading error
-    with writing(Path(target.name).parent):
-        target.write(values, window=rasterio_window(window))
+    with writing(Path(target.file.name).parent), target.lock:
+        target.file.write(values, window=rasterio_window(window))
+        target.first.write(halved, window)
 
 
 def _predictor(dtype: str, scheme: ClassScheme | None) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import struct
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Lock
@@ -94,8 +94,13 @@ class Template:
         tags = {t: (k, n, v) for t, k, n, v in _tags(content)}
         return cls(tags)
 
-    def filled(self, blocks: list[bytes], transform: Any) -> bytes:
-        """The file with these blocks and this transform."""
+    def head(self, sizes: Sequence[int], transform: Any) -> bytes:
+        """The file with this transform up to its blocks.
+
+        Args:
+            sizes: Bytes of each block; each follows the one before at an even offset.
+            transform: Affine transform of the pixels.
+        """
         tags = dict(self.tags)
         if _TIE_POINT in tags:
             tie = struct.pack("<6d", 0, 0, 0, transform.c, transform.f, 0)
@@ -104,13 +109,13 @@ class Template:
             a = transform
             rows = (a.a, a.b, 0, a.c, a.d, a.e, 0, a.f, 0, 0, 0, 0, 0, 0, 0, 1)
             tags[_MATRIX] = (12, 16, struct.pack("<16d", *rows))
-        tags[_COUNTS] = (_LONG, len(blocks), _longs([len(b) for b in blocks]))
-        tags[_OFFSETS] = (_LONG, len(blocks), bytes(4 * len(blocks)))
+        tags[_COUNTS] = (_LONG, len(sizes), _longs(sizes))
+        tags[_OFFSETS] = (_LONG, len(sizes), bytes(4 * len(sizes)))
         start = 8 + 2 + 12 * len(tags) + 4
         start += sum(_padded(len(v)) for _, _, v in tags.values() if len(v) > 4)
-        ends = np.cumsum([_padded(len(b)) for b in blocks]) + start
+        ends = np.cumsum([_padded(size) for size in sizes]) + start
         offsets = [start, *(int(e) for e in ends[:-1])]
-        tags[_OFFSETS] = (_LONG, len(blocks), _longs(offsets))
+        tags[_OFFSETS] = (_LONG, len(sizes), _longs(offsets))
         entries, rest = [], []
         at = 8 + 2 + 12 * len(tags) + 4
         for tag in sorted(tags):
@@ -121,9 +126,8 @@ class Template:
             entries.append(struct.pack("<HHII", tag, kind, count, at))
             rest.append(value.ljust(_padded(len(value)), b"\0"))
             at += _padded(len(value))
-        body = (b.ljust(_padded(len(b)), b"\0") for b in blocks)
         head = struct.pack("<2sHIH", b"II", 42, 8, len(tags))
-        return b"".join([head, *entries, bytes(4), *rest, *body])
+        return b"".join([head, *entries, bytes(4), *rest])
 
 
 def first_block(content: bytes) -> bytes:
@@ -141,6 +145,19 @@ def parts(values: NDArray[Any], block: tuple[int, int]) -> list[tuple[int, int, 
         for r in range(0, values.shape[1], rows)
         for c in range(0, values.shape[2], columns)
     ]
+
+
+def plain(values: NDArray[Any], block: tuple[int, int]) -> NDArray[Any]:
+    """Values as blocks that aren't compressed, in little-endian bytes: ``(band, block, ...)``."""
+    rows, columns = block
+    bands, height, width = values.shape
+    cut = values.reshape(bands, height // rows, rows, width // columns, columns)
+    return np.ascontiguousarray(cut.swapaxes(2, 3), values.dtype.newbyteorder("<"))
+
+
+def padded(block: bytes) -> bytes:
+    """A block as it lies in a file, where each begins at an even offset."""
+    return block.ljust(_padded(len(block)), b"\0")
 
 
 def _tags(content: bytes) -> list[tuple[int, int, int, bytes]]:
@@ -161,7 +178,7 @@ def _numbers(kind: int, count: int, value: bytes) -> tuple[int, ...]:
     return struct.unpack(f"<{count}{'H' if kind == 3 else 'I'}", value)
 
 
-def _longs(values: list[int]) -> bytes:
+def _longs(values: Sequence[int]) -> bytes:
     return struct.pack(f"<{len(values)}I", *values)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache, partial
@@ -16,7 +16,7 @@ from landshift import raster
 from landshift.errors import BandError
 from landshift.raster import RasterInfo, cog
 from landshift.tileset import esri
-from landshift.tileset.blocks import Kept, Template, first_block, parts
+from landshift.tileset.blocks import Kept, Template, first_block, padded, parts, plain
 
 
 class ChipFormat(StrEnum):
@@ -193,23 +193,26 @@ def _write_shared(
         return written(replace(pixels, values=np.zeros_like(values), mask=None), place)
 
     def block(part: NDArray[Any]) -> bytes:
-        if not compress:
-            return part.astype(part.dtype.newbyteorder("<")).tobytes()
         unnamed = ("",) * len(pixels.bands)
         return first_block(written(Pixels(part, bands=unnamed), Place(None, None)))
 
     about = Template.of(shared.kept.get((shared.layer, "about"), template))
-    blocks = [
-        shared.kept.get(
-            (shared.layer, shared.row + row, shared.column + column), partial(block, part)
-        )
-        for row, column, part in parts(values, shared.block)
-    ]
-    if not compress:  # all blocks of a band, then those of the next, as in the template
-        size = len(blocks[0]) // len(values)
-        starts = range(0, len(blocks[0]), size)
-        blocks = [block[start : start + size] for start in starts for block in blocks]
-    path.write_bytes(about.filled(blocks, place.transform))
+    if not compress:  # nothing is gained by keeping blocks: the pixels are copied once
+        content = plain(values, shared.block)
+        count = content.shape[1] * content.shape[2]
+        sizes = [content.nbytes // (len(values) * count)] * (len(values) * count)
+        body: Iterable[Any] = [content]
+    else:
+        blocks = [
+            shared.kept.get(
+                (shared.layer, shared.row + row, shared.column + column), partial(block, part)
+            )
+            for row, column, part in parts(values, shared.block)
+        ]
+        sizes, body = [len(block) for block in blocks], map(padded, blocks)
+    with path.open("wb") as file:
+        file.write(about.head(sizes, place.transform))
+        file.writelines(body)
 
 
 def _write(

@@ -113,37 +113,42 @@ def tiles(
                 "`audit` reads a set that exists, got rasters or `out` beside "
                 f"{auditing.audit}; run one after the other."
             )
-        kinds.TABLE.check(auditing.pairs)
-        whole.check_new(
-            auditing.pairs, inputs=[class_options.file_of(classes)], overwrite=overwrite
-        )
-        audited = read(auditing.audit, class_options.classes_of(classes))
-        result = audit(audited, valid_share=auditing.val_split_pct, seed=auditing.seed)
-        if auditing.pairs is None:
-            return result
-        pairs = result.write_csv(auditing.pairs, overwrite=overwrite)
-        return replace(result, files=(pairs,))
+        return _audited(auditing.audit, auditing, classes, overwrite=overwrite)
+    images, labels, folder = _pairs(rasters, out)
+    tile_set = cut(
+        images, labels, folder, classes=classes, recode=recode, cutting=cutting,
+        encoding=encoding, companions=companions, overwrite=overwrite,
+    )  # fmt: skip
+    with without_georeference():
+        sizes = sizes_of(images, cutting, tile_set.folder if cutting.append else None)
+    return CutTiles(**vars(tile_set), sizes=sizes, summary=_summary(tile_set, auditing))
+
+
+def _audited(
+    folder: options.FilePath, auditing: Auditing, classes: ClassesLike, *, overwrite: bool
+) -> Audit:
+    """The audit of a set that exists, and its table of pairs where one is asked for."""
+    kinds.TABLE.check(auditing.pairs)
+    stated = class_options.file_of(classes)
+    whole.check_new(auditing.pairs, inputs=[stated], overwrite=overwrite)
+    tile_set = read(Path(folder), class_options.classes_of(classes))
+    result = audit(tile_set, valid_share=auditing.val_split_pct, seed=auditing.seed)
+    if auditing.pairs is None:
+        return result
+    return replace(result, files=(result.write_csv(auditing.pairs, overwrite=overwrite),))
+
+
+def _pairs(
+    rasters: Sequence[options.FilePath], out: options.FilePath | None
+) -> tuple[list[Path], list[Path], Path]:
+    """Composites, their change maps, and the folder of the set."""
     if not rasters or len(rasters) % 2:
         raise ParameterError(
             f"Rasters must come in pairs of composite and change map, got {len(rasters)} of them."
         )
     if out is None:
         raise ParameterError("The training set needs a folder, got none; give it with `out`.")
-    images = [Path(path) for path in rasters[::2]]
-    tile_set = cut(
-        images,
-        [Path(path) for path in rasters[1::2]],
-        Path(out),
-        classes=classes,
-        recode=recode,
-        cutting=cutting,
-        encoding=encoding,
-        companions=companions,
-        overwrite=overwrite,
-    )
-    with without_georeference():
-        sizes = sizes_of(images, cutting, tile_set.folder if cutting.append else None)
-    return CutTiles(**vars(tile_set), sizes=sizes, summary=_summary(tile_set, auditing))
+    return [Path(path) for path in rasters[::2]], [Path(path) for path in rasters[1::2]], Path(out)
 
 
 def cut(

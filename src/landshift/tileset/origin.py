@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from landshift.errors import OutputError, RasterError
 from landshift.files import provenance
-from landshift.machine import progress
+from landshift.machine import parallel, progress
 from landshift.tileset.index import keep_digest, read_digest, read_provenance
 from landshift.tileset.tiles import TileSet
 
@@ -41,11 +40,9 @@ def digest(tiles: TileSet) -> str:
         {p.relative_to(tiles.folder).as_posix(): p for f in files for p in f.there}.items()
     )
     total = hashlib.sha256()
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        digests = progress.each(
-            pool.map(_digest_of, [path for _, path in paths]), "hash tiles", len(paths)
-        )
-        for (name, _), file_digest in zip(paths, digests, strict=True):
+    with parallel.in_order([path for _, path in paths], nullcontext, _digest_of) as digests:
+        done = progress.each(digests, "hash tiles", len(paths))
+        for (name, _), file_digest in zip(paths, done, strict=True):
             total.update(f"{file_digest}  {name}\n".encode())
     try:
         keep_digest(tiles.folder, total.hexdigest())
@@ -76,7 +73,7 @@ def _inputs(entries: Any) -> Iterator[tuple[str, str]]:
                 yield name[:255], mark
 
 
-def _digest_of(path: Path) -> str:
+def _digest_of(_: None, path: Path) -> str:
     try:
         return provenance.digest(path)
     except OSError as error:

@@ -6,7 +6,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 from landshift.classes import UNLABELLED, ClassScheme, Colour, colour_of
 from landshift.errors import ClassError, OutputError, RasterError, TileSetError
 from landshift.files import archive, provenance, whole
-from landshift.machine import progress
+from landshift.machine import parallel, progress
 from landshift.tileset import esri
 from landshift.tileset.index import read_index, read_provenance, write_index
 from landshift.tileset.tiles import (
@@ -161,8 +161,8 @@ def scan(
             type; one message counts them by kind of problem.
     """
     results: list[_Look | _Problem] = []
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for result in progress.each(pool.map(_look_at, files), "index tiles", len(files)):
+    with parallel.in_order(files, nullcontext, _look_at) as looked_at:
+        for result in progress.each(looked_at, "index tiles", len(files)):
             results.append(result)
             if on_tile is not None:
                 on_tile(len(results), len(files))
@@ -255,7 +255,7 @@ class _Look:
         )
 
 
-def _look_at(files: TileFiles) -> _Look | _Problem:
+def _look_at(_: None, files: TileFiles) -> _Look | _Problem:
     """Open a tile: its properties, or its problem."""
     gone = [p for p in files.there if not p.is_file()]
     if gone:

@@ -15,6 +15,7 @@ from landshift import grid, raster, vector
 from landshift.classes import UNLABELLED, ClassScheme
 from landshift.errors import ClassError
 from landshift.grid import Window
+from landshift.machine import parallel
 from landshift.raster import RasterInfo
 from landshift.tileset.chips import Place
 from landshift.tileset.coding import LabelReader
@@ -81,7 +82,8 @@ class _OpenImage:
         reach = max([job.tile_size[0]] + [t.around.height for t in job.turns if t is not None])
 
         def rows(path: Path) -> RowCache:
-            return RowCache(stack.enter_context(raster.open_raster(path)), reach)
+            opened = raster.open_raster(path, threads=parallel.threads())
+            return RowCache(stack.enter_context(opened), reach)
 
         self.image, self.labels = rows(self.info.path), rows(label_path)
         self.label_reader = LabelReader(job.labels, label_path, self.labels.source)
@@ -111,17 +113,21 @@ class _OpenImage:
             mask &= valid
         if not mask.any():
             return None
-        codes[~mask] = -1
-        if job.skips(codes):
-            return None
+        hidden = None if mask.all() else ~mask
+        if hidden is not None:
+            codes[hidden] = -1
+            if job.skips(codes):
+                return None
         _check_background(codes, mask, job.scheme, self.label_path)
-        values[:, ~mask] = 0 if job.nodata is None else job.nodata
-        if second is not None and job.second is not None:
-            second[:, ~mask] = 0 if job.second.nodata is None else job.second.nodata
+        if hidden is not None:
+            values[:, hidden] = 0 if job.nodata is None else job.nodata
+            if second is not None and job.second is not None:
+                second[:, hidden] = 0 if job.second.nodata is None else job.second.nodata
         maps = []
         for rows, reader, (row, column) in self.maps:
             map_codes = _codes(rows, reader, window.shifted(row, column), turn)
-            map_codes[~mask] = -1
+            if hidden is not None:
+                map_codes[hidden] = -1
             maps.append(_label_values(map_codes))
         return Chip(
             values=values,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +15,7 @@ from landshift import raster
 from landshift.errors import TileSetError
 from landshift.files import provenance, resumable
 from landshift.grid import Window
-from landshift.machine import progress
+from landshift.machine import parallel, progress
 from landshift.raster.recoding import Recoding
 from landshift.tileset import esri
 from landshift.tileset.chips import ChipFormat, Pixels, Shared, label_format, suffix, write_chip
@@ -75,7 +74,7 @@ def write_tiles(
     for name in _folders(job):
         (folder / name).mkdir(exist_ok=True)
     total = sum(map(len, plans)) * len(job.turns)
-    workers = min(8, os.cpu_count() or 1)
+    workers = parallel.threads()
     waiting: deque[Future[Tile] | None] = deque()
     number, finished = start + len(tiles), len(entries)
     unfinished.count(finished, total, "windows")
@@ -93,6 +92,8 @@ def write_tiles(
         if on_tile is not None:
             on_tile(finished, total)
 
+    # a pool by hand: one reader keeps the rows that tiles share, so that tasks aren't known before,
+    # and what waits is bounded by its bytes
     with progress.step("cut", total) as step, ThreadPoolExecutor(workers) as pool:
         step.to(finished)
         try:
