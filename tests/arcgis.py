@@ -76,6 +76,7 @@ def state(backbone: str, bands: int, outputs: int, seed: int = 0) -> dict[str, t
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = DynamicUnet(f"tu-{backbone}", None, bands, bands, outputs)
+        assert network.classifier.bias is not None
         torch.nn.init.normal_(network.classifier.bias)
     made = OrderedDict()
     for name, tensor in network.state_dict().items():

@@ -8,12 +8,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cutting import cut_tiles
+from landshift.machine import progress
 from scenes import BANDS, MAPPING, striped_scene, write
+from watching import Steps
+
+if TYPE_CHECKING:
+    from landshift.learn import UnetClassifier
 
 os.environ["LANDSHIFT_OFFLINE"] = "1"
 
@@ -28,6 +33,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cache")
     os.environ["LANDSHIFT_CACHE"] = str(folder)
     return folder
+
+
+@pytest.fixture
+def steps() -> Iterator[Steps]:
+    """Steps of work that a test reports."""
+    watcher = Steps()
+    with progress.watched(watcher):
+        yield watcher
 
 
 @pytest.fixture
@@ -93,7 +106,7 @@ def tiles(scene: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
-def trained(tiles: Path) -> Any:
+def trained(tiles: Path) -> UnetClassifier:
     """A small U-Net, trained until it knows the striped scene."""
     from landshift.learn import UnetClassifier, prepare_data
 
@@ -104,6 +117,6 @@ def trained(tiles: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
-def saved(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def saved(trained: UnetClassifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The .emd of that U-Net."""
     return trained.save(tmp_path_factory.mktemp("models") / "small")

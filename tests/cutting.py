@@ -14,7 +14,7 @@ def cut_tiles(
     images: Sequence[Path], labels: Sequence[Path], folder: Path, **options: Any
 ) -> tileset.TileSet:
     """`tileset.cut`, each option in the group that has it."""
-    groups = {
+    groups: dict[str, Any] = {
         name: kind(**{f.name: options.pop(f.name) for f in fields(kind) if f.name in options})
         for name, kind in (
             ("cutting", tileset.Cutting),

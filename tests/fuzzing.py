@@ -3,6 +3,8 @@
 import contextlib
 import copy
 import json
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -23,51 +25,53 @@ VALUES = [
 ]  # fmt: skip
 
 
-def mutations(data, pieces=PIECES, most=5):
+def mutations(
+    data: bytes, pieces: Sequence[bytes] = PIECES, most: int = 5
+) -> st.SearchStrategy[bytes]:
     """Bytes with a few pieces put in, taken out, overwritten, flipped, repeated or cut off."""
     places = st.integers(0, len(data)) | st.integers(0, 200).map(lambda k: max(0, len(data) - k))
     edit = st.tuples(st.sampled_from("iodfrc"), places, st.sampled_from(pieces), st.integers(0, 99))
 
-    def apply(edits):
-        found = bytearray(data)
+    def apply(edits: list[tuple[str, int, bytes, int]]) -> bytes:
+        changed = bytearray(data)
         for kind, at, piece, count in edits:
             if kind == "i":
-                found[at:at] = piece
+                changed[at:at] = piece
             elif kind == "o":
-                found[at : at + len(piece)] = piece
+                changed[at : at + len(piece)] = piece
             elif kind == "d":
-                del found[at : at + count]
-            elif kind == "f" and at < len(found):
-                found[at] ^= 1 << count % 8
+                del changed[at : at + count]
+            elif kind == "f" and at < len(changed):
+                changed[at] ^= 1 << count % 8
             elif kind == "r":
-                found[at:at] = found[at : at + count]
+                changed[at:at] = changed[at : at + count]
             elif kind == "c" and count < 20:
-                del found[at:]
-        return bytes(found)
+                del changed[at:]
+        return bytes(changed)
 
     return st.lists(edit, min_size=1, max_size=most).map(apply)
 
 
-def places_of(value, above=()):
+def places_of(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The way to every value inside another."""
     inner = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, found in inner:
+    for key, part in inner:
         yield (*above, key)
-        if isinstance(found, dict | list):
-            yield from places_of(found, (*above, key))
+        if isinstance(part, dict | list):
+            yield from places_of(part, (*above, key))
 
 
-def other_values(data):
+def other_values(data: bytes) -> st.SearchStrategy[bytes]:
     """JSON with a few of its values replaced, left out, or with a key too many."""
-    told = json.loads(data)
+    whole = json.loads(data)
     edit = st.tuples(
-        st.sampled_from("rrrda"), st.sampled_from(list(places_of(told))), st.sampled_from(VALUES)
+        st.sampled_from("rrrda"), st.sampled_from(list(places_of(whole))), st.sampled_from(VALUES)
     )
 
-    def apply(edits):
-        found = copy.deepcopy(told)
+    def apply(edits: list[tuple[str, tuple[Any, ...], Any]]) -> bytes:
+        changed = copy.deepcopy(whole)
         for kind, (*way, last), value in edits:
-            around = found
+            around = changed
             with contextlib.suppress(LookupError, TypeError):
                 for key in way:
                     around = around[key]
@@ -80,6 +84,6 @@ def other_values(data):
                     around += [value] * 3
                 else:
                     around["further"] = value
-        return json.dumps(found).encode()
+        return json.dumps(changed).encode()
 
     return st.lists(edit, min_size=1, max_size=4).map(apply)

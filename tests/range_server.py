@@ -11,7 +11,7 @@ FOLDER = Path(sys.argv[1])
 
 
 class Ranges(BaseHTTPRequestHandler):
-    def do_GET(self):
+    def do_GET(self) -> None:
         file = FOLDER / self.path.lstrip("/")
         if not file.is_file():
             self.send_error(404)
@@ -33,7 +33,7 @@ class Ranges(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
-    def log_message(self, *_):
+    def log_message(self, *_: object) -> None:
         pass
 
 

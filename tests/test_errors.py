@@ -15,6 +15,7 @@ from landshift.errors import (
     LandshiftError,
     OutOfMemoryError,
     is_out_of_memory,
+    listed,
     reason_of,
     refuse_out_of_memory,
 )
@@ -99,3 +100,11 @@ def test_the_command_line_names_memory_in_one_line(error, monkeypatch):
     error = kept
     ended = commands.run("patches", "map.tif", "-o", "table.csv")
     assert (ended.exit_code, ended.stderr) == (2, "Error: A step must fit the memory.\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(1, "1"), (2, "1 and 2"), (5, "1, 2, 3, 4 and 5"),
+                         (7, "1, 2, 3, 4 and 3 more")],
+)  # fmt: skip
+def test_many_names_are_cut_short(number, text):
+    assert listed([str(n) for n in range(1, number + 1)]) == text

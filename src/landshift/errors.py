@@ -28,6 +28,7 @@ from __future__ import annotations
 import numbers
 import re
 import unicodedata
+from collections.abc import Sequence
 
 
 class LandshiftError(Exception):
@@ -181,6 +182,17 @@ def _shown(letter: str) -> str:
     if unicodedata.category(letter) not in _ESCAPED or letter in _JOINERS:
         return letter
     return letter.encode("unicode_escape").decode("ascii")
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """Names in a sentence: 'a, b and c', 'a, b, c, d and 3 more'.
+
+    Args:
+        names: One or more names.
+        most: How many are named where there are more; one more than that is named too.
+    """
+    named = list(names) if len(names) <= most + 1 else [*names[:most], f"{len(names) - most} more"]
+    return named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
 
 
 def plain(text: str, most: int = 60) -> str:

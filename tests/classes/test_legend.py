@@ -128,6 +128,14 @@ FETCH = """<!DOCTYPE q [<!ENTITY a SYSTEM "file:///etc/hostname">]>
 <qgis><paletteEntry value="1" color="#000000">&a;</paletteEntry></qgis>"""
 
 
+def dbf(columns, count):
+    """A dBase table of whole numbers whose cells are blank."""
+    head, width = 33 + 32 * len(columns), 1 + sum(wide for _, wide in columns)
+    fields = [struct.pack("<11sc4xBB14x", name.encode(), b"N", wide, 0) for name, wide in columns]
+    about = struct.pack("<4BIHH20x", 3, 100, 1, 1, count, head, width)
+    return about + b"".join(fields) + b"\r" + b" " * width * count
+
+
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
@@ -149,6 +157,7 @@ FETCH = """<!DOCTYPE q [<!ENTITY a SYSTEM "file:///etc/hostname">]>
         ("a.vat.dbf", b"", "unpack"),
         ("a.vat.dbf", b"\x03" * 64, "bytes for"),
         ("a.vat.dbf", struct.pack("<4BIHH20x", 3, 1, 1, 1, 2**32 - 1, 65, 9), "bytes for"),
+        ("a.vat.dbf", dbf([("VALUE", 3), *[("F", 0)] * 2000], 10**4), "a column of 0 bytes"),
         ("a.json", "[" * 100_000, "recursion|[Ll]imit|Recursion"),
     ],
 )

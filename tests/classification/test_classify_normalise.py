@@ -13,6 +13,7 @@ from landshift.errors import ParameterError
 from landshift.files import provenance
 from landshift.machine import progress
 from scenes import BANDS, outputs, striped_scene, write, write_tall
+from watching import Steps
 
 TILES = {"padding": 16, "tile_size": 64, "precision": "float32"}
 OPTIONS = {**TILES, "engine": "torch"}
@@ -126,22 +127,11 @@ def test_a_large_raster_is_measured_in_windows_that_are_spread_over_it(
     monkeypatch.setattr(radiometry, "WHOLE", 2048 * 64 - 1)
     monkeypatch.setattr(radiometry, "_WINDOW", 32)
     monkeypatch.setattr(radiometry, "_MOST", 3)
-    seen = []
-
-    class Watcher:
-        def began(self, step):
-            seen.append(step)
-
-        def moved(self, step):
-            pass
-
-        def ended(self, step):
-            pass
-
-    with progress.watched(Watcher()):
+    steps = Steps()
+    with progress.watched(steps):
         lines = radiometry.normalised(find_scene(image, spec), spec).lines
     assert lines.pixels == 6 * 32 * 32  # the last row of windows is nodata's neighbour: valid
-    assert [(s.what, s.done, s.total) for s in seen] == [("measuring", 6, 6)]
+    assert steps.parts == [("measuring", 6, 6)]
     with rasterio.open(image) as source:
         values = source.read().astype(float)
     rows = [0, 1008, 2016]

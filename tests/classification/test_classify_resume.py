@@ -15,6 +15,7 @@ from landshift.classification import classify_pixels
 from landshift.errors import OutputError, ParameterError, RasterError
 from landshift.machine import progress
 from scenes import BANDS, outputs, pack, spoil, write, write_tall
+from watching import Steps
 
 OPTIONS = {"padding": 16, "tile_size": 96, "engine": "torch", "precision": "float32"}
 BLOCKS = 4
@@ -165,21 +166,10 @@ def test_a_stopped_run_says_what_is_kept(tall, saved, tmp_path):
 
 @pytest.mark.parametrize("blend", [False, True])
 def test_tiles_inside_blocks_are_reported(blend, tall, saved, tmp_path):
-    moves = []
-
-    class Watcher:
-        def began(self, step):
-            pass
-
-        def moved(self, step):
-            if step.what == "tiles":
-                moves.append((step.done, step.total))
-
-        def ended(self, step):
-            pass
-
-    with progress.watched(Watcher()):
+    steps = Steps()
+    with progress.watched(steps):
         classify_pixels(tall, saved, tmp_path / "map.tif", blend=blend, batch_size=1, **OPTIONS)
+    moves = [(done, total) for what, done, total in steps.moves if what == "tiles"]
     done = [d for d, _ in moves]
     assert done == sorted(done)
     assert moves[-1][0] == moves[-1][1] == {t for _, t in moves}.pop()

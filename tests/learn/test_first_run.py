@@ -18,25 +18,10 @@ from landshift.learn import UnetClassifier, prepare_data, progress
 from landshift.machine.progress import Step, watched
 from landshift.training import Epoch
 from scenes import BANDS, MAPPING, write
+from watching import Steps
 
 SMALL = landshift.Network(backbone="resnet10t")
 SHORT = landshift.Training(epochs=1, lr=1e-3, max_steps=1)
-
-
-class Steps:
-    """A watcher that keeps the name and the parts of each step that ended."""
-
-    def __init__(self) -> None:
-        self.ended_steps: dict[str, tuple[int, int | None]] = {}
-
-    def began(self, step: Step) -> None:
-        pass
-
-    def moved(self, step: Step) -> None:
-        pass
-
-    def ended(self, step: Step) -> None:
-        self.ended_steps[step.what] = step.done, step.total
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +74,9 @@ def test_a_planned_training_is_recorded_and_named_after_the_network(tiles: Path)
     assert record["planned"]["passes"] > 1
     (line,) = lines
     assert "1 epoch of 6 steps" in line
-    assert steps.ended_steps["epoch 0"] == (6, 6)
-    done, total = steps.ended_steps["validation"]
-    assert done == total
+    assert ("epoch 0", 6, 6) in steps.parts
+    (validation,) = (part for part in steps.parts if part[0] == "validation")
+    assert validation[1] == validation[2]
 
 
 @pytest.mark.parametrize(
@@ -188,10 +173,10 @@ def test_a_log_that_exists_is_refused_before_the_learning_rate_is_looked_for(
     steps = Steps()
     with watched(steps), pytest.raises(OutputError, match=r"training\.csv"):
         model.fit(epochs=1, log=tmp_path)
-    assert not steps.ended_steps
+    assert not steps.steps
     with watched(steps):
         model.lr_find(allow_plot=False)
-    assert steps.ended_steps["learning rate"][1] == 60
+    assert ("learning rate", 60) in [(step.what, step.total) for step in steps.steps]
 
 
 def test_a_short_training_and_few_tiles_are_warned_of(

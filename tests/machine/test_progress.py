@@ -5,25 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from landshift.machine import progress
-from landshift.machine.progress import Step
-
-
-class Notes:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def began(self, step: Step) -> None:
-        self.lines.append(f"{step.what} of {step.total}")
-
-    def moved(self, step: Step) -> None:
-        self.lines.append(f"{step.what} {step.done}/{step.total} {step.note}".strip())
-
-    def ended(self, step: Step) -> None:
-        self.lines.append(f"{step.what} over")
+from watching import Steps
 
 
 def test_a_watcher_sees_each_part_and_the_steps_inside() -> None:
-    notes = Notes()
+    notes = Steps()
     with progress.watched(notes), progress.step("training", 2) as training:
         assert list(progress.each("ab", "epoch 0", 2)) == ["a", "b"]
         training.advance(note="loss 0.5")
@@ -34,7 +20,7 @@ def test_a_watcher_sees_each_part_and_the_steps_inside() -> None:
 
 
 def test_what_other_threads_report_of_a_step_is_seen() -> None:
-    notes = Notes()
+    notes = Steps()
     with (
         progress.watched(notes),
         progress.step("windows", 2) as windows,
@@ -45,7 +31,7 @@ def test_what_other_threads_report_of_a_step_is_seen() -> None:
 
 
 def test_a_step_is_over_after_an_error_and_without_a_watcher_nothing_happens() -> None:
-    notes = Notes()
+    notes = Steps()
     with pytest.raises(KeyError, match="gone"), progress.watched(notes), progress.step("a"):
         raise KeyError("gone")
     with progress.step("b") as unseen:

@@ -16,7 +16,6 @@ from landshift import grid, raster
 from landshift.classes import ClassScheme
 from landshift.errors import ClassError, GridError, OutputError, ParameterError
 from landshift.grid import Window
-from landshift.machine import progress
 from landshift.maps import polygons, tracing
 from qgis_host import polygons_in_qgis
 from scenes import write
@@ -279,24 +278,14 @@ def test_a_patch_of_the_smallest_area_is_kept_however_areas_round(tmp_path):
         assert result.polygons == {"class 1": 21 - pixels}
 
 
-def test_progress_counts_each_block_once(tmp_path):
+def test_progress_counts_each_block_once(tmp_path, steps):
     mapped = write(tmp_path / "m.tif", np.ones((5, 7), np.uint8))
-
-    class Watcher:
-        lines = []  # noqa: RUF012
-
-        def began(self, step):
-            self.lines.append((step.what, step.total))
-
-        def moved(self, step):
-            self.lines.append(step.done)
-
-        def ended(self, step):
-            self.lines.append("ended")
-
-    with progress.watched(Watcher()):
-        polygons.polygons(mapped, tmp_path / "p.gpkg", block=3)
-    assert Watcher.lines == [("tracing patches", 6), *range(1, 7), "ended"]
+    polygons.polygons(mapped, tmp_path / "p.gpkg", block=3)
+    lines = [line for line in steps.lines if line.startswith("tracing")]
+    assert lines == [
+        "tracing patches of 6", *(f"tracing patches {k}/6" for k in range(1, 7)),
+        "tracing patches over",
+    ]  # fmt: skip
 
 
 def test_simplified_neighbours_keep_their_borders(tmp_path):

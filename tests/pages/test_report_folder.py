@@ -24,6 +24,7 @@ from landshift.prepare.composite import CompositeOutput, composite
 from landshift.prepare.label import label
 from pages import browser, read
 from scenes import BANDS, MAPPING, write
+from watching import Steps
 
 CLASSES = ClassScheme.from_mapping({1: "crop", 2: "forest"})
 
@@ -363,21 +364,10 @@ def test_a_picture_is_enlarged_by_its_address(page):
 
 
 def test_a_report_reports_its_progress(job):
-    steps = []
-
-    class Watcher:
-        def began(self, step):
-            steps.append(step)
-
-        def moved(self, step):
-            pass
-
-        def ended(self, step):
-            pass
-
-    with progress.watched(Watcher()):
+    steps = Steps()
+    with progress.watched(steps):
         folder_page(job)
-    assert [(s.what, s.done, s.total) for s in steps] == [
+    assert steps.parts == [
         ("finding the files", 0, None), ("counting the map", 1, 1), ("drawing the maps", 5, 5),
     ]  # fmt: skip
 

@@ -1,6 +1,7 @@
 import hashlib
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -91,6 +92,59 @@ def test_pystac_reads_its_extensions(class_map, tmp_path):
     assert classes[1].description == "to water/ice"
     assert classes[0].color_hint == "FF8000"
     assert FileExtension.ext(item.assets["map"]).size == class_map.stat().st_size
+
+
+def test_a_map_has_the_item_that_pystac_builds_of_the_same_facts(class_map, tmp_path):
+    pystac = pytest.importorskip("pystac")
+    from pystac.extensions.classification import Classification, ClassificationExtension
+    from pystac.extensions.file import FileExtension
+    from pystac.extensions.projection import ProjectionExtension
+    from pystac.extensions.raster import RasterBand, RasterExtension
+
+    out = stac(class_map, tmp_path / "map.json", start="2001-01-01", end="2015-12-31")
+    ours = json.loads(out.read_text())
+    days = (datetime(2001, 1, 1, tzinfo=UTC), datetime(2015, 12, 31, 23, 59, 59, tzinfo=UTC))
+    item = pystac.Item(
+        "map", ours["geometry"], ours["bbox"], None, {"title": "map"},
+        start_datetime=days[0], end_datetime=days[1],
+    )  # fmt: skip
+    item.set_self_href(str(out))
+    ProjectionExtension.ext(item, add_if_missing=True).apply(
+        code="EPSG:32618", shape=[20, 30], transform=[30, 0, 500_000, 0, -30, 4_000_000],
+        bbox=[500_000, 3_999_400, 500_900, 4_000_000],
+    )  # fmt: skip
+    for key, path, kind, role, title in (
+        ("map", class_map, pystac.MediaType.COG, "data", "map.tif"),
+        ("style", class_map.with_suffix(".qml"), "application/xml", "style", "Style for QGIS"),
+    ):
+        asset = pystac.Asset(str(path), title=title, media_type=kind, roles=[role])
+        item.add_asset(key, asset)
+        FileExtension.ext(asset, add_if_missing=True).apply(
+            checksum="1220" + hashlib.sha256(path.read_bytes()).hexdigest(),
+            size=path.stat().st_size,
+        )
+    asset = item.assets["map"]
+    band = RasterBand.create(nodata=0, data_type="uint8", spatial_resolution=30)
+    RasterExtension.ext(asset, add_if_missing=True).apply([band])
+    ClassificationExtension.ext(asset, add_if_missing=True).apply(
+        [
+            Classification.create(1, name="to_crop", description="to crop", color_hint="FF8000"),
+            Classification.create(
+                2, name="to_water_ice", description="to water/ice", color_hint=colour(2)
+            ),
+            Classification.create(
+                3, name="No_change", description="No change", color_hint=colour(3)
+            ),
+        ]
+    )
+    item.make_asset_hrefs_relative()
+    theirs = item.to_dict(include_self_link=False, transform_hrefs=False)
+    theirs["stac_extensions"].sort()
+    assert ours == json.loads(json.dumps(theirs))
+
+
+def colour(value):
+    return "".join(f"{part:02X}" for part in SCHEME.colours[value])
 
 
 def test_landshift_reads_the_bands_of_its_items(tmp_path, write_raster):

@@ -12,6 +12,7 @@ from landshift import raster
 from landshift.errors import RasterError
 from landshift.machine import progress
 from landshift.raster import blockwise
+from watching import Steps
 
 
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 40))
@@ -46,24 +47,10 @@ def test_results_are_those_of_a_plain_loop_with_a_halo(write_raster):
             )
 
 
-class Watcher:
-    def __init__(self):
-        self.lines = []
-
-    def began(self, step):
-        self.lines.append(f"{step.what} of {step.total}")
-
-    def moved(self, step):
-        self.lines.append(step.done)
-
-    def ended(self, step):
-        self.lines.append("ended")
-
-
 def test_each_block_is_progress_and_an_error_ends_it(write_raster):
     windows = list(blockwise.blocks(1, 3, 1))
-    watcher = Watcher()
-    with progress.watched(watcher):
+    steps = Steps()
+    with progress.watched(steps):
         with blockwise.results(windows, "counting", nullcontext, lambda _, b: b.number) as results:
             assert [number for _, number in results] == [0, 1, 2]
         with (
@@ -73,12 +60,15 @@ def test_each_block_is_progress_and_an_error_ends_it(write_raster):
             ) as results,
         ):
             list(results)
-    assert watcher.lines == ["counting of 3", 1, 2, 3, "ended", "reading of 3", "ended"]
+    assert steps.lines == [
+        "counting of 3", "counting 1/3", "counting 2/3", "counting 3/3", "counting over",
+        "reading of 3", "reading over",
+    ]  # fmt: skip
     with (
         pytest.raises(KeyError),
-        progress.watched(watcher),
+        progress.watched(steps),
         blockwise.results(windows, "taking", nullcontext, lambda *_: None) as results,
     ):
         next(results)
         raise KeyError
-    assert watcher.lines[-2:] == ["taking of 3", "ended"]
+    assert steps.lines[-2:] == ["taking of 3", "taking over"]

@@ -15,7 +15,6 @@ from landshift.scores.findings import (
     KINDS,
     Finding,
     LearningRecord,
-    listed,
     mapped_and_reference,
     of_learning,
     of_pixels,
@@ -192,14 +191,6 @@ def test_a_finding_is_a_line_and_a_json_object():
     finding = Finding("unseen", "No pixel.", "Cut more.")
     assert str(finding) == "No pixel. Cut more."
     assert finding.as_dict() == {"kind": "unseen", "text": "No pixel.", "advice": "Cut more."}
-
-
-@pytest.mark.parametrize(
-    ("number", "text"), [(1, "1"), (2, "1 and 2"), (5, "1, 2, 3, 4 and 5"),
-                         (7, "1, 2, 3, 4 and 3 more")],
-)  # fmt: skip
-def test_many_names_are_cut_short(number, text):
-    assert listed([str(n) for n in range(1, number + 1)]) == text
 
 
 def every_finding():

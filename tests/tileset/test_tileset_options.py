@@ -37,6 +37,7 @@ from landshift.tileset import blocks, esri
 from landshift.tileset.index import read_provenance
 from landshift.tileset.sampling import Turn, turned
 from landshift.tileset.tiles import without_georeference
+from watching import Steps
 
 SCHEME = ClassScheme.from_mapping({1: "to forest", 2: "to water", 3: "No change"})
 MAPS = ClassScheme.from_mapping({1: "forest", 2: "water"})
@@ -575,24 +576,11 @@ def test_a_stopped_run_goes_on_with_the_sizes_that_it_chose(tmp_path):
 
 def test_a_window_that_is_done_moves_one_bar(tmp_path):
     image, labels = pair(tmp_path / "in")
-    steps = []
-
-    class Watcher:
-        def began(self, step):
-            steps.append(step)
-
-        def moved(self, step):
-            pass
-
-        def ended(self, step):
-            pass
-
+    steps = Steps()
     hints = get_type_hints(landshift.tiles, include_extras=True)
-    with (
-        progress.watched(Watcher()), show.callbacks("tiles", hints, as_json=False) as callbacks
-    ):  # fmt: skip
+    with progress.watched(steps), show.callbacks("tiles", hints, as_json=False) as callbacks:
         landshift.tiles([image, labels], tmp_path / "set", classes=SCHEME, **callbacks)
-    moved = [step.what for step in steps if step.done]
+    moved = [what for what, done, _ in steps.parts if done]
     assert moved.count("cut") == 1
     assert "tiles" not in moved
 

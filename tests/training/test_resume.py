@@ -120,7 +120,7 @@ def test_a_file_that_is_no_training_is_refused_and_nothing_in_it_is_run(data, tm
         "empty.pt": b"",
     }.items():
         (tmp_path / name).write_bytes(content)
-    torch.save({"format": 1, "job": Hostile(), "state": {}}, tmp_path / "torch.pt")
+    torch.save({"format": 2, "job": Hostile(), "state": {}}, tmp_path / "torch.pt")
     torch.save({"weights": torch.zeros(2)}, tmp_path / "other.pt")
     for name in ("noise.pt", "pickle.pt", "empty.pt", "torch.pt", "other.pt"):
         with pytest.raises(ParameterError, match="must be a file that this version wrote"):

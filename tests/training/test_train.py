@@ -23,7 +23,7 @@ from landshift.dataset import DataOptions, TrainingTiles, prepare
 from landshift.errors import ParameterError, TileSetError, TrainingError
 from landshift.models import ChangeModel
 from landshift.training import Training
-from landshift.training.average import Average
+from landshift.training.average import averaged
 from landshift.training.range_test import suggest
 from landshift.training.run import is_best
 from landshift.training.sampling import repeat_factors
@@ -263,16 +263,44 @@ def test_averaged_weights_are_those_that_are_validated_and_kept(data):
 
 def test_an_average_by_hand(data):
     model = pixelwise(data)
-    average = Average(model, 0.9)
-    weight = model.network.weight
+    norm = torch.nn.BatchNorm2d(len(data.scheme))
+    model.network = torch.nn.Sequential(model.network, norm)
+    average = averaged(model, 0.2)
+    weight = model.network[0].weight
     start = weight.detach().clone()
-    with torch.no_grad():
-        weight += 1
-    average.update()  # decay (1 + 1) / (10 + 1)
-    average.exchange()
-    assert torch.allclose(weight, start + 1 - 2 / 11)
-    average.exchange()
-    assert torch.equal(weight, start + 1)
+    moved = 0
+    for step, decay in ((1, 2 / 11), (2, 0.2)):  # (1 + 1) / (10 + 1); (1 + 2) / (10 + 2) is more
+        with torch.no_grad():
+            weight += 1
+            norm.running_mean += 1
+            norm.num_batches_tracked += 1
+        average.update_parameters(model)
+        moved = decay * moved + (1 - decay) * step
+        kept = average.module.network
+        assert torch.allclose(kept[0].weight, start + moved)
+        assert kept[1].running_mean.tolist() == pytest.approx([moved] * len(data.scheme))
+        assert kept[1].num_batches_tracked == step
+        assert torch.allclose(weight, start + step)
+
+
+class TwoNames(torch.nn.Module):
+    """A convolution that is stored under two names."""
+
+    def __init__(self, convolution):
+        super().__init__()
+        self.first = self.second = convolution
+
+    def forward(self, images):
+        return self.second(images)
+
+
+def test_weights_with_two_names_are_averaged_as_those_with_one(data):
+    one, two = pixelwise(data), pixelwise(data)
+    two.network = TwoNames(two.network)
+    options = Training(epochs=2, lr=0.05, precision="32-true", ema=0.9, checkpoint=False)
+    tables = [training.fit(model, data, options) for model in (one, two)]
+    assert tables[0][1].valid_loss == tables[1][1].valid_loss
+    assert torch.equal(one.network.weight, two.network.first.weight)
 
 
 def test_tiles_with_rare_classes_are_drawn_more_often(data):

@@ -18,10 +18,9 @@ from landshift.assess.drawing import Drawn, Population, Units
 from landshift.assess.plan import SamplePlan, StratumSizes, allocated, expected_deviations
 from landshift.assess.response import response_of
 from landshift.classes import ClassScheme, class_options
-from landshift.errors import ParameterError
+from landshift.errors import ParameterError, listed
 from landshift.files import containers, kinds, options, provenance, whole
 from landshift.files.rows import Rows
-from landshift.scores.findings import listed
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from landshift.bundle.files import read_bounded
-from landshift.errors import ModelError
+from landshift.errors import ModelError, listed
 from landshift.files import archive, provenance
 
 SUMS = "SHA256SUMS"
@@ -78,10 +78,9 @@ def check_sums(folder: Path, sums: Mapping[str, str], names: Iterable[str], show
         if (problem := _problem(folder / name, sums.get(name)))
     ]
     if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise ModelError(
-            f"Files of a package must be as they were saved, got {', '.join(wrong[:3])}{more} in "
-            f"{shown}; fetch it again, or save the model again."
+            f"Files of a package must be as they were saved, got {listed(wrong, 3)} in {shown}; "
+            "fetch it again, or save the model again."
         )
 
 

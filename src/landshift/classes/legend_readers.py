@@ -414,7 +414,12 @@ def _from_table(
 
 
 def _dbf(path: Path) -> tuple[list[str], list[str], list[list[str]]]:
-    """Column names, column types and rows of a dBase file, checked against its stated size."""
+    """Column names, column types and rows of a dBase file, checked against its stated size.
+
+    Not read by GDAL (pyogrio), which allocates by the number of rows that a header states: a file
+    of 124 kB that states a million rows of 2,000 columns takes 15 GB and 19 s before it is refused.
+    Without a .cpg file, GDAL also reads UTF-8 as Latin-1.
+    """
     data = path.read_bytes()
     count, head, width = struct.unpack("<IHH", data[4:12])
     if head < 33 or width < 1 or len(data) < head + count * width:
@@ -423,6 +428,8 @@ def _dbf(path: Path) -> tuple[list[str], list[str], list[list[str]]]:
     for at in range(32, head - 1, 32):
         if data[at] == 0x0D:
             break
+        if not data[at + 16]:  # any number of such columns would fit a row of one byte
+            raise ValueError("a column of 0 bytes")
         names.append(data[at : at + 11].split(b"\0")[0].decode("ascii", "replace").strip())
         kinds.append(chr(data[at + 11]))
         ends.append(ends[-1] + data[at + 16])

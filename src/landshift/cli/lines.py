@@ -63,9 +63,9 @@ def spelled(text: str, names: Mapping[str, str], *, others: bool = True) -> str:
     """
 
     def typed(name: re.Match[str]) -> str:
-        return names.get(name[1], "--" + name[1].replace("_", "-") if others else name[0])
+        return names.get(name[1], options.option_of(name[1]) if others else name[0])
 
-    return re.sub(r"`(\w+)`", typed, text)
+    return options.PARAMETER.sub(typed, text)
 
 
 def folded(text: str, lead: str = "") -> list[str]:

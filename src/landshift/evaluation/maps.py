@@ -24,7 +24,7 @@ from landshift.classes import (
     MapScheme,
     same_name,
 )
-from landshift.errors import ClassError, ParameterError
+from landshift.errors import ClassError, ParameterError, listed
 from landshift.evaluation.evaluation import Evaluation
 from landshift.grid import Window
 from landshift.raster import blockwise, recoding
@@ -346,7 +346,7 @@ def _first_names(scheme: ClassScheme | None) -> str:
     if scheme is None:
         return "none"
     names = [f"{c.value} {c.name!r}" for c in scheme]
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return listed(names, 3)
 
 
 def _class_values(

@@ -12,6 +12,7 @@ the field of the dataclass.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
@@ -53,6 +54,15 @@ Bounds = tuple[float, float, float, float]
 
 OnBlock = Annotated[Callable[[int, int], None] | None, Parameter(parse=False)]
 """Called with blocks done and blocks in all; the command line draws a bar."""
+
+
+PARAMETER = re.compile(r"`([^\W\d]\w*)`")
+"""A parameter's name in messages and texts: in backquotes."""
+
+
+def option_of(parameter: str) -> str:
+    """How the command line spells a parameter, unless its annotation gives it another name."""
+    return "--" + parameter.replace("_", "-")
 
 
 ALIKE = 0.6

@@ -138,7 +138,8 @@ def train(
         data: How the tiles are split and drawn from.
         reading: How they are read and batched.
         training: How it is trained.
-        resume: Go on with the same training, which was interrupted.
+        resume: Go on with the same training, which was interrupted; without it, what that has done
+            is discarded, and the training starts again.
         overwrite: Replace what is there already under the same name.
         on_data: Called with a line about the tiles before the training.
         on_epoch: Called with each row of the training table.

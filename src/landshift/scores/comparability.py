@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import Any
 
-from landshift.scores.findings import Finding, listed
+from landshift.errors import listed
+from landshift.scores.findings import Finding
 from landshift.spec import InputSpec
 
 SHIFTED = 1.0

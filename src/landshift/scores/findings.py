@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from landshift.errors import listed
 from landshift.scores.comparison import (
     ALL_NO_CHANGE,
     ScoresLike,
@@ -40,11 +41,11 @@ RISEN = 1.1
 """Factor by which the validation loss at the end exceeds its least value in a training that was
 too long; below it, the loss of a few validation tiles varies by chance."""
 
-FEW_PIXELS = 1000
+FEW_REFERENCE_PIXELS = 1000
 """Reference pixels of a class below which its scores are uncertain: neighbouring pixels aren't
 independent, and a thousand are a few dozen patches."""
 
-FEW_POINTS = 20
+FEW_REFERENCE_POINTS = 20
 """Labelled points of a class below which its scores are uncertain: one more right or wrong moves
 them by 0.05."""
 
@@ -130,7 +131,7 @@ def of_scores(
         semantic: Whether it is of a model that learns the classes of both dates.
         counted: What the scores count.
     """
-    few = FEW_PIXELS if counted == "pixels" else FEW_POINTS
+    few = FEW_REFERENCE_PIXELS if counted == "pixels" else FEW_REFERENCE_POINTS
     reference = sorted((c for c in scores.classes if c.support), key=lambda c: -c.support)
     findings = _comparisons(scores, others, semantic) if reference else []
     missing = [f"{c.name} ({c.support:,})" for c in reference if c.precision is None]
@@ -343,9 +344,3 @@ def _of_losses(training: Sequence[float], validation: Sequence[float]) -> list[F
             )
         ]
     return []
-
-
-def listed(names: Sequence[str], most: int = 4) -> str:
-    """Names in a sentence: 'a, b and c', 'a, b, c, d and 3 more'."""
-    shown = list(names) if len(names) <= most + 1 else [*names[:most], f"{len(names) - most} more"]
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"

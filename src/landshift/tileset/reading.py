@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from landshift.classes import UNLABELLED, ClassScheme, Colour, colour_of
-from landshift.errors import ClassError, OutputError, RasterError, TileSetError
+from landshift.errors import ClassError, OutputError, RasterError, TileSetError, listed
 from landshift.files import archive, provenance, whole
 from landshift.machine import parallel, progress
 from landshift.tileset import esri
@@ -371,9 +371,7 @@ def _refuse(problems: Sequence[_Problem], count: int) -> None:
     parts = []
     for what, own in kinds.items():
         named = [f"{p.path} ({p.detail})" if p.detail else str(p.path) for p in own]
-        more = len(named) - _NAMED_AT_MOST
-        rest = f" and {more} more" if more > 0 else ""
-        parts.append(f"{len(own)} {what}: {', '.join(named[:_NAMED_AT_MOST])}{rest}")
+        parts.append(f"{len(own)} {what}: {listed(named, _NAMED_AT_MOST)}")
     bad = len({p.path.stem for p in problems})
     raise TileSetError(
         "Tiles must exist, be readable (TIFF, PNG, JPEG) and alike, got "

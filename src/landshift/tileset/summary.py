@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from landshift.errors import listed
 from landshift.tileset.search import TOUCH, Floats, Ints, Split, places
 from landshift.tileset.sizes import SMALLEST_TILE
 from landshift.tileset.splitting import overlapping_pairs
@@ -24,7 +25,7 @@ the network sees hardly more than one place."""
 FEW_VALIDATION_TILES = 3
 """Validation tiles below which a warning is given: scores then come from one place."""
 
-FEW_PIXELS = 500
+FEW_TRAINING_PIXELS = 500
 """Labelled pixels of a class in training, counted once on the ground, below which a warning is
 given. For per-pixel classifiers 30 pixels a band and class are a usual minimum (Mather & Koch 2011,
 doi 10.1002/9780470666517), 360 for two dates of six bands; neighbouring pixels, of which tiles
@@ -80,11 +81,11 @@ class SplitSummary:
 
     @property
     def rare(self) -> dict[str, int]:
-        """Classes with fewer than `FEW_PIXELS` labelled pixels in training, the rarest first.
+        """Classes below `FEW_TRAINING_PIXELS` and their pixels in training, the rarest first.
 
         Classes without any are left out: the split warns of those that only other tiles hold.
         """
-        return {name: n for name, n in self._ascending() if n < FEW_PIXELS}
+        return {name: n for name, n in self._ascending() if n < FEW_TRAINING_PIXELS}
 
     def lines(self, batch_size: int) -> list[str]:
         """The summary in plain words, a line for each fact.
@@ -101,7 +102,7 @@ class SplitSummary:
             f"{self.dropped:,} dropped between them",
         ]
         rarest = [f"{name} ({n:,} pixels)" for name, n in self._ascending()[:_RAREST]]
-        if rarest:
+        if rarest and not self.rare:  # a warning names those
             lines.append(f"rarest in training, about: {', '.join(rarest)}")
         never = [name for name, n in self._all().items() if not n]
         if never:
@@ -123,12 +124,10 @@ class SplitSummary:
             )
         if self.rare:
             shown = [f"{name} ({n:,})" for name, n in self.rare.items()]
-            more = len(shown) - _SHOWN_AT_MOST
-            rest = f" and {more} more" if more > 0 else ""
             warnings.append(
-                f"fewer than {FEW_PIXELS} labelled pixels in training: "
-                f"{', '.join(shown[:_SHOWN_AT_MOST])}{rest}; add pairs of rasters with more of "
-                "them, or join them with other classes (`recode`)."
+                f"fewer than {FEW_TRAINING_PIXELS} labelled pixels in training: "
+                f"{listed(shown, _SHOWN_AT_MOST)}; add pairs of rasters with more of them, or join "
+                "them with other classes (`recode`)."
             )
         return warnings
 

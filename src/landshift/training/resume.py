@@ -19,7 +19,7 @@ from landshift.files import whole as whole_files
 from landshift.models import ChangeModel
 from landshift.training.options import Training
 
-_FORMAT = 1
+_FORMAT = 2
 _UNREADABLE = (
     pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError, OSError,
 )  # fmt: skip

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -30,7 +29,7 @@ from landshift.machine import progress
 from landshift.models import ChangeModel
 from landshift.scores import confusion
 from landshift.training.augment import BatchAugmentation, Varied
-from landshift.training.average import Average
+from landshift.training.average import averaged
 from landshift.training.logs import Epoch, Log, Watch
 from landshift.training.losses import HeadsLoss, build_loss
 from landshift.training.memory import largest_batch
@@ -116,7 +115,7 @@ class Run:
         if options.compile:
             step = cast(nn.Module, torch.compile(step))
         self.step, self.optimiser = fabric.setup(step, optimiser)
-        self.average = Average(model, options.ema) if options.ema else None
+        self.average = averaged(model, options.ema) if options.ema else None
         self.best: State = {}
         self.waited = 0
         self.table: list[Epoch] = []
@@ -144,22 +143,24 @@ class Run:
         while len(self.table) < self.plan.epochs and self.waited < self._patience:
             started = time.perf_counter()
             train_loss = self.train_epoch(len(self.table))
-            with self._averaged():
-                row = replace(self._validate(train_loss), seconds=time.perf_counter() - started)
-                self._note(row)
-                if self.fabric.is_global_zero:
-                    if self.options.checkpoint == "all":
-                        self._save_model()
-                    if write is not None:
-                        write(self.table)
-                    if watch.on_epoch is not None:
-                        watch.on_epoch(row)
-            if resume is not None and self.fabric.is_global_zero:
-                save_state(resume, job, self._state())
-        if self.best:
-            self.model.load_state_dict(self.best)
-        elif self.average is not None:
-            self.average.exchange()
+            self._share_buffers()
+            row = replace(self._validate(train_loss), seconds=time.perf_counter() - started)
+            self._note(row)
+            if self.fabric.is_global_zero:
+                if self.options.checkpoint == "all":
+                    self._save_model()
+                if write is not None:
+                    write(self.table)
+                if watch.on_epoch is not None:
+                    watch.on_epoch(row)
+                if resume is not None:
+                    save_state(resume, job, self._state())
+        self.model.load_state_dict(self.best or self.kept.state_dict())
+
+    @property
+    def kept(self) -> ChangeModel:
+        """The model as it is validated and kept: the average of the weights, if there is one."""
+        return self.model if self.average is None else cast(ChangeModel, self.average.module)
 
     @property
     def _patience(self) -> float:
@@ -200,7 +201,7 @@ class Run:
         self.optimiser.zero_grad()
         self.schedule.step()
         if self.average is not None:
-            self.average.update()
+            self.average.update_parameters(self.model)
 
     def _backward(self, batch: Varied, group: int, last: bool, good: State) -> torch.Tensor:
         """Loss of a batch, its gradients added to those that are there."""
@@ -265,34 +266,24 @@ class Run:
             f"{self.options.lr:g}; train with a smaller one (lr_find suggests one)."
         )
 
-    @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        """The model as it would be kept, with averaged weights if there are any."""
-        self._share_buffers()
-        if self.average is not None:
-            self.average.exchange()
-            self._share_buffers()  # an average of statistics that differed
-        yield
-        if self.average is not None:
-            self.average.exchange()
-
     def _share_buffers(self) -> None:
         """Give all processes the batch-norm statistics of the first; each saw other samples."""
         if self.fabric.world_size > 1:
-            for buffer in self.model.buffers():
-                buffer.copy_(self.fabric.broadcast(buffer))
+            for model in [self.model] if self.average is None else [self.model, self.kept]:
+                for buffer in model.buffers():
+                    buffer.copy_(self.fabric.broadcast(buffer))
 
     @torch.no_grad()
     def _validate(self, train_loss: float) -> Epoch:
         """The row of the training table, scored over the validation tiles of all processes."""
-        self.model.eval()
+        self.kept.eval()
         n = len(self.data.scheme)
         matrix = np.zeros((n, n + 1), np.int64)
         losses, pixels = 0.0, 0
         for batch in progress.each(self.valid, "validation", len(self.valid)):
             images, targets = self.fabric.to_device(batch)
             with self.fabric.autocast():
-                heads = self.model.heads(images)
+                heads = self.kept.heads(images)
                 loss = self.loss(heads, targets)
             change = targets[:, 0]
             labelled = int((change != IGNORE_INDEX).sum())
@@ -326,12 +317,12 @@ class Run:
         best = is_best(self.table, self.options.monitor)
         self.waited = 0 if best else self.waited + 1
         if best and self.options.checkpoint:
-            self.best = _copied(self.model)
+            self.best = _copied(self.kept)
 
     def _save_model(self) -> None:
         folder = model_of_epoch(self.data, len(self.table) - 1)
         history = tuple(asdict(row) for row in self.table)
-        package = bundle.Package(folder.name, self.model, self.options.as_dict(), history)
+        package = bundle.Package(folder.name, self.kept, self.options.as_dict(), history)
         bundle.save(package, folder, overwrite=True)  # `fit` has checked it
 
     def _state(self) -> dict[str, Any]:
@@ -341,7 +332,7 @@ class Run:
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
-            "average": None if self.average is None else self.average.state(),
+            "average": None if self.average is None else self.average.state_dict(),
             "best": self.best,
             "waited": self.waited,
             "table": [asdict(row) for row in self.table],
@@ -353,7 +344,7 @@ class Run:
         self.schedule.load_state_dict(state["schedule"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         if self.average is not None:
-            self.average.load(state["average"])
+            self.average.load_state_dict(state["average"])
         self.best = state["best"]
         self.waited = state["waited"]
         self.table = [Epoch(**row) for row in state["table"]]

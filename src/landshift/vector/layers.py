@@ -356,32 +356,26 @@ def write_layer(
     outlines: NDArray[np.object_] | None = None,
     crs: CRS | None = None,
     *,
-    driver: str = "GPKG",
     kind: str = "Polygon",
-    append: bool = False,
     **options: str,
 ) -> None:
-    """Write a layer of polygons, or a table; same values, same bytes.
+    """Write a layer of polygons, or a table, into a GeoPackage; same values, same bytes.
 
     Args:
-        path: The file; an existing GeoPackage gets another layer.
+        path: The GeoPackage; one that exists gets another layer.
         layer: Name of the layer.
         columns: Values of each column, one per polygon; None for an empty field.
         outlines: The polygons, as shapely geometries; None: a table.
         crs: Their CRS.
-        driver: GDAL's name of the format.
         kind: Geometry type of the layer: Polygon or MultiPolygon.
-        append: Whether to add to an existing layer.
         **options: Options of the layer.
 
     Raises:
         OutputError: The file can't be written completely, for example on a full disk.
     """
-    target = _LayerFile(path, layer, crs, driver, kind)
-    _write(target, columns, outlines, append=append, options=options)
-    if not append:
-        features = len(next(iter(columns.values())))
-        _check_whole(target, features, _in_index(outlines))
+    target = _LayerFile(path, layer, crs, "GPKG", kind)
+    _write(target, columns, outlines, append=False, options=options)
+    _check_whole(target, len(next(iter(columns.values()))), _in_index(outlines))
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from landshift.errors import listed
 from landshift.files import provenance
 from landshift.pages.report import parts
 from landshift.pages.report.formats import Areas
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from landshift.bundle import Package
 
 _ORDER = ("simulate", "composite", "normalise", "label", "burn", "difference", "classify")
+_NAMED = 6  # files or dates that a sentence names
 
 _CODINGS = {
     "to": "a changed pixel has its class after the change",
@@ -116,7 +118,8 @@ def _simulated(product: Product) -> str:
 def _composed(product: Product) -> str:
     checks = product.record.get("checks")
     dates = checks.get("dates") if isinstance(checks, dict) else None
-    of = f" of {_listed([str(d) for d in dates])}" if isinstance(dates, list) and dates else ""
+    named = list(map(str, dates)) if isinstance(dates, list) else []
+    of = f" of {listed(named, _NAMED)}" if named else ""
     text = f"{product.path.name} stacks the images{of} on one grid{_from(product)}."
     for date, right, down, large in _shifts(checks if isinstance(checks, dict) else {}):
         if not large:
@@ -161,12 +164,7 @@ _WORDS: dict[str, Callable[[Product], str]] = {
 
 def _from(product: Product) -> str:
     names = [name for name, _ in product.inputs if name]
-    return f" from {_listed(names)}" if names else ""
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = [*names[:6], f"{len(names) - 6} more"] if len(names) > 7 else list(names)
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+    return f" from {listed(names, _NAMED)}" if names else ""
 
 
 def _trained(package: Package) -> list[str]:
@@ -175,7 +173,7 @@ def _trained(package: Package) -> list[str]:
     tiles = package.tiles
     if tiles is not None:
         sources = [str(s["name"]) for s in tiles["sources"]]
-        cut = f" cut from {_listed(sources)}" if sources else ""
+        cut = f" cut from {listed(sources, _NAMED)}" if sources else ""
         lines.append(
             f"Training tiles, '{tiles['name']}', were{cut or ' given'}: {tiles['training']:,} for "
             f"training, {tiles['validation']:,} for validation."

@@ -9,6 +9,7 @@ import base64
 import csv
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from markupsafe import Markup
 
 from landshift.classes import Colour
+from landshift.files import options
 from landshift.pages.report import axis, svg
 from landshift.pages.report.page import part
 
@@ -318,15 +320,10 @@ def share(value: float | None) -> str:
 
 def _with_options(text: str) -> Markup:
     """A text whose names in backquotes are shown as code, parameters as the command line's."""
-    pieces = text.split("`")
-    shown = Markup("")
-    for place, piece in enumerate(pieces):
-        if place % 2 and place + 1 < len(pieces):
-            option = f"--{piece.replace('_', '-')}" if piece.isidentifier() else piece
-            shown += Markup("<code>{}</code>").format(option)
-        else:
-            shown += Markup("{}").format(f"`{piece}" if place % 2 else piece)
-    return shown
+    options_ = options.PARAMETER.sub(lambda name: f"`{options.option_of(name[1])}`", text)
+    pieces = re.split("`([^`]*)`", options_)  # every second one was in backquotes
+    code = Markup("<code>{}</code>")
+    return Markup("").join(code.format(p) if k % 2 else p for k, p in enumerate(pieces))
 
 
 def _drawn(row: Bar, most: float, at: Sequence[float]) -> Markup:
