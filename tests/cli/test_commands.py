@@ -259,7 +259,6 @@ def job(
     fast: bool = True,
     many: options.Flag = False,
     some: Annotated[Some, options.GROUP] = Some(),
-    on_block: options.OnBlock = None,
 ):
     """Do a job.
 

@@ -203,15 +203,15 @@ def command_of(function: Callable[..., Any], command: str) -> Callable[..., None
     """A public function as its command: arguments by place, options by name, the result printed.
 
     Steps that the function reports are drawn, and what it passes to a callback, see
-    `cli.show.callbacks`; where that takes more than blocks done and blocks in all, --json writes
-    it. Each command has the options of `cli.lines.Output` besides.
+    `cli.show.callbacks`; blocks that it passes are written by --json. Each command has the options
+    of `cli.lines.Output` besides.
     """
     hints = get_type_hints(function, include_extras=True)
     parameters = [
         _parameter(parameter.replace(annotation=hints[parameter.name]))
         for parameter in inspect.signature(function).parameters.values()
     ]
-    progress_in_json = hints.get("on_block") not in (None, options.OnBlock)
+    progress_in_json = "on_block" in hints
     if progress_in_json:
         parameters.append(_JSON)
     parameters.append(_PRINTING)

@@ -18,7 +18,6 @@ from rich.text import Text
 from landshift.cli import lines
 from landshift.cli.lines import say
 from landshift.errors import shown
-from landshift.files import options
 from landshift.machine import progress
 
 if TYPE_CHECKING:
@@ -209,9 +208,7 @@ def callbacks(
         as_json: Whether progress by block is written as JSON.
     """
     with progress.step(command) as step:
-        if hints.get("on_block") == options.OnBlock:
-            yield {"on_block": step.to}
-        elif "on_block" in hints:
+        if "on_block" in hints:
             yield {"on_block": _say_json(command) if as_json else _blocks(step)}
         elif "on_epoch" in hints:
             yield {name: call for name, call in _epochs().items() if name in hints}

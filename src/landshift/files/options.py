@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -51,10 +51,6 @@ Dates = Annotated[tuple[str, str] | None, Parameter(metavar="BEFORE AFTER")]
 
 Bounds = tuple[float, float, float, float]
 """Left, bottom, right, top."""
-
-OnBlock = Annotated[Callable[[int, int], None] | None, Parameter(parse=False)]
-"""Called with blocks done and blocks in all; the command line draws a bar."""
-
 
 PARAMETER = re.compile(r"`([^\W\d]\w*)`")
 """A parameter's name in messages and texts: in backquotes."""
