@@ -589,10 +589,19 @@ def _compare(a: NDArray[Any], b: NDArray[Any], valid: NDArray[np.bool_], method:
         defined = valid & ((most != 0) | (a == b)).all(axis=0)
         return np.where(most == 0, 0.0, apart / np.where(most == 0, 1, most)), defined
     if method == "euclidean":
-        return np.sqrt(np.square(apart, dtype=np.float64).sum(axis=0, keepdims=True)), valid
+        return _length(apart)[np.newaxis], valid
     sizes = np.abs(apart)
     place = np.where(sizes.max(axis=0) > 0, sizes.argmax(axis=0) + 1, len(sizes) + 1)
     return place[np.newaxis], valid
+
+
+def _length(apart: NDArray[Any]) -> NDArray[np.float64]:
+    """Length of the vector of bands of each pixel; band by band, which stays in the CPU cache."""
+    squares = np.zeros(apart.shape[1:])
+    for band in apart:
+        wide = band.astype(np.float64)
+        squares += np.square(wide, out=wide)
+    return np.sqrt(squares, out=squares)
 
 
 def _angle(a: NDArray[np.float64], b: NDArray[np.float64], valid: NDArray[np.bool_]) -> Values:
