@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio.shutil import copy as raster_copy
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 from scipy import ndimage
@@ -87,6 +88,22 @@ def repeated(scene: Path, size: int, shift: float) -> Path:
         f"{WHERE.c + shift * 10}, 10, 0, {WHERE.f}, 0, -10</GeoTransform>{''.join(bands)}"
         "</VRTDataset>"
     )
+    return path
+
+
+def stored(vrt: Path) -> Path:
+    """The raster of a VRT as a tiled file, like those of users: its blocks are decoded once.
+
+    Above 8000 pixels a side it stays a VRT, to spare the disk.
+    """
+    with rasterio.open(vrt) as source:
+        if source.width > 8000:
+            return vrt
+    path = vrt.with_suffix(".tif")
+    raster_copy(
+        vrt, path, driver="GTiff", tiled=True, blockxsize=512, blockysize=512,
+        compress="deflate", predictor=2, zlevel=1, photometric="minisblack",
+    )  # fmt: skip
     return path
 
 

@@ -26,9 +26,9 @@ STORED = {
 def pairs(folder: Path, size: int) -> Iterator[Pair]:
     """Two aligned images of four bands of uint16."""
     from blockwise import Pair, script  # not in the loops, which need rasterio and numpy only
-    from preparation import landshift, repeated, scene
+    from preparation import landshift, repeated, scene, stored
 
-    images = [repeated(scene(folder / f"{k}.tif", BANDS, k), size, 0) for k in (0, 1)]
+    images = [stored(repeated(scene(folder / f"{k}.tif", BANDS, k), size, 0)) for k in (0, 1)]
     out, theirs = folder / "difference.tif", folder / "loop.tif"
     figures = folder / "loop.json"
     ours = landshift("difference", *images, "-o", out)

@@ -29,9 +29,9 @@ def pairs(folder: Path, size: int) -> Iterator[Pair]:
     reads both maps once more.
     """
     from blockwise import Pair, script  # not in `loop`, whose process needs rasterio and numpy only
-    from preparation import class_map, landshift, repeated
+    from preparation import class_map, landshift, repeated, stored
 
-    maps = [repeated(class_map(folder / f"{k}.tif", k), size, 0) for k in (1, 2)]
+    maps = [stored(repeated(class_map(folder / f"{k}.tif", k), size, 0)) for k in (1, 2)]
     out, table = folder / "change.tif", folder / "table.csv"
     theirs, their_table = folder / "loop.tif", folder / "loop.csv"
     classes = folder / "classes.csv"

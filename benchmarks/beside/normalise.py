@@ -20,9 +20,9 @@ BANDS = 4
 def pairs(folder: Path, size: int) -> Iterator[Pair]:
     """Two aligned images of four bands of uint16; one gets the other's mean and deviation."""
     from blockwise import Pair, script  # not in `loop`, whose process needs rasterio and numpy only
-    from preparation import landshift, repeated, scene
+    from preparation import landshift, repeated, scene, stored
 
-    like, image = (repeated(scene(folder / f"{k}.tif", BANDS, k), size, 0) for k in (0, 1))
+    like, image = (stored(repeated(scene(folder / f"{k}.tif", BANDS, k), size, 0)) for k in (0, 1))
     out, theirs = folder / "normalised.tif", folder / "loop.tif"
     yield Pair(
         f"normalise, an image of {size}^2 x {BANDS} like another",

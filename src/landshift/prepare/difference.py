@@ -346,7 +346,11 @@ class _ImageComparison:
 
         def histogram(_: Window, values: Values) -> tuple[NDArray[Any], NDArray[Any]]:
             sizes = _sizes(values)
-            at = np.minimum(((sizes - least) / (most - least) * _BINS).astype(np.int64), _BINS - 1)
+            places = sizes - least
+            places /= most - least
+            places *= _BINS
+            at = places.astype(np.intp)
+            np.minimum(at, _BINS - 1, out=at)
             return np.bincount(at, minlength=_BINS), np.bincount(at, sizes, _BINS)
 
         counts, sums = np.zeros(_BINS, np.int64), np.zeros(_BINS)
@@ -431,7 +435,8 @@ class _Result:
                 held = values.astype(np.float32)
             return _Part(held if whole else np.where(valid, held, _NAN), pixels, tallies)
         codes = _classify(values[0], self._method, self._limit, self._breaks)
-        codes[~valid] = 0
+        if not whole:
+            codes[~valid] = 0
         if self._ground is None:
             return _Part(codes[np.newaxis], pixels, tallies, grid.counts(codes, 256))
         return _Part(codes[np.newaxis], pixels, tallies, *self._ground.tally(window, codes, 256))
@@ -589,10 +594,19 @@ def _compare(a: NDArray[Any], b: NDArray[Any], valid: NDArray[np.bool_], method:
         defined = valid & ((most != 0) | (a == b)).all(axis=0)
         return np.where(most == 0, 0.0, apart / np.where(most == 0, 1, most)), defined
     if method == "euclidean":
-        return np.sqrt(np.square(apart, dtype=np.float64).sum(axis=0, keepdims=True)), valid
+        return _length(apart)[np.newaxis], valid
     sizes = np.abs(apart)
     place = np.where(sizes.max(axis=0) > 0, sizes.argmax(axis=0) + 1, len(sizes) + 1)
     return place[np.newaxis], valid
+
+
+def _length(apart: NDArray[Any]) -> NDArray[np.float64]:
+    """Length of the vector of bands of each pixel; band by band, which stays in the CPU cache."""
+    squares = np.zeros(apart.shape[1:])
+    for band in apart:
+        wide = band.astype(np.float64)
+        squares += np.square(wide, out=wide)
+    return np.sqrt(squares, out=squares)
 
 
 def _angle(a: NDArray[np.float64], b: NDArray[np.float64], valid: NDArray[np.bool_]) -> Values:
@@ -612,16 +626,14 @@ def _classify(
     values: NDArray[Any], method: str, limit: float | None, breaks: Sequence[float]
 ) -> NDArray[np.uint8]:
     """Codes of a result of one band, as `_scheme` names them."""
-    codes: NDArray[Any]
     if method == "band":
-        codes = values
-    elif limit is None:
-        codes = np.searchsorted(np.asarray(breaks), values, side="right") + 1
-    elif method in _SIGNED:
-        codes = np.where(np.abs(values) < limit, 3, np.where(values < 0, 1, 2))
-    else:
-        codes = np.where(values < limit, 2, 1)
-    return codes.astype(np.uint8)
+        return values.astype(np.uint8)
+    if limit is None:
+        return (np.searchsorted(np.asarray(breaks), values, side="right") + 1).astype(np.uint8)
+    one, two, three = np.arange(1, 4, dtype=np.uint8)
+    if method in _SIGNED:
+        return np.where(np.abs(values) < limit, three, np.where(values < 0, one, two))
+    return np.where(values < limit, two, one)
 
 
 def _scheme(

@@ -144,7 +144,9 @@ class IndexedMap:
 
     def _indices(self, window: Window) -> NDArray[np.uint8]:
         values, classed = self._map.read(window)
-        numbers = np.where(classed, self._table(values), NONE)
+        numbers = self._table(values)
+        if not classed.all():
+            numbers = np.where(classed, numbers, NONE)
         unknown = numbers == recoding.UNKNOWN
         if unknown.any():
             raise ClassError(
