@@ -1,3 +1,4 @@
+import dataclasses
 import subprocess
 import sys
 
@@ -508,3 +509,18 @@ def test_band_names_that_arent_utf8_are_one_line(write_raster):
     path.write_bytes(path.read_bytes().replace(b"agua~", b"agua\xf1"))
     with pytest.raises(RasterError, match=r"must be UTF-8, got b'.*\\xf1na.* in .*a.tif; write"):
         raster.info(path)
+
+
+def test_the_cache_holds_two_rows_of_windows_within_bounds(write_raster):
+    about = raster.info(write_raster("m.tif", np.zeros((1, 4, 4), np.uint16)))
+
+    def cache(width, rows, block=(512, 512)):
+        wide = dataclasses.replace(
+            about, grid=grid.geobox(4, width, about.grid.affine, about.grid.crs), block=block
+        )
+        return raster.cache_for(wide, rows)
+
+    assert cache(4, 512) == 32 << 20
+    assert cache(20_000, 512) == 2 * (512 + 2 * 512) * 20_000 * 2
+    assert cache(20_000, 512, block=(1, 20_000)) == 2 * 514 * 20_000 * 2
+    assert cache(1_000_000, 512) == raster.GDAL_CACHE

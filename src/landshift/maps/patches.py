@@ -157,9 +157,8 @@ def patches(
         parts = parts_of(wide[:-1, :-1], ground.hectares(window), neighbours)
         return parts, _edges(wide, *ground.sides(window))
 
-    with blockwise.results(
-        windows, "measuring patches", partial(raster.open_raster, mapped), measured
-    ) as results:
+    opened = partial(raster.open_raster, mapped, cache=raster.cache_for(about, block))
+    with blockwise.results(windows, "measuring patches", opened, measured) as results:
         for _, (parts, edges) in results:
             complete = parts.codes != 0
             complete[parts.at_border] = False

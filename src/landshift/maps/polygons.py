@@ -49,7 +49,7 @@ a square metre keep the area of a single one."""
 _SHOWN = 2  # decimals of hectares in QGIS
 _SHARES = 3  # of confidences
 
-_BATCH = 50_000  # polygons written at once
+_BATCH = 25_000  # polygons written at once
 
 
 @dataclass(frozen=True, repr=False)

@@ -40,6 +40,9 @@ _DOWN, _RIGHT = np.array([0, 1, 0, -1], np.int8), np.array([1, 0, -1, 0], np.int
 _PARTS = 1 << 24
 _SUREST = 1000.0  # above it the sums of large patches could overflow
 
+_CLOSED_AT_ONCE = 200_000
+"""Segments closed at once: as many as a block of many small patches has."""
+
 _KEYS = 1 << 62  # keys of corners stay below it
 
 Ints = NDArray[np.int64]
@@ -163,6 +166,7 @@ class MapTracer:
         about = raster.info(mapped)
         self.box: GeoBox = about.grid
         self._map, self._confidence = mapped, confidence
+        self._cache = raster.cache_for(about, block)
         self._known, self._left_out = known, left_out
         self._neighbours, self._nodes = neighbours, nodes
         if confidence is not None:
@@ -174,6 +178,7 @@ class MapTracer:
                 raise GridError(
                     f"The confidence must be one band, got {len(other.bands)} in {confidence}."
                 )
+            self._cache += raster.cache_for(other, block)
         self._windows = list(raster.blocks(about.height, about.width, block))
         self._ground = grid.ground(about.grid)
 
@@ -194,8 +199,8 @@ class MapTracer:
     def _opened(self) -> Iterator[_Sources]:
         with ExitStack() as stack:
             paths = (self._map, self._confidence)
-            opened = [p and stack.enter_context(raster.open_raster(p)) for p in paths]
-            yield _Sources(*opened)
+            rasters = (p and raster.open_raster(p, cache=self._cache) for p in paths)
+            yield _Sources(*(r and stack.enter_context(r) for r in rasters))
 
     def _trace(self, sources: _Sources, block: Block) -> _TracedBlock:
         """Trace a block by itself."""
@@ -246,11 +251,22 @@ class MapTracer:
             held = _joined(waiting)
             held = held.numbered(row.whole[held.patch], sides.joined_numbers(held, sides_row))
             code, table = row.of_each(np.concatenate(codes)), row.sums(np.concatenate(sums, axis=1))
-            complete = held.patch >= row.going_on
-            if complete.any():
-                yield self._close(held.take(complete), code, table)
-            waiting = [held.take(~complete)]
+            waiting = [held.take(held.patch < row.going_on)]
+            held = held.take(held.patch >= row.going_on)
+            yield from self._complete(held, row.going_on, code, table)
             codes, sums = [code[: row.going_on]], [table[:, : row.going_on]]
+
+    def _complete(
+        self, segments: _Segments, first: int, codes: NDArray[Any], sums: Ints
+    ) -> Iterator[Outlines]:
+        """Close the patches from a number on, a few at a time: it takes much memory."""
+        segments_before = np.append(0, np.cumsum(np.bincount(segments.patch, minlength=codes.size)))
+        while first < codes.size:
+            last = segments_before[first] + _CLOSED_AT_ONCE
+            end = max(int(np.searchsorted(segments_before, last, side="right")) - 1, first + 1)
+            chosen = (segments.patch >= first) & (segments.patch < end)
+            yield self._close(segments.take(chosen), codes, sums)
+            first = end
 
     def _codes(self, source: DatasetReader, window: grid.Window) -> NDArray[Any]:
         """Codes of the classes with outlines, see `patch_codes`; 0 elsewhere."""

@@ -30,6 +30,7 @@ from landshift.raster.class_maps import (
 from landshift.raster.reader import (
     GDAL_CACHE,
     RasterInfo,
+    cache_for,
     check_one_band,
     files_of,
     grid_of,
@@ -50,6 +51,7 @@ __all__ = [
     "Warped",
     "at_cell_size",
     "blocks",
+    "cache_for",
     "check_class_raster",
     "check_new",
     "check_one_band",

@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GDAL_CACHE = 256 << 20
-"""Bytes of GDAL's block cache; holds a row of blocks, so that each block is read once."""
+"""Bytes of GDAL's block cache; holds a row of blocks, so that each block is read once. See also
+`cache_for`."""
+
+_LEAST_CACHE = 32 << 20
 
 NAMELESS = ("GTiff", "COG", "PNG", "JPEG", "MEM")
 """Formats without names of values inside; GDAL keeps them in .aux.xml."""
@@ -275,6 +278,19 @@ def info(path: Path | str) -> RasterInfo:
     """
     with open_raster(path) as source:
         return info_of(source)
+
+
+def cache_for(about: RasterInfo, rows: int) -> int:
+    """Bytes of GDAL's block cache with which rows of windows decode each stored block once.
+
+    Args:
+        about: The raster.
+        rows: Rows of a window, without a halo.
+    """
+    # threads are in two rows of windows at most; a halo reads one more stored block on each side
+    lines = 2 * (rows + 2 * about.block[0])
+    line = about.width * len(about.bands) * np.dtype(about.dtype).itemsize
+    return min(max(lines * line, _LEAST_CACHE), GDAL_CACHE)
 
 
 def files_of(path: Path | str) -> set[Path]:
