@@ -1,0 +1,374 @@
+"""Rasters that a browser reads by byte ranges, and copies of those that it can't."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import grid, raster
+from landshift.errors import GridError, RasterError
+from landshift.files import containers, whole
+from landshift.grid import Window
+from landshift.machine import progress
+from landshift.raster import cog, validity
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+    from rasterio.io import DatasetReader
+
+    from landshift.pages.explore.found import RasterSource
+
+VIEW_SIZE = 4096
+"""Most rows and columns of a view copy of an image: as many as two screens side by side show."""
+
+MOST_PIXELS = 20_000**2
+"""Most pixels of a map whose copy keeps all of them; a larger one is copied as images are."""
+
+WHOLE = 1024
+"""Rows and columns up to which a file needs no overviews: a screen shows them all."""
+
+COARSEST = 2048
+"""Most rows and columns of the smallest overview, which a page shows first."""
+
+BARE = 4 * 10**9
+"""Most pixels of a raster without overviews: reading more of them takes minutes to hours."""
+
+MOST_BESIDE = 6
+"""Most bands of a pixel-interleaved file that is read as it is: a browser fetches all of them, at
+most twice the three that it shows."""
+
+_SHALLOW = 64  # rows of a strip or tile from which reading a screen takes few requests
+_DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+_PACKINGS = (
+    "", "LZW", "DEFLATE", "PACKBITS", "ZSTD", "JPEG", "YCbCr JPEG",
+    "LERC", "LERC_DEFLATE", "LERC_ZSTD",
+)  # fmt: skip
+_ENDS = (0.5, 99.5)  # percentiles that become the first and the last step of a byte
+_STEPS = 254
+_BLOCK = 256  # rows and columns of a view copy's blocks
+_LOOKED_AT = 512  # rows and columns from which the percentiles are taken
+
+
+@dataclass(frozen=True)
+class CopySize:
+    """How large copies are.
+
+    Attributes:
+        side: Most rows and columns of a view copy.
+        pixels: Most pixels of a map whose copy keeps all of them.
+        always: Whether every file is copied, also one that a browser can read.
+    """
+
+    side: int = VIEW_SIZE
+    pixels: int = MOST_PIXELS
+    always: bool = False
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of a raster for the page.
+
+    Attributes:
+        box: Its grid.
+        dtype: Its pixel type.
+        nodata: Its nodata value.
+        scale: Gain and offset of each band: value = stored * gain + offset; None: stored values.
+        note: What the copy is, in words.
+    """
+
+    box: GeoBox
+    dtype: str
+    nodata: float | None
+    scale: tuple[tuple[float, float], ...] | None
+    note: str
+
+
+def check_upright(box: GeoBox) -> None:
+    """Check that rows run from north to south and columns from west to east.
+
+    Raises:
+        GridError: The grid is rotated or upside down.
+    """
+    a = box.affine
+    if box.crs is None and a.almost_equals(type(a).identity()):
+        return  # no place at all: pixels are the coordinates
+    if a.b or a.d or a.a < 0 or a.e > 0:
+        raise GridError(
+            f"A map page needs rows from north to south, got a rotated or upside-down grid "
+            f"({', '.join(f'{v:g}' for v in tuple(a)[:6])}); warp it first (gdalwarp)."
+        )
+
+
+def check_size(source: DatasetReader) -> None:
+    """Check that a raster can be looked at as a whole.
+
+    Raises:
+        RasterError: It has more than `BARE` pixels and no overviews.
+    """
+    if source.height * source.width > BARE and not source.overviews(1):
+        raise RasterError(
+            f"A raster of more than {BARE:,} pixels needs overviews, got none in {source.name} of "
+            f"{source.height:,} x {source.width:,}; make them (gdaladdo), or convert it "
+            "(gdal_translate -of COG)."
+        )
+
+
+def placed(box: GeoBox) -> GeoBox:
+    """The grid of a raster in the page: one without any place lies at pixels, y upwards."""
+    from affine import Affine
+
+    if box.crs is None and box.affine.almost_equals(Affine.identity()):
+        return grid.geobox(box.height, box.width, Affine(1, 0, 0, 0, -1, box.height), None)
+    return box
+
+
+def packing(source: DatasetReader) -> str:
+    """GDAL's name of a raster's compression; '' without one."""
+    return str(source.tags(ns="IMAGE_STRUCTURE").get("COMPRESSION", ""))
+
+
+def obstacle(source: RasterSource) -> str:
+    """Why a browser can't read a raster as it is, or not by few ranges; '' where it can."""
+    import rasterio
+
+    path = source.path
+    if containers.part_of(path) is not None or not path.is_file():
+        return "lies inside another file"
+    with (
+        rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"),  # a browser sees no file beside it
+        raster.open_raster(path) as opened,
+    ):
+        if opened.driver != "GTiff":
+            return f"is of the format {opened.driver}"
+        if placed(source.info.grid) is not source.info.grid:
+            return "has no place"
+        bits = opened.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
+        if opened.dtypes[0] not in _DTYPES or bits is not None:
+            return f"holds pixels of {f'{bits} bits' if bits else opened.dtypes[0]}"
+        if packing(opened) not in _PACKINGS:
+            return f"is compressed by {packing(opened)}"
+        return _layout(opened) or _validity(path, opened)
+
+
+def _layout(opened: DatasetReader) -> str:
+    height, width = opened.block_shapes[0]
+    if height < min(_SHALLOW, opened.height) or (
+        width == opened.width and height * width > cog.BLOCK**2 * 4
+    ):
+        return "has no tiles"
+    factors = opened.overviews(1)
+    largest = max(opened.shape)
+    if largest > WHOLE and largest / max([1, *factors]) > COARSEST:
+        return "has no overviews" if not factors else "has too few overviews"
+    beside = opened.profile.get("interleave") == "pixel"
+    if beside and opened.count > MOST_BESIDE:
+        return f"holds {opened.count} bands pixel by pixel, which a browser would fetch together"
+    return ""
+
+
+def _validity(path: Path, opened: DatasetReader) -> str:
+    """What a browser misses of which pixels are valid."""
+    alone = validity.of(opened)
+    if len({repr(n) for n in alone.nodata}) > 1:
+        return "has another nodata value in each band"
+    if any(n is not None and np.isinf(n) for n in alone.nodata):
+        return "has an infinite nodata value"
+    with raster.open_raster(path) as seen:
+        beside = validity.of(seen)
+    return "has its mask in another file" if bool(beside.masks) != bool(alone.masks) else ""
+
+
+def copy_of(source: RasterSource, numbers: Sequence[int], path: Path, size: CopySize) -> Copy:
+    """Write a copy of a raster that a browser reads by ranges.
+
+    Images become bytes, band after band, of at most `CopySize.side` rows and columns. Maps and
+    quantities keep their values, and up to `CopySize.pixels` their pixels.
+
+    Args:
+        source: The raster.
+        numbers: Numbers from 1 of the bands to copy.
+        path: The file to write.
+        size: How large the copy is.
+
+    Raises:
+        RasterError: The raster can't be read.
+        OutputError: The copy can't be written.
+    """
+    if source.kind == "image":
+        return _bytes(source, numbers, path, size.side)
+    return _as_it_is(source, numbers[0], path, size)
+
+
+def _shrunk(box: GeoBox, most: int) -> GeoBox:
+    """A grid of at most so many rows and columns over the same ground."""
+    from affine import Affine
+
+    scale = min(1.0, most / max(box.shape))
+    height, width = max(1, round(box.height * scale)), max(1, round(box.width * scale))
+    step = Affine.scale(box.width / width, box.height / height)
+    return grid.geobox(height, width, box.affine @ step, box.crs)
+
+
+def _windows(box: GeoBox, small: GeoBox, rows: int) -> Iterator[tuple[Window, Window]]:
+    """Parts of a grid, rows by rows, and the same ground on a smaller one."""
+    for first in range(0, small.height, rows):
+        last = min(first + rows, small.height)
+        top = first * box.height // small.height
+        bottom = last * box.height // small.height
+        yield (
+            Window(top, 0, max(bottom - top, 1), box.width),
+            Window(first, 0, last - first, small.width),
+        )
+
+
+def _bytes(source: RasterSource, numbers: Sequence[int], path: Path, side: int) -> Copy:
+    """A view copy of an image."""
+    box = placed(source.info.grid)
+    small = _shrunk(box, side)
+    with raster.open_raster(source.path) as opened:
+        limits = _limits(opened, numbers)
+        scale = tuple(_pair(low, high) for low, high in limits)
+        strips = list(_windows(box, small, _BLOCK))
+        gains = np.array(scale, np.float64)[:, :, np.newaxis, np.newaxis]
+
+        def pixels() -> Iterator[tuple[NDArray[np.uint8], Window]]:
+            for wide, narrow in progress.each(
+                strips, f"view copy of {source.path.name}", len(strips)
+            ):
+                values, mask = raster.read_shrunk(
+                    opened, wide, (narrow.height, narrow.width), numbers
+                )
+                steps = (values - gains[:, 1]) / gains[:, 0]
+                stored = np.clip(np.nan_to_num(steps, nan=1.0), 1, _STEPS + 1).round()
+                yield np.where(mask, stored, 0).astype(np.uint8), narrow
+
+        names = [source.info.bands[k - 1] for k in numbers]
+        _write_bytes(path, small, names, pixels())
+    plain = "" if small.shape == box.shape else f", {small.width:,} by {small.height:,} pixels"
+    note = f"A view copy of {source.path.name}{plain}"
+    if any(pair != (1.0, 0.0) for pair in scale):
+        note += f", values in {_STEPS} steps between its 0.5th and 99.5th percentiles"
+    return Copy(small, "uint8", 0, scale, f"{note}.")
+
+
+def _pair(low: float, high: float) -> tuple[float, float]:
+    gain = (high - low) / _STEPS or 1.0
+    return gain, low - gain
+
+
+def _limits(opened: DatasetReader, numbers: Sequence[int]) -> list[tuple[float, float]]:
+    """First and last value of the steps of each band; bytes keep their values."""
+    if opened.dtypes[0] == "uint8":
+        return [(1.0, _STEPS + 1.0)] * len(numbers)
+    size = min(1.0, _LOOKED_AT / max(opened.shape))
+    shape = (max(1, round(opened.height * size)), max(1, round(opened.width * size)))
+    whole_raster = Window(0, 0, opened.height, opened.width)
+    values, mask = raster.read_shrunk(opened, whole_raster, shape, numbers)
+    known = mask & np.isfinite(values).all(axis=0)
+    if not known.any():
+        return [(0.0, 1.0)] * len(numbers)
+    ends = np.percentile(values[:, known].astype(np.float64), _ENDS, axis=1)
+    return [(float(low), float(high)) for low, high in ends.T]
+
+
+def _write_bytes(
+    path: Path,
+    box: GeoBox,
+    names: Sequence[str],
+    pixels: Iterator[tuple[NDArray[np.uint8], Window]],
+) -> None:
+    """A Cloud-Optimised GeoTIFF of bytes, 0 nodata, band after band.
+
+    A browser then fetches the bands that it shows.
+    """
+    import rasterio
+    from rasterio.enums import Resampling
+
+    profile = {
+        **cog.creation(len(names), 2), "interleave": "band", "blockxsize": _BLOCK,
+        "blockysize": _BLOCK, "zlevel": 6, "count": len(names), "dtype": "uint8", "nodata": 0,
+    }  # fmt: skip
+    levels: list[Path] = []
+    with whole.whole_file(path) as part:
+        try:
+            with raster.writing(path):
+                while True:
+                    level = part.with_name(f"{part.stem}.{len(levels)}.tif")
+                    levels.append(level)
+                    place = {
+                        "height": box.height, "width": box.width, "transform": box.affine,
+                        "crs": None if box.crs is None else str(box.crs),
+                    }  # fmt: skip
+                    with rasterio.open(level, "w", **profile, **place) as target:
+                        if len(levels) == 1:
+                            for number, name in enumerate(names, start=1):
+                                target.set_band_description(number, name)
+                            for values, window in pixels:
+                                raster.write(target, values, window)
+                        else:
+                            with rasterio.open(levels[-2]) as larger:
+                                for number in range(1, len(names) + 1):
+                                    target.write(
+                                        larger.read(
+                                            number, out_shape=box.shape,
+                                            resampling=Resampling.average,
+                                        ), number,
+                                    )  # fmt: skip
+                    cog.check_written(level)
+                    if max(box.shape) <= cog.BLOCK:
+                        break
+                    box = _shrunk(box, (max(box.shape) + 1) // 2)
+                cog.join(levels, part)
+        finally:
+            for level in levels:
+                level.unlink(missing_ok=True)
+
+
+def _as_it_is(source: RasterSource, number: int, path: Path, size: CopySize) -> Copy:
+    """A copy of a map or quantity, with its values."""
+    info, box = source.info, placed(source.info.grid)
+    classes = source.kind == "classes"
+    all_of_it = box.height * box.width <= size.pixels
+    small = box if all_of_it else _shrunk(box, size.side)
+    dtype = info.dtype if info.dtype in _DTYPES else "float64"
+    with raster.open_raster(source.path) as opened:
+        nodata = _nodata(opened, info, number)
+        rows = cog.BLOCK if all_of_it else _BLOCK
+        strips = list(_windows(box, small, rows))
+        with raster.create(
+            path, small, count=1, dtype=dtype, nodata=nodata, bands=[info.bands[number - 1]],
+            classes=classes, alone=True,
+        ) as target:  # fmt: skip
+            for wide, narrow in progress.each(strips, f"copy of {source.path.name}", len(strips)):
+                if all_of_it:
+                    values, mask = raster.read(opened, wide, [number])
+                else:
+                    shape = (narrow.height, narrow.width)
+                    values, mask = raster.read_shrunk(
+                        opened, wide, shape, [number], classes=classes
+                    )
+                if nodata is not None:
+                    values = np.where(mask, values, np.array(nodata).astype(dtype))
+                raster.write(target, values.astype(dtype), narrow)
+    plain = "" if all_of_it else f" of {small.width:,} by {small.height:,} pixels"
+    return Copy(small, dtype, nodata, None, f"A copy{plain} of {source.path.name}.")
+
+
+def _nodata(opened: DatasetReader, info: raster.RasterInfo, number: int) -> Any:
+    """The nodata value of a copy: the raster's own, else one that it can hold.
+
+    A value that occurs as a class would take its pixels away; 0 isn't one where the classes omit
+    it, and the largest value of a type seldom is.
+    """
+    rule = validity.of(opened, [number])
+    if rule.nodata[0] is not None:
+        return rule.nodata[0]
+    if not rule.masks and rule.alpha is None:
+        return None
+    kind = np.dtype(info.dtype)
+    return float("nan") if kind.kind == "f" else int(np.iinfo(kind).max)
