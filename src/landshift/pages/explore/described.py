@@ -15,6 +15,7 @@ import numpy as np
 
 from landshift import __version__, grid, raster
 from landshift.classes import ClassScheme, MapScheme, ends_of, is_no_change, stays
+from landshift.classes.legend import Legend
 from landshift.errors import GridError, LandshiftError, VectorError
 from landshift.files import provenance
 from landshift.files.dates import Period
@@ -91,6 +92,7 @@ def describe(
     *,
     rgb: BandChoice = None,
     title: str | None = None,
+    classes: ClassScheme | None = None,
     size: CopySize = CopySize(),  # noqa: B008
 ) -> Described:
     """Describe a page, and put its files into the store.
@@ -103,6 +105,7 @@ def describe(
         store: Where they go.
         rgb: Bands shown first, see `raster.colours`.
         title: Title of the page.
+        classes: Classes of maps whose files name none.
         size: How large copies are.
 
     Raises:
@@ -119,7 +122,7 @@ def describe(
     described = Described({})
     entries = []
     for number, layer in enumerate(layers, start=1):
-        entries.append(_Entry(number, layer, labels, size).written(store, described, rgb))
+        entries.append(_Entry(number, layer, labels, size, classes).written(store, described, rgb))
     entries += _vectors(found, store, box, entries, left_out, first=len(entries) + 1)
     _name_apart(entries, layers)
     described.content = {
@@ -267,12 +270,14 @@ class _Entry:
         layer: The layer.
         labels: The page's dates.
         size: How large its copy is.
+        classes: Classes of a map whose file names none.
     """
 
     number: int
     layer: _Shown
     labels: Sequence[str]
     size: CopySize
+    classes: ClassScheme | None
 
     def written(self, store: Store, described: Described, rgb: BandChoice) -> dict[str, Any]:
         """Its description; the file is put into the store."""
@@ -308,7 +313,8 @@ class _Entry:
         if source.kind == "image":
             return entry | self._bands(path, copy, rgb)
         if source.kind == "classes":
-            return entry | _classes(source, path, info.grid if copy is None else copy.box)
+            scheme = _scheme(source, path, self.classes)
+            return entry | _classes(scheme, info.grid if copy is None else copy.box)
         return entry | _quantity(path, info, self.layer)
 
     def _title(self) -> str:
@@ -342,9 +348,8 @@ class _Entry:
         }
 
 
-def _classes(source: RasterSource, path: Path, box: GeoBox) -> dict[str, Any]:
+def _classes(scheme: ClassScheme, box: GeoBox) -> dict[str, Any]:
     """Classes of a map with their colours, and the area of its pixels."""
-    scheme = _scheme(source, path)
     classes = []
     for c in scheme:
         before, after = ends_of(c.name)
@@ -358,11 +363,20 @@ def _classes(source: RasterSource, path: Path, box: GeoBox) -> dict[str, Any]:
     return {"classes": classes, "areas": _areas(box)}
 
 
-def _scheme(source: RasterSource, path: Path) -> ClassScheme:
-    """Classes of a map: those that its files name, and those that its overview has."""
+def _scheme(source: RasterSource, path: Path, given: ClassScheme | None) -> ClassScheme:
+    """Classes of a map: those that its files name, and those that its overview has.
+
+    Args:
+        source: The map.
+        path: The file that the page reads.
+        given: Classes of a map whose file names none.
+    """
     legend = raster.legend_of(source.path)
     with raster.open_raster(source.path) as opened:
         known = raster.class_values(opened)
+        if given is not None and not known.names:
+            known = raster.class_values(opened, names=given.mapping)
+            legend = Legend(given.mapping, given.colours | legend.colours)
     values, mask = raster.preview(path, _LOOKED_AT, [1], classes=True)
     seen = np.unique(values[0][known.classed(values[0], mask)])
     names = dict(known.names) | {
@@ -394,13 +408,15 @@ def _areas(box: GeoBox) -> dict[str, Any] | None:
 
 
 def _quantity(path: Path, info: raster.RasterInfo, layer: _Shown) -> dict[str, Any]:
-    """Range and scale of a quantity: shares from 0 to 1, else what its overview has."""
+    """Range and scale of a quantity: shares from 0 to 1 or 100, else what its overview has."""
     gain, offset = info.scaling[layer.numbers[0] - 1]
+    values, mask = raster.preview(path, _LOOKED_AT, [1])
+    seen = values[:, mask] * gain + offset
     ends = [0.0, 1.0]
-    if layer.role == "value":
-        values, mask = raster.preview(path, _LOOKED_AT, [1])
-        if mask.any():
-            ends = [float(v) * gain + offset for v in limits_of(values[:, mask])[0]]
+    if layer.role == "value" and seen.size:
+        ends = [float(end) for end in limits_of(seen)[0]]
+    elif seen.size and seen.max() > 1:
+        ends = [0.0, 100.0 if seen.max() <= 100 else float(seen.max())]
     plain = (gain, offset) == (1.0, 0.0)
     return {"range": ends, "scale": None if plain else [[gain, offset]]}
 

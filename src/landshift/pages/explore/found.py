@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from landshift import raster
-from landshift.errors import LandshiftError, ParameterError
+from landshift.errors import LandshiftError, ParameterError, RasterError
 from landshift.files import containers, provenance
 from landshift.grid import Window
-from landshift.pages.explore import readable
 from landshift.pages.report import formats, job
 
 if TYPE_CHECKING:
@@ -31,6 +30,9 @@ them: a land-cover map has fewer classes, a grey image more shades."""
 
 MOST = 60
 """Most rasters and vector files of a page; more couldn't be told apart in its list."""
+
+BARE = 4 * 10**9
+"""Most pixels of a raster without overviews: reading more of them takes minutes to hours."""
 
 _LOOKED_AT = 512  # rows and columns in which values are counted
 _HEAD = 65_536  # bytes in which GeoJSON states its type
@@ -61,7 +63,7 @@ class RasterSource:
     @property
     def layer(self) -> str:
         """The layer of `classify` that it is: 'class', 'confidence', ...; '' for others."""
-        return str(self.record.get("layer", ""))
+        return _layer(self.path, self.record)
 
     @property
     def stem(self) -> str:
@@ -100,7 +102,7 @@ def find(given: Sequence[Path]) -> Found:
     if not given:
         raise ParameterError("A map page needs a folder or files, got none; name some.")
     found = Found()
-    for path in given:
+    for path in dict.fromkeys(given):
         if path.is_dir():
             _add_folder(found, path)
         elif not containers.file_of(path).exists():
@@ -111,6 +113,8 @@ def find(given: Sequence[Path]) -> Found:
             _add_json(found, path)
         else:
             found.rasters.append(recognised(path))
+    found.rasters = list({s.path.absolute(): s for s in found.rasters}.values())
+    found.shapes = list({p.absolute(): p for p in found.shapes}.values())
     if not found.rasters:
         named = ", ".join(str(path) for path in given[:3])
         raise ParameterError(f"A map page needs a raster, got none in {named}; name one.")
@@ -131,14 +135,34 @@ def recognised(path: Path) -> RasterSource:
         ClassError: Its legend is damaged.
     """
     with raster.open_raster(path) as source:
-        readable.check_size(source)
+        _check_size(source)
         info = raster.info_of(source)
         record = provenance.from_tags(source.tags())
-        return RasterSource(path, _kind(source, info, str(record.get("layer", ""))), record, info)
+        return RasterSource(path, _kind(source, info, _layer(path, record)), record, info)
+
+
+def _layer(path: Path, record: Mapping[str, Any]) -> str:
+    """The layer of a map that a raster is, by its provenance, else by its name as `report` does."""
+    beside = path.stem.rpartition("_")[2]
+    return str(record.get("layer", beside if beside in _LAYERS else ""))
+
+
+def _check_size(source: DatasetReader) -> None:
+    """Check that a raster can be looked at as a whole.
+
+    Raises:
+        RasterError: It has more than `BARE` pixels and no overviews.
+    """
+    if source.height * source.width > BARE and not source.overviews(1):
+        raise RasterError(
+            f"A raster of more than {BARE:,} pixels needs overviews, got none in {source.name} of "
+            f"{source.height:,} x {source.width:,}; make them (gdaladdo), or convert it "
+            "(gdal_translate -of COG)."
+        )
 
 
 def _kind(source: DatasetReader, info: raster.RasterInfo, layer: str) -> RasterKind:
-    if layer in _LAYERS:
+    if layer in _LAYERS and len(info.numbers) == 1:
         return "values"
     if raster.holds_classes(source):
         return "classes"

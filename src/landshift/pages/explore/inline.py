@@ -25,6 +25,7 @@ from landshift.show import figures, panels
 from landshift.show.panels import Panel
 
 if TYPE_CHECKING:
+    from landshift.classes import ClassScheme
     from landshift.files.options import BandChoice
     from landshift.pages.explore.found import Found
 
@@ -42,13 +43,20 @@ _PICTURED = 4  # layers in the picture
 _DPI = 80
 
 
-def mimebundle(found: Found, *, rgb: BandChoice = None, title: str | None = None) -> dict[str, Any]:
+def mimebundle(
+    found: Found,
+    *,
+    rgb: BandChoice = None,
+    title: str | None = None,
+    classes: ClassScheme | None = None,
+) -> dict[str, Any]:
     """The page as HTML and as a picture, by media type.
 
     Args:
         found: What the page shows.
         rgb: Bands shown first.
         title: Its title.
+        classes: Classes of maps whose files name none.
 
     Raises:
         GridError: No raster can be shown.
@@ -58,7 +66,7 @@ def mimebundle(found: Found, *, rgb: BandChoice = None, title: str | None = None
     size = CopySize(SIDE, SIDE**2, always=True)
     with tempfile.TemporaryDirectory(prefix="landshift-explore-") as folder:
         store = Store(Path(folder), "served")
-        page = described.describe(found, store, rgb=rgb, title=title, size=size)
+        page = described.describe(found, store, rgb=rgb, title=title, classes=classes, size=size)
         content = {
             **page.content,
             "layers": [_inside(layer, store.files) for layer in page.content["layers"]],

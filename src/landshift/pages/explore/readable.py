@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import grid, raster
-from landshift.errors import GridError, RasterError
+from landshift.errors import GridError
 from landshift.files import containers, whole
 from landshift.grid import Window
 from landshift.machine import progress
@@ -34,9 +34,6 @@ WHOLE = 1024
 
 COARSEST = 2048
 """Most rows and columns of the smallest overview, which a page shows first."""
-
-BARE = 4 * 10**9
-"""Most pixels of a raster without overviews: reading more of them takes minutes to hours."""
 
 MOST_BESIDE = 6
 """Most bands of a pixel-interleaved file that is read as it is: a browser fetches all of them, at
@@ -101,20 +98,6 @@ def check_upright(box: GeoBox) -> None:
         raise GridError(
             f"A map page needs rows from north to south, got a rotated or upside-down grid "
             f"({', '.join(f'{v:g}' for v in tuple(a)[:6])}); warp it first (gdalwarp)."
-        )
-
-
-def check_size(source: DatasetReader) -> None:
-    """Check that a raster can be looked at as a whole.
-
-    Raises:
-        RasterError: It has more than `BARE` pixels and no overviews.
-    """
-    if source.height * source.width > BARE and not source.overviews(1):
-        raise RasterError(
-            f"A raster of more than {BARE:,} pixels needs overviews, got none in {source.name} of "
-            f"{source.height:,} x {source.width:,}; make them (gdaladdo), or convert it "
-            "(gdal_translate -of COG)."
         )
 
 

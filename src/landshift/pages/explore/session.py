@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from landshift.classes import ClassScheme, class_options
 from landshift.errors import ParameterError
 from landshift.files import containers, options, whole
 from landshift.pages import server
@@ -38,6 +39,7 @@ class Exploration:
         sources: What it shows.
         rgb: Bands shown first.
         title: Its title.
+        classes: Classes of maps whose files name none.
         port: Port of its server; 0: any that is free.
         open_page: Whether `serve` opens this machine's browser.
     """
@@ -48,10 +50,11 @@ class Exploration:
         *,
         rgb: options.BandChoice = None,
         title: str | None = None,
+        classes: ClassScheme | None = None,
         port: int = 0,
         open_page: bool = False,
     ) -> None:
-        self._sources, self._rgb, self._title = sources, rgb, title
+        self._sources, self._rgb, self._title, self._classes = sources, rgb, title, classes
         self._port, self._open_page = port, open_page
         self._described: Described | None = None
         self._server: server.Server | None = None
@@ -83,8 +86,9 @@ class Exploration:
     def _page(self) -> Described:
         if self._described is None:
             self._described = described.describe(
-                self._sources, self._store, rgb=self._rgb, title=self._title
-            )
+                self._sources, self._store, rgb=self._rgb, title=self._title,
+                classes=self._classes,
+            )  # fmt: skip
             _report(self._described.content["left_out"])
         return self._described
 
@@ -124,7 +128,9 @@ class Exploration:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         """The page and a picture of it, for notebooks: both of overviews alone."""
-        return inline.mimebundle(self._sources, rgb=self._rgb, title=self._title)
+        return inline.mimebundle(
+            self._sources, rgb=self._rgb, title=self._title, classes=self._classes
+        )
 
 
 def explore(
@@ -133,6 +139,7 @@ def explore(
     copy: options.Flag = False,
     rgb: options.BandChoice = None,
     title: str | None = None,
+    classes: class_options.ClassesLike = None,
     port: int = 0,
     open_page: Annotated[bool, Parameter(name="--open", negative="--no-open")] = True,
     overwrite: options.Flag = False,
@@ -155,6 +162,7 @@ def explore(
             by name or number from 1, as in nir,red,green. Default: true colour where the bands are
             known.
         title: Title of the page. Default: the folder's name and the dates.
+        classes: Classes of maps whose files name none: CSV value,name or JSON. Default: by value.
         port: Port of the served page; 0: any that is free.
         open_page: Open the served page in this machine's browser.
         overwrite: Replace a page that was written to the same folder.
@@ -173,6 +181,7 @@ def explore(
     """
     bundle.read()
     paths = [Path(file) for file in files]
+    scheme = class_options.classes_of(classes)
     if out is None:
         for name, given in (("copy", copy), ("overwrite", overwrite)):
             if given:
@@ -181,7 +190,9 @@ def explore(
                 )
         read = found.find(paths)
         described.that_fit(read)  # fails here, not when it is first looked at
-        return Exploration(read, rgb=rgb, title=title, port=port, open_page=open_page)
+        return Exploration(
+            read, rgb=rgb, title=title, classes=scheme, port=port, open_page=open_page
+        )
     if port:
         raise ParameterError(
             f"`port` is for a page that is served, got {port} with `out`; leave one out."
@@ -193,9 +204,14 @@ def explore(
     site.check_folder(out, [*inputs, *(s.path for s in read.rasters)], overwrite=overwrite)
     with whole.whole_folder(out, replace=overwrite) as part:
         store = Store(part, "copied" if copy else "linked", out)
-        page = described.describe(read, store, rgb=rgb, title=title)
+        page = described.describe(read, store, rgb=rgb, title=title, classes=scheme)
         site.write(page, part)
     _report(page.content["left_out"])
+    if store.linked:
+        log.warning(
+            "The page refers to %s outside its folder (%s): host them at the same places, or copy "
+            "them (`copy`).", "a raster" if len(store.linked) == 1 else "rasters", store.linked[0],
+        )  # fmt: skip
     return out
 
 

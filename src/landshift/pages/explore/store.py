@@ -32,10 +32,12 @@ class Store:
 
     Attributes:
         files: The file at each address; linked ones aren't among them.
+        linked: The ways to the linked ones.
     """
 
     def __init__(self, folder: Path, keeping: Keeping, site: Path | None = None) -> None:
         self.files: dict[str, Path] = {}
+        self.linked: list[str] = []
         self._folder, self._keeping = folder, keeping
         self._site = folder if site is None else site
 
@@ -68,6 +70,7 @@ class Store:
             except ValueError:  # on another drive
                 way = ""
             if way:
+                self.linked.append(way)
                 return quote(Path(way).as_posix())
         address, copy = self.new(name, ".tif")
         if self._keeping == "served":
