@@ -13,18 +13,19 @@ import webbrowser
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from landshift.classes import ClassScheme, class_options
 from landshift.errors import ParameterError
 from landshift.files import containers, options, whole
-from landshift.pages import server
-from landshift.pages.explore import bundle, described, found, inline, site
-from landshift.pages.explore.described import Described
-from landshift.pages.explore.found import Found
 from landshift.pages.explore.store import Store
+
+if TYPE_CHECKING:
+    from landshift.pages.explore.described import Described
+    from landshift.pages.explore.found import Found
+    from landshift.pages.server import Server
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class Exploration:
         self._sources, self._rgb, self._title, self._classes = sources, rgb, title, classes
         self._port, self._open_page = port, open_page
         self._described: Described | None = None
-        self._server: server.Server | None = None
+        self._server: Server | None = None
         folder = Path(tempfile.mkdtemp(prefix="landshift-explore-"))
         self._store = Store(folder, "served")
         self._removal = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
@@ -84,6 +85,8 @@ class Exploration:
         return self._page().content
 
     def _page(self) -> Described:
+        from landshift.pages.explore import described
+
         if self._described is None:
             self._described = described.describe(
                 self._sources, self._store, rgb=self._rgb, title=self._title,
@@ -101,7 +104,10 @@ class Exploration:
         """
         return self._running().address
 
-    def _running(self) -> server.Server:
+    def _running(self) -> Server:
+        from landshift.pages import server
+        from landshift.pages.explore import site
+
         if self._server is None:
             page = site.MapPage(self._page(), self._store.files)
             self._server = server.Server(page, self._port, policy=page.policy)
@@ -128,13 +134,15 @@ class Exploration:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         """The page and a picture of it, for notebooks: both of overviews alone."""
+        from landshift.pages.explore import inline
+
         return inline.mimebundle(
             self._sources, rgb=self._rgb, title=self._title, classes=self._classes
         )
 
 
 def explore(
-    *files: options.FilePath,
+    *files: Annotated[options.FilePath, Parameter(required=True)],
     out: Annotated[options.FilePath | None, Parameter(name=("--out", "-o"))] = None,
     copy: options.Flag = False,
     rgb: options.BandChoice = None,
@@ -179,6 +187,8 @@ def explore(
         BandError: An image lacks a band of `rgb`.
         OutputError: The page or a copy can't be written.
     """
+    from landshift.pages.explore import bundle, described, found, site
+
     bundle.read()
     paths = [Path(file) for file in files]
     scheme = class_options.classes_of(classes)
