@@ -16,6 +16,7 @@ from landshift.files import containers, whole
 from landshift.grid import Window
 from landshift.machine import progress
 from landshift.raster import cog, validity
+from landshift.raster.validity import Validity
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -122,6 +123,8 @@ def obstacle(source: RasterSource) -> str:
     path = source.path
     if containers.part_of(path) is not None or not path.is_file():
         return "lies inside another file"
+    with raster.open_raster(path) as seen:
+        beside = validity.of(seen)
     with (
         rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"),  # a browser sees no file beside it
         raster.open_raster(path) as opened,
@@ -135,7 +138,7 @@ def obstacle(source: RasterSource) -> str:
             return f"holds pixels of {f'{bits} bits' if bits else opened.dtypes[0]}"
         if packing(opened) not in _PACKINGS:
             return f"is compressed by {packing(opened)}"
-        return _layout(opened) or _validity(path, opened)
+        return _layout(opened) or _validity(validity.of(opened), beside)
 
 
 def _layout(opened: DatasetReader) -> str:
@@ -146,24 +149,30 @@ def _layout(opened: DatasetReader) -> str:
         return "has no tiles"
     factors = opened.overviews(1)
     largest = max(opened.shape)
-    if largest > WHOLE and largest / max([1, *factors]) > COARSEST:
-        return "has no overviews" if not factors else "has too few overviews"
+    if largest > WHOLE and not factors:
+        return "has no overviews"
+    if largest / max([1, *factors]) > COARSEST:
+        return "has too few overviews"
     beside = opened.profile.get("interleave") == "pixel"
     if beside and opened.count > MOST_BESIDE:
         return f"holds {opened.count} bands pixel by pixel, which a browser would fetch together"
     return ""
 
 
-def _validity(path: Path, opened: DatasetReader) -> str:
-    """What a browser misses of which pixels are valid."""
-    alone = validity.of(opened)
+def _validity(alone: Validity, beside: Validity) -> str:
+    """What a browser misses of which pixels are valid.
+
+    Args:
+        alone: The validity by the file alone.
+        beside: That by the files beside it too.
+    """
     if len({repr(n) for n in alone.nodata}) > 1:
         return "has another nodata value in each band"
     if any(n is not None and np.isinf(n) for n in alone.nodata):
         return "has an infinite nodata value"
-    with raster.open_raster(path) as seen:
-        beside = validity.of(seen)
-    return "has its mask in another file" if bool(beside.masks) != bool(alone.masks) else ""
+    if bool(beside.masks) != bool(alone.masks) or repr(beside.nodata) != repr(alone.nodata):
+        return "has its mask in another file"
+    return ""
 
 
 def copy_of(source: RasterSource, numbers: Sequence[int], path: Path, size: CopySize) -> Copy:
