@@ -22,7 +22,8 @@ KINDS: Mapping[str, str] = {
 """Media type of each file of its data."""
 
 _FOLDER = "bundle"
-_WASM = ("ZSTD", "LERC", "LERC_DEFLATE", "LERC_ZSTD")  # their decoders are WebAssembly
+# their decoders are WebAssembly, which they fetch from an address that holds it
+_WASM = ("ZSTD", "LERC", "LERC_DEFLATE", "LERC_ZSTD")
 _CHARSET = '<meta charset="utf-8">'
 
 
@@ -54,10 +55,11 @@ def policy(
         styles: Sources of styles.
         data: Sources of layers.
     """
-    wasm = " 'wasm-unsafe-eval'" if packed & set(_WASM) else ""
+    wasm = bool(packed & set(_WASM))
+    decoders, inside = (" 'wasm-unsafe-eval'", " data:") if wasm else ("", "")
     return (
-        f"default-src 'none'; script-src {scripts}{wasm}; style-src {styles}; "
-        f"img-src 'self' data: blob:; connect-src {data}; worker-src blob:; base-uri 'none'; "
+        f"default-src 'none'; script-src {scripts}{decoders}; style-src {styles}; "
+        f"img-src 'self' data: blob:; connect-src {data}{inside}; worker-src blob:; base-uri 'none'; "
         "form-action 'none'"
     )
 

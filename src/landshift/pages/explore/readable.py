@@ -136,9 +136,17 @@ def obstacle(source: RasterSource) -> str:
         bits = opened.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
         if opened.dtypes[0] not in _DTYPES or bits is not None:
             return f"holds pixels of {f'{bits} bits' if bits else opened.dtypes[0]}"
+        if np.dtype(opened.dtypes[0]).itemsize > 1 and _is_big_endian(path):
+            return "holds numbers whose first byte is the highest"
         if packing(opened) not in _PACKINGS:
             return f"is compressed by {packing(opened)}"
         return _layout(opened) or _validity(validity.of(opened), beside)
+
+
+def _is_big_endian(path: Path) -> bool:
+    """Whether a TIFF is; the page's reader takes the differences of such numbers byte by byte."""
+    with path.open("rb") as file:
+        return file.read(2) == b"MM"
 
 
 def _layout(opened: DatasetReader) -> str:
