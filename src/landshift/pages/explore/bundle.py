@@ -59,8 +59,8 @@ def policy(
     decoders, inside = (" 'wasm-unsafe-eval'", " data:") if wasm else ("", "")
     return (
         f"default-src 'none'; script-src {scripts}{decoders}; style-src {styles}; "
-        f"img-src 'self' data: blob:; connect-src {data}{inside}; worker-src blob:; base-uri 'none'; "
-        "form-action 'none'"
+        f"img-src 'self' data: blob:; connect-src {data}{inside}; worker-src blob:; "
+        "base-uri 'none'; form-action 'none'"
     )
 
 
