@@ -14,8 +14,8 @@ from landshift import grid, raster
 from landshift.errors import GridError
 from landshift.files import containers, whole
 from landshift.grid import Window
-from landshift.machine import progress
-from landshift.raster import cog, validity
+from landshift.raster import blockwise, cog, validity
+from landshift.raster.blockwise import Block
 from landshift.raster.validity import Validity
 
 if TYPE_CHECKING:
@@ -214,16 +214,20 @@ def _shrunk(box: GeoBox, most: int) -> GeoBox:
     return grid.geobox(height, width, box.affine @ step, box.crs)
 
 
-def _windows(box: GeoBox, small: GeoBox, rows: int) -> Iterator[tuple[Window, Window]]:
-    """Parts of a grid, rows by rows, and the same ground on a smaller one."""
-    for first in range(0, small.height, rows):
-        last = min(first + rows, small.height)
-        top = first * box.height // small.height
-        bottom = last * box.height // small.height
-        yield (
-            Window(top, 0, max(bottom - top, 1), box.width),
-            Window(first, 0, last - first, small.width),
-        )
+def _strips(box: GeoBox, rows: int) -> list[Window]:
+    """The rows of a grid, so many at once."""
+    return [
+        Window(first, 0, min(rows, box.height - first), box.width)
+        for first in range(0, box.height, rows)
+    ]
+
+
+def _behind(strip: Window, small: GeoBox, box: GeoBox) -> Window:
+    """The rows of a grid that a strip of a smaller one shows."""
+    top, bottom = (
+        row * box.height // small.height for row in (strip.row, strip.row + strip.height)
+    )
+    return Window(top, 0, max(bottom - top, 1), box.width)
 
 
 def _bytes(source: RasterSource, numbers: Sequence[int], path: Path, side: int) -> Copy:
@@ -231,24 +235,24 @@ def _bytes(source: RasterSource, numbers: Sequence[int], path: Path, side: int) 
     box = placed(source.info.grid)
     small = _shrunk(box, side)
     with raster.open_raster(source.path) as opened:
-        limits = _limits(opened, numbers)
-        scale = tuple(_pair(low, high) for low, high in limits)
-        strips = list(_windows(box, small, _BLOCK))
-        gains = np.array(scale, np.float64)[:, :, np.newaxis, np.newaxis]
+        scale = tuple(_pair(low, high) for low, high in _limits(opened, numbers))
+    gains, offsets = np.array(scale, np.float32).T[:, :, np.newaxis, np.newaxis]
 
-        def pixels() -> Iterator[tuple[NDArray[np.uint8], Window]]:
-            for wide, narrow in progress.each(
-                strips, f"view copy of {source.path.name}", len(strips)
-            ):
-                values, mask = raster.read_shrunk(
-                    opened, wide, (narrow.height, narrow.width), numbers
-                )
-                steps = (values - gains[:, 1]) / gains[:, 0]
-                stored = np.clip(np.nan_to_num(steps, nan=1.0), 1, _STEPS + 1).round()
-                yield np.where(mask, stored, 0).astype(np.uint8), narrow
+    def in_steps(opened: DatasetReader, block: Block) -> NDArray[np.uint8]:
+        strip = block.window
+        values, mask = raster.read_shrunk(
+            opened, _behind(strip, small, box), (strip.height, strip.width), numbers
+        )
+        steps = (values - offsets) / gains
+        stored = np.clip(np.nan_to_num(steps, nan=1.0), 1, _STEPS + 1).round()
+        return np.where(mask, stored, 0).astype(np.uint8)
 
-        names = [source.info.bands[k - 1] for k in numbers]
-        _write_bytes(path, small, names, pixels())
+    names = [source.info.bands[k - 1] for k in numbers]
+    with blockwise.results(
+        _strips(small, _BLOCK), f"view copy of {source.path.name}",
+        lambda: raster.open_raster(source.path), in_steps,
+    ) as strips:  # fmt: skip
+        _write_bytes(path, small, names, ((values, block.window) for block, values in strips))
     plain = "" if small.shape == box.shape else f", {small.width:,} by {small.height:,} pixels"
     note = f"A view copy of {source.path.name}{plain}"
     if any(pair != (1.0, 0.0) for pair in scale):
@@ -338,23 +342,30 @@ def _as_it_is(source: RasterSource, number: int, path: Path, size: CopySize) -> 
     dtype = info.dtype if info.dtype in _DTYPES else "float64"
     with raster.open_raster(source.path) as opened:
         nodata = _nodata(opened, info, number)
-        rows = cog.BLOCK if all_of_it else _BLOCK
-        strips = list(_windows(box, small, rows))
-        with raster.create(
+
+    def as_stored(opened: DatasetReader, block: Block) -> NDArray[Any]:
+        strip = block.window
+        if all_of_it:
+            values, mask = raster.read(opened, strip, [number])
+        else:
+            shape, behind = (strip.height, strip.width), _behind(strip, small, box)
+            values, mask = raster.read_shrunk(opened, behind, shape, [number], classes=classes)
+        if nodata is not None:
+            values = np.where(mask, values, np.array(nodata).astype(dtype))
+        return values.astype(dtype)
+
+    with (
+        raster.create(
             path, small, count=1, dtype=dtype, nodata=nodata, bands=[info.bands[number - 1]],
             classes=classes, alone=True,
-        ) as target:  # fmt: skip
-            for wide, narrow in progress.each(strips, f"copy of {source.path.name}", len(strips)):
-                if all_of_it:
-                    values, mask = raster.read(opened, wide, [number])
-                else:
-                    shape = (narrow.height, narrow.width)
-                    values, mask = raster.read_shrunk(
-                        opened, wide, shape, [number], classes=classes
-                    )
-                if nodata is not None:
-                    values = np.where(mask, values, np.array(nodata).astype(dtype))
-                raster.write(target, values.astype(dtype), narrow)
+        ) as target,
+        blockwise.results(
+            _strips(small, cog.BLOCK), f"copy of {source.path.name}",
+            lambda: raster.open_raster(source.path), as_stored,
+        ) as strips,
+    ):  # fmt: skip
+        for block, values in strips:
+            raster.write(target, values, block.window)
     plain = "" if all_of_it else f" of {small.width:,} by {small.height:,} pixels"
     return Copy(small, dtype, nodata, None, f"A copy{plain} of {source.path.name}.")
 
