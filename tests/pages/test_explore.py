@@ -16,6 +16,7 @@ import numpy as np
 import pyogrio
 import pytest
 import rasterio
+import rasterio.shutil
 import shapely
 from affine import Affine
 
@@ -282,6 +283,17 @@ def test_dates_follow_time_and_maps_of_several_dates_have_theirs(write_raster, t
         ("image", None, 0), ("image", None, 2), ("classes", "before", 0),
         ("classes", "classes", 1), ("classes", "after", 2),
     ]  # fmt: skip
+
+
+def test_a_mosaic_of_blocks_is_one_map(tmp_path):
+    blocks = tmp_path / "map_blocks"
+    blocks.mkdir()
+    block = cog(blocks / "0.tif", codes((64, 64)), nodata=0, scheme=CHANGE)
+    rasterio.shutil.copy(block, tmp_path / "map.vrt", driver="VRT")
+    content, _ = page_of(tmp_path, folder=tmp_path / "page")
+    (layer,) = content["layers"]
+    assert layer["title"] == "Change map"
+    assert "is of the format VRT" in layer["note"]
 
 
 def test_files_of_the_same_title_are_named_apart(write_raster, tmp_path):

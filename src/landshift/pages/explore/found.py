@@ -91,7 +91,7 @@ class Found:
 def find(given: Sequence[Path]) -> Found:
     """The files of folders and the files named, in this order.
 
-    In a folder, files are those that `report` looks at. Of a composite and the images that it was
+    In a folder, files are those that `report` looks at, and mosaics of `classify`. Of a composite and the images that it was
     made from, the composite is shown; a model's map comes first.
 
     Raises:
@@ -183,12 +183,14 @@ def _has_few_values(source: DatasetReader) -> bool:
 
 
 def _add_folder(found: Found, folder: Path) -> None:
-    paths = list(job.listed(folder))
+    mosaics = sorted(folder.glob("*.vrt"))  # as classify writes them, of blocks beside them
+    blocks = {mosaic.with_name(f"{mosaic.stem}_blocks") for mosaic in mosaics}
+    paths = [*mosaics, *(p for p in job.listed(folder) if p.parent not in blocks)]
     found.shapes += [p for p in paths if p.suffix.lower() in SHAPES]
     found.areas += job.with_keys(paths, formats.Areas)
     sources = []
     for path in paths:
-        if path.suffix.lower() in job.RASTERS:
+        if path.suffix.lower() in (*job.RASTERS, ".vrt"):
             try:
                 sources.append(recognised(path))
             except LandshiftError as error:
