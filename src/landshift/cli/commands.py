@@ -205,7 +205,8 @@ def command_of(function: Callable[..., Any], command: str) -> Callable[..., None
 
     Steps that the function reports are drawn, and what it passes to a callback, see
     `cli.show.callbacks`; where that takes more than blocks done and blocks in all, --json writes
-    it. What prints the result also gets the parameters that it names. Each command has the options
+    it. What prints the result also gets the parameters that it names, and whether progress is JSON
+    (``as_json``). Each command has the options
     of `cli.lines.Output` besides.
     """
     hints = get_type_hints(function, include_extras=True)
@@ -239,8 +240,9 @@ def command_of(function: Callable[..., Any], command: str) -> Callable[..., None
             ):
                 result = function(*more, **named, **callbacks)
             shown = getattr(results, function.__name__, results.path)
+            known = {**named, "as_json": as_json}
             asked = inspect.signature(shown).parameters
-            content = shown(result, **{n: value for n, value in named.items() if n in asked})
+            content = shown(result, **{n: value for n, value in known.items() if n in asked})
             if lines.output.print_as == "json":
                 from landshift.cli import printed
 

@@ -211,7 +211,7 @@ def train(trained: TrainedModel) -> None:
     _paths(trained.files)
 
 
-def classify(written: Path) -> None:
+def classify(written: Path, as_json: bool = False) -> None:
     """How values were normalised, if they were, on standard error; the path; the next command."""
     from landshift import raster
     from landshift.files import provenance
@@ -226,7 +226,8 @@ def classify(written: Path) -> None:
             err=True,
         )  # fmt: skip
     say(written)
-    _offer_page(written.parent)
+    if not as_json:  # standard error is for programs then
+        _offer_page(written.parent)
 
 
 def report(written: Path, folder: Path) -> None:

@@ -91,8 +91,8 @@ class Found:
 def find(given: Sequence[Path]) -> Found:
     """The files of folders and the files named, in this order.
 
-    In a folder, files are those that `report` looks at, and mosaics of `classify`. Of a composite and the images that it was
-    made from, the composite is shown; a model's map comes first.
+    In a folder, files are those that `report` looks at, and mosaics of `classify`. Of a composite
+    and the images that it was made from, the composite is shown; a model's map comes first.
 
     Raises:
         ParameterError: Nothing was given; a file or folder doesn't exist, or is of another kind.

@@ -189,7 +189,6 @@ def explore(
     """
     from landshift.pages.explore import bundle, described, found, site
 
-    bundle.read()
     paths = [Path(file) for file in files]
     scheme = class_options.classes_of(classes)
     if out is None:
@@ -198,6 +197,7 @@ def explore(
                 raise ParameterError(
                     f"`{name}` is for a page that is written, got it without `out`; give `out`."
                 )
+        bundle.read()
         read = found.find(paths)
         described.that_fit(read)  # fails here, not when it is first looked at
         return Exploration(
@@ -210,6 +210,7 @@ def explore(
     out = Path(out)
     inputs = [containers.file_of(p) for p in paths]
     site.check_folder(out, inputs, overwrite=overwrite)
+    bundle.read()
     read = found.find(paths)
     site.check_folder(out, [*inputs, *(s.path for s in read.rasters)], overwrite=overwrite)
     with whole.whole_folder(out, replace=overwrite) as part:
