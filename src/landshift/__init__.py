@@ -30,6 +30,7 @@ PUBLIC = {
     "estimate": "landshift.assess.estimate",
     "view": "landshift.show.figures",
     "report": "landshift.pages.report.writing",
+    "explore": "landshift.pages.explore.session",
     "stac": "landshift.publish.maps",
     "demo": "landshift.demonstration",
     # options of theirs

@@ -26,6 +26,7 @@ from landshift.learn.trained import Network as Network
 from landshift.learn.trained import train as train
 from landshift.maps.patches import patches as patches
 from landshift.maps.polygons import polygons as polygons
+from landshift.pages.explore.session import explore as explore
 from landshift.pages.labelling.session import PictureOptions as PictureOptions
 from landshift.pages.labelling.session import label_samples as label_samples
 from landshift.pages.report.files import ReportFiles as ReportFiles

@@ -75,6 +75,7 @@ COMMANDS = {
     "estimate": ["estimate", "no.gpkg", "-o", "x.json"],
     "estimate, table": ["estimate", "no.gpkg", "--table", "x.csv"],
     "report": ["report", ".", "-o", "x.html"],
+    "explore": ["explore", "no.tif", "-o", "folder"],
     "stac": ["stac", "no.tif", "-o", "x.json"],
     "simulate": ["simulate", "-o", ".", "--height", "32", "--width", "32"],
     "model import": ["model", "import", "no.dlpk", "-o", "model"],

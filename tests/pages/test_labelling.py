@@ -39,8 +39,9 @@ from landshift.errors import (
     ParameterError,
     SampleError,
 )
+from landshift.pages import server
 from landshift.pages.labelling import page as labelling
-from landshift.pages.labelling import pictures, server
+from landshift.pages.labelling import pictures
 from landshift.pages.labelling.session import PictureOptions
 
 CHANGE = ClassScheme.from_mapping({1: "to forest", 2: "to crop", 3: "No change"})
@@ -662,7 +663,7 @@ def test_the_server_answers_who_knows_the_word_alone(asking):
 IDLE = """
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, ({most}, {most}))
-from landshift.pages.labelling import server
+from landshift.pages import server
 
 class Site:
     def get(self, path):

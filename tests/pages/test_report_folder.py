@@ -543,7 +543,7 @@ def test_many_classes_and_no_crs_are_shown(tmp_path):
 def test_report_on_the_command_line(job, tmp_path):
     out = tmp_path / "report.html"
     ended = commands.run("report", str(job), "-o", str(out))
-    assert (ended.exit_code, ended.output.strip()) == (0, str(out))
+    assert (ended.exit_code, ended.stdout.strip()) == (0, str(out))
     assert out.stat().st_size > 50_000
 
 

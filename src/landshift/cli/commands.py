@@ -94,6 +94,7 @@ _TABLE = {
         "report":
             "Explain a map on one page: how it went, maps, changes, areas, accuracy, limits, "
             "steps.",
+        "explore": "Show images, maps and polygons on a map page in the browser.",
         "stac":
             "Describe a map as a STAC Item: place, time, classes, and the file with its checksum.",
         "demo": "Run the whole chain on a simulated scene and list its results.",
@@ -203,8 +204,9 @@ def command_of(function: Callable[..., Any], command: str) -> Callable[..., None
     """A public function as its command: arguments by place, options by name, the result printed.
 
     Steps that the function reports are drawn, and what it passes to a callback, see
-    `cli.show.callbacks`; blocks that it passes are written by --json. Each command has the options
-    of `cli.lines.Output` besides.
+    `cli.show.callbacks`; blocks that it passes are written by --json. What prints the result also
+    gets the parameters that it names, and whether progress is JSON (``as_json``). Each command has
+    the options of `cli.lines.Output` besides.
     """
     hints = get_type_hints(function, include_extras=True)
     parameters = [
@@ -236,7 +238,10 @@ def command_of(function: Callable[..., Any], command: str) -> Callable[..., None
                 show.callbacks(command, hints, as_json=as_json) as callbacks,
             ):
                 result = function(*more, **named, **callbacks)
-            content = getattr(results, function.__name__, results.path)(result)
+            shown = getattr(results, function.__name__, results.path)
+            known = {**named, "as_json": as_json}
+            asked = inspect.signature(shown).parameters
+            content = shown(result, **{n: value for n, value in known.items() if n in asked})
             if lines.output.print_as == "json":
                 from landshift.cli import printed
 

@@ -5,6 +5,7 @@ What one returns is printed instead of the result with --print json.
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from landshift.maps.polygons import Traced
     from landshift.maps.transitions import TransitionTable
     from landshift.maps.zonal import Zones
+    from landshift.pages.explore.session import Exploration
     from landshift.pages.labelling.session import LabellingSession
     from landshift.prepare.burn import PolygonLabels
     from landshift.prepare.difference import Difference
@@ -97,6 +99,7 @@ def demo(results: Demo) -> None:
     table(tables.compare(results.methods))
     for stage, file in results.paths.items():
         say(file if lines.output.quiet else f"{stage:<10} {file}")
+    _offer_page(results.paths["classify"].parent)
 
 
 def label(flows: TransitionTable) -> None:
@@ -208,8 +211,8 @@ def train(trained: TrainedModel) -> None:
     _paths(trained.files)
 
 
-def classify(written: Path) -> None:
-    """How values were normalised, if they were, on standard error; the path."""
+def classify(written: Path, as_json: bool = False) -> None:
+    """How values were normalised, if they were, on standard error; the path; the next command."""
     from landshift import raster
     from landshift.files import provenance
 
@@ -223,6 +226,19 @@ def classify(written: Path) -> None:
             err=True,
         )  # fmt: skip
     say(written)
+    if not as_json:  # standard error is for programs then
+        _offer_page(written.parent)
+
+
+def report(written: Path, folder: Path) -> None:
+    """The path; the next command."""
+    say(written)
+    _offer_page(folder)
+
+
+def _offer_page(folder: Path) -> None:
+    """Say how the files of a folder are looked at on a map."""
+    say(f"See them on a map: landshift explore {shlex.quote(str(folder))}", err=True)
 
 
 def zonal(measured: Zones) -> None:
@@ -306,6 +322,25 @@ def label_samples(session: LabellingSession | AgreementTable) -> dict[str, objec
         say(f"{disputed:,} units in dispute wait for a review (--review).")
     say(session.sample)
     return {"path": session.sample, **counts, "in_dispute": disputed}
+
+
+def explore(shown: Exploration | Path) -> dict[str, object] | None:
+    """Serve the page until Ctrl+C; or print the folder that it was written to.
+
+    Returns:
+        What --print json prints of a served page.
+    """
+    from landshift.pages.explore.session import Exploration
+
+    if not isinstance(shown, Exploration):
+        say(shown)
+        return None
+    with shown:
+        layers = [layer["title"] for layer in shown.description["layers"]]
+        signal.signal(signal.SIGTERM, _interrupt)
+        say(f"The map is at {shown.address} (this machine only; Ctrl+C ends).", always=True)
+        shown.serve()
+    return {"layers": layers}
 
 
 def _interrupt(*_: object) -> None:

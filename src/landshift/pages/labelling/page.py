@@ -21,7 +21,7 @@ from landshift.pages.labelling.pictures import (
     frames,
     widened,
 )
-from landshift.pages.labelling.server import Reply, as_json
+from landshift.pages.server import Reply, as_json
 
 _PAGE = {
     "": ("labelling.html", "text/html; charset=utf-8"),

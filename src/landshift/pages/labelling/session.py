@@ -20,8 +20,8 @@ from landshift.assess.answers import Answers
 from landshift.errors import ParameterError
 from landshift.files import options, texts
 from landshift.images import Image, plan
+from landshift.pages import server
 from landshift.pages.labelling import page as labelling
-from landshift.pages.labelling import server
 from landshift.pages.labelling.pictures import PICTURES, DateImage, check_sides, look
 from landshift.raster.colours import parts
 

@@ -13,7 +13,9 @@ from landshift.files import jsons, provenance
 from landshift.pages.report import formats
 from landshift.pages.report.files import ReportFiles
 
-_RASTERS = (".tif", ".tiff")
+RASTERS = (".tif", ".tiff")
+"""Suffixes of the rasters that are looked for in a folder."""
+
 _MANIFEST = "landshift.json"
 _TILE_SET = "esri_model_definition.emd"
 _MOST = 2000  # files looked at in a folder
@@ -86,23 +88,23 @@ def find(folder: Path, given: ReportFiles) -> JobFolder:
         path = getattr(given, field.name)
         if path is not None and not Path(path).exists():
             raise ParameterError(f"`{field.name}` must exist, got {path}; check the path.")
-    listed = list(_listed(folder))
+    paths = list(listed(folder))
     files = replace(
         given,
-        areas=given.areas or _one("areas", _with_keys(listed, formats.Areas)),
-        scores=given.scores or _one("scores", _with_keys(listed, formats.EvaluationRecord)),
-        transitions=given.transitions or _one("transitions", [p for p in listed if _is_flows(p)]),
+        areas=given.areas or _one("areas", with_keys(paths, formats.Areas)),
+        scores=given.scores or _one("scores", with_keys(paths, formats.EvaluationRecord)),
+        transitions=given.transitions or _one("transitions", [p for p in paths if _is_flows(p)]),
     )
-    rasters = [p for p in listed if p.suffix.lower() in _RASTERS]
+    rasters = [p for p in paths if p.suffix.lower() in RASTERS]
     shown = (given.map, given.reference, given.before, given.after)
     rasters += [p for p in shown if p is not None]
-    products = tuple(p for p in map(_product, dict.fromkeys(rasters)) if p is not None)
+    products = tuple(p for p in map(product_of, dict.fromkeys(rasters)) if p is not None)
     files = replace(files, map=files.map or _map(products, files))
     files = replace(
         files,
         reference=files.reference or _reference(products, files),
         confidence=files.confidence or _confidence(files.map),
-        model=files.model or _model(listed, products, files),
+        model=files.model or _model(paths, products, files),
     )
     stack = _composite(products, files)
     files = replace(files, before=files.before or stack, after=files.after or stack)
@@ -114,8 +116,8 @@ def find(folder: Path, given: ReportFiles) -> JobFolder:
     return JobFolder(files, products)
 
 
-def _listed(folder: Path) -> Iterator[Path]:
-    """Files of a job's folder."""
+def listed(folder: Path) -> Iterator[Path]:
+    """Files of a job's folder and its subfolders, without those of training sets."""
     places = [folder] if _is_tile_set(folder) else [folder, *_folders(folder)]
     for place in places:
         if place == folder or not _is_tile_set(place):
@@ -139,12 +141,12 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def _with_keys(
-    listed: Sequence[Path], kind: type[formats.EvaluationRecord] | type[formats.Areas]
+def with_keys(
+    paths: Sequence[Path], kind: type[formats.EvaluationRecord] | type[formats.Areas]
 ) -> list[Path]:
     """JSON files with every key of a kind; the values are checked when the file is read."""
     wanted = set(kind.model_fields)
-    return [p for p in listed if p.suffix.lower() == ".json" and wanted <= _keys(p)]
+    return [p for p in paths if p.suffix.lower() == ".json" and wanted <= _keys(p)]
 
 
 def _keys(path: Path) -> set[str]:
@@ -177,7 +179,7 @@ def _one(name: str, candidates: Sequence[Path]) -> Path | None:
     return candidates[0] if candidates else None
 
 
-def _product(path: Path) -> Product | None:
+def product_of(path: Path) -> Product | None:
     """A raster with its provenance; None where it has none, or can't be read."""
     try:
         with raster.open_raster(path) as source:
@@ -217,9 +219,9 @@ def _composite(products: Sequence[Product], files: ReportFiles) -> Path | None:
     return stacks[0] if stacks else None
 
 
-def _model(listed: Sequence[Path], products: Sequence[Product], files: ReportFiles) -> Path | None:
+def _model(paths: Sequence[Path], products: Sequence[Product], files: ReportFiles) -> Path | None:
     """The model that made the map, else the only one there is."""
-    models = [p.parent for p in listed if p.name == _MANIFEST]
+    models = [p.parent for p in paths if p.name == _MANIFEST]
     used = _inputs_of_map(products, files)
     known = [
         m for m in models for p in _files(m)
