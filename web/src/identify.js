@@ -1,0 +1,133 @@
+// What lies at a place: classes, values, and both dates' bands.
+
+import { bandChart } from "./chart.js";
+import { bandNames } from "./bands.js";
+import { drawn, element, iconButton, swatch } from "./dom.js";
+import { rank } from "./description.js";
+import { lonLatText, placeText } from "./lonlat.js";
+import { value } from "./numbers.js";
+import { Raster } from "./raster.js";
+
+const CROSS = ["M6 6l12 12", "M18 6L6 18"];
+
+/** The card that shows the last place that was clicked. */
+export class PlaceCard {
+  #abort = null;
+
+  constructor(page) {
+    this.page = page;
+    this.body = element("div", { class: "card-body", "aria-live": "polite" });
+    this.box = element(
+      "section",
+      { class: "card", "aria-label": "Values at a place", hidden: true },
+      element("div", { class: "card-head" }, element("h2", {}, "This place"), iconButton(CROSS, "Close the values at this place", () => this.close())),
+      this.body,
+    );
+    this.marker = drawn("svg", { class: "marker", viewBox: "0 0 24 24", "aria-hidden": "true" },
+      drawn("circle", { cx: 12, cy: 12, r: 7, class: "halo" }), drawn("circle", { cx: 12, cy: 12, r: 7 }));
+    this.place = null;
+    page.map.getTargetElement().append(this.marker);
+    page.map.on("postrender", () => this.#putMarker());
+    page.map.on("singleclick", ({ coordinate, pixel }) => {
+      if (!page.drawing?.drawing) this.show(coordinate, pixel);
+    });
+  }
+
+  close() {
+    this.#abort?.abort();
+    this.box.hidden = true;
+    this.place = null;
+    this.#putMarker();
+    this.page.map.getTargetElement().focus();
+  }
+
+  /** Read every layer at a place, and show what they say. */
+  async show(place, pixel = this.page.map.getPixelFromCoordinate(place)) {
+    this.#abort?.abort();
+    this.#abort = new AbortController();
+    const { signal } = this.#abort;
+    const { description, map, ways } = this.page;
+    this.place = place;
+    this.#putMarker();
+    this.box.hidden = false;
+    this.body.replaceChildren(element("p", { class: "note" }, "Reading…"));
+    const rasters = description.layers.filter(({ kind }) => !["polygons", "points", "pair"].includes(kind));
+    const reads = await Promise.all(rasters.map((spec) => valuesAt(spec, place, signal).catch((error) => ({ error }))));
+    if (signal.aborted) return;
+    const at = new Map(rasters.map((spec, k) => [spec, reads[k]]));
+    this.body.replaceChildren(
+      element("p", { class: "coordinates" }, placeText(place, map.getView().getResolution(), description.crs)),
+      ...(ways && !description.crs.geographic ? [element("p", { class: "coordinates" }, lonLatText(ways.toLonLat(place)))] : []),
+      ...this.#classRows(at),
+      ...this.#charts(at),
+      ...this.#vectors(pixel),
+    );
+  }
+
+  #classRows(at) {
+    const rows = [...at]
+      .filter(([{ kind }]) => kind !== "image")
+      .sort(([one], [other]) => rank(other) - rank(one))
+      .map(([spec, read]) => element("div", {}, element("dt", {}, spec.title), element("dd", {}, ...described(spec, read))));
+    return rows.length ? [element("dl", {}, ...rows)] : [];
+  }
+
+  #charts(at) {
+    const images = [...at].filter(([{ kind }, read]) => kind === "image" && read?.values);
+    if (!images.length) return [];
+    const lines = images.map(([spec, read]) => ({
+      title: this.page.description.dates[spec.date] ?? spec.title,
+      bands: bandNames(spec),
+      values: read.values,
+    }));
+    return [bandChart(lines)];
+  }
+
+  #vectors(pixel) {
+    const parts = [];
+    this.page.map.forEachFeatureAtPixel(
+      pixel,
+      (feature, layer) => {
+        const spec = this.page.layers.find(({ ol }) => ol === layer)?.spec;
+        if (!spec) return;
+        const rows = Object.entries(feature.getProperties()).filter(([key, held]) => key !== "geometry" && held !== null && typeof held !== "object");
+        parts.push(
+          element("h3", {}, spec.title),
+          element("dl", {}, ...rows.map(([key, held]) => element("div", {}, element("dt", {}, key), element("dd", {}, String(held))))),
+        );
+      },
+      { hitTolerance: 4 },
+    );
+    return parts;
+  }
+
+  #putMarker() {
+    const pixel = this.place && this.page.map.getPixelFromCoordinate(this.place);
+    this.marker.classList.toggle("there", Boolean(pixel));
+    if (pixel) this.marker.style.transform = `translate(${pixel[0] - 12}px, ${pixel[1] - 12}px)`;
+  }
+}
+
+/** Values of all bands at a place: null where the layer has no pixel or no data there. */
+async function valuesAt(spec, [x, y], signal) {
+  const { width, height, transform: [a, , left, , e, top] } = spec.grid;
+  const raster = await Raster.open(spec);
+  // a copy with fewer pixels beside the page covers the same ground
+  const level = raster.levels[0];
+  const column = Math.floor((((x - left) / a) * level.width) / width);
+  const row = Math.floor((((y - top) / e) * level.height) / height);
+  if (column < 0 || row < 0 || column >= level.width || row >= level.height) return null;
+  const count = spec.kind === "image" ? spec.bands.length : 1;
+  const bands = Array.from({ length: Math.min(count, raster.count) }, (_, k) => k + 1);
+  const read = await raster.read(0, [column, row, column + 1, row + 1], bands, signal);
+  return read.valid[0] ? { values: read.bands.map((band) => band[0]) } : null;
+}
+
+function described(spec, read) {
+  if (read?.error) return [`can't be read: ${read.error.message}`];
+  if (!read) return ["no data"];
+  const [code] = read.values;
+  if (spec.kind === "values") return [value(code)];
+  const known = spec.classes.find((each) => each.value === code);
+  return known ? [swatch(known.colour), known.name] : [`code ${code}, which no class has`];
+}

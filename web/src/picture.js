@@ -1,0 +1,110 @@
+// A picture of the view: the map, its title, the legend of what is shown, and the scale.
+
+import { scaleOf } from "./corner.js";
+import { rank } from "./description.js";
+import { download } from "./dom.js";
+import { isShown } from "./layers.js";
+import { metresOfPixel } from "./map.js";
+import { shownClasses } from "./state.js";
+import { coloursOf } from "./styles.js";
+
+const FONT = "system-ui, sans-serif";
+const LINE = 20;
+const MARGIN = 14;
+
+/** Classes that the legend of a picture names, at most; more would cover the map. */
+const NAMED = 24;
+
+export function savePicture(page) {
+  page.map.once("rendercomplete", async () => {
+    const canvas = drawnView(page);
+    canvas.toBlob((blob) => download("map.png", blob), "image/png");
+  });
+  page.map.render();
+}
+
+function drawnView(page) {
+  const [width, height] = page.map.getSize();
+  const ratio = window.devicePixelRatio || 1;
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(height * ratio);
+  const context = canvas.getContext("2d");
+  context.fillStyle = getComputedStyle(page.map.getTargetElement()).backgroundColor;
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  for (const layer of page.map.getTargetElement().querySelectorAll(".ol-layers canvas")) {
+    if (!layer.width) continue;
+    const opacity = Number(layer.parentNode.style.opacity || layer.style.opacity || 1);
+    const matrix = layer.style.transform.match(/^matrix\(([^(]*)\)$/);
+    const [a, b, c, d, e, f] = matrix ? matrix[1].split(",").map(Number) : [layer.clientWidth / layer.width, 0, 0, layer.clientHeight / layer.height, 0, 0];
+    context.globalAlpha = opacity;
+    context.setTransform(a * ratio, b * ratio, c * ratio, d * ratio, e * ratio, f * ratio);
+    context.drawImage(layer, 0, 0);
+  }
+  context.globalAlpha = 1;
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  drawLegend(context, page, height);
+  drawScale(context, page, width, height);
+  drawDivider(context, page, width, height);
+  return canvas;
+}
+
+function drawLegend(context, page, height) {
+  const lines = [{ text: page.description.title, bold: true }];
+  const topFirst = page.description.layers.filter((spec) => isShown(spec, page.state)).sort((one, other) => rank(other) - rank(one));
+  for (const spec of topFirst) {
+    lines.push({ text: spec.title, bold: spec.kind === "classes" || spec.kind === "pair" });
+    if (!spec.classes) continue;
+    const colours = coloursOf(spec.classes, page.state.safeColours);
+    const shown = shownClasses(spec, page.state.layers[spec.id]);
+    spec.classes.forEach(({ name }, k) => shown[k] && lines.push({ text: name, colour: colours[k] }));
+  }
+  const kept = lines.slice(0, Math.min(NAMED, Math.floor((height - 80) / LINE)));
+  const width = Math.max(...kept.map(({ text, bold, colour }) => measured(context, text, bold) + (colour ? 22 : 0)));
+  context.fillStyle = "rgba(255, 255, 255, 0.9)";
+  context.fillRect(MARGIN, MARGIN, width + 2 * MARGIN, kept.length * LINE + MARGIN);
+  kept.forEach(({ text, bold, colour }, k) => {
+    const y = MARGIN + 6 + k * LINE;
+    if (colour) {
+      context.fillStyle = colour;
+      context.fillRect(2 * MARGIN, y + 3, 14, 14);
+      context.strokeStyle = "rgba(0, 0, 0, 0.35)";
+      context.strokeRect(2 * MARGIN + 0.5, y + 3.5, 13, 13);
+    }
+    context.font = `${bold ? 600 : 400} 13px ${FONT}`;
+    context.fillStyle = "#1c2024";
+    context.fillText(text, 2 * MARGIN + (colour ? 22 : 0), y + 15);
+  });
+}
+
+function measured(context, text, bold) {
+  context.font = `${bold ? 600 : 400} 13px ${FONT}`;
+  return context.measureText(text).width;
+}
+
+function drawScale(context, { map, description }, width, height) {
+  const scale = scaleOf(metresOfPixel(map.getView(), description.crs));
+  const right = width - 2 * MARGIN;
+  const bottom = height - 2 * MARGIN;
+  context.fillStyle = "rgba(255, 255, 255, 0.9)";
+  context.fillRect(right - scale.pixels - MARGIN, bottom - 26, scale.pixels + 2 * MARGIN, 26 + MARGIN);
+  context.strokeStyle = "#1c2024";
+  context.lineWidth = 2;
+  context.beginPath();
+  context.moveTo(right - scale.pixels, bottom - 5);
+  context.lineTo(right - scale.pixels, bottom);
+  context.lineTo(right, bottom);
+  context.lineTo(right, bottom - 5);
+  context.stroke();
+  context.font = `13px ${FONT}`;
+  context.fillStyle = "#1c2024";
+  context.textAlign = "center";
+  context.fillText(scale.text, right - scale.pixels / 2, bottom - 9);
+  context.textAlign = "left";
+}
+
+function drawDivider(context, { state }, width, height) {
+  if (!state.swipe.on) return;
+  context.fillStyle = "#fff";
+  context.fillRect(state.swipe.at * width - 1.5, 0, 3, height);
+}
