@@ -10,6 +10,9 @@ import { Raster } from "./raster.js";
 
 const CROSS = ["M6 6l12 12", "M18 6L6 18"];
 
+/** The share of the map's height that the card may cover. */
+const TALLEST = 0.6;
+
 /** The card that shows the last place that was clicked. */
 export class PlaceCard {
   #abort = null;
@@ -50,6 +53,7 @@ export class PlaceCard {
     this.place = place;
     this.#putMarker();
     this.box.hidden = false;
+    this.#uncover();
     this.body.replaceChildren(element("p", { class: "note" }, "Reading…"));
     const rasters = description.layers.filter(({ kind }) => !["polygons", "points", "pair"].includes(kind));
     const reads = await Promise.all(rasters.map((spec) => valuesAt(spec, place, signal).catch((error) => ({ error }))));
@@ -96,9 +100,22 @@ export class PlaceCard {
           element("dl", {}, ...rows.map(([key, held]) => element("div", {}, element("dt", {}, key), element("dd", {}, String(held))))),
         );
       },
-      { hitTolerance: 4 },
+      { hitTolerance: 4, layerFilter: (layer) => this.page.layers.some(({ ol, spec }) => ol === layer && spec.url.endsWith(".geojson")) },
     );
     return parts;
+  }
+
+  /** Move the map where the card would lie over the place. */
+  #uncover() {
+    const { map } = this.page;
+    const [x, y] = map.getPixelFromCoordinate(this.place);
+    const [width, height] = map.getSize();
+    const card = this.box.getBoundingClientRect();
+    const { left } = map.getTargetElement().getBoundingClientRect();
+    if (x < card.left - left || x > card.right - left || y > TALLEST * height) return;
+    const isWide = card.width > width / 2;
+    const free = isWide ? [x, (height * (1 + TALLEST)) / 2] : [(card.left - left) / 2, y];
+    map.getView().setCenter(map.getCoordinateFromPixel([width / 2 + x - free[0], height / 2 + y - free[1]]));
   }
 
   #putMarker() {

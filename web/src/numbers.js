@@ -7,6 +7,7 @@ export function hectares(value) {
 }
 
 export function percent(share) {
+  if (share > 0 && share < 0.0005) return "< 0.1 %";
   return `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
 }
 

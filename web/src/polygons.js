@@ -11,11 +11,13 @@ export function polygonSection(page) {
   const result = element("div", { class: "inside", role: "region", "aria-label": "Areas in the polygon", "aria-live": "polite" });
   const hint = element(
     "p",
-    { class: "note" },
-    "Click the corners on the map, and the first one again to finish. By keys: move the map, Space sets a corner at the cross, Enter finishes, Backspace takes a corner back, Escape ends.",
+    { class: "hint", role: "status" },
+    element("span", {}, "Click each corner, and the first one again to finish."),
+    element("span", {}, "By keys: arrows move the map, Space sets a corner at the cross, Enter finishes, Backspace takes one back, Escape ends."),
   );
   const drawing = new Drawing(page.map, () => show());
   page.drawing = drawing;
+  page.map.getTargetElement().after(hint);
   const start = button("Draw a polygon", () => toggleDrawing(page), { title: "Draws a polygon on the map (P)" });
   const file = element("input", { type: "file", accept: ".geojson,.json,application/geo+json", hidden: true, on: { change: () => load(page, file) } });
   const save = button("Save as GeoJSON", () => saveAll(page));
@@ -27,6 +29,7 @@ export function polygonSection(page) {
   });
   const field = labelled("Areas by", layer);
 
+  let shown = null;
   function show() {
     start.setAttribute("aria-pressed", String(drawing.drawing));
     start.textContent = drawing.drawing ? "Stop drawing" : "Draw a polygon";
@@ -35,17 +38,28 @@ export function polygonSection(page) {
     save.hidden = drawing.polygons.length === 0;
     field.hidden = !drawing.selected || layers.length < 2;
     list.replaceChildren(...drawing.polygons.map((feature, k) => entry(page, feature, k + 1)));
-    fill(page, result, drawing.selected, counted);
+    const isNew = drawing.selected !== shown;
+    shown = drawing.selected;
+    fill(page, result, shown, counted).then(() => {
+      if (isNew && shown) reveal(page, list);
+    });
   }
   show();
   return [
     element("div", { class: "buttons" }, start, button("Load GeoJSON", () => file.click()), save),
     file,
-    hint,
     list,
     field,
     result,
   ];
+}
+
+/** Open the part of the panel where a polygon's areas stand. */
+function reveal(page, list) {
+  page.togglePanel(true);
+  const part = list.closest("details");
+  part.open = true;
+  part.scrollIntoView({ block: "start" });
 }
 
 export function toggleDrawing(page) {
@@ -98,7 +112,7 @@ async function fill(page, box, feature, spec) {
     return;
   }
   try {
-    const found = await classesInside(spec, ringsOf(feature), page.fullPixels ?? FULL_PIXELS);
+    const found = await classesInside(spec, ringsOf(feature), page.description.full_pixels ?? FULL_PIXELS);
     if (own === asked) box.replaceChildren(...resultTable(spec, found));
   } catch (error) {
     if (own === asked) box.replaceChildren(element("p", { class: "warning" }, `${spec.title} can't be read: ${error.message}`));
