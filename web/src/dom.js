@@ -52,9 +52,10 @@ export function select(options, chosen, action, attributes = {}) {
   return made;
 }
 
-/** A label above or beside a control. */
-export function labelled(text, control, attributes = {}) {
-  return element("label", { class: "field", ...attributes }, element("span", {}, text), control);
+/** A label above a control. */
+export function labelled(text, control) {
+  control.id ||= freshId();
+  return element("div", { class: "field" }, element("label", { for: control.id }, text), control);
 }
 
 let numbered = 0;

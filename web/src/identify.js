@@ -13,6 +13,9 @@ const CROSS = ["M6 6l12 12", "M18 6L6 18"];
 /** The share of the map's height that the card may cover. */
 const TALLEST = 0.6;
 
+/** Pixels of the screen from a point within which a click means it. */
+const REACH = 10;
+
 /** The card that shows the last place that was clicked. */
 export class PlaceCard {
   #abort = null;
@@ -31,8 +34,8 @@ export class PlaceCard {
     this.place = null;
     page.map.getTargetElement().append(this.marker);
     page.map.on("postrender", () => this.#putMarker());
-    page.map.on("singleclick", ({ coordinate, pixel }) => {
-      if (!page.drawing?.drawing) this.show(coordinate, pixel);
+    page.map.on("singleclick", ({ coordinate }) => {
+      if (!page.drawing.drawing) this.show(coordinate);
     });
   }
 
@@ -45,7 +48,7 @@ export class PlaceCard {
   }
 
   /** Read every layer at a place, and show what they say. */
-  async show(place, pixel = this.page.map.getPixelFromCoordinate(place)) {
+  async show(place) {
     this.#abort?.abort();
     this.#abort = new AbortController();
     const { signal } = this.#abort;
@@ -64,7 +67,7 @@ export class PlaceCard {
       ...(ways && !description.crs.geographic ? [element("p", { class: "coordinates" }, lonLatText(ways.toLonLat(place)))] : []),
       ...this.#classRows(at),
       ...this.#charts(at),
-      ...this.#vectors(pixel),
+      ...this.#vectors(place),
     );
   }
 
@@ -87,22 +90,17 @@ export class PlaceCard {
     return [bandChart(lines)];
   }
 
-  #vectors(pixel) {
-    const parts = [];
-    this.page.map.forEachFeatureAtPixel(
-      pixel,
-      (feature, layer) => {
-        const spec = this.page.layers.find(({ ol }) => ol === layer)?.spec;
-        if (!spec) return;
-        const rows = Object.entries(feature.getProperties()).filter(([key, held]) => key !== "geometry" && held !== null && typeof held !== "object");
-        parts.push(
+  #vectors(place) {
+    const reach = REACH * this.page.map.getView().getResolution();
+    return this.page.layers.filter(({ ol, spec }) => ol?.getVisible() && ["polygons", "points"].includes(spec.kind)).flatMap(({ ol, spec }) =>
+      featuresAt(ol.getSource(), spec.kind, place, reach).flatMap((feature) => {
+        const rows = Object.entries(feature.getProperties()).filter(([, held]) => held !== null && typeof held !== "object");
+        return [
           element("h3", {}, spec.title),
           element("dl", {}, ...rows.map(([key, held]) => element("div", {}, element("dt", {}, key), element("dd", {}, String(held))))),
-        );
-      },
-      { hitTolerance: 4, layerFilter: (layer) => this.page.layers.some(({ ol, spec }) => ol === layer && spec.url.endsWith(".geojson")) },
+        ];
+      }),
     );
-    return parts;
   }
 
   /** Move the map where the card would lie over the place. */
@@ -123,6 +121,14 @@ export class PlaceCard {
     this.marker.classList.toggle("there", Boolean(pixel));
     if (pixel) this.marker.style.transform = `translate(${pixel[0] - 12}px, ${pixel[1] - 12}px)`;
   }
+}
+
+/** Polygons around a place, or the point that is nearest to it. */
+function featuresAt(source, kind, place, reach) {
+  if (kind === "polygons") return source.getFeaturesAtCoordinate(place);
+  const nearest = source.getClosestFeatureToCoordinate(place);
+  const [x, y] = nearest?.getGeometry().getClosestPoint(place) ?? [Infinity, Infinity];
+  return Math.hypot(x - place[0], y - place[1]) <= reach ? [nearest] : [];
 }
 
 /** Values of all bands at a place: null where the layer has no pixel or no data there. */

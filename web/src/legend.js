@@ -76,7 +76,7 @@ export function filterControls(page, spec) {
       ["From", "from", from],
       ["To", "to", to],
     ].map(([text, key, names]) => {
-      const control = select([ANY, ...names.map((name) => [name, name])], own[key], choose(key));
+      const control = select([ANY, ...names.map((name) => [name, name])], own[key], choose(key), { "aria-label": `${text}: ${spec.title}` });
       state.follow(() => { control.value = own[key]; });
       return labelled(text, control);
     });

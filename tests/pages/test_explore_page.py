@@ -1,0 +1,609 @@
+"""The map page in Chromium: what it draws, reads and counts, by pointer and by keys."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+from pyproj import Transformer
+from rasterio.features import geometry_mask
+
+import landshift
+import map_site
+from map_site import CHANGES, HOSTILE, ROW_HECTARES, TRANSFORM
+from landshift.prepare.burn import ClassColumns
+from pages import browser
+
+BUNDLE = Path(landshift.__file__).parent / "pages/explore/bundle"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data: blob:; worker-src blob:"
+)
+GRAPHICS = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+"""WebGL without a graphics card."""
+
+WIDE = {"width": 1200, "height": 760}
+DESKTOP_PANEL = 344
+
+pytestmark = pytest.mark.skipif(
+    not (BUNDLE / "explore.js").is_file(), reason="the map page isn't built: npm wasn't there"
+)
+
+
+@contextmanager
+def served(folder):
+    """The address of a folder, from a server that answers ranges."""
+    program = Path(__file__).parents[1] / "range_server.py"
+    with subprocess.Popen(
+        [sys.executable, str(program), str(folder)], stdout=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}"
+        finally:
+            server.kill()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = map_site.make(tmp_path_factory.mktemp("site") / "site", BUNDLE, POLICY)
+    with served(folder) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser(*GRAPHICS) as program:
+        yield program
+
+
+@pytest.fixture
+def show(chromium, site):
+    """Opens the page; afterwards nothing may have gone wrong in it."""
+    contexts, wrong = [], []
+
+    def opened(hash="", address=site, viewport=WIDE, **options):
+        context = chromium.new_context(viewport=viewport, **options)
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        page, own = context.new_page(), (address, "blob:", "data:,")
+        page.on("console", lambda m: wrong.append(m.text) if is_wrong(m) else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda r: None if r.url.startswith(own) else wrong.append(r.url))
+        page.goto(f"{address}/index.html{hash}")
+        page.wait_for_selector("body[data-drawn]")
+        return page
+
+    opened.wrong = wrong
+    yield opened
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def is_wrong(message):
+    """Errors and warnings, but not that reading the screen for a test takes time."""
+    return message.type in ("error", "warning") and "GPU stall due to ReadPixels" not in message.text
+
+
+def settled(page):
+    """Wait until everything that was asked for is drawn."""
+    page.evaluate(
+        """() => new Promise((done) => {
+            let drawn = document.body.dataset.drawn, still = 0;
+            const look = () => {
+                still = document.body.dataset.drawn === drawn ? still + 1 : 0;
+                drawn = document.body.dataset.drawn;
+                if (still > 4) done(); else setTimeout(look, 40);
+            };
+            look();
+        })"""
+    )
+
+
+def view(page):
+    """Centre and resolution of the map, from the page's address, and the middle of the map."""
+    for _ in range(40):
+        found = re.search(r"at=([-\d.]+)%2C([-\d.]+)%2C([\d.]+)", page.url)
+        if found:
+            break
+        page.wait_for_timeout(50)
+    x, y, resolution = (float(number) for number in found.groups())
+    box = page.locator("#map").bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    return (x, y), resolution, middle
+
+
+def on_screen(page, column, row):
+    """Where a place in pixels of the rasters lies on the screen."""
+    (x, y), resolution, middle = view(page)
+    east, north = TRANSFORM @ (column, row)
+    return middle[0] + (east - x) / resolution, middle[1] - (north - y) / resolution
+
+
+class Shot:
+    """A screenshot of the page once it is drawn, read by places of the rasters."""
+
+    def __init__(self, page):
+        settled(page)
+        self.page = page
+        self.picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        self.ratio = self.picture.width / page.viewport_size["width"]
+
+    def __getitem__(self, place):
+        x, y = on_screen(self.page, *place)
+        return self.picture.getpixel((int(x * self.ratio), int(y * self.ratio)))
+
+
+def rgb(colour):
+    return tuple(int(colour[k : k + 2], 16) for k in (1, 3, 5))
+
+
+def image_colour(date, column, row):
+    """What the stretch from 0 to 4,000 makes of the bands red, green and blue."""
+    values = map_site.image(date)[[2, 1, 0], row, column]
+    return tuple(round(255 * min(1, v / 4000)) for v in values)
+
+
+def near(one, other, by=2):
+    assert max(abs(a - b) for a, b in zip(one, other, strict=True)) <= by, (one, other)
+
+
+def layer(page, title):
+    return page.get_by_role("checkbox", name=title, exact=True)
+
+
+def table(page):
+    """The areas in the polygon, by name: the exact hectares."""
+    rows = page.locator(".inside tbody tr")
+    rows.first.wait_for()
+    return {
+        row.locator("td").first.inner_text(): float(row.locator("[data-exact]").get_attribute("data-exact"))
+        for row in rows.all()
+    }
+
+
+def hectares(codes, polygon, names):
+    """The same by numpy: pixels whose centre is inside, each with its row's area."""
+    inside = geometry_mask([polygon], codes.shape, TRANSFORM, invert=True)
+    area = np.broadcast_to(ROW_HECTARES[:, np.newaxis], codes.shape)
+    sums = {code: float(area[inside & (codes == code)].sum()) for code in np.unique(codes[inside])}
+    return {names.get(code, "no data"): total for code, total in sums.items()}
+
+
+CHANGE_NAMES = {each["value"]: each["name"] for each in map_site.change_classes()}
+
+
+def load(page, polygons, properties=None):
+    """Load polygons, each a list of rings in pixels, through the page's file field."""
+    features = [
+        {
+            "type": "Feature",
+            "properties": properties or {},
+            "geometry": {"type": "Polygon", "coordinates": [[list(TRANSFORM @ p) for p in r] for r in rings]},
+        }
+        for rings in polygons
+    ]
+    name = "urn:ogc:def:crs:EPSG::32618"
+    content = {
+        "type": "FeatureCollection",
+        "crs": {"type": "name", "properties": {"name": name}},
+        "features": features,
+    }
+    page.locator("input[type=file]").set_input_files(
+        {"name": "p.geojson", "mimeType": "application/json", "buffer": json.dumps(content).encode()}
+    )
+    return [feature["geometry"] for feature in features]
+
+
+# ---- What is drawn
+
+
+def test_the_change_map_lies_over_the_last_image(show):
+    page = show()
+    assert page.title() == page.get_by_role("heading", level=1).inner_text() == "A small scene"
+    shot = Shot(page)
+    near(shot[120, 150], rgb(CHANGES[12]))
+    near(shot[480, 150], rgb(CHANGES[21]))
+    near(shot[300, 60], image_colour(1, 300, 60))  # unchanged ground shows the image
+    empty = page.evaluate("getComputedStyle(document.getElementById('map')).backgroundColor")
+    near(shot[300, 8], [int(n) for n in re.findall(r"\d+", empty)])  # no data
+
+
+def test_layers_opacity_and_classes_are_switched(show):
+    page = show()
+    layer(page, "Change map").uncheck()
+    shot = Shot(page)
+    near(shot[120, 150], image_colour(1, 120, 150))
+    layer(page, "Change map").check()
+    page.get_by_role("slider", name="Opacity of Change map").fill("50")
+    mixed = [(a + b) / 2 for a, b in zip(rgb(CHANGES[12]), image_colour(1, 120, 150), strict=True)]
+    shot = Shot(page)
+    near(shot[120, 150], mixed, by=3)
+    page.get_by_role("slider", name="Opacity of Change map").fill("100")
+    layer(page, "forest to crop").uncheck()
+    shot = Shot(page)
+    near(shot[120, 150], image_colour(1, 120, 150))
+    near(shot[480, 150], rgb(CHANGES[21]))
+
+
+def test_the_filter_shows_changes_from_one_class_to_another(show):
+    page = show()
+    page.get_by_label("From: Change map").select_option("crop")
+    shot = Shot(page)
+    near(shot[120, 150], image_colour(1, 120, 150))
+    near(shot[480, 150], rgb(CHANGES[21]))
+    layer(page, "Change map").uncheck()
+    # two class maps filter as one
+    layer(page, "Class before and after").check()
+    page.get_by_role("button", name="Settings and legend of Class before and after").click()
+    shot = Shot(page)
+    near(shot[120, 150], rgb(map_site.COLOURS[2]))
+    near(shot[300, 60], image_colour(1, 300, 60))
+    page.get_by_label("From: Class before and after").select_option("crop")
+    shot = Shot(page)
+    near(shot[120, 150], image_colour(1, 120, 150))
+    near(shot[480, 150], rgb(map_site.COLOURS[1]))
+
+
+def test_confidence_is_how_opaque_the_map_is(show):
+    page = show()
+    page.get_by_label("Confidence as opacity").first.check()
+    for column, code in ((120, 12), (480, 21)):
+        share = max(0.12, column / map_site.COLUMNS)
+        below, above = image_colour(1, column, 150), rgb(CHANGES[code])
+        mixed = [share * a + (1 - share) * b for a, b in zip(above, below, strict=True)]
+        shot = Shot(page)
+        near(shot[column, 150], mixed, by=4)
+
+
+def test_bands_are_chosen_and_stretched_to_the_view(show):
+    page = show()
+    layer(page, "Change map").uncheck()
+    page.get_by_role("button", name="Settings and legend of Image, 2005").click()
+    page.get_by_label("Red: band of Image, 2005").select_option("swir2")
+    page.get_by_role("button", name="Stretch to the view").last.click()
+    # swir2 holds 2,900 in forest, 3,400 in crop and 3,900 in water
+    settings = page.locator("[data-layer=i1] .triple .note").first
+    assert settings.inner_text() == "2900 to 3900"
+    shot = Shot(page)
+    near(shot[450, 60][:1], [127.5])
+    assert shot[100, 60][0] == 0
+    page.get_by_role("button", name="As first shown").last.click()
+    shot = Shot(page)
+    near(shot[450, 60], image_colour(1, 450, 60))
+
+
+# ---- Comparing
+
+
+def test_the_divider_parts_two_layers(show):
+    page = show()
+    layer(page, "Divider between two layers").check()
+    shot = Shot(page)
+    near(shot[120, 150], image_colour(0, 120, 150))
+    near(shot[480, 150], image_colour(1, 480, 150))
+    handle = page.get_by_role("slider", name="Divider between two layers")
+    assert handle.get_attribute("aria-valuenow") == "50"
+    box, (x, y) = handle.bounding_box(), on_screen(page, 60, 250)
+    page.mouse.move(box["x"] + box["width"] / 2, y)
+    page.mouse.down()
+    page.mouse.move(x, y, steps=4)
+    page.mouse.up()
+    shot = Shot(page)
+    near(shot[120, 150], image_colour(1, 120, 150))
+    page.get_by_label("Left", exact=True).select_option(label="Classes, 1995")
+    handle.press("End")
+    shot = Shot(page)
+    near(shot[120, 150], rgb(map_site.COLOURS[1]))
+    layer(page, "Divider between two layers").uncheck()
+    assert layer(page, "Change map").is_checked()  # what was on before is on again
+
+
+def test_dates_are_switched_and_blink(show):
+    page = show()
+    layer(page, "Change map").uncheck()
+    page.get_by_role("radio", name="1995-08-12").check()
+    shot = Shot(page)
+    near(shot[120, 150], image_colour(0, 120, 150))
+    assert not layer(page, "Image, 2005").is_checked()
+    page.get_by_role("button", name="Blink").click()
+    page.wait_for_selector("[data-layer=i1] .layer-row input:checked")
+    page.wait_for_selector("[data-layer=i0] .layer-row input:checked")
+    page.get_by_role("button", name="Blink").click()
+    assert page.get_by_role("button", name="Blink").get_attribute("aria-pressed") == "false"
+
+
+# ---- Values at a place
+
+
+def test_a_click_shows_classes_values_and_bands(show):
+    page = show()
+    page.mouse.click(*on_screen(page, 150.5, 150.5))
+    card = page.get_by_role("region", name="Values at a place")
+    card.locator("figure").wait_for()
+    rows = dict(
+        row.inner_text().split("\n", 1) for row in card.locator("dl > div").all()
+    )
+    east, north = TRANSFORM @ (150.5, 150.5)
+    x, y = (float(n) for n in re.findall(r"-?\d+\.?\d*", card.locator(".coordinates").first.inner_text())[:2])
+    assert abs(x - east) < 30
+    assert abs(y - north) < 30
+    assert rows["Change map"].strip() == "forest to crop"
+    assert rows["Classes, 1995"].strip() == "forest"
+    assert rows["Classes, 2005"].strip() == "crop"
+    assert float(rows["Confidence"]) == pytest.approx(150 / 599, abs=2e-3)
+    bands = {
+        row.locator("th").inner_text(): [cell.inner_text() for cell in row.locator("td").all()]
+        for row in card.locator("figure table tr").all()[1:]
+    }
+    before, after = map_site.image(0)[:, 150, 150], map_site.image(1)[:, 150, 150]
+    assert bands == {
+        name: [str(before[k]), str(after[k])] for k, name in enumerate(map_site.BANDS)
+    }
+    # a sample unit lies there as well, once its layer is on
+    layer(page, "Sample units").check()
+    settled(page)
+    page.mouse.click(*on_screen(page, 450.5, 150.5))
+    card.get_by_role("heading", name="Sample units").wait_for()
+    page.keyboard.press("Escape")
+    assert card.is_hidden()
+
+
+# ---- Areas in polygons
+
+
+def test_a_drawn_polygon_counts_what_numpy_counts(show, tmp_path):
+    page = show()
+    page.get_by_role("heading", name="Areas in a polygon").click()
+    page.get_by_role("button", name="Draw a polygon").click()
+    corners = [(130, 120), (520, 190), (430, 380), (240, 300), (90, 420)]
+    for corner in [*corners, corners[0]]:
+        page.mouse.click(*on_screen(page, *corner))
+        page.wait_for_timeout(300)  # two clicks within 250 ms are a double click
+    counted = table(page)
+    page.get_by_label("Class of polygon 1").select_option("crop")
+    page.get_by_label("Date of polygon 1").select_option("2005-07-24")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as GeoJSON").click()
+    download.value.save_as(tmp_path / "drawn.geojson")
+    saved = json.loads((tmp_path / "drawn.geojson").read_text())
+    (feature,) = saved["features"]
+    assert feature["properties"] == {"class": "crop", "date": "2005-07-24"}
+    expected = hectares(map_site.change_codes(), feature["geometry"], CHANGE_NAMES)
+    assert len(expected) >= 4
+    assert counted == pytest.approx(expected, rel=1e-9)
+    # the pair of class maps counts the same pixels as transitions
+    page.get_by_label("Areas by").select_option(label="Class before and after")
+    page.get_by_role("cell", name="forest → crop").wait_for()
+    assert table(page)["forest → crop"] == pytest.approx(expected["forest to crop"], rel=1e-9)
+
+    # burn reads what was saved
+    image = map_site.write(tmp_path / "like.tif", map_site.image(1), nodata=0, origin=map_site.ORIGIN)
+    landshift.burn(
+        tmp_path / "drawn.geojson", image, tmp_path / "burnt.tif",
+        columns=ClassColumns(name_column="class"),
+    )  # fmt: skip
+    with rasterio.open(tmp_path / "burnt.tif") as burnt:
+        inside = geometry_mask([feature["geometry"]], burnt.shape, TRANSFORM, invert=True)
+        assert np.array_equal(burnt.read(1) > 0, inside)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_loaded_polygons_with_holes_count_what_numpy_counts(show, seed):
+    random = np.random.default_rng(seed)
+    angles = np.sort(random.uniform(0, 2 * np.pi, 24))
+    ring = [
+        (300 + r * np.cos(a), 260 + r * np.sin(a) * 0.8)
+        for a, r in zip(angles, random.uniform(60, 290, 24), strict=True)
+    ]
+    hole = [(280, 230), (320, 231), (318, 281), (279, 280)]
+    page = show()
+    (geometry,) = load(page, [[[*ring, ring[0]], [*hole, hole[0]]]], {"class": "forest"})
+    expected = hectares(map_site.change_codes(), geometry, CHANGE_NAMES)
+    assert table(page) == pytest.approx(expected, rel=1e-9)
+    assert page.get_by_label("Class of polygon 1").input_value() == "forest"
+
+
+def test_large_polygons_are_counted_on_an_overview_which_the_page_says(chromium, show, tmp_path):
+    folder = map_site.make(tmp_path / "site", BUNDLE, POLICY, full_pixels=60_000)
+    with served(folder) as address:
+        page = show(address=address)
+        ring = [(20, 60), (580, 60), (580, 480), (20, 480), (20, 60)]
+        (geometry,) = load(page, [[ring]])
+        counted = table(page)
+        assert "each of its pixels stands for 2 × 2" in page.locator(".overview").inner_text()
+        expected = hectares(map_site.change_codes(), geometry, CHANGE_NAMES)
+        assert sum(counted.values()) == pytest.approx(sum(expected.values()), rel=1e-3)
+        assert counted["crop to forest"] == pytest.approx(expected["crop to forest"], rel=0.15)
+        page.close()
+
+
+def test_files_that_hold_no_polygons_are_refused(show):
+    page = show()
+    for content, message in (
+        (b"{", "must be GeoJSON"),
+        (b'{"type": "FeatureCollection", "features": []}', "must hold polygons"),
+        (
+            b'{"type": "FeatureCollection", "crs": {"properties": {"name": "EPSG:3857"}}, "features": []}',
+            "longitude and latitude or in EPSG:32618",
+        ),
+    ):
+        file = {"name": "p.geojson", "mimeType": "application/json", "buffer": content}
+        page.locator("input[type=file]").set_input_files(file)
+        page.locator(".notices .warning", has_text=message).wait_for()
+
+
+# ---- Keys, addresses, pictures
+
+
+def test_everything_goes_by_keys(show):
+    page = show()
+    page.locator("#map").focus()
+    page.keyboard.press("3")  # the change map, third from the top
+    assert not layer(page, "Change map").is_checked()
+    page.keyboard.press("d")
+    assert layer(page, "Image, 1995").is_checked()
+    page.keyboard.press("s")
+    handle = page.get_by_role("slider", name="Divider between two layers")
+    page.keyboard.press("ArrowLeft")
+    assert handle.get_attribute("aria-valuenow") == "48"
+    page.locator("#map").focus()
+    page.keyboard.press("s")
+    assert handle.is_hidden()
+    page.keyboard.press("Enter")
+    page.get_by_role("region", name="Values at a place").locator("dl").first.wait_for()
+    page.keyboard.press("Escape")
+    # a triangle, its corners at the cross in the middle of the map
+    page.keyboard.press("p")
+    centres = []
+    for key in ("ArrowRight", "ArrowDown", "ArrowLeft"):
+        page.keyboard.press(" ")
+        centres.append(view(page)[0])
+        page.keyboard.press(key)
+        page.wait_for_timeout(600)
+    page.keyboard.press("Enter")
+    assert sum(table(page).values()) > 0
+    page.keyboard.press("l")
+    assert not page.get_by_role("heading", name="Layers").is_visible()
+    page.keyboard.press("g")
+    page.get_by_label("Kind of coordinates").select_option("crs")
+    page.get_by_label("Go to").fill("504515, 3995485")
+    page.keyboard.press("Enter")
+    page.get_by_text("504515", exact=False).first.wait_for()
+    page.wait_for_timeout(500)
+    assert view(page)[0] == pytest.approx((504515, 3995485))
+    page.get_by_label("Kind of coordinates").select_option("degrees")
+    page.get_by_label("Go to").fill("36.1 N, 74.95 W")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(500)
+    east, north = view(page)[0]
+    expected = Transformer.from_crs(4326, 32618, always_xy=True).transform(-74.95, 36.1)
+    assert (east, north) == pytest.approx(expected, abs=0.01)
+
+
+def test_the_address_keeps_the_view(show):
+    page = show()
+    page.get_by_role("button", name="Zoom in").click()
+    page.get_by_role("radio", name="1995-08-12").check()
+    layer(page, "forest to crop").uncheck()
+    page.get_by_label("To: Change map").select_option(HOSTILE)
+    page.get_by_role("slider", name="Opacity of Change map").fill("40")
+    layer(page, "Divider between two layers").check()
+    page.wait_for_timeout(700)
+    again = show("#" + page.url.split("#", 1)[1])
+    for asked in (page, again):
+        assert layer(asked, "Image, 1995").is_checked()
+        assert not layer(asked, "forest to crop").is_checked()
+        assert asked.get_by_label("To: Change map").input_value() == HOSTILE
+        assert asked.get_by_role("slider", name="Opacity of Change map").input_value() == "40"
+        assert asked.get_by_role("slider", name="Divider between two layers").is_visible()
+    again.wait_for_timeout(500)
+    assert view(again)[:2] == view(page)[:2]
+    # whatever an address says, the page comes up
+    wrong = show("#at=x,y&change=off;hide=a~b;opacity=9;from=%25&i0=on;bands=7.8.9&swipe=no,change,2")
+    assert not layer(wrong, "Change map").is_checked()
+
+
+def test_the_view_is_saved_as_a_picture(show):
+    page = show()
+    with page.expect_download() as download:
+        page.get_by_role("heading", name="Place and link").click()
+        page.get_by_role("button", name="Save picture").click()
+    picture = Image.open(download.value.path()).convert("RGB")
+    assert picture.size == (WIDE["width"] - DESKTOP_PANEL, WIDE["height"])
+    x, y = on_screen(page, 480, 150)
+    near(picture.getpixel((int(x) - DESKTOP_PANEL, int(y))), rgb(CHANGES[21]))
+
+
+# ---- Every reader and every file
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone(show, scheme):
+    page = show(
+        viewport={"width": 375, "height": 700}, has_touch=True, is_mobile=True, color_scheme=scheme
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+    shot = Shot(page)
+    near(shot[120, 150], rgb(CHANGES[12]))
+    page.get_by_role("button", name="Panel").tap()
+    layer(page, "Change map").tap()
+    settled(page)
+    shot = Shot(page)
+    near(shot[120, 150], image_colour(1, 120, 150))
+    small = [
+        target.get_attribute("aria-label") or target.inner_text()
+        for target in page.locator("button:visible").all()
+        if target.bounding_box()["height"] < 28
+    ]
+    assert small == []
+    ground = page.evaluate("getComputedStyle(document.querySelector('.panel')).backgroundColor")
+    assert (int(re.findall(r"\d+", ground)[0]) < 60) == (scheme == "dark")
+    page.get_by_role("button", name="Panel").tap()
+    page.touchscreen.tap(*on_screen(page, 300, 250))
+    page.get_by_role("region", name="Values at a place").locator("figure").wait_for()
+
+
+def test_names_are_shown_as_they_are(show):
+    page = show()
+    page.get_by_text(f"forest to {HOSTILE}", exact=True).first.wait_for()
+    assert page.locator("img").count() == 0
+    assert page.title() == "A small scene"
+
+
+def test_screen_readers_hear_every_control(show):
+    page = show()
+    for part in page.locator("details").all():
+        part.evaluate("part => { part.open = true; }")
+    page.evaluate("document.querySelectorAll('.arrow[aria-expanded=false]').forEach((e) => e.click())")
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll('button, input:not([type=file]), select')].filter(
+            (e) => !(e.getAttribute('aria-label') || e.textContent.trim() && e.tagName === 'BUTTON'
+                     || e.labels?.length)).map((e) => e.outerHTML)"""
+    )
+    assert nameless == []
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map((e) => e.id)")
+    assert len(ids) == len(set(ids))
+    estimate = page.get_by_text("1,100 to 1,371")
+    assert estimate.is_visible()
+    assert page.get_by_text("One file is left out").is_visible()
+
+
+def test_a_file_that_is_missing_is_named_and_the_rest_shown(show, tmp_path):
+    folder = map_site.make(tmp_path / "site", BUNDLE, POLICY)
+    (folder / "data/change.tif").unlink()
+    with served(folder) as address:
+        page = show(address=address)
+        page.locator(".notices .warning", has_text="Change map can't be shown").wait_for()
+        shot = Shot(page)
+        near(shot[480, 150], image_colour(1, 480, 150))
+        page.close()
+    show.wrong[:] = [text for text in show.wrong if "404" not in text]
+
+
+def test_memory_stays_bounded_while_the_map_is_panned(show):
+    page = show()
+    for _ in range(3):
+        page.get_by_role("button", name="Zoom in").click()
+    page.locator("#map").focus()
+
+    def heap():
+        page.evaluate("new Promise((done) => setTimeout(done, 300))")
+        session = page.context.new_cdp_session(page)
+        session.send("HeapProfiler.collectGarbage")
+        return session.send("Runtime.getHeapUsage")["backingStorageSize"]
+
+    sizes = []
+    for _ in range(2):
+        for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp") * 3:
+            page.keyboard.press(key)
+            page.wait_for_timeout(40)
+        sizes.append(heap())
+    assert sizes[-1] < sizes[0] + 20e6
