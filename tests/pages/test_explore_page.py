@@ -30,7 +30,6 @@ GRAPHICS = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 """WebGL without a graphics card."""
 
 WIDE = {"width": 1200, "height": 760}
-DESKTOP_PANEL = 344
 
 pytestmark = pytest.mark.skipif(
     not (BUNDLE / "explore.js").is_file(), reason="the map page isn't built: npm wasn't there"
@@ -216,6 +215,17 @@ def test_the_change_map_lies_over_the_last_image(show):
     near(shot[300, 8], [int(n) for n in re.findall(r"\d+", empty)])  # no data
 
 
+def test_the_scale_bar_is_as_long_as_it_says(show):
+    page = show()
+    for _ in range(3):
+        bar = page.locator(".scale")
+        number, unit = bar.inner_text().split()
+        metres = float(number) * {"m": 1, "km": 1000}[unit]
+        assert bar.bounding_box()["width"] * view(page)[1] == pytest.approx(metres, rel=0.01)
+        page.get_by_role("button", name="Zoom in").click()
+        page.wait_for_timeout(600)
+
+
 def test_layers_opacity_and_classes_are_switched(show):
     page = show()
     layer(page, "Change map").uncheck()
@@ -349,11 +359,11 @@ def test_a_click_shows_classes_values_and_bands(show):
     }
     # a sample unit lies there as well, once its layer is on
     layer(page, "Sample units").check()
+    page.locator("#map").press("Escape")
+    assert card.is_hidden()
     settled(page)
     page.mouse.click(*on_screen(page, 450.5, 150.5))
     card.get_by_role("heading", name="Sample units").wait_for()
-    page.keyboard.press("Escape")
-    assert card.is_hidden()
 
 
 # ---- Areas in polygons
@@ -517,9 +527,14 @@ def test_the_view_is_saved_as_a_picture(show):
         page.get_by_role("heading", name="Place and link").click()
         page.get_by_role("button", name="Save picture").click()
     picture = Image.open(download.value.path()).convert("RGB")
-    assert picture.size == (WIDE["width"] - DESKTOP_PANEL, WIDE["height"])
+    legend = picture.width - page.locator("#map").bounding_box()["width"]
+    assert picture.height == WIDE["height"]
+    assert 100 < legend < 700
     x, y = on_screen(page, 480, 150)
-    near(picture.getpixel((int(x) - DESKTOP_PANEL, int(y))), rgb(CHANGES[21]))
+    left = page.locator("#map").bounding_box()["x"]
+    near(picture.getpixel((int(x - left + legend), int(y))), rgb(CHANGES[21]))
+    swatches = {picture.getpixel((20, row)) for row in range(20, 200, 2)}
+    assert {rgb(CHANGES[12]), rgb(CHANGES[21])} <= swatches
 
 
 # ---- Every reader and every file

@@ -38,7 +38,7 @@ export function scaleOf(metresAcross) {
 export function scaleBar({ map, description }) {
   const text = element("span", {});
   const bar = element("div", { class: "scale", role: "img" }, text);
-  map.getView().on("change", draw);
+  map.getView().on(["change:resolution", "change:center"], draw);
   draw();
   return bar;
 

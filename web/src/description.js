@@ -6,16 +6,25 @@ const VERSION = 1;
 export async function readDescription() {
   const inside = document.getElementById("layers");
   const description = inside ? JSON.parse(inside.textContent) : await fetched("layers.json");
+  description.isInside = Boolean(inside);
   if (description.version !== VERSION) {
     throw new Error(`layers.json must be of version ${VERSION}, got ${description.version}`);
   }
   return { estimates: null, left_out: [], policy: [], dates: [], ...description };
 }
 
-async function fetched(address) {
+/** The JSON at an address, or in it where it is a data URL. */
+export async function fetched(address) {
+  if (address.startsWith("data:")) return JSON.parse(new TextDecoder().decode(bytesOf(address)));
   const answer = await fetch(address);
   if (!answer.ok) throw new Error(`${address} can't be read: the server answers ${answer.status}`);
   return answer.json();
+}
+
+/** The bytes of a data URL in base64. */
+export function bytesOf(address) {
+  const binary = atob(address.slice(address.indexOf(",") + 1));
+  return Uint8Array.from(binary, (character) => character.charCodeAt(0)).buffer;
 }
 
 /** Order from the bottom of the map to its top. */

@@ -5,7 +5,7 @@ import VectorLayer from "ol/layer/Vector.js";
 import WebGLTileLayer from "ol/layer/WebGLTile.js";
 import VectorSource from "ol/source/Vector.js";
 import { Circle, Fill, Stroke, Style } from "ol/style.js";
-import { rank, sameGrid } from "./description.js";
+import { fetched, rank, sameGrid } from "./description.js";
 import { Raster } from "./raster.js";
 import { shownClasses } from "./state.js";
 import { classStyle, coloursOf, imageStyle, pairStyle, rgb, stretchVariables, valueStyle } from "./styles.js";
@@ -237,11 +237,7 @@ const values = {
 };
 
 const vectors = {
-  async open({ spec }) {
-    const answer = await fetch(spec.url);
-    if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
-    return answer.json();
-  },
+  open: ({ spec }) => fetched(spec.url),
 
   layer({ spec, projection }, collection) {
     const format = new GeoJSON({ dataProjection: projection, featureProjection: projection });

@@ -163,11 +163,11 @@ function leftOut(lines) {
   return element("details", { class: "left-out" }, element("summary", {}, count), ...lines.map((line) => element("p", {}, line)));
 }
 
-function about({ crs, policy }) {
+function about({ crs, policy, isInside }) {
   return [
     element("p", {}, `The map is drawn in ${crs.name}, the coordinate reference system of the first raster. Nothing is fetched from anywhere else.`),
     ...policy.map((line) => element("p", {}, line)),
-    element("p", {}, "Drawn by landshift. ", element("a", { href: "licences.txt" }, "Licences of the libraries")),
+    element("p", {}, "Drawn by landshift. ", isInside ? null : element("a", { href: "licences.txt" }, "Licences of the libraries")),
   ];
 }
 

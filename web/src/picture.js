@@ -12,8 +12,8 @@ const FONT = "system-ui, sans-serif";
 const LINE = 20;
 const MARGIN = 14;
 
-/** Classes that the legend of a picture names, at most; more would cover the map. */
-const NAMED = 24;
+/** Pixels from a swatch's left edge to the name beside it. */
+const INDENT = 22;
 
 export function savePicture(page) {
   page.map.once("rendercomplete", async () => {
@@ -23,57 +23,65 @@ export function savePicture(page) {
   page.map.render();
 }
 
+/** The map, and a column beside it with the legend. */
 function drawnView(page) {
   const [width, height] = page.map.getSize();
   const ratio = window.devicePixelRatio || 1;
   const canvas = document.createElement("canvas");
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(height * ratio);
   const context = canvas.getContext("2d");
-  context.fillStyle = getComputedStyle(page.map.getTargetElement()).backgroundColor;
+  const lines = legendLines(page, height);
+  const column = Math.ceil(Math.max(...lines.map(({ text, bold, colour }) => measured(context, text, bold) + (colour ? INDENT : 0)))) + 2 * MARGIN;
+  canvas.width = Math.round((column + width) * ratio);
+  canvas.height = Math.round(height * ratio);
+  context.fillStyle = "#fff";
   context.fillRect(0, 0, canvas.width, canvas.height);
+  context.fillStyle = getComputedStyle(page.map.getTargetElement()).backgroundColor;
+  context.fillRect(column * ratio, 0, width * ratio, canvas.height);
   for (const layer of page.map.getTargetElement().querySelectorAll(".ol-layers canvas")) {
     if (!layer.width) continue;
-    const opacity = Number(layer.parentNode.style.opacity || layer.style.opacity || 1);
     const matrix = layer.style.transform.match(/^matrix\(([^(]*)\)$/);
     const [a, b, c, d, e, f] = matrix ? matrix[1].split(",").map(Number) : [layer.clientWidth / layer.width, 0, 0, layer.clientHeight / layer.height, 0, 0];
-    context.globalAlpha = opacity;
-    context.setTransform(a * ratio, b * ratio, c * ratio, d * ratio, e * ratio, f * ratio);
+    context.globalAlpha = Number(layer.parentNode.style.opacity || layer.style.opacity || 1);
+    context.setTransform(a * ratio, b * ratio, c * ratio, d * ratio, (e + column) * ratio, f * ratio);
     context.drawImage(layer, 0, 0);
   }
   context.globalAlpha = 1;
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  drawLegend(context, page, height);
+  drawLegend(context, lines);
+  context.translate(column, 0);
   drawScale(context, page, width, height);
   drawDivider(context, page, width, height);
   return canvas;
 }
 
-function drawLegend(context, page, height) {
-  const lines = [{ text: page.description.title, bold: true }];
-  const topFirst = page.description.layers.filter((spec) => isShown(spec, page.state)).sort((one, other) => rank(other) - rank(one));
+/** The title, and every layer that is shown with its classes, as many as fit. */
+function legendLines({ description, state }, height) {
+  const lines = [{ text: description.title, bold: true }];
+  const topFirst = description.layers.filter((spec) => isShown(spec, state)).sort((one, other) => rank(other) - rank(one));
   for (const spec of topFirst) {
-    lines.push({ text: spec.title, bold: spec.kind === "classes" || spec.kind === "pair" });
+    lines.push({ text: spec.title, bold: true });
     if (!spec.classes) continue;
-    const colours = coloursOf(spec.classes, page.state.safeColours);
-    const shown = shownClasses(spec, page.state.layers[spec.id]);
+    const colours = coloursOf(spec.classes, state.safeColours);
+    const shown = shownClasses(spec, state.layers[spec.id]);
     spec.classes.forEach(({ name }, k) => shown[k] && lines.push({ text: name, colour: colours[k] }));
   }
-  const kept = lines.slice(0, Math.min(NAMED, Math.floor((height - 80) / LINE)));
-  const width = Math.max(...kept.map(({ text, bold, colour }) => measured(context, text, bold) + (colour ? 22 : 0)));
-  context.fillStyle = "rgba(255, 255, 255, 0.9)";
-  context.fillRect(MARGIN, MARGIN, width + 2 * MARGIN, kept.length * LINE + MARGIN);
-  kept.forEach(({ text, bold, colour }, k) => {
-    const y = MARGIN + 6 + k * LINE;
+  const room = Math.floor((height - 2 * MARGIN) / LINE);
+  if (lines.length <= room) return lines;
+  return [...lines.slice(0, room - 1), { text: `and ${lines.length - room + 1} more` }];
+}
+
+function drawLegend(context, lines) {
+  lines.forEach(({ text, bold, colour }, k) => {
+    const y = MARGIN + k * LINE;
     if (colour) {
       context.fillStyle = colour;
-      context.fillRect(2 * MARGIN, y + 3, 14, 14);
+      context.fillRect(MARGIN, y + 3, 14, 14);
       context.strokeStyle = "rgba(0, 0, 0, 0.35)";
-      context.strokeRect(2 * MARGIN + 0.5, y + 3.5, 13, 13);
+      context.strokeRect(MARGIN + 0.5, y + 3.5, 13, 13);
     }
     context.font = `${bold ? 600 : 400} 13px ${FONT}`;
     context.fillStyle = "#1c2024";
-    context.fillText(text, 2 * MARGIN + (colour ? 22 : 0), y + 15);
+    context.fillText(text, MARGIN + (colour ? INDENT : 0), y + 15);
   });
 }
 

@@ -1,6 +1,7 @@
 // A Cloud-Optimised GeoTIFF: its levels, and pixels read from them by byte ranges.
 
 import { fromArrayBuffer, fromUrl, Pool } from "geotiff";
+import { bytesOf } from "./description.js";
 
 /** Bytes asked for at once; a header and a few tiles of overviews fit. */
 const RANGE_BYTES = 65_536;
@@ -133,9 +134,4 @@ function alphaBand(image) {
   if (!extra) return 0;
   const place = Array.from(extra).findIndex((kind) => kind === 1 || kind === 2);
   return place < 0 ? 0 : image.getSamplesPerPixel() - extra.length + place + 1;
-}
-
-function bytesOf(address) {
-  const binary = atob(address.slice(address.indexOf(",") + 1));
-  return Uint8Array.from(binary, (character) => character.charCodeAt(0)).buffer;
 }

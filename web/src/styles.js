@@ -5,19 +5,20 @@ const CLEAR = [0, 0, 0, 0];
 /** Viridis, which every reader can follow, colour-blind or not. */
 export const RAMP = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"];
 
-/** Colours that colour-blind readers can tell apart (Okabe and Ito, 2008), unchanged ground last. */
-const SAFE = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#000000", "#ffffff"];
+/** Colours that colour-blind readers can tell apart (Okabe and Ito, 2008). */
+const SAFE = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#000000"];
 const SAFE_UNCHANGED = "#bdbdbd";
 
-/** The colours of classes: as the map states them, or for colour-blind readers. */
+/**
+ * The colours of classes: as the map states them, or for colour-blind readers. Where there are more
+ * changes than such colours, those that end in one class share one.
+ */
 export function coloursOf(classes, safe) {
   if (!safe) return classes.map(({ colour }) => colour);
-  let next = 0;
-  return classes.map(({ stays }) => {
-    if (stays) return SAFE_UNCHANGED;
-    next += 1;
-    return SAFE[(next - 1) % SAFE.length];
-  });
+  const changes = classes.filter(({ stays }) => !stays);
+  const keyOf = changes.length > SAFE.length ? ({ name, to }) => to ?? name : ({ name }) => name;
+  const keys = [...new Set(changes.map(keyOf))];
+  return classes.map((known) => (known.stays ? SAFE_UNCHANGED : SAFE[keys.indexOf(keyOf(known)) % SAFE.length]));
 }
 
 /** Three bands, each stretched between two values; the fourth says where there is data. */
