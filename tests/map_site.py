@@ -59,9 +59,13 @@ def image(date: int) -> np.ndarray:
     return np.where(classes == 0, 0, values).astype(np.uint16)
 
 
+SURE = 0.005
+"""What a step of the confidence's bytes means."""
+
+
 def confidence() -> np.ndarray:
-    """From 0 at the left to 1 at the right."""
-    return np.tile(np.linspace(0, 1, COLUMNS, dtype=np.float32), (ROWS, 1))
+    """From 0 at the left to 1 at the right, in bytes of 0.005; 255 is no data."""
+    return np.tile(np.linspace(0, 200, COLUMNS).round().astype(np.uint8), (ROWS, 1))
 
 
 def make(folder: Path, bundle: Path, policy: str, **changes: Any) -> Path:
@@ -75,12 +79,11 @@ def make(folder: Path, bundle: Path, policy: str, **changes: Any) -> Path:
     (folder / "index.html").write_text(page.replace("<head>", f"<head>{tag}", 1))
     before, after = class_maps()
     rasters = {
-        "before": (image(0), 0, "NEAREST"),
-        "after": (image(1), 0, "NEAREST"),
+        "composite": (np.concatenate([image(0), image(1)]), 0, "NEAREST"),
         "classes_before": (before, 0, "MODE"),
         "classes_after": (after, 0, "MODE"),
         "change": (change_codes(), 0, "MODE"),
-        "confidence": (confidence(), None, "AVERAGE"),
+        "confidence": (confidence(), 255, "AVERAGE"),
     }
     for name, (values, nodata, resampling) in rasters.items():
         plain = write(data / f"{name}.plain.tif", values, nodata=nodata, origin=ORIGIN, pixel=PIXEL)
@@ -115,10 +118,12 @@ def description() -> dict[str, Any]:
     images = [
         {
             "id": f"i{date}", "title": f"Image, {year}", "kind": "image", "date": date,
-            "url": f"data/{name}.tif", "grid": GRID, "bands": BANDS, "rgb": [3, 2, 1], "nodata": 0,
-            "dtype": "uint16", "stretch": [[0, 4000]] * 3, "note": None,
+            "url": "data/composite.tif", "grid": GRID, "bands": BANDS * 2, "nodata": 0,
+            "date_bands": [6 * date + band for band in range(1, 7)], "dtype": "uint16",
+            "rgb": [6 * date + band for band in (3, 2, 1)], "stretch": [[0, 4000]] * 3,
+            "scale": [[1, 0]] * 6 + [[2, 10]] * 6, "note": None,
         }
-        for date, (year, name) in enumerate(((1995, "before"), (2005, "after")))
+        for date, year in enumerate((1995, 2005))
     ]  # fmt: skip
     classes = [
         {"value": value, "name": name, "colour": COLOURS[value], "stays": False, "from": None, "to": None}
@@ -142,7 +147,7 @@ def description() -> dict[str, Any]:
         "title": "A small scene",
         "crs": {
             "name": "EPSG:32618", "proj4": "+proj=utm +zone=18 +datum=WGS84 +units=m +no_defs",
-            "unit": "m", "geographic": False, "metres": 1.0, "axis": "enu",
+            "unit": "m", "geographic": False, "metres": 1.0, "north": -1.5, "axis": "enu",
         },
         "extent": EXTENT,
         "grid": GRID,
@@ -153,8 +158,8 @@ def description() -> dict[str, Any]:
             change,
             {
                 "id": "sure", "title": "Confidence", "kind": "values", "role": "confidence",
-                "date": None, "url": "data/confidence.tif", "grid": GRID, "nodata": None,
-                "range": [0, 1],
+                "date": None, "url": "data/confidence.tif", "grid": GRID, "nodata": 255,
+                "range": [0, 1], "scale": [[SURE, 0]],
             },
             {
                 "id": "units", "title": "Sample units", "kind": "points", "features": 2,

@@ -1,7 +1,7 @@
 // Which bands of an image are red, green and blue, and between which values each is stretched.
 
 import { button, element, labelled, select } from "./dom.js";
-import { gridExtent } from "./description.js";
+import { bandsOf, gridExtent, inUnit } from "./description.js";
 import { percentiles, value } from "./numbers.js";
 import { Raster } from "./raster.js";
 
@@ -14,10 +14,9 @@ const PIXELS = 250_000;
 export function imageControls(page, spec) {
   const { state } = page;
   const own = state.layers[spec.id];
-  const names = bandNames(spec);
   const channels = ["Red", "Green", "Blue"].map((channel, k) => {
     const control = select(
-      names.map((name, band) => [band + 1, name]),
+      bandsOf(spec),
       own.bands[k],
       async (chosen) => {
         state.change(() => { own.bands[k] = Number(chosen); });
@@ -28,7 +27,7 @@ export function imageControls(page, spec) {
     const ends = element("span", { class: "note" });
     state.follow(() => {
       control.value = String(own.bands[k]);
-      ends.textContent = own.stretch[k].map(value).join(" to ");
+      ends.textContent = own.stretch[k].map((end) => value(inUnit(spec, own.bands[k], end))).join(" to ");
     });
     return element("div", {}, labelled(channel, control), ends);
   });
@@ -48,10 +47,6 @@ export function imageControls(page, spec) {
       })),
     ),
   );
-}
-
-export function bandNames(spec) {
-  return spec.bands.map((name, k) => name || `band ${k + 1}`);
 }
 
 /** Stretch the image's bands by the percentiles of the pixels in view. */

@@ -18,11 +18,16 @@ export function zoomButtons(page) {
   );
 }
 
-export function northArrow() {
+/** True north at the middle of the rasters, which the grid's own may miss by some degrees; nothing where it isn't known. */
+export function northArrow({ description: { crs } }) {
+  const degrees = crs.geographic ? 0 : crs.north;
+  if (degrees === null || degrees === undefined) return null;
+  const needle = drawn("path", { d: "M12 1l6 17-6-4-6 4z", transform: `rotate(${degrees} 12 10)` });
+  const label = Math.abs(degrees) < 0.05 ? "North is up" : `North is ${degrees.toFixed(1)}° clockwise from up`;
   return element(
     "div",
-    { class: "north", role: "img", "aria-label": "North is up" },
-    drawn("svg", { viewBox: "0 0 24 30", "aria-hidden": "true" }, drawn("path", { d: "M12 2l7 18-7-4.5-7 4.5z" }), drawn("text", { x: 12, y: 29, "text-anchor": "middle" }, "N")),
+    { class: "north", role: "img", "aria-label": label, title: label },
+    drawn("svg", { viewBox: "0 0 24 30", "aria-hidden": "true" }, needle, drawn("text", { x: 12, y: 29, "text-anchor": "middle" }, "N")),
   );
 }
 
@@ -36,6 +41,7 @@ export function scaleOf(metresAcross) {
 }
 
 export function scaleBar({ map, description }) {
+  if (!hasScale(description.crs)) return null;
   const text = element("span", {});
   const bar = element("div", { class: "scale", role: "img" }, text);
   map.getView().on(["change:resolution", "change:center"], draw);
@@ -50,6 +56,11 @@ export function scaleBar({ map, description }) {
     text.textContent = scale.text;
     bar.setAttribute("aria-label", `The bar is ${scale.text} long`);
   }
+}
+
+/** Whether lengths on the ground are known. */
+export function hasScale(crs) {
+  return crs.geographic || crs.metres > 0;
 }
 
 /** The place under the pointer, or at the middle of the map. */

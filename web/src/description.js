@@ -10,7 +10,23 @@ export async function readDescription() {
   if (description.version !== VERSION) {
     throw new Error(`layers.json must be of version ${VERSION}, got ${description.version}`);
   }
+  description.crs ??= NO_CRS;
   return { estimates: null, left_out: [], policy: [], dates: [], ...description };
+}
+
+/** What stands for a CRS where the rasters have none: places are pixels. */
+const NO_CRS = { name: "no CRS", proj4: null, unit: "px", geographic: false, metres: null, north: null };
+
+/** A band's stored value in its own unit: copies for the page hold scaled bytes. */
+export function inUnit(spec, band, stored) {
+  const [gain, offset] = spec.scale?.[band - 1] ?? [1, 0];
+  return stored * gain + offset;
+}
+
+/** The bands of an image's own date, of which a file may hold several: number and name. */
+export function bandsOf(spec) {
+  const numbers = spec.date_bands ?? spec.bands.map((_, k) => k + 1);
+  return numbers.map((band) => [band, spec.bands[band - 1] || `band ${band}`]);
 }
 
 /** The JSON at an address, or in it where it is a data URL. */

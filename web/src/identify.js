@@ -1,9 +1,8 @@
 // What lies at a place: classes, values, and both dates' bands.
 
 import { bandChart } from "./chart.js";
-import { bandNames } from "./bands.js";
 import { drawn, element, iconButton, swatch } from "./dom.js";
-import { rank } from "./description.js";
+import { bandsOf, inUnit, rank } from "./description.js";
 import { lonLatText, placeText } from "./lonlat.js";
 import { value } from "./numbers.js";
 import { Raster } from "./raster.js";
@@ -84,7 +83,7 @@ export class PlaceCard {
     if (!images.length) return [];
     const lines = images.map(([spec, read]) => ({
       title: this.page.description.dates[spec.date] ?? spec.title,
-      bands: bandNames(spec),
+      bands: bandsOf(spec).map(([, name]) => name),
       values: read.values,
     }));
     return [bandChart(lines)];
@@ -106,6 +105,7 @@ export class PlaceCard {
   /** Move the map where the card would lie over the place. */
   #uncover() {
     const { map } = this.page;
+    map.renderSync(); // the view may have moved since it was drawn
     const [x, y] = map.getPixelFromCoordinate(this.place);
     const [width, height] = map.getSize();
     const card = this.box.getBoundingClientRect();
@@ -140,10 +140,9 @@ async function valuesAt(spec, [x, y], signal) {
   const column = Math.floor((((x - left) / a) * level.width) / width);
   const row = Math.floor((((y - top) / e) * level.height) / height);
   if (column < 0 || row < 0 || column >= level.width || row >= level.height) return null;
-  const count = spec.kind === "image" ? spec.bands.length : 1;
-  const bands = Array.from({ length: Math.min(count, raster.count) }, (_, k) => k + 1);
+  const bands = spec.kind === "image" ? bandsOf(spec).map(([band]) => band) : [1];
   const read = await raster.read(0, [column, row, column + 1, row + 1], bands, signal);
-  return read.valid[0] ? { values: read.bands.map((band) => band[0]) } : null;
+  return read.valid[0] ? { values: read.bands.map((held, k) => inUnit(spec, bands[k], held[0])) } : null;
 }
 
 function described(spec, read) {

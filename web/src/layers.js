@@ -5,7 +5,7 @@ import VectorLayer from "ol/layer/Vector.js";
 import WebGLTileLayer from "ol/layer/WebGLTile.js";
 import VectorSource from "ol/source/Vector.js";
 import { Circle, Fill, Stroke, Style } from "ol/style.js";
-import { fetched, rank, sameGrid } from "./description.js";
+import { fetched, inUnit, rank, sameGrid } from "./description.js";
 import { Raster } from "./raster.js";
 import { shownClasses } from "./state.js";
 import { classStyle, coloursOf, imageStyle, pairStyle, rgb, stretchVariables, valueStyle } from "./styles.js";
@@ -153,7 +153,7 @@ const classes = {
           for (let k = 0; k < codes.valid.length; k += 1) {
             if (!codes.valid[k]) continue;
             pixels[2 * k] = unit * place(codes.bands[0][k]);
-            const share = sure ? Math.max(FAINTEST, Math.min(1, (sure.bands[0][k] - low) / (high - low))) : 1;
+            const share = sure ? Math.max(FAINTEST, Math.min(1, (inUnit(known, 1, sure.bands[0][k]) - low) / (high - low))) : 1;
             pixels[2 * k + 1] = sure && !sure.valid[k] ? 0 : unit * 255 * share;
           }
           return pixels;
@@ -225,7 +225,7 @@ const values = {
         encode([{ bands, valid }]) {
           const pixels = new Float32Array(2 * valid.length);
           for (let k = 0; k < valid.length; k += 1) {
-            if (valid[k]) pixels.set([bands[0][k], 1], 2 * k);
+            if (valid[k]) pixels.set([inUnit(spec, 1, bands[0][k]), 1], 2 * k);
           }
           return pixels;
         },

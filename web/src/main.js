@@ -75,7 +75,7 @@ class Page {
     for (const layer of this.layers) layer.clip = this.divider;
     this.card = new PlaceCard(this);
     this.panel = this.#panel();
-    main.append(zoomButtons(this), northArrow(), scaleBar(this), coordinates(this), this.card.box, this.notices.box);
+    main.append(zoomButtons(this), ...[northArrow(this), scaleBar(this)].filter(Boolean), coordinates(this), this.card.box, this.notices.box);
     document.body.append(this.panel);
     this.togglePanel(!isPhone());
     this.map.updateSize();

@@ -18,7 +18,7 @@ export function projectionOf({ crs, extent }) {
   return new Projection({
     code: "page",
     units: crs.geographic ? "degrees" : "m",
-    metersPerUnit: crs.geographic ? METRES_OF_DEGREE : crs.metres,
+    metersPerUnit: crs.geographic ? METRES_OF_DEGREE : (crs.metres ?? 1),
     extent: wider(extent, WIDEST),
     worldExtent: undefined,
     global: false,

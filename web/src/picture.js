@@ -1,6 +1,6 @@
 // A picture of the view: the map, its title, the legend of what is shown, and the scale.
 
-import { scaleOf } from "./corner.js";
+import { hasScale, scaleOf } from "./corner.js";
 import { rank } from "./description.js";
 import { download } from "./dom.js";
 import { isShown } from "./layers.js";
@@ -91,6 +91,7 @@ function measured(context, text, bold) {
 }
 
 function drawScale(context, { map, description }, width, height) {
+  if (!hasScale(description.crs)) return;
   const scale = scaleOf(metresOfPixel(map.getView(), description.crs));
   const right = width - 2 * MARGIN;
   const bottom = height - 2 * MARGIN;

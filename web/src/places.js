@@ -16,29 +16,24 @@ function goTo(page) {
   if (ways) orders.push(["degrees", "latitude, longitude"]);
   const order = select(orders, orders.at(-1)[0], () => {}, { "aria-label": "Kind of coordinates" });
   const wrong = element("p", { class: "warning", role: "alert", hidden: true });
-  const form = element(
-    "form",
-    {
-      on: {
-        submit: (event) => {
-          event.preventDefault();
-          const place = placeFrom(input.value, order.value, ways);
-          wrong.hidden = true;
-          if (!place) wrong.textContent = `Two numbers are needed, got ${input.value || "nothing"}`;
-          else if (outside(place, description.extent)) wrong.textContent = "That place lies outside the map";
-          else {
-            page.goTo(place);
-            return;
-          }
-          wrong.hidden = false;
-        },
-      },
-    },
+  const go = () => {
+    const place = placeFrom(input.value, order.value, ways);
+    if (!place) wrong.textContent = `Two numbers are needed, got ${input.value || "nothing"}`;
+    else if (outside(place, description.extent)) wrong.textContent = "That place lies outside the map";
+    wrong.hidden = Boolean(place) && !outside(place, description.extent);
+    if (wrong.hidden) page.goTo(place);
+  };
+  // no form: frames of notebooks may send none
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") go();
+  });
+  return element(
+    "div",
+    {},
     labelled("Go to", input),
-    element("div", { class: "row" }, order, element("button", { type: "submit" }, "Go")),
+    element("div", { class: "row" }, order, button("Go", go, { class: "main" })),
     wrong,
   );
-  return form;
 }
 
 function outside([x, y], [left, bottom, right, top]) {
