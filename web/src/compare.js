@@ -16,10 +16,11 @@ export function hasDates({ description }) {
   return description.dates.length > 1 && description.layers.filter(({ kind, date }) => kind === "image" && date !== null).length > 1;
 }
 
-/** The date whose images are shown, or null where it is none or several. */
+/** The date of the images that are shown, or null where it is none or several. */
 export function shownDate({ description, state }) {
   const on = description.layers.filter(({ id, kind, date }) => kind === "image" && date !== null && state.layers[id].on);
-  return on.length === 1 ? on[0].date : null;
+  const dates = new Set(on.map(({ date }) => date));
+  return dates.size === 1 ? on[0].date : null;
 }
 
 /** Show every layer that is on at one date at another date instead. */

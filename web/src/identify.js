@@ -10,7 +10,7 @@ import { Raster } from "./raster.js";
 const CROSS = ["M6 6l12 12", "M18 6L6 18"];
 
 /** The share of the map's height that the card may cover. */
-const TALLEST = 0.6;
+const TALLEST = 0.7;
 
 /** Pixels of the screen from a point within which a click means it. */
 const REACH = 10;
@@ -60,7 +60,7 @@ export class PlaceCard {
     const rasters = description.layers.filter(({ kind }) => !["polygons", "points", "pair"].includes(kind));
     const reads = await Promise.all(rasters.map((spec) => valuesAt(spec, place, signal).catch((error) => ({ error }))));
     if (signal.aborted) return;
-    const at = new Map(rasters.map((spec, k) => [spec, reads[k]]));
+    const at = new Map(rasters.map((spec, k) => [spec, reads[k]]).filter(([, read]) => read !== undefined));
     this.body.replaceChildren(
       element("p", { class: "coordinates" }, placeText(place, map.getView().getResolution(), description.crs)),
       ...(ways && !description.crs.geographic ? [element("p", { class: "coordinates" }, lonLatText(ways.toLonLat(place)))] : []),
@@ -131,7 +131,7 @@ function featuresAt(source, kind, place, reach) {
   return Math.hypot(x - place[0], y - place[1]) <= reach ? [nearest] : [];
 }
 
-/** Values of all bands at a place: null where the layer has no pixel or no data there. */
+/** Values of all bands at a place: null where there is no data, undefined outside the raster. */
 async function valuesAt(spec, [x, y], signal) {
   const { width, height, transform: [a, , left, , e, top] } = spec.grid;
   const raster = await Raster.open(spec);
@@ -139,7 +139,7 @@ async function valuesAt(spec, [x, y], signal) {
   const level = raster.levels[0];
   const column = Math.floor((((x - left) / a) * level.width) / width);
   const row = Math.floor((((y - top) / e) * level.height) / height);
-  if (column < 0 || row < 0 || column >= level.width || row >= level.height) return null;
+  if (column < 0 || row < 0 || column >= level.width || row >= level.height) return undefined;
   const bands = spec.kind === "image" ? bandsOf(spec).map(([band]) => band) : [1];
   const read = await raster.read(0, [column, row, column + 1, row + 1], bands, signal);
   return read.valid[0] ? { values: read.bands.map((held, k) => inUnit(spec, bands[k], held[0])) } : null;

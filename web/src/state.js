@@ -1,5 +1,7 @@
 // What the user has chosen, and who wants to know.
 
+import { sameGrid } from "./description.js";
+
 /**
  * The state of the page: what is shown, how, and where.
  * Change it by `change`, so that every part of the page follows.
@@ -9,7 +11,7 @@ export class State {
 
   constructor(description) {
     const images = description.layers.filter(({ kind }) => kind === "image");
-    const shown = [latest(images), mainMap(description)].filter(Boolean);
+    const shown = [...latest(images), ...mainMaps(description)];
     const isOn = (spec) => spec.on ?? (shown.length ? shown.includes(spec) : spec === description.layers[0]);
     /** By id: whether it is on, and how it is shown. */
     this.layers = Object.fromEntries(
@@ -35,15 +37,23 @@ export class State {
   }
 }
 
+/** The images of the last date. */
 function latest(images) {
-  return [...images].sort((one, other) => (one.date ?? -1) - (other.date ?? -1)).at(-1);
+  const last = [...images].sort((one, other) => (one.date ?? -1) - (other.date ?? -1)).at(-1);
+  return oneForEachGrid(images.filter((image) => image === last || (image.date !== null && image.date === last.date)));
 }
 
-/** The class map that the page is about. */
-function mainMap({ layers }) {
-  return ["change", "classes", "after", "reference"]
-    .map((role) => layers.find((layer) => layer.kind === "classes" && layer.role === role))
-    .find(Boolean);
+/** The class maps that the page is about. */
+function mainMaps({ layers }) {
+  const maps = ["change", "classes", "after", "reference"]
+    .map((role) => layers.filter((layer) => layer.kind === "classes" && layer.role === role))
+    .find((found) => found.length);
+  return oneForEachGrid(maps ?? []);
+}
+
+/** Layers beside each other; of those that would cover each other, the first. */
+function oneForEachGrid(layers) {
+  return layers.filter((layer, k) => !layers.slice(0, k).some((other) => sameGrid(other.grid, layer.grid)));
 }
 
 /** Over an image, a change map shows the changes alone. */
