@@ -13,7 +13,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 BUNDLE = Path("src/landshift/pages/explore/bundle")
 
 STAMP = "sources.txt"
-"""Beside the bundle's files: what it was built from, so that it is built again only after a change."""
+"""Beside the bundle's files: a hash of their sources. The page is built again where it differs."""
 
 INSTALL = ("ci", "--ignore-scripts", "--fetch-retries=0", "--fetch-timeout=20000")
 """No package runs a program of its own, and a registry that doesn't answer isn't waited for."""
@@ -23,7 +23,7 @@ SECONDS = 300
 
 
 class PageHook(BuildHookInterface):
-    """Puts the page's bundle beside the package; without npm or its registry, the page is left out."""
+    """Puts the page's bundle into the package; without npm or its registry, it is left out."""
 
     PLUGIN_NAME = "custom"
 

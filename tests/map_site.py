@@ -1,4 +1,4 @@
-"""A site for the map page: small rasters whose every pixel is known, and the JSON that names them."""
+"""A site for the map page: small rasters, each pixel known, and the JSON that names them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
 import rasterio.shutil
 from affine import Affine
 
@@ -29,7 +30,7 @@ CHANGES = {12: "#d95f02", 21: "#7570b3", 13: "#1b9e77", 99: "#dddddd"}
 
 
 def class_maps() -> tuple[np.ndarray, np.ndarray]:
-    """Classes before and after: forest left, crop right; speckled in the middle, none at the top."""
+    """Classes before and after: forest left, crop right, both in the middle, none at the top."""
     random = np.random.default_rng(5)
     before = np.full((ROWS, COLUMNS), 1, np.uint8)
     before[:, COLUMNS // 2 :] = 2
@@ -86,15 +87,26 @@ def make(folder: Path, bundle: Path, policy: str, **changes: Any) -> Path:
         "confidence": (confidence(), 255, "AVERAGE"),
     }
     for name, (values, nodata, resampling) in rasters.items():
-        plain = write(data / f"{name}.plain.tif", values, nodata=nodata, origin=ORIGIN, pixel=PIXEL)
-        rasterio.shutil.copy(
-            plain, data / f"{name}.tif", driver="COG", compress="DEFLATE", blocksize=256,
-            predictor="YES", overview_resampling=resampling,
+        as_cog(
+            values, data / f"{name}.tif", nodata=nodata, compress="DEFLATE", predictor="YES",
+            overview_resampling=resampling,
         )  # fmt: skip
-        plain.unlink()
     (data / "units.geojson").write_text(json.dumps(units()))
     (folder / "layers.json").write_text(json.dumps(description() | changes))
     return folder
+
+
+def as_cog(
+    values: np.ndarray, path: Path, *, nodata: float | None = None, mask: Any = None, **options: Any
+) -> None:
+    """Write a Cloud-Optimised GeoTIFF of blocks of 256 pixels, its mask inside."""
+    plain = write(path.with_suffix(".plain.tif"), values, nodata=nodata, origin=ORIGIN, pixel=PIXEL)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        if mask is not None:
+            with rasterio.open(plain, "r+") as opened:
+                opened.write_mask(mask)
+        rasterio.shutil.copy(plain, path, driver="COG", blocksize=256, **options)
+    plain.unlink()
 
 
 def units() -> dict[str, Any]:
@@ -126,7 +138,10 @@ def description() -> dict[str, Any]:
         for date, year in enumerate((1995, 2005))
     ]  # fmt: skip
     classes = [
-        {"value": value, "name": name, "colour": COLOURS[value], "stays": False, "from": None, "to": None}
+        {
+            "value": value, "name": name, "colour": COLOURS[value],
+            "stays": False, "from": None, "to": None,
+        }
         for value, name in NAMES.items()
     ]  # fmt: skip
     maps = [
@@ -167,9 +182,12 @@ def description() -> dict[str, Any]:
             },
         ],
         "estimates": [
-            {"class": "forest to crop", "hectares": 1234.5, "low": 1100.2, "high": 1370.9, "level": 0.95}
+            {
+                "class": "forest to crop", "hectares": 1234.5, "low": 1100.2, "high": 1370.9,
+                "level": 0.95,
+            }
         ],
-        "left_out": ["other.tif lies in EPSG:4326: gdalwarp -t_srs EPSG:32618 other.tif warped.tif"],
+        "left_out": ["other.tif lies in EPSG:4326: gdalwarp -t_srs EPSG:32618 other.tif out.tif"],
         "policy": ["Made for a test."],
     }  # fmt: skip
 
@@ -184,6 +202,7 @@ def change_classes() -> list[dict[str, Any]]:
         for code, colour in CHANGES.items() if code != 99
     ]  # fmt: skip
     stays = {
-        "value": 99, "name": "No change", "colour": CHANGES[99], "from": None, "to": None, "stays": True,
+        "value": 99, "name": "No change", "colour": CHANGES[99],
+        "from": None, "to": None, "stays": True,
     }  # fmt: skip
     return [*changed, stays]

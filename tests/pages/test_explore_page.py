@@ -17,8 +17,8 @@ from rasterio.features import geometry_mask
 
 import landshift
 import map_site
-from map_site import CHANGES, HOSTILE, ROW_HECTARES, TRANSFORM
 from landshift.prepare.burn import ClassColumns
+from map_site import CHANGES, HOSTILE, ROW_HECTARES, TRANSFORM
 from pages import browser
 
 BUNDLE = Path(landshift.__file__).parent / "pages/explore/bundle"
@@ -71,7 +71,7 @@ def show(chromium, site):
         context = chromium.new_context(viewport=viewport, **options)
         context.set_default_timeout(15_000)
         contexts.append(context)
-        page, own = context.new_page(), (address, "blob:", "data:,")
+        page, own = context.new_page(), (address, "blob:", "data:")
         page.on("console", lambda m: wrong.append(m.text) if is_wrong(m) else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda r: None if r.url.startswith(own) else wrong.append(r.url))
@@ -88,7 +88,9 @@ def show(chromium, site):
 
 def is_wrong(message):
     """Errors and warnings, but not that reading the screen for a test takes time."""
-    return message.type in ("error", "warning") and "GPU stall due to ReadPixels" not in message.text
+    return (
+        message.type in ("error", "warning") and "GPU stall due to ReadPixels" not in message.text
+    )
 
 
 def settled(page):
@@ -163,7 +165,9 @@ def table(page):
     rows = page.locator(".inside tbody tr")
     rows.first.wait_for()
     return {
-        row.locator("td").first.inner_text(): float(row.locator("[data-exact]").get_attribute("data-exact"))
+        row.locator("td").first.inner_text(): float(
+            row.locator("[data-exact]").get_attribute("data-exact")
+        )
         for row in rows.all()
     }
 
@@ -185,7 +189,10 @@ def load(page, polygons, properties=None):
         {
             "type": "Feature",
             "properties": properties or {},
-            "geometry": {"type": "Polygon", "coordinates": [[list(TRANSFORM @ p) for p in r] for r in rings]},
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [[list(TRANSFORM @ p) for p in r] for r in rings],
+            },
         }
         for rings in polygons
     ]
@@ -196,7 +203,11 @@ def load(page, polygons, properties=None):
         "features": features,
     }
     page.locator("input[type=file]").set_input_files(
-        {"name": "p.geojson", "mimeType": "application/json", "buffer": json.dumps(content).encode()}
+        {
+            "name": "p.geojson",
+            "mimeType": "application/json",
+            "buffer": json.dumps(content).encode(),
+        }
     )
     return [feature["geometry"] for feature in features]
 
@@ -338,11 +349,12 @@ def test_a_click_shows_classes_values_and_bands(show):
     page.mouse.click(*on_screen(page, 150.5, 150.5))
     card = page.get_by_role("region", name="Values at a place")
     card.locator("figure").wait_for()
-    rows = dict(
-        row.inner_text().split("\n", 1) for row in card.locator("dl > div").all()
-    )
+    rows = dict(row.inner_text().split("\n", 1) for row in card.locator("dl > div").all())
     east, north = TRANSFORM @ (150.5, 150.5)
-    x, y = (float(n) for n in re.findall(r"-?\d+\.?\d*", card.locator(".coordinates").first.inner_text())[:2])
+    x, y = (
+        float(n)
+        for n in re.findall(r"-?\d+\.?\d*", card.locator(".coordinates").first.inner_text())[:2]
+    )
     assert abs(x - east) < 30
     assert abs(y - north) < 30
     assert rows["Change map"].strip() == "forest to crop"
@@ -395,7 +407,9 @@ def test_a_drawn_polygon_counts_what_numpy_counts(show, tmp_path):
     assert table(page)["forest → crop"] == pytest.approx(expected["forest to crop"], rel=1e-9)
 
     # burn reads what was saved
-    image = map_site.write(tmp_path / "like.tif", map_site.image(1), nodata=0, origin=map_site.ORIGIN)
+    image = map_site.write(
+        tmp_path / "like.tif", map_site.image(1), nodata=0, origin=map_site.ORIGIN
+    )
     landshift.burn(
         tmp_path / "drawn.geojson", image, tmp_path / "burnt.tif",
         columns=ClassColumns(name_column="class"),
@@ -428,7 +442,7 @@ def test_large_polygons_are_counted_on_an_overview_which_the_page_says(chromium,
         ring = [(20, 60), (580, 60), (580, 480), (20, 480), (20, 60)]
         (geometry,) = load(page, [[ring]])
         counted = table(page)
-        assert "each of its pixels stands for 2 × 2" in page.locator(".overview").inner_text()
+        assert "each of its pixels stands for 2 \u00d7 2" in page.locator(".overview").inner_text()
         expected = hectares(map_site.change_codes(), geometry, CHANGE_NAMES)
         assert sum(counted.values()) == pytest.approx(sum(expected.values()), rel=1e-3)
         assert counted["crop to forest"] == pytest.approx(expected["crop to forest"], rel=0.15)
@@ -441,7 +455,7 @@ def test_files_that_hold_no_polygons_are_refused(show):
         (b"{", "must be GeoJSON"),
         (b'{"type": "FeatureCollection", "features": []}', "must hold polygons"),
         (
-            b'{"type": "FeatureCollection", "crs": {"properties": {"name": "EPSG:3857"}}, "features": []}',
+            b'{"crs": {"properties": {"name": "EPSG:3857"}}, "features": []}',
             "longitude and latitude or in EPSG:32618",
         ),
     ):
@@ -517,7 +531,9 @@ def test_the_address_keeps_the_view(show):
     again.wait_for_timeout(500)
     assert view(again)[:2] == view(page)[:2]
     # whatever an address says, the page comes up
-    wrong = show("#at=x,y&change=off;hide=a~b;opacity=9;from=%25&i0=on;bands=7.8.9&swipe=no,change,2")
+    wrong = show(
+        "#at=x,y&change=off;hide=a~b;opacity=9;from=%25&i0=on;bands=7.8.9&swipe=no,change,2"
+    )
     assert not layer(wrong, "Change map").is_checked()
 
 
@@ -577,7 +593,9 @@ def test_screen_readers_hear_every_control(show):
     page = show()
     for part in page.locator("details").all():
         part.evaluate("part => { part.open = true; }")
-    page.evaluate("document.querySelectorAll('.arrow[aria-expanded=false]').forEach((e) => e.click())")
+    page.evaluate(
+        "document.querySelectorAll('.arrow[aria-expanded=false]').forEach((e) => e.click())"
+    )
     nameless = page.evaluate(
         """() => [...document.querySelectorAll('button, input:not([type=file]), select')].filter(
             (e) => !(e.getAttribute('aria-label') || e.textContent.trim() && e.tagName === 'BUTTON'
@@ -589,6 +607,78 @@ def test_screen_readers_hear_every_control(show):
     estimate = page.get_by_text("1,100 to 1,371")
     assert estimate.is_visible()
     assert page.get_by_text("One file is left out").is_visible()
+
+
+FORMATS = {
+    "deflate1": ("uint8", {"compress": "DEFLATE", "predictor": "NO"}),
+    "deflate2": ("int16", {"compress": "DEFLATE", "predictor": "STANDARD"}),
+    "deflate3": ("float32", {"compress": "DEFLATE", "predictor": "FLOATING_POINT"}),
+    "double": ("float64", {"compress": "DEFLATE", "predictor": "YES"}),
+    "lzw": ("uint16", {"compress": "LZW", "predictor": "YES"}),
+    "zstd": ("int32", {"compress": "ZSTD"}),
+    "plain": ("uint32", {"compress": "NONE"}),
+}
+"""Types and compressions of files that a user may have."""
+
+
+def test_files_of_many_formats_are_read(show, tmp_path):
+    values = np.add.outer(np.arange(map_site.ROWS) * 3, np.arange(map_site.COLUMNS)) % 200 + 1
+    values[100:110] = 0
+    folder = tmp_path / "site"
+    known = map_site.description()
+    page_layers = [known["layers"][0]]
+    for name, (dtype, _) in FORMATS.items():
+        page_layers.append(
+            {
+                "id": name, "title": name, "kind": "values", "role": "value",
+                "date": None, "url": f"data/{name}.tif", "grid": map_site.GRID, "range": [0, 200],
+                "nodata": "nan" if dtype.startswith("float") else 0,
+            }
+        )  # fmt: skip
+    photo = {**page_layers[0], "id": "photo", "title": "JPEG", "url": "data/photo.tif"}
+    photo |= {"bands": ["r", "g", "b"], "date_bands": [1, 2, 3], "rgb": [1, 2, 3], "nodata": None}
+    photo |= {"scale": None, "date": None, "stretch": [[0, 255]] * 3}
+    masked = {
+        **page_layers[1],
+        "id": "masked",
+        "title": "masked",
+        "url": "data/masked.tif",
+        "nodata": None,
+    }
+    # decoders in WebAssembly come from the bundle as data
+    policy = POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
+    policy = policy.replace("connect-src 'self'", "connect-src 'self' data:")
+    map_site.make(folder, BUNDLE, policy, layers=[*page_layers[1:], masked, photo])
+    for name, (dtype, options) in FORMATS.items():
+        array = values.astype(dtype)
+        if dtype.startswith("float"):
+            array[values == 0] = np.nan
+        map_site.as_cog(
+            array,
+            folder / f"data/{name}.tif",
+            nodata=np.nan if dtype.startswith("float") else 0,
+            **options,
+        )
+    map_site.as_cog(
+        values.astype(np.uint8), folder / "data/masked.tif", mask=values > 0, compress="DEFLATE"
+    )
+    colours = np.stack([np.full(values.shape, v, np.uint8) for v in (180, 90, 30)])
+    map_site.as_cog(colours, folder / "data/photo.tif", compress="JPEG", quality=95)
+    with served(folder) as address:
+        page = show(address=address)
+        near(Shot(page)[300, 300], (180, 90, 30), by=4)
+        card = page.get_by_role("region", name="Values at a place")
+        for row in (250, 105):
+            page.mouse.click(*on_screen(page, 150.5, row + 0.5))
+            card.locator("dl > div").nth(len(FORMATS)).wait_for()
+            settled(page)
+            read = dict(line.inner_text().split("\n", 1) for line in card.locator("dl > div").all())
+            text = "no data" if row == 105 else str(values[row, 150])
+            assert {name: shown.strip() for name, shown in read.items()} == dict.fromkeys(
+                [*FORMATS, "masked"], text
+            )
+            page.keyboard.press("Escape")
+        page.close()
 
 
 def test_a_file_that_is_missing_is_named_and_the_rest_shown(show, tmp_path):

@@ -14,6 +14,8 @@ const WORKERS = Math.min(4, navigator.hardwareConcurrency || 2);
 
 const YCBCR = 6;
 
+const LERC = 34887;
+
 let decoders = null;
 
 function pool() {
@@ -36,6 +38,10 @@ export class Raster {
     const file = spec.url.startsWith("data:")
       ? await fromArrayBuffer(bytesOf(spec.url))
       : await fromUrl(spec.url, { blockSize: RANGE_BYTES, cacheSize: RANGES_KEPT });
+    // its decoder gives 0 where the file says that there is no data
+    if ((await file.getImage()).fileDirectory.getValue("Compression") === LERC) {
+      throw new Error("files compressed with LERC aren't read; compress it with deflate");
+    }
     const images = [];
     const masks = [];
     for (let k = 0, count = await file.getImageCount(); k < count; k += 1) {

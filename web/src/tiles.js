@@ -4,8 +4,8 @@ import DataTileSource from "ol/source/DataTile.js";
 import TileGrid from "ol/tilegrid/TileGrid.js";
 import { gridExtent } from "./description.js";
 
-/** Bytes of textures that one layer keeps, whatever the user pans over. */
-const TEXTURE_BYTES = 64 * 2 ** 20;
+/** Bytes of textures that one layer keeps beyond two screens of them, whatever the user pans over. */
+const TEXTURE_BYTES = 32 * 2 ** 20;
 
 /**
  * A source whose tiles hold what `encode` makes of the pixels.
@@ -47,7 +47,7 @@ export function tileSource({ grid, projection, rasters, bands, bandCount, encode
   return source;
 }
 
-/** Tiles that a layer's cache may hold: two screens of them at least, else what the bytes allow. */
+/** Tiles that a layer's cache may hold: what the bytes allow, and two screens of them at least. */
 export function cacheSize(raster, bytesOfPixel) {
   const [width, height] = raster.levels[0].tile;
   const ofScreen = (Math.ceil(screen.width / width) + 1) * (Math.ceil(screen.height / height) + 1);
