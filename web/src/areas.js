@@ -1,6 +1,6 @@
 // Hectares of each class in a polygon, counted over the pixels whose centre lies inside.
 
-import { Raster } from "./raster.js";
+import { Raster, Stack } from "./raster.js";
 import { boxOf, runsInside } from "./scanline.js";
 
 /**
@@ -25,26 +25,31 @@ const STRIP = 512;
 export async function classesInside(spec, rings, fullPixels = FULL_PIXELS) {
   const parts = spec.kind === "pair" ? [spec.before, spec.after] : [spec];
   const rasters = await Promise.all(parts.map((part) => Raster.open(part)));
-  const { level, runs } = chosenLevel(spec.grid, rasters[0], rings, fullPixels);
-  const area = rowAreas(spec, rasters[0], level);
+  const stack = new Stack(rasters);
+  const { level, runs } = chosenLevel(spec.grid, stack, rings, fullPixels);
+  const area = rowAreas(spec, stack.levels[level], level);
   const counted = new Map();
   const [left, first, right, end] = boxOf(runs);
   for (let top = first; top < end; top += STRIP) {
     const bottom = Math.min(end, top + STRIP);
-    const reads = await Promise.all(rasters.map((raster) => raster.read(level, [left, top, right, bottom], [1])));
+    const reads = await stack.read(level, [left, top, right, bottom], [[1], [1]]);
     countStrip(reads, runs, { left, top, bottom }, area, counted);
   }
-  const factor = spec.grid.width / rasters[0].levels[level].width;
+  const factor = spec.grid.width / stack.levels[level].width;
   return { ...table(parts, counted, area !== null), level, factor };
 }
 
 /** The finest level at which the polygon's box has no more pixels than `fullPixels`. */
-function chosenLevel(grid, raster, rings, fullPixels) {
+function chosenLevel(grid, { levels }, rings, fullPixels) {
   for (let level = 0; ; level += 1) {
-    const { width, height } = raster.levels[level];
-    const runs = runsInside(rings.map((ring) => ring.map(toPixels(grid, width, height))), width, height);
+    const { width, height } = levels[level];
+    const runs = runsInside(
+      rings.map((ring) => ring.map(toPixels(grid, width, height))),
+      width,
+      height,
+    );
     const [left, top, right, bottom] = boxOf(runs);
-    const last = level === raster.levels.length - 1;
+    const last = level === levels.length - 1;
     if (!runs.size || last || (right - left) * (bottom - top) <= fullPixels) return { level, runs };
   }
 }
@@ -55,10 +60,9 @@ function toPixels({ width, height, transform: [a, , left, , e, top] }, columns, 
 }
 
 /** Hectares of a pixel in each row of a level, or null where the description has none. */
-function rowAreas(spec, raster, level) {
+function rowAreas(spec, { width, height }, level) {
   const stated = spec.areas?.row_hectares;
   if (stated === null || stated === undefined) return null;
-  const { width, height } = raster.levels[level];
   const across = spec.grid.width / width;
   const down = spec.grid.height / height;
   if (typeof stated === "number") return () => stated * across * down;
@@ -103,9 +107,17 @@ function countStrip(reads, runs, { left, top, bottom }, area, counted) {
 }
 
 function table(parts, counted, hasAreas) {
-  const known = parts.map(({ classes }) => new Map(classes.map((each) => [String(each.value), each])));
+  const known = parts.map(
+    ({ classes }) => new Map(classes.map((each) => [String(each.value), each])),
+  );
   const rows = [...counted].map(([key, { pixels, hectares }]) => ({
-    classes: key.split(" ").map((code, k) => known[k].get(code) ?? { name: code === NO_DATA ? "no data" : `code ${code}`, colour: "#00000000" }),
+    classes: key.split(" ").map(
+      (code, k) =>
+        known[k].get(code) ?? {
+          name: code === NO_DATA ? "no data" : `code ${code}`,
+          colour: "#00000000",
+        },
+    ),
     pixels,
     hectares: hasAreas ? hectares : null,
   }));

@@ -13,12 +13,17 @@ export function compareSection(page) {
 
 /** Whether there are layers of both dates. */
 export function hasDates({ description }) {
-  return description.dates.length > 1 && description.layers.filter(({ kind, date }) => kind === "image" && date !== null).length > 1;
+  return (
+    description.dates.length > 1 &&
+    description.layers.filter(({ kind, date }) => kind === "image" && date !== null).length > 1
+  );
 }
 
 /** The date of the images that are shown, or null where it is none or several. */
 export function shownDate({ description, state }) {
-  const on = description.layers.filter(({ id, kind, date }) => kind === "image" && date !== null && state.layers[id].on);
+  const on = description.layers.filter(
+    ({ id, kind, date }) => kind === "image" && date !== null && state.layers[id].on,
+  );
   const dates = new Set(on.map(({ date }) => date));
   return dates.size === 1 ? on[0].date : null;
 }
@@ -27,7 +32,9 @@ export function shownDate({ description, state }) {
 export function showDate(page, date) {
   const { description, state } = page;
   state.change(() => {
-    const dated = description.layers.filter((spec) => spec.date !== null && spec.date !== undefined);
+    const dated = description.layers.filter(
+      (spec) => spec.date !== null && spec.date !== undefined,
+    );
     for (const kind of new Set(dated.map(({ kind }) => kind))) {
       const group = dated.filter((spec) => spec.kind === kind);
       if (!group.some(({ id }) => state.layers[id].on)) continue;
@@ -48,18 +55,33 @@ export function blink(page, on) {
   clearInterval(blinking);
   blinking = on ? setInterval(() => nextDate(page), BLINK) : null;
   if (on) nextDate(page);
-  page.state.change((state) => { state.blinking = on; });
+  page.state.change((state) => {
+    state.blinking = on;
+  });
 }
 
 function dateSwitch(page) {
   if (!hasDates(page)) return null;
   const { description, state } = page;
   const choices = description.dates.map((label, date) => {
-    const radio = element("input", { type: "radio", name: "date", on: { change: () => { blink(page, false); showDate(page, date); } } });
-    state.follow(() => { radio.checked = shownDate(page) === date; });
+    const radio = element("input", {
+      type: "radio",
+      name: "date",
+      on: {
+        change: () => {
+          blink(page, false);
+          showDate(page, date);
+        },
+      },
+    });
+    state.follow(() => {
+      radio.checked = shownDate(page) === date;
+    });
     return element("label", { class: "choice" }, radio, element("span", {}, label));
   });
-  const start = button("Blink", () => blink(page, !state.blinking), { title: "Shows the dates in turn (B)" });
+  const start = button("Blink", () => blink(page, !state.blinking), {
+    title: "Shows the dates in turn (B)",
+  });
   state.follow(() => start.setAttribute("aria-pressed", String(state.blinking)));
   return element(
     "fieldset",
@@ -115,11 +137,20 @@ function swipeControls(page) {
         makeRoom(page);
       }),
     );
-    state.follow(({ swipe: sides }) => { control.value = sides[side] ?? ""; });
+    state.follow(({ swipe: sides }) => {
+      control.value = sides[side] ?? "";
+    });
     return labelled(side === "left" ? "Left" : "Right", control);
   });
   const sides = element("div", { class: "pair" }, left, right);
-  const check = toggle(state, "Divider between two layers", () => state.swipe.on, (on) => swipe(page, on));
-  state.follow(() => { sides.hidden = !state.swipe.on; });
+  const check = toggle(
+    state,
+    "Divider between two layers",
+    () => state.swipe.on,
+    (on) => swipe(page, on),
+  );
+  state.follow(() => {
+    sides.hidden = !state.swipe.on;
+  });
   return element("div", { class: "swipe" }, check, sides);
 }

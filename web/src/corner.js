@@ -14,7 +14,9 @@ export function zoomButtons(page) {
     { class: "zoom", role: "group", "aria-label": "Zoom" },
     iconButton(["M12 5v14", "M5 12h14"], "Zoom in", zoom(1)),
     iconButton(["M5 12h14"], "Zoom out", zoom(-1)),
-    iconButton(["M4 9V4h5", "M15 4h5v5", "M20 15v5h-5", "M9 20H4v-5"], "Show everything", () => page.showAll()),
+    iconButton(["M4 9V4h5", "M15 4h5v5", "M20 15v5h-5", "M9 20H4v-5"], "Show everything", () =>
+      page.showAll(),
+    ),
   );
 }
 
@@ -23,11 +25,17 @@ export function northArrow({ description: { crs } }) {
   const degrees = crs.geographic ? 0 : crs.north;
   if (degrees === null || degrees === undefined) return null;
   const needle = drawn("path", { d: "M12 1l6 17-6-4-6 4z", transform: `rotate(${degrees} 12 10)` });
-  const label = Math.abs(degrees) < 0.05 ? "North is up" : `North is ${degrees.toFixed(1)}° clockwise from up`;
+  const label =
+    Math.abs(degrees) < 0.05 ? "North is up" : `North is ${degrees.toFixed(1)}° clockwise from up`;
   return element(
     "div",
     { class: "north", role: "img", "aria-label": label, title: label },
-    drawn("svg", { viewBox: "0 0 24 30", "aria-hidden": "true" }, needle, drawn("text", { x: 12, y: 29, "text-anchor": "middle" }, "N")),
+    drawn(
+      "svg",
+      { viewBox: "0 0 24 30", "aria-hidden": "true" },
+      needle,
+      drawn("text", { x: 12, y: 29, "text-anchor": "middle" }, "N"),
+    ),
   );
 }
 
@@ -36,7 +44,12 @@ export function scaleOf(metresAcross) {
   const most = metresAcross * WIDEST;
   const power = 10 ** Math.floor(Math.log10(most));
   const metres = [5, 2, 1].map((times) => times * power).find((length) => length <= most);
-  const text = metres >= 1000 ? `${metres / 1000} km` : metres >= 1 ? `${metres} m` : `${Math.round(metres * 100)} cm`;
+  const text =
+    metres >= 1000
+      ? `${metres / 1000} km`
+      : metres >= 1
+        ? `${metres} m`
+        : `${Math.round(metres * 100)} cm`;
   return { pixels: metres / metresAcross, text };
 }
 
@@ -70,7 +83,8 @@ export function coordinates({ map, description, ways }) {
   const box = element("div", { class: "coordinates-now" }, inCrs, inDegrees);
   const show = (place) => {
     inCrs.textContent = placeText(place, map.getView().getResolution(), description.crs);
-    inDegrees.textContent = ways && !description.crs.geographic ? lonLatText(ways.toLonLat(place)) : "";
+    inDegrees.textContent =
+      ways && !description.crs.geographic ? lonLatText(ways.toLonLat(place)) : "";
   };
   map.on("pointermove", ({ coordinate }) => show(coordinate));
   map.on("moveend", () => show(map.getView().getCenter()));

@@ -15,7 +15,14 @@ export async function readDescription() {
 }
 
 /** What stands for a CRS where the rasters have none: places are pixels. */
-const NO_CRS = { name: "no CRS", proj4: null, unit: "px", geographic: false, metres: null, north: null };
+const NO_CRS = {
+  name: "no CRS",
+  proj4: null,
+  unit: "px",
+  geographic: false,
+  metres: null,
+  north: null,
+};
 
 /** A band's stored value in its own unit: copies for the page hold scaled bytes. */
 export function inUnit(spec, band, stored) {
@@ -44,7 +51,18 @@ export function bytesOf(address) {
 }
 
 /** Order from the bottom of the map to its top. */
-const RANKS = { image: 0, before: 1, after: 1, classes: 1, reference: 2, pair: 3, change: 4, values: 5, polygons: 6, points: 7 };
+const RANKS = {
+  image: 0,
+  before: 1,
+  after: 1,
+  classes: 1,
+  reference: 2,
+  pair: 3,
+  change: 4,
+  values: 5,
+  polygons: 6,
+  points: 7,
+};
 
 export function rank(spec) {
   return RANKS[spec.role] ?? RANKS[spec.kind];
@@ -55,7 +73,9 @@ export function sameGrid(one, other) {
   return (
     one.width === other.width &&
     one.height === other.height &&
-    one.transform.every((number, k) => Math.abs(number - other.transform[k]) < 1e-9 * Math.max(1, Math.abs(number)))
+    one.transform.every(
+      (number, k) => Math.abs(number - other.transform[k]) < 1e-9 * Math.max(1, Math.abs(number)),
+    )
   );
 }
 
@@ -70,7 +90,9 @@ export function gridExtent({ width, height, transform: [a, , left, , e, top] }) 
 export function pairOf(description) {
   const maps = description.layers.filter((layer) => layer.kind === "classes");
   const before = maps.find((layer) => layer.role === "before");
-  const after = maps.find((layer) => layer.role === "after" && before && sameGrid(before.grid, layer.grid));
+  const after = maps.find(
+    (layer) => layer.role === "after" && before && sameGrid(before.grid, layer.grid),
+  );
   if (!before || !after) return null;
   const names = [...new Set([...before.classes, ...after.classes].map(({ name }) => name))];
   const classes = names.map((name, k) => ({

@@ -38,7 +38,14 @@ export function iconButton(icon, label, action, attributes = {}) {
   for (const path of icon) picture.append(drawn("path", { d: path }));
   return element(
     "button",
-    { type: "button", class: "icon", "aria-label": label, title: label, ...attributes, on: { click: action } },
+    {
+      type: "button",
+      class: "icon",
+      "aria-label": label,
+      title: label,
+      ...attributes,
+      on: { click: action },
+    },
     picture,
   );
 }

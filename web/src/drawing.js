@@ -23,7 +23,8 @@ export class Drawing {
       className: "drawing",
       source: this.source,
       zIndex: 20,
-      style: (feature) => styleOf(feature, feature === this.selected, this.polygons.indexOf(feature) + 1),
+      style: (feature) =>
+        styleOf(feature, feature === this.selected, this.polygons.indexOf(feature) + 1),
     });
     map.addLayer(this.layer);
     const modify = new Modify({ source: this.source, style: pointStyle() });
@@ -42,7 +43,12 @@ export class Drawing {
 
   start() {
     if (this.#draw) return;
-    this.#draw = new Draw({ source: this.source, type: "Polygon", style: drawingStyle(), stopClick: true });
+    this.#draw = new Draw({
+      source: this.source,
+      type: "Polygon",
+      style: drawingStyle(),
+      stopClick: true,
+    });
     this.#draw.on("drawend", ({ feature }) => {
       this.#adopt(feature, { class: "", date: "" });
       // the click that ends the drawing mustn't be one on the map
@@ -109,7 +115,9 @@ export function ringsOf(feature) {
 
 function styleOf(feature, isSelected, number) {
   return [
-    new Style({ stroke: new Stroke({ color: "rgba(255, 255, 255, 0.9)", width: isSelected ? 6 : 4 }) }),
+    new Style({
+      stroke: new Stroke({ color: "rgba(255, 255, 255, 0.9)", width: isSelected ? 6 : 4 }),
+    }),
     new Style({
       stroke: new Stroke({ color: LINE, width: isSelected ? 3 : 2 }),
       fill: new Fill({ color: "rgba(212, 0, 122, 0.06)" }),
@@ -126,7 +134,11 @@ function styleOf(feature, isSelected, number) {
 
 function pointStyle() {
   return new Style({
-    image: new Circle({ radius: 6, fill: new Fill({ color: "#fff" }), stroke: new Stroke({ color: LINE, width: 3 }) }),
+    image: new Circle({
+      radius: 6,
+      fill: new Fill({ color: "#fff" }),
+      stroke: new Stroke({ color: LINE, width: 3 }),
+    }),
   });
 }
 

@@ -18,7 +18,8 @@ export function toGeoJson(polygons, { crs }, ways) {
       geometry: { type: "Polygon", coordinates: rings.map((ring) => ring.map(place)) },
     })),
   };
-  if (code) collection.crs = { type: "name", properties: { name: `urn:ogc:def:crs:EPSG::${code}` } };
+  if (code)
+    collection.crs = { type: "name", properties: { name: `urn:ogc:def:crs:EPSG::${code}` } };
   return collection;
 }
 
@@ -27,7 +28,8 @@ export function toGeoJson(polygons, { crs }, ways) {
  * @param {File} file
  */
 export async function fromGeoJson(file, { crs }, ways) {
-  if (file.size > MOST_BYTES) throw new Error(`${file.name} must have at most ${MOST_BYTES / 2 ** 20} MB`);
+  if (file.size > MOST_BYTES)
+    throw new Error(`${file.name} must have at most ${MOST_BYTES / 2 ** 20} MB`);
   let content;
   try {
     content = JSON.parse(await file.text());
@@ -38,10 +40,13 @@ export async function fromGeoJson(file, { crs }, ways) {
   const polygons = [];
   for (const feature of content.features ?? [content]) {
     const geometry = feature?.geometry ?? feature;
-    const parts = { Polygon: [geometry?.coordinates], MultiPolygon: geometry?.coordinates }[geometry?.type] ?? [];
+    const parts =
+      { Polygon: [geometry?.coordinates], MultiPolygon: geometry?.coordinates }[geometry?.type] ??
+      [];
     for (const rings of parts) {
       const placed = rings.map((ring) => ring.map(place));
-      if (!placed.flat(2).every(Number.isFinite)) throw new Error(`${file.name} holds places that are no numbers`);
+      if (!placed.flat(2).every(Number.isFinite))
+        throw new Error(`${file.name} holds places that are no numbers`);
       polygons.push({ rings: placed, properties: plainProperties(feature.properties) });
     }
   }
@@ -54,8 +59,12 @@ function wayInto(content, crs, ways, name) {
   const code = /(\d+)$/.exec(stated ?? "")?.[1];
   const isLonLat = !stated || /CRS84$/.test(stated) || code === "4326";
   if (crs.name === `EPSG:${code}`) return ([x, y]) => [x, y];
-  if (!isLonLat) throw new Error(`${name} must be in longitude and latitude or in ${crs.name}, got ${stated}`);
-  if (!ways) throw new Error(`${name} is in longitude and latitude, which can't be brought to ${crs.name} here`);
+  if (!isLonLat)
+    throw new Error(`${name} must be in longitude and latitude or in ${crs.name}, got ${stated}`);
+  if (!ways)
+    throw new Error(
+      `${name} is in longitude and latitude, which can't be brought to ${crs.name} here`,
+    );
   return ([lon, lat]) => ways.fromLonLat([lon, lat]);
 }
 

@@ -25,11 +25,20 @@ export class PlaceCard {
     this.box = element(
       "section",
       { class: "card", "aria-label": "Values at a place", hidden: true },
-      element("div", { class: "card-head" }, element("h2", {}, "This place"), iconButton(CROSS, "Close the values at this place", () => this.close())),
+      element(
+        "div",
+        { class: "card-head" },
+        element("h2", {}, "This place"),
+        iconButton(CROSS, "Close the values at this place", () => this.close()),
+      ),
       this.body,
     );
-    this.marker = drawn("svg", { class: "marker", viewBox: "0 0 24 24", "aria-hidden": "true" },
-      drawn("circle", { cx: 12, cy: 12, r: 7, class: "halo" }), drawn("circle", { cx: 12, cy: 12, r: 7 }));
+    this.marker = drawn(
+      "svg",
+      { class: "marker", viewBox: "0 0 24 24", "aria-hidden": "true" },
+      drawn("circle", { cx: 12, cy: 12, r: 7, class: "halo" }),
+      drawn("circle", { cx: 12, cy: 12, r: 7 }),
+    );
     this.place = null;
     page.map.getTargetElement().append(this.marker);
     page.map.on("postrender", () => this.#putMarker());
@@ -57,13 +66,25 @@ export class PlaceCard {
     this.box.hidden = false;
     this.#uncover();
     this.body.replaceChildren(element("p", { class: "note" }, "Reading…"));
-    const rasters = description.layers.filter(({ kind }) => !["polygons", "points", "pair"].includes(kind));
-    const reads = await Promise.all(rasters.map((spec) => valuesAt(spec, place, signal).catch((error) => ({ error }))));
+    const rasters = description.layers.filter(
+      ({ kind }) => !["polygons", "points", "pair"].includes(kind),
+    );
+    const reads = await Promise.all(
+      rasters.map((spec) => valuesAt(spec, place, signal).catch((error) => ({ error }))),
+    );
     if (signal.aborted) return;
-    const at = new Map(rasters.map((spec, k) => [spec, reads[k]]).filter(([, read]) => read !== undefined));
+    const at = new Map(
+      rasters.map((spec, k) => [spec, reads[k]]).filter(([, read]) => read !== undefined),
+    );
     this.body.replaceChildren(
-      element("p", { class: "coordinates" }, placeText(place, map.getView().getResolution(), description.crs)),
-      ...(ways && !description.crs.geographic ? [element("p", { class: "coordinates" }, lonLatText(ways.toLonLat(place)))] : []),
+      element(
+        "p",
+        { class: "coordinates" },
+        placeText(place, map.getView().getResolution(), description.crs),
+      ),
+      ...(ways && !description.crs.geographic
+        ? [element("p", { class: "coordinates" }, lonLatText(ways.toLonLat(place)))]
+        : []),
       ...this.#classRows(at),
       ...this.#charts(at),
       ...this.#vectors(place),
@@ -74,7 +95,14 @@ export class PlaceCard {
     const rows = [...at]
       .filter(([{ kind }]) => kind !== "image")
       .sort(([one], [other]) => rank(other) - rank(one))
-      .map(([spec, read]) => element("div", {}, element("dt", {}, spec.title), element("dd", {}, ...described(spec, read))));
+      .map(([spec, read]) =>
+        element(
+          "div",
+          {},
+          element("dt", {}, spec.title),
+          element("dd", {}, ...described(spec, read)),
+        ),
+      );
     return rows.length ? [element("dl", {}, ...rows)] : [];
   }
 
@@ -91,15 +119,25 @@ export class PlaceCard {
 
   #vectors(place) {
     const reach = REACH * this.page.map.getView().getResolution();
-    return this.page.layers.filter(({ ol, spec }) => ol?.getVisible() && ["polygons", "points"].includes(spec.kind)).flatMap(({ ol, spec }) =>
-      featuresAt(ol.getSource(), spec.kind, place, reach).flatMap((feature) => {
-        const rows = Object.entries(feature.getProperties()).filter(([, held]) => held !== null && typeof held !== "object");
-        return [
-          element("h3", {}, spec.title),
-          element("dl", {}, ...rows.map(([key, held]) => element("div", {}, element("dt", {}, key), element("dd", {}, String(held))))),
-        ];
-      }),
-    );
+    return this.page.layers
+      .filter(({ ol, spec }) => ol?.getVisible() && ["polygons", "points"].includes(spec.kind))
+      .flatMap(({ ol, spec }) =>
+        featuresAt(ol.getSource(), spec.kind, place, reach).flatMap((feature) => {
+          const rows = Object.entries(feature.getProperties()).filter(
+            ([, held]) => held !== null && typeof held !== "object",
+          );
+          return [
+            element("h3", {}, spec.title),
+            element(
+              "dl",
+              {},
+              ...rows.map(([key, held]) =>
+                element("div", {}, element("dt", {}, key), element("dd", {}, String(held))),
+              ),
+            ),
+          ];
+        }),
+      );
   }
 
   /** Move the map where the card would lie over the place. */
@@ -113,7 +151,9 @@ export class PlaceCard {
     if (x < card.left - left || x > card.right - left || y > TALLEST * height) return;
     const isWide = card.width > width / 2;
     const free = isWide ? [x, (height * (1 + TALLEST)) / 2] : [(card.left - left) / 2, y];
-    map.getView().setCenter(map.getCoordinateFromPixel([width / 2 + x - free[0], height / 2 + y - free[1]]));
+    map
+      .getView()
+      .setCenter(map.getCoordinateFromPixel([width / 2 + x - free[0], height / 2 + y - free[1]]));
   }
 
   #putMarker() {
@@ -133,7 +173,11 @@ function featuresAt(source, kind, place, reach) {
 
 /** Values of all bands at a place: null where there is no data, undefined outside the raster. */
 async function valuesAt(spec, [x, y], signal) {
-  const { width, height, transform: [a, , left, , e, top] } = spec.grid;
+  const {
+    width,
+    height,
+    transform: [a, , left, , e, top],
+  } = spec.grid;
   const raster = await Raster.open(spec);
   // a copy with fewer pixels beside the page covers the same ground
   const level = raster.levels[0];
@@ -142,7 +186,9 @@ async function valuesAt(spec, [x, y], signal) {
   if (column < 0 || row < 0 || column >= level.width || row >= level.height) return undefined;
   const bands = spec.kind === "image" ? bandsOf(spec).map(([band]) => band) : [1];
   const read = await raster.read(0, [column, row, column + 1, row + 1], bands, signal);
-  return read.valid[0] ? { values: read.bands.map((held, k) => inUnit(spec, bands[k], held[0])) } : null;
+  return read.valid[0]
+    ? { values: read.bands.map((held, k) => inUnit(spec, bands[k], held[0])) }
+    : null;
 }
 
 function described(spec, read) {

@@ -19,22 +19,28 @@ const KEYS = [
 ];
 
 export function keyList() {
-  const rows = KEYS.map(([keys, text]) => element("div", {}, element("dt", {}, element("kbd", {}, keys)), element("dd", {}, text)));
+  const rows = KEYS.map(([keys, text]) =>
+    element("div", {}, element("dt", {}, element("kbd", {}, keys)), element("dd", {}, text)),
+  );
   return element("dl", { class: "keys" }, ...rows);
 }
 
 /** Keys count while the map or nothing has the focus, never while somebody writes. */
 export function listen(page) {
   const target = page.map.getTargetElement();
-  document.addEventListener("keydown", (event) => {
-    const onMap = event.target === target || event.target === document.body;
-    if (!onMap || event.ctrlKey || event.metaKey || event.altKey) return;
-    const action = page.drawing.drawing ? drawingKey(page, event.key) : mapKey(page, event.key);
-    if (!action) return;
-    event.preventDefault();
-    event.stopPropagation();
-    action();
-  }, true);
+  document.addEventListener(
+    "keydown",
+    (event) => {
+      const onMap = event.target === target || event.target === document.body;
+      if (!onMap || event.ctrlKey || event.metaKey || event.altKey) return;
+      const action = page.drawing.drawing ? drawingKey(page, event.key) : mapKey(page, event.key);
+      if (!action) return;
+      event.preventDefault();
+      event.stopPropagation();
+      action();
+    },
+    true,
+  );
 }
 
 function middle({ map }) {

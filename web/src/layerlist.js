@@ -11,13 +11,21 @@ export function layerList(page) {
   const { description } = page;
   const topFirst = [...description.layers].sort((one, other) => rank(other) - rank(one));
   const open = topFirst.find(({ kind, id }) => kind === "classes" && page.state.layers[id].on);
-  return element("ul", { class: "layers" }, ...topFirst.map((spec) => row(page, spec, spec === open)));
+  return element(
+    "ul",
+    { class: "layers" },
+    ...topFirst.map((spec) => row(page, spec, spec === open)),
+  );
 }
 
 function row(page, spec, open) {
   const { state } = page;
   const own = state.layers[spec.id];
-  const settings = element("div", { class: "settings", id: freshId(), hidden: !open }, ...controls(page, spec));
+  const settings = element(
+    "div",
+    { class: "settings", id: freshId(), hidden: !open },
+    ...controls(page, spec),
+  );
   const check = element("input", {
     type: "checkbox",
     on: { change: () => page.turn(spec, check.checked) },
@@ -35,7 +43,12 @@ function row(page, spec, open) {
   return element(
     "li",
     { class: "layer", "data-layer": spec.id },
-    element("div", { class: "layer-row" }, element("label", {}, check, element("span", {}, spec.title)), more),
+    element(
+      "div",
+      { class: "layer-row" },
+      element("label", {}, check, element("span", {}, spec.title)),
+      more,
+    ),
     settings,
   );
 }
@@ -61,7 +74,12 @@ function opacity({ state }, spec) {
     max: "100",
     step: "5",
     "aria-label": `Opacity of ${spec.title}`,
-    on: { input: () => state.change(() => { own.opacity = range.valueAsNumber / 100; }) },
+    on: {
+      input: () =>
+        state.change(() => {
+          own.opacity = range.valueAsNumber / 100;
+        }),
+    },
   });
   state.follow(() => {
     range.value = String(Math.round(100 * own.opacity));

@@ -8,7 +8,7 @@ import { Circle, Fill, Stroke, Style } from "ol/style.js";
 import { fetched, inUnit, rank, sameGrid } from "./description.js";
 import { Raster } from "./raster.js";
 import { shownClasses } from "./state.js";
-import { classStyle, coloursOf, imageStyle, pairStyle, rgb, stretchVariables, valueStyle } from "./styles.js";
+import { classStyle, coloursOf, imageStyle, pairStyle, rgb, valueStyle } from "./styles.js";
 import { cacheSize, tileSource } from "./tiles.js";
 
 /** How opaque a pixel without any confidence still is: its class stays legible. */
@@ -25,8 +25,10 @@ const PLAIN = "#7a3db8";
  */
 export class MapLayer {
   #kind;
-  #ready = null;
+  #opening = null;
+  #broken = false;
   #tiles = "";
+  #style = "";
 
   constructor(spec, map, { projection, confidence, failed }) {
     this.spec = spec;
@@ -42,11 +44,13 @@ export class MapLayer {
 
   /** Show what the state says. */
   follow(state) {
-    const own = state.layers[this.spec.id];
     const shown = isShown(this.spec, state);
-    if (shown && !this.#ready) this.#ready = this.#open();
-    this.#ready?.then((opened) => {
-      if (opened) this.#apply(opened, own, state, isShown(this.spec, state));
+    if (!shown && this.#broken) [this.#opening, this.#broken] = [null, false];
+    if (shown) this.#opening ??= this.#open();
+    this.#opening?.then(async (opened) => {
+      if (!opened) return;
+      await this.#kind.also?.(this, opened, state.layers[this.spec.id]);
+      this.#apply(opened, state);
     });
   }
 
@@ -54,38 +58,66 @@ export class MapLayer {
     try {
       return await this.#kind.open(this);
     } catch (error) {
+      this.#broken = true;
       this.failed(`${this.spec.title} can't be shown: ${error.message}`);
       return null;
     }
   }
 
-  #apply(opened, own, state, shown) {
+  #apply(opened, state) {
+    const own = state.layers[this.spec.id];
+    const style = this.#kind.style?.(this.spec, own, state, opened);
     const tiles = this.#kind.tiles?.(own) ?? "";
-    if (!this.ol || tiles !== this.#tiles) {
-      if (this.ol) {
-        this.map.removeLayer(this.ol);
-        this.ol.dispose();
-      }
-      this.#tiles = tiles;
-      this.ol = this.#kind.layer(this, opened, own, state);
-      this.ol.setZIndex(rank(this.spec));
-      this.ol.getSource().on?.("tileloaderror", () => this.failed(`Parts of ${this.spec.title} can't be read`));
-      this.ol.on("prerender", (event) => this.clip?.before(this, event));
-      this.ol.on("postrender", (event) => this.clip?.after(this, event));
-      this.map.addLayer(this.ol);
-    } else {
-      this.#kind.restyle(this, opened, own, state);
-    }
-    this.ol.setVisible(shown);
+    if (!this.ol || tiles !== this.#tiles)
+      this.#replace(this.#kind.layer(this, opened, own, style));
+    else if (JSON.stringify(style) !== this.#style) restyle(this.ol, style);
+    this.#tiles = tiles;
+    this.#style = JSON.stringify(style);
+    this.ol.setVisible(isShown(this.spec, state));
     this.ol.setOpacity(own.opacity);
     this.map.render();
   }
+
+  #replace(ol) {
+    if (this.ol) {
+      this.map.removeLayer(this.ol);
+      this.ol.dispose();
+    }
+    this.ol = ol;
+    ol.setZIndex(rank(this.spec));
+    ol.on("prerender", (event) => this.clip?.before(this, event));
+    ol.on("postrender", (event) => this.clip?.after(this, event));
+    this.map.addLayer(ol);
+  }
+
+  /** A tiled layer that the graphics card colours. */
+  tiled(raster, bytesOfPixel, style, source) {
+    return new WebGLTileLayer({
+      cacheSize: cacheSize(raster, bytesOfPixel),
+      style,
+      source: tileSource({
+        grid: this.spec.grid,
+        projection: this.projection,
+        failed: (error) =>
+          this.failed(`Parts of ${this.spec.title} can't be read: ${error.message}`),
+        ...source,
+      }),
+    });
+  }
+}
+
+/** Numbers are handed to the program that is there; anything else makes another one. */
+function restyle(ol, style) {
+  if (style.variables) ol.updateStyleVariables(style.variables);
+  else ol.setStyle(style);
 }
 
 /** Whether a layer is on the map: it is on, or on a side of the divider. */
 export function isShown(spec, state) {
   const { swipe } = state;
-  return state.layers[spec.id].on || (swipe.on && (swipe.left === spec.id || swipe.right === spec.id));
+  return (
+    state.layers[spec.id].on || (swipe.on && (swipe.left === spec.id || swipe.right === spec.id))
+  );
 }
 
 const image = {
@@ -94,146 +126,131 @@ const image = {
   /** What makes other tiles necessary. */
   tiles: ({ bands }) => bands.join(),
 
-  layer({ spec, projection }, raster, own) {
+  style: (_, { stretch }, __, raster) => imageStyle(stretch, raster.isByte),
+
+  layer(layer, raster, own, style) {
     const Values = raster.isByte ? Uint8Array : Float32Array;
     const opaque = raster.isByte ? 255 : 1;
-    return new WebGLTileLayer({
-      cacheSize: cacheSize(raster, 4 * Values.BYTES_PER_ELEMENT),
-      style: { ...imageStyle(own.stretch), variables: stretchVariables(own.stretch, raster.isByte) },
-      source: tileSource({
-        grid: spec.grid,
-        projection,
-        rasters: [raster],
-        bands: [own.bands],
-        bandCount: 4,
-        encode([{ bands, valid }]) {
-          const pixels = new Values(4 * valid.length);
-          for (let k = 0; k < valid.length; k += 1) {
-            if (!valid[k]) continue;
-            for (let band = 0; band < 3; band += 1) pixels[4 * k + band] = bands[band][k];
-            pixels[4 * k + 3] = opaque;
-          }
-          return pixels;
-        },
-      }),
+    return layer.tiled(raster, 4 * Values.BYTES_PER_ELEMENT, style, {
+      rasters: [raster],
+      bands: [own.bands],
+      bandCount: 4,
+      encode([{ bands, valid }]) {
+        const pixels = new Values(4 * valid.length);
+        for (let k = 0; k < valid.length; k += 1) {
+          if (!valid[k]) continue;
+          for (let band = 0; band < 3; band += 1) pixels[4 * k + band] = bands[band][k];
+          pixels[4 * k + 3] = opaque;
+        }
+        return pixels;
+      },
     });
-  },
-
-  restyle({ ol }, raster, own) {
-    ol.updateStyleVariables(stretchVariables(own.stretch, raster.isByte));
   },
 };
 
 const classes = {
-  async open(layer) {
-    const raster = await Raster.open(layer.spec);
-    const confidence = layer.confidence && sameGrid(layer.confidence.grid, layer.spec.grid) ? await Raster.open(layer.confidence) : null;
-    return { raster, confidence };
+  open: async ({ spec }) => ({ raster: await Raster.open(spec), confidence: null }),
+
+  /** The confidence is opened when the map is first faded by it. */
+  async also({ spec, confidence, failed }, opened, { faded }) {
+    if (!faded || !confidence || !sameGrid(confidence.grid, spec.grid)) return;
+    try {
+      opened.confidence ??= await Raster.open(confidence);
+    } catch (error) {
+      failed(`${confidence.title} can't be read: ${error.message}`);
+    }
   },
 
   tiles: ({ faded }) => String(faded),
 
-  layer({ spec, projection, confidence: known }, { raster, confidence }, own, state) {
-    const place = placeOf(spec.classes);
-    // bytes reach the card as shares of 255, which whole numbers beyond a byte are made here
-    const [Places, unit] = spec.classes.length > MOST_OF_BYTE ? [Float32Array, 1 / 255] : [Uint8Array, 1];
-    const faded = own.faded && confidence;
-    const [low, high] = known?.range ?? [0, 1];
-    return new WebGLTileLayer({
-      cacheSize: cacheSize(raster, 2 * Places.BYTES_PER_ELEMENT),
-      style: this.style(spec, own, state),
-      source: tileSource({
-        grid: spec.grid,
-        projection,
-        rasters: faded ? [raster, confidence] : [raster],
-        bands: [[1], [1]],
-        bandCount: 2,
-        encode([codes, sure]) {
-          const pixels = new Places(2 * codes.valid.length);
-          for (let k = 0; k < codes.valid.length; k += 1) {
-            if (!codes.valid[k]) continue;
-            pixels[2 * k] = unit * place(codes.bands[0][k]);
-            const share = sure ? Math.max(FAINTEST, Math.min(1, (inUnit(known, 1, sure.bands[0][k]) - low) / (high - low))) : 1;
-            pixels[2 * k + 1] = sure && !sure.valid[k] ? 0 : unit * 255 * share;
-          }
-          return pixels;
-        },
-      }),
-    });
-  },
-
   style: (spec, own, state) =>
     classStyle(coloursOf(spec.classes, state.safeColours), shownClasses(spec, own), own.faded),
 
-  restyle({ spec, ol }, _, own, state) {
-    ol.setStyle(this.style(spec, own, state));
+  layer(layer, { raster, confidence }, own, style) {
+    const place = placeOf(layer.spec.classes);
+    const faded = own.faded && confidence;
+    // bytes reach the card as shares of 255, which whole numbers beyond a byte are made here
+    const isByte = layer.spec.classes.length <= MOST_OF_BYTE;
+    const [Places, unit] = isByte ? [Uint8Array, 1] : [Float32Array, 1 / 255];
+    return layer.tiled(raster, 2 * Places.BYTES_PER_ELEMENT, style, {
+      rasters: faded ? [raster, confidence] : [raster],
+      bands: [[1], [1]],
+      bandCount: 2,
+      encode([codes, sure]) {
+        const pixels = new Places(2 * codes.valid.length);
+        for (let k = 0; k < codes.valid.length; k += 1) {
+          if (!codes.valid[k]) continue;
+          pixels[2 * k] = unit * place(codes.bands[0][k]);
+          pixels[2 * k + 1] = unit * 255 * (sure ? opacityOf(layer.confidence, sure, k) : 1);
+        }
+        return pixels;
+      },
+    });
   },
 };
+
+/** How opaque the confidence of a pixel makes it, from 0 to 1. */
+function opacityOf(spec, { bands, valid }, k) {
+  if (!valid[k]) return 0;
+  const [low, high] = spec.range;
+  const share = (inUnit(spec, 1, bands[0][k]) - low) / (high - low);
+  return Math.max(FAINTEST, Math.min(1, share));
+}
 
 const pair = {
   open: ({ spec }) => Promise.all([Raster.open(spec.before), Raster.open(spec.after)]),
 
-  layer({ spec, projection }, rasters, own, state) {
-    const places = [spec.before, spec.after].map((side) => {
-      const names = new Map(side.classes.map(({ value, name }) => [value, name]));
-      const numbers = new Map(spec.classes.map(({ value, name }) => [name, value]));
-      return (code) => numbers.get(names.get(code)) ?? 0;
-    });
-    return new WebGLTileLayer({
-      cacheSize: cacheSize(rasters[0], 2),
-      style: this.style(spec, own, state),
-      source: tileSource({
-        grid: spec.grid,
-        projection,
-        rasters,
-        bands: [[1], [1]],
-        bandCount: 2,
-        encode(reads) {
-          const pixels = new Uint8Array(2 * reads[0].valid.length);
-          reads.forEach(({ bands, valid }, side) => {
-            for (let k = 0; k < valid.length; k += 1) if (valid[k]) pixels[2 * k + side] = places[side](bands[0][k]);
-          });
-          return pixels;
-        },
-      }),
-    });
-  },
-
   style(spec, own, state) {
     const from = spec.classes.find(({ name }) => name === own.from)?.value ?? 0;
-    return pairStyle(coloursOf(spec.classes, state.safeColours), shownClasses(spec, own), from, own.unchanged);
+    const colours = coloursOf(spec.classes, state.safeColours);
+    return pairStyle(colours, shownClasses(spec, own), from, own.unchanged);
   },
 
-  restyle({ spec, ol }, _, own, state) {
-    ol.setStyle(this.style(spec, own, state));
+  layer(layer, rasters, own, style) {
+    const { spec } = layer;
+    const numbers = new Map(spec.classes.map(({ value, name }) => [name, value]));
+    const places = [spec.before, spec.after].map((side) => {
+      const names = new Map(side.classes.map(({ value, name }) => [value, name]));
+      return (code) => numbers.get(names.get(code)) ?? 0;
+    });
+    return layer.tiled(rasters[0], 2, style, {
+      rasters,
+      bands: [[1], [1]],
+      bandCount: 2,
+      encode(reads) {
+        const pixels = new Uint8Array(2 * reads[0].valid.length);
+        reads.forEach(({ bands, valid }, side) => {
+          for (let k = 0; k < valid.length; k += 1) {
+            if (valid[k]) pixels[2 * k + side] = places[side](bands[0][k]);
+          }
+        });
+        return pixels;
+      },
+    });
   },
 };
 
 const values = {
   open: ({ spec }) => Raster.open(spec),
 
-  layer({ spec, projection }, raster) {
-    return new WebGLTileLayer({
-      cacheSize: cacheSize(raster, 8),
-      style: valueStyle(spec.range),
-      source: tileSource({
-        grid: spec.grid,
-        projection,
-        rasters: [raster],
-        bands: [[1]],
-        bandCount: 2,
-        encode([{ bands, valid }]) {
-          const pixels = new Float32Array(2 * valid.length);
-          for (let k = 0; k < valid.length; k += 1) {
-            if (valid[k]) pixels.set([inUnit(spec, 1, bands[0][k]), 1], 2 * k);
-          }
-          return pixels;
-        },
-      }),
+  style: ({ range }) => valueStyle(range),
+
+  layer(layer, raster, own, style) {
+    return layer.tiled(raster, 2 * Float32Array.BYTES_PER_ELEMENT, style, {
+      rasters: [raster],
+      bands: [[1]],
+      bandCount: 2,
+      encode([{ bands, valid }]) {
+        const pixels = new Float32Array(2 * valid.length);
+        for (let k = 0; k < valid.length; k += 1) {
+          if (!valid[k]) continue;
+          pixels[2 * k] = inUnit(layer.spec, 1, bands[0][k]);
+          pixels[2 * k + 1] = 1;
+        }
+        return pixels;
+      },
     });
   },
-
-  restyle() {},
 };
 
 const vectors = {
@@ -242,9 +259,10 @@ const vectors = {
   layer({ spec, projection }, collection) {
     const format = new GeoJSON({ dataProjection: projection, featureProjection: projection });
     const styles = new Map();
+    const make = spec.kind === "points" ? pointStyle : polygonStyle;
     const styleOf = (feature) => {
       const colour = spec.colours?.[feature.get(spec.colour_by)] ?? PLAIN;
-      if (!styles.has(colour)) styles.set(colour, spec.kind === "points" ? pointStyle(colour) : polygonStyle(colour));
+      if (!styles.has(colour)) styles.set(colour, make(colour));
       return styles.get(colour);
     };
     return new VectorLayer({
@@ -253,14 +271,15 @@ const vectors = {
       source: new VectorSource({ features: format.readFeatures(collection), wrapX: false }),
     });
   },
-
-  restyle() {},
 };
 
 function polygonStyle(colour) {
   return [
     new Style({ stroke: new Stroke({ color: "rgba(255, 255, 255, 0.85)", width: 4 }) }),
-    new Style({ stroke: new Stroke({ color: colour, width: 2 }), fill: new Fill({ color: [...rgb(colour), 0.12] }) }),
+    new Style({
+      stroke: new Stroke({ color: colour, width: 2 }),
+      fill: new Fill({ color: [...rgb(colour), 0.12] }),
+    }),
   ];
 }
 

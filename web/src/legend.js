@@ -46,21 +46,32 @@ export function legend(page, spec) {
     "div",
     {},
     estimates
-      ? element("p", { class: "note" }, `Estimated hectares${level ? `, and their ${Math.round(100 * level)} % intervals` : ""}`)
+      ? element(
+          "p",
+          { class: "note" },
+          `Estimated hectares${level ? `, and their ${Math.round(100 * level)} % intervals` : ""}`,
+        )
       : null,
-    element("ul", { class: "legend", "aria-label": `Classes of ${spec.title}` }, ...rows.map(({ line }) => line)),
+    element(
+      "ul",
+      { class: "legend", "aria-label": `Classes of ${spec.title}` },
+      ...rows.map(({ line }) => line),
+    ),
   );
 }
 
 function estimateOf(estimates, name) {
   const row = estimates?.find((estimate) => estimate.class === name);
   if (!row) return null;
-  const known = Number.isFinite(row.low) && Number.isFinite(row.high) && row.low !== null && row.high !== null;
+  const known =
+    Number.isFinite(row.low) && Number.isFinite(row.high) && row.low !== null && row.high !== null;
   return element(
     "span",
     { class: "estimate" },
     hectares(row.hectares),
-    known ? element("span", { class: "interval" }, `${hectares(row.low)} to ${hectares(row.high)}`) : null,
+    known
+      ? element("span", { class: "interval" }, `${hectares(row.low)} to ${hectares(row.high)}`)
+      : null,
   );
 }
 
@@ -71,24 +82,52 @@ export function filterControls(page, spec) {
   const parts = [];
   const [from, to] = sides(spec);
   if (from.length && to.length) {
-    const choose = (key) => (chosen) => state.change(() => { own[key] = chosen; });
+    const choose = (key) => (chosen) =>
+      state.change(() => {
+        own[key] = chosen;
+      });
     const selects = [
       ["From", "from", from],
       ["To", "to", to],
     ].map(([text, key, names]) => {
-      const control = select([ANY, ...names.map((name) => [name, name])], own[key], choose(key), { "aria-label": `${text}: ${spec.title}` });
-      state.follow(() => { control.value = own[key]; });
+      const control = select([ANY, ...names.map((name) => [name, name])], own[key], choose(key), {
+        "aria-label": `${text}: ${spec.title}`,
+      });
+      state.follow(() => {
+        control.value = own[key];
+      });
       return labelled(text, control);
     });
     parts.push(element("div", { class: "pair" }, ...selects));
   }
   if (spec.kind === "pair") {
-    parts.push(toggle(state, "Pixels that kept their class", () => own.unchanged, (on) => { own.unchanged = on; }));
+    parts.push(
+      toggle(
+        state,
+        "Pixels that kept their class",
+        () => own.unchanged,
+        (on) => {
+          own.unchanged = on;
+        },
+      ),
+    );
   }
   if (spec.kind === "classes" && page.canFade(spec)) {
-    parts.push(toggle(state, "Confidence as opacity", () => own.faded, (on) => { own.faded = on; }));
+    parts.push(
+      toggle(
+        state,
+        "Confidence as opacity",
+        () => own.faded,
+        (on) => {
+          own.faded = on;
+        },
+      ),
+    );
   }
-  const every = (off) => () => state.change(() => { own.off = new Set(off ? spec.classes.map(({ value: code }) => code) : []); });
+  const every = (off) => () =>
+    state.change(() => {
+      own.off = new Set(off ? spec.classes.map(({ value: code }) => code) : []);
+    });
   parts.push(
     element(
       "div",
@@ -105,13 +144,20 @@ function sides(spec) {
   if (spec.kind === "pair") {
     return [spec.before, spec.after].map(({ classes }) => classes.map(({ name }) => name));
   }
-  return ["from", "to"].map((key) => [...new Set(spec.classes.map((known) => known[key]).filter(Boolean))]);
+  return ["from", "to"].map((key) => [
+    ...new Set(spec.classes.map((known) => known[key]).filter(Boolean)),
+  ]);
 }
 
 /** A checkbox that follows the state. */
 export function toggle(state, text, get, set) {
-  const check = element("input", { type: "checkbox", on: { change: () => state.change(() => set(check.checked)) } });
-  state.follow(() => { check.checked = get(); });
+  const check = element("input", {
+    type: "checkbox",
+    on: { change: () => state.change(() => set(check.checked)) },
+  });
+  state.follow(() => {
+    check.checked = get();
+  });
   return element("label", { class: "toggle" }, check, element("span", {}, text));
 }
 
@@ -124,7 +170,12 @@ export function rampLegend(spec) {
     "div",
     {},
     bar,
-    element("div", { class: "ends" }, element("span", {}, value(low)), element("span", {}, value(high))),
+    element(
+      "div",
+      { class: "ends" },
+      element("span", {}, value(low)),
+      element("span", {}, value(high)),
+    ),
   );
 }
 
@@ -140,7 +191,16 @@ export function vectorLegend(spec) {
       "ul",
       { class: "legend" },
       ...colours.map(([name, colour]) =>
-        element("li", {}, element("label", {}, swatch(colour), element("span", { class: "class-name" }, name))),
+        element(
+          "li",
+          {},
+          element(
+            "span",
+            { class: "entry" },
+            swatch(colour),
+            element("span", { class: "class-name" }, name),
+          ),
+        ),
       ),
     ),
   );

@@ -8,14 +8,18 @@ export function lonLatOf({ crs }) {
   if (!crs.proj4) return null;
   try {
     const way = proj4(crs.proj4, "+proj=longlat +datum=WGS84 +no_defs");
-    return { toLonLat: (place) => way.forward([...place]), fromLonLat: (place) => way.inverse([...place]) };
+    return {
+      toLonLat: (place) => way.forward([...place]),
+      fromLonLat: (place) => way.inverse([...place]),
+    };
   } catch {
     return null;
   }
 }
 
 export function lonLatText([lon, lat]) {
-  const side = (number, [positive, negative]) => `${Math.abs(number).toFixed(5)}° ${number < 0 ? negative : positive}`;
+  const side = (number, [positive, negative]) =>
+    `${Math.abs(number).toFixed(5)}° ${number < 0 ? negative : positive}`;
   return `${side(lat, "NS")}, ${side(lon, "EW")}`;
 }
 
@@ -31,11 +35,13 @@ export function placeText([x, y], resolution, { unit, name }) {
  * @returns {number[]|null} x and y in the page's CRS.
  */
 export function placeFrom(text, order, ways) {
-  const parts = [...text.matchAll(/([-−+]?\d+(?:\.\d+)?)\s*°?\s*([NSEW])?/gi)].map(([, number, side]) => ({
-    number: Number(number.replace("−", "-")) * (/[SW]/i.test(side ?? "") ? -1 : 1),
-    isLongitude: /[EW]/i.test(side ?? ""),
-    hasSide: Boolean(side),
-  }));
+  const parts = [...text.matchAll(/([-−+]?\d+(?:\.\d+)?)\s*°?\s*([NSEW])?/gi)].map(
+    ([, number, side]) => ({
+      number: Number(number.replace("−", "-")) * (/[SW]/i.test(side ?? "") ? -1 : 1),
+      isLongitude: /[EW]/i.test(side ?? ""),
+      hasSide: Boolean(side),
+    }),
+  );
   if (parts.length !== 2) return null;
   const [one, other] = parts;
   if (order === "crs" && !one.hasSide && !other.hasSide) return [one.number, other.number];

@@ -33,7 +33,14 @@ async function start() {
     description = await readDescription();
     hasGraphics();
   } catch (error) {
-    document.body.append(element("main", { class: "broken" }, element("h1", {}, "The map can't be shown"), element("p", {}, error.message)));
+    document.body.append(
+      element(
+        "main",
+        { class: "broken" },
+        element("h1", {}, "The map can't be shown"),
+        element("p", {}, error.message),
+      ),
+    );
     return;
   }
   const page = new Page(description, notices);
@@ -42,7 +49,10 @@ async function start() {
 
 function hasGraphics() {
   const context = document.createElement("canvas").getContext("webgl");
-  if (!context) throw new Error("This browser has no WebGL, by which the map is drawn; another browser, or graphics switched on, shows it.");
+  if (!context)
+    throw new Error(
+      "This browser has no WebGL, by which the map is drawn; another browser, or graphics switched on, shows it.",
+    );
   context.getExtension("WEBGL_lose_context")?.loseContext();
 }
 
@@ -62,20 +72,40 @@ class Page {
   show() {
     const { description, state } = this;
     document.title = description.title;
-    const target = element("div", { id: "map", tabindex: "0", role: "application", "aria-label": `Map of ${description.title}` });
+    const target = element("div", {
+      id: "map",
+      tabindex: "0",
+      role: "application",
+      "aria-label": `Map of ${description.title}`,
+    });
     const main = element("main", {}, target);
     document.body.replaceChildren(main);
     const projection = projectionOf(description);
     this.map = makeMap(target, description, projection);
     target.append(cross());
-    this.divider = new Divider(this.map, state, new Map(description.layers.map(({ id, title }) => [id, title])));
+    this.divider = new Divider(
+      this.map,
+      state,
+      new Map(description.layers.map(({ id, title }) => [id, title])),
+    );
     this.layers = description.layers.map(
-      (spec) => new MapLayer(spec, this.map, { projection, confidence: this.confidence, failed: (text) => this.notices.warn(text) }),
+      (spec) =>
+        new MapLayer(spec, this.map, {
+          projection,
+          confidence: this.confidence,
+          failed: (text) => this.notices.warn(text),
+        }),
     );
     for (const layer of this.layers) layer.clip = this.divider;
     this.card = new PlaceCard(this);
     this.panel = this.#panel();
-    main.append(zoomButtons(this), ...[northArrow(this), scaleBar(this)].filter(Boolean), coordinates(this), this.card.box, this.notices.box);
+    main.append(
+      zoomButtons(this),
+      ...[northArrow(this), scaleBar(this)].filter(Boolean),
+      coordinates(this),
+      this.card.box,
+      this.notices.box,
+    );
     document.body.append(this.panel);
     this.togglePanel(!isPhone());
     this.map.updateSize();
@@ -137,42 +167,88 @@ class Page {
 
   #panel() {
     const { description } = this;
-    this.panelButton = iconButton(PANEL, "Panel", () => this.togglePanel(), { class: "icon panel-button", "aria-controls": "panel-body" });
+    this.panelButton = iconButton(PANEL, "Panel", () => this.togglePanel(), {
+      class: "icon panel-button",
+      "aria-controls": "panel-body",
+    });
     const compare = compareSection(this);
     this.panelBody = element(
       "div",
       { class: "panel-body", id: "panel-body" },
       ...(description.left_out.length ? [leftOut(description.left_out)] : []),
       compare.length ? section("Compare", compare, true) : null,
-      section("Layers", [layerList(this), toggle(this.state, "Colours for colour-blind readers", () => this.state.safeColours, (on) => { this.state.safeColours = on; })], true),
+      section(
+        "Layers",
+        [
+          layerList(this),
+          toggle(
+            this.state,
+            "Colours for colour-blind readers",
+            () => this.state.safeColours,
+            (on) => {
+              this.state.safeColours = on;
+            },
+          ),
+        ],
+        true,
+      ),
       section("Areas in a polygon", polygonSection(this), false),
       section("Place and link", placeSection(this), false),
       section("Keys", [keyList()], false),
       section("About", about(description), false),
     );
-    return element("aside", { class: "panel", "aria-label": "Layers and tools" }, element("header", {}, element("h1", {}, description.title), this.panelButton), this.panelBody);
+    return element(
+      "aside",
+      { class: "panel", "aria-label": "Layers and tools" },
+      element("header", {}, element("h1", {}, description.title), this.panelButton),
+      this.panelBody,
+    );
   }
 }
 
 function section(title, parts, open) {
-  return element("details", { open }, element("summary", {}, element("h2", {}, title)), element("div", { class: "section" }, ...parts));
+  return element(
+    "details",
+    { open },
+    element("summary", {}, element("h2", {}, title)),
+    element("div", { class: "section" }, ...parts),
+  );
 }
 
 function leftOut(lines) {
   const count = lines.length === 1 ? "One file is left out" : `${lines.length} files are left out`;
-  return element("details", { class: "left-out" }, element("summary", {}, count), ...lines.map((line) => element("p", {}, line)));
+  return element(
+    "details",
+    { class: "left-out" },
+    element("summary", {}, count),
+    ...lines.map((line) => element("p", {}, line)),
+  );
 }
 
 function about({ crs, policy, isInside }) {
   return [
-    element("p", {}, `The map is drawn in ${crs.name}, the coordinate reference system of the first raster. Nothing is fetched from anywhere else.`),
+    element(
+      "p",
+      {},
+      `The map is drawn in ${crs.name}, the coordinate reference system of the first raster. Nothing is fetched from anywhere else.`,
+    ),
     ...policy.map((line) => element("p", {}, line)),
-    element("p", {}, "Drawn by landshift. ", isInside ? null : element("a", { href: "licences.txt" }, "Licences of the libraries")),
+    element(
+      "p",
+      {},
+      "Drawn by landshift. ",
+      isInside ? null : element("a", { href: "licences.txt" }, "Licences of the libraries"),
+    ),
   ];
 }
 
 function cross() {
-  return drawn("svg", { class: "cross", viewBox: "0 0 40 40", "aria-hidden": "true" }, drawn("path", { d: "M20 4v12M20 24v12M4 20h12M24 20h12", class: "halo" }), drawn("path", { d: "M20 4v12M20 24v12M4 20h12M24 20h12" }));
+  return drawn(
+    "svg",
+    { class: "cross", viewBox: "0 0 40 40", "aria-hidden": "true" },
+    drawn("path", { d: "M20 4v12M20 24v12M4 20h12M24 20h12", class: "halo" }),
+    drawn("path", { d: "M20 4v12M20 24v12M4 20h12M24 20h12" }),
+  );
 }
 
 function isPhone() {

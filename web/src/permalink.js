@@ -3,14 +3,18 @@
 /** Milliseconds of rest after which the address follows. */
 const REST = 300;
 
-const number = (text) => (text !== undefined && text !== "" && Number.isFinite(Number(text)) ? Number(text) : null);
+const number = (text) =>
+  text !== undefined && text !== "" && Number.isFinite(Number(text)) ? Number(text) : null;
 
 /** What the address says now, as text for it. */
 export function written({ description, state, map }) {
   const view = map.getView();
   const [x, y] = view.getCenter();
   const fields = new URLSearchParams();
-  fields.set("at", [x, y, view.getResolution()].map((each) => Number(each.toPrecision(10))).join(","));
+  fields.set(
+    "at",
+    [x, y, view.getResolution()].map((each) => Number(each.toPrecision(10))).join(","),
+  );
   for (const spec of description.layers) {
     const text = layerText(spec, state.layers[spec.id]);
     if (text) fields.set(spec.id, text);
@@ -26,10 +30,16 @@ function layerText(spec, own) {
   if (own.opacity !== 1) parts.push(`opacity=${own.opacity}`);
   if (own.bands) {
     parts.push(`bands=${own.bands.join(".")}`);
-    parts.push(`stretch=${own.stretch.flat().map((each) => Number(each.toPrecision(6))).join("~")}`);
+    parts.push(
+      `stretch=${own.stretch
+        .flat()
+        .map((each) => Number(each.toPrecision(6)))
+        .join("~")}`,
+    );
   }
   if (own.off) parts.push(`hide=${[...own.off].join("~")}`);
-  for (const key of ["from", "to"]) if (own[key]) parts.push(`${key}=${encodeURIComponent(own[key])}`);
+  for (const key of ["from", "to"])
+    if (own[key]) parts.push(`${key}=${encodeURIComponent(own[key])}`);
   for (const key of ["faded", "unchanged"]) if (own[key]) parts.push(key);
   return parts.join(";");
 }
@@ -44,7 +54,12 @@ export function taken(text, { description, state, map }) {
     }
     const [left, right, share] = (fields.get("swipe") ?? "").split(",");
     if (left in state.layers && right in state.layers) {
-      Object.assign(state.swipe, { on: true, left, right, at: Math.min(1, Math.max(0, number(share) ?? 0.5)) });
+      Object.assign(state.swipe, {
+        on: true,
+        left,
+        right,
+        at: Math.min(1, Math.max(0, number(share) ?? 0.5)),
+      });
     }
     if (fields.get("safe") === "1") state.safeColours = true;
   });
@@ -55,17 +70,34 @@ export function taken(text, { description, state, map }) {
 }
 
 function takeLayer(spec, own, text) {
-  const parts = new Map(text.split(";").map((part) => part.split("=")).map(([key, held]) => [key, held]));
+  const parts = new Map(
+    text
+      .split(";")
+      .map((part) => part.split("="))
+      .map(([key, held]) => [key, held]),
+  );
   own.on = parts.has("on");
   const opacity = number(parts.get("opacity"));
   if (opacity !== null) own.opacity = Math.min(1, Math.max(0, opacity));
   if (own.bands) {
     const bands = (parts.get("bands") ?? "").split(".").map(number);
-    if (bands.length === 3 && bands.every((band) => Number.isInteger(band) && band >= 1 && band <= spec.bands.length)) own.bands = bands;
+    if (
+      bands.length === 3 &&
+      bands.every((band) => Number.isInteger(band) && band >= 1 && band <= spec.bands.length)
+    )
+      own.bands = bands;
     const ends = (parts.get("stretch") ?? "").split("~").map(number);
-    if (ends.length === 6 && !ends.includes(null)) own.stretch = [0, 2, 4].map((k) => ends.slice(k, k + 2));
+    if (ends.length === 6 && !ends.includes(null))
+      own.stretch = [0, 2, 4].map((k) => ends.slice(k, k + 2));
   }
-  if (own.off && parts.has("hide")) own.off = new Set(parts.get("hide").split("~").map(number).filter((code) => code !== null));
+  if (own.off && parts.has("hide"))
+    own.off = new Set(
+      parts
+        .get("hide")
+        .split("~")
+        .map(number)
+        .filter((code) => code !== null),
+    );
   if ("from" in own) {
     for (const key of ["from", "to"]) own[key] = known(spec, key, parts.get(key));
   }
@@ -81,7 +113,9 @@ function known(spec, key, text) {
     return "";
   }
   const side = key === "from" ? spec.before : spec.after;
-  const names = side ? side.classes.map((each) => each.name) : spec.classes.map((each) => each[key]);
+  const names = side
+    ? side.classes.map((each) => each.name)
+    : spec.classes.map((each) => each[key]);
   return names.includes(name) ? name : "";
 }
 

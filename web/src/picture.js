@@ -30,7 +30,15 @@ function drawnView(page) {
   const canvas = document.createElement("canvas");
   const context = canvas.getContext("2d");
   const lines = legendLines(page, height);
-  const column = Math.ceil(Math.max(...lines.map(({ text, bold, colour }) => measured(context, text, bold) + (colour ? INDENT : 0)))) + 2 * MARGIN;
+  const column =
+    Math.ceil(
+      Math.max(
+        ...lines.map(
+          ({ text, bold, colour }) => measured(context, text, bold) + (colour ? INDENT : 0),
+        ),
+      ),
+    ) +
+    2 * MARGIN;
   canvas.width = Math.round((column + width) * ratio);
   canvas.height = Math.round(height * ratio);
   context.fillStyle = "#fff";
@@ -40,9 +48,18 @@ function drawnView(page) {
   for (const layer of page.map.getTargetElement().querySelectorAll(".ol-layers canvas")) {
     if (!layer.width) continue;
     const matrix = layer.style.transform.match(/^matrix\(([^(]*)\)$/);
-    const [a, b, c, d, e, f] = matrix ? matrix[1].split(",").map(Number) : [layer.clientWidth / layer.width, 0, 0, layer.clientHeight / layer.height, 0, 0];
+    const [a, b, c, d, e, f] = matrix
+      ? matrix[1].split(",").map(Number)
+      : [layer.clientWidth / layer.width, 0, 0, layer.clientHeight / layer.height, 0, 0];
     context.globalAlpha = Number(layer.parentNode.style.opacity || layer.style.opacity || 1);
-    context.setTransform(a * ratio, b * ratio, c * ratio, d * ratio, (e + column) * ratio, f * ratio);
+    context.setTransform(
+      a * ratio,
+      b * ratio,
+      c * ratio,
+      d * ratio,
+      (e + column) * ratio,
+      f * ratio,
+    );
     context.drawImage(layer, 0, 0);
   }
   context.globalAlpha = 1;
@@ -57,13 +74,17 @@ function drawnView(page) {
 /** The title, and every layer that is shown with its classes, as many as fit. */
 function legendLines({ description, state }, height) {
   const lines = [{ text: description.title, bold: true }];
-  const topFirst = description.layers.filter((spec) => isShown(spec, state)).sort((one, other) => rank(other) - rank(one));
+  const topFirst = description.layers
+    .filter((spec) => isShown(spec, state))
+    .sort((one, other) => rank(other) - rank(one));
   for (const spec of topFirst) {
     lines.push({ text: spec.title, bold: true });
     if (!spec.classes) continue;
     const colours = coloursOf(spec.classes, state.safeColours);
     const shown = shownClasses(spec, state.layers[spec.id]);
-    spec.classes.forEach(({ name }, k) => shown[k] && lines.push({ text: name, colour: colours[k] }));
+    spec.classes.forEach(
+      ({ name }, k) => shown[k] && lines.push({ text: name, colour: colours[k] }),
+    );
   }
   const room = Math.floor((height - 2 * MARGIN) / LINE);
   if (lines.length <= room) return lines;
@@ -96,7 +117,12 @@ function drawScale(context, { map, description }, width, height) {
   const right = width - 2 * MARGIN;
   const bottom = height - 2 * MARGIN;
   context.fillStyle = "rgba(255, 255, 255, 0.9)";
-  context.fillRect(right - scale.pixels - MARGIN, bottom - 26, scale.pixels + 2 * MARGIN, 26 + MARGIN);
+  context.fillRect(
+    right - scale.pixels - MARGIN,
+    bottom - 26,
+    scale.pixels + 2 * MARGIN,
+    26 + MARGIN,
+  );
   context.strokeStyle = "#1c2024";
   context.lineWidth = 2;
   context.beginPath();

@@ -11,7 +11,14 @@ export function placeSection(page) {
 
 function goTo(page) {
   const { description, ways } = page;
-  const input = element("input", { type: "text", inputmode: "text", autocomplete: "off", spellcheck: "false", class: "go-to", placeholder: "two numbers" });
+  const input = element("input", {
+    type: "text",
+    inputmode: "text",
+    autocomplete: "off",
+    spellcheck: "false",
+    class: "go-to",
+    placeholder: "two numbers",
+  });
   const orders = [["crs", `x, y in ${description.crs.name}`]];
   if (ways) orders.push(["degrees", "latitude, longitude"]);
   const order = select(orders, orders.at(-1)[0], () => {}, { "aria-label": "Kind of coordinates" });
@@ -19,7 +26,8 @@ function goTo(page) {
   const go = () => {
     const place = placeFrom(input.value, order.value, ways);
     if (!place) wrong.textContent = `Two numbers are needed, got ${input.value || "nothing"}`;
-    else if (outside(place, description.extent)) wrong.textContent = "That place lies outside the map";
+    else if (outside(place, description.extent))
+      wrong.textContent = "That place lies outside the map";
     wrong.hidden = Boolean(place) && !outside(place, description.extent);
     if (wrong.hidden) page.goTo(place);
   };
@@ -41,7 +49,13 @@ function outside([x, y], [left, bottom, right, top]) {
 }
 
 function share(page) {
-  const link = element("input", { type: "text", readonly: true, class: "link", hidden: true, "aria-label": "Link to this view" });
+  const link = element("input", {
+    type: "text",
+    readonly: true,
+    class: "link",
+    hidden: true,
+    "aria-label": "Link to this view",
+  });
   const copy = button("Copy link to this view", async () => {
     const address = `${location.href.split("#")[0]}#${written(page)}`;
     try {
@@ -54,5 +68,15 @@ function share(page) {
       link.select();
     }
   });
-  return element("div", {}, element("div", { class: "buttons" }, copy, button("Save picture", () => savePicture(page))), link);
+  return element(
+    "div",
+    {},
+    element(
+      "div",
+      { class: "buttons" },
+      copy,
+      button("Save picture", () => savePicture(page)),
+    ),
+    link,
+  );
 }

@@ -8,25 +8,47 @@ import { hectares, percent } from "./numbers.js";
 
 export function polygonSection(page) {
   const list = element("ol", { class: "polygons" });
-  const result = element("div", { class: "inside", role: "region", "aria-label": "Areas in the polygon", "aria-live": "polite" });
+  const result = element("div", {
+    class: "inside",
+    role: "region",
+    "aria-label": "Areas in the polygon",
+    "aria-live": "polite",
+  });
   const hint = element(
     "p",
     { class: "hint", role: "status" },
     element("span", {}, "Click each corner, and the first one again to finish."),
-    element("span", {}, "By keys: arrows move the map, Space sets a corner at the cross, Enter finishes, Backspace takes one back, Escape ends."),
+    element(
+      "span",
+      {},
+      "By keys: arrows move the map, Space sets a corner at the cross, Enter finishes, Backspace takes one back, Escape ends.",
+    ),
   );
   const drawing = new Drawing(page.map, () => show());
   page.drawing = drawing;
   page.map.getTargetElement().after(hint);
-  const start = button("Draw a polygon", () => toggleDrawing(page), { title: "Draws a polygon on the map (P)" });
-  const file = element("input", { type: "file", accept: ".geojson,.json,application/geo+json", hidden: true, on: { change: () => load(page, file) } });
-  const save = button("Save as GeoJSON", () => saveAll(page));
-  const layers = page.description.layers.filter(({ kind }) => kind === "classes" || kind === "pair");
-  let counted = layers.find(({ role }) => role === "change") ?? layers.at(-1) ?? null;
-  const layer = select(layers.map(({ id, title }) => [id, title]), counted?.id ?? "", (chosen) => {
-    counted = layers.find(({ id }) => id === chosen);
-    show();
+  const start = button("Draw a polygon", () => toggleDrawing(page), {
+    title: "Draws a polygon on the map (P)",
   });
+  const file = element("input", {
+    type: "file",
+    accept: ".geojson,.json,application/geo+json",
+    hidden: true,
+    on: { change: () => load(page, file) },
+  });
+  const save = button("Save as GeoJSON", () => saveAll(page));
+  const layers = page.description.layers.filter(
+    ({ kind }) => kind === "classes" || kind === "pair",
+  );
+  let counted = layers.find(({ role }) => role === "change") ?? layers.at(-1) ?? null;
+  const layer = select(
+    layers.map(({ id, title }) => [id, title]),
+    counted?.id ?? "",
+    (chosen) => {
+      counted = layers.find(({ id }) => id === chosen);
+      show();
+    },
+  );
   const field = labelled("Areas by", layer);
 
   let shown = null;
@@ -46,7 +68,13 @@ export function polygonSection(page) {
   }
   show();
   return [
-    element("div", { class: "buttons" }, start, button("Load GeoJSON", () => file.click()), save),
+    element(
+      "div",
+      { class: "buttons" },
+      start,
+      button("Load GeoJSON", () => file.click()),
+      save,
+    ),
     file,
     list,
     field,
@@ -77,27 +105,47 @@ export function toggleDrawing(page) {
 function entry(page, feature, number) {
   const { drawing, description } = page;
   const is = drawing.selected === feature;
-  const choose = button(`Polygon ${number}`, () => {
-    drawing.select(feature);
-    page.map.getView().fit(feature.getGeometry(), { padding: page.padding(60), maxZoom: undefined, duration: 0 });
-  }, { "aria-pressed": String(is), class: "choose" });
+  const choose = button(
+    `Polygon ${number}`,
+    () => {
+      drawing.select(feature);
+      page.map
+        .getView()
+        .fit(feature.getGeometry(), { padding: page.padding(60), maxZoom: undefined, duration: 0 });
+    },
+    { "aria-pressed": String(is), class: "choose" },
+  );
   const classes = classNames(description);
   const own = feature.get("class");
   if (own && !classes.includes(own)) classes.push(own);
-  const name = select([["", "no class"], ...classes.map((each) => [each, each])], own, (chosen) => feature.set("class", chosen), {
-    "aria-label": `Class of polygon ${number}`,
-  });
+  const name = select(
+    [["", "no class"], ...classes.map((each) => [each, each])],
+    own,
+    (chosen) => feature.set("class", chosen),
+    {
+      "aria-label": `Class of polygon ${number}`,
+    },
+  );
   const dates = [...description.dates];
   if (feature.get("date") && !dates.includes(feature.get("date"))) dates.push(feature.get("date"));
-  const date = select([["", "no date"], ...dates.map((each) => [each, each])], feature.get("date"), (chosen) => feature.set("date", chosen), {
-    "aria-label": `Date of polygon ${number}`,
+  const date = select(
+    [["", "no date"], ...dates.map((each) => [each, each])],
+    feature.get("date"),
+    (chosen) => feature.set("date", chosen),
+    {
+      "aria-label": `Date of polygon ${number}`,
+    },
+  );
+  const remove = button("Remove", () => drawing.remove(feature), {
+    "aria-label": `Remove polygon ${number}`,
   });
-  const remove = button("Remove", () => drawing.remove(feature), { "aria-label": `Remove polygon ${number}` });
   return element("li", {}, choose, remove, element("div", { class: "pair" }, name, date));
 }
 
 function classNames({ layers }) {
-  const names = layers.filter(({ kind }) => kind === "classes").flatMap(({ classes }) => classes.map(({ name }) => name));
+  const names = layers
+    .filter(({ kind }) => kind === "classes")
+    .flatMap(({ classes }) => classes.map(({ name }) => name));
   return [...new Set(names)];
 }
 
@@ -112,10 +160,17 @@ async function fill(page, box, feature, spec) {
     return;
   }
   try {
-    const found = await classesInside(spec, ringsOf(feature), page.description.full_pixels ?? FULL_PIXELS);
+    const found = await classesInside(
+      spec,
+      ringsOf(feature),
+      page.description.full_pixels ?? FULL_PIXELS,
+    );
     if (own === asked) box.replaceChildren(...resultTable(spec, found));
   } catch (error) {
-    if (own === asked) box.replaceChildren(element("p", { class: "warning" }, `${spec.title} can't be read: ${error.message}`));
+    if (own === asked)
+      box.replaceChildren(
+        element("p", { class: "warning" }, `${spec.title} can't be read: ${error.message}`),
+      );
   }
 }
 
@@ -123,26 +178,52 @@ function resultTable(spec, { rows, pixels, hectares: total, level, factor }) {
   if (!pixels) return [element("p", {}, "No pixel of the map has its centre in this polygon.")];
   const caption = freshId();
   const unit = total === null ? "pixels" : "ha";
-  const amount = (row) => (total === null ? row.pixels.toLocaleString("en") : hectares(row.hectares));
+  const amount = (row) =>
+    total === null ? row.pixels.toLocaleString("en") : hectares(row.hectares);
   const cells = (row) => [
-    element("td", {}, ...row.classes.flatMap(({ name, colour }, k) => [k ? " → " : null, swatch(colour), element("span", {}, name)])),
-    element("td", { class: "number", "data-exact": String(total === null ? row.pixels : row.hectares) }, amount(row)),
+    element(
+      "td",
+      {},
+      ...row.classes.flatMap(({ name, colour }, k) => [
+        k ? " → " : null,
+        swatch(colour),
+        element("span", {}, name),
+      ]),
+    ),
+    element(
+      "td",
+      { class: "number", "data-exact": String(total === null ? row.pixels : row.hectares) },
+      amount(row),
+    ),
     element("td", { class: "number" }, percent(row.pixels / pixels)),
   ];
-  const head = ["Class", unit, "share"].map((text, k) => element("th", { scope: "col", class: k ? "number" : "" }, text));
+  const head = ["Class", unit, "share"].map((text, k) =>
+    element("th", { scope: "col", class: k ? "number" : "" }, text),
+  );
   const overview = level
-    ? element("p", { class: "note overview" }, `Counted on an overview: each of its pixels stands for ${Math.round(factor)} × ${Math.round(factor)}.`)
+    ? element(
+        "p",
+        { class: "note overview" },
+        `Counted on an overview: each of its pixels stands for ${Math.round(factor)} × ${Math.round(factor)}.`,
+      )
     : null;
   return [
     element(
       "table",
       { "aria-describedby": caption },
-      element("caption", { id: caption }, `${spec.title}: ${pixels.toLocaleString("en")} pixels${total === null ? "" : `, ${hectares(total)} ha`}`),
+      element(
+        "caption",
+        { id: caption },
+        `${spec.title}: ${pixels.toLocaleString("en")} pixels${total === null ? "" : `, ${hectares(total)} ha`}`,
+      ),
       element("thead", {}, element("tr", {}, ...head)),
       element("tbody", {}, ...rows.map((row) => element("tr", {}, ...cells(row)))),
     ),
     overview,
-    total === null ? element("p", { class: "note" }, "The areas of pixels aren't known here.") : null,
+    spec.note ? element("p", { class: "note" }, spec.note) : null,
+    total === null
+      ? element("p", { class: "note" }, "The areas of pixels aren't known here.")
+      : null,
   ].filter(Boolean);
 }
 

@@ -30,7 +30,11 @@ export class Raster {
    * @param {object} spec A raster layer of the page's description.
    */
   static open(spec) {
-    if (!opened.has(spec.url)) opened.set(spec.url, Raster.#read(spec));
+    if (!opened.has(spec.url)) {
+      const reading = Raster.#read(spec);
+      opened.set(spec.url, reading);
+      reading.catch(() => opened.delete(spec.url)); // the next one that asks tries again
+    }
     return opened.get(spec.url);
   }
 
@@ -50,10 +54,14 @@ export class Raster {
       (kind & 4 ? masks : images).push(image);
     }
     const levels = images
-      .filter((image) => image === images[0] || (image.fileDirectory.getValue("NewSubfileType") ?? 0) & 1)
+      .filter(
+        (image) => image === images[0] || (image.fileDirectory.getValue("NewSubfileType") ?? 0) & 1,
+      )
       .map((image) => ({
         image,
-        mask: masks.find((m) => m.getWidth() === image.getWidth() && m.getHeight() === image.getHeight()),
+        mask: masks.find(
+          (m) => m.getWidth() === image.getWidth() && m.getHeight() === image.getHeight(),
+        ),
         width: image.getWidth(),
         height: image.getHeight(),
         tile: tileSize(image),
@@ -107,7 +115,9 @@ export class Raster {
       for (let column = 0; column < columns; column += 1, k += 1) {
         const inside = inRows && column + window[0] >= 0 && column + window[0] < width;
         valid[k] =
-          inside && (!masked || masked[0][k]) && (!alpha || alpha[k]) && this.#hasData(values, k) ? 1 : 0;
+          inside && (!masked || masked[0][k]) && (!alpha || alpha[k]) && this.#hasData(values, k)
+            ? 1
+            : 0;
       }
     }
     return { bands: values, valid, width: columns, height: rows };
@@ -119,6 +129,31 @@ export class Raster {
       if (number !== this.nodata && number === number) return true;
     }
     return false;
+  }
+}
+
+/** Rasters on one grid, read together at the levels that all of them have. */
+export class Stack {
+  #places;
+
+  constructor(rasters) {
+    this.rasters = rasters;
+    const placesOf = ({ width, height }) =>
+      rasters.map(({ levels }) =>
+        levels.findIndex((level) => level.width === width && level.height === height),
+      );
+    this.#places = rasters[0].levels.map(placesOf).filter((places) => !places.includes(-1));
+    /** From the full resolution to the coarsest overview. */
+    this.levels = this.#places.map(([k]) => rasters[0].levels[k]);
+  }
+
+  /** Pixels of a window of each raster, see `Raster.read`; `bands` are those of each. */
+  read(level, window, bands, signal) {
+    return Promise.all(
+      this.rasters.map((raster, k) =>
+        raster.read(this.#places[level][k], window, bands[k], signal),
+      ),
+    );
   }
 }
 

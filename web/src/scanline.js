@@ -12,7 +12,8 @@
 export function runsInside(rings, width, height) {
   const crossings = new Map();
   for (const ring of rings) {
-    for (let k = 0; k + 1 < ring.length; k += 1) addCrossings(ring[k], ring[k + 1], height, crossings);
+    for (let k = 0; k + 1 < ring.length; k += 1)
+      addCrossings(ring[k], ring[k + 1], height, crossings);
   }
   const runs = new Map();
   for (const [row, columns] of crossings) {

@@ -12,7 +12,8 @@ export class State {
   constructor(description) {
     const images = description.layers.filter(({ kind }) => kind === "image");
     const shown = [...latest(images), ...mainMaps(description)];
-    const isOn = (spec) => spec.on ?? (shown.length ? shown.includes(spec) : spec === description.layers[0]);
+    const isOn = (spec) =>
+      spec.on ?? (shown.length ? shown.includes(spec) : spec === description.layers[0]);
     /** By id: whether it is on, and how it is shown. */
     this.layers = Object.fromEntries(
       description.layers.map((spec) => [spec.id, initial(spec, isOn(spec), images.length > 0)]),
@@ -40,7 +41,9 @@ export class State {
 /** The images of the last date. */
 function latest(images) {
   const last = [...images].sort((one, other) => (one.date ?? -1) - (other.date ?? -1)).at(-1);
-  return oneForEachGrid(images.filter((image) => image === last || (image.date !== null && image.date === last.date)));
+  return oneForEachGrid(
+    images.filter((image) => image === last || (image.date !== null && image.date === last.date)),
+  );
 }
 
 /** The class maps that the page is about. */
@@ -53,7 +56,9 @@ function mainMaps({ layers }) {
 
 /** Layers beside each other; of those that would cover each other, the first. */
 function oneForEachGrid(layers) {
-  return layers.filter((layer, k) => !layers.slice(0, k).some((other) => sameGrid(other.grid, layer.grid)));
+  return layers.filter(
+    (layer, k) => !layers.slice(0, k).some((other) => sameGrid(other.grid, layer.grid)),
+  );
 }
 
 /** Over an image, a change map shows the changes alone. */
@@ -67,8 +72,16 @@ function initial(spec, on, overImages) {
   if (spec.kind === "image") {
     return { ...common, bands: [...spec.rgb], stretch: spec.stretch.map((pair) => [...pair]) };
   }
-  if (spec.kind === "classes") return { ...common, off: new Set(overImages ? unchanged(spec) : []), from: "", to: "", faded: false };
-  if (spec.kind === "pair") return { ...common, off: new Set(), from: "", to: "", unchanged: false };
+  if (spec.kind === "classes")
+    return {
+      ...common,
+      off: new Set(overImages ? unchanged(spec) : []),
+      from: "",
+      to: "",
+      faded: false,
+    };
+  if (spec.kind === "pair")
+    return { ...common, off: new Set(), from: "", to: "", unchanged: false };
   return common;
 }
 

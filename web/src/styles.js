@@ -6,7 +6,16 @@ const CLEAR = [0, 0, 0, 0];
 export const RAMP = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"];
 
 /** Colours that colour-blind readers can tell apart (Okabe and Ito, 2008). */
-const SAFE = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#000000"];
+const SAFE = [
+  "#e69f00",
+  "#56b4e9",
+  "#009e73",
+  "#f0e442",
+  "#0072b2",
+  "#d55e00",
+  "#cc79a7",
+  "#000000",
+];
 const SAFE_UNCHANGED = "#bdbdbd";
 
 /**
@@ -18,22 +27,31 @@ export function coloursOf(classes, safe) {
   const changes = classes.filter(({ stays }) => !stays);
   const keyOf = changes.length > SAFE.length ? ({ name, to }) => to ?? name : ({ name }) => name;
   const keys = [...new Set(changes.map(keyOf))];
-  return classes.map((known) => (known.stays ? SAFE_UNCHANGED : SAFE[keys.indexOf(keyOf(known)) % SAFE.length]));
+  return classes.map((known) =>
+    known.stays ? SAFE_UNCHANGED : SAFE[keys.indexOf(keyOf(known)) % SAFE.length],
+  );
 }
 
 /** Three bands, each stretched between two values; the fourth says where there is data. */
-export function imageStyle(stretch) {
+export function imageStyle(stretch, isByte) {
   const stretched = [1, 2, 3].map((band) => [
     "clamp",
-    ["/", ["-", ["band", band], ["var", `low${band}`]], ["-", ["var", `high${band}`], ["var", `low${band}`]]],
+    [
+      "/",
+      ["-", ["band", band], ["var", `low${band}`]],
+      ["-", ["var", `high${band}`], ["var", `low${band}`]],
+    ],
     0,
     1,
   ]);
-  return { color: ["array", ...stretched, ["band", 4]], variables: stretchVariables(stretch) };
+  return {
+    color: ["array", ...stretched, ["band", 4]],
+    variables: stretchVariables(stretch, isByte),
+  };
 }
 
 /** `stretch` in the units of the textures: bytes reach the card as shares of 255. */
-export function stretchVariables(stretch, isByte = false) {
+function stretchVariables(stretch, isByte) {
   const unit = isByte ? 255 : 1;
   const variables = {};
   stretch.forEach(([low, high], k) => {
@@ -52,7 +70,11 @@ export function stretchVariables(stretch, isByte = false) {
 export function classStyle(colours, shown, faded) {
   const solid = palette(["band", 1], colours, shown);
   if (!faded) return { color: solid };
-  const clear = palette(["band", 1], colours, shown.map(() => false));
+  const clear = palette(
+    ["band", 1],
+    colours,
+    shown.map(() => false),
+  );
   return { color: ["interpolate", ["linear"], ["band", 2], 0, clear, 1, solid] };
 }
 
@@ -74,7 +96,12 @@ export function valueStyle([low, high]) {
   const step = (high > low ? high - low : 1) / (RAMP.length - 1);
   const stops = RAMP.flatMap((colour, k) => [low + k * step, colour]);
   return {
-    color: ["case", [">", ["band", 2], 0], ["interpolate", ["linear"], ["band", 1], ...stops], CLEAR],
+    color: [
+      "case",
+      [">", ["band", 2], 0],
+      ["interpolate", ["linear"], ["band", 1], ...stops],
+      CLEAR,
+    ],
   };
 }
 
@@ -85,6 +112,9 @@ function palette(band, colours, shown) {
 }
 
 export function rgb(colour) {
-  const whole = colour.length === 4 ? [...colour.slice(1)].map((digit) => digit + digit).join("") : colour.slice(1, 7);
+  const whole =
+    colour.length === 4
+      ? [...colour.slice(1)].map((digit) => digit + digit).join("")
+      : colour.slice(1, 7);
   return [0, 2, 4].map((k) => Number.parseInt(whole.slice(k, k + 2), 16));
 }

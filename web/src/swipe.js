@@ -45,15 +45,27 @@ export class Divider {
     if (context instanceof CanvasRenderingContext2D) {
       context.save();
       context.beginPath();
-      const corners = [[from, 0], [to, 0], [to, height], [from, height]];
-      corners.map((corner) => getRenderPixel(event, corner)).forEach(([x, y]) => context.lineTo(x, y));
+      const corners = [
+        [from, 0],
+        [to, 0],
+        [to, height],
+        [from, height],
+      ];
+      corners
+        .map((corner) => getRenderPixel(event, corner))
+        .forEach(([x, y]) => context.lineTo(x, y));
       context.clip();
       return;
     }
     const [x, y] = getRenderPixel(event, [from, height]);
     const [right, top] = getRenderPixel(event, [to, 0]);
     context.enable(context.SCISSOR_TEST);
-    context.scissor(Math.round(x), Math.round(y), Math.max(0, Math.round(right - x)), Math.round(top - y));
+    context.scissor(
+      Math.round(x),
+      Math.round(y),
+      Math.max(0, Math.round(right - x)),
+      Math.round(top - y),
+    );
   }
 
   after(layer, event) {
@@ -86,7 +98,14 @@ export class Divider {
   }
 
   #key(event) {
-    const moves = { ArrowLeft: -STEP, ArrowRight: STEP, PageDown: -5 * STEP, PageUp: 5 * STEP, Home: -1, End: 1 };
+    const moves = {
+      ArrowLeft: -STEP,
+      ArrowRight: STEP,
+      PageDown: -5 * STEP,
+      PageUp: 5 * STEP,
+      Home: -1,
+      End: 1,
+    };
     if (!(event.key in moves)) return;
     event.preventDefault();
     event.stopPropagation();

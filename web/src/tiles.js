@@ -3,6 +3,7 @@
 import DataTileSource from "ol/source/DataTile.js";
 import TileGrid from "ol/tilegrid/TileGrid.js";
 import { gridExtent } from "./description.js";
+import { Stack } from "./raster.js";
 
 /** Bytes of textures that one layer keeps beyond two screens of them, whatever the user pans over. */
 const TEXTURE_BYTES = 32 * 2 ** 20;
@@ -15,10 +16,12 @@ const TEXTURE_BYTES = 32 * 2 ** 20;
  * @param {number[][]} options.bands Bands to read, for each raster.
  * @param {number} options.bandCount Values for each pixel that `encode` gives.
  * @param {(reads: object[]) => (Uint8Array|Float32Array)} options.encode
+ * @param {(error: Error) => void} options.failed Told of tiles that can't be read.
  */
-export function tileSource({ grid, projection, rasters, bands, bandCount, encode }) {
+export function tileSource({ grid, projection, rasters, bands, bandCount, encode, failed }) {
   const extent = gridExtent(grid);
-  const coarseFirst = [...rasters[0].levels].reverse();
+  const stack = new Stack(rasters);
+  const coarseFirst = [...stack.levels].reverse();
   const pixel = coarseFirst.map(({ width, height }) => [
     (extent[2] - extent[0]) / width,
     (extent[3] - extent[1]) / height,
@@ -40,7 +43,12 @@ export function tileSource({ grid, projection, rasters, bands, bandCount, encode
       const level = coarseFirst.length - 1 - z;
       const [width, height] = coarseFirst[z].tile;
       const window = [x * width, y * height, (x + 1) * width, (y + 1) * height];
-      return encode(await Promise.all(rasters.map((raster, k) => raster.read(level, window, bands[k], signal))));
+      try {
+        return encode(await stack.read(level, window, bands, signal));
+      } catch (error) {
+        if (!signal.aborted) failed(error);
+        throw error;
+      }
     },
   });
   source.setTileSizes(coarseFirst.map(({ tile }) => tile));
