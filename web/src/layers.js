@@ -27,6 +27,7 @@ export class MapLayer {
   #kind;
   #opening = null;
   #broken = false;
+  #waits = 0;
   #tiles = "";
   #style = "";
 
@@ -47,11 +48,21 @@ export class MapLayer {
     const shown = isShown(this.spec, state);
     if (!shown && this.#broken) [this.#opening, this.#broken] = [null, false];
     if (shown) this.#opening ??= this.#open();
-    this.#opening?.then(async (opened) => {
-      if (!opened) return;
-      await this.#kind.also?.(this, opened, state.layers[this.spec.id]);
-      this.#apply(opened, state);
-    });
+    if (this.#opening) this.#showWhenOpen(state);
+  }
+
+  /** Whether something is yet to be read before the layer can show what was last asked for. */
+  get waiting() {
+    return this.#waits > 0;
+  }
+
+  async #showWhenOpen(state) {
+    this.#waits += 1;
+    const opened = await this.#opening;
+    if (opened) await this.#kind.also?.(this, opened, state.layers[this.spec.id]);
+    this.#waits -= 1;
+    if (opened) this.#apply(opened, state);
+    else this.map.render();
   }
 
   async #open() {

@@ -132,8 +132,8 @@ export function filterControls(page, spec) {
     element(
       "div",
       { class: "buttons" },
-      button("All classes", every(false), { "aria-label": `Show all classes of ${spec.title}` }),
-      button("None", every(true), { "aria-label": `Show no class of ${spec.title}` }),
+      button("All classes", every(false), { "aria-label": `All classes of ${spec.title}` }),
+      button("None", every(true), { "aria-label": `None of the classes of ${spec.title}` }),
     ),
   );
   return element("div", { class: "filter" }, ...parts);

@@ -114,9 +114,15 @@ class Page {
     state.follow(() => this.layers.forEach((layer) => layer.follow(state)));
     follow(this);
     listen(this);
-    this.map.on("rendercomplete", () => {
-      document.body.dataset.drawn = String(Number(document.body.dataset.drawn ?? 0) + 1);
-    });
+    this.#sayWhetherBusy(target);
+  }
+
+  /** The map is busy from a change until everything that it asks for is drawn. */
+  #sayWhetherBusy(target) {
+    const busy = (is) => target.setAttribute("aria-busy", String(is));
+    this.state.follow(() => busy(true));
+    this.map.getView().on(["change:center", "change:resolution"], () => busy(true));
+    this.map.on("rendercomplete", () => busy(this.layers.some((layer) => layer.waiting)));
   }
 
   /** Turn a layer on or off. */

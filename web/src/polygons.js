@@ -14,18 +14,9 @@ export function polygonSection(page) {
     "aria-label": "Areas in the polygon",
     "aria-live": "polite",
   });
-  const hint = element(
-    "p",
-    { class: "hint", role: "status" },
-    element("span", {}, "Click each corner, and the first one again to finish."),
-    element(
-      "span",
-      {},
-      "By keys: arrows move the map, Space sets a corner at the cross, Enter finishes, Backspace takes one back, Escape ends.",
-    ),
-  );
   const drawing = new Drawing(page.map, () => show());
   page.drawing = drawing;
+  const hint = drawingBar(drawing);
   page.map.getTargetElement().after(hint);
   const start = button("Draw a polygon", () => toggleDrawing(page), {
     title: "Draws a polygon on the map (P)",
@@ -56,7 +47,6 @@ export function polygonSection(page) {
     start.setAttribute("aria-pressed", String(drawing.drawing));
     start.textContent = drawing.drawing ? "Stop drawing" : "Draw a polygon";
     hint.hidden = !drawing.drawing;
-    document.body.classList.toggle("drawing-now", drawing.drawing);
     save.hidden = drawing.polygons.length === 0;
     field.hidden = !drawing.selected || layers.length < 2;
     list.replaceChildren(...drawing.polygons.map((feature, k) => entry(page, feature, k + 1)));
@@ -80,6 +70,31 @@ export function polygonSection(page) {
     field,
     result,
   ];
+}
+
+/** What helps while a polygon is drawn: how it goes, and buttons where there is no keyboard. */
+function drawingBar(drawing) {
+  return element(
+    "div",
+    { class: "hint" },
+    element(
+      "p",
+      { role: "status" },
+      "Click each corner, and the first one again to finish.",
+      element(
+        "span",
+        { class: "by-keys" },
+        "By keys: arrows move the map, Space sets a corner at the cross, Enter finishes, Backspace takes one back, Escape ends.",
+      ),
+    ),
+    element(
+      "div",
+      { class: "buttons" },
+      button("Finish", () => drawing.finish()),
+      button("Take one back", () => drawing.removeCorner()),
+      button("Cancel", () => drawing.stop()),
+    ),
+  );
 }
 
 /** Open the part of the panel where a polygon's areas stand. */

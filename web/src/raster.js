@@ -14,6 +14,8 @@ const WORKERS = Math.min(4, navigator.hardwareConcurrency || 2);
 
 const YCBCR = 6;
 
+const FLOAT = 3;
+
 const LERC = 34887;
 
 let decoders = null;
@@ -71,11 +73,10 @@ export class Raster {
   }
 
   constructor(spec, levels) {
-    this.nodata = nodataOf(spec.nodata);
     /** From the full resolution to the coarsest overview. */
     this.levels = levels;
     const first = levels[0].image;
-    this.count = first.getSamplesPerPixel();
+    this.nodata = nodataOf(spec.nodata, first);
     this.alpha = alphaBand(first);
     this.colourSpace = first.fileDirectory.getValue("PhotometricInterpretation");
     this.isByte = first.getBitsPerSample() === 8 && first.getSampleFormat() === 1;
@@ -165,8 +166,12 @@ function tileSize(image) {
   return striped ? [256, 256] : [image.getTileWidth(), image.getTileHeight()];
 }
 
-function nodataOf(stated) {
-  return stated === "nan" || stated === null || stated === undefined ? NaN : stated;
+/** The value without data as the file's pixels hold it; NaN, which equals nothing, for none. */
+function nodataOf(stated, image) {
+  if (typeof stated !== "number") return NaN;
+  return image.getSampleFormat() === FLOAT && image.getBitsPerSample() === 32
+    ? Math.fround(stated)
+    : stated;
 }
 
 /** The band that says how opaque a pixel is, or 0: TIFF's ExtraSamples 1 and 2. */
