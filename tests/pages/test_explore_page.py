@@ -675,11 +675,31 @@ def test_a_file_that_is_missing_is_named_and_the_rest_shown(show, tmp_path):
     (folder / "data/change.tif").unlink()
     with served(folder) as address:
         page = show(address=address)
-        page.locator(".notices .warning", has_text="Change map can't be shown").wait_for()
+        page.locator(
+            ".notices .warning", has_text="Change map can't be shown: the server answers 404"
+        ).wait_for()
         shot = Shot(page)
         near(shot[480, 150], image_colour(1, 480, 150))
         page.close()
     show.wrong[:] = [text for text in show.wrong if "404" not in text]
+
+
+def test_servers_without_ranges_give_small_files_whole(show, tmp_path):
+    folder = map_site.make(tmp_path / "site", BUNDLE, POLICY)
+    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "-d", str(folder), "0"]
+    with subprocess.Popen(
+        [command[0], "-u", *command[1:]],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as server:
+        try:
+            port = re.search(r"port (\d+)", server.stdout.readline()).group(1)
+            page = show(address=f"http://127.0.0.1:{port}")
+            near(Shot(page)[480, 150], rgb(CHANGES[21]))
+            page.close()
+        finally:
+            server.kill()
 
 
 def test_memory_stays_bounded_while_the_map_is_panned(show):

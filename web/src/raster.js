@@ -9,6 +9,9 @@ const RANGE_BYTES = 65_536;
 /** Ranges that a file keeps in memory: 4 MB. */
 const RANGES_KEPT = 64;
 
+/** Bytes of a file that is fetched whole where a server answers no ranges, at most. */
+const WHOLE_BYTES = 64 * 2 ** 20;
+
 /** Workers that decode; more than four wait for the network. */
 const WORKERS = Math.min(4, navigator.hardwareConcurrency || 2);
 
@@ -41,9 +44,7 @@ export class Raster {
   }
 
   static async #read(spec) {
-    const file = spec.url.startsWith("data:")
-      ? await fromArrayBuffer(bytesOf(spec.url))
-      : await fromUrl(spec.url, { blockSize: RANGE_BYTES, cacheSize: RANGES_KEPT });
+    const file = await openFile(spec.url);
     // its decoder gives 0 where the file says that there is no data
     if ((await file.getImage()).fileDirectory.getValue("Compression") === LERC) {
       throw new Error("files compressed with LERC aren't read; compress it with deflate");
@@ -158,7 +159,29 @@ export class Stack {
   }
 }
 
-/** Files by their address. */
+async function openFile(address) {
+  if (address.startsWith("data:")) return fromArrayBuffer(bytesOf(address));
+  try {
+    return await fromUrl(address, { blockSize: RANGE_BYTES, cacheSize: RANGES_KEPT });
+  } catch (error) {
+    return openWhole(address, error);
+  }
+}
+
+/** A file of a server that answers no ranges, fetched whole where it is small; else why it can't be read. */
+async function openWhole(address, error) {
+  const headers = { Range: "bytes=0-0" };
+  const answer = await fetch(address, { headers, cache: "no-store" });
+  if (answer.status === 206) throw error;
+  if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
+  if (Number(answer.headers.get("Content-Length")) > WHOLE_BYTES) {
+    await answer.body.cancel();
+    throw new Error("the server must answer byte ranges for files of more than 64 MB");
+  }
+  return fromArrayBuffer(await answer.arrayBuffer());
+}
+
+/** Rasters by the address of their file. */
 const opened = new Map();
 
 function tileSize(image) {
