@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= $(if $(filter python3,$(notdir $(PYTHON))),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+WEB := hatch_build.py $(wildcard web/*.* web/src/*)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: help setup demo test slow lint format constraints clean
@@ -15,7 +16,7 @@ help:
 
 setup: $(READY)
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt $(WEB)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet "pip>=25.1"
 	$(PIP) install --quiet --constraint constraints.txt --editable . --group test --group lint

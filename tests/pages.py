@@ -109,8 +109,8 @@ def read(html: str) -> Page:
 
 
 @contextmanager
-def browser() -> Iterator[Any]:
-    """Debian's Chromium, or a skip where it isn't."""
+def browser(*flags: str) -> Iterator[Any]:
+    """Debian's Chromium with these flags, or a skip where it isn't."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
     chromium = shutil.which("chromium")
     if chromium is None:
@@ -120,7 +120,7 @@ def browser() -> Iterator[Any]:
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
     )  # fmt: skip
     with playwright.sync_playwright() as driver:
-        program = driver.chromium.launch(executable_path=chromium, args=list(quiet))
+        program = driver.chromium.launch(executable_path=chromium, args=[*quiet, *flags])
         try:
             yield program
         finally:

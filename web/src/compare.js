@@ -1,0 +1,156 @@
+// Comparing: the dates one after another, and two layers beside each other.
+
+import { button, element, labelled, select } from "./dom.js";
+import { rank } from "./description.js";
+import { toggle } from "./legend.js";
+
+/** Milliseconds that each date is shown while the dates alternate: slower than anything that disturbs. */
+const BLINK = 900;
+
+export function compareSection(page) {
+  return [dateSwitch(page), swipeControls(page)].filter(Boolean);
+}
+
+/** Whether there are layers of both dates. */
+export function hasDates({ description }) {
+  return (
+    description.dates.length > 1 &&
+    description.layers.filter(({ kind, date }) => kind === "image" && date !== null).length > 1
+  );
+}
+
+/** The date of the images that are shown, or null where it is none or several. */
+export function shownDate({ description, state }) {
+  const on = description.layers.filter(
+    ({ id, kind, date }) => kind === "image" && date !== null && state.layers[id].on,
+  );
+  const dates = new Set(on.map(({ date }) => date));
+  return dates.size === 1 ? on[0].date : null;
+}
+
+/** Show every layer that is on at one date at another date instead. */
+export function showDate(page, date) {
+  const { description, state } = page;
+  state.change(() => {
+    const dated = description.layers.filter(
+      (spec) => spec.date !== null && spec.date !== undefined,
+    );
+    for (const kind of new Set(dated.map(({ kind }) => kind))) {
+      const group = dated.filter((spec) => spec.kind === kind);
+      if (!group.some(({ id }) => state.layers[id].on)) continue;
+      if (!group.some((spec) => spec.date === date)) continue;
+      for (const spec of group) state.layers[spec.id].on = spec.date === date;
+    }
+  });
+}
+
+export function nextDate(page) {
+  const count = page.description.dates.length;
+  showDate(page, ((shownDate(page) ?? -1) + 1) % count);
+}
+
+let blinking = null;
+
+export function blink(page, on) {
+  clearInterval(blinking);
+  blinking = on ? setInterval(() => nextDate(page), BLINK) : null;
+  if (on) nextDate(page);
+  page.state.change((state) => {
+    state.blinking = on;
+  });
+}
+
+function dateSwitch(page) {
+  if (!hasDates(page)) return null;
+  const { description, state } = page;
+  const choices = description.dates.map((label, date) => {
+    const radio = element("input", {
+      type: "radio",
+      name: "date",
+      on: {
+        change: () => {
+          blink(page, false);
+          showDate(page, date);
+        },
+      },
+    });
+    state.follow(() => {
+      radio.checked = shownDate(page) === date;
+    });
+    return element("label", { class: "choice" }, radio, element("span", {}, label));
+  });
+  const start = button("Blink", () => blink(page, !state.blinking), {
+    title: "Shows the dates in turn (B)",
+  });
+  state.follow(() => start.setAttribute("aria-pressed", String(state.blinking)));
+  return element(
+    "fieldset",
+    { class: "dates" },
+    element("legend", {}, "Date"),
+    element("div", { class: "choices" }, ...choices),
+    start,
+  );
+}
+
+/** Two layers beside each other, or no longer. */
+export function swipe(page, on) {
+  const { state } = page;
+  state.change(({ swipe: sides }) => {
+    if (on && !sides.left) [sides.left, sides.right] = firstSides(page);
+    sides.on = on;
+    if (on) makeRoom(page);
+    else if (sides.before) {
+      for (const [id, shown] of Object.entries(sides.before)) state.layers[id].on = shown;
+      sides.before = null;
+    }
+  });
+}
+
+/** Turn off the rasters that would cover both sides; what was on comes back when the divider goes. */
+function makeRoom({ description, state }) {
+  const { swipe: sides } = state;
+  sides.before ??= Object.fromEntries(Object.entries(state.layers).map(([id, { on }]) => [id, on]));
+  const rankOf = (id) => rank(description.layers.find((spec) => spec.id === id));
+  const lowest = Math.min(rankOf(sides.left), rankOf(sides.right));
+  for (const spec of description.layers) {
+    const isSide = spec.id === sides.left || spec.id === sides.right;
+    const isVector = spec.kind === "polygons" || spec.kind === "points";
+    if (!isSide && !isVector && rank(spec) >= lowest) state.layers[spec.id].on = false;
+  }
+}
+
+function firstSides({ description }) {
+  const images = description.layers.filter(({ kind }) => kind === "image");
+  const rasters = description.layers.filter(({ kind }) => kind !== "polygons" && kind !== "points");
+  const both = images.length > 1 ? [images[0], images.at(-1)] : [rasters[0], rasters.at(-1)];
+  return both.map(({ id }) => id);
+}
+
+function swipeControls(page) {
+  const { description, state } = page;
+  if (description.layers.length < 2) return null;
+  const choices = description.layers.map(({ id, title }) => [id, title]);
+  const [left, right] = ["left", "right"].map((side) => {
+    const control = select(choices, "", (chosen) =>
+      state.change(({ swipe: sides }) => {
+        sides[side] = chosen;
+        makeRoom(page);
+      }),
+    );
+    state.follow(({ swipe: sides }) => {
+      control.value = sides[side] ?? "";
+    });
+    return labelled(side === "left" ? "Left" : "Right", control);
+  });
+  const sides = element("div", { class: "pair" }, left, right);
+  const check = toggle(
+    state,
+    "Divider between two layers",
+    () => state.swipe.on,
+    (on) => swipe(page, on),
+  );
+  state.follow(() => {
+    sides.hidden = !state.swipe.on;
+  });
+  return element("div", { class: "swipe" }, check, sides);
+}
