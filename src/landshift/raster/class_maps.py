@@ -380,7 +380,9 @@ def ranked(
         table = np.zeros(int(present[-1]) + 1, np.int64)
         table[present] = np.arange(present.size)
         ranks, values = table[shifted], present + low
-    return values, np.where(mask, ranks, values.size)
+    if not mask.all():
+        ranks[~mask] = values.size
+    return values, ranks
 
 
 def holds_classes(source: DatasetReader) -> bool:
