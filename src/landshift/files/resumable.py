@@ -98,12 +98,9 @@ def resumable_folder(
     make_folder(path.parent)
     for left in left_over(path):
         shutil.rmtree(left, ignore_errors=True)
-    part = path.with_name(f".{path.name}.partial")
-    whole = part / "whole"
     with disk_errors(path):
-        part.mkdir(exist_ok=True)
-        with (part / _LEDGER).open("a+b", buffering=0) as file:
-            _lock(file, part)
+        with _ledger(path) as (part, file):
+            whole = part / "whole"
             done = _begun(file, part, job, "or remove it")
             assert _JOINING not in done, "finish_joining comes first"
             unfinished = Unfinished(whole, done, file)
@@ -146,20 +143,31 @@ def resumable_file(
     check_name(path)
     check_no_folder(path)
     make_folder(path.parent)
-    part = path.with_name(f".{path.name}.partial")
-    whole = part / "whole"
     with disk_errors(path):
-        part.mkdir(exist_ok=True)
-        with (part / _LEDGER).open("a+b", buffering=0) as file:
-            _lock(file, part)
+        with _ledger(path) as (part, file):
             if restart:
                 file.truncate(0)
             done = _begun(file, part, job, "or start over (`restart`)")
-            unfinished = Unfinished(whole, done, file)
+            unfinished = Unfinished(part / "whole", done, file)
             with _telling(unfinished):
                 yield unfinished
             (part / _LEDGER).unlink()
         shutil.rmtree(part)
+
+
+def _part_of(path: Path) -> Path:
+    """The folder beside an output for what is unfinished of it."""
+    return path.with_name(f".{path.name}.partial")
+
+
+@contextmanager
+def _ledger(path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+    """The folder for what is unfinished of an output, and its ledger, which no other run has."""
+    part = _part_of(path)
+    part.mkdir(exist_ok=True)
+    with (part / _LEDGER).open("a+b", buffering=0) as file:
+        _lock(file, part)
+        yield part, file
 
 
 @contextmanager
@@ -175,7 +183,7 @@ def _telling(unfinished: Unfinished) -> Iterator[None]:
 
 def is_unfinished(path: Path) -> bool:
     """Whether an earlier run of `resumable_file` left an unfinished output."""
-    return (path.with_name(f".{path.name}.partial") / _LEDGER).is_file()
+    return (_part_of(path) / _LEDGER).is_file()
 
 
 def finish_joining(path: Path, job: Mapping[str, Any]) -> bool:
@@ -188,12 +196,10 @@ def finish_joining(path: Path, job: Mapping[str, Any]) -> bool:
         OutputError: The folder can't be written, or another run is writing it.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.partial")
-    if not (part / _LEDGER).is_file():
+    if not (_part_of(path) / _LEDGER).is_file():
         return False
     with disk_errors(path):
-        with (part / _LEDGER).open("a+b", buffering=0) as file:
-            _lock(file, part)
+        with _ledger(path) as (part, file):
             entries = _entries(file)
             if _JOINING not in entries or entries[0] != json.loads(json.dumps(dict(job))):
                 return False

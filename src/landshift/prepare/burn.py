@@ -188,7 +188,8 @@ def burn(
             "%s: classes whose value the labels can't hold have another one there: %s.",
             out, coded.line(),
         )  # fmt: skip
-    values = [coded.values[value] for value in chosen if value is not None]
+    new = coded.values
+    values = [new[value] for value in chosen if value is not None]
     geometries = [
         g for g, value in zip(shapes.geometries, chosen, strict=True) if value is not None
     ]
@@ -244,7 +245,7 @@ def _burn_blocks(
         near = sorted(tree.query(part.extent.geom))
         shapes, codes = [geometries[k] for k in near], [values[k] for k in near]
         last, first = vector.burn_from_both_ends(shapes, codes, part, all_touched=all_touched)
-        return last.astype(np.uint8), int(np.count_nonzero(last != first))
+        return last, int(np.count_nonzero(last != first))
 
     counts = np.zeros(256, np.int64)
     overlapping = 0

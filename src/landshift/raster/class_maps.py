@@ -394,7 +394,9 @@ def ranked(
         table = np.zeros(1 << 8 * codes.dtype.itemsize, np.intp)
         table[values.view(unsigned)] = np.arange(values.size)
         ranks = table[codes.view(unsigned)]
-    return values.astype(np.int64), np.where(mask, ranks, values.size)
+    if not mask.all():
+        ranks[~mask] = values.size
+    return values.astype(np.int64), ranks
 
 
 def holds_classes(source: DatasetReader) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -275,19 +275,21 @@ def burn(
         all_touched: Whether a polygon covers every pixel that it touches, or only those whose
             centre it contains.
     """
-    return _burnt(_shapes(geometries, values, all_touched), box)
+    return _burnt(_shapes(geometries, values, all_touched), np.zeros(box.shape, np.int32), box)
 
 
 def burn_from_both_ends(
     geometries: Sequence[Any], values: Sequence[int], box: GeoBox, *, all_touched: bool = False
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """As `burn`; and once more so that the first geometry wins.
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """As `burn`, for values up to 255; and once more so that the first geometry wins.
 
     The two differ where geometries of different values overlap.
     """
     shapes = _shapes(geometries, values, all_touched)
-    last = _burnt(shapes, box)
-    return last, last if len(set(values)) < 2 else _burnt(shapes[::-1], box)
+    last = _burnt(shapes, np.zeros(box.shape, np.uint8), box)
+    if len(set(values)) < 2:
+        return last, last
+    return last, _burnt(shapes[::-1], np.zeros(box.shape, np.uint8), box)
 
 
 def _shapes(
@@ -297,19 +299,24 @@ def _shapes(
     import shapely
 
     return [
-        (shapely.geometry.mapping(g), v, all_touched or "Line" in g.geom_type)
-        for g, v in zip(geometries, values, strict=True)
+        (shapely.geometry.mapping(g), value, all_touched or "Line" in g.geom_type)
+        for g, value in zip(geometries, values, strict=True)
         if not g.is_empty
     ]
 
 
-def _burnt(shapes: Sequence[tuple[Any, int, bool]], box: GeoBox) -> NDArray[np.int32]:
+Burnt = TypeVar("Burnt", bound=np.integer[Any])
+
+
+def _burnt(
+    shapes: Sequence[tuple[Any, int, bool]], target: NDArray[Burnt], box: GeoBox
+) -> NDArray[Burnt]:
+    """Burn `_shapes` into an array of a grid."""
     from rasterio.features import rasterize
 
-    burnt = np.zeros(box.shape, np.int32)
     for touched, run in groupby(shapes, itemgetter(2)):
-        rasterize([s[:2] for s in run], out=burnt, transform=box.affine, all_touched=touched)
-    return burnt
+        rasterize([s[:2] for s in run], out=target, transform=box.affine, all_touched=touched)
+    return target
 
 
 def without_pixel(geometries: Sequence[Any], box: GeoBox) -> list[int]:

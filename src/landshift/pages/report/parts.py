@@ -320,8 +320,8 @@ def share(value: float | None) -> str:
 
 def _with_options(text: str) -> Markup:
     """A text whose names in backquotes are shown as code, parameters as the command line's."""
-    options_ = options.PARAMETER.sub(lambda name: f"`{options.option_of(name[1])}`", text)
-    pieces = re.split("`([^`]*)`", options_)  # every second one was in backquotes
+    typed = options.PARAMETER.sub(lambda name: f"`{options.option_of(name[1])}`", text)
+    pieces = re.split("`([^`]*)`", typed)  # every second one was in backquotes
     code = Markup("<code>{}</code>")
     return Markup("").join(code.format(p) if k % 2 else p for k, p in enumerate(pieces))
 
