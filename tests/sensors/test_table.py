@@ -31,7 +31,7 @@ def test_names_of_scenes_state_product_and_sensor(name, about):
 @pytest.mark.parametrize(
     ("product", "file", "band", "scaling"),
     [
-        ("landsat-c2-l2", "LC08_L2SP_X_SR_B4.TIF", "B4", (2.75e-05, -0.2, 0)),
+        ("landsat-c2-l2", "LC08_L2SP_X_SR_B4.TIF", "SR_B4", (2.75e-05, -0.2, 0)),
         ("landsat-c2-l2", "LC08_L2SP_X_ST_B10.TIF", "ST_B10", (0.00341802, 149.0, 0)),
         ("landsat-c2-l2", "LC08_L2SP_X_QA_PIXEL.TIF", "QA_PIXEL", (1.0, 0.0, None)),
         ("sentinel-2-l2a", "T18LXR_20190625T150721_B8A_20m.jp2", "B8A", (0.0001, 0.0, 0)),
@@ -63,9 +63,11 @@ def test_products_name_known_bands_and_codings():
     for product in table.products.values():
         names = [product.sensor] if product.sensor else list(table.sensors)
         bands = {band for name in names for band in table.sensors[name].bands}
-        usual = [group for group in product.groups if group.usual]
-        assert usual
-        assert {band for group in usual for band in group.bands} <= bands
+        measured = {band for group in product.groups if group.scale != 1 for band in group.bands}
+        assert {band for band in measured if not band.startswith("ST_")} <= bands
+        for name in names:
+            common = {word for band in bands for word in sensors.names_of(band, name)}
+            assert product.name.startswith("landsat") or set(product.usual) <= common
         coding = quality.CODINGS[product.quality.quality]
         assert set(product.quality.hides) <= coding.classes.keys()
     for entry in (*table.products.values(), *table.maps.values()):
@@ -119,7 +121,8 @@ def test_a_user_adds_to_the_table(tmp_path, monkeypatch):
         sensor = "CBERS"
         licence = "CC BY-SA 3.0"
         source = "INPE"
-        groups = [{ bands = ["B1", "B4"], files = '_(BAND\\d)\\.tif$', usual = true }]
+        usual = ["blue", "nir"]
+        groups = [{ bands = ["B1", "B4"], files = '_(BAND\\d)\\.tif$' }]
         [maps.mine]
         title = "My map"
         classes = "mine.csv"

@@ -31,6 +31,7 @@ class BandFile:
         scales: Factor of each band by the item; 1 where it states none.
         offsets: Offset of each band, added after the factor; 0 where the item states none.
         shifted: Whether the pixels include their offset already, by the item.
+        unit: What values mean once scaled; '' where unknown.
     """
 
     href: str
@@ -40,6 +41,7 @@ class BandFile:
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
     shifted: bool = False
+    unit: str = ""
 
 
 def band_files(

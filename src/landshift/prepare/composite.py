@@ -67,8 +67,9 @@ def composite(
     shares of valid pixels are measured on the way and written to the provenance.
 
     Args:
-        images: One argument a date, in order of time: a raster, URL or STAC Item (.json), or
-            several with commas between them (bands to stack, tiles to join).
+        images: One argument a date, in order of time: a raster, URL, STAC Item (.json), or a
+            Landsat or Sentinel-2 scene as delivered (folder, .tar, .zip), or several with commas
+            between them (bands to stack, tiles to join).
         out: The composite to write. Its bands are described DATE:BAND, or BAND where there is one
             date.
         overwrite: Replace what is there already under the same name.
@@ -98,8 +99,9 @@ def composite(
     display = display_of(plans, layout.bands, output.rgb)
     checks = CompositeChecks(plans, dates, layout.bands, layout.box)
     shifts = checks.shifts() if len(plans) > 1 else {}
+    inputs = [Path(f) for p in plans for f in p.files]
     record = provenance.record(
-        "composite", [Path(f) for f in files], _parameters(dated, dates, layout, target, output)
+        "composite", inputs, _parameters(dated, dates, layout, target, output)
     )
     tasks = window_tasks(plans, layout.box, layout.dtype)
     colours, scheme = _legend(plans, layout.dtype)
@@ -117,6 +119,8 @@ def composite(
         tags = provenance.as_tag({**record, "checks": measured})
         file.update_tags(**tags, **_days(plans, dates))
         _keep_scaling(file, plans)
+        if any(units := [u for p in plans for u in p.units]):
+            file.units = units
     if not colours and scheme is None:
         display.write_style(out)
         log.info("shown in QGIS: %s", display.shown.label)

@@ -55,7 +55,6 @@ class BandGroup:
         scale: Factor of the stored values.
         offset: Added after that.
         nodata: Stored value that means 'no data'; None for none.
-        usual: Whether an image has these bands where none are chosen.
         later: A processing baseline, and the offset from it on.
         quality: Coding of a quality band, a name in `images.quality.CODINGS`; '' for others.
         hides: Classes of the quality band that aren't clear ground.
@@ -67,7 +66,6 @@ class BandGroup:
     scale: float = 1.0
     offset: float = 0.0
     nodata: float | None = None
-    usual: bool = False
     later: Mapping[str, float] | None = None
     quality: str = ""
     hides: tuple[str, ...] = ()
@@ -90,6 +88,7 @@ class Product:
         collections: Identifiers of its collections in STAC catalogues.
         licence: Its licence, and the credit that it asks for.
         source: Where the facts of its bands are stated.
+        usual: The bands that an image has where none are chosen.
         groups: Its bands.
         sensor: Its sensor, if all scenes are of one; else the name of the scene states it.
     """
@@ -100,6 +99,7 @@ class Product:
     collections: tuple[str, ...]
     licence: str
     source: str
+    usual: tuple[str, ...]
     groups: tuple[BandGroup, ...]
     sensor: str = ""
 
