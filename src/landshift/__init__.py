@@ -10,6 +10,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 PUBLIC = {
+    "search": "landshift.catalogue.search",
     "composite": "landshift.prepare.composite",
     "normalise": "landshift.prepare.normalise",
     "label": "landshift.prepare.label",
@@ -50,6 +51,7 @@ PUBLIC = {
     "Filters": "landshift.prepare.label",
     "Footprints": "landshift.prepare.burn",
     "ImageReading": "landshift.prepare.composite",
+    "ItemFilter": "landshift.catalogue.search",
     "Loss": "landshift.training",
     "MapArea": "landshift.classification",
     "MapEngine": "landshift.classification",
@@ -60,11 +62,13 @@ PUBLIC = {
     "Network": "landshift.learn.trained",
     "PairReading": "landshift.prepare.difference",
     "PictureOptions": "landshift.pages.labelling.session",
+    "Place": "landshift.catalogue.place",
     "PointColumns": "landshift.assess.points",
     "PointDesign": "landshift.assess.others",
     "ReportFiles": "landshift.pages.report.files",
     "SamplePlan": "landshift.assess.plan",
     "SceneConditions": "landshift.simulation.scene",
+    "SearchFiles": "landshift.catalogue.search",
     "TargetGrid": "landshift.prepare.composite",
     "Training": "landshift.training",
     "TrainingTiles": "landshift.dataset",

@@ -48,6 +48,10 @@ class Command:
 
 
 _TABLE = {
+    "Find": {
+        "search":
+            "Search a catalogue for images or class maps of a place, by ranges of days.",
+    },
     "Prepare": {
         "composite":
             "Stack the images of one or more dates on one grid into a Cloud-Optimised GeoTIFF.",

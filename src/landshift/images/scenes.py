@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import tarfile
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -211,6 +209,9 @@ def _members(path: Path) -> Iterator[str]:
             f"An archive of a scene must be a plain .tar or a .zip, got {path.name} at {path}; "
             "unpack it: inside a compressed tar, every read would begin at its start."
         )
+    import tarfile  # here, as in the functions below: --help reads no archive, and answers at once
+    import zipfile
+
     try:
         for number, member in enumerate(_listed(path)):
             if number >= _MOST_FILES:
@@ -229,6 +230,9 @@ def _members(path: Path) -> Iterator[str]:
 
 
 def _listed(path: Path) -> Iterator[str]:
+    import tarfile
+    import zipfile
+
     if _has_suffix(path, _TARS):
         with tarfile.open(path, "r:") as archive:
             yield from (member.name for member in archive if member.isfile())
@@ -273,6 +277,9 @@ def _metadata(path: Path, members: Sequence[str]) -> Metadata:
 
 def _read(path: Path, member: str) -> bytes:
     """The first bytes of a file of a scene."""
+    import tarfile
+    import zipfile
+
     if _has_suffix(path, _TARS):
         with tarfile.open(path, "r:") as tar:
             packed = tar.extractfile(member)

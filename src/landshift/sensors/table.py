@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -91,6 +90,7 @@ class Product:
         usual: The bands that an image has where none are chosen.
         groups: Its bands.
         sensor: Its sensor, if all scenes are of one; else the name of the scene states it.
+        hosts: Where catalogues keep its files.
     """
 
     name: str
@@ -102,6 +102,7 @@ class Product:
     usual: tuple[str, ...]
     groups: tuple[BandGroup, ...]
     sensor: str = ""
+    hosts: tuple[str, ...] = ()
 
     def band_of_file(self, name: str) -> tuple[str, BandGroup] | None:
         """The own name of the band that a file holds, by its name, and the band's group."""
@@ -131,6 +132,7 @@ class ClassMap:
         collections: Identifiers of its collections in STAC catalogues.
         nodata: Value that means 'no data'; None for none.
         note: What users of it must know.
+        hosts: Where catalogues keep its files.
     """
 
     name: str
@@ -142,6 +144,7 @@ class ClassMap:
     collections: tuple[str, ...] = ()
     nodata: float | None = None
     note: str = ""
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,8 @@ def _read(path: Path, maps: Path) -> Table:
         path: The file.
         maps: Folder that the paths of legends are relative to.
     """
+    import tomllib  # here: --help needs no table, and answers at once
+
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         unknown = data.keys() - {"sensors", "products", "maps"}
