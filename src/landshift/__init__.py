@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 PUBLIC = {
     "search": "landshift.catalogue.search",
+    "fetch": "landshift.catalogue.fetch",
     "composite": "landshift.prepare.composite",
     "normalise": "landshift.prepare.normalise",
     "label": "landshift.prepare.label",
@@ -46,8 +47,11 @@ PUBLIC = {
     "CompositeOutput": "landshift.prepare.composite",
     "Cutting": "landshift.tileset.options",
     "DataOptions": "landshift.dataset",
+    "DateImage": "landshift.catalogue.fetch",
     "DomainSource": "landshift.assess.domains",
     "Encoding": "landshift.tileset.options",
+    "FetchGrid": "landshift.catalogue.fetch",
+    "FileAccess": "landshift.catalogue.fetch",
     "Filters": "landshift.prepare.label",
     "Footprints": "landshift.prepare.burn",
     "ImageReading": "landshift.prepare.composite",

@@ -122,8 +122,8 @@ def found(catalogue: str, queries: Sequence[Query], hosts: Hosts) -> list[list[E
         ParameterError: pystac-client isn't installed.
     """
     required("pystac_client", "catalogue", "Searching catalogues")
-    with _quiet(catalogue):
-        items = _source(catalogue, queries, hosts)
+    with _quiet(catalogue), http.session(hosts) as ask:
+        items = _source(catalogue, queries, hosts, ask)
         return [_matching(query, items(query)) for query in queries]
 
 
@@ -173,7 +173,8 @@ def entry_of(document: Mapping[str, Any], href: str | None = None) -> Entry:
     from shapely.geometry import shape
 
     item = pystac.Item.from_dict(dict(document), href=href)
-    item.make_asset_hrefs_absolute()
+    if item.get_self_href() is not None:
+        item.make_asset_hrefs_absolute()
     about = item.common_metadata
     moments = [item.datetime or about.start_datetime, item.datetime or about.end_datetime]
     days = [m.date() for m in moments if m is not None]
@@ -210,7 +211,7 @@ def _entries(items: Items) -> Iterator[Entry]:
 
 
 def _source(
-    catalogue: str, queries: Sequence[Query], hosts: Hosts
+    catalogue: str, queries: Sequence[Query], hosts: Hosts, ask: Any
 ) -> Callable[[Query], Iterable[Entry]]:
     """What gives the items that a query may be for: an API is asked, all else is read once."""
     if not http.is_url(catalogue):
@@ -220,7 +221,7 @@ def _source(
         document = _parsed(_bytes_of(path), catalogue)
         if isinstance(document, dict) and document.get("type") in ("Feature", "FeatureCollection"):
             return _read_once(_of_document(document, catalogue))
-    client = _opened(catalogue, hosts)
+    client = _opened(catalogue, hosts, ask)
     if hasattr(client, "conforms_to") and client.conforms_to("ITEM_SEARCH"):
         return lambda query: _entries((item, None) for item in _searched(client, query))
     return _read_once(_walked(client, queries))
@@ -340,13 +341,12 @@ def _href(part: Any) -> str | None:
     return href
 
 
-def _opened(catalogue: str, hosts: Hosts) -> Any:
+def _opened(catalogue: str, hosts: Hosts, ask: Any) -> Any:
     """A catalogue or API, opened with pystac-client."""
     import pystac
     from pystac_client.stac_api_io import StacApiIO
 
     local = not http.is_url(catalogue)
-    ask = http.session(hosts)
 
     class Reader(StacApiIO):
         """Reads what is allowed: of local catalogues files, else allowed hosts, within bounds."""

@@ -37,12 +37,13 @@ class Hosts:
 
     names: frozenset[tuple[str, int]]
 
-    def check(self, url: str, whose: str) -> None:
+    def check(self, url: str, whose: str, *, online: bool = True) -> None:
         """Check that a URL may be asked.
 
         Args:
             url: The URL.
             whose: What names it, for the error.
+            online: Whether the network must be switched on.
 
         Raises:
             CatalogueError: Another host or scheme, or the network is switched off.
@@ -54,7 +55,8 @@ class Hosts:
                 f"{whose} must lie on a host that is allowed, got {where} in {without_query(url)}; "
                 "if you trust it, name the host (`allow_host`)."
             )
-        check_online(url)
+        if online:
+            check_online(url)
 
 
 def hosts_of(catalogue: str, allowed: Iterable[str], *, table: bool) -> Hosts:

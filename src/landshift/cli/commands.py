@@ -51,6 +51,8 @@ _TABLE = {
     "Find": {
         "search":
             "Search a catalogue for images or class maps of a place, by ranges of days.",
+        "fetch":
+            "Make one cloud-free image a date from the items of each range, on one grid.",
     },
     "Prepare": {
         "composite":

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from landshift.assess.sample import NewSample
     from landshift.bundle.hashes import Verified
     from landshift.bundle.saved import ModelFacts
+    from landshift.catalogue.fetch import Fetched
     from landshift.catalogue.search import SearchResult
     from landshift.demonstration import Demo
     from landshift.engine.padding import MeasuredPadding
@@ -77,6 +78,15 @@ def search(result: SearchResult) -> dict[str, object]:
     ]  # fmt: skip
     files = [str(file) for file in result.files]
     return {"catalogue": result.catalogue, "ranges": ranges, "rows": result.rows(), "files": files}
+
+
+def fetch(result: Fetched) -> None:
+    """Each image with its clear observations, what was fetched and what is gone, the paths."""
+    table(tables.fetched(result))
+    say(f"{result.fetched / 1e6:,.1f} MB were fetched; the rest was here already.")
+    if result.gone:
+        say(f"{len(result.gone)} items were left out: their files aren't there any more.")
+    _paths(result.files)
 
 
 def composite(written: Path) -> None:

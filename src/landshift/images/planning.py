@@ -16,6 +16,7 @@ from landshift import grid, raster
 from landshift.errors import BandError, GridError, ParameterError
 from landshift.files import containers, dates
 from landshift.images import quality, scenes, stac
+from landshift.images.stac import ItemFiles
 from landshift.raster import validity
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ class Image:
     (the first file lies on top); others are bands of a stack.
 
     Attributes:
-        files: Rasters (paths, VRT, http(s) URLs), STAC Items (.json), or scenes as agencies deliver
-            them (folders, .tar, .zip; see `scenes`).
+        files: Rasters (paths, VRT, http(s) URLs), STAC Items (.json, or their files where these are
+            known), or scenes as agencies deliver them (folders, .tar, .zip; see `scenes`).
         bands: Bands to take, in this order: names, or numbers from 1; None: all but alpha bands
             and quality bands.
         nodata: Value that means 'no data' in place of those that the files state; masks and
@@ -54,7 +55,7 @@ class Image:
         scaled: Whether scale and offset of the files are applied (values are float32 then).
     """
 
-    files: tuple[Path | str, ...]
+    files: tuple[Path | str | ItemFiles, ...]
     bands: tuple[str | int, ...] | None = None
     nodata: float | None = None
     quality: tuple[quality.Rule, ...] = ()
@@ -190,7 +191,10 @@ class Plan:
         paths = sorted({layer.path for layer in layers})
         files: list[Path | str] = []
         for file in self.image.files:
-            files += scenes.scene_files(file, paths) if scenes.is_scene(file) else [file]
+            if isinstance(file, ItemFiles):
+                files += [Path(part.href) for part in file.files]
+            else:
+                files += scenes.scene_files(file, paths) if scenes.is_scene(file) else [file]
         return files
 
     @property
@@ -310,17 +314,21 @@ def straightened(source: DatasetReader, nodata: float | None) -> Iterator[Any]:
 
 
 def _layers(
-    image: Image, file: Path | str, way: str | None
+    image: Image, file: Path | str | ItemFiles, way: str | None
 ) -> tuple[list[Layer], dates.Period | None]:
     """The layers of a file, STAC Item or scene, and its date."""
     name = str(file)
     is_item = name.lower().endswith((".json", ".geojson"))
-    if not is_item and not scenes.is_scene(name):
+    files: Sequence[stac.BandFile]
+    if isinstance(file, ItemFiles):
+        files, taken = file.files, file.taken
+    elif not is_item and not scenes.is_scene(name):
         layer = _layer(image, _gdal_name(name), way)
         return [layer], layer.info.taken
-    wanted = None if image.bands is None else [str(b) for b in image.bands]
-    also = [rule.band for rule in image.quality]
-    files, taken = (stac if is_item else scenes).band_files(file, wanted, also)
+    else:
+        wanted = None if image.bands is None else [str(b) for b in image.bands]
+        also = [rule.band for rule in image.quality]
+        files, taken = (stac if is_item else scenes).band_files(file, wanted, also)
     layers = []
     for part in files:
         layer = _layer(image, _gdal_name(part.href), way)
@@ -333,7 +341,9 @@ def _layers(
         if not set(part.numbers) <= set(layer.numbers):
             layer = replace(layer, alpha=False)  # the item calls it a band
         scaling = [
-            _scaling(layer.info.scaling[number - 1], (scale, offset), shifted=part.shifted)
+            (scale, offset)
+            if part.decided
+            else _scaling(layer.info.scaling[number - 1], (scale, offset), shifted=part.shifted)
             for number, scale, offset in zip(part.numbers, part.scales, part.offsets, strict=True)
         ]
         layers.append(

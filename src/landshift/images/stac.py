@@ -32,6 +32,7 @@ class BandFile:
         offsets: Offset of each band, added after the factor; 0 where the item states none.
         shifted: Whether the pixels include their offset already, by the item.
         unit: What values mean once scaled; '' where unknown.
+        decided: Whether scale and offset hold whatever the file's own tags state.
     """
 
     href: str
@@ -42,6 +43,25 @@ class BandFile:
     offsets: tuple[float, ...]
     shifted: bool = False
     unit: str = ""
+    decided: bool = False
+
+
+@dataclass(frozen=True)
+class ItemFiles:
+    """The files of an item's bands, where these are known already.
+
+    Attributes:
+        name: The item.
+        files: The files.
+        taken: When it was taken.
+    """
+
+    name: str
+    files: tuple[BandFile, ...]
+    taken: Period | None
+
+    def __str__(self) -> str:
+        return self.name
 
 
 def band_files(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from landshift.assess.assessment import Assessment, IntervalEstimate
     from landshift.assess.contents import Design
     from landshift.bundle.saved import ModelFacts
+    from landshift.catalogue.fetch import Fetched
     from landshift.catalogue.search import SearchResult
     from landshift.maps.patches import Fragmentation
     from landshift.maps.polygons import Traced
@@ -61,6 +62,15 @@ def items(result: SearchResult) -> Table:
     for row in result.rows():
         cloud = "" if row["cloud_percent"] is None else f"{row['cloud_percent']:.0f} %"
         table.add_row(row["date"], cloud, row["item"], row["collection"], row["known_as"])
+    return table
+
+
+def fetched(result: Fetched) -> Table:
+    """The image of each range: its items and days, clear observations a pixel, pixels without."""
+    table = _table("range", "items", "days", "clear observations", "without any")
+    for i in result.images:
+        mean = "" if i.observations is None else f"{i.observations:.1f}"
+        table.add_row(str(i.period), f"{i.items:,}", f"{i.days:,}", mean, f"{i.without:.1%}")
     return table
 
 
