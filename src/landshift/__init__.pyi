@@ -4,6 +4,14 @@ from landshift.assess.others import PointDesign as PointDesign
 from landshift.assess.plan import SamplePlan as SamplePlan
 from landshift.assess.points import PointColumns as PointColumns
 from landshift.assess.sample import sample as sample
+from landshift.catalogue.fetch import DateImage as DateImage
+from landshift.catalogue.fetch import FetchGrid as FetchGrid
+from landshift.catalogue.fetch import FileAccess as FileAccess
+from landshift.catalogue.fetch import fetch as fetch
+from landshift.catalogue.place import Place as Place
+from landshift.catalogue.search import ItemFilter as ItemFilter
+from landshift.catalogue.search import SearchFiles as SearchFiles
+from landshift.catalogue.search import search as search
 from landshift.classification import MapArea as MapArea
 from landshift.classification import MapEngine as MapEngine
 from landshift.classification import MapOutputs as MapOutputs

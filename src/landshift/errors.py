@@ -14,6 +14,7 @@
     ├── ModelError (ValueError)          a model package that is damaged or doesn't fit the data
     ├── WeightsError (OSError)           weights or a model that can't be obtained
     ├── TrainingError (RuntimeError)     training that can't continue
+    ├── CatalogueError (OSError)         a catalogue, or a file that it names, that can't be had
     ├── ClusterError (RuntimeError)      a scheduler or workers that can't do the job
     ├── OutOfMemoryError (MemoryError)   memory that ran out, in any library
     └── OutputError (OSError)            an output that can't be written
@@ -85,6 +86,10 @@ class WeightsError(LandshiftError, OSError):
 
 class TrainingError(LandshiftError, RuntimeError):
     """Training can't continue."""
+
+
+class CatalogueError(LandshiftError, OSError):
+    """A catalogue doesn't answer or isn't one, or a file that it names can't or mustn't be had."""
 
 
 class ClusterError(LandshiftError, RuntimeError):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from landshift import sensors
 from landshift.classes.legend_readers import read_classes, read_recoding
 from landshift.classes.scheme import ClassScheme
 
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     Classes = Sequence[Class]
 else:  # as typed on the command line
     ClassesLike = Path | None
-    """Classes, or the file that states them; see `classes_of`."""
+    """Classes, the file that states them, or the name of a known class map; see `classes_of`."""
     RecodingLike = Path | None
-    """A recoding of values, or the file that states it; see `recoding_of`."""
+    """A recoding of values, the file that states it, or the name of a known class map, whose values
+    become the common legend's; see `recoding_of`."""
     TransitionsLike = Sequence[str]
     """Transitions as pairs of classes, or written 'from->to'."""
     Classes = Sequence[str]
@@ -29,23 +31,30 @@ else:  # as typed on the command line
 
 
 def classes_of(given: ClassesLike) -> ClassScheme | None:
-    """Classes from an option, which may be a file; None if it is empty.
+    """Classes from an option: a file, or the name of a known class map; None if it is empty.
 
     Raises:
         ClassError: See `legend_readers.read_classes`.
     """
-    return read_classes(given) if isinstance(given, str | Path) else given
+    file = file_of(given)
+    return read_classes(file) if file is not None else given  # type: ignore[return-value]
 
 
 def recoding_of(given: RecodingLike) -> Mapping[int, int | str | None] | None:
-    """A recoding from an option, which may be a file; None if it is empty.
+    """A recoding from an option: a file, or the name of a known class map; None if it is empty.
 
     Raises:
         ClassError: See `legend_readers.read_recoding`.
     """
-    return read_recoding(given) if isinstance(given, str | Path) else given
+    file = file_of(given)
+    return read_recoding(file) if file is not None else given  # type: ignore[return-value]
 
 
 def file_of(given: object) -> Path | None:
-    """The file of an option, which is an input of the stage; None for an object."""
-    return Path(given) if isinstance(given, str | Path) else None
+    """The file of an option, which is an input of the stage; None for an object.
+
+    A name that no file has may be that of a known class map (`sensors.class_map_file`).
+    """
+    if not isinstance(given, str | Path):
+        return None
+    return sensors.class_map_file(given) or Path(given)

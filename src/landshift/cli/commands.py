@@ -48,6 +48,12 @@ class Command:
 
 
 _TABLE = {
+    "Find": {
+        "search":
+            "Search a catalogue for images or class maps of a place, by ranges of days.",
+        "fetch":
+            "Make one cloud-free image a date from the items of each range, on one grid.",
+    },
     "Prepare": {
         "composite":
             "Stack the images of one or more dates on one grid into a Cloud-Optimised GeoTIFF.",

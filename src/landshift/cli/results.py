@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from landshift.assess.sample import NewSample
     from landshift.bundle.hashes import Verified
     from landshift.bundle.saved import ModelFacts
+    from landshift.catalogue.fetch import Fetched
+    from landshift.catalogue.search import SearchResult
     from landshift.demonstration import Demo
     from landshift.engine.padding import MeasuredPadding
     from landshift.engine.quantising import Quantised
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from landshift.simulation.scene import Scene
     from landshift.tileset import Audit, AuditedSplit, CutTiles
 
+_ITEMS = 40  # items of a search that are listed
 _LEAKS = 40  # leaking pairs that are shown
 
 
@@ -54,6 +57,38 @@ def path(written: object) -> None:
 def _paths(files: Iterable[Path]) -> None:
     for file in files:
         say(file)
+
+
+def search(result: SearchResult) -> dict[str, object]:
+    """Ranges, and their items if there are few; the paths.
+
+    Returns:
+        What --print json prints.
+    """
+    table(tables.date_ranges(result))
+    if len(result.entries) <= _ITEMS:
+        table(tables.items(result))
+    else:
+        say(f"{len(result.entries)} items; --out lists them.")
+    _paths(result.files)
+    ranges = [
+        {
+            "range": str(r.period), "items": len(r.entries), "days": r.days,
+            "covered": r.covered, "median_cloud_percent": r.cloud,
+        }
+        for r in result.ranges
+    ]  # fmt: skip
+    files = [str(file) for file in result.files]
+    return {"catalogue": result.catalogue, "ranges": ranges, "rows": result.rows(), "files": files}
+
+
+def fetch(result: Fetched) -> None:
+    """Each image with its clear observations, what was fetched and what is gone, the paths."""
+    table(tables.fetched(result))
+    say(f"{result.fetched / 1e6:,.1f} MB were fetched; the rest was here already.")
+    if result.gone:
+        say(f"{len(result.gone)} items were left out: their files aren't there any more.")
+    _paths(result.files)
 
 
 def composite(written: Path) -> None:

@@ -22,13 +22,10 @@ from typing import Any
 from landshift import __version__
 from landshift.engine.described import Description
 from landshift.errors import LandshiftError, ModelError
-from landshift.files import provenance, whole
+from landshift.files import cache, provenance, whole
 from landshift.machine.extras import required
 
 log = logging.getLogger(__name__)
-
-CACHE = "LANDSHIFT_CACHE"
-"""Environment variable: folder of the cache; ``~/.cache/landshift`` if not set."""
 
 GRAPH, ABOUT = "graph.xml", "model.json"
 """Files in a graph's folder: the graph, with its weights beside it; and its description."""
@@ -79,7 +76,7 @@ def prepare(package: Path | str) -> Prepared | None:
     """
     package = whole.repaired(Path(package))
     try:
-        folder = _folder() / _key(package)
+        folder = cache.folder("graphs") / _key(package)
         if not (folder / ABOUT).is_file():
             with whole.whole_folder(folder, replace=True) as part:
                 _convert(package, part)
@@ -90,12 +87,6 @@ def prepare(package: Path | str) -> Prepared | None:
         log.debug("no graph of %s: %s", package, error)
         return None
     return Prepared(**vars(about), package=package, graph=folder / GRAPH)
-
-
-def _folder() -> Path:
-    chosen = os.environ.get(CACHE)
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "landshift"
-    return (Path(chosen) if chosen else default) / "graphs"
 
 
 def _key(package: Path) -> str:

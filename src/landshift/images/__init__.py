@@ -15,11 +15,14 @@ from landshift.images.planning import (
     warn_of_scaling,
 )
 from landshift.images.reader import ImageReader, open_layer, opened
+from landshift.images.stac import BandFile, ItemFiles
 
 __all__ = [
     "RESAMPLING",
+    "BandFile",
     "Image",
     "ImageReader",
+    "ItemFiles",
     "Layer",
     "Placement",
     "Plan",

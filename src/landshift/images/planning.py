@@ -15,7 +15,8 @@ import numpy as np
 from landshift import grid, raster
 from landshift.errors import BandError, GridError, ParameterError
 from landshift.files import containers, dates
-from landshift.images import quality, stac
+from landshift.images import quality, scenes, stac
+from landshift.images.stac import ItemFiles
 from landshift.raster import validity
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Image:
     (the first file lies on top); others are bands of a stack.
 
     Attributes:
-        files: Rasters (paths, VRT, http(s) URLs) or STAC Items (.json).
+        files: Rasters (paths, VRT, http(s) URLs), STAC Items (.json, or their files where these are
+            known), or scenes as agencies deliver them (folders, .tar, .zip; see `scenes`).
         bands: Bands to take, in this order: names, or numbers from 1; None: all but alpha bands
             and quality bands.
         nodata: Value that means 'no data' in place of those that the files state; masks and
@@ -53,7 +55,7 @@ class Image:
         scaled: Whether scale and offset of the files are applied (values are float32 then).
     """
 
-    files: tuple[Path | str, ...]
+    files: tuple[Path | str | ItemFiles, ...]
     bands: tuple[str | int, ...] | None = None
     nodata: float | None = None
     quality: tuple[quality.Rule, ...] = ()
@@ -99,6 +101,8 @@ class Layer:
         scales: Factor of each band.
         offsets: Offset of each band, added after that.
         derived: Whether the grid comes from ground control points or RPCs.
+        units: What the values of each band mean once scaled; '' where unknown.
+        named: Whether an item or a product states the names, so that the same ones are one band.
     """
 
     path: str
@@ -112,6 +116,8 @@ class Layer:
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
     derived: bool
+    units: tuple[str, ...] = ()
+    named: bool = False
 
     def pick(self, places: Sequence[int]) -> Layer:
         """Some of its bands, by place in `numbers`."""
@@ -121,6 +127,7 @@ class Layer:
             names=tuple(self.names[k] for k in places),
             scales=tuple(self.scales[k] for k in places),
             offsets=tuple(self.offsets[k] for k in places),
+            units=tuple(self.units[k] for k in places if self.units),
         )
 
     @property
@@ -167,6 +174,28 @@ class Plan:
             for group in self.stack
             for k in range(len(group[0].numbers))
         ]
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """What the values of each band mean once scaled; '' where unknown or mixed."""
+        of_bands = []
+        for group in self.stack:
+            each = [layer.units or ("",) * len(layer.numbers) for layer in group]
+            of_bands += [us[0] if len(set(us)) == 1 else "" for us in zip(*each, strict=True)]
+        return tuple(of_bands)
+
+    @property
+    def files(self) -> list[Path | str]:
+        """The files that it is made from: of a scene's folder its bands."""
+        layers = [*self.layers, *(one for _, mosaic in self.quality for one in mosaic)]
+        paths = sorted({layer.path for layer in layers})
+        files: list[Path | str] = []
+        for file in self.image.files:
+            if isinstance(file, ItemFiles):
+                files += [Path(part.href) for part in file.files]
+            else:
+                files += scenes.scene_files(file, paths) if scenes.is_scene(file) else [file]
+        return files
 
     @property
     def dtype(self) -> str:
@@ -285,15 +314,21 @@ def straightened(source: DatasetReader, nodata: float | None) -> Iterator[Any]:
 
 
 def _layers(
-    image: Image, file: Path | str, way: str | None
+    image: Image, file: Path | str | ItemFiles, way: str | None
 ) -> tuple[list[Layer], dates.Period | None]:
-    """The layers of a file or STAC Item, and its date."""
+    """The layers of a file, STAC Item or scene, and its date."""
     name = str(file)
-    if not name.lower().endswith((".json", ".geojson")):
+    is_item = name.lower().endswith((".json", ".geojson"))
+    files: Sequence[stac.BandFile]
+    if isinstance(file, ItemFiles):
+        files, taken = file.files, file.taken
+    elif not is_item and not scenes.is_scene(name):
         layer = _layer(image, _gdal_name(name), way)
         return [layer], layer.info.taken
-    wanted = None if image.bands is None else [str(b) for b in image.bands]
-    files, taken = stac.band_files(file, wanted, [rule.band for rule in image.quality])
+    else:
+        wanted = None if image.bands is None else [str(b) for b in image.bands]
+        also = [rule.band for rule in image.quality]
+        files, taken = (stac if is_item else scenes).band_files(file, wanted, also)
     layers = []
     for part in files:
         layer = _layer(image, _gdal_name(part.href), way)
@@ -306,7 +341,9 @@ def _layers(
         if not set(part.numbers) <= set(layer.numbers):
             layer = replace(layer, alpha=False)  # the item calls it a band
         scaling = [
-            _scaling(layer.info.scaling[number - 1], (scale, offset), shifted=part.shifted)
+            (scale, offset)
+            if part.decided
+            else _scaling(layer.info.scaling[number - 1], (scale, offset), shifted=part.shifted)
             for number, scale, offset in zip(part.numbers, part.scales, part.offsets, strict=True)
         ]
         layers.append(
@@ -317,6 +354,8 @@ def _layers(
                 nodata=part.nodata if stated else layer.nodata,
                 scales=tuple(scale for scale, _ in scaling),
                 offsets=tuple(offset for _, offset in scaling),
+                units=(part.unit,) * len(part.names),
+                named=True,
             )
         )
     return layers, taken
@@ -466,11 +505,11 @@ def _groups(layers: Sequence[Layer]) -> list[list[Layer]]:
     """Mosaics of layers with the same bands, in the order in which their first files come."""
     groups: list[list[Layer]] = []
     for layer in layers:
-        unnamed = not any(layer.info.bands)
+        unnamed = not layer.named and not any(layer.info.bands)
         home = None
         for group in groups:
             first = group[0]
-            plain = unnamed and not any(first.info.bands)
+            plain = unnamed and not first.named and not any(first.info.bands)
             if plain and len(first.numbers) == len(layer.numbers):
                 if all(_overlap(other, layer) < _OVERLAP for other in group):
                     home = group

@@ -31,6 +31,8 @@ class BandFile:
         scales: Factor of each band by the item; 1 where it states none.
         offsets: Offset of each band, added after the factor; 0 where the item states none.
         shifted: Whether the pixels include their offset already, by the item.
+        unit: What values mean once scaled; '' where unknown.
+        decided: Whether scale and offset hold whatever the file's own tags state.
     """
 
     href: str
@@ -40,6 +42,26 @@ class BandFile:
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
     shifted: bool = False
+    unit: str = ""
+    decided: bool = False
+
+
+@dataclass(frozen=True)
+class ItemFiles:
+    """The files of an item's bands, where these are known already.
+
+    Attributes:
+        name: The item.
+        files: The files.
+        taken: When it was taken.
+    """
+
+    name: str
+    files: tuple[BandFile, ...]
+    taken: Period | None
+
+    def __str__(self) -> str:
+        return self.name
 
 
 def band_files(

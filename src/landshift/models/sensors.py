@@ -36,7 +36,7 @@ def match(bands: Sequence[str], known: Sequence[str], sensor: str = "") -> Match
     Args:
         bands: Names of one date's bands, without the date.
         known: Names of the bands that the weights were trained on; '' where unknown.
-        sensor: Name in `landshift.sensors.SENSORS` of the sensor that both names' ``B1`` ... stand
+        sensor: Name in `landshift.sensors.known` of the sensor that both names' ``B1`` ... stand
             for.
     """
     seen = [names_of(name, sensor) for name in known]

@@ -52,7 +52,7 @@ class EncoderWeights:
         name: Their name or path, for messages.
         state: Tensors by name, as read.
         bands: Bands they were trained on, in order; () where unknown.
-        sensor: Name in `landshift.sensors.SENSORS` of the sensor behind them, or ''.
+        sensor: Name in `landshift.sensors.known` of the sensor behind them, or ''.
         scaling: The input they need; None: of mean 0 and standard deviation 1, as tiles have it
             anyway.
     """

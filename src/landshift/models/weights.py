@@ -16,6 +16,7 @@ import safetensors.torch
 import timm
 import torch
 
+from landshift import sensors
 from landshift.errors import (
     ModelError,
     ParameterError,
@@ -27,7 +28,6 @@ from landshift.files.hub import OFFLINE, check_reachable
 from landshift.machine.extras import required
 from landshift.models.sensors import thermal
 from landshift.models.transfer import EncoderWeights, Encoding, Scaling
-from landshift.sensors import SENSORS
 
 log = logging.getLogger(__name__)
 
@@ -257,7 +257,7 @@ def _from_torchgeo(name: str) -> EncoderWeights:
 def _described(entry: Any, state: dict[str, torch.Tensor]) -> EncoderWeights:
     """Weights together with torchgeo's description of them."""
     bands = tuple(entry.meta.get("bands") or ("red", "green", "blue"))
-    sensor = next((s for s in SENSORS if entry.name.startswith(s)), "")
+    sensor = next((s for s in sensors.known().sensors if entry.name.startswith(s)), "")
     return EncoderWeights(str(entry), state, bands, sensor, _scaling(entry, bands, sensor))
 
 

@@ -66,8 +66,9 @@ def composite(
     shares of valid pixels are measured on the way and written to the provenance.
 
     Args:
-        images: One argument a date, in order of time: a raster, URL or STAC Item (.json), or
-            several with commas between them (bands to stack, tiles to join).
+        images: One argument a date, in order of time: a raster, URL, STAC Item (.json), or a
+            Landsat or Sentinel-2 scene as delivered (folder, .tar, .zip), or several with commas
+            between them (bands to stack, tiles to join).
         out: The composite to write. Its bands are described DATE:BAND, or BAND where there is one
             date.
         overwrite: Replace what is there already under the same name.
@@ -89,13 +90,14 @@ def composite(
         raise ParameterError("A composite takes at least one image, got none.")
     dates = date_names(len(dated), split(output.names))
     files = [f for image in dated for f in image.files]
-    raster.check_new(out, inputs=[*files, target.like], overwrite=overwrite)
+    raster.check_new(out, inputs=[*map(str, files), target.like], overwrite=overwrite)
     plans = match_bands(_planned(dated, split(output.dates)), dates, split(output.bands))
     imagery.warn_of_scaling(plans, dates)
     warn_of_quality(plans, dates)
     layout = layout_of(plans, dates, target, output)
+    inputs = [Path(f) for p in plans for f in p.files]
     record = provenance.record(
-        "composite", [Path(f) for f in files], _parameters(dated, dates, layout, target, output)
+        "composite", inputs, _parameters(dated, dates, layout, target, output)
     )
     _write(out, plans, dates, layout, display_of(plans, layout.bands, output.rgb), record)
     return out
@@ -132,6 +134,8 @@ def _write(
         tags = provenance.as_tag({**record, "checks": checks})
         target.file.update_tags(**tags, **_days(plans, dates))
         _keep_scaling(target.file, plans)
+        if any(units := [u for p in plans for u in p.units]):
+            target.file.units = units
     if not colours and scheme is None:
         display.write_style(out)
         log.info("shown in QGIS: %s", display.shown.label)
@@ -296,7 +300,7 @@ def _parameters(
 
 def _image_parameters(image: Image) -> dict[str, Any]:
     return {
-        "files": [str(f) if "://" in str(f) else Path(f).name for f in image.files],
+        "files": [str(f) if "://" in str(f) else Path(str(f)).name for f in image.files],
         "select": image.bands, "nodata": image.nodata,
         "quality": [f"{r.coding}:{r.band}={','.join(r.classes)}" for r in image.quality],
         "resampling": image.resampling, "assume_crs": image.assume_crs, "scaled": image.scaled,

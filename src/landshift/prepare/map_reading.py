@@ -41,8 +41,9 @@ class MapReading:
 
     recode_before: class_options.RecodingLike = None
     """What each value of the first map becomes, a value or the name of a class, or nothing for no
-    class; a file: CSV value,new value or class name. Without classes, new names get the lowest
-    free values."""
+    class; a file: CSV value,new value or class name; or the name of a known class map (worldcover,
+    io, dynamic-world, mcd12q1, corine, nlcd), whose values become the common legend's. Without
+    classes, new names get the lowest free values; the name of the common legend is landcover."""
     recode_after: class_options.RecodingLike = None
     """The same for the second map."""
     resampling: overlay.ClassResampling | None = None

@@ -71,7 +71,7 @@ class BandNotes:
 
     Attributes:
         name: Its name, with its date or without; '' if it has none.
-        sensor: Name in `landshift.sensors.SENSORS` of its sensor; '' where unknown.
+        sensor: Name in `landshift.sensors.known` of its sensor; '' where unknown.
         wavelength: Its central wavelength in micrometres, if known.
         colour: 'red', 'green' or 'blue' where the file's colour interpretation says so.
     """

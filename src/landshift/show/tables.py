@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from landshift.assess.assessment import Assessment, IntervalEstimate
     from landshift.assess.contents import Design
     from landshift.bundle.saved import ModelFacts
+    from landshift.catalogue.fetch import Fetched
+    from landshift.catalogue.search import SearchResult
     from landshift.maps.patches import Fragmentation
     from landshift.maps.polygons import Traced
     from landshift.maps.transitions import TransitionTable
@@ -40,6 +42,35 @@ def epochs(rows: Sequence[Sequence[str]] = ()) -> Table:
     table = Table(*EPOCH_COLUMNS, box=None, header_style="bold")
     for row in rows:
         table.add_row(*row)
+    return table
+
+
+def date_ranges(result: SearchResult) -> Table:
+    """The ranges of a search: how many items, on how many days, the place covered, clouds."""
+    table = _table("range", "items", "days", "covered", "median cloud")
+    for r in result.ranges:
+        cloud = "" if r.cloud is None else f"{r.cloud:.0f} %"
+        table.add_row(
+            str(r.period), f"{len(r.entries):,}", f"{r.days:,}", f"{r.covered:.0%}", cloud
+        )
+    return table
+
+
+def items(result: SearchResult) -> Table:
+    """The items of a search by time."""
+    table = _table("date", "cloud", "item", "collection", "known as")
+    for row in result.rows():
+        cloud = "" if row["cloud_percent"] is None else f"{row['cloud_percent']:.0f} %"
+        table.add_row(row["date"], cloud, row["item"], row["collection"], row["known_as"])
+    return table
+
+
+def fetched(result: Fetched) -> Table:
+    """The image of each range: its items and days, clear observations a pixel, pixels without."""
+    table = _table("range", "items", "days", "clear observations", "without any")
+    for i in result.images:
+        mean = "" if i.observations is None else f"{i.observations:.1f}"
+        table.add_row(str(i.period), f"{i.items:,}", f"{i.days:,}", mean, f"{i.without:.1%}")
     return table
 
 
@@ -332,7 +363,9 @@ def _table(first: str, *others: str | Text, **traits: Any) -> Results:
     return table
 
 
-_OF_TEXT = ("to", "method", "whose", "interval by", "class", "on")  # columns that hold texts
+_OF_TEXT = (  # columns that hold texts
+    "to", "method", "whose", "interval by", "class", "on", "item", "collection", "known as",
+)  # fmt: skip
 
 WRAPPED = 12
 """Least width of a column of names whose names are wrapped between words; a narrower one would

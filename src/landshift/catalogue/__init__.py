@@ -1,0 +1,4 @@
+"""What open catalogues hold for a place: search, fetch, one cloud-free image of each date.
+
+Types of pystac, pystac-client and requests stay inside this package.
+"""
