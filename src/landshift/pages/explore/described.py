@@ -44,6 +44,7 @@ MOST_CLASSES = 1000
 _LOOKED_AT = 1024  # rows and columns in which classes and percentiles are looked for
 _WORDS = re.compile("[a-z]+")
 _UNITS = {"metre": "m", "degree": "degrees", "US survey foot": "ft", "foot": "ft"}
+_OF_A_DATE = ("", "before", "after", "classes")  # roles of layers that show one
 _ACROSS = 17  # columns over which the area of a row's pixels is averaged
 
 log = logging.getLogger(__name__)
@@ -116,20 +117,20 @@ def describe(
     """
     kept, left_out = that_fit(found)
     layers = _shown(kept)
-    labels = _labels(layers)
+    labels, places = _labels(layers)
     first = kept[0]
     box = readable.placed(first.info.grid)
     described = Described({})
     entries = []
     for number, layer in enumerate(layers, start=1):
-        entries.append(_Entry(number, layer, labels, size, classes).written(store, described, rgb))
+        entries.append(_Entry(number, layer, places, size, classes).written(store, described, rgb))
     entries += _vectors(found, store, box, entries, left_out, first=len(entries) + 1)
     _name_apart(entries, layers)
     described.content = {
         "version": VERSION,
         "title": title or _title(first, labels),
         "crs": _crs(box),
-        "extent": [round(v, 9) for v in _extent(box)],
+        "extent": _extent(kept),
         "grid": _grid(box),
         "dates": labels,
         "layers": entries,
@@ -243,10 +244,19 @@ def _in_time(layer: _Shown) -> tuple[int, str]:
     return {"before": 0, "after": 3}.get(layer.date, 2), ""
 
 
-def _labels(layers: Sequence[_Shown]) -> list[str]:
-    """The dates of a page, in order of time."""
-    dated = [w for w in layers if w.label and w.role in ("", "before", "after", "classes")]
-    return list(dict.fromkeys(w.label for w in sorted(dated, key=_in_time)))
+def _labels(layers: Sequence[_Shown]) -> tuple[list[str], dict[str, int]]:
+    """The dates of a page in order of time, and the place of each layer's label among them.
+
+    A map of 1999 belongs to the only image of that year.
+    """
+    dated = [w for w in layers if w.label and w.role in _OF_A_DATE]
+    taken = {w.taken: w.label for w in dated if w.role == "" and w.taken is not None}
+    own: dict[str, str] = {}
+    for layer in sorted(dated, key=_in_time):
+        within = {label for day, label in taken.items() if layer.taken and day.within(layer.taken)}
+        own[layer.label] = within.pop() if layer.role and len(within) == 1 else layer.label
+    labels = list(dict.fromkeys(own[w.label] for w in sorted(dated, key=_in_time)))
+    return labels, {label: labels.index(name) for label, name in own.items()}
 
 
 def _class_names(source: RasterSource) -> list[str]:
@@ -268,14 +278,14 @@ class _Entry:
     Attributes:
         number: Its number on the page, from 1.
         layer: The layer.
-        labels: The page's dates.
+        places: Place of each label among the page's dates.
         size: How large its copy is.
         classes: Classes of a map whose file names none.
     """
 
     number: int
     layer: _Shown
-    labels: Sequence[str]
+    places: Mapping[str, int]
     size: CopySize
     classes: ClassScheme | None
 
@@ -303,7 +313,7 @@ class _Entry:
             "title": self._title(),
             "kind": source.kind,
             "role": self.layer.role or None,
-            "date": self.labels.index(label) if label in self.labels else None,
+            "date": self.places.get(label) if self.layer.role in _OF_A_DATE else None,
             "url": address,
             "grid": _grid(info.grid if copy is None else copy.box),
             "nodata": _number(info.nodata if copy is None else copy.nodata),
@@ -540,9 +550,15 @@ def _crs(box: GeoBox) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def _extent(box: GeoBox) -> tuple[float, float, float, float]:
-    a = box.affine
-    return a.c, a.f + a.e * box.height, a.c + a.a * box.width, a.f
+def _extent(sources: Sequence[RasterSource]) -> list[float]:
+    """Left, bottom, right and top of all rasters of a page."""
+    ends = []
+    for source in sources:
+        box = readable.placed(source.info.grid)
+        a = box.affine
+        ends.append((a.c, a.f + a.e * box.height, a.c + a.a * box.width, a.f))
+    left, bottom, right, top = zip(*ends, strict=True)
+    return [round(v, 9) for v in (min(left), min(bottom), max(right), max(top))]
 
 
 def _grid(box: GeoBox) -> dict[str, Any]:
