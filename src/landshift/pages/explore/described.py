@@ -7,6 +7,7 @@ import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -280,6 +281,7 @@ def _scheme(source: RasterSource, path: Path, given: ClassScheme | None) -> Clas
     return MapScheme.from_mapping(kept, {v: c for v, c in legend.colours.items() if v in kept})
 
 
+@lru_cache(maxsize=4)  # the maps of a page mostly share a grid
 def _areas(box: GeoBox) -> dict[str, Any] | None:
     """Hectares of a pixel of each row; one number where all are alike, None without an ellipsoid.
 
