@@ -285,6 +285,25 @@ def test_dates_follow_time_and_maps_of_several_dates_have_theirs(write_raster, t
     ]  # fmt: skip
 
 
+def test_a_map_of_a_year_belongs_to_the_image_of_that_year(write_raster, tmp_path):
+    files = [
+        write_raster("t_19991118.tif", image(3)), write_raster("t_20020416.tif", image(3)),
+        write_raster("cover_1999.tif", codes(most=2)),
+    ]  # fmt: skip
+    content, _ = page_of(*files, folder=tmp_path / "page")
+    assert content["dates"] == ["1999-11-18", "2002-04-16"]
+    assert [(w["title"], w["date"]) for w in content["layers"]] == [
+        ("Image, 1999-11-18", 0), ("Image, 2002-04-16", 1), ("Classes, 1999", 0),
+    ]  # fmt: skip
+
+
+def test_the_extent_is_that_of_all_rasters(write_raster, tmp_path):
+    one = write_raster("a.tif", image(3))
+    other = write_raster("b.tif", image(3), origin=(503_000.0, 4_000_600.0))
+    content, _ = page_of(one, other, folder=tmp_path / "page")
+    assert content["extent"] == [500_000, 4_000_000 - 1200, 503_000 + 1500, 4_000_600]
+
+
 def test_a_mosaic_of_blocks_is_one_map(tmp_path):
     blocks = tmp_path / "map_blocks"
     blocks.mkdir()

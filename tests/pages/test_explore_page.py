@@ -285,6 +285,11 @@ def test_bands_are_chosen_and_stretched_to_the_view(show):
     shot = Shot(page)
     near(shot[450, 60][:1], [127.5])
     assert shot[100, 60][0] == 0
+    page.get_by_label("Combination of bands: Image, 2005").select_option(
+        "False colour, vegetation red"
+    )
+    page.locator("[data-layer=i1] .triple .note", has_text="4210 to 6210").first.wait_for()
+    near(Shot(page)[450, 60], [127.5] * 3)
     page.get_by_role("button", name="As first shown").last.click()
     shot = Shot(page)
     near(shot[450, 60], image_colour(1, 450, 60))

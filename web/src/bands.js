@@ -11,6 +11,46 @@ const SHARES = [0.02, 0.98];
 /** Pixels of the view from which percentiles are taken, at most. */
 const PIXELS = 250_000;
 
+/** Combinations that readers of images know, by the names of their bands. */
+const COMBINATIONS = [
+  ["True colour", ["red", "green", "blue"]],
+  ["False colour, vegetation red", ["nir", "red", "green"]],
+  ["Short-wave infrared", ["swir1", "nir", "red"]],
+  ["Bare ground and water", ["swir2", "swir1", "red"]],
+];
+
+/** The combinations that an image has the bands for: name and numbers of bands. */
+function combinationsOf(spec) {
+  const numbers = new Map(bandsOf(spec).map(([band, name]) => [name.toLowerCase(), band]));
+  return COMBINATIONS.map(([name, names]) => [name, names.map((each) => numbers.get(each))]).filter(
+    ([, bands]) => bands.every(Boolean),
+  );
+}
+
+/** A choice of the combinations, or null where the names of the bands give none. */
+function combinationControl(page, spec) {
+  const own = page.state.layers[spec.id];
+  const known = combinationsOf(spec);
+  if (!known.length) return null;
+  const control = select(
+    [["", "other"], ...known.map(([name, bands]) => [bands.join(), name])],
+    "",
+    async (chosen) => {
+      if (!chosen) return;
+      page.state.change(() => {
+        own.bands = chosen.split(",").map(Number);
+      });
+      await stretch(page, spec);
+    },
+    { "aria-label": `Combination of bands: ${spec.title}` },
+  );
+  page.state.follow(() => {
+    const bands = own.bands.join();
+    control.value = known.some(([, each]) => each.join() === bands) ? bands : "";
+  });
+  return labelled("Combination of bands", control);
+}
+
 export function imageControls(page, spec) {
   const { state } = page;
   const own = state.layers[spec.id];
@@ -37,7 +77,8 @@ export function imageControls(page, spec) {
   });
   return element(
     "div",
-    {},
+    { class: "bands" },
+    combinationControl(page, spec),
     element("div", { class: "triple" }, ...channels),
     element(
       "div",

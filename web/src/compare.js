@@ -11,35 +11,36 @@ export function compareSection(page) {
   return [dateSwitch(page), swipeControls(page)].filter(Boolean);
 }
 
-/** Whether there are layers of both dates. */
-export function hasDates({ description }) {
-  return (
-    description.dates.length > 1 &&
-    description.layers.filter(({ kind, date }) => kind === "image" && date !== null).length > 1
+/** Layers of one kind at several dates, images first. */
+function datedGroups({ description }) {
+  const groups = ["image", "classes"].map((kind) =>
+    description.layers.filter((spec) => spec.kind === kind && typeof spec.date === "number"),
   );
+  return groups.filter((group) => new Set(group.map(({ date }) => date)).size > 1);
 }
 
-/** The date of the images that are shown, or null where it is none or several. */
-export function shownDate({ description, state }) {
-  const on = description.layers.filter(
-    ({ id, kind, date }) => kind === "image" && date !== null && state.layers[id].on,
-  );
+/** Whether there are layers of several dates. */
+export function hasDates(page) {
+  return datedGroups(page).length > 0;
+}
+
+/** The date that is shown, or null where it is none or several. */
+export function shownDate(page) {
+  const on = datedGroups(page)
+    .flat()
+    .filter(({ id }) => page.state.layers[id].on);
   const dates = new Set(on.map(({ date }) => date));
   return dates.size === 1 ? on[0].date : null;
 }
 
-/** Show every layer that is on at one date at another date instead. */
+/** Show what is on at one date at another date instead; where nothing is on, the images. */
 export function showDate(page, date) {
-  const { description, state } = page;
-  state.change(() => {
-    const dated = description.layers.filter(
-      (spec) => spec.date !== null && spec.date !== undefined,
-    );
-    for (const kind of new Set(dated.map(({ kind }) => kind))) {
-      const group = dated.filter((spec) => spec.kind === kind);
-      if (!group.some(({ id }) => state.layers[id].on)) continue;
+  const groups = datedGroups(page);
+  page.state.change(({ layers }) => {
+    const shown = groups.filter((group) => group.some(({ id }) => layers[id].on));
+    for (const group of shown.length ? shown : groups.slice(0, 1)) {
       if (!group.some((spec) => spec.date === date)) continue;
-      for (const spec of group) state.layers[spec.id].on = spec.date === date;
+      for (const spec of group) layers[spec.id].on = spec.date === date;
     }
   });
 }
