@@ -12,7 +12,6 @@ from landshift.files.provenance import TAG
 from landshift.machine import progress
 from landshift.prepare.normalise import Fit, alteration, normalise, unchanged_probability
 from scenes import BANDS
-from watching import Steps
 
 GAINS, OFFSETS = np.array([0.5, 0.8, 1.5]), np.array([20.0, -5.0, 3.0])
 
@@ -130,15 +129,26 @@ def test_dates_of_the_image_are_kept(write_raster, tmp_path):
 
 
 def test_measuring_and_writing_are_reported(tmp_path):
-    steps = Steps()
+    steps = []
+
+    class Watcher:
+        def began(self, step):
+            steps.append(step)
+
+        def moved(self, step):
+            pass
+
+        def ended(self, step):
+            pass
+
     first, second = scene()
     like, image = (write(tmp_path / f"{k}.tif", v) for k, v in enumerate((first, second)))
-    with progress.watched(steps):
+    with progress.watched(Watcher()):
         normalise(image, like, tmp_path / "out.tif")
         normalise(image, like, tmp_path / "apart.tif", method="statistics")
     names = ["measuring", "writing", "measuring", "reference", "writing"]
-    own = [part for part in steps.parts if part[0] != "overviews"]
-    assert own == [(name, 1, 1) for name in names]
+    own = [s for s in steps if s.what != "overviews"]
+    assert [(s.what, s.done, s.total) for s in own] == [(name, 1, 1) for name in names]
 
 
 def test_only_the_invariant_method_ignores_change(tmp_path):
