@@ -1,7 +1,7 @@
 // The state of the page in its address, so that a link shows what its sender saw.
 
 /** Milliseconds of rest after which the address follows. */
-const REST = 300;
+const REST = 150;
 
 const number = (text) =>
   text !== undefined && text !== "" && Number.isFinite(Number(text)) ? Number(text) : null;
