@@ -338,6 +338,29 @@ def test_dates_are_switched_and_blink(show):
     assert page.get_by_role("button", name="Blink").get_attribute("aria-pressed") == "false"
 
 
+def test_many_dates_are_a_list_and_steps(show, tmp_path):
+    known = map_site.description()
+    maps = [layer for layer in known["layers"] if layer["id"] in ("m0", "m1")]
+    years = [
+        maps[k % 2] | {"id": f"y{k}", "title": f"Classes, {2000 + k}", "role": "classes", "date": k}
+        for k in range(5)
+    ]
+    dates = [str(2000 + k) for k in range(5)]
+    folder = map_site.make(tmp_path / "site", BUNDLE, POLICY, layers=years, dates=dates)
+    with served(folder) as address:
+        page = show(address=address)
+        near(Shot(page)[120, 150], rgb(map_site.COLOURS[1]))
+        page.get_by_role("button", name="Next date").click()
+        near(Shot(page)[120, 150], rgb(map_site.COLOURS[2]))
+        assert page.get_by_label("Date", exact=True).input_value() == "1"
+        page.get_by_role("button", name="Date before").click()
+        page.get_by_role("button", name="Date before").click()  # before the first comes the last
+        assert layer(page, "Classes, 2004").is_checked()
+        page.get_by_label("Date", exact=True).select_option("2003")
+        near(Shot(page)[120, 150], rgb(map_site.COLOURS[2]))
+        page.close()
+
+
 # ---- Values at a place
 
 
