@@ -277,6 +277,16 @@ def test_confidence_is_how_opaque_the_map_is(show):
         near(shot[column, 150], mixed, by=4)
 
 
+def test_classes_have_colours_for_colour_blind_readers(show):
+    page = show()
+    layer(page, "Colours for colour-blind readers").check()
+    shot = Shot(page)
+    near(shot[120, 150], rgb("#e69f00"))
+    near(shot[480, 150], rgb("#56b4e9"))
+    swatch = page.locator("[data-layer=change] .legend .swatch").first
+    assert swatch.evaluate("e => e.style.backgroundColor") == "rgb(230, 159, 0)"
+
+
 def test_bands_are_chosen_and_stretched_to_the_view(show):
     page = show()
     layer(page, "Change map").uncheck()
