@@ -559,7 +559,7 @@ def test_the_address_keeps_the_view(show):
     assert view(again)[:2] == view(page)[:2]
     # whatever an address says, the page comes up
     wrong = show(
-        "#at=x,y&change=off;hide=a~b;opacity=9;from=%25&i0=on;bands=7.8.9&swipe=no,change,2"
+        "#at=x,y&change=off;hide=a~b;opacity=9;from=%25&i0=on;bands=7.8.9&swipe=toString,change,2"
     )
     assert not layer(wrong, "Change map").is_checked()
 
