@@ -270,10 +270,11 @@ const vectors = {
 
   layer({ spec, projection }, collection) {
     const format = new GeoJSON({ dataProjection: projection, featureProjection: projection });
+    const colours = new Map(Object.entries(spec.colours ?? {}));
     const styles = new Map();
     const make = spec.kind === "points" ? pointStyle : polygonStyle;
     const styleOf = (feature) => {
-      const colour = spec.colours?.[feature.get(spec.colour_by)] ?? PLAIN;
+      const colour = colours.get(String(feature.get(spec.colour_by))) ?? PLAIN;
       if (!styles.has(colour)) styles.set(colour, make(colour));
       return styles.get(colour);
     };
