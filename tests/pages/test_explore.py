@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.parse
@@ -679,6 +680,18 @@ def test_polygons_that_are_too_many_are_left_out_in_favour_of_the_raster(tmp_pat
     assert not [address for address in store.files if address.endswith(".geojson")]
 
 
+def test_a_vector_file_of_several_layers_is_left_out(tmp_path):
+    mapped = cog(tmp_path / "map.tif", codes(), nodata=0, scheme=CHANGE)
+    places = np.array([shapely.box(500_000, 3_999_000, 500_100, 3_999_100)], object)
+    for layer in ("one", "two"):
+        pyogrio.raw.write(
+            tmp_path / "p.gpkg", shapely.to_wkb(places), [np.array([1])], np.array(["n"], object),
+            layer=layer, geometry_type="Polygon", crs="EPSG:32618",
+        )  # fmt: skip
+    content, _ = page_of(mapped, tmp_path / "p.gpkg", folder=tmp_path / "page")
+    assert "must have one layer, got one, two" in content["left_out"][0]
+
+
 @pytest.mark.filterwarnings("ignore:'crs' was not provided")
 def test_polygons_elsewhere_or_without_crs_are_left_out(tmp_path):
     mapped = cog(tmp_path / "map.tif", codes(), nodata=0, scheme=CHANGE)
@@ -873,6 +886,17 @@ def test_python_gets_a_page_that_serves_itself(job):
         assert folder.is_dir()
         assert repr(page).startswith("Exploration of map.tif")
     assert not folder.exists()
+
+
+@built
+def test_a_port_in_use_is_said_before_any_copy(job):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with landshift.explore(job, port=other.getsockname()[1], open_page=False) as page:
+            with pytest.raises(ParameterError, match=r"must be free, got \d+, which is in use"):
+                page.address  # noqa: B018
+            assert not page._store.files
 
 
 @built

@@ -106,11 +106,18 @@ class Exploration:
 
     def _running(self) -> Server:
         from landshift.pages import server
-        from landshift.pages.explore import site
+        from landshift.pages.explore import bundle, site
 
         if self._server is None:
-            page = site.MapPage(self._page(), self._store.files)
-            self._server = server.Server(page, self._port, policy=page.policy)
+            page = site.MapPage()
+            running = server.Server(page, self._port)  # a port in use is said before any copy
+            try:
+                page.show(self._page(), self._store.files)
+            except BaseException:
+                running.server_close()
+                raise
+            running.policy = bundle.policy(self._page().packed)
+            self._server = running
         return self._server
 
     def serve(self) -> None:
