@@ -577,6 +577,12 @@ def test_a_crs_without_a_code_has_a_name_and_a_definition(tmp_path):
     assert (crs["unit"], crs["geographic"]) == ("m", False)
 
 
+def test_a_local_crs_has_a_name_alone(tmp_path):
+    path = tiled(tmp_path / "a.tif", image(3), crs='LOCAL_CS["site",UNIT["metre",1]]')
+    crs = page_of(path, folder=tmp_path / "page")[0]["crs"]
+    assert (crs["proj4"], crs["metres"], crs["unit"]) == (None, None, "m")
+
+
 def test_huge_rasters_without_overviews_are_refused_at_once(tmp_path):
     small = tiled(tmp_path / "small.tif", image(1, (64, 64), "uint8"))
     vrt = tmp_path / "huge.vrt"

@@ -6,6 +6,7 @@ import logging
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -417,8 +418,11 @@ def _crs(box: GeoBox) -> dict[str, Any] | None:
     """Name, definition and scale of a page's CRS; None where it has none."""
     if box.crs is None:
         return None
+    definition = None
+    from pyproj.exceptions import CRSError
+
     proj = box.crs.proj
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), suppress(CRSError):  # local CRSs have no such definition
         warnings.simplefilter("ignore", UserWarning)  # that WKT says more
         definition = proj.to_proj4()
     axis = proj.axis_info[0] if proj.axis_info else None
@@ -430,7 +434,8 @@ def _crs(box: GeoBox) -> dict[str, Any] | None:
         metres, north = None, None
     return {
         "name": _crs_name(box), "proj4": definition or None, "unit": unit,
-        "geographic": bool(proj.is_geographic), "metres": metres, "north": north, "axis": "enu",
+        "geographic": bool(proj.is_geographic and not proj.is_derived), "metres": metres,
+        "north": north, "axis": "enu",
     }  # fmt: skip
 
 
