@@ -795,6 +795,20 @@ def test_rasters_are_linked_where_they_are_and_the_user_is_told(job, tmp_path, c
 
 
 @built
+def test_the_user_is_told_of_copies_of_files_of_others(job, tmp_path, caplog):
+    with landshift.explore(job, open_page=False) as page:
+        assert "The page shows" not in page.description["title"] + caplog.text  # the composite's
+    for name in ("a.tif", "b.tif"):
+        tiled(tmp_path / name, image(3, (64, 64)), tiled=False, blockysize=1)
+    with landshift.explore(tmp_path / "a.tif", open_page=False) as page:
+        assert page.description
+    assert "a copy of a.tif, which has no tiles. gdal_translate -of COG" in caplog.text
+    with landshift.explore(tmp_path / "a.tif", tmp_path / "b.tif", open_page=False) as page:
+        assert page.description
+    assert "copies of 2 files, such as a.tif, which has no tiles" in caplog.text
+
+
+@built
 def test_nothing_is_overwritten_unless_it_is_an_earlier_page(job, tmp_path):
     out = tmp_path / "site"
     landshift.explore(job, out=out)

@@ -43,6 +43,7 @@ MOST_CLASSES = 1000
 
 _LOOKED_AT = 1024  # rows and columns in which classes and percentiles are looked for
 _UNITS = {"metre": "m", "degree": "degrees", "US survey foot": "ft", "foot": "ft"}
+_NAMELESS = ("unknown", "unnamed", "undefined", "")  # what PROJ and GDAL call a CRS without a name
 _ACROSS = 17  # columns over which the area of a row's pixels is averaged
 
 log = logging.getLogger(__name__)
@@ -55,10 +56,26 @@ class Described:
     Attributes:
         content: `layers.json`.
         packed: Compressions of the files that the page opens.
+        copied: For each file of others that is copied, why.
     """
 
     content: dict[str, Any]
     packed: set[str] = field(default_factory=set)
+    copied: dict[Path, str] = field(default_factory=dict)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the user must know: files that aren't shown, and those that are copied each time."""
+        if not self.copied:
+            return list(self.content["left_out"])
+        path, why = next(iter(self.copied.items()))
+        many = len(self.copied) > 1
+        files = f"{len(self.copied)} files, such as {path.name}" if many else path.name
+        return [
+            *self.content["left_out"],
+            f"The page shows {'copies' if many else 'a copy'} of {files}, which {why}. "
+            "gdal_translate -of COG writes a file that a browser reads as it is.",
+        ]
 
 
 def describe(
@@ -184,6 +201,8 @@ class _Entry:
             copy = readable.copy_of(source, self.layer.numbers, path, self.size)
             if why:
                 log.info("%s %s: the page shows a copy.", source.path, why)
+            if why and not source.stage:
+                described.copied[source.path] = why
         else:
             address, path = store.keep(source.path, name), source.path
         with raster.open_raster(path) as opened:
@@ -411,7 +430,10 @@ def _notes(entries: Sequence[Mapping[str, Any]]) -> list[str]:
 def _crs_name(box: GeoBox) -> str:
     if box.crs is None:
         return "no CRS"
-    return f"EPSG:{box.crs.epsg}" if box.crs.epsg else str(box.crs.proj.name)
+    if box.crs.epsg:
+        return f"EPSG:{box.crs.epsg}"
+    name = str(box.crs.proj.name)
+    return "own CRS" if name in _NAMELESS else name
 
 
 def _crs(box: GeoBox) -> dict[str, Any] | None:

@@ -92,7 +92,7 @@ class Exploration:
                 self._sources, self._store, rgb=self._rgb, title=self._title,
                 classes=self._classes,
             )  # fmt: skip
-            _report(self._described.content["left_out"])
+            _report(self._described.remarks)
         return self._described
 
     @property
@@ -224,7 +224,7 @@ def explore(
         store = Store(part, "copied" if copy else "linked", out)
         page = described.describe(read, store, rgb=rgb, title=title, classes=scheme)
         site.write(page, part)
-    _report(page.content["left_out"])
+    _report(page.remarks)
     if store.linked:
         log.warning(
             "The page refers to %s outside its folder (%s): host them at the same places, or copy "
@@ -234,7 +234,7 @@ def explore(
 
 
 def _report(lines: Sequence[str]) -> None:
-    """Tell the user of the files that aren't shown."""
+    """Tell the user what the page leaves out or copies."""
     for line in lines:
         log.warning("%s", line)
 
