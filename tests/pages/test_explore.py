@@ -329,6 +329,22 @@ def test_files_of_the_same_title_are_named_apart(write_raster, tmp_path):
     assert titles == ["Change map (a.tif)", "Change map (b.tif)"]
 
 
+def test_no_two_layers_have_one_title(tmp_path):
+    names = [f"{date}:{band}" for date in ("before", "after") for band in ("red", "green", "blue")]
+    paths = []
+    for folder in ("one", "two", "x/two"):
+        (tmp_path / folder).mkdir(parents=True)
+        paths.append(cog(tmp_path / folder / "stack.tif", image(6), bands=names))
+    paths.append(polygons_file(
+        tmp_path / "p.gpkg", [(500_000, 3_999_000, 500_100, 3_999_100)], "EPSG:32618", ["a"]
+    ))  # fmt: skip
+    content, _ = page_of(*paths, folder=tmp_path / "page")
+    titles = [w["title"] for w in content["layers"]]
+    assert len(set(titles)) == len(titles) == 7
+    assert titles[0] == "Image, before (one/stack.tif)"
+    assert titles[2] == "Image, before (3)"
+
+
 def test_classes_may_be_given_for_maps_that_name_none(write_raster, tmp_path):
     path = write_raster("cover.tif", codes(most=3), nodata=0)
     given = ClassScheme.from_mapping({1: "forest", 2: "crop"}, {1: (1, 2, 3)})
@@ -415,6 +431,7 @@ def test_masks_and_alpha_inside_a_file_are_read_by_the_page(tmp_path):
         ("holds 7 bands pixel by pixel", {"interleave": "pixel"}, "uint8", (7, 200, 300)),
         ("is of the format PNG", {"driver": "PNG", "tiled": False}, "uint8", (3, 200, 300)),
         ("holds numbers whose first", {"endianness": "big"}, "uint16", (2, 200, 300)),
+        ("is compressed by LERC", {"compress": "lerc"}, "float32", (2, 200, 300)),
         ("has an infinite nodata value", {"nodata": float("-inf")}, "float32", (2, 200, 300)),
     ],
 )

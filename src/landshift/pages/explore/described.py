@@ -379,11 +379,20 @@ def _vectors(
 
 
 def _name_apart(entries: Sequence[dict[str, Any]], layers: Sequence[ShownRaster]) -> None:
-    """Name the files of layers whose titles are the same."""
-    titles = [entry["title"] for entry in entries]
-    for entry, layer in zip(entries, layers, strict=False):
-        if titles.count(entry["title"]) > 1:
-            entry["title"] += f" ({layer.source.path.name})"
+    """Give layers of one title the names of their files, then of the folders, then numbers."""
+    paths = [layer.source.path for layer in layers]
+    for named in (
+        [path.name for path in paths],
+        [f"{path.absolute().parent.name}/{path.name}" for path in paths],
+        [str(number) for number in range(1, len(paths) + 1)],
+    ):
+        titles = [entry["title"] for entry in entries]
+        for entry, title, name in zip(entries, list(titles), named, strict=False):
+            if titles.count(title) > 1:
+                plain = entry.setdefault("plain", title)
+                entry["title"] = f"{plain} ({name})"
+    for entry in entries:
+        entry.pop("plain", None)
 
 
 def _estimates(
