@@ -6,6 +6,7 @@ import logging
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -42,6 +43,7 @@ MOST_CLASSES = 1000
 
 _LOOKED_AT = 1024  # rows and columns in which classes and percentiles are looked for
 _UNITS = {"metre": "m", "degree": "degrees", "US survey foot": "ft", "foot": "ft"}
+_NAMELESS = ("unknown", "unnamed", "undefined", "")  # what PROJ and GDAL call a CRS without a name
 _ACROSS = 17  # columns over which the area of a row's pixels is averaged
 
 log = logging.getLogger(__name__)
@@ -54,10 +56,26 @@ class Described:
     Attributes:
         content: `layers.json`.
         packed: Compressions of the files that the page opens.
+        copied: For each file of others that is copied, why.
     """
 
     content: dict[str, Any]
     packed: set[str] = field(default_factory=set)
+    copied: dict[Path, str] = field(default_factory=dict)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the user must know: files that aren't shown, and those that are copied each time."""
+        if not self.copied:
+            return list(self.content["left_out"])
+        path, why = next(iter(self.copied.items()))
+        many = len(self.copied) > 1
+        files = f"{len(self.copied)} files, such as {path.name}" if many else path.name
+        return [
+            *self.content["left_out"],
+            f"The page shows {'copies' if many else 'a copy'} of {files}, which {why}. "
+            "gdal_translate -of COG writes a file that a browser reads as it is.",
+        ]
 
 
 def describe(
@@ -183,6 +201,8 @@ class _Entry:
             copy = readable.copy_of(source, self.layer.numbers, path, self.size)
             if why:
                 log.info("%s %s: the page shows a copy.", source.path, why)
+            if why and not source.stage:
+                described.copied[source.path] = why
         else:
             address, path = store.keep(source.path, name), source.path
         with raster.open_raster(path) as opened:
@@ -359,11 +379,20 @@ def _vectors(
 
 
 def _name_apart(entries: Sequence[dict[str, Any]], layers: Sequence[ShownRaster]) -> None:
-    """Name the files of layers whose titles are the same."""
-    titles = [entry["title"] for entry in entries]
-    for entry, layer in zip(entries, layers, strict=False):
-        if titles.count(entry["title"]) > 1:
-            entry["title"] += f" ({layer.source.path.name})"
+    """Give layers of one title the names of their files, then of the folders, then numbers."""
+    paths = [layer.source.path for layer in layers]
+    for named in (
+        [path.name for path in paths],
+        [f"{path.absolute().parent.name}/{path.name}" for path in paths],
+        [str(number) for number in range(1, len(paths) + 1)],
+    ):
+        titles = [entry["title"] for entry in entries]
+        for entry, title, name in zip(entries, list(titles), named, strict=False):
+            if titles.count(title) > 1:
+                plain = entry.setdefault("plain", title)
+                entry["title"] = f"{plain} ({name})"
+    for entry in entries:
+        entry.pop("plain", None)
 
 
 def _estimates(
@@ -410,15 +439,21 @@ def _notes(entries: Sequence[Mapping[str, Any]]) -> list[str]:
 def _crs_name(box: GeoBox) -> str:
     if box.crs is None:
         return "no CRS"
-    return f"EPSG:{box.crs.epsg}" if box.crs.epsg else str(box.crs.proj.name)
+    if box.crs.epsg:
+        return f"EPSG:{box.crs.epsg}"
+    name = str(box.crs.proj.name)
+    return "own CRS" if name in _NAMELESS else name
 
 
 def _crs(box: GeoBox) -> dict[str, Any] | None:
     """Name, definition and scale of a page's CRS; None where it has none."""
     if box.crs is None:
         return None
+    definition = None
+    from pyproj.exceptions import CRSError
+
     proj = box.crs.proj
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), suppress(CRSError):  # local CRSs have no such definition
         warnings.simplefilter("ignore", UserWarning)  # that WKT says more
         definition = proj.to_proj4()
     axis = proj.axis_info[0] if proj.axis_info else None
@@ -430,7 +465,8 @@ def _crs(box: GeoBox) -> dict[str, Any] | None:
         metres, north = None, None
     return {
         "name": _crs_name(box), "proj4": definition or None, "unit": unit,
-        "geographic": bool(proj.is_geographic), "metres": metres, "north": north, "axis": "enu",
+        "geographic": bool(proj.is_geographic and not proj.is_derived), "metres": metres,
+        "north": north, "axis": "enu",
     }  # fmt: skip
 
 
