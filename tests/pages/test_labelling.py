@@ -358,7 +358,7 @@ def test_an_image_in_another_crs_shows_the_same_ground(write_raster):
     path = write_raster("degrees.tif", red, crs="EPSG:4326", origin=(-75.01, 36.16), pixel=0.0001)
     x, y = Transformer.from_crs(4326, 32618, always_xy=True).transform(-75.01 + 0.02, 36.16 - 0.02)
     outline = shapely.box(x - 230, y + 100, x - 200, y + 130)  # the image's middle isn't ours
-    frame = pictures.frames(outline, "EPSG:32618", (4, 40), size=80)["context"]
+    frame = pictures.frames(pictures.ground(outline, "EPSG:32618"), (4, 40), size=80)["context"]
     shown = pixels(pictures.look("after", [path]).picture(frame.box, "first").png)
     column, row = ~frame.box.affine @ (x, y)
     row, column = round(row), round(column)
@@ -371,7 +371,7 @@ def test_an_image_in_another_crs_shows_the_same_ground(write_raster):
 
 def test_frames_are_square_on_the_ground():
     corner = shapely.box(10.0, 60.0, 10.001, 60.001)
-    frames = pictures.frames(corner, "EPSG:4326", (10, 100))
+    frames = pictures.frames(pictures.ground(corner, "EPSG:4326"), (10, 100))
     close, wide = frames["close"], frames["context"]
     assert wide.metres == pytest.approx(10 * close.metres, rel=1e-3)
     assert close.metres == pytest.approx(1114, rel=0.01)  # ten times a thousandth of latitude
