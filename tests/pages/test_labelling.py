@@ -25,6 +25,7 @@ import shapely
 from pyproj import Transformer
 
 import landshift
+from labelling_page import command, opened_page, wait
 from landshift.assess import answers, forms
 from landshift.assess.agreement import agreements
 from landshift.assess.plan import SamplePlan
@@ -721,22 +722,6 @@ QUIET = (
 )  # fmt: skip
 
 
-@contextmanager
-def command(*arguments):
-    """The command running, and the address that it prints."""
-    code = "from landshift.cli import main; main()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, "label-samples", *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        try:
-            line = process.stdout.readline()
-            assert line, process.stderr.read()
-            yield process, re.search(r"http://\S+", line)[0]
-        finally:
-            process.kill()
-
-
 @pytest.fixture(scope="module")
 def chromium():
     sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright isn't installed")
@@ -746,25 +731,6 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
         yield browser
         browser.close()
-
-
-def opened_page(browser, address, *, ready=True, **options):
-    page = browser.new_context(**options).new_page()
-    page.set_default_timeout(120_000)  # of a machine that is busy with other work too
-    page.problems = []
-    page.on("console", lambda message: page.problems.append(message.text))
-    page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.goto(address)
-    if ready:
-        wait(page)
-    return page
-
-
-def wait(page, unit=None):
-    """Wait until a unit, or any, is shown with all its pictures."""
-    page.wait_for_selector(
-        f'body[data-ready="{unit}"]' if unit else 'body[data-ready]:not([data-ready=""])'
-    )
 
 
 def progress(page):
@@ -825,16 +791,15 @@ def test_fifty_units_by_keyboard_and_a_killed_server(change_map, write_raster, t
     assert again.as_dict() == assessment.as_dict()
 
 
-def test_the_page_by_keyboard_alone(sample, images, chromium):
-    with command(sample, "--before", images[0], "--after", images[1]) as (_, address):
+@pytest.mark.parametrize("maps", [True, False])
+def test_the_page_by_keyboard_alone(sample, images, chromium, maps):
+    with command(sample, "--before", images[0], "--after", images[1], maps=maps) as (_, address):
         page = opened_page(chromium, address, viewport={"width": 1000, "height": 700})
         press = page.keyboard.press
 
         def focused():
             return page.evaluate("document.activeElement.name || document.activeElement.id")
 
-        assert page.locator(".frame img").count() == 8
-        assert page.locator(".frame svg polygon").count() == 16  # white on black
         assert focused() == "before"
         order = [focused()]
         for _ in range(7):
@@ -860,7 +825,7 @@ def test_the_page_by_keyboard_alone(sample, images, chromium):
         press("Escape")
         assert focused() == "confidence"
         press("o")
-        assert not page.locator(".frame svg").first.is_visible()
+        assert not page.locator("#outlined").is_checked()
         press("o")
         press("Enter")
         wait(page, 2)
@@ -886,8 +851,22 @@ def test_the_page_by_keyboard_alone(sample, images, chromium):
     assert in_form(sample)[1] == ("forest", "forest", "medium", "bosn 12")
 
 
+def test_pictures_stand_where_the_maps_are_not_built(sample, images, chromium):
+    with command(sample, "--before", images[0], "--after", images[1], maps=False) as (_, address):
+        page = opened_page(chromium, address, viewport={"width": 1000, "height": 700})
+        assert page.locator(".frame img").count() == 8
+        assert page.locator(".frame svg polygon").count() == 16  # white on black
+        page.keyboard.press("o")
+        assert not page.locator(".frame svg").first.is_visible()
+        assert not page.locator("#map-keys").is_visible()
+        for path in ("explore.js", "licences.txt"):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                urllib.request.urlopen(address + path)
+        assert page.problems == []
+
+
 def test_every_control_has_a_name_and_the_page_fits_a_phone(sample, images, chromium):
-    with command(sample, "--before", images[0], "--after", images[1]) as (_, address):
+    with command(sample, "--before", images[0], "--after", images[1], maps=False) as (_, address):
         page = opened_page(chromium, address, viewport={"width": 360, "height": 740})
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         tree = page.locator("body").aria_snapshot()
@@ -910,7 +889,7 @@ def test_pictures_fill_the_window_and_follow_its_size(sample, images, chromium):
             " i ? i.naturalWidth / i.naturalHeight : 0])"
         )
 
-    with command(sample, "--before", images[0], "--after", images[1]) as (_, address):
+    with command(sample, "--before", images[0], "--after", images[1], maps=False) as (_, address):
         page = opened_page(chromium, address, viewport={"width": 1400, "height": 900})
         for width, height in ((1400, 900), (1900, 700)):
             page.set_viewport_size({"width": width, "height": height})

@@ -277,9 +277,7 @@ def ground(outline: Any, crs: str) -> Ground:
     return Ground(x, y, east, side, crs, corners, _metres(known, x, y, east))
 
 
-def frames(
-    around: Ground, sides: Sequence[float], size: int = SIZE
-) -> dict[str, UnitFrame]:
+def frames(around: Ground, sides: Sequence[float], size: int = SIZE) -> dict[str, UnitFrame]:
     """The ground that the pictures of a unit show, by `ZOOMS`.
 
     Args:
