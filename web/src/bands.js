@@ -2,6 +2,7 @@
 
 import { button, element, labelled, select } from "./dom.js";
 import { bandsOf, gridExtent, inUnit } from "./description.js";
+import { reason } from "./notices.js";
 import { percentiles, value } from "./numbers.js";
 import { Raster } from "./raster.js";
 
@@ -107,7 +108,7 @@ export async function stretch(page, spec) {
       });
     else page.notices.say(`${spec.title} has no valid pixels in view`);
   } catch (error) {
-    page.notices.warn(`${spec.title} can't be read: ${error.message}`);
+    page.notices.warn(`${spec.title} can't be read: ${reason(error)}`);
   }
 }
 
