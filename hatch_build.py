@@ -19,7 +19,7 @@ INSTALL = ("ci", "--ignore-scripts", "--fetch-retries=0", "--fetch-timeout=20000
 """No package runs a program of its own, and a registry that doesn't answer isn't waited for."""
 
 SECONDS = 300
-"""The longest that npm may take: an install without a cache took 10 s."""
+"""The longest that each step of npm may take."""
 
 
 class PageHook(BuildHookInterface):

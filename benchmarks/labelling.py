@@ -116,7 +116,7 @@ def main() -> None:
                 page.goto(address[0])
                 for pause in (2.0, 0.0):
                     times = label(page, asked.units, pause)
-                    print(f"{pause:g} s to decide, {asked.size}^2, 8 pictures: {told(times)}")
+                    print(f"{pause:g} s to decide, {asked.size}^2, two maps: {told(times)}")
                 browser.close()
             server.terminate()
 

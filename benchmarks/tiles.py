@@ -127,7 +127,14 @@ COMPRESSIONS = {
 }
 
 
+def not_compressed(image: str, labels: str, folder: str) -> None:
+    """The plain loop without compression; what an earlier run wrote is replaced."""
+    shutil.rmtree(folder, ignore_errors=True)
+    plain(Path(image), Path(labels), Path(folder), COMPRESSIONS[UNCOMPRESSED])
+
+
 def main() -> None:
+    """Measure both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=3000, help="rows and columns of the composite")
     parser.add_argument("--runs", type=int, default=3)

@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from scipy import ndimage
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from torch import nn
 
@@ -38,7 +39,6 @@ from landshift.classes import IGNORE_INDEX, ClassScheme
 from landshift.evaluation import baselines
 from landshift.grid import Window
 from landshift.learn import Data, SegmentationModel, prepare_data
-from landshift.maps.cleaning import parts_of
 from landshift.scores import confusion
 from landshift.training import Augmentation
 
@@ -155,9 +155,11 @@ def count(labels: Path, mapped: NDArray[np.uint8]) -> Counts:
     """Confusion matrix of each polygon: pixels of one label, connected over sides or corners."""
     codes = read_all(labels)[0]
     reference = CLASSES.to_indices(codes, where=str(labels))
-    polygon, sizes, _ = parts_of(codes, np.ones((1, 1)), 8)
-    polygon[reference == IGNORE_INDEX] = -1
-    chosen = [polygon == k for k in range(len(sizes))]
+    chosen = []
+    for value in np.unique(codes[reference != IGNORE_INDEX]):
+        polygon, polygons = ndimage.label(codes == value, np.ones((3, 3)))
+        chosen += [polygon == k for k in range(1, polygons + 1)]
+    chosen.sort(key=np.argmax)  # by their first pixels
     return np.stack([confusion.count(reference[c], mapped[c], len(CLASSES)) for c in chosen])
 
 

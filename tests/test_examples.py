@@ -20,7 +20,8 @@ def test_the_notebook_runs(tmp_path):
     ).execute()
     outputs = [o for cell in notebook.cells for o in cell.get("outputs", [])]
     pictures = [o for o in outputs if "image/png" in o.get("data", {})]
-    assert len(pictures) >= 4  # batch, learning rates, results, map
+    assert len(pictures) >= 5  # batch, learning rates, results, map, map page
+    assert "srcdoc" in notebook.cells[-1].outputs[0].data["text/html"]
     assert (tmp_path / "scene" / "change_map.tif").is_file()
 
 

@@ -22,6 +22,14 @@ def test_a_window_grows_and_is_clipped_to_the_raster():
         Window(0, 0, 0, 5)
 
 
+def test_a_window_holds_those_inside_it():
+    window = Window(2, 3, 4, 5)
+    assert window.holds(window)
+    assert window.holds(Window(5, 7, 1, 1))
+    assert not window.holds(Window(5, 7, 1, 2))
+    assert not window.holds(Window(1, 3, 1, 1))
+
+
 def test_grids_are_the_same_to_a_thousandth_of_a_pixel():
     near = grid.geobox(100, 80, Affine(30, 0, 500_000.01, 0, -30, 4_000_000), "EPSG:32618")
     half = grid.geobox(100, 80, Affine(30, 0, 500_015, 0, -30, 4_000_000), "EPSG:32618")

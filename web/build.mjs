@@ -27,7 +27,7 @@ const decodersInWorkers = {
 
 const { metafile } = await build({
   absWorkingDir: here,
-  entryPoints: { explore: "src/main.js" },
+  entryPoints: { explore: "src/pages.js" },
   bundle: true,
   format: "iife",
   minify: true,

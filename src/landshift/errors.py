@@ -29,7 +29,10 @@ from __future__ import annotations
 import numbers
 import re
 import unicodedata
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class LandshiftError(Exception):

@@ -12,7 +12,7 @@ from rasterio.enums import ColorInterp
 from landshift import grid
 from landshift.errors import BandError, GridError, ParameterError
 from landshift.grid import Window
-from landshift.images import Image, opened, plan, reach
+from landshift.images import Image, opened, placed, plan, reach
 from landshift.images.quality import rule
 
 
@@ -364,3 +364,20 @@ def test_ground_control_points_place_an_image(write_raster, nodata):
     values, mask = read(Image(files=(path,), resampling="nearest"), place)
     assert mask[1:-1, 1:-1].all()
     assert abs(values[0, 1:-1, 1:-1].astype(int) - numbers(1, 8, 10)[0, 1:-1, 1:-1]).max() <= 11
+
+
+def test_a_layer_is_copied_where_pixels_coincide_and_reaches_further_where_they_do_not(
+    write_raster,
+):
+    (layer,) = plan(Image(files=(write_raster("a.tif", numbers()),))).layers
+    own = layer.info.grid
+    inside = grid.window_geobox(own, Window(1, 2, 3, 4))
+    place = placed(layer, inside)
+    assert (place.offset, place.covers, place.reach) == ((-1, -2), True, 0)
+    assert (place.rows, place.columns) == (pytest.approx((-1, 5)), pytest.approx((-2, 6)))
+    assert placed(layer, grid.window_geobox(own, Window(-1, 0, 3, 4))).covers is False
+    fine = grid.geobox(24, 32, own.affine @ Affine.scale(0.25), own.crs)
+    place = placed(layer, fine)
+    assert (place.offset, place.covers, place.reach) == (None, False, 4)  # bilinear, 4 to a pixel
+    assert place.overlaps(Window(25, 0, 1, 1))
+    assert not place.overlaps(Window(26, 0, 1, 1))

@@ -57,7 +57,7 @@ def test_majority_is_that_of_a_brute_count_and_the_same_by_blocks(random, size, 
 def small_by_blocks(codes, areas, size, least, neighbours):
     windows = list(raster.blocks(*codes.shape, size))
     own = [(codes[w.slices], areas[w.slices[0], None]) for w in windows]
-    blocks = ((c, parts_of(c, a, neighbours)) for c, a in own)
+    blocks = (parts_of(c, a, neighbours) for c, a in own)
     small = remove_small(windows, blocks, least=least, neighbours=neighbours)
     result = np.zeros(codes.shape, bool)
     for k, w in enumerate(windows):

@@ -87,12 +87,15 @@ def test_polygons_are_those_of_the_whole_map(tmp_path, block):
     assert result["hectares"] == pytest.approx(shapely.area(result["outline"]) / 10_000)
 
 
-def test_outlines_do_not_depend_on_how_corners_are_numbered(tmp_path, monkeypatch):
-    """Where a map is so large that numbers of corners and parts could overflow."""
+@pytest.mark.parametrize("limit", ["_KEYS", "_CLOSED_AT_ONCE"])
+@pytest.mark.parametrize("neighbours", [4, 8])
+def test_outlines_do_not_depend_on_limits(tmp_path, monkeypatch, limit, neighbours):
+    """Of keys, which would overflow on huge maps, and of segments closed at once."""
     mapped = write(tmp_path / "m.tif", patchwork(60).astype(np.uint8), nodata=0)
-    plain = traced(mapped, tmp_path / "p.gpkg", block=16)
-    monkeypatch.setattr(tracing, "_KEYS", 0)
-    assert as_set(traced(mapped, tmp_path / "q.gpkg", block=16)) == as_set(plain)
+    options = {"block": 16, "neighbours": neighbours}
+    plain = traced(mapped, tmp_path / "p.gpkg", **options)
+    monkeypatch.setattr(tracing, limit, 0)
+    assert as_set(traced(mapped, tmp_path / "q.gpkg", **options)) == as_set(plain)
 
 
 @settings(

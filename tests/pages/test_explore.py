@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.parse
@@ -285,6 +286,25 @@ def test_dates_follow_time_and_maps_of_several_dates_have_theirs(write_raster, t
     ]  # fmt: skip
 
 
+def test_a_map_of_a_year_belongs_to_the_image_of_that_year(write_raster, tmp_path):
+    files = [
+        write_raster("t_19991118.tif", image(3)), write_raster("t_20020416.tif", image(3)),
+        write_raster("cover_1999.tif", codes(most=2)),
+    ]  # fmt: skip
+    content, _ = page_of(*files, folder=tmp_path / "page")
+    assert content["dates"] == ["1999-11-18", "2002-04-16"]
+    assert [(w["title"], w["date"]) for w in content["layers"]] == [
+        ("Image, 1999-11-18", 0), ("Image, 2002-04-16", 1), ("Classes, 1999", 0),
+    ]  # fmt: skip
+
+
+def test_the_extent_is_that_of_all_rasters(write_raster, tmp_path):
+    one = write_raster("a.tif", image(3))
+    other = write_raster("b.tif", image(3), origin=(503_000.0, 4_000_600.0))
+    content, _ = page_of(one, other, folder=tmp_path / "page")
+    assert content["extent"] == [500_000, 4_000_000 - 1200, 503_000 + 1500, 4_000_600]
+
+
 def test_a_mosaic_of_blocks_is_one_map(tmp_path):
     blocks = tmp_path / "map_blocks"
     blocks.mkdir()
@@ -307,6 +327,22 @@ def test_files_of_the_same_title_are_named_apart(write_raster, tmp_path):
         cog(path, codes(), scheme=CHANGE, nodata=0, tags=made)
     titles = [w["title"] for w in page_of(*paths, folder=tmp_path / "page")[0]["layers"]]
     assert titles == ["Change map (a.tif)", "Change map (b.tif)"]
+
+
+def test_no_two_layers_have_one_title(tmp_path):
+    names = [f"{date}:{band}" for date in ("before", "after") for band in ("red", "green", "blue")]
+    paths = []
+    for folder in ("one", "two", "x/two"):
+        (tmp_path / folder).mkdir(parents=True)
+        paths.append(cog(tmp_path / folder / "stack.tif", image(6), bands=names))
+    paths.append(polygons_file(
+        tmp_path / "p.gpkg", [(500_000, 3_999_000, 500_100, 3_999_100)], "EPSG:32618", ["a"]
+    ))  # fmt: skip
+    content, _ = page_of(*paths, folder=tmp_path / "page")
+    titles = [w["title"] for w in content["layers"]]
+    assert len(set(titles)) == len(titles) == 7
+    assert titles[0] == "Image, before (one/stack.tif)"
+    assert titles[2] == "Image, before (3)"
 
 
 def test_classes_may_be_given_for_maps_that_name_none(write_raster, tmp_path):
@@ -395,6 +431,7 @@ def test_masks_and_alpha_inside_a_file_are_read_by_the_page(tmp_path):
         ("holds 7 bands pixel by pixel", {"interleave": "pixel"}, "uint8", (7, 200, 300)),
         ("is of the format PNG", {"driver": "PNG", "tiled": False}, "uint8", (3, 200, 300)),
         ("holds numbers whose first", {"endianness": "big"}, "uint16", (2, 200, 300)),
+        ("is compressed by LERC", {"compress": "lerc"}, "float32", (2, 200, 300)),
         ("has an infinite nodata value", {"nodata": float("-inf")}, "float32", (2, 200, 300)),
     ],
 )
@@ -557,6 +594,12 @@ def test_a_crs_without_a_code_has_a_name_and_a_definition(tmp_path):
     assert (crs["unit"], crs["geographic"]) == ("m", False)
 
 
+def test_a_local_crs_has_a_name_alone(tmp_path):
+    path = tiled(tmp_path / "a.tif", image(3), crs='LOCAL_CS["site",UNIT["metre",1]]')
+    crs = page_of(path, folder=tmp_path / "page")[0]["crs"]
+    assert (crs["proj4"], crs["metres"], crs["unit"]) == (None, None, "m")
+
+
 def test_huge_rasters_without_overviews_are_refused_at_once(tmp_path):
     small = tiled(tmp_path / "small.tif", image(1, (64, 64), "uint8"))
     vrt = tmp_path / "huge.vrt"
@@ -660,6 +703,18 @@ def test_polygons_that_are_too_many_are_left_out_in_favour_of_the_raster(tmp_pat
     assert not [address for address in store.files if address.endswith(".geojson")]
 
 
+def test_a_vector_file_of_several_layers_is_left_out(tmp_path):
+    mapped = cog(tmp_path / "map.tif", codes(), nodata=0, scheme=CHANGE)
+    places = np.array([shapely.box(500_000, 3_999_000, 500_100, 3_999_100)], object)
+    for layer in ("one", "two"):
+        pyogrio.raw.write(
+            tmp_path / "p.gpkg", shapely.to_wkb(places), [np.array([1])], np.array(["n"], object),
+            layer=layer, geometry_type="Polygon", crs="EPSG:32618",
+        )  # fmt: skip
+    content, _ = page_of(mapped, tmp_path / "p.gpkg", folder=tmp_path / "page")
+    assert "must have one layer, got one, two" in content["left_out"][0]
+
+
 @pytest.mark.filterwarnings("ignore:'crs' was not provided")
 def test_polygons_elsewhere_or_without_crs_are_left_out(tmp_path):
     mapped = cog(tmp_path / "map.tif", codes(), nodata=0, scheme=CHANGE)
@@ -754,6 +809,20 @@ def test_rasters_are_linked_where_they_are_and_the_user_is_told(job, tmp_path, c
     assert change["url"] == "../../job/map.tif"
     assert "outside its folder (../../job/" in caplog.text
     assert not list((out / "data").glob("*map*"))
+
+
+@built
+def test_the_user_is_told_of_copies_of_files_of_others(job, tmp_path, caplog):
+    with landshift.explore(job, open_page=False) as page:
+        assert "The page shows" not in page.description["title"] + caplog.text  # the composite's
+    for name in ("a.tif", "b.tif"):
+        tiled(tmp_path / name, image(3, (64, 64)), tiled=False, blockysize=1)
+    with landshift.explore(tmp_path / "a.tif", open_page=False) as page:
+        assert page.description
+    assert "a copy of a.tif, which has no tiles. gdal_translate -of COG" in caplog.text
+    with landshift.explore(tmp_path / "a.tif", tmp_path / "b.tif", open_page=False) as page:
+        assert page.description
+    assert "copies of 2 files, such as a.tif, which has no tiles" in caplog.text
 
 
 @built
@@ -854,6 +923,17 @@ def test_python_gets_a_page_that_serves_itself(job):
         assert folder.is_dir()
         assert repr(page).startswith("Exploration of map.tif")
     assert not folder.exists()
+
+
+@built
+def test_a_port_in_use_is_said_before_any_copy(job):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with landshift.explore(job, port=other.getsockname()[1], open_page=False) as page:
+            with pytest.raises(ParameterError, match=r"must be free, got \d+, which is in use"):
+                page.address  # noqa: B018
+            assert not page._store.files
 
 
 @built

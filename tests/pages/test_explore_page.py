@@ -29,7 +29,7 @@ POLICY = (
 GRAPHICS = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 """WebGL without a graphics card."""
 
-WIDE = {"width": 1200, "height": 760}
+WIDE = {"width": 1000, "height": 640}
 
 pytestmark = pytest.mark.skipif(
     not (BUNDLE / "explore.js").is_file(), reason="the map page isn't built: npm wasn't there"
@@ -100,21 +100,20 @@ def settled(page):
 
 def view(page):
     """Centre and resolution of the map, from the page's address, and the middle of the map."""
-    for _ in range(40):
-        found = re.search(r"at=([-\d.]+)%2C([-\d.]+)%2C([\d.]+)", page.url)
-        if found:
-            break
-        page.wait_for_timeout(50)
-    x, y, resolution = (float(number) for number in found.groups())
+    settled(page)
+    page.wait_for_timeout(200)  # the address follows when the map has rested
+    page.wait_for_url(re.compile("#at="))
+    address = re.search(r"at=([-\d.]+)%2C([-\d.]+)%2C([\d.]+)", page.url)
+    x, y, resolution = (float(number) for number in address.groups())
     box = page.locator("#map").bounding_box()
     middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     return (x, y), resolution, middle
 
 
-def on_screen(page, column, row):
+def on_screen(page, *place, seen=None):
     """Where a place in pixels of the rasters lies on the screen."""
-    (x, y), resolution, middle = view(page)
-    east, north = TRANSFORM @ (column, row)
+    (x, y), resolution, middle = seen or view(page)
+    east, north = TRANSFORM @ place
     return middle[0] + (east - x) / resolution, middle[1] - (north - y) / resolution
 
 
@@ -122,14 +121,18 @@ class Shot:
     """A screenshot of the page once it is drawn, read by places of the rasters."""
 
     def __init__(self, page):
-        settled(page)
-        self.page = page
+        self.page, self.seen = page, view(page)
         self.picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
         self.ratio = self.picture.width / page.viewport_size["width"]
 
     def __getitem__(self, place):
-        x, y = on_screen(self.page, *place)
+        x, y = on_screen(self.page, *place, seen=self.seen)
         return self.picture.getpixel((int(x * self.ratio), int(y * self.ratio)))
+
+
+def numbers(part):
+    """The numbers that a part of the page says."""
+    return [float(number) for number in re.findall(r"-?\d+\.?\d*", part.inner_text())]
 
 
 def rgb(colour):
@@ -274,6 +277,16 @@ def test_confidence_is_how_opaque_the_map_is(show):
         near(shot[column, 150], mixed, by=4)
 
 
+def test_classes_have_colours_for_colour_blind_readers(show):
+    page = show()
+    layer(page, "Colours for colour-blind readers").check()
+    shot = Shot(page)
+    near(shot[120, 150], rgb("#e69f00"))
+    near(shot[480, 150], rgb("#56b4e9"))
+    swatch = page.locator("[data-layer=change] .legend .swatch").first
+    assert swatch.evaluate("e => e.style.backgroundColor") == "rgb(230, 159, 0)"
+
+
 def test_bands_are_chosen_and_stretched_to_the_view(show):
     page = show()
     layer(page, "Change map").uncheck()
@@ -285,6 +298,11 @@ def test_bands_are_chosen_and_stretched_to_the_view(show):
     shot = Shot(page)
     near(shot[450, 60][:1], [127.5])
     assert shot[100, 60][0] == 0
+    page.get_by_label("Combination of bands: Image, 2005").select_option(
+        "False colour, vegetation red"
+    )
+    page.locator("[data-layer=i1] .triple .note", has_text="4210 to 6210").first.wait_for()
+    near(Shot(page)[450, 60], [127.5] * 3)
     page.get_by_role("button", name="As first shown").last.click()
     shot = Shot(page)
     near(shot[450, 60], image_colour(1, 450, 60))
@@ -330,6 +348,29 @@ def test_dates_are_switched_and_blink(show):
     assert page.get_by_role("button", name="Blink").get_attribute("aria-pressed") == "false"
 
 
+def test_many_dates_are_a_list_and_steps(show, tmp_path):
+    known = map_site.description()
+    maps = [layer for layer in known["layers"] if layer["id"] in ("m0", "m1")]
+    years = [
+        maps[k % 2] | {"id": f"y{k}", "title": f"Classes, {2000 + k}", "role": "classes", "date": k}
+        for k in range(5)
+    ]
+    dates = [str(2000 + k) for k in range(5)]
+    folder = map_site.make(tmp_path / "site", BUNDLE, POLICY, layers=years, dates=dates)
+    with served(folder) as address:
+        page = show(address=address)
+        near(Shot(page)[120, 150], rgb(map_site.COLOURS[1]))
+        page.get_by_role("button", name="Next date").click()
+        near(Shot(page)[120, 150], rgb(map_site.COLOURS[2]))
+        assert page.get_by_label("Date", exact=True).input_value() == "1"
+        page.get_by_role("button", name="Date before").click()
+        page.get_by_role("button", name="Date before").click()  # before the first comes the last
+        assert layer(page, "Classes, 2004").is_checked()
+        page.get_by_label("Date", exact=True).select_option("2003")
+        near(Shot(page)[120, 150], rgb(map_site.COLOURS[2]))
+        page.close()
+
+
 # ---- Values at a place
 
 
@@ -340,10 +381,7 @@ def test_a_click_shows_classes_values_and_bands(show):
     card.locator("figure").wait_for()
     rows = dict(row.inner_text().split("\n", 1) for row in card.locator("dl > div").all())
     east, north = TRANSFORM @ (150.5, 150.5)
-    x, y = (
-        float(n)
-        for n in re.findall(r"-?\d+\.?\d*", card.locator(".coordinates").first.inner_text())[:2]
-    )
+    x, y = numbers(card.locator(".coordinates").first)[:2]
     assert abs(x - east) < 30
     assert abs(y - north) < 30
     assert rows["Change map"].strip() == "forest to crop"
@@ -489,16 +527,17 @@ def test_everything_goes_by_keys(show):
     page.get_by_label("Kind of coordinates").select_option("crs")
     page.get_by_label("Go to").fill("504515, 3995485")
     page.keyboard.press("Enter")
-    page.get_by_text("504515", exact=False).first.wait_for()
-    page.wait_for_timeout(500)
-    assert view(page)[0] == pytest.approx((504515, 3995485))
+    card = page.get_by_role("region", name="Values at a place")
+    card.get_by_text(re.compile(r"^504515(\.0+)?, 3995485")).wait_for()
     page.get_by_label("Kind of coordinates").select_option("degrees")
     page.get_by_label("Go to").fill("36.1 N, 74.95 W")
     page.keyboard.press("Enter")
-    page.wait_for_timeout(500)
-    east, north = view(page)[0]
+    card.get_by_text("36.10000° N, 74.95000° W").wait_for()
     expected = Transformer.from_crs(4326, 32618, always_xy=True).transform(-74.95, 36.1)
-    assert (east, north) == pytest.approx(expected, abs=0.01)
+    assert numbers(card.locator(".coordinates").first)[:2] == pytest.approx(expected, abs=1)
+    # the place isn't hidden by what is said of it
+    place, shown = page.locator(".marker").bounding_box(), card.bounding_box()
+    assert place["x"] + place["width"] <= shown["x"]
 
 
 def test_the_address_keeps_the_view(show):
@@ -509,7 +548,7 @@ def test_the_address_keeps_the_view(show):
     page.get_by_label("To: Change map").select_option(HOSTILE)
     page.get_by_role("slider", name="Opacity of Change map").fill("40")
     layer(page, "Divider between two layers").check()
-    page.wait_for_timeout(700)
+    view(page)
     again = show("#" + page.url.split("#", 1)[1])
     for asked in (page, again):
         assert layer(asked, "Image, 1995").is_checked()
@@ -517,11 +556,10 @@ def test_the_address_keeps_the_view(show):
         assert asked.get_by_label("To: Change map").input_value() == HOSTILE
         assert asked.get_by_role("slider", name="Opacity of Change map").input_value() == "40"
         assert asked.get_by_role("slider", name="Divider between two layers").is_visible()
-    again.wait_for_timeout(500)
     assert view(again)[:2] == view(page)[:2]
     # whatever an address says, the page comes up
     wrong = show(
-        "#at=x,y&change=off;hide=a~b;opacity=9;from=%25&i0=on;bands=7.8.9&swipe=no,change,2"
+        "#at=x,y&change=off;hide=a~b;opacity=9;from=%25&i0=on;bands=7.8.9&swipe=toString,change,2"
     )
     assert not layer(wrong, "Change map").is_checked()
 

@@ -25,6 +25,7 @@ import shapely
 from pyproj import Transformer
 
 import landshift
+from labelling_page import command, opened_page, wait
 from landshift.assess import answers, forms
 from landshift.assess.agreement import agreements
 from landshift.assess.plan import SamplePlan
@@ -358,7 +359,7 @@ def test_an_image_in_another_crs_shows_the_same_ground(write_raster):
     path = write_raster("degrees.tif", red, crs="EPSG:4326", origin=(-75.01, 36.16), pixel=0.0001)
     x, y = Transformer.from_crs(4326, 32618, always_xy=True).transform(-75.01 + 0.02, 36.16 - 0.02)
     outline = shapely.box(x - 230, y + 100, x - 200, y + 130)  # the image's middle isn't ours
-    frame = pictures.frames(outline, "EPSG:32618", (4, 40), size=80)["context"]
+    frame = pictures.frames(pictures.ground(outline, "EPSG:32618"), (4, 40), size=80)["context"]
     shown = pixels(pictures.look("after", [path]).picture(frame.box, "first").png)
     column, row = ~frame.box.affine @ (x, y)
     row, column = round(row), round(column)
@@ -371,7 +372,7 @@ def test_an_image_in_another_crs_shows_the_same_ground(write_raster):
 
 def test_frames_are_square_on_the_ground():
     corner = shapely.box(10.0, 60.0, 10.001, 60.001)
-    frames = pictures.frames(corner, "EPSG:4326", (10, 100))
+    frames = pictures.frames(pictures.ground(corner, "EPSG:4326"), (10, 100))
     close, wide = frames["close"], frames["context"]
     assert wide.metres == pytest.approx(10 * close.metres, rel=1e-3)
     assert close.metres == pytest.approx(1114, rel=0.01)  # ten times a thousandth of latitude
@@ -721,22 +722,6 @@ QUIET = (
 )  # fmt: skip
 
 
-@contextmanager
-def command(*arguments):
-    """The command running, and the address that it prints."""
-    code = "from landshift.cli import main; main()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, "label-samples", *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        try:
-            line = process.stdout.readline()
-            assert line, process.stderr.read()
-            yield process, re.search(r"http://\S+", line)[0]
-        finally:
-            process.kill()
-
-
 @pytest.fixture(scope="module")
 def chromium():
     sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright isn't installed")
@@ -746,25 +731,6 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
         yield browser
         browser.close()
-
-
-def opened_page(browser, address, *, ready=True, **options):
-    page = browser.new_context(**options).new_page()
-    page.set_default_timeout(120_000)  # of a machine that is busy with other work too
-    page.problems = []
-    page.on("console", lambda message: page.problems.append(message.text))
-    page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.goto(address)
-    if ready:
-        wait(page)
-    return page
-
-
-def wait(page, unit=None):
-    """Wait until a unit, or any, is shown with all its pictures."""
-    page.wait_for_selector(
-        f'body[data-ready="{unit}"]' if unit else 'body[data-ready]:not([data-ready=""])'
-    )
 
 
 def progress(page):
@@ -825,16 +791,15 @@ def test_fifty_units_by_keyboard_and_a_killed_server(change_map, write_raster, t
     assert again.as_dict() == assessment.as_dict()
 
 
-def test_the_page_by_keyboard_alone(sample, images, chromium):
-    with command(sample, "--before", images[0], "--after", images[1]) as (_, address):
+@pytest.mark.parametrize("maps", [True, False])
+def test_the_page_by_keyboard_alone(sample, images, chromium, maps):
+    with command(sample, "--before", images[0], "--after", images[1], maps=maps) as (_, address):
         page = opened_page(chromium, address, viewport={"width": 1000, "height": 700})
         press = page.keyboard.press
 
         def focused():
             return page.evaluate("document.activeElement.name || document.activeElement.id")
 
-        assert page.locator(".frame img").count() == 8
-        assert page.locator(".frame svg polygon").count() == 16  # white on black
         assert focused() == "before"
         order = [focused()]
         for _ in range(7):
@@ -860,7 +825,7 @@ def test_the_page_by_keyboard_alone(sample, images, chromium):
         press("Escape")
         assert focused() == "confidence"
         press("o")
-        assert not page.locator(".frame svg").first.is_visible()
+        assert not page.locator("#outlined").is_checked()
         press("o")
         press("Enter")
         wait(page, 2)
@@ -886,8 +851,22 @@ def test_the_page_by_keyboard_alone(sample, images, chromium):
     assert in_form(sample)[1] == ("forest", "forest", "medium", "bosn 12")
 
 
+def test_pictures_stand_where_the_maps_are_not_built(sample, images, chromium):
+    with command(sample, "--before", images[0], "--after", images[1], maps=False) as (_, address):
+        page = opened_page(chromium, address, viewport={"width": 1000, "height": 700})
+        assert page.locator(".frame img").count() == 8
+        assert page.locator(".frame svg polygon").count() == 16  # white on black
+        page.keyboard.press("o")
+        assert not page.locator(".frame svg").first.is_visible()
+        assert not page.locator("#map-keys").is_visible()
+        for path in ("explore.js", "licences.txt"):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                urllib.request.urlopen(address + path)
+        assert page.problems == []
+
+
 def test_every_control_has_a_name_and_the_page_fits_a_phone(sample, images, chromium):
-    with command(sample, "--before", images[0], "--after", images[1]) as (_, address):
+    with command(sample, "--before", images[0], "--after", images[1], maps=False) as (_, address):
         page = opened_page(chromium, address, viewport={"width": 360, "height": 740})
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         tree = page.locator("body").aria_snapshot()
@@ -910,7 +889,7 @@ def test_pictures_fill_the_window_and_follow_its_size(sample, images, chromium):
             " i ? i.naturalWidth / i.naturalHeight : 0])"
         )
 
-    with command(sample, "--before", images[0], "--after", images[1]) as (_, address):
+    with command(sample, "--before", images[0], "--after", images[1], maps=False) as (_, address):
         page = opened_page(chromium, address, viewport={"width": 1400, "height": 900})
         for width, height in ((1400, 900), (1900, 700)):
             page.set_viewport_size({"width": width, "height": height})

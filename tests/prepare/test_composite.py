@@ -8,8 +8,8 @@ from rasterio.windows import Window
 from scipy import ndimage
 
 import commands
+from landshift import grid, raster
 from landshift import images as imagery
-from landshift import raster
 from landshift.classes import MapScheme, legend_writers
 from landshift.errors import (
     BandError,
@@ -22,7 +22,7 @@ from landshift.errors import (
 from landshift.files import provenance
 from landshift.files.dates import DATES_TAG
 from landshift.images import Image, quality, windows
-from landshift.machine import parallel
+from landshift.machine import parallel, progress
 from landshift.prepare.checks import checks_of, describe
 from landshift.prepare.composite import CompositeOutput, ImageReading, TargetGrid, composite
 
@@ -267,6 +267,40 @@ def test_a_large_shift_gives_a_warning(write_raster, tmp_path, caplog):
     shift = checks["shifts"]["after"]
     assert (shift["columns"], shift["rows"]) == pytest.approx((-1, -2), abs=0.05)
     assert "down of before (100 % of 9 blocks agree): edges will look like" in caplog.text
+
+
+def test_shifts_are_the_same_where_windows_cut_the_blocks(write_raster, tmp_path, monkeypatch):
+    ground = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(1, 210, 210)), (0, 2, 2))
+    image = (1000 + 2000 * ground).astype(np.int16)
+    before = write_raster("b.tif", image[:, :200, :200])
+    after = write_raster("a.tif", image[:, 2:202, 1:201])
+    whole = checks_of(composite([before, after], tmp_path / "1.tif"))
+    low = [[grid.Window(row, 0, 40, 200)] for row in range(0, 200, 40)]
+    monkeypatch.setattr(windows, "runs_of", lambda *_: low)
+    checks = checks_of(composite([before, after], tmp_path / "2.tif"))
+    assert checks["shifts"] == whole["shifts"]
+    assert checks["shifts"]["after"]["blocks"] == 9
+    assert checks["valid"] == whole["valid"]
+    assert (read(tmp_path / "1.tif")[0] == read(tmp_path / "2.tif")[0]).all()
+
+
+def test_windows_are_progress(write_raster, tmp_path):
+    steps = []
+
+    class Watcher:
+        def began(self, step):
+            steps.append(step)
+
+        def moved(self, step):
+            assert step in steps
+
+        def ended(self, step):
+            assert step.done == step.total
+
+    before = write_raster("b.tif", np.ones((1, 20, 1100), np.uint8))
+    with progress.watched(Watcher()):
+        composite([before], tmp_path / "c.tif")
+    assert next((s.what, s.done) for s in steps if s.total) == ("writing", 2)
 
 
 def test_the_bytes_are_the_same_whatever_the_threads_do(write_raster, tmp_path):

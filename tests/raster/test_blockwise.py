@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landshift import raster
@@ -15,6 +15,7 @@ from landshift.raster import blockwise
 from watching import Steps
 
 
+@settings(deadline=None)
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 40))
 def test_blocks_cover_every_pixel_once(height, width, size):
     seen = np.zeros((height, width), int)

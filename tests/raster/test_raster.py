@@ -84,6 +84,10 @@ def test_new_rasters_are_cloud_optimised(tmp_path):
     first = make(windows)
     assert {p.name for p in tmp_path.iterdir()} == {"c.tif"}
     assert make(windows[::-1]) == first
+    # whole blocks of the first overview: it is made on the way, not from the file
+    whole = list(raster.blocks(1300, 1100))
+    assert make(whole) == first
+    assert make(whole[:1] + windows[2:]) == first  # given up on the way
     with rasterio.open(out) as source:
         assert source.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
         assert source.block_shapes[0] == (512, 512)
@@ -101,6 +105,18 @@ def test_new_rasters_are_cloud_optimised(tmp_path):
     with rasterio.open(out, overview_level=1) as coarse:
         at = int(coarse.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1))
     assert max(places) < at < fine
+
+
+def test_the_first_overview_is_made_of_windows_that_fill_its_blocks(tmp_path):
+    box = grid.geobox(1300, 1100, Affine(10, 0, 500_000, 0, -10, 4_000_000), "EPSG:32618")
+    values = np.ones((1, 1300, 1100), np.uint8)
+    complete = {}
+    for size in (1024, 2048, 512):
+        with raster.create(tmp_path / "a.tif", box, count=1, dtype="uint8", nodata=0) as target:
+            for window in raster.blocks(1300, 1100, size):
+                raster.write(target, values[(slice(None), *window.slices)], window)
+            complete[size] = target.first.complete
+    assert complete == {1024: True, 2048: True, 512: False}
 
 
 def test_overviews_average_images_and_never_mix_classes(tmp_path):

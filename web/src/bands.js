@@ -2,6 +2,7 @@
 
 import { button, element, labelled, select } from "./dom.js";
 import { bandsOf, gridExtent, inUnit } from "./description.js";
+import { reason } from "./notices.js";
 import { percentiles, value } from "./numbers.js";
 import { Raster } from "./raster.js";
 
@@ -10,6 +11,46 @@ const SHARES = [0.02, 0.98];
 
 /** Pixels of the view from which percentiles are taken, at most. */
 const PIXELS = 250_000;
+
+/** Combinations that readers of images know, by the names of their bands. */
+const COMBINATIONS = [
+  ["True colour", ["red", "green", "blue"]],
+  ["False colour, vegetation red", ["nir", "red", "green"]],
+  ["Short-wave infrared", ["swir1", "nir", "red"]],
+  ["Bare ground and water", ["swir2", "swir1", "red"]],
+];
+
+/** The combinations that an image has the bands for: name and numbers of bands. */
+function combinationsOf(spec) {
+  const numbers = new Map(bandsOf(spec).map(([band, name]) => [name.toLowerCase(), band]));
+  return COMBINATIONS.map(([name, names]) => [name, names.map((each) => numbers.get(each))]).filter(
+    ([, bands]) => bands.every(Boolean),
+  );
+}
+
+/** A choice of the combinations, or null where the names of the bands give none. */
+function combinationControl(page, spec) {
+  const own = page.state.layers[spec.id];
+  const known = combinationsOf(spec);
+  if (!known.length) return null;
+  const control = select(
+    [["", "other"], ...known.map(([name, bands]) => [bands.join(), name])],
+    "",
+    async (chosen) => {
+      if (!chosen) return;
+      page.state.change(() => {
+        own.bands = chosen.split(",").map(Number);
+      });
+      await stretch(page, spec);
+    },
+    { "aria-label": `Combination of bands: ${spec.title}` },
+  );
+  page.state.follow(() => {
+    const bands = own.bands.join();
+    control.value = known.some(([, each]) => each.join() === bands) ? bands : "";
+  });
+  return labelled("Combination of bands", control);
+}
 
 export function imageControls(page, spec) {
   const { state } = page;
@@ -37,7 +78,8 @@ export function imageControls(page, spec) {
   });
   return element(
     "div",
-    {},
+    { class: "bands" },
+    combinationControl(page, spec),
     element("div", { class: "triple" }, ...channels),
     element(
       "div",
@@ -66,7 +108,7 @@ export async function stretch(page, spec) {
       });
     else page.notices.say(`${spec.title} has no valid pixels in view`);
   } catch (error) {
-    page.notices.warn(`${spec.title} can't be read: ${error.message}`);
+    page.notices.warn(`${spec.title} can't be read: ${reason(error)}`);
   }
 }
 

@@ -7,46 +7,60 @@ import { toggle } from "./legend.js";
 /** Milliseconds that each date is shown while the dates alternate: slower than anything that disturbs. */
 const BLINK = 900;
 
+/** Dates that fit beside each other. */
+const BESIDE = 3;
+
 export function compareSection(page) {
   return [dateSwitch(page), swipeControls(page)].filter(Boolean);
 }
 
-/** Whether there are layers of both dates. */
-export function hasDates({ description }) {
-  return (
-    description.dates.length > 1 &&
-    description.layers.filter(({ kind, date }) => kind === "image" && date !== null).length > 1
+/** Layers of one kind at several dates, images first. */
+function datedGroups({ description }) {
+  const groups = ["image", "classes"].map((kind) =>
+    description.layers.filter((spec) => spec.kind === kind && typeof spec.date === "number"),
   );
+  return groups.filter((group) => new Set(group.map(({ date }) => date)).size > 1);
 }
 
-/** The date of the images that are shown, or null where it is none or several. */
-export function shownDate({ description, state }) {
-  const on = description.layers.filter(
-    ({ id, kind, date }) => kind === "image" && date !== null && state.layers[id].on,
-  );
+/** Whether there are layers of several dates. */
+export function hasDates(page) {
+  return datedGroups(page).length > 0;
+}
+
+/** The date that is shown, or null where it is none or several. */
+export function shownDate(page) {
+  const on = datedGroups(page)
+    .flat()
+    .filter(({ id }) => page.state.layers[id].on);
   const dates = new Set(on.map(({ date }) => date));
   return dates.size === 1 ? on[0].date : null;
 }
 
-/** Show every layer that is on at one date at another date instead. */
+/** Show what is on at one date at another date instead; where nothing is on, the images. */
 export function showDate(page, date) {
-  const { description, state } = page;
-  state.change(() => {
-    const dated = description.layers.filter(
-      (spec) => spec.date !== null && spec.date !== undefined,
-    );
-    for (const kind of new Set(dated.map(({ kind }) => kind))) {
-      const group = dated.filter((spec) => spec.kind === kind);
-      if (!group.some(({ id }) => state.layers[id].on)) continue;
+  const groups = datedGroups(page);
+  page.state.change(({ layers }) => {
+    const shown = groups.filter((group) => group.some(({ id }) => layers[id].on));
+    for (const group of shown.length ? shown : groups.slice(0, 1)) {
       if (!group.some((spec) => spec.date === date)) continue;
-      for (const spec of group) state.layers[spec.id].on = spec.date === date;
+      for (const spec of group) layers[spec.id].on = spec.date === date;
     }
   });
 }
 
-export function nextDate(page) {
-  const count = page.description.dates.length;
-  showDate(page, ((shownDate(page) ?? -1) + 1) % count);
+/** The dates that something is shown at, in order of time. */
+function datesOf(page) {
+  const dates = datedGroups(page)
+    .flat()
+    .map(({ date }) => date);
+  return [...new Set(dates)].sort((one, other) => one - other);
+}
+
+/** Show the next date, or the one before; after the last comes the first. */
+export function nextDate(page, by = 1) {
+  const dates = datesOf(page);
+  const place = dates.indexOf(shownDate(page)) + by;
+  showDate(page, dates.at(place % dates.length));
 }
 
 let blinking = null;
@@ -62,23 +76,12 @@ export function blink(page, on) {
 
 function dateSwitch(page) {
   if (!hasDates(page)) return null;
-  const { description, state } = page;
-  const choices = description.dates.map((label, date) => {
-    const radio = element("input", {
-      type: "radio",
-      name: "date",
-      on: {
-        change: () => {
-          blink(page, false);
-          showDate(page, date);
-        },
-      },
-    });
-    state.follow(() => {
-      radio.checked = shownDate(page) === date;
-    });
-    return element("label", { class: "choice" }, radio, element("span", {}, label));
-  });
+  const { state } = page;
+  const choose = (date) => {
+    blink(page, false);
+    showDate(page, date);
+  };
+  const few = datesOf(page).length <= BESIDE;
   const start = button("Blink", () => blink(page, !state.blinking), {
     title: "Shows the dates in turn (B)",
   });
@@ -87,8 +90,47 @@ function dateSwitch(page) {
     "fieldset",
     { class: "dates" },
     element("legend", {}, "Date"),
-    element("div", { class: "choices" }, ...choices),
+    few ? dateButtons(page, choose) : dateList(page, choose),
     start,
+  );
+}
+
+/** A few dates, beside each other. */
+function dateButtons(page, choose) {
+  const choices = datesOf(page).map((date) => {
+    const radio = element("input", {
+      type: "radio",
+      name: "date",
+      on: { change: () => choose(date) },
+    });
+    page.state.follow(() => {
+      radio.checked = shownDate(page) === date;
+    });
+    const label = element("span", {}, page.description.dates[date]);
+    return element("label", { class: "choice" }, radio, label);
+  });
+  return element("div", { class: "choices" }, ...choices);
+}
+
+/** Many dates: a list, and steps from one to the next. */
+function dateList(page, choose) {
+  const list = select(
+    datesOf(page).map((date) => [date, page.description.dates[date]]),
+    "",
+    (chosen) => choose(Number(chosen)),
+    { "aria-label": "Date" },
+  );
+  page.state.follow(() => {
+    list.value = String(shownDate(page) ?? "");
+  });
+  const step = (text, label, by) =>
+    button(text, () => nextDate(page, by), { "aria-label": label, title: label });
+  return element(
+    "div",
+    { class: "date-list" },
+    step("‹", "Date before", -1),
+    list,
+    step("›", "Next date", 1),
   );
 }
 

@@ -18,7 +18,8 @@ export function toGeoJson(polygons, { crs }, ways) {
       geometry: { type: "Polygon", coordinates: rings.map((ring) => ring.map(place)) },
     })),
   };
-  if (code)
+  // RFC 7946 has longitude and latitude where nothing is said
+  if (code && code !== "4326")
     collection.crs = { type: "name", properties: { name: `urn:ogc:def:crs:EPSG::${code}` } };
   return collection;
 }
@@ -69,8 +70,9 @@ function wayInto(content, crs, ways, name) {
 }
 
 function plainProperties(properties) {
-  return {
-    class: typeof properties?.class === "string" ? properties.class : "",
-    date: typeof properties?.date === "string" ? properties.date : "",
-  };
+  return { class: textOf(properties?.class), date: textOf(properties?.date) };
+}
+
+function textOf(held) {
+  return typeof held === "string" || typeof held === "number" ? String(held) : "";
 }

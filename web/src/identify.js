@@ -4,6 +4,7 @@ import { bandChart } from "./chart.js";
 import { drawn, element, iconButton, swatch } from "./dom.js";
 import { bandsOf, inUnit, rank } from "./description.js";
 import { lonLatText, placeText } from "./lonlat.js";
+import { reason } from "./notices.js";
 import { value } from "./numbers.js";
 import { Raster } from "./raster.js";
 
@@ -192,7 +193,7 @@ async function valuesAt(spec, [x, y], signal) {
 }
 
 function described(spec, read) {
-  if (read?.error) return [`can't be read: ${read.error.message}`];
+  if (read?.error) return [`can't be read: ${reason(read.error)}`];
   if (!read) return ["no data"];
   const [code] = read.values;
   if (spec.kind === "values") return [value(code)];

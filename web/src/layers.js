@@ -6,6 +6,7 @@ import WebGLTileLayer from "ol/layer/WebGLTile.js";
 import VectorSource from "ol/source/Vector.js";
 import { Circle, Fill, Stroke, Style } from "ol/style.js";
 import { fetched, inUnit, rank, sameGrid } from "./description.js";
+import { reason } from "./notices.js";
 import { Raster } from "./raster.js";
 import { shownClasses } from "./state.js";
 import { classStyle, coloursOf, imageStyle, pairStyle, rgb, valueStyle } from "./styles.js";
@@ -70,7 +71,7 @@ export class MapLayer {
       return await this.#kind.open(this);
     } catch (error) {
       this.#broken = true;
-      this.failed(`${this.spec.title} can't be shown: ${error.message}`);
+      this.failed(`${this.spec.title} can't be shown: ${reason(error)}`);
       return null;
     }
   }
@@ -110,7 +111,7 @@ export class MapLayer {
         grid: this.spec.grid,
         projection: this.projection,
         failed: (error) =>
-          this.failed(`Parts of ${this.spec.title} can't be read: ${error.message}`),
+          this.failed(`Parts of ${this.spec.title} can't be read: ${reason(error)}`),
         ...source,
       }),
     });
@@ -168,7 +169,7 @@ const classes = {
     try {
       opened.confidence ??= await Raster.open(confidence);
     } catch (error) {
-      failed(`${confidence.title} can't be read: ${error.message}`);
+      failed(`${confidence.title} can't be read: ${reason(error)}`);
     }
   },
 
@@ -269,10 +270,11 @@ const vectors = {
 
   layer({ spec, projection }, collection) {
     const format = new GeoJSON({ dataProjection: projection, featureProjection: projection });
+    const colours = new Map(Object.entries(spec.colours ?? {}));
     const styles = new Map();
     const make = spec.kind === "points" ? pointStyle : polygonStyle;
     const styleOf = (feature) => {
-      const colour = spec.colours?.[feature.get(spec.colour_by)] ?? PLAIN;
+      const colour = colours.get(String(feature.get(spec.colour_by))) ?? PLAIN;
       if (!styles.has(colour)) styles.set(colour, make(colour));
       return styles.get(colour);
     };

@@ -26,7 +26,7 @@ const PANEL = ["M4 6h16", "M4 12h16", "M4 18h16"];
 /** Pixels of the screen across one of the raster where the user goes to a place. */
 const CLOSE = 4;
 
-async function start() {
+export async function start() {
   const notices = new Notices();
   let description;
   try {
@@ -260,5 +260,3 @@ function cross() {
 function isPhone() {
   return matchMedia("(max-width: 700px)").matches;
 }
-
-start();

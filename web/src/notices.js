@@ -5,6 +5,11 @@ import { element } from "./dom.js";
 /** How long a notice stays, in milliseconds. */
 const STAYS = 6000;
 
+/** Why something failed, in the words of what failed first. */
+export function reason(error) {
+  return error.errors?.[0]?.message ?? error.message;
+}
+
 /** A place for notices; each is said once, however often it comes. */
 export class Notices {
   #said = new Set();

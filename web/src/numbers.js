@@ -2,6 +2,7 @@
 
 /** Hectares with as many digits as a reader uses. */
 export function hectares(value) {
+  if (value === 0) return "0";
   const digits = value >= 1000 ? 0 : value >= 10 ? 1 : value >= 0.1 ? 2 : 4;
   return value.toLocaleString("en", {
     minimumFractionDigits: digits,

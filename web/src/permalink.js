@@ -1,7 +1,7 @@
 // The state of the page in its address, so that a link shows what its sender saw.
 
 /** Milliseconds of rest after which the address follows. */
-const REST = 300;
+const REST = 150;
 
 const number = (text) =>
   text !== undefined && text !== "" && Number.isFinite(Number(text)) ? Number(text) : null;
@@ -53,15 +53,15 @@ export function taken(text, { description, state, map }) {
       if (fields.has(spec.id)) takeLayer(spec, state.layers[spec.id], fields.get(spec.id));
     }
     const [left, right, share] = (fields.get("swipe") ?? "").split(",");
-    if (left in state.layers && right in state.layers) {
+    if ([left, right].every((id) => Object.hasOwn(state.layers, id))) {
       Object.assign(state.swipe, {
         on: true,
         left,
         right,
         at: Math.min(1, Math.max(0, number(share) ?? 0.5)),
       });
-    }
-    if (fields.get("safe") === "1") state.safeColours = true;
+    } else if (text) state.swipe.on = false;
+    state.safeColours = fields.get("safe") === "1";
   });
   if (at.length !== 3 || at.includes(null) || at[2] <= 0) return false;
   map.getView().setCenter(at.slice(0, 2));

@@ -74,7 +74,7 @@ function share(page) {
     element(
       "div",
       { class: "buttons" },
-      copy,
+      page.description.isInside ? null : copy, // a page inside a notebook has no address
       button("Save picture", () => savePicture(page)),
     ),
     link,

@@ -4,6 +4,7 @@ import { FULL_PIXELS, classesInside } from "./areas.js";
 import { button, download, element, freshId, labelled, select, swatch } from "./dom.js";
 import { Drawing, ringsOf } from "./drawing.js";
 import { fromGeoJson, toGeoJson } from "./geojson.js";
+import { reason } from "./notices.js";
 import { hectares, percent } from "./numbers.js";
 
 export function polygonSection(page) {
@@ -184,7 +185,7 @@ async function fill(page, box, feature, spec) {
   } catch (error) {
     if (own === asked)
       box.replaceChildren(
-        element("p", { class: "warning" }, `${spec.title} can't be read: ${error.message}`),
+        element("p", { class: "warning" }, `${spec.title} can't be read: ${reason(error)}`),
       );
   }
 }

@@ -11,33 +11,72 @@
  */
 export function runsInside(rings, width, height) {
   const crossings = new Map();
-  for (const ring of rings) {
-    for (let k = 0; k + 1 < ring.length; k += 1)
+  const along = new Map();
+  for (const ring of rings.map(clockwise)) {
+    for (let k = 0; k + 1 < ring.length; k += 1) {
       addCrossings(ring[k], ring[k + 1], height, crossings);
+      addAlong(ring[k], ring[k + 1], height, along);
+    }
   }
   const runs = new Map();
-  for (const [row, columns] of crossings) {
-    columns.sort((one, other) => one - other);
-    const inRow = [];
-    for (let k = 0; k + 1 < columns.length; k += 2) {
-      const first = Math.max(0, Math.floor(columns[k] + 0.5));
-      const end = Math.min(width, Math.floor(columns[k + 1] + 0.5));
-      if (end > first) inRow.push(first, end);
-    }
+  for (const row of new Set([...crossings.keys(), ...along.keys()])) {
+    const columns = (crossings.get(row) ?? []).sort((one, other) => one - other);
+    const inRow = joined(columnsOf([...columns, ...(along.get(row) ?? [])], width));
     if (inRow.length) runs.set(row, inRow);
   }
   return runs;
 }
 
-/** Where an edge crosses the middles of rows; its lower end counts, its upper end doesn't. */
+/** A ring as it runs clockwise on the screen, so that its lower sides run leftwards. */
+function clockwise(ring) {
+  let twiceArea = 0;
+  for (let k = 0; k + 1 < ring.length; k += 1) {
+    twiceArea += ring[k][0] * ring[k + 1][1] - ring[k + 1][0] * ring[k][1];
+  }
+  return twiceArea < 0 ? [...ring].reverse() : ring;
+}
+
+/** Where an edge crosses the middles of rows; its upper end counts, its lower end doesn't. */
 function addCrossings(start, end, height, crossings) {
   const [[x1, y1], [x2, y2]] = start[1] < end[1] ? [start, end] : [end, start];
   if (y1 === y2) return;
   const first = Math.max(0, Math.ceil(y1 - 0.5));
   for (let row = first; row < height && row + 0.5 < y2; row += 1) {
-    if (!crossings.has(row)) crossings.set(row, []);
-    crossings.get(row).push(((row + 0.5 - y1) * (x2 - x1)) / (y2 - y1) + x1);
+    listOf(crossings, row).push(((row + 0.5 - y1) * (x2 - x1)) / (y2 - y1) + x1);
   }
+}
+
+/** The lower side of a ring, along the middle of a row: GDAL counts the pixels there. */
+function addAlong([x1, y1], [x2, y2], height, along) {
+  const row = y1 - 0.5;
+  if (y1 !== y2 || x1 <= x2 || !Number.isInteger(row) || row < 0 || row >= height) return;
+  listOf(along, row).push(x2, x1);
+}
+
+function listOf(lists, key) {
+  if (!lists.has(key)) lists.set(key, []);
+  return lists.get(key);
+}
+
+/** Pairs of places as the columns whose centres lie between them: first, and after the last. */
+function columnsOf(places, width) {
+  const runs = [];
+  for (let k = 0; k + 1 < places.length; k += 2) {
+    const first = Math.max(0, Math.floor(places[k] + 0.5));
+    const end = Math.min(width, Math.floor(places[k + 1] + 0.5));
+    if (end > first) runs.push([first, end]);
+  }
+  return runs;
+}
+
+/** Runs in order, none of which overlaps another. */
+function joined(runs) {
+  const flat = [];
+  for (const [first, end] of runs.sort(([one], [other]) => one - other)) {
+    if (flat.length && first <= flat.at(-1)) flat[flat.length - 1] = Math.max(flat.at(-1), end);
+    else flat.push(first, end);
+  }
+  return flat;
 }
 
 /** Columns and rows that runs cover: first column, first row, and those after the last. */

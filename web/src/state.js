@@ -48,7 +48,7 @@ function latest(images) {
 
 /** The class maps that the page is about. */
 function mainMaps({ layers }) {
-  const maps = ["change", "classes", "after", "reference"]
+  const maps = ["change", "after", "classes", "reference"]
     .map((role) => layers.filter((layer) => layer.kind === "classes" && layer.role === role))
     .find((found) => found.length);
   return oneForEachGrid(maps ?? []);

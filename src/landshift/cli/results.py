@@ -371,9 +371,10 @@ def explore(shown: Exploration | Path) -> dict[str, object] | None:
         say(shown)
         return None
     with shown:
-        layers = [layer["title"] for layer in shown.description["layers"]]
         signal.signal(signal.SIGTERM, _interrupt)
-        say(f"The map is at {shown.address} (this machine only; Ctrl+C ends).", always=True)
+        address = shown.address
+        layers = [layer["title"] for layer in shown.description["layers"]]
+        say(f"The map is at {address} (this machine only; Ctrl+C ends).", always=True)
         shown.serve()
     return {"layers": layers}
 

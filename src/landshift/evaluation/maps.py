@@ -363,7 +363,6 @@ class _ClassRaster:
     """An open class raster whose classes are listed."""
 
     source: Any
-    numbers: Mapping[int, int]
     known: raster.ClassValues
     table: recoding.Table
 
@@ -385,7 +384,7 @@ class _ClassRaster:
         known = _class_values(path, numbers, nodata)
         with raster.open_raster(path) as source:
             table = recoding.Table(numbers, np.dtype(source.dtypes[0]))
-            yield cls(source, numbers, known, table)
+            yield cls(source, known, table)
 
     def indices(self, window: Window) -> NDArray[np.uint8]:
         """Indices of the classes of a window, `IGNORE_INDEX` where there is none.
@@ -394,14 +393,5 @@ class _ClassRaster:
             ClassError: A value outside the classes.
         """
         values, mask = raster.read(self.source, window)
-        codes = self.table(values[0])
-        codes[~self.known.classed(values[0], mask)] = IGNORE_INDEX
-        unknown = codes == recoding.UNKNOWN
-        if unknown.any():
-            raise ClassError(
-                f"Class values must be in the class mapping {list(self.numbers)}, got "
-                f"{np.unique(values[0][unknown])[:8].tolist()} in {self.source.name}; add them or "
-                "recode them."
-            )
-        indices: NDArray[np.uint8] = codes.astype(np.uint8)
-        return indices
+        classed = self.known.classed(values[0], mask)
+        return self.table.indices(values[0], classed, self.source.name)

@@ -13,6 +13,9 @@ Tool = TypeVar("Tool")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
+FILTERS = threading.Lock()
+"""Held while Python's warning filters, which all threads share, are changed."""
+
 _MOST = 16  # threads; more need more memory without gain: GDAL takes blocks one at a time
 
 

@@ -279,7 +279,7 @@ def _labelled(
 
 def remove_small(
     windows: Sequence[Window],
-    blocks: Iterable[tuple[NDArray[Any], Parts]],
+    blocks: Iterable[Parts],
     *,
     least: float,
     neighbours: int,
@@ -288,7 +288,7 @@ def remove_small(
 
     Args:
         windows: The blocks; see `Patches`.
-        blocks: Codes of each window, and their `parts_of`.
+        blocks: The `parts_of` each window.
         least: Smallest area that isn't small, with a tolerance of one part in a billion.
         neighbours: 4 or 8.
 
@@ -302,7 +302,7 @@ def remove_small(
     small = [np.zeros(0, np.int64)]
     # parts of patches that go on below, the number of each one's patch, and areas by number
     held, numbers, areas = np.zeros(0, np.int64), np.zeros(0, np.int64), [np.zeros(0)]
-    for _, parts in blocks:
+    for parts in blocks:
         held = np.append(held, first[-1] + np.arange(parts.at_border.size))
         numbers = np.append(numbers, patches.count + np.arange(parts.at_border.size))
         areas.append(parts.sums[parts.at_border])

@@ -201,7 +201,7 @@ class Server(socketserver.ThreadingTCPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: Server
-    protocol_version = "HTTP/1.1"  # connections are kept: a unit needs eight pictures
+    protocol_version = "HTTP/1.1"  # connections are kept: a unit needs several pictures
     server_version = "landshift"
     sys_version = ""
     timeout = _TIMEOUT

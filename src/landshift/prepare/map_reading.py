@@ -126,7 +126,6 @@ class IndexedMap:
             smooth: Side of the square whose commonest class each pixel gets, in pixels.
         """
         self._map = aligned
-        self._targets = targets
         self._smooth = smooth
         numbers = {v: NONE if index is None else index for v, index in targets.items()}
         self._table = recoding.Table(numbers, aligned.layer.dtype)
@@ -145,18 +144,7 @@ class IndexedMap:
 
     def _indices(self, window: Window) -> NDArray[np.uint8]:
         values, classed = self._map.read(window)
-        numbers = self._table(values)
-        if not classed.all():
-            numbers = np.where(classed, numbers, NONE)
-        unknown = numbers == recoding.UNKNOWN
-        if unknown.any():
-            raise ClassError(
-                f"Class values must be in the class mapping {sorted(self._targets)[:16]}, got "
-                f"{[int(v) for v in np.unique(values[unknown])[:8]]} in {self._map.layer.path}; "
-                "add them or recode them."
-            )
-        indices: NDArray[np.uint8] = numbers.astype(np.uint8)
-        return indices
+        return self._table.indices(values, classed, self._map.layer.path)
 
 
 class MapStack:

@@ -123,15 +123,13 @@ class CleanedPairs:
         assert self.cleaning.least is not None
         neighbours = self.cleaning.neighbours
 
-        def patch_codes(reader: _PairReader, block: Block) -> tuple[NDArray[Any], Parts]:
+        def parts(reader: _PairReader, block: Block) -> Parts:
             codes = self.rules.patch_code.take(reader.read(block.window)[0])
-            return codes, parts_of(codes, self._areas(block.window), neighbours)
+            return parts_of(codes, self._areas(block.window), neighbours)
 
-        with blockwise.results(
-            self._windows, "finding patches", self._opened, patch_codes
-        ) as results:
+        with blockwise.results(self._windows, "finding patches", self._opened, parts) as results:
             return remove_small(
-                self._windows, (codes for _, codes in results), least=self.cleaning.least,
+                self._windows, (each for _, each in results), least=self.cleaning.least,
                 neighbours=neighbours,
             )  # fmt: skip
 

@@ -26,6 +26,7 @@ from landshift.errors import (
 )
 from landshift.files import access, containers, dates
 from landshift.grid import Window
+from landshift.machine import parallel
 from landshift.raster import validity
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def without_place() -> Iterator[None]:
     """Suppress rasterio's warning about a missing georeference; callers that need one check it."""
     from rasterio.errors import NotGeoreferencedWarning
 
-    with validity.OPENING, warnings.catch_warnings():
+    with parallel.FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift.classes import (
+    IGNORE_INDEX,
     UNLABELLED,
     ClassScheme,
     Colour,
@@ -397,3 +398,28 @@ class Table:
         present, at = np.unique(values, return_inverse=True)
         numbers = [self._numbers.get(v, UNKNOWN) for v in present.tolist()]
         return np.array(numbers, np.int16)[at.reshape(values.shape)]
+
+    def indices(
+        self, values: NDArray[Any], classed: NDArray[np.bool_], path: Path | str
+    ) -> NDArray[np.uint8]:
+        """The number of each pixel's class, `IGNORE_INDEX` where there is none.
+
+        Args:
+            values: Class values ``(row, column)``.
+            classed: Where there is a class.
+            path: Their raster.
+
+        Raises:
+            ClassError: A class without a number.
+        """
+        numbers = self(values)
+        if not classed.all():
+            numbers = np.where(classed, numbers, IGNORE_INDEX)
+        unknown = numbers == UNKNOWN
+        if unknown.any():
+            known, strange = sorted(self._numbers), np.unique(values[unknown]).tolist()
+            raise ClassError(
+                f"Class values must be in the class mapping {known[:16]}, got {strange[:8]} in "
+                f"{path}; add them or recode them."
+            )
+        return numbers.astype(np.uint8)

@@ -14,7 +14,6 @@ an area (average, mode, ...), any pixel of the area is valid.
 from __future__ import annotations
 
 import math
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,11 +23,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landshift.machine import parallel
+
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
-
-OPENING = threading.Lock()
-"""Held while Python's warning filters, which all threads share, are changed to open a raster."""
 
 _ROWS = 32  # rows compared at once; they fit the CPU cache
 
@@ -205,7 +203,7 @@ def presented(
         return
     import rasterio
 
-    with OPENING, warnings.catch_warnings():
+    with parallel.FILTERS, warnings.catch_warnings():
         from rasterio.errors import NotGeoreferencedWarning
 
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # placed by GCPs or RPCs

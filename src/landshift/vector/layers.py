@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from landshift import grid
 from landshift.errors import OutputError, ParameterError, VectorError, reason_of
-from landshift.machine import progress
+from landshift.machine import parallel, progress
 from landshift.machine.extras import required
 from landshift.vector import reproject
 
@@ -315,7 +315,8 @@ def _burnt(
     from rasterio.features import rasterize
 
     for touched, run in groupby(shapes, itemgetter(2)):
-        rasterize([s[:2] for s in run], out=target, transform=box.affine, all_touched=touched)
+        with parallel.FILTERS:  # rasterio changes them
+            rasterize([s[:2] for s in run], out=target, transform=box.affine, all_touched=touched)
     return target
 
 

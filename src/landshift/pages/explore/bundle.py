@@ -22,8 +22,7 @@ KINDS: Mapping[str, str] = {
 """Media type of each file of its data."""
 
 _FOLDER = "bundle"
-# their decoders are WebAssembly, which they fetch from an address that holds it
-_WASM = ("ZSTD", "LERC", "LERC_DEFLATE", "LERC_ZSTD")
+_WASM = ("ZSTD",)  # their decoders are WebAssembly, which they fetch from an address that holds it
 _CHARSET = '<meta charset="utf-8">'
 
 

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import logging
-import re
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from landshift import __version__, grid, raster
-from landshift.classes import ClassScheme, MapScheme, ends_of, is_no_change, stays
+from landshift.classes import ClassScheme, MapScheme, ends_of, stays
 from landshift.classes.legend import Legend
 from landshift.errors import GridError, LandshiftError, VectorError
 from landshift.files import provenance
-from landshift.files.dates import Period
 from landshift.grid import Window
-from landshift.pages.explore import readable, shapes
+from landshift.pages.explore import readable, roles, shapes
 from landshift.pages.explore.found import Found, RasterSource
 from landshift.pages.explore.readable import Copy, CopySize
+from landshift.pages.explore.roles import ShownRaster
 from landshift.pages.explore.store import Store
 from landshift.pages.report import formats
 from landshift.raster import colours
 from landshift.raster.stretch import limits_of
-from landshift.show import figures
 from landshift.spec import split_name
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ MOST_CLASSES = 1000
 """Most classes of a layer's legend; a map with more values has those of its overview."""
 
 _LOOKED_AT = 1024  # rows and columns in which classes and percentiles are looked for
-_WORDS = re.compile("[a-z]+")
 _UNITS = {"metre": "m", "degree": "degrees", "US survey foot": "ft", "foot": "ft"}
+_NAMELESS = ("unknown", "unnamed", "undefined", "")  # what PROJ and GDAL call a CRS without a name
 _ACROSS = 17  # columns over which the area of a row's pixels is averaged
 
 log = logging.getLogger(__name__)
@@ -56,34 +56,26 @@ class Described:
     Attributes:
         content: `layers.json`.
         packed: Compressions of the files that the page opens.
+        copied: For each file of others that is copied, why.
     """
 
     content: dict[str, Any]
     packed: set[str] = field(default_factory=set)
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """A raster that the page shows, or a date of it.
-
-    Attributes:
-        source: The raster.
-        numbers: Numbers from 1 of its bands.
-        taken: When it was taken.
-        date: Name of its date; '' where it has none.
-        role: Its role on the page; '' for images.
-    """
-
-    source: RasterSource
-    numbers: tuple[int, ...]
-    taken: Period | None = None
-    date: str = ""
-    role: str = ""
+    copied: dict[Path, str] = field(default_factory=dict)
 
     @property
-    def label(self) -> str:
-        """What the page calls its date; '' where it has none."""
-        return self.date if self.taken is None else str(self.taken).replace("/", " to ")
+    def remarks(self) -> list[str]:
+        """What the user must know: files that aren't shown, and those that are copied each time."""
+        if not self.copied:
+            return list(self.content["left_out"])
+        path, why = next(iter(self.copied.items()))
+        many = len(self.copied) > 1
+        files = f"{len(self.copied)} files, such as {path.name}" if many else path.name
+        return [
+            *self.content["left_out"],
+            f"The page shows {'copies' if many else 'a copy'} of {files}, which {why}. "
+            "gdal_translate -of COG writes a file that a browser reads as it is.",
+        ]
 
 
 def describe(
@@ -115,21 +107,21 @@ def describe(
         OutputError: A file can't be written.
     """
     kept, left_out = that_fit(found)
-    layers = _shown(kept)
-    labels = _labels(layers)
+    layers = roles.shown(kept)
+    labels, places = roles.labels_of(layers)
     first = kept[0]
     box = readable.placed(first.info.grid)
     described = Described({})
     entries = []
     for number, layer in enumerate(layers, start=1):
-        entries.append(_Entry(number, layer, labels, size, classes).written(store, described, rgb))
+        entries.append(_Entry(number, layer, places, size, classes).written(store, described, rgb))
     entries += _vectors(found, store, box, entries, left_out, first=len(entries) + 1)
     _name_apart(entries, layers)
     described.content = {
         "version": VERSION,
         "title": title or _title(first, labels),
         "crs": _crs(box),
-        "extent": [round(v, 9) for v in _extent(box)],
+        "extent": _extent(kept),
         "grid": _grid(box),
         "dates": labels,
         "layers": entries,
@@ -180,87 +172,6 @@ def _other_crs(source: RasterSource, first: RasterSource) -> str:
     return f"{line}: it isn't shown; warp it first: {shlex.join(words)}"
 
 
-def _shown(sources: Sequence[RasterSource]) -> list[_Shown]:
-    """The layers of rasters, in the order in which a page lists them."""
-    images = [layer for s in sources if s.kind == "image" for layer in _of_image(s)]
-    maps = [s for s in sources if s.kind == "classes"]
-    names = {id(s): _class_names(s) for s in maps}
-    changes = [s for s in maps if s.stage == "classify" or _is_change(names[id(s)])]
-    main = next((s for s in changes if s.stage == "classify"), changes[0] if changes else None)
-    values = [
-        _Shown(s, (s.info.numbers[0],), role=s.layer or "value")
-        for s in sources if s.kind == "values"
-    ]  # fmt: skip
-    of_dates = [_of_class_map(s) for s in maps if s not in changes]
-    of_changes = [
-        _Shown(
-            s, (s.info.numbers[0],),
-            role="change" if s is main or s.stage == "classify" else "reference",
-        )
-        for s in sorted(changes, key=lambda s: s is not main)
-    ]  # fmt: skip
-    order = sorted(of_dates, key=_in_time)
-    dated = [layer for layer in order if layer.label]
-    if len(dated) > 1:
-        roles = {id(dated[0]): "before", id(dated[-1]): "after"}
-        order = [replace(layer, role=roles.get(id(layer), layer.role)) for layer in order]
-    # 'before' in a map's name is the date of the image that is called so
-    taken = {w.date: w.taken for w in images if w.taken is not None}
-    order = [replace(w, taken=w.taken or taken.get(w.date)) for w in order]
-    return [*sorted(images, key=_in_time), *order, *of_changes, *values]
-
-
-def _of_image(source: RasterSource) -> list[_Shown]:
-    """A layer for each date of an image."""
-    info = source.info
-    taken = figures.taken_of(source.path, info)
-    dated = figures.date_bands(info.names)
-    several = len(dated) > 1 or any(":" in name for name in info.names)
-    return [
-        _Shown(
-            source, tuple(info.numbers[k] for k in places), taken.get(name),
-            name.lower() if several else _word_of_date(source.stem) or source.stem,
-        )
-        for name, places in dated.items()
-    ]  # fmt: skip
-
-
-def _of_class_map(source: RasterSource) -> _Shown:
-    number = (source.info.numbers[0],)
-    return _Shown(source, number, source.info.taken, _word_of_date(source.stem), "classes")
-
-
-def _word_of_date(stem: str) -> str:
-    """'before' or 'after' where a file's name says so."""
-    words = _WORDS.findall(stem.lower())
-    return next((word for word in ("before", "after") if word in words), "")
-
-
-def _in_time(layer: _Shown) -> tuple[int, str]:
-    """Sorts layers: before first, then by day, then those without a date, after last."""
-    if layer.taken is not None:
-        return 1, layer.taken.first.isoformat()
-    return {"before": 0, "after": 3}.get(layer.date, 2), ""
-
-
-def _labels(layers: Sequence[_Shown]) -> list[str]:
-    """The dates of a page, in order of time."""
-    dated = [w for w in layers if w.label and w.role in ("", "before", "after", "classes")]
-    return list(dict.fromkeys(w.label for w in sorted(dated, key=_in_time)))
-
-
-def _class_names(source: RasterSource) -> list[str]:
-    try:
-        return list(raster.legend_of(source.path).names.values())
-    except LandshiftError:
-        return []
-
-
-def _is_change(names: Sequence[str]) -> bool:
-    """Whether names are those of a change map's classes."""
-    return any(is_no_change(n) or ends_of(n) != (None, None) for n in names)
-
-
 @dataclass(frozen=True)
 class _Entry:
     """A raster layer that is being described.
@@ -268,14 +179,14 @@ class _Entry:
     Attributes:
         number: Its number on the page, from 1.
         layer: The layer.
-        labels: The page's dates.
+        places: Place of each label among the page's dates.
         size: How large its copy is.
         classes: Classes of a map whose file names none.
     """
 
     number: int
-    layer: _Shown
-    labels: Sequence[str]
+    layer: ShownRaster
+    places: Mapping[str, int]
     size: CopySize
     classes: ClassScheme | None
 
@@ -290,6 +201,8 @@ class _Entry:
             copy = readable.copy_of(source, self.layer.numbers, path, self.size)
             if why:
                 log.info("%s %s: the page shows a copy.", source.path, why)
+            if why and not source.stage:
+                described.copied[source.path] = why
         else:
             address, path = store.keep(source.path, name), source.path
         with raster.open_raster(path) as opened:
@@ -303,7 +216,7 @@ class _Entry:
             "title": self._title(),
             "kind": source.kind,
             "role": self.layer.role or None,
-            "date": self.labels.index(label) if label in self.labels else None,
+            "date": self.places.get(label) if self.layer.is_of_a_date else None,
             "url": address,
             "grid": _grid(info.grid if copy is None else copy.box),
             "nodata": _number(info.nodata if copy is None else copy.nodata),
@@ -388,6 +301,7 @@ def _scheme(source: RasterSource, path: Path, given: ClassScheme | None) -> Clas
     return MapScheme.from_mapping(kept, {v: c for v, c in legend.colours.items() if v in kept})
 
 
+@lru_cache(maxsize=4)  # the maps of a page mostly share a grid
 def _areas(box: GeoBox) -> dict[str, Any] | None:
     """Hectares of a pixel of each row; one number where all are alike, None without an ellipsoid.
 
@@ -407,7 +321,7 @@ def _areas(box: GeoBox) -> dict[str, Any] | None:
     return {"row_hectares": float(rows[0]) if alike else [float(f"{v:.10g}") for v in rows]}
 
 
-def _quantity(path: Path, info: raster.RasterInfo, layer: _Shown) -> dict[str, Any]:
+def _quantity(path: Path, info: raster.RasterInfo, layer: ShownRaster) -> dict[str, Any]:
     """Range and scale of a quantity: shares from 0 to 1 or 100, else what its overview has."""
     gain, offset = info.scaling[layer.numbers[0] - 1]
     values, mask = raster.preview(path, _LOOKED_AT, [1])
@@ -464,16 +378,25 @@ def _vectors(
     return layers
 
 
-def _name_apart(entries: Sequence[dict[str, Any]], layers: Sequence[_Shown]) -> None:
-    """Name the files of layers whose titles are the same."""
-    titles = [entry["title"] for entry in entries]
-    for entry, layer in zip(entries, layers, strict=False):
-        if titles.count(entry["title"]) > 1:
-            entry["title"] += f" ({layer.source.path.name})"
+def _name_apart(entries: Sequence[dict[str, Any]], layers: Sequence[ShownRaster]) -> None:
+    """Give layers of one title the names of their files, then of the folders, then numbers."""
+    paths = [layer.source.path for layer in layers]
+    for named in (
+        [path.name for path in paths],
+        [f"{path.absolute().parent.name}/{path.name}" for path in paths],
+        [str(number) for number in range(1, len(paths) + 1)],
+    ):
+        titles = [entry["title"] for entry in entries]
+        for entry, title, name in zip(entries, list(titles), named, strict=False):
+            if titles.count(title) > 1:
+                plain = entry.setdefault("plain", title)
+                entry["title"] = f"{plain} ({name})"
+    for entry in entries:
+        entry.pop("plain", None)
 
 
 def _estimates(
-    found: Found, layers: Sequence[_Shown], left_out: list[str]
+    found: Found, layers: Sequence[ShownRaster], left_out: list[str]
 ) -> list[dict[str, Any]] | None:
     """Areas with intervals, of a map that the page shows."""
     maps = [w.source.path for w in layers if w.role == "change"] or [
@@ -516,15 +439,21 @@ def _notes(entries: Sequence[Mapping[str, Any]]) -> list[str]:
 def _crs_name(box: GeoBox) -> str:
     if box.crs is None:
         return "no CRS"
-    return f"EPSG:{box.crs.epsg}" if box.crs.epsg else str(box.crs.proj.name)
+    if box.crs.epsg:
+        return f"EPSG:{box.crs.epsg}"
+    name = str(box.crs.proj.name)
+    return "own CRS" if name in _NAMELESS else name
 
 
 def _crs(box: GeoBox) -> dict[str, Any] | None:
     """Name, definition and scale of a page's CRS; None where it has none."""
     if box.crs is None:
         return None
+    definition = None
+    from pyproj.exceptions import CRSError
+
     proj = box.crs.proj
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), suppress(CRSError):  # local CRSs have no such definition
         warnings.simplefilter("ignore", UserWarning)  # that WKT says more
         definition = proj.to_proj4()
     axis = proj.axis_info[0] if proj.axis_info else None
@@ -536,13 +465,20 @@ def _crs(box: GeoBox) -> dict[str, Any] | None:
         metres, north = None, None
     return {
         "name": _crs_name(box), "proj4": definition or None, "unit": unit,
-        "geographic": bool(proj.is_geographic), "metres": metres, "north": north, "axis": "enu",
+        "geographic": bool(proj.is_geographic and not proj.is_derived), "metres": metres,
+        "north": north, "axis": "enu",
     }  # fmt: skip
 
 
-def _extent(box: GeoBox) -> tuple[float, float, float, float]:
-    a = box.affine
-    return a.c, a.f + a.e * box.height, a.c + a.a * box.width, a.f
+def _extent(sources: Sequence[RasterSource]) -> list[float]:
+    """Left, bottom, right and top of all rasters of a page."""
+    ends = []
+    for source in sources:
+        box = readable.placed(source.info.grid)
+        a = box.affine
+        ends.append((a.c, a.f + a.e * box.height, a.c + a.a * box.width, a.f))
+    left, bottom, right, top = zip(*ends, strict=True)
+    return [round(v, 9) for v in (min(left), min(bottom), max(right), max(top))]
 
 
 def _grid(box: GeoBox) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class Exploration:
                 self._sources, self._store, rgb=self._rgb, title=self._title,
                 classes=self._classes,
             )  # fmt: skip
-            _report(self._described.content["left_out"])
+            _report(self._described.remarks)
         return self._described
 
     @property
@@ -106,11 +106,18 @@ class Exploration:
 
     def _running(self) -> Server:
         from landshift.pages import server
-        from landshift.pages.explore import site
+        from landshift.pages.explore import bundle, site
 
         if self._server is None:
-            page = site.MapPage(self._page(), self._store.files)
-            self._server = server.Server(page, self._port, policy=page.policy)
+            page = site.MapPage()
+            running = server.Server(page, self._port)  # a port in use is said before any copy
+            try:
+                page.show(self._page(), self._store.files)
+            except BaseException:
+                running.server_close()
+                raise
+            running.policy = bundle.policy(self._page().packed)
+            self._server = running
         return self._server
 
     def serve(self) -> None:
@@ -217,7 +224,7 @@ def explore(
         store = Store(part, "copied" if copy else "linked", out)
         page = described.describe(read, store, rgb=rgb, title=title, classes=scheme)
         site.write(page, part)
-    _report(page.content["left_out"])
+    _report(page.remarks)
     if store.linked:
         log.warning(
             "The page refers to %s outside its folder (%s): host them at the same places, or copy "
@@ -227,7 +234,7 @@ def explore(
 
 
 def _report(lines: Sequence[str]) -> None:
-    """Tell the user of the files that aren't shown."""
+    """Tell the user what the page leaves out or copies."""
     for line in lines:
         log.warning("%s", line)
 

@@ -65,10 +65,10 @@ def read(path: Path, box: GeoBox) -> Shapes:
 
     if path.stat().st_size > _FILE_BYTES:
         raise VectorError(_too_large(path, f"{path.stat().st_size / (1 << 20):,.0f} MB"))
-    layer = _UNITS if _is_sample(path) else None
+    layer = _layer(path)
     shapes = vector.read_shapes(path, box, layer)
     geometries = np.array(shapes.geometries, object)
-    points = layer is not None or bool((shapely.get_dimensions(geometries) == 0).all())
+    points = layer == _UNITS or bool((shapely.get_dimensions(geometries) == 0).all())
     if points:
         geometries = shapely.centroid(geometries)
     pixel = min(abs(box.affine.a), abs(box.affine.e))
@@ -102,18 +102,30 @@ def _too_large(path: Path, size: str) -> str:
     )
 
 
-def _is_sample(path: Path) -> bool:
-    """Whether a file is a sample that `landshift sample` drew."""
-    if path.suffix.lower() != ".gpkg":
-        return False
+def _layer(path: Path) -> str | None:
+    """The layer to show: the units of a sample that `landshift sample` drew, else the only one.
+
+    Raises:
+        VectorError: It has several.
+    """
     import pyogrio
     from pyogrio.errors import DataLayerError, DataSourceError
 
     try:
-        names = {str(name) for name, _ in pyogrio.list_layers(path)}
+        names = {str(name): kind for name, kind in pyogrio.list_layers(path)}
+        if {_UNITS, "design", "record"} <= names.keys():
+            return _UNITS
+        drawn = [name for name, kind in names.items() if kind is not None]
+        if len(drawn) > 1:
+            drawn = [n for n in drawn if pyogrio.read_bounds(path, layer=n)[0].size]
     except (DataSourceError, DataLayerError):
-        return False  # the reader says what is wrong
-    return {_UNITS, "design", "record"} <= names
+        return None  # the reader says what is wrong
+    if len(drawn) > 1:
+        raise VectorError(
+            f"A vector file must have one layer, got {', '.join(drawn)} in {path}; write the one "
+            "to show into a file of its own (ogr2ogr)."
+        )
+    return drawn[0] if drawn else None
 
 
 def _decimals(pixel: float) -> int:

@@ -18,26 +18,30 @@ LAYERS = "layers.json"
 
 
 class MapPage:
-    """A map page; a `server.Site`.
+    """A map page; a `server.Site`. It has no address until `show` gives it its files."""
 
-    Args:
-        described: Its description.
-        files: The file at each address below it.
+    def __init__(self) -> None:
+        self._replies: dict[str, Reply | FileReply] = {}
 
-    Raises:
-        ParameterError: The package was built without the page.
-    """
+    def show(self, described: Described, files: Mapping[str, Path]) -> None:
+        """Give the page its files.
 
-    def __init__(self, described: Described, files: Mapping[str, Path]) -> None:
+        Args:
+            described: Its description.
+            files: The file at each address below it.
+
+        Raises:
+            ParameterError: The package was built without the page.
+        """
         content = bundle.read()
-        self._replies: dict[str, Reply | FileReply] = {
+        replies: dict[str, Reply | FileReply] = {
             name: Reply(content[name], kind) for name, kind in bundle.FILES.items()
         }
-        self._replies[""] = self._replies["index.html"]
-        self._replies[LAYERS] = Reply(as_json(described.content), "application/json")
+        replies[""] = replies["index.html"]
+        replies[LAYERS] = Reply(as_json(described.content), "application/json")
         for address, path in files.items():
-            self._replies[address] = FileReply(path, bundle.KINDS[Path(address).suffix])
-        self.policy = bundle.policy(described.packed)
+            replies[address] = FileReply(path, bundle.KINDS[Path(address).suffix])
+        self._replies = replies
 
     def get(self, path: str) -> Reply | FileReply | None:
         """A file of the page, by its exact address."""

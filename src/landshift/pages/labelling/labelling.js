@@ -3,27 +3,19 @@
 
 const $ = (id) => document.getElementById(id);
 const KEYS = [..."123456789acdefghijklmpqrtuvwxyz"]; // b, n, o and s do something else
-const ZOOMS = { close: "close", context: "around it" };
-const KEPT = 6; // units whose pictures are kept
+const KEPT = 6; // units of which what is said is kept
 
 let asked; // what the page asks; see `Labelling.asked`
 let current; // the unit that is shown
-let following = null; // the unit after it
 let busy = false; // an answer is on its way
-let shapes = null; // width and height of each frame's picture, the shorter one 100
+let viewer; // shows the unit on both dates: linked maps, or pictures where the maps aren't built
 const seen = []; // units shown before, for going back
-const loaded = new Map(); // unit -> promise of what is shown of it
+const known = new Map(); // unit -> promise of what is said of it
 
 function make(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   element.append(...children);
-  return element;
-}
-
-function drawn(name, attributes) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   return element;
 }
 
@@ -36,8 +28,8 @@ function complain(text) {
   $("message").hidden = !text;
 }
 
-async function ask(address, told) {
-  const options = told === undefined ? {} : {
+async function ask(address, told, signal) {
+  const options = told === undefined ? { signal } : {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(told),
@@ -45,7 +37,8 @@ async function ask(address, told) {
   let reply;
   try {
     reply = await fetch(address, options);
-  } catch {
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
     throw new Error(told === undefined
       ? "The server doesn't answer: start it again, and open the address that it prints."
       : "Not saved: the server doesn't answer. Start it again, and open the address that it " +
@@ -58,142 +51,23 @@ async function ask(address, told) {
   return reply;
 }
 
-// ---- Pictures
+// ---- What is shown of a unit
 
-async function picture(unit, date, zoom, which, shape) {
-  const reply = await ask(`pictures/${unit}/${date.name}/${zoom}/${which}/${shape.join("x")}`);
-  const address = URL.createObjectURL(await reply.blob());
-  const image = new Image();
-  image.alt = `Unit ${unit} ${date.name}, ${ZOOMS[zoom]}, ${date.pictures[which]}`;
-  image.src = address;
-  await image.decode();
-  return { image, address, seen: reply.headers.get("Landshift-Seen") };
+function about(unit) {
+  const coming = known.get(unit) ?? ask(`units/${unit}`).then((reply) => reply.json());
+  known.delete(unit); // the last asked for comes last
+  known.set(unit, coming);
+  coming.catch(() => outdate(unit)); // asked again when it is shown again
+  for (const old of [...known.keys()].slice(0, -KEPT)) known.delete(old);
+  return coming;
 }
 
-function load(unit) {
-  const found = loaded.get(unit) ?? { about: null, pictures: pictures_of(unit) };
-  if (found.about === null) {
-    found.about = ask(`units/${unit}`).then((reply) => reply.json());
-    found.about.catch(() => loaded.delete(unit)); // asked again when it is shown again
-  }
-  loaded.delete(unit); // the last asked for comes last
-  loaded.set(unit, found);
-  for (const old of [...loaded.keys()].slice(0, -KEPT)) if (old !== current) drop(old);
-  return found;
+function outdate(unit) { // what is said of it has changed
+  known.delete(unit);
 }
 
-function pictures_of(unit) {
-  const found = new Map();
-  shapes ??= measured();
-  for (const zoom of asked.zooms) {
-    for (const date of asked.dates) {
-      for (const which of Object.keys(date.pictures)) {
-        const place = `${date.name}-${zoom}-${which}`;
-        const coming = picture(unit, date, zoom, which, shapes.get(place));
-        coming.catch(() => {}); // told where it is shown
-        found.set(place, coming);
-      }
-    }
-  }
-  return found;
-}
-
-function measured() {
-  return new Map([...document.querySelectorAll(".frame")].map((frame) => {
-    const { width, height } = frame.getBoundingClientRect();
-    const ratio = Math.min(Math.max(width / height || 1, 1 / asked.longest), asked.longest);
-    const sides = ratio > 1 ? [100 * ratio, 100] : [100, 100 / ratio];
-    return [frame.id, sides.map(Math.round)];
-  }));
-}
-
-function on_resize() { // small differences are cropped, larger ones need other pictures
-  if (shapes === null || $("main").hidden) return;
-  const now = measured();
-  const ratio = ([width, height]) => width / height;
-  const change = Math.max(...[...now].map(([place, sides]) =>
-    Math.abs(Math.log(ratio(sides) / ratio(shapes.get(place))))));
-  if (change < 0.08) return;
-  for (const unit of [...loaded.keys()]) drop(unit);
-  shapes = now;
-  show_pictures(current).catch((error) => complain(error.message));
-}
-
-function outdate(unit) { // what is said of it has changed, its pictures haven't
-  if (loaded.has(unit)) loaded.get(unit).about = null;
-}
-
-function drop(unit) {
-  for (const coming of loaded.get(unit).pictures.values()) {
-    coming.then(({ address }) => URL.revokeObjectURL(address)).catch(() => {});
-  }
-  loaded.delete(unit);
-}
-
-const one_picture = (date) => Object.keys(date.pictures).length === 1;
-
-function lay_out() {
-  for (const date of asked.dates) {
-    const places = make("div");
-    for (const zoom of asked.zooms) {
-      for (const [which, bands] of Object.entries(date.pictures)) {
-        places.append(make("figure", {},
-          make("div", { class: "frame", id: `${date.name}-${zoom}-${which}` }),
-          make("figcaption", { "data-zoom": zoom, "data-bands": bands }, `0.00 km across, ${bands}`)));
-      }
-    }
-    const title = make("h3", {}, `${capital(date.name)} `, make("span", {}, date.files.join(", ")));
-    const kinds = one_picture(date) ? "date one" : "date";
-    $("pictures").append(make("section", { class: kinds, "aria-label": date.name }, title, places));
-  }
-  const alone = asked.dates.length === 1 && one_picture(asked.dates[0]);
-  $("pictures").classList.toggle("alone", alone); // close and wide side by side
-  new ResizeObserver(() => {
-    clearTimeout(resizing);
-    resizing = setTimeout(on_resize, 250);
-  }).observe($("pictures"));
-}
-
-let resizing; // waits for the end of a change of the window's size
-
-function outline(frames, zoom, [width, height]) { // in sides of the square in the picture's middle
-  const short = Math.min(width, height);
-  const [w, h] = [width / short, height / short];
-  const svg = drawn("svg", { viewBox: `${(1 - w) / 2} ${(1 - h) / 2} ${w} ${h}`,
-    preserveAspectRatio: "xMidYMid slice", "aria-hidden": "true" });
-  const points = frames[zoom].outline.map(([x, y]) => `${x},${y}`).join(" ");
-  if (zoom === "context") { // where the close picture lies
-    const side = frames.close.metres / frames.context.metres;
-    const [xs, ys] = [0, 1].map((k) => frames.context.outline.map((p) => p[k]));
-    const middle = (v) => (Math.min(...v) + Math.max(...v)) / 2;
-    for (const line of ["outer dashed", "inner dashed"]) {
-      svg.append(drawn("rect", { x: middle(xs) - side / 2, y: middle(ys) - side / 2,
-        width: side, height: side, class: line }));
-    }
-  }
-  for (const line of ["outer", "inner"]) svg.append(drawn("polygon", { points, class: line }));
-  return svg;
-}
-
-function distance(metres) {
-  const [value, unit] = metres < 1000 ? [metres, "m"] : [metres / 1000, "km"];
-  return `${Number(value.toPrecision(3))} ${unit} across`;
-}
-
-const WORDS = { outside: "Outside the image", nothing: "No data in the image here" };
-
-async function fill(unit, place, coming, frames) {
-  const frame = $(place);
-  const zoom = place.split("-")[1];
-  try {
-    const { image, seen } = await coming;
-    if (unit !== current) return;
-    frame.replaceChildren(image, outline(frames, zoom, shapes.get(place)));
-    if (WORDS[seen]) frame.append(make("p", {}, WORDS[seen]));
-    if (seen === "part") $("checkered").hidden = false;
-  } catch (error) {
-    if (unit === current) frame.replaceChildren(make("p", {}, error.message));
-  }
+function checker(isPart) {
+  $("checkered").hidden = !isPart;
 }
 
 // ---- The form
@@ -292,57 +166,38 @@ function show_progress({ units, answered, skipped, left }) {
 async function show(unit) {
   document.body.dataset.ready = "";
   current = unit;
-  following = null;
   if (unit === null) return finish();
   $("end").hidden = true;
   $("main").hidden = false;
-  const found = load(unit);
-  const about = await found.about;
+  const its = await about(unit);
   if (unit !== current) return undefined;
-  following = about.next;
   $("unit").textContent = `Unit ${unit}`;
-  show_place(about);
-  $("mapped").hidden = about.map === null;
-  $("mapped").textContent = about.map === null ? "" : `Map: ${about.map}`;
-  set_form(about.answer);
-  show_others(about.others);
+  show_place(its);
+  $("mapped").hidden = its.map === null;
+  $("mapped").textContent = its.map === null ? "" : `Map: ${its.map}`;
+  set_form(its.answer);
+  show_others(its.others);
   go_to(groups().find((g) => !chosen(g)) ?? groups()[0], { preventScroll: true });
   window.scrollTo(0, 0); // on a phone the pictures come first
-  $("back").disabled = !seen.length && about.previous === null;
+  $("back").disabled = !seen.length && its.previous === null;
   $("spoken").textContent = `Unit ${unit}. ${$("counts").textContent}`;
-  return show_pictures(unit);
-}
-
-async function show_pictures(unit) {
-  document.body.dataset.ready = "";
-  const found = load(unit);
-  const { frames } = await found.about;
-  if (unit !== current) return;
-  for (const frame of document.querySelectorAll(".frame")) {
-    const { zoom, bands } = frame.nextSibling.dataset;
-    const [width, height] = shapes.get(frame.id);
-    const metres = frames[zoom].metres * Math.max(width / height, 1);
-    frame.nextSibling.textContent = `${distance(metres)}, ${bands}`;
-    frame.replaceChildren();
-  }
-  $("checkered").hidden = true;
-  const places = [...found.pictures];
-  await Promise.all(places.map(([place, coming]) => fill(unit, place, coming, frames)));
-  if (unit !== current || loaded.get(unit) !== found) return;
+  await viewer.show(unit, its);
+  if (unit !== current) return undefined;
   document.body.dataset.ready = String(unit);
-  if (following !== null) load(following);
+  if (its.next !== null) about(its.next).catch(() => {}); // told when it is shown
+  return undefined;
 }
 
-function show_place(about) { // links that load nothing until they are clicked
-  const sides = { N: about.latitude, S: -about.latitude, E: about.longitude, W: -about.longitude };
+function show_place(its) { // links that load nothing until they are clicked
+  const sides = { N: its.latitude, S: -its.latitude, E: its.longitude, W: -its.longitude };
   const named = (one, other) => `${Math.max(sides[one], sides[other]).toFixed(5)}° ${
     sides[one] < 0 ? other : one}`;
   $("place").textContent = `${named("N", "S")}, ${named("E", "W")}`;
-  $("street").hidden = about.wgs84 === null;
-  if (about.wgs84 === null) return;
-  const [longitude, latitude] = about.wgs84.map((degrees) => degrees.toFixed(6));
+  $("street").hidden = its.wgs84 === null;
+  if (its.wgs84 === null) return;
+  const [longitude, latitude] = its.wgs84.map((degrees) => degrees.toFixed(6));
   const round = 40_075_017 * Math.cos(latitude * Math.PI / 180); // metres once around the Earth there
-  const zoom = Math.log2(round / about.frames.context.metres); // the wide picture fills 256 pixels
+  const zoom = Math.log2(round / its.frames.context.metres); // the wide picture fills 256 pixels
   const near = Math.min(Math.max(Math.round(zoom) + 1, 3), 19);
   $("place").href = `geo:${latitude},${longitude}`;
   $("street").href = `https://www.openstreetmap.org/?mlat=${latitude}&mlon=${longitude}#map=${
@@ -393,7 +248,7 @@ function skip() {
 
 async function back() {
   if (busy) return;
-  const to = seen.pop() ?? (current === null ? asked.last : (await load(current).about).previous);
+  const to = seen.pop() ?? (current === null ? asked.last : (await about(current)).previous);
   if (to === null || to === undefined) return;
   complain("");
   outdate(to);
@@ -418,6 +273,10 @@ function on_key(event) {
       event.preventDefault();
       save();
     }
+    return;
+  }
+  if (viewer.key(event, $("keyed").checked)) {
+    event.preventDefault();
     return;
   }
   if (!$("keyed").checked) return;
@@ -449,7 +308,9 @@ async function start() {
   const who = asked.review ? "Review" : "Labelling";
   document.title = `${who}: ${asked.map}`;
   $("title").textContent = `${who} of ${asked.map}, ${asked.labeller}`;
-  lay_out();
+  const tools = [asked, $("pictures"), (address, signal) => ask(address, undefined, signal), checker];
+  viewer = globalThis.LinkedMaps ? new LinkedMaps(...tools) : new UnitPictures(...tools);
+  $("map-keys").hidden = $("licences").hidden = !globalThis.LinkedMaps;
   build_form();
   show_progress(asked.progress);
   document.addEventListener("keydown", on_key);
@@ -461,8 +322,7 @@ async function start() {
   $("back").addEventListener("click", back);
   $("again").addEventListener("click", back);
   $("skip").addEventListener("click", skip);
-  $("outlined").addEventListener("change", () =>
-    $("pictures").classList.toggle("bare", !$("outlined").checked));
+  $("outlined").addEventListener("change", () => viewer.showOutline($("outlined").checked));
   await show(asked.first).catch((error) => complain(error.message));
 }
 

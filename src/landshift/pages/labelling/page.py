@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import resources
 from typing import Any
 
@@ -13,12 +14,18 @@ from landshift.assess.answers import NOTES, Answers
 from landshift.assess.contents import CONFIDENCES
 from landshift.assess.response import Answer
 from landshift.errors import GridError, ParameterError
+from landshift.pages.explore import bundle
 from landshift.pages.labelling.pictures import (
+    FARTHEST,
     LONGEST,
+    MOST_PIXELS,
     ZOOMS,
     DateImage,
+    Ground,
+    Picture,
     UnitFrame,
     frames,
+    ground,
     widened,
 )
 from landshift.pages.server import Reply, as_json
@@ -27,13 +34,26 @@ _PAGE = {
     "": ("labelling.html", "text/html; charset=utf-8"),
     "labelling.css": ("labelling.css", "text/css; charset=utf-8"),
     "labelling.js": ("labelling.js", "text/javascript; charset=utf-8"),
+    "pictures.js": ("pictures.js", "text/javascript; charset=utf-8"),
     "labelling.svg": ("labelling.svg", "image/svg+xml"),
 }
 _UNIT = re.compile(r"units/(\d{1,9})")
 _PICTURE = re.compile(
     r"pictures/(\d{1,9})/(before|after)/(close|context)/(first|second)/(\d{3})x(\d{3})"
 )
+_NUMBER = r"(-?\d{1,7}(?:\.\d{1,9})?)"
+_VIEW = re.compile(
+    rf"views/(\d{{1,9}})/(before|after)/(first|second)/{_NUMBER},{_NUMBER},{_NUMBER}"
+    r"/(\d{1,5})x(\d{1,5})"
+)
+_MAP = '<script src="explore.js" defer></script>\n'  # the page's line that loads the maps
+_MAP_FILES = ("explore.js", "licences.txt")
 _POSTED = re.compile(r"(answers|skips)/(\d{1,9})")
+
+
+MOST_DRAWN = 2
+"""Most views drawn at once: those of two dates. A view that the page no longer wants may still be
+drawn while the next one waits."""
 
 
 class Labelling:
@@ -69,7 +89,7 @@ class Labelling:
         self._labeller, self.review, self._show_map = labeller, review, show_map
         self._dates = {d.name: d for d in dates}
         self._sides = sides
-        self._frames: dict[int, dict[str, UnitFrame]] = {}
+        self._grounds: dict[int, tuple[Ground, dict[str, UnitFrame]]] = {}
         self._places = {n: k for k, n in enumerate(form.numbers)}
         asked = answers.disputed() if review else form.numbers
         unknown = sorted(set(units or ()) - set(form.numbers))
@@ -89,6 +109,8 @@ class Labelling:
             path: Reply(resources.files(__package__).joinpath(name).read_bytes(), kind)
             for path, (name, kind) in _PAGE.items()
         }
+        self._add_maps()
+        self._drawing = threading.BoundedSemaphore(MOST_DRAWN)
 
     def get(self, path: str) -> Reply | None:
         """A file of the page, its settings, a unit, or a picture of one."""
@@ -105,10 +127,31 @@ class Labelling:
             shape = int(sides[0]) / 100, int(sides[1]) / 100
             known = date in self._dates and which in self._dates[date].plans
             if known and min(shape) == 1 and max(shape) <= LONGEST:
-                box = widened(self._frame(int(number))[zoom].box, *shape)
-                picture = self._dates[date].picture(box, which)
-                return Reply(picture.png, "image/png", (("Landshift-Seen", picture.seen),))
-        return None
+                box = widened(self._ground(int(number))[1][zoom].box, *shape)
+                return _reply(self._dates[date].picture(box, which))
+        view = _VIEW.fullmatch(path)
+        return None if view is None else self._view(*view.groups())
+
+    def _view(
+        self, number: str, date: str, which: str, left: str, top: str, pixel: str, *sides: str
+    ) -> Reply | None:
+        """A picture of a map's view; None where it is too large, or too far from its unit."""
+        width, height = (int(s) for s in sides)
+        west, north, step = float(left), float(top), float(pixel)
+        ends = (west, west + width * step, north, north - height * step)
+        farthest = FARTHEST * self._sides[1]
+        if (
+            int(number) not in self._units
+            or date not in self._dates
+            or which not in self._dates[date].plans
+            or not 0 < width * height <= MOST_PIXELS
+            or step <= 0
+            or max(abs(end) for end in ends) > farthest + step  # of addresses, which are rounded
+        ):
+            return None
+        box = self._ground(int(number))[0].box(west, north, step, (height, width))
+        with self._drawing:
+            return _reply(self._dates[date].picture(box, which))
 
     def post(self, path: str, values: Mapping[str, Any]) -> Reply | None:
         """Keep an answer, or leave a unit for later; reply with the progress and the next unit."""
@@ -143,6 +186,9 @@ class Labelling:
             "notes": NOTES,
             "zooms": list(ZOOMS),
             "longest": LONGEST,
+            "sides": list(self._sides),
+            "farthest": FARTHEST * self._sides[1],
+            "most": MOST_PIXELS,
             "dates": [
                 {"name": d.name, "files": list(d.files), "pictures": d.labels}
                 for d in self._dates.values()
@@ -157,6 +203,7 @@ class Labelling:
         place = self._places[number]
         answer = self._answers.answer(self._labeller, number, review=self.review)
         at = self._units.index(number)
+        around, zooms = self._ground(number)
         return {
             "unit": number,
             "longitude": self._form.longitude[place],
@@ -164,8 +211,9 @@ class Labelling:
             "wgs84": self._wgs84(place),
             "frames": {
                 zoom: {"outline": frame.outline, "metres": frame.metres}
-                for zoom, frame in self._frame(number).items()
+                for zoom, frame in zooms.items()
             },
+            "ground": {"outline": around.outline, "metres": around.metres},
             "answer": None if answer is None else asdict(answer),
             "others": [
                 {"labeller": name, **asdict(a)}
@@ -243,8 +291,24 @@ class Labelling:
             )
         return int((~held).sum())
 
-    def _frame(self, number: int) -> dict[str, UnitFrame]:
-        if number not in self._frames:
-            outline = self._form.outlines[self._places[number]]
-            self._frames[number] = frames(outline, self._form.crs, self._sides)
-        return self._frames[number]
+    def _ground(self, number: int) -> tuple[Ground, dict[str, UnitFrame]]:
+        if number not in self._grounds:
+            around = ground(self._form.outlines[self._places[number]], self._form.crs)
+            self._grounds[number] = around, frames(around, self._sides)
+        return self._grounds[number]
+
+    def _add_maps(self) -> None:
+        """The files of the maps; without them the page shows pictures of a unit as they are."""
+        page = self._files[""]
+        assert page.body.count(_MAP.encode()) == 1, "the page loads the maps once"
+        try:
+            built = bundle.read()
+        except ParameterError:
+            self._files[""] = replace(page, body=page.body.replace(_MAP.encode(), b""))
+            return
+        for name in _MAP_FILES:
+            self._files[name] = Reply(built[name], bundle.FILES[name])
+
+
+def _reply(picture: Picture) -> Reply:
+    return Reply(picture.png, "image/png", (("Landshift-Seen", picture.seen),))

@@ -37,6 +37,15 @@ SIZE = 400
 LONGEST = 3
 """Longest side of a picture in shorter ones; a frame that is longer still shows a part of it."""
 
+MOST_PIXELS = 4 << 20
+"""Most pixels of a picture of a map's view: half of a screen of 3840 x 2160. A view of more gets a
+coarser picture."""
+
+FARTHEST = 4
+"""How far a map's view may reach from its unit, in sides of the wide picture: of images without
+overviews, all pixels in a view are read for its picture. 4 leaves room to move the wide view by
+its own width."""
+
 _LOOKED_AT = 512  # most rows and columns read to stretch an image
 _PROBES = 8  # places a side read instead of an image without overviews
 _PROBE = 64  # rows and columns of each
@@ -56,6 +65,49 @@ class UnitFrame:
     box: GeoBox
     outline: tuple[tuple[float, float], ...]
     metres: float
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The ground around a unit, in sides of the unit from its middle, east and north.
+
+    Sides are as long eastwards as northwards on the ground, in degrees too; every unit is one side
+    wide, so that a view of one is as close to any other.
+
+    Attributes:
+        x: Easting of the middle, or longitude.
+        y: Northing, or latitude.
+        east: A side eastwards, in units of the CRS.
+        north: A side northwards.
+        crs: The CRS, as pyproj reads it.
+        outline: Corners of the unit, in sides.
+        metres: Metres of a side.
+    """
+
+    x: float
+    y: float
+    east: float
+    north: float
+    crs: str
+    outline: tuple[tuple[float, float], ...]
+    metres: float
+
+    def box(self, left: float, top: float, pixel: float, shape: tuple[int, int]) -> GeoBox:
+        """A grid, north up.
+
+        Args:
+            left: Its left edge, in sides.
+            top: Its upper edge, in sides.
+            pixel: Side of a pixel, in sides.
+            shape: Rows and columns.
+        """
+        from affine import Affine
+
+        pixels = Affine(
+            pixel * self.east, 0, self.x + left * self.east,
+            0, -pixel * self.north, self.y + top * self.north,
+        )  # fmt: skip
+        return grid.geobox(*shape, pixels, self.crs)
 
 
 @dataclass(frozen=True)
@@ -205,40 +257,54 @@ def _fitting(
     return None if chosen is None else colours.choose(bands, chosen)
 
 
-def frames(
-    outline: Any, crs: str, sides: Sequence[float], size: int = SIZE
-) -> dict[str, UnitFrame]:
-    """The ground that the pictures of a unit show, by `ZOOMS`.
+def ground(outline: Any, crs: str) -> Ground:
+    """The ground around a unit.
 
     Args:
         outline: Polygon of the unit.
         crs: Its CRS, as pyproj reads it.
-        sides: Side of each of the `ZOOMS`, in sides of the unit.
-        size: Rows and columns of a picture.
     """
-    from affine import Affine
     from odc.geo import CRS
-    from pyproj import Geod
 
     known = CRS(crs)
     left, bottom, right, top = outline.bounds
     x, y = (left + right) / 2, (bottom + top) / 2
-    # a degree of longitude is shorter than one of latitude; the picture shows a square of ground
+    # a degree of longitude is shorter than one of latitude
     narrow = max(float(np.cos(np.radians(y))), 0.01) if known.geographic else 1.0
     side = max((right - left) * narrow, top - bottom)
-    transformer = grid.transformer(known.proj, known.proj.geodetic_crs)
-    of_zooms = {}
-    for zoom, factor in zip(ZOOMS, sides, strict=True):
-        width, height = factor * side / narrow, factor * side
-        west, north = x - width / 2, y + height / 2
-        pixels = Affine(width / size, 0, west, 0, -height / size, north)
-        corners = tuple(
-            ((e - west) / width, (north - n) / height) for e, n in outline.exterior.coords[:-1]
+    east = side / narrow
+    corners = tuple(((e - x) / east, (n - y) / side) for e, n in outline.exterior.coords[:-1])
+    return Ground(x, y, east, side, crs, corners, _metres(known, x, y, east))
+
+
+def frames(around: Ground, sides: Sequence[float], size: int = SIZE) -> dict[str, UnitFrame]:
+    """The ground that the pictures of a unit show, by `ZOOMS`.
+
+    Args:
+        around: The ground around the unit.
+        sides: Side of each of the `ZOOMS`, in sides of the unit.
+        size: Rows and columns of a picture.
+    """
+    from odc.geo import CRS
+
+    known = CRS(around.crs)
+    return {
+        zoom: UnitFrame(
+            around.box(-factor / 2, factor / 2, factor / size, (size, size)),
+            tuple((0.5 + east / factor, 0.5 - north / factor) for east, north in around.outline),
+            _metres(known, around.x, around.y, factor * around.east),
         )
-        (lon, lon_end), (lat, lat_end) = transformer.transform([west, west + width], [y, y])
-        metres = float(Geod(ellps="WGS84").inv(lon, lat, lon_end, lat_end)[2])
-        of_zooms[zoom] = UnitFrame(grid.geobox(size, size, pixels, known), corners, metres)
-    return of_zooms
+        for zoom, factor in zip(ZOOMS, sides, strict=True)
+    }
+
+
+def _metres(crs: Any, x: float, y: float, width: float) -> float:
+    """Metres on the ground of a width eastwards, around a place."""
+    from pyproj import Geod
+
+    transformer = grid.transformer(crs.proj, crs.proj.geodetic_crs)
+    (lon, lon_end), (lat, lat_end) = transformer.transform([x - width / 2, x + width / 2], [y, y])
+    return float(Geod(ellps="WGS84").inv(lon, lat, lon_end, lat_end)[2])
 
 
 def widened(box: GeoBox, width: float, height: float) -> GeoBox:

@@ -36,7 +36,7 @@ else:  # as the command line takes them: one text, parts joined by commas
 
 @dataclass(frozen=True)
 class PictureOptions:
-    """Colours and ground of the pictures of a unit."""
+    """Colours and ground of the maps of a unit."""
 
     rgb: Annotated[options.BandChoice, Parameter(name=("--rgb", "--true-colour"))] = None
     """Bands shown as red, green and blue: three names or numbers, or one in grey; kept beside the
@@ -45,10 +45,10 @@ class PictureOptions:
     second_rgb: Annotated[
         options.BandChoice, Parameter(name=("--second-rgb", "--false-colour"))
     ] = None
-    """Bands of a second picture of each place, kept likewise; left out: nir,red,green where they
+    """Bands of a second view of each place, kept likewise; left out: nir,red,green where they
     are known."""
     sides: Sides = "15,120"
-    """Sides of the close and of the wide picture, in units."""
+    """Sides of the close and of the wide view, in units."""
     assume_crs: str | None = None
     """CRS of images that state none."""
 
