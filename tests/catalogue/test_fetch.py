@@ -3,6 +3,7 @@ import json
 import logging
 import os
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -449,6 +450,22 @@ def test_keys_are_neither_stored_nor_shown(online, small, tmp_path):
     with pytest.raises(CatalogueError) as caught:
         fetch(items, tmp_path / "b", target=grid_of(made))
     assert "secret" not in str(caught.value)
+
+
+def test_addresses_are_signed_when_they_are_asked(online, small, tmp_path, monkeypatch):
+    made, api = small
+    items = found(small, tmp_path)
+    signer = types.ModuleType("planetary_computer")
+    signer.sign = lambda href: f"{href}?sig=secret"
+    monkeypatch.setitem(sys.modules, "planetary_computer", signer)
+    result = fetch(
+        items, tmp_path / "a", target=grid_of(made), access=FileAccess(sign="planetary-computer")
+    )
+    assert all(asked == {"sig": "secret"} for _, _, asked in api.asked)
+    assert b"secret" not in result.images[0].path.read_bytes()
+    monkeypatch.setitem(sys.modules, "planetary_computer", None)
+    with pytest.raises(ParameterError, match=r"landshift\[planetary-computer\]"):
+        fetch(items, tmp_path / "b", access=FileAccess(sign="planetary-computer"))
 
 
 # ---- What can't be done
