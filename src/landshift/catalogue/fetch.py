@@ -21,6 +21,7 @@ from landshift.catalogue.assets import BandAsset
 from landshift.catalogue.cache import GoneError, Kept, Store
 from landshift.catalogue.choosing import Method
 from landshift.catalogue.entries import Entry, read_list
+from landshift.catalogue.place import outline_of
 from landshift.catalogue.search import DateRange, Names, Ranges, periods_of, warn_of_seasons
 from landshift.classes import class_options
 from landshift.errors import CatalogueError, GridError, OutputError, ParameterError
@@ -118,6 +119,9 @@ class FileAccess:
     host:port; can be repeated."""
     max_item_gb: float = 8.0
     """Bytes that the files of one item may have, in units of 10^9."""
+    whole_files: Flag = False
+    """Fetch whole files, and check them against the checksums that items state; left out: of
+    GeoTIFFs on servers that give ranges, the part that the grid needs."""
     sign: Signer | None = None
     """Who signs the addresses: planetary-computer, by its package."""
 
@@ -218,7 +222,10 @@ class _Local:
             "id": self.entry.id, "collection": self.entry.collection,
             "taken": str(self.entry.taken),
             "files": {
-                band.name: {"href": hosts.without_query(band.href), "sha256": kept.sha256}
+                band.name: {
+                    "href": hosts.without_query(band.href), "sha256": kept.sha256,
+                    **({"part": True} if kept.part else {}),
+                }
                 for band, kept in zip(self.bands, self.kept, strict=True)
             },
         }  # fmt: skip
@@ -279,7 +286,8 @@ def fetch(
         )
     wanted = () if all(maps) else _wanted(image, chosen)
     needed = [[assets.class_band(e)] if all(maps) else assets.bands_of(e, wanted) for e in chosen]
-    local, gone = _had(chosen, needed, store, access)
+    ground = None if access.whole_files else _ground(target, notes.get("place"))
+    local, gone = _had(chosen, needed, store, access, ground)
     here = {id(one.entry): one for one in local}
     by_date = [[here[id(e)] for e in of_range if id(e) in here] for of_range in by_range]
     _check_left(periods, by_date)
@@ -363,6 +371,7 @@ def _had(
     bands: Sequence[Sequence[BandAsset]],
     store: Store,
     access: FileAccess,
+    ground: Any,
 ) -> tuple[list[_Local], tuple[str, ...]]:
     """The items with the files of their bands on this machine, and those that are gone."""
     most = int(access.max_item_gb * _GIGABYTE)
@@ -382,7 +391,9 @@ def _had(
             for band in bands[number]:
                 if band.href not in known:
                     left = most - sum(k.path.stat().st_size for k in known.values())
-                    known[band.href] = store.get(ask, band.href, most=left, sha256=band.sha256)
+                    known[band.href] = store.get(
+                        ask, band.href, most=left, sha256=band.sha256, place=ground
+                    )
                     kept.append(known[band.href])
                 else:
                     kept.append(Kept(known[band.href].path, known[band.href].sha256))
@@ -483,6 +494,24 @@ def _grid(target: FetchGrid, plans: Sequence[Plan], place: Any) -> GeoBox:
         side = float(target.resolution or 0)
         base = grid.geobox(1, 1, Affine(side, 0, 0, 0, -side, 0), crs)
     return _around(base, target.bounds, place)
+
+
+def _ground(target: FetchGrid, place: Any) -> Any:
+    """The ground that the images need, in WGS 84; None where only files can tell."""
+    if target.like is not None:
+        box = raster.info(target.like).grid
+        return None if box.crs is None else outline_of(box)
+    if target.bounds is None and place is not None:
+        from shapely.geometry import shape
+
+        return shape(place)
+    if target.bounds is None or target.crs is None:
+        return None
+    from affine import Affine
+
+    left, bottom, right, top = target.bounds
+    crs = images.crs_of(target.crs)
+    return outline_of(grid.geobox(1, 1, Affine(right - left, 0, left, 0, bottom - top, top), crs))
 
 
 def _crs(target: FetchGrid, plans: Sequence[Plan]) -> Any:
