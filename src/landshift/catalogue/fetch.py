@@ -34,7 +34,6 @@ from landshift.images import BandFile, Image, ItemFiles, Plan
 from landshift.images.quality import CODINGS, Rule
 from landshift.machine import parallel, progress
 from landshift.machine.extras import required
-from landshift.prepare.normalise import normalise as normalised
 from landshift.raster import blockwise
 
 if TYPE_CHECKING:
@@ -762,11 +761,13 @@ def _normalised(
     """Later images in the radiometry of the first, if asked for."""
     if image.normalise is None or results[0].clear is None:
         return []
+    from landshift.prepare.normalise import normalise  # here: --help answers at once
+
     paths = []
     for later in results[1:]:
         path = later.path.with_name(f"{later.path.stem}_normalised.tif")
         try:
-            normalised(
+            normalise(
                 later.path, results[0].path, path, method=image.normalise, overwrite=overwrite
             )
         except OutputError:
