@@ -434,14 +434,14 @@ def _plans(of_date: Sequence[_Local], image: DateImage, *, maps: bool) -> list[P
     if maps:
         _check_one_map(of_date)
         files = tuple(one.files() for one in of_date)
-        return [images.plan(Image(files, resampling="nearest"))]
+        return [images.plan(Image((), resampling="nearest", items=files))]
     plans = []
     for _, day in groupby(sorted(of_date, key=_day_and_product), key=_day_and_product):
         items = list(day)
         names = tuple(b.name for b in items[0].bands if b.name not in CODINGS)
         rules = _rules(items[0], image)
         files = tuple(one.files() for one in items)
-        plans.append(images.plan(Image(files, bands=names, quality=rules, scaled=True)))
+        plans.append(images.plan(Image((), bands=names, quality=rules, scaled=True, items=files)))
     return plans
 
 
