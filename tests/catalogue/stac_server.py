@@ -50,9 +50,11 @@ class Api:
         empty_with: Parameters that it answers with no items.
         page: Items an answer.
         methods: Methods of its search links.
-        folder: Folder whose files it serves under /files/, by ranges.
+        folder: Folder whose files it serves under /files/.
+        ranges: Whether it gives ranges of them.
         faults: Answers in place of the right ones, by path: each a function that takes the handler
             and returns whether it answered; the first is taken off the list.
+        sent: Bytes of files that it sent.
         asked: Method, path and parameters of each request.
         url: Its address.
     """
@@ -65,6 +67,8 @@ class Api:
         self.page = 3
         self.methods = ("GET", "POST")
         self.folder: Path | None = None
+        self.ranges = False
+        self.sent = 0
         self.faults: dict[str, list[Callable[[Any], None]]] = {}
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
         self.url = ""
@@ -159,10 +163,24 @@ def serving(api: Api) -> Iterator[Api]:
             if parts.path in ("", "/"):
                 self.answer(200, api.root())
             elif api.folder is not None and parts.path.startswith("/files/"):
-                file = api.folder / parts.path.removeprefix("/files/")
-                self.answer(200, file.read_bytes()) if file.is_file() else self.answer(404)
+                self.file(api.folder / parts.path.removeprefix("/files/"))
             else:
                 self.answer(404)
+
+        def file(self, path: Path) -> None:
+            if not path.is_file():
+                self.answer(404)
+                return
+            body, wanted = path.read_bytes(), self.headers.get("Range", "")
+            if not api.ranges or not wanted:
+                api.sent += len(body)
+                self.answer(200, body)
+                return
+            first, last = (int(n) for n in wanted.removeprefix("bytes=").split("-"))
+            part = body[first : last + 1]
+            api.sent += len(part)
+            stated = f"bytes {first}-{first + len(part) - 1}/{len(body)}"
+            self.answer(206, part, Content_Range=stated, ETag=f'"{path.stat().st_mtime_ns}"')
 
         def faulty(self) -> bool:
             faults = api.faults.get(urlsplit(self.path).path)

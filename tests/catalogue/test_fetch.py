@@ -3,6 +3,7 @@ import json
 import logging
 import os
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from landshift import (
 from landshift.catalogue import cache, hosts
 from landshift.errors import BandError, CatalogueError, OutputError, ParameterError
 from landshift.files import provenance
+from landshift.machine import parallel
 
 sys.path.insert(0, str(Path(__file__).parent))
 from archive import BANDS, NOISE, Archive, simulated
@@ -299,7 +301,8 @@ def test_files_are_fetched_once(online, small, tmp_path):
     items = found(small, tmp_path)
     first = fetch(items, tmp_path / "a", target=grid_of(made))
     assert first.fetched == sum(f.stat().st_size for f in made.folder.glob("*.TIF"))
-    assert len(paths_of(api)) == 14
+    assert len(set(paths_of(api))) == 14
+    assert len(paths_of(api)) <= 14 + parallel.threads()  # each thread may ask for a range once
     wrong, _ = errors(first.images[0].path, made.truth)
     assert np.sqrt((wrong**2).mean()) < NOISE
     api.asked.clear()
@@ -412,7 +415,7 @@ def test_items_larger_than_the_bound_are_refused_before_they_are_fetched(online,
     made, api = small
     items = found(small, tmp_path)
     huge = [lambda h: h.answer(200, b"II*\0" + bytes(9), Content_Length=str(10**13))]
-    api.faults[a_file(made)] = huge
+    api.faults[a_file(made)] = huge * 2
     with pytest.raises(CatalogueError, match="max_item_gb"):
         fetch(items, tmp_path / "a", target=grid_of(made))
     with pytest.raises(CatalogueError, match="max_item_gb"):
@@ -449,6 +452,68 @@ def test_keys_are_neither_stored_nor_shown(online, small, tmp_path):
     with pytest.raises(CatalogueError) as caught:
         fetch(items, tmp_path / "b", target=grid_of(made))
     assert "secret" not in str(caught.value)
+
+
+def test_only_the_part_that_the_grid_needs_is_fetched(online, small, tmp_path):
+    made, api = small
+    api.ranges = True
+    wide = simulated(tmp_path / "wide", 1400)
+    wide.add("2019-06-05", cloud=0)
+    made.folder, api.folder, api.items = wide.folder, wide.folder, wide.items
+    for asset in wide.items[0]["assets"].values():
+        asset["href"] = asset["href"].replace("./", f"{api.url}/files/")
+    items = found(small, tmp_path)
+    whole = sum(f.stat().st_size for f in wide.folder.glob("*.TIF"))
+    grid = FetchGrid(crs="EPSG:32618", bounds=(305_000, 4_590_000, 307_100, 4_592_100))
+    result = fetch(items, tmp_path / "a", target=grid)
+    assert result.fetched == api.sent < 0.6 * whole
+    with rasterio.open(result.images[0].path) as source:
+        about = provenance.from_tags(source.tags())["items"][0]["files"]["red"]
+        part = source.read()
+    assert about["part"] is True
+    api.sent = 0
+    again = fetch(items, tmp_path / "b", target=grid)
+    assert again.fetched == api.sent == 0
+    files = FileAccess(whole_files=True)
+    complete = fetch(items, tmp_path / "c", target=grid, access=files)
+    assert complete.fetched == whole
+    with rasterio.open(complete.images[0].path) as source:
+        assert np.array_equal(source.read(), part)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (lambda h: h.answer(403), "signature is missing or has expired"),
+        (lambda h: h.answer(302, Location="http://169.254.169.254/latest"), "169.254.169.254"),
+        (lambda h: h.answer(206, bytes(9), Content_Range="bytes 0-262143/900000"), "come whole"),
+        (lambda h: h.answer(206, bytes(300_000), Content_Range="bytes 0-9/900000"), "too long"),
+    ],
+)  # fmt: skip
+def test_faults_of_servers_with_ranges_are_one_line(online, small, tmp_path, fault, reason):
+    made, api = small
+    api.ranges = True
+    items = found(small, tmp_path)
+    api.faults[a_file(made)] = [fault] * 3
+    with pytest.raises(CatalogueError, match=reason):
+        fetch(items, tmp_path / "a", target=grid_of(made))
+    assert not list((tmp_path / "cache").rglob("*.part"))
+
+
+def test_addresses_are_signed_when_they_are_asked(online, small, tmp_path, monkeypatch):
+    made, api = small
+    items = found(small, tmp_path)
+    signer = types.ModuleType("planetary_computer")
+    signer.sign = lambda href: f"{href}?sig=secret"
+    monkeypatch.setitem(sys.modules, "planetary_computer", signer)
+    result = fetch(
+        items, tmp_path / "a", target=grid_of(made), access=FileAccess(sign="planetary-computer")
+    )
+    assert all(asked == {"sig": "secret"} for _, _, asked in api.asked)
+    assert b"secret" not in result.images[0].path.read_bytes()
+    monkeypatch.setitem(sys.modules, "planetary_computer", None)
+    with pytest.raises(ParameterError, match=r"landshift\[planetary-computer\]"):
+        fetch(items, tmp_path / "b", access=FileAccess(sign="planetary-computer"))
 
 
 # ---- What can't be done

@@ -7,14 +7,16 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from landshift.catalogue import hosts as http
+from landshift.catalogue import parts
 from landshift.catalogue.hosts import Hosts
-from landshift.errors import CatalogueError, OutputError, reason_of
+from landshift.catalogue.parts import Answer, RangeFile, WholeError
+from landshift.errors import CatalogueError, OutputError, of_gdal, reason_of
 from landshift.files import cache, provenance
 
 _CHUNK = 1 << 20
@@ -40,11 +42,13 @@ class Kept:
         path: Where it lies.
         sha256: Its checksum.
         fetched: Bytes that were fetched for it now.
+        part: Whether it is the part of a file that a place needs; the checksum is the part's then.
     """
 
     path: Path
     sha256: str
     fetched: int = 0
+    part: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,20 +59,23 @@ class Store:
         hosts: Hosts that may be asked.
         local: Whether items may name files of this machine.
         sign: Gives an address that may be asked from one that an item names.
+        without_ranges: Hosts that gave no ranges so far; they aren't asked for them again.
     """
 
     hosts: Hosts
     local: bool
     sign: Callable[[str], str]
+    without_ranges: set[str] = field(default_factory=set, compare=False)
 
-    def get(self, ask: Any, href: str, *, most: int, sha256: str = "") -> Kept:
-        """A file of an item, from the cache or fetched.
+    def get(self, ask: Any, href: str, *, most: int, sha256: str = "", place: Any = None) -> Kept:
+        """A file of an item, or the part of it that a place needs, from the cache or fetched.
 
         Args:
             ask: A session, see `hosts.session`.
             href: What the item names.
-            most: Bytes that it may have.
+            most: Bytes that may be fetched.
             sha256: The checksum that the item states; '' for none.
+            place: The place in WGS 84, a shapely geometry; None: the whole file is wanted.
 
         Raises:
             CatalogueError: It mustn't or can't be had, or is another file than the item states.
@@ -77,12 +84,15 @@ class Store:
         if not http.is_url(href):
             return self._here(href, sha256)
         self.hosts.check(href, "A file of an item", online=False)
-        known = self._kept(href, sha256)
-        if known is not None:
+        known = self._kept(href, sha256) or (place and self._kept(href, "", place))
+        if known:
             return known
         http.check_online(href)
         for tried in range(1, _TRIES + 1):
             try:
+                if place is not None and urlsplit(href).netloc not in self.without_ranges:
+                    with suppress(WholeError):
+                        return self._part(ask, href, most, place)
                 return self._fetched(ask, href, most, sha256)
             except _BrokenError as error:
                 if tried == _TRIES:
@@ -107,15 +117,60 @@ class Store:
         _check_sum(own, sha256, href)
         return Kept(path, own)
 
-    def _kept(self, href: str, sha256: str) -> Kept | None:
-        """The file in the cache, if it is there and whole."""
+    def _kept(self, href: str, sha256: str, place: Any = None) -> Kept | None:
+        """The file, or the part for a place, in the cache, if it is there and undamaged."""
         with suppress(OSError, ValueError, KeyError, TypeError):
-            note = json.loads(_note(href).read_text())
+            note = json.loads(_note(href, place).read_text())
             path = _files() / str(note["file"])
             own = provenance.digest(path)
             if path.name.startswith(own) and sha256 in ("", own):
-                return Kept(path, own)
+                return Kept(path, own, part=place is not None)
         return None
+
+    def _part(self, ask: Any, href: str, most: int, place: Any) -> Kept:
+        """The part of a file that a place needs, fetched into the cache."""
+        from requests import RequestException
+
+        where = http.without_query(href)
+
+        def range_of(first: int, end: int) -> Answer:
+            ranged = {"Range": f"bytes={first}-{end - 1}"}
+            _check_size(end - first, most, where)
+            with ask.get(
+                self.sign(href), stream=True, headers=ranged, timeout=http.TIMEOUT
+            ) as answer:
+                if answer.status_code == 200:
+                    self.without_ranges.add(urlsplit(href).netloc)
+                    raise WholeError("no ranges")
+                if answer.status_code != 206:
+                    _check_status(answer, where)
+                body = bytearray()
+                for chunk in answer.iter_content(_CHUNK):
+                    body += chunk
+                    if len(body) > end - first:
+                        raise OSError("a range came too long")
+                version = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
+                return Answer(bytes(body), answer.headers.get("Content-Range", ""), version)
+
+        broken: tuple[type[Exception], ...] = (RequestException, OSError, *of_gdal())
+        source = None
+        with _new_file() as (part, file):
+            file.close()
+            try:
+                source = RangeFile(range_of, lambda size: _check_size(size, most, where))
+                parts.copy(source, part, place)
+            except (CatalogueError, GoneError, WholeError):
+                raise
+            except broken as error:
+                first = error if source is None or source.failed is None else source.failed
+                if isinstance(first, (CatalogueError, GoneError, WholeError)):
+                    raise first from error
+                raise _BrokenError(http.without_keys(reason_of(first))[:160]) from error
+            own = provenance.digest(part)
+            path = _files() / f"{own}.tif"
+            os.replace(part, path)
+        _write_note(href, path, place)
+        return Kept(path, own, source.fetched, part=True)
 
     def _fetched(self, ask: Any, href: str, most: int, sha256: str) -> Kept:
         """The file, fetched into the cache."""
@@ -134,29 +189,14 @@ class Store:
             _check_sum(own, sha256, href)
             path = _files() / f"{own}{suffix}"
             os.replace(part, path)
-        note = _note(href)
-        draft = note.with_name(f"{note.name}.{os.getpid()}")
-        draft.write_text(json.dumps({"file": path.name, "href": http.without_query(href)}))
-        os.replace(draft, note)
+        _write_note(href, path)
         return Kept(path, own, size)
 
     def _copied(self, ask: Any, href: str, most: int, file: IO[bytes], digest: Any) -> int:
         """Copy an answer into a file; its bytes."""
         where = http.without_query(href)
         with ask.get(self.sign(href), stream=True, timeout=http.TIMEOUT) as answer:
-            if answer.status_code in (404, 410):
-                raise GoneError(f"{answer.status_code} for {where}")
-            if answer.status_code in (401, 403):
-                raise CatalogueError(
-                    f"A file of an item must be open to you, got {answer.status_code} "
-                    f"{answer.reason} for {where}: its signature is missing or has expired; search "
-                    "again, or have it signed (`sign`)."
-                )
-            if answer.status_code != 200:
-                raise CatalogueError(
-                    f"A file of an item must come, got {answer.status_code} {answer.reason} for "
-                    f"{where}; try later, what is here is kept."
-                )
+            _check_status(answer, where)
             size = 0
             stated = answer.headers.get("Content-Length", "")
             _check_size(int(stated) if stated.isdigit() else 0, most, where)
@@ -170,6 +210,23 @@ class Store:
 
 class _BrokenError(Exception):
     """A transfer that broke off."""
+
+
+def _check_status(answer: Any, where: str) -> None:
+    """Check that an answer brings a file."""
+    if answer.status_code in (404, 410):
+        raise GoneError(f"{answer.status_code} for {where}")
+    if answer.status_code in (401, 403):
+        raise CatalogueError(
+            f"A file of an item must be open to you, got {answer.status_code} "
+            f"{answer.reason} for {where}: its signature is missing or has expired; search "
+            "again, or have it signed (`sign`)."
+        )
+    if answer.status_code != 200:
+        raise CatalogueError(
+            f"A file of an item must come, got {answer.status_code} {answer.reason} for "
+            f"{where}; try later, what is here is kept."
+        )
 
 
 def _check_size(size: int, most: int, where: str) -> None:
@@ -203,9 +260,17 @@ def _files() -> Path:
     return cache.folder("catalogue") / "files"
 
 
-def _note(href: str) -> Path:
-    """The note that says which file an address gave."""
-    name = hashlib.sha256(http.without_query(href).encode()).hexdigest()
+def _write_note(href: str, path: Path, place: Any = None) -> None:
+    note = _note(href, place)
+    draft = note.with_name(f"{note.name}.{os.getpid()}.{path.stem[:8]}")
+    draft.write_text(json.dumps({"file": path.name, "href": http.without_query(href)}))
+    os.replace(draft, note)
+
+
+def _note(href: str, place: Any = None) -> Path:
+    """The note that says which file an address gave, as a whole or for a place."""
+    bounds = "" if place is None else "#" + ",".join(f"{b:.7f}" for b in place.bounds)
+    name = hashlib.sha256((http.without_query(href) + bounds).encode()).hexdigest()
     return cache.folder("catalogue") / "notes" / f"{name}.json"
 
 

@@ -21,6 +21,7 @@ from landshift.catalogue.assets import BandAsset
 from landshift.catalogue.cache import GoneError, Kept, Store
 from landshift.catalogue.choosing import Method
 from landshift.catalogue.entries import Entry, read_list
+from landshift.catalogue.place import outline_of
 from landshift.catalogue.search import DateRange, Names, Ranges, periods_of, warn_of_seasons
 from landshift.classes import class_options
 from landshift.errors import CatalogueError, GridError, OutputError, ParameterError
@@ -33,7 +34,6 @@ from landshift.images import BandFile, Image, ItemFiles, Plan
 from landshift.images.quality import CODINGS, Rule
 from landshift.machine import parallel, progress
 from landshift.machine.extras import required
-from landshift.prepare.normalise import normalise as normalised
 from landshift.raster import blockwise
 
 if TYPE_CHECKING:
@@ -118,6 +118,9 @@ class FileAccess:
     host:port; can be repeated."""
     max_item_gb: float = 8.0
     """Bytes that the files of one item may have, in units of 10^9."""
+    whole_files: Flag = False
+    """Fetch whole files, and check them against the checksums that items state; left out: of
+    GeoTIFFs on servers that give ranges, the part that the grid needs."""
     sign: Signer | None = None
     """Who signs the addresses: planetary-computer, by its package."""
 
@@ -218,7 +221,10 @@ class _Local:
             "id": self.entry.id, "collection": self.entry.collection,
             "taken": str(self.entry.taken),
             "files": {
-                band.name: {"href": hosts.without_query(band.href), "sha256": kept.sha256}
+                band.name: {
+                    "href": hosts.without_query(band.href), "sha256": kept.sha256,
+                    **({"part": True} if kept.part else {}),
+                }
                 for band, kept in zip(self.bands, self.kept, strict=True)
             },
         }  # fmt: skip
@@ -279,7 +285,8 @@ def fetch(
         )
     wanted = () if all(maps) else _wanted(image, chosen)
     needed = [[assets.class_band(e)] if all(maps) else assets.bands_of(e, wanted) for e in chosen]
-    local, gone = _had(chosen, needed, store, access)
+    ground = None if access.whole_files else _ground(target, notes.get("place"))
+    local, gone = _had(chosen, needed, store, access, ground)
     here = {id(one.entry): one for one in local}
     by_date = [[here[id(e)] for e in of_range if id(e) in here] for of_range in by_range]
     _check_left(periods, by_date)
@@ -363,6 +370,7 @@ def _had(
     bands: Sequence[Sequence[BandAsset]],
     store: Store,
     access: FileAccess,
+    ground: Any,
 ) -> tuple[list[_Local], tuple[str, ...]]:
     """The items with the files of their bands on this machine, and those that are gone."""
     most = int(access.max_item_gb * _GIGABYTE)
@@ -382,7 +390,9 @@ def _had(
             for band in bands[number]:
                 if band.href not in known:
                     left = most - sum(k.path.stat().st_size for k in known.values())
-                    known[band.href] = store.get(ask, band.href, most=left, sha256=band.sha256)
+                    known[band.href] = store.get(
+                        ask, band.href, most=left, sha256=band.sha256, place=ground
+                    )
                     kept.append(known[band.href])
                 else:
                     kept.append(Kept(known[band.href].path, known[band.href].sha256))
@@ -424,14 +434,14 @@ def _plans(of_date: Sequence[_Local], image: DateImage, *, maps: bool) -> list[P
     if maps:
         _check_one_map(of_date)
         files = tuple(one.files() for one in of_date)
-        return [images.plan(Image(files, resampling="nearest"))]
+        return [images.plan(Image((), resampling="nearest", items=files))]
     plans = []
     for _, day in groupby(sorted(of_date, key=_day_and_product), key=_day_and_product):
         items = list(day)
         names = tuple(b.name for b in items[0].bands if b.name not in CODINGS)
         rules = _rules(items[0], image)
         files = tuple(one.files() for one in items)
-        plans.append(images.plan(Image(files, bands=names, quality=rules, scaled=True)))
+        plans.append(images.plan(Image((), bands=names, quality=rules, scaled=True, items=files)))
     return plans
 
 
@@ -483,6 +493,24 @@ def _grid(target: FetchGrid, plans: Sequence[Plan], place: Any) -> GeoBox:
         side = float(target.resolution or 0)
         base = grid.geobox(1, 1, Affine(side, 0, 0, 0, -side, 0), crs)
     return _around(base, target.bounds, place)
+
+
+def _ground(target: FetchGrid, place: Any) -> Any:
+    """The ground that the images need, in WGS 84; None where only files can tell."""
+    if target.like is not None:
+        box = raster.info(target.like).grid
+        return None if box.crs is None else outline_of(box)
+    if target.bounds is None and place is not None:
+        from shapely.geometry import shape
+
+        return shape(place)
+    if target.bounds is None or target.crs is None:
+        return None
+    from affine import Affine
+
+    left, bottom, right, top = target.bounds
+    crs = images.crs_of(target.crs)
+    return outline_of(grid.geobox(1, 1, Affine(right - left, 0, left, 0, bottom - top, top), crs))
 
 
 def _crs(target: FetchGrid, plans: Sequence[Plan]) -> Any:
@@ -733,11 +761,13 @@ def _normalised(
     """Later images in the radiometry of the first, if asked for."""
     if image.normalise is None or results[0].clear is None:
         return []
+    from landshift.prepare.normalise import normalise  # here: --help answers at once
+
     paths = []
     for later in results[1:]:
         path = later.path.with_name(f"{later.path.stem}_normalised.tif")
         try:
-            normalised(
+            normalise(
                 later.path, results[0].path, path, method=image.normalise, overwrite=overwrite
             )
         except OutputError:

@@ -120,8 +120,12 @@ def session(hosts: Hosts) -> Any:
     class Session(requests.Session):  # type: ignore[misc, name-defined]
         def get_redirect_target(self, resp: Any) -> str | None:
             target: str | None = super().get_redirect_target(resp)
-            if target is not None:
-                hosts.check(urljoin(resp.url, target), "A redirect")
+            try:
+                if target is not None:
+                    hosts.check(urljoin(resp.url, target), "A redirect")
+            except CatalogueError:
+                resp.close()
+                raise
             return target
 
     retries = Retry(

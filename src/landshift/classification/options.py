@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, get_args
 
 from cyclopts import Parameter
 
@@ -44,7 +44,7 @@ def _as_images(_: object, tokens: Sequence[Any]) -> str | list[str]:
 
 if TYPE_CHECKING:
     ImagesLike = Path | str | Sequence[Path | str | Image]
-    ModelLike = Trained | ChangeModel | Path | str
+    ModelLike: TypeAlias = Trained | ChangeModel | Path | str
 else:  # as the command line gives them
     ImagesLike = Annotated[Any, Parameter(converter=_as_images, n_tokens=1, metavar="PATH")]
     """A raster, or one image per date."""

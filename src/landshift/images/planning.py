@@ -42,8 +42,8 @@ class Image:
     (the first file lies on top); others are bands of a stack.
 
     Attributes:
-        files: Rasters (paths, VRT, http(s) URLs), STAC Items (.json, or their files where these are
-            known), or scenes as agencies deliver them (folders, .tar, .zip; see `scenes`).
+        files: Rasters (paths, VRT, http(s) URLs), STAC Items (.json), or scenes as agencies deliver
+            them (folders, .tar, .zip; see `scenes`).
         bands: Bands to take, in this order: names, or numbers from 1; None: all but alpha bands
             and quality bands.
         nodata: Value that means 'no data' in place of those that the files state; masks and
@@ -53,22 +53,24 @@ class Image:
             (`raster.holds_classes`), else bilinear.
         assume_crs: CRS of files that state none.
         scaled: Whether scale and offset of the files are applied (values are float32 then).
+        items: Files of items that are known already, after the other files.
     """
 
-    files: tuple[Path | str | ItemFiles, ...]
+    files: tuple[Path | str, ...]
     bands: tuple[str | int, ...] | None = None
     nodata: float | None = None
     quality: tuple[quality.Rule, ...] = ()
     resampling: str | tuple[str | None, ...] | None = None
     assume_crs: str | None = None
     scaled: bool = False
+    items: tuple[ItemFiles, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.files:
+        if not self.sources:
             raise ParameterError("An image must have a file, got none.")
-        if isinstance(self.resampling, tuple) and len(self.resampling) != len(self.files):
+        if isinstance(self.resampling, tuple) and len(self.resampling) != len(self.sources):
             raise ParameterError(
-                f"`resampling` must be one, or one for each of {len(self.files)} files, got "
+                f"`resampling` must be one, or one for each of {len(self.sources)} files, got "
                 f"{len(self.resampling)}."
             )
         for way in self.resamplings:
@@ -78,11 +80,16 @@ class Image:
                 )
 
     @property
+    def sources(self) -> tuple[Path | str | ItemFiles, ...]:
+        """The files, and the items whose files are known."""
+        return (*self.files, *self.items)
+
+    @property
     def resamplings(self) -> tuple[str | None, ...]:
         """How each file is resampled; None for the default."""
         if isinstance(self.resampling, tuple):
             return self.resampling
-        return (self.resampling,) * len(self.files)
+        return (self.resampling,) * len(self.sources)
 
 
 @dataclass(frozen=True)
@@ -190,7 +197,7 @@ class Plan:
         layers = [*self.layers, *(one for _, mosaic in self.quality for one in mosaic)]
         paths = sorted({layer.path for layer in layers})
         files: list[Path | str] = []
-        for file in self.image.files:
+        for file in self.image.sources:
             if isinstance(file, ItemFiles):
                 files += [Path(part.href) for part in file.files]
             else:
@@ -235,7 +242,7 @@ def plan(image: Image) -> Plan:
     """
     layers: list[Layer] = []
     periods: list[dates.Period | None] = []
-    for file, way in zip(image.files, image.resamplings, strict=True):
+    for file, way in zip(image.sources, image.resamplings, strict=True):
         of_file, taken = _layers(image, file, way)
         layers += of_file
         periods.append(taken)
@@ -250,7 +257,7 @@ def plan(image: Image) -> Plan:
     if not chosen:
         raise BandError(
             f"An image must have a band beside its quality bands, got {', '.join(names)} in "
-            f"{image.files[0]}."
+            f"{image.sources[0]}."
         )
     return Plan(
         image=image, stack=_stack([bands[k] for k in chosen]), quality=rules,
@@ -564,7 +571,7 @@ def _find(wanted: str | int, names: Sequence[str], image: Image) -> int:
         if len(hits) == 1:
             return hits[0]
     raise BandError(
-        f"The image must have one band '{wanted}', got {', '.join(names)} in {image.files[0]}; "
+        f"The image must have one band '{wanted}', got {', '.join(names)} in {image.sources[0]}; "
         "name one of these, or its number from 1."
     )
 

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
@@ -240,7 +241,9 @@ def _listed(path: Path) -> Iterator[str]:
         with zipfile.ZipFile(path) as archive:
             yield from (member.filename for member in archive.infolist() if not member.is_dir())
     else:
-        yield from sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
+        files = (p for p in path.rglob("*") if p.is_file())
+        some = islice(files, _MOST_FILES + 1)  # a folder may be the root of a disk
+        yield from sorted(p.relative_to(path).as_posix() for p in some)
 
 
 def _location(path: Path, member: str) -> str:

@@ -90,7 +90,7 @@ def composite(
         raise ParameterError("A composite takes at least one image, got none.")
     dates = date_names(len(dated), split(output.names))
     files = [f for image in dated for f in image.files]
-    raster.check_new(out, inputs=[*map(str, files), target.like], overwrite=overwrite)
+    raster.check_new(out, inputs=[*files, target.like], overwrite=overwrite)
     plans = match_bands(_planned(dated, split(output.dates)), dates, split(output.bands))
     imagery.warn_of_scaling(plans, dates)
     warn_of_quality(plans, dates)
@@ -300,7 +300,7 @@ def _parameters(
 
 def _image_parameters(image: Image) -> dict[str, Any]:
     return {
-        "files": [str(f) if "://" in str(f) else Path(str(f)).name for f in image.files],
+        "files": [str(f) if "://" in str(f) else Path(f).name for f in image.files],
         "select": image.bands, "nodata": image.nodata,
         "quality": [f"{r.coding}:{r.band}={','.join(r.classes)}" for r in image.quality],
         "resampling": image.resampling, "assume_crs": image.assume_crs, "scaled": image.scaled,
