@@ -153,8 +153,8 @@ def test_a_command_that_is_missing_shows_the_list(words, listed):
 
 
 SLOW = (
-    "torch", "lightning_fabric", "rasterio", "odc.geo", "pyproj", "shapely", "pyogrio", "scipy", "sklearn",
-    "pandas", "dask", "matplotlib", "PIL",
+    "torch", "lightning_fabric", "rasterio", "odc.geo", "pyproj", "shapely", "pyogrio", "scipy",
+    "sklearn", "pandas", "dask", "matplotlib", "PIL",
 )  # fmt: skip
 """Packages that take long to import."""
 

@@ -618,23 +618,23 @@ def _composited(
     with (
         raster.create(
             path, box, count=len(wanted), dtype="int16", nodata=NODATA, bands=list(wanted)
-        ) as file,
+        ) as target,
         raster.create(
             clear_path, box, count=1, dtype="uint16", nodata=None, bands=["clear observations"]
         ) as counts,
         blockwise.results(windows, f"image of {period}", _nothing, job) as blocks,
     ):
         for block, (values, clear) in blocks:
-            raster.write(file, values, block.window)
+            raster.write(target, values, block.window)
             raster.write(counts, clear[np.newaxis], block.window)
             counted += int(clear.sum())
             empty += int((clear == 0).sum())
         pixels = box.height * box.width
         measured = {"observations": counted / pixels, "without": empty / pixels}
-        file.scales = [SCALE] * len(wanted)
-        file.units = ["surface reflectance"] * len(wanted)
-        file.update_tags(**provenance.as_tag({**about, "measured": measured}), **dated)
-        counts.update_tags(**provenance.as_tag(about), **dated)
+        target.file.scales = [SCALE] * len(wanted)
+        target.file.units = ["surface reflectance"] * len(wanted)
+        target.file.update_tags(**provenance.as_tag({**about, "measured": measured}), **dated)
+        counts.file.update_tags(**provenance.as_tag(about), **dated)
     if empty:
         log.warning(
             "%.1f %% of the pixels of %s have no clear observation, and no data: give more days or "
@@ -730,17 +730,17 @@ def _class_map(
     with (
         raster.create(
             path, box, count=1, dtype=plan.dtype, nodata=nodata, bands=["classes"], scheme=scheme
-        ) as file,
+        ) as target,
         blockwise.results(
             windows, f"map of {period}", lambda: images.opened(plan, box), read
         ) as all_,
     ):
         for block, values in all_:
-            raster.write(file, values, block.window)
+            raster.write(target, values, block.window)
             empty += int((values == nodata).sum())
         measured = {"observations": None, "without": empty / (box.height * box.width)}
         taken = str(plan.taken or period)
-        file.update_tags(**provenance.as_tag({**about, "measured": measured}),
+        target.file.update_tags(**provenance.as_tag({**about, "measured": measured}),
                          ACQUISITION_DATE=taken)  # fmt: skip
     if known.note:
         log.warning("%s", known.note)
