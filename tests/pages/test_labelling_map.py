@@ -332,6 +332,44 @@ def test_the_next_unit_is_there_at_the_same_zoom(opened):
 
 
 @needs_maps
+def test_pictures_that_are_no_longer_wanted_are_cancelled(opened, sample, images, monkeypatch):
+    monkeypatch.chdir(images[0].parent)
+    page = opened
+    waiting = []
+    page.route("**/views/1/**", lambda route: waiting.append(route))  # a server that is slow
+    cancelled = []
+    page.on("requestfailed", lambda request: cancelled.append(request.failure))
+    for key in ("+", "+", "-"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(250)  # longer than the pause after which pictures are asked for
+    assert len(waiting) == 6
+    assert cancelled == ["net::ERR_ABORTED"] * 4  # all but those of the last view
+    for route in waiting[4:]:
+        route.continue_()
+    page.unroute("**/views/1/**")
+    settled(page)
+    row, column = of_unit(sample, 1, images[0])
+    for date in ("before", "after"):
+        assert colour(page, date) == pytest.approx(wanted(date, row, column, "first"), abs=2)
+
+
+@needs_maps
+def test_one_date_of_one_combination_is_one_map(chromium, write_raster, tmp_path):
+    codes = write_raster("one.tif", np.tile(np.uint8([[1, 2]]), (60, 25)))
+    landshift.sample(codes, tmp_path / "one.gpkg", plan=SamplePlan(size=6))
+    image = write_raster("grey.tif", scene("after")[:1])
+    with command(tmp_path / "one.gpkg", "--after", image) as (_, address):
+        page = opened_page(chromium, address, viewport=WIDE)
+        assert page.locator(".map").count() == 1
+        assert page.locator("#map-after").bounding_box()["width"] > 900
+        assert page.locator(".bands").count() == 0
+        page.keyboard.press("/")
+        settled_one = page.locator("#map-after[aria-busy=false]")
+        settled_one.wait_for()
+        assert page.problems == []
+
+
+@needs_maps
 def test_the_outline_is_seen_on_both_and_can_be_hidden(opened):
     page = opened
 
@@ -370,8 +408,8 @@ def test_a_server_that_is_gone_is_told_on_the_maps(opened):
     page.keyboard.press("Shift+ArrowDown")
     settled(page)
     assert "The server doesn't answer" in page.locator("#map-before .words").inner_text()
-    refused = "ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET"
-    assert all(re.search(refused, problem) for problem in page.problems)
+    lost = r"net::ERR_(CONNECTION|EMPTY_RESPONSE|SOCKET)"
+    assert all(re.search(lost, problem) for problem in page.problems), page.problems
     page.problems.clear()
 
 

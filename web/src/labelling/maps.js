@@ -26,7 +26,7 @@ const PAUSE = 120;
 /** Pixels of the screen across a unit where the user has zoomed in all the way. */
 const LARGEST_UNIT = 2000;
 
-/** Pixels across the wide view where the user has zoomed out all the way: on larger maps, more than that is seen. */
+/** Pixels across the wide view where the user has zoomed out all the way. */
 const SMALLEST_VIEW = 150;
 
 /** Pixels across a unit below which a ring says where it is. */
@@ -35,7 +35,7 @@ const SMALLEST_UNIT = 10;
 /** Radius of the ring, in pixels. */
 const RING = 16;
 
-/** Sides of a unit across the shorter side of a map; of the first view, both the unit and what surrounds it are seen. */
+/** Sides of a unit across the shorter side of a map; 'between' shows the unit and what surrounds it. */
 const LEVELS = {
   close: ([close]) => close,
   between: ([close, wide]) => Math.sqrt(close * wide),
@@ -45,7 +45,7 @@ const LEVELS = {
 /** Share of the view that a key moves it by. */
 const STEP = 0.15;
 
-/** Screens of more pixels than twice as many a side get pictures of those: who labels sees no more. */
+/** Most pixels of a picture along a pixel of the page: finer ones aren't seen. */
 const DENSEST = 2;
 
 /** Room for the address of a view, which is rounded. */
@@ -68,7 +68,7 @@ const KEYS = {
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
 export class LinkedMaps {
-  #level = "between"; // one of LEVELS, or the resolution that the user has chosen; the next unit keeps it
+  #level = "between"; // one of LEVELS, or a resolution that the user chose; it outlasts the unit
   #bands = "first";
   #draws = 0;
   #latest = null; // the promise of the latest of them
@@ -151,7 +151,7 @@ export class LinkedMaps {
     this.#showBands(this.#bands === "first" ? "second" : "first");
   }
 
-  /** Act on a key; whether it was one of the maps'. Where single keys do nothing, those of signs count on a map alone. */
+  /** Act on a key; whether it was one of the maps'. Single keys may be off, but on a map. */
   key(event, isKeyed) {
     const onMap = this.panes.some(({ place }) => place === event.target);
     if (ARROWS[event.key] && (onMap || event.shiftKey)) this.move(...ARROWS[event.key]);
@@ -202,7 +202,13 @@ export class LinkedMaps {
     const tools = element(
       "div",
       { class: "tools", role: "group", "aria-label": "Maps" },
-      element("div", { class: "bands", role: "group", "aria-label": "Bands" }, ...this.bandButtons),
+      this.#hasSecond()
+        ? element(
+            "div",
+            { class: "bands", role: "group", "aria-label": "Bands" },
+            ...this.bandButtons,
+          )
+        : null,
       element(
         "div",
         { class: "zoom", role: "group", "aria-label": "Zoom" },
