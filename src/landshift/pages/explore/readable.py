@@ -16,6 +16,7 @@ from landshift.files import containers, whole
 from landshift.grid import Window
 from landshift.raster import blockwise, cog, validity
 from landshift.raster.blockwise import Block
+from landshift.raster.reader import rasterio_window
 from landshift.raster.validity import Validity
 
 if TYPE_CHECKING:
@@ -311,7 +312,7 @@ def _write_bytes(
                             for number, name in enumerate(names, start=1):
                                 target.set_band_description(number, name)
                             for values, window in pixels:
-                                raster.write(target, values, window)
+                                target.write(values, window=rasterio_window(window))
                         else:
                             with rasterio.open(levels[-2]) as larger:
                                 for number in range(1, len(names) + 1):
