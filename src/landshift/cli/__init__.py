@@ -52,7 +52,7 @@ def _run(words: list[str]) -> int:
     if words in ([], ["model"]):
         app.help_print(words, console=app.error_console)
         return 2
-    lines.names, lines.output = {}, lines.Output()
+    lines.names = {}
     try:
         command, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
         lines.names = commands.spellings(app.parse_commands(words)[1][-1])

@@ -139,10 +139,10 @@ def say(text: object, *, err: bool = False, always: bool = False) -> None:
 
 @contextmanager
 def printing(chosen: Output) -> Iterator[None]:
-    """Print as the user chose; the library's logger is left as it was."""
+    """Print as the user chose; afterwards as before, and the library's logger too."""
     global output
     logger = logging.getLogger("landshift")
-    level = logger.level
+    level, before = logger.level, output
     output = chosen
     logger.setLevel(
         logging.ERROR if chosen.quiet else logging.INFO if chosen.verbose else logging.WARNING
@@ -151,6 +151,7 @@ def printing(chosen: Output) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+        output = before
 
 
 class Lines(logging.Formatter):
