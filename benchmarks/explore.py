@@ -3,8 +3,8 @@
     python benchmarks/explore.py [--size 20000] [--runs 5] [--folder FOLDER]
 
 A class map of SIZE x SIZE pixels and an image of 12 bands, made of repeated scenes with noise
-(which compress badly), are served by `landshift explore`. Debian's Chromium without a graphics card opens
-the page in a new profile each time, 1280 x 800: seconds until all tiles of the first view are
+(which compress badly), are served by `landshift explore`. Debian's Chromium without a graphics card
+opens the page in a new profile each time, 1280 x 800: seconds until all tiles of the first view are
 drawn, requests, and megabytes over the network.
 """
 
