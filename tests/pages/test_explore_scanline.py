@@ -11,6 +11,11 @@ import shapely
 from affine import Affine
 from rasterio.features import geometry_mask
 
+from landshift import grid, raster, vector
+from landshift.grid import Window
+from landshift.maps.zonal import measure_zones
+from scenes import write
+
 SOURCE = Path(__file__).parents[2] / "web/src/scanline.js"
 ROWS, COLUMNS = 30, 40
 
@@ -61,3 +66,31 @@ def test_pixels_inside_are_those_of_gdal():
         shape = {"type": "Polygon", "coordinates": places}
         expected = geometry_mask([shape], (ROWS, COLUMNS), Affine.scale(1, -1), invert=True)
         assert np.array_equal(inside, expected), rings
+
+
+def test_large_polygons_have_nearly_the_area_that_zonal_gives(tmp_path):
+    pytest.importorskip("exactextract", reason="exactextract isn't installed")
+    random = np.random.default_rng(0)
+    codes = np.full((300, 300), 3, np.uint8)
+    mapped = write(tmp_path / "map.tif", codes, nodata=0)
+    left, top = raster.info(mapped).grid.affine @ (0, 0)
+    side = abs(raster.info(mapped).grid.affine.a)
+    rings = []
+    for _ in range(20):
+        turns = np.sort(random.uniform(0, 2 * np.pi, 40))
+        reach = random.uniform(25, 60, 40)
+        middle = random.uniform(70, 230, (2, 1))
+        ring = middle + reach * np.stack([np.cos(turns), np.sin(turns)])
+        rings.append(shapely.Polygon(ring.T * [side, -side] + [left, top]))
+    zones = tmp_path / "zones.gpkg"
+    vector.write_layer(
+        zones, "zones", {"name": np.array([f"{k}" for k in range(20)], object)},
+        np.array(rings, object), raster.info(mapped).grid.crs, kind="Polygon",
+    )  # fmt: skip
+    measured = measure_zones(mapped, zones, "name").hectares.sum(axis=1)
+    box = raster.info(mapped).grid
+    areas = grid.ground(box).hectares(Window(0, 0, 300, 300))
+    for ring, hectares in zip(rings, measured, strict=True):
+        inside = geometry_mask([ring], box.shape, box.affine, invert=True)
+        assert inside.sum() >= 1000
+        assert (areas * inside).sum() == pytest.approx(hectares, rel=0.01)
