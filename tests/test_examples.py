@@ -65,3 +65,22 @@ def test_methods_are_compared_on_few_polygons(data_folder, tmp_path):
     rows = [line.split() for line in found.stdout.splitlines()]
     (kappa,) = [float(r[3]) for r in rows if r[:1] == ["quadratic"] and r[1].startswith("0.")]
     assert kappa > 0.9  # it starts as the discriminant of the training pixels
+
+
+def test_transfer_is_measured(data_folder, tmp_path):
+    command = [
+        sys.executable,
+        EXAMPLES / "transfer.py",
+        data_folder,
+        tmp_path / "out",
+        *("--only", "gains", "chiapas-3", "--seeds", "1", "--max-steps", "2"),
+    ]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    runs = [p.name for p in (tmp_path / "out" / "runs" / "gains").iterdir()]
+    assert sorted(runs) == [
+        "rules_ceiling_1.json", "rules_transfer_1.json",
+        "unet_ceiling_1.json", "unet_transfer_1.json",
+    ]  # fmt: skip
+    assert "elsewhere" in finished.stdout
+    assert "macro F1, common" in finished.stdout
