@@ -18,17 +18,14 @@ reused.
 import argparse
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from scipy import ndimage
-from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
-from torch import nn
 
 os.environ.setdefault("LANDSHIFT_OFFLINE", "1")  # random weights, so that figures can be compared
 
@@ -40,7 +37,6 @@ from landshift.evaluation import baselines
 from landshift.grid import Window
 from landshift.learn import Data, SegmentationModel, prepare_data
 from landshift.scores import confusion
-from landshift.training import Augmentation
 
 CLASSES = ClassScheme.from_mapping({1: "No change", 2: "change"})
 LABELS = "labels_0nodata_1nochange_2change.tif"
@@ -48,8 +44,6 @@ TRAIN, TEST = (0, 200), (200, 400)
 FOLDS = ((0, 50), (50, 100), (100, 150), (150, 200))
 TILE = 25
 RULES = ("linear discriminant", "quadratic discriminant")
-HIDDEN = 32
-SHRINK = 0.05  # shrinkage of each class's covariance towards the unit matrix
 DRAWS = 2000
 
 Part = tuple[Path, Path]
@@ -59,56 +53,8 @@ Counts = NDArray[np.int64]
 """The confusion matrix of each polygon, as from `confusion.count`."""
 
 
-class Quadratic(nn.Module):
-    """The quadratic discriminant as a network: minus the squared norm of a linear map per class.
-
-    It starts as the fitted discriminant: one normal distribution for each class's scaled pixels.
-    """
-
-    def __init__(self, data: Data) -> None:
-        super().__init__()
-        mean, std = (np.array(v)[:, None] for v in data.training.spec.scaling)
-        pixels, labels = [], []
-        for image, target in data.training.plain(data.training.split.train).arrays():
-            labelled = target != IGNORE_INDEX
-            pixels.append(((image[:, labelled] - mean) / std).T)
-            labels.append(target[labelled])
-        rule = QuadraticDiscriminantAnalysis(reg_param=SHRINK, tol=0)
-        rule.fit(np.concatenate(pixels), np.concatenate(labels))
-        spreads = np.stack(rule.scalings_)
-        maps = np.stack(rule.rotations_).swapaxes(1, 2) / np.sqrt(2 * spreads)[..., None]
-        shifts = -np.einsum("cij,cj->ci", maps, rule.means_)
-        levels = np.log(rule.priors_) - np.log(spreads).sum(axis=1) / 2
-        self.map = nn.Conv2d(len(mean), spreads.size, 1)
-        self.level = nn.Parameter(torch.from_numpy(levels[:, None, None]).float())
-        with torch.no_grad():
-            self.map.weight.copy_(torch.from_numpy(maps.reshape(-1, len(mean), 1, 1)))
-            self.map.bias.copy_(torch.from_numpy(shifts.ravel()))
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits of scaled bands ``(batch, band, row, column)``."""
-        squares = self.map(images).square().unflatten(1, (len(CLASSES), -1))
-        return self.level - squares.sum(dim=2)
-
-
-def hidden(data: Data, size: int) -> nn.Sequential:
-    """Two hidden layers per pixel, over its own bands or a neighbourhood of this size."""
-    return nn.Sequential(
-        nn.Conv2d(
-            len(data.training.spec.bands), HIDDEN, size, padding=size // 2, padding_mode="replicate"
-        ),
-        nn.BatchNorm2d(HIDDEN), nn.ReLU(),
-        nn.Conv2d(HIDDEN, HIDDEN, 1), nn.BatchNorm2d(HIDDEN), nn.ReLU(),
-        nn.Conv2d(HIDDEN, len(CLASSES), 1),
-    )  # fmt: skip
-
-
-NETWORKS: dict[str, tuple[float, Callable[[Data], nn.Module]]] = {
-    "quadratic": (1e-3, Quadratic),
-    "pixel": (3e-3, lambda data: hidden(data, 1)),
-    "3x3": (3e-3, lambda data: hidden(data, 3)),
-}
-"""Learning rate and constructor of each network."""
+NETWORKS = ("quadratic", "pixel", "conv3")
+"""Small networks of `landshift.models`."""
 
 
 def cut_out(source: Path, out: Path, columns: tuple[int, int]) -> Part:
@@ -135,13 +81,8 @@ def map_by_network(name: str, data: Data, image: Path, out: Path, steps: int) ->
     """Train a network and classify an image with it, unless the map exists."""
     if out.exists():
         return out
-    rate, make = NETWORKS[name]
-    with torch.random.fork_rng():
-        torch.manual_seed(data.training.options.seed)
-        classifier = SegmentationModel(data, make(data))
-    classifier.fit(
-        epochs=1000, lr=rate, max_steps=steps, checkpoint=False, ema=0.98, precision="32-true"
-    )
+    classifier = SegmentationModel(data, name)
+    classifier.fit(epochs=1000, max_steps=steps, checkpoint=False, precision="32-true")
     return classify_pixels(image, classifier.model, out)
 
 
@@ -180,12 +121,7 @@ def judge(
         cutting=tileset.Cutting(tile_size=TILE, stride=TILE),
     )
     for seed in seeds:
-        # no augmentation of brightness: there is only one pair, and its difference between dates
-        # without change is what the network must learn
-        data = prepare_data(
-            tiles.folder, val_split_pct=0.02, seed=seed,
-            transforms=Augmentation(brightness=0, contrast=0),
-        )  # fmt: skip
+        data = prepare_data(tiles.folder, val_split_pct=0.02, seed=seed)
         for name, rule in baselines.fit(data.training, RULES).items():
             counts[name].append(count(labels, rule(read_all(image).astype(np.float32))))
         for name in names:

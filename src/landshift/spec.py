@@ -63,6 +63,8 @@ class InputSpec:
         band_sensors: Sensor of each band, None if unknown; () if none is known.
         band_units: Unit of each band's values, such as ``reflectance * 10000``; likewise.
         nodata: The nodata value of the training tiles, finite, if they have one.
+        features: What the network sees instead of the bands alone, by the names in
+            `landshift.models.derived`; () for the bands. The model computes it.
     """
 
     bands: tuple[str, ...]
@@ -83,6 +85,7 @@ class InputSpec:
     band_sensors: tuple[str | None, ...] = ()
     band_units: tuple[str | None, ...] = ()
     nodata: float | None = None
+    features: tuple[str, ...] = ()
 
     @property
     def scaling(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -173,7 +176,8 @@ class InputSpec:
                 padding=None if padding is None else int(padding),
                 band_sensors=tuple(entry.get("band_sensors", ())),
                 band_units=tuple(entry.get("band_units", ())),
-                nodata=None if nodata is None else float(nodata), **numbers,
+                nodata=None if nodata is None else float(nodata),
+                features=tuple(str(f) for f in entry.get("features", ())), **numbers,
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(

@@ -179,7 +179,7 @@ def test_a_temperature_and_a_rule_are_fitted_on_a_bounded_part(trained, monkeypa
     assert logits.shape == (len(targets), 2)
     assert 900 < len(targets) <= 1000
     monkeypatch.setattr(baselines, "PIXELS", 500)
-    pixels, labels = baselines._training_pixels(training)
+    pixels, labels = baselines.training_pixels(training)
     assert pixels.shape == (len(labels), 6)
     assert 400 < len(labels) <= 500
 

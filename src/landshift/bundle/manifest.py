@@ -81,6 +81,7 @@ class InputEntry(_ManifestEntry):
     band_sensors: _MaybeWords
     band_units: _MaybeWords
     nodata: float | None = None
+    features: Annotated[tuple[_Text, ...], Field(max_length=20)] = ()
 
 
 class ClassEntry(_ManifestEntry):

@@ -44,7 +44,7 @@ def fit(data: TrainingData, names: Sequence[str] | None = None) -> dict[str, Rul
     Raises:
         ClassError: No labelled pixel in the training tiles.
     """
-    pixels, labels = _training_pixels(data)
+    pixels, labels = training_pixels(data)
     rules: dict[str, Rule] = {}
     for name in USUAL if names is None else names:
         rules[name] = _by_pixel(RULES[name](pixels, labels, data.options.seed))
@@ -116,7 +116,7 @@ def _by_pixel(classifier: Any) -> Rule:
     return rule
 
 
-def _training_pixels(data: TrainingData) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+def training_pixels(data: TrainingData) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """The same share of labelled pixels from each training tile."""
     random = np.random.default_rng(data.options.seed)
     labelled = sum(

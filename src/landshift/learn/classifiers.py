@@ -41,6 +41,8 @@ class Learning(TypedDict, total=False):
         dice_loss_average: ``micro`` or ``macro``.
         ignore_classes: Label values whose pixels count neither in the loss nor in scores.
         mixup: Whether samples are mixed (`landshift.training.Augmentation` has this and more).
+        features: What the network sees, among ``bands``, ``difference``, ``ratio``, ``mad``,
+            ``indices``, ``tasselled_cap`` (`landshift.models.derived`); left out: the bands.
     """
 
     loss: str
@@ -49,6 +51,7 @@ class Learning(TypedDict, total=False):
     dice_loss_average: str
     ignore_classes: Sequence[int]
     mixup: bool
+    features: Sequence[str]
 
 
 class _Classifier:
@@ -87,11 +90,12 @@ class _Classifier:
         if isinstance(architecture, str):
             _check_names(architecture, self.combination, options)
         learning = {k: v for k, v in options.items() if k in known}
+        features = learning.pop("features", ())
         self._data: Data | None = _varied(data, learning)
         self._session = Session.start(
             self._data.training, architecture, self.combination, _loss(class_balancing, **learning),
             backbone=backbone, pretrained=pretrained,
-            options={k: v for k, v in options.items() if k not in known},
+            options={k: v for k, v in options.items() if k not in known}, features=features,
         )  # fmt: skip
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from landshift.dataset import TileDataset, TrainingData
 from landshift.engine import TorchEngine
 from landshift.engine.padding import measure_in_tiles
 from landshift.errors import ModelError, ParameterError, check_number
+from landshift.evaluation import baselines
 from landshift.evaluation.evaluation import Evaluation
 from landshift.evaluation.models import calibrate, evaluate_model
 from landshift.models import ChangeModel
@@ -68,13 +69,21 @@ class Session:
         backbone: str | None = None,
         pretrained: bool | str | Path = True,
         options: Mapping[str, Any] | None = None,
+        features: Sequence[str] = (),
     ) -> Session:
-        """A new model for tiles; arguments and errors are those of `ChangeModel`."""
+        """A new model for tiles; arguments and errors are those of `ChangeModel`.
+
+        Discriminants and derived inputs (``features``, see `InputSpec`) start from the training
+        pixels.
+        """
+        spec = replace(data.spec, features=tuple(features))
         model = ChangeModel(
-            architecture, data.spec, data.scheme, combination=combination,
+            architecture, spec, data.scheme, combination=combination,
             map_scheme=data.tiles.map_scheme, backbone=backbone, options=options,
             pretrained=pretrained, seed=data.options.seed,
         )  # fmt: skip
+        if model.starts_from_data:
+            model.start(*baselines.training_pixels(data))
         return cls(model, loss, data)
 
     @classmethod

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from cyclopts import Parameter
 
@@ -34,16 +34,24 @@ _TRAINING = Training()
 Decoder = Literal[
     "unet", "pspnet", "deeplab", "unetplusplus", "fpn", "upernet", "segformer", "dynamic_unet"
 ]
-"""The architectures of `landshift.models.ARCHITECTURES`, without torch."""
+"""The architectures of `landshift.models.ARCHITECTURES` that have an encoder, without torch."""
+
+Small = Literal["linear", "quadratic", "pixel", "conv3"]
+"""Those that have none."""
 
 
 @dataclass(frozen=True)
 class Network:
     """The network and its initial weights."""
 
-    model: Literal[Decoder, "siamese", "semantic"] | None = None
-    """Architecture; siamese and semantic networks see each date by itself. Left out: semantic where
-    the tiles carry class maps, else unet."""
+    model: Literal[Decoder, Small, "siamese", "semantic"] | None = None
+    """Architecture; siamese and semantic networks see each date by itself, linear, quadratic, pixel
+    and conv3 are small networks for few labels. Left out: semantic where the tiles carry class
+    maps; where few pixels are labelled, the small network that does best on ground it wasn't
+    trained on; else unet."""
+    features: Sequence[str] = ()
+    """What the network sees: bands, difference or ratio of the dates, mad (multivariate alteration
+    detection), indices, tasselled_cap; several add up. Left out: the bands."""
     decoder: Decoder = "unet"
     """Decoder of siamese and semantic networks."""
     backbone: str | None = None
@@ -167,7 +175,7 @@ def train(
     if first and known is not None:
         _check_output(known, network, data, training, resume=resume, overwrite=overwrite)
     samples = dataset.prepare(Path(tiles), data, reading)
-    network = network.chosen(class_maps=samples.tiles.map_scheme is not None)
+    network = _chosen(network, samples)
     folder = model_folder(name or _usual_name(network, training), samples.tiles.folder)
     if first and folder != known:
         _check_output(folder, network, data, training, resume=resume, overwrite=overwrite)
@@ -212,6 +220,28 @@ def _check_network(network: Network) -> None:
     backbone = weights.backbone_of(pretrained, network.backbone)
     architectures.design(chosen.architecture, chosen.combination, backbone, {})
     weights.check_file(pretrained)
+
+
+def _chosen(network: Network, samples: TrainingData) -> Network:
+    """The network with its architecture; the one proposed where labels are few and none is named.
+
+    Options that only other networks have, such as weights, speak against a small one.
+    """
+    class_maps = samples.tiles.map_scheme is not None
+    named = network != Network(features=network.features)
+    if named or class_maps:
+        return network.chosen(class_maps=class_maps)
+    from landshift.learn import proposal
+
+    share = proposal.labelled_share(samples)
+    proposed = proposal.propose(samples) if share < proposal.SPARSE else None
+    if proposed is None:
+        return network.chosen(class_maps=False)
+    chosen, compared = proposed
+    log.warning("%s", proposal.explained(chosen, compared, share))
+    return replace(
+        network, model=cast(Small, chosen.model), features=network.features or chosen.features
+    )
 
 
 def _check_output(
@@ -268,7 +298,7 @@ def _session(data: TrainingData, network: Network, training: Training) -> Sessio
 
     session = Session.start(
         data, network.architecture, network.combination, training.loss, backbone=network.backbone,
-        pretrained=network.weights or network.pretrained,
+        pretrained=network.weights or network.pretrained, features=network.features,
     )  # fmt: skip
     if network.freeze:
         session.model.freeze()

@@ -16,6 +16,7 @@ from torch import nn
 
 from landshift.errors import ModelError, reason_of, refuse_out_of_memory
 from landshift.files.options import advice
+from landshift.models import small
 from landshift.models.dates import FUSIONS, SharedEncoder
 from landshift.models.detail import COARSE, FEATURES, Detailed
 from landshift.models.dynamic import DynamicUnet
@@ -33,6 +34,13 @@ WELL_KNOWN = (
 """Members of each family that an unknown backbone is taken for before others that are as like it:
 those most used, and the defaults of `ARCHITECTURES`."""
 
+NO_ENCODER = "none"
+"""Backbone of networks without an encoder."""
+
+_REFINING, _LEARNING = 1e-3, 3e-3
+"""Learning rates of discriminants, which start near their goal, and of other small networks: those
+that did best on Taizhou's training columns."""
+
 _PSP_WIDTH = 512
 _MAX_PYRAMID = 16  # grids of a pyramid
 
@@ -43,11 +51,12 @@ class Architecture:
 
     Attributes:
         build: Constructor: encoder keywords of segmentation-models-pytorch and the options ->
-            network.
-        backbone: Encoder used where none is named.
+            network; of a small network, channels and classes -> network.
+        backbone: Encoder used where none is named; `NO_ENCODER` for small networks.
         fixed_tile: Whether its receptive field is the whole tile, so that the class of a pixel
             changes with the tile's size.
         joins_image: Whether its decoder reads the image too, besides the encoder's features.
+        rate: Learning rate where none is given; None: a range test finds one.
         esri: Its name in Esri's model files; '' where they have no such network.
         options: Its options and their defaults.
     """
@@ -56,6 +65,7 @@ class Architecture:
     backbone: str = "resnet34"
     fixed_tile: bool = False
     joins_image: bool = False
+    rate: float | None = None
     esri: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -99,10 +109,14 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "upernet": Architecture(smp.UPerNet, fixed_tile=True),
     "segformer": Architecture(smp.Segformer, "pvt_v2_b1", fixed_tile=True),
     "dynamic_unet": Architecture(DynamicUnet, joins_image=True, esri="_unet"),
+    "linear": Architecture(small.Linear, NO_ENCODER, rate=_REFINING),
+    "quadratic": Architecture(small.Quadratic, NO_ENCODER, rate=_REFINING),
+    "pixel": Architecture(small.pixel, NO_ENCODER, rate=_LEARNING),
+    "conv3": Architecture(small.conv3, NO_ENCODER, rate=_LEARNING),
 }  # fmt: skip
 """U-Net (Ronneberger 2015), U-Net++ (Zhou 2018), FPN (Kirillov 2019), PSPNet (Zhao 2017),
 DeepLabV3+ (Chen 2018), UPerNet (Xiao 2018), SegFormer (Xie 2021; its decoder over pvt_v2), and
-the U-Net of fastai and ArcGIS (`DynamicUnet`)."""
+the U-Net of fastai and ArcGIS (`DynamicUnet`); and small networks without an encoder."""
 
 
 COMBINATIONS: Mapping[str, Mapping[str, Any]] = {
@@ -134,6 +148,11 @@ class NetworkDesign:
     options: Mapping[str, Any]
 
     @property
+    def has_encoder(self) -> bool:
+        """Whether it is built over an encoder."""
+        return self.backbone != NO_ENCODER
+
+    @property
     def fixed_tile(self) -> bool:
         """Whether the class of a pixel changes with the size of the tile around it."""
         return ARCHITECTURES[self.architecture].fixed_tile
@@ -163,7 +182,15 @@ def design(
             f"Options of {architecture} must be among {', '.join(known) or 'none'}, got "
             f"{', '.join(sorted(set(options) - set(known)))}."
         )
-    if backbone is not None and not _is_encoder(backbone):
+    if chosen.backbone == NO_ENCODER and (
+        backbone not in (None, NO_ENCODER) or combination != "stack" or options.get("detail")
+    ):
+        raise ModelError(
+            f"The network {architecture} has no encoder and sees all dates as one image, got "
+            f"{f'the backbone {backbone}' if backbone else f'{combination} with detail'}; leave "
+            "that out."
+        )
+    if backbone not in (None, chosen.backbone) and not _is_encoder(backbone):
         hint = advice(
             backbone, [*WELL_KNOWN, *timm.list_models()], f"take one such as {WELL_KNOWN[0]}"
         )
@@ -216,6 +243,8 @@ def build(
     Raises:
         ModelError: The architecture can't use the backbone, or the backbone the weights.
     """
+    if not chosen.has_encoder:
+        return ARCHITECTURES[chosen.architecture].build(len(inputs), classes)
     semantic, detail = chosen.combination == "semantic", bool(chosen.options["detail"])
     outputs = COARSE if detail else FEATURES if semantic else classes
     own = chosen.backbone.startswith(SMP)

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from segmentation_models_pytorch.encoders._base import EncoderMixin
 from segmentation_models_pytorch.encoders.timm_universal import TimmUniversalEncoder
 from torch import nn
@@ -15,7 +17,8 @@ from torch.nn import functional
 
 from landshift.classes import ClassScheme, Pairs, pairs_of
 from landshift.errors import ModelError
-from landshift.models.architectures import NetworkDesign, build, design
+from landshift.models.architectures import ARCHITECTURES, NetworkDesign, build, design
+from landshift.models.derived import Derived
 from landshift.models.transfer import scale
 from landshift.models.weights import backbone_of, encoder_weights
 from landshift.spec import MULTIPLE, InputSpec
@@ -72,6 +75,7 @@ class ChangeModel(nn.Module):
         self.map_scheme = map_scheme
         self._order: list[int] | None = None
         self._frozen = False
+        self.derived = Derived(spec) if spec.features else None
         if isinstance(architecture, nn.Module):
             self._bring(architecture)
         else:
@@ -95,6 +99,11 @@ class ChangeModel(nn.Module):
         """Build the network of the design, its encoder with the weights."""
         combination, classes = self.design.combination, len(self.scheme)
         dates = 1 if combination == "stack" else self._by_date(2 * (combination == "semantic"))
+        if self.derived is not None and combination != "stack":
+            raise ModelError(
+                f"`features` are derived for networks over stacked dates, got a {combination} "
+                "one, which compares the dates itself; leave them out, or choose such as unet."
+            )
         pairs: Pairs = ()
         if combination == "semantic":
             if self.map_scheme is None:
@@ -103,10 +112,17 @@ class ChangeModel(nn.Module):
                     "cut the set with both (labels_before, labels_after)."
                 )
             classes, pairs = len(self.map_scheme), pairs_of(self.scheme, self.map_scheme)
-        weights = encoder_weights(self.design.backbone, pretrained)
+        weights = None
+        if self.design.has_encoder:
+            weights = encoder_weights(self.design.backbone, pretrained)
+        elif not isinstance(pretrained, bool):
+            raise ModelError(
+                f"Weights are those of an encoder, got {pretrained} for {self.architecture}, which "
+                "has none; leave them out."
+            )
         if weights is not None:
             self.spec = scale(self.spec, weights)
-        inputs = self.spec.inputs()
+        inputs = self.spec.inputs() if self.derived is None else self.derived.names
         if dates > 1:
             inputs = [inputs[k] for k in next(iter(self.spec.by_date().values()))]
         with torch.random.fork_rng(devices=[]):
@@ -139,6 +155,20 @@ class ChangeModel(nn.Module):
         return self.architecture != OWN and self.design.fixed_tile
 
     @property
+    def rate(self) -> float | None:
+        """Learning rate where none is given; None: a range test finds one."""
+        return None if self.architecture == OWN else ARCHITECTURES[self.architecture].rate
+
+    @property
+    def compares_light(self) -> bool:
+        """Whether it learns from how bright the dates are, which training then doesn't vary.
+
+        Small networks see little else: of one pair of images, the difference in brightness
+        without change is what they must learn.
+        """
+        return self.architecture != OWN and not self.design.has_encoder
+
+    @property
     def class_maps(self) -> bool:
         """Whether it learns from the classes before and after too."""
         return self.design.combination == "semantic"
@@ -148,12 +178,13 @@ class ChangeModel(nn.Module):
         """The part that starts from pretrained weights.
 
         Raises:
-            ModelError: A user's own network, whose parts aren't known.
+            ModelError: A small network, or a user's own, whose parts aren't known.
         """
-        if self.architecture == OWN:
+        if self.architecture == OWN or not self.design.has_encoder:
             raise ModelError(
-                f"Only a network with a known encoder can be frozen, got {self.backbone}, the "
-                "user's own; set requires_grad of its parameters."
+                "Only a network with a known encoder can be frozen, got "
+                f"{self.backbone if self.architecture == OWN else self.architecture}; set "
+                "requires_grad of its parameters."
             )
         encoder: nn.Module = next(
             m for m in self.network.modules() if isinstance(m, TimmUniversalEncoder | EncoderMixin)
@@ -205,8 +236,7 @@ class ChangeModel(nn.Module):
             the class maps' for ``before`` and ``after``, which only semantic networks have.
         """
         height, width = images.shape[-2:]
-        images = images.contiguous(memory_format=torch.channels_last)
-        scaled = (images - self.mean).div_(self.std).clamp_(self.least, self.greatest)
+        scaled = self.scaled(images)
         if self._order is not None:
             scaled = scaled[:, self._order]
         down, right = -height % MULTIPLE, -width % MULTIPLE
@@ -219,6 +249,44 @@ class ChangeModel(nn.Module):
         else:
             heads = {"change": self.network(scaled)}
         return {name: logits[..., :height, :width] for name, logits in heads.items()}
+
+    def scaled(self, images: torch.Tensor) -> torch.Tensor:
+        """What the network sees: scaled bands, and what is derived from them.
+
+        Args:
+            images: As in `forward`.
+
+        Returns:
+            ``(batch, channel, row, column)``.
+        """
+        images = images.contiguous(memory_format=torch.channels_last)
+        scaled = (images - self.mean).div_(self.std).clamp_(self.least, self.greatest)
+        return scaled if self.derived is None else self.derived(images, scaled)
+
+    @property
+    def starts_from_data(self) -> bool:
+        """Whether `start` is to be called before its training."""
+        return self.derived is not None or self.starts_near
+
+    @property
+    def starts_near(self) -> bool:
+        """Whether `start` makes a network that maps, before any training."""
+        return hasattr(self.network, "start")
+
+    def start(self, pixels: NDArray[np.float32], labels: NDArray[np.uint8]) -> None:
+        """Fit what starts from data: derived inputs, and discriminants.
+
+        Args:
+            pixels: ``(pixel, band)`` training pixels in the raster's units.
+            labels: Their class indices.
+        """
+        images = torch.from_numpy(np.ascontiguousarray(pixels.T, np.float32))[None, :, :, None]
+        with torch.no_grad():
+            if self.derived is not None:
+                self.derived.start(images)
+            seen = self.scaled(images)[0, :, :, 0].T.double().numpy()
+        if self.starts_near:
+            self.network.start(seen, labels)  # type: ignore[operator]
 
     def _by_date(self, wanted: int) -> int:
         """Number of dates, once the bands are ordered date by date.

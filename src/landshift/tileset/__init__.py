@@ -12,6 +12,7 @@ from landshift.tileset.search import Split
 from landshift.tileset.splitting import (
     leaking_pairs,
     overlapping_pairs,
+    several_by_ground,
     split_at_random,
     split_by_ground,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "read_sensor",
     "read_tile",
     "read_units",
+    "several_by_ground",
     "shared_ground",
     "sources",
     "split_at_random",

@@ -56,13 +56,31 @@ def split_by_ground(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42)
             "%s: some tiles have no known CRS; they are assumed not to overlap the others.",
             tiles.folder,
         )
-    search = Search(tiles, overlapping_pairs(tiles), valid_share, np.random.default_rng(seed))
-    valid = search.best()
-    if valid is None:
-        raise SplitError(why_impossible(tiles))
-    split = search.split_of(valid)
+    (split,) = several_by_ground(tiles, 1, valid_share=valid_share, seed=seed)
     log_split(tiles, split)
     return split
+
+
+def several_by_ground(tiles: TileSet, count: int, *, valid_share: float, seed: int) -> list[Split]:
+    """Several splits as `split_by_ground` makes them, for cross-validation; nothing is logged.
+
+    Args:
+        tiles: The tile set.
+        count: Number of splits.
+        valid_share: Share of validation tiles in each.
+        seed: Seed of the first; the others follow from it.
+
+    Raises:
+        SplitError: Every two tiles overlap.
+    """
+    pairs, splits = overlapping_pairs(tiles), []
+    for k in range(count):
+        search = Search(tiles, pairs, valid_share, np.random.default_rng(seed + k))
+        valid = search.best()
+        if valid is None:
+            raise SplitError(why_impossible(tiles))
+        splits.append(search.split_of(valid))
+    return splits
 
 
 def split_at_random(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42) -> Split:

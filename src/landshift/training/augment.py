@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,8 +12,17 @@ from torch.nn import functional
 from landshift.classes import IGNORE_INDEX, ClassScheme, code_table, reversed_codes
 from landshift.dataset import TrainingData
 from landshift.errors import ParameterError
+from landshift.models import ChangeModel
 from landshift.spec import InputSpec
-from landshift.training.options import Augmentation
+from landshift.training.options import Augmentation, Training
+
+
+def augmentation_of(model: ChangeModel, options: Training) -> Augmentation | None:
+    """The augmentation of a training, without light for models that compare it."""
+    augmentation = options.augmentation
+    if augmentation is None or not model.compares_light:
+        return augmentation
+    return replace(augmentation, brightness=0.0, contrast=0.0)
 
 
 class Varied(NamedTuple):

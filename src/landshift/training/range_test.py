@@ -18,7 +18,7 @@ from landshift.errors import ParameterError, TrainingError
 from landshift.machine import progress
 from landshift.machine.memory import keeping_freed
 from landshift.models import ChangeModel
-from landshift.training.augment import BatchAugmentation
+from landshift.training.augment import BatchAugmentation, augmentation_of
 from landshift.training.losses import build_loss
 from landshift.training.options import Training
 from landshift.training.processes import one_device
@@ -59,8 +59,8 @@ def with_learning_rate(
 ) -> Training:
     """The options of a training, with a learning rate.
 
-    Where they have none, it is that of the unfinished training, or one that `lr_find` suggests for
-    the same loss and augmentation.
+    Where they have none, it is that of the unfinished training, that of a small network
+    (`ChangeModel.rate`), or one that `lr_find` suggests for the same loss and augmentation.
 
     Args:
         model: The model to train.
@@ -72,6 +72,8 @@ def with_learning_rate(
         return options
     if resume is not None and resume.exists():
         return replace(options, lr=unfinished_lr(resume))
+    if model.rate is not None:
+        return replace(options, lr=model.rate)
     trial = Training(loss=options.loss, augmentation=options.augmentation)
     return replace(options, lr=lr_find(model, data, trial).suggestion)
 
@@ -121,7 +123,7 @@ def _losses(
     model: ChangeModel, data: TrainingData, options: Training, rates: Sequence[float]
 ) -> Iterator[float]:
     """Loss of a batch at each learning rate, before the step with that rate."""
-    augment = BatchAugmentation(options.augmentation, data)
+    augment = BatchAugmentation(augmentation_of(model, options), data)
     fabric = one_device(options)
     torch.manual_seed(data.options.seed)
     trial = copy.deepcopy(model).train()

@@ -28,7 +28,7 @@ from landshift.errors import (
 from landshift.machine import progress
 from landshift.models import ChangeModel
 from landshift.scores import confusion
-from landshift.training.augment import BatchAugmentation, Varied
+from landshift.training.augment import BatchAugmentation, Varied, augmentation_of
 from landshift.training.average import averaged
 from landshift.training.logs import Epoch, Log, Watch
 from landshift.training.losses import HeadsLoss, build_loss
@@ -87,7 +87,7 @@ class Run:
         self.model = model
         self.data = data
         self.options = options
-        self.augment = BatchAugmentation(options.augmentation, data)
+        self.augment = BatchAugmentation(augmentation_of(model, options), data)
         process, processes = fabric.global_rank, fabric.world_size
         self.plan = plan_of(data, options, processes)
         self.batches = data.train_loader(
