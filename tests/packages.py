@@ -12,9 +12,13 @@ from landshift import bundle
 from landshift.bundle.hashes import SUMS, write_sums
 from landshift.classes import ClassScheme
 from landshift.files import provenance
-from landshift.models import ChangeModel
+from landshift.models import ARCHITECTURES, ChangeModel
+from landshift.models.architectures import NO_ENCODER
 from landshift.spec import InputSpec
 from scenes import BANDS, MAPPING
+
+ENCODED = [name for name, kind in ARCHITECTURES.items() if kind.backbone != NO_ENCODER]
+"""Architectures over an encoder."""
 
 
 def spec(bands: int = 6, **changes: Any) -> InputSpec:

@@ -19,14 +19,15 @@ from landshift.learn import (
     UnetClassifier,
     prepare_data,
 )
-from landshift.models import ARCHITECTURES, COMBINATIONS
+from landshift.models import COMBINATIONS
+from packages import ENCODED
 from scenes import BANDS, write
 
 CLASSES = ClassScheme.from_mapping({1: "crop", 2: "water"})
 QUICK = {("unet", "stack"), ("pspnet", "siamese"), ("deeplab", "semantic")}
 ALL = [
     pytest.param(a, c, marks=() if (a, c) in QUICK else pytest.mark.slow)
-    for a in ARCHITECTURES
+    for a in ENCODED
     for c in COMBINATIONS
 ]
 

@@ -24,6 +24,7 @@ from landshift.export.graph import ENOUGH, onnx_bytes, probabilities, write_onnx
 from landshift.export.hosts import write_for_host
 from landshift.models import ARCHITECTURES, COMBINATIONS, ChangeModel
 from landshift.spec import InputSpec
+from packages import ENCODED
 from scenes import BANDS
 
 pytest.importorskip("onnx", reason="the extra 'onnx' isn't installed")
@@ -96,7 +97,7 @@ def test_onnx_runtime_agrees_with_torch(architecture, combination, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("combination", COMBINATIONS)
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ENCODED)
 def test_onnx_runtime_agrees_with_torch_for_all_architectures(architecture, combination, tmp_path):
     model = made(architecture, combination, tile_size=96)
     check_agreement(model, write_onnx(model, tmp_path / "m.onnx"))

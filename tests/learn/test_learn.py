@@ -208,7 +208,8 @@ def test_wrong_options_of_a_classifier_are_one_line(data):
         ("`ignore_classes` must be a list of label values, got 3", {"ignore_classes": 3}),
         ("A value of `ignore_classes` must be a whole number, got 'a'", {"ignore_classes": ["a"]}),
         ("Options of unet must be among detail, or of its learning among dice_loss_average, "
-         "dice_loss_fraction, focal_loss, ignore_classes, loss, mixup, got focal", {"focal": 1}),
+         "dice_loss_fraction, features, focal_loss, ignore_classes, loss, mixup, got focal",
+         {"focal": 1}),
     ):  # fmt: skip
         with pytest.raises(ParameterError, match=match):
             UnetClassifier(**{"data": data, "backbone": "resnet10t", **options})

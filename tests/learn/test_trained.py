@@ -9,13 +9,15 @@ from landshift import bundle, training
 from landshift.errors import ParameterError
 from landshift.learn import trained
 from landshift.models import ARCHITECTURES
+from packages import ENCODED
 from scenes import MAPPING
 
 SMALL = ("--backbone", "resnet10t", "--epochs", "1", "--lr", "0.002", "--batch-size", "4")
 
 
 def test_the_networks_on_offer_are_those_that_can_be_built():
-    assert set(get_args(trained.Decoder)) == set(ARCHITECTURES)
+    assert set(get_args(trained.Decoder)) == set(ENCODED)
+    assert {*get_args(trained.Decoder), *get_args(trained.Small)} == set(ARCHITECTURES)
 
 
 def test_the_function_and_the_command_train_the_same_model(tiles, tmp_path):

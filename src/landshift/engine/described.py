@@ -27,6 +27,7 @@ class Description:
         backbone: Name of the encoder.
         fixed_tile: Whether the prediction for a pixel depends on the size of its tile.
         digest: SHA-256 of the network, see `digest_of`.
+        exact: Whether it computes in float32 unless another precision is asked for.
     """
 
     spec: InputSpec
@@ -36,13 +37,14 @@ class Description:
     backbone: str
     fixed_tile: bool
     digest: str
+    exact: bool = False
 
     @classmethod
     def of(cls, model: ChangeModel) -> Description:
         """The description of a model."""
         return cls(
             model.spec, model.scheme, model.temperature, model.architecture, model.backbone,
-            model.fixed_tile, digest_of(model),
+            model.fixed_tile, digest_of(model), model.exact,
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class OpenVinoEngine:
         self._openvino = openvino
         self._runtime = openvino.Core()
         self._runtime.set_property({"ENABLE_MMAP": False})  # mapped, a graph stays in memory
-        self.precision = self._chosen(precision, quantised)
+        self.precision = self._chosen(precision, quantised, exact=model.exact)
         self.core = _CORE_FLOAT32 if self.precision == "float32" else _CORE
         self._config = {
             "INFERENCE_PRECISION_HINT": "f32" if self.precision == "float32" else "bf16",
@@ -185,7 +185,7 @@ class OpenVinoEngine:
         whole = openvino.Model([ops.result(end)], [values, mask], "landshift")
         return self._runtime.compile_model(whole, "CPU", self._config)
 
-    def _chosen(self, precision: str, quantised: Path | None) -> str:
+    def _chosen(self, precision: str, quantised: Path | None, *, exact: bool) -> str:
         if quantised is not None:
             return "int8"
         if precision not in ("auto", "float32", "bfloat16"):
@@ -194,7 +194,7 @@ class OpenVinoEngine:
             )
         if precision != "auto":
             return precision
-        return "bfloat16" if self._has_bfloat16() else "float32"
+        return "bfloat16" if self._has_bfloat16() and not exact else "float32"
 
     def _has_bfloat16(self) -> bool:
         return "BF16" in self._runtime.get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -14,7 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -45,8 +45,8 @@ class Prepared(Description):
         graph: The graph, in the cache of this machine.
     """
 
-    package: Path
-    graph: Path
+    package: Path = field(kw_only=True)
+    graph: Path = field(kw_only=True)
 
     def file(self) -> Path:
         """The graph's file; converted again on a machine that has none.

@@ -41,7 +41,7 @@ class TorchEngine:
     ) -> None:
         self._device = torch_device(device)
         self.device = str(self._device)
-        self.precision = _precision(precision, self._device)
+        self.precision = _precision(precision, self._device, exact=model.exact)
         self._cuda = self._device.type == "cuda"
         self.streams = 2 if self._cuda else 1
         self.allocates = not self._cuda
@@ -160,9 +160,9 @@ def torch_device(name: str) -> torch.device:
     return device
 
 
-def _precision(name: str, device: torch.device) -> str:
+def _precision(name: str, device: torch.device, *, exact: bool) -> str:
     if name not in ("auto", "float32", "bfloat16"):
         raise ParameterError(f"`precision` must be auto, float32 or bfloat16, got {name!r}.")
     if name != "auto":
         return name
-    return "bfloat16" if computes_in_bfloat16(device) else "float32"
+    return "bfloat16" if computes_in_bfloat16(device) and not exact else "float32"

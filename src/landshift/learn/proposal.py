@@ -142,9 +142,9 @@ def _kappa(data: TrainingData, name: str, features: Sequence[str]) -> float | No
     model = ChangeModel(name, spec, data.scheme, pretrained=False, seed=data.options.seed)
     model.start(pixels, labels)
     if not model.starts_near:
-        options = Training(epochs=STEPS, max_steps=STEPS, checkpoint=False, augmentation=None)
+        options = Training(max_steps=STEPS, checkpoint=False, augmentation=None)
         options = training.with_learning_rate(model, data, options)
-        training.fit(model, data, options)
+        training.fit(model, data, options, checked=True)
     engine = TorchEngine(model)
     random = np.random.default_rng(data.options.seed)
     kappas = []

@@ -169,23 +169,24 @@ class ChangeModel(nn.Module):
         return self.architecture != OWN and not self.design.has_encoder
 
     @property
+    def exact(self) -> bool:
+        """Whether it computes in float32 unless another precision is asked for.
+
+        Differences of values lose most of their digits in bfloat16, and small networks gain next
+        to no time by it.
+        """
+        return self.derived is not None or self.compares_light
+
+    @property
     def class_maps(self) -> bool:
         """Whether it learns from the classes before and after too."""
         return self.design.combination == "semantic"
 
     @property
-    def encoder(self) -> nn.Module:
-        """The part that starts from pretrained weights.
-
-        Raises:
-            ModelError: A small network, or a user's own, whose parts aren't known.
-        """
+    def encoder(self) -> nn.Module | None:
+        """The part that starts from pretrained weights; None in small and users' own networks."""
         if self.architecture == OWN or not self.design.has_encoder:
-            raise ModelError(
-                "Only a network with a known encoder can be frozen, got "
-                f"{self.backbone if self.architecture == OWN else self.architecture}; set "
-                "requires_grad of its parameters."
-            )
+            return None
         encoder: nn.Module = next(
             m for m in self.network.modules() if isinstance(m, TimmUniversalEncoder | EncoderMixin)
         )
@@ -200,8 +201,14 @@ class ChangeModel(nn.Module):
         """Keep the encoder, weights and batch-norm statistics, as it is in training; or not.
 
         Raises:
-            ModelError: As for `encoder`.
+            ModelError: A small network, or a user's own, whose parts aren't known.
         """
+        if self.encoder is None:
+            raise ModelError(
+                "Only a network with a known encoder can be frozen, got "
+                f"{self.backbone if self.architecture == OWN else self.architecture}; set "
+                "requires_grad of its parameters."
+            )
         self.encoder.requires_grad_(not frozen)
         self._frozen = frozen
         self.train(self.training)
@@ -209,7 +216,7 @@ class ChangeModel(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Switch to training or evaluation; a frozen encoder stays in evaluation."""
         super().train(mode)
-        if self._frozen:
+        if self._frozen and self.encoder is not None:
             self.encoder.eval()
         return self
 

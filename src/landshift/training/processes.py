@@ -47,7 +47,7 @@ def train(request: Request, watch: Watch) -> list[Epoch]:
 
     The model is left on its device with the weights to keep.
     """
-    fabric = _fabric(request.options)
+    fabric = _fabric(request.options, exact=request.model.exact)
     launch: Any = fabric.launch  # typed for functions without further arguments
     with _quiet():
         if any(word in _strategy(request.options) for word in ("spawn", "fork", "notebook")):
@@ -65,14 +65,14 @@ def count(options: Training) -> int:
     return _fabric(options).world_size
 
 
-def _fabric(options: Training) -> Fabric:
+def _fabric(options: Training, *, exact: bool = False) -> Fabric:
     try:
         with _quiet():
             return Fabric(
                 accelerator=options.accelerator,
                 devices=options.devices,
                 strategy=_strategy(options),
-                precision=_precision(options),  # type: ignore[arg-type]
+                precision=_precision(options, exact=exact),  # type: ignore[arg-type]
             )
     except (MisconfigurationException, ValueError, RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())
@@ -83,9 +83,9 @@ def _fabric(options: Training) -> Fabric:
         ) from error
 
 
-def one_device(options: Training) -> Fabric:
-    """One device as `fit` would use it."""
-    return _fabric(replace(options, devices=1, strategy="auto"))
+def one_device(options: Training, *, exact: bool) -> Fabric:
+    """One device as `fit` would use it for a model (`ChangeModel.exact`)."""
+    return _fabric(replace(options, devices=1, strategy="auto"), exact=exact)
 
 
 def _strategy(options: Training) -> str:
@@ -94,9 +94,11 @@ def _strategy(options: Training) -> str:
     return "ddp_notebook" if hasattr(sys, "ps1") else "ddp_spawn"
 
 
-def _precision(options: Training) -> str:
+def _precision(options: Training, *, exact: bool) -> str:
     if options.precision != "auto":
         return options.precision
+    if exact:
+        return "32-true"
     on_gpu = options.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     device = torch.device("cuda" if on_gpu else "cpu")
     return "bf16-mixed" if computes_in_bfloat16(device) else "32-true"

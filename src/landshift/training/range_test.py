@@ -124,7 +124,7 @@ def _losses(
 ) -> Iterator[float]:
     """Loss of a batch at each learning rate, before the step with that rate."""
     augment = BatchAugmentation(augmentation_of(model, options), data)
-    fabric = one_device(options)
+    fabric = one_device(options, exact=model.exact)
     torch.manual_seed(data.options.seed)
     trial = copy.deepcopy(model).train()
     step: Any = LossStep(trial, build_loss(options.loss, data, class_maps=model.class_maps))

@@ -41,6 +41,7 @@ def job_of(
         "backbone": model.backbone,
         "network options": dict(model.design.options),
         "bands": list(model.spec.bands),
+        "features": list(model.spec.features),
         "classes": model.scheme.mapping,
         "layers": _digest(layers),
         "frozen encoder": model.frozen,
