@@ -12,6 +12,10 @@ are skipped, so that the script can be stopped and started again. Seeds 1 to 3 a
 method is made of is to be chosen with seed 0, and on the protocols whose names end in '-choice',
 which use no pixel of the targets.
 
+Beside networks over all bands: small networks on the difference of the dates, after
+`normalise --method invariant` of the later one ('linear', 'quadratic', 'pixel', 'conv3'), and what
+`train` proposes for these images ('proposed').
+
 Protocols
     time          Pucallpa: the pairs within 1985, 1990 and 1995 (columns 0-479); target: 1995 to
                   2000, 1995 to 2005 and 2000 to 2005 (columns 512-696). Images are brought to the
@@ -53,6 +57,7 @@ from pucallpa import bounds_of_columns
 
 from landshift import (
     CompositeOutput,
+    DataOptions,
     TargetGrid,
     classify_pixels,
     composite,
@@ -62,6 +67,7 @@ from landshift import (
     raster,
     simulate,
     tileset,
+    train,
 )
 from landshift.classes import ClassScheme
 from landshift.evaluation import baselines
@@ -69,10 +75,11 @@ from landshift.evaluation.evaluation import Evaluation, pool
 from landshift.evaluation.maps import evaluate_rules
 from landshift.files import whole
 from landshift.grid import Window
-from landshift.learn import Data, prepare_data
+from landshift.learn import Data, SegmentationModel, prepare_data
 from landshift.simulation import tables
 
-RULES, POST = "rules", "post-classification"
+RULES, POST, PROPOSED = "rules", "post-classification", "proposed"
+SMALL = ("linear", "quadratic", "pixel", "conv3")
 NETWORKS = ("unet", "semantic")
 METHODS = (RULES, POST, *NETWORKS)
 BACKBONE = "resnet18"
@@ -573,12 +580,31 @@ def map_by_network(
     name: str, data: Data, images: Sequence[Path], folder: Path, steps: int
 ) -> list[Path]:
     """Train a network and map images with it."""
+    if name in SMALL:
+        small = SegmentationModel(data, name, features=("difference",))
+        small.fit(epochs=1000, max_steps=steps, checkpoint=False)
+        return classified(small.save(folder / name), images, folder)
     model = pucallpa.MODELS[name](data, backbone=BACKBONE, class_balancing=True)
     model.fit(epochs=1000, lr=1e-3, max_steps=steps, checkpoint=False)
-    saved = model.save(folder / name)
+    return classified(model.save(folder / name), images, folder)
+
+
+def classified(saved: Path, images: Sequence[Path], folder: Path) -> list[Path]:
+    """Maps of images by a saved model."""
     return [
         classify_pixels(image, saved, folder / f"{k}_map.tif") for k, image in enumerate(images)
     ]
+
+
+def invariant(part: Part) -> Part:
+    """The same ground with the later date brought to the earlier one; made once."""
+    early, late = part.dates
+    close = part.image.with_stem(f"{part.image.stem}_late")
+    stacked = part.image.with_stem(f"{part.image.stem}_invariant")
+    if not stacked.exists():
+        normalise(late, early, close, method="invariant", overwrite=True)
+        composite([early, close], stacked)
+    return replace(part, image=stacked, dates=(early, close))
 
 
 def judge(protocol: Protocol, method: str, trial: Trial, seed: int, folder: Path) -> Evaluation:
@@ -586,6 +612,8 @@ def judge(protocol: Protocol, method: str, trial: Trial, seed: int, folder: Path
 
     For the rules, the scores are those of the first, with all of them as baselines.
     """
+    if method in (*SMALL, PROPOSED):
+        trial = Trial(*([invariant(part) for part in parts] for parts in (trial.train, trial.test)))
     tiles = tiles_of(protocol, trial.train, folder / "tiles", by_date=method == POST)
     data = loaded(protocol, tiles, seed)
     if method == RULES:
@@ -601,6 +629,10 @@ def judge(protocol: Protocol, method: str, trial: Trial, seed: int, folder: Path
         maps = [folder / f"{k}_change.tif" for k in range(len(trial.test))]
         for k, mapped in enumerate(maps):
             label(*of_dates[2 * k : 2 * k + 2], mapped, classes=protocol.map_classes)
+    elif method == PROPOSED:
+        # as many steps as `train` plans
+        saved = train(tiles, name=folder / "model", data=DataOptions(seed=seed)).path
+        maps = classified(saved, [part.image for part in trial.test], folder)
     else:
         images = [part.image for part in trial.test]
         maps = map_by_network(method, data, images, folder, protocol.steps)
@@ -645,6 +677,8 @@ def wanted(only: Sequence[str], seeds: Sequence[int]) -> list[Key]:
     runs = []
     for seed, (name, protocol) in itertools.product(seeds, PROTOCOLS.items()):
         methods = METHODS if protocol.map_classes is not None else (RULES, "unet")
+        if name.startswith(("gains", "taizhou", "simulated")):
+            methods += (*SMALL, PROPOSED)
         places = (TRANSFER,) if protocol.ceiling is None else (TRANSFER, CEILING)
         for method, where in itertools.product(methods, places):
             if not only or {name, f"{name}/{method}"} & set(only):

@@ -155,7 +155,8 @@ def _kappa(data: TrainingData, name: str, features: Sequence[str]) -> float | No
             seen = (image * gains).astype(np.float32)[np.newaxis]
             mapped = engine.predict(seen).argmax(1)[0].astype(np.uint8)
             counts += confusion.count(target, mapped, len(data.scheme))
-        if (counts.sum(axis=1) > 0).sum() < 2:
+        kappa = confusion.kappa(counts[:, :-1])
+        if kappa is None or (counts.sum(axis=1) > 0).sum() < 2:
             return None
-        kappas.append(confusion.kappa(counts[:, :-1]))
+        kappas.append(kappa)
     return fmean(kappas)
