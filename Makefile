@@ -6,11 +6,12 @@ READY := $(VENV)/.ready
 WEB := hatch_build.py $(wildcard web/*.* web/src/*)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help setup demo test slow lint format constraints clean
+.PHONY: help setup demo test slow lint format qgis constraints clean
 
 help:
 	@echo "make demo    run the whole chain on a simulated scene (results in demo/)"
 	@echo "make test    run the test suite            make slow   the minutes-long tests too"
+	@echo "make qgis    the QGIS plugin's tests    (QGIS and Debian's Python must be there)"
 	@echo "make lint    ruff, mypy, import layers     make format format the code"
 	@echo "PYTHON=python3.12 chooses another interpreter"
 
@@ -32,6 +33,12 @@ test: $(READY)
 
 slow: $(READY)
 	$(PYTEST)
+
+# the plugin's tests, in Debian's Python, for which QGIS is built
+qgis: $(READY)
+	/usr/bin/python3 -m venv --system-site-packages .venv-qgis
+	.venv-qgis/bin/python -m pip --disable-pip-version-check install --quiet pytest-qgis
+	cd qgis && QT_QPA_PLATFORM=offscreen ../.venv-qgis/bin/python -m pytest -q
 
 lint: $(READY)
 	$(BIN)/ruff check .

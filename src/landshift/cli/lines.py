@@ -32,8 +32,12 @@ class Output:
     print_as: Annotated[Literal["json"] | None, Parameter(name="--print")] = None
     """json: print the result as one JSON object on standard output, and nothing else there."""
 
+    progress: Literal["json"] | None = None
+    """json: report progress as lines of JSON on standard error, for a program that shows it."""
+
     def __post_init__(self) -> None:
         options.check_choice("print_as", self.print_as, Literal["json", None])
+        options.check_choice("progress", self.progress, Literal["json", None])
         if self.quiet and self.verbose:
             raise ParameterError(
                 "A command must print less or more, got both `quiet` and `verbose`; give one."

@@ -31,6 +31,9 @@ SHOWN_AFTER = 0.5
 LINE_SECONDS = 60.0
 """Seconds between lines of progress in a log, where there is no terminal to draw on."""
 
+JSON_SECONDS = 0.2
+"""Seconds between two reports of a step to a program."""
+
 _SPEED_SECONDS = 600  # the time left follows from the parts of so many seconds
 
 
@@ -42,7 +45,12 @@ def watching(*, as_json: bool = False) -> Iterator[None]:
         as_json: Whether standard error is for lines of JSON.
     """
     console = Console(stderr=True)
-    if as_json or lines.output.quiet:
+    if as_json:
+        yield
+    elif lines.output.progress == "json":
+        with progress.watched(JsonLines()):
+            yield
+    elif lines.output.quiet:
         yield
     elif console.is_terminal:
         bars = Bars(console)
@@ -56,6 +64,46 @@ def watching(*, as_json: bool = False) -> Iterator[None]:
     else:
         with progress.watched(PlainLines() if lines.output.verbose else None):
             yield
+
+
+class JsonLines:
+    """A line of JSON for each report, for a program that reads standard error.
+
+    Keys: ``step``, ``depth`` (0 for a step that is part of no other), ``done``, ``total`` (null where
+    it isn't known), ``note``, ``over``.
+    """
+
+    def __init__(self) -> None:
+        self._depths: dict[Step, int] = {}
+        self._said: dict[Step, float] = {}
+        self._lock = threading.RLock()
+
+    def began(self, step: Step) -> None:
+        """See `machine.progress.Watcher`."""
+        with self._lock:
+            self._depths[step] = len(self._depths)
+            self._say(step)
+
+    def moved(self, step: Step) -> None:
+        """See `machine.progress.Watcher`."""
+        with self._lock:
+            late = time.monotonic() - self._said.get(step, 0.0) >= JSON_SECONDS
+            if step in self._depths and (late or step.done == step.total):
+                self._say(step)
+
+    def ended(self, step: Step) -> None:
+        """See `machine.progress.Watcher`."""
+        with self._lock:
+            self._say(step, over=True)
+            del self._depths[step], self._said[step]
+
+    def _say(self, step: Step, *, over: bool = False) -> None:
+        self._said[step] = time.monotonic()
+        report = {
+            "step": shown(step.what), "depth": self._depths[step], "done": step.done,
+            "total": step.total, "note": shown(step.note), "over": over,
+        }  # fmt: skip
+        print(json.dumps(report), file=sys.stderr, flush=True)
 
 
 class Bars:
