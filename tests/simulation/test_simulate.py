@@ -54,7 +54,7 @@ def _conditions(**options: object) -> SceneConditions:
 
 
 def _render(window: Window, conditions: SceneConditions | None = None) -> tuple[np.ndarray, ...]:
-    return scene._render(window, SEED, conditions or _conditions())
+    return scene._render(window, tables.dates_of(2, 1), SEED, conditions or _conditions())
 
 
 def test_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_patches_change_at_the_documented_rates() -> None:
         parcels = land._parcels(Window(0, 0, 1024, 1024), seed)
         _, one_each = np.unique(parcels.patch, return_index=True)
         before = land._first_cover(parcels, seed)
-        after = land._next_cover(before, parcels, seed)
+        after = land._next_cover(before, parcels, tables.AFTER, 1.0, seed)
         np.add.at(counts, (before[one_each], after[one_each]), 1)
     support = counts.sum(axis=1, keepdims=True)
     assert support.min() > 100
@@ -215,7 +215,7 @@ def test_misregistration_shifts_the_later_image_only() -> None:
 
 
 def test_each_seed_shifts_in_its_own_direction() -> None:
-    shifts = np.array([sensor._shift(seed, 0.3) for seed in range(40)])
+    shifts = np.array([sensor._shift(seed, tables.AFTER, 0.3) for seed in range(40)])
     np.testing.assert_allclose(np.hypot(*shifts.T), 0.3)
     assert (shifts.min(axis=0) < -0.1).all()
     assert (shifts.max(axis=0) > 0.1).all()
@@ -308,3 +308,34 @@ def test_options_out_of_range_are_refused(
 def test_conditions_out_of_range_are_refused(options: dict[str, float], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         SceneConditions(**options)
+
+
+def test_two_dates_have_the_pixels_that_they_always_had(tmp_path: Path) -> None:
+    files = simulate(tmp_path, height=600, width=530, seed=3)
+    digest = hashlib.sha256()
+    for path in files.files:
+        digest.update(_read(path).tobytes())
+    assert digest.hexdigest().startswith("f78c67980ad4d872350fc345f54e31a3a5f08fcd1e7aa9f19b4d2bf")
+
+
+def test_more_dates_change_for_good_or_for_one_date(tmp_path: Path) -> None:
+    files = simulate(tmp_path / "whole", height=600, width=530, seed=3, dates=6)
+    assert [p.name for p in files.images] == [f"{year}.tif" for year in range(2001, 2007)]
+    maps = np.stack([_read(path)[0] for path in files.class_maps])
+    yearly = (maps[1:] != maps[:-1]).mean((1, 2))
+    assert (yearly > 0.02).all()
+    assert (yearly < 0.12).all()
+    fleeting = (maps[1:-1] != maps[:-2]) & (maps[2:] == maps[:-2])
+    assert 0.004 < fleeting.mean() < 0.02
+    lasting = (maps[2] != maps[3]) & (maps[1] == maps[2]) & (maps[3] == maps[4])
+    assert 0.01 < lasting.mean() < 0.06
+    assert [raster.info(p).taken.first.year for p in files.images] == list(range(2001, 2007))
+    corner = simulate(tmp_path / "corner", height=64, width=70, seed=3, dates=6)
+    for large, small in zip(files.files, corner.files, strict=True):
+        assert (_read(large)[:, :64, :70] == _read(small)).all()
+
+
+@pytest.mark.parametrize("options", [{"dates": 1}, {"dates": 101}, {"dates": 3, "years": 0}])
+def test_dates_out_of_range_are_refused(tmp_path: Path, options: dict[str, int]) -> None:
+    with pytest.raises(ParameterError, match=r"`dates` must be 2 to 100, and `years` 1 to 100"):
+        simulate(tmp_path, height=8, width=8, **options)

@@ -69,8 +69,8 @@ def watching(*, as_json: bool = False) -> Iterator[None]:
 class JsonLines:
     """A line of JSON for each report, for a program that reads standard error.
 
-    Keys: ``step``, ``depth`` (0 for a step that is part of no other), ``done``, ``total`` (null where
-    it isn't known), ``note``, ``over``.
+    Keys: ``step``, ``depth`` (0 for a step that is part of no other), ``done``, ``total`` (null
+    where it isn't known), ``note``, ``over``.
     """
 
     def __init__(self) -> None:
@@ -103,7 +103,8 @@ class JsonLines:
             "step": shown(step.what), "depth": self._depths[step], "done": step.done,
             "total": step.total, "note": shown(step.note), "over": over,
         }  # fmt: skip
-        print(json.dumps(report), file=sys.stderr, flush=True)
+        sys.stderr.write(json.dumps(report) + "\n")
+        sys.stderr.flush()
 
 
 class Bars:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +28,9 @@ from landshift.simulation.noise import (
 from landshift.simulation.tables import (
     AFTER,
     BARREN,
-    BEFORE,
     CROPLANDS,
+    FLEETING,
+    FLEETS,
     FOREST,
     GRASSLANDS,
     GREENNESS,
@@ -69,18 +71,18 @@ class Cover:
     spectra: Floats
 
 
-def make_land(window: Window, seed: int) -> tuple[Cover, Cover]:
-    """Land cover of a window at the earlier and at the later date."""
+def make_land(window: Window, seed: int, dates: Sequence[Date]) -> Iterator[Cover]:
+    """Land cover of a window at each date."""
     parcels = _parcels(window, seed)
-    before = _first_cover(parcels, seed)
-    after = _next_cover(before, parcels, seed)
-    roads, later_roads = _roads(window, seed)
-    rivers, later_rivers = _rivers(window, seed)
-    no_bars, bars = np.zeros_like(rivers), rivers & ~later_rivers
-    return (
-        _cover(before, parcels, (no_bars, rivers, roads), BEFORE, seed),
-        _cover(after, parcels, (bars, later_rivers, later_roads), AFTER, seed),
-    )
+    classes, elapsed = _first_cover(parcels, seed), 0.0
+    roads = _roads(window, seed, [date.elapsed for date in dates])
+    rivers = _rivers(window, seed, [date.elapsed for date in dates])
+    for date, road, river in zip(dates, roads, rivers, strict=True):
+        if date.elapsed > elapsed:
+            classes = _next_cover(classes, parcels, date, date.elapsed - elapsed, seed)
+            elapsed = date.elapsed
+        shown = _fleeting(classes, parcels, date, seed) if date.fleeting else classes
+        yield _cover(shown, parcels, (rivers[0] & ~river, river, road), date, seed)
 
 
 def _cover(
@@ -152,16 +154,36 @@ def _first_cover(parcels: _Parcels, seed: int) -> Integers:
     return cover
 
 
-def _next_cover(before: Integers, parcels: _Parcels, seed: int) -> Integers:
-    """Class of each parcel at the later date, drawn once per patch from `TRANSITIONS`."""
+def _next_cover(
+    before: Integers, parcels: _Parcels, date: Date, elapsed: float, seed: int
+) -> Integers:
+    """Class of each parcel at a later date, drawn once per patch from `TRANSITIONS`.
+
+    Args:
+        before: Class of each parcel at the date before.
+        parcels: The parcels.
+        date: The later date.
+        elapsed: Time between them, in the five years that `TRANSITIONS` are for.
+        seed: The scene's seed.
+    """
     settled = _site(parcels, "settlement", 0.10, seed)
-    rates = TRANSITIONS[before]
+    rates = TRANSITIONS[before] * elapsed
+    rates[np.arange(len(before)), before] += 1 - elapsed
     built = np.where(before == URBAN, 0.0, rates[:, URBAN] * (2.0 * settled - 1.0))
     rates[:, URBAN] += built
     rates[np.arange(len(before)), before] -= built
-    drawn = as_uniform(hash_integers(stream_key(seed, "transition"), parcels.patch))
+    stream = "transition" if date is AFTER else f"transition {date.name}"
+    drawn = as_uniform(hash_integers(stream_key(seed, stream), parcels.patch))
     after: Integers = (drawn[:, None] >= rates.cumsum(axis=1)[:, :-1]).sum(axis=1)
     return after
+
+
+def _fleeting(classes: Integers, parcels: _Parcels, date: Date, seed: int) -> Integers:
+    """Classes with those of patches that are of another class at this date alone."""
+    turned = np.arange(len(TRANSITIONS))
+    turned[list(FLEETING)] = list(FLEETING.values())
+    drawn = as_uniform(hash_integers(stream_key(seed, f"fleeting {date.name}"), parcels.patch))
+    return np.where(drawn < FLEETS, turned[classes], classes)
 
 
 def _site(parcels: _Parcels, name: str, jitter: float, seed: int) -> Doubles:
@@ -174,8 +196,11 @@ def _site(parcels: _Parcels, name: str, jitter: float, seed: int) -> Doubles:
     return site
 
 
-def _roads(window: Window, seed: int) -> tuple[Mask, Mask]:
-    """Where roads run at each date: between cells of a wide lattice, one pixel wide."""
+def _roads(window: Window, seed: int, elapsed: Sequence[float]) -> list[Mask]:
+    """Where roads run at each date: between cells of a wide lattice, one pixel wide.
+
+    Half of the borders have one at first, a tenth more after each five years.
+    """
     wide = Window(window.row, window.column, window.height + 1, window.width + 1)
     rows, columns = pixel_centres(wide)
     y = rows[:, None] + 14.0 * fractal_noise(wide, 130.0, 1, stream_key(seed, "bend roads' rows"))
@@ -183,19 +208,18 @@ def _roads(window: Window, seed: int) -> tuple[Mask, Mask]:
     x = columns[None, :] + 14.0 * bend
     cells = jittered_cells(y, x, ROADS, stream_key(seed, "roads"))
     identity = cells.identity[cells.nearest]
-    before = np.zeros((window.height, window.width), np.bool_)
-    after = before.copy()
+    roads = [np.zeros((window.height, window.width), np.bool_) for _ in elapsed]
     here = identity[:-1, :-1]
     for beyond in (identity[1:, :-1], identity[:-1, 1:]):
         border = here != beyond
         # A sum names the pair whichever of the two cells comes first.
         built = as_uniform(hash_integers(stream_key(seed, "built"), here[border] + beyond[border]))
-        before[border] |= built < 0.5
-        after[border] |= built < 0.6
-    return before, after
+        for road, time in zip(roads, elapsed, strict=True):
+            road[border] |= built < min(0.5 + 0.1 * time, 1.0)
+    return roads
 
 
-def _rivers(window: Window, seed: int) -> tuple[Mask, Mask]:
+def _rivers(window: Window, seed: int, elapsed: Sequence[float]) -> list[Mask]:
     """Where rivers run at each date: along the zero line of a noise, moved by another."""
     field = fractal_noise(window.grown(1), RIVERS, 4, stream_key(seed, "rivers"))
     down = field[2:, 1:-1] - field[:-2, 1:-1]
@@ -206,7 +230,7 @@ def _rivers(window: Window, seed: int) -> tuple[Mask, Mask]:
     half = np.maximum(width, np.float32(0.8))  # a thinner line would break up
     pull = 3.5 * fractal_noise(window, 110.0, 2, stream_key(seed, "rivers' migration"))
     moved = pull - np.clip(pull, -2, 2)  # banks hold against a weak pull
-    return np.abs(distance) < half, np.abs(distance + moved) < half
+    return [np.abs(distance + np.float32(time) * moved) < half for time in elapsed]
 
 
 def _spectra(classes: Integers, parcels: _Parcels, date: Date, seed: int) -> Doubles:
@@ -222,7 +246,7 @@ def _spectra(classes: Integers, parcels: _Parcels, date: Date, seed: int) -> Dou
     state_key = stream_key(seed, f"state {date.name}")
     chance = as_uniform(hash_integers(state_key, parcels.cells.identity))
     for kind, (share_before, share_after, state) in PASSING.items():
-        share = share_before if date is BEFORE else share_after
+        share = share_before + date.withered * (share_after - share_before)
         passing_state = np.array(state)[:, None] * bright
         mixed = 0.2 * spectra + 0.8 * passing_state
         spectra = np.where((classes == kind) & (chance < share), mixed, spectra)

@@ -1,4 +1,4 @@
-"""Images and class maps of a simulated scene: two dates of Landsat-like ground with known truth.
+"""Images and class maps of a simulated scene: dates of Landsat-like ground with known truth.
 
 The land is a mosaic of patches: cells of a jittered lattice, whose borders noise bends into fractal
 outlines. A patch's class follows from its height, its moisture and its distance to a settlement;
@@ -21,8 +21,9 @@ the value's place in an array, unlike that of a matrix product.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,13 +40,13 @@ from landshift.raster import blockwise
 from landshift.simulation.land import make_land
 from landshift.simulation.sensor import ground_reflectance, sense, sunward_slope, visible_mask
 from landshift.simulation.tables import (
-    AFTER,
     BANDS,
-    BEFORE,
     HALO,
     LAND_COVER,
+    MOST_DATES,
     Date,
     SceneConditions,
+    dates_of,
 )
 
 if TYPE_CHECKING:
@@ -65,21 +66,37 @@ class Scene:
     """The files of a simulated scene.
 
     Attributes:
-        before: Image of the earlier date, reflectance x 10,000.
-        after: Image of the later date.
-        before_classes: Class map of the earlier date, complete.
-        after_classes: Class map of the later date, complete.
+        images: Image of each date, reflectance x 10,000.
+        class_maps: Class map of each date, complete.
     """
 
-    before: Path
-    after: Path
-    before_classes: Path
-    after_classes: Path
+    images: tuple[Path, ...]
+    class_maps: tuple[Path, ...]
+
+    @property
+    def before(self) -> Path:
+        """Image of the first date."""
+        return self.images[0]
+
+    @property
+    def after(self) -> Path:
+        """Image of the last date."""
+        return self.images[-1]
+
+    @property
+    def before_classes(self) -> Path:
+        """Class map of the first date."""
+        return self.class_maps[0]
+
+    @property
+    def after_classes(self) -> Path:
+        """Class map of the last date."""
+        return self.class_maps[-1]
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All four files."""
-        return tuple(getattr(self, field.name) for field in fields(self))
+        """All files: images, then class maps."""
+        return (*self.images, *self.class_maps)
 
 
 def simulate(
@@ -87,26 +104,32 @@ def simulate(
     *,
     height: int = 1024,
     width: int = 1024,
+    dates: int = 2,
+    years: int = 1,
     seed: int = 0,
     conditions: Annotated[SceneConditions, Parameter(parse=False)] = SceneConditions(),  # noqa: B008
     overwrite: Flag = False,
 ) -> Scene:
-    """Simulate a scene: images and class maps of two dates, with known truth.
+    """Simulate a scene: images and class maps of two or more dates, with known truth.
 
     Writes ``before.tif`` and ``after.tif`` (reflectance x 10,000 in six bands, 0 is nodata) and
-    ``before_classes.tif`` and ``after_classes.tif`` (land cover, complete) on one UTM grid.
+    ``before_classes.tif`` and ``after_classes.tif`` (land cover, complete) on one UTM grid; of more
+    dates ``2001.tif``, ``2001_classes.tif`` and so on. Between more dates some land changes for
+    good, and some patches are of another class at one date alone.
 
     Args:
-        out: Folder for the four rasters; made where missing, other files in it stay.
+        out: Folder for the rasters; made where missing, other files in it stay.
         height: Rows.
         width: Columns.
+        dates: Number of dates, from 2 on. Two are five years apart.
+        years: Years from one of more than two dates to the next.
         seed: The same seed gives the same bytes; a smaller scene is the upper left corner of a
             larger one.
         conditions: Pixel size, clouds, scan gaps and misregistration.
         overwrite: Replace what is there already under the same name.
 
     Raises:
-        ParameterError: A size below 1 or a negative seed.
+        ParameterError: A size below 1, a negative seed, or too few or too many dates.
         OutputError: The files can't be written.
     """
     if height < 1 or width < 1:
@@ -115,19 +138,29 @@ def simulate(
         )
     if seed < 0:
         raise ParameterError(f"`seed` must be 0 or more, got {seed}.")
-    scene = Scene(*(Path(out) / f"{field.name}.tif" for field in fields(Scene)))
-    raster.check_new(*scene.files, overwrite=overwrite)
-    record = provenance.record(
-        "simulate", [], {"height": height, "width": width, "seed": seed, **asdict(conditions)}
+    if not 2 <= dates <= MOST_DATES or not 1 <= years <= MOST_DATES:
+        raise ParameterError(
+            f"`dates` must be 2 to {MOST_DATES}, and `years` 1 to {MOST_DATES}, got {dates} and "
+            f"{years}."
+        )
+    taken = dates_of(dates, years)
+    scene = Scene(
+        tuple(Path(out) / f"{date.name}.tif" for date in taken),
+        tuple(Path(out) / f"{date.name}_classes.tif" for date in taken),
     )
+    raster.check_new(*scene.files, overwrite=overwrite)
+    options = {"height": height, "width": width, "seed": seed, **asdict(conditions)}
+    if dates > 2:
+        options |= {"dates": dates, "years": years}
+    record = provenance.record("simulate", [], options)
     box = _geobox(height, width, conditions.cell_size)
     windows = list(raster.blocks(height, width, BLOCK))
 
     def rendered(_: None, block: blockwise.Block) -> tuple[NDArray[Any], ...]:
-        return _render(block.window, seed, conditions)
+        return _render(block.window, taken, seed, conditions)
 
-    with ExitStack() as outputs:  # a failure in any block leaves none of the four files
-        targets = _create(scene, box, provenance.as_tag(record), outputs)
+    with ExitStack() as outputs:  # a failure in any block leaves none of the files
+        targets = _create(scene, taken, box, provenance.as_tag(record), outputs)
         with blockwise.results(windows, "simulating", nullcontext, rendered) as results:
             for block, images in results:
                 for target, values in zip(targets, images, strict=True):
@@ -135,8 +168,10 @@ def simulate(
     return scene
 
 
-def _create(scene: Scene, box: GeoBox, tags: dict[str, str], outputs: ExitStack) -> list[Any]:
-    """The four files, open to be written."""
+def _create(
+    scene: Scene, dates: Sequence[Date], box: GeoBox, tags: dict[str, str], outputs: ExitStack
+) -> list[Any]:
+    """The files, open to be written."""
 
     def create(path: Path, date: Date, **options: Any) -> Any:
         dated = {**tags, "ACQUISITION_DATE": date.taken}
@@ -147,10 +182,9 @@ def _create(scene: Scene, box: GeoBox, tags: dict[str, str], outputs: ExitStack)
     image = {"count": len(BANDS), "dtype": "uint16", "bands": BANDS}
     classes = {"count": 1, "dtype": "uint8", "bands": ("land cover",), "scheme": LAND_COVER}
     return [
-        create(scene.before, BEFORE, **image),
-        create(scene.after, AFTER, **image),
-        create(scene.before_classes, BEFORE, **classes),
-        create(scene.after_classes, AFTER, **classes),
+        create(path, date, **options)
+        for paths, options in ((scene.images, image), (scene.class_maps, classes))
+        for path, date in zip(paths, dates, strict=True)
     ]
 
 
@@ -161,12 +195,18 @@ def _geobox(height: int, width: int, cell_size: float) -> GeoBox:
     return grid.geobox(height, width, Affine(cell_size, 0, west, 0, -cell_size, north), CRS)
 
 
-def _render(window: Window, seed: int, conditions: SceneConditions) -> tuple[NDArray[Any], ...]:
-    """The four files' pixels in a window, in the order of `Scene`, each ``(band, row, column)``."""
+def _render(
+    window: Window, dates: Sequence[Date], seed: int, conditions: SceneConditions
+) -> tuple[NDArray[Any], ...]:
+    """The files' pixels in a window, in the order of `Scene.files`.
+
+    Returns:
+        ``(band, row, column)`` each.
+    """
     wide = window.grown(HALO)
     slope = sunward_slope(wide, seed)
     images, maps = [], []
-    for date, cover in zip((BEFORE, AFTER), make_land(wide, seed), strict=True):
+    for date, cover in zip(dates, make_land(wide, seed, dates), strict=True):
         surface = ground_reflectance(wide, cover, slope, date, seed)
         image = sense(window, surface, date, seed, conditions)
         image[:, ~visible_mask(window, date, seed, conditions)] = 0

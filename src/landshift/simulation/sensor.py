@@ -21,7 +21,6 @@ from landshift.simulation.noise import (
 from landshift.simulation.tables import (
     AFTER,
     BANDS,
-    BEFORE,
     DROUGHT,
     FINE_BRIGHTNESS,
     FINE_GREENNESS,
@@ -82,7 +81,7 @@ def sense(
         seed: The scene's seed.
         conditions: How the sensor sees.
     """
-    shift = (0.0, 0.0) if date is BEFORE else _shift(seed, conditions.misregistration)
+    shift = _shift(seed, date, conditions.misregistration) if date.shifted else (0.0, 0.0)
     rows, columns = shift
     veil = 1.0 + 0.4 * fractal_noise(window, 260.0, 2, stream_key(seed, f"haze {date.name}"))
     veil = np.maximum(date.haze * veil, 0)
@@ -96,9 +95,10 @@ def sense(
     return image
 
 
-def _shift(seed: int, distance: float) -> tuple[float, float]:
-    """Rows and columns by which the later image is shifted; each seed has its own direction."""
-    direction = hash_integers(stream_key(seed, "direction"), np.zeros(1, np.int64))
+def _shift(seed: int, date: Date, distance: float) -> tuple[float, float]:
+    """Rows and columns by which an image is shifted; each seed and date has its own direction."""
+    name = "direction" if date is AFTER else f"direction {date.name}"
+    direction = hash_integers(stream_key(seed, name), np.zeros(1, np.int64))
     angle = 2.0 * np.pi * float(as_uniform(direction)[0])
     return distance * float(np.sin(angle)), distance * float(np.cos(angle))
 
@@ -130,7 +130,7 @@ def visible_mask(window: Window, date: Date, seed: int, conditions: SceneConditi
         for down, right in ((0, 0), SHADOW):
             there = Window(reach + down, reach + right, window.height, window.width)
             seen &= ~cloud[there.slices]
-    if conditions.scan_gaps and date is AFTER:
+    if conditions.scan_gaps and date.gaps:
         seen &= ~_scan_gaps(window)
     return seen
 

@@ -119,6 +119,16 @@ HALF_WHOLE = 370.0
 GAP_SLOPE = 0.15  # the swath's tilt against a grid that is north up
 
 
+FLEETING: dict[int, int] = {
+    FOREST: BARREN, SAVANNAS: BARREN, GRASSLANDS: CROPLANDS, WETLANDS: WATER,
+    CROPLANDS: GRASSLANDS, BARREN: GRASSLANDS, SHRUBLANDS: BARREN,
+}  # fmt: skip
+"""Classes that patches turn into for one date: clearings that grow back, fallow fields, floods."""
+FLEETS = 0.015
+"""Share of these patches that do so, at each of more than two dates: half of what changes for good
+in a year. Made for this simulator."""
+
+
 @dataclass(frozen=True)
 class Date:
     """Differences between the dates, the same for every seed.
@@ -129,6 +139,10 @@ class Date:
         withered: Share of `WITHERED` that the vegetation has lost by then.
         haze: Mean of what haze adds to the blue band, in reflectance x 10,000.
         relief: Standard deviation of the light on slopes; a lower sun has more.
+        elapsed: Time since the first date, in the five years that `TRANSITIONS` are for.
+        fleeting: Whether some patches are of another class at this date alone.
+        shifted: Whether its image is shifted against the first.
+        gaps: Whether its image has the gaps of Landsat 7's broken scan-line corrector.
     """
 
     name: str
@@ -136,10 +150,39 @@ class Date:
     withered: float
     haze: float
     relief: float
+    elapsed: float = 0.0
+    fleeting: bool = False
+    shifted: bool = True
+    gaps: bool = False
 
 
-BEFORE = Date("before", "2001-07-14", 0.0, haze=120.0, relief=0.10)
-AFTER = Date("after", "2006-09-02", 1.0, haze=220.0, relief=0.16)
+BEFORE = Date("before", "2001-07-14", 0.0, haze=120.0, relief=0.10, shifted=False)
+AFTER = Date("after", "2006-09-02", 1.0, haze=220.0, relief=0.16, elapsed=1.0, gaps=True)
+
+MOST_DATES = 100
+"""Dates of a scene, at most."""
+
+_SEASONS = (0.0, 0.6, 0.2, 1.0, 0.4)  # share of `WITHERED`, date after date
+_HAZES = (120.0, 180.0, 80.0, 220.0, 140.0)
+
+
+def dates_of(count: int, years: int) -> tuple[Date, ...]:
+    """The dates of a scene: two as ever, five years apart, or more, some years apart.
+
+    Args:
+        count: Number of dates.
+        years: Years between two of more than two dates.
+    """
+    if count == 2:
+        return BEFORE, AFTER
+    return tuple(
+        Date(
+            str(2001 + years * k), f"{2001 + years * k}-0{7 + k % 3}-14",
+            _SEASONS[k % len(_SEASONS)], _HAZES[k % len(_HAZES)], 0.10 + 0.02 * (k % 3),
+            elapsed=years * k / 5, fleeting=True, shifted=k > 0,
+        )
+        for k in range(count)
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -150,9 +193,9 @@ class SceneConditions:
         cell_size: Metres of a pixel in the files' grid. The land's features are sized in pixels.
         clouds: Share of each date's ground under clouds, 0 to 0.5, on the mean of all land. Their
             shadows hide up to as much again.
-        scan_gaps: Whether the later image has the gaps of Landsat 7's broken scan-line corrector.
-            Column 0 lies near the swath's whole middle; the gaps widen to the right.
-        misregistration: Distance in pixels by which the later image is shifted, 0 to 1.
+        scan_gaps: Whether the later one of two images has the gaps of Landsat 7's broken scan-line
+            corrector. Column 0 lies near the swath's whole middle; the gaps widen to the right.
+        misregistration: Distance in pixels by which later images are shifted, 0 to 1.
     """
 
     cell_size: float = 30.0
