@@ -435,13 +435,20 @@ def test_each_line_reaches_a_pipe_when_it_is_said(tmp_path, monkeypatch):
 
 def test_every_command_has_the_options_of_output_and_the_description_states_them_once():
     described = commands.describe()
-    assert [o["name"] for o in described["options"]] == ["--quiet", "--verbose", "--print"]
+    assert [o["name"] for o in described["options"]] == [
+        "--quiet",
+        "--verbose",
+        "--print",
+        "--progress",
+    ]
     assert described["options"] == commands.of_every_command()
     for entry in described["commands"]:
-        assert not {"--quiet", "--verbose", "--print"} & {o["name"] for o in entry["options"]}
+        assert not {"--quiet", "--verbose", "--print", "--progress"} & {
+            o["name"] for o in entry["options"]
+        }
         shown = run(*entry["name"].split(), "--help").output
         output = shown[shown.index("─ Output ─") :]
-        assert all(option in output for option in ("--quiet", "--verbose", "--print"))
+        assert all(option in output for option in ("--quiet", "--verbose", "--print", "--progress"))
 
 
 def test_help_names_only_options_that_there_are():
@@ -466,3 +473,15 @@ def test_near_choices_and_options_are_offered(words, near):
     ended = run(*words.split())
     assert (ended.exit_code, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
     assert f"Did you mean {near}" in ended.stderr.replace('"', "")
+
+
+def test_progress_is_lines_of_json_for_programs(tmp_path):
+    ended = run(
+        "simulate", "-o", tmp_path / "s", "--height", 40, "--width", 40, "--progress", "json"
+    )
+    assert ended.exit_code == 0
+    reports = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert {r["step"] for r in reports} >= {"simulate", "simulating"}
+    assert all(set(r) == {"step", "depth", "done", "total", "note", "over"} for r in reports)
+    assert reports[0]["depth"] == 0
+    assert reports[-1]["over"]
