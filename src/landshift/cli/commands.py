@@ -68,7 +68,8 @@ _TABLE = {
         "tiles":
             "Cut composites and change maps into a training set in Esri's 'Classified Tiles' "
             "layout.",
-        "simulate": "Simulate a scene: images and class maps of two dates, with known truth.",
+        "simulate":
+            "Simulate a scene: images and class maps of two or more dates, with known truth.",
     },
     "Learn": {
         "train": "Train a network on a tile set and save it.",
