@@ -34,6 +34,7 @@ def build(out):
         shutil.copytree(PLUGIN, stage, ignore=shutil.ignore_patterns("__pycache__"))
         (stage / "commands.json").write_text(description(), encoding="utf-8")
         shutil.copy(ROOT / "constraints.txt", stage)
+        shutil.copy(HERE / "LICENSE", stage)
         subprocess.run(
             [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir",
              str(stage / "wheel"), str(ROOT)], check=True,

@@ -86,29 +86,3 @@ def outputs(out: Path) -> dict[str, bytes]:
     """A map and everything beside it, by name."""
     beside = sorted(p for p in out.parent.iterdir() if p.name.startswith(out.stem))
     return {p.name: p.read_bytes() for p in beside}
-
-
-def mistaken(truth: np.ndarray, share: float, seed: int = 0, *, patch: int = 12) -> np.ndarray:
-    """Class maps with structured errors: whole patches of another class, anew at each date.
-
-    A class is mistaken for the same two others throughout, as similar classes are.
-
-    Args:
-        truth: Classes 1 to n, ``(date, row, column)``.
-        share: Share of the pixels that are wrong.
-        seed: Seed of the errors.
-        patch: Rows and columns of a patch, about.
-    """
-    random = np.random.default_rng(seed)
-    classes = int(truth.max())
-    rows, columns = -(-truth.shape[1] // patch) + 1, -(-truth.shape[2] // patch) + 1
-    wrong = truth.copy()
-    for date, classes_then in enumerate(truth):
-        down, right = random.integers(0, patch, 2)
-        grid = random.random((rows, columns))
-        other = 1 + (random.random((rows, columns)) < 0.3)
-        window = np.s_[down : down + truth.shape[1], right : right + truth.shape[2]]
-        hit, step = (np.kron(v, np.ones((patch, patch)))[window] for v in (grid < share, other))
-        turned = (classes_then - 1 + step.astype(int)) % classes + 1
-        wrong[date] = np.where(hit > 0, turned, classes_then)
-    return wrong

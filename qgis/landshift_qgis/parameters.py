@@ -6,7 +6,6 @@ from qgis.core import (
     QgsMapLayer,
     QgsProcessing,
     QgsProcessingException,
-    QgsProcessingOutputFolder,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterEnum,
@@ -24,8 +23,6 @@ from qgis.core import (
 )
 
 from . import commands
-
-__all__ = ["QgsProcessingOutputFolder", "definition", "typed"]
 
 
 def definition(command, entry):

@@ -140,8 +140,7 @@ class Installation(QgsTask):
             if self.isCanceled():
                 return False
             self.said.emit("$ " + " ".join(step))
-            self.process = running.start(step)
-            self.process.stderr.close()
+            self.process = running.start(step, together=True)
             for line in self.process.stdout:
                 self.said.emit(line.rstrip())
             if self.process.wait():

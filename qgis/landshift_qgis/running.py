@@ -29,13 +29,18 @@ def environment():
     return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
 
 
-def start(command):
-    """Start a command; standard output and error are pipes of text."""
-    options = {}
+def start(command, *, together=False):
+    """Start a command; standard output and error are pipes of text.
+
+    Args:
+        command: Its words.
+        together: Whether what it says on standard error comes on standard output too.
+    """
+    options = {"stderr": subprocess.STDOUT if together else subprocess.PIPE}
     if sys.platform == "win32":
         options["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
     return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         text=True, encoding="utf-8", errors="replace", env=environment(), **options,
     )  # fmt: skip
 

@@ -1,12 +1,14 @@
 """The plugin in PyQGIS: algorithms, what they type, progress, cancelling, views, installing."""
 
 import json
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 from landshift_qgis import commands, environment, parameters, running, views
+from landshift_qgis.plugin import Installation
 from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
@@ -158,6 +160,19 @@ def test_only_the_wheel_is_installed(monkeypatch, tmp_path):
     for step in (*plain, torch):
         assert "landshift" not in step
     assert "--constraint" in plain[1]
+
+
+def test_an_installation_says_what_its_steps_say_and_stops_at_the_first_that_fails():
+    says = [sys.executable, "-c", "import sys; print('out'); print('warned', file=sys.stderr)"]
+    fails = [sys.executable, "-c", "raise SystemExit(3)"]
+    lines = []
+    task = Installation([says, fails, says])
+    task.said.connect(lines.append)
+    assert not task.run()
+    assert sorted(lines[1:3]) == ["out", "warned"]
+    assert lines[-1].startswith("This step failed")
+    assert len(lines) == 5
+    assert Installation([says]).run()
 
 
 def test_themes_and_a_view_that_follows(scene, qgis_new_project, monkeypatch, tmp_path):

@@ -1,6 +1,7 @@
 """The small network that is proposed where few pixels are labelled."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,14 +38,39 @@ def sparse(tmp_path_factory):
 def test_the_first_of_the_best_candidates_is_taken(sparse, steps):
     data = dataset.prepare(sparse.folder)
     assert proposal.labelled_share(data) == pytest.approx(4 / 256)
-    chosen, compared = proposal.propose(data)
-    assert len(compared) == 12
-    best = max(c.mean for c in compared)
-    assert chosen.mean >= best - max(c.error for c in compared if c.mean == best)
+    proposed = proposal.propose(data)
+    assert len(proposed.compared) == 12
+    best = max(proposed.compared, key=lambda c: c.mean)
+    chosen = next(
+        c for c in proposed.compared if (c.model, c.features) == (proposed.model, proposed.features)
+    )
+    assert chosen is next(c for c in proposed.compared if c.mean >= best.mean - best.error)
     assert chosen.mean > 0.9
     assert ("compare small networks", 12, 12) in steps.parts
-    line = proposal.explained(chosen, compared, 4 / 256)
+    line = proposed.line(4 / 256)
     assert line.startswith("1.6 % of the training pixels are labelled: the small network linear on")
+    assert "a kappa of " in line
+
+
+def test_features_that_are_named_are_kept(sparse):
+    proposed = proposal.propose(dataset.prepare(sparse.folder), ["ratio"])
+    assert proposed.features == ("ratio",)
+    assert {c.features for c in proposed.compared} == {("ratio",)}
+
+
+def test_too_few_tiles_of_a_class_are_not_compared_by(sparse, monkeypatch):
+    monkeypatch.setattr(proposal, "LEAST_TILES", 1000)
+    proposed = proposal.propose(dataset.prepare(sparse.folder))
+    assert (proposed.model, proposed.features) == ("quadratic", ("difference",))
+    assert "training tiles hold" in proposed.line(0.1)
+    assert "too few to compare networks by" in proposed.line(0.1)
+
+
+def test_dates_of_other_bands_leave_the_bands(sparse):
+    dates = ["a", "b", "c", "d", "e", "f"]
+    data = dataset.prepare(sparse.folder)
+    odd = replace(data, spec=replace(data.spec, bands=tuple(f"{d}:{d}" for d in dates)))
+    assert {c.features for c in proposal.propose(odd).compared} == {("bands",)}
 
 
 def test_few_labels_get_the_proposed_network_and_many_do_not(sparse, tiles, tmp_path, caplog):
@@ -76,5 +102,4 @@ def test_a_named_network_is_taken_as_it_is(sparse, tmp_path):
 
 def test_tiles_of_one_date_are_compared_on_their_bands_alone(sparse):
     data = dataset.prepare(sparse.folder, reading=landshift.TrainingTiles(dates=["all"]))
-    _, compared = proposal.propose(data)
-    assert {c.features for c in compared} == {("bands",)}
+    assert {c.features for c in proposal.propose(data).compared} == {("bands",)}

@@ -174,3 +174,33 @@ def test_what_a_small_network_lacks_is_said():
         made("pixel").freeze()
     with pytest.raises(ModelError, match="stacked dates, got a siamese one"):
         ChangeModel("unet", spec(features=("ratio",)), SCHEME, combination="siamese")
+
+
+def test_a_users_own_network_is_never_started_and_takes_derived_channels_once():
+    class Own(torch.nn.Conv2d):
+        def start(self, *_: object) -> None:
+            raise AssertionError
+
+    model = ChangeModel(Own(3, 2, 1), spec(features=("difference",)), SCHEME)
+    model.start(*two_classes())
+    assert model(torch.rand(1, 6, 8, 8)).shape == (1, 2, 8, 8)
+
+    class Pair(torch.nn.Module):
+        def forward(self, early: torch.Tensor, late: torch.Tensor) -> torch.Tensor:
+            return late - early
+
+    with pytest.raises(ModelError, match="stacked dates, got a siamese one"):
+        ChangeModel(Pair(), spec(features=("difference",)), SCHEME)
+
+
+def test_constant_bands_have_no_variates_and_no_error():
+    flat = np.ones((3, 50))
+    for maps in alteration(flat, flat):
+        assert np.isfinite(maps).all()
+
+
+def test_a_network_is_named_by_what_it_is_and_sees():
+    assert made("quadratic", features=("difference", "bands")).title == (
+        "quadratic, on difference and bands"
+    )
+    assert ChangeModel("unet", spec(), SCHEME, backbone="resnet10t").title == "unet over resnet10t"

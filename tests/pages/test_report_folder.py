@@ -123,7 +123,7 @@ def test_a_report_lists_the_steps(page):
         "composite.tif stacks the images of before and after on one grid from 2001.tif and 2016",
         "change.tif compares class maps from classes_2001.tif and classes_2016.tif: a changed",
         "Training tiles, 'tiles', were cut from composite.tif and change.tif:",
-        "The model small, unet with the encoder resnet18, was trained on them (epochs 6, learning",
+        "The model small, unet over resnet18, was trained on them (epochs 6, learning",
         "map.tif was mapped by a model from composite.tif and small.emd, in tiles of",
         "60 units of map.tif were drawn (stratified sample) and labelled",
     ):  # fmt: skip

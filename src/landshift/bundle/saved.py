@@ -161,7 +161,7 @@ def _facts(package: Package) -> dict[str, str]:
     split = "" if data is None else f", split by {data['split']}, seed {data['seed']}"
     return {
         "model": package.name,
-        "network": f"{network.architecture} over {network.backbone}, dates: {design.combination}"
+        "network": f"{network.title}, dates: {design.combination}"
         f"{f' ({settings})' if settings else ''}; {weights / 1e6:.1f} million weights",
         "bands": ", ".join(b or f"band {k}" for k, b in enumerate(spec.bands, start=1)),
         "sensor": _of_bands(spec.band_sensors),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
@@ -13,32 +13,38 @@ import numpy as np
 from landshift import tileset, training
 from landshift.dataset import TrainingData
 from landshift.engine import TorchEngine
-from landshift.errors import SplitError
+from landshift.errors import ModelError, SplitError
 from landshift.evaluation import baselines
 from landshift.machine import progress
 from landshift.models import ChangeModel
+from landshift.models.derived import Derived
 from landshift.scores import confusion
 from landshift.training import Training
 
-log = logging.getLogger(__name__)
-
 SPARSE = 0.2
-"""Share of labelled pixels below which labels are few: polygons drawn by hand cover 1 to 15 % of
-the ground (Taizhou: 13 %), class maps nearly all of it."""
+"""Share of the training tiles' pixels below which labels are few: Taizhou's polygons cover 17 % of
+tiles of 25 pixels, class maps nearly all of them."""
 
 FOLDS = 4
 """Splits by ground; each trains on three quarters of the tiles or so."""
 
 STEPS = 100
-"""Training steps of a small network in a fold: discriminants need none, the others are near their
-end."""
+"""Training steps of a small network in a fold, few since each candidate is trained in each fold;
+discriminants start fitted and need none."""
+
+LEAST_TILES = 16
+"""Training tiles that hold each class, at least, for a comparison: four for each fold."""
+
+USUAL = "quadratic"
+"""The network where there are too few tiles to compare by: the best of the four on Taizhou with 1
+or 5 polygons a class (docs/results.md)."""
 
 GAINS = (0.0, 0.05)
 """Largest change of each band's values, as a share, when a fold is judged: as it is, and as an
 image of another day would show it once `normalise` has brought it close."""
 
 MODELS = ("linear", "quadratic", "pixel", "conv3")
-FEATURES = (("difference",), ("bands",), ("bands", "difference"))
+FEATURES: tuple[tuple[str, ...], ...] = (("difference",), ("bands",), ("bands", "difference"))
 """Candidates, from those that hold best elsewhere to those that fit one place best: a constant
 change of brightness in both dates leaves differences as they are."""
 
@@ -71,52 +77,96 @@ class Candidate:
         return f"{self.model} on {' and '.join(self.features)}"
 
 
+@dataclass(frozen=True)
+class Proposal:
+    """A small network for few labels.
+
+    Attributes:
+        model: Its name in `landshift.models.ARCHITECTURES`.
+        features: What it sees.
+        why: Why it is taken.
+        compared: All that were compared.
+    """
+
+    model: str
+    features: tuple[str, ...]
+    why: str
+    compared: tuple[Candidate, ...] = ()
+
+    def line(self, share: float) -> str:
+        """What is taken and why, with the share of labelled pixels."""
+        return (
+            f"{100 * share:.1f} % of the training pixels are labelled: the small network "
+            f"{self.model} on {' and '.join(self.features)} is taken ({self.why}). `model` names "
+            "another; bring the dates together first (`landshift normalise --method invariant`)."
+        )
+
+
 def labelled_share(data: TrainingData) -> float:
     """Share of the training tiles' pixels that have a label."""
     pixels = sum(data.named_pixels().values())
     return pixels / max(len(data.split.train) * data.tiles.height * data.tiles.width, 1)
 
 
-def propose(data: TrainingData) -> tuple[Candidate, list[Candidate]] | None:
-    """The small network to take, and all that were compared; None where the tiles don't allow it.
+def propose(data: TrainingData, features: Sequence[str] = ()) -> Proposal | None:
+    """The small network to take; None where the tiles can't be split.
 
     The best mean kappa over folds of the training ground decides; of those within one standard
     error of it, the first candidate is taken (Breiman et al. 1984, the one-standard-error rule).
+    Where fewer than `LEAST_TILES` hold a class, nothing is compared: the quadratic discriminant
+    is taken.
 
     Args:
         data: The tiles; validation tiles take no part.
+        features: What the networks see; () compares those of `FEATURES` that the bands give.
     """
+    kinds = [tuple(features)] if features else _possible(data)
+    rarest, tiles = _rarest(data)
+    if tiles < LEAST_TILES:
+        why = f"{tiles} training tiles hold {rarest}, too few to compare networks by"
+        return Proposal(USUAL, kinds[0], why)
     folds = _folds(data)
-    if not folds:
-        return None
-    dates = len(data.spec.by_date())
-    kinds = FEATURES if dates > 1 else (("bands",),)
-    jobs = list(itertools.product(kinds, MODELS))
-    candidates = []
+    jobs = list(itertools.product(kinds, MODELS)) if folds else []
+    compared = []
     with progress.step("compare small networks", len(jobs)) as comparing:
-        for features, model in jobs:
-            kappas = [_kappa(fold, model, features) for fold in folds]
+        for seen, model in jobs:
+            kappas = [_kappa(fold, model, seen) for fold in folds]
             known = tuple(k for k in kappas if k is not None)
             if known:
-                candidates.append(Candidate(model, features, known))
+                compared.append(Candidate(model, seen, known))
             comparing.advance()
-    if not candidates:
+    if not compared:
         return None
-    best = max(candidates, key=lambda c: c.mean)
-    chosen = next(c for c in candidates if c.mean >= best.mean - best.error)
-    return chosen, candidates
-
-
-def explained(chosen: Candidate, candidates: Sequence[Candidate], share: float) -> str:
-    """Why a network is proposed, in a line."""
-    others = sorted((c for c in candidates if c is not chosen), key=lambda c: -c.mean)[:3]
-    listed = ", ".join(f"{c!r} {c.mean:.3f}" for c in others)
-    return (
-        f"{100 * share:.1f} % of the training pixels are labelled: the small network {chosen!r} is "
-        f"taken, with a kappa of {chosen.mean:.3f} on ground apart from its training (mean of "
-        f"{len(chosen.kappas)} splits; {listed}). `model` names another; bring the dates together "
-        "first (`landshift normalise --method invariant`)."
+    best = max(compared, key=lambda c: c.mean)
+    chosen = next(c for c in compared if c.mean >= best.mean - best.error)
+    others = sorted((c for c in compared if c is not chosen), key=lambda c: -c.mean)[:3]
+    why = (
+        f"a kappa of {chosen.mean:.3f} on ground apart from its training, the mean of "
+        f"{len(chosen.kappas)} splits ({', '.join(f'{c!r} {c.mean:.3f}' for c in others)})"
     )
+    return Proposal(chosen.model, chosen.features, why, tuple(compared))
+
+
+def _possible(data: TrainingData) -> list[tuple[str, ...]]:
+    """Those of `FEATURES` that the bands give."""
+    possible: list[tuple[str, ...]] = []
+    for features in FEATURES:
+        try:
+            Derived(replace(data.spec, features=features))
+        except ModelError:
+            continue
+        possible.append(features)
+    return possible
+
+
+def _rarest(data: TrainingData) -> tuple[str, int]:
+    """The class that fewest training tiles hold, of those that any holds, and their number."""
+    held: Counter[int] = Counter()
+    for k in data.split.train:
+        held.update(v for v, pixels in data.tiles.tiles[k].class_pixels.items() if pixels)
+    tiles = {c.name: held[c.value] for c in data.scheme if held[c.value]}
+    name = min(tiles, key=lambda n: tiles[n], default="a class")
+    return name, tiles.get(name, 0)
 
 
 def _folds(data: TrainingData) -> list[TrainingData]:

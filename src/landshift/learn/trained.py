@@ -175,7 +175,7 @@ def train(
     if first and known is not None:
         _check_output(known, network, data, training, resume=resume, overwrite=overwrite)
     samples = dataset.prepare(Path(tiles), data, reading)
-    network = _chosen(network, samples)
+    network = _chosen(network, samples, log.warning if first else log.debug)
     folder = model_folder(name or _usual_name(network, training), samples.tiles.folder)
     if first and folder != known:
         _check_output(folder, network, data, training, resume=resume, overwrite=overwrite)
@@ -222,10 +222,15 @@ def _check_network(network: Network) -> None:
     weights.check_file(pretrained)
 
 
-def _chosen(network: Network, samples: TrainingData) -> Network:
+def _chosen(network: Network, samples: TrainingData, say: Callable[[str, str], None]) -> Network:
     """The network with its architecture; the one proposed where labels are few and none is named.
 
     Options that only other networks have, such as weights, speak against a small one.
+
+    Args:
+        network: As asked for.
+        samples: The tiles.
+        say: Takes a line that says which network is proposed, and why.
     """
     class_maps = samples.tiles.map_scheme is not None
     named = network != Network(features=network.features)
@@ -234,14 +239,12 @@ def _chosen(network: Network, samples: TrainingData) -> Network:
     from landshift.learn import proposal
 
     share = proposal.labelled_share(samples)
-    proposed = proposal.propose(samples) if share < proposal.SPARSE else None
+    few = share < proposal.SPARSE
+    proposed = proposal.propose(samples, network.features) if few else None
     if proposed is None:
         return network.chosen(class_maps=False)
-    chosen, compared = proposed
-    log.warning("%s", proposal.explained(chosen, compared, share))
-    return replace(
-        network, model=cast(Small, chosen.model), features=network.features or chosen.features
-    )
+    say("%s", proposed.line(share))
+    return replace(network, model=cast(Small, proposed.model), features=proposed.features)
 
 
 def _check_output(

@@ -96,8 +96,7 @@ class Derived(nn.Module):
             images: ``(1, band, pixel, 1)`` training pixels in the raster's units.
         """
         for part in self.parts:
-            if isinstance(part, _Variates):
-                part.start(images)
+            part.start(images)  # type: ignore[operator]
         if len(self.parts):
             values = torch.cat([part(images) for part in self.parts], 1)
             self.middle.copy_(values.mean((0, 2, 3))[:, None, None])
@@ -125,6 +124,9 @@ class _Part(nn.Module):
     """
 
     names: list[tuple[str, str]]
+
+    def start(self, images: torch.Tensor) -> None:
+        """Fit what depends on data: nothing, of most kinds."""
 
 
 class _Pairs(_Part):
@@ -308,7 +310,7 @@ def alteration(
     for _ in range(_ROUNDS):
         centred = both - np.average(both, axis=1, weights=weights)[:, None]
         covariance = (centred * weights) @ centred.T / weights.sum()
-        covariance += np.eye(2 * bands) * _SMALL * np.trace(covariance) / (2 * bands)
+        covariance += np.eye(2 * bands) * max(_SMALL * np.trace(covariance) / (2 * bands), _SMALL)
         own, other = covariance[:bands, :bands], covariance[bands:, bands:]
         cross = covariance[:bands, bands:]
         values, vectors = linalg.eigh(cross @ linalg.solve(other, cross.T), own)

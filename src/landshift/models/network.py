@@ -19,6 +19,7 @@ from landshift.classes import ClassScheme, Pairs, pairs_of
 from landshift.errors import ModelError
 from landshift.models.architectures import ARCHITECTURES, NetworkDesign, build, design
 from landshift.models.derived import Derived
+from landshift.models.small import Linear, Quadratic
 from landshift.models.transfer import scale
 from landshift.models.weights import backbone_of, encoder_weights
 from landshift.spec import MULTIPLE, InputSpec
@@ -81,6 +82,7 @@ class ChangeModel(nn.Module):
         else:
             backbone = backbone_of(pretrained, backbone)
             self.design = design(architecture, combination, backbone, options or {})
+            self._check_derived()
             self._build(pretrained, seed)
         self._register_scaling()
         self.temperature = 1.0
@@ -91,19 +93,23 @@ class ChangeModel(nn.Module):
         """Take a network of the user's own."""
         combination = "siamese" if _takes_two(network) else "stack"
         self.design = NetworkDesign(OWN, combination, type(network).__name__, {})
+        self._check_derived()
         if combination == "siamese":
             self._by_date(2)
         self.network = network
 
-    def _build(self, pretrained: bool | str | Path, seed: int) -> None:
-        """Build the network of the design, its encoder with the weights."""
-        combination, classes = self.design.combination, len(self.scheme)
-        dates = 1 if combination == "stack" else self._by_date(2 * (combination == "semantic"))
+    def _check_derived(self) -> None:
+        combination = self.design.combination
         if self.derived is not None and combination != "stack":
             raise ModelError(
                 f"`features` are derived for networks over stacked dates, got a {combination} "
                 "one, which compares the dates itself; leave them out, or choose such as unet."
             )
+
+    def _build(self, pretrained: bool | str | Path, seed: int) -> None:
+        """Build the network of the design, its encoder with the weights."""
+        combination, classes = self.design.combination, len(self.scheme)
+        dates = 1 if combination == "stack" else self._by_date(2 * (combination == "semantic"))
         pairs: Pairs = ()
         if combination == "semantic":
             if self.map_scheme is None:
@@ -148,6 +154,14 @@ class ChangeModel(nn.Module):
     def backbone(self) -> str:
         """Name of its encoder."""
         return self.design.backbone
+
+    @property
+    def title(self) -> str:
+        """Its network in words: 'unet over resnet34', 'quadratic, on difference'."""
+        known = self.architecture == OWN or self.design.has_encoder
+        network = f"{self.architecture} over {self.backbone}" if known else self.architecture
+        seen = f", on {' and '.join(self.spec.features)}" if self.spec.features else ""
+        return f"{network}{seen}"
 
     @property
     def fixed_tile(self) -> bool:
@@ -277,8 +291,8 @@ class ChangeModel(nn.Module):
 
     @property
     def starts_near(self) -> bool:
-        """Whether `start` makes a network that maps, before any training."""
-        return hasattr(self.network, "start")
+        """Whether `start` makes a network that maps, before any training: a discriminant."""
+        return isinstance(self.network, Linear | Quadratic)
 
     def start(self, pixels: NDArray[np.float32], labels: NDArray[np.uint8]) -> None:
         """Fit what starts from data: derived inputs, and discriminants.
@@ -292,8 +306,8 @@ class ChangeModel(nn.Module):
             if self.derived is not None:
                 self.derived.start(images)
             seen = self.scaled(images)[0, :, :, 0].T.double().numpy()
-        if self.starts_near:
-            self.network.start(seen, labels)  # type: ignore[operator]
+        if isinstance(self.network, Linear | Quadratic):
+            self.network.start(seen, labels)
 
     def _by_date(self, wanted: int) -> int:
         """Number of dates, once the bands are ordered date by date.

@@ -31,7 +31,7 @@ def _header(package: Package, licence: str | None) -> list[str]:
     header: dict[str, Any] = {
         "library_name": "landshift",
         "pipeline_tag": "image-segmentation",
-        "tags": [*tags, model.architecture, model.backbone],
+        "tags": [*tags, model.architecture, *([] if model.encoder is None else [model.backbone])],
     }
     if licence is not None:
         header = {"license": licence, **header}
@@ -45,7 +45,7 @@ def _body(package: Package, repo: str) -> Iterable[str]:
     yield f"# {_text(package.name)}"
     yield ""
     yield (
-        f"A {model.design.combination} {model.architecture} over {_text(model.backbone)}, "
+        f"A {model.design.combination} {_text(model.title)}, "
         f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} million weights, that turns "
         f"{len(spec.bands)} bands into a map of {len(model.scheme)} classes. Made with landshift."
     )

@@ -90,8 +90,7 @@ def _properties(package: Package) -> dict[str, Any]:
         f"{', '.join(model.scheme.names)}.",
         "bands": _bands(model),
         "mlm:name": _name(package.name),
-        "mlm:architecture": f"{model.architecture} over {model.backbone}, dates by "
-        f"{model.design.combination}",
+        "mlm:architecture": f"{model.title}, dates by {model.design.combination}",
         "mlm:tasks": [_TASK],
         "mlm:framework": "PyTorch",
         "mlm:total_parameters": sum(p.numel() for p in model.parameters()),

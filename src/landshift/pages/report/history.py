@@ -185,7 +185,7 @@ def _trained(package: Package) -> list[str]:
         if options.get(key) is not None
     )
     lines.append(
-        f"The model {package.name}, {model.architecture} with the encoder {model.backbone}, was "
+        f"The model {package.name}, {model.title}, was "
         f"trained on them{f' ({stated})' if stated else ''}."
     )
     return lines

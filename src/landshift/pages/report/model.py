@@ -144,7 +144,7 @@ def _design(package: Package) -> str:
         "semantic": "that learns the classes of both dates",
     }
     combination = known.get(model.design.combination, f"({model.design.combination})")
-    return f"{model.architecture} {combination}, encoder {model.backbone}"
+    return f"{model.title}, {combination}"
 
 
 def _samples(samples: Samples | None, bands: Sequence[str], scheme: ClassScheme) -> Section:
