@@ -26,7 +26,6 @@ from landshift.simulation.noise import (
     stream_key,
 )
 from landshift.simulation.tables import (
-    AFTER,
     BARREN,
     CROPLANDS,
     FLEETING,
@@ -172,8 +171,8 @@ def _next_cover(
     built = np.where(before == URBAN, 0.0, rates[:, URBAN] * (2.0 * settled - 1.0))
     rates[:, URBAN] += built
     rates[np.arange(len(before)), before] -= built
-    stream = "transition" if date is AFTER else f"transition {date.name}"
-    drawn = as_uniform(hash_integers(stream_key(seed, stream), parcels.patch))
+    key = stream_key(seed, f"transition{date.suffix}")
+    drawn = as_uniform(hash_integers(key, parcels.patch))
     after: Integers = (drawn[:, None] >= rates.cumsum(axis=1)[:, :-1]).sum(axis=1)
     return after
 

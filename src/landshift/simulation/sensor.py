@@ -19,7 +19,6 @@ from landshift.simulation.noise import (
     stream_key,
 )
 from landshift.simulation.tables import (
-    AFTER,
     BANDS,
     DROUGHT,
     FINE_BRIGHTNESS,
@@ -97,8 +96,8 @@ def sense(
 
 def _shift(seed: int, date: Date, distance: float) -> tuple[float, float]:
     """Rows and columns by which an image is shifted; each seed and date has its own direction."""
-    name = "direction" if date is AFTER else f"direction {date.name}"
-    direction = hash_integers(stream_key(seed, name), np.zeros(1, np.int64))
+    key = stream_key(seed, f"direction{date.suffix}")
+    direction = hash_integers(key, np.zeros(1, np.int64))
     angle = 2.0 * np.pi * float(as_uniform(direction)[0])
     return distance * float(np.sin(angle)), distance * float(np.cos(angle))
 

@@ -139,6 +139,7 @@ class Date:
         withered: Share of `WITHERED` that the vegetation has lost by then.
         haze: Mean of what haze adds to the blue band, in reflectance x 10,000.
         relief: Standard deviation of the light on slopes; a lower sun has more.
+        suffix: Sets the streams of change and shift of one of several later dates apart.
         elapsed: Time since the first date, in the five years that `TRANSITIONS` are for.
         fleeting: Whether some patches are of another class at this date alone.
         shifted: Whether its image is shifted against the first.
@@ -150,6 +151,7 @@ class Date:
     withered: float
     haze: float
     relief: float
+    suffix: str = ""
     elapsed: float = 0.0
     fleeting: bool = False
     shifted: bool = True
@@ -179,7 +181,7 @@ def dates_of(count: int, years: int) -> tuple[Date, ...]:
         Date(
             str(2001 + years * k), f"{2001 + years * k}-0{7 + k % 3}-14",
             _SEASONS[k % len(_SEASONS)], _HAZES[k % len(_HAZES)], 0.10 + 0.02 * (k % 3),
-            elapsed=years * k / 5, fleeting=True, shifted=k > 0,
+            suffix=f" {2001 + years * k}", elapsed=years * k / 5, fleeting=True, shifted=k > 0,
         )
         for k in range(count)
     )  # fmt: skip
