@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from cutting import cut_tiles
 from landshift.machine import progress
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from landshift.learn import UnetClassifier
 
 os.environ["LANDSHIFT_OFFLINE"] = "1"
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as of a job that a script runs behind it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # programs under test are interrupted
+settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+settings.load_profile("untimed")
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -1,10 +1,14 @@
 """The plugin beside its tests, the program landshift, and rasters that it makes."""
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as of a job that a script runs behind it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # programs under test are interrupted
 
 ROOT = Path(__file__).parents[2]
 os.environ.setdefault("LANDSHIFT_PROGRAM", str(ROOT / ".venv" / "bin" / "landshift"))
