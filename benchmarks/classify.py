@@ -105,10 +105,11 @@ def main() -> None:
 
 def trained(demo: Path) -> Path:
     """A U-Net trained on the demo's scene, both made where they aren't there yet."""
-    from landshift import demonstration, learn, tileset
+    import landshift
+    from landshift import learn, tileset
 
     if not (demo / "composite.tif").is_file():
-        demonstration.demo(demo)
+        landshift.demo(demo)
     tiles = demo / "benchmark"
     model = tiles / "models" / "unet" / "unet.emd"
     if not model.is_file():

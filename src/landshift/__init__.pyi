@@ -23,7 +23,6 @@ from landshift.classification import padding as padding
 from landshift.classification import quantize as quantize
 from landshift.dataset import DataOptions as DataOptions
 from landshift.dataset import TrainingTiles as TrainingTiles
-from landshift.demonstration import demo as demo
 from landshift.evaluation.evaluate import Baselines as Baselines
 from landshift.evaluation.evaluate import ClassMaps as ClassMaps
 from landshift.evaluation.evaluate import Comparison as Comparison
@@ -55,6 +54,11 @@ from landshift.prepare.label import MapReading as MapReading
 from landshift.prepare.label import label as label
 from landshift.prepare.normalise import normalise as normalise
 from landshift.publish.maps import stac as stac
+from landshift.recipe.demo import demo as demo
+from landshift.recipe.running import run as run
+from landshift.recipe.starting import Catalogued as Catalogued
+from landshift.recipe.starting import OwnFiles as OwnFiles
+from landshift.recipe.starting import init as init
 from landshift.show.figures import view as view
 from landshift.show.zones import zonal as zonal
 from landshift.simulation.scene import SceneConditions as SceneConditions

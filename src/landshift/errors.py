@@ -14,6 +14,7 @@
     ├── ModelError (ValueError)          a model package that is damaged or doesn't fit the data
     ├── WeightsError (OSError)           weights or a model that can't be obtained
     ├── TrainingError (RuntimeError)     training that can't continue
+    ├── RecipeError (ValueError)         a recipe that doesn't hold, or a stage of it that failed
     ├── CatalogueError (OSError)         a catalogue, or a file that it names, that can't be had
     ├── ClusterError (RuntimeError)      a scheduler or workers that can't do the job
     ├── OutOfMemoryError (MemoryError)   memory that ran out, in any library
@@ -89,6 +90,10 @@ class WeightsError(LandshiftError, OSError):
 
 class TrainingError(LandshiftError, RuntimeError):
     """Training can't continue."""
+
+
+class RecipeError(LandshiftError, ValueError):
+    """A recipe doesn't hold, a stage of it failed, or it would replace what isn't its own."""
 
 
 class CatalogueError(LandshiftError, OSError):

@@ -60,13 +60,14 @@ def test_public_names_are_those_that_editors_know():
 def test_the_option_groups_are_these():
     """Users write these names: one that is renamed or gone belongs in the CHANGELOG."""
     assert sorted(name for name in landshift.PUBLIC if name[0].isupper()) == [
-        "Auditing", "Augmentation", "Baselines", "ChangeClasses", "ClassColumns", "ClassMaps",
-        "Cleaning", "Companions", "Comparison", "CompositeOutput", "Cutting", "DataOptions",
-        "DateImage", "DomainSource", "Encoding", "FetchGrid", "FileAccess", "Filters", "Footprints",
-        "ImageReading", "ItemFilter", "Loss", "MapArea", "MapEngine", "MapOutputs", "MapReading",
-        "MapRun", "MapTiling", "Network", "PairReading", "PictureOptions", "Place", "PointColumns",
-        "PointDesign", "ReportFiles", "SamplePlan", "SceneConditions", "SearchFiles", "TargetGrid",
-        "Training", "TrainingTiles",
+        "Auditing", "Augmentation", "Baselines", "Catalogued", "ChangeClasses",
+        "ClassColumns", "ClassMaps", "Cleaning", "Companions", "Comparison",
+        "CompositeOutput", "Cutting", "DataOptions", "DateImage", "DomainSource",
+        "Encoding", "FetchGrid", "FileAccess", "Filters", "Footprints", "ImageReading",
+        "ItemFilter", "Loss", "MapArea", "MapEngine", "MapOutputs", "MapReading", "MapRun",
+        "MapTiling", "Network", "OwnFiles", "PairReading", "PictureOptions", "Place",
+        "PointColumns", "PointDesign", "ReportFiles", "SamplePlan", "SceneConditions",
+        "SearchFiles", "TargetGrid", "Training", "TrainingTiles",
     ]  # fmt: skip
 
 

@@ -58,14 +58,14 @@ def _run(words: list[str]) -> int:
         lines.names = commands.spellings(app.parse_commands(words)[1][-1])
         command(*bound.args, **bound.kwargs)
     except CycloptsError as error:
-        return _refuse(_said(error))
+        return _refuse(refusal(error))
     except Exception as error:
         lines.names = lines.names or commands.spellings(app.parse_commands(words)[1][-1])
         return _told(error)
     return 0
 
 
-def _said(error: CycloptsError) -> str:
+def refusal(error: CycloptsError) -> str:
     """What is wrong with what the user typed."""
     if isinstance(error, UnknownCommandError):  # its own message loads all commands
         typed = (error.unused_tokens or [""])[0]

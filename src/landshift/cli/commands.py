@@ -48,6 +48,12 @@ class Command:
 
 
 _TABLE = {
+    "Whole job": {
+        "init": "Write a first recipe for your files, or for a place, with comments.",
+        "run":
+            "Run the stages of a recipe that aren't done, or whose options or inputs have changed.",
+        "demo": "Run the whole chain on a simulated scene, by its recipe.",
+    },
     "Find": {
         "search":
             "Search a catalogue for images or class maps of a place, by ranges of days.",
@@ -104,7 +110,6 @@ _TABLE = {
         "explore": "Show images, maps and polygons on a map page in the browser.",
         "stac":
             "Describe a map as a STAC Item: place, time, classes, and the file with its checksum.",
-        "demo": "Run the whole chain on a simulated scene and list its results.",
     },
     "Models": {
         "model": "Inspect, verify, import, export and publish saved models.",

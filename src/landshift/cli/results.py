@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 import signal
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from landshift.cli import lines
 from landshift.cli.lines import folded, say, spelled
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from landshift.bundle.saved import ModelFacts
     from landshift.catalogue.fetch import Fetched
     from landshift.catalogue.search import SearchResult
-    from landshift.demonstration import Demo
     from landshift.engine.padding import MeasuredPadding
     from landshift.engine.quantising import Quantised
     from landshift.evaluation.evaluation import Evaluation
@@ -44,6 +43,15 @@ if TYPE_CHECKING:
     from landshift.scores.findings import Finding
     from landshift.simulation.scene import Scene
     from landshift.tileset import Audit, AuditedSplit, CutTiles
+
+
+class _RecipeRun(Protocol):
+    """What is printed of a recipe's run; recipes stand above the command line."""
+
+    folder: Path
+    stages: Sequence[Any]
+    commands: Sequence[str]
+
 
 _ITEMS = 40  # items of a search that are listed
 _LEAKS = 40  # leaking pairs that are shown
@@ -127,14 +135,30 @@ def simulate(scene: Scene) -> None:
     _paths(scene.files)
 
 
-def demo(results: Demo) -> None:
-    """Transitions, scores by class and by method, the path of each stage."""
-    table(tables.transitions(results.transitions))
-    table(tables.per_class(results.network.scores))
-    table(tables.compare(results.methods))
-    for stage, file in results.paths.items():
-        say(file if lines.output.quiet else f"{stage:<10} {file}")
-    _offer_page(results.paths["classify"].parent)
+def run(result: _RecipeRun, dry_run: bool = False) -> None:
+    """What ran, what is left for people to do, the folder."""
+    for stage in result.stages if dry_run else ():
+        name = f"{stage.place} {stage.stage}".strip()
+        say(f"{name:<16} {stage.state:<7} {stage.why}".rstrip())
+    states = [stage.state for stage in result.stages]
+    counts = {state: states.count(state) for state in dict.fromkeys(states)}
+    say("; ".join(f"{state}: {count}" for state, count in counts.items()))
+    for line in result.commands:
+        say("Label the sample, then give the same command again:", err=True)
+        say(f"  {line}", err=True)
+    say(result.folder)
+
+
+def demo(result: _RecipeRun) -> None:
+    """As `run`; the next command."""
+    run(result)
+    _offer_page(result.folder)
+
+
+def init(written: Path) -> None:
+    """The recipe; the next commands."""
+    say(written)
+    say(f"See what it would do: landshift run {shlex.quote(str(written))} --dry-run", err=True)
 
 
 def label(flows: TransitionTable) -> None:

@@ -45,7 +45,7 @@ def watching(*, as_json: bool = False) -> Iterator[None]:
         as_json: Whether standard error is for lines of JSON.
     """
     console = Console(stderr=True)
-    if as_json:
+    if as_json or progress.is_watched():  # a stage of a recipe: its steps are parts of the recipe's
         yield
     elif lines.output.progress == "json":
         with progress.watched(JsonLines()):

@@ -75,6 +75,11 @@ def watched(watcher: Watcher | None) -> Iterator[None]:
         _watcher.reset(token)
 
 
+def is_watched() -> bool:
+    """Whether somebody watches this thread."""
+    return _watcher.get() is not None
+
+
 @contextmanager
 def step(what: str, total: int | None = None) -> Iterator[Step]:
     """A step of work; report with its `Step.advance` or `Step.to`."""
