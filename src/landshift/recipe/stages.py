@@ -230,8 +230,9 @@ def _resolved(value: Any, base: Path, entry: Mapping[str, Any]) -> Any:
         return [_resolved(v, base, entry) for v in value]
     if not isinstance(value, str) or not value or entry["choices"] or "://" in value:
         return value
-    there = containers.file_of(base / value).exists()
-    return os.path.normpath(base / value) if there or (entry["type"] == "path" and _dotted(value)) else value
+    named = entry["type"] == "path" and _dotted(value)
+    there = named or containers.file_of(base / value).exists()
+    return os.path.normpath(base / value) if there else value
 
 
 def _dotted(text: str) -> bool:
