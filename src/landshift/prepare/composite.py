@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import numpy as np
@@ -22,7 +24,7 @@ from landshift.files import dates as days
 from landshift.files import provenance
 from landshift.files.options import GROUP, Flag, OutFile
 from landshift.grid import Window
-from landshift.images import Image, Plan, windows
+from landshift.images import Image, Plan, clouds, windows
 from landshift.prepare.checks import (
     CompositeChecks,
     Measured,
@@ -96,11 +98,36 @@ def composite(
     warn_of_quality(plans, dates)
     layout = layout_of(plans, dates, target, output)
     inputs = [Path(f) for p in plans for f in p.files]
-    record = provenance.record(
-        "composite", inputs, _parameters(dated, dates, layout, target, output)
-    )
-    _write(out, plans, dates, layout, display_of(plans, layout.bands, output.rgb), record)
+    parameters = _parameters(dated, dates, layout, target, output)
+    display = display_of(plans, layout.bands, output.rgb)
+    with ExitStack() as stack:
+        if reading.mask_clouds is not None:
+            folder = Path(stack.enter_context(TemporaryDirectory()))
+            plans, shares = _without_clouds(plans, dates, layout, reading.mask_clouds, folder)
+            parameters["clouds"] = {"factor": reading.mask_clouds, "hidden": shares}
+        _write(
+            out, plans, dates, layout, display, provenance.record("composite", inputs, parameters)
+        )
     return out
+
+
+def _without_clouds(
+    plans: Sequence[Plan], dates: Sequence[str], layout: Layout, factor: float, folder: Path
+) -> tuple[list[Plan], dict[str, float]]:
+    """The images, each hiding clouds that a network finds, and the share of each that is hidden."""
+    if not 0 < factor <= 1:
+        raise ParameterError(
+            f"`mask_clouds` must be above 0 and at most 1, got {factor:g}; give the factor that "
+            "makes reflectance of the values, such as 0.0001."
+        )
+    hidden, shares = [], {}
+    for number, (plan, date) in enumerate(zip(plans, dates, strict=True)):
+        path = folder / f"{number}.tif"
+        masked, share = clouds.hidden(plan, layout.box, factor, path)
+        log.info("%s: %.1f %% of the valid pixels are cloud or shadow", date, 100 * share)
+        hidden.append(masked)
+        shares[date] = round(share, 6)
+    return hidden, shares
 
 
 def _write(

@@ -229,6 +229,7 @@ stages:
   composite:        # both dates on one grid
     images: {images}
     # mask-qa: ["qa_pixel=shadow,cloud"]   # clouds, by a quality band
+    # mask-clouds: 0.0001   # clouds, by a network: the factor makes reflectance of the values
 """
 
 _SEARCH = """\

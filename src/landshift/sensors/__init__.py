@@ -27,6 +27,9 @@ __all__ = [
     "product_of",
 ]
 
+_SAME = (("swir1", "swir16"), ("swir2", "swir22"))
+"""Common names of one band: as users write them, and as STAC does."""
+
 _OWN = re.compile(r"(?:SR_)?B(\d+)([Aa]|_VCID_\d)?")
 
 
@@ -40,7 +43,8 @@ def names_of(band: str, sensor: str = "") -> set[str]:
     """
     own = own_name(band)
     if own is None:
-        return {re.sub(r"[^a-z0-9]", "", band.lower())} - {""}
+        name = re.sub(r"[^a-z0-9]", "", band.lower())
+        return {name, *(other for pair in _SAME for other in pair if name in pair)} - {""}
     return {own, *_common(own, sensor)}
 
 

@@ -1,0 +1,156 @@
+"""Clouds and their shadows in images without a quality band, found by the networks of ukis-csmask.
+
+They see blue, green, red and near infrared, better with both short-wave infrared bands too, as
+surface reflectance at about 30 m (https://github.com/dlr-eoc/ukis-csmask, Apache-2.0).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landshift import raster, sensors
+from landshift.errors import BandError, RasterError
+from landshift.grid import Window
+from landshift.images import planning, quality, reader
+from landshift.images.planning import Image, Plan
+from landshift.machine import extras
+from landshift.raster import blockwise
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+CLEAR, CLOUD, SHADOW, NODATA = 0, 1, 2, 255
+"""Values of a mask."""
+
+BANDS = ("blue", "green", "red", "nir", "swir16", "swir22")
+"""What the better networks see; the first four are needed."""
+
+_TILE = 256  # pixels, as in the networks' training
+_HALO = 32  # pixels of a tile's edge whose classes aren't taken
+_STEP = _TILE - 2 * _HALO
+_BRIGHTEST = 1.6  # reflectance that half of a tile doesn't exceed, snow and sun glint included
+
+Predict = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
+
+
+def hidden(plan: Plan, box: GeoBox, factor: float, path: Path) -> tuple[Plan, float]:
+    """An image that hides clouds and shadows, as by a quality band.
+
+    Args:
+        plan: The image.
+        box: The grid, on which clouds are looked for.
+        factor: What makes reflectance of the image's values; scale and offset of its files are
+            applied before.
+        path: The mask to write, a raster of the values above.
+
+    Returns:
+        The image, and the share of its valid pixels that are cloud or shadow.
+
+    Raises:
+        BandError: A band that the networks need is missing.
+        RasterError: Values that aren't reflectance.
+        ParameterError: The extra isn't installed.
+    """
+    seen = _seen(plan)
+    predict = _network(len(seen.names))
+    windows = [
+        Window(r, c, min(_STEP, box.height - r), min(_STEP, box.width - c))
+        for r in range(0, box.height, _STEP)
+        for c in range(0, box.width, _STEP)
+    ]
+
+    @contextmanager
+    def opened() -> Iterator[reader.ImageReader]:
+        with reader.opened(seen, box) as image:
+            yield image
+
+    def of_window(image: reader.ImageReader, block: blockwise.Block) -> NDArray[np.uint8]:
+        around = block.window.grown(_HALO)
+        inside = around.clipped(box.height, box.width)
+        values, valid = image.read(inside)
+        tile = np.zeros((len(seen.names), _TILE, _TILE), np.float32)
+        top, left = inside.row - around.row, inside.column - around.column
+        part = (slice(top, top + inside.height), slice(left, left + inside.width))
+        tile[(slice(None), *part)] = np.where(valid, values * np.float32(factor), 0)
+        _check_reflectance(tile[(slice(None), *part)][:, valid], plan)
+        found = predict(tile)[_HALO:-_HALO, _HALO:-_HALO]
+        found = found[: block.window.height, : block.window.width]
+        here = valid[
+            block.window.row - inside.row :, block.window.column - inside.column :
+        ][: block.window.height, : block.window.width]  # fmt: skip
+        return np.where(here, found, NODATA).astype(np.uint8)
+
+    counts = np.zeros(256, np.int64)
+    with (
+        raster.create(path, box, count=1, dtype="uint8", nodata=None) as target,
+        blockwise.results(windows, "clouds", opened, of_window) as results,
+    ):
+        for block, found in results:
+            raster.write(target, found[np.newaxis], block.window)
+            counts += np.bincount(found.ravel(), minlength=256)
+    layer = planning.plan(Image((path,), bands=(1,))).layers[0]
+    rule = (quality.Hidden("values", (CLOUD, SHADOW)), (layer,))
+    valid = int(counts[[CLEAR, CLOUD, SHADOW]].sum())
+    share = float(counts[[CLOUD, SHADOW]].sum() / valid) if valid else 0.0
+    return replace(plan, quality=(*plan.quality, rule)), share
+
+
+def _seen(plan: Plan) -> Plan:
+    """The bands that the networks see, scaled as the files state."""
+    every = planning.plan(replace(plan.image, bands=None, scaled=True))
+    sensor = sensors.only_one_with(every.names)
+    places = {}
+    for place, name in enumerate(every.names):
+        for known in sensors.names_of(name, sensor) & set(BANDS):
+            places.setdefault(known, place)
+    lacking = [name for name in BANDS[:4] if name not in places]
+    if lacking:
+        raise BandError(
+            f"Clouds are found by the bands {', '.join(BANDS[:4])}, got none named "
+            f"{', '.join(lacking)} among {', '.join(every.names)} in {plan.files[0]}; name the "
+            "bands in the file, or use a quality band (`mask_qa`)."
+        )
+    wanted = BANDS if all(name in places for name in BANDS) else BANDS[:4]
+    return every.take([places[name] for name in wanted])
+
+
+def _check_reflectance(values: NDArray[Any], plan: Plan) -> None:
+    """Check the values of a tile's valid pixels."""
+    if values.size and not np.median(values) <= _BRIGHTEST:
+        raise RasterError(
+            f"Clouds are found in reflectance, from 0 to about 1, got a median of "
+            f"{np.median(values):.4g} in a part of {plan.files[0]}; give the factor that makes "
+            "reflectance of its values (`mask_clouds` 0.0001), or a quality band (`mask_qa`)."
+        )
+
+
+def _network(bands: int) -> Predict:
+    """The network for so many bands; may be called from several threads."""
+    runtime = extras.required("onnxruntime", "clouds", "The search for clouds")
+    package = extras.required("ukis_csmask", "clouds", "The search for clouds")
+    model = Path(package.__file__).with_name(f"model_{bands}b_l2a.onnx")
+    about = json.loads(model.with_suffix(".json").read_text(encoding="utf-8"))
+    stated = about["data"]["dataset_statistics"]
+    assert stated["band_names"] == list(BANDS[:bands]), "the order that the network was trained in"
+    mean, std = (np.array(s, np.float32)[:, None, None] for s in stated["img"])
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    session = runtime.InferenceSession(
+        str(model), sess_options=options, providers=["CPUExecutionProvider"]
+    )
+    name = session.get_inputs()[0].name
+
+    def predict(tile: NDArray[np.float32]) -> NDArray[np.uint8]:
+        logits = session.run(None, {name: ((tile - mean) / std)[np.newaxis]})[0][0]
+        return np.asarray(logits.argmax(axis=0), np.uint8)
+
+    return predict
