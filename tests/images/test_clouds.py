@@ -34,7 +34,8 @@ def chiapas(tmp_path):
 def image(path, values, names=NAMES):
     """A raster of 30 m."""
     profile = {
-        "driver": "GTiff", "height": values.shape[1], "width": values.shape[2], "dtype": values.dtype,
+        "driver": "GTiff", "height": values.shape[1], "width": values.shape[2],
+        "dtype": values.dtype,
         "count": len(values), "crs": "EPSG:32615", "nodata": -9999,
         "transform": rasterio.Affine(30, 0, 500_000, 0, -30, 1_800_000),
     }  # fmt: skip
@@ -61,7 +62,7 @@ def test_clouds_of_a_real_image_are_hidden(chiapas, tmp_path):
 
 
 def test_a_quality_band_hides_besides(chiapas, tmp_path):
-    path, values = chiapas
+    path, _ = chiapas
     hidden = {}
     for name, options in {
         "both": {"mask_clouds": 0.0001, "mask_qa": ["fmask=shadow,cloud"]},

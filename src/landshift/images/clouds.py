@@ -104,10 +104,10 @@ def hidden(plan: Plan, box: GeoBox, factor: float, path: Path) -> tuple[Plan, fl
 
 
 def _seen(plan: Plan) -> Plan:
-    """The bands that the networks see, scaled as the files state."""
-    every = planning.plan(replace(plan.image, bands=None, scaled=True))
+    """The bands that the networks see, scaled; also where a quality band hides."""
+    every = planning.plan(replace(plan.image, bands=None, scaled=True, quality=()))
     sensor = sensors.only_one_with(every.names)
-    places = {}
+    places: dict[str, int] = {}
     for place, name in enumerate(every.names):
         for known in sensors.names_of(name, sensor) & set(BANDS):
             places.setdefault(known, place)
