@@ -33,6 +33,9 @@ from landshift.learn.trained import Network as Network
 from landshift.learn.trained import train as train
 from landshift.maps.patches import patches as patches
 from landshift.maps.polygons import polygons as polygons
+from landshift.maps.series import Consistency as Consistency
+from landshift.maps.series import LastingChange as LastingChange
+from landshift.maps.series import series as series
 from landshift.pages.explore.session import explore as explore
 from landshift.pages.labelling.session import PictureOptions as PictureOptions
 from landshift.pages.labelling.session import label_samples as label_samples

@@ -62,12 +62,13 @@ def test_the_option_groups_are_these():
     assert sorted(name for name in landshift.PUBLIC if name[0].isupper()) == [
         "Auditing", "Augmentation", "Baselines", "Catalogued", "ChangeClasses",
         "ClassColumns", "ClassMaps", "Cleaning", "Companions", "Comparison",
-        "CompositeOutput", "Cutting", "DataOptions", "DateImage", "DomainSource",
-        "Encoding", "FetchGrid", "FileAccess", "Filters", "Footprints", "ImageReading",
-        "ItemFilter", "Loss", "MapArea", "MapEngine", "MapOutputs", "MapReading", "MapRun",
-        "MapTiling", "Network", "OwnFiles", "PairReading", "PictureOptions", "Place",
-        "PointColumns", "PointDesign", "ReportFiles", "SamplePlan", "SceneConditions",
-        "SearchFiles", "TargetGrid", "Training", "TrainingTiles",
+        "CompositeOutput", "Consistency", "Cutting", "DataOptions", "DateImage",
+        "DomainSource", "Encoding", "FetchGrid", "FileAccess", "Filters", "Footprints",
+        "ImageReading", "ItemFilter", "LastingChange", "Loss", "MapArea", "MapEngine",
+        "MapOutputs", "MapReading", "MapRun", "MapTiling", "Network", "OwnFiles",
+        "PairReading", "PictureOptions", "Place", "PointColumns", "PointDesign",
+        "ReportFiles", "SamplePlan", "SceneConditions", "SearchFiles", "TargetGrid",
+        "Training", "TrainingTiles",
     ]  # fmt: skip
 
 

@@ -19,9 +19,10 @@ from sklearn.metrics import confusion_matrix
 from commands import run
 from landshift import raster
 from landshift.classes import IGNORE_INDEX, ClassScheme, MapScheme, legend_readers
+from landshift.classes.class_options import parse_transition
 from landshift.errors import ClassError, DateError, GridError, LandshiftError
 from landshift.machine import parallel
-from landshift.prepare.label import Cleaning, Filters, MapReading, label, parse_transition
+from landshift.prepare.label import Cleaning, Filters, MapReading, label
 from landshift.prepare.rules import PairRules
 from landshift.raster import recoding
 from scenes import write

@@ -288,11 +288,12 @@ def test_two_runs_at_once_are_refused(recipe, tmp_path):
 def test_every_path_of_a_command_is_known_as_input_or_output():
     """A new option that names an output must be in `stages.WRITES`."""
     inputs = {
-        "shape", "like", "items", "classes", "recode", "recode_before", "recode_after",
-        "agree_before", "agree_after", "mask_polygons", "images2", "labels_before", "labels_after",
-        "map_classes", "weights", "polygons", "confidence", "before_map", "after_map", "image",
-        "tiles", "strata", "choices", "labels", "mapped", "domains", "reference", "map", "before",
-        "after", "areas", "scores", "model", "transitions", "composite", "class_table", "audit",
+        "after", "after_map", "agree_after", "agree_before", "areas", "audit", "before",
+        "before_map", "choices", "class_table", "classes", "composite", "confidence",
+        "confusion", "domains", "image", "images2", "items", "labels", "labels_after",
+        "labels_before", "like", "map", "map_classes", "mapped", "mask_polygons", "model",
+        "polygons", "recode", "recode_after", "recode_before", "reference", "scores",
+        "shape", "strata", "tiles", "transitions", "weights",
     }  # fmt: skip
     for command in commands.describe()["commands"]:
         writes = stages.WRITES.get(command["name"], ())

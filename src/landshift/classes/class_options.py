@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from landshift import sensors
 from landshift.classes.legend_readers import read_classes, read_recoding
 from landshift.classes.scheme import ClassScheme
+from landshift.errors import ParameterError
 
 Class = str | int
 """A class by its name or value."""
@@ -58,3 +59,17 @@ def file_of(given: object) -> Path | None:
     if not isinstance(given, str | Path):
         return None
     return sensors.class_map_file(given) or Path(given)
+
+
+def parse_transition(text: str) -> tuple[Class, Class]:
+    """A transition written as ``forest->urban`` or ``1->2``; '*' stands for every other class.
+
+    Raises:
+        ParameterError: It is written otherwise.
+    """
+    parts = [p.strip() for p in text.split("->")]
+    if len(parts) != 2 or not all(parts):
+        raise ParameterError(
+            f"A transition must be written 'from->to', got {text!r}; give names or values."
+        )
+    return parts[0], parts[1]

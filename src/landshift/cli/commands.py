@@ -87,6 +87,9 @@ _TABLE = {
         "classify": "Run a model over a raster of any size: a georeferenced class map.",
     },
     "Measure": {
+        "series":
+            "Find what changed for good in class maps of many dates, when, and what only "
+            "flickered.",
         "polygons": "Write a map's patches of change as polygons: classes, hectares, confidence.",
         "patches": "Measure the patches of a map's classes: number, sizes, edges, the largest one.",
         "zonal": "Measure a map's classes or transitions in polygons, border pixels by their part.",

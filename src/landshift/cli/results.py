@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from landshift.learn.trained import TrainedModel
     from landshift.maps.patches import Fragmentation
     from landshift.maps.polygons import Traced
+    from landshift.maps.series import SeriesTables
     from landshift.maps.transitions import TransitionTable
     from landshift.maps.zonal import Zones
     from landshift.pages.explore.session import Exploration
@@ -298,6 +299,12 @@ def report(written: Path, folder: Path) -> None:
 def _offer_page(folder: Path) -> None:
     """Say how the files of a folder are looked at on a map."""
     say(f"See them on a map: landshift explore {shlex.quote(str(folder))}", err=True)
+
+
+def series(result: SeriesTables) -> None:
+    """What became of the pixels, the folder."""
+    table(tables.series(result))
+    say(result.folder)
 
 
 def zonal(measured: Zones) -> None:

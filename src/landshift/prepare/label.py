@@ -25,11 +25,11 @@ from landshift.files import whole as whole_files
 from landshift.maps.transitions import TransitionTable
 from landshift.prepare.map_reading import MapReading, MapStack
 from landshift.prepare.pairs import CleanedPairs, PairBlock
-from landshift.prepare.rules import Cleaning, Filters, PairRules, parse_transition
+from landshift.prepare.rules import Cleaning, Filters, PairRules
 from landshift.raster import recoding
 from landshift.raster.recoding import Coded
 
-__all__ = ["Cleaning", "Filters", "MapReading", "TransitionTable", "label", "parse_transition"]
+__all__ = ["Cleaning", "Filters", "MapReading", "TransitionTable", "label"]
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,9 @@ def label(
     raster.check_new(out, inputs=inputs, overwrite=overwrite)
     options.check_choice("coding", coding, Coding)
     scheme = class_options.classes_of(classes)
-    forbidden = [parse_transition(f) if isinstance(f, str) else f for f in filters.forbidden]
+    forbidden = [
+        class_options.parse_transition(f) if isinstance(f, str) else f for f in filters.forbidden
+    ]
     first, second = _check_dates(earlier, later, dates)
     area = grid.area_of(first.grid, bounds)
     box = grid.window_geobox(first.grid, area)

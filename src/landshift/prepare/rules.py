@@ -88,20 +88,6 @@ class Cleaning:
         return self.min_pixels if self.min_hectares is None else self.min_hectares
 
 
-def parse_transition(text: str) -> tuple[Class, Class]:
-    """A transition written as ``forest->urban`` or ``1->2``; '*' stands for every other class.
-
-    Raises:
-        ParameterError: It is written otherwise.
-    """
-    parts = [p.strip() for p in text.split("->")]
-    if len(parts) != 2 or not all(parts):
-        raise ParameterError(
-            f"A transition must be written 'from->to', got {text!r}; give names or values."
-        )
-    return parts[0], parts[1]
-
-
 class PairRules:
     """Tables by pair of classes; see `pairs`.
 

@@ -31,6 +31,7 @@ WRITES: Mapping[str, tuple[str, ...]] = {
     "simulate": ("out",),
     "train": ("name", "log"),
     "classify": ("out",),
+    "series": ("out",),
     "polygons": ("out",),
     "patches": ("out",),
     "zonal": ("out", "geopackage", "picture"),
@@ -46,11 +47,11 @@ WRITES: Mapping[str, tuple[str, ...]] = {
 """Parameters of each command that name outputs; the first one is what ``${stage}`` stands for."""
 
 _USUAL = {
-    "search": "items.json", "fetch": "images", "composite": "composite.tif",
-    "normalise": "normalised.tif", "label": "change.tif", "burn": "labels.tif",
-    "difference": "difference.tif", "tiles": "tiles", "simulate": "scene", "train": "model",
-    "classify": "map.tif", "polygons": "map.gpkg", "patches": "patches.csv", "zonal": "zones.csv",
-    "evaluate": "scores.json", "sample": "sample.gpkg", "estimate": "areas.json",
+    "search": "items.json", "fetch": "images", "composite": "composite.tif", "normalise":
+    "normalised.tif", "label": "change.tif", "burn": "labels.tif", "difference":
+    "difference.tif", "tiles": "tiles", "simulate": "scene", "train": "model", "series":
+    "series", "classify": "map.tif", "polygons": "map.gpkg", "patches": "patches.csv", "zonal":
+    "zones.csv", "evaluate": "scores.json", "sample": "sample.gpkg", "estimate": "areas.json",
     "view": "view.png", "report": "report.html", "explore": "site", "stac": "map.json",
 }  # fmt: skip
 """Names of outputs where the recipe gives none."""

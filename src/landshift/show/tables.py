@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from landshift.catalogue.search import SearchResult
     from landshift.maps.patches import Fragmentation
     from landshift.maps.polygons import Traced
+    from landshift.maps.series import SeriesTables
     from landshift.maps.transitions import TransitionTable
     from landshift.maps.zonal import Zones
     from landshift.prepare.burn import PolygonLabels
@@ -71,6 +72,17 @@ def fetched(result: Fetched) -> Table:
     for i in result.images:
         mean = "" if i.observations is None else f"{i.observations:.1f}"
         table.add_row(str(i.period), f"{i.items:,}", f"{i.days:,}", mean, f"{i.without:.1%}")
+    return table
+
+
+def series(result: SeriesTables) -> Table:
+    """What became of the pixels of a series."""
+    table = _table("pixels that", "pixels", "hectares", "%")
+    for row in result.rows():
+        table.add_row(
+            row["pixels that"], f"{row['pixels']:,}", f"{row['hectares']:,.0f}",
+            f"{row['percent']:.2f}",
+        )  # fmt: skip
     return table
 
 
