@@ -133,7 +133,7 @@ def ratio(part: Groups, rest: Groups, level: float) -> Interval:
         lower, upper = 1 / (1 + upper), 1 / (1 + lower)
     else:
         _, upper = _quotient(here, there)
-        lower, upper = 0.0, 1 / (1 + 1 / upper)
+        lower, upper = 0.0, 1 / (1 + 1 / upper) if upper else 0.0  # all units are known: no doubt
     spread = np.concatenate([here.spread * (1 - value) ** 2, there.spread * value**2])
     return _decided(lower, upper, [part, rest], spread)
 

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from landshift import sensors
 from landshift.catalogue.place import Place
 from landshift.catalogue.search import periods_of
 from landshift.errors import ParameterError
@@ -173,7 +174,8 @@ def _of_place(place: Place, asked: Catalogued, sample_size: int, base: Path) -> 
                 [day[:4] for day in asked.dates]
             ),
         ) + _FETCH_MAPS.format(like=names[0])  # fmt: skip
-        labels = _LABEL_PLACE.format(*(f"${{fetch_maps}}/{day[:4]}.tif" for day in asked.dates))
+        before, after = (f"${{fetch_maps}}/{day[:4]}.tif" for day in asked.dates)
+        labels = _LABEL_PLACE.format(before, after, _common_legend(asked.class_collection))
     variables = f"  catalogue: {json.dumps(catalogue)}\n"
     before, after = names
     return _text(variables, found, json.dumps(names), before, after, labels, sample_size)
@@ -182,6 +184,17 @@ def _of_place(place: Place, asked: Catalogued, sample_size: int, base: Path) -> 
 def _names(ranges: Sequence[str]) -> list[str]:
     """Names of the images that `fetch` makes of ranges, without their suffix."""
     return [str(period).replace("/", "_") for period in periods_of(tuple(ranges))]
+
+
+def _common_legend(collection: str) -> str:
+    """Options that bring a known class map to the common legend."""
+    for name, known in sensors.known().maps.items():
+        if collection in known.collections:
+            return (
+                "    classes: landcover      # the common legend of known class maps\n"
+                f"    recode-before: {name}\n    recode-after: {name}\n"
+            )
+    return ""
 
 
 def _collections(names: Sequence[str]) -> str:
@@ -261,7 +274,7 @@ _LABEL_PLACE = """
     after: {}
     table: transitions.csv
     min-hectares: 0.5       # smaller patches of change are mostly errors of the maps
-"""
+{}"""
 
 _BURN = """
   # No class maps: draw polygons of change and no change on the map page (landshift explore) or in
