@@ -104,8 +104,9 @@ class _Classifier:
     ) -> Self:
         """A saved model: its .emd, its .dlpk or its folder.
 
-        `UnetClassifier` reads those of arcgis.learn too. To go on training one, give
-        `prepare_data` its class mapping, 'NoData' (`model.scheme.mapping`) included.
+        `UnetClassifier`, `DeepLab` and `PSPNetClassifier` read those of arcgis.learn too. To go on
+        training one, give `prepare_data` its class mapping, 'NoData' (`model.scheme.mapping`)
+        included.
 
         Args:
             emd_path: Where it lies.
@@ -358,6 +359,7 @@ class PSPNetClassifier(_Classifier):
     """
 
     architecture = "pspnet"
+    reads = ("dilated_pspnet",)
 
     def __init__(
         self,
@@ -389,6 +391,7 @@ class DeepLab(_Classifier):
     """
 
     architecture = "deeplab"
+    reads = ("deeplabv3",)
 
     def __init__(
         self,

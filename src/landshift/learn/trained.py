@@ -32,8 +32,9 @@ _TILES = TrainingTiles()
 _TRAINING = Training()
 
 Decoder = Literal[
-    "unet", "pspnet", "deeplab", "unetplusplus", "fpn", "upernet", "segformer", "dynamic_unet"
-]
+    "unet", "pspnet", "deeplab", "unetplusplus", "fpn", "upernet", "segformer", "dynamic_unet",
+    "deeplabv3", "dilated_pspnet",
+]  # fmt: skip
 """The architectures of `landshift.models.ARCHITECTURES` that have an encoder, without torch."""
 
 Small = Literal["linear", "quadratic", "pixel", "conv3"]

@@ -19,6 +19,7 @@ from landshift.files.options import advice
 from landshift.models import small
 from landshift.models.dates import FUSIONS, SharedEncoder
 from landshift.models.detail import COARSE, FEATURES, Detailed
+from landshift.models.dilated import DeepLabV3, DilatedPSPNet
 from landshift.models.dynamic import DynamicUnet
 from landshift.models.semantic import SemanticChange
 from landshift.models.transfer import EncoderWeights, fill
@@ -109,6 +110,13 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "upernet": Architecture(smp.UPerNet, fixed_tile=True),
     "segformer": Architecture(smp.Segformer, "pvt_v2_b1", fixed_tile=True),
     "dynamic_unet": Architecture(DynamicUnet, joins_image=True, esri="_unet"),
+    "deeplabv3": Architecture(
+        DeepLabV3, "resnet50", fixed_tile=True, esri="_deeplab_infrencing"
+    ),
+    "dilated_pspnet": Architecture(
+        DilatedPSPNet, "resnet50", fixed_tile=True, esri="_psp",
+        options={"pyramid_sizes": (1, 2, 3, 6)},
+    ),
     "linear": Architecture(small.Linear, NO_ENCODER, rate=_REFINING),
     "quadratic": Architecture(small.Quadratic, NO_ENCODER, rate=_REFINING),
     "pixel": Architecture(small.pixel, NO_ENCODER, rate=_LEARNING),
@@ -116,7 +124,8 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 }  # fmt: skip
 """U-Net (Ronneberger 2015), U-Net++ (Zhou 2018), FPN (Kirillov 2019), PSPNet (Zhao 2017),
 DeepLabV3+ (Chen 2018), UPerNet (Xiao 2018), SegFormer (Xie 2021; its decoder over pvt_v2), and
-the U-Net of fastai and ArcGIS (`DynamicUnet`); and small networks without an encoder."""
+the networks of ArcGIS (`DynamicUnet`, `DeepLabV3`, `DilatedPSPNet`); and small networks without
+an encoder."""
 
 
 COMBINATIONS: Mapping[str, Mapping[str, Any]] = {
