@@ -170,10 +170,17 @@ class Session:
         }
         self.tiles = _recorded_tiles(self.data)
 
-    def evaluate(self) -> Evaluation:
-        """Scores on the validation tiles."""
+    def evaluate(self, ignored: Sequence[int] = ()) -> Evaluation:
+        """Scores on the validation tiles.
+
+        Args:
+            ignored: Label values whose pixels don't count, beside those that training ignores.
+        """
+        data = self.data
+        if ignored:
+            data = data.ignoring([*{*ignored, *data.options.ignore_classes}])
         losses = [(epoch.train_loss, epoch.valid_loss) for epoch in self.history]
-        return evaluate_model(TorchEngine(self.model), self.data, losses, self.record.get("steps"))
+        return evaluate_model(TorchEngine(self.model), data, losses, self.record.get("steps"))
 
     def samples(self, count: int) -> report.Samples:
         """Validation tiles, evenly from first to last, and the model's classes of them."""
