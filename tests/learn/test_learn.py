@@ -181,10 +181,12 @@ def test_tiles_with_other_bands_are_refused(saved, tiles):
 
 
 def test_wrong_options_of_a_familiar_notebook_are_one_line(tiles):
-    assert prepare_data(tiles, MAPPING, batch_size=None).batch_size == 8
     for match, options in (
-        (r"path of one folder or zip, got \[.*; several are joined before", {"path": [tiles] * 2}),
-        ("path of one folder or zip, got None", {"path": None}),
+        ("path of a folder or zip, or a list of them, got None", {"path": None}),
+        (r"or a list of them, got \['a', 3\]", {"path": ["a", 3]}),
+        ("`valid_path` must be a path, got 3", {"valid_path": 3}),
+        ("`working_dir` must be a path, got True", {"working_dir": True}),
+        ("`stratify` must be True or False", {"stratify": "yes"}),
         ("`class_mapping` must give each label value its name", {"class_mapping": ["a", "b"]}),
         ("`chip_size` must be a whole number, got 64.0", {"chip_size": 64.0}),
         ("`batch_size` must be a whole number, got '4'", {"batch_size": "4"}),

@@ -117,6 +117,7 @@ class _Classifier:
         )  # fmt: skip
         if saved is not None:
             self._session.model = self._saved(saved).model
+        self._measure_batch()
 
     @classmethod
     def from_model(
@@ -150,7 +151,20 @@ class _Classifier:
         classifier = cls.__new__(cls)
         classifier._data = data
         classifier._session = session
+        classifier._measure_batch()
         return classifier
+
+    def _measure_batch(self) -> None:
+        """Take the largest batch that fits the memory, where the data has none."""
+        if self._data is None or not self._data.fits:
+            return
+        tiles = self._data.training
+        with watching():
+            size = training.batch_that_fits(self.model, tiles, Training(loss=self.loss))
+        say(f"batches of {size} samples fit the memory")
+        tiles = replace(tiles, batch_size=size)
+        self._data = self._data.changed(tiles, self._data.augmentation, fits=False)
+        self._session.use(tiles)
 
     def load(self, name_or_path: str | Path) -> None:
         """Go on with a saved model of the same network: its weights, training table and record.
@@ -274,7 +288,8 @@ class _Classifier:
             checkpoint: End with the weights of the best epoch; ``all``: also save the model of each
                 epoch, under ``<tiles>/models/checkpoints``; False: end with the last weights.
             tensorboard: Write TensorBoard's files to the folder ``log``, by default
-                ``<tiles>/models/training_log``.
+                ``<tiles>/models/training_log``. Another ``working_dir`` of `prepare_data` counts
+                in place of the tiles here, and for checkpoints.
             monitor: Score that decides which epoch is best: valid_loss, accuracy, dice, miou,
                 change_f1.
             mixed_precision: True: bfloat16 beside float32; False: float32 alone; None: as
@@ -299,7 +314,7 @@ class _Classifier:
         if options.get("log") is not None:
             options["log"] = Path(options["log"])
         elif tensorboard:
-            options["log"] = self.data.path / "models" / "training_log"
+            options["log"] = self.data.training.models / "training_log"
         training_options = Training(
             epochs=epochs, lr=lr, one_cycle=one_cycle, early_stopping=early_stopping,
             checkpoint=checkpoint, tensorboard=tensorboard, monitor=monitor, max_steps=max_steps,
@@ -344,7 +359,7 @@ class _Classifier:
         samples = self._session.samples(rows)
         return figures.show_samples(
             samples.images, samples.targets, data.spec.bands, data.scheme, alpha=alpha,
-            predicted=samples.predicted, sensors=data.spec.band_sensors,
+            predicted=samples.predicted, sensors=data.spec.band_sensors, rgb=self.data.rgb,
         )  # fmt: skip
 
     def evaluate(self) -> Evaluation:
@@ -380,7 +395,8 @@ class _Classifier:
         """The folder that `save` writes."""
         if not isinstance(name_or_path, str | Path):
             raise ParameterError(f"A model needs a name or a path, got {name_or_path!r:.80}.")
-        return model_folder(name_or_path, None if self._data is None else self._data.path)
+        models = None if self._data is None else self._data.training.models
+        return model_folder(name_or_path, models)
 
     def save(self, name_or_path: str | Path, *, overwrite: bool = False) -> Path:
         """Save the model as a folder with an .emd, weights, a page that explains it and a .dlpk.
@@ -677,10 +693,11 @@ def _varied(data: Data, learning: dict[str, Any]) -> Data:
     """The data without ignored classes and with mixup; takes both out of the options."""
     ignored = _label_values(learning.pop("ignore_classes", ()) or ())
     if ignored:
-        data = Data(data.training.ignoring(ignored), data.augmentation)
+        data = data.changed(data.training.ignoring(ignored), data.augmentation, fits=data.fits)
     if learning.pop("mixup", False):
         varied = data.augmentation or Augmentation(turns=False, brightness=0, contrast=0)
-        data = Data(data.training, replace(varied, mixup=varied.mixup or _MIXUP))
+        mixed = replace(varied, mixup=varied.mixup or _MIXUP)
+        data = data.changed(data.training, mixed, fits=data.fits)
     return data
 
 

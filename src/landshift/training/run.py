@@ -362,7 +362,7 @@ def _by_rate(model: ChangeModel, lr: float, encoder_lr: float | None) -> list[di
 
 def model_of_epoch(data: TrainingData, epoch: int) -> Path:
     """The folder of the model of an epoch, where all are kept."""
-    return data.tiles.folder / "models" / "checkpoints" / f"epoch_{epoch}"
+    return data.models / "checkpoints" / f"epoch_{epoch}"
 
 
 def _seed(seed: int, epoch: int, process: int) -> int:
