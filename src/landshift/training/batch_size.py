@@ -22,7 +22,7 @@ LARGEST = 64
 """Samples of the largest batch that is tried."""
 
 _PART = 4  # of the training tiles: an epoch has as many steps at least
-_TIMES = 1.5  # memory of a step, of what it keeps for the gradients; U-Nets measured took 0.7
+_TIMES = 1.5  # memory of a step, of what it keeps for the gradients; a U-Net took under 1
 _SHARE = 0.5  # of the free memory, as a system may end a program that takes all of it
 
 
