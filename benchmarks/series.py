@@ -25,7 +25,7 @@ DATES, SIDE = 8, 384
 
 
 def wrong_maps(true, share, rng):
-    """Maps with structured errors: patches, drawn anew for each date, of a class that looks alike."""
+    """Maps with structured errors: patches of another class, drawn anew for each date."""
     maps = true.copy()
     for date, each in enumerate(maps):
         field = ndimage.gaussian_filter(rng.standard_normal(each.shape), 2)

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn import functional
+from torchvision.models import resnet, segmentation
 
 from landshift.models.dynamic import DynamicUnet
 
@@ -83,6 +86,67 @@ def state(backbone: str, bands: int, outputs: int, seed: int = 0) -> dict[str, t
         ours, theirs = next(pair for pair in _NAMES if name.startswith(pair[0]))
         made[theirs + name.removeprefix(ours)] = tensor
     return made
+
+
+def deeplab(bands: int, outputs: int) -> nn.Module:
+    """torchvision's deeplabv3_resnet50 with random weights and statistics, ready to predict."""
+    made: Any = segmentation.deeplabv3_resnet50(
+        weights=None, weights_backbone=None, num_classes=outputs, aux_loss=True
+    )
+    made.backbone.conv1 = nn.Conv2d(bands, 64, 7, 2, 3, bias=False)
+    return randomised(made)
+
+
+class PSPNet(nn.Module):
+    """The layers of PSPNet as published for torch (Zhao 2017), with an output for training."""
+
+    def __init__(self, bands: int, outputs: int, sizes: tuple[int, ...] = (1, 2, 3, 6)) -> None:
+        super().__init__()
+        body = resnet.resnet50(weights=None)
+        body.conv1 = nn.Conv2d(bands, 64, 7, 2, 3, bias=False)
+        self.backbone = nn.Sequential(*list(body.children())[:-2])
+        for stage, rate in ((body.layer3, 2), (body.layer4, 4)):
+            for name, layer in stage.named_modules():
+                if name.endswith("conv2"):
+                    layer.stride, layer.dilation, layer.padding = (1, 1), (rate,) * 2, (rate,) * 2
+                elif name.endswith("downsample.0"):
+                    layer.stride = (1, 1)
+        share = 2048 // len(sizes)
+        self.ppm: Any = nn.Module()
+        self.ppm.features = nn.ModuleList(
+            nn.Sequential(
+                nn.AdaptiveAvgPool2d(k), nn.Conv2d(2048, share, 1, bias=False),
+                nn.BatchNorm2d(share), nn.ReLU(),
+            )
+            for k in sizes
+        )  # fmt: skip
+        self.final = nn.Sequential(
+            nn.Conv2d(2048 + len(sizes) * share, share, 3, padding=1, bias=False),
+            nn.BatchNorm2d(share), nn.ReLU(), nn.Dropout(0.1), nn.Conv2d(share, outputs, 1),
+        )  # fmt: skip
+        self.aux_logits = nn.Conv2d(1024, outputs, 1)
+        randomised(self)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        deepest = self.backbone(images)
+        parts = [deepest]
+        for grid in self.ppm.features:
+            parts.append(functional.interpolate(grid(deepest), deepest.shape[2:], mode="bilinear"))
+        logits = self.final(torch.cat(parts, 1))
+        return functional.interpolate(logits, images.shape[2:], mode="bilinear")
+
+
+def randomised(network: nn.Module) -> nn.Module:
+    """A network with random statistics of its batch norms, ready to predict."""
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.weight, 0.5, 1)
+            assert layer.running_mean is not None
+            assert layer.running_var is not None
+            for values in (layer.bias, layer.running_mean):
+                nn.init.normal_(values, std=0.1)
+            nn.init.uniform_(layer.running_var, 0.5, 2)
+    return network.eval()
 
 
 def write(folder: Path, emd: dict[str, Any], weights: Any) -> Path:

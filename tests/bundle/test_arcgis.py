@@ -15,7 +15,7 @@ from landshift import bundle, classify_pixels
 from landshift.bundle import saved
 from landshift.engine import choose_engine
 from landshift.errors import BandError, ModelError
-from landshift.learn import DeepLab, UnetClassifier, prepare_data
+from landshift.learn import DeepLab, PSPNetClassifier, UnetClassifier, prepare_data
 from landshift.raster import scheme_of
 from landshift.show import tables
 from scenes import MAPPING
@@ -61,6 +61,88 @@ def test_the_network_is_theirs(data_folder, tmp_path):
     assert package.model.scheme.colours[11] == (225, 225, 225)
     assert package.model.spec.tile_size == 256
     assert package.name == "u244"
+
+
+def dilated(kind, **parameters):
+    """An .emd of a network over resnet50."""
+    given = {"backbone": "resnet50", "backend": "pytorch", **parameters}
+    return arcgis.definition(ModelConfiguration=kind, ModelParameters=given)
+
+
+@pytest.mark.parametrize("kind", ["_deeplab_infrencing", "_psp"])
+def test_published_layers_give_the_same_logits(tmp_path, kind):
+    torch.manual_seed(0)
+    deep = kind != "_psp"
+    theirs = arcgis.deeplab(4, 4) if deep else arcgis.PSPNet(4, 4)
+    emd = arcgis.write(tmp_path / "m", dilated(kind), theirs.state_dict())
+    ours = bundle.load(emd).model
+    image = torch.randn(2, 4, 96, 64)
+    with torch.no_grad():
+        expected = theirs(image)["out"] if deep else theirs(image)
+        logits = ours.network(image)
+    assert expected.std() > 1e-3  # the vector says something
+    assert (logits - expected).abs().max() < 1e-5 * expected.abs().max()
+    assert (logits - expected).abs().max() < 1e-5
+    classifier, other = (DeepLab, UnetClassifier) if deep else (PSPNetClassifier, DeepLab)
+    assert classifier.from_model(emd).model.architecture == ours.architecture
+    with pytest.raises(ModelError, match="use the class for it"):
+        other.from_model(emd)
+    again = bundle.load(bundle.save(bundle.Package("ours", ours), tmp_path / "ours")).model
+    with torch.no_grad():
+        assert torch.equal(again.network(image), ours.network(image))
+
+
+def test_a_dilated_network_classifies_by_the_ordinary_way(tmp_path, raster):
+    torch.manual_seed(0)
+    theirs = arcgis.PSPNet(4, 4, sizes=(1, 3))
+    folder = arcgis.write(
+        tmp_path / "m", dilated("_psp", pyramid_sizes=[1, 3]), theirs.state_dict()
+    ).parent  # fmt: skip
+    packed = tmp_path / "m.dlpk"
+    with zipfile.ZipFile(packed, "w") as package:
+        for name in ("m.emd", "m.pth"):
+            package.write(folder / name, name)
+    out = classify_pixels(raster, packed, tmp_path / "map.tif", engine="torch")
+    assert scheme_of(out).mapping == {0: "NoData", 1: "forest", 2: "water", 3: "urban"}
+    with rasterio.open(out) as mapped:
+        assert len(np.unique(mapped.read(1)[5:])) > 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "message"),
+    [
+        ("_psp", {"use_unet": True}, "got one over fastai's DynamicUnet in m.pth"),
+        ("_psp", {}, "A PSPNetClassifier of arcgis.learn must be one without a U-Net"),
+        ("_psp", {"backbone": "resnet34"}, "of resnet50, resnet101, resnet152 in pytorch, got res"),
+        ("_psp", {"pointrend": True}, "must be one without PointRend"),
+        ("_psp", {"pyramid_sizes": ["a"]}, r"at ModelParameters\.pyramid_sizes"),
+        ("_deeplab_infrencing", {"pointrend": "yes"}, "at ModelParameters.pointrend"),
+        ("_deeplab_infrencing", {}, "A DeepLab of arcgis.learn must be one without a U-Net"),
+    ],
+)
+def test_what_is_not_of_a_published_network_is_one_line(tmp_path, pth, kind, parameters, message):
+    emd = arcgis.write(tmp_path / "m", dilated(kind, **parameters), pth)  # weights of a U-Net
+    with pytest.raises(ModelError, match=message):
+        bundle.load(emd)
+
+
+@pytest.mark.parametrize("how", ["nothing", "more", "shape", "sizes", "code"])
+def test_weights_that_no_published_network_has_are_refused(tmp_path, how):
+    class Hostile:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "owned"), "w"))
+
+    bias = {"final.4.bias": torch.zeros(4)}
+    sizes = [1] * 17 if how == "sizes" else [1, 2, 3, 6]
+    odd = {
+        "nothing": {}, "more": {**bias, "ppm.extra": torch.zeros(1)}, "sizes": bias,
+        "shape": {**bias, "ppm.features.0.1.weight": torch.zeros(1).expand(10**9)},
+        "code": {**bias, "x": Hostile()},
+    }[how]  # fmt: skip
+    emd = arcgis.write(tmp_path / "m", dilated("_psp", pyramid_sizes=sizes), odd)
+    with pytest.raises(ModelError, match=r"must (have an output|fit dilated|be 1 to 16|hold a st)"):
+        bundle.load(emd)
+    assert not (tmp_path / "owned").exists()
 
 
 def test_values_are_clamped_to_the_range_then_standardised(model):
@@ -233,11 +315,9 @@ def test_it_goes_on_training_and_becomes_our_package(tiles, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"ModelConfiguration": "_psp"}, r"must be of UnetClassifier, got one of PSPNet"),
-        ({"ModelConfiguration": "_deeplab_infrencing"}, "got one of DeepLab"),
         ({"ModelConfiguration": "_mmseg"}, r"of landshift or of arcgis\.learn's UnetClass"),
         ({"ModelConfiguration": ["_unet"]}, r"of landshift or of arcgis\.learn's UnetClass"),
-        ({"Framework": 3}, r"of landshift or of arcgis\.learn's UnetClassifier"),
+        ({"Framework": 3}, r"of landshift or of arcgis\.learn's UnetC"),
         ({"ModelParameters": {"backbone": "vgg16"}}, "must have a backbone of resnet18"),
         ({"ModelParameters": {"backbone": "resnet18", "backend": "tensorflow"}}, "in tensorflow"),
         (
@@ -292,7 +372,9 @@ def test_every_real_definition_of_another_network_is_one_line(data_folder):
     examples = sorted((data_folder / "esri" / "emd_examples").glob("*.emd"))
     assert len(examples) == 11
     for path in examples:
-        with pytest.raises(ModelError, match=r"UnetClassifier, got \w+ of .* \(.*\) in"):
+        with pytest.raises(
+            ModelError, match=r"UnetClassifier, PSPNetClassifier, DeepLab, got \w+ of .* \(.*\) in"
+        ):
             bundle.load(path)
 
 

@@ -1,7 +1,8 @@
 """Models trained by arcgis.learn: an .emd and its .pth, read without any of its code.
 
-Supported is the U-Net of its UnetClassifier over a resnet. The meaning of the keys comes from files
-that arcgis.learn wrote, and from its public guides.
+Supported are the networks of its UnetClassifier, DeepLab and PSPNetClassifier over a resnet. The
+meaning of the keys comes from files that arcgis.learn wrote, and from its public guides; the layers
+from where the networks were published.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Annotated, Any
 
@@ -29,13 +31,18 @@ log = logging.getLogger(__name__)
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 """Supported encoders: torchvision's, whose tensors have the same names in timm."""
 
+DEEP = BACKBONES[2:]
+"""Those that the published networks dilate."""
+
 _NO_DATA = "NoData"  # its name for the output before those of the classes
 _BLACK = (0, 0, 0)
 _EPSILON = 1e-4  # added to each band's range
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation of red, green, blue
-_UNREAD = {"_psp": "PSPNetClassifier", "_deeplab_infrencing": "DeepLab"}
 
-_NAMES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+Names = tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
+"""First part of tensor names in its files, and the same tensors' in our network."""
+
+_UNET: Names = (
     (r"layers\.0\.0\.", "encoder.model.conv1."),
     (r"layers\.0\.1\.", "encoder.model.bn1."),
     (r"layers\.0\.([4-7])\.", lambda m: f"encoder.model.layer{int(m[1]) - 3}."),
@@ -51,8 +58,55 @@ _NAMES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"layers\.10\.layers\.([01])\.0\.", lambda m: f"residual.{2 * int(m[1])}."),
     (r"layers\.11\.0\.", "classifier."),
 )
-"""First part of tensor names in its files, and the same tensors' in our `DynamicUnet`."""
-_LAST = "layers.11.0."
+
+_DEEPLAB: Names = (
+    (r"backbone\.(?=[a-z])", "encoder.model."),
+    (r"classifier\.0\.", "decoder.aspp."),
+    (r"classifier\.1\.", "decoder.conv."),
+    (r"classifier\.2\.", "decoder.bn."),
+    (r"classifier\.4\.", "classifier."),
+)
+
+_PSPNET: Names = (
+    (r"backbone\.0\.", "encoder.model.conv1."),  # fastai numbers the parts of a resnet
+    (r"backbone\.1\.", "encoder.model.bn1."),
+    (r"backbone\.([4-7])\.", lambda m: f"encoder.model.layer{int(m[1]) - 3}."),
+    (r"backbone\.(?=[a-z])", "encoder.model."),
+    (r"ppm\.features\.", "pyramid."),
+    (r"final\.", "final."),
+)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A network of arcgis.learn.
+
+    Attributes:
+        classifier: Its class there.
+        architecture: Ours with the same layers.
+        backbones: Encoders that it can be read with.
+        names: Its names of tensors, and ours.
+        last: First part of the names of the last layer, which has an output for each class.
+        unused: First part of the names of what is used in its training alone.
+    """
+
+    classifier: str
+    architecture: str
+    backbones: Sequence[str]
+    names: Names
+    last: str
+    unused: str | None = None
+
+
+_KINDS = {
+    "_unet": _Kind("UnetClassifier", "dynamic_unet", BACKBONES, _UNET, "layers.11.0."),
+    "_psp": _Kind(
+        "PSPNetClassifier", "dilated_pspnet", DEEP, _PSPNET, "final.4.", "aux_logits."
+    ),
+    "_deeplab_infrencing": _Kind(
+        "DeepLab", "deeplabv3", DEEP, _DEEPLAB, "classifier.4.", "aux_classifier."
+    ),
+}  # fmt: skip
 
 _Numbers = Annotated[list[FiniteFloat], Field(min_length=1, max_length=1000)]
 
@@ -85,6 +139,9 @@ class _EmdCell(_EmdPart):
 class _EmdParameters(_EmdPart):
     backbone: str
     backend: str = "pytorch"
+    pointrend: bool = False
+    use_unet: bool = False
+    pyramid_sizes: list[int] | None = None
 
 
 class _EmdDefinition(_EmdPart):
@@ -124,7 +181,7 @@ def read(definition: Mapping[str, Any], path: Path, shown: Path) -> Package:
         ModelError: The .emd is of another tool or network, incomplete or damaged; or the weights
             are missing, hostile, or not those that it describes.
     """
-    _check_kind(definition, shown)
+    kind = _kind_of(definition, shown)
     try:
         emd = _EmdDefinition.model_validate(dict(definition))
     except ValidationError as error:
@@ -135,11 +192,16 @@ def read(definition: Mapping[str, Any], path: Path, shown: Path) -> Package:
             "save the model with it again."
         ) from error
     parameters = emd.parameters
-    if parameters.backbone not in BACKBONES or parameters.backend != "pytorch":
+    if parameters.backbone not in kind.backbones or parameters.backend != "pytorch":
         raise ModelError(
-            f"A U-Net of arcgis.learn must have a backbone of {', '.join(BACKBONES)} in pytorch, "
-            f"got {parameters.backbone} in {parameters.backend} [{shown}]; its others can't be "
-            "read."
+            f"A {kind.classifier} of arcgis.learn must have a backbone of "
+            f"{', '.join(kind.backbones)} in pytorch, got {parameters.backbone} in "
+            f"{parameters.backend} [{shown}]; its others can't be read."
+        )
+    if parameters.pointrend:
+        raise ModelError(
+            f"A {kind.classifier} of arcgis.learn must be one without PointRend, got `pointrend` "
+            f"in {shown}; train it with landshift."
         )
     spec = _spec(emd, shown)
     weights = path.parent / (PureWindowsPath(emd.weights).name or "?")
@@ -150,11 +212,21 @@ def read(definition: Mapping[str, Any], path: Path, shown: Path) -> Package:
         )
     state = read_state(weights)
     where = f"{weights.name} of {shown}"
-    scheme, outputs = _classes(emd, state, where)
+    unet = parameters.use_unet or any(name.startswith("layers.") for name in state)
+    if unet and kind is not _KINDS["_unet"]:
+        raise ModelError(
+            f"A {kind.classifier} of arcgis.learn must be one without a U-Net, got one over "
+            f"fastai's DynamicUnet in {where}; train it with landshift (use_unet=True)."
+        )
+    scheme, outputs = _classes(emd, state, kind, where)
+    sizes = {} if parameters.pyramid_sizes is None else {"pyramid_sizes": parameters.pyramid_sizes}
+    options = sizes if kind.architecture == "dilated_pspnet" else {}
     model = filled(
-        lambda: ChangeModel("dynamic_unet", spec, scheme, backbone=parameters.backbone),
+        lambda: ChangeModel(
+            kind.architecture, spec, scheme, backbone=parameters.backbone, options=options
+        ),
         parameters.backbone,
-        _translated(state, outputs),
+        _translated(state, outputs, kind),
         where,
     )
     training: dict[str, Any] = {"software": f"arcgis.learn {emd.version}".strip()}
@@ -189,21 +261,17 @@ def _share(value: object) -> float | None:
     return share if 0 <= share <= 1 else None
 
 
-def _check_kind(definition: Mapping[str, Any], shown: Path) -> None:
-    """Refuse an .emd that isn't of a U-Net of arcgis.learn."""
+def _kind_of(definition: Mapping[str, Any], shown: Path) -> _Kind:
+    """The network of an .emd; one that isn't of arcgis.learn, or is another one, is refused."""
     framework, kind = (definition.get(k) for k in ("Framework", "ModelConfiguration"))
     ours = isinstance(framework, str) and framework.startswith("arcgis.learn")
-    if ours and kind == "_unet":
-        return
-    if ours and isinstance(kind, str) and kind in _UNREAD:
-        raise ModelError(
-            f"A model of arcgis.learn must be of UnetClassifier, got one of {_UNREAD[kind]} "
-            f"({kind}) in {shown}; train it with landshift."
-        )
+    if ours and isinstance(kind, str) and kind in _KINDS:
+        return _KINDS[kind]
     if isinstance(kind, Mapping):
         kind = kind.get("Name")
     raise ModelError(
-        "An .emd must be of landshift or of arcgis.learn's UnetClassifier, got "
+        "An .emd must be of landshift or of arcgis.learn's "
+        f"{', '.join(k.classifier for k in _KINDS.values())}, got "
         f"{definition.get('ModelType', 'no ModelType')!s:.40} of "
         f"{framework or 'no Framework'!s:.40} ({kind or 'no ModelConfiguration'!s:.40}) in "
         f"{shown}; run it with the tool that it was made for."
@@ -275,10 +343,10 @@ def _extracted(values: Sequence[float], emd: _EmdDefinition, shown: Path) -> tup
 
 
 def _classes(
-    emd: _EmdDefinition, state: Mapping[str, torch.Tensor], where: str
+    emd: _EmdDefinition, state: Mapping[str, torch.Tensor], kind: _Kind, where: str
 ) -> tuple[ClassScheme, list[int]]:
     """The classes that the network can predict, and the output of each."""
-    bias = state.get(f"{_LAST}bias")
+    bias = state.get(f"{kind.last}bias")
     count = 0 if bias is None else bias.numel()
     values = [c.value for c in emd.classes]
     names = [c.name for c in emd.classes]
@@ -313,17 +381,20 @@ def _colour(entry: _EmdClass) -> tuple[int, int, int] | None:
 
 
 def _translated(
-    state: Mapping[str, torch.Tensor], outputs: Sequence[int]
+    state: Mapping[str, torch.Tensor], outputs: Sequence[int], kind: _Kind
 ) -> dict[str, torch.Tensor]:
     """The tensors under our names; of the last layer those of the given outputs.
 
-    A tensor without a name of ours keeps its own, and is refused as an extra one later.
+    What is used in training alone is left out. A tensor without a name of ours keeps its own, and
+    is refused as an extra one later.
     """
     translated = {}
     for name, tensor in state.items():
-        if name.startswith(_LAST) and tensor.ndim:
+        if kind.unused is not None and name.startswith(kind.unused):
+            continue
+        if name.startswith(kind.last) and tensor.ndim:
             tensor = tensor[[k for k in outputs if k < len(tensor)]]
-        matches = ((re.match(begin, name), ours) for begin, ours in _NAMES)
+        matches = ((re.match(begin, name), ours) for begin, ours in kind.names)
         match, ours = next(((m, o) for m, o in matches if m), (None, ""))
         if match is not None:
             name = (

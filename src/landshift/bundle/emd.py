@@ -34,7 +34,7 @@ def definition(package: Package, weights: str, manifest: str) -> dict[str, Any]:
         "ModelFile": weights,
         "ModelFormat": "NCHW",
         OURS: manifest,
-        "ExtractBands": list(range(len(spec.bands))),
+        "ExtractBands": [k - 1 for k in spec.positions] or list(range(len(spec.bands))),
         "Bands": list(spec.bands),
         "Classes": model.scheme.as_list(),
         "ImageHeight": size,

@@ -109,6 +109,7 @@ class SplitEntry(_ManifestEntry):
     augment: bool
     seed: Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
     ignore_classes: Annotated[tuple[_Level, ...], Field(max_length=255)]
+    stratify: bool = False
 
 
 class TrainingEntry(_OpenManifestEntry):

@@ -48,6 +48,8 @@ class DataOptions:
     """Seed of the split, the shuffle, the augmentation and a network's random start."""
     ignore_classes: Annotated[Values, Parameter(show_default=False)] = ""  # type: ignore[assignment]
     """Label values whose pixels count neither in training nor in scores, such as 3,7."""
+    stratify: bool = False
+    """Split by ground so that both sides have similar shares of each class."""
 
     def __post_init__(self) -> None:
         given: object = self.ignore_classes
@@ -60,6 +62,11 @@ class DataOptions:
                 f"`val_split_pct` must lie between 0 and 1, got {self.val_split_pct}."
             )
         options.check_choice("split", self.split, Splitting)
+        if not isinstance(self.stratify, bool) or (self.stratify and self.split != "ground"):
+            raise ParameterError(
+                "`stratify` must be True or False, and chooses among splits by ground, got "
+                f"{self.stratify!r:.80} with {self.split}; leave one of them out."
+            )
 
 
 @dataclass(frozen=True)
@@ -84,10 +91,16 @@ class TrainingTiles:
     units: OfBands = ""
     """Units of the values, such as 'reflectance * 10000', for all bands, or for each with commas
     between them; left out: as the tiles' files state."""
+    bands: Annotated[Sequence[int | str] | None, Parameter(parse=False)] = None
+    """Bands that a network sees, by name or by position from 0; None: all."""
+    resize_to: Annotated[int | None, Parameter(parse=False)] = None
+    """Rows and columns that each tile is resized to; None: as it is."""
 
     def __post_init__(self) -> None:
         if self.chip_size is not None:
             check_number("`chip_size`", self.chip_size, whole=True)
+        if self.resize_to is not None:
+            check_number("`resize_to`", self.resize_to, whole=True)
         check_number("`batch_size`", self.batch_size, whole=True)
         check_number("`num_workers`", self.num_workers, whole=True)
 

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 from torch.utils.data import Dataset, get_worker_info
 
 from landshift import tileset
@@ -43,6 +44,7 @@ class TileDataset(Dataset[Sample]):
             a `Draw` any part.
         class_maps: Whether the targets hold the classes before and after too.
         ignored: Label values whose pixels count as unlabelled.
+        resize_to: Rows and columns that a tile is resized to; None: as it is.
 
     A sample is ``(band, row, column)`` float32 in the raster's units and ``(layer, row, column)``
     int64 class indices, `IGNORE_INDEX` where unlabelled or where the image isn't valid; the layers
@@ -63,6 +65,7 @@ class TileDataset(Dataset[Sample]):
         chip_size: int,
         class_maps: bool = False,
         ignored: Sequence[int] = (),
+        resize_to: int | None = None,
     ) -> None:
         if class_maps and tiles.map_scheme is None:
             raise TileSetError(
@@ -76,8 +79,12 @@ class TileDataset(Dataset[Sample]):
         self.spec = spec
         self.chip_size = chip_size
         self.ignored = tuple(ignored)
-        size = np.dtype(tiles.dtype).itemsize * len(tiles.bands) * tiles.height * tiles.width
-        self._room = CACHE_BYTES // (size + 4 * tiles.height * tiles.width)
+        self.resize_to = resize_to
+        bands = [k - 1 for k in spec.positions]
+        self._bands = None if bands in ([], [*range(len(tiles.bands))]) else bands
+        value = np.dtype(tiles.dtype if resize_to is None else np.float32).itemsize
+        pixels = tiles.height * tiles.width if resize_to is None else resize_to**2
+        self._room = CACHE_BYTES // (pixels * (value * len(spec.bands) + 4))
         self._cache: dict[
             int, tuple[NDArray[np.generic], NDArray[np.bool_], NDArray[np.uint8]]
         ] = {}
@@ -131,6 +138,7 @@ class TileDataset(Dataset[Sample]):
             return self._cache[position]
         tile = self.tiles.tiles[self.indices[position]]
         image, mask, labels = tileset.read_tile(tile)
+        image = image if self._bands is None else image[self._bands]
         layers = [self.tiles.scheme.to_indices(labels, where=str(tile.label))]
         if self.class_maps:
             assert self.tiles.map_scheme is not None
@@ -146,6 +154,8 @@ class TileDataset(Dataset[Sample]):
             targets[1:, differs] = IGNORE_INDEX
         targets[:, ~mask | np.isin(labels, self.ignored)] = IGNORE_INDEX
         loaded = image, mask, targets
+        if self.resize_to is not None:
+            loaded = _resized(self.spec.fill(image, mask), mask, targets, self.resize_to)
         worker = get_worker_info()
         with _KEEPING:
             if len(self._cache) < self._room // (worker.num_workers if worker else 1):
@@ -160,6 +170,24 @@ class TileDataset(Dataset[Sample]):
             rest, row = divmod(number, spare[0] + 1)
             column = rest % (spare[1] + 1)
         return slice(row, row + self.chip_size), slice(column, column + self.chip_size)
+
+
+def _resized(
+    image: NDArray[np.float32], mask: NDArray[np.bool_], targets: NDArray[np.uint8], size: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.uint8]]:
+    """A sample with other rows and columns: values bilinear, or means of what shrinks; labels of
+    the nearest pixel. Only pixels that all come from valid ones are valid."""
+    values = torch.from_numpy(np.concatenate([image, mask[np.newaxis]]).astype(np.float32))
+    values = functional.interpolate(
+        values[np.newaxis], (size, size), mode="bilinear", antialias=True
+    )[0]
+    labels = functional.interpolate(
+        torch.from_numpy(targets)[np.newaxis].float(), (size, size), mode="nearest-exact"
+    )[0]
+    valid = values[-1].numpy() > 1 - 1e-5
+    classes = labels.to(torch.uint8).numpy()
+    classes[:, ~valid] = IGNORE_INDEX
+    return values[:-1].numpy(), valid, classes
 
 
 def _codes_of(tiles: tileset.TileSet) -> NDArray[np.uint8] | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ from landshift.classes import ClassScheme, legend_readers
 from landshift.dataset.draws import Draws
 from landshift.dataset.options import DataOptions, TrainingTiles
 from landshift.dataset.samples import Sample, TileDataset
-from landshift.errors import ClassError, ParameterError
+from landshift.errors import BandError, ClassError, ParameterError, TileSetError
 from landshift.spec import InputSpec
 
-_SPLITS = {"ground": tileset.split_by_ground, "random": tileset.split_at_random}
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,6 +38,8 @@ class TrainingData:
         chip_size: Rows and columns of a sample.
         options: Options of the split, enough to make it again.
         num_workers: Processes that load tiles; 0 loads in the training process.
+        resize_to: Rows and columns that tiles are resized to; None: as they are.
+        working_dir: Folder that models are saved in by name; None: that of the tiles.
     """
 
     tiles: tileset.TileSet
@@ -46,6 +49,13 @@ class TrainingData:
     chip_size: int
     options: DataOptions
     num_workers: int = 0
+    resize_to: int | None = None
+    working_dir: Path | None = None
+
+    @property
+    def models(self) -> Path:
+        """The folder of models that have a name alone."""
+        return (self.working_dir or self.tiles.folder) / "models"
 
     @property
     def scheme(self) -> ClassScheme:
@@ -58,7 +68,7 @@ class TrainingData:
             f"{len(self.split.train)} training and {len(self.split.valid)} validation tiles"
             f"{f' ({len(dropped)} between them dropped)' if dropped else ''} of "
             f"{self.chip_size} px, {len(self.spec.bands)} bands, {len(self.scheme)} classes, "
-            f"in {self.tiles.folder}"
+            f"in {', '.join(map(str, self.tiles.folders))}"
         )
 
     @cached_property
@@ -75,7 +85,7 @@ class TrainingData:
         """Samples of some tiles."""
         return TileDataset(
             self.tiles, indices, self.spec, chip_size=self.chip_size, class_maps=class_maps,
-            ignored=self.options.ignore_classes,
+            ignored=self.options.ignore_classes, resize_to=self.resize_to,
         )  # fmt: skip
 
     def ignoring(self, values: Sequence[int]) -> TrainingData:
@@ -149,18 +159,20 @@ class TrainingData:
 
 
 def prepare(
-    path: Path,
+    path: Path | Sequence[Path],
     options: DataOptions | None = None,
     reading: TrainingTiles | None = None,
     *,
+    valid: Path | None = None,
     on_tile: Callable[[int, int], None] | None = None,
 ) -> TrainingData:
     """Read a tile set, or a zip of it, and split it into training and validation tiles.
 
     Args:
-        path: Folder in the 'Classified Tiles' layout, or a zip of one.
+        path: Folder in the 'Classified Tiles' layout, or a zip of one; several are joined.
         options: How it is split and drawn from.
         reading: How its tiles are read and batched.
+        valid: A tile set for validation alone; training tiles that share its ground are left out.
         on_tile: Called with tiles checked and all tiles, where the set has no index yet.
 
     Raises:
@@ -175,28 +187,42 @@ def prepare(
             f"`batch_size` must be at least 1 and `num_workers` at most {4 * (os.cpu_count() or 1)}"
             f", got {reading.batch_size} and {reading.num_workers}."
         )
-    tiles = tileset.read(Path(path), _scheme(Path(path), reading), on_tile=on_tile)
-    parts = _SPLITS[options.split](tiles, valid_share=options.val_split_pct, seed=options.seed)
-    size = min(tiles.height, tiles.width)
-    chip_size = size if reading.chip_size is None else reading.chip_size
-    if not 1 <= chip_size <= size:
-        raise ParameterError(
-            f"`chip_size` must lie between 1 and the tile size {size}, got {chip_size}."
+    paths = [path] if isinstance(path, str | Path) else [*path]
+    sets = [
+        tileset.read(Path(own), _scheme(Path(own), reading), on_tile=on_tile)
+        for own in [*paths, *([] if valid is None else [valid])]
+    ]
+    tiles = tileset.join(sets)
+    if valid is not None:
+        parts = tileset.split_from(tiles, len(tiles.tiles) - len(sets[-1].tiles))
+    elif options.split == "random":
+        parts = tileset.split_at_random(
+            tiles, valid_share=options.val_split_pct, seed=options.seed
+        )  # fmt: skip
+    else:
+        parts = tileset.split_by_ground(
+            tiles, valid_share=options.val_split_pct, seed=options.seed, stratify=options.stratify
         )
-    sensor = reading.sensor or tileset.read_sensor(tiles.folder)
-    units = reading.units or tileset.read_units(tiles.tiles[0])
+    chip_size = _chip_size(tiles, reading)
+    sensors = {tileset.read_sensor(own.folder) for own in sets}
+    sensor = reading.sensor or (sensors.pop() if len(sensors) == 1 else None)
+    units = reading.units or _units(sets)
     data = TrainingData(
         tiles=tiles,
         split=parts,
-        spec=replace(
-            _spec_of(tiles, parts.train, chip_size, reading.dates),
-            band_sensors=_each("sensor", sensor, tiles),
-            band_units=_each("units", units, tiles),
+        spec=_extracted(
+            replace(
+                _spec_of(tiles, parts.train, chip_size, reading),
+                band_sensors=_each("sensor", sensor, tiles),
+                band_units=_each("units", units, tiles),
+            ),
+            reading.bands,
         ),
         batch_size=reading.batch_size,
         chip_size=chip_size,
         options=replace(options, ignore_classes=()),
         num_workers=reading.num_workers,
+        resize_to=reading.resize_to,
     )
     return data.ignoring(options.ignore_classes) if options.ignore_classes else data
 
@@ -211,10 +237,69 @@ def _scheme(path: Path, reading: TrainingTiles) -> ClassScheme | None:
     return ClassScheme.from_mapping(names, tileset.class_colours(path))
 
 
+def _chip_size(tiles: tileset.TileSet, reading: TrainingTiles) -> int:
+    """Rows and columns of a sample; that of the tiles, with a warning, where they are smaller."""
+    size, resized = min(tiles.height, tiles.width), reading.resize_to
+    if resized is not None:
+        if not 16 <= resized <= 8192 or tiles.height != tiles.width:
+            raise ParameterError(
+                "`resize_to` must lie between 16 and 8192, and tiles be square, got "
+                f"{resized} for tiles of {tiles.width} x {tiles.height} pixels."
+            )
+        log.warning(
+            "Tiles are resized from %d to %d pixels: run the model at %.4g times the cell size of "
+            "its imagery (--cell-size).", size, resized, size / resized,
+        )  # fmt: skip
+        size = resized
+    chip_size = size if reading.chip_size is None else reading.chip_size
+    if chip_size < 1:
+        raise ParameterError(f"`chip_size` must be at least 1, got {chip_size}.")
+    if chip_size > size:
+        log.warning(
+            "`chip_size` %d is more than the tiles have: samples are whole tiles of %d pixels.",
+            chip_size, size,
+        )  # fmt: skip
+    return min(chip_size, size)
+
+
+def _units(sets: Sequence[tileset.TileSet]) -> tuple[str | None, ...]:
+    """Unit of each band, which joined sets must share."""
+    units = [tileset.read_units(own.tiles[0]) for own in sets]
+    for own, stated in zip(sets, units, strict=True):
+        if stated != units[0]:
+            raise TileSetError(
+                f"Tile sets must have the same units, got {units[0]} in {sets[0].folder} and "
+                f"{stated} in {own.folder}; cut them alike, or state `units`."
+            )
+    return units[0]
+
+
+def _extracted(spec: InputSpec, bands: Sequence[int | str] | None) -> InputSpec:
+    """The input of some bands, by name or by position from 0, with their numbers in the tiles."""
+    if bands is None:
+        return spec
+    places: list[Any] = [spec.bands.index(b) if b in spec.bands else b for b in bands]
+    count = len(spec.bands)
+    good = [type(k) is int and 0 <= k < count for k in places]
+    if not places or not all(good) or len(set(places)) != len(places):
+        raise BandError(
+            f"Bands must be different ones of {', '.join(map(repr, spec.bands))}, by name or by "
+            f"position from 0, got {str(list(bands))[:200]}."
+        )
+    listed = {f.name: getattr(spec, f.name) for f in fields(spec)}
+    chosen: dict[str, Any] = {
+        name: tuple(values[k] for k in places)
+        for name, values in listed.items()
+        if isinstance(values, tuple) and values
+    }
+    return replace(spec, **chosen | {"positions": tuple(int(k) + 1 for k in places)})
+
+
 def _spec_of(
-    tiles: tileset.TileSet, train: Sequence[int], chip_size: int, dates: Sequence[str] | None
+    tiles: tileset.TileSet, train: Sequence[int], chip_size: int, reading: TrainingTiles
 ) -> InputSpec:
-    statistics = tiles.band_statistics(train)
+    statistics, dates = tiles.band_statistics(train), reading.dates
+    scale = 1.0 if reading.resize_to is None else tiles.width / reading.resize_to
     return InputSpec(
         bands=tiles.bands,
         mean=tuple(float(v) for v in statistics.mean),
@@ -223,7 +308,7 @@ def _spec_of(
         maximum=tuple(float(v) for v in statistics.maximum),
         tile_size=chip_size,
         dtype=tiles.dtype,
-        cell_size=None if tiles.cell_size is None else float(tiles.cell_size[0]),
+        cell_size=None if tiles.cell_size is None else scale * float(tiles.cell_size[0]),
         dates=() if dates is None else _repeated(dates, len(tiles.bands)),
         nodata=tiles.nodata if tiles.nodata is not None and np.isfinite(tiles.nodata) else None,
     )

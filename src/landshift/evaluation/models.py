@@ -105,7 +105,16 @@ def evaluate_package(model: Path, tiles: Path, *, beside: bool = True) -> Evalua
     package = bundle.load(model)
     network = package.model
     options = DataOptions(**(package.training.get("data") or {}))
-    reading = TrainingTiles(network.scheme.mapping, network.spec.tile_size)
+    sets, resized = (package.training.get(key) for key in ("tile_sets", "resize_to"))
+    if sets:
+        log.warning(
+            "The model was trained on several tile sets (%s), split together: validation tiles of "
+            "one may lie on training ground.", ", ".join(map(str, sets))[:200],
+        )  # fmt: skip
+    reading = TrainingTiles(
+        network.scheme.mapping, network.spec.tile_size, resize_to=resized,
+        bands=[k - 1 for k in network.spec.positions] or None,
+    )  # fmt: skip
     data = prepare(tiles, options, reading)
     if data.spec.bands != network.spec.bands:
         raise ModelError(

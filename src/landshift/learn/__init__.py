@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from landshift.learn.classifiers import (
+        ChangeDetector,
         DeepLab,
         PSPNetClassifier,
         SegmentationModel,
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from landshift.learn.notebook import ClassMetrics
 
 __all__ = [
+    "ChangeDetector",
     "ClassMetrics",
     "Data",
     "DeepLab",

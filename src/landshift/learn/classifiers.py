@@ -8,21 +8,29 @@ model.save("unet_10")
 
 from __future__ import annotations
 
+import copy
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypedDict, Unpack
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
-from landshift import training
-from landshift.errors import ModelError, ParameterError, check_number
+from landshift import raster, training
+from landshift.classes import IGNORE_INDEX, ClassScheme
+from landshift.classification.pixels import classify_pixels
+from landshift.errors import ClassError, ModelError, ParameterError, check_number
 from landshift.evaluation.evaluation import Evaluation
+from landshift.grid import Window
 from landshift.learn.data import Data
 from landshift.learn.notebook import ClassMetrics, display
 from landshift.learn.progress import live_table, say, watching
 from landshift.learn.session import Session, model_folder
 from landshift.models import ARCHITECTURES, COMBINATIONS, OWN, ChangeModel
+from landshift.models.architectures import well_known
 from landshift.show import figures
 from landshift.training import Augmentation, Epoch, Loss, Training
 
@@ -41,6 +49,8 @@ class Learning(TypedDict, total=False):
         dice_loss_average: ``micro`` or ``macro``.
         ignore_classes: Label values whose pixels count neither in the loss nor in scores.
         mixup: Whether samples are mixed (`landshift.training.Augmentation` has this and more).
+        pretrained_path: A saved model of the same network, bands and classes whose weights the
+            training starts from: its .emd, its .dlpk or its folder.
         features: What the network sees, among ``bands``, ``difference``, ``ratio``, ``mad``,
             ``indices``, ``tasselled_cap`` (`landshift.models.derived`); left out: the bands.
     """
@@ -51,6 +61,7 @@ class Learning(TypedDict, total=False):
     dice_loss_average: str
     ignore_classes: Sequence[int]
     mixup: bool
+    pretrained_path: str | Path
     features: Sequence[str]
 
 
@@ -91,12 +102,22 @@ class _Classifier:
             _check_names(architecture, self.combination, options)
         learning = {k: v for k, v in options.items() if k in known}
         features = learning.pop("features", ())
+        saved = learning.pop("pretrained_path", None)
+        if saved is not None and pretrained is not True:
+            raise ParameterError(
+                "Weights must be stated once, got `pretrained_path` beside `pretrained_backbone` "
+                f"{pretrained}; leave one of them out."
+            )
         self._data: Data | None = _varied(data, learning)
+        pretrained = saved is None and pretrained
         self._session = Session.start(
             self._data.training, architecture, self.combination, _loss(class_balancing, **learning),
             backbone=backbone, pretrained=pretrained,
             options={k: v for k, v in options.items() if k not in known}, features=features,
         )  # fmt: skip
+        if saved is not None:
+            self._session.model = self._saved(saved).model
+        self._measure_batch()
 
     @classmethod
     def from_model(
@@ -104,8 +125,9 @@ class _Classifier:
     ) -> Self:
         """A saved model: its .emd, its .dlpk or its folder.
 
-        `UnetClassifier` reads those of arcgis.learn too. To go on training one, give
-        `prepare_data` its class mapping, 'NoData' (`model.scheme.mapping`) included.
+        `UnetClassifier`, `DeepLab` and `PSPNetClassifier` read those of arcgis.learn too. To go on
+        training one, give `prepare_data` its class mapping, 'NoData' (`model.scheme.mapping`)
+        included.
 
         Args:
             emd_path: Where it lies.
@@ -129,7 +151,66 @@ class _Classifier:
         classifier = cls.__new__(cls)
         classifier._data = data
         classifier._session = session
+        classifier._measure_batch()
         return classifier
+
+    def _measure_batch(self) -> None:
+        """Take the largest batch that fits the memory, where the data has none."""
+        if self._data is None or not self._data.fits:
+            return
+        tiles = self._data.training
+        with watching():
+            size = training.batch_that_fits(self.model, tiles, Training(loss=self.loss))
+        say(f"batches of {size} samples fit the memory")
+        tiles = replace(tiles, batch_size=size)
+        self._data = self._data.changed(tiles, self._data.augmentation, fits=False)
+        self._session.use(tiles)
+
+    def load(self, name_or_path: str | Path) -> None:
+        """Go on with a saved model of the same network: its weights, training table and record.
+
+        Args:
+            name_or_path: A name that `save` was given; or the model's folder, .emd or .dlpk.
+
+        Raises:
+            ModelError: It can't be read, or is another network, of other bands or classes.
+        """
+        folder = self.folder_of(name_or_path)
+        self._session = self._saved(folder if folder.exists() else name_or_path)
+
+    def _saved(self, path: str | Path) -> Session:
+        """A saved model of this network, with these tiles and this loss."""
+        own = self.model
+        network = copy.deepcopy(own.network) if own.architecture == OWN else None
+        session = Session.read(path, network=network)
+        features = (session.model.spec.features, own.spec.features)
+        if session.model.design != own.design or features[0] != features[1]:
+            raise ModelError(
+                f"The saved model must be of the same network, {own.design.combination} "
+                f"{own.title}, got {session.model.design.combination} {session.model.title} in "
+                f"{path}; from_model reads it with its own, or give the same options."
+            )
+        if self._data is not None:
+            session.use(self._data.training)
+        session.loss = self._session.loss
+        return session
+
+    @property
+    def supported_backbones(self) -> list[str]:
+        """Well-known encoders that this network works with; any other of timm may.
+
+        Each is built and tried with a tile, without the memory of its weights.
+        """
+        model = self.model
+        if model.architecture == OWN:
+            return []
+        return well_known(model.design, len(model.spec.bands), model.spec.tile_size)
+
+    @property
+    def available_metrics(self) -> list[str]:
+        """Scores of the training table that `fit` can monitor."""
+        change = bool(self.model.scheme.unchanged)
+        return [name for name in training.MONITORS if change or name != "change_f1"]
 
     @property
     def model(self) -> ChangeModel:
@@ -180,13 +261,14 @@ class _Classifier:
     def fit(
         self,
         epochs: int | None = None,
-        lr: float | None = None,
+        lr: float | slice | None = None,
         one_cycle: bool = True,
         early_stopping: bool = False,
         checkpoint: bool | Literal["all"] = True,
         tensorboard: bool = False,
         monitor: training.Monitor = "valid_loss",
         *,
+        mixed_precision: bool | None = None,
         max_steps: int | None = None,
         resume: str | Path | None = None,
         overwrite: bool = False,
@@ -199,32 +281,40 @@ class _Classifier:
         Args:
             epochs: Passes over the training tiles; None: as many steps as tiles and classes need,
                 in epochs that may draw each tile several times.
-            lr: Learning rate; None: that of `lr_find`.
+            lr: Learning rate; None: that of `lr_find`; ``slice(a, b)``: a for the encoder, b for
+                the rest; ``slice(b)``: a tenth of b for the encoder.
             one_cycle: Learning rate rises to ``lr`` and falls again; else it is constant.
             early_stopping: End when the monitored value has stopped getting better.
             checkpoint: End with the weights of the best epoch; ``all``: also save the model of each
                 epoch, under ``<tiles>/models/checkpoints``; False: end with the last weights.
             tensorboard: Write TensorBoard's files to the folder ``log``, by default
-                ``<tiles>/models/training_log``.
+                ``<tiles>/models/training_log``. Another ``working_dir`` of `prepare_data` counts
+                in place of the tiles here, and for checkpoints.
             monitor: Score that decides which epoch is best: valid_loss, accuracy, dice, miou,
                 change_f1.
+            mixed_precision: True: bfloat16 beside float32; False: float32 alone; None: as
+                ``precision`` says, by default bfloat16 where the processor computes in it.
             max_steps: At most this many batches in all; epochs become fewer, then shorter.
             resume: File that keeps the state after each epoch. The same training started again
                 goes on from it; remove it when it isn't needed any more.
             overwrite: Whether the log and the models of each epoch that an earlier training left
                 are replaced.
-            options: More of `landshift.training.Training`: accelerator, devices, strategy,
-                precision, compile, accumulate, ema, rare_classes, log, mlflow.
+            options: More of `landshift.training.Training`: encoder_lr, accelerator, devices,
+                strategy, precision, compile, accumulate, ema, rare_classes, log, mlflow.
 
         Raises:
             ParameterError: An option out of its range, or ``resume`` of another training.
             TrainingError: The loss is no longer a number, or a batch doesn't fit the memory.
         """
         _check_fit_options(resume, options)
+        if isinstance(lr, slice):
+            lr, options["encoder_lr"] = _rates(lr, options)
+        if mixed_precision is not None:
+            options["precision"] = _precision(mixed_precision, options)
         if options.get("log") is not None:
             options["log"] = Path(options["log"])
         elif tensorboard:
-            options["log"] = self.data.path / "models" / "training_log"
+            options["log"] = self.data.training.models / "training_log"
         training_options = Training(
             epochs=epochs, lr=lr, one_cycle=one_cycle, early_stopping=early_stopping,
             checkpoint=checkpoint, tensorboard=tensorboard, monitor=monitor, max_steps=max_steps,
@@ -269,7 +359,7 @@ class _Classifier:
         samples = self._session.samples(rows)
         return figures.show_samples(
             samples.images, samples.targets, data.spec.bands, data.scheme, alpha=alpha,
-            predicted=samples.predicted, sensors=data.spec.band_sensors,
+            predicted=samples.predicted, sensors=data.spec.band_sensors, rgb=self.data.rgb,
         )  # fmt: skip
 
     def evaluate(self) -> Evaluation:
@@ -277,9 +367,16 @@ class _Classifier:
         with watching():
             return self._session.evaluate()
 
-    def per_class_metrics(self) -> ClassMetrics:
-        """Precision, recall, F1, IoU and support of each class on the validation tiles."""
-        return ClassMetrics(self.evaluate().scores)
+    def per_class_metrics(self, ignore_classes: Sequence[int] = ()) -> ClassMetrics:
+        """Precision, recall, F1, IoU and support of each class on the validation tiles.
+
+        Args:
+            ignore_classes: Label values whose pixels don't count, and that aren't shown.
+        """
+        ignored = _label_values(ignore_classes)
+        names = self.model.scheme.mapping
+        scores = self._session.evaluate(ignored).scores if ignored else self.evaluate().scores
+        return ClassMetrics(scores, {names[value] for value in ignored})
 
     def accuracy(self) -> float:
         """Share of the labelled validation pixels that are classified correctly."""
@@ -298,7 +395,8 @@ class _Classifier:
         """The folder that `save` writes."""
         if not isinstance(name_or_path, str | Path):
             raise ParameterError(f"A model needs a name or a path, got {name_or_path!r:.80}.")
-        return model_folder(name_or_path, None if self._data is None else self._data.path)
+        models = None if self._data is None else self._data.training.models
+        return model_folder(name_or_path, models)
 
     def save(self, name_or_path: str | Path, *, overwrite: bool = False) -> Path:
         """Save the model as a folder with an .emd, weights, a page that explains it and a .dlpk.
@@ -358,6 +456,7 @@ class PSPNetClassifier(_Classifier):
     """
 
     architecture = "pspnet"
+    reads = ("dilated_pspnet",)
 
     def __init__(
         self,
@@ -389,6 +488,7 @@ class DeepLab(_Classifier):
     """
 
     architecture = "deeplab"
+    reads = ("deeplabv3",)
 
     def __init__(
         self,
@@ -464,6 +564,98 @@ class SiameseClassifier(_Classifier):
         )  # fmt: skip
 
 
+class ChangeDetector(SiameseClassifier):
+    """Change or none between two dates: a siamese network over tiles of two classes.
+
+    Args:
+        data: Tiles whose two classes are a change and 'No change', as `landshift label --coding
+            binary` makes them.
+        backbone: As in `UnetClassifier`.
+        pretrained_backbone: As in `UnetClassifier`.
+        class_balancing: As in `UnetClassifier`.
+        options: As in `SiameseClassifier`, ``decoder`` and ``fusion`` included.
+
+    Raises:
+        ClassError: Other classes.
+    """
+
+    def __init__(
+        self,
+        data: Data,
+        backbone: str | None = None,
+        pretrained_backbone: bool | str | Path = True,
+        class_balancing: bool = False,
+        **options: Any,
+    ) -> None:
+        if isinstance(data, Data):
+            _changed(data.training.scheme)
+        super().__init__(
+            data, backbone=backbone, pretrained_backbone=pretrained_backbone,
+            class_balancing=class_balancing, **options,
+        )  # fmt: skip
+
+    def predict(
+        self,
+        before_image: str | Path,
+        after_image: str | Path,
+        crop_predict: bool = True,
+        visualize: bool = False,
+        save: str | Path | None = None,
+    ) -> NDArray[np.uint8]:
+        """Where two images differ by a change.
+
+        Args:
+            before_image: Raster of the first date.
+            after_image: Raster of the second date.
+            crop_predict: True: predicted tile by tile, which is the only way.
+            visualize: Show the images and the map.
+            save: Write the map to this file; None: keep it in memory alone.
+
+        Returns:
+            ``(row, column)``: 1 where changed, 0 where not, 255 where an image has no data.
+
+        Raises:
+            ClassError: The model has other classes than a change and 'No change'.
+            ParameterError: A map is there already, or ``crop_predict`` isn't True.
+            LandshiftError: As for `landshift.classify`.
+        """
+        changed = self.model.scheme.values[_changed(self.model.scheme)]
+        if crop_predict is not True or isinstance(save, bool):
+            raise ParameterError(
+                "`crop_predict` must be True, as images are predicted tile by tile, and `save` a "
+                f"file, got {crop_predict!r:.80} and {save!r:.80}; leave them out."
+            )
+        with tempfile.TemporaryDirectory() as folder, watching():
+            out = Path(folder) / "change.tif" if save is None else Path(save)
+            classify_pixels([before_image, after_image], self, out)
+            with raster.open_raster(out) as source:
+                window = Window(0, 0, source.height, source.width)
+                codes, mask = raster.read(source, window, [1])
+            if visualize:
+                scheme = self.model.scheme
+                display(figures.view_figure([before_image, after_image], out, scheme))
+        return np.where(mask, codes[0] == changed, IGNORE_INDEX).astype(np.uint8)
+
+    def precision_recall_score(self) -> dict[str, float | None]:
+        """Precision, recall and F1 of change on the validation tiles."""
+        change = self.evaluate().scores.classes[_changed(self.model.scheme)]
+        return {"precision": change.precision, "recall": change.recall, "f1": change.f1}
+
+
+def _changed(scheme: ClassScheme) -> int:
+    """Index of the class that means change, of two classes.
+
+    Raises:
+        ClassError: There aren't two, or not one that means 'No change'.
+    """
+    if len(scheme) != 2 or len(scheme.unchanged) != 1:
+        raise ClassError(
+            "ChangeDetector needs two classes, a change and 'No change', got "
+            f"{', '.join(scheme.names)}; label with the coding binary, or use SiameseClassifier."
+        )
+    return 1 - scheme.unchanged[0]
+
+
 class SemanticChangeClassifier(_Classifier):
     """The class before, the class after and the change, learned together and made to agree.
 
@@ -499,19 +691,48 @@ _MIXUP = 0.4
 
 def _varied(data: Data, learning: dict[str, Any]) -> Data:
     """The data without ignored classes and with mixup; takes both out of the options."""
-    ignored = learning.pop("ignore_classes", ()) or ()
+    ignored = _label_values(learning.pop("ignore_classes", ()) or ())
+    if ignored:
+        data = data.changed(data.training.ignoring(ignored), data.augmentation, fits=data.fits)
+    if learning.pop("mixup", False):
+        varied = data.augmentation or Augmentation(turns=False, brightness=0, contrast=0)
+        mixed = replace(varied, mixup=varied.mixup or _MIXUP)
+        data = data.changed(data.training, mixed, fits=data.fits)
+    return data
+
+
+def _label_values(ignored: object) -> Sequence[int]:
+    """Label values of `ignore_classes`, checked to be a list of whole numbers."""
     if isinstance(ignored, str) or not isinstance(ignored, Sequence):
         raise ParameterError(
             f"`ignore_classes` must be a list of label values, got {ignored!r:.80}."
         )
     for value in ignored:
         check_number("A value of `ignore_classes`", value, whole=True)
-    if ignored:
-        data = Data(data.training.ignoring(ignored), data.augmentation)
-    if learning.pop("mixup", False):
-        varied = data.augmentation or Augmentation(turns=False, brightness=0, contrast=0)
-        data = Data(data.training, replace(varied, mixup=varied.mixup or _MIXUP))
-    return data
+    return ignored
+
+
+def _rates(rates: slice, options: Mapping[str, Any]) -> tuple[float, float]:
+    """The learning rates of the rest and of the encoder, out of a slice as fastai takes it."""
+    if rates.step is not None or rates.stop is None or "encoder_lr" in options:
+        raise ParameterError(
+            "`lr` must be a number, slice(encoder, rest) or slice(rest), stated once, got "
+            f"{rates}{' beside `encoder_lr`' if 'encoder_lr' in options else ''}."
+        )
+    for rate in (rates.start, rates.stop):
+        if rate is not None:
+            check_number("A learning rate of `lr`", rate)
+    return rates.stop, rates.stop / 10 if rates.start is None else rates.start
+
+
+def _precision(mixed: bool, options: Mapping[str, Any]) -> str:
+    """Lightning's precision for arcgis.learn's option."""
+    if not isinstance(mixed, bool) or "precision" in options:
+        raise ParameterError(
+            f"`mixed_precision` must be True, False or None, without `precision`, got {mixed!r:.80}"
+            f"{' and ' + repr(options['precision']) if 'precision' in options else ''}."
+        )
+    return "bf16-mixed" if mixed else "32-true"
 
 
 def _kept(state: Path | None) -> str:

@@ -6,7 +6,8 @@ import html
 import importlib.util
 import io
 import logging
-from dataclasses import asdict
+from collections.abc import Collection
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -31,10 +32,12 @@ class ClassMetrics(Rows):
 
     Args:
         scores: The scores.
+        left_out: Names of classes that aren't shown.
     """
 
-    def __init__(self, scores: Scores) -> None:
-        self.scores = scores
+    def __init__(self, scores: Scores, left_out: Collection[str] = ()) -> None:
+        shown = tuple(c for c in scores.classes if c.name not in left_out)
+        self.scores = replace(scores, classes=shown)
 
     def __getitem__(self, name: str) -> ClassScores:
         for c in self.scores.classes:

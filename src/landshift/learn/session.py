@@ -166,14 +166,22 @@ class Session:
             "pixels": self.data.named_pixels(),
             "batch_size": self.data.batch_size,
             "frozen": self.model.frozen,
+            **_recorded_reading(self.data),
             "data": asdict(self.data.options),
         }
         self.tiles = _recorded_tiles(self.data)
 
-    def evaluate(self) -> Evaluation:
-        """Scores on the validation tiles."""
+    def evaluate(self, ignored: Sequence[int] = ()) -> Evaluation:
+        """Scores on the validation tiles.
+
+        Args:
+            ignored: Label values whose pixels don't count, beside those that training ignores.
+        """
+        data = self.data
+        if ignored:
+            data = data.ignoring([*{*ignored, *data.options.ignore_classes}])
         losses = [(epoch.train_loss, epoch.valid_loss) for epoch in self.history]
-        return evaluate_model(TorchEngine(self.model), self.data, losses, self.record.get("steps"))
+        return evaluate_model(TorchEngine(self.model), data, losses, self.record.get("steps"))
 
     def samples(self, count: int) -> report.Samples:
         """Validation tiles, evenly from first to last, and the model's classes of them."""
@@ -218,8 +226,8 @@ class Session:
         return bundle.save(package, folder, extras=extras, overwrite=overwrite)
 
 
-def model_folder(name_or_path: str | Path, tiles: Path | None) -> Path:
-    """Where a model is saved: ``<tiles>/models/<name>``, or the path that is given.
+def model_folder(name_or_path: str | Path, models: Path | None) -> Path:
+    """Where a model is saved: its name in the folder of models, or the path that is given.
 
     Raises:
         ParameterError: A name alone, and no tiles.
@@ -227,12 +235,12 @@ def model_folder(name_or_path: str | Path, tiles: Path | None) -> Path:
     path = Path(name_or_path)
     if path.name != str(name_or_path):
         return path
-    if tiles is None:
+    if models is None:
         raise ParameterError(
             f"A model's name needs tiles to lie beside, got {path} and none; give a path, or pass "
             "data= to from_model."
         )
-    return tiles / "models" / path
+    return models / path
 
 
 def warn_of_tiles(data: TrainingData) -> None:
@@ -303,12 +311,20 @@ def _recorded_loss(record: Mapping[str, Any]) -> Loss:
 def _recorded_tiles(data: TrainingData) -> dict[str, Any]:
     """The tiles of a training, as packages state them."""
     return {
-        "name": data.tiles.folder.name,
+        "name": " + ".join(folder.name for folder in data.tiles.folders),
         "sha256": tileset.digest(data.tiles),
         "training": len(data.split.train),
         "validation": len(data.split.valid),
-        "sources": tileset.sources(data.tiles.folder),
+        "sources": [s for folder in data.tiles.folders for s in tileset.sources(folder)],
     }
+
+
+def _recorded_reading(data: TrainingData) -> dict[str, Any]:
+    """What is unusual about how the tiles of a training were read."""
+    record: dict[str, Any] = {} if data.resize_to is None else {"resize_to": data.resize_to}
+    if data.tiles.parts:
+        record["tile_sets"] = [folder.name for folder in data.tiles.folders]
+    return record
 
 
 def _epoch(row: Mapping[str, Any], path: str | Path) -> Epoch:

@@ -32,8 +32,9 @@ _TILES = TrainingTiles()
 _TRAINING = Training()
 
 Decoder = Literal[
-    "unet", "pspnet", "deeplab", "unetplusplus", "fpn", "upernet", "segformer", "dynamic_unet"
-]
+    "unet", "pspnet", "deeplab", "unetplusplus", "fpn", "upernet", "segformer", "dynamic_unet",
+    "deeplabv3", "dilated_pspnet",
+]  # fmt: skip
 """The architectures of `landshift.models.ARCHITECTURES` that have an encoder, without torch."""
 
 Small = Literal["linear", "quadratic", "pixel", "conv3"]
@@ -171,12 +172,12 @@ def train(
     _check_network(network)
     data = replace(data, augment=training.augmentation is not None)
     first = int(os.environ.get("LOCAL_RANK", 0)) == 0  # Lightning's ddp starts this program again
-    known = model_folder(name, Path(tiles)) if name and Path(tiles).is_dir() else None
+    known = model_folder(name, Path(tiles) / "models") if name and Path(tiles).is_dir() else None
     if first and known is not None:
         _check_output(known, network, data, training, resume=resume, overwrite=overwrite)
     samples = dataset.prepare(Path(tiles), data, reading)
     network = _chosen(network, samples, log.warning if first else log.debug)
-    folder = model_folder(name or _usual_name(network, training), samples.tiles.folder)
+    folder = model_folder(name or _usual_name(network, training), samples.models)
     if first and folder != known:
         _check_output(folder, network, data, training, resume=resume, overwrite=overwrite)
     session = _session(samples, network, training)

@@ -10,6 +10,7 @@ from typing import Any
 
 import segmentation_models_pytorch as smp
 import timm
+import torch
 from segmentation_models_pytorch.base.modules import Conv2dReLU
 from segmentation_models_pytorch.decoders.pspnet.decoder import PSPModule
 from torch import nn
@@ -19,6 +20,7 @@ from landshift.files.options import advice
 from landshift.models import small
 from landshift.models.dates import FUSIONS, SharedEncoder
 from landshift.models.detail import COARSE, FEATURES, Detailed
+from landshift.models.dilated import DeepLabV3, DilatedPSPNet
 from landshift.models.dynamic import DynamicUnet
 from landshift.models.semantic import SemanticChange
 from landshift.models.transfer import EncoderWeights, fill
@@ -40,6 +42,9 @@ NO_ENCODER = "none"
 _REFINING, _LEARNING = 1e-3, 3e-3
 """Learning rates of discriminants, which start near their goal, and of other small networks: those
 that did best on Taizhou's training columns."""
+
+_UNFIT = (KeyError, ValueError, RuntimeError, TypeError, AttributeError, AssertionError, ModelError)
+"""Errors of encoders that an architecture can't use."""
 
 _PSP_WIDTH = 512
 _MAX_PYRAMID = 16  # grids of a pyramid
@@ -109,6 +114,13 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "upernet": Architecture(smp.UPerNet, fixed_tile=True),
     "segformer": Architecture(smp.Segformer, "pvt_v2_b1", fixed_tile=True),
     "dynamic_unet": Architecture(DynamicUnet, joins_image=True, esri="_unet"),
+    "deeplabv3": Architecture(
+        DeepLabV3, "resnet50", fixed_tile=True, esri="_deeplab_infrencing"
+    ),
+    "dilated_pspnet": Architecture(
+        DilatedPSPNet, "resnet50", fixed_tile=True, esri="_psp",
+        options={"pyramid_sizes": (1, 2, 3, 6)},
+    ),
     "linear": Architecture(small.Linear, NO_ENCODER, rate=_REFINING),
     "quadratic": Architecture(small.Quadratic, NO_ENCODER, rate=_REFINING),
     "pixel": Architecture(small.pixel, NO_ENCODER, rate=_LEARNING),
@@ -116,7 +128,8 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 }  # fmt: skip
 """U-Net (Ronneberger 2015), U-Net++ (Zhou 2018), FPN (Kirillov 2019), PSPNet (Zhao 2017),
 DeepLabV3+ (Chen 2018), UPerNet (Xiao 2018), SegFormer (Xie 2021; its decoder over pvt_v2), and
-the U-Net of fastai and ArcGIS (`DynamicUnet`); and small networks without an encoder."""
+the networks of ArcGIS (`DynamicUnet`, `DeepLabV3`, `DilatedPSPNet`); and small networks without
+an encoder."""
 
 
 COMBINATIONS: Mapping[str, Mapping[str, Any]] = {
@@ -215,6 +228,33 @@ def design(
     return NetworkDesign(architecture, combination, backbone or chosen.backbone, complete)
 
 
+def well_known(chosen: NetworkDesign, bands: int, tile_size: int) -> list[str]:
+    """Those of `WELL_KNOWN` that a design works with at a tile size, without their memory.
+
+    Args:
+        chosen: The design; its backbone doesn't count.
+        bands: Bands that the encoder sees.
+        tile_size: Rows and columns of a tile.
+    """
+    kind = ARCHITECTURES[chosen.architecture]
+    options = {k: v for k, v in chosen.options.items() if k in kind.options}
+    if kind.joins_image:
+        options["image_channels"] = bands
+    working = []
+    for name in WELL_KNOWN if chosen.has_encoder else ():
+        encoder = {"encoder_name": f"tu-{name}", "encoder_weights": None, "in_channels": bands}
+        try:
+            with warnings.catch_warnings(), torch.device("meta"):
+                warnings.simplefilter("ignore")
+                kind.build(**encoder, classes=2, **options).eval()(
+                    torch.empty(1, bands, tile_size, tile_size)
+                )
+        except _UNFIT:
+            continue
+        working.append(name)
+    return working
+
+
 def _is_encoder(backbone: str) -> bool:
     if backbone.startswith(SMP):
         return backbone.removeprefix(SMP) in smp.encoders.encoders
@@ -263,7 +303,7 @@ def build(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of smp and timm, about their own internals
             network: Any = architecture.build(**encoder, **options)
-    except (KeyError, ValueError, RuntimeError, TypeError, AttributeError, AssertionError) as error:
+    except _UNFIT as error:
         refuse_out_of_memory(error)
         raise ModelError(
             f"The backbone must work as encoder of {chosen.architecture}, got {chosen.backbone} "

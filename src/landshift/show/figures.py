@@ -206,6 +206,7 @@ def show_samples(
     alpha: float = 1.0,
     predicted: NDArray[np.uint8] | None = None,
     sensors: Sequence[str | None] = (),
+    rgb: options.BandChoice = None,
 ) -> Figure:
     """Samples, one a row: each date, the labels and the prediction.
 
@@ -217,11 +218,12 @@ def show_samples(
         alpha: Opacity of the labels over the last date's image, 0 to 1.
         predicted: ``(sample, row, column)`` predicted class indices.
         sensors: What each band's sensor is called; () if unknown.
+        rgb: Bands of each date that are shown, see `raster.colours.choose`.
     """
     rows = []
     pixels: Counter[int] = Counter()
     for row, image in enumerate(images):
-        shown = date_panels(image, bands, sensors)
+        shown = date_panels(image, bands, sensors, rgb)
         last = shown[-1].picture
         for title, layer in (("Labels", targets), ("Predicted", predicted)):
             if layer is not None:
@@ -622,7 +624,10 @@ def date_bands(bands: Sequence[str]) -> dict[str, list[int]]:
 
 
 def date_panels(
-    image: NDArray[Any], bands: Sequence[str], sensors: Sequence[str | None] = ()
+    image: NDArray[Any],
+    bands: Sequence[str],
+    sensors: Sequence[str | None] = (),
+    rgb: options.BandChoice = None,
 ) -> list[Panel]:
     """A panel for each date of an image, captioned with the bands that it shows.
 
@@ -630,12 +635,13 @@ def date_panels(
         image: ``(band, row, column)``; NaN where not valid.
         bands: Names of the bands.
         sensors: What each band's sensor is called; () if unknown.
+        rgb: See `show_samples`.
     """
     mask = np.isfinite(image).all(axis=0)
     shown = []
     for title, places in date_bands(bands).items():
         of_date = [sensors[k] for k in places] if sensors else ()
-        chosen = colours.of_names([bands[k] for k in places], sensors_of=of_date)
+        chosen = colours.of_names([bands[k] for k in places], rgb, of_date)
         values = image[[places[k] for k in chosen.channels]]
         shown.append(Panel(picture(values, mask), title, chosen.label))
     return shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 from landshift.tileset.audit import Audit, AuditedSplit, audit, shared_ground
 from landshift.tileset.chips import ChipFormat
 from landshift.tileset.cutting import CutTiles, cut
+from landshift.tileset.joining import join
 from landshift.tileset.options import Auditing, Companions, Cutting, Encoding
 from landshift.tileset.origin import digest, sources
 from landshift.tileset.reading import class_colours, read, read_sensor
@@ -15,6 +16,7 @@ from landshift.tileset.splitting import (
     several_by_ground,
     split_at_random,
     split_by_ground,
+    split_from,
 )
 from landshift.tileset.summary import Side, SplitSummary, summarise
 from landshift.tileset.tiles import (
@@ -48,6 +50,7 @@ __all__ = [
     "class_colours",
     "cut",
     "digest",
+    "join",
     "leaking_pairs",
     "overlapping_pairs",
     "read",
@@ -61,5 +64,6 @@ __all__ = [
     "sources",
     "split_at_random",
     "split_by_ground",
+    "split_from",
     "summarise",
 ]

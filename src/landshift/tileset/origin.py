@@ -24,7 +24,8 @@ def digest(tiles: TileSet) -> str:
 
     It is the SHA-256 of the list that ``sha256sum`` writes of their files (images, labels, second
     inputs, class maps), sorted by path, without side files. The index stores it, so that the files
-    are read once; it is valid while the index is up to date.
+    are read once; it is valid while the index is up to date. Of joined sets it is that of their
+    digests, in order.
 
     Args:
         tiles: The set.
@@ -32,6 +33,8 @@ def digest(tiles: TileSet) -> str:
     Raises:
         RasterError: A file can't be read.
     """
+    if tiles.parts:
+        return hashlib.sha256("".join(map(digest, tiles.parts)).encode()).hexdigest()
     files = [tile.files for tile in tiles.tiles]
     known = read_digest(tiles.folder, files)
     if known is not None:

@@ -28,6 +28,7 @@ TOUCH = 1e-6  # of a tile's side; tiles that share less ground only touch
 _MISSED_SHARE = 0.5  # times the relative error of the share of validation tiles
 _DROPPED = 0.5  # times the share of dropped tiles
 _ABSENT_CLASS = 0.25  # for each class that one side lacks
+_UNEVEN = 2.0  # times the mean relative error of a class's share, where that is asked
 _FEW_BLOCKS = 0.05  # divided by the number of blocks: several places are more representative
 
 _LACKING = {"training": "it can't be learnt", "validation": "its scores are unknown"}
@@ -63,9 +64,19 @@ class Search:
         pairs: Its overlapping pairs.
         share: Wanted share of validation tiles.
         rng: Random generator.
+        stratify: Whether each class is to have the same share of its pixels in validation.
     """
 
-    def __init__(self, tiles: TileSet, pairs: Ints, share: float, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        tiles: TileSet,
+        pairs: Ints,
+        share: float,
+        rng: np.random.Generator,
+        *,
+        stratify: bool = False,
+    ) -> None:
+        self.uneven = _UNEVEN if stratify else 0.0
         self.count = len(tiles.tiles)
         self.share = share
         self.neighbours = _neighbours(pairs, self.count)
@@ -172,6 +183,7 @@ class Search:
             + _DROPPED * pool.rim / self.count
             + lost
             + _ABSENT_CLASS * lacking
+            + self._unevenness(pool.has + pool.has[chosen].sum(axis=0), target)
         )
         return cost
 
@@ -191,7 +203,12 @@ class Search:
             - self.pixels[train].sum(axis=0).mean()
             + _ABSENT_CLASS * absent
             + _FEW_BLOCKS / blocks
+            + self._unevenness(self.pixels[valid].sum(axis=0), self.share)
         )
+
+    def _unevenness(self, shares: Floats, target: float) -> Any:
+        """Cost of classes that have other shares of their pixels in validation than is wanted."""
+        return self.uneven * np.abs(shares - target).mean(axis=-1) / self.share
 
     def _missed(self, error: Any) -> Any:
         """Cost of an error in the share of validation tiles."""
@@ -222,6 +239,7 @@ class _Pool:
         size: Number of tiles inside each block.
         rim: Number of tiles that overlap a block but aren't inside it.
         holds: Classes that occur in each block, ``(block, class)``.
+        has: Share of each class's pixels inside each block, ``(block, class)``.
         takes: Tiles with each class, inside and on the rim, ``(block, class)``.
         lost: Share of each class's pixels that lies in those tiles, ``(block, class)``.
         apart: Whether two blocks neither share nor touch a tile, ``(block, block)``.
@@ -231,6 +249,7 @@ class _Pool:
     size: Ints
     rim: Ints
     holds: Bools
+    has: Floats
     takes: Ints
     lost: Floats
     apart: Bools
@@ -248,6 +267,7 @@ class _Pool:
             size=members.sum(axis=1),
             rim=around.sum(axis=1),
             holds=inside @ kinds > 0,
+            has=inside @ pixels,
             takes=wide @ kinds,
             lost=wide @ pixels,
             apart=(inside @ wide.T).toarray() == 0,

@@ -23,7 +23,9 @@ from landshift.tileset.tiles import TileSet
 logger = logging.getLogger(__name__)
 
 
-def split_by_ground(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42) -> Split:
+def split_by_ground(
+    tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42, stratify: bool = False
+) -> Split:
     """Split so that no validation tile's ground overlaps a training tile's, at any date.
 
     Validation tiles form blocks of ground. Other tiles that overlap them are dropped, so the buffer
@@ -38,6 +40,7 @@ def split_by_ground(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42)
         tiles: The tile set.
         valid_share: Share of validation tiles among those kept, between 0 and 1.
         seed: Seed of the random choice.
+        stratify: Add the differences between the classes' shares of validation pixels to the cost.
 
     Raises:
         ParameterError: A share outside its range.
@@ -56,12 +59,46 @@ def split_by_ground(tiles: TileSet, *, valid_share: float = 0.1, seed: int = 42)
             "%s: some tiles have no known CRS; they are assumed not to overlap the others.",
             tiles.folder,
         )
-    (split,) = several_by_ground(tiles, 1, valid_share=valid_share, seed=seed)
+    (split,) = several_by_ground(
+        tiles, 1, valid_share=valid_share, seed=seed, stratify=stratify
+    )  # fmt: skip
     log_split(tiles, split)
     return split
 
 
-def several_by_ground(tiles: TileSet, count: int, *, valid_share: float, seed: int) -> list[Split]:
+def split_from(tiles: TileSet, first: int) -> Split:
+    """The tiles from one on for validation, those before for training, without shared ground.
+
+    Args:
+        tiles: The tile set.
+        first: Index of the first validation tile.
+
+    Raises:
+        SplitError: Every training tile overlaps a validation tile.
+    """
+    count = len(tiles.tiles)
+    whole = Split(tuple(range(first)), tuple(range(first, count)), ())
+    shared = {int(k) for k in leaking_pairs(tiles, whole)[:, 0]}
+    train = tuple(k for k in whole.train if k not in shared)
+    if not train:
+        raise SplitError(
+            f"Training tiles must lie apart from the validation tiles, got {first} that all share "
+            f"their ground ({tiles.folder}, {tiles.tiles[first].image.parent.parent}); give tiles "
+            "of other ground."
+        )
+    if shared:
+        logger.warning(
+            "%d of %d training tiles share ground with validation tiles and are left out.",
+            len(shared), first,
+        )  # fmt: skip
+    split = Split(train, whole.valid, tuple(sorted(shared)))
+    log_split(tiles, split)
+    return split
+
+
+def several_by_ground(
+    tiles: TileSet, count: int, *, valid_share: float, seed: int, stratify: bool = False
+) -> list[Split]:
     """Several splits as `split_by_ground` makes them, for cross-validation; nothing is logged.
 
     Args:
@@ -69,13 +106,15 @@ def several_by_ground(tiles: TileSet, count: int, *, valid_share: float, seed: i
         count: Number of splits.
         valid_share: Share of validation tiles in each.
         seed: Seed of the first; the others follow from it.
+        stratify: As in `split_by_ground`.
 
     Raises:
         SplitError: Every two tiles overlap.
     """
     pairs, splits = overlapping_pairs(tiles), []
     for k in range(count):
-        search = Search(tiles, pairs, valid_share, np.random.default_rng(seed + k))
+        rng = np.random.default_rng(seed + k)
+        search = Search(tiles, pairs, valid_share, rng, stratify=stratify)
         valid = search.best()
         if valid is None:
             raise SplitError(why_impossible(tiles))

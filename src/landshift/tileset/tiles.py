@@ -183,11 +183,18 @@ class TileSet(Contents):
         folder: The set's root, which holds ``images`` and ``labels``.
         scheme: Classes of the labels.
         map_scheme: Classes of the two class maps; None in a set without them.
+        parts: The sets that it joins, of which `folder` is the first's; () for a single one.
     """
 
     folder: Path
     scheme: ClassScheme
     map_scheme: ClassScheme | None = None
+    parts: tuple[TileSet, ...] = ()
+
+    @property
+    def folders(self) -> list[Path]:
+        """The root of each set that it joins; its own."""
+        return [part.folder for part in self.parts] or [self.folder]
 
     def __repr__(self) -> str:
         """Folder, number and size of the tiles, bands and classes."""

@@ -8,12 +8,14 @@ from landshift.training.logs import Epoch
 from landshift.training.options import LOSSES, MONITORS, Augmentation, Loss, Monitor, Training
 
 if TYPE_CHECKING:
+    from landshift.training.batch_size import batch_that_fits
     from landshift.training.fitting import check, fit
     from landshift.training.range_test import LearningRates, lr_find, with_learning_rate
     from landshift.training.resume import check_state, epochs_of
 
 _NEED_TORCH = {
     "LearningRates": "range_test",
+    "batch_that_fits": "batch_size",
     "check": "fitting",
     "check_state": "resume",
     "epochs_of": "resume",
@@ -31,6 +33,7 @@ __all__ = [
     "Loss",
     "Monitor",
     "Training",
+    "batch_that_fits",
     "check",
     "check_state",
     "epochs_of",

@@ -98,6 +98,11 @@ def check(
     Returns:
         How long it lasts.
     """
+    if options.encoder_lr is not None and (model.encoder is None or model.frozen):
+        what = "a frozen one" if model.frozen else f"none in {model.title}"
+        raise ParameterError(
+            f"`encoder_lr` needs an encoder that is trained, got {what}; leave it out."
+        )
     several = processes.count(options)
     logs.check_packages(options)
     plan = plan_of(data, options, several)

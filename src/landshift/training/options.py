@@ -157,6 +157,9 @@ class Training:
     that may draw each tile several times."""
     lr: float | None = None
     """Learning rate, the peak of the one-cycle schedule; left out, a range test finds one."""
+    encoder_lr: float | None = None
+    """Learning rate of the encoder, whose weights may be good already; left out, that of all
+    layers."""
     max_steps: int | None = None
     """At most this many batches in all: epochs become fewer, then shorter, to fit."""
     one_cycle: Annotated[bool, _HIDDEN] = True
@@ -203,12 +206,6 @@ class Training:
         augmentation: object = self.augmentation
         if isinstance(augmentation, str):
             object.__setattr__(self, "augmentation", Augmentation.parse(augmentation))
-        lr: object = self.lr
-        if isinstance(lr, slice):  # rates by layer, as arcgis.learn takes them
-            raise ParameterError(
-                f"The learning rate must be one number for all layers, got {lr}; give its end, "
-                f"{lr.stop}, or freeze() the encoder."
-            )
         for name in ("epochs", "max_steps", "accumulate"):
             value = getattr(self, name)
             if value is not None or name == "accumulate":
@@ -217,11 +214,14 @@ class Training:
                     raise ParameterError(
                         f"`{name}` must be at least 1, got {value}; leave it out or give more."
                     )
-        for name in ("lr", "rare_classes", "ema"):
-            if name != "lr" or lr is not None:
-                check_number(f"`{name}`", getattr(self, name))
-        if self.lr is not None and not 0 < self.lr < 10:
-            raise ParameterError(f"The learning rate must lie between 0 and 10, got {self.lr}.")
+        for name in ("rare_classes", "ema"):
+            check_number(f"`{name}`", getattr(self, name))
+        for name, rate in (("lr", self.lr), ("encoder_lr", self.encoder_lr)):
+            if rate is None:
+                continue
+            check_number(f"`{name}`", rate)
+            if not 0 < rate < 10:
+                raise ParameterError(f"`{name}` must lie between 0 and 10, got {rate}.")
         if not 0 <= self.rare_classes <= 1 or not 0 <= self.ema < 1:
             raise ParameterError(
                 "`rare_classes` must lie between 0 and 1, and `ema` below 1, got "

@@ -51,6 +51,7 @@ def job_of(
         "statistics of the tiles": _digest(data.spec.as_dict()),
         "batch_size": data.batch_size,
         "chip_size": data.chip_size,
+        **({} if data.resize_to is None else {"resize_to": data.resize_to}),
         "data": vars(data.options),
         "processes": processes,
         **options.as_dict(),

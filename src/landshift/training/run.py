@@ -103,14 +103,12 @@ class Run:
         assert options.lr is not None
         self.loss = build_loss(options.loss, data, class_maps=model.class_maps)
         step: nn.Module = LossStep(model, self.loss)
-        optimiser = torch.optim.AdamW(
-            [p for p in model.parameters() if p.requires_grad], options.lr,
-            weight_decay=WEIGHT_DECAY, fused=True,
-        )  # fmt: skip
+        groups = _by_rate(model, options.lr, options.encoder_lr)
+        optimiser = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY, fused=True)
         self.schedule: Any = torch.optim.lr_scheduler.ConstantLR(optimiser, 1.0, 1)
         if options.one_cycle:
             self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-                optimiser, options.lr, total_steps=steps, pct_start=0.3
+                optimiser, [g["lr"] for g in groups], total_steps=steps, pct_start=0.3
             )
         if options.compile:
             step = cast(nn.Module, torch.compile(step))
@@ -350,9 +348,21 @@ class Run:
         self.table = [Epoch(**row) for row in state["table"]]
 
 
+def _by_rate(model: ChangeModel, lr: float, encoder_lr: float | None) -> list[dict[str, Any]]:
+    """The parameters to train by their learning rate: all of them, or encoder and the rest."""
+    learned = [p for p in model.parameters() if p.requires_grad]
+    if encoder_lr is None or model.encoder is None:
+        return [{"params": learned, "lr": lr}]
+    encoder = set(model.encoder.parameters())
+    return [
+        {"params": [p for p in learned if p in encoder], "lr": encoder_lr},
+        {"params": [p for p in learned if p not in encoder], "lr": lr},
+    ]
+
+
 def model_of_epoch(data: TrainingData, epoch: int) -> Path:
     """The folder of the model of an epoch, where all are kept."""
-    return data.tiles.folder / "models" / "checkpoints" / f"epoch_{epoch}"
+    return data.models / "checkpoints" / f"epoch_{epoch}"
 
 
 def _seed(seed: int, epoch: int, process: int) -> int:
