@@ -77,6 +77,7 @@ PUBLIC = {
     "TargetGrid": "landshift.prepare.composite",
     "Training": "landshift.training",
     "TrainingTiles": "landshift.dataset",
+    "Weighting": "landshift.prepare.label",
     # names that were public before the commands were
     "classify_pixels": "landshift.classification",
     "evaluate_map": "landshift.evaluation.maps",

@@ -52,6 +52,7 @@ from landshift.prepare.difference import difference as difference
 from landshift.prepare.label import Cleaning as Cleaning
 from landshift.prepare.label import Filters as Filters
 from landshift.prepare.label import MapReading as MapReading
+from landshift.prepare.label import Weighting as Weighting
 from landshift.prepare.label import label as label
 from landshift.prepare.normalise import normalise as normalise
 from landshift.publish.maps import stac as stac

@@ -66,7 +66,7 @@ def test_the_option_groups_are_these():
         "ImageReading", "ItemFilter", "Loss", "MapArea", "MapEngine", "MapOutputs", "MapReading",
         "MapRun", "MapTiling", "Network", "PairReading", "PictureOptions", "Place", "PointColumns",
         "PointDesign", "ReportFiles", "SamplePlan", "SceneConditions", "SearchFiles", "TargetGrid",
-        "Training", "TrainingTiles",
+        "Training", "TrainingTiles", "Weighting",
     ]  # fmt: skip
 
 
