@@ -30,6 +30,8 @@ from landshift.evaluation.evaluate import Comparison as Comparison
 from landshift.evaluation.evaluate import evaluate as evaluate
 from landshift.evaluation.maps import evaluate_map as evaluate_map
 from landshift.learn import prepare_data as prepare_data
+from landshift.learn.suspects import FoldModel as FoldModel
+from landshift.learn.suspects import suspects as suspects
 from landshift.learn.trained import Network as Network
 from landshift.learn.trained import train as train
 from landshift.maps.patches import patches as patches

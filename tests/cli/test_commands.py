@@ -62,11 +62,11 @@ def test_the_option_groups_are_these():
     assert sorted(name for name in landshift.PUBLIC if name[0].isupper()) == [
         "Auditing", "Augmentation", "Baselines", "ChangeClasses", "ClassColumns", "ClassMaps",
         "Cleaning", "Companions", "Comparison", "CompositeOutput", "Cutting", "DataOptions",
-        "DateImage", "DomainSource", "Encoding", "FetchGrid", "FileAccess", "Filters", "Footprints",
-        "ImageReading", "ItemFilter", "Loss", "MapArea", "MapEngine", "MapOutputs", "MapReading",
-        "MapRun", "MapTiling", "Network", "PairReading", "PictureOptions", "Place", "PointColumns",
-        "PointDesign", "ReportFiles", "SamplePlan", "SceneConditions", "SearchFiles", "TargetGrid",
-        "Training", "TrainingTiles", "Weighting",
+        "DateImage", "DomainSource", "Encoding", "FetchGrid", "FileAccess", "Filters", "FoldModel",
+        "Footprints", "ImageReading", "ItemFilter", "Loss", "MapArea", "MapEngine", "MapOutputs",
+        "MapReading", "MapRun", "MapTiling", "Network", "PairReading", "PictureOptions", "Place",
+        "PointColumns", "PointDesign", "ReportFiles", "SamplePlan", "SceneConditions",
+        "SearchFiles", "TargetGrid", "Training", "TrainingTiles", "Weighting",
     ]  # fmt: skip
 
 
