@@ -15,6 +15,7 @@ from landshift.learn.suspects import _calibrated, _verdict
 from scenes import BANDS, MAPPING, striped_scene, write
 
 SCHEME = ClassScheme.from_mapping(MAPPING)
+QUICK = FoldModel(model="quadratic")
 WRONG = [(40, 60, 8, 12), (200, 100, 6, 6), (120, 220, 10, 5)]  # row, column, height, width
 
 
@@ -81,7 +82,7 @@ def test_wrong_labels_are_found_where_they_are(scene, tmp_path, model):
 
 def test_weights_of_suspects_are_taken_by_tiles(scene, tmp_path):
     folder, _, _ = scene
-    suspects(folder / "tiles", weights=tmp_path / "w.tif", like=folder / "image.tif")
+    suspects(folder / "tiles", weights=tmp_path / "w.tif", like=folder / "image.tif", judging=QUICK)
     cut = cut_tiles(
         [folder / "image.tif"], [folder / "labels.tif"], tmp_path / "again", classes=SCHEME,
         tile_size=32, stride=32, weights=[tmp_path / "w.tif"],
@@ -92,7 +93,12 @@ def test_weights_of_suspects_are_taken_by_tiles(scene, tmp_path):
 def test_the_same_bytes_again_and_no_file_is_overwritten(scene, tmp_path):
     folder, _, _ = scene
     for name in "ab":
-        suspects(folder / "tiles", tmp_path / f"{name}.csv", map_file=tmp_path / name / "m.tif")
+        suspects(
+            folder / "tiles",
+            tmp_path / f"{name}.csv",
+            map_file=tmp_path / name / "m.tif",
+            judging=QUICK,
+        )
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     maps = [rasterio.open(tmp_path / name / "m.tif").read() for name in "ab"]
     assert np.array_equal(*maps)
@@ -107,6 +113,8 @@ def test_confident_learning_by_hand():
     verdict = _verdict(target, np.stack([first, 1 - first]), np.array([0.6, 0.7]))
     assert verdict["given"].tolist() == [[1, 1, 1, 2, 2, 0]]
     assert verdict["likely"].tolist() == [[1, 2, 0, 2, 1, 0]]  # 0.55 and 0.45 are below both
+    kept = _verdict(target[:, 2:3], np.stack([first, 1 - first])[:, :, 2:3], np.array([0.6, 0.4]))
+    assert kept["likely"].tolist() == [[1]]  # 0.45 is above its threshold, but 0.55 is the label's
     assert verdict["margin"][0, [1, 4]] == pytest.approx([0.6, 0.6])
     assert verdict["sure"][0, [1, 4]] == pytest.approx([0.2, 0.2])
 
@@ -140,12 +148,12 @@ def test_tiles_of_two_dates_or_without_a_place_have_a_table_but_no_map(scene, tm
         bare(path)
     cut_tiles([image], [label], tmp_path / "bare", **sizes)
     for name in ("dates", "bare"):
-        result = suspects(tmp_path / name, min_pixels=40)
+        result = suspects(tmp_path / name, min_pixels=40, judging=QUICK)
         assert result.places
         assert all((p.x is None) == (name == "bare") for p in result.places)
         assert all(p.hectares is None for p in result.places)
         with pytest.raises(GridError, match="tiles of one grid, one date and not turned"):
-            suspects(tmp_path / name, map_file=tmp_path / f"{name}.tif")
+            suspects(tmp_path / name, map_file=tmp_path / f"{name}.tif", judging=QUICK)
 
 
 def bare(path):
@@ -213,5 +221,14 @@ def test_the_command_says_what_it_finds(scene, tmp_path):
     assert "labelled pixels are suspicious" in done.stdout
     assert "are likely" in done.stdout
     assert str(tmp_path / "m.tif") in done.stdout
-    printed = run("suspects", folder / "tiles", "-o", tmp_path / "t.csv", "--print", "json")
+    printed = run(
+        "suspects",
+        folder / "tiles",
+        "-o",
+        tmp_path / "t.csv",
+        "--model",
+        "quadratic",
+        "--print",
+        "json",
+    )
     assert json.loads(printed.stdout)["places"]

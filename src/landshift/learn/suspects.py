@@ -46,9 +46,9 @@ _BLOCK = 512
 class FoldModel:
     """The model that judges labels that it was not trained on, and the folds."""
 
-    model: Literal[Decoder, Small, "siamese"] = "quadratic"
-    """Architecture. Small networks (linear, quadratic, pixel, conv3) take seconds; a discriminant
-    can't learn single wrong labels by heart."""
+    model: Literal[Decoder, Small, "siamese"] = "conv3"
+    """Architecture. Discriminants (linear, quadratic) take seconds, conv3, which sees the pixels
+    around, a minute; where the model is weak, right labels look suspicious too."""
     features: Sequence[str] = ()
     """What the network sees, as in `train`; left out: the bands."""
     folds: int = 4
@@ -148,10 +148,11 @@ def suspects(
 
     Confident learning (Northcutt, Jiang & Chuang 2021, doi 10.1613/jair.1.12125): a model is
     trained on all ground but one fold and says the probability of each class there. The threshold
-    of a class is the mean of its probability over the pixels with its label (eq. 2). A pixel whose
-    likeliest class among those above their thresholds isn't its label is suspicious; such pixels
-    by label and class are the confident joint (eq. 1), which, scaled to the labels' own counts,
-    estimates how many labels are wrong (eq. 3). Places are patches of such pixels.
+    of a class is the mean of its probability over the pixels with its label (eq. 2). A pixel is
+    suspicious where the likeliest class among those above their thresholds isn't its label, and is
+    likelier than that (the rule of cleanlab). The pixels by label and likely class are the
+    confident joint (eq. 1), which, scaled to the labels' own counts, estimates how many labels are
+    wrong (eq. 3). Places are patches of suspicious pixels.
 
     Args:
         tiles: Training set: a folder, or a zip of one.
@@ -297,6 +298,9 @@ def _verdict(
 ) -> Verdict:
     """Index of the label and of the confident class, each plus 1, and their probabilities.
 
+    The label stays where it is likelier than the confident class, as in cleanlab: a label below its
+    own threshold is doubtful, but no other class is likelier.
+
     0 means none: a pixel without a label, or with no class above its threshold.
     """
     confident = np.where(chances >= thresholds[:, None, None], chances, -1)
@@ -305,6 +309,7 @@ def _verdict(
     label = np.where(known, target, 0).astype(np.intp)
     sure = np.take_along_axis(chances, label[np.newaxis], 0)[0]
     other = np.take_along_axis(chances, likely[np.newaxis], 0)[0]
+    likely = np.where(other > sure, likely, label)  # the label may lie below its own threshold
     is_confident = known & (confident.max(0) >= 0)
     return {
         "given": np.where(known, label + 1, 0).astype(np.uint8),
