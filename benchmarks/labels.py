@@ -1,7 +1,7 @@
 """Labels that are wrong: what `suspects` finds, and what weights and losses make of them.
 
     python benchmarks/labels.py            # 10, 20 and 30 % wrong labels, two seeds
-    python benchmarks/labels.py --share 0.2 --seeds 1 --only plain generalised
+    python benchmarks/labels.py --share 0.2 --seeds 1 --only plain generalised --model unet
 
 A simulated scene of 384 x 384 pixels. Both class maps get patches of errors: where a smooth random
 field is highest, a class becomes the one that it is mistaken for. The labels are what
