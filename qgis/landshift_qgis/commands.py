@@ -53,6 +53,7 @@ OUTPUTS = {
     ("label", "out"): (RASTER_OUT, "tif"),
     ("label", "table"): ("file", "csv"),
     ("label", "class_table"): ("file", "csv"),
+    ("label", "weights"): (RASTER_OUT, "tif"),
     ("burn", "out"): (RASTER_OUT, "tif"),
     ("difference", "out"): (RASTER_OUT, "tif"),
     ("tiles", "out"): (FOLDER_OUT, ""),

@@ -20,6 +20,7 @@ PUBLIC = {
     "tiles": "landshift.tileset.cutting",
     "simulate": "landshift.simulation.scene",
     "train": "landshift.learn.trained",
+    "suspects": "landshift.learn.suspects",
     "padding": "landshift.classification",
     "quantize": "landshift.classification",
     "classify": "landshift.classification",
@@ -59,6 +60,7 @@ PUBLIC = {
     "FetchGrid": "landshift.catalogue.fetch",
     "FileAccess": "landshift.catalogue.fetch",
     "Filters": "landshift.prepare.label",
+    "FoldModel": "landshift.learn.suspects",
     "Footprints": "landshift.prepare.burn",
     "ImageReading": "landshift.prepare.composite",
     "ItemFilter": "landshift.catalogue.search",
@@ -84,6 +86,7 @@ PUBLIC = {
     "TargetGrid": "landshift.prepare.composite",
     "Training": "landshift.training",
     "TrainingTiles": "landshift.dataset",
+    "Weighting": "landshift.prepare.label",
     # names that were public before the commands were
     "classify_pixels": "landshift.classification",
     "evaluate_map": "landshift.evaluation.maps",

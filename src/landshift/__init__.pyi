@@ -29,6 +29,8 @@ from landshift.evaluation.evaluate import Comparison as Comparison
 from landshift.evaluation.evaluate import evaluate as evaluate
 from landshift.evaluation.maps import evaluate_map as evaluate_map
 from landshift.learn import prepare_data as prepare_data
+from landshift.learn.suspects import FoldModel as FoldModel
+from landshift.learn.suspects import suspects as suspects
 from landshift.learn.trained import Network as Network
 from landshift.learn.trained import train as train
 from landshift.maps.patches import patches as patches
@@ -54,6 +56,7 @@ from landshift.prepare.difference import difference as difference
 from landshift.prepare.label import Cleaning as Cleaning
 from landshift.prepare.label import Filters as Filters
 from landshift.prepare.label import MapReading as MapReading
+from landshift.prepare.label import Weighting as Weighting
 from landshift.prepare.label import label as label
 from landshift.prepare.normalise import normalise as normalise
 from landshift.publish.maps import stac as stac

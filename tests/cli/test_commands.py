@@ -63,12 +63,12 @@ def test_the_option_groups_are_these():
         "Auditing", "Augmentation", "Baselines", "Catalogued", "ChangeClasses",
         "ClassColumns", "ClassMaps", "Cleaning", "Companions", "Comparison",
         "CompositeOutput", "Consistency", "Cutting", "DataOptions", "DateImage",
-        "DomainSource", "Encoding", "FetchGrid", "FileAccess", "Filters", "Footprints",
-        "ImageReading", "ItemFilter", "LastingChange", "Loss", "MapArea", "MapEngine",
-        "MapOutputs", "MapReading", "MapRun", "MapTiling", "Network", "OwnFiles",
-        "PairReading", "PictureOptions", "Place", "PointColumns", "PointDesign",
-        "ReportFiles", "SamplePlan", "SceneConditions", "SearchFiles", "TargetGrid",
-        "Training", "TrainingTiles",
+        "DomainSource", "Encoding", "FetchGrid", "FileAccess", "Filters", "FoldModel",
+        "Footprints", "ImageReading", "ItemFilter", "LastingChange", "Loss", "MapArea",
+        "MapEngine", "MapOutputs", "MapReading", "MapRun", "MapTiling", "Network",
+        "OwnFiles", "PairReading", "PictureOptions", "Place", "PointColumns",
+        "PointDesign", "ReportFiles", "SamplePlan", "SceneConditions", "SearchFiles",
+        "TargetGrid", "Training", "TrainingTiles", "Weighting",
     ]  # fmt: skip
 
 

@@ -1,11 +1,16 @@
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
+from cutting import cut_tiles
 from landshift.classes import IGNORE_INDEX, ClassScheme
 from landshift.dataset import TrainingTiles, prepare
 from landshift.errors import ParameterError
+from landshift.models import ChangeModel
+from landshift.prepare.label import label
+from landshift.training import Training, fit
 from landshift.training.losses import (
     WEIGHT_CAP,
     CrossEntropy,
@@ -17,7 +22,7 @@ from landshift.training.losses import (
     class_weights,
 )
 from landshift.training.options import LOSSES, Loss
-from scenes import MAPPING
+from scenes import BANDS, MAPPING, striped_scene, write
 
 
 def batch(classes=3, size=6, seed=0):
@@ -28,7 +33,10 @@ def batch(classes=3, size=6, seed=0):
     return logits, targets
 
 
-@pytest.mark.parametrize("name", LOSSES)
+ALONE = [name for name in LOSSES if name != "smoothed"]  # it needs a matrix
+
+
+@pytest.mark.parametrize("name", ALONE)
 def test_unlabelled_pixels_never_count(name):
     loss = Sum(Loss(name), None)
     logits, targets = batch()
@@ -43,7 +51,7 @@ def test_unlabelled_pixels_never_count(name):
     assert nothing.item() == 0
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", ALONE)
 def test_every_loss_falls_to_0_where_the_network_is_sure_and_right(name):
     _, targets = batch()
     labels = targets.where(targets != IGNORE_INDEX, 0)
@@ -91,6 +99,106 @@ def test_lovasz_is_one_minus_iou_where_probabilities_are_0_or_1():
     ]
     expected = 1 - sum(ious) / 2
     assert Lovasz()(logits, truth[None, :, None]).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_losses_for_wrong_labels_by_their_formulas():
+    logits, targets = batch()
+    labelled = targets != IGNORE_INDEX
+    p = logits.softmax(1)
+    own = p.gather(1, targets.where(labelled, 0)[:, None])[:, 0][labelled]
+    given = torch.nn.functional.one_hot(targets.where(labelled, 0), 3).movedim(-1, 1).float()
+    target = 0.95 * given + 0.05 * p
+    expected = {
+        "generalised": ((1 - own**0.7) / 0.7).mean(),
+        "symmetric": (-0.1 * own.log() + 4 * (1 - own)).mean(),  # -sum(p log t), log(0) = -4
+        "bootstrapped": -(target * p.log()).sum(1)[labelled].mean(),
+    }
+    for name, value in expected.items():
+        assert Sum(Loss(name), None)(logits, targets).item() == pytest.approx(value.item())
+
+
+@pytest.mark.parametrize("name", ["generalised", "symmetric", "bootstrapped"])
+def test_a_label_that_the_network_holds_for_wrong_pulls_less_than_in_cross_entropy(name):
+    logits = torch.tensor([0.0, 6.0])[None, :, None, None].requires_grad_()
+    wrong, right = torch.zeros(1, 1, 1, dtype=torch.long), torch.ones(1, 1, 1, dtype=torch.long)
+    doubtful = torch.tensor([0.0, 1.0])[None, :, None, None].requires_grad_()
+
+    def ratio(loss):
+        (of_wrong,) = torch.autograd.grad(loss(logits, wrong), logits)
+        (of_right,) = torch.autograd.grad(loss(doubtful, right), doubtful)
+        return (of_wrong.abs().sum() / of_right.abs().sum()).item()
+
+    assert ratio(Sum(Loss(name), None)) < ratio(Sum(Loss("cross_entropy"), None))
+
+
+def confusion(folder, text):
+    path = folder / "confusion.csv"
+    path.write_text(text)
+    return path
+
+
+def test_smoothed_targets_are_how_likely_each_class_is_given_the_label(tiles, tmp_path):
+    # rows reference, columns label, in another order than the tiles': of 10 pixels labelled
+    # 'to crop' 8 are; of 5 labelled 'No change' 4 are
+    path = confusion(tmp_path, "reference;No change;To Crop\nNo change;4;2\nTo crop;1;8\n")
+    data = prepare(tiles, reading=TrainingTiles(MAPPING))
+    loss = build_loss(Loss("smoothed", confusion=path), data, class_maps=False)
+    logits, targets = batch(classes=2)
+    logs = logits.log_softmax(1)
+    shares = torch.tensor([[0.8, 0.2], [0.2, 0.8]])[targets.clamp(max=1)].movedim(-1, 1)
+    expected = -(shares * logs).sum(1)[targets != IGNORE_INDEX].mean()
+    assert loss({"change": logits}, targets[:, None]).item() == pytest.approx(expected.item())
+    unmet = confusion(tmp_path, "x,to crop,No change\nto crop,0,0\nNo change,0,9\n")
+    plain = build_loss(Loss("smoothed", confusion=unmet), data, class_maps=False)
+    value = CrossEntropy()(logits, targets).item()
+    assert plain({"change": logits}, targets[:, None]).item() == pytest.approx(value)
+
+
+def test_class_maps_are_smoothed_by_their_own_matrix_and_the_change_map_is_not(tmp_path):
+    composite = write(tmp_path / "i.tif", striped_scene(64)[0], nodata=0, bands=BANDS)
+    random = np.random.default_rng(0)
+    maps = [write(tmp_path / f"{n}.tif", random.integers(1, 3, (64, 64), np.uint8)) for n in "ba"]
+    classes = ClassScheme.from_mapping({1: "forest", 2: "crop"})
+    label(*maps, tmp_path / "c.tif", classes=classes)
+    tile_set = cut_tiles([composite], [tmp_path / "c.tif"], tmp_path / "s", tile_size=16, stride=16)
+    data = prepare(tile_set.folder)
+    path = confusion(tmp_path, "x,forest,crop\nforest,9,2\ncrop,1,8\n")
+    loss = build_loss(Loss("smoothed", confusion=path), data, class_maps=True)
+    own = {name: part.losses["smoothed"] for name, part in loss.losses.items()}
+    assert isinstance(own["change"], CrossEntropy)
+    for name in ("before", "after"):
+        assert own[name].likely.numpy() == pytest.approx(np.array([[0.9, 0.1], [0.2, 0.8]]))
+    with pytest.raises(
+        ParameterError, match="must hold the classes to forest, to crop, No change, got"
+    ):
+        build_loss(Loss("smoothed", confusion=path), data, class_maps=False)
+    model = ChangeModel(
+        "unet", data.spec, data.scheme, map_scheme=data.tiles.map_scheme, combination="semantic",
+        backbone="resnet18",
+    )  # fmt: skip
+    for name in ALONE[4:]:
+        fit(model, data, Training(max_steps=1, lr=1e-3, checkpoint=False, loss=Loss(name)))
+    options = Training(
+        max_steps=1, lr=1e-3, checkpoint=False, loss=Loss("smoothed", confusion=path)
+    )
+    fit(model, data, options)
+    assert options.as_dict()["loss"]["confusion"] == [["forest", "crop"], [[9, 2], [1, 8]]]
+    assert "confusion" not in Training().as_dict()["loss"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x,a\nb,1\n", "x,a,b\na,1\nb,1,2\n", "x,a\na,-1\n", "x,a\na,q\n"]
+)
+def test_files_that_are_no_confusion_matrix_are_refused(text, tmp_path):
+    with pytest.raises(ParameterError, match="`confusion` must be CSV with the same classes"):
+        Loss("smoothed", confusion=confusion(tmp_path, text))
+
+
+def test_a_matrix_and_the_loss_that_takes_it_go_together(tmp_path):
+    path = confusion(tmp_path, "x,a\na,1\n")
+    for options in ({"formula": "smoothed"}, {"formula": "dice", "confusion": path}):
+        with pytest.raises(ParameterError, match="give both or neither"):
+            Loss(**options)
 
 
 def test_a_formula_adds_losses_by_weight():

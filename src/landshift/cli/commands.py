@@ -79,6 +79,7 @@ _TABLE = {
     },
     "Learn": {
         "train": "Train a network on a tile set and save it.",
+        "suspects": "Find labels that are likely wrong, for people to look at.",
         "padding":
             "Measure how much ground around a tile a model needs, and note it in its package.",
         "quantize": "Make a model's int8 graph, for `landshift classify --precision int8`.",

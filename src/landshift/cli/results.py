@@ -10,6 +10,8 @@ import signal
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from landshift.cli import lines
 from landshift.cli.lines import folded, say, spelled
 from landshift.cli.show import table
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from landshift.engine.padding import MeasuredPadding
     from landshift.engine.quantising import Quantised
     from landshift.evaluation.evaluation import Evaluation
+    from landshift.learn.suspects import Suspects
     from landshift.learn.trained import TrainedModel
     from landshift.maps.patches import Fragmentation
     from landshift.maps.polygons import Traced
@@ -55,6 +58,7 @@ class _RecipeRun(Protocol):
 
 
 _ITEMS = 40  # items of a search that are listed
+_PAIRS = 5  # pairs of classes taken for each other
 _LEAKS = 40  # leaking pairs that are shown
 
 
@@ -311,6 +315,30 @@ def zonal(measured: Zones) -> None:
     """Classes in zones, the paths."""
     table(tables.zones(measured))
     _paths(measured.files)
+
+
+def suspects(found: Suspects) -> dict[str, object]:
+    """How many labels are suspicious, which classes are taken for which, the paths.
+
+    Returns:
+        What --print json prints.
+    """
+    share = 100 * found.suspicious / max(found.labelled, 1)
+    say(
+        f"{found.suspicious:,} of {found.labelled:,} labelled pixels are suspicious "
+        f"({share:.1f} %), in {len(found.places):,} places; {100 * found.wrong:.1f} % of the "
+        "labels are estimated to be wrong."
+    )
+    names, pairs = found.scheme.names, found.joint.copy()
+    np.fill_diagonal(pairs, 0)
+    for k in np.argsort(-pairs, axis=None)[:_PAIRS]:
+        label, likely = divmod(int(k), len(names))
+        if pairs[label, likely] >= 1:
+            pixels = round(float(pairs[label, likely]))
+            say(f"about {pixels:,} pixels of {names[label]!r} are likely {names[likely]!r}")
+    _paths(found.files)
+    counts = {"labelled": found.labelled, "suspicious": found.suspicious, "wrong": found.wrong}
+    return {**counts, "places": found.rows(), "files": [str(file) for file in found.files]}
 
 
 def evaluate(judged: Evaluation) -> None:

@@ -9,7 +9,7 @@ from landshift.dataset.options import DataOptions, Splitting, TrainingTiles
 if TYPE_CHECKING:
     from landshift.dataset.draws import Draws
     from landshift.dataset.samples import LAYERS, Draw, Sample, TileDataset
-    from landshift.dataset.training import TrainingData, prepare
+    from landshift.dataset.training import TrainingData, of_split, prepare
 
 _NEED_TORCH = {
     "LAYERS": "samples",
@@ -18,6 +18,7 @@ _NEED_TORCH = {
     "Sample": "samples",
     "TileDataset": "samples",
     "TrainingData": "training",
+    "of_split": "training",
     "prepare": "training",
 }
 
@@ -31,6 +32,7 @@ __all__ = [
     "TileDataset",
     "TrainingData",
     "TrainingTiles",
+    "of_split",
     "prepare",
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,12 @@ read from disk again each epoch."""
 
 _KEEPING = threading.Lock()  # else several threads keep one tile more each than there is room for
 
-Sample = tuple[torch.Tensor, torch.Tensor]
+Sample = tuple[torch.Tensor, ...]
+"""Image and targets, and the weights of the labels where they are asked for."""
+
+Loaded = tuple[
+    NDArray[np.generic], NDArray[np.bool_], NDArray[np.uint8], NDArray[np.float32] | None
+]
 
 Draw = tuple[int, int]
 """A sample's position, and a number that decides where it is cropped."""
@@ -43,14 +49,15 @@ class TileDataset(Dataset[Sample]):
         chip_size: Rows and columns of a sample. Of a larger tile, a position reads the middle and
             a `Draw` any part.
         class_maps: Whether the targets hold the classes before and after too.
+        weights: Whether a sample holds the weights of its labels, where the set has any.
         ignored: Label values whose pixels count as unlabelled.
         resize_to: Rows and columns that a tile is resized to; None: as it is.
 
     A sample is ``(band, row, column)`` float32 in the raster's units and ``(layer, row, column)``
     int64 class indices, `IGNORE_INDEX` where unlabelled or where the image isn't valid; the layers
-    are the first one or all three of `LAYERS`. Where the class maps don't give the change map's
-    label, as where `landshift.label` removed a change or smoothed the maps, both are in doubt and
-    have no class.
+    are the first one or all three of `LAYERS`. Weights are ``(row, column)`` float32, 0 to 1.
+    Where the class maps don't give the change map's label, as where `landshift.label` removed a
+    change or smoothed the maps, both are in doubt and have no class.
 
     Raises:
         TileSetError: The set doesn't hold the class maps.
@@ -64,6 +71,7 @@ class TileDataset(Dataset[Sample]):
         *,
         chip_size: int,
         class_maps: bool = False,
+        weights: bool = False,
         ignored: Sequence[int] = (),
         resize_to: int | None = None,
     ) -> None:
@@ -74,6 +82,7 @@ class TileDataset(Dataset[Sample]):
             )
         self.tiles = tiles
         self.class_maps = class_maps
+        self.weights = weights and tiles.tiles[0].weights is not None
         self._codes = _codes_of(tiles) if class_maps else None
         self.indices = tuple(indices)
         self.spec = spec
@@ -84,18 +93,18 @@ class TileDataset(Dataset[Sample]):
         self._bands = None if bands in ([], [*range(len(tiles.bands))]) else bands
         value = np.dtype(tiles.dtype if resize_to is None else np.float32).itemsize
         pixels = tiles.height * tiles.width if resize_to is None else resize_to**2
-        self._room = CACHE_BYTES // (pixels * (value * len(spec.bands) + 4))
-        self._cache: dict[
-            int, tuple[NDArray[np.generic], NDArray[np.bool_], NDArray[np.uint8]]
-        ] = {}
+        each = value * len(spec.bands) + 4 + 4 * self.weights
+        self._room = CACHE_BYTES // (pixels * each)
+        self._cache: dict[int, Loaded] = {}
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, draw: int | Draw) -> Sample:
-        image, mask, targets = self.read(draw)
+        image, mask, targets, weights = self.read(draw)
         pixels = torch.from_numpy(self.spec.fill(image, mask))
-        return pixels, torch.from_numpy(targets.astype(np.int64))
+        sample = pixels, torch.from_numpy(targets.astype(np.int64))
+        return sample if weights is None else (*sample, torch.from_numpy(weights.copy()))
 
     def __getitems__(self, draws: Sequence[int | Draw]) -> list[Sample]:
         """The samples of a batch, read on all cores; in a process that loads tiles, on its own."""
@@ -104,20 +113,19 @@ class TileDataset(Dataset[Sample]):
         with parallel.in_order(draws, nullcontext, lambda _, draw: self[draw]) as samples:
             return list(samples)
 
-    def read(
-        self, draw: int | Draw
-    ) -> tuple[NDArray[np.generic], NDArray[np.bool_], NDArray[np.uint8]]:
+    def read(self, draw: int | Draw) -> Loaded:
         """A sample before it is filled.
 
         Returns:
             Values ``(band, row, column)`` as stored, a mask ``(row, column)``, True where valid,
-            and class indices ``(layer, row, column)``.
+            class indices ``(layer, row, column)``, and weights ``(row, column)`` or None.
         """
         position, number = draw if isinstance(draw, tuple) else (draw, None)
-        image, mask, targets = self._load(position)
+        image, mask, targets, weights = self._load(position)
         height, width = mask.shape
         rows, columns = self._part(height, width, number)
-        return image[:, rows, columns], mask[rows, columns], targets[:, rows, columns]
+        part = image[:, rows, columns], mask[rows, columns], targets[:, rows, columns]
+        return (*part, None if weights is None else weights[rows, columns])
 
     def arrays(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
         """Images and their labels one after another, as numpy arrays of float32 and uint8.
@@ -128,12 +136,10 @@ class TileDataset(Dataset[Sample]):
 
     def arrays_at(self, position: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """One of `arrays`; for threads."""
-        image, targets = self[position]
+        image, targets = self[position][:2]
         return image.numpy(), targets[0].numpy().astype(np.uint8)
 
-    def _load(
-        self, position: int
-    ) -> tuple[NDArray[np.generic], NDArray[np.bool_], NDArray[np.uint8]]:
+    def _load(self, position: int) -> Loaded:
         if position in self._cache:
             return self._cache[position]
         tile = self.tiles.tiles[self.indices[position]]
@@ -153,9 +159,11 @@ class TileDataset(Dataset[Sample]):
             differs = known & (self._codes[before, after] != change)
             targets[1:, differs] = IGNORE_INDEX
         targets[:, ~mask | np.isin(labels, self.ignored)] = IGNORE_INDEX
-        loaded = image, mask, targets
+        weights = tileset.read_weights(tile) if self.weights else None
+        loaded: Loaded = image, mask, targets, weights
         if self.resize_to is not None:
-            loaded = _resized(self.spec.fill(image, mask), mask, targets, self.resize_to)
+            filled = self.spec.fill(image, mask)
+            loaded = _resized(filled, mask, targets, weights, self.resize_to)
         worker = get_worker_info()
         with _KEEPING:
             if len(self._cache) < self._room // (worker.num_workers if worker else 1):
@@ -173,21 +181,30 @@ class TileDataset(Dataset[Sample]):
 
 
 def _resized(
-    image: NDArray[np.float32], mask: NDArray[np.bool_], targets: NDArray[np.uint8], size: int
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.uint8]]:
-    """A sample with other rows and columns: values bilinear, or means of what shrinks; labels of
-    the nearest pixel. Only pixels that all come from valid ones are valid."""
+    image: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    targets: NDArray[np.uint8],
+    weights: NDArray[np.float32] | None,
+    size: int,
+) -> Loaded:
+    """A sample with other rows and columns: values bilinear, or means of what shrinks; labels and
+    their weights of the nearest pixel. Only pixels that all come from valid ones are valid."""
     values = torch.from_numpy(np.concatenate([image, mask[np.newaxis]]).astype(np.float32))
     values = functional.interpolate(
         values[np.newaxis], (size, size), mode="bilinear", antialias=True
     )[0]
-    labels = functional.interpolate(
-        torch.from_numpy(targets)[np.newaxis].float(), (size, size), mode="nearest-exact"
-    )[0]
     valid = values[-1].numpy() > 1 - 1e-5
-    classes = labels.to(torch.uint8).numpy()
+    classes = _nearest(targets, size).astype(np.uint8)
     classes[:, ~valid] = IGNORE_INDEX
-    return values[:-1].numpy(), valid, classes
+    kept = None if weights is None else _nearest(weights[np.newaxis], size)[0]
+    return values[:-1].numpy(), valid, classes, kept
+
+
+def _nearest(layers: NDArray[Any], size: int) -> NDArray[np.float32]:
+    """Layers with other rows and columns, each pixel that of the nearest one."""
+    given = torch.from_numpy(layers)[np.newaxis].float()
+    moved = functional.interpolate(given, (size, size), mode="nearest-exact")[0]
+    return np.asarray(moved.numpy(), np.float32)
 
 
 def _codes_of(tiles: tileset.TileSet) -> NDArray[np.uint8] | None:

@@ -81,11 +81,13 @@ class TrainingData:
         """Validation samples."""
         return self.plain(self.split.valid)
 
-    def plain(self, indices: Sequence[int], *, class_maps: bool = False) -> TileDataset:
+    def plain(
+        self, indices: Sequence[int], *, class_maps: bool = False, weights: bool = False
+    ) -> TileDataset:
         """Samples of some tiles."""
         return TileDataset(
             self.tiles, indices, self.spec, chip_size=self.chip_size, class_maps=class_maps,
-            ignored=self.options.ignore_classes, resize_to=self.resize_to,
+            weights=weights, ignored=self.options.ignore_classes, resize_to=self.resize_to,
         )  # fmt: skip
 
     def ignoring(self, values: Sequence[int]) -> TrainingData:
@@ -113,6 +115,11 @@ class TrainingData:
         pixels, ignored = self.class_pixels(), set(self.options.ignore_classes)
         return {c.name: pixels.get(c.value, 0) for c in self.scheme if c.value not in ignored}
 
+    @cached_property
+    def mean_weight(self) -> float | None:
+        """Mean weight of the training tiles' labels; None where the tile set has none."""
+        return self.tiles.mean_weight(self.split.train)
+
     def train_loader(
         self,
         *,
@@ -123,13 +130,15 @@ class TrainingData:
     ) -> DataLoader[Sample]:
         """Batches of training samples in random order; a last part of a batch is left out.
 
+        They hold the weights of the labels where the tile set has any.
+
         Args:
             class_maps: Whether targets hold the classes before and after too.
             factors: How often each tile is drawn in an epoch; None: once.
             process: Number of this process among those that train together.
             processes: Number of them.
         """
-        samples = self.plain(self.split.train, class_maps=class_maps)
+        samples = self.plain(self.split.train, class_maps=class_maps, weights=True)
         factors = np.ones(len(samples)) if factors is None else factors
         batch_size = min(self.batch_size, len(samples))
         draws = Draws(
@@ -203,6 +212,31 @@ def prepare(
         parts = tileset.split_by_ground(
             tiles, valid_share=options.val_split_pct, seed=options.seed, stratify=options.stratify
         )
+    return of_split(tiles, parts, options, reading, sets)
+
+
+def of_split(
+    tiles: tileset.TileSet,
+    parts: tileset.Split,
+    options: DataOptions,
+    reading: TrainingTiles | None = None,
+    sets: Sequence[tileset.TileSet] = (),
+) -> TrainingData:
+    """A tile set with this split; see `prepare`.
+
+    Args:
+        tiles: The tile set.
+        parts: The split.
+        options: How it is drawn from.
+        reading: How its tiles are read and batched.
+        sets: The tile sets that it was joined from; none: itself.
+
+    Raises:
+        ParameterError: An option out of its range.
+        ClassError: A bad list of ignored classes.
+    """
+    reading = reading or TrainingTiles()
+    sets = sets or (tiles,)
     chip_size = _chip_size(tiles, reading)
     sensors = {tileset.read_sensor(own.folder) for own in sets}
     sensor = reading.sensor or (sensors.pop() if len(sensors) == 1 else None)

@@ -117,16 +117,20 @@ def _by_pixel(classifier: Any) -> Rule:
 
 
 def training_pixels(data: TrainingData) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """The same share of labelled pixels from each training tile."""
+    """The same share of labelled pixels from each training tile, by weight where they have one."""
     random = np.random.default_rng(data.options.seed)
     labelled = sum(
         n for v, n in data.tiles.class_pixels(data.split.train).items() if v in data.scheme.values
     )
-    share = min(1.0, PIXELS / max(labelled, 1))
+    share = min(1.0, PIXELS / max(labelled * (data.mean_weight or 1.0), 1))
+    samples = data.plain(data.split.train, weights=True)
     pixels, labels = [], []
-    for image, target in data.plain(data.split.train).arrays():
+    for image, targets, *weights in map(samples.__getitem__, range(len(samples))):
+        target = targets[0].numpy().astype(np.uint8)
         chosen = (target != IGNORE_INDEX) & (random.random(target.shape) < share)
-        pixels.append(image[:, chosen].T)
+        if weights:
+            chosen &= random.random(target.shape) < weights[0].numpy()
+        pixels.append(image.numpy()[:, chosen].T)
         labels.append(target[chosen])
     if not sum(map(len, labels)):
         raise ClassError(

@@ -10,16 +10,15 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from landshift import tileset, training
+from landshift import tileset
 from landshift.dataset import TrainingData
 from landshift.engine import TorchEngine
 from landshift.errors import ModelError, SplitError
 from landshift.evaluation import baselines
+from landshift.learn.folds import quick_model
 from landshift.machine import progress
-from landshift.models import ChangeModel
 from landshift.models.derived import Derived
 from landshift.scores import confusion
-from landshift.training import Training
 
 SPARSE = 0.2
 """Share of the training tiles' pixels below which labels are few: Taizhou's polygons cover 17 % of
@@ -185,17 +184,9 @@ def _folds(data: TrainingData) -> list[TrainingData]:
 
 def _kappa(data: TrainingData, name: str, features: Sequence[str]) -> float | None:
     """Kappa on a fold's validation tiles; None where one class alone is there."""
-    pixels, labels = baselines.training_pixels(data)
-    if len(np.unique(labels)) < 2:
+    if len(np.unique(baselines.training_pixels(data)[1])) < 2:
         return None
-    spec = replace(data.spec, features=tuple(features))
-    model = ChangeModel(name, spec, data.scheme, pretrained=False, seed=data.options.seed)
-    model.start(pixels, labels)
-    if not model.starts_near:
-        options = Training(max_steps=STEPS, checkpoint=False, augmentation=None)
-        options = training.with_learning_rate(model, data, options)
-        training.fit(model, data, options, checked=True)
-    engine = TorchEngine(model)
+    engine = TorchEngine(quick_model(data, name, features, STEPS))
     random = np.random.default_rng(data.options.seed)
     kappas = []
     for spread in GAINS:

@@ -260,7 +260,7 @@ def read_samples(samples: TileDataset) -> tuple[NDArray[np.float32], NDArray[np.
     """Images ``(sample, band, row, column)``, NaN where not valid, and class indices to show."""
     images, targets = [], []
     for position in range(len(samples)):
-        values, mask, layers = samples.read(position)
+        values, mask, layers, _ = samples.read(position)
         images.append(np.where(mask, values, np.nan).astype(np.float32))
         targets.append(layers[0])
     return np.stack(images), np.stack(targets)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
@@ -26,10 +27,14 @@ from landshift.maps.transitions import TransitionTable
 from landshift.prepare.map_reading import MapReading, MapStack
 from landshift.prepare.pairs import CleanedPairs, PairBlock
 from landshift.prepare.rules import Cleaning, Filters, PairRules
+from landshift.prepare.weighting import MapWeights, Weighting
 from landshift.raster import recoding
 from landshift.raster.recoding import Coded
 
-__all__ = ["Cleaning", "Filters", "MapReading", "TransitionTable", "label"]
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+__all__ = ["Cleaning", "Filters", "MapReading", "TransitionTable", "Weighting", "label"]
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +63,7 @@ def label(
     reading: Annotated[MapReading, options.GROUP] = MapReading(),  # noqa: B008
     filters: Annotated[Filters, options.GROUP] = Filters(),  # noqa: B008
     cleaning: Annotated[Cleaning, options.GROUP] = Cleaning(),  # noqa: B008
+    weighting: Annotated[Weighting, options.GROUP] = Weighting(),  # noqa: B008
     overwrite: options.Flag = False,
 ) -> TransitionTable:
     """Compare two class maps: a change map, and the table of transitions.
@@ -101,10 +107,13 @@ def label(
     earlier = [before, *map(Path, cleaning.agree_before)]
     later = [after, *map(Path, cleaning.agree_after)]
     given = map(class_options.file_of, (classes, reading.recode_before, reading.recode_after))
-    inputs = [*earlier, *later, *given]
+    inputs = [*earlier, *later, *given, *weighting.files]
     kinds.TABLE.check(table, class_table)
-    whole_files.check_new(out, table, class_table, inputs=inputs, overwrite=overwrite)
-    raster.check_new(out, inputs=inputs, overwrite=overwrite)
+    kinds.RASTER.check(weighting.weights)
+    outputs = (out, table, class_table, weighting.weights)
+    whole_files.check_new(*outputs, inputs=inputs, overwrite=overwrite)
+    for each in filter(None, (out, weighting.weights)):
+        raster.check_new(each, inputs=inputs, overwrite=overwrite)
     options.check_choice("coding", coding, Coding)
     scheme = class_options.classes_of(classes)
     forbidden = [
@@ -119,6 +128,10 @@ def label(
     coded, by_name = _classes(scheme, maps, out, coding)
     targets = [coded.targets(*each) for each in zip(maps.recodings, by_name, strict=True)]
     rules = PairRules(coded, coding, filters, forbidden, cleaning.unconfirmed)
+    sure = None
+    if weighting.weights is not None:
+        of_dates = (len(earlier), len(later))
+        sure = MapWeights(weighting, coded, of_dates, first.grid, reading.resampling)
     parameters = {
         "bounds": bounds, "coding": coding, "dates": None if dates is None else list(dates),
         **_options(reading, filters, cleaning), "recode_before": maps.recodings[0],
@@ -135,13 +148,16 @@ def label(
             out, box, count=1, dtype=rules.change.dtype, nodata=UNLABELLED, bands=["change"],
             tags=provenance.as_tag(record), scheme=rules.change,
         ) as target,
-        CleanedPairs(maps, targets, rules, cleaning, area, ground).blocks() as blocks,
+        _weights_raster(weighting, maps, parameters, box) as weights,
+        CleanedPairs(maps, targets, rules, cleaning, area, ground, sure).blocks() as blocks,
     ):  # fmt: skip
         for block, pairs in blocks:
             counts.add(pairs)
             raster.write(target, pairs.codes[np.newaxis], block.window)
+            if weights is not None and pairs.weights is not None:
+                raster.write(weights, pairs.weights[np.newaxis], block.window)
         counts.check_names(coded, f"{before} and {after}")
-    files = tuple(Path(p) for p in (table, class_table, out) if p is not None)
+    files = tuple(Path(p) for p in (table, class_table, weighting.weights, out) if p is not None)
     transitions = counts.table(files)
     _warn_of_much(transitions.changed, first, second)
     legend_writers.write_attributes(out, rules.change, counts.columns())
@@ -150,6 +166,21 @@ def label(
     if class_table is not None:
         transitions.write_class_csv(class_table, overwrite=overwrite)
     return transitions
+
+
+def _weights_raster(
+    weighting: Weighting, maps: MapStack, parameters: dict[str, Any], box: GeoBox
+) -> AbstractContextManager[raster.NewRaster | None]:
+    """The raster of the weights, open for writing; None where none is asked for."""
+    path = weighting.weights
+    if path is None:
+        return nullcontext()
+    inputs = [*maps.paths, *weighting.files]
+    record = provenance.record("label", inputs, parameters | weighting.as_json(), beside=path)
+    return raster.create(
+        path, box, count=1, dtype="float32", nodata=None, bands=["weight"],
+        tags=provenance.as_tag(record),
+    )  # fmt: skip
 
 
 def _check_dates(

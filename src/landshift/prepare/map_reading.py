@@ -137,12 +137,13 @@ class IndexedMap:
             ClassError: A value without an index.
         """
         if self._smooth is None:
-            return self._indices(window)
+            return self.unsmoothed(window)
         halo = self._smooth // 2
-        smoothed = majority(self._indices(window.grown(halo)), self._smooth, NONE)
+        smoothed = majority(self.unsmoothed(window.grown(halo)), self._smooth, NONE)
         return smoothed[halo : halo + window.height, halo : halo + window.width]
 
-    def _indices(self, window: Window) -> NDArray[np.uint8]:
+    def unsmoothed(self, window: Window) -> NDArray[np.uint8]:
+        """Indices as `read` gives them, without smoothing."""
         values, classed = self._map.read(window)
         return self._table.indices(values, classed, self._map.layer.path)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import grid
+from landshift.classes import UNLABELLED
 from landshift.grid import Window
 from landshift.maps.cleaning import Parts, parts_of, remove_small
 from landshift.prepare.map_reading import IndexedMap, MapStack, blocks
 from landshift.prepare.rules import Cleaning, PairRules
+from landshift.prepare.weighting import MapWeights, OpenWeights
 from landshift.raster import blockwise
 from landshift.raster.blockwise import Block
 
@@ -31,12 +33,14 @@ class PairBlock:
         pixels: Pixels of each pair, forbidden ones too, as `PairRules` numbers them.
         hectares: Area of each pair; None where areas aren't known.
         removed: Pixels whose change was removed.
+        weights: Weight of each label ``(row, column)``; None where none are asked for.
     """
 
     codes: NDArray[Any]
     pixels: NDArray[np.int64]
     hectares: NDArray[np.float64] | None
     removed: int
+    weights: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,14 @@ class _PairReader:
         later: The map of the second date, and those that confirm it.
         rules: Which pairs are changes, and what removed changes become.
         area: The part of the grid that is compared; windows are relative to it.
+        sure: How sure each map is; None where no weights are asked for.
     """
 
     earlier: Sequence[IndexedMap]
     later: Sequence[IndexedMap]
     rules: PairRules
     area: Window
+    sure: OpenWeights | None
 
     def read(self, window: Window) -> tuple[NDArray[Any], int]:
         """Pairs of a window without unconfirmed changes, and how many those are."""
@@ -65,6 +71,16 @@ class _PairReader:
             return pairs, 0
         unconfirmed = np.logical_or.reduce([m.read(at) != own for m, own in others])
         return pairs, self.remove(pairs, unconfirmed)
+
+    def weigh(self, window: Window, pairs: NDArray[Any]) -> NDArray[np.float32] | None:
+        """Weights of a window's labels, by the maps as they are; 0 where the map keeps none."""
+        if self.sure is None:
+            return None
+        at = window.shifted(self.area.row, self.area.column)
+        said = [m.unsmoothed(at) for m in (*self.earlier, *self.later)]
+        weights = self.sure.read(at, said, np.divmod(pairs, len(self.rules.scheme) + 1))
+        weights[self.rules.map_code.take(pairs) == UNLABELLED] = 0
+        return weights
 
     def remove(self, pairs: NDArray[Any], chosen: NDArray[np.bool_]) -> int:
         """Remove the changes among the chosen pixels, in place; how many those are."""
@@ -84,6 +100,7 @@ class CleanedPairs:
         cleaning: Which changes are removed.
         area: The part of the grid that is compared.
         ground: Areas of its pixels, if they are known.
+        weights: How sure the maps are; None where no weights are asked for.
     """
 
     maps: MapStack
@@ -92,6 +109,7 @@ class CleanedPairs:
     cleaning: Cleaning
     area: Window
     ground: grid.Ground | None
+    weights: MapWeights | None = None
 
     @contextmanager
     def blocks(self) -> Iterator[Iterator[tuple[Block, PairBlock]]]:
@@ -104,7 +122,8 @@ class CleanedPairs:
                 codes = self.rules.patch_code.take(pairs)
                 small = is_small(block.number, codes, self._areas(block.window))
                 removed += reader.remove(pairs, small)
-            return self._counted(block.window, pairs, removed)
+            weights = reader.weigh(block.window, pairs)
+            return self._counted(block.window, pairs, removed, weights)
 
         with blockwise.results(self._windows, "writing", self._opened, read) as results:
             yield results
@@ -115,8 +134,9 @@ class CleanedPairs:
 
     @contextmanager
     def _opened(self) -> Iterator[_PairReader]:
-        with self.maps.indexed(self.targets, self.cleaning.smooth) as (earlier, later):
-            yield _PairReader(earlier, later, self.rules, self.area)
+        sure = nullcontext() if self.weights is None else self.weights.opened()
+        with self.maps.indexed(self.targets, self.cleaning.smooth) as (earlier, later), sure as own:
+            yield _PairReader(earlier, later, self.rules, self.area, own)
 
     def _small_patches(self) -> IsSmall:
         """Where changes belong to small patches."""
@@ -139,11 +159,13 @@ class CleanedPairs:
             return np.ones((1, 1))
         return self.ground.hectares(window)
 
-    def _counted(self, window: Window, pairs: NDArray[Any], removed: int) -> PairBlock:
+    def _counted(
+        self, window: Window, pairs: NDArray[Any], removed: int, weights: NDArray[np.float32] | None
+    ) -> PairBlock:
         rules = self.rules
         hectares = None
         if self.ground is None:
             pixels = grid.counts(pairs, rules.size)
         else:
             pixels, hectares = self.ground.tally(window, pairs, rules.size)
-        return PairBlock(rules.map_code.take(pairs), pixels, hectares, removed)
+        return PairBlock(rules.map_code.take(pairs), pixels, hectares, removed, weights)

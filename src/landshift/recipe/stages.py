@@ -24,10 +24,11 @@ WRITES: Mapping[str, tuple[str, ...]] = {
     "fetch": ("out",),
     "composite": ("out",),
     "normalise": ("out",),
-    "label": ("out", "table"),
+    "label": ("out", "table", "weights"),
     "burn": ("out",),
     "difference": ("out",),
     "tiles": ("out", "pairs"),
+    "suspects": ("out", "map", "weights"),
     "simulate": ("out",),
     "train": ("name", "log"),
     "classify": ("out",),
@@ -49,7 +50,7 @@ WRITES: Mapping[str, tuple[str, ...]] = {
 _USUAL = {
     "search": "items.json", "fetch": "images", "composite": "composite.tif", "normalise":
     "normalised.tif", "label": "change.tif", "burn": "labels.tif", "difference":
-    "difference.tif", "tiles": "tiles", "simulate": "scene", "train": "model", "series":
+    "difference.tif", "tiles": "tiles", "suspects": "suspects.csv", "simulate": "scene", "train": "model", "series":
     "series", "classify": "map.tif", "polygons": "map.gpkg", "patches": "patches.csv", "zonal":
     "zones.csv", "evaluate": "scores.json", "sample": "sample.gpkg", "estimate": "areas.json",
     "view": "view.png", "report": "report.html", "explore": "site", "stac": "map.json",

@@ -11,6 +11,7 @@ from landshift.tileset.origin import digest, sources
 from landshift.tileset.reading import class_colours, read, read_sensor
 from landshift.tileset.search import Split
 from landshift.tileset.splitting import (
+    folds_by_ground,
     leaking_pairs,
     overlapping_pairs,
     several_by_ground,
@@ -28,6 +29,7 @@ from landshift.tileset.tiles import (
     read_second,
     read_tile,
     read_units,
+    read_weights,
 )
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "class_colours",
     "cut",
     "digest",
+    "folds_by_ground",
     "join",
     "leaking_pairs",
     "overlapping_pairs",
@@ -59,6 +62,7 @@ __all__ = [
     "read_sensor",
     "read_tile",
     "read_units",
+    "read_weights",
     "several_by_ground",
     "shared_ground",
     "sources",

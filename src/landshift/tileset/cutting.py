@@ -48,8 +48,8 @@ from landshift.tileset.writing import Progress, write_about, write_tiles
 logger = logging.getLogger(__name__)
 
 _OF_A_SET = {
-    "images", "images2", "labels", esri.BEFORE, esri.AFTER, esri.MAP, esri.STATS, esri.ACCUMULATED,
-    esri.DEFINITION, esri.MAP_CLASSES, INDEX,
+    "images", "images2", "labels", esri.BEFORE, esri.AFTER, esri.WEIGHTS, esri.MAP, esri.STATS,
+    esri.ACCUMULATED, esri.DEFINITION, esri.MAP_CLASSES, INDEX,
 }  # fmt: skip
 """Names in a set's folder; models saved in it don't belong to the set."""
 

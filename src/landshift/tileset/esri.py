@@ -26,6 +26,7 @@ ACCUMULATED = "esri_accumulated_stats.json"
 DEFINITION = "esri_model_definition.emd"
 
 BEFORE, AFTER = "labels_before", "labels_after"
+WEIGHTS = "weights"
 """Folders of the two class maps; our own, Esri's tools ignore them."""
 MAP_CLASSES = "landshift_class_maps.json"
 """Classes of the two class maps, in the form of the model definition."""

@@ -28,6 +28,8 @@ INDEX = "landshift.sqlite"
 
 _VERSION = 2
 
+_COLUMNS = 18  # of a tile without weights
+
 _TABLES = """
 CREATE TABLE fact (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE crs (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
@@ -86,9 +88,13 @@ def write_index(
                 base.executemany(
                     "INSERT INTO crs VALUES (?, ?)", [(k, n) for n, k in names.items()]
                 )
+                columns = _COLUMNS
+                if any(t.weight is not None for t in contents.tiles):
+                    base.execute("ALTER TABLE tile ADD COLUMN weight REAL")
+                    columns += 1
                 base.executemany(
-                    f"INSERT INTO tile VALUES ({', '.join('?' * 18)})",
-                    (_row(roots, t, names) for t in contents.tiles),
+                    f"INSERT INTO tile VALUES ({', '.join('?' * columns)})",
+                    (_row(roots, t, names)[:columns] for t in contents.tiles),
                 )
                 base.execute("COMMIT")
         except sqlite3.Error as error:
@@ -239,6 +245,7 @@ def _row(roots: Sequence[Path], tile: Tile, names: dict[str, int]) -> tuple[Any,
         None if tile.before_pixels is None else _counts(tile.before_pixels),
         after,
         None if tile.after_pixels is None else _counts(tile.after_pixels),
+        tile.weight,
     )
 
 
@@ -253,6 +260,7 @@ def _tile(folder: Path, files: TileFiles, row: tuple[Any, ...], names: dict[int,
         image2=files.image2,
         before=files.before,
         after=files.after,
+        weights=files.weights,
         bounds=None if left is None else (left, bottom, right, top),
         crs=None if row[7] is None else names[row[7]],
         valid=row[8],
@@ -261,6 +269,7 @@ def _tile(folder: Path, files: TileFiles, row: tuple[Any, ...], names: dict[int,
         second=None if row[13] is None else BandFacts(valid=row[12], **_unpacked(row[13])),
         before_pixels=None if row[15] is None else _pixels(row[15]),
         after_pixels=None if row[17] is None else _pixels(row[17]),
+        weight=row[_COLUMNS] if len(row) > _COLUMNS else None,
     )
 
 

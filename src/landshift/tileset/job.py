@@ -37,6 +37,7 @@ class Inputs:
     seconds: tuple[Path, ...]
     before: tuple[Path, ...]
     after: tuple[Path, ...]
+    weights: tuple[Path, ...]
     polygons: Path | None
 
     @classmethod
@@ -62,6 +63,7 @@ class Inputs:
             ("second input", "images2"),
             ("class map before", "labels_before"),
             ("class map after", "labels_after"),
+            ("weights", "weights"),
         ):
             count = len(getattr(companions, name))
             if count not in (0, len(images)):
@@ -80,6 +82,7 @@ class Inputs:
             seconds=tuple(map(Path, companions.images2)),
             before=tuple(map(Path, before)),
             after=tuple(map(Path, after)),
+            weights=tuple(map(Path, companions.weights)),
             polygons=None if polygons is None else Path(polygons),
         )
 
@@ -87,7 +90,8 @@ class Inputs:
     def all(self) -> list[Path]:
         """Every file, images first."""
         polygons = [] if self.polygons is None else [self.polygons]
-        return [*self.images, *self.labels, *self.seconds, *self.before, *self.after, *polygons]
+        maps = (*self.before, *self.after, *self.weights)
+        return [*self.images, *self.labels, *self.seconds, *maps, *polygons]
 
 
 @dataclass(frozen=True)
@@ -224,6 +228,7 @@ def check_rasters(inputs: Inputs, chips: ChipFormat) -> list[RasterInfo]:
         ("An image and its second input", inputs.seconds, False, False),
         ("An image and its class map", inputs.before, True, True),
         ("An image and its class map", inputs.after, True, True),
+        ("An image and the weights of its labels", inputs.weights, True, True),
     )
     for what, paths, classes, larger in groups:  # larger: the image may be a part of it
         for info, path in zip(infos, paths, strict=False):
@@ -232,9 +237,10 @@ def check_rasters(inputs: Inputs, chips: ChipFormat) -> list[RasterInfo]:
             if not larger or grid.place_inside(info.grid, other.grid) is None:
                 grid.check_same(info.grid, other.grid, what=what, names=names)
             if classes and len(other.names) != 1:
+                kind = "Weights" if paths is inputs.weights else "Labels"
                 raise BandError(
-                    f"Labels must have one band, got {len(other.names)} in {path}; extract the "
-                    "band of class values (gdal_translate -b)."
+                    f"{kind} must have one band, got {len(other.names)} in {path}; extract it "
+                    "(gdal_translate -b)."
                 )
     return infos
 
@@ -332,6 +338,7 @@ def check_alike(job: CuttingJob, base: TileSet) -> None:
         "format": (job.chips, format_of(first.image)),
         "second input": (second, theirs),
         "class maps": (bool(job.inputs.before), first.before is not None),
+        "weights": (bool(job.inputs.weights), first.weights is not None),
     }
     if all(info.names) and all(base.bands):
         pairs["bands"] = (info.names, base.bands)

@@ -53,5 +53,6 @@ def _traits(tiles: TileSet) -> dict[str, Any]:
         "tile size": f"{tiles.width} x {tiles.height} pixels",
         "cell size": None if cell is None else tuple(float(f"{side:.6g}") for side in cell),
         "classes": tiles.scheme.mapping,
+        "weights of labels": "none" if tiles.tiles[0].weights is None else "kept",
         "classes before and after": None if maps is None else maps.mapping,
     }

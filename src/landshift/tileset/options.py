@@ -147,6 +147,9 @@ class Companions:
     """Class map after; once for each composite."""
     map_classes: ClassesLike = None
     """Classes of the two class maps: CSV value,name or JSON. Default: as the maps state them."""
+    weights: Sequence[Path] = ()
+    """Weight of each label, 0 to 1, as `landshift label` writes it, which `train` multiplies the
+    loss by; once for each composite, on its grid or a larger one of the same pixels."""
     class_maps: bool = True
     """Store with the tiles the class maps that each change map was made from, where its record
     states them and the options above don't; semantic models learn from them."""

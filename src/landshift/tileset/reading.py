@@ -36,6 +36,7 @@ from landshift.tileset.tiles import (
     open_tile,
     read_labels,
     read_whole,
+    weights_fit,
 )
 
 logger = logging.getLogger(__name__)
@@ -271,6 +272,12 @@ def _look_at(_: None, files: TileFiles) -> _Look | _Problem:
             if isinstance(values, _Problem):
                 return values
             maps.append(count_values(values))
+        weight: float | _Problem | None = None
+        if files.weights is not None:
+            opening = files.weights
+            weight = _look_at_weights(opening, labels.shape)
+        if isinstance(weight, _Problem):
+            return weight
         opening = files.image
         with open_tile(files.image) as source:
             if labels.shape != source.shape:
@@ -302,6 +309,7 @@ def _look_at(_: None, files: TileFiles) -> _Look | _Problem:
                 second=second_facts,
                 before_pixels=before,
                 after_pixels=after,
+                weight=weight,
                 **vars(measure_bands(values, mask)),
             ),
         )
@@ -320,6 +328,19 @@ def _look_at_labels(path: Path, shape: tuple[int, ...] | None = None) -> Any:
             size = "x".join(map(str, source.shape))
             return _Problem("of another size", path, f"{size} beside labels of {shape}")
         return read_labels(source)
+
+
+def _look_at_weights(path: Path, shape: tuple[int, ...]) -> float | _Problem:
+    """The sum of the weights of a file, or its problem."""
+    with open_tile(path) as source:
+        if source.count != 1 or source.shape != shape:
+            size = "x".join(map(str, (source.count, *source.shape)))
+            return _Problem("of another size", path, f"{size} beside labels of {shape}")
+        values, mask = read_whole(source)
+    weights = np.where(mask, values[0], 0)
+    if not weights_fit(weights):
+        return _Problem("weights outside 0 to 1", path)
+    return float(weights.sum(dtype=np.float64))
 
 
 def _look_at_second(path: Path) -> tuple[SecondInput, BandFacts]:
@@ -436,6 +457,9 @@ def _files_of(folder: Path) -> list[TileFiles]:
         files = [
             f._replace(before=before / f.label.name, after=after / f.label.name) for f in files
         ]
+    if (folder / esri.WEIGHTS).is_dir():
+        weights = folder / esri.WEIGHTS
+        files = [f._replace(weights=weights / f"{f.label.stem}.tif") for f in files]
     return sorted(set(files), key=lambda own: str(own.image))
 
 

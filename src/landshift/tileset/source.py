@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from landshift import grid, raster, vector
 from landshift.classes import UNLABELLED, ClassScheme
-from landshift.errors import ClassError
+from landshift.errors import ClassError, RasterError
 from landshift.grid import Window
 from landshift.machine import parallel
 from landshift.raster import RasterInfo
@@ -21,7 +21,7 @@ from landshift.tileset.chips import Place
 from landshift.tileset.coding import LabelReader
 from landshift.tileset.job import CuttingJob
 from landshift.tileset.sampling import RowCache, Turn, turned
-from landshift.tileset.tiles import cell_size_of
+from landshift.tileset.tiles import cell_size_of, weights_fit
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Chip:
     labels: NDArray[np.uint8]
     second: NDArray[Any] | None
     maps: tuple[NDArray[np.uint8], ...]
+    weights: NDArray[np.float32] | None
     place: Place
     bands: tuple[str, ...]
     source: int
@@ -95,6 +96,8 @@ class _OpenImage:
             for path, each in of_maps
             if job.maps
         ]
+        weights = job.inputs.weights[number : number + 1]
+        self.weights = [(rows(path), self._place_on(path)) for path in weights]
         self.crs = self.image.source.crs
         self.inside = _inside_polygons(job.inputs.polygons, job.cutting.mask_layer, self.info)
 
@@ -129,12 +132,17 @@ class _OpenImage:
             if hidden is not None:
                 map_codes[hidden] = -1
             maps.append(_label_values(map_codes))
+        weights = None
+        for rows, (row, column) in self.weights:
+            weights = _weights(rows, window.shifted(row, column), turn)
+            weights[codes < 0] = 0
         return Chip(
             values=values,
             mask=mask,
             labels=_label_values(codes),
             second=second,
             maps=tuple(maps),
+            weights=weights,
             place=Place(_transform_of(self.info, window, turn), self.crs),
             bands=self.info.names,
             source=self.number,
@@ -151,6 +159,21 @@ class _OpenImage:
         if turn is None:
             return rows.read(window)
         return turn.bilinear(*rows.read(turn.around.shifted(window.row, window.column)))
+
+
+def _weights(rows: RowCache, window: Window, turn: Turn | None) -> NDArray[np.float32]:
+    """Weights of a window, 0 where there are none."""
+    if turn is None:
+        values, mask = rows.read(window)
+    else:
+        values, mask = turn.nearest(*rows.read(turn.around.shifted(window.row, window.column)))
+    weights = np.where(mask, values[0], 0).astype(np.float32)
+    if not weights_fit(weights):
+        raise RasterError(
+            "Weights of labels must lie between 0 and 1, got others in "
+            f"{rows.source.name}; give what `landshift label` writes."
+        )
+    return weights
 
 
 def _codes(

@@ -16,9 +16,13 @@ from landshift.tileset.search import (
     grounds,
     indices_of,
     log_split,
+    places,
     why_impossible,
 )
 from landshift.tileset.tiles import TileSet
+
+_FOLD_TILES = 2  # least tiles of a fold
+_FOLD_BLOCKS = 4  # blocks of ground of a fold: several places are more representative
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +123,56 @@ def several_by_ground(
         if valid is None:
             raise SplitError(why_impossible(tiles))
         splits.append(search.split_of(valid))
+    return splits
+
+
+def folds_by_ground(tiles: TileSet, count: int, *, seed: int) -> list[Split]:
+    """Splits in which each tile is for validation once; other tiles that share its ground drop out.
+
+    The ground is halved again and again, across its longer side, into a few blocks for each fold,
+    which are dealt out at random.
+
+    Args:
+        tiles: The tile set.
+        count: Number of folds.
+        seed: Seed of the dealing.
+
+    Raises:
+        SplitError: A fold would have no tile, or none to train on.
+    """
+    number = len(tiles.tiles)
+    if number < count * _FOLD_TILES:
+        raise SplitError(
+            f"Folds need {_FOLD_TILES} tiles each, got {number} tiles for {count} folds in "
+            f"{tiles.folder}; use fewer `folds`, or cut smaller tiles."
+        )
+    box, group = places(tiles)
+    centre = (box[:, :2] + box[:, 2:]) / 2
+    parts = [np.flatnonzero(group == g) for g in np.unique(group)]
+    most = max(count, min(_FOLD_BLOCKS * count, number // _FOLD_TILES))
+    while len(parts) < most:
+        part = parts.pop(int(np.argmax([len(p) for p in parts])))
+        axis = int(np.ptp(centre[part], axis=0).argmax())
+        order = part[np.argsort(centre[part, axis], kind="stable")]
+        parts += [order[: len(order) // 2], order[len(order) // 2 :]]
+    fold = np.empty(number, np.int64)
+    dealt = np.random.default_rng(seed).permutation(len(parts))
+    for place, k in enumerate(dealt):
+        fold[parts[k]] = place % count
+    pairs, splits = overlapping_pairs(tiles), []
+    for k in range(count):
+        valid = fold == k
+        first, second = pairs[:, 0], pairs[:, 1]
+        dropped = np.zeros(number, np.bool_)
+        dropped[first[valid[second]]] = dropped[second[valid[first]]] = True
+        dropped &= ~valid
+        train = ~valid & ~dropped
+        if not train.any():
+            raise SplitError(
+                f"Each fold must leave tiles that share no ground with it, got {number} tiles in "
+                f"{tiles.folder}; use more `folds`, or cut smaller tiles."
+            )
+        splits.append(Split(indices_of(train), indices_of(valid), indices_of(dropped)))
     return splits
 
 

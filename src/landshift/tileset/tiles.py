@@ -34,6 +34,7 @@ class TileFiles(NamedTuple):
         image2: The image of the second input, in a two-input set.
         before: The class map before, in a set that carries both class maps.
         after: The class map after.
+        weights: The weights of the labels, in a set that carries them.
     """
 
     image: Path
@@ -41,6 +42,7 @@ class TileFiles(NamedTuple):
     image2: Path | None = None
     before: Path | None = None
     after: Path | None = None
+    weights: Path | None = None
 
     @property
     def there(self) -> tuple[Path, ...]:
@@ -76,12 +78,14 @@ class PixelFacts(BandFacts):
         second: Statistics of the second input, in a two-input set.
         before_pixels: Pixels of each class before, in a set with class maps.
         after_pixels: Pixels of each class after.
+        weight: Sum of the labels' weights, in a set that carries them.
     """
 
     class_pixels: Mapping[int, int]
     second: BandFacts | None = None
     before_pixels: Mapping[int, int] | None = None
     after_pixels: Mapping[int, int] | None = None
+    weight: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +99,7 @@ class Tile(PixelFacts):
         image2: File of the second input; None in a set of one input.
         before: File of the class map before; None in a set without class maps.
         after: File of the class map after.
+        weights: File of the labels' weights; None in a set without.
         bounds: Left, bottom, right, top of its bounding box, in units of `crs`; None without a
             georeference.
         crs: Coordinate reference system as ``EPSG:n`` or WKT; None where unknown.
@@ -106,13 +111,14 @@ class Tile(PixelFacts):
     image2: Path | None = None
     before: Path | None = None
     after: Path | None = None
+    weights: Path | None = None
     bounds: Bounds | None
     crs: str | None
 
     @property
     def files(self) -> TileFiles:
         """Its files."""
-        return TileFiles(self.image, self.label, self.image2, self.before, self.after)
+        return TileFiles(self.image, self.label, self.image2, self.before, self.after, self.weights)
 
 
 @dataclass(frozen=True)
@@ -252,6 +258,17 @@ class TileSet(Contents):
             counts.update(tile.after_pixels or {})
         return dict(sorted(counts.items()))
 
+    def mean_weight(self, tiles: Sequence[int] | None = None) -> float | None:
+        """Mean weight of labelled pixels; None in a set without weights, or without a label.
+
+        Args:
+            tiles: Indices of the tiles to count; None for all.
+        """
+        sums = [t.weight for t in self._chosen(tiles) if t.weight is not None]
+        values = set(self.scheme.values)
+        pixels = sum(n for v, n in self.class_pixels(tiles).items() if v in values)
+        return sum(sums) / pixels if sums and pixels else None
+
     def _chosen(self, tiles: Sequence[int] | None) -> Sequence[Tile]:
         return self.tiles if tiles is None else [self.tiles[k] for k in tiles]
 
@@ -346,6 +363,27 @@ def read_class_maps(tile: Tile) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         with open_tile(path) as source:
             maps.append(read_labels(source).astype(np.uint8))
     return maps[0], maps[1]
+
+
+def read_weights(tile: Tile) -> NDArray[np.float32]:
+    """Read the weights of a tile's labels, ``(row, column)``.
+
+    Raises:
+        TileSetError: The tile has none.
+        RasterError: The file is missing or damaged.
+    """
+    if tile.weights is None:
+        raise TileSetError(
+            f"The tile must have weights, got none beside {tile.label}; cut the set with `weights`."
+        )
+    with open_tile(tile.weights) as source:
+        values, mask = read_whole(source)
+    return np.where(mask, values[0], 0).astype(np.float32)
+
+
+def weights_fit(weights: NDArray[Any]) -> bool:
+    """Whether all weights lie between 0 and 1."""
+    return bool(((weights >= 0) & (weights <= 1)).all())
 
 
 def read_units(tile: Tile) -> tuple[str | None, ...]:

@@ -122,6 +122,8 @@ def _folders(job: CuttingJob) -> list[str]:
         names.append("images2")
     if job.inputs.before:
         names += [esri.BEFORE, esri.AFTER]
+    if job.inputs.weights:
+        names.append(esri.WEIGHTS)
     return names
 
 
@@ -138,6 +140,7 @@ def _entry_of(tile: Tile) -> dict[str, Any]:
             None if counts is None else list(counts.items())
             for counts in (tile.class_pixels, tile.before_pixels, tile.after_pixels)
         ],
+        "weight": tile.weight,
     }
 
 
@@ -160,6 +163,7 @@ def _tile_of(entry: Mapping[str, Any], folder: Path) -> Tile:
         class_pixels=pixels or {},
         before_pixels=before,
         after_pixels=after,
+        weight=entry.get("weight"),
         second=None if entry["second"] is None else read_bands(entry["second"]),
         **vars(read_bands(entry["first"])),
     )
@@ -186,6 +190,10 @@ def _write_tile(job: CuttingJob, chip: Chip, folder: Path, name: str) -> Tile:
             before=_write_labels(job, chip, folder / esri.BEFORE, name, chip.maps[0]),
             after=_write_labels(job, chip, folder / esri.AFTER, name, chip.maps[1]),
         )
+    weight = None
+    if chip.weights is not None:
+        weight = float(chip.weights.sum(dtype=np.float64))
+        files = files._replace(weights=_write_weights(job, chip, folder / esri.WEIGHTS, name))
     return Tile(
         name=name,
         **files._asdict(),
@@ -195,6 +203,7 @@ def _write_tile(job: CuttingJob, chip: Chip, folder: Path, name: str) -> Tile:
         second=second,
         before_pixels=before,
         after_pixels=after,
+        weight=weight,
         **vars(facts),
     )
 
@@ -228,6 +237,17 @@ def _write_labels(
     path = folder / f"{name}{suffix(chips)}"
     write_chip(
         path, Pixels(values[None]), chip.place, chips,
+        shared=_shared(job, chip, folder.name), compress=not job.encoding.uncompressed,
+    )  # fmt: skip
+    return path
+
+
+def _write_weights(job: CuttingJob, chip: Chip, folder: Path, name: str) -> Path:
+    """Write the weights of a tile's labels: TIFF beside images of any format."""
+    assert chip.weights is not None
+    path = folder / f"{name}{suffix(ChipFormat.tiff)}"
+    write_chip(
+        path, Pixels(chip.weights[None]), chip.place, ChipFormat.tiff,
         shared=_shared(job, chip, folder.name), compress=not job.encoding.uncompressed,
     )  # fmt: skip
     return path

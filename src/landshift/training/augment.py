@@ -33,12 +33,16 @@ class Varied(NamedTuple):
         targets: ``(batch, layer, row, column)``.
         partners: Targets of the samples mixed into the images; None where none were.
         share: Weight of `targets` in the loss; that of `partners` is the rest.
+        weights: Weights of the labels, ``(batch, row, column)``; None: all equal.
+        partner_weights: Those of `partners`.
     """
 
     images: torch.Tensor
     targets: torch.Tensor
     partners: torch.Tensor | None = None
     share: float = 1.0
+    weights: torch.Tensor | None = None
+    partner_weights: torch.Tensor | None = None
 
 
 class BatchAugmentation:
@@ -81,17 +85,20 @@ class BatchAugmentation:
         """Whether it needs the class maps in the targets."""
         return self.swap is not None and self.swap.codes is None
 
-    def __call__(self, images: torch.Tensor, targets: torch.Tensor) -> Varied:
+    def __call__(
+        self, images: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None = None
+    ) -> Varied:
         """Vary a batch; the tensors given stay as they are."""
         if self.options is None:
-            return Varied(images, targets)
+            return Varied(images, targets, weights=weights)
         images = self._values(images)
         if self.swap is not None:
             chosen = torch.rand(len(images)) < self.options.swap
             images, targets = self.swap(images, targets, chosen)
         if self.options.turns:
-            images, targets = turn(images, targets)
-        return self._mixed(images, targets)
+            images, targets, *own = turn(images, targets, *([] if weights is None else [weights]))
+            weights = own[0] if own else None
+        return self._mixed(images, targets, weights)
 
     def _values(self, images: torch.Tensor) -> torch.Tensor:
         """Variations of the values; labels stay."""
@@ -131,31 +138,38 @@ class BatchAugmentation:
             unknown &= images[:, k : k + 1] == mean[k]
         return unknown if unknown.any() else None
 
-    def _mixed(self, images: torch.Tensor, targets: torch.Tensor) -> Varied:
+    def _mixed(
+        self, images: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None
+    ) -> Varied:
         """Mixup or cutmix, each sample with the next one of the batch."""
         o = self.options
         assert o is not None
         ways = [name for name in ("mixup", "cutmix") if getattr(o, name)]
         if not ways or len(images) < 2:
-            return Varied(images, targets)
+            return Varied(images, targets, weights=weights)
         way = ways[int(torch.randint(len(ways), ()))]
         alpha = torch.tensor(float(getattr(o, way)))
         share = float(torch.distributions.Beta(alpha, alpha).sample())
         others, partners = images.roll(1, 0), targets.roll(1, 0)
+        theirs = None if weights is None else weights.roll(1, 0)
         if way == "mixup":
-            return Varied(torch.lerp(others, images, share), targets, partners, share)
+            mixed = torch.lerp(others, images, share)
+            return Varied(mixed, targets, partners, share, weights, theirs)
         rows, columns = (_span(n, (1 - share) ** 0.5) for n in images.shape[-2:])
         images, targets = images.clone(), targets.clone()
         images[..., rows, columns] = others[..., rows, columns]
         targets[..., rows, columns] = partners[..., rows, columns]
-        return Varied(images, targets)
+        if weights is not None and theirs is not None:
+            weights = weights.clone()
+            weights[..., rows, columns] = theirs[..., rows, columns]
+        return Varied(images, targets, weights=weights)
 
 
-def turn(images: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """One of the eight flips and quarter turns for each sample, the same for image and targets."""
-    turned = torch.empty_like(images), torch.empty_like(targets)
-    for k, way in enumerate(torch.randint(8, (len(images),)).tolist()):
-        for source, target in zip((images, targets), turned, strict=True):
+def turn(*tensors: torch.Tensor) -> list[torch.Tensor]:
+    """One of the eight flips and quarter turns for each sample, the same for all its tensors."""
+    turned = [torch.empty_like(each) for each in tensors]
+    for k, way in enumerate(torch.randint(8, (len(tensors[0]),)).tolist()):
+        for source, target in zip(tensors, turned, strict=True):
             sample = source[k].flip(-1) if way >= 4 else source[k]
             target[k] = sample.rot90(way % 4, (-2, -1))
     return turned

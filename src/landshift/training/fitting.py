@@ -132,8 +132,20 @@ def check_data(data: TrainingData, options: Training) -> None:
 
     Raises:
         ParameterError: The monitored score needs another class.
-        TileSetError: Fewer than two classes in the labels of the training tiles.
+        TileSetError: Fewer than two classes in the labels of the training tiles; weights that are
+            all 0.
     """
+    if data.mean_weight == 0:
+        raise TileSetError(
+            "The weights of some labels must be above 0, got 0 for all in "
+            f"{len(data.split.train)} training tiles of {data.tiles.folder}; cut the tiles with "
+            "other weights, or without."
+        )
+    if data.mean_weight is not None and "lovasz" in options.loss.terms:
+        raise ParameterError(
+            "Lovasz loss ranks pixels and can't weigh them, got tiles with weights in "
+            f"{data.tiles.folder}; choose another `loss`, or cut the tiles without."
+        )
     if options.monitor == "change_f1" and not data.scheme.unchanged:
         raise ParameterError(
             "`monitor` change_f1 needs a class 'No change' or 'forest->forest', got "

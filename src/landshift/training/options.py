@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import math
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -9,10 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from landshift.classes import same_name
 from landshift.errors import ParameterError, check_number
-from landshift.files import options
+from landshift.files import options, texts
 
-LOSSES = ("cross_entropy", "focal", "dice", "lovasz")
+LOSSES = (
+    "cross_entropy", "focal", "dice", "lovasz", "generalised", "symmetric", "bootstrapped",
+    "smoothed",
+)  # fmt: skip
 """Losses that a formula may add up."""
 
 Monitor = Literal["valid_loss", "accuracy", "dice", "miou", "change_f1"]
@@ -32,10 +38,16 @@ class Loss:
     """
 
     formula: Annotated[str, Parameter(name="--loss")] = "cross_entropy"
-    """Loss to minimise: names among cross_entropy, focal, dice and lovasz, added up, each with a
-    weight before it if not 1, as in focal+dice or 0.7*cross_entropy+0.3*lovasz."""
+    """Loss to minimise: names among cross_entropy, focal, dice, lovasz and, for labels that are
+    wrong here and there, generalised (cross-entropy), symmetric (cross-entropy), bootstrapped and
+    smoothed (by `confusion`); added up, each with a weight before it if not 1, as in focal+dice or
+    0.7*cross_entropy+0.3*lovasz."""
     class_balancing: bool = False
     """Weigh rare classes more in cross-entropy and focal loss: by 1 / sqrt(share of pixels)."""
+    confusion: Path | None = None
+    """Confusion matrix of the labels, for the loss smoothed: CSV with the labels' classes in the
+    first line and those of the reference in the first column; pixels or shares. Either the classes
+    of the change map or, for models that learn from class maps, those of the class maps."""
     focal_gamma: Annotated[float, _HIDDEN] = 2.0
     """Exponent of the focal loss, 0 or more."""
     dice_average: Annotated[str, _HIDDEN] = "micro"
@@ -48,7 +60,38 @@ class Loss:
                 "`focal_gamma` must be at least 0 and `dice_average` micro or macro, got "
                 f"{self.focal_gamma} and {self.dice_average!r}."
             )
-        assert self.terms
+        if ("smoothed" in self.terms) != (self.confusion is not None):
+            raise ParameterError(
+                "The loss smoothed and a confusion matrix (`confusion`) go together, got "
+                f"{self.formula!r} and {self.confusion}; give both or neither."
+            )
+        assert self.matrix is None or len(self.matrix[0])
+
+    @property
+    def matrix(self) -> tuple[list[str], list[list[float]]] | None:
+        """The confusion matrix: its classes; its rows, those of the reference in their order.
+
+        Raises:
+            ParameterError: The file is missing or holds no such matrix.
+        """
+        if self.confusion is None:
+            return None
+        path = Path(self.confusion)
+        try:
+            header, *rows = [r for r in texts.rows(texts.read_text(path)) if any(r)]
+            names = [name.strip() for name in header[1:]]
+            by_name = {same_name(row[0]): [float(cell) for cell in row[1:]] for row in rows}
+            counts = [by_name[same_name(name)] for name in names]
+            if len(rows) != len(names) or any(len(row) != len(names) for row in counts):
+                raise ValueError("rows and columns differ")
+            if not all(math.isfinite(cell) and cell >= 0 for row in counts for cell in row):
+                raise ValueError("a cell below 0")
+        except (OSError, ValueError, KeyError, csv.Error) as error:
+            raise ParameterError(
+                "`confusion` must be CSV with the same classes in the first line and the first "
+                f"column, and numbers of 0 or more, got '{error}' in {path}."
+            ) from error
+        return names, counts
 
     @property
     def terms(self) -> dict[str, float]:
@@ -244,4 +287,7 @@ class Training:
         values = asdict(self)
         for name in ("log", "tensorboard", "mlflow"):
             del values[name]
+        del values["loss"]["confusion"]
+        if self.loss.matrix is not None:
+            values["loss"]["confusion"] = list(self.loss.matrix)
         return values

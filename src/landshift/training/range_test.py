@@ -137,9 +137,9 @@ def _losses(
     )
     batches = itertools.chain.from_iterable(itertools.repeat(loader))
     with progress.step("learning rate", len(rates)) as under_way:
-        for rate, (images, targets) in zip(rates, batches, strict=False):
+        for rate, batch in zip(rates, batches, strict=False):
             optimiser.param_groups[0]["lr"] = rate
-            loss = step(augment(*fabric.to_device((images, targets))))
+            loss = step(augment(*fabric.to_device(batch)))
             value = float(loss.detach())
             yield value
             optimiser.zero_grad()

@@ -31,8 +31,8 @@ def job_of(
     """Everything that decides the outcome of a training, as JSON holds it."""
     tiles = data.tiles
     named = [
-        (tiles.tiles[k].name, sorted(tiles.tiles[k].class_pixels.items()))
-        for k in (*data.split.train, *data.split.valid)
+        (t.name, sorted(t.class_pixels.items()), *(() if t.weight is None else (t.weight,)))
+        for t in map(tiles.tiles.__getitem__, (*data.split.train, *data.split.valid))
     ]
     layers = [(name, list(v.shape), v.dtype) for name, v in model.state_dict().items()]
     job = {

@@ -64,9 +64,10 @@ class LossStep(nn.Module):
     def forward(self, batch: Varied) -> torch.Tensor:
         """The loss of a batch."""
         heads = self.model.heads(batch.images)
-        loss: torch.Tensor = self.loss(heads, batch.targets)
+        loss: torch.Tensor = self.loss(heads, batch.targets, batch.weights)
         if batch.partners is not None:
-            loss = batch.share * loss + (1 - batch.share) * self.loss(heads, batch.partners)
+            other = self.loss(heads, batch.partners, batch.partner_weights)
+            loss = batch.share * loss + (1 - batch.share) * other
         return loss
 
 
@@ -177,10 +178,8 @@ class Run:
             for number, batch in enumerate(self.batches):
                 whole = number // group * group  # the batches from here on make one step
                 last = number + 1 == min(whole + group, count)
-                images, targets = self.fabric.to_device(batch)
-                total += self._backward(
-                    self.augment(images, targets), min(group, count - whole), last, good
-                )
+                varied = self.augment(*self.fabric.to_device(batch))
+                total += self._backward(varied, min(group, count - whole), last, good)
                 if last:
                     self._step()
                 self.pace.batch(total)
@@ -226,7 +225,8 @@ class Run:
         self.model.load_state_dict(good)
 
         def step(size: int) -> None:
-            part = Varied(batch.images[:size], batch.targets[:size])
+            weights = None if batch.weights is None else batch.weights[:size]
+            part = Varied(batch.images[:size], batch.targets[:size], weights=weights)
             with self.fabric.autocast():
                 loss = LossStep(self.model, self.loss)(part)
             loss.backward()
