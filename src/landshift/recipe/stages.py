@@ -28,7 +28,7 @@ WRITES: Mapping[str, tuple[str, ...]] = {
     "burn": ("out",),
     "difference": ("out",),
     "tiles": ("out", "pairs"),
-    "suspects": ("out", "map", "weights"),
+    "suspects": ("out", "map_file", "weights"),
     "simulate": ("out",),
     "train": ("name", "log"),
     "classify": ("out",),
