@@ -1,17 +1,21 @@
+import argparse
+import json
 import logging
 import socket
 import sys
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import safetensors.torch
+import segmentation_models_pytorch as smp
 import timm
 import torch
 
 from landshift.classes import ClassScheme
 from landshift.errors import ModelError, ParameterError, WeightsError
-from landshift.models import ChangeModel
+from landshift.models import ChangeModel, stated
 from landshift.models.sensors import match
 from landshift.models.transfer import EncoderWeights, Scaling, scale
 from landshift.models.weights import encoder_weights
@@ -42,6 +46,11 @@ def unet(of, pretrained, combination="stack", backbone="resnet18"):
     ).eval()  # fmt: skip
 
 
+def state_bands(path, bands, **more):
+    """A JSON of the file's name that says what it saw."""
+    path.with_suffix(".json").write_text(json.dumps({"bands": list(bands), **more}))
+
+
 def saved(path, bands, backbone="resnet18", prefix=""):
     """An encoder's state dict, as files on the web hold it."""
     encoder = timm.create_model(backbone, in_chans=bands)
@@ -57,6 +66,7 @@ def test_a_weights_file_fills_the_encoder_for_any_number_of_bands(tmp_path, suff
         torch.save(encoder.state_dict(), path)
     else:
         safetensors.torch.save_file(encoder.state_dict(), path)
+    state_bands(path, ("red", "green", "blue"))
     loaded = unet(spec(f"b{k}" for k in range(6)), path).network.encoder.model
     assert torch.equal(loaded.layer1[0].conv1.weight, encoder.layer1[0].conv1.weight)
     first = encoder.conv1.weight / 2  # two copies of three bands, halved
@@ -75,10 +85,19 @@ def test_prefixes_of_what_the_encoder_was_part_of_are_left_out(tmp_path, prefix)
 def test_a_network_of_ours_starts_another(tmp_path, combination):
     first = unet(two_dates(SIX), False, combination)
     torch.save(first.state_dict(), tmp_path / "m.pth")
+    (tmp_path / "landshift.json").write_text(json.dumps({"input": first.spec.as_dict()}))
     second = unet(two_dates(SIX), tmp_path / "m.pth", "siamese")
     weights = [k for k in first.state_dict() if k.endswith("encoder.model.layer3.0.conv1.weight")]
     layer = second.network.encoder.encoder.model.layer3[0].conv1.weight
     assert torch.equal(layer, first.state_dict()[weights[0]])
+    seen = second.network.encoder.encoder.model.conv1.weight
+    own = next(v for k, v in first.state_dict().items() if k.endswith("encoder.model.conv1.weight"))
+    if combination == "stack":  # what it answers to the same image on both dates
+        assert torch.allclose(seen, own[:, :6] + own[:, 6:])
+        third = unet(two_dates(SIX), tmp_path / "m.pth")
+        assert torch.equal(third.network.encoder.model.conv1.weight, own)
+    else:
+        assert torch.equal(seen, own)
 
 
 OTHERS = ["convnext_atto", "swin_tiny_patch4_window7_224", "hrnet_w18_small"]
@@ -131,11 +150,139 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
 
 def test_weights_of_a_larger_network_are_reported(tmp_path, caplog):
     for backbone in ("resnet34", "resnet18"):
-        path, _ = saved(tmp_path / f"{backbone}.pth", 3, backbone)
+        path, _ = saved(tmp_path / f"{backbone}.pth", 6, backbone)
         caplog.clear()
         unet(spec(SIX), path, backbone="resnet18")
         larger = "resnet18 lacks, such as layer1_2_" in caplog.text
         assert larger == (backbone == "resnet34")
+
+
+def test_a_file_that_states_no_bands_fits_as_many_alone(tmp_path):
+    path, encoder = saved(tmp_path / "e.pth", 6)
+    match = r"got 6 in .*e\.pth for 4 \(blue, green, red and nir\); state them in .*e\.json"
+    for of in (spec(SIX[:4]), two_dates(SIX[:4])):
+        with pytest.raises(ModelError, match=match):
+            unet(of, path)
+    with pytest.raises(ModelError, match=r"got 6 in .* for 3"):
+        unet(two_dates(SIX[:3]), path)  # six stacked bands aren't those of one date
+    state_bands(path, ("blue", "green", "red", "nir", "swir16", "swir22"))
+    first = unet(spec(("swir2", "nir", "dem")), path).network.encoder.model.conv1.weight
+    bank = encoder.conv1.weight
+    assert torch.equal(first, torch.stack([bank[:, 5], bank[:, 3], bank.mean(1)], 1))
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_file_states_units_and_scaling(tmp_path, inside):
+    path = tmp_path / "e.safetensors"
+    tensors = timm.create_model("resnet18", in_chans=2).state_dict()
+    about = {
+        "bands": ["B4", "B5"], "sensor": "LANDSAT_OLI", "units": "reflectance",
+        "zero": [0.1, 0.2], "unit": [0.05, 0.1],
+    }  # fmt: skip
+    metadata = {stated.METADATA: json.dumps(about)} if inside else None
+    safetensors.torch.save_file(tensors, path, metadata)
+    state_bands(path, **({"bands": ["not read"]} if inside else about))
+    model = unet(two_dates(("nir", "red")), path)
+    assert model.spec.zero == pytest.approx((2000.0, 1000.0) * 2)
+    assert model.spec.unit == pytest.approx((1000.0, 500.0) * 2)
+
+
+@pytest.mark.parametrize(
+    ("about", "match"),
+    [
+        ({"bands": []}, r"for bands in .*e\.json; correct it"),
+        ({"bands": ["red"], "scale": 1}, r"Extra inputs .* for scale in"),
+        ({"bands": ["red"], "units": "reflectance", "unit": [0]}, "greater than 0' for unit.0 in"),
+        ({"bands": ["red"], "units": "reflectance", "zero": [1, 2]}, "got 1 bands, 2 and 0 numb"),
+        ({"bands": ["red"], "zero": [1]}, "units None in"),
+        ({"bands": ["red"], "sensor": "MSS"}, "must be one of LANDSAT_OLI, .*, got MSS in"),
+        ({"bands": ["red", "nir"]}, "got 2 names for filters of 1 bands in"),
+        ("{", "must be whole JSON"),
+    ],
+)
+def test_a_statement_that_is_wrong_is_refused(tmp_path, about, match):
+    path, _ = saved(tmp_path / "e.pth", 1)
+    text = about if isinstance(about, str) else json.dumps(about)
+    path.with_suffix(".json").write_text(text)
+    with pytest.raises(ModelError, match=match):
+        unet(spec(("red",)), path)
+
+
+def test_a_json_of_other_programs_states_nothing(tmp_path):
+    path, encoder = saved(tmp_path / "e.pth", 6)
+    path.with_suffix(".json").write_text('{"architecture": "resnet18"}')
+    assert torch.equal(
+        unet(spec(SIX), path).network.encoder.model.conv1.weight, encoder.conv1.weight
+    )
+
+
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet-b0", "vgg11", "mobilenet_v2"])
+def test_networks_of_smp_fill_its_own_encoders(tmp_path, name):
+    """As smp names their tensors, with decoder and head beside them."""
+    theirs = smp.Unet(name, encoder_weights=None, in_channels=3, classes=2)
+    path = tmp_path / "unet.pth"
+    torch.save({"state_dict": {f"model.{k}": v for k, v in theirs.state_dict().items()}}, path)
+    ours = unet(spec(SIX[:3]), path, backbone=f"smp:{name}").network.encoder.state_dict()
+    assert all(torch.equal(v, ours[k]) for k, v in theirs.encoder.state_dict().items())
+    state_bands(path, ("nir", "green", "red"))
+    more = unet(two_dates(SIX), path, "siamese", f"smp:{name}").network.encoder.encoder
+    first = next(m for m in more.modules() if isinstance(m, torch.nn.Conv2d)).weight
+    bank = next(m for m in theirs.modules() if isinstance(m, torch.nn.Conv2d)).weight
+    assert torch.allclose(first[:, 3], bank[:, 0] / 2)
+
+
+def test_layers_that_no_feature_comes_from_may_be_missing(tmp_path):
+    """Graphs that other programs export leave them out."""
+    tensors = smp.Unet("efficientnet-b0", encoder_weights=None).state_dict()
+    idle = {
+        k: v for k, v in tensors.items() if k.startswith(("encoder._conv_head", "encoder._bn1"))
+    }
+    path = tmp_path / "e.pth"
+    torch.save({k: v for k, v in tensors.items() if k not in idle}, path)
+    unet(spec(SIX[:3]), path, backbone="smp:efficientnet-b0")
+    torch.save({k: v for k, v in tensors.items() if "_blocks.3._bn1" not in k}, path)
+    with pytest.raises(ModelError, match=r"not _blocks_3__bn1_weight"):
+        unet(spec(SIX[:3]), path, backbone="smp:efficientnet-b0")
+
+
+def test_weights_of_an_onnx_graph_start_a_network(tmp_path):
+    """As docs/models.md takes them out: those of ukis-csmask, which finds clouds."""
+    onnx = pytest.importorskip("onnx", reason="the extra 'onnx' is not here")
+    csmask = pytest.importorskip("ukis_csmask", reason="the extra 'clouds' is not here")
+    graph = Path(csmask.__file__).with_name("model_6b_l2a.onnx")
+    with pytest.raises(ModelError, match=r"6b_l2a\.onnx \(an ONNX graph, whose tensors have to be"):
+        unet(spec(SIX), graph, backbone="smp:efficientnet-b4")
+    tensors = {
+        t.name: torch.from_numpy(onnx.numpy_helper.to_array(t).copy())
+        for t in onnx.load(graph, load_external_data=False).graph.initializer
+    }
+    about = json.loads(graph.with_suffix(".json").read_text())["data"]["dataset_statistics"]
+    (zero, unit), bands = about["img"], about["band_names"]
+    path = tmp_path / "csmask.safetensors"
+    safetensors.torch.save_file(tensors, path)
+    state_bands(path, bands, units="reflectance", zero=zero, unit=unit)
+    model = unet(two_dates(SIX), path, "siamese", "smp:efficientnet-b4")
+    stem = model.network.encoder.encoder._conv_stem.weight
+    assert torch.equal(stem, tensors["model.encoder._conv_stem.weight"])
+    assert model.spec.zero == pytest.approx([z * 10_000 for z in zero] * 2)
+
+
+@pytest.mark.parametrize(
+    ("contents", "match"),
+    [
+        (b"\x08\x07 no checkpoint" * 50, r"\(not a file of torch\.save\)"),
+        ({"a": torch.zeros(1), "args": argparse.Namespace()}, r"it also holds argparse\.Namespace"),
+    ],
+)
+def test_a_file_that_is_not_read_gets_our_own_line(tmp_path, contents, match):
+    path = tmp_path / "e.pth"
+    if isinstance(contents, bytes):
+        path.write_bytes(contents)
+    else:
+        torch.save(contents, path)
+    with pytest.raises(ModelError, match=match) as error:
+        unet(spec(SIX), path)
+    assert "weights_only" not in str(error.value)
 
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path):
@@ -151,6 +298,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
 
 
 def test_bands_meet_by_what_they_see():
+    assert match(("swir1", "swir2"), ("swir22", "swir16")).partners == (1, 0)
     assert match(("swir1", "red", "SR_B4", "B04"), ETM, "LANDSAT_ETM").partners == (4, 2, 3, 3)
     assert match(("nir08", "rededge2", "dem"), ("B8", "B8a", "B06"), "SENTINEL2").partners == (
         1, 2, None,
@@ -317,7 +465,7 @@ def test_without_torchgeo_the_line_says_how_to_get_it(tmp_path, monkeypatch, cap
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ParameterError, match=r"pip install 'landshift\[torchgeo\]'"):
         ChangeModel("unet", spec(SIX), SCHEME, pretrained=NAME)
-    path, _ = saved(tmp_path / PUBLISHED, 9)
+    path, _ = saved(tmp_path / PUBLISHED, 6)
     assert ChangeModel("unet", spec(SIX), SCHEME, pretrained=path).backbone == "resnet18"
     assert "Bands and scaling of resnet18_landsat_etm_toa_moco" in caplog.text
 

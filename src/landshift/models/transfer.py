@@ -8,14 +8,16 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import timm
 import torch
 
-from landshift.errors import ModelError
+from landshift.errors import ModelError, listed
 from landshift.models.sensors import match
-from landshift.spec import InputSpec
+from landshift.spec import InputSpec, split_name
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,8 @@ class EncoderWeights:
     Attributes:
         name: Their name or path, for messages.
         state: Tensors by name, as read.
-        bands: Bands they were trained on, in order; () where unknown.
+        bands: Bands they were trained on, in order, those of several dates as DATE:BAND; ()
+            where unknown.
         sensor: Name in `landshift.sensors.known` of the sensor behind them, or ''.
         scaling: The input they need; None: of mean 0 and standard deviation 1, as tiles have it
             anyway.
@@ -69,43 +72,48 @@ def fill(
 ) -> None:
     """Put weights into an encoder.
 
-    Every layer but the first takes the tensor of its name; a classifier's head is left out. The
-    first convolution takes, for each date, the filters of the bands that `match` names as
-    partners, divided by the number of dates: so that the sum over stacked dates is that over one.
+    Every layer but the first takes the tensor of its name; a classifier's head is left out, and
+    layers that the features don't come from may be missing. The first convolution takes, for each
+    date, the filters of the bands that `match` names as partners, divided by the number of dates:
+    so that the sum over stacked dates is that over one.
 
     Args:
-        encoder: Encoder of segmentation-models-pytorch around one of timm.
-        backbone: Its name in timm.
+        encoder: Encoder of segmentation-models-pytorch, its own or around one of timm.
+        backbone: Its name.
         weights: The weights.
         inputs: Date and name of each band that it sees.
 
     Raises:
-        ModelError: Layers are missing, or have other shapes.
+        ModelError: Layers are missing, or have other shapes; bands that don't fit.
     """
-    if not hasattr(encoder, "model"):
-        raise ModelError(
-            f"Weights go into encoders of timm, got {backbone} for {weights.name}; name the "
-            "encoder that timm has."
-        )
-    own = {_flat(k): v for k, v in encoder.model.state_dict().items()}
+    of_timm = hasattr(encoder, "model")
+    module = encoder.model if of_timm else encoder
+    own = {_flat(k): v for k, v in module.state_dict().items()}
     wanted = [k for k in own if not k.endswith(_COUNTER)]
     state = {_flat(k): v for k, v in _strip(weights.state, own).items()}
-    if not state.keys() >= set(wanted):
+    if of_timm and not state.keys() >= set(wanted):
         state = {_flat(k): v for k, v in _as_of_today(weights.state, own, backbone).items()}
-    config = timm.get_pretrained_cfg(backbone)
-    first = (config.first_conv if config else None) or ()
-    for name in (first,) if isinstance(first, str) else first:
-        key = _flat(f"{name}.weight")
-        shapes = [tensors[key].shape for tensors in (own, state) if key in tensors]
-        if [len(s) for s in shapes] == [4, 4] and shapes[0][1] == len(inputs):
-            state[key] = _first(state[key], weights, inputs)
-    unfit = [k for k in wanted if k not in state or state[k].shape != own[k].shape]
+    seeing = {
+        key
+        for key in (_flat(f"{n}.weight") for n in _first_layers(module, backbone, len(inputs)))
+        if key in own and own[key].dim() == 4 and own[key].shape[1] == len(inputs)
+    }
+    unfit = [
+        k
+        for k in wanted
+        if k not in state or _shape(state[k], k in seeing) != _shape(own[k], k in seeing)
+    ]
+    if unfit and not of_timm and not set(unfit) & state.keys():
+        idle = _idle(encoder, len(inputs))
+        unfit = [k for k in unfit if k not in idle]
     if unfit:
         raise ModelError(
             f"The weights must fit {backbone}, got {len(wanted) - len(unfit)} of its "
             f"{len(wanted)} tensors in {weights.name} (not {', '.join(unfit[:3])}"
             f"{' ...' if len(unfit) > 3 else ''}); name the backbone that they were made for."
         )
+    for key in seeing:
+        state[key] = _first(state[key], weights, inputs)
     blocks = {_BLOCK.sub("#", k) for k in own}
     more = [k for k in state if k not in own and _BLOCK.sub("#", k) in blocks]
     if more:
@@ -118,6 +126,43 @@ def fill(
             if key in state:
                 tensor.copy_(state[key])
     log.info("%s: all %d tensors of %s.", weights.name, len(wanted), backbone)
+
+
+def _shape(tensor: torch.Tensor, sees_bands: bool) -> tuple[int, ...]:
+    """Shape of a tensor, without the number of bands where it sees them."""
+    shape = tuple(tensor.shape)
+    return (shape[0], *shape[2:]) if sees_bands else shape
+
+
+def _first_layers(module: torch.nn.Module, backbone: str, bands: int) -> tuple[str, ...]:
+    """Names of the convolutions that see the bands."""
+    config = timm.get_pretrained_cfg(backbone)
+    if config is not None:
+        first = config.first_conv or ()
+        return (first,) if isinstance(first, str) else tuple(first)
+    layers = (
+        name
+        for name, layer in module.named_modules()
+        if isinstance(layer, torch.nn.Conv2d) and layer.in_channels == bands
+    )
+    return tuple(islice(layers, 1))
+
+
+def _idle(encoder: Any, bands: int) -> set[str]:
+    """Flat names of the tensors that an encoder's features don't come from."""
+    training = encoder.training
+    encoder.eval()
+    sum(f.sum() for f in encoder(torch.ones(1, bands, 64, 64))).backward()
+    used = {
+        _flat(k).rpartition("_")[0] for k, v in encoder.named_parameters() if v.grad is not None
+    }
+    encoder.zero_grad(set_to_none=True)
+    encoder.train(training)
+    return {
+        _flat(k)
+        for k in encoder.state_dict()
+        if not any(_flat(k).startswith(f"{layer}_") for layer in used)
+    }
 
 
 def scale(spec: InputSpec, weights: EncoderWeights) -> InputSpec:
@@ -135,7 +180,7 @@ def scale(spec: InputSpec, weights: EncoderWeights) -> InputSpec:
     """
     if weights.scaling is None:
         return spec
-    scaling, known = weights.scaling, weights.bands
+    scaling, known = weights.scaling, [split_name(band)[1] for band in weights.bands]
     inputs = spec.inputs()
     partners: list[int | None] = [None] * len(inputs)
     for positions in spec.by_date().values():
@@ -199,18 +244,53 @@ def _first(
     filters: torch.Tensor, weights: EncoderWeights, inputs: Sequence[tuple[str, str]]
 ) -> torch.Tensor:
     """Filters ``(out, band, row, column)`` for the bands at hand, from those of the weights."""
-    count = filters.shape[1]
-    known = weights.bands if len(weights.bands) == count else ("",) * count
+    filters, known = _of_one_date(filters, weights, inputs)
+    if known == tuple(name for _, name in inputs):
+        return filters
     mean = filters.mean(1)
     chosen = filters.new_empty(filters.shape[0], len(inputs), *filters.shape[2:])
     dates = dict.fromkeys(date for date, _ in inputs)
     for date in dates:
         positions = [k for k, (d, _) in enumerate(inputs) if d == date]
+        if not weights.bands and len(positions) != len(known):
+            names = listed([inputs[k][1] for k in positions])
+            raise ModelError(
+                f"Weights that state no bands must be for as many as the images have, got "
+                f"{len(known)} in {weights.name} for {len(positions)} ({names}); state them in "
+                f'{Path(weights.name).with_suffix(".json")}, as {{"bands": ["red", ...]}} '
+                "(docs/models.md)."
+            )
         matched = match([inputs[k][1] for k in positions], known, weights.sensor)
         for position, partner in zip(positions, matched.partners, strict=True):
             bank = mean if partner is None else filters[:, partner]
             chosen[:, position] = bank * (matched.factor / len(dates))
     return chosen
+
+
+def _of_one_date(
+    filters: torch.Tensor, weights: EncoderWeights, inputs: Sequence[tuple[str, str]]
+) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """Filters and names of one date's bands; of all dates, where the inputs have the same ones.
+
+    A network of stacked dates that sees the same image on each answers with the sum of a band's
+    filters over the dates.
+    """
+    count = filters.shape[1]
+    if not weights.bands:
+        return filters, ("",) * count
+    names = tuple(split_name(band)[1] for band in weights.bands)
+    own = tuple(dict.fromkeys(names))
+    if count == len(own):  # of networks whose encoder sees one date, too
+        return filters, own
+    if count != len(names):
+        raise ModelError(
+            f"The bands of weights must be those of their first layer, got {len(weights.bands)} "
+            f"names for filters of {count} bands in {weights.name}; correct what they state."
+        )
+    if names == tuple(name for _, name in inputs):
+        return filters, names
+    places = [[k for k, name in enumerate(names) if name == one] for one in own]
+    return torch.stack([filters[:, p].sum(1) for p in places], 1), own
 
 
 def _strip(

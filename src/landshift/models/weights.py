@@ -21,11 +21,14 @@ from landshift.errors import (
     ModelError,
     ParameterError,
     WeightsError,
+    listed,
+    plain,
     reason_of,
     refuse_out_of_memory,
 )
 from landshift.files.hub import OFFLINE, check_reachable
 from landshift.machine.extras import required
+from landshift.models import stated
 from landshift.models.sensors import thermal
 from landshift.models.transfer import EncoderWeights, Encoding, Scaling
 
@@ -104,8 +107,9 @@ def encoder_weights(backbone: str, pretrained: bool | str | Path) -> EncoderWeig
         backbone: Name of a timm encoder.
         pretrained: True for ImageNet weights; False for none; a name of torchgeo's, as
             ``ResNet18_Weights.LANDSAT_ETM_TOA_MOCO``; or a file (.safetensors, or .pth written by
-            torch.save) with the encoder's state dict. A file that torchgeo publishes is known by
-            its name, and counts as the weights of that name.
+            torch.save) with the encoder's state dict, and what `stated.of_file` reads of its
+            input. A file that torchgeo publishes is known by its name, and counts as the weights
+            of that name.
 
     Raises:
         WeightsError: The file isn't there, the encoder has no weights, or no network answers.
@@ -151,6 +155,8 @@ def read_state(path: Path, *, skip: bool = False) -> dict[str, torch.Tensor]:
     _check_exists(path)
     try:
         _check_size(path)
+        if path.suffix.lower() == ".onnx":
+            raise ValueError("an ONNX graph, whose tensors have to be taken out first")
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         strange = torch.serialization.get_unsafe_globals_in_checkpoint(path) if skip else []
@@ -167,7 +173,7 @@ def read_state(path: Path, *, skip: bool = False) -> dict[str, torch.Tensor]:
             raise ValueError(f"{odd[0]:.60} is no plain tensor")
     except Exception as error:  # a damaged or hostile stream can fail in any way
         refuse_out_of_memory(error, f" while reading {path}")
-        reason = reason_of(error)
+        reason = _reason(path, error)
         raise ModelError(
             f"A weights file must hold a state dict, got {path} ({reason}); give one as "
             ".safetensors or by torch.save."
@@ -178,6 +184,17 @@ def read_state(path: Path, *, skip: bool = False) -> dict[str, torch.Tensor]:
             ".safetensors or by torch.save."
         )
     return state
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """Why a file isn't read; torch's own text advises to run whatever it holds."""
+    if "weights_only" not in str(error):
+        return reason_of(error)
+    try:
+        others = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # damaged, as above
+        others = []
+    return f"it also holds {plain(listed(others))}" if others else "not a file of torch.save"
 
 
 def _check_size(path: Path) -> None:
@@ -192,6 +209,9 @@ def _check_size(path: Path) -> None:
 
 def _from_file(path: Path) -> EncoderWeights:
     state = read_state(path)
+    statement = stated.of_file(path)
+    if statement is not None:
+        return _stated(str(path), state, statement)
     if _PUBLISHED.fullmatch(path.name):
         try:
             entry = _published_as(path.name)
@@ -201,6 +221,16 @@ def _from_file(path: Path) -> EncoderWeights:
             if entry is not None:
                 return _described(entry, state)
     return EncoderWeights(str(path), state)
+
+
+def _stated(name: str, state: dict[str, torch.Tensor], about: stated.Statement) -> EncoderWeights:
+    """Weights together with what their file states."""
+    count, scaling = len(about.bands), None
+    if about.units is not None:
+        encodings = (*_REFLECTANCE, _LEVEL_2) if about.units == "reflectance" else ((1.0, 0.0),)
+        zero, unit = about.zero or (0.0,) * count, about.unit or (1.0,) * count
+        scaling = Scaling(about.units, zero, unit, encodings)
+    return EncoderWeights(name, state, about.bands, about.sensor, scaling)
 
 
 def _from_hub(backbone: str) -> EncoderWeights:
