@@ -252,7 +252,7 @@ class _Cleaning:
             start = np.full(stack.classes, 1 / stack.classes)
             self.model = consistent.Markov(start, table / rows, emissions)
             return
-        counted = _Distinct()
+        counted = _Distinct(stack.classes)
         every = max(stack.box.width * stack.box.height // _SAMPLE, 1)
         with stack.blocks(
             "transitions", lambda b: (b.mapped, b.pixels, b.hectares), every
@@ -300,7 +300,8 @@ def _matrix(path: Path, stack: MapSeries) -> NDArray[np.float64]:
 class _Distinct:
     """Distinct trajectories of all blocks, with their pixels and hectares."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int) -> None:
+        self._classes = classes
         self.rows: Codes = np.zeros((0, 0), np.uint8)
         self.pixels: NDArray[np.int64] = np.zeros(0, np.int64)
         self.hectares: NDArray[np.float64] = np.zeros(0)
@@ -321,8 +322,7 @@ class _Distinct:
         if not parts:
             return
         rows, pixels, hectares = (np.concatenate(each) for each in zip(*parts, strict=True))
-        rows = np.ascontiguousarray(rows)
-        keys = rows.view(np.dtype((np.void, rows.shape[1]))).ravel()
+        keys = trajectories.keys_of(rows.T, self._classes)
         _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
         inverse = inverse.reshape(-1)
         counts = np.zeros(len(first), np.int64)
@@ -355,7 +355,7 @@ class _Job:
         self.lasting_pixels = np.zeros((periods, n, n), np.int64)
         self.lasting_hectares = np.zeros((periods, n, n))
         self.summary: dict[str, tuple[int, float]] = {}
-        self._distinct = _Distinct()
+        self._distinct = _Distinct(n)
 
     @property
     def hectares(self) -> NDArray[np.float64]:
@@ -495,9 +495,8 @@ class _Job:
         classed = np.flatnonzero((known.rows != stack.classes).any(axis=1))
         order = classed[np.argsort(-known.pixels[classed], kind="stable")][:COMMONEST]
         self._common = order
-        rows = np.ascontiguousarray(known.rows[order])
-        kind = np.dtype((np.void, rows.shape[1]))
-        keys = rows.view(kind).ravel()
+        rows = known.rows[order]
+        keys = trajectories.keys_of(rows.T, stack.classes)
         sorting = np.argsort(keys)
         names = {k: self._in_words(row) for k, row in enumerate(rows, 1)}
         colours = {k: self._colour(row) for k, row in enumerate(rows, 1)}
@@ -513,7 +512,7 @@ class _Job:
 
             def work(block: Block) -> None:
                 cleaned, _ = self._cleaning(block.mapped)
-                of_rows = np.ascontiguousarray(cleaned).view(kind).ravel()
+                of_rows = trajectories.keys_of(cleaned.T, stack.classes)
                 place = np.searchsorted(keys[sorting], of_rows)
                 at = sorting[np.minimum(place, len(sorting) - 1)]
                 codes = np.where(keys[at] == of_rows, at + 1, other)
