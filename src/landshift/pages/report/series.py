@@ -47,7 +47,7 @@ def page(folder: Path, *, title: str | None = None) -> str:
     period = maps.class_map(about.raster("period"), "The last lasting change", name="period")
     flicker = maps.class_map(about.raster("flicker"), "Flicker", name="flicker")
     dates = [
-        maps.class_map(path, str(date), size=_SMALL)
+        maps.class_map(path, str(date), size=_SMALL, stated=about.scheme)
         for date, path in zip(about.dates, about.map_paths(), strict=True)
     ]
     first, last = about.dates[0], about.dates[-1]
