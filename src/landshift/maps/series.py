@@ -92,7 +92,7 @@ def series(
     dates: str | Sequence[str] | None = None,
     nodata: float | None = None,
     lasting: Annotated[LastingChange, options.GROUP] = LastingChange(),
-    consistency: Annotated[Consistency, options.GROUP] = Consistency(),
+    consistency: Annotated[Consistency, options.GROUP] = Consistency(),  # noqa: B008
     overwrite: options.Flag = False,
 ) -> SeriesTables:
     """Find what changed for good in class maps of many dates, when, and what only flickered.

@@ -48,14 +48,14 @@ class Consistency:
     repeated."""
     probabilities: Sequence[Path] = ()
     """Probabilities of each class, one raster for each map, with a band for each class, such as
-    `classify --layers probabilities` writes; 0 to 1, or whole numbers in per cent. Can be
+    `classify --layer probabilities` writes; 0 to 1, or whole numbers in per cent. Can be
     repeated."""
     transitions: Path | None = None
     """Probabilities of each class at the next date: CSV like `confusion`, from each class in a row.
     Left out: estimated from the maps."""
     states: States = "path"
     """path: the likeliest sequence of classes. date: the likeliest class of each date by itself."""
-    fill: bool = False
+    fill: options.Flag = False
     """Give dates without a class one, too, where another date of the pixel has one."""
 
     def __post_init__(self) -> None:

@@ -279,8 +279,8 @@ class _Shares:
         shared = {name.lower() for name in names} & {name.lower() for name in info.names}
         if places is None and shared:
             raise BandError(
-                f"Bands of probabilities must be named as the classes, got {listed(info.names)} for "
-                f"{listed(names)} in {path}."
+                f"Bands of probabilities must be named as the classes, {listed(names)}, got "
+                f"{listed(info.names)} in {path}; name them so."
             )
         bands = [info.numbers[k] for k in (range(len(names)) if places is None else places)]
         scaling = [info.scaling[number - 1] for number in bands]
