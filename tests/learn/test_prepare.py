@@ -183,8 +183,8 @@ def test_bands_are_extracted_in_training_and_in_maps(pair, tmp_path):
     assert spec.positions == (5, 1)
     whole = prepare_data(pair[0]).training
     assert spec.mean == (whole.spec.mean[4], whole.spec.mean[0])
-    image, _, _ = data.train_ds.read(0)
-    everything, _, _ = whole.train_ds.read(0)
+    image = data.train_ds.read(0)[0]
+    everything = whole.train_ds.read(0)[0]
     assert np.array_equal(image, everything[[4, 0]])
     model = small(data)
     model.fit(1, 1e-3, max_steps=1)
@@ -210,8 +210,8 @@ def test_tiles_are_resized_with_their_labels(pair, tmp_path, caplog):
     assert "Tiles are resized from 32 to 16 pixels: run the model at 2 times" in caplog.text
     assert data.chip_size == 16
     assert data.training.spec.cell_size == 60
-    image, mask, targets = data.train_ds.read(0)
-    whole, _, labels = prepare_data(pair[0]).train_ds.read(0)
+    image, mask, targets, _ = data.train_ds.read(0)
+    whole, _, labels, _ = prepare_data(pair[0]).train_ds.read(0)
     assert image.shape == (6, 16, 16)
     blocks = whole.reshape(6, 16, 2, 16, 2).mean((2, 4))
     inner = slice(1, -1)  # the filter reaches two pixels further
@@ -230,7 +230,7 @@ def test_tiles_are_resized_with_their_labels(pair, tmp_path, caplog):
     larger = prepare_data(pair[1], resize_to=64, val_split_pct=0.25)
     for ds in (larger.train_ds, larger.valid_ds):
         for position in range(len(ds)):
-            _, mask, targets = ds.read(position)
+            _, mask, targets, _ = ds.read(position)
             assert (targets[0][~mask] == IGNORE_INDEX).all()
     with pytest.raises(ParameterError, match="`resize_to` must lie between 16 and 8192"):
         prepare_data(pair[0], resize_to=4)

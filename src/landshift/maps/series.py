@@ -232,7 +232,11 @@ class _Job:
         if self._changed_maps:
             (folder / "maps").mkdir()
             schemes |= {f"maps/{name}": (stack.scheme, "uint8", 0) for name in _files(stack)}
-        tag = provenance.as_tag(record)
+        tag = self._tags(record)
+        dated = {
+            f"maps/{name}": {**provenance.as_tag(record), "ACQUISITION_DATE": str(date)}
+            for name, date in zip(_files(stack), stack.dates, strict=True)
+        }
         with ExitStack() as opened:
             targets = {
                 name: opened.enter_context(
@@ -240,7 +244,8 @@ class _Job:
                         folder / f"{name}.tif", stack.box, dtype=dtype, nodata=nodata,
                         count=len(stack.names) if name == SURE else 1,
                         bands=stack.names if name == SURE else [name.rpartition("/")[2]],
-                        scheme=scheme, tags=tag, classes=scheme is None and name != SURE,
+                        scheme=scheme, tags=dated.get(name, tag),
+                        classes=scheme is None and name != SURE,
                     )
                 )
                 for name, (scheme, dtype, nodata) in schemes.items()
@@ -260,6 +265,13 @@ class _Job:
                 for block, rows, changes in results:
                     self._count(block, rows, changes)
         self._distinct.merge()
+
+    def _tags(self, record: dict[str, Any]) -> dict[str, str]:
+        """Tags of a raster: what made it, and its time."""
+        first, last = self._stack.dates[0].first, self._stack.dates[-1].last
+        ends = {"start": first, "end": last}
+        time = {f"NC_GLOBAL#time_coverage_{name}": str(day) for name, day in ends.items()}
+        return {**provenance.as_tag(record), **time}
 
     def _values(self, rows: Codes, changes: trajectories.Changes) -> dict[str, NDArray[Any]]:
         """What each raster holds for each trajectory."""
@@ -334,7 +346,7 @@ class _Job:
         path = folder / "trajectory.tif"
         with raster.create(
             path, stack.box, count=1, dtype="uint8", nodata=0, bands=["trajectory"],
-            scheme=scheme, tags=provenance.as_tag(record),
+            scheme=scheme, tags=self._tags(record),
         ) as target:  # fmt: skip
 
             def work(block: Block) -> None:
