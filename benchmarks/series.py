@@ -30,8 +30,8 @@ from landshift.maps.trajectories import Rules
 DATES, SIDE, SEEDS = 8, 384, (1, 2, 3)
 EIGHTHS = (-1.15, -0.67, -0.32, 0.0, 0.32, 0.67, 1.15)
 LOOK_ALIKES = (
-    ("Forest", "Savannas"), ("Grasslands", "Croplands"), ("Barren", "Urban"), ("Water", "Wetlands"),
-    ("Shrublands", "Tundra"),
+    ("forest", "savannas"), ("grasslands", "croplands"), ("barren", "urban"), ("water", "wetlands"),
+    ("open shrublands", "tundra"),
 )  # fmt: skip
 
 
@@ -47,10 +47,10 @@ def wrong_maps(true, names, share, lasting, rng):
         Maps ``(date, row, column)``; probabilities ``(date, class, row, column)`` in per cent.
     """
     count, shape = len(names), true.shape[1:]
-    place = {name.lower(): value for value, name in enumerate(names, 1)}
+    place = {name: value for value, name in enumerate(names, 1)}
     alike = np.arange(count + 1)
     for pair in LOOK_ALIKES:
-        a, b = (place[name.lower()] for name in pair)
+        a, b = (place[name] for name in pair)
         alike[a], alike[b] = b, a
     always = smooth(rng, shape)
     maps, probabilities = true.copy(), np.empty((len(true), count, *shape), np.uint8)
@@ -82,10 +82,12 @@ def written(folder, name, maps, like):
     paths = []
     with rasterio.open(like) as source:
         profile = source.profile | {"driver": "GTiff", "compress": "deflate", "nodata": 0}
+        legend = source.tags()["LANDSHIFT_CLASSES"]
     for date, each in enumerate(maps):
         path = folder / f"{name}_{2000 + date}.tif"
         with rasterio.open(path, "w", **profile) as target:
             target.write(each, 1)
+            target.update_tags(LANDSHIFT_CLASSES=legend)
         paths.append(path)
     return paths
 
@@ -114,6 +116,14 @@ def confusion(true, maps, names, folder):
     ]
     path = folder / "confusion.csv"
     path.write_text("\n".join([",".join(["true", *names]), *rows]) + "\n")
+    return path
+
+
+def even(names, folder):
+    """A matrix of errors that are spread evenly, with which transitions are estimated."""
+    path = folder / "even.csv"
+    ones = ["1"] * len(names)
+    path.write_text("\n".join(map(",".join, [["true", *names], *([a, *ones] for a in names)])))
     return path
 
 
@@ -163,8 +173,10 @@ def of_seed(folder, share, lasting, seed):
         "majority of 3": {"consistent": "majority"},
         "majority of 5": {"consistent": "majority", "window": 5},
         "Markov, accuracy": {"consistent": "markov", "accuracy": right},
+        "Markov, accuracy, estimated":
+            {"consistent": "markov", "accuracy": right, "confusion": [even(names, folder)]},
         "Markov, confusion": {"consistent": "markov", "confusion": matrix},
-        "Markov, both": {"consistent": "markov", "accuracy": right, "confusion": matrix},
+        "Markov, accuracy and confusion": {"consistent": "markov", "accuracy": right, "confusion": matrix},
         "Markov, confusion, by date":
             {"consistent": "markov", "confusion": matrix, "states": "date"},
         "Markov, probabilities": {"consistent": "markov", "probabilities": shares},

@@ -132,14 +132,24 @@ def test_made_consistent(maps, tmp_path):
     assert pixels(tmp_path / "majority/maps", "2003") == [1, 1, 1, 1, 2, 0, 0]
     markov = landshift.Consistency(consistent="markov", accuracy="0.8")
     result = landshift.series(maps, tmp_path / "markov", consistency=markov)
-    assert result.mean_log_likelihood
+    assert result.mean_log_likelihood == ()
     assert pixels(tmp_path / "markov/maps", "2003")[2] == 1
     sure = pixels(tmp_path / "markov", "confidence")
     assert sure[-1] == 255
     assert all(0 <= v <= 100 for v in sure[:-1])
+    assert float(table(tmp_path / "markov", "probabilities")[0]["class 1"]) == 0.95
+
+
+def test_transitions_are_estimated_from_a_confusion(maps, tmp_path):
+    matrix = tmp_path / "matrix.csv"
+    matrix.write_text("true,class 1,class 2,class 3\n1,8,1,1\n2,1,8,1\n3,1,1,8\n")
+    markov = landshift.Consistency(consistent="markov", confusion=[matrix])
+    result = landshift.series(maps, tmp_path / "out", consistency=markov)
+    assert len(result.mean_log_likelihood) > 1
     rows = [[float(v) for k, v in r.items() if k != "from"] for r in
-            table(tmp_path / "markov", "probabilities")]  # fmt: skip
+            table(tmp_path / "out", "probabilities")]  # fmt: skip
     np.testing.assert_allclose(np.sum(rows, axis=1), 1)
+    assert rows[0][1] > 0.05
 
 
 def test_matrices_come_from_files(maps, tmp_path):

@@ -26,7 +26,7 @@ Evidence = Callable[[slice], Floats]
 """The evidence of a slice of all trajectories, above 0."""
 
 STAY = 0.95
-"""Share of each class that stays from a date to the next one, from which the estimate starts."""
+"""Share of each class that stays from a date to the next one, if nothing else is known."""
 
 _TINY = 1e-12
 """Probability of what can't be, so that every trajectory has a likeliest path."""
@@ -292,12 +292,26 @@ def _spread(right: float, table: Floats) -> Floats:
     )
 
 
+def steady(possible: NDArray[np.bool_]) -> Markov:
+    """A model of classes that mostly stay, and else become any other class.
+
+    Args:
+        possible: ``(from, to)``: transitions that can be; a class can always stay.
+    """
+    classes = len(possible)
+    transitions = np.full((classes, classes), (1 - STAY) / max(classes - 1, 1))
+    np.fill_diagonal(transitions, STAY)
+    return Markov(np.full(classes, 1 / classes), _by_row(transitions * possible))
+
+
 def estimated(
     evidence: Evidence, weights: NDArray[np.int64], possible: NDArray[np.bool_]
 ) -> tuple[Markov, list[float]]:
     """Start and transitions that make the evidence likeliest, by expectation and maximisation.
 
-    Baum & Welch's steps (Rabiner's equations 40a and 40b) over distinct trajectories.
+    Baum & Welch's steps (Rabiner's equations 40a and 40b) over distinct trajectories, from a
+    `steady` model on. Evidence must know which classes are taken for which: else errors between two
+    classes that look alike are taken for changes to and fro.
 
     Args:
         evidence: The evidence, which stays as it is.
@@ -307,10 +321,7 @@ def estimated(
     Returns:
         The model, and the mean log likelihood of a trajectory after each round.
     """
-    classes = len(possible)
-    transitions = np.full((classes, classes), (1 - STAY) / max(classes - 1, 1))
-    np.fill_diagonal(transitions, STAY)
-    model = Markov(np.full(classes, 1 / classes), _by_row(transitions * possible))
+    classes, model = len(possible), steady(possible)
     share = weights / weights.sum()
     history: list[float] = []
     for _ in range(_ROUNDS):
