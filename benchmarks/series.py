@@ -176,7 +176,8 @@ def of_seed(folder, share, lasting, seed):
         "Markov, accuracy, estimated":
             {"consistent": "markov", "accuracy": right, "confusion": [even(names, folder)]},
         "Markov, confusion": {"consistent": "markov", "confusion": matrix},
-        "Markov, accuracy and confusion": {"consistent": "markov", "accuracy": right, "confusion": matrix},
+        "Markov, accuracy and confusion":
+            {"consistent": "markov", "accuracy": right, "confusion": matrix},
         "Markov, confusion, by date":
             {"consistent": "markov", "confusion": matrix, "states": "date"},
         "Markov, probabilities": {"consistent": "markov", "probabilities": shares},
