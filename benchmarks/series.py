@@ -230,7 +230,7 @@ def markov(data: Path) -> None:
     )
 
 
-def speed(data: Path, side: int) -> None:
+def speed(data: Path, side: int, *, markov: bool) -> None:
     """Time and memory of the command, and of a loop over blocks with numpy, in turn."""
     with tempfile.TemporaryDirectory(dir=".") as temporary:
         folder = Path(temporary)
@@ -256,7 +256,11 @@ def speed(data: Path, side: int) -> None:
         for name, words in {
             "numpy": [sys.executable, __file__, "loop", *map(str, paths)],
             "landshift": command,
-            "landshift, Markov": [*command, "--consistent", "markov", "--accuracy", "0.85"],
+            **(
+                {"landshift, Markov": [*command, "--consistent", "markov", "--accuracy", "0.85"]}
+                if markov
+                else {}
+            ),
         }.items():
             begun = time.perf_counter()
             process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
@@ -321,13 +325,14 @@ def main() -> None:
     options.add_argument("what", choices=("errors", "markov", "speed"))
     options.add_argument("data", type=Path, nargs="?")
     options.add_argument("--side", type=int, default=4000)
+    options.add_argument("--markov", action="store_true", help="time the Markov model too")
     asked = options.parse_args()
     if asked.what == "errors":
         errors()
     elif asked.what == "markov":
         markov(asked.data)
     else:
-        speed(asked.data, asked.side)
+        speed(asked.data, asked.side, markov=asked.markov)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from landshift.files import provenance
 from landshift.machine import parallel
 
 sys.path.insert(0, str(Path(__file__).parent))
-from archive import BANDS, NOISE, Archive, simulated
+from archive import BANDS, CLEAR, CLOUD, NOISE, Archive, simulated
 from stac_server import Api, serving
 
 SUMMERS = ["2019-06/2019-09", "2023-06/2023-09"]
@@ -115,6 +115,55 @@ def test_clouds_that_stay_in_are_seen(archive, tmp_path):
     assert valid.all()
     assert wrong.max() > 0.3
     assert result.images[0].observations == 1
+
+
+def test_clouds_are_found_without_a_quality_band(archive, tmp_path):
+    """The same ones, whichever bands the image has; on a ground of 128 pixels, most of them."""
+    made = Archive(tmp_path / "archive", archive.truth, archive.transform)
+    made.folder.mkdir()
+    for day in DAYS[:3]:
+        item = made.add(f"2019-{day}")
+        del item["assets"]["qa_pixel"]
+        made.save(item)
+    items = tmp_path / "items.json"
+    search(
+        str(made.folder), place=Place(like=like(archive)),
+        wanted=ItemFilter(dates=["2019-06-05"]), files=SearchFiles(out=items),
+    )  # fmt: skip
+    with pytest.raises(BandError, match=r"its quality band .* found without it \(`mask_clouds`\)"):
+        fetch(items, tmp_path / "out", target=grid_of(archive))
+    hidden = []
+    for number, bands in enumerate(("", "red,nir")):
+        result = fetch(
+            items, tmp_path / str(number), target=grid_of(archive),
+            image=DateImage(mask_clouds=True, bands=bands),
+        )  # fmt: skip
+        with rasterio.open(result.images[0].path) as source:
+            assert source.count == (2 if bands else 6)
+            hidden.append(source.read(1) == source.nodata)
+            about = provenance.from_tags(source.tags())
+        share = pytest.approx(hidden[-1].mean(), abs=1e-6)
+        assert about["measured"]["clouds"] == [{"taken": "2019-06-05", "hidden": share}]
+    with rasterio.open(made.folder / f"{made.items[0]['id']}_QA_PIXEL.TIF") as source:
+        quality = source.read(1)
+    assert np.array_equal(*hidden)
+    assert hidden[0][quality == CLOUD].mean() > 0.5
+    assert hidden[0][quality == CLEAR].mean() < 0.05
+
+
+@pytest.mark.parametrize("method", ["median", "best"])
+def test_a_network_finds_clouds_beside_the_quality_band(archive, tmp_path, method):
+    items = listed(archive, tmp_path, dates=["2019-06-05"])
+    without = []
+    for hide, mask_clouds in ((None, False), (None, True), ("none", True)):
+        result = fetch(
+            items, tmp_path / f"{hide}{mask_clouds}", target=grid_of(archive),
+            image=DateImage(hide=hide, mask_clouds=mask_clouds, method=method),
+        )  # fmt: skip
+        with rasterio.open(result.images[0].path) as source:
+            without.append(source.read(1) == source.nodata)
+    assert np.array_equal(without[1], without[0] | without[2])
+    assert 0 < without[2].sum() < without[1].sum()
 
 
 def test_pixels_without_a_clear_observation_have_no_data(archive, tmp_path, caplog):

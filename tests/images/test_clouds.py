@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from scipy import ndimage
 
 import landshift
-from landshift import images, raster
+from landshift import grid, images, raster
 from landshift.errors import BandError, ParameterError, RasterError
 from landshift.files import provenance
+from landshift.grid import Window
 from landshift.images import clouds
 from landshift.machine import extras
 
@@ -31,12 +33,12 @@ def chiapas(tmp_path):
     return path, values
 
 
-def image(path, values, names=NAMES):
+def image(path, values, names=NAMES, nodata=-9999):
     """A raster of 30 m."""
     profile = {
         "driver": "GTiff", "height": values.shape[1], "width": values.shape[2],
         "dtype": values.dtype,
-        "count": len(values), "crs": "EPSG:32615", "nodata": -9999,
+        "count": len(values), "crs": "EPSG:32615", "nodata": nodata,
         "transform": rasterio.Affine(30, 0, 500_000, 0, -30, 1_800_000),
     }  # fmt: skip
     with rasterio.open(path, "w", **profile) as target:
@@ -55,8 +57,9 @@ def test_clouds_of_a_real_image_are_hidden(chiapas, tmp_path):
         hidden = source.read(1) == source.nodata
         tags = source.tags()
     valid, fmask = (values[:6] > -9000).all(axis=0), values[7]
-    assert hidden[valid & (fmask == 4)].mean() > 0.6
-    assert hidden[valid & (fmask == 0)].mean() < 0.02
+    assert hidden[valid & (fmask == 4)].mean() > 0.85
+    assert hidden[valid & (fmask == 2)].mean() > 0.7
+    assert hidden[valid & (fmask == 0)].mean() < 0.04
     share = provenance.from_tags(tags)["parameters"]["clouds"]["hidden"]
     assert sum(share.values()) == pytest.approx(hidden[valid].mean(), abs=1e-6)
 
@@ -97,6 +100,39 @@ def test_four_bands_are_enough(tmp_path):
     clouds.hidden(plan, raster.info(path).grid, 1, tmp_path / "mask.tif")
 
 
+def test_a_mask_does_not_depend_on_blocks(chiapas, tmp_path):
+    """A grid that starts one tile further on has the same mask, but around its own edges."""
+    _, values = chiapas
+    wide = np.pad(values[:6], ((0, 0), (390, 0), (390, 0)), mode="symmetric")
+    path = image(tmp_path / "image.tif", wide)
+    whole = raster.info(path).grid
+    masks = []
+    for number, first in enumerate((0, 192)):
+        box = grid.window_geobox(whole, Window(first, first, 640 - first, 640 - first))
+        mask = tmp_path / f"{number}.tif"
+        clouds.hidden(images.plan(images.Image((path,))), box, 0.0001, mask)
+        with rasterio.open(mask) as source:
+            masks.append(source.read(1))
+    assert (masks[0][384:, 384:] == masks[1][192:, 192:]).all()
+    assert len(np.unique(masks[0][384:, 384:])) > 3
+
+
+def test_edges_are_those_of_clouds_and_shadows(chiapas, tmp_path):
+    """What a network sees in pixels without data hides no pixel beside them."""
+    _, values = chiapas
+    values = values[:6].copy()
+    values[:, 40:200:9, :] = -9999
+    path = image(tmp_path / "image.tif", values)
+    clouds.hidden(
+        images.plan(images.Image((path,))), raster.info(path).grid, 0.0001, tmp_path / "mask.tif"
+    )
+    with rasterio.open(tmp_path / "mask.tif") as source:
+        mask = source.read(1)
+    near = ndimage.binary_dilation(np.isin(mask, (clouds.CLOUD, clouds.SHADOW)), iterations=4)
+    assert (mask == clouds.EDGE).sum() > 100
+    assert near[mask == clouds.EDGE].all()
+
+
 @pytest.mark.parametrize("factor", [1, 0.1])
 def test_values_that_are_no_reflectance_are_refused(factor, tmp_path):
     path = image(tmp_path / "image.tif", np.full((6, 32, 32), 900, np.int16))
@@ -105,6 +141,28 @@ def test_values_that_are_no_reflectance_are_refused(factor, tmp_path):
             [path], tmp_path / "out.tif", reading=landshift.ImageReading(mask_clouds=factor)
         )
     assert not (tmp_path / "out.tif").exists()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "got"),
+    [("uint8", 90, "got 8-bit values"), ("uint16", 9000, "got no value below 0.9 of")],
+)
+def test_values_that_are_stretched_or_have_an_offset_are_refused(tmp_path, dtype, value, got):
+    """Landsat's stored values, times 0.0001, would all look like clouds."""
+    values = np.full((6, 32, 32), value, dtype)
+    path = image(tmp_path / "image.tif", values, nodata=0)
+    with pytest.raises(RasterError, match=got):
+        landshift.composite(
+            [path], tmp_path / "out.tif", reading=landshift.ImageReading(mask_clouds=0.0001)
+        )
+    assert not (tmp_path / "out.tif").exists()
+
+
+def test_the_narrow_band_serves_where_there_is_no_other(tmp_path):
+    names = ("blue", "green", "red", "nir08", "swir16", "swir22")
+    path = image(tmp_path / "image.tif", np.full((6, 32, 32), 900, np.int16), names)
+    plan = images.plan(images.Image((path,)))
+    clouds.hidden(plan, plan.grid, 0.0001, tmp_path / "mask.tif")
 
 
 def test_bands_must_be_named(tmp_path):

@@ -47,12 +47,13 @@ class BandAsset:
     sha256: str = ""
 
 
-def bands_of(entry: Entry, wanted: Sequence[str]) -> list[BandAsset]:
+def bands_of(entry: Entry, wanted: Sequence[str], *, quality: bool = True) -> list[BandAsset]:
     """The bands of an item, and its quality band, with the scaling that the table states.
 
     Args:
         entry: The item.
         wanted: Bands by common name or the sensor's own.
+        quality: Whether the quality band of its product must be there.
 
     Raises:
         CatalogueError: The table doesn't know its product.
@@ -78,13 +79,14 @@ def bands_of(entry: Entry, wanted: Sequence[str]) -> list[BandAsset]:
     group = product.quality
     if group is not None:
         asset = _quality(entry, product, group)
-        if asset is None:
+        if asset is not None:
+            bands.append(asset)
+        elif quality:
             raise BandError(
                 f"An item must have its quality band {group.bands[0]}, got the assets "
                 f"{', '.join(entry.document['assets']) or 'none'} in {entry.id}; leave the item "
-                "out, or clouds in (`clouds`)."
+                "out, or have clouds found without it (`mask_clouds`)."
             )
-        bands.append(asset)
     return bands
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -30,7 +31,7 @@ from landshift.files.dates import Period
 from landshift.files.options import GROUP, Bounds, FilePath, Flag, OutFile, check_choice
 from landshift.files.rows import Rows
 from landshift.grid import Window
-from landshift.images import BandFile, Image, ItemFiles, Plan
+from landshift.images import BandFile, Image, ItemFiles, Plan, clouds
 from landshift.images.quality import CODINGS, Rule
 from landshift.machine import parallel, progress
 from landshift.machine.extras import required
@@ -101,6 +102,10 @@ class DateImage:
     hide: str | None = None
     """Classes of the quality band that are hidden, with commas, as in cloud,shadow; none hides only
     what has no data. Left out: those that the table of sensors states for the product."""
+    mask_clouds: Flag = False
+    """Also hide clouds, shadows and their edges that a network finds (extra `clouds`), as
+    `landshift composite` does; items may then lack the quality band. hide none leaves it to the
+    network alone."""
     normalise: Literal["moments", "invariant"] | None = None
     """Also write each later image in the radiometry of the first, as `landshift normalise` does."""
 
@@ -284,7 +289,13 @@ def fetch(
             "collection at a time."
         )
     wanted = () if all(maps) else _wanted(image, chosen)
-    needed = [[assets.class_band(e)] if all(maps) else assets.bands_of(e, wanted) for e in chosen]
+    read = (*wanted, *_for_clouds(wanted, chosen[0])) if image.mask_clouds else wanted
+    needed = [
+        [assets.class_band(e)]
+        if all(maps)
+        else assets.bands_of(e, read, quality=not image.mask_clouds)
+        for e in chosen
+    ]
     ground = None if access.whole_files else _ground(target, notes.get("place"))
     local, gone = _had(chosen, needed, store, access, ground)
     here = {id(one.entry): one for one in local}
@@ -296,8 +307,9 @@ def fetch(
             for p, of in zip(periods, by_date, strict=True)
         ]
     )
-    maker = _class_map if all(maps) else partial(_composited, image=image, wanted=wanted)
-    plans = [_plans(of_date, image, maps=all(maps)) for of_date in by_date]
+    composited = _without_clouds if image.mask_clouds else _composited
+    maker = _class_map if all(maps) else partial(composited, image=image, wanted=wanted)
+    plans = [_plans(of_date, image, wanted, maps=all(maps)) for of_date in by_date]
     box = _grid(target, [p for of_date in plans for p in of_date], notes.get("place"))
     results = []
     for path, period, of_date, of_plans in zip(paths, periods, by_date, plans, strict=True):
@@ -340,6 +352,15 @@ def _wanted(image: DateImage, entries: Sequence[Entry]) -> tuple[str, ...]:
     if len(set(names)) != len(names):
         raise ParameterError(f"`bands` must be given once each, got {', '.join(names)}.")
     return names or usual
+
+
+def _for_clouds(wanted: Sequence[str], entry: Entry) -> list[str]:
+    """Bands besides, that clouds are found by: those that networks need, and the usual ones."""
+    usual = () if entry.product is None else entry.product.usual
+    bands = [b for b in clouds.BANDS if b in usual or b in clouds.BANDS[: clouds.NEEDED]]
+    if clouds.NARROW in (*wanted, *usual):
+        bands[bands.index("nir")] = clouds.NARROW
+    return [band for band in bands if band not in wanted]
 
 
 def _store(catalogue: str, access: FileAccess) -> Store:
@@ -429,7 +450,9 @@ def _check_left(periods: Sequence[Period], by_date: Sequence[Sequence[_Local]]) 
 # ---- Plans and grid
 
 
-def _plans(of_date: Sequence[_Local], image: DateImage, *, maps: bool) -> list[Plan]:
+def _plans(
+    of_date: Sequence[_Local], image: DateImage, wanted: Sequence[str], *, maps: bool
+) -> list[Plan]:
     """The image of each day and product: its items are tiles of a mosaic."""
     if maps:
         _check_one_map(of_date)
@@ -438,10 +461,11 @@ def _plans(of_date: Sequence[_Local], image: DateImage, *, maps: bool) -> list[P
     plans = []
     for _, day in groupby(sorted(of_date, key=_day_and_product), key=_day_and_product):
         items = list(day)
-        names = tuple(b.name for b in items[0].bands if b.name not in CODINGS)
         rules = _rules(items[0], image)
         files = tuple(one.files() for one in items)
-        plans.append(images.plan(Image((), bands=names, quality=rules, scaled=True, items=files)))
+        plans.append(
+            images.plan(Image((), bands=tuple(wanted), quality=rules, scaled=True, items=files))
+        )
     return plans
 
 
@@ -463,7 +487,7 @@ def _rules(one: _Local, image: DateImage) -> tuple[Rule, ...]:
     """What hides pixels of an item."""
     product = one.entry.product
     group = None if product is None else product.quality
-    if group is None:
+    if group is None or all(band.name != group.quality for band in one.bands):
         return ()
     classes = group.hides
     if image.hide is not None:
@@ -607,6 +631,7 @@ def _composited(
     *,
     image: DateImage,
     wanted: Sequence[str],
+    hidden: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Write the image of a range, block by block, and the number of clear observations."""
     side = _block_side(len(plans), len(wanted))
@@ -630,7 +655,8 @@ def _composited(
             counted += int(clear.sum())
             empty += int((clear == 0).sum())
         pixels = box.height * box.width
-        measured = {"observations": counted / pixels, "without": empty / pixels}
+        measured: dict[str, Any] = {"observations": counted / pixels, "without": empty / pixels}
+        measured |= {"clouds": list(hidden)} if hidden else {}
         target.file.scales = [SCALE] * len(wanted)
         target.file.units = ["surface reflectance"] * len(wanted)
         target.file.update_tags(**provenance.as_tag({**about, "measured": measured}), **dated)
@@ -641,6 +667,31 @@ def _composited(
             "items with more clouds.", 100 * empty / pixels, path.name,
         )  # fmt: skip
     return measured
+
+
+def _without_clouds(
+    plans: Sequence[Plan],
+    box: GeoBox,
+    about: Mapping[str, Any],
+    path: Path,
+    period: Period,
+    *,
+    image: DateImage,
+    wanted: Sequence[str],
+) -> dict[str, Any]:
+    """As `_composited`, of observations that hide the clouds which a network finds."""
+    reach = choosing.REACH if image.method == "best" else 0  # distances to clouds off the grid
+    wide = grid.window_geobox(box, Window(0, 0, box.height, box.width).grown(reach))
+    hiding, hidden = [], []
+    with TemporaryDirectory() as folder:
+        for number, plan in enumerate(plans):
+            masked, share = clouds.hidden(plan, wide, 1.0, Path(folder) / f"{number}.tif")
+            log.info("%s: %.1f %% of the valid pixels are cloud or shadow", plan.taken, 100 * share)
+            hiding.append(masked)
+            hidden.append({"taken": str(plan.taken), "hidden": round(share, 6)})
+        return _composited(
+            hiding, box, about, path, period, image=image, wanted=wanted, hidden=hidden
+        )
 
 
 @contextmanager
@@ -781,5 +832,6 @@ def _parameters(image: DateImage, box: GeoBox, wanted: Sequence[str]) -> dict[st
     """The options that decide an image."""
     return {
         "bands": list(wanted), "method": image.method, "hide": image.hide,
+        **({"mask_clouds": True} if image.mask_clouds else {}),
         "crs": str(box.crs), "transform": list(box.affine)[:6], "shape": [box.height, box.width],
     }  # fmt: skip

@@ -27,22 +27,33 @@ from landshift.raster import blockwise
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-CLEAR, CLOUD, SHADOW, NODATA = 0, 1, 2, 255
+CLEAR, CLOUD, SHADOW, EDGE, NODATA = 0, 1, 2, 3, 255
 """Values of a mask."""
 
 BANDS = ("blue", "green", "red", "nir", "swir16", "swir22")
-"""What the better networks see; the first four are needed."""
+"""What the better networks see."""
+
+NEEDED = 4
+"""How many of these all networks see, from the first."""
+
+NARROW = "nir08"
+"""A narrow band of near infrared, as HLS has it alone."""
 
 _TILE = 256  # pixels, as in the networks' training
 _HALO = 32  # pixels of a tile's edge whose classes aren't taken
 _STEP = _TILE - 2 * _HALO
+_EDGE = 4  # pixels around clouds and shadows that are hidden with them, as ukis-csmask does
 _BRIGHTEST = 1.6  # reflectance that half of a tile doesn't exceed, snow and sun glint included
+_DARKEST = 0.3  # below it lies some pixel of every scene: shadow, water or forest in blue light
 
 Predict = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
 
 
 def hidden(plan: Plan, box: GeoBox, factor: float, path: Path) -> tuple[Plan, float]:
-    """An image that hides clouds and shadows, as by a quality band.
+    """An image that hides clouds, shadows and their edges, as by a quality band.
+
+    Tiles lie at fixed places of the grid, and what a tile's network sees around its own pixels
+    doesn't depend on blocks or threads.
 
     Args:
         plan: The image.
@@ -52,7 +63,7 @@ def hidden(plan: Plan, box: GeoBox, factor: float, path: Path) -> tuple[Plan, fl
         path: The mask to write, a raster of the values above.
 
     Returns:
-        The image, and the share of its valid pixels that are cloud or shadow.
+        The image, and the share of its valid pixels that are hidden so.
 
     Raises:
         BandError: A band that the networks need is missing.
@@ -60,6 +71,7 @@ def hidden(plan: Plan, box: GeoBox, factor: float, path: Path) -> tuple[Plan, fl
         ParameterError: The extra isn't installed.
     """
     seen = _seen(plan)
+    _check_type(seen, plan)
     predict = _network(len(seen.names))
     windows = [
         Window(r, c, min(_STEP, box.height - r), min(_STEP, box.width - c))
@@ -72,34 +84,43 @@ def hidden(plan: Plan, box: GeoBox, factor: float, path: Path) -> tuple[Plan, fl
         with reader.opened(seen, box) as image:
             yield image
 
-    def of_window(image: reader.ImageReader, block: blockwise.Block) -> NDArray[np.uint8]:
+    def of_window(
+        image: reader.ImageReader, block: blockwise.Block
+    ) -> tuple[NDArray[np.uint8], float]:
         around = block.window.grown(_HALO)
         inside = around.clipped(box.height, box.width)
         values, valid = image.read(inside)
         tile = np.zeros((len(seen.names), _TILE, _TILE), np.float32)
         top, left = inside.row - around.row, inside.column - around.column
         part = (slice(top, top + inside.height), slice(left, left + inside.width))
-        tile[(slice(None), *part)] = np.where(valid, values * np.float32(factor), 0)
-        _check_reflectance(tile[(slice(None), *part)][:, valid], plan)
-        found = predict(tile)[_HALO:-_HALO, _HALO:-_HALO]
-        found = found[: block.window.height, : block.window.width]
-        here = valid[
-            block.window.row - inside.row :, block.window.column - inside.column :
-        ][: block.window.height, : block.window.width]  # fmt: skip
-        return np.where(here, found, NODATA).astype(np.uint8)
+        if not valid.any():
+            size = (block.window.height, block.window.width)
+            return np.full(size, NODATA, np.uint8), np.inf
+        inner = tile[(slice(None), *part)]
+        inner[:] = np.where(valid, values * np.float32(factor), 0)
+        _check_reflectance(inner[:, valid], plan)
+        rows, columns = (slice(_HALO, _HALO + n) for n in (block.window.height, block.window.width))
+        known = np.zeros((_TILE, _TILE), np.bool_)
+        known[part] = valid
+        found = _with_edges(np.where(known, predict(tile), CLEAR))
+        mask = np.where(known, found, NODATA)[rows, columns]
+        return mask.astype(np.uint8), float(inner[:, valid].min(initial=np.inf))
 
-    counts = np.zeros(256, np.int64)
+    counts, darkest = np.zeros(256, np.int64), np.inf
     with (
         raster.create(path, box, count=1, dtype="uint8", nodata=None) as target,
         blockwise.results(windows, "clouds", opened, of_window) as results,
     ):
-        for block, found in results:
-            raster.write(target, found[np.newaxis], block.window)
-            counts += np.bincount(found.ravel(), minlength=256)
+        for block, (mask, lowest) in results:
+            raster.write(target, mask[np.newaxis], block.window)
+            counts += np.bincount(mask.ravel(), minlength=256)
+            darkest = min(darkest, lowest)
+    if np.isfinite(darkest) and darkest > _DARKEST and _is_unscaled(seen):
+        raise _no_reflectance(f"no value below {darkest:.4g}", plan)
     layer = planning.plan(Image((path,), bands=(1,))).layers[0]
-    rule = (quality.Hidden("values", (CLOUD, SHADOW)), (layer,))
-    valid = int(counts[[CLEAR, CLOUD, SHADOW]].sum())
-    share = float(counts[[CLOUD, SHADOW]].sum() / valid) if valid else 0.0
+    rule = (quality.Hidden("values", (CLOUD, SHADOW, EDGE)), (layer,))
+    valid = int(counts[:NODATA].sum())
+    share = 1.0 - float(counts[CLEAR] / valid) if valid else 0.0
     return replace(plan, quality=(*plan.quality, rule)), share
 
 
@@ -111,25 +132,54 @@ def _seen(plan: Plan) -> Plan:
     for place, name in enumerate(every.names):
         for known in sensors.names_of(name, sensor) & set(BANDS):
             places.setdefault(known, place)
-    lacking = [name for name in BANDS[:4] if name not in places]
+    if NARROW in every.names:  # where an image has both, the wide one
+        places.setdefault("nir", every.names.index(NARROW))
+    lacking = [name for name in BANDS[:NEEDED] if name not in places]
     if lacking:
         raise BandError(
-            f"Clouds are found by the bands {', '.join(BANDS[:4])}, got none named "
+            f"Clouds are found by the bands {', '.join(BANDS[:NEEDED])}, got none named "
             f"{', '.join(lacking)} among {', '.join(every.names)} in {plan.files[0]}; name the "
             "bands in the file, or use a quality band (`mask_qa`)."
         )
-    wanted = BANDS if all(name in places for name in BANDS) else BANDS[:4]
+    wanted = BANDS if all(name in places for name in BANDS) else BANDS[:NEEDED]
     return every.take([places[name] for name in wanted])
+
+
+def _with_edges(found: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Classes of a tile with the edges of clouds and shadows."""
+    from scipy import ndimage
+
+    near = ndimage.binary_dilation(found != CLEAR, iterations=_EDGE)
+    return np.where(near & (found == CLEAR), EDGE, found).astype(np.uint8)
+
+
+def _is_unscaled(seen: Plan) -> bool:
+    """Whether neither files nor products state the scale of some band."""
+    return any(
+        pair == (1, 0)
+        for layer in seen.layers
+        for pair in zip(layer.scales, layer.offsets, strict=True)
+    )
+
+
+def _check_type(seen: Plan, plan: Plan) -> None:
+    """Check that values can be reflectance, before any is read."""
+    if any(np.dtype(layer.info.dtype).itemsize == 1 for layer in seen.layers):
+        raise _no_reflectance("8-bit values, which are stretched for display", plan)
 
 
 def _check_reflectance(values: NDArray[Any], plan: Plan) -> None:
     """Check the values of a tile's valid pixels."""
     if values.size and not np.median(values) <= _BRIGHTEST:
-        raise RasterError(
-            f"Clouds are found in reflectance, from 0 to about 1, got a median of "
-            f"{np.median(values):.4g} in a part of {plan.files[0]}; give the factor that makes "
-            "reflectance of its values (`mask_clouds` 0.0001), or a quality band (`mask_qa`)."
-        )
+        raise _no_reflectance(f"a median of {np.median(values):.4g} in a part", plan)
+
+
+def _no_reflectance(got: str, plan: Plan) -> RasterError:
+    return RasterError(
+        f"Clouds are found in reflectance, from 0 to about 1, got {got} of {plan.files[0]}; give "
+        "the factor that makes reflectance of its values (`mask_clouds` 0.0001), state the scale "
+        "and offset in the file, or use a quality band (`mask_qa`)."
+    )
 
 
 def _network(bands: int) -> Predict:

@@ -193,7 +193,7 @@ class _Job:
         self.lasting_pixels = np.zeros((periods, n, n), np.int64)
         self.lasting_hectares = np.zeros((periods, n, n))
         self.summary: dict[str, tuple[int, float]] = {}
-        self._distinct = Distinct()
+        self._distinct = Distinct(n)
 
     @property
     def hectares(self) -> NDArray[np.float64]:
@@ -333,9 +333,8 @@ class _Job:
         classed = np.flatnonzero((known.rows != stack.classes).any(axis=1))
         order = classed[np.argsort(-known.pixels[classed], kind="stable")][:COMMONEST]
         self._common = order
-        rows = np.ascontiguousarray(known.rows[order])
-        kind = np.dtype((np.void, rows.shape[1]))
-        keys = rows.view(kind).ravel()
+        rows = known.rows[order]
+        keys = trajectories.keys_of(rows.T, stack.classes)
         sorting = np.argsort(keys)
         names = {k: self._in_words(row) for k, row in enumerate(rows, 1)}
         colours = {k: self._colour(row) for k, row in enumerate(rows, 1)}
@@ -353,7 +352,7 @@ class _Job:
         ) as target:  # fmt: skip
 
             def work(block: Block) -> None:
-                of_rows = np.ascontiguousarray(block.mapped).view(kind).ravel()
+                of_rows = trajectories.keys_of(block.mapped.T, stack.classes)
                 place = np.searchsorted(keys[sorting], of_rows)
                 at = sorting[np.minimum(place, len(sorting) - 1)]
                 codes = np.where(keys[at] == of_rows, at + 1, other)

@@ -200,7 +200,7 @@ class Cleaning:
 
     def _sampled(self) -> tuple[consistent.Evidence, NDArray[np.int64]]:
         """Evidence and pixels of the trajectories of a sample of blocks."""
-        counted, stack = Distinct(), self._stack
+        counted, stack = Distinct(self._stack.classes), self._stack
 
         def work(block: Block, every: int) -> tuple[Codes, NDArray[np.int64]]:
             numbers = block.number[::every, ::every].ravel()

@@ -310,7 +310,8 @@ class _Shares:
 class Distinct:
     """Distinct trajectories of all blocks, with their pixels and hectares."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int) -> None:
+        self._classes = classes
         self.rows: Codes = np.zeros((0, 0), np.uint8)
         self.pixels: NDArray[np.int64] = np.zeros(0, np.int64)
         self.hectares: NDArray[np.float64] = np.zeros(0)
@@ -331,8 +332,7 @@ class Distinct:
         if not parts:
             return
         rows, pixels, hectares = (np.concatenate(each) for each in zip(*parts, strict=True))
-        rows = np.ascontiguousarray(rows)
-        keys = rows.view(np.dtype((np.void, rows.shape[1]))).ravel()
+        keys = trajectories.keys_of(rows.T, self._classes)
         _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
         inverse = inverse.reshape(-1)
         counts = np.zeros(len(first), np.int64)

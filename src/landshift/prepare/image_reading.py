@@ -87,9 +87,9 @@ class ImageReading:
     [:BAND]=CLASS,CLASS, as fmask:8=cloud,shadow; or its bits or values: bits:QA_PIXEL=3,4,
     values:8=2,4. Can be repeated."""
     mask_clouds: float | None = None
-    """Hide clouds and shadows that a network finds, for images without a quality band: the factor
-    that makes surface reflectance of the values, such as 0.0001; 1 where the files state their
-    scale. Needs bands named blue, green, red and nir."""
+    """Hide clouds, shadows and their edges that a network finds (extra `clouds`), for images
+    without a quality band: the factor that makes surface reflectance of the values, such as
+    0.0001; 1 where the files state their scale. Needs bands named blue, green, red and nir."""
     assume_crs: str | None = None
     """CRS of images that state none."""
     scaled: Flag = False

@@ -47,7 +47,7 @@ def page(folder: Path, *, title: str | None = None) -> str:
     period = maps.class_map(about.raster("period"), "The last lasting change", name="period")
     flicker = maps.class_map(about.raster("flicker"), "Flicker", name="flicker")
     dates = [
-        maps.class_map(path, str(date), size=_SMALL)
+        maps.class_map(path, str(date), size=_SMALL, stated=about.scheme)
         for date, path in zip(about.dates, about.map_paths(), strict=True)
     ]
     first, last = about.dates[0], about.dates[-1]
@@ -180,14 +180,20 @@ def _classes(rows: Rows, years: Sequence[int]) -> Markup:
     by_class: dict[str, list[float]] = {}
     for row in rows:
         by_class.setdefault(row["class"], []).append(_number(row, "hectares"))
+    large = max((area for areas in by_class.values() for area in areas), default=0) >= 10_000
+    unit, size = ("1,000 ha", 1000) if large else ("ha", 1)
     return parts.group(
         "charts",
         [
             charts.lines(
                 name,
-                [charts.Series(name, list(zip(map(float, years), areas, strict=True)))],
+                [
+                    charts.Series(
+                        name, [(float(t), a / size) for t, a in zip(years, areas, strict=True)]
+                    )
+                ],
                 x="year",
-                y="hectares",
+                y=unit,
                 whole=True,
             )
             for name, areas in by_class.items()
