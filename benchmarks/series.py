@@ -209,7 +209,10 @@ def markov(data: Path) -> None:
     stack = MapSeries(paths, None, None, None, None)
     rules = Rules(np.zeros((stack.classes,) * 2, np.bool_), np.ones(stack.classes, np.int64))
     begun = time.process_time()
-    cleaning = Cleaning(stack, Consistency(consistent="markov", accuracy="0.85"), rules)
+    with tempfile.TemporaryDirectory() as folder:
+        errors = [even(stack.scheme.names, Path(folder))]
+        how = Consistency(consistent="markov", accuracy="0.85", confusion=errors)
+        cleaning = Cleaning(stack, how, rules)
     estimate = time.process_time() - begun
     with stack.blocks("reading", lambda block: block) as blocks:
         every = list(blocks)

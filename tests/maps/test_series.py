@@ -130,6 +130,12 @@ def test_made_consistent(maps, tmp_path):
     majority = landshift.Consistency(consistent="majority")
     landshift.series(maps, tmp_path / "majority", consistency=majority)
     assert pixels(tmp_path / "majority/maps", "2003") == [1, 1, 1, 1, 2, 0, 0]
+    codes = pixels(tmp_path / "majority", "trajectory")
+    names = {r["code"]: r["trajectory"] for r in table(tmp_path / "majority", "trajectories")}
+    assert [names.get(str(code)) for code in codes[:2]] == [
+        "2001 class 1", "2001 class 1 > 2004 class 2",
+    ]  # fmt: skip
+    assert codes[0] == codes[2] != codes[3]
     markov = landshift.Consistency(consistent="markov", accuracy="0.8")
     result = landshift.series(maps, tmp_path / "markov", consistency=markov)
     assert result.mean_log_likelihood == ()

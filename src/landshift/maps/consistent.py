@@ -187,7 +187,7 @@ def evidence_of(emissions: Floats, trajectories: Codes) -> Evidence:
 
     def evidence(part: slice) -> Floats:
         dates = trajectories[part].T
-        return np.stack([of_date[:, m] for of_date, m in zip(tables, dates, strict=True)])
+        return np.stack([t.take(m, axis=1) for t, m in zip(tables, dates, strict=True)])
 
     return evidence
 

@@ -342,23 +342,24 @@ class _Job:
         if len(classed) > len(order):
             names[other], colours[other] = "other", (255, 255, 255)
         scheme = ClassScheme.from_mapping(names, colours)
-        path = folder / "trajectory.tif"
+        path, maps = folder / "trajectory.tif", stack
+        if self._changed_maps:  # as they were written, rather than made consistent once more
+            paths = [folder / "maps" / f"{name}.tif" for name in _files(stack)]
+            maps = MapSeries(paths, stack.names, stack.scheme, None, None)
         with raster.create(
             path, stack.box, count=1, dtype="uint8", nodata=0, bands=["trajectory"],
             scheme=scheme, tags=self._tags(record),
         ) as target:  # fmt: skip
 
             def work(block: Block) -> None:
-                result = self._cleaning(block)
-                block, cleaned = result.block, result.rows
-                of_rows = trajectories.keys_of(cleaned.T, stack.classes)
+                of_rows = trajectories.keys_of(block.mapped.T, stack.classes)
                 place = np.searchsorted(keys[sorting], of_rows)
                 at = sorting[np.minimum(place, len(sorting) - 1)]
                 codes = np.where(keys[at] == of_rows, at + 1, other)
-                codes[(cleaned == stack.classes).all(axis=1)] = 0
+                codes[(block.mapped == stack.classes).all(axis=1)] = 0
                 raster.write(target, codes.astype(np.uint8)[block.number][np.newaxis], block.window)
 
-            with stack.blocks("trajectories", work) as results:
+            with maps.blocks("trajectories", work) as results:
                 for _ in results:
                     pass
         counts = [int(n) for n in known.pixels[order]]
