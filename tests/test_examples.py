@@ -1,5 +1,6 @@
 """The examples run as they stand, but for where their files lie and how long they train."""
 
+import json
 import os
 import subprocess
 import sys
@@ -81,3 +82,37 @@ def test_transfer_is_measured(data_folder, tmp_path):
     assert sorted(runs) == ["unet_ceiling_1.json", "unet_transfer_1.json"]
     assert "elsewhere" in finished.stdout
     assert "macro F1, common" in finished.stdout
+
+
+def test_a_place_and_two_years_become_areas(tmp_path):
+    """A catalogue over HTTP, the recipe of `init`, labels, areas: one command."""
+    command = [sys.executable, EXAMPLES / "place.py", tmp_path / "out"]
+    environment = {k: v for k, v in os.environ.items() if k != "LANDSHIFT_OFFLINE"}
+    ended = subprocess.run(
+        [*command, "--size", "192", "--steps", "2"],
+        capture_output=True, text=True, env=environment, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert "14/16 estimate" in ended.stdout
+    assert "No change: " in ended.stdout
+    assert (tmp_path / "out" / "results" / "report.html").is_file()
+
+
+def test_polygons_are_drawn_inside_their_class(tmp_path):
+    import rasterio
+    from rasterio.features import rasterize
+
+    import landshift
+
+    scene = landshift.simulate(tmp_path / "scene", height=192, width=192)
+    out = tmp_path / "polygons.geojson"
+    command = [sys.executable, EXAMPLES / "polygons.py", scene.before_classes, out, "--each", "2"]
+    subprocess.run(command, check=True, capture_output=True)
+    features = json.loads(out.read_text())["features"]
+    with rasterio.open(scene.before_classes) as source:
+        values, names = source.read(1), json.loads(source.tags()["LANDSHIFT_CLASSES"])
+        value_of = {c["Name"]: c["Value"] for c in names}
+        for each in features:
+            inside = rasterize([each["geometry"]], values.shape, transform=source.transform)
+            assert set(values[inside == 1]) == {value_of[each["properties"]["class"]]}
+    assert len(features) > 10

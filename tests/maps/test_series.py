@@ -15,7 +15,14 @@ import rasterio
 import landshift
 from commands import run
 from landshift.classes import ClassScheme, legend
-from landshift.errors import ClassError, DateError, GridError, ParameterError
+from landshift.errors import (
+    BandError,
+    ClassError,
+    DateError,
+    GridError,
+    ParameterError,
+    RasterError,
+)
 from landshift.maps import intensity, series_folder
 
 MATO_GROSSO = Path(__file__).parents[3] / "shared" / "data" / "mato_grosso_lulc"
@@ -123,16 +130,32 @@ def test_made_consistent(maps, tmp_path):
     majority = landshift.Consistency(consistent="majority")
     landshift.series(maps, tmp_path / "majority", consistency=majority)
     assert pixels(tmp_path / "majority/maps", "2003") == [1, 1, 1, 1, 2, 0, 0]
+    codes = pixels(tmp_path / "majority", "trajectory")
+    names = {r["code"]: r["trajectory"] for r in table(tmp_path / "majority", "trajectories")}
+    assert [names.get(str(code)) for code in codes[:2]] == [
+        "2001 class 1", "2001 class 1 > 2004 class 2",
+    ]  # fmt: skip
+    assert codes[0] == codes[2] != codes[3]
     markov = landshift.Consistency(consistent="markov", accuracy="0.8")
     result = landshift.series(maps, tmp_path / "markov", consistency=markov)
-    assert result.mean_log_likelihood
+    assert result.mean_log_likelihood == ()
     assert pixels(tmp_path / "markov/maps", "2003")[2] == 1
     sure = pixels(tmp_path / "markov", "confidence")
     assert sure[-1] == 255
     assert all(0 <= v <= 100 for v in sure[:-1])
+    assert float(table(tmp_path / "markov", "probabilities")[0]["class 1"]) == 0.95
+
+
+def test_transitions_are_estimated_from_a_confusion(maps, tmp_path):
+    matrix = tmp_path / "matrix.csv"
+    matrix.write_text("true,class 1,class 2,class 3\n1,8,1,1\n2,1,8,1\n3,1,1,8\n")
+    markov = landshift.Consistency(consistent="markov", confusion=[matrix])
+    result = landshift.series(maps, tmp_path / "out", consistency=markov)
+    assert len(result.mean_log_likelihood) > 1
     rows = [[float(v) for k, v in r.items() if k != "from"] for r in
-            table(tmp_path / "markov", "probabilities")]  # fmt: skip
+            table(tmp_path / "out", "probabilities")]  # fmt: skip
     np.testing.assert_allclose(np.sum(rows, axis=1), 1)
+    assert rows[0][1] > 0.05
 
 
 def test_matrices_come_from_files(maps, tmp_path):
@@ -147,6 +170,91 @@ def test_matrices_come_from_files(maps, tmp_path):
     matrix.write_text("true,class 9\nclass 1,1\n")
     with pytest.raises(ParameterError, match=r"A matrix must be a CSV .* got 'A class must be"):
         landshift.series(maps, tmp_path / "other", consistency=markov)
+
+
+def shares(folder, maps, sure, *, names=("class 1", "class 2", "class 3"), scale=None):
+    """Probabilities of three classes, in per cent: `sure` for the class of the map."""
+    paths = []
+    for path in maps:
+        with rasterio.open(path) as source:
+            values, profile = source.read(1), source.profile
+        bands = [np.where(values == k, sure, (100 - sure) // 2) for k in (1, 2, 3)]
+        paths.append(folder / f"shares_{path.stem}.tif")
+        with rasterio.open(paths[-1], "w", **profile | {"count": 3, "nodata": 255}) as target:
+            target.write(np.stack(bands).astype(np.uint8))
+            target.descriptions = names
+            if scale is not None:
+                target.scales = [scale] * 3
+    return paths
+
+
+def test_probabilities_of_each_date(maps, tmp_path):
+    """As an accuracy does, where they say the same of each class; and bands go by their names."""
+    swapped = shares(tmp_path, maps, 80, names=("class 2", "class 1", "class 3"))
+    wrong = landshift.Consistency(consistent="markov", probabilities=swapped)
+    landshift.series(maps, tmp_path / "wrong", consistency=wrong)
+    assert pixels(tmp_path / "wrong/maps", "2003")[0] == 2
+    moves = tmp_path / "moves.csv"
+    moves.write_text("from,class 1,class 2,class 3\n1,90,5,5\n2,5,90,5\n3,5,5,90\n")
+    markov = landshift.Consistency(
+        consistent="markov", probabilities=shares(tmp_path, maps, 80), transitions=moves, fill=True
+    )
+    result = landshift.series(maps, tmp_path / "out", consistency=markov)
+    cleaned = [pixels(tmp_path / "out/maps", y) for y in YEARS]
+    assert [row[0] for row in cleaned] == [1, 1, 1, 1, 1]
+    assert [row[1] for row in cleaned] == [1, 1, 1, 2, 2]
+    assert [row[2] for row in cleaned] == [1, 1, 1, 1, 1]
+    assert all(row[5] in (1, 2) for row in cleaned)  # two dates without a class are filled
+    assert [row[6] for row in cleaned] == [0] * 5
+    assert result.summary["with a class"][0] == 6
+    with rasterio.open(tmp_path / "out/confidence.tif") as source:
+        sure = source.read()
+        assert source.descriptions == tuple(map(str, YEARS))
+    assert (sure[:, 0, 6] == 255).all()
+    assert (sure[:, 0, 0] > 80).all()
+    assert (sure[:, 0, 5] <= 100).all()  # of dates that say nothing, too
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"count": 4}, ParameterError, "a raster for each of 5 maps, got 4"),
+        ({"names": ("class 1", "b", "c")}, BandError, "named as the classes, .* got class 1, b"),
+        ({"scale": 0.1}, RasterError, "must lie between 0 and 1"),
+    ],
+)
+def test_probabilities_are_checked(change, error, message, maps, tmp_path):
+    count = change.pop("count", 5)
+    paths = shares(tmp_path, maps, 80, **change)[:count]
+    markov = landshift.Consistency(consistent="markov", probabilities=paths)
+    with pytest.raises(error, match=message):
+        landshift.series(maps, tmp_path / "out", consistency=markov)
+    assert not (tmp_path / "out").exists()
+
+
+def test_forbidden_changes_are_none_of_the_model(maps, tmp_path):
+    markov = landshift.Consistency(consistent="markov", accuracy="0.8", states="date")
+    lasting = landshift.LastingChange(forbid=["1->2"])
+    landshift.series(maps, tmp_path / "out", consistency=markov, lasting=lasting)
+    rows = table(tmp_path / "out", "probabilities")
+    assert float(rows[0]["class 2"]) == 0
+    assert float(rows[1]["class 1"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"accuracy": "0.8"}, "belong to a Markov model, got `consistent` no"),
+        ({"consistent": "majority", "states": "date"}, "belong to a Markov model"),
+        ({"fill": True}, "`fill` takes classes from other dates, got `consistent` no"),
+        ({"consistent": "markov", "accuracy": [0.8], "probabilities": ["a.tif"]}, "got both"),
+        ({"consistent": "median"}, "must be one of no, majority, markov"),
+        ({"consistent": "markov", "states": "all"}, "must be one of path, date"),
+    ],
+)
+def test_options_that_contradict_each_other(options, message):
+    with pytest.raises(ParameterError, match=message):
+        landshift.Consistency(**options)
 
 
 def test_intensity_by_hand():
@@ -362,3 +470,15 @@ def test_on_the_command_line(maps, tmp_path):
     ended = run("series", *maps, "-o", tmp_path / "out")
     assert ended.exit_code == 2
     assert "--overwrite" in ended.stderr
+
+
+def test_made_consistent_on_the_command_line(maps, tmp_path):
+    words = ("--consistent", "markov", "--accuracy", "0.8,0.8,0.7,0.8,0.8", "--fill")
+    ended = run("series", *maps, "-o", tmp_path / "out", *words, "--states", "date")
+    assert ended.exit_code == 0, ended.stderr
+    with rasterio.open(tmp_path / "out/maps/2003.tif") as source:
+        stated = json.loads(source.tags()["LANDSHIFT_PROVENANCE"])["parameters"]
+    assert (stated["consistent"], stated["fill"], stated["states"]) == ("markov", True, "date")
+    ended = run("series", *maps, "-o", tmp_path / "other", "--consistent", "markov")
+    assert ended.exit_code == 2
+    assert "--accuracy, --confusion or --probabilities" in " ".join(ended.stderr.split())

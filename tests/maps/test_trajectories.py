@@ -165,6 +165,6 @@ def test_distinct_trajectories_give_the_pixels_back(texts):
 def test_trajectories_that_64_bits_do_not_hold():
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 250, (20, 50), dtype=np.uint8)
-    assert trajectories.keys_of(pixels, 250) is None
+    assert trajectories.keys_of(pixels, 250).dtype.kind == "V"
     rows, number = trajectories.distinct(pixels, 250)
     assert (rows[number] == pixels.T).all()

@@ -7,8 +7,10 @@ import pytest
 from markupsafe import Markup
 from PIL import Image
 
+import landshift
 from landshift import bundle
 from landshift.classes import ClassScheme
+from landshift.errors import ParameterError
 from landshift.evaluation.evaluation import Evaluation
 from landshift.evaluation.models import evaluate_baselines
 from landshift.pages import report
@@ -278,3 +280,31 @@ def test_a_browser_shows_a_models_page(saved, evaluation, samples, tmp_path):
         text = download.value.path().read_text(encoding="utf-8-sig")
         assert text.startswith("reference \\ map,to crop,No change")
         assert messages == []
+
+
+# ---- Series
+
+
+def test_a_series_has_a_page_of_its_own(tmp_path):
+    scene = landshift.simulate(tmp_path / "scene", height=64, width=64, dates=4, years=6)
+    landshift.series(scene.class_maps, tmp_path / "series", dates="2001,2003,2005,2007")
+    page = landshift.report(tmp_path / "series", tmp_path / "series.html").read_text()
+    read(page)
+    assert "Change from 2001 to 2007" in page
+    assert page.count('alt="20') == 4  # a picture a date
+    for words in ("2003 to 2005", "lasting change", "Classes in time", "Change a year"):
+        assert words in page
+    (tmp_path / "series/tables/lasting.csv").unlink()
+    with pytest.raises(ParameterError, match=r"must have its tables, got .*lasting\.csv"):
+        landshift.report(tmp_path / "series", tmp_path / "other.html")
+
+
+def test_names_of_a_series_are_escaped_on_its_page(tmp_path):
+    scene = landshift.simulate(tmp_path / "scene", height=64, width=64, dates=3, years=6)
+    names = tmp_path / "classes.csv"
+    rows = "".join(f"{k},<script>alert({k})</script>\n" for k in range(1, 18))
+    names.write_text(f"value,name\n{rows}")
+    landshift.series(scene.class_maps, tmp_path / "series", dates="2001,2003,2005", classes=names)
+    page = landshift.report(tmp_path / "series", tmp_path / "series.html").read_text()
+    read(page)
+    assert "<script>alert" not in page

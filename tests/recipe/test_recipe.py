@@ -426,3 +426,15 @@ def test_questions(tmp_path):
         "a.tif", "b.tif", "c.tif",
     ]  # fmt: skip
     assert files.after_classes is None
+
+
+def test_a_scheduler_goes_to_the_stages_that_take_one(recipe, tmp_path):
+    text = SCENE.replace("variables:", "scheduler: tcp://10.0.0.1:8786\nvariables:") + (
+        "  classify: {image: a.tif, model: m.emd}\n"
+        "  other: {command: classify, image: a.tif, model: m.emd, scheduler: local}\n"
+    )
+    planned = stages.planned(reading.read(recipe(text)), {}, tmp_path / "results")
+    asked = {s.name: s.options.get("scheduler") for s in planned}
+    assert asked == {
+        "simulate": None, "label": None, "classify": "tcp://10.0.0.1:8786", "other": "local",
+    }  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from landshift import raster
 from landshift.classes import ClassScheme, Colour, class_options, legend, legend_writers
 from landshift.errors import ParameterError
-from landshift.files import options, provenance, texts, whole
+from landshift.files import options, provenance, whole
 from landshift.files.rows import Rows, write_csv
-from landshift.maps import consistent, intensity, trajectories
+from landshift.maps import intensity, trajectories
+from landshift.maps.series_cleaning import Cleaning, Consistency, write_matrix
 from landshift.maps.series_folder import SERIES, Series
-from landshift.maps.series_stack import Block, MapSeries
+from landshift.maps.series_stack import Block, Distinct, MapSeries
 from landshift.maps.transitions import TransitionTable
+
+__all__ = ["Consistency", "LastingChange", "SeriesTables", "series"]
 
 COMMONEST = 200
 """Trajectories that have a code of their own; the others share one."""
-
-_MOST = 2_000_000  # distinct trajectories that are counted at once
-_SAMPLE = 1_000_000  # pixels from which transitions are estimated
 
 Codes = NDArray[np.uint8]
 
@@ -47,34 +47,6 @@ class LastingChange:
     least: Sequence[str] = ()
     """Dates in a row that a class lasts at least, as forest=3; shorter runs between others get the
     class before them. Can be repeated."""
-
-
-@dataclass(frozen=True)
-class Consistency:
-    """How maps are made consistent in time before changes are looked for."""
-
-    consistent: Literal["no", "majority", "markov"] = "no"
-    """majority: the commonest class of the dates around each one. markov: the likeliest classes by
-    a hidden Markov model, which needs `accuracy` or `confusion`. The maps are written, too."""
-    window: int = 3
-    """Dates of the majority, an odd number."""
-    accuracy: str | Sequence[float] | None = None
-    """Share of the pixels that the maps have right, one for all or one each: 0.85,0.8,..."""
-    confusion: Sequence[Path] = ()
-    """Confusion matrix of the maps, one for all or one each: CSV with the mapped classes in its
-    header and a true class in each row. Can be repeated."""
-    transitions: Path | None = None
-    """Probabilities of each class at the next date: CSV like `confusion`, from each class in a row.
-    Left out: estimated from the maps."""
-
-    def __post_init__(self) -> None:
-        options.check_choice("consistent", self.consistent, Literal["no", "majority", "markov"])
-        stated = self.accuracy is not None or self.confusion or self.transitions is not None
-        if stated and self.consistent != "markov":
-            raise ParameterError(
-                "`accuracy`, `confusion` and `transitions` belong to a Markov model, got "
-                f"`consistent` {self.consistent}; give markov, or leave them out."
-            )
 
 
 @dataclass(frozen=True, repr=False)
@@ -120,7 +92,7 @@ def series(
     dates: str | Sequence[str] | None = None,
     nodata: float | None = None,
     lasting: Annotated[LastingChange, options.GROUP] = LastingChange(),
-    consistency: Annotated[Consistency, options.GROUP] = Consistency(),
+    consistency: Annotated[Consistency, options.GROUP] = Consistency(),  # noqa: B008
     overwrite: options.Flag = False,
 ) -> SeriesTables:
     """Find what changed for good in class maps of many dates, when, and what only flickered.
@@ -152,19 +124,19 @@ def series(
     folder = Path(out)
     whole.check_new_folder(folder, overwrite=overwrite)
     paths = [Path(path) for path in maps]
-    inputs = [*paths, *map(Path, consistency.confusion), consistency.transitions]
+    inputs = [*paths, *consistency.files]
     for path in inputs:
-        if path is not None and folder.exists() and path.resolve().is_relative_to(folder.resolve()):
+        if folder.exists() and path.resolve().is_relative_to(folder.resolve()):
             raise ParameterError(f"The folder must not hold an input, got {path}; give another.")
     stated = [t.strip() for t in dates.split(",")] if isinstance(dates, str) else dates
     stack = MapSeries(paths, stated, class_options.classes_of(classes), recode, nodata)
     rules = _rules(stack, lasting)
-    cleaning = _Cleaning(stack, consistency, rules)
+    cleaning = Cleaning(stack, consistency, rules)
     job = _Job(stack, cleaning, trajectories.Lasting(
         lasting.sustained_dates, lasting.sustained_years, lasting.bridge
     ))  # fmt: skip
     record = provenance.record(
-        "series", [p for p in inputs if p is not None],
+        "series", inputs,
         {**_stated(lasting), **_stated(consistency), "nodata": nodata, "dates": list(stack.names)},
         beside=folder / SERIES,
     )  # fmt: skip
@@ -208,154 +180,20 @@ def _rules(stack: MapSeries, lasting: LastingChange) -> trajectories.Rules:
     return trajectories.Rules(forbidden, least)
 
 
-class _Cleaning:
-    """Trajectories made consistent, then brought to what can be."""
-
-    def __init__(
-        self, stack: MapSeries, consistency: Consistency, rules: trajectories.Rules
-    ) -> None:
-        self._classes = stack.classes
-        self._consistency = consistency
-        self._rules = rules
-        self.model: consistent.Markov | None = None
-        self.history: list[float] = []
-        if consistency.consistent == "markov":
-            self._fit(stack)
-        elif consistency.consistent == "majority":
-            consistent.check_window(consistency.window)
-
-    def __call__(self, mapped: Codes) -> tuple[Codes, NDArray[np.float64] | None]:
-        """Trajectories, and how sure the Markov model is of each."""
-        result, sure = mapped, None
-        if self.model is not None:
-            result, sure = self.model.paths(mapped)
-        elif self._consistency.consistent == "majority":
-            result = consistent.majority(mapped, self._classes, self._consistency.window)
-        return trajectories.ruled(result, self._classes, self._rules), sure
-
-    def _fit(self, stack: MapSeries) -> None:
-        given = self._consistency
-        rates = (
-            [_share(t) for t in given.accuracy.split(",")] if isinstance(given.accuracy, str)
-            else list(given.accuracy or ())
-        )  # fmt: skip
-        tables = [_matrix(Path(path), stack) for path in given.confusion]
-        emissions = consistent.emissions_of(stack.classes, len(stack.paths), rates, tables)
-        if given.transitions is not None:
-            table = _matrix(given.transitions, stack)
-            rows = table.sum(axis=1, keepdims=True)
-            if not (rows > 0).all():
-                raise ParameterError(
-                    f"Each class must have transitions above 0, got a row of 0 in "
-                    f"{given.transitions}."
-                )
-            start = np.full(stack.classes, 1 / stack.classes)
-            self.model = consistent.Markov(start, table / rows, emissions)
-            return
-        counted = _Distinct()
-        every = max(stack.box.width * stack.box.height // _SAMPLE, 1)
-        with stack.blocks(
-            "transitions", lambda b: (b.mapped, b.pixels, b.hectares), every
-        ) as parts:
-            for mapped, pixels, hectares in parts:
-                counted.add(mapped, pixels, hectares)
-        counted.merge()
-        classed = (counted.rows != stack.classes).any(axis=1)
-        self.model, self.history = consistent.estimated(
-            counted.rows[classed], counted.pixels[classed], emissions
-        )
-
-
-def _share(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ParameterError(f"`accuracy` must be numbers with commas, got {text!r}.") from None
-
-
-def _matrix(path: Path, stack: MapSeries) -> NDArray[np.float64]:
-    """A matrix of classes from a CSV: columns named in the header, rows by their first cell.
-
-    Raises:
-        ParameterError: It can't be read, or lacks a class.
-    """
-    try:
-        head, *rows = [row for row in texts.rows(texts.read_text(path)) if row]
-        columns = [stack.find(name)[0] for name in head[1:]]
-        matrix = np.full((stack.classes, stack.classes), np.nan)
-        for row in rows:
-            matrix[stack.find(row[0])[0], columns] = [float(cell) for cell in row[1:]]
-    except (OSError, ValueError) as error:
-        raise ParameterError(
-            f"A matrix must be a CSV of classes in rows and columns, got '{error}' in {path}."
-        ) from error
-    if not np.isfinite(matrix).all() or (matrix < 0).any():
-        raise ParameterError(
-            f"A matrix must have a number from 0 up for each pair of {stack.classes} classes, got "
-            f"{int((matrix >= 0).sum())} in {path}; add the classes that are missing."
-        )
-    return matrix
-
-
-class _Distinct:
-    """Distinct trajectories of all blocks, with their pixels and hectares."""
-
-    def __init__(self) -> None:
-        self.rows: Codes = np.zeros((0, 0), np.uint8)
-        self.pixels: NDArray[np.int64] = np.zeros(0, np.int64)
-        self.hectares: NDArray[np.float64] = np.zeros(0)
-        self._waiting: list[tuple[Codes, NDArray[np.int64], NDArray[np.float64]]] = []
-
-    def add(self, rows: Codes, pixels: NDArray[np.int64], hectares: NDArray[np.float64]) -> None:
-        """Add the trajectories of a block."""
-        there = pixels > 0
-        self._waiting.append((rows[there], pixels[there], hectares[there]))
-        if sum(len(w[0]) for w in self._waiting) > _MOST // 8:
-            self.merge()
-
-    def merge(self) -> None:
-        """Join what was added; beyond the bound, the rarest are forgotten."""
-        own = [(self.rows, self.pixels, self.hectares)] if len(self.rows) else []
-        parts = [*own, *self._waiting]
-        self._waiting = []
-        if not parts:
-            return
-        rows, pixels, hectares = (np.concatenate(each) for each in zip(*parts, strict=True))
-        rows = np.ascontiguousarray(rows)
-        keys = rows.view(np.dtype((np.void, rows.shape[1]))).ravel()
-        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-        inverse = inverse.reshape(-1)
-        counts = np.zeros(len(first), np.int64)
-        np.add.at(counts, inverse, pixels)
-        self.rows, self.pixels = rows[first], counts
-        self.hectares = np.bincount(inverse, hectares, len(first)).astype(np.float64)
-        if len(counts) > _MOST:
-            kept = np.sort(np.argsort(-counts, kind="stable")[: _MOST // 2])
-            self.rows, self.pixels = self.rows[kept], self.pixels[kept]
-            self.hectares = self.hectares[kept]
-
-
 class _Job:
     """What is written and counted of a series."""
 
-    def __init__(
-        self, stack: MapSeries, cleaning: _Cleaning, lasting: trajectories.Lasting
-    ) -> None:
+    def __init__(self, stack: MapSeries, cleaning: Cleaning, lasting: trajectories.Lasting) -> None:
         self._stack, self._cleaning, self._lasting = stack, cleaning, lasting
         n = stack.classes
-        self._changed_maps = (
-            not stack.as_they_are
-            or cleaning.model is not None
-            or (cleaning._consistency.consistent != "no")
-            or bool(cleaning._rules.forbidden.any() or (cleaning._rules.least > 1).any())
-        )
+        self._changed_maps = cleaning.changes_maps or not stack.as_they_are
         periods = len(stack.periods)
         self.pixels = np.zeros((periods, n + 1, n + 1), np.int64)
         self._hectares = np.zeros((periods, n + 1, n + 1))
         self.lasting_pixels = np.zeros((periods, n, n), np.int64)
         self.lasting_hectares = np.zeros((periods, n, n))
         self.summary: dict[str, tuple[int, float]] = {}
-        self._distinct = _Distinct()
+        self._distinct = Distinct(n)
 
     @property
     def hectares(self) -> NDArray[np.float64]:
@@ -390,38 +228,52 @@ class _Job:
         stack = self._stack
         schemes = self._schemes()
         if self._cleaning.model is not None:
-            schemes["confidence"] = (None, "uint8", 255)
+            schemes[SURE] = (None, "uint8", 255)
         if self._changed_maps:
             (folder / "maps").mkdir()
             schemes |= {f"maps/{name}": (stack.scheme, "uint8", 0) for name in _files(stack)}
-        tag = provenance.as_tag(record)
+        tag = self._tags(record)
+        dated = {
+            f"maps/{name}": {**provenance.as_tag(record), "ACQUISITION_DATE": str(date)}
+            for name, date in zip(_files(stack), stack.dates, strict=True)
+        }
         with ExitStack() as opened:
             targets = {
                 name: opened.enter_context(
                     raster.create(
-                        folder / f"{name}.tif", stack.box, count=1, dtype=dtype, nodata=nodata,
-                        bands=[name.rpartition("/")[2]], scheme=scheme, tags=tag,
-                        classes=scheme is None and name != "confidence",
+                        folder / f"{name}.tif", stack.box, dtype=dtype, nodata=nodata,
+                        count=len(stack.names) if name == SURE else 1,
+                        bands=stack.names if name == SURE else [name.rpartition("/")[2]],
+                        scheme=scheme, tags=dated.get(name, tag),
+                        classes=scheme is None and name != SURE,
                     )
                 )
                 for name, (scheme, dtype, nodata) in schemes.items()
             }  # fmt: skip
 
             def work(block: Block) -> tuple[Block, Codes, trajectories.Changes]:
-                rows, sure = self._cleaning(block.mapped)
+                cleaned = self._cleaning(block)
+                block, rows = cleaned.block, cleaned.rows
                 changes = trajectories.changes_of(rows, stack.classes, stack.years, self._lasting)
-                for name, values in self._values(rows, changes, sure).items():
+                for name, values in self._values(rows, changes).items():
                     raster.write(targets[name], values[block.number][np.newaxis], block.window)
-                return block, rows, changes
+                if cleaned.sure is not None:
+                    raster.write(targets[SURE], cleaned.sure, block.window)
+                return replace(block, shares=None), rows, changes
 
             with stack.blocks("series", work) as results:
                 for block, rows, changes in results:
                     self._count(block, rows, changes)
         self._distinct.merge()
 
-    def _values(
-        self, rows: Codes, changes: trajectories.Changes, sure: NDArray[np.float64] | None
-    ) -> dict[str, NDArray[Any]]:
+    def _tags(self, record: dict[str, Any]) -> dict[str, str]:
+        """Tags of a raster: what made it, and its time."""
+        first, last = self._stack.dates[0].first, self._stack.dates[-1].last
+        ends = {"start": first, "end": last}
+        time = {f"NC_GLOBAL#time_coverage_{name}": str(day) for name, day in ends.items()}
+        return {**provenance.as_tag(record), **time}
+
+    def _values(self, rows: Codes, changes: trajectories.Changes) -> dict[str, NDArray[Any]]:
         """What each raster holds for each trajectory."""
         stack, n = self._stack, len(self._stack.names)
         classed = (rows != stack.classes).any(axis=1)
@@ -440,8 +292,6 @@ class _Job:
             "changes": np.where(classed, changes.changes, 255).astype(np.uint8),
             "lasting": np.where(classed, changes.lasting, 255).astype(np.uint8),
         }
-        if sure is not None:
-            values["confidence"] = np.where(classed, np.rint(100 * sure), 255).astype(np.uint8)
         if self._changed_maps:
             for k, name in enumerate(_files(stack)):
                 values[f"maps/{name}"] = of_class[rows[:, k]]
@@ -483,9 +333,8 @@ class _Job:
         classed = np.flatnonzero((known.rows != stack.classes).any(axis=1))
         order = classed[np.argsort(-known.pixels[classed], kind="stable")][:COMMONEST]
         self._common = order
-        rows = np.ascontiguousarray(known.rows[order])
-        kind = np.dtype((np.void, rows.shape[1]))
-        keys = rows.view(kind).ravel()
+        rows = known.rows[order]
+        keys = trajectories.keys_of(rows.T, stack.classes)
         sorting = np.argsort(keys)
         names = {k: self._in_words(row) for k, row in enumerate(rows, 1)}
         colours = {k: self._colour(row) for k, row in enumerate(rows, 1)}
@@ -493,22 +342,24 @@ class _Job:
         if len(classed) > len(order):
             names[other], colours[other] = "other", (255, 255, 255)
         scheme = ClassScheme.from_mapping(names, colours)
-        path = folder / "trajectory.tif"
+        path, maps = folder / "trajectory.tif", stack
+        if self._changed_maps:  # as they were written, rather than made consistent once more
+            paths = [folder / "maps" / f"{name}.tif" for name in _files(stack)]
+            maps = MapSeries(paths, stack.names, stack.scheme, None, None)
         with raster.create(
             path, stack.box, count=1, dtype="uint8", nodata=0, bands=["trajectory"],
-            scheme=scheme, tags=provenance.as_tag(record),
+            scheme=scheme, tags=self._tags(record),
         ) as target:  # fmt: skip
 
             def work(block: Block) -> None:
-                cleaned, _ = self._cleaning(block.mapped)
-                of_rows = np.ascontiguousarray(cleaned).view(kind).ravel()
+                of_rows = trajectories.keys_of(block.mapped.T, stack.classes)
                 place = np.searchsorted(keys[sorting], of_rows)
                 at = sorting[np.minimum(place, len(sorting) - 1)]
                 codes = np.where(keys[at] == of_rows, at + 1, other)
-                codes[(cleaned == stack.classes).all(axis=1)] = 0
+                codes[(block.mapped == stack.classes).all(axis=1)] = 0
                 raster.write(target, codes.astype(np.uint8)[block.number][np.newaxis], block.window)
 
-            with stack.blocks("trajectories", work) as results:
+            with maps.blocks("trajectories", work) as results:
                 for _ in results:
                     pass
         counts = [int(n) for n in known.pixels[order]]
@@ -574,13 +425,7 @@ class _Job:
             columns = list(rows[0]) if rows else ["period", "from", "to", "pixels", "hectares"]
             write_csv(tables / f"{name}.csv", columns, rows, overwrite=False)
         if self._cleaning.model is not None:
-            moves = self._cleaning.model.transitions
-            write_csv(
-                tables / "probabilities.csv", ["from", *names],
-                [{"from": a, **dict(zip(names, map(float, row), strict=True))}
-                 for a, row in zip(names, moves, strict=True)],
-                overwrite=False,
-            )  # fmt: skip
+            write_matrix(tables / "probabilities.csv", names, self._cleaning.model.transitions)
 
     def about(self, record: dict[str, Any], beside: Path) -> Series:
         """What `series.json` says."""
@@ -592,6 +437,9 @@ class _Job:
         about = Series(beside, stack.dates, tuple(maps), stack.scheme, record)
         return replace(about, cleaned=self._changed_maps)
 
+
+SURE = "confidence"
+"""Raster of how sure the Markov model is, a band for each date, in per cent."""
 
 NO_LASTING, NOT_KNOWN = "no lasting change", "not known"
 

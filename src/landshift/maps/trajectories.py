@@ -197,15 +197,16 @@ def _lengthen(result: Codes, classes: int, least: NDArray[np.int64]) -> None:
         length[here != classes] += 1
 
 
-def keys_of(trajectories: Codes, classes: int) -> NDArray[np.uint64] | None:
-    """A number for each trajectory; None where 64 bits don't hold them.
+def keys_of(trajectories: Codes, classes: int) -> NDArray[Any]:
+    """A key for each trajectory that can be sorted: a number, or bytes where 64 bits are too few.
 
     Args:
-        trajectories: Classes, the dates first or last: ``(date, pixel)``.
+        trajectories: Classes ``(date, trajectory)``.
         classes: Number of classes.
     """
     if (classes + 1) ** len(trajectories) > 1 << 64:
-        return None
+        rows = np.ascontiguousarray(trajectories.T)
+        return rows.view(np.dtype((np.void, rows.shape[1]))).ravel()
     keys = np.zeros(trajectories.shape[1:], np.uint64)
     for here in trajectories:
         keys *= np.uint64(classes + 1)
@@ -234,10 +235,8 @@ def distinct(pixels: Codes, classes: int) -> tuple[Codes, NDArray[np.int64]]:
     if not differ.any():
         return constant, number
     changing = pixels[:, differ]
-    keys: NDArray[Any] | None = keys_of(changing, classes)
-    if keys is None:
-        rows = np.ascontiguousarray(changing.T)
-        keys = rows.view(np.dtype((np.void, dates))).ravel()
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(
+        keys_of(changing, classes), return_index=True, return_inverse=True
+    )
     number[differ] = inverse.reshape(-1) + classes + 1
     return np.concatenate([constant, changing[:, first].T]), number

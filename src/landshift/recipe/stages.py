@@ -48,12 +48,12 @@ WRITES: Mapping[str, tuple[str, ...]] = {
 """Parameters of each command that name outputs; the first one is what ``${stage}`` stands for."""
 
 _USUAL = {
-    "search": "items.json", "fetch": "images", "composite": "composite.tif", "normalise":
-    "normalised.tif", "label": "change.tif", "burn": "labels.tif", "difference":
-    "difference.tif", "tiles": "tiles", "suspects": "suspects.csv", "simulate": "scene", "train": "model", "series":
-    "series", "classify": "map.tif", "polygons": "map.gpkg", "patches": "patches.csv", "zonal":
-    "zones.csv", "evaluate": "scores.json", "sample": "sample.gpkg", "estimate": "areas.json",
-    "view": "view.png", "report": "report.html", "explore": "site", "stac": "map.json",
+    "search": "items.json", "fetch": "images", "composite": "composite.tif", "label":
+    "change.tif", "burn": "labels.tif", "tiles": "tiles", "suspects": "suspects.csv",
+    "simulate": "scene", "train": "model", "classify": "map.tif", "polygons": "map.gpkg",
+    "patches": "patches.csv", "evaluate": "scores.json", "sample": "sample.gpkg", "estimate":
+    "areas.json", "view": "view.png", "report": "report.html", "explore": "site", "stac":
+    "map.json",
 }  # fmt: skip
 """Names of outputs where the recipe gives none."""
 

@@ -13,6 +13,7 @@ from landshift.errors import ModelError
 from landshift.files import provenance
 from landshift.files.options import BandChoice
 from landshift.machine import progress
+from landshift.maps import series_folder
 from landshift.pages.report import (
     areas,
     charts,
@@ -26,6 +27,7 @@ from landshift.pages.report import (
     model,
     parts,
     scores,
+    series,
     verdict,
 )
 from landshift.pages.report.counts import MapCounts
@@ -46,6 +48,8 @@ def folder_page(
     rgb: BandChoice = None,
 ) -> str:
     """HTML of the page that `report` writes; the same files give the same page."""
+    if series_folder.is_series(Path(folder)):
+        return series.page(Path(folder), title=title)
     with progress.step("finding the files"):
         known = job.find(Path(folder), given or ReportFiles())
     files = known.files

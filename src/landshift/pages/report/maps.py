@@ -87,10 +87,12 @@ def image(path: Path, title: str, place: int, *, rgb: BandChoice = None, name: s
     )  # fmt: skip
 
 
-def class_map(path: Path, title: str, *, name: str = "") -> ClassPicture:
-    """A class map in its own colours."""
+def class_map(
+    path: Path, title: str, *, name: str = "", size: int = SIZE, stated: ClassScheme | None = None
+) -> ClassPicture:
+    """A class map, with at most so many rows and columns; in its own colours, or in stated ones."""
     info = raster.info(path)
-    codes, scheme = _classes(path)
+    codes, scheme = _classes(path, size, stated)
     counts = np.bincount(codes.ravel(), minlength=256)[: len(scheme)]
     order = np.argsort(-counts, kind="stable")
     total = max(int(counts.sum()), 1)
@@ -124,13 +126,17 @@ def confidence(path: Path, title: str, *, name: str = "") -> Markup:
     )  # fmt: skip
 
 
-def _classes(path: Path) -> tuple[NDArray[np.uint8], ClassScheme]:
+def _classes(
+    path: Path, size: int, stated: ClassScheme | None
+) -> tuple[NDArray[np.uint8], ClassScheme]:
     """Class indices of a small preview of a map, and its classes: named or present."""
     with raster.open_raster(path) as source:
         raster.check_class_raster(source)
         known = raster.class_values(source)
-    values, mask = raster.preview(path, SIZE, [1], classes=True)
+    values, mask = raster.preview(path, size, [1], classes=True)
     names, of_value = dict(known.names), raster.legend_of(path).colours
+    if stated is not None:
+        names, of_value = dict(stated.mapping), dict(stated.colours)
     labelled = known.classed(values[0], mask)
     shown, counts = np.unique(values[0][labelled], return_counts=True)
     # classes in the preview first, by their size, since the picture shows only _MOST

@@ -22,7 +22,8 @@ def report(
     """Explain a map on one page: how it went, maps, changes, areas, accuracy, limits, steps.
 
     The page is one HTML file that loads nothing from elsewhere. Files are recognised in the folder
-    by their contents; options name those that lie elsewhere, or choose among several.
+    by their contents; options name those that lie elsewhere, or choose among several. A folder of
+    `landshift series` gets a page of its own.
 
     Args:
         folder: Folder of the job's files.
