@@ -121,7 +121,6 @@ def test_a_batch_is_never_larger_than_the_set(tiles):
         (lambda: (DataOptions(split="even"),), "`split` must be one of ground, random"),
         (lambda: (DataOptions(ignore_classes="3,wood"),), "must be numbers such as 3,7, got '3,w"),
         (lambda: (None, TrainingTiles(batch_size=0)), "at least 1"),
-        (lambda: (None, TrainingTiles(MAPPING, chip_size=65)), "tile size 64, got 65"),
     ],
 )
 def test_options_out_of_range_are_refused(tiles, options, message):

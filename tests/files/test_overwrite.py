@@ -114,9 +114,9 @@ def test_every_command_that_writes_has_the_option():
         for name, command in listed.items()
         if not any("--overwrite" in option["names"] for option in command["options"])
     }
-    # the last three write nothing; the first replaces only what its own mark names, the second
-    # adds what people say
-    assert without == {"demo", "label-samples", "model info", "model verify"}
+    # demo and run replace only what their own record names, init never replaces a recipe,
+    # label-samples adds what people say; the others write nothing
+    assert without == {"demo", "init", "label-samples", "model info", "model verify", "run"}
 
 
 def test_an_output_is_never_an_input_nor_two_outputs_one_file(tmp_path, monkeypatch, capsys):

@@ -194,8 +194,8 @@ def evaluation(trained):
 def samples(trained):
     dataset = trained.data.training.valid_ds
     read = [dataset.read(k) for k in range(2)]
-    images = np.stack([np.where(mask, values, np.nan) for values, mask, _ in read])
-    targets = np.stack([layers[0] for *_, layers in read])
+    images = np.stack([np.where(mask, values, np.nan) for values, mask, *_ in read])
+    targets = np.stack([layers[0] for _, _, layers, _ in read])
     return report.Samples(images.astype(np.float32), targets, targets)
 
 

@@ -288,6 +288,7 @@ def test_two_runs_at_once_are_refused(recipe, tmp_path):
 def test_every_path_of_a_command_is_known_as_input_or_output():
     """A new option that names an output must be in `stages.WRITES`."""
     inputs = {
+        "probabilities",
         "after", "after_map", "agree_after", "agree_before", "areas", "audit", "before",
         "before_map", "choices", "class_table", "classes", "composite", "confidence",
         "confusion", "domains", "image", "images2", "items", "labels", "labels_after",
