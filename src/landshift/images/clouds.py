@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landshift import raster, sensors
-from landshift.errors import BandError, RasterError
+from landshift.errors import BandError, ParameterError, RasterError
 from landshift.grid import Window
 from landshift.images import planning, quality, reader
 from landshift.images.planning import Image, Plan
@@ -189,7 +189,11 @@ def _network(bands: int) -> Predict:
     model = Path(package.__file__).with_name(f"model_{bands}b_l2a.onnx")
     about = json.loads(model.with_suffix(".json").read_text(encoding="utf-8"))
     stated = about["data"]["dataset_statistics"]
-    assert stated["band_names"] == list(BANDS[:bands]), "the order that the network was trained in"
+    if stated["band_names"] != list(BANDS[:bands]):
+        raise ParameterError(
+            f"The network of ukis-csmask must see {', '.join(BANDS[:bands])}, got "
+            f"{', '.join(map(str, stated['band_names']))}; install another version of it."
+        )
     mean, std = (np.array(s, np.float32)[:, None, None] for s in stated["img"])
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1

@@ -112,7 +112,7 @@ class Cleaning:
         rules: What can't be; the Markov model knows it, too.
 
     Raises:
-        ParameterError: A matrix that can't be read, or a model that is told nothing of errors.
+        ParameterError: A matrix that can't be read, or a model without the maps' errors.
         RasterError: Probabilities that can't be read.
     """
 
